@@ -1,0 +1,141 @@
+"""What a strategy may look at, what it gives back, and what it may ask of a latent space.
+
+The vocabulary of this layer; nothing is computed here. A strategy that ranks decoded molecules
+finds them in `Evidence.smiles` and `Candidate.smiles`; one with several objectives finds them as
+columns of `Evidence.y`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from molvae.errors import CampaignError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """All that is known when molecules are chosen; built anew from the record each time.
+
+    Raises:
+        CampaignError: Shapes disagree, or a number is not finite.
+    """
+
+    smiles: tuple[str, ...]
+    """Canonical SMILES of the `n` molecules that were scored, in the order asked."""
+    z: Tensor
+    """Their latent vectors, `n x d`, float64: as decoded, or encoded from given molecules."""
+    y: Tensor
+    """Their values, `n x m`, float64; larger is better in every column; no NaN."""
+    pending_smiles: tuple[str, ...] = ()
+    """The `p` molecules that were asked for and not told yet."""
+    pending_z: Tensor
+    """Their latent vectors, `p x d`."""
+    known: frozenset[str]
+    """Every molecule ever asked for, pending and failed ones included: not to be proposed."""
+    bounds: Tensor
+    """The box to search, `2 x d`, lower row first."""
+
+    def __post_init__(self) -> None:
+        d = self.bounds.shape[-1]
+        expected = {
+            "z": (self.z, (len(self.smiles), d)),
+            "y": (self.y, (len(self.smiles), self.y.shape[-1])),
+            "pending_z": (self.pending_z, (len(self.pending_smiles), d)),
+            "bounds": (self.bounds, (2, d)),
+        }
+        for name, (tensor, shape) in expected.items():
+            if tuple(tensor.shape) != shape:
+                raise CampaignError(
+                    f"evidence.{name} must be {' x '.join(map(str, shape))}, "
+                    f"got {' x '.join(map(str, tensor.shape))}"
+                )
+            if not bool(torch.isfinite(tensor).all()):
+                raise CampaignError(
+                    f"evidence.{name} holds numbers that are not finite; leave those molecules out"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A molecule and the latent vector that it was decoded from."""
+
+    smiles: str
+    """Canonical SMILES."""
+    z: Tensor
+    """`d`, float64."""
+
+
+class Space(Protocol):
+    """What is asked of a latent space; `molvae.latent.LatentSpace` is one.
+
+    Vectors are float64 on the CPU; order is kept, one for one.
+    """
+
+    @property
+    def name(self) -> str:
+        """What to load it by."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal weights: a record goes on only with the model that it began with."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a latent vector, `d`."""
+        ...
+
+    @property
+    def bounds(self) -> Tensor:
+        """Box that holds the training molecules, `2 x d`, lower row first."""
+        ...
+
+    def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+        """`n x d`; a molecule it cannot encode raises, or is a row of NaN if `skip_unknown`."""
+        ...
+
+    def decode(self, z: Tensor) -> list[str | None]:
+        """Canonical SMILES, None where there is no molecule."""
+        ...
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """Draws from the prior, `n x d`, the same for the same seed."""
+        ...
+
+
+class Strategy(Protocol):
+    """How a batch is chosen: a pure function of its arguments, whatever the global seeds."""
+
+    @property
+    def name(self) -> str:
+        """As recorded and shown, e.g. log-ei."""
+        ...
+
+    def propose(
+        self, evidence: Evidence, space: Space, n: int, *, seed: int
+    ) -> Sequence[Candidate]:
+        """The next `n` molecules to score.
+
+        Args:
+            evidence: What is known.
+            space: Decodes, encodes and samples.
+            n: Molecules wanted, at least 1.
+            seed: The only source of randomness.
+
+        Returns:
+            `n` distinct canonical molecules, none of them in `evidence.known`.
+
+        Raises:
+            CampaignError: The evidence is too small for this strategy, or no new molecule could be
+                found.
+        """
+        ...
+
+
+__all__ = ["Candidate", "Evidence", "Space", "Strategy"]

@@ -1,0 +1,262 @@
+"""How a batch is chosen: at random, by expected improvement, by Thompson sampling.
+
+A strategy is a frozen dataclass whose fields are its settings and whose `propose` is a pure
+function of the evidence and the seed; so resuming a campaign is reading its record. Knows no files
+and no objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+from botorch.optim.optimize import optimize_acqf
+from botorch.utils.sampling import manual_seed
+
+from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
+from molvae.bo.proposals import PATIENCE, around_and_across, decode_new, derived
+from molvae.bo.surrogate import fit_gp, one_thread, quiet
+from molvae.config import build, require
+from molvae.errors import CampaignError, UnknownNameError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Random:
+    """Draws from the prior: the baseline that every other strategy has to beat."""
+
+    name: ClassVar[str] = "random"
+    patience: int = PATIENCE
+    """Vectors decoded per molecule wanted before the search is given up."""
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "patience")
+
+    def propose(
+        self, evidence: Evidence, space: Space, n: int, *, seed: int
+    ) -> Sequence[Candidate]:
+        """See `Strategy.propose`; the values are not looked at."""
+        z = space.sample(n, seed=seed)
+        return decode_new(
+            space,
+            z,
+            evidence.known,
+            bounds=evidence.bounds,
+            seed=seed,
+            rounds=0,
+            patience=self.patience,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogEI:
+    """Noisy expected improvement over a GP on z, in its stable form, maximised in the box.
+
+    A batch is chosen greedily, one vector after the other, each given the earlier ones and the
+    pending molecules. Half of the starting points of the search are perturbations of the best
+    vectors, a subset of dimensions at a time: in 64 dimensions a search from random starts alone
+    ends in the corners of the box.
+
+    References:
+        Ament et al. (2023), arXiv:2310.20708 (log-EI); Regis and Shoemaker (2013),
+        doi:10.1080/0305215X.2012.687731, and Eriksson and Jankowiak (2021), arXiv:2103.00349
+        (starts around the best).
+    """
+
+    name: ClassVar[str] = "log-ei"
+    restarts: int = 4
+    """Gradient searches for each vector; the best one counts."""
+    raw_samples: int = 256
+    """Points among which the starts of these searches are chosen."""
+    iterations: int = 100
+    """Most steps of one search."""
+    patience: int = PATIENCE
+    """Vectors decoded per molecule wanted before the search is given up."""
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "restarts", "raw_samples", "iterations", "patience")
+        require(
+            self.raw_samples >= self.restarts,
+            f"raw_samples must be at least restarts = {self.restarts}, got {self.raw_samples}",
+        )
+
+    def propose(
+        self, evidence: Evidence, space: Space, n: int, *, seed: int
+    ) -> Sequence[Candidate]:
+        """See `Strategy.propose`."""
+        _need_two_values(self.name, evidence)
+        with manual_seed(seed), one_thread(), quiet():
+            acquisition = qLogNoisyExpectedImprovement(
+                fit_gp(evidence.z, evidence.y, evidence.bounds),
+                X_baseline=evidence.z,
+                X_pending=evidence.pending_z if len(evidence.pending_z) else None,
+                prune_baseline=True,
+            )
+            z, _ = optimize_acqf(
+                acquisition,
+                evidence.bounds,
+                q=n,
+                sequential=True,
+                num_restarts=self.restarts,
+                raw_samples=self.raw_samples,
+                options={
+                    "batch_limit": self.restarts,
+                    "init_batch_limit": 64,
+                    "maxiter": self.iterations,
+                    "sample_around_best": True,
+                },
+                # A search that stops early has still found a point; a second one would double the
+                # time.
+                retry_on_optimization_warning=False,
+            )
+        return decode_new(
+            space,
+            z.detach(),
+            evidence.known,
+            bounds=evidence.bounds,
+            seed=derived(seed, 1),
+            patience=self.patience,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thompson:
+    """Thompson sampling: each molecule is the best one under its own draw of the surrogate.
+
+    The draws are joint over a finite set of vectors, around the best told ones and across the box.
+    Each draw's vectors are decoded from its best downwards until one is a new molecule.
+
+    References:
+        Kandasamy et al. (2018), Parallelised Bayesian optimisation via Thompson sampling, AISTATS;
+        Eriksson et al. (2019), arXiv:1910.01739 (the set of vectors).
+    """
+
+    name: ClassVar[str] = "thompson"
+    vectors: int = 1024
+    """Latent vectors that a draw ranks."""
+    around: float = 0.5
+    """Share of them around the best told ones; the others are spread over the box."""
+    best: int = 10
+    """Told molecules that count as best."""
+    sigma: float = 0.1
+    """Size of a step around them, as a share of the box's width."""
+    patience: int = PATIENCE
+    """Vectors decoded per molecule wanted before the search is given up."""
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "vectors", "best", "patience")
+        require(0 <= self.around <= 1, f"around must lie in [0, 1], got {self.around}")
+        require(self.sigma > 0, f"sigma must be positive, got {self.sigma}")
+
+    def propose(
+        self, evidence: Evidence, space: Space, n: int, *, seed: int
+    ) -> Sequence[Candidate]:
+        """See `Strategy.propose`."""
+        _need_two_values(self.name, evidence)
+        top = evidence.y[:, 0].argsort(descending=True, stable=True)[: self.best]
+        z = around_and_across(
+            evidence.z[top],
+            evidence.bounds,
+            self.vectors,
+            share=self.around,
+            sigma=self.sigma,
+            seed=seed,
+        )
+        with manual_seed(seed), one_thread(), quiet():
+            model = fit_gp(evidence.z, evidence.y, evidence.bounds)
+            with torch.no_grad():
+                draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
+        order = draws.argsort(dim=1, descending=True, stable=True)
+        return _first_new(space, z, order.tolist(), evidence, seed=seed, patience=self.patience)
+
+
+def _first_new(
+    space: Space,
+    z: torch.Tensor,
+    order: list[list[int]],
+    evidence: Evidence,
+    *,
+    seed: int,
+    patience: int,
+) -> list[Candidate]:
+    """For each ranking of `z`, the first vector that decodes to a new molecule.
+
+    A ranking without one within `patience` is left to `decode_new`, from its best vector.
+    """
+    decoded: dict[int, str | None] = {}
+    taken, chosen = set(evidence.known), dict[int, Candidate]()
+    for draw, ranking in enumerate(order):
+        ranking = ranking[:patience]
+        for start in range(0, len(ranking), CHUNK):
+            part = ranking[start : start + CHUNK]
+            fresh = [i for i in part if i not in decoded]
+            if fresh:
+                decoded.update(zip(fresh, space.decode(z[fresh]), strict=True))
+            for i in part:
+                smiles = decoded[i]
+                if smiles is not None and smiles not in taken:
+                    chosen[draw] = Candidate(smiles, z[i].clone())
+                    taken.add(smiles)
+                    break
+            if draw in chosen:
+                break
+    left = [draw for draw in range(len(order)) if draw not in chosen]
+    nearby = decode_new(
+        space,
+        z[[order[draw][0] for draw in left]],
+        taken,
+        bounds=evidence.bounds,
+        seed=derived(seed, 1),
+        patience=patience,
+    )
+    chosen.update(zip(left, nearby, strict=True))
+    return [chosen[draw] for draw in range(len(order))]
+
+
+CHUNK = 16
+"""Vectors of a ranking that are decoded together."""
+
+STRATEGIES: dict[str, type[Random] | type[LogEI] | type[Thompson]] = {
+    kind.name: kind for kind in (Random, LogEI, Thompson)
+}
+"""The built-in strategies by name."""
+
+
+def get_strategy(name: str, **settings: Any) -> Strategy:
+    """A strategy by name, with some of its settings changed.
+
+    >>> get_strategy("log-ei", restarts=8)
+    LogEI(restarts=8, raw_samples=256, iterations=100, patience=256)
+
+    Raises:
+        UnknownNameError: No strategy, or no setting of it, has this name.
+        ConfigError: A setting is out of range.
+    """
+    if name not in STRATEGIES:
+        raise UnknownNameError("strategy", name, STRATEGIES)
+    return build(STRATEGIES[name], settings, f"strategy {name}")
+
+
+def _at_least_one(strategy: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(strategy, name)
+        require(value >= 1, f"{name} must be at least 1, got {value}")
+
+
+def _need_two_values(name: str, evidence: Evidence) -> None:
+    """A GP of nothing, or of one value, would be a random search under another name."""
+    if evidence.y.shape[1] != 1:
+        raise CampaignError(f"strategy {name} has one objective, got {evidence.y.shape[1]}")
+    distinct = len(set(evidence.y[:, 0].tolist()))
+    if distinct < 2:
+        raise CampaignError(
+            f"strategy {name} needs told molecules with at least 2 different values, has "
+            f"{distinct} "
+            f"({len(evidence.y)} told); tell more values, start with more molecules, or use "
+            "strategy random"
+        )
+
+
+__all__ = ["STRATEGIES", "LogEI", "Random", "Thompson", "get_strategy"]

@@ -1,0 +1,579 @@
+"""A campaign: ask, tell, run, resume. The single object with state, and its state is the record.
+
+What is known is read from the record whenever molecules are chosen, and the seed of a batch comes
+from the campaign's seed and the number of trials in the record: so a campaign that was killed goes
+on as it would have. Knows when to ask and to tell. Knows neither how molecules are chosen
+(`bo.strategy`), nor how the record is written (`bo.store`), nor how an objective is called
+(`evaluate`).
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from molvae import __version__
+from molvae.bo.store import FORMAT, NewTrial, Store, Trial, check_can_create, now
+from molvae.config import require
+from molvae.errors import CampaignError, ConfigError
+from molvae.evaluate import ByHand, evaluate
+from molvae.start import gather
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molvae.bo.evidence import Evidence, Space, Strategy
+    from molvae.chem.objective import Objective
+
+Direction = Literal["maximise", "minimise"]
+BY_HAND = "by-hand:"
+"""`by-hand:NAME` is an objective without a function: its values are only told."""
+
+
+class Campaign:
+    """The search for molecules that are good at one thing, kept in a record.
+
+    Make one with `Campaign.create` or `Campaign.open`. Use as a context manager, or call `close`.
+
+    >>> c = Campaign.create("qed.db", "zinc250k", objective="qed")  # doctest: +SKIP
+    >>> c.run(budget=200)  # doctest: +SKIP
+    >>> c.best(3)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        space: Space | None = None,
+        objective: Objective | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self._store = store
+        facts = store.facts()
+        try:
+            (goal,) = facts.pop("objectives")
+            self._goal = Goal(**goal)
+            self.settings: dict[str, Any] = {
+                "objective": self._goal.name,
+                "direction": self._goal.direction,
+                **facts,
+            }
+            """What the record was made with: objective, direction, format, created, versions,
+            space, strategy, seed, batch, start, dataset, skipped, duplicates."""
+            self.seed, self.batch = int(self.settings["seed"]), int(self.settings["batch"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CampaignError(
+                f"{store.path} lacks settings of a campaign with one objective ({error!r}); "
+                "go on from a copy, or update molvae"
+            ) from error
+        self._space, self._objective, self._strategy = space, objective, strategy
+        if space is not None:
+            self._check_space(space)
+        if objective is not None:
+            self._check_objective(objective)
+        if strategy is not None and describe_strategy(strategy) != self.settings["strategy"]:
+            raise CampaignError(
+                f"{store.path} was made with strategy {self.settings['strategy']}, got "
+                f"{describe_strategy(strategy)}; a campaign keeps its strategy"
+            )
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        space: Space | str | Path,
+        *,
+        objective: Objective | str,
+        strategy: Strategy | str = "log-ei",
+        seed: int = 0,
+        start: int | str | Path | Sequence[str] = 100,
+        dataset: str = "zinc250k",
+        batch: int = 10,
+        direction: Direction | None = None,
+        skip_invalid: bool = False,
+    ) -> Campaign:
+        """Begin a campaign. Everything is checked before anything is written.
+
+        The starting molecules become the first trials. They wait to be scored and count towards the
+        budget like all others, unless a file brings their values.
+
+        Args:
+            path: The record to make.
+            space: A latent space, or what to load it by: a bundled run or a run folder.
+            objective: What to look for: a name (`molvae list`), `module:attribute`, `by-hand:NAME`
+                if values are only ever told, or an object with `name`, `direction` and
+                `__call__(list of SMILES)`.
+            strategy: How molecules are chosen: random, log-ei or thompson, or an object with `name`
+                and `propose`.
+            seed: Same seed and same record: same proposals.
+            start: That many random molecules of `dataset`, a list of SMILES, or a file of
+                molecules. A column `value`, or one with the objective's name, holds values that are
+                known already: empty is not known, NaN is known to fail.
+            dataset: Where random starting molecules come from.
+            batch: Molecules chosen together before the surrogate is fitted anew.
+            direction: Overrides the objective's own.
+            skip_invalid: Leave out, and count, given molecules that are none or that the space
+                cannot encode. Random ones that it cannot encode are replaced in any case.
+
+        Raises:
+            CampaignError: The record exists or cannot be written.
+            ConfigError: A setting is out of range.
+            UnknownNameError: No such objective, strategy, run or data set.
+            ObjectiveError: The objective's module fails to import.
+            InvalidMoleculeError: A given text is not a molecule, or cannot be written in the
+                representation.
+            UnknownSymbolError: The space never saw a symbol of a given molecule.
+            DataError: The file is empty or a value in it is not a number.
+        """
+        path = Path(path)
+        check_can_create(path)
+        require(_is_int(seed) and seed >= 0, f"seed must be a whole number from 0, got {seed!r}")
+        require(_is_int(batch) and batch >= 1, f"batch must be at least 1 molecule, got {batch!r}")
+        if isinstance(strategy, str):
+            from molvae.bo.strategy import get_strategy
+
+            strategy = get_strategy(strategy)
+        spec = objective if isinstance(objective, str) else None
+        objective = _make_objective(objective, direction)
+        goal = Goal(
+            name=objective.name,
+            direction=direction or cast(Direction, objective.direction),
+            spec=spec,
+        )
+        space = _load(space)
+        first = gather(
+            start, space, goal.name, dataset=dataset, seed=seed, skip_invalid=skip_invalid
+        )
+        facts = {
+            "format": FORMAT,
+            "created": now(),
+            "versions": _versions(),
+            "space": {
+                "name": _findable(space.name),
+                "fingerprint": space.fingerprint,
+                "dim": space.dim,
+            },
+            "objectives": [asdict(goal)],
+            "strategy": describe_strategy(strategy),
+            "seed": int(seed),
+            "batch": int(batch),
+            "start": _start_label(start),
+            "dataset": dataset if _is_int(start) else None,
+            "skipped": first.skipped,
+            "duplicates": first.duplicates,
+        }
+        store = Store.create(path, facts, first.trials)
+        return cls(store, space=space, objective=objective, strategy=strategy)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        space: Space | str | Path | None = None,
+        objective: Objective | str | None = None,
+        *,
+        strategy: Strategy | None = None,
+    ) -> Campaign:
+        """Go on with a campaign, exactly where it stopped.
+
+        Args:
+            path: The record.
+            space: The latent space it was made with, if at hand. By default it is loaded when first
+                needed, so that telling a value or reading the table needs no model.
+            objective: Needed for `run` if the campaign was made with an object of yours.
+            strategy: Needed for `ask` and `run` if the campaign was made with a strategy of yours.
+
+        Raises:
+            CampaignError: No record, or damaged, foreign or newer; or it was made with another
+                model, objective or strategy than the one given.
+        """
+        store = Store.open(path)
+        try:
+            if isinstance(objective, str):
+                objective = _make_objective(objective, None)
+            return cls(
+                store,
+                space=None if space is None else _load(space),
+                objective=objective,
+                strategy=strategy,
+            )
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the record; safe to call twice."""
+        self._store.close()
+
+    def __enter__(self) -> Campaign:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        goal = self._goal
+        return (
+            f"Campaign({str(self.path)!r}, {goal.direction} {goal.name}, "
+            f"{self.settings['strategy']['name']}, {len(self)} trials)"
+        )
+
+    def __len__(self) -> int:
+        """Trials asked, the starting ones included."""
+        return self._store.count()
+
+    @property
+    def path(self) -> Path:
+        """The record."""
+        return self._store.path
+
+    @property
+    def name(self) -> str:
+        """Of the objective."""
+        return self._goal.name
+
+    @property
+    def direction(self) -> Direction:
+        """Which values are good."""
+        return self._goal.direction
+
+    @property
+    def skipped(self) -> int:
+        """Given starting molecules that were left out."""
+        return int(self.settings["skipped"])
+
+    @property
+    def duplicates(self) -> int:
+        """Given starting molecules that repeated an earlier one."""
+        return int(self.settings["duplicates"])
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, in the order asked."""
+        return self._store.trials()
+
+    @property
+    def best_value(self) -> float | None:
+        """The best value told so far; None if there is none."""
+        told = [trial.values[self.name] for trial in self.trials if trial.status == "told"]
+        return (max if self.direction == "maximise" else min)(told, default=None)
+
+    @property
+    def space(self) -> Space:
+        """The latent space, loaded when first needed.
+
+        Raises:
+            CampaignError: The model found under the recorded name is another one.
+        """
+        if self._space is None:
+            space = _load(self.settings["space"]["name"])
+            self._check_space(space)
+            self._space = space
+        return self._space
+
+    @property
+    def objective(self) -> Objective:
+        """The objective, made when first needed.
+
+        Raises:
+            CampaignError: It was an object and has to be given again.
+        """
+        if self._objective is None:
+            if self._goal.spec is None:
+                raise CampaignError(
+                    f"objective {self.name!r} of {self.path} was given as an object; give it "
+                    "again: "
+                    "Campaign.open(path, objective=...)"
+                )
+            self._objective = _make_objective(self._goal.spec, self._goal.direction)
+        return self._objective
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy, made when first needed.
+
+        Raises:
+            CampaignError: It was an object and has to be given again.
+        """
+        if self._strategy is None:
+            from molvae.bo.strategy import STRATEGIES, get_strategy
+
+            recorded = self.settings["strategy"]
+            if recorded["name"] not in STRATEGIES or recorded["settings"] is None:
+                raise CampaignError(
+                    f"strategy {recorded['name']!r} of {self.path} was given as an object; give it "
+                    "again: "
+                    "Campaign.open(path, strategy=...)"
+                )
+            self._strategy = get_strategy(recorded["name"], **recorded["settings"])
+        return self._strategy
+
+    def ask(self, n: int | None = None) -> list[Trial]:
+        """Choose new molecules and write them into the record, all of them or none.
+
+        Args:
+            n: How many; by default a batch.
+
+        Returns:
+            The trials, waiting to be told. None of them was in the record before.
+
+        Raises:
+            ConfigError: n is below 1.
+            CampaignError: Too little is told for the strategy, no new molecule was found, or
+                another process asked meanwhile.
+        """
+        n = self.batch if n is None else n
+        require(_is_int(n) and n >= 1, f"n must be at least 1 molecule, got {n!r}")
+        from molvae.bo.proposals import derived
+
+        evidence = self.evidence()
+        asked = len(evidence.known)
+        strategy = self.strategy
+        candidates = strategy.propose(evidence, self.space, n, seed=derived(self.seed, asked))
+        smiles = [candidate.smiles for candidate in candidates]
+        if len(set(smiles)) != n or evidence.known.intersection(smiles):
+            raise CampaignError(
+                f"strategy {strategy.name!r} did not give {n} distinct new molecules: {smiles}; "
+                "mend it, or use another strategy"
+            )
+        return self._store.ask(
+            [
+                NewTrial(smiles=candidate.smiles, z=candidate.z.tolist(), origin=strategy.name)
+                for candidate in candidates
+            ],
+            expected=asked,
+        )
+
+    def tell(self, trial: int, value: float | None, message: str = "") -> Trial:
+        """Write a value into the record; it is on disk when this returns.
+
+        Args:
+            trial: The trial's id.
+            value: In the objective's own sign. None or NaN: it could not be scored; the molecule is
+                then neither looked at by the surrogate nor asked for again.
+            message: Kept with it.
+
+        Raises:
+            CampaignError: No such trial, or it was told before.
+            ConfigError: The value is infinite or not a number.
+        """
+        require(_is_int(trial), f"a trial's id is a whole number, got {trial!r}")
+        try:
+            number = math.nan if value is None else float(value)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"a value must be a number, or NaN if it could not be scored; got {value!r}"
+            ) from error
+        require(
+            not math.isinf(number), f"a value must be finite, or NaN if it failed; got {number}"
+        )
+        values = None if math.isnan(number) else {self.name: number}
+        return self._store.tell(trial, values, message)
+
+    def run(self, budget: int, *, on_trial: Callable[[Trial], None] | None = None) -> None:
+        """Score what waits, then ask and score batches, until the budget is spent.
+
+        Molecules are scored one at a time, so that an interruption loses at most one call; an
+        objective with an attribute `batch_size` gets that many at once. Whatever stops this, told
+        values are in the record, and `run` goes on from there, also in another process.
+
+        Args:
+            budget: Objective calls in all; starting molecules and earlier runs included.
+            on_trial: Called with each trial when its outcome is in the record.
+
+        Raises:
+            ConfigError: The budget is below 1.
+            ObjectiveError: The objective broke.
+            CampaignError: See `ask`.
+        """
+        require(
+            _is_int(budget) and budget >= 1,
+            f"budget must be at least 1 objective call, got {budget!r}",
+        )
+        objective = self.objective
+        together = max(1, int(getattr(objective, "batch_size", 1)))
+        while True:
+            trials = self.trials
+            waiting = [trial for trial in trials if trial.status == "asked"]
+            left = budget - (len(trials) - len(waiting))
+            if left <= 0:
+                return
+            if not waiting:
+                waiting = self.ask(min(self.batch, left))
+            for at in range(0, min(len(waiting), left), together):
+                part = waiting[at : min(at + together, left)]
+                for trial, scored in zip(
+                    part, evaluate(objective, [trial.smiles for trial in part]), strict=True
+                ):
+                    told = self.tell(trial.id, scored.value, scored.message)
+                    if on_trial is not None:
+                        on_trial(told)
+
+    def evidence(self) -> Evidence:
+        """What a strategy may look at now; values are turned so that larger is better."""
+        import torch
+
+        from molvae.bo.evidence import Evidence
+
+        trials = self.trials
+        told = [trial for trial in trials if trial.status == "told"]
+        waiting = [trial for trial in trials if trial.status == "asked"]
+        d, bounds = int(self.settings["space"]["dim"]), self.space.bounds
+        sign = 1.0 if self.direction == "maximise" else -1.0
+
+        def stack(rows: list[Trial]) -> torch.Tensor:
+            return torch.stack([trial.z for trial in rows]) if rows else torch.empty(0, d).double()
+
+        return Evidence(
+            smiles=tuple(trial.smiles for trial in told),
+            z=stack(told),
+            y=sign
+            * torch.tensor(
+                [[trial.values[self.name]] for trial in told], dtype=torch.float64
+            ).reshape(-1, 1),
+            pending_smiles=tuple(trial.smiles for trial in waiting),
+            pending_z=stack(waiting),
+            known=frozenset(trial.smiles for trial in trials),
+            bounds=bounds,
+        )
+
+    def table(self) -> pd.DataFrame:
+        """All trials in the order asked.
+
+        Returns:
+            Columns id, smiles, a column of values with the objective's name (NaN if waiting or
+            failed), status, origin, message, asked_at, told_at.
+        """
+        import pandas as pd
+
+        rows = [
+            {
+                "id": trial.id,
+                "smiles": trial.smiles,
+                self.name: trial.values.get(self.name, math.nan),
+                "status": trial.status,
+                "origin": trial.origin,
+                "message": trial.message,
+                "asked_at": trial.asked_at,
+                "told_at": trial.told_at,
+            }
+            for trial in self.trials
+        ]
+        columns = [
+            "id", "smiles", self.name, "status", "origin", "message", "asked_at", "told_at",
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=columns)
+
+    def best(self, k: int = 10) -> pd.DataFrame:
+        """The `k` best told molecules, best first, earlier first if equal; columns as `table`."""
+        require(_is_int(k) and k >= 0, f"k must not be negative, got {k!r}")
+        table = self.table()
+        told = table[table["status"] == "told"]
+        ranked = told.sort_values(self.name, ascending=self.direction == "minimise", kind="stable")
+        return ranked.head(k).reset_index(drop=True)
+
+    def _check_space(self, space: Space) -> None:
+        recorded = self.settings["space"]
+        if space.fingerprint != recorded["fingerprint"] or space.dim != recorded["dim"]:
+            raise CampaignError(
+                f"{self.path} was made with the model {recorded['name']!r} (dim {recorded['dim']}, "
+                "fingerprint "
+                f"{recorded['fingerprint'][:12]}), got {space.name!r} (dim {space.dim}, "
+                "fingerprint "
+                f"{space.fingerprint[:12]}); give that model, or start a new campaign"
+            )
+
+    def _check_objective(self, objective: Objective) -> None:
+        if objective.name != self.name:
+            raise CampaignError(
+                f"{self.path} asks for {self.name!r}, got the objective {objective.name!r}; give "
+                "that one, "
+                "or start a new campaign"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """An objective as the record keeps it."""
+
+    name: str
+    direction: Direction
+    spec: str | None
+    """What to make it from; None: it was an object."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.direction in ("maximise", "minimise"),
+            f"direction must be maximise or minimise, got {self.direction!r}",
+        )
+
+
+def describe_strategy(strategy: Strategy) -> dict[str, Any]:
+    """A strategy as the record keeps it: its name, and its settings if it is a dataclass."""
+    settings = (
+        asdict(strategy) if is_dataclass(strategy) and not isinstance(strategy, type) else None
+    )
+    return {"name": strategy.name, "settings": settings}
+
+
+def _make_objective(objective: Objective | str, direction: str | None) -> Objective:
+    if isinstance(objective, str):
+        if objective.startswith(BY_HAND):
+            name = objective.removeprefix(BY_HAND).strip()
+            require(bool(name), f"{objective!r} lacks a name; write e.g. {BY_HAND}pIC50")
+            return cast("Objective", ByHand(name=name, direction=direction or "maximise"))
+        from molvae.chem.objective import get_objective
+
+        return get_objective(objective, direction=cast(Any, direction))
+    if not callable(objective) or not all(hasattr(objective, a) for a in ("name", "direction")):
+        raise ConfigError(
+            "an objective has a name, a direction and __call__(list of SMILES), got "
+            f"{objective!r}; decorate "
+            "a function of one molecule with molvae.objective(name)"
+        )
+    return objective
+
+
+def _load(space: Space | str | Path) -> Space:
+    if isinstance(space, str | Path):
+        from molvae.latent import load
+
+        return load(space)
+    return space
+
+
+def _findable(name: str) -> str:
+    """A run folder by its full path, so that the record opens from anywhere; else the name."""
+    if not Path(name).is_dir():
+        return name
+    from molvae.latent import list_runs
+
+    return name if name in list_runs() else str(Path(name).resolve())
+
+
+def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
+    if isinstance(start, int):
+        return start
+    return str(start) if isinstance(start, str | Path) else f"{len(start)} given molecules"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"molvae": __version__, "python": platform.python_version()}
+    for package in ("torch", "botorch", "gpytorch", "rdkit", "numpy"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # e.g. rdkit from conda
+            versions[package] = "unknown"
+    return versions
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+__all__ = ["BY_HAND", "Campaign", "Direction", "Trial", "describe_strategy"]

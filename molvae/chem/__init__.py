@@ -1,0 +1,1 @@
+"""Molecules and their properties: RDKit and selfies live here, torch does not."""

@@ -1,0 +1,125 @@
+"""The one door to RDKit: texts become molecules, molecules become canonical SMILES and drawings.
+
+Knows RDKit's habits (None for an error, the reason on a log) so that nobody else has to. Knows nothing of
+properties, representations or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rdkit import Chem, rdBase
+from rdkit.Chem.Draw import rdMolDraw2D
+
+from molvae.errors import ConfigError, InvalidMoleculeError
+
+
+def parse(text: str) -> Chem.Mol:
+    """The molecule that a SMILES text stands for, sanitised, with hydrogens implicit.
+
+    Args:
+        text: SMILES in any form. Space around it is ignored; space within is an error, because RDKit would
+            silently take what follows for a name.
+
+    Raises:
+        InvalidMoleculeError: The text is not a molecule, or has no atoms; holds RDKit's reason.
+    """
+    if not isinstance(text, str):
+        raise InvalidMoleculeError(f"expected a SMILES text, got {text!r}")
+    text = text.strip()
+    if not text:
+        raise InvalidMoleculeError("not a valid molecule: '' (the text is empty)")
+    if any(character.isspace() for character in text):
+        raise InvalidMoleculeError(
+            f"not a valid molecule: {text!r} (a SMILES holds no space; give the first word only)"
+        )
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(text)
+    if mol is None:
+        raise InvalidMoleculeError(f"not a valid molecule: {text!r} ({_reason(text)})")
+    if mol.GetNumAtoms() == 0:
+        raise InvalidMoleculeError(f"not a valid molecule: {text!r} (it has no atoms)")
+    return mol
+
+
+def canonical(text: str) -> str:
+    """RDKit's canonical isomeric SMILES: the identity of a molecule everywhere in molvae.
+
+        >>> canonical("OC(=O)c1ccccc1OC(C)=O")
+        'CC(=O)Oc1ccccc1C(=O)O'
+
+    Salts keep all their fragments, and tautomers stay different molecules.
+
+    Args:
+        text: SMILES in any form.
+
+    Raises:
+        InvalidMoleculeError: The text is not a molecule; holds RDKit's reason.
+    """
+    return Chem.MolToSmiles(parse(text))
+
+
+def canonical_or_none(text: str) -> str | None:
+    """`canonical`, or None where the text is not a molecule."""
+    try:
+        return canonical(text)
+    except InvalidMoleculeError:
+        return None
+
+
+def draw(
+    smiles: str, *, size: tuple[int, int] = (220, 160), highlight: Sequence[int] | None = None
+) -> str:
+    """A drawing of a molecule, as an SVG element that can stand inside HTML (no XML prolog).
+
+    Args:
+        smiles: SMILES in any form.
+        size: Width and height in pixels, each at least 1.
+        highlight: Atoms to colour, by their place in `smiles`, counted from 0.
+
+    Raises:
+        InvalidMoleculeError: `smiles` is not a molecule.
+        ConfigError: `size` is not positive, or `highlight` names an atom that is not there.
+    """
+    width, height = size
+    if width < 1 or height < 1:
+        raise ConfigError(f"size must be at least 1 x 1 pixels, got {width} x {height}")
+    mol = parse(smiles)
+    atoms = list(highlight or ())
+    if any(not 0 <= atom < mol.GetNumAtoms() for atom in atoms):
+        raise ConfigError(
+            f"highlight must hold atoms between 0 and {mol.GetNumAtoms() - 1} of {smiles!r}, got {atoms}"
+        )
+    drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
+    rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms)
+    drawer.FinishDrawing()
+    svg: str = drawer.GetDrawingText()
+    return svg[svg.index("<svg") :].strip()
+
+
+def _reason(text: str) -> str:
+    """Why RDKit refuses a text, in one line. Parses again, so for the unhappy path only."""
+    # Older RDKits can only write their reason to stderr; for them the problem of syntax stays unnamed.
+    capture = getattr(rdBase, "CaptureErrorLog", None)
+    parameters = Chem.SmilesParserParams()
+    parameters.sanitize = False
+    if capture is None:
+        messages = ""
+        with rdBase.BlockLogs():
+            mol = Chem.MolFromSmiles(text, parameters)
+    else:
+        with capture() as log:
+            mol = Chem.MolFromSmiles(text, parameters)
+        messages = str(log.messages)
+    with rdBase.BlockLogs():
+        problems = () if mol is None else Chem.DetectChemistryProblems(mol)
+    if problems:
+        return " ".join(problems[0].Message().split())
+    for line in messages.splitlines():
+        _, found, rest = line.partition("Parse Error: ")
+        if found:
+            return rest.split(" while parsing")[0].split(" for input")[0].strip()
+    return "it is not written in SMILES"
+
+
+__all__ = ["canonical", "canonical_or_none", "draw", "parse"]

@@ -1,0 +1,227 @@
+"""How a molecule is written as a sequence of symbols: SELFIES or SMILES, behind one protocol.
+
+Knows texts and symbols; their integers are the vocabulary's, what a network makes of them the model's business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any, Protocol
+
+import selfies
+
+from molvae.chem.mol import canonical
+from molvae.errors import ConfigError, InvalidMoleculeError, UnknownNameError
+
+
+class Representation(Protocol):
+    """A way to write molecules. Contract: `join(split(s)) == canonical(s)`, or `split` raises."""
+
+    @property
+    def name(self) -> str:
+        """What `get_representation` knows it by."""
+        ...
+
+    def split(self, smiles: str) -> list[str]:
+        """The symbols of a molecule.
+
+        Args:
+            smiles: Canonical SMILES; others are accepted and keep their order of atoms.
+
+        Raises:
+            InvalidMoleculeError: The representation cannot write it.
+        """
+        ...
+
+    def join(self, symbols: Sequence[str]) -> str:
+        """The molecule that symbols spell, as canonical SMILES.
+
+        Raises:
+            InvalidMoleculeError: They spell none.
+        """
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What `get_representation` needs to make it again, ready for JSON."""
+        ...
+
+
+def _default_constraints() -> dict[str, int]:
+    return dict(selfies.get_preset_constraints("default"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selfies:
+    """SELFIES: every sequence of symbols that holds an atom is a molecule.
+
+    How many bonds each atom may have is a global setting of the selfies library. This object keeps its own, so
+    that a model decodes tomorrow as it did when it was trained: the library's are put aside for the length
+    of a call and are back afterwards. The default is the library's preset, whatever was set globally.
+
+    Raises:
+        ConfigError: `constraints` are not what `selfies.set_semantic_constraints` takes.
+
+    References:
+        Krenn et al. (2020), doi:10.1088/2632-2153/aba947; Lo et al. (2023), doi:10.1039/D3DD00044C.
+    """
+
+    constraints: Mapping[str, int] = field(default_factory=_default_constraints)
+    """Most bonds of each atom, e.g. `"N+1": 4`; `"?"` stands for all others."""
+
+    def __post_init__(self) -> None:
+        # A copy, so that the caller's mapping can change without changing this object.
+        object.__setattr__(self, "constraints", dict(self.constraints))
+        try:
+            with _in_force(self.constraints):
+                pass
+        except ValueError as error:
+            raise ConfigError(f"these are no constraints for SELFIES: {error}") from error
+
+    @property
+    def name(self) -> str:
+        """`selfies`."""
+        return "selfies"
+
+    def settings(self) -> dict[str, Any]:
+        """The constraints, ready for JSON."""
+        return {"constraints": dict(self.constraints)}
+
+    def split(self, smiles: str) -> list[str]:
+        """The SELFIES symbols of a molecule; `.` stands between fragments.
+
+        Args:
+            smiles: Canonical SMILES; others are accepted and keep their order of atoms.
+
+        Raises:
+            InvalidMoleculeError: SELFIES cannot write it: not SMILES, an atom with more bonds than the
+                constraints allow, or something that SELFIES lacks (wildcards, quadruple bonds, stereo-centres
+                other than tetrahedral).
+        """
+        try:
+            with _in_force(self.constraints):
+                return list(selfies.split_selfies(selfies.encoder(smiles)))
+        except selfies.EncoderError as error:
+            raise InvalidMoleculeError(f"SELFIES cannot write {smiles!r}: {_why(error)}") from error
+
+    def join(self, symbols: Sequence[str]) -> str:
+        """The molecule that SELFIES symbols spell, as canonical SMILES.
+
+        What the constraints do not allow is left out or read as an allowed bond, so only two things can fail.
+
+        Raises:
+            InvalidMoleculeError: The symbols hold no atom, or one of them is no SELFIES symbol at all.
+        """
+        try:
+            with _in_force(self.constraints):
+                smiles = selfies.decoder("".join(symbols))
+        except selfies.DecoderError as error:
+            raise InvalidMoleculeError(f"not SELFIES: {_why(error)}") from error
+        if not smiles:
+            raise InvalidMoleculeError(f"the {len(symbols)} SELFIES symbols hold no atom")
+        return canonical(smiles)
+
+
+SMILES_SYMBOL = re.compile(
+    r"\[[^\[\]]+\]|Br|Cl|[BCNOPSFI]|[bcnops]|%\(\d{3,5}\)|%\d\d|[0-9()=#$:/\\.~*+-]"
+)
+"""An atom, a bond, a bracket or a ring number, after Schwaller et al. (2018), doi:10.1039/C8SC02339E."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smiles:
+    """SMILES, cut into atoms, bonds, brackets and ring numbers. Many sequences of symbols are no molecule."""
+
+    @property
+    def name(self) -> str:
+        """`smiles`."""
+        return "smiles"
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing: an empty dict."""
+        return {}
+
+    def split(self, smiles: str) -> list[str]:
+        """The SMILES symbols of a molecule; joined, they are `smiles` again.
+
+        Args:
+            smiles: Canonical SMILES; others are accepted and kept as they are.
+
+        Raises:
+            InvalidMoleculeError: A character that SMILES does not have, named with its position. Whether the
+                text is a molecule is not checked.
+        """
+        symbols, position = [], 0
+        while position < len(smiles):
+            match = SMILES_SYMBOL.match(smiles, position)
+            if match is None:
+                raise InvalidMoleculeError(
+                    f"not SMILES: {smiles!r} has {smiles[position]!r} at position {position}"
+                )
+            symbols.append(match.group())
+            position = match.end()
+        return symbols
+
+    def join(self, symbols: Sequence[str]) -> str:
+        """The molecule that SMILES symbols spell, as canonical SMILES.
+
+        Raises:
+            InvalidMoleculeError: They spell none; holds RDKit's reason.
+        """
+        return canonical("".join(symbols))
+
+
+REPRESENTATIONS: dict[str, type[Selfies] | type[Smiles]] = {"selfies": Selfies, "smiles": Smiles}
+"""Every representation by its name."""
+
+
+def get_representation(name: str, settings: Mapping[str, Any] | None = None) -> Representation:
+    """A representation by its name.
+
+    Args:
+        name: `selfies` or `smiles`.
+        settings: What its `settings()` returned; the defaults if left out.
+
+    Raises:
+        UnknownNameError: No representation of that name.
+        ConfigError: Settings that it does not have, or out of range.
+    """
+    if name not in REPRESENTATIONS:
+        raise UnknownNameError("representation", name, REPRESENTATIONS)
+    try:
+        return REPRESENTATIONS[name](**(settings or {}))
+    except TypeError as error:
+        raise ConfigError(f"representation {name!r} has no such settings: {settings}") from error
+
+
+_LOCK = RLock()
+
+
+@contextmanager
+def _in_force(constraints: Mapping[str, int]) -> Iterator[None]:
+    """Put constraints in the place of the selfies library's global ones, for the length of the block."""
+    with _LOCK:
+        before = selfies.get_semantic_constraints()
+        if before == constraints:
+            yield
+            return
+        selfies.set_semantic_constraints(dict(constraints))
+        try:
+            yield
+        finally:
+            selfies.set_semantic_constraints(before)
+
+
+def _why(error: Exception) -> str:
+    """The reason in an error of the selfies library, which writes several lines and chains the details."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    reasons = [line for line in lines if line and not line.startswith(("SMILES:", "SELFIES:", "Errors:"))]
+    if isinstance(reason := getattr(error.__cause__, "reason", None), str):
+        reasons.append(reason)
+    return ", ".join(reasons)
+
+
+__all__ = ["REPRESENTATIONS", "Representation", "Selfies", "Smiles", "get_representation"]

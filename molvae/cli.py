@@ -1,0 +1,666 @@
+"""The command line: parse, call one function, print.
+
+Data go to standard output (one molecule a line, or a table with a header), everything else to
+standard error. What commands have in common is in `terminal`; heavy modules are imported by the
+command that needs them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from molvae import __version__
+from molvae.config import CampaignConfig, PrepareConfig, TrainConfig, build, read_toml, require
+from molvae.errors import CampaignError, DataError, InvalidMoleculeError
+from molvae.terminal import (
+    InFile,
+    flags,
+    given,
+    layered,
+    print_json,
+    print_tsv,
+    progress,
+    run,
+    say,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from molvae.bo.store import Trial
+    from molvae.campaign import Campaign
+
+    PrepareFlags, TrainFlags, CampaignFlags = PrepareConfig, TrainConfig, CampaignConfig
+else:
+    PrepareFlags, TrainFlags, CampaignFlags = map(
+        flags, (PrepareConfig, TrainConfig, CampaignConfig)
+    )
+
+app = App(
+    name="molvae",
+    help="Optimise molecules in a learned, continuous space.",
+    help_epilogue="Data on standard output, all else on standard error; - reads standard input. "
+    "Exit 0; 1 for an error (--debug shows where); 2 for wrong usage.",
+    help_format="plaintext",
+    version=__version__,
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+Switch = Annotated[bool, Parameter(negative="")]
+Count = Annotated[int, Parameter(name=["--n", "-n"])]
+Flat = Parameter(name="*")
+SHOWN = ("logP", "SAS", "QED")
+"""Properties beside the best molecules."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Args:
+        argv: Its words; those of the process by default.
+
+    Returns:
+        The exit status, see `molvae.terminal.run`.
+    """
+    interrupted = {
+        "optimize": "every value told is in the record, and the same command goes on from there",
+        "train": "the same command with --resume goes on from the last saved state",
+    }
+    return run(app, sys.argv[1:] if argv is None else argv, interrupted=interrupted)
+
+
+@app.command
+def prepare(
+    source: InFile,
+    out: Path,
+    /,
+    *,
+    settings: Annotated[PrepareFlags | None, Flat] = None,
+    workers: int | None = None,
+    overwrite: Switch = False,
+) -> None:
+    """Clean a data set and split it into training, validation and test molecules.
+
+    Args:
+        source: zinc250k, qm9, moses, or a file: .smi, .txt, .csv, .tsv, also .gz.
+        out: The folder to make.
+        settings: What is kept.
+        workers: Processes; one per core by default.
+        overwrite: Replace the folder.
+    """
+    from molvae import datasets
+
+    config = build(PrepareConfig, given(settings))
+    report = datasets.prepare(source, out, config=config, workers=workers, overwrite=overwrite)
+    say(str(report))
+    print(out)
+
+
+@app.command
+def train(
+    recipe: Path | None = None,
+    /,
+    *,
+    settings: Annotated[TrainFlags | None, Flat] = None,
+    resume: Switch = False,
+    overwrite: Switch = False,
+) -> None:
+    """Train a sequence VAE and write its run folder.
+
+    Args:
+        recipe: A TOML file, e.g. pipelines/zinc250k.toml; flags win over it.
+        settings: Those of the recipe.
+        resume: Go on with a training that was interrupted.
+        overwrite: Replace a run that is already there.
+    """
+    config = build(TrainConfig, _layers(recipe, settings), str(recipe or "flags"))
+    from molvae.recipe import train
+
+    with progress(config.molecules) as advance:
+        folder = train(
+            config,
+            resume=resume,
+            overwrite=overwrite,
+            on_progress=lambda p: advance(
+                p.molecules,
+                f"reconstruction {p.reconstruction:.2f} nats  KL {p.kl:.2f} nats  "
+                f"{p.rate:.0f} molecules/s  {p.eta / 60:.0f} min to go",
+            ),
+        )
+    print(folder)
+
+
+@app.command
+def evaluate(
+    space: str,
+    /,
+    *,
+    data: InFile = "zinc250k",
+    n: Count = 1000,
+    samples: int = 10_000,
+    seed: int = 0,
+    json: Switch = False,
+    skip_invalid: Switch = False,
+) -> None:
+    """Measure a run on molecules that it was not trained on, and on samples from its prior.
+
+    Args:
+        space: A bundled run or a run folder.
+        data: A folder made by prepare, or a data set: its test molecules are taken, and novelty is
+            against its training molecules. Or a file of molecules, all of which count as test.
+        n: Molecules to measure on, drawn at random; all if there are fewer.
+        samples: Draws from the prior.
+        seed: Of all draws.
+        json: Print JSON instead of a table.
+        skip_invalid: Leave out and count invalid molecules.
+    """
+    from molvae import latent, metrics
+
+    held_out, training = _held_out(data, n, seed, skip_invalid)
+    loaded = latent.load(space)
+    found = metrics.evaluate(loaded, held_out, n_samples=samples, seed=seed, training=training)
+    if json:
+        print_json(found)
+    else:
+        print_tsv(("measure", "value"), found.items())
+
+
+@app.command
+def sample(space: str, /, *, n: Count = 10, seed: int = 0) -> None:
+    """Print molecules decoded from draws from the prior, one a line.
+
+    Args:
+        space: A bundled run or a run folder.
+        n: Draws.
+        seed: Of the draws.
+    """
+    from molvae.latent import load
+
+    loaded = load(space)
+    molecules = [m for m in loaded.decode(loaded.sample(n, seed=seed)) if m is not None]
+    print(*molecules, sep="\n", end="\n" * bool(molecules))
+    if len(molecules) < n:
+        say(f"{n - len(molecules)} of {n} draws decoded to no molecule")
+
+
+@app.command
+def encode(
+    space: str, file: InFile = "-", /, *, column: str | None = None, skip_invalid: Switch = False
+) -> None:
+    """Print the latent vectors of molecules as TSV: smiles, z1, z2, ...
+
+    Args:
+        space: A bundled run or a run folder.
+        file: Molecules; standard input by default.
+        column: Of a CSV or TSV file; smiles by default.
+        skip_invalid: Leave out and count texts that are no molecules, and molecules that the run
+            cannot read.
+    """
+    from molvae.latent import load
+
+    loaded = load(space)
+    molecules = _molecules(file, skip_invalid=skip_invalid, column=column)
+    z = loaded.encode(molecules, skip_unknown=skip_invalid).tolist()
+    rows = ((m, *v) for m, v in zip(molecules, z, strict=True) if v[0] == v[0])  # NaN: skipped
+    print_tsv(("smiles", *(f"z{i}" for i in range(1, loaded.dim + 1))), rows)
+
+
+@app.command
+def decode(space: str, file: InFile = "-", /) -> None:
+    """Print the molecules at latent vectors, one a line; an empty line where there is none.
+
+    Args:
+        space: A bundled run or a run folder.
+        file: TSV with columns z1, z2, ... as encode prints it; standard input by default.
+    """
+    from molvae.latent import load
+
+    loaded = load(space)
+    print(*(m or "" for m in loaded.decode(_vectors(file, loaded.dim))), sep="\n")
+
+
+@app.command
+def properties(
+    file: InFile = "-",
+    /,
+    *,
+    names: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    column: str | None = None,
+    summary: Switch = False,
+    skip_invalid: Switch = False,
+    workers: int | None = None,
+) -> None:
+    """Print properties of molecules as TSV.
+
+    Args:
+        file: Molecules, or the name of a data set; standard input by default.
+        names: Which properties; all by default.
+        column: Of a CSV or TSV file; smiles by default.
+        summary: Print mean and standard deviation of each property instead.
+        skip_invalid: Keep rows of texts that are no molecules, without values and with the reason,
+            and count them.
+        workers: Processes; one per core by default if there are many molecules.
+    """
+    from molvae.chem.properties import properties
+    from molvae.datasets import read
+
+    lines, texts = zip(*read(file, column=column), strict=True)
+    table = properties(texts, names or None, workers=workers)
+    _check_rows(file, lines, list(table["error"]), skip_invalid=skip_invalid)
+    if summary:
+        numbers = table.drop(columns=["smiles", "error"])
+        rows = [(k, int(v.count()), float(v.mean()), float(v.std())) for k, v in numbers.items()]
+        print_tsv(("property", "molecules", "mean", "sd"), rows)
+    else:
+        print_tsv(list(table.columns), table.itertuples(index=False))
+
+
+@app.command
+def optimize(
+    record: Path | None = None,
+    /,
+    *,
+    config: Path | None = None,
+    settings: Annotated[CampaignFlags | None, Flat] = None,
+    top: int = 10,
+    overwrite: Switch = False,
+) -> None:
+    """Run a campaign and print its best molecules as TSV.
+
+    A record that exists is gone on with; then only the budget has to be given. For values from a
+    laboratory see ask.
+
+    Args:
+        record: The SQLite file; may also stand in the TOML file.
+        config: A TOML file, e.g. pipelines/qed.toml; flags win over it.
+        settings: Those of the campaign.
+        top: How many of the best molecules are printed.
+        overwrite: Replace a report that is there.
+    """
+    from molvae.report import write_report
+
+    chosen = _with_record(record, _layers(config, settings))
+    with _create_or_resume(chosen, str(config or "flags"), overwrite=overwrite) as campaign:
+        limit = build(CampaignConfig, {"objective": campaign.name, **chosen}).budget
+        _run(campaign, limit)
+        print_tsv(*_best(campaign, top))
+        _sum_up(campaign)
+        if report := chosen.get("report"):
+            say(f"report  {write_report(campaign, report, overwrite=True)}")
+
+
+@app.command
+def ask(
+    record: Path,
+    /,
+    *,
+    n: Annotated[int | None, Parameter(name=["--n", "-n"])] = None,
+    waiting: Switch = False,
+    create: Switch = False,
+    settings: Annotated[CampaignFlags | None, Flat] = None,
+) -> None:
+    """Print molecules to measure next, as TSV: id, smiles. Their values are given back by tell.
+
+    A laboratory campaign begins with --create and the settings of optimize, e.g.
+    --create --objective by-hand:pIC50 --direction maximise --start measured.csv; starting molecules
+    without a value are printed first.
+
+    Args:
+        record: The SQLite file.
+        n: How many new molecules; a batch by default.
+        waiting: Print those that were asked for and not told yet, and ask for none.
+        create: Begin the campaign.
+        settings: Of the new campaign, with --create.
+    """
+    chosen = given(settings)
+    if chosen and not create:
+        raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
+    with _create(_with_record(record, chosen), "flags") if create else _open(record) as campaign:
+        trials = _waiting(campaign) if create or waiting else []
+        trials = trials if trials or waiting else campaign.ask(n)
+        print_tsv(("id", "smiles"), [(trial.id, trial.smiles) for trial in trials])
+
+
+@app.command
+def tell(
+    record: Path,
+    trial: int | None = None,
+    value: str | None = None,
+    /,
+    *,
+    file: InFile | None = None,
+    message: str = "",
+) -> None:
+    """Put measured values into a record.
+
+    Args:
+        record: The SQLite file.
+        trial: The id that ask printed.
+        value: The number; "failed" if it could not be measured.
+        file: CSV or TSV with columns id, value and perhaps message, instead; an empty value means
+            failed. All of it is checked before any of it is written.
+        message: Kept with the value, e.g. why it failed.
+    """
+    if (file is None) == (trial is None or value is None):
+        raise DataError("give an id and a value, or --file with columns id and value")
+    with _open(record) as campaign:
+        told = [(trial, _value(value, "value"), message)] if file is None else _sheet(file)
+        _check_waiting(campaign, [id_ for id_, *_ in told])
+        for id_, number, text in told:
+            campaign.tell(id_, number, text)
+        say(f"{len(told)} told, {len(_waiting(campaign))} waiting")
+
+
+@app.command
+def export(record: Path, file: Path | None = None, /, *, overwrite: Switch = False) -> None:
+    """Write all trials as CSV.
+
+    Args:
+        record: The SQLite file.
+        file: Where to; standard output by default. A name that ends in .tsv gives tabs.
+        overwrite: Replace the file.
+    """
+    with _open(record) as campaign:
+        table = campaign.table()
+    if file is None:
+        table.to_csv(sys.stdout, index=False)
+        return
+    if file.exists() and not overwrite:
+        raise DataError(f"{file} exists; choose another name, or --overwrite")
+    table.to_csv(file, index=False, sep="\t" if file.suffix == ".tsv" else ",")
+    print(file)
+
+
+@app.command
+def report(
+    record: Path, out: Path | None = None, /, *, top: int = 24, overwrite: Switch = False
+) -> None:
+    """Write the report of a campaign: one HTML file, to read, print and mail.
+
+    Args:
+        record: The SQLite file.
+        out: Where to; beside the record by default.
+        top: How many of the best molecules are drawn.
+        overwrite: Replace the file.
+    """
+    from molvae.report import write_report
+
+    target = record.with_suffix(".html") if out is None else out
+    print(write_report(record, target, top=top, overwrite=overwrite))
+
+
+@app.command(name="list")
+def list_names() -> None:
+    """Print what goes by a name, as TSV: objectives, strategies, bundled runs, data sets."""
+    from molvae.bo.strategy import STRATEGIES
+    from molvae.chem.objective import list_objectives
+    from molvae.datasets import DATASETS
+    from molvae.latent import list_runs
+
+    rows = [("objective", name, direction, text) for name, direction, text in list_objectives()]
+    rows += [("strategy", k, "", (v.__doc__ or "").split("\n")[0]) for k, v in STRATEGIES.items()]
+    rows += [("run", name, "", "bundled") for name in list_runs()]
+    rows += [("dataset", name, "", f"from {of.package}") for name, of in DATASETS.items()]
+    print_tsv(("kind", "name", "direction", "description"), rows)
+
+
+def _layers(file: Path | None, settings: Any) -> dict[str, Any]:
+    """The settings of a TOML file with the flags on top."""
+    return layered(read_toml(file) if file else {}, given(settings))
+
+
+def _with_record(record: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {**settings} if record is None else {**settings, "record": str(record)}
+
+
+def _open(record: str | Path) -> Campaign:
+    from molvae.campaign import Campaign
+
+    return Campaign.open(record)
+
+
+def _create(settings: Mapping[str, Any], where: str) -> Campaign:
+    from molvae.campaign import Campaign
+
+    config = build(CampaignConfig, settings, where)
+    campaign = Campaign.create(
+        config.record,
+        config.space,
+        objective=config.objective,
+        strategy=config.strategy,
+        seed=config.seed,
+        start=config.start,
+        dataset=config.dataset,
+        batch=config.batch,
+        direction=config.direction,
+        skip_invalid=config.skip_invalid,
+    )
+    for count, what in ((campaign.skipped, "skipped"), (campaign.duplicates, "repeated")):
+        if count:
+            say(f"{count} of the starting molecules {what}")
+    return campaign
+
+
+def _create_or_resume(settings: Mapping[str, Any], where: str, *, overwrite: bool) -> Campaign:
+    """The campaign of these settings: the one in the record if there is one, else a new one."""
+    from molvae.report import check_can_write
+
+    require(
+        "record" in settings,
+        "name the record: molvae optimize RECORD, or record = in the TOML file",
+    )
+    # A record that exists has written its report before: that one is brought up to date.
+    resumed = Path(settings["record"]).exists()
+    if "report" in settings:
+        check_can_write(settings["report"], overwrite=overwrite or resumed)
+    if not resumed:
+        return _create(settings, where)
+    campaign = _open(settings["record"])
+    try:
+        _check_agreement(campaign, settings)
+    except BaseException:
+        campaign.close()
+        raise
+    say(f"going on with {campaign.path}: {len(campaign)} trials so far")
+    return campaign
+
+
+def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that a campaign was not made with; it keeps those that it has.
+
+    Raises:
+        CampaignError: Names each with both values.
+    """
+    made, (goal,) = campaign.settings, campaign.settings["objectives"]
+    kept = {
+        "objective": goal["spec"] or goal["name"],
+        "direction": goal["direction"],
+        "strategy": made["strategy"]["name"],
+        "space": made["space"]["name"],
+        **{name: made[name] for name in ("start", "dataset", "batch", "seed")},
+    }
+    if "space" in settings and Path(settings["space"]).resolve() == Path(kept["space"]).resolve():
+        kept["space"] = settings["space"]  # the record holds the full path
+    differ = [
+        f"{name} {kept[name]}, not {settings[name]}"
+        for name in kept
+        if name in settings and kept[name] is not None and settings[name] != kept[name]
+    ]
+    if differ:
+        raise CampaignError(
+            f"{campaign.path} was made with {'; '.join(differ)}; leave those settings out "
+            "to go on, or name another record"
+        )
+
+
+def _run(campaign: Campaign, budget: int) -> None:
+    """Run a campaign with a progress bar."""
+    done = sum(trial.status != "asked" for trial in campaign.trials)
+    best = campaign.best_value
+    better = max if campaign.direction == "maximise" else min
+
+    def show(trial: Trial) -> None:
+        nonlocal done, best
+        done += 1
+        for value in trial.values.values():
+            best = value if best is None else better(best, value)
+        advance(done, "" if best is None else f"best {best:.4g}")
+
+    with progress(budget) as advance:
+        campaign.run(budget, on_trial=show)
+
+
+def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
+    """Header and rows of the best molecules."""
+    from molvae.chem.properties import score
+
+    best = campaign.best(top)
+    smiles = list(best["smiles"])
+    numbers = score(smiles, SHOWN).tolist()
+    rows = zip(best["id"], smiles, best[campaign.name], numbers, strict=True)
+    header = ["rank", "id", "smiles", "value", *SHOWN]
+    return header, [[i, id_, s, float(v), *p] for i, (id_, s, v, p) in enumerate(rows, 1)]
+
+
+def _sum_up(campaign: Campaign) -> None:
+    """Best against best of the start, calls, and where the record is."""
+    table = campaign.best(len(campaign))
+    starting = table[table["origin"] == "start"]
+    calls = sum(trial.status != "asked" for trial in campaign.trials)
+    failed = calls - len(table)
+    for what, rows in (("best", table), ("best starting molecule", starting)):
+        for row in rows.head(1).to_dict("records"):
+            say(f"{what}  {row[campaign.name]:.4f}  (trial {row['id']})  {row['smiles']}")
+    note = f", {failed} could not be scored" if failed else ""
+    say(f"{campaign.direction} {campaign.name}: {calls} objective calls{note}")
+    say(f"record  {campaign.path}")
+
+
+def _waiting(campaign: Campaign) -> list[Trial]:
+    return [trial for trial in campaign.trials if trial.status == "asked"]
+
+
+def _molecules(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
+    """Canonical SMILES of a file."""
+    from molvae.chem.mol import canonical
+    from molvae.datasets import read
+
+    rows: list[str] = []
+    lines, errors = [], []
+    for line, text in read(file, column=column):
+        lines.append(line)
+        try:
+            rows.append(canonical(text))
+            errors.append("")
+        except InvalidMoleculeError as error:
+            errors.append(str(error))
+    _check_rows(file, lines, errors, skip_invalid=skip_invalid)
+    return rows
+
+
+def _check_rows(
+    file: str, lines: Sequence[int], errors: Sequence[str], *, skip_invalid: bool
+) -> None:
+    """Stop at the first row with an error, or count them.
+
+    Raises:
+        InvalidMoleculeError: Names file and line.
+    """
+    bad = [(line, error) for line, error in zip(lines, errors, strict=True) if error]
+    if not bad:
+        return
+    if not skip_invalid:
+        name, (line, error) = "standard input" if file == "-" else file, bad[0]
+        raise InvalidMoleculeError(f"{name}, line {line}: {error}; --skip-invalid goes on without")
+    say(f"{len(bad)} of {len(lines)} skipped: no molecules (first: line {bad[0][0]})")
+
+
+def _table(file: str) -> list[dict[str, str]]:
+    """The rows of a CSV or TSV file by column; tabs win if the header has one.
+
+    Raises:
+        DataError: It cannot be read or has no row.
+    """
+    import csv
+
+    name = "standard input" if file == "-" else file
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {name}: {error}") from error
+    lines = text.splitlines()
+    rows = list(csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ","))
+    if not rows:
+        raise DataError(f"{name} has no rows below its header; expected a table with a header")
+    return rows
+
+
+def _column(rows: Sequence[Mapping[str, str]], name: str, file: str) -> list[str]:
+    if name not in rows[0]:
+        raise DataError(f"{file} has no column {name!r}; it has {', '.join(map(str, rows[0]))}")
+    return [(row[name] or "").strip() for row in rows]
+
+
+def _value(text: str | None, where: str) -> float | None:
+    """A told value; None for one that could not be measured."""
+    if not text or text.lower() in ("failed", "nan"):
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise DataError(
+            f"{where}: {text!r} is no number; leave it empty, or write failed, if it failed"
+        ) from error
+
+
+def _sheet(file: str) -> list[tuple[int, float | None, str]]:
+    """Ids, values and messages of a file of measurements."""
+    rows = _table(file)
+    ids, values = _column(rows, "id", file), _column(rows, "value", file)
+    messages = _column(rows, "message", file) if "message" in rows[0] else [""] * len(rows)
+    told = []
+    for line, (id_, value, message) in enumerate(zip(ids, values, messages, strict=True), 2):
+        if not id_.isdigit():
+            raise DataError(f"{file}, line {line}: the id must be a whole number, got {id_!r}")
+        told.append((int(id_), _value(value, f"{file}, line {line}"), message))
+    return told
+
+
+def _check_waiting(campaign: Campaign, ids: Sequence[int]) -> None:
+    """Refuse a sheet before any of it is written, if part of it could not be.
+
+    Raises:
+        CampaignError: An id is unknown, told already, or there twice.
+    """
+    status = {trial.id: trial.status for trial in campaign.trials}
+    for place, id_ in enumerate(ids):
+        if len(ids) > 1 and (status.get(id_) != "asked" or id_ in ids[:place]):
+            why = (
+                "is there twice"
+                if id_ in ids[:place]
+                else f"is {status.get(id_, 'not in the record')}"
+            )
+            raise CampaignError(
+                f"trial {id_} {why}; nothing of the sheet was written: take this line out"
+            )
+
+
+def _vectors(file: str, dim: int) -> Tensor:
+    """Latent vectors of a table with columns z1, z2, ..., `n x dim`."""
+    import torch
+
+    rows = _table(file)
+    columns = [_column(rows, f"z{i}", file) for i in range(1, dim + 1)]
+    try:
+        numbers = [[float(x) for x in column] for column in columns]
+    except ValueError as error:
+        raise DataError(f"{file}: {error}; a latent vector has a number in each column") from error
+    return torch.tensor(numbers, dtype=torch.float64).T
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,218 @@
+"""Every knob, as frozen dataclasses. No heavy import: the command line reads this module for its help.
+
+Order of precedence: the default here, then a TOML file, then a flag of the command line.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from molvae.errors import ConfigError, DataError, UnknownNameError
+
+Config = TypeVar("Config")
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise `ConfigError(message)` unless the condition holds."""
+    if not holds:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """What `prepare` keeps of a data set."""
+
+    column: str | None = None
+    """Column of a CSV or TSV file that holds the SMILES; by default `smiles`, in any case."""
+    max_heavy_atoms: int = 100
+    """Larger molecules are dropped."""
+    elements: tuple[str, ...] = ()
+    """If given, molecules with other elements are dropped, e.g. C, N, O."""
+    skip_invalid: bool = False
+    """Drop and count texts that are no molecules; otherwise the first one is an error."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.max_heavy_atoms >= 1,
+            f"max_heavy_atoms must be at least 1, got {self.max_heavy_atoms}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Sizes of the sequence VAE."""
+
+    latent_dim: int = 64
+    """Numbers in z."""
+    embedding_dim: int = 64
+    """Numbers that stand for one symbol."""
+    encoder_dim: int = 256
+    """State of the encoder, in each direction."""
+    decoder_dim: int = 512
+    """State of the decoder."""
+    position_dim: int = 32
+    """Numbers of the position-dependent summary and condition."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            require(value >= 1, f"{name} must be at least 1, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A complete training, as in `pipelines/zinc250k.toml`."""
+
+    data: str
+    """Folder made by `molvae prepare`."""
+    out: str
+    """The run folder to make."""
+    representation: Literal["selfies", "smiles"] = "selfies"
+    """How molecules are written."""
+    molecules: int = 2_000_000
+    """Molecules seen in all, repeats included; the learning rate has decayed at the end."""
+    batch_size: int = 128
+    """Molecules a step."""
+    learning_rate: float = 2e-3
+    """Peak, of Adam; decays to 2 % along a cosine."""
+    lr_warm_up: float = 0.01
+    """Share of the training in which the learning rate rises from 0."""
+    beta: float = 0.1
+    """Weight of the KL term. Smaller: more faithful codes; larger: a smoother space."""
+    beta_warm_up: float = 0.15
+    """Share of the training in which beta rises from 0."""
+    word_dropout: float = 0.1
+    """Share of the symbols hidden from the decoder."""
+    clip: float = 1.0
+    """Largest gradient norm of the loss per symbol."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """Autocast; auto takes bf16 on CUDA and on CPUs that compute it natively."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes CUDA where there is one."""
+    threads: int = 0
+    """CPU threads; 0 leaves torch's choice."""
+    seed: int = 0
+    """Of the weights, the order of the molecules and the noise."""
+    validate_every: int = 250_000
+    """Molecules between two validations; each also saves the state that `--resume` goes on from."""
+    model: ModelConfig = ModelConfig()
+
+    def __post_init__(self) -> None:
+        for name in ("molecules", "batch_size", "validate_every"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("beta", "threads", "seed"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("learning_rate", "clip"):
+            require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("lr_warm_up", "beta_warm_up", "word_dropout"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignConfig:
+    """A complete campaign, as in `pipelines/*.toml`."""
+
+    record: str
+    """The SQLite file; an existing record of the same settings is resumed."""
+    objective: str
+    """Name of an objective, or `module:attribute`."""
+    direction: Literal["maximise", "minimise"] | None = None
+    """Overrides the objective's own direction."""
+    space: str = "zinc250k"
+    """A bundled run or a run folder."""
+    strategy: str = "log-ei"
+    """How molecules are chosen: random, log-ei or thompson."""
+    start: int | str = 100
+    """This many random molecules of `dataset`, or a file of molecules (with a column `value` if measured)."""
+    dataset: str = "zinc250k"
+    """Where random starting molecules come from."""
+    budget: int = 300
+    """Objective calls in all; starting molecules and earlier runs included."""
+    batch: int = 10
+    """Molecules chosen together before the surrogate is fitted anew."""
+    seed: int = 0
+    """Same seed, same record: same proposals on the CPU."""
+    report: str | None = None
+    """Where the HTML report goes."""
+    skip_invalid: bool = False
+    """Leave out and count invalid starting molecules; otherwise the first one is an error."""
+
+    def __post_init__(self) -> None:
+        require(self.budget >= 1, f"budget must be at least 1 objective call, got {self.budget}")
+        require(self.batch >= 1, f"batch must be at least 1 molecule, got {self.batch}")
+        require(self.seed >= 0, f"seed must not be negative, got {self.seed}")
+        require(
+            isinstance(self.start, str) or self.start >= 1,
+            f"start must be at least 1 molecule, got {self.start}",
+        )
+
+
+def build(kind: type[Config], settings: Mapping[str, Any], where: str = "settings") -> Config:
+    """Make a config dataclass from plain values, nested tables included.
+
+    Args:
+        kind: The dataclass.
+        settings: Keys are field names; a field that is a dataclass takes a mapping.
+        where: Named in error messages, e.g. the file.
+
+    Raises:
+        UnknownNameError: A key that is no field, with the nearest field name.
+        ConfigError: A required field is missing, a value has the wrong type or is out of range.
+    """
+    require(isinstance(settings, Mapping), f"{where} must be a table, got {settings!r}")
+    hints = get_type_hints(kind)
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key not in names:
+            raise UnknownNameError(f"setting of {where}", key, names)
+        hint = hints[key]
+        if is_dataclass(hint):
+            value = build(hint, value, f"{where} [{key}]")  # type: ignore[arg-type]
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        elif hint in (int, float, str, bool) and type(value) is not hint:
+            raise ConfigError(f"{where}: {key} must be of type {hint.__name__}, got {value!r}")
+        values[key] = value
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {str(error).split('() ')[-1]}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        DataError: The file is not there or is not TOML.
+    """
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not valid TOML: {error}") from error
+
+
+def as_settings(config: Any) -> dict[str, Any]:
+    """The inverse of `build`: plain values for JSON, nested tables included."""
+    return asdict(config)
+
+
+__all__ = [
+    "CampaignConfig",
+    "PrepareConfig",
+    "as_settings",
+    "build",
+    "read_toml",
+    "require",
+]

@@ -1,0 +1,80 @@
+"""What molvae raises on purpose.
+
+Every message says what came, what was expected and what to do. Classes also inherit the built-in that callers
+would expect, so that `except ValueError` works without knowing molvae.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MolvaeError(Exception):
+    """Base of all errors raised on purpose; the command line prints it as one line."""
+
+
+class InvalidMoleculeError(MolvaeError, ValueError):
+    """A text that RDKit does not accept as a molecule, or that a representation cannot write."""
+
+
+class UnknownSymbolError(MolvaeError, ValueError):
+    """A symbol that the model's vocabulary does not have."""
+
+    def __init__(self, symbol: str, position: int, molecule: str, n_symbols: int) -> None:
+        super().__init__(
+            f"symbol {symbol!r} at position {position} of {molecule!r} is not among the model's "
+            f"{n_symbols} symbols; leave this molecule out, skip such molecules, or train on data "
+            "that has the symbol"
+        )
+        self.symbol, self.position, self.molecule = symbol, position, molecule
+
+
+class TooLongError(MolvaeError, ValueError):
+    """A molecule with more symbols than the model can read or write."""
+
+    def __init__(self, molecule: str, length: int, longest: int) -> None:
+        super().__init__(
+            f"{molecule!r} has {length} symbols, the model reads at most {longest}; leave this "
+            "molecule out, skip such molecules, or train on longer ones"
+        )
+        self.molecule, self.length, self.longest = molecule, length, longest
+
+
+class UnknownNameError(MolvaeError, LookupError):
+    """A name that nothing goes by: an objective, a strategy, a run, a data set, a setting."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        super().__init__(f"no {kind} is called {name!r}{hint} Known: {', '.join(names)}")
+        self.name, self.known = name, names
+
+
+class ConfigError(MolvaeError, ValueError):
+    """A setting outside its range, or settings that contradict each other."""
+
+
+class DataError(MolvaeError, ValueError):
+    """A data file that is empty, damaged, or lacks what was asked for."""
+
+
+class ObjectiveError(MolvaeError, RuntimeError):
+    """An objective that could not be imported, or that broke while scoring."""
+
+
+class CheckpointError(MolvaeError):
+    """A run folder that is incomplete, damaged, foreign or newer than this molvae."""
+
+
+class CampaignError(MolvaeError, RuntimeError):
+    """A request that a campaign's record does not allow."""
+
+
+class MissingPackageError(MolvaeError, ImportError):
+    """An optional package that is not installed; the message holds the pip command."""
+
+
+class MolvaeWarning(UserWarning):
+    """Something that the user should know and that does not stop the work."""

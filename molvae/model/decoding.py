@@ -1,0 +1,61 @@
+"""From latent vectors to rows of integers: greedy and sampled decoding.
+
+Knows the network's step function and nothing of molecules. Rows that finish early leave the batch, so the cost is
+the sum of the lengths and not the longest length times the batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from molvae.chem.vocabulary import PAD, START, STOP
+from molvae.model.vae import SequenceVAE
+
+
+@torch.inference_mode()
+def decode(
+    model: SequenceVAE,
+    z: Tensor,
+    *,
+    temperature: float = 0.0,
+    seed: int | None = None,
+) -> Tensor:
+    """Write one sequence for each latent vector.
+
+    Args:
+        model: The network; left in the mode (training or not) it is in.
+        z: Latent vectors, `n x d`, on the model's device.
+        temperature: 0 takes the likeliest symbol at each step (greedy); above 0, symbols are drawn
+            from the softmax of logits / temperature.
+        seed: Seeds the draws; needed when `temperature` is above 0.
+
+    Returns:
+        Ids, `n x max_length`, int64 on the model's device, without start, ended by stop and padded.
+        A row that reaches the longest length has no stop.
+    """
+    if temperature > 0 and seed is None:
+        raise ValueError("sampled decoding needs a seed")
+    generator = None
+    if temperature > 0:
+        generator = torch.Generator(z.device).manual_seed(int(seed or 0))
+    ids = torch.full((len(z), model.max_length), PAD, dtype=torch.long, device=z.device)
+    rows = torch.arange(len(z), device=z.device)  # where each running sequence belongs
+    symbol = torch.full((len(z),), START, dtype=torch.long, device=z.device)
+    condition, state = model.start(z)
+    for position in range(model.max_length):
+        if len(rows) == 0:
+            break
+        logits, state = model.step(symbol, condition, state, position)
+        logits[:, (PAD, START)] = -torch.inf
+        if temperature > 0:
+            p = torch.softmax(logits / temperature, dim=-1)
+            symbol = torch.multinomial(p, 1, generator=generator)[:, 0]
+        else:
+            symbol = logits.argmax(dim=-1)
+        ids[rows, position] = symbol
+        running = symbol != STOP
+        if not bool(running.all()):
+            rows, symbol = rows[running], symbol[running]
+            condition, state = condition[running], state[:, running]
+    return ids

@@ -1,0 +1,381 @@
+"""The training loop: bucketed batches, mixed precision, validation, and a state to go on from.
+
+Sees rows of integers, not molecules. On the CPU a training that was interrupted anywhere, by `kill -9` too, goes on
+from its last saved state and ends with the same weights, bit for bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from molvae.chem.vocabulary import PAD
+from molvae.config import TrainConfig
+from molvae.errors import CheckpointError, MolvaeWarning
+from molvae.model.checkpoint import write_atomically
+from molvae.model.objectives import active_units, elbo_loss, kl_to_normal
+from molvae.model.vae import SequenceVAE, reparameterise
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 50
+"""Batches sorted by length together: enough for little padding, few enough for random batches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training stands; also one line of `metrics.jsonl`. Nats are per molecule."""
+
+    molecules: int
+    """Seen so far, repeats included."""
+    total: int
+    """To be seen in all."""
+    rate: float
+    """Molecules a second since the last report."""
+    eta: float
+    """Seconds to go at that rate."""
+    beta: float
+    """Weight of the KL term now."""
+    reconstruction: float
+    """Training batches since the last report, nats."""
+    kl: float
+    """Training batches since the last report, nats."""
+    valid_reconstruction: float | None = None
+    """Validation molecules at one draw of z each, nats; None between validations."""
+    valid_kl: float | None = None
+    """Validation molecules, nats; None between validations."""
+    active: int | None = None
+    """Active latent units; None between validations."""
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that a setting `auto`, `cpu` or `cuda` stands for."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 autocast where asked for or, with `auto`, where it is faster; else nothing."""
+    if precision == "auto":
+        # Emulated bf16 is slower than float32: only processors with the instructions gain.
+        native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16" if native else "float32"
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def epoch_batches(
+    lengths: np.ndarray[Any, Any], batch_size: int, seed: int, epoch: int
+) -> list[np.ndarray[Any, Any]]:
+    """One pass over the data: batches of rows of similar length, in random order.
+
+    The last, smaller batch is kept: no row is left out. A pure function of its arguments, so that a resumed training
+    finds its place.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(len(lengths))
+    batches: list[np.ndarray[Any, Any]] = []
+    for start in range(0, len(order), batch_size * CHUNK):
+        chunk = order[start : start + batch_size * CHUNK]
+        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+        batches += [chunk[i : i + batch_size] for i in range(0, len(chunk), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def schedule(config: TrainConfig, seen: int) -> tuple[float, float]:
+    """Learning-rate factor and beta after `seen` molecules: linear warm-ups, cosine decay to 2 %."""
+    done = seen / config.molecules
+    rise = min(1.0, done / config.lr_warm_up) if config.lr_warm_up > 0 else 1.0
+    decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    beta = config.beta * (min(1.0, done / config.beta_warm_up) if config.beta_warm_up > 0 else 1.0)
+    return rise * decay, beta
+
+
+@dataclass
+class _Place:
+    """Where the loop stands: everything beside tensors that resuming needs."""
+
+    epoch: int = 0
+    batch: int = 0
+    seen: int = 0
+
+
+@torch.inference_mode()
+def validate(
+    model: SequenceVAE, rows: Tensor, *, seed: int = 0, batch_size: int = 512
+) -> tuple[float, float, int]:
+    """Reconstruction and KL (nats per molecule) and active units on held-out rows.
+
+    Noise comes from its own generator: the same weights give the same numbers.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    device = next(model.parameters()).device
+    rec = kl = 0.0
+    means = []
+    for batch in rows.split(batch_size):
+        ids = trim(batch).to(device)
+        mean, logvar = model.posterior(ids)
+        noise = torch.randn(mean.shape, generator=generator).to(device)
+        z = mean + noise * (0.5 * logvar).exp()
+        loss = elbo_loss(model.logits(z, ids), ids, mean, logvar, 1.0)
+        rec += float(loss.reconstruction) * len(ids)
+        kl += float(kl_to_normal(mean, logvar).sum())
+        means.append(mean)
+    return rec / len(rows), kl / len(rows), active_units(torch.cat(means))
+
+
+def trim(rows: Tensor) -> Tensor:
+    """Rows as int64 without the columns in which every row is padding."""
+    longest = int((rows != PAD).sum(dim=1).max())
+    return rows[:, :longest].long()
+
+
+def train(
+    model: SequenceVAE,
+    rows: Tensor,
+    valid: Tensor,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> SequenceVAE:
+    """Train the network in place, on `config.device`; the run folder gets progress and resume state.
+
+    Seeds torch's global generator, which draws dropout and noise.
+
+    Args:
+        model: As initialised; with `resume`, its weights are replaced.
+        rows: Training ids, `n x max_length`, any integer type, ended by stop, padded.
+        valid: Validation ids, likewise.
+        config: Settings; `data` and `out` are not used here.
+        folder: Where `metrics.jsonl` and the resume state go.
+        resume: Go on from the state in the folder.
+        on_progress: Called about every five seconds and after each validation.
+
+    Returns:
+        The trained network, in evaluation mode, on its device.
+
+    Raises:
+        CheckpointError: Nothing to resume, or it was made with other settings.
+
+    Warns:
+        MolvaeWarning: The posterior has collapsed: z carries almost nothing.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = pick_device(config.device)
+    torch.manual_seed(config.seed)
+    model.to(device).train()
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
+    )
+    lengths = (rows != PAD).sum(dim=1).numpy()
+    place = _Place()
+    if resume:
+        place = _load_state(folder, model, optimizer, config, device)
+    report = _Reporter(folder, config, on_progress, place)
+    next_stop = (place.seen // config.validate_every + 1) * config.validate_every
+
+    while place.seen < config.molecules:
+        for index in _batches_from(lengths, config, place):
+            factor, beta = schedule(config, place.seen)
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * factor
+            ids = trim(rows[index]).to(device)
+            with autocast(config.precision, device):
+                mean, logvar = model.posterior(ids)
+                logits = model.logits(
+                    reparameterise(mean, logvar), ids, word_dropout=config.word_dropout
+                )
+            loss = elbo_loss(logits, ids, mean, logvar, beta)
+            optimizer.zero_grad(set_to_none=True)
+            # Per symbol, so that clipping means the same for short and long molecules.
+            (loss.total * (len(ids) / (ids != PAD).sum())).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            place.seen += len(ids)
+            report.add(len(ids), loss.reconstruction.item(), loss.kl.item())
+            if place.seen >= next_stop or place.seen >= config.molecules:
+                next_stop += config.validate_every
+                model.eval()
+                rec, kl, active = validate(model, valid)
+                model.train()
+                report.say(place, beta, rec, kl, active)
+                _warn_of_collapse(beta, kl, active, config)
+                _save_state(folder, model, optimizer, config, place)
+            elif report.due():
+                report.say(place, beta)
+            if place.seen >= config.molecules:
+                break
+    return model.eval()
+
+
+def _batches_from(
+    lengths: np.ndarray[Any, Any], config: TrainConfig, place: _Place
+) -> Iterator[Tensor]:
+    """The rest of the epoch; `place` is moved on before a batch is handed out."""
+    batches = epoch_batches(lengths, config.batch_size, config.seed, place.epoch)
+    for index in batches[place.batch :]:
+        place.batch += 1
+        yield torch.from_numpy(index)
+    place.epoch, place.batch = place.epoch + 1, 0
+
+
+def _warn_of_collapse(beta: float, kl: float, active: int, config: TrainConfig) -> None:
+    """A decoder that ignores z is the classic failure; say it while there is time to stop."""
+    if beta > 0 and (kl < 1.0 or active < max(1, config.model.latent_dim // 20)):
+        warnings.warn(
+            f"the posterior is collapsing: KL {kl:.2f} nats, {active} of {config.model.latent_dim} latent units "
+            f"active at beta {beta:.3g}; the decoder ignores z. Lower beta, warm it up longer, or raise word_dropout",
+            MolvaeWarning,
+            stacklevel=3,
+        )
+
+
+class _Reporter:
+    """Averages between reports; writes `metrics.jsonl`."""
+
+    SECONDS = 5.0
+
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainConfig,
+        on_progress: Callable[[Progress], None] | None,
+        place: _Place,
+    ) -> None:
+        self.path, self.config, self.on_progress = folder / "metrics.jsonl", config, on_progress
+        if place.seen == 0:
+            self.path.write_text("")
+        self._reset()
+
+    def _reset(self) -> None:
+        self.since, self.n, self.rec, self.kl = time.monotonic(), 0, 0.0, 0.0
+
+    def add(self, n: int, rec: float, kl: float) -> None:
+        self.n, self.rec, self.kl = self.n + n, self.rec + n * rec, self.kl + n * kl
+
+    def due(self) -> bool:
+        return time.monotonic() - self.since > self.SECONDS
+
+    def say(
+        self,
+        place: _Place,
+        beta: float,
+        valid_rec: float | None = None,
+        valid_kl: float | None = None,
+        active: int | None = None,
+    ) -> None:
+        rate = self.n / max(time.monotonic() - self.since, 1e-9)
+        progress = Progress(
+            molecules=place.seen,
+            total=self.config.molecules,
+            rate=rate,
+            eta=max(0, self.config.molecules - place.seen) / max(rate, 1e-9),
+            beta=beta,
+            reconstruction=self.rec / max(self.n, 1),
+            kl=self.kl / max(self.n, 1),
+            valid_reconstruction=valid_rec,
+            valid_kl=valid_kl,
+            active=active,
+        )
+        with open(self.path, "a") as file:
+            file.write(json.dumps(asdict(progress)) + "\n")
+        if self.on_progress is not None:
+            self.on_progress(progress)
+        self._reset()
+
+
+RESUME = "resume.safetensors"
+
+
+def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
+    settings = asdict(config)
+    for name in ("out", "data", "threads", "device"):  # a folder may be moved to another machine
+        del settings[name]
+    return settings
+
+
+def _save_state(
+    folder: Path,
+    model: SequenceVAE,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    place: _Place,
+) -> None:
+    """One file, so that weights, optimizer, generators and place cannot come from different moments."""
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    tensors["rng.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    metadata = {
+        "place": json.dumps(asdict(place)),
+        "settings": json.dumps(_what_must_agree(config), sort_keys=True),
+    }
+    write_atomically(
+        folder / RESUME,
+        save_tensors({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata),
+    )
+
+
+def _load_state(
+    folder: Path,
+    model: SequenceVAE,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    device: torch.device,
+) -> _Place:
+    path = folder / RESUME
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} is not there: the training was finished, or stopped before its first "
+            "validation; start it without resuming"
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        saved, place = json.loads(metadata["settings"]), _Place(**json.loads(metadata["place"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); start the training anew") from error
+    now = json.loads(json.dumps(_what_must_agree(config)))
+    if changed := sorted(k for k in now if saved.get(k) != now[k]):
+        name = changed[0]
+        raise CheckpointError(
+            f"{path} was made with {name} = {saved.get(name)!r}, now it is {now[name]!r}; resume with "
+            "the settings of the beginning, or start a new run folder"
+        )
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    model.load_state_dict(part("model."))
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in part("optimizer.").items():
+        index, name = key.split(".", 1)
+        states.setdefault(int(index), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+    torch.set_rng_state(tensors["rng.cpu"])
+    if device.type == "cuda" and "rng.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    return place

@@ -1,0 +1,231 @@
+"""How commands talk to people: flags, progress, tables, one line for an error.
+
+Knows the terminal and cyclopts. Knows nothing of molecules; what the commands are is `cli`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
+from itertools import chain
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+from cyclopts import App, CycloptsError, Parameter, Token
+
+from molvae.errors import MolvaeError, MolvaeWarning
+
+Config = TypeVar("Config")
+Advance = Callable[[int, str], None]
+
+STDIN = "<stdin>"
+"""cyclopts takes a lone `-` for an option, so it travels under this name."""
+SILENCE = 30.0
+"""Seconds between two lines of progress where there is no terminal, e.g. in a log."""
+
+
+def _from_stdin(_: Any, tokens: Sequence[Token]) -> str:
+    return "-" if tokens[0].value == STDIN else tokens[0].value
+
+
+InFile = Annotated[str, Parameter(converter=_from_stdin)]
+"""A file to read; `-` is standard input."""
+
+
+def flags(kind: type[Config]) -> type[Config]:
+    """A config dataclass as flags: every field may be left out, and is None then.
+
+    Names, types and help come from the config, so that a setting is described once. `given` reads
+    what was set.
+    """
+    made: list[tuple[str, Any, Any]] = []
+    for one in fields(kind):  # type: ignore[arg-type]
+        hint, default = get_type_hints(kind)[one.name], one.default
+        if is_dataclass(hint):
+            made.append((one.name, flags(hint), field(default=None)))  # type: ignore[arg-type]
+            continue
+        hidden = any(default is empty for empty in (MISSING, None, False)) or default == ()
+        help_ = Parameter(
+            show_default=False if hidden else str(default),
+            consume_multiple=True,
+            negative_iterable=(),
+        )
+        made.append((one.name, Annotated[hint | None, help_], field(default=None)))
+    # A subclass, because cyclopts looks for a field's help in the source of the class it is from.
+    return make_dataclass(
+        f"{kind.__name__}Flags",
+        made,
+        bases=(kind,),
+        frozen=True,
+        kw_only=True,
+        namespace={"__module__": __name__, "__post_init__": lambda self: None},
+    )
+
+
+def given(flags: Any) -> dict[str, Any]:
+    """What was set of the flags, tables inside included."""
+    if flags is None:
+        return {}
+    values = {one.name: getattr(flags, one.name) for one in fields(flags)}
+    return {
+        name: given(value) if is_dataclass(value) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of two sources; those above win, table by table.
+
+    >>> layered({"beta": 1, "model": {"a": 1, "b": 2}}, {"model": {"b": 3}})
+    {'beta': 1, 'model': {'a': 1, 'b': 3}}
+    """
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = layered(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def say(text: str) -> None:
+    """A line to the user, away from the data."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_tsv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table with a header; NaN and None are empty."""
+    for row in chain([header], rows):
+        sys.stdout.write("\t".join(map(cell, row)) + "\n")
+
+
+def print_json(values: Mapping[str, float]) -> None:
+    """Numbers by name as JSON, which has no NaN: null."""
+    finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    print(json.dumps(finite, indent=2))
+
+
+def cell(value: object) -> str:
+    """As in a table: numbers with the digits that float32 has, nothing for NaN and None."""
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    text = f"{value:.9g}" if isinstance(value, float) else str(value)
+    # A tab or a line break inside would shift the columns of all that follows.
+    return text.translate({9: " ", 10: " ", 13: " "})
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Advance]:
+    """A bar on a terminal; elsewhere a line now and then.
+
+    Yields:
+        `advance(done, text)`: to be called with what is done of `total`, and what to show.
+    """
+    if not sys.stderr.isatty():
+        yield _lines(total)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    # No markup: square brackets are atoms here.
+    text = TextColumn("{task.description}", markup=False)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), text)
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done, text: bar.update(task, completed=done, description=text)
+
+
+def _lines(total: int) -> Advance:
+    last = time.monotonic()
+
+    def advance(done: int, text: str) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= SILENCE:
+            last = now
+            say(f"{done}/{total}  {text}")
+
+    return advance
+
+
+def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> int:
+    """Run a command; whatever goes wrong on purpose or by the user's hand becomes one line.
+
+    Args:
+        app: The commands.
+        tokens: The command line.
+        interrupted: By command: how to go on after Ctrl-C.
+
+    Returns:
+        The exit status: 0; 1 for an error; 2 for usage; 130 after Ctrl-C; 141 when the reader of our
+        output left.
+    """
+    debug = "--debug" in tokens
+    tokens = [STDIN if token == "-" else token for token in tokens if token != "--debug"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", MolvaeWarning)
+            warnings.showwarning = _show_warning
+            app(tokens, exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+        return 0
+    except BrokenPipeError:
+        # Python flushes once more at exit; there is nobody to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (CycloptsError, MolvaeError, OSError, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        status, line = _explain(error, interrupted.get(tokens[0], "") if tokens else "")
+        say(f"molvae: {line}")
+        return status
+
+
+def _explain(error: BaseException, interrupted: str) -> tuple[int, str]:
+    """Exit status and the one line for it."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130, f"interrupted{'; ' if interrupted else ''}{interrupted}"
+    if isinstance(error, CycloptsError):
+        return 2, f"{_one_line(error)} (see molvae --help)"
+    if isinstance(error, OSError) and not isinstance(error, MolvaeError):
+        return 1, f"{error.filename}: {error.strerror}" if error.filename else _one_line(error)
+    return 1, _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
+) -> None:
+    if issubclass(category, MolvaeWarning):
+        say(f"molvae: warning: {' '.join(str(message).split())}")
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
+
+
+__all__ = [
+    "InFile",
+    "cell",
+    "flags",
+    "given",
+    "layered",
+    "print_json",
+    "print_tsv",
+    "progress",
+    "run",
+    "say",
+]

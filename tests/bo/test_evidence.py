@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from molvae.errors import CampaignError
+from tests.contracts import toy_evidence
+
+
+def test_shapes_must_agree() -> None:
+    evidence = toy_evidence(n=4)
+    with pytest.raises(CampaignError, match=r"evidence.z must be 4 x 3, got 3 x 3"):
+        replace(evidence, z=evidence.z[:3])
+    with pytest.raises(CampaignError, match=r"evidence.y must be 4 x 1, got 3 x 1"):
+        replace(evidence, y=evidence.y[:3])
+
+
+def test_nan_is_not_evidence() -> None:
+    evidence = toy_evidence(n=4)
+    with pytest.raises(CampaignError, match="evidence.y holds numbers that are not finite"):
+        replace(evidence, y=torch.full_like(evidence.y, torch.nan))

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from molvae.bo.store import NewTrial, Store
+from molvae.errors import CampaignError
+
+FACTS = {"seed": 0, "objectives": [{"name": "y"}]}
+ONE = NewTrial(smiles="CCO", z=[0.1, -2.0], origin="start")
+TWO = NewTrial(smiles="CCN", z=[1 / 3, 1e-300], origin="start")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a record?.db"  # a name that a URI would mangle
+
+
+def left(path: Path) -> list[str]:
+    return sorted(p.name for p in path.parent.iterdir())
+
+
+def test_what_is_written_is_read(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE, TWO]) as store:
+        assert store.facts() == FACTS
+        store.tell(2, {"y": 1 / 3}, "fine")
+    with Store.open(path) as store:
+        first, second = store.trials()
+        assert (first.id, first.smiles, first.origin, first.status) == (1, "CCO", "start", "asked")
+        assert (first.values, first.message, first.told_at) == ({}, "", None)
+        assert (second.values, second.message, second.status) == ({"y": 1 / 3}, "fine", "told")
+        assert second.z.tolist() == [1 / 3, 1e-300]
+        assert second.asked_at.endswith("Z")
+        assert (second.told_at or "") >= second.asked_at
+        assert store.trials([2]) == [second]
+        assert store.count() == 2
+    assert left(path) == [path.name]
+
+
+def test_values_known_at_creation(path: Path) -> None:
+    known = NewTrial(smiles="C", z=[0.0, 0.0], origin="start", values={"y": 2.0})
+    failed = NewTrial(smiles="N", z=[0.0, 0.0], origin="start", values={}, message="broke")
+    with Store.create(path, FACTS, [known, failed, ONE]) as store:
+        assert [t.status for t in store.trials()] == ["told", "failed", "asked"]
+
+
+def test_several_objectives(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE]) as store:
+        store.tell(1, {"b": 2.0, "a": 1.0})
+        assert store.trials()[0].values == {"a": 1.0, "b": 2.0}
+
+
+def test_told_once_only(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE, TWO]) as store:
+        told_at = store.tell(1, {"y": 0.83}).told_at
+        with pytest.raises(CampaignError, match=rf"trial 1 \(CCO\) was told 0.83 \(y\) on {told_at}"):
+            store.tell(1, {"y": 0.9})
+        store.tell(2, None)
+        with pytest.raises(CampaignError, match=r"trial 2 \(CCN\) was told that it failed on"):
+            store.tell(2, {"y": 0.9})
+        assert store.trials()[0].values == {"y": 0.83}
+
+
+def test_no_such_trial(path: Path) -> None:
+    with (
+        Store.create(path, FACTS, [ONE]) as store,
+        pytest.raises(CampaignError, match="has no trial 7; it has 1"),
+    ):
+        store.tell(7, {"y": 1.0})
+
+
+def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE]) as store:
+        with pytest.raises(CampaignError, match=r"UNIQUE constraint failed: trial.smiles"):
+            store.ask([TWO, ONE], expected=1)
+        assert store.count() == 1
+        assert [t.id for t in store.ask([TWO], expected=1)] == [2]
+
+
+def test_an_outcome_is_written_with_its_values_or_not_at_all(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE]) as store:
+        with pytest.raises(CampaignError, match="NOT NULL"):
+            store.tell(1, {"y": float("nan")})  # SQLite keeps NaN as NULL
+        assert store.trials()[0].status == "asked"
+
+
+def test_two_processes_do_not_choose_from_the_same_evidence(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE]) as store, Store.open(path) as other:
+        other.ask([TWO], expected=1)
+        with pytest.raises(CampaignError, match="1 trials were asked by another process"):
+            store.ask([NewTrial(smiles="C", z=[0, 0], origin="x")], expected=1)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE value SET value = 1.0",
+        "UPDATE trial SET smiles = 'C'",
+        "DELETE FROM outcome",
+        "DELETE FROM campaign",
+        "INSERT OR REPLACE INTO value VALUES (1, 'y', 9.0)",
+    ],
+)
+def test_facts_are_not_changed_by_anyone(path: Path, statement: str) -> None:
+    with Store.create(path, FACTS, [ONE]) as store:
+        store.tell(1, {"y": 0.5})
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA recursive_triggers = ON")
+    with pytest.raises(sqlite3.IntegrityError, match="facts of a record are not changed"):
+        connection.execute(statement)
+    connection.close()
+    with Store.open(path) as store:
+        assert store.trials()[0].values == {"y": 0.5}
+
+
+def test_told_values_are_synced_and_logged(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE]) as store:
+        pragma = store._connection.execute
+        assert pragma("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert pragma("PRAGMA synchronous").fetchone() == (2,)
+        assert pragma("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def test_an_existing_file_is_not_overwritten(path: Path) -> None:
+    path.write_text("precious")
+    with pytest.raises(CampaignError, match="exists; open it to go on with it, or choose another"):
+        Store.create(path, FACTS)
+    assert path.read_text() == "precious"
+    assert left(path) == [path.name]
+
+
+def test_the_log_of_a_deleted_record_is_not_played_into_a_new_one(path: Path) -> None:
+    path.with_name(path.name + "-wal").write_bytes(b"old")
+    with pytest.raises(CampaignError, match="left of a deleted record"):
+        Store.create(path, FACTS)
+
+
+def test_a_creation_that_fails_leaves_nothing(path: Path) -> None:
+    with pytest.raises(CampaignError, match="UNIQUE"):
+        Store.create(path, FACTS, [ONE, ONE])
+    assert left(path) == []
+
+
+def test_no_folder(path: Path) -> None:
+    with pytest.raises(CampaignError, match="there is no folder .*; make it first"):
+        Store.create(path.parent / "no" / "a.db", FACTS)
+
+
+@pytest.mark.skipif(
+    hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere"
+)
+def test_no_permission(path: Path) -> None:
+    path.parent.chmod(0o500)
+    try:
+        with pytest.raises(CampaignError, match="no permission"):
+            Store.create(path, FACTS)
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_open_refuses_what_is_no_record(path: Path) -> None:
+    with pytest.raises(CampaignError, match="there is no record"):
+        Store.open(path)
+    with pytest.raises(CampaignError, match="cannot read"):
+        Store.open(path.parent)
+    path.write_bytes(b"")
+    with pytest.raises(CampaignError, match="is empty, and not a molvae record"):
+        Store.open(path)
+    path.write_text("smiles,value\nCCO,1\n")
+    with pytest.raises(CampaignError, match="is not a molvae record"):
+        Store.open(path)
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE trial (id)")
+    connection.close()
+    with pytest.raises(CampaignError, match="database of another program"):
+        Store.open(path)
+    assert left(path) == [path.name]
+
+
+def test_open_refuses_a_newer_format(path: Path) -> None:
+    Store.create(path, FACTS).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(CampaignError, match=r"format 2, made by a newer molvae.*update molvae"):
+        Store.open(path)
+
+
+@pytest.mark.parametrize("keep", [50, 100, 4096, 0.5, 0.9])
+def test_open_refuses_a_truncated_file(path: Path, keep: float) -> None:
+    trials = [NewTrial(smiles="C" * n, z=[0.0] * 64, origin="start") for n in range(1, 60)]
+    Store.create(path, FACTS, trials).close()
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
+    with pytest.raises(CampaignError, match="is damaged") as caught:
+        Store.open(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_closed_record_says_so(path: Path) -> None:
+    store = Store.create(path, FACTS)
+    store.close()
+    store.close()
+    with pytest.raises(CampaignError, match="is closed; open it again"):
+        store.count()
+
+
+def test_ctrl_c_within_a_step_undoes_the_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store.create(path, FACTS, [ONE]) as store:
+
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "_insert_outcome", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                store.tell(1, {"y": 1.0})
+        assert store.trials()[0].status == "asked"
+        assert store.tell(1, {"y": 1.0}).status == "told"
+
+
+def test_reading_a_record_needs_no_torch() -> None:
+    code = "import sys, molvae.bo.store, molvae.campaign; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

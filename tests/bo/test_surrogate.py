@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import torch
+
+from molvae.bo import fit_gp
+from molvae.bo.surrogate import one_thread
+from tests.contracts import toy_evidence
+
+
+def test_predicts_held_out_values() -> None:
+    evidence, held_out = toy_evidence(n=30, seed=0), toy_evidence(n=30, seed=1)
+    model = fit_gp(evidence.z, evidence.y, evidence.bounds)
+    with torch.no_grad():
+        predicted = model.posterior(held_out.z).mean
+    residual = (predicted - held_out.y).square().mean()
+    assert float(residual) < 0.2 * float(held_out.y.var())
+
+
+def test_several_objectives_are_columns() -> None:
+    evidence = toy_evidence(n=10)
+    y = torch.cat([evidence.y, -3 * evidence.y], dim=1)
+    with torch.no_grad():
+        posterior = fit_gp(evidence.z, y, evidence.bounds).posterior(evidence.z[:4])
+    assert posterior.mean.shape == (4, 2)
+
+
+def test_scale_and_offset_of_the_values_do_not_matter() -> None:
+    evidence = toy_evidence(n=10)
+    with torch.no_grad():
+        plain = fit_gp(evidence.z, evidence.y, evidence.bounds).posterior(evidence.bounds).mean
+        scaled = fit_gp(evidence.z, 1e3 * evidence.y + 7, evidence.bounds)
+        assert torch.allclose(
+            scaled.posterior(evidence.bounds).mean, 1e3 * plain + 7, rtol=1e-3, atol=1.0
+        )
+
+
+def test_threads_come_back_even_after_an_error() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+            raise RuntimeError
+    except RuntimeError:
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

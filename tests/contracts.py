@@ -1,0 +1,126 @@
+"""What every implementation of a protocol must do; a test class inherits and gives the implementation."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from molvae.bo import Evidence, Random, Strategy
+from molvae.chem.mol import canonical
+from tests.toys import ToyObjective, ToySpace
+
+
+def toy_evidence(n: int = 12, pending: int = 0, failed: int = 2, seed: int = 0) -> Evidence:
+    """`n` told molecules of the toy space, chosen at random, with the hill's values."""
+    space = ToySpace()
+    chosen = np.random.default_rng(seed).permutation(space.molecules)[: n + pending + failed].tolist()
+    told, waiting = chosen[:n], chosen[n : n + pending]
+    return Evidence(
+        smiles=tuple(told),
+        z=space.encode(told),
+        y=torch.tensor(ToyObjective()(told), dtype=torch.float64).reshape(-1, 1),
+        pending_smiles=tuple(waiting),
+        pending_z=space.encode(waiting),
+        known=frozenset(chosen),
+        bounds=space.bounds,
+    )
+
+
+class StrategyContract:
+    """A pure function that gives new, distinct molecules; `make` gives it with cheap settings."""
+
+    def make(self) -> Strategy:
+        raise NotImplementedError
+
+    @pytest.mark.parametrize(("n", "pending"), [(1, 0), (1, 3), (8, 0), (8, 3)])
+    def test_gives_new_distinct_molecules(self, n: int, pending: int) -> None:
+        evidence, space = toy_evidence(pending=pending), ToySpace()
+        candidates = self.make().propose(evidence, space, n, seed=1)
+        smiles = [candidate.smiles for candidate in candidates]
+        assert len(smiles) == len(set(smiles)) == n
+        assert not evidence.known.intersection(smiles)
+        assert smiles == [canonical(molecule) for molecule in smiles]
+
+    def test_z_is_what_was_decoded(self) -> None:
+        evidence, space = toy_evidence(), ToySpace()
+        for candidate in self.make().propose(evidence, space, 8, seed=2):
+            assert candidate.z.shape == (space.dim,)
+            assert candidate.z.dtype == torch.float64
+            assert not candidate.z.requires_grad
+            assert bool(torch.isfinite(candidate.z).all())
+            assert bool((candidate.z >= space.bounds[0]).all())
+            assert bool((candidate.z <= space.bounds[1]).all())
+            assert space.decode(candidate.z[None]) == [candidate.smiles]
+
+    @pytest.mark.parametrize("pending", [0, 3])
+    def test_same_seed_same_proposals_whatever_the_global_seeds(self, pending: int) -> None:
+        evidence, space, strategy = toy_evidence(pending=pending), ToySpace(), self.make()
+        batches = []
+        for global_seed in (0, 1):
+            torch.manual_seed(global_seed)
+            np.random.seed(global_seed)  # noqa: NPY002 - the legacy state is what must not matter
+            random.seed(global_seed)
+            batches.append(strategy.propose(evidence, space, 3, seed=5))
+        for one, other in zip(*batches, strict=True):
+            assert one.smiles == other.smiles
+            assert torch.equal(one.z, other.z)
+
+    def test_another_seed_gives_other_proposals(self) -> None:
+        evidence, space, strategy = toy_evidence(), ToySpace(), self.make()
+        batches = {
+            tuple(c.smiles for c in strategy.propose(evidence, space, 8, seed=seed))
+            for seed in range(3)
+        }
+        assert len(batches) > 1
+
+    def test_global_random_states_are_untouched(self) -> None:
+        def states() -> tuple[Any, ...]:
+            numpy_state = np.random.get_state()  # noqa: NPY002
+            return torch.get_rng_state().tolist(), str(numpy_state), random.getstate()
+
+        evidence, space = toy_evidence(), ToySpace()
+        before, threads = states(), torch.get_num_threads()
+        self.make().propose(evidence, space, 2, seed=3)
+        assert states() == before
+        assert torch.get_num_threads() == threads
+
+    def test_evidence_is_untouched(self) -> None:
+        evidence, copy = toy_evidence(pending=3), toy_evidence(pending=3)
+        self.make().propose(evidence, ToySpace(), 2, seed=3)
+        assert torch.equal(evidence.z, copy.z)
+        assert torch.equal(evidence.y, copy.y)
+        assert torch.equal(evidence.pending_z, copy.pending_z)
+
+
+class LearningStrategyContract(StrategyContract):
+    """In addition: finds better molecules than drawing from the prior does."""
+
+    def test_beats_drawing_at_random(self) -> None:
+        assert sum(self.search(self.make())) > sum(self.search(Random())) + 1.0
+
+    def search(self, strategy: Strategy, *, batches: int = 3, batch: int = 4) -> list[float]:
+        """Best value of the hill after some batches, for three starts."""
+        space, objective, found = ToySpace(), ToyObjective(), []
+        for seed in range(3):
+            evidence = toy_evidence(n=8, failed=0, seed=seed)
+            for step in range(batches):
+                new = strategy.propose(evidence, space, batch, seed=100 * seed + step)
+                smiles = [candidate.smiles for candidate in new]
+                y = torch.tensor(objective(smiles), dtype=torch.float64).reshape(-1, 1)
+                evidence = Evidence(
+                    smiles=(*evidence.smiles, *smiles),
+                    z=torch.cat([evidence.z, torch.stack([c.z for c in new])]),
+                    y=torch.cat([evidence.y, y]),
+                    pending_z=evidence.pending_z,
+                    known=evidence.known | set(smiles),
+                    bounds=space.bounds,
+                )
+            found.append(float(evidence.y.max()))
+        return found
+
+
+__all__ = ["LearningStrategyContract", "StrategyContract", "toy_evidence"]

@@ -1,0 +1,153 @@
+"""The run folder: what goes in comes out, and what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from molvae.config import ModelConfig
+from molvae.errors import CheckpointError
+from molvae.model.checkpoint import (
+    CARD,
+    WEIGHTS,
+    Card,
+    fingerprint,
+    load_run,
+    round_to_half,
+    save_run,
+)
+from molvae.model.vae import SequenceVAE
+
+SMALL = ModelConfig(latent_dim=2, embedding_dim=3, encoder_dim=4, decoder_dim=5, position_dim=2)
+
+
+def card() -> Card:
+    return Card(
+        model=SMALL,
+        representation={"name": "selfies", "settings": {}},
+        vocabulary=("[C]", "[O]"),
+        max_length=7,
+        bounds=((-1.0, -2.0), (1.0, 2.5)),
+        about={"recipe": {"seed": 0}},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save_run(tmp_path / "run", SequenceVAE(SMALL, 5, 7), card())
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_saved_and_loaded_is_bit_equal(tmp_path: Path, half: bool) -> None:
+    torch.manual_seed(0)
+    model = SequenceVAE(SMALL, 5, 7)
+    if half:
+        round_to_half(model)
+    save_run(tmp_path, model, card())
+    loaded, read = load_run(tmp_path)
+    assert read == card()
+    assert not loaded.training
+    ours, theirs = model.state_dict(), loaded.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[k], theirs[k]) and theirs[k].dtype == ours[k].dtype for k in ours)
+    ids = torch.tensor([[3, 4, 2], [4, 2, 0]])
+    with torch.no_grad():
+        assert torch.equal(model.posterior(ids)[0], loaded.posterior(ids)[0])
+    stored = load_file(tmp_path / WEIGHTS)
+    assert stored["decoder.weight_hh_l0"].dtype == (torch.float16 if half else torch.float32)
+
+
+def test_the_fingerprint_knows_the_model(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    save_run(tmp_path / "other", SequenceVAE(SMALL, 5, 7), card())
+    assert fingerprint(folder) == fingerprint(folder)
+    assert fingerprint(folder) != fingerprint(tmp_path / "other")
+
+
+def change(folder: Path, **values: object) -> None:
+    content = json.loads((folder / CARD).read_text())
+    (folder / CARD).write_text(json.dumps(content | values))
+
+
+def test_truncated_weights(folder: Path) -> None:
+    content = (folder / WEIGHTS).read_bytes()
+    for length in (0, 5, len(content) // 2, len(content) - 1):
+        (folder / WEIGHTS).write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match="damaged"):
+            load_run(folder)
+
+
+def test_truncated_card(folder: Path) -> None:
+    content = (folder / CARD).read_text()
+    for length in (0, 1, len(content) // 2):
+        (folder / CARD).write_text(content[:length])
+        with pytest.raises(CheckpointError, match="damaged"):
+            load_run(folder)
+
+
+@pytest.mark.parametrize("name", [CARD, WEIGHTS])
+def test_a_missing_file(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=f"cannot read .*{name}"):
+        load_run(folder)
+
+
+def test_a_newer_format(folder: Path) -> None:
+    change(folder, format=2)
+    with pytest.raises(CheckpointError, match="format 2; this molvae reads format 1"):
+        load_run(folder)
+
+
+def test_a_foreign_card(folder: Path) -> None:
+    (folder / CARD).write_text('{"model_type": "bert"}')
+    with pytest.raises(CheckpointError, match="not describe"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model": {"latent_dim": 0}},
+        {"model": {"latent_dmi": 2}},
+        {"model": 3},
+        {"bounds": [[0.0], [1.0]]},
+        {"vocabulary": None},
+        {"max_length": "x"},
+    ],
+)
+def test_a_card_with_impossible_values(folder: Path, values: dict[str, object]) -> None:
+    change(folder, **values)
+    with pytest.raises(CheckpointError, match="incomplete or damaged"):
+        load_run(folder)
+
+
+def test_files_of_different_runs(folder: Path) -> None:
+    change(folder, vocabulary=["[C]", "[O]", "[N]"])
+    with pytest.raises(CheckpointError, match="different runs"):
+        load_run(folder)
+
+
+def test_a_card_that_asks_for_terabytes_is_refused_before_anything_is_allocated(
+    folder: Path,
+) -> None:
+    sizes = {**json.loads((folder / CARD).read_text())["model"], "decoder_dim": 10_000_000}
+    change(folder, model=sizes)
+    with pytest.raises(CheckpointError, match="different runs"):
+        load_run(folder)
+
+
+def test_a_tensor_too_many_or_too_few(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    save_file(tensors | {"extra": torch.zeros(1)}, folder / WEIGHTS)
+    with pytest.raises(CheckpointError, match="'extra'"):
+        load_run(folder)
+    del tensors["symbol_head.bias"]
+    save_file(tensors, folder / WEIGHTS)
+    with pytest.raises(CheckpointError, match=r"'symbol_head\.bias'"):
+        load_run(folder)

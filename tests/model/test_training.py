@@ -1,0 +1,152 @@
+"""The loop: it learns, resumes bit for bit, reports, and warns of collapse."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from molvae.chem.vocabulary import PAD, STOP
+from molvae.config import ModelConfig, TrainConfig
+from molvae.errors import CheckpointError, MolvaeWarning
+from molvae.model.decoding import decode
+from molvae.model.training import RESUME, Progress, epoch_batches, schedule, train, validate
+from molvae.model.vae import SequenceVAE
+
+SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4)
+CONFIG = TrainConfig(
+    data="", out="", molecules=1200, batch_size=16, beta=0.01, validate_every=200, device="cpu", model=SMALL
+)  # fmt: skip
+N_SYMBOLS, LENGTH = 8, 9
+
+
+def rows(n: int = 60) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    out = torch.full((n, LENGTH), PAD, dtype=torch.uint8)
+    for row in out:
+        k = int(torch.randint(2, LENGTH, (1,), generator=generator))
+        row[:k] = torch.randint(3, N_SYMBOLS, (k,), generator=generator)
+        row[k] = STOP
+    return out
+
+
+def new_model() -> SequenceVAE:
+    torch.manual_seed(0)
+    return SequenceVAE(SMALL, N_SYMBOLS, LENGTH)
+
+
+def fit(folder: Path, *, config: TrainConfig = CONFIG, resume: bool = False) -> SequenceVAE:
+    return train(new_model(), rows(), rows(), config, folder, resume=resume)
+
+
+def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
+    lengths = np.random.default_rng(0).integers(1, 40, 1003)
+    first, second = (epoch_batches(lengths, 32, 0, epoch) for epoch in (0, 1))
+    assert sorted(np.concatenate(first).tolist()) == list(range(1003))
+    assert not np.array_equal(np.concatenate(first), np.concatenate(second))
+    spread = np.mean([np.ptp(lengths[batch]) for batch in first])
+    assert spread < np.ptp(lengths) / 4  # bucketed: batches hold rows of similar length
+
+
+def test_schedules_rise_and_decay() -> None:
+    config = dataclasses.replace(
+        CONFIG, molecules=1000, beta=0.5, beta_warm_up=0.2, lr_warm_up=0.1
+    )
+    assert schedule(config, 0) == (0.0, 0.0)
+    assert schedule(config, 50)[0] == pytest.approx(0.5, rel=0.02)
+    assert schedule(config, 100)[1] == pytest.approx(0.25)
+    assert schedule(config, 900)[1] == 0.5
+    assert schedule(config, 1000)[0] == pytest.approx(0.02)
+
+
+def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        CONFIG, molecules=36_000, beta=0.0, learning_rate=5e-3, word_dropout=0.0, validate_every=36_000
+    )  # fmt: skip
+    model = fit(tmp_path, config=config)
+    with torch.no_grad():
+        mean, _ = model.posterior(rows().long())
+    assert (decode(model, mean) == rows()).all(dim=1).float().mean() == 1.0
+
+
+def test_progress_is_reported_and_written(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    train(new_model(), rows(), rows(), CONFIG, tmp_path, on_progress=seen.append)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["molecules"] for line in lines] == [p.molecules for p in seen]
+    assert seen[-1].molecules >= 1200
+    assert seen[-1].eta == 0
+    validated = [p for p in seen if p.valid_kl is not None]
+    assert len(validated) == 6
+    assert validated[-1].valid_reconstruction < validated[0].valid_reconstruction  # type: ignore[operator]
+
+
+def test_validation_repeats_and_leaves_the_generator_alone() -> None:
+    model = new_model().eval()
+    state = torch.get_rng_state()
+    assert validate(model, rows()) == validate(model, rows())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_collapse_is_said(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, beta=200.0, beta_warm_up=0.0, molecules=3000)
+    with pytest.warns(MolvaeWarning, match="collapsing"):
+        fit(tmp_path, config=config)
+
+
+SCRIPT = """
+import sys, warnings
+from pathlib import Path
+sys.path.insert(0, {root!r})
+import torch
+torch.set_num_threads(1)
+from tests.model.test_training import CONFIG, new_model, rows
+from molvae.model.training import train
+train(new_model(), rows(), rows(), CONFIG, Path({folder!r}))
+"""
+
+
+def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    expected = fit(whole).state_dict()
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.format(root=root, folder=str(broken))], env=os.environ
+    )
+    while not (broken / RESUME).exists():  # killed at any time after its first state
+        assert process.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = fit(broken, resume=True).state_dict()
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+
+
+def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing|not there"):
+        fit(tmp_path, resume=True)
+    fit(tmp_path)
+    with pytest.raises(CheckpointError, match=r"beta = 0\.01, now it is 0\.2"):
+        fit(tmp_path, config=dataclasses.replace(CONFIG, beta=0.2), resume=True)
+    (tmp_path / RESUME).write_bytes(b"not tensors")
+    with pytest.raises(CheckpointError, match="damaged"):
+        fit(tmp_path, resume=True)
+
+
+def test_a_healthy_training_does_not_warn(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(tmp_path)

@@ -1,0 +1,182 @@
+"""The network: padding, conditioning, and the loss against slow references."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from molvae.chem.vocabulary import PAD, START, STOP
+from molvae.config import ModelConfig
+from molvae.model.decoding import decode
+from molvae.model.objectives import active_units, elbo_loss, kl_to_normal, reconstruction
+from molvae.model.vae import SequenceVAE, reparameterise
+
+SMALL = ModelConfig(latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=7, position_dim=3)
+N_SYMBOLS, MAX_LENGTH = 9, 12
+
+
+@pytest.fixture(scope="module")
+def model() -> SequenceVAE:
+    torch.manual_seed(0)
+    return SequenceVAE(SMALL, N_SYMBOLS, MAX_LENGTH).eval()
+
+
+def random_rows(lengths: list[int], width: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.full((len(lengths), width), PAD)
+    for row, length in zip(rows, lengths, strict=True):
+        row[: length - 1] = torch.randint(3, N_SYMBOLS, (length - 1,), generator=generator)
+        row[length - 1] = STOP
+    return rows
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 8), min_size=1, max_size=5),
+    extra=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+def test_padding_changes_neither_posterior_nor_loss(
+    model: SequenceVAE, lengths: list[int], extra: int, seed: int
+) -> None:
+    width = max(lengths)
+    short = random_rows(lengths, width, seed)
+    long = torch.nn.functional.pad(short, (0, extra), value=PAD)
+    z = torch.randn(len(lengths), 4)
+    with torch.no_grad():
+        for a, b in zip(model.posterior(short), model.posterior(long), strict=True):
+            torch.testing.assert_close(a, b)
+        torch.testing.assert_close(
+            reconstruction(model.logits(z, short), short),
+            reconstruction(model.logits(z, long), long),
+        )
+
+
+def test_a_row_is_encoded_as_if_it_were_alone(model: SequenceVAE) -> None:
+    rows = random_rows([2, 5, 8, 1], 8)
+    with torch.no_grad():
+        together, _ = model.posterior(rows)
+        alone = torch.cat(
+            [model.posterior(row[None, : int((row != PAD).sum())])[0] for row in rows]
+        )
+    torch.testing.assert_close(together, alone)
+
+
+def test_every_symbol_reaches_the_posterior(model: SequenceVAE) -> None:
+    row = random_rows([8], 8)
+    with torch.no_grad():
+        mean, _ = model.posterior(row)
+        for place in range(7):
+            other = row.clone()
+            other[0, place] = 3 + (other[0, place] - 2) % (N_SYMBOLS - 3)
+            assert not torch.allclose(model.posterior(other)[0], mean)
+
+
+def test_the_decoder_sees_z_at_every_step(model: SequenceVAE) -> None:
+    z = torch.randn(1, 4)
+    condition, _ = model.start(z)
+    moved, _ = model.start(z + 1)
+    assert condition.shape == (1, MAX_LENGTH, 4 + 3)
+    assert bool((condition != moved).any(dim=2).all())
+
+
+def test_logits_do_not_look_ahead(model: SequenceVAE) -> None:
+    rows, z = random_rows([8], 8), torch.randn(1, 4)
+    other = rows.clone()
+    other[0, 5] = 3 + (other[0, 5] - 2) % (N_SYMBOLS - 3)
+    with torch.no_grad():
+        before, after = model.logits(z, rows), model.logits(z, other)
+    torch.testing.assert_close(before[:, :6], after[:, :6])
+    assert not torch.allclose(before[:, 6], after[:, 6])
+
+
+def test_loss_equals_a_slow_reference(model: SequenceVAE) -> None:
+    rows = random_rows([3, 6, 1], 6)
+    with torch.no_grad():
+        mean, logvar = model.posterior(rows)
+        z = mean + 0.3
+        loss = elbo_loss(model.logits(z, rows), rows, mean, logvar, beta=0.7)
+        rec = kl = 0.0
+        for i in range(3):
+            condition, state = model.start(z[i : i + 1])
+            symbol = torch.tensor([START])
+            for t, target in enumerate(rows[i].tolist()):
+                if target == PAD:
+                    break
+                logits, state = model.step(symbol, condition, state, t)
+                scores = [math.exp(x) for x in logits[0].tolist()]
+                rec -= math.log(scores[target] / sum(scores)) / 3
+                symbol = torch.tensor([target])
+            for m, v in zip(mean[i].tolist(), logvar[i].exp().tolist(), strict=True):
+                kl += 0.5 * (m * m + v - math.log(v) - 1) / 3
+    assert float(loss.reconstruction) == pytest.approx(rec, rel=1e-4)
+    assert float(loss.kl) == pytest.approx(kl, rel=1e-4)
+    assert float(loss.total) == pytest.approx(rec + 0.7 * kl, rel=1e-4)
+
+
+def test_kl_agrees_with_monte_carlo() -> None:
+    torch.manual_seed(0)
+    mean, logvar = torch.tensor([0.0, 1.5, -0.4]), torch.tensor([0.0, -1.0, 0.8])
+    q = torch.distributions.Normal(mean, (0.5 * logvar).exp())
+    z = q.sample((400_000,))
+    p = torch.distributions.Normal(0.0, 1.0)
+    estimate = (q.log_prob(z) - p.log_prob(z)).mean(dim=0)
+    torch.testing.assert_close(kl_to_normal(mean, logvar), estimate, atol=0.01, rtol=0)
+    assert kl_to_normal(mean, logvar)[0] == 0
+
+
+def test_reparameterised_draws_have_the_posteriors_moments_and_gradients() -> None:
+    torch.manual_seed(0)
+    mean = torch.full((200_000, 1), 0.7, requires_grad=True)
+    logvar = torch.full((200_000, 1), math.log(0.25), requires_grad=True)
+    z = reparameterise(mean, logvar)
+    assert z.mean().item() == pytest.approx(0.7, abs=0.01)
+    assert z.std().item() == pytest.approx(0.5, abs=0.01)
+    z.square().mean().backward()
+    # d E[z^2] / d mean = 2 mean; d / d logvar = variance
+    assert mean.grad is not None
+    assert logvar.grad is not None
+    assert float(mean.grad.sum()) == pytest.approx(1.4, abs=0.02)
+    assert float(logvar.grad.sum()) == pytest.approx(0.25, abs=0.01)
+
+
+def test_active_units_counts_the_units_that_vary() -> None:
+    means = torch.randn(1000, 3) * torch.tensor([1.0, 0.001, 0.5])
+    assert active_units(means) == 2
+
+
+def test_greedy_decoding_takes_the_likeliest_symbols(model: SequenceVAE) -> None:
+    z = torch.randn(20, 4) * 3
+    ids = decode(model, z)
+    assert ids.shape == (20, MAX_LENGTH)
+    for i in range(20):
+        condition, state = model.start(z[i : i + 1])
+        symbol = torch.tensor([START])
+        for t in range(MAX_LENGTH):
+            with torch.no_grad():
+                logits, state = model.step(symbol, condition, state, t)
+            logits[:, [PAD, START]] = -torch.inf
+            symbol = logits.argmax(dim=1)
+            assert int(symbol) == int(ids[i, t])
+            if int(symbol) == STOP:
+                assert bool((ids[i, t + 1 :] == PAD).all())
+                break
+
+
+def test_sampled_decoding_repeats_with_its_seed_and_needs_one(model: SequenceVAE) -> None:
+    z = torch.zeros(50, 4)
+    first = decode(model, z, temperature=1.0, seed=3)
+    torch.rand(7)
+    assert torch.equal(first, decode(model, z, temperature=1.0, seed=3))
+    assert not torch.equal(first, decode(model, z, temperature=1.0, seed=4))
+    with pytest.raises(ValueError, match="seed"):
+        decode(model, z, temperature=1.0)
+
+
+def test_decoding_nothing_gives_nothing(model: SequenceVAE) -> None:
+    assert decode(model, torch.empty(0, 4)).shape == (0, MAX_LENGTH)

@@ -1,0 +1,121 @@
+"""Spaces and objectives that cost nothing: campaigns without a trained network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from molvae.chem.mol import canonical
+from molvae.errors import UnknownSymbolError
+
+FAMILIES = ("O", "N", "S", "C(=O)")
+LENGTH = 9
+
+
+class ToySpace:
+    """324 real molecules HO-(CH2)a-X-(CH2)b-H at the points (a, b, X) of a grid around 0.
+
+    Encoding is exact; a vector decodes to the nearest molecule, or to None if it is far outside. The box is wider
+    than the grid, so that strategies meet None.
+    """
+
+    dim = 3
+
+    def __init__(self, name: str = "toy") -> None:
+        self.name = name
+        self.fingerprint = hashlib.sha256(name.encode()).hexdigest()
+        middle = (LENGTH + 1) / 2
+        self._z = {
+            canonical("O" + "C" * a + x + "C" * b): (a - middle, b - middle, 2.0 * i - 3)
+            for i, x in enumerate(FAMILIES)
+            for a in range(1, LENGTH + 1)
+            for b in range(1, LENGTH + 1)
+        }
+        self.molecules = list(self._z)
+        self._grid = torch.tensor(list(self._z.values()), dtype=torch.float64)
+        reach = self._grid.amax(0) + 2.0
+        self.bounds = torch.stack([-reach, reach])
+
+    def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+        rows = []
+        for text in smiles:
+            molecule = canonical(text)
+            if molecule not in self._z and not skip_unknown:
+                raise UnknownSymbolError(molecule[0], 0, molecule, len(self._z))
+            rows.append(self._z.get(molecule, (torch.nan,) * self.dim))
+        return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), self.dim)
+
+    def decode(self, z: Tensor) -> list[str | None]:
+        assert z.shape[1:] == (self.dim,)
+        assert z.dtype == torch.float64
+        distance, nearest = torch.cdist(z, self._grid).min(dim=1)
+        return [
+            self.molecules[i] if d <= 1.5 else None
+            for i, d in zip(nearest.tolist(), distance.tolist(), strict=True)
+        ]
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        u = torch.rand(n, self.dim, generator=generator, dtype=torch.float64)
+        return self.bounds[0] + (self.bounds[1] - self.bounds[0]) * u
+
+
+class ToyObjective:
+    """A smooth hill on the grid of the toy space; its top, 0, is at one molecule."""
+
+    name, direction = "hill", "maximise"
+
+    def __init__(self, *, seconds: float = 0.0, fails: Sequence[str] = ()) -> None:
+        self.space, self.seconds, self.fails = ToySpace(), seconds, set(fails)
+        self.top = torch.tensor([2.0, -3.0, 1.0], dtype=torch.float64)
+        self.calls: list[str] = []
+
+    def __call__(self, smiles: Sequence[str]) -> list[float]:
+        self.calls += smiles
+        time.sleep(self.seconds)
+        distance = (self.space.encode(smiles) - self.top).square().sum(1)
+        return [
+            float("nan") if molecule in self.fails else -value
+            for molecule, value in zip(smiles, distance.tolist(), strict=True)
+        ]
+
+
+def work(path: str, budget: int, strategy: str) -> None:
+    """Begin or go on with a toy campaign, and print each told trial: run in a process that gets killed."""
+    from molvae.campaign import Campaign
+
+    objective = ToyObjective(seconds=0.005)
+    if Path(path).exists():
+        campaign = Campaign.open(path, ToySpace(), objective)
+    else:
+        campaign = begin(path, objective=objective, strategy=strategy)
+    print("ready", os.getpid(), flush=True)
+    campaign.run(
+        budget, on_trial=lambda t: print(t.id, t.values["hill"].hex(), t.smiles, flush=True)
+    )
+    campaign.close()
+
+
+def begin(path: str | Path, *, n: int = 8, **settings: object) -> object:
+    """A toy campaign from `n` molecules of the far corner of the grid."""
+    from molvae.campaign import Campaign
+
+    space = ToySpace()
+    defaults: dict[str, object] = {
+        "objective": ToyObjective(),
+        "strategy": "random",
+        "start": space.molecules[: 5 * n : 5],
+        "batch": 4,
+    }
+    return Campaign.create(path, space, **(defaults | settings))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], int(sys.argv[2]), sys.argv[3])
