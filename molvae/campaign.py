@@ -54,17 +54,12 @@ class Campaign:
         strategy: Strategy | None = None,
     ) -> None:
         self._store = store
-        facts = store.facts()
+        self.settings: dict[str, Any] = store.facts()
+        """What the record was made with: format, created, versions, space, objectives, strategy,
+        seed, batch, start, dataset, skipped, duplicates."""
         try:
-            (goal,) = facts.pop("objectives")
+            (goal,) = self.settings["objectives"]
             self._goal = Goal(**goal)
-            self.settings: dict[str, Any] = {
-                "objective": self._goal.name,
-                "direction": self._goal.direction,
-                **facts,
-            }
-            """What the record was made with: objective, direction, format, created, versions,
-            space, strategy, seed, batch, start, dataset, skipped, duplicates."""
             self.seed, self.batch = int(self.settings["seed"]), int(self.settings["batch"])
         except (KeyError, TypeError, ValueError) as error:
             raise CampaignError(

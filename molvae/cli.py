@@ -16,7 +16,8 @@ from cyclopts import App, Parameter
 
 from molvae import __version__
 from molvae.config import CampaignConfig, PrepareConfig, TrainConfig, build, read_toml, require
-from molvae.errors import CampaignError, DataError, InvalidMoleculeError
+from molvae.errors import CampaignError, DataError
+from molvae.inputs import check_rows, held_out, molecules_of, sheet, told_value, vectors
 from molvae.terminal import (
     InFile,
     flags,
@@ -30,12 +31,11 @@ from molvae.terminal import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from molvae.bo.store import Trial
     from molvae.campaign import Campaign
-
-    PrepareFlags, TrainFlags, CampaignFlags = PrepareConfig, TrainConfig, CampaignConfig
+    from molvae.config import CampaignConfig as CampaignFlags
+    from molvae.config import PrepareConfig as PrepareFlags
+    from molvae.config import TrainConfig as TrainFlags
 else:
     PrepareFlags, TrainFlags, CampaignFlags = map(
         flags, (PrepareConfig, TrainConfig, CampaignConfig)
@@ -161,9 +161,9 @@ def evaluate(
     """
     from molvae import latent, metrics
 
-    held_out, training = _held_out(data, n, seed, skip_invalid)
+    test, training = held_out(data, n, seed, skip_invalid)
     loaded = latent.load(space)
-    found = metrics.evaluate(loaded, held_out, n_samples=samples, seed=seed, training=training)
+    found = metrics.evaluate(loaded, test, n_samples=samples, seed=seed, training=training)
     if json:
         print_json(found)
     else:
@@ -204,7 +204,7 @@ def encode(
     from molvae.latent import load
 
     loaded = load(space)
-    molecules = _molecules(file, skip_invalid=skip_invalid, column=column)
+    molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
     z = loaded.encode(molecules, skip_unknown=skip_invalid).tolist()
     rows = ((m, *v) for m, v in zip(molecules, z, strict=True) if v[0] == v[0])  # NaN: skipped
     print_tsv(("smiles", *(f"z{i}" for i in range(1, loaded.dim + 1))), rows)
@@ -221,7 +221,7 @@ def decode(space: str, file: InFile = "-", /) -> None:
     from molvae.latent import load
 
     loaded = load(space)
-    print(*(m or "" for m in loaded.decode(_vectors(file, loaded.dim))), sep="\n")
+    print(*(m or "" for m in loaded.decode(vectors(file, loaded.dim))), sep="\n")
 
 
 @app.command
@@ -251,7 +251,7 @@ def properties(
 
     lines, texts = zip(*read(file, column=column), strict=True)
     table = properties(texts, names or None, workers=workers)
-    _check_rows(file, lines, list(table["error"]), skip_invalid=skip_invalid)
+    check_rows(file, lines, list(table["error"]), skip_invalid=skip_invalid)
     if summary:
         numbers = table.drop(columns=["smiles", "error"])
         rows = [(k, int(v.count()), float(v.mean()), float(v.std())) for k, v in numbers.items()]
@@ -346,10 +346,13 @@ def tell(
             failed. All of it is checked before any of it is written.
         message: Kept with the value, e.g. why it failed.
     """
-    if (file is None) == (trial is None or value is None):
+    if file is not None and trial is None:
+        told = sheet(file)
+    elif file is None and trial is not None and value is not None:
+        told = [(trial, told_value(value, "value"), message)]
+    else:
         raise DataError("give an id and a value, or --file with columns id and value")
     with _open(record) as campaign:
-        told = [(trial, _value(value, "value"), message)] if file is None else _sheet(file)
         _check_waiting(campaign, [id_ for id_, *_ in told])
         for id_, number, text in told:
             campaign.tell(id_, number, text)
@@ -405,7 +408,7 @@ def list_names() -> None:
     rows = [("objective", name, direction, text) for name, direction, text in list_objectives()]
     rows += [("strategy", k, "", (v.__doc__ or "").split("\n")[0]) for k, v in STRATEGIES.items()]
     rows += [("run", name, "", "bundled") for name in list_runs()]
-    rows += [("dataset", name, "", f"from {of.package}") for name, of in DATASETS.items()]
+    rows += [("dataset", name, "", of.about) for name, of in DATASETS.items()]
     print_tsv(("kind", "name", "direction", "description"), rows)
 
 
@@ -545,92 +548,6 @@ def _waiting(campaign: Campaign) -> list[Trial]:
     return [trial for trial in campaign.trials if trial.status == "asked"]
 
 
-def _molecules(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
-    """Canonical SMILES of a file."""
-    from molvae.chem.mol import canonical
-    from molvae.datasets import read
-
-    rows: list[str] = []
-    lines, errors = [], []
-    for line, text in read(file, column=column):
-        lines.append(line)
-        try:
-            rows.append(canonical(text))
-            errors.append("")
-        except InvalidMoleculeError as error:
-            errors.append(str(error))
-    _check_rows(file, lines, errors, skip_invalid=skip_invalid)
-    return rows
-
-
-def _check_rows(
-    file: str, lines: Sequence[int], errors: Sequence[str], *, skip_invalid: bool
-) -> None:
-    """Stop at the first row with an error, or count them.
-
-    Raises:
-        InvalidMoleculeError: Names file and line.
-    """
-    bad = [(line, error) for line, error in zip(lines, errors, strict=True) if error]
-    if not bad:
-        return
-    if not skip_invalid:
-        name, (line, error) = "standard input" if file == "-" else file, bad[0]
-        raise InvalidMoleculeError(f"{name}, line {line}: {error}; --skip-invalid goes on without")
-    say(f"{len(bad)} of {len(lines)} skipped: no molecules (first: line {bad[0][0]})")
-
-
-def _table(file: str) -> list[dict[str, str]]:
-    """The rows of a CSV or TSV file by column; tabs win if the header has one.
-
-    Raises:
-        DataError: It cannot be read or has no row.
-    """
-    import csv
-
-    name = "standard input" if file == "-" else file
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {name}: {error}") from error
-    lines = text.splitlines()
-    rows = list(csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ","))
-    if not rows:
-        raise DataError(f"{name} has no rows below its header; expected a table with a header")
-    return rows
-
-
-def _column(rows: Sequence[Mapping[str, str]], name: str, file: str) -> list[str]:
-    if name not in rows[0]:
-        raise DataError(f"{file} has no column {name!r}; it has {', '.join(map(str, rows[0]))}")
-    return [(row[name] or "").strip() for row in rows]
-
-
-def _value(text: str | None, where: str) -> float | None:
-    """A told value; None for one that could not be measured."""
-    if not text or text.lower() in ("failed", "nan"):
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise DataError(
-            f"{where}: {text!r} is no number; leave it empty, or write failed, if it failed"
-        ) from error
-
-
-def _sheet(file: str) -> list[tuple[int, float | None, str]]:
-    """Ids, values and messages of a file of measurements."""
-    rows = _table(file)
-    ids, values = _column(rows, "id", file), _column(rows, "value", file)
-    messages = _column(rows, "message", file) if "message" in rows[0] else [""] * len(rows)
-    told = []
-    for line, (id_, value, message) in enumerate(zip(ids, values, messages, strict=True), 2):
-        if not id_.isdigit():
-            raise DataError(f"{file}, line {line}: the id must be a whole number, got {id_!r}")
-        told.append((int(id_), _value(value, f"{file}, line {line}"), message))
-    return told
-
-
 def _check_waiting(campaign: Campaign, ids: Sequence[int]) -> None:
     """Refuse a sheet before any of it is written, if part of it could not be.
 
@@ -648,19 +565,6 @@ def _check_waiting(campaign: Campaign, ids: Sequence[int]) -> None:
             raise CampaignError(
                 f"trial {id_} {why}; nothing of the sheet was written: take this line out"
             )
-
-
-def _vectors(file: str, dim: int) -> Tensor:
-    """Latent vectors of a table with columns z1, z2, ..., `n x dim`."""
-    import torch
-
-    rows = _table(file)
-    columns = [_column(rows, f"z{i}", file) for i in range(1, dim + 1)]
-    try:
-        numbers = [[float(x) for x in column] for column in columns]
-    except ValueError as error:
-        raise DataError(f"{file}: {error}; a latent vector has a number in each column") from error
-    return torch.tensor(numbers, dtype=torch.float64).T
 
 
 __all__ = ["app", "main"]

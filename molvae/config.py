@@ -1,4 +1,4 @@
-"""Every knob, as frozen dataclasses. No heavy import: the command line reads this module for its help.
+"""Every knob, as frozen dataclasses. No heavy import: the command line reads this for its help.
 
 Order of precedence: the default here, then a TOML file, then a flag of the command line.
 """
@@ -9,7 +9,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from molvae.errors import ConfigError, DataError, UnknownNameError
 
@@ -102,9 +103,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("molecules", "batch_size", "validate_every"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+            require(
+                getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}"
+            )
         for name in ("beta", "threads", "seed"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+            require(
+                getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
+            )
         for name in ("learning_rate", "clip"):
             require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
         for name in ("lr_warm_up", "beta_warm_up", "word_dropout"):
@@ -127,7 +132,8 @@ class CampaignConfig:
     strategy: str = "log-ei"
     """How molecules are chosen: random, log-ei or thompson."""
     start: int | str = 100
-    """This many random molecules of `dataset`, or a file of molecules (with a column `value` if measured)."""
+    """This many random molecules of `dataset`, or a file of molecules (with a column `value` if
+    measured)."""
     dataset: str = "zinc250k"
     """Where random starting molecules come from."""
     budget: int = 300
@@ -175,10 +181,9 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
             value = build(hint, value, f"{where} [{key}]")  # type: ignore[arg-type]
         elif isinstance(value, list):
             value = tuple(value)
-        elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        elif hint is float and type(value) is int:
             value = float(value)
-        elif hint in (int, float, str, bool) and type(value) is not hint:
-            raise ConfigError(f"{where}: {key} must be of type {hint.__name__}, got {value!r}")
+        require(_fits(value, hint), f"{where}: {key} must be {_says(hint)}, got {value!r}")
         values[key] = value
     try:
         return kind(**values)
@@ -186,6 +191,24 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
         raise ConfigError(f"{where}: {str(error).split('() ')[-1]}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value has a field's type; no conversions, and a bool is no int."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, part) for part in get_args(hint))
+    return type(value) is (get_origin(hint) or hint)
+
+
+def _says(hint: Any) -> str:
+    """A field's type in words."""
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(hint)))
+    if get_origin(hint) is UnionType:
+        return " or ".join(_says(part) for part in get_args(hint) if part is not type(None))
+    return f"of type {hint.__name__}"
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -210,7 +233,9 @@ def as_settings(config: Any) -> dict[str, Any]:
 
 __all__ = [
     "CampaignConfig",
+    "ModelConfig",
     "PrepareConfig",
+    "TrainConfig",
     "as_settings",
     "build",
     "read_toml",

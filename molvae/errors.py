@@ -1,7 +1,7 @@
 """What molvae raises on purpose.
 
-Every message says what came, what was expected and what to do. Classes also inherit the built-in that callers
-would expect, so that `except ValueError` works without knowing molvae.
+Every message says what came, what was expected and what to do. Classes also inherit the built-in
+that callers would expect, so that `except ValueError` works without knowing molvae.
 """
 
 from __future__ import annotations

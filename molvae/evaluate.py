@@ -66,9 +66,8 @@ def evaluate(objective: Objective, smiles: Sequence[str]) -> list[Scored]:
     except MolvaeError:
         raise
     except Exception as error:
-        raise ObjectiveError(
-            f"objective {objective.name!r} broke on {what}: {type(error).__name__}: {error}"
-        ) from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())  # one line
+        raise ObjectiveError(f"objective {objective.name!r} broke on {what}: {reason}") from error
     if len(values) != len(smiles):
         raise ObjectiveError(
             f"objective {objective.name!r} gave {len(values)} values for {len(smiles)} molecules; "

@@ -1,6 +1,7 @@
 """The latent space: the one place where chemistry meets the network.
 
-Molecules go in and come out as SMILES, in the order given and one for one; vectors are float64 on the CPU.
+Molecules go in and come out as SMILES, in the order given and one for one; vectors are float64 on
+the CPU.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
     """A trained latent space.
 
     Args:
-        run: Name of a bundled run, or a run folder; a name wins over a folder of that name, which can be
-            given as `./name`.
+        run: Name of a bundled run, or a run folder; a name wins over a folder of that name, which
+            can be given as `./name`.
         device: Where the network computes: `cpu`, `cuda`, or `auto`.
 
     Raises:
@@ -113,16 +114,18 @@ class LatentSpace:
 
         Args:
             smiles: SMILES in any form.
-            skip_unknown: Give rows of NaN, and one warning with the count, for molecules that the model cannot
-                read (a symbol it does not know, too long, or not writable in its representation), instead of
-                an error. Texts that are no molecules are always an error.
+            skip_unknown: Give rows of NaN, and one warning with the count, for molecules that the
+                model cannot read (a symbol it does not know, too long, or not writable in its
+                representation), instead of an error. Texts that are no molecules are always an
+                error.
 
         Returns:
             `n x dim`, float64, on the CPU, in the order given.
 
         Raises:
             InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
-            UnknownSymbolError: The model never saw one of the symbols; names symbol, place and molecule.
+            UnknownSymbolError: The model never saw one of the symbols; names it, its place and the
+                molecule.
             TooLongError: The molecule has more symbols than the longest that the model can write.
         """
         return self.posterior(smiles, skip_unknown=skip_unknown)[0]
@@ -130,7 +133,10 @@ class LatentSpace:
     def posterior(
         self, smiles: Sequence[str], *, skip_unknown: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of q(z | molecule), each `n x dim`; arguments and errors as `encode`."""
+        """Mean and standard deviation of q(z | molecule), each `n x dim`.
+
+        Arguments and errors are those of `encode`.
+        """
         molecules = [canonical(text) for text in _as_list(smiles)]
         rows: list[list[int] | None] = []
         for molecule in molecules:
@@ -144,8 +150,8 @@ class LatentSpace:
         std = mean.clone()
         if skipped := sum(row is None for row in rows):
             warnings.warn(
-                f"{skipped} of {len(rows)} molecules skipped: {self.name or 'the model'} cannot read them; "
-                "their vectors are NaN",
+                f"{skipped} of {len(rows)} molecules skipped: {self.name or 'the model'} cannot "
+                "read them; their vectors are NaN",
                 MolvaeWarning,
                 stacklevel=3,
             )
@@ -187,8 +193,8 @@ class LatentSpace:
             seed: Of the draws; needed when `temperature` is above 0.
 
         Returns:
-            Canonical SMILES in the order given; None where the sequence is not a molecule (with SELFIES, only
-            when it is empty).
+            Canonical SMILES in the order given; None where the sequence is not a molecule (with
+            SELFIES, only when it is empty).
 
         Raises:
             ConfigError: Wrong shape, or numbers that are not finite.
@@ -243,7 +249,9 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
 
 def _as_list(smiles: Sequence[str]) -> list[str]:
     if isinstance(smiles, str):
-        raise ConfigError(f"expected a list of SMILES, got the single text {smiles!r}; use [smiles]")
+        raise ConfigError(
+            f"expected a list of SMILES, got the single text {smiles!r}; use [smiles]"
+        )
     return list(smiles)
 
 

@@ -1,12 +1,12 @@
 """How good is a model: is it faithful, can it be sampled, is z used?
 
-Everything is measured on molecules that the caller gives; which ones (held out or not) is the caller's to say.
+Everything is measured on molecules that the caller gives; which ones (held out or not) is the
+caller's to say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,20 +30,23 @@ def evaluate(
 
     Args:
         space: What is measured.
-        smiles: Molecules that the model has not been trained on; those that it cannot read count as not
-            reconstructed.
+        smiles: Molecules that the model has not been trained on; those that it cannot read count as
+            not reconstructed.
         n_samples: Draws from the prior.
         seed: Of the draws from posterior and prior.
         training: Canonical SMILES of the training molecules, for novelty.
 
     Returns:
         `molecules`: how many were given. `unreadable`: how many of them the model cannot read.
-        `reconstruction`: share that greedy decoding of the posterior mean gives back exactly (canonical SMILES).
+        `reconstruction`: share that greedy decoding of the posterior mean gives back exactly
+            (canonical SMILES).
         `posterior_reconstruction`: the same for one draw from the posterior.
-        `posterior_tanimoto`: mean Tanimoto similarity (Morgan, radius 2, 2,048 bits) of a molecule to the one decoded
-            from a draw from its posterior.
-        `kl`: nats per molecule, mean. `active_units`: of `latent_dim`, variance of the mean above 0.01.
-        `validity`, `uniqueness` (of the valid), `novelty` (of the distinct; NaN without `training`): of the samples.
+        `posterior_tanimoto`: mean Tanimoto similarity (Morgan, radius 2, 2,048 bits) of a molecule
+            to the one decoded from a draw from its posterior.
+        `kl`: nats per molecule, mean. `active_units`: of `latent_dim`, variance of the mean above
+            0.01.
+        `validity`, `uniqueness` (of the valid), `novelty` (of the distinct; NaN without
+            `training`): of the samples.
 
     Raises:
         DataError: No molecules.
@@ -97,5 +100,5 @@ def _similarity(decoded: Sequence[str | None], molecules: Sequence[str]) -> floa
     pairs = [(a, b) for a, b in zip(decoded, molecules, strict=True) if a is not None]
     if not pairs:
         return np.nan
-    there, here: Any = (morgan_bits(list(side)) for side in zip(*pairs, strict=True))
-    return float(tanimoto_pairs(there, here).sum()) / len(molecules)
+    there, here = zip(*pairs, strict=True)
+    return float(tanimoto_pairs(morgan_bits(there), morgan_bits(here)).sum()) / len(molecules)

@@ -34,7 +34,8 @@ from molvae.model.vae import SequenceVAE
 logger = logging.getLogger(__name__)
 
 BOX_QUANTILE = 0.005
-"""The box of a latent space leaves out this share of the training molecules at each end of each unit."""
+"""The box of a latent space leaves out this share of the training molecules at each end of each
+unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Tokens:
     train: Tensor
     """`n x max_length`, uint8 or int16, ended by stop, padded."""
     valid: Tensor
-    """Likewise; molecules with symbols that the training molecules lack are left out and counted."""
+    """Likewise; molecules with symbols that no training molecule has are left out and counted."""
     vocabulary: tuple[str, ...]
     """Of the training molecules."""
     representation: dict[str, Any]
@@ -75,8 +76,8 @@ def train(
 
     Raises:
         DataError: The data folder is missing or empty.
-        CheckpointError: The run folder holds a run, or an unfinished training, and neither `resume` nor
-            `overwrite` says what to do with it; or there is nothing to resume.
+        CheckpointError: The run folder holds a run, or an unfinished training, and neither `resume`
+            nor `overwrite` says what to do with it; or there is nothing to resume.
     """
     folder = Path(config.out)
     if not (resume or overwrite):

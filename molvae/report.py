@@ -1,7 +1,7 @@
 """One HTML file that tells what a campaign found: to read, to print, to mail.
 
-The file holds everything it shows: no script, no font, no address is fetched, and a content-security
-policy in its head forbids it. Molecules and messages come from users and from records that others
+The file holds everything it shows: no script, no font, no address is fetched, and a policy in its
+head forbids it. Molecules and messages come from users and from records that others
 sent: all text is escaped, and drawings are images, in which nothing can run.
 
 Knows how a campaign is read. Knows neither how molecules were chosen nor the network.
@@ -15,6 +15,7 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
 DASH = "\N{EN DASH}"
 SHOWN_PROPERTIES = ("logP", "SAS", "QED")
 """Beside each of the best molecules, whatever the objective is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A trial as the report shows it."""
+
+    trial: Trial
+    value: float
+    """Of the campaign's objective; NaN where there is none."""
+    drawing: str = ""
+    """The molecule as a data address of an image; empty if it is not drawn."""
+    properties: tuple[tuple[str, float], ...] = ()
 
 
 def write_report(
@@ -100,10 +113,10 @@ def render(campaign: Campaign, *, top: int = 24) -> str:
     environment.filters["number"] = number
     trials, name, direction = campaign.trials, campaign.name, campaign.direction
     minimise = direction == "minimise"
-    rows = [{"trial": trial, "value": value_of(trial, name)} for trial in trials]
-    scored = [row for row in rows if not math.isnan(row["value"])]
-    ranked = sorted(scored, key=lambda row: row["value"], reverse=not minimise)
-    starting = [row for row in ranked if row["trial"].origin == "start"]
+    rows = [Row(trial=trial, value=value_of(trial, name)) for trial in trials]
+    scored = [row for row in rows if not math.isnan(row.value)]
+    ranked = sorted(scored, key=lambda row: row.value, reverse=not minimise)
+    starting = [row for row in ranked if row.trial.origin == "start"]
     return environment.get_template("report.html").render(
         objective=name,
         direction=direction,
@@ -118,7 +131,7 @@ def render(campaign: Campaign, *, top: int = 24) -> str:
         },
         starts=sum(trial.origin == "start" for trial in trials),
         cards=_cards(ranked[:top]),
-        failures=[row for row in rows if row["trial"].status == "failed"],
+        failures=[row for row in rows if row.trial.status == "failed"],
         curve=curve(trials, name, minimise=minimise) if scored else "",
         settings=_flat(campaign.settings),
         versions=_versions(),
@@ -136,7 +149,7 @@ def number(value: Any) -> str:
         return str(value)
     if math.isnan(value):
         return DASH
-    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:#.4g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
 def best_so_far(values: Sequence[float], *, minimise: bool) -> list[float]:
@@ -167,7 +180,7 @@ def curve(trials: Sequence[Trial], objective: str, *, minimise: bool) -> str:
     values = [value_of(trial, objective) for trial in done]
     calls = range(1, len(done) + 1)
     starts = sum(trial.origin == "start" for trial in done)
-    style = {
+    style: dict[Any, Any] = {
         "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
         "svg.hashsalt": "molvae",
         "font.family": "sans-serif",
@@ -203,19 +216,19 @@ def curve(trials: Sequence[Trial], objective: str, *, minimise: bool) -> str:
     return re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
 
 
-def _cards(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _cards(rows: Sequence[Row]) -> list[Row]:
     """The best molecules with their drawings and properties."""
     from molvae.chem.properties import score
 
-    smiles = [row["trial"].smiles for row in rows]
-    numbers = score(smiles, SHOWN_PROPERTIES) if smiles else []
+    smiles = [row.trial.smiles for row in rows]
+    numbers = score(smiles, SHOWN_PROPERTIES, workers=1).tolist()
     return [
-        {
-            **row,
-            "drawing": _drawing(text),
-            "properties": list(zip(SHOWN_PROPERTIES, map(float, of), strict=True)),
-        }
-        for row, text, of in zip(rows, smiles, numbers, strict=True)
+        replace(
+            row,
+            drawing=_drawing(row.trial.smiles),
+            properties=tuple(zip(SHOWN_PROPERTIES, values, strict=True)),
+        )
+        for row, values in zip(rows, numbers, strict=True)
     ]
 
 
@@ -230,15 +243,14 @@ def _drawing(smiles: str) -> str:
     return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Settings as rows; a table inside becomes rows with dotted names."""
-    rows: list[tuple[str, str]] = []
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((prefix + key, DASH if value is None else str(value)))
-    return rows
+def _flat(settings: Any, name: str = "") -> list[tuple[str, str]]:
+    """Settings as rows; what is inside a table or a list of tables gets a dotted name."""
+    if isinstance(settings, list) and any(isinstance(one, Mapping) for one in settings):
+        settings = {str(place): one for place, one in enumerate(settings, 1)}
+    if not isinstance(settings, Mapping):
+        return [(name, DASH if settings is None else str(settings))]
+    dotted = f"{name}." if name else ""
+    return [row for key, value in settings.items() for row in _flat(value, f"{dotted}{key}")]
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -99,7 +99,7 @@ def read_start(path: str | Path, objective: str) -> list[Given]:
         )
     values: dict[int, str] = {}
     molecules = list(read(str(path)))
-    if {".csv", ".tsv"} & set(Path(path).suffixes):
+    if {".csv", ".tsv"} & {suffix.lower() for suffix in Path(path).suffixes}:
         for column in (objective, "value"):
             try:
                 values = dict(read(str(path), column=column))

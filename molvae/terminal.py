@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from itertools import chain
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TextIO, TypeVar, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter, Token
 
@@ -169,8 +169,8 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
         interrupted: By command: how to go on after Ctrl-C.
 
     Returns:
-        The exit status: 0; 1 for an error; 2 for usage; 130 after Ctrl-C; 141 when the reader of our
-        output left.
+        The exit status: 0; 1 for an error; 2 for usage; 130 after Ctrl-C; 141 when the reader of
+        our output left.
     """
     debug = "--debug" in tokens
     tokens = [STDIN if token == "-" else token for token in tokens if token != "--debug"]
@@ -209,12 +209,17 @@ def _one_line(error: BaseException) -> str:
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
 ) -> None:
     if issubclass(category, MolvaeWarning):
         say(f"molvae: warning: {' '.join(str(message).split())}")
     else:
-        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 __all__ = [

@@ -1,6 +1,18 @@
-"""One thread for everything: small problems are several times faster with it, and repeat exactly."""
+"""One thread: small problems are several times faster with it, and repeat exactly."""
+
+from __future__ import annotations
 
 import os
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # before torch is imported
     os.environ.setdefault(_name, "1")
+
+import pytest  # noqa: E402
+
+from molvae.latent import LatentSpace, load  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def space() -> LatentSpace:
+    """The bundled latent space."""
+    return load("zinc250k")

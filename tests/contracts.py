@@ -1,4 +1,4 @@
-"""What every implementation of a protocol must do; a test class inherits and gives the implementation."""
+"""What every implementation of a protocol must do; a test class inherits and makes one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from tests.toys import ToyObjective, ToySpace
 def toy_evidence(n: int = 12, pending: int = 0, failed: int = 2, seed: int = 0) -> Evidence:
     """`n` told molecules of the toy space, chosen at random, with the hill's values."""
     space = ToySpace()
-    chosen = np.random.default_rng(seed).permutation(space.molecules)[: n + pending + failed].tolist()
+    chosen = (
+        np.random.default_rng(seed).permutation(space.molecules)[: n + pending + failed].tolist()
+    )
     told, waiting = chosen[:n], chosen[n : n + pending]
     return Evidence(
         smiles=tuple(told),

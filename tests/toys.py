@@ -22,8 +22,8 @@ LENGTH = 9
 class ToySpace:
     """324 real molecules HO-(CH2)a-X-(CH2)b-H at the points (a, b, X) of a grid around 0.
 
-    Encoding is exact; a vector decodes to the nearest molecule, or to None if it is far outside. The box is wider
-    than the grid, so that strategies meet None.
+    Encoding is exact; a vector decodes to the nearest molecule, or to None if it is far outside.
+    The box is wider than the grid, so that strategies meet None.
     """
 
     dim = 3
@@ -88,7 +88,7 @@ class ToyObjective:
 
 
 def work(path: str, budget: int, strategy: str) -> None:
-    """Begin or go on with a toy campaign, and print each told trial: run in a process that gets killed."""
+    """Begin or go on with a campaign and print each told trial: for a process that gets killed."""
     from molvae.campaign import Campaign
 
     objective = ToyObjective(seconds=0.005)

@@ -87,16 +87,17 @@ class LogEI:
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
         _need_two_values(self.name, evidence)
+        box = around_all(evidence)
         with manual_seed(seed), one_thread(), quiet():
             acquisition = qLogNoisyExpectedImprovement(
-                fit_gp(evidence.z, evidence.y, evidence.bounds),
+                fit_gp(evidence.z, evidence.y, box),
                 X_baseline=evidence.z,
                 X_pending=evidence.pending_z if len(evidence.pending_z) else None,
                 prune_baseline=True,
             )
             z, _ = optimize_acqf(
                 acquisition,
-                evidence.bounds,
+                box,
                 q=n,
                 sequential=True,
                 num_restarts=self.restarts,
@@ -115,7 +116,7 @@ class LogEI:
             space,
             z.detach(),
             evidence.known,
-            bounds=evidence.bounds,
+            bounds=box,
             seed=derived(seed, 1),
             patience=self.patience,
         )
@@ -155,29 +156,33 @@ class Thompson:
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
         _need_two_values(self.name, evidence)
+        box = around_all(evidence)
         top = evidence.y[:, 0].argsort(descending=True, stable=True)[: self.best]
         z = around_and_across(
             evidence.z[top],
-            evidence.bounds,
+            box,
             self.vectors,
             share=self.around,
             sigma=self.sigma,
             seed=seed,
         )
         with manual_seed(seed), one_thread(), quiet():
-            model = fit_gp(evidence.z, evidence.y, evidence.bounds)
+            model = fit_gp(evidence.z, evidence.y, box)
             with torch.no_grad():
                 draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
         order = draws.argsort(dim=1, descending=True, stable=True)
-        return _first_new(space, z, order.tolist(), evidence, seed=seed, patience=self.patience)
+        return _first_new(
+            space, z, order.tolist(), evidence.known, bounds=box, seed=seed, patience=self.patience
+        )
 
 
 def _first_new(
     space: Space,
     z: torch.Tensor,
     order: list[list[int]],
-    evidence: Evidence,
+    known: frozenset[str],
     *,
+    bounds: torch.Tensor,
     seed: int,
     patience: int,
 ) -> list[Candidate]:
@@ -186,7 +191,7 @@ def _first_new(
     A ranking without one within `patience` is left to `decode_new`, from its best vector.
     """
     decoded: dict[int, str | None] = {}
-    taken, chosen = set(evidence.known), dict[int, Candidate]()
+    taken, chosen = set(known), dict[int, Candidate]()
     for draw, ranking in enumerate(order):
         ranking = ranking[:patience]
         for start in range(0, len(ranking), CHUNK):
@@ -207,7 +212,7 @@ def _first_new(
         space,
         z[[order[draw][0] for draw in left]],
         taken,
-        bounds=evidence.bounds,
+        bounds=bounds,
         seed=derived(seed, 1),
         patience=patience,
     )
@@ -237,6 +242,18 @@ def get_strategy(name: str, **settings: Any) -> Strategy:
     if name not in STRATEGIES:
         raise UnknownNameError("strategy", name, STRATEGIES)
     return build(STRATEGIES[name], settings, f"strategy {name}")
+
+
+def around_all(evidence: Evidence) -> torch.Tensor:
+    """The box, widened where a told molecule lies outside: it is data as well, `2 x d`.
+
+    A search that starts at the best molecules must find them inside.
+    """
+    low, high = evidence.bounds
+    if len(evidence.z):
+        low = torch.minimum(low, evidence.z.amin(dim=0))
+        high = torch.maximum(high, evidence.z.amax(dim=0))
+    return torch.stack([low, high])
 
 
 def _at_least_one(strategy: Any, *names: str) -> None:

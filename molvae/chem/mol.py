@@ -1,7 +1,7 @@
 """The one door to RDKit: texts become molecules, molecules become canonical SMILES and drawings.
 
-Knows RDKit's habits (None for an error, the reason on a log) so that nobody else has to. Knows nothing of
-properties, representations or files.
+Knows RDKit's habits (None for an error, the reason on a log) so that nobody else has to. Knows
+nothing of properties, representations or files.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def parse(text: str) -> Chem.Mol:
     """The molecule that a SMILES text stands for, sanitised, with hydrogens implicit.
 
     Args:
-        text: SMILES in any form. Space around it is ignored; space within is an error, because RDKit would
-            silently take what follows for a name.
+        text: SMILES in any form. Space around it is ignored; space within is an error, because
+            RDKit would silently take what follows for a name.
 
     Raises:
         InvalidMoleculeError: The text is not a molecule, or has no atoms; holds RDKit's reason.
@@ -88,7 +88,8 @@ def draw(
     atoms = list(highlight or ())
     if any(not 0 <= atom < mol.GetNumAtoms() for atom in atoms):
         raise ConfigError(
-            f"highlight must hold atoms between 0 and {mol.GetNumAtoms() - 1} of {smiles!r}, got {atoms}"
+            f"highlight must hold atoms between 0 and {mol.GetNumAtoms() - 1} of {smiles!r}, "
+            f"got {atoms}"
         )
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms)
@@ -99,17 +100,16 @@ def draw(
 
 def _reason(text: str) -> str:
     """Why RDKit refuses a text, in one line. Parses again, so for the unhappy path only."""
-    # Older RDKits can only write their reason to stderr; for them the problem of syntax stays unnamed.
+    # Older RDKits can only write their reason to stderr; for them the problem of syntax stays
+    # unnamed.
     capture = getattr(rdBase, "CaptureErrorLog", None)
-    parameters = Chem.SmilesParserParams()
-    parameters.sanitize = False
     if capture is None:
         messages = ""
         with rdBase.BlockLogs():
-            mol = Chem.MolFromSmiles(text, parameters)
+            mol = Chem.MolFromSmiles(text, sanitize=False)
     else:
         with capture() as log:
-            mol = Chem.MolFromSmiles(text, parameters)
+            mol = Chem.MolFromSmiles(text, sanitize=False)
         messages = str(log.messages)
     with rdBase.BlockLogs():
         problems = () if mol is None else Chem.DetectChemistryProblems(mol)

@@ -1,6 +1,7 @@
 """How a molecule is written as a sequence of symbols: SELFIES or SMILES, behind one protocol.
 
-Knows texts and symbols; their integers are the vocabulary's, what a network makes of them the model's business.
+Knows texts and symbols; their integers are the vocabulary's, what a network makes of them the
+model's business.
 """
 
 from __future__ import annotations
@@ -58,9 +59,10 @@ def _default_constraints() -> dict[str, int]:
 class Selfies:
     """SELFIES: every sequence of symbols that holds an atom is a molecule.
 
-    How many bonds each atom may have is a global setting of the selfies library. This object keeps its own, so
-    that a model decodes tomorrow as it did when it was trained: the library's are put aside for the length
-    of a call and are back afterwards. The default is the library's preset, whatever was set globally.
+    How many bonds each atom may have is a global setting of the selfies library. This object keeps
+    its own, so that a model decodes tomorrow as it did when it was trained: the library's are put
+    aside for the length of a call and are back afterwards. The default is the library's preset,
+    whatever was set globally.
 
     Raises:
         ConfigError: `constraints` are not what `selfies.set_semantic_constraints` takes.
@@ -97,9 +99,9 @@ class Selfies:
             smiles: Canonical SMILES; others are accepted and keep their order of atoms.
 
         Raises:
-            InvalidMoleculeError: SELFIES cannot write it: not SMILES, an atom with more bonds than the
-                constraints allow, or something that SELFIES lacks (wildcards, quadruple bonds, stereo-centres
-                other than tetrahedral).
+            InvalidMoleculeError: SELFIES cannot write it: not SMILES, an atom with more bonds than
+                the constraints allow, or something that SELFIES lacks (wildcards, quadruple bonds,
+                stereo-centres other than tetrahedral).
         """
         try:
             with _in_force(self.constraints):
@@ -110,10 +112,12 @@ class Selfies:
     def join(self, symbols: Sequence[str]) -> str:
         """The molecule that SELFIES symbols spell, as canonical SMILES.
 
-        What the constraints do not allow is left out or read as an allowed bond, so only two things can fail.
+        What the constraints do not allow is left out or read as an allowed bond, so only two things
+        can fail.
 
         Raises:
-            InvalidMoleculeError: The symbols hold no atom, or one of them is no SELFIES symbol at all.
+            InvalidMoleculeError: The symbols hold no atom, or one of them is no SELFIES symbol at
+                all.
         """
         try:
             with _in_force(self.constraints):
@@ -128,12 +132,16 @@ class Selfies:
 SMILES_SYMBOL = re.compile(
     r"\[[^\[\]]+\]|Br|Cl|[BCNOPSFI]|[bcnops]|%\(\d{3,5}\)|%\d\d|[0-9()=#$:/\\.~*+-]"
 )
-"""An atom, a bond, a bracket or a ring number, after Schwaller et al. (2018), doi:10.1039/C8SC02339E."""
+"""An atom, a bond, a bracket or a ring number, after Schwaller et al. (2018),
+doi:10.1039/C8SC02339E."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Smiles:
-    """SMILES, cut into atoms, bonds, brackets and ring numbers. Many sequences of symbols are no molecule."""
+    """SMILES, cut into atoms, bonds, brackets and ring numbers.
+
+    Unlike with SELFIES, most random sequences of symbols are no molecule.
+    """
 
     @property
     def name(self) -> str:
@@ -151,8 +159,8 @@ class Smiles:
             smiles: Canonical SMILES; others are accepted and kept as they are.
 
         Raises:
-            InvalidMoleculeError: A character that SMILES does not have, named with its position. Whether the
-                text is a molecule is not checked.
+            InvalidMoleculeError: A character that SMILES does not have, named with its position.
+                Whether the text is a molecule is not checked.
         """
         symbols, position = [], 0
         while position < len(smiles):
@@ -202,7 +210,7 @@ _LOCK = RLock()
 
 @contextmanager
 def _in_force(constraints: Mapping[str, int]) -> Iterator[None]:
-    """Put constraints in the place of the selfies library's global ones, for the length of the block."""
+    """Put constraints in the place of the selfies library's global ones during the block."""
     with _LOCK:
         before = selfies.get_semantic_constraints()
         if before == constraints:
@@ -216,9 +224,11 @@ def _in_force(constraints: Mapping[str, int]) -> Iterator[None]:
 
 
 def _why(error: Exception) -> str:
-    """The reason in an error of the selfies library, which writes several lines and chains the details."""
+    """The reason in an error of the selfies library: several lines there, and its cause."""
     lines = [line.strip() for line in str(error).splitlines()]
-    reasons = [line for line in lines if line and not line.startswith(("SMILES:", "SELFIES:", "Errors:"))]
+    reasons = [
+        line for line in lines if line and not line.startswith(("SMILES:", "SELFIES:", "Errors:"))
+    ]
     if isinstance(reason := getattr(error.__cause__, "reason", None), str):
         reasons.append(reason)
     return ", ".join(reasons)

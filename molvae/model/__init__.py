@@ -1,1 +1,1 @@
-"""The networks and their training: torch lives here, RDKit does not; a molecule is a row of integers."""
+"""The networks and their training: torch, and no RDKit; a molecule is a row of integers."""

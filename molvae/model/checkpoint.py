@@ -2,14 +2,15 @@
 
     run/
       model.safetensors   weights; half precision where that loses nothing, float32 otherwise
-      model.json          {"format": 1, "kind": "sequence-vae", "model": {...}, "representation": {...},
-                           "vocabulary": [...], "max_length": 73, "bounds": [[...], [...]], "about": {...}}
+      model.json          {"format": 1, "kind": "sequence-vae", "model": {...},
+                           "representation": {...}, "vocabulary": [...], "max_length": 73,
+                           "bounds": [[...], [...]], "about": {...}}
       metrics.jsonl       one line of progress at a time (kept for reading; not needed for use)
       resume.safetensors  where an unfinished training stands (removed when it is finished)
 
-The JSON is read first, a network is built from it, and the tensors are loaded into that; any difference is an error
-that names the tensor. A folder whose `format` is newer than `FORMAT` is refused. Files are written beside their
-place and renamed.
+The JSON is read first, a network is built from it, and the tensors are loaded into that; any
+difference is an error that names the tensor. A folder whose `format` is newer than `FORMAT` is
+refused. Files are written beside their place and renamed.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ class Card:
     max_length: int
     """Longest row, stop included."""
     bounds: tuple[tuple[float, ...], tuple[float, ...]]
-    """Lower and upper end, unit by unit, of the box that holds the encodings of the training molecules."""
+    """Lower and upper end, unit by unit, of the box that holds the training molecules."""
     about: dict[str, Any] = field(default_factory=dict)
     """Recipe, data with hashes, versions, measurements: for people, and to make the run again."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, flush to the disk, rename: readers see the old file or the new one, whole."""
+    """Write beside `path`, flush to the disk, rename: the old file or the new one, never half."""
     beside = path.with_name(path.name + ".part")
     with open(beside, "wb") as file:
         file.write(content)
@@ -73,7 +74,7 @@ def _compact(tensor: Tensor) -> Tensor:
 
 
 def round_to_half(model: SequenceVAE) -> None:
-    """Round the weights, in place, to numbers that half precision holds: the run folder is half the size.
+    """Round the weights, in place, to numbers that half precision holds: half the size on disk.
 
     The rounding is part of the model, so that what is measured is what is shipped.
     """
@@ -83,7 +84,7 @@ def round_to_half(model: SequenceVAE) -> None:
 
 
 def save_run(folder: str | Path, model: SequenceVAE, card: Card) -> None:
-    """Write weights and card; the weights first, so that a card never speaks of weights that are not there."""
+    """Write weights and card; the weights first: a card never speaks of weights not there."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: _compact(tensor) for name, tensor in model.state_dict().items()}
@@ -114,7 +115,8 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Card]:
     """The network, in evaluation mode on the CPU, and its card.
 
     Raises:
-        CheckpointError: A file is missing, damaged, foreign, newer, or the two do not belong together.
+        CheckpointError: A file is missing, damaged, foreign, newer, or the two do not belong
+            together.
     """
     folder = Path(folder)
     card = _read_card(folder / CARD)

@@ -1,7 +1,7 @@
 """From latent vectors to rows of integers: greedy and sampled decoding.
 
-Knows the network's step function and nothing of molecules. Rows that finish early leave the batch, so the cost is
-the sum of the lengths and not the longest length times the batch.
+Knows the network's step function and nothing of molecules. Rows that finish early leave the batch,
+so the cost is the sum of the lengths and not the longest length times the batch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The training loop: bucketed batches, mixed precision, validation, and a state to go on from.
 
-Sees rows of integers, not molecules. On the CPU a training that was interrupted anywhere, by `kill -9` too, goes on
-from its last saved state and ends with the same weights, bit for bit, as one that was not.
+Sees rows of integers, not molecules. On the CPU a training that was interrupted anywhere, by `kill
+-9` too, goes on from its last saved state and ends with the same weights, bit for bit, as one that
+was not.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def epoch_batches(
 ) -> list[np.ndarray[Any, Any]]:
     """One pass over the data: batches of rows of similar length, in random order.
 
-    The last, smaller batch is kept: no row is left out. A pure function of its arguments, so that a resumed training
-    finds its place.
+    The last, smaller batch is kept: no row is left out. A pure function of its arguments, so that a
+    resumed training finds its place.
     """
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths))
@@ -99,7 +100,7 @@ def epoch_batches(
 
 
 def schedule(config: TrainConfig, seen: int) -> tuple[float, float]:
-    """Learning-rate factor and beta after `seen` molecules: linear warm-ups, cosine decay to 2 %."""
+    """Learning-rate factor and beta after `seen` molecules: linear rises, cosine decay to 2 %."""
     done = seen / config.molecules
     rise = min(1.0, done / config.lr_warm_up) if config.lr_warm_up > 0 else 1.0
     decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
@@ -156,7 +157,7 @@ def train(
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SequenceVAE:
-    """Train the network in place, on `config.device`; the run folder gets progress and resume state.
+    """Train the network in place, on `config.device`; the folder gets progress and resume state.
 
     Seeds torch's global generator, which draws dropout and noise.
 
@@ -207,7 +208,8 @@ def train(
             loss = elbo_loss(logits, ids, mean, logvar, beta)
             optimizer.zero_grad(set_to_none=True)
             # Per symbol, so that clipping means the same for short and long molecules.
-            (loss.total * (len(ids) / (ids != PAD).sum())).backward()
+            scaled = loss.total * (len(ids) / int((ids != PAD).sum()))
+            scaled.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             place.seen += len(ids)
@@ -242,8 +244,9 @@ def _warn_of_collapse(beta: float, kl: float, active: int, config: TrainConfig) 
     """A decoder that ignores z is the classic failure; say it while there is time to stop."""
     if beta > 0 and (kl < 1.0 or active < max(1, config.model.latent_dim // 20)):
         warnings.warn(
-            f"the posterior is collapsing: KL {kl:.2f} nats, {active} of {config.model.latent_dim} latent units "
-            f"active at beta {beta:.3g}; the decoder ignores z. Lower beta, warm it up longer, or raise word_dropout",
+            f"the posterior is collapsing: KL {kl:.2f} nats, {active} of "
+            f"{config.model.latent_dim} latent units active at beta {beta:.3g}; the decoder "
+            "ignores z. Lower beta, warm it up longer, or raise word_dropout",
             MolvaeWarning,
             stacklevel=3,
         )
@@ -320,7 +323,7 @@ def _save_state(
     config: TrainConfig,
     place: _Place,
 ) -> None:
-    """One file, so that weights, optimizer, generators and place cannot come from different moments."""
+    """One file: weights, optimizer, generators and place are of one moment."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
@@ -361,8 +364,8 @@ def _load_state(
     if changed := sorted(k for k in now if saved.get(k) != now[k]):
         name = changed[0]
         raise CheckpointError(
-            f"{path} was made with {name} = {saved.get(name)!r}, now it is {now[name]!r}; resume with "
-            "the settings of the beginning, or start a new run folder"
+            f"{path} was made with {name} = {saved.get(name)!r}, now it is {now[name]!r}; resume "
+            "with the settings of the beginning, or start a new run folder"
         )
 
     def part(prefix: str) -> dict[str, Tensor]:

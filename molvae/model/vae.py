@@ -1,11 +1,13 @@
 """The sequence VAE: rows of integers to a Gaussian over z, and z back to rows of integers.
 
-Knows torch and integers; nothing of molecules, files or training. Shapes use n for the batch, t for the length of
-the longest row (stop included), d for the latent dimension and v for the number of symbols, specials included.
+Knows torch and integers; nothing of molecules, files or training. Shapes use n for the batch, t for
+the length of the longest row (stop included), d for the latent dimension and v for the number of
+symbols, specials included.
 
 References:
-    Kingma and Welling (2013), arXiv:1312.6114 (VAE); Bowman et al. (2015), arXiv:1511.06349 (of sequences, word
-    dropout); Gomez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572 (of molecules).
+    Kingma and Welling (2013), arXiv:1312.6114 (VAE); Bowman et al. (2015), arXiv:1511.06349 (of
+    sequences, word dropout); Gomez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572 (of
+    molecules).
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ INITIAL_LOGVAR = -3.0
 
 
 class SequenceVAE(nn.Module):
-    """Bidirectional recurrent encoder, diagonal Gaussian posterior, autoregressive decoder that sees z at every step.
+    """Recurrent encoder, Gaussian posterior, and a decoder that sees z at every step.
 
-    Two details make it learn several times faster than the textbook network. The encoder summarises its states both
-    by their average and by a projection that depends on the position; the decoder is given, beside z, a vector
-    which is linear in z and depends on the position. Without them everything that z says about the end of a
-    sequence must survive in the recurrent state from its beginning.
+    Two details make it learn several times faster than the textbook network. The encoder summarises
+    its states both by their average and by a projection that depends on the position; the decoder
+    is given, beside z, a vector which is linear in z and depends on the position. Without them
+    everything that z says about the end of a sequence must survive in the recurrent state from its
+    beginning.
 
     Args:
         config: Sizes.
@@ -91,7 +94,8 @@ class SequenceVAE(nn.Module):
             z: `n x d`.
 
         Returns:
-            The condition, `n x max_length x (d + position_dim)`, and the first state, `1 x n x decoder_dim`.
+            The condition, `n x max_length x (d + position_dim)`, and the first state, `1 x n x
+            decoder_dim`.
         """
         placed = self.place_condition(z).view(len(z), self.max_length, self.config.position_dim)
         everywhere = z[:, None].expand(-1, self.max_length, -1)
@@ -122,8 +126,8 @@ class SequenceVAE(nn.Module):
         Args:
             z: `n x d`.
             ids: `n x t`, ended by stop, padded on the right.
-            word_dropout: Share of the symbols that the decoder is not shown, so that it must look at z;
-                drawn from torch's global generator.
+            word_dropout: Share of the symbols that the decoder is not shown, so that it must look
+                at z; drawn from torch's global generator.
 
         Returns:
             `n x t x v`.
@@ -140,5 +144,5 @@ class SequenceVAE(nn.Module):
 
 
 def reparameterise(mean: Tensor, logvar: Tensor) -> Tensor:
-    """Draw z from N(mean, exp(logvar)) so that gradients reach both; from torch's global generator."""
+    """Draw z from N(mean, exp(logvar)), gradients reach both; from torch's global generator."""
     return mean + torch.randn_like(mean) * (0.5 * logvar).exp()

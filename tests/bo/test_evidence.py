@@ -19,5 +19,5 @@ def test_shapes_must_agree() -> None:
 
 def test_nan_is_not_evidence() -> None:
     evidence = toy_evidence(n=4)
-    with pytest.raises(CampaignError, match="evidence.y holds numbers that are not finite"):
+    with pytest.raises(CampaignError, match=r"evidence\.y holds numbers that are not finite"):
         replace(evidence, y=torch.full_like(evidence.y, torch.nan))

@@ -58,7 +58,9 @@ def test_several_objectives(path: Path) -> None:
 def test_told_once_only(path: Path) -> None:
     with Store.create(path, FACTS, [ONE, TWO]) as store:
         told_at = store.tell(1, {"y": 0.83}).told_at
-        with pytest.raises(CampaignError, match=rf"trial 1 \(CCO\) was told 0.83 \(y\) on {told_at}"):
+        with pytest.raises(
+            CampaignError, match=rf"trial 1 \(CCO\) was told 0.83 \(y\) on {told_at}"
+        ):
             store.tell(1, {"y": 0.9})
         store.tell(2, None)
         with pytest.raises(CampaignError, match=r"trial 2 \(CCN\) was told that it failed on"):
@@ -147,7 +149,7 @@ def test_a_creation_that_fails_leaves_nothing(path: Path) -> None:
 
 
 def test_no_folder(path: Path) -> None:
-    with pytest.raises(CampaignError, match="there is no folder .*; make it first"):
+    with pytest.raises(CampaignError, match=r"there is no folder .*; make it first"):
         Store.create(path.parent / "no" / "a.db", FACTS)
 
 

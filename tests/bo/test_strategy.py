@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -43,9 +45,7 @@ def test_settings_are_passed_and_checked() -> None:
 
 @pytest.mark.parametrize("strategy", [LogEI(), Thompson()])
 @pytest.mark.parametrize("y", [[], [1.0], [2.0, 2.0, 2.0]])
-def test_too_few_values_are_no_reason_to_guess(
-    strategy: LogEI | Thompson, y: list[float]
-) -> None:
+def test_too_few_values_are_no_reason_to_guess(strategy: LogEI | Thompson, y: list[float]) -> None:
     space = ToySpace()
     molecules = space.molecules[: len(y)]
     evidence = Evidence(
@@ -60,7 +60,9 @@ def test_too_few_values_are_no_reason_to_guess(
         strategy.propose(evidence, space, 1, seed=0)
 
 
-@pytest.mark.parametrize("strategy", [Random(), LogEI(raw_samples=16, iterations=5), Thompson(vectors=64)])
+@pytest.mark.parametrize(
+    "strategy", [Random(), LogEI(raw_samples=16, iterations=5), Thompson(vectors=64)]
+)
 def test_exhausted_patience_is_said(strategy: Random) -> None:
     space, evidence = ToySpace(), toy_evidence()
     everything = Evidence(
@@ -75,9 +77,11 @@ def test_exhausted_patience_is_said(strategy: Random) -> None:
         strategy.propose(everything, space, 1, seed=0)
 
 
-@pytest.mark.parametrize("strategy", [LogEI(restarts=2, raw_samples=16, iterations=10), Thompson(vectors=64)])
+@pytest.mark.parametrize(
+    "strategy", [LogEI(restarts=2, raw_samples=16, iterations=10), Thompson(vectors=64)]
+)
 def test_molecules_outside_the_box_and_twins_are_evidence_too(strategy: LogEI) -> None:
-    """Given molecules may lie outside the box, and two may have the same vector; neither warns nor breaks."""
+    """Given molecules may lie outside the box, and two may have the same vector."""
     space, evidence = ToySpace(), toy_evidence()
     z = evidence.z.clone()
     z[0], z[1] = 3 * space.bounds[1], z[2]
@@ -93,7 +97,7 @@ def test_molecules_outside_the_box_and_twins_are_evidence_too(strategy: LogEI) -
 
 
 def test_64_dimensions() -> None:
-    """The real size of a latent space; settings are cut, code paths (subset perturbations) are not."""
+    """The real size of a latent space: fewer steps, the same code paths."""
     space = ToySpace()
     small = toy_evidence(n=10)
     generator = torch.Generator().manual_seed(0)
@@ -104,7 +108,9 @@ def test_64_dimensions() -> None:
         y=small.y,
         pending_z=z[:0],
         known=small.known,
-        bounds=torch.cat([space.bounds, torch.tensor([[-3.0], [3.0]]).double().expand(2, 61)], dim=1),
+        bounds=torch.cat(
+            [space.bounds, torch.tensor([[-3.0], [3.0]]).double().expand(2, 61)], dim=1
+        ),
     )
 
     class Projected:
@@ -122,3 +128,15 @@ def test_64_dimensions() -> None:
     for strategy in (LogEI(restarts=2, raw_samples=32, iterations=10), Thompson(vectors=64)):
         candidates = strategy.propose(evidence, Projected(), 2, seed=0)
         assert all(candidate.z.shape == (64,) for candidate in candidates)
+
+
+@pytest.mark.parametrize("strategy", [LogEI(restarts=2, raw_samples=32, iterations=20), Thompson()])
+def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -> None:
+    space = ToySpace()
+    evidence = toy_evidence(12)
+    narrow = dataclasses.replace(
+        evidence,
+        bounds=torch.stack([evidence.z.median(0).values - 0.1, evidence.z.median(0).values]),
+    )
+    chosen = strategy.propose(narrow, space, 3, seed=0)
+    assert len({candidate.smiles for candidate in chosen} - narrow.known) == 3

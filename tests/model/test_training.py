@@ -26,8 +26,15 @@ from molvae.model.vae import SequenceVAE
 
 SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4)
 CONFIG = TrainConfig(
-    data="", out="", molecules=1200, batch_size=16, beta=0.01, validate_every=200, device="cpu", model=SMALL
-)  # fmt: skip
+    data="",
+    out="",
+    molecules=1200,
+    batch_size=16,
+    beta=0.01,
+    validate_every=200,
+    device="cpu",
+    model=SMALL,
+)
 N_SYMBOLS, LENGTH = 8, 9
 
 
@@ -60,9 +67,7 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
 
 
 def test_schedules_rise_and_decay() -> None:
-    config = dataclasses.replace(
-        CONFIG, molecules=1000, beta=0.5, beta_warm_up=0.2, lr_warm_up=0.1
-    )
+    config = dataclasses.replace(CONFIG, molecules=1000, beta=0.5, beta_warm_up=0.2, lr_warm_up=0.1)
     assert schedule(config, 0) == (0.0, 0.0)
     assert schedule(config, 50)[0] == pytest.approx(0.5, rel=0.02)
     assert schedule(config, 100)[1] == pytest.approx(0.25)
@@ -72,8 +77,13 @@ def test_schedules_rise_and_decay() -> None:
 
 def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
     config = dataclasses.replace(
-        CONFIG, molecules=36_000, beta=0.0, learning_rate=5e-3, word_dropout=0.0, validate_every=36_000
-    )  # fmt: skip
+        CONFIG,
+        molecules=36_000,
+        beta=0.0,
+        learning_rate=5e-3,
+        word_dropout=0.0,
+        validate_every=36_000,
+    )
     model = fit(tmp_path, config=config)
     with torch.no_grad():
         mean, _ = model.posterior(rows().long())
@@ -136,7 +146,7 @@ def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="nothing|not there"):
+    with pytest.raises(CheckpointError, match="is not there"):
         fit(tmp_path, resume=True)
     fit(tmp_path)
     with pytest.raises(CheckpointError, match=r"beta = 0\.01, now it is 0\.2"):

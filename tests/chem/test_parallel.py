@@ -1,0 +1,69 @@
+"""One function over many items: order, errors, laziness."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from molvae.chem.parallel import CHUNK, each, stream
+from molvae.errors import ConfigError
+
+
+def test_processes_keep_the_order_and_do_the_work_elsewhere():
+    numbers = list(range(-CHUNK, 2 * CHUNK + 3))
+    assert each(abs, numbers, workers=2) == [abs(number) for number in numbers]
+    assert os.getpid() not in each(_pid, numbers[:3], workers=2)
+
+
+def test_few_items_stay_in_this_process():
+    assert each(_pid, [0, 1]) == [os.getpid()] * 2
+    assert each(_pid, [], workers=2) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_the_function_raises_comes_through(workers):
+    with pytest.raises(ZeroDivisionError):
+        each(_inverse, [1, 0], workers=workers)
+
+
+def test_results_come_one_by_one():
+    results = stream(_inverse, [2, 0], workers=1)
+    assert next(results) == 0.5
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_a_script_without_a_guard_is_told_what_to_do(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from molvae.chem.parallel import each\n"
+        "from molvae.errors import ConfigError\n"
+        "try:\n"
+        "    each(abs, [1, 2], workers=2)\n"
+        "except ConfigError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert '`if __name__ == "__main__":`' in done.stdout
+
+
+def test_no_workers_are_refused():
+    with pytest.raises(ConfigError, match="workers must be at least 1 process, got 0"):
+        each(abs, [1], workers=0)
+
+
+def _pid(_: int) -> int:
+    return os.getpid()
+
+
+def _inverse(number: int) -> float:
+    return 1 / number

@@ -1,0 +1,170 @@
+"""Numbers of molecules: the right ones, in the right order."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rdkit import Chem
+from rdkit.Chem import QED
+
+from molvae.chem import properties as module
+from molvae.chem.mol import parse
+from molvae.chem.properties import (
+    PENALISED_LOGP_CONSTANTS,
+    PROPERTIES,
+    Property,
+    properties,
+    ring_penalty,
+    score,
+)
+from molvae.errors import ConfigError, UnknownNameError
+from tests.chem.molecules import zinc
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "properties.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["logP", "SAS", "QED", "MW", "TPSA", "rings", "heavy_atoms"])
+def test_numbers_are_those_of_rdkits_own_functions(name):
+    molecules = GOLDEN["molecules"]
+    found = score(list(molecules), [name])[:, 0]
+    assert found == pytest.approx([row[name] for row in molecules.values()], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "expected"),
+    [  # values of the original implementation, as RDKit's documentation of QED cites them
+        ("N=C(CCSCc1csc(N=C(N)N)n1)NS(N)(=O)=O", 0.253),
+        ("CNC(=NCCSCc1nc[nH]c1C)NC#N", 0.234),
+        ("CCCCCNC(=N)NN=Cc1c[nH]c2ccc(CO)cc12", 0.234),
+    ],
+)
+def test_published_qed(smiles, expected):
+    assert score([smiles], ["QED"])[0, 0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_known_numbers_of_aspirin():
+    row = properties(["CC(=O)Oc1ccccc1C(=O)O"]).iloc[0]
+    assert row["logP"] == pytest.approx(1.3101)
+    assert row["MW"] == pytest.approx(180.159, abs=1e-3)
+    assert row["TPSA"] == pytest.approx(63.6)
+    assert row["SAS"] == pytest.approx(1.58, abs=0.01)
+    assert (row["rings"], row["heavy_atoms"]) == (1, 13)
+
+
+def test_logp_and_sas_of_a_sample_agree_with_the_published_means_of_zinc250k():
+    logp, sas, qed = score(zinc(), ["logP", "SAS", "QED"], workers=1).T
+    # Published over 249,456 molecules; four standard errors of a sample of 2,000.
+    assert logp.mean() == pytest.approx(2.457, abs=4 * 1.434 / 2000**0.5)
+    assert sas.mean() == pytest.approx(3.053, abs=4 * 0.835 / 2000**0.5)
+    assert qed.mean() == pytest.approx(0.732, abs=4 * 0.139 / 2000**0.5)
+    assert logp.std() == pytest.approx(1.434, rel=0.1)
+    assert sas.std() == pytest.approx(0.835, rel=0.1)
+
+
+def test_penalised_logp_is_the_published_formula():
+    smiles = "C1CCCCCCCC1CCc1ccccc1"
+    logp, sas, penalised = score([smiles], ["logP", "SAS", "penalised_logP"])[0]
+    by_hand = (
+        (logp - 2.4570953396190123) / 1.434324401111988
+        + (-sas + 3.0525811293166134) / 0.8335207024513095
+        + (-(9 - 6) + 0.0485696876403053) / 0.2860212110245455
+    )
+    assert penalised == pytest.approx(by_hand)
+
+
+def test_the_constants_standardise_zinc250k():
+    penalties = [ring_penalty(parse(smiles)) for smiles in zinc()]
+    mean, sd = PENALISED_LOGP_CONSTANTS["ring"]
+    assert np.mean(penalties) == pytest.approx(mean, abs=4 * sd / 2000**0.5)
+    penalised = score(zinc()[:500], ["penalised_logP"], workers=1)
+    assert abs(penalised.mean()) < 4 * 2 / 500**0.5
+
+
+@pytest.mark.parametrize(
+    ("smiles", "expected"),
+    [("CCO", 0), ("c1ccccc1", 0), ("C1CC1", 0), ("C1CCCCCC1", 1), ("C1CCCCCCC1C1CCCCCCCC1", 3)],
+)
+def test_rings_up_to_six_are_not_penalised(smiles, expected):
+    assert ring_penalty(parse(smiles)) == expected
+
+
+def test_order_is_kept_and_invalid_rows_are_nan_with_the_reason():
+    given = ["CCO", "C1CC", "OCC", "", "c1ccccc1", "CN(C)(C)(C)C"]
+    table = properties(given, ["logP", "rings"])
+    assert list(table.columns) == ["smiles", "logP", "rings", "error"]
+    assert list(table["smiles"]) == given
+    assert list(table["rings"].isna()) == [False, True, False, True, False, True]
+    assert table["logP"][0] == pytest.approx(table["logP"][2])
+    assert table["error"][0] == ""
+    assert "unclosed ring" in table["error"][1]
+    assert "empty" in table["error"][3]
+    assert "valence" in table["error"][5]
+
+
+def test_missing_values_of_a_table_are_rows_too():
+    table = properties(["CCO", None, float("nan")], ["MW"])  # type: ignore[list-item]
+    assert list(table["MW"].isna()) == [False, True, True]
+
+
+def test_all_properties_are_the_default_and_nothing_is_an_empty_table():
+    assert list(properties(["C"]).columns) == ["smiles", *PROPERTIES, "error"]
+    empty = properties([])
+    assert list(empty.columns) == ["smiles", *PROPERTIES, "error"]
+    assert len(empty) == 0
+    assert score([], ["QED", "SAS"]).shape == (0, 2)
+
+
+def test_processes_change_nothing():
+    texts = [*zinc()[:700], "nonsense", *zinc()[700:800]]
+    alone = score(texts, ["logP", "SAS"], workers=1)
+    together = score(texts, ["logP", "SAS"], workers=2)
+    assert np.array_equal(alone, together, equal_nan=True)
+    assert np.isnan(alone[700]).all()
+    assert alone.dtype == np.float64
+
+
+def test_a_property_that_cannot_be_computed_is_nan_alone(monkeypatch):
+    def broken(mol: Chem.Mol) -> float:
+        raise ValueError("math domain error")
+
+    made = Property(name="MW", label="", unit="", of=broken, doc="")
+    monkeypatch.setitem(PROPERTIES, "MW", made)
+    table = properties(["CCO"], ["MW", "rings"])
+    assert math.isnan(table["MW"][0])
+    assert table["rings"][0] == 0
+    assert table["error"][0] == "MW cannot be computed: math domain error"
+
+
+def test_each_molecule_is_parsed_once(monkeypatch):
+    parsed = []
+    monkeypatch.setattr(module, "parse", lambda text: parsed.append(text) or parse(text))
+    properties(["CCO", "CCN"])
+    assert parsed == ["CCO", "CCN"]
+
+
+def test_names_are_taken_in_any_case_and_unknown_ones_named():
+    assert list(properties(["C"], ["qed", "heavy_atoms"]).columns)[1:3] == ["QED", "heavy_atoms"]
+    with pytest.raises(UnknownNameError, match="did you mean 'logP'"):
+        score(["C"], ["logPP"])
+
+
+def test_a_single_text_instead_of_a_list_is_refused():
+    with pytest.raises(ConfigError, match=r"use \[smiles\]"):
+        properties("CCO")
+    with pytest.raises(ConfigError, match=r"use \[name\]"):
+        properties(["CCO"], "QED")
+    with pytest.raises(ConfigError, match="workers must be at least 1"):
+        score(["C"], ["QED"], workers=0)
+
+
+def test_every_property_says_what_it_is():
+    for name, made in PROPERTIES.items():
+        assert made.name == name
+        assert made.doc
+        assert made.label
+    assert PROPERTIES["MW"].unit == "g/mol"
+    assert PROPERTIES["QED"].of(parse("CCO")) == QED.qed(parse("CCO"))

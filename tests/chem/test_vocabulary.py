@@ -1,0 +1,54 @@
+"""Symbols and ids."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molvae.chem.vocabulary import PAD, SPECIALS, START, STOP, Vocabulary
+from molvae.errors import UnknownSymbolError
+
+symbols = st.lists(st.sampled_from(["[C]", "[=C]", "[N]", "Cl", "."]), max_size=30)
+
+
+def test_the_most_frequent_symbol_is_first_and_ties_are_alphabetical():
+    vocabulary = Vocabulary.from_sequences([["N", "C", "C"], ["B", "C", "A"]])
+    assert vocabulary.symbols == ("C", "A", "B", "N")
+    assert len(vocabulary) == 4 + len(SPECIALS)
+    assert vocabulary.ids(["C", "N"]) == [3, 6]
+
+
+def test_the_order_of_the_sequences_does_not_matter():
+    sequences = [["N", "C"], ["B"], ["C", "A", "B"]]
+    assert (
+        Vocabulary.from_sequences(sequences).symbols
+        == Vocabulary.from_sequences(reversed(sequences)).symbols
+    )
+
+
+@given(symbols)
+def test_spell_undoes_ids(sequence):
+    vocabulary = Vocabulary(["[C]", "[=C]", "[N]", "Cl", "."])
+    ids = vocabulary.ids(sequence)
+    assert not {PAD, START, STOP} & set(ids)
+    assert vocabulary.spell([START, *ids, STOP, PAD, PAD]) == sequence
+
+
+@given(symbols, symbols)
+def test_nothing_is_spelt_after_stop(before, after):
+    vocabulary = Vocabulary(["[C]", "[=C]", "[N]", "Cl", "."])
+    ids = [*vocabulary.ids(before), STOP, *vocabulary.ids(after)]
+    assert vocabulary.spell(ids) == before
+
+
+def test_an_unknown_symbol_is_named_with_place_and_molecule():
+    with pytest.raises(UnknownSymbolError, match=r"'\[Se\]' at position 1 of 'C\[Se\]C'") as caught:
+        Vocabulary(["[C]"]).ids(["[C]", "[Se]", "[Te]"], "C[Se]C")
+    assert (caught.value.symbol, caught.value.position) == ("[Se]", 1)
+    assert caught.value.molecule == "C[Se]C"
+
+
+def test_a_symbol_twice_is_refused():
+    with pytest.raises(ValueError, match="distinct"):
+        Vocabulary(["C", "C"])

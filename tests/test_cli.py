@@ -1,0 +1,595 @@
+"""Commands, called as a user calls them; most with a toy space in place of a network."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import split
+
+import pytest
+
+from molvae.campaign import Campaign
+from molvae.cli import main
+from tests.toys import ToySpace, begin
+
+ROOT = Path(__file__).parents[1]
+MOLECULES = ToySpace().molecules
+
+
+@dataclass(frozen=True)
+class Result:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def table(self) -> list[dict[str, str]]:
+        header, *rows = [line.split("\t") for line in self.out.splitlines()]
+        return [dict(zip(header, row, strict=True)) for row in rows]
+
+    def fails(self, status: int, *parts: str) -> None:
+        """One line on stderr that says all of this, and no data."""
+        assert self.status == status, self.err
+        assert self.err.startswith("molvae: ")
+        assert self.err.count("\n") == 1
+        assert self.out == ""
+        for part in parts:
+            assert part in self.err
+
+
+Molvae = Callable[..., Result]
+
+
+@pytest.fixture
+def molvae(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Molvae:
+    """Calls the command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+
+    def call(*words: object, stdin: str = "") -> Result:
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        status = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return Result(status, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def toy(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molvae:
+    """The same, with a space called toy, and a file of its molecules."""
+    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace(str(name)))
+    (tmp_path / "start.smi").write_text("\n".join(MOLECULES[:60:10]))
+    return molvae
+
+
+OPTIMIZE = split(
+    "optimize q.db --space toy --objective qed --strategy random --start start.smi --batch 3"
+)
+
+
+def optimize_with(*words: str) -> list[str]:
+    """The campaign above with one flag set otherwise."""
+    flag, value = words
+    if flag == "--record":
+        return ["optimize", value, *OPTIMIZE[2:]]
+    at = OPTIMIZE.index(flag) if flag in OPTIMIZE else len(OPTIMIZE)
+    return [*OPTIMIZE[:at], flag, value, *OPTIMIZE[at + 2 :]]
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"start.smi"}
+
+
+# --- molecules and properties
+
+
+def test_properties_is_a_table(molvae: Molvae) -> None:
+    done = molvae("properties", "-", "--names", "logP", "QED", stdin="OCC\nc1ccccc1\n")
+    assert done.status == 0
+    assert [row["smiles"] for row in done.table] == ["OCC", "c1ccccc1"]
+    assert float(done.table[1]["logP"]) == pytest.approx(1.6866)
+    assert done.err == ""
+
+
+def test_an_invalid_molecule_is_named_with_its_line(molvae: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "a.smi").write_text("CCO\n\nCN(C)(C)(C)C\n")
+    molvae("properties", "a.smi").fails(1, "a.smi, line 3", "valence", "--skip-invalid")
+
+
+def test_invalid_molecules_are_counted_when_skipped(molvae: Molvae) -> None:
+    words = ["properties", "--names", "MW", "--skip-invalid"]
+    done = molvae(*words, stdin="CCO\nC(\nCC\nx\n")
+    assert done.status == 0
+    assert [row["MW"] != "" for row in done.table] == [True, False, True, False]
+    assert "2 of 4 skipped" in done.err
+
+
+def test_a_summary_is_mean_and_deviation(molvae: Molvae) -> None:
+    done = molvae("properties", "--summary", "--names", "heavy_atoms", stdin="CC\nCCCC\n")
+    assert done.table == [
+        {"property": "heavy_atoms", "molecules": "2", "mean": "3", "sd": "1.41421356"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "parts"),
+    [
+        ("empty.smi", "", ["empty.smi", "empty"]),
+        ("a.csv", "name,mol\nx,CCO\n", ["smiles", "name, mol"]),
+        ("missing.smi", None, ["missing.smi"]),
+    ],
+)
+def test_files_that_hold_no_molecules(
+    molvae: Molvae, tmp_path: Path, name: str, text: str | None, parts: list[str]
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    molvae("properties", name).fails(1, *parts)
+
+
+def test_unknown_names_come_with_the_nearest(molvae: Molvae) -> None:
+    molvae("properties", "--names", "QEDD", stdin="C\n").fails(1, "did you mean 'QED'")
+    molvae("propertis").fails(2, 'Did you mean "properties"')
+    molvae("sample", "zinc250").fails(1, "zinc250")
+
+
+def test_list_is_a_table_of_everything_with_a_name(molvae: Molvae) -> None:
+    rows = molvae("list").table
+    names = {(row["kind"], row["name"]) for row in rows}
+    assert {("objective", "5*qed-sas"), ("strategy", "log-ei"), ("dataset", "qm9")} <= names
+    assert all(row["description"] for row in rows)
+    assert next(r["direction"] for r in rows if r["name"] == "sas") == "minimise"
+
+
+def test_output_that_nobody_reads_ends_quietly(tmp_path: Path) -> None:
+    (tmp_path / "many.smi").write_text("CCO\n" * 20_000)
+    command = f"{sys.executable} -m molvae properties --names MW --workers 1 many.smi | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (141, "smiles\tMW\terror\n", "")
+
+
+# --- a model, from data to vectors
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny trained run, made by the commands."""
+    folder = tmp_path_factory.mktemp("run")
+    texts = [smiles for smiles in MOLECULES if len(smiles) < 15]
+    (folder / "mine.smi").write_text("\n".join([*texts, "not-a-molecule"]))
+    assert main(["prepare", str(folder / "mine.smi"), str(folder / "data"), "--skip-invalid"]) == 0
+    (folder / "tiny.toml").write_text(
+        f"""
+        data = "{folder / "data"}"
+        out = "{folder / "elsewhere"}"
+        molecules = 600
+        validate_every = 300
+        device = "cpu"
+        [model]
+        latent_dim = 4
+        embedding_dim = 8
+        encoder_dim = 8
+        decoder_dim = 16
+        position_dim = 4
+        """
+    )
+    words = ["--out", str(folder / "run"), "--model.latent-dim", "6", "--molecules", "500"]
+    assert main(["train", str(folder / "tiny.toml"), *words]) == 0
+    assert not (folder / "elsewhere").exists()
+    return folder
+
+
+def test_flags_win_over_the_recipe(run_folder: Path) -> None:
+    card = json.loads((run_folder / "run" / "model.json").read_text())
+    recipe = card["about"]["recipe"]
+    assert (recipe["molecules"], recipe["validate_every"]) == (500, 300)
+    assert (recipe["model"]["latent_dim"], recipe["model"]["decoder_dim"]) == (6, 16)
+
+
+def test_nothing_is_trained_or_prepared_over(molvae: Molvae, run_folder: Path) -> None:
+    words = [run_folder / "tiny.toml", "--out", run_folder / "run"]
+    molvae("train", *words).fails(1, "already holds a run")
+    prepare = ["prepare", run_folder / "mine.smi", run_folder / "data", "--skip-invalid"]
+    molvae(*prepare).fails(1, "exists")
+    done = molvae(*prepare, "--overwrite")
+    assert done.status == 0
+    assert done.out == f"{run_folder / 'data'}\n"
+    assert "invalid 1" in done.err
+
+
+def test_prepare_names_the_line_of_an_invalid_molecule(
+    molvae: Molvae, run_folder: Path, tmp_path: Path
+) -> None:
+    molvae("prepare", "-", "out", stdin="CCO\nC1CC\n").fails(1, "line 2")
+    assert files(tmp_path) == set()
+
+
+def test_wrong_recipes_are_refused_before_anything_is_made(
+    molvae: Molvae, run_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.toml").write_text("data = 'd'\nout = 'o'\nbatchsize = 3\n")
+    molvae("train", "bad.toml").fails(1, "bad.toml", "did you mean 'batch_size'")
+    (tmp_path / "bad.toml").write_text("data = \n")
+    molvae("train", "bad.toml").fails(1, "bad.toml", "not valid TOML")
+    molvae("train", "none.toml").fails(1, "none.toml")
+    molvae("train").fails(1, "data")
+    molvae("train", "--data", run_folder / "data", "--out", "o", "--beta", "-1").fails(1, "beta")
+    molvae("train", "--data", "nowhere", "--out", "o").fails(1, "nowhere")
+    molvae("train", run_folder / "tiny.toml", "--resume", "--out", "o").fails(1)
+    assert not any((tmp_path / "o").glob("*"))
+
+
+def test_molecules_become_vectors_and_come_back(molvae: Molvae, run_folder: Path) -> None:
+    import molvae as package
+
+    run, texts = run_folder / "run", MOLECULES[:3]
+    encoded = molvae("encode", run, "-", stdin="\n".join(texts))
+    assert encoded.status == 0
+    assert [row["smiles"] for row in encoded.table] == texts
+    assert list(encoded.table[0])[1:] == [f"z{i}" for i in range(1, 7)]
+    decoded = molvae("decode", run, stdin=encoded.out)
+    space = package.load(run)
+    expected = space.decode(space.encode(texts))
+    assert decoded.out.splitlines() == [molecule or "" for molecule in expected]
+
+
+def test_what_a_model_cannot_read(molvae: Molvae, run_folder: Path) -> None:
+    run, texts = run_folder / "run", f"{MOLECULES[0]}\nCC[Se]C\nC1C\n"
+    molvae("encode", run, stdin=texts).fails(1, "standard input, line 3")
+    molvae("encode", run, stdin="CC[Se]C\n").fails(1, "Se", "CC[Se]C", "symbols")
+    done = molvae("encode", run, "--skip-invalid", stdin=texts)
+    assert [row["smiles"] for row in done.table] == MOLECULES[:1]
+    assert "1 of 3 skipped" in done.err
+    assert "1 of 2 molecules skipped" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ["standard input", "z1"]),
+        ("smiles\tz1\nCCO\t1\n", ["'z2'", "smiles, z1"]),
+        ("z1,z2,z3,z4,z5,z6\n1,2,3,4,5,x\n", ["line 2", "'x'"]),
+        ("z1,z2,z3,z4,z5,z6\n1,2\n", ["line 2", "fewer cells"]),
+        ("z1,z2,z3,z4,z5,z6\n", ["no rows"]),
+        ("z1,z2,z3,z4,z5,z6\n1,2,3,4,5,nan\n", ["not finite"]),
+    ],
+)
+def test_vectors_that_are_none(
+    molvae: Molvae, run_folder: Path, text: str, parts: list[str]
+) -> None:
+    molvae("decode", run_folder / "run", stdin=text).fails(1, *parts)
+
+
+def test_samples_repeat_with_their_seed(molvae: Molvae, run_folder: Path) -> None:
+    first, again, other = (
+        molvae("sample", run_folder / "run", "-n", 20, "--seed", seed) for seed in (1, 1, 2)
+    )
+    assert first.out == again.out != other.out
+    assert molvae("sample", run_folder / "run", "-n", -2).status == 1
+
+
+def test_evaluate_measures_held_out_molecules(molvae: Molvae, run_folder: Path) -> None:
+    words = ["evaluate", run_folder / "run", "--samples", 20]
+    table = molvae(*words, "--data", run_folder / "data").table
+    found = {row["measure"]: row["value"] for row in table}
+    held_out = (run_folder / "data" / "test.smi").read_text().split()
+    assert int(found["molecules"]) == len(held_out)
+    assert found["novelty"] != ""
+    (texts := run_folder / "texts.smi").write_text("\n".join(MOLECULES[:5]))
+    as_json = json.loads(molvae(*words, "--data", texts, "-n", 3, "--json").out)
+    assert as_json["molecules"] == 3
+    assert as_json["novelty"] is None  # the training molecules are not known
+    molvae(*words, "--data", texts, "-n", 0).fails(1, "n must be at least 1")
+
+
+@pytest.mark.parametrize("damage", ["truncate", "newer", "foreign"])
+def test_a_damaged_run_is_one_line(
+    molvae: Molvae, run_folder: Path, tmp_path: Path, damage: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("model.json", "model.safetensors"):
+        content = (run_folder / "run" / name).read_bytes()
+        if damage == "truncate" and name == "model.safetensors":
+            content = content[: len(content) // 2]
+        if name == "model.json" and damage == "newer":
+            content = json.dumps({**json.loads(content), "format": 99}).encode()
+        if name == "model.json" and damage == "foreign":
+            content = b"[1, 2]"
+        (tmp_path / "run" / name).write_bytes(content)
+    molvae("sample", "run").fails(1, "run")
+
+
+# --- campaigns
+
+
+def test_optimize_prints_the_best_and_says_where_things_are(toy: Molvae, tmp_path: Path) -> None:
+    done = toy(*OPTIMIZE, "--budget", 12, "--report", "q.html", "--top", 4)
+    assert done.status == 0
+    assert list(done.table[0]) == ["rank", "id", "smiles", "value", "logP", "SAS", "QED"]
+    assert [row["rank"] for row in done.table] == ["1", "2", "3", "4"]
+    values = [float(row["value"]) for row in done.table]
+    assert values == sorted(values, reverse=True)
+    assert done.table[0]["value"] == done.table[0]["QED"]
+    for part in ("best starting molecule", "12 objective calls", "record  q.db", "report  q.html"):
+        assert part in done.err
+    with Campaign.open(tmp_path / "q.db") as campaign:
+        assert len(campaign) == 12
+        assert campaign.best_value == pytest.approx(values[0], rel=1e-8)
+
+
+def test_a_record_goes_on_with_a_larger_budget_alone(toy: Molvae, tmp_path: Path) -> None:
+    first = toy(*OPTIMIZE, "--budget", 8, "--report", "q.html")
+    before = (tmp_path / "q.html").read_text()
+    assert toy("optimize", "q.db", "--budget", 11, "--report", "q.html").status == 0
+    assert (tmp_path / "q.html").read_text() != before
+    again = toy("optimize", "q.db", "--budget", 8)
+    assert "11 objective calls" in again.err
+    assert first.status == again.status == 0
+    toy(*OPTIMIZE, "--budget", 11)  # the same settings in full are no contradiction
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--objective", "sas"], ["objective qed, not sas"]),
+        (["--seed", "5"], ["seed 0, not 5"]),
+        (["--strategy", "log-ei"], ["strategy random, not log-ei"]),
+        (["--direction", "minimise"], ["direction maximise, not minimise"]),
+        (["--space", "other"], ["space toy, not other"]),
+    ],
+)
+def test_a_record_keeps_its_settings(toy: Molvae, words: list[str], parts: list[str]) -> None:
+    assert toy(*OPTIMIZE, "--budget", 6).status == 0
+    toy("optimize", "q.db", "--budget", 9, *words).fails(1, "q.db", "was made with", *parts)
+    with Campaign.open("q.db") as campaign:
+        assert len(campaign) == 6
+
+
+def test_a_pipeline_file_is_a_whole_campaign(toy: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        'record = "c.db"\nobjective = "logp"\nspace = "toy"\nstart = "start.smi"\n'
+        'strategy = "random"\nbudget = 7\nreport = "c.html"\n'
+    )
+    assert toy("optimize", "--config", "c.toml").status == 0
+    assert files(tmp_path) >= {"c.db", "c.html"}
+    done = toy("optimize", "d.db", "--config", "c.toml", "--report", "d.html", "--budget", 8)
+    assert "8 objective calls" in done.err
+    (tmp_path / "c.toml").write_text('record = "e.db"\nobjectiv = "logp"\n')
+    toy("optimize", "--config", "c.toml").fails(1, "c.toml", "did you mean 'objective'")
+
+
+@pytest.mark.parametrize("name", ["qed.toml", "qed-sas.toml"])
+def test_the_pipelines_are_campaigns(
+    toy: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    words = ["--space", "toy", "--start", "start.smi", "--budget", "8", "--strategy", "random"]
+    (tmp_path / "runs").mkdir()
+    assert toy("optimize", "--config", ROOT / "pipelines" / name, *words).status == 0
+    stem = name.removesuffix(".toml")
+    assert {path.name for path in (tmp_path / "runs").iterdir()} >= {f"{stem}.db", f"{stem}.html"}
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--objective", "qde"], ["did you mean 'qed'"]),
+        (["--strategy", "logei"], ["log-ei"]),
+        (["--budget", "-3"], ["budget must be at least 1", "-3"]),
+        (["--budget", "0"], ["budget must be at least 1"]),
+        (["--batch", "0"], ["batch"]),
+        (["--seed", "-1"], ["seed"]),
+        (["--start", "nothing.smi"], ["nothing.smi"]),
+        (["--start", "bad.smi"], ["bad.smi, line 2"]),
+        (["--objective", "similarity:C("], ["C("]),
+        (["--objective", "broken:f"], ["broken", "division by zero"]),
+        (["--objective", "nowhere:f"], ["nowhere"]),
+        (["--objective", "good:mas"], ["did you mean 'mass'"]),
+        (["--record", "no/where.db"], ["no folder"]),
+        (["--report", "no/where.html"], ["no folder"]),
+        (["--report", "mine.html"], ["mine.html exists"]),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(
+    toy: Molvae, tmp_path: Path, words: list[str], parts: list[str]
+) -> None:
+    (tmp_path / "bad.smi").write_text(f"{MOLECULES[0]}\nC1C\n")
+    (tmp_path / "mine.html").write_text("mine")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "good.py").write_text("def mass(smiles):\n    return 1.0\n")
+    there = files(tmp_path)
+    toy(*optimize_with(*words)).fails(1, *parts)
+    assert files(tmp_path) == there
+    assert (tmp_path / "mine.html").read_text() == "mine"
+
+
+def test_usage_is_status_2(toy: Molvae) -> None:
+    toy("optimize", "q.db", "--budget", "many").fails(2, "--budget", "many")
+    toy("optimize", "q.db", "--buget", "3").fails(2, "Did you mean --budget")
+    toy("optimize", "q.db", "--direction", "up").fails(2, "maximise")
+    toy("optimize", "--objective", "qed").fails(1, "name the record")
+    toy("optimize", "q.db").fails(1, "objective")
+
+
+def test_invalid_starting_molecules_are_counted_when_skipped(toy: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "start.smi").write_text("\n".join([*MOLECULES[:4], "C1C", MOLECULES[0]]))
+    done = toy(*OPTIMIZE, "--budget", 5, "--skip-invalid")
+    assert done.status == 0
+    assert "1 of the starting molecules skipped" in done.err
+    assert "1 of the starting molecules repeated" in done.err
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "foreign", "truncated", "directory"])
+def test_a_file_that_is_no_record_is_left_alone(toy: Molvae, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.db"
+    if kind == "truncated":
+        begin(path).close()
+        path.write_bytes(path.read_bytes()[:5000])
+    elif kind == "foreign":
+        import sqlite3
+
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE t (x)")
+        connection.close()
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.write_text("" if kind == "empty" else "hello")
+    before = None if kind == "directory" else path.read_bytes()
+    for words in ("optimize x.db --budget 3", "ask x.db", "tell x.db 1 2", "export x.db"):
+        toy(*split(words)).fails(1, "x.db")
+    assert files(tmp_path) <= {"x.db", "x.db-shm", "x.db-wal"}
+    assert before is None or path.read_bytes() == before
+
+
+def test_another_model_is_refused(toy: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert toy(*OPTIMIZE, "--budget", 6).status == 0
+    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace("retrained"))
+    toy("ask", "q.db").fails(1, "q.db", "toy", "retrained")
+
+
+STOPS = """
+calls = 0
+
+def f(smiles):
+    global calls
+    calls += 1
+    if calls == 8:
+        raise KeyboardInterrupt
+    return float(len(smiles))
+"""
+
+
+def test_ctrl_c_keeps_what_was_told_and_says_how_to_go_on(toy: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "stops.py").write_text(STOPS)
+    words = [*optimize_with("--objective", "stops:f"), "--budget", 12]
+    done = toy(*words)
+    assert done.status == 130
+    assert done.out == ""
+    assert done.err.splitlines()[-1] == (
+        "molvae: interrupted; every value told is in the record, and the same command goes on "
+        "from there"
+    )
+    with Campaign.open(tmp_path / "q.db") as campaign:
+        assert sum(trial.status == "told" for trial in campaign.trials) == 7
+    assert toy(*words).status == 0
+    with Campaign.open(tmp_path / "q.db") as campaign:
+        assert [trial.status for trial in campaign.trials] == ["told"] * 12
+
+
+def test_an_objective_that_breaks_stops_with_its_error(toy: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "breaks.py").write_text("def f(smiles):\n    raise ValueError('no licence')\n")
+    words = optimize_with("--objective", "breaks:f")
+    toy(*words, "--budget", 9).fails(1, "breaks:f", "ValueError: no licence", MOLECULES[0])
+
+
+# --- the laboratory loop
+
+
+@pytest.fixture
+def lab(toy: Molvae, tmp_path: Path) -> Molvae:
+    (tmp_path / "measured.csv").write_text(
+        "smiles,value\n" + "".join(f"{m},{i}.5\n" for i, m in enumerate(MOLECULES[:40:10]))
+    )
+    return toy
+
+
+CREATE = split(
+    "ask lab.db --create --objective by-hand:pIC50 --direction maximise --strategy random "
+    "--space toy --start measured.csv"
+)
+
+
+def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
+    asked = lab(*CREATE, "-n", 3)
+    assert [row["id"] for row in asked.table] == ["5", "6", "7"]
+    assert lab("tell", "lab.db", 5, "-0.25").status == 0
+    assert lab("tell", "lab.db", 6, "failed", "--message", "did not dissolve").status == 0
+    assert [row["id"] for row in lab("ask", "lab.db", "--waiting").table] == ["7"]
+    done = lab("tell", "lab.db", "--file", "-", stdin="id\tvalue\n7\t8.25\n")
+    assert "1 told, 0 waiting" in done.err
+    assert len(lab("ask", "lab.db", "-n", 2).table) == 2
+    rows = lab("export", "lab.db").out.splitlines()
+    assert rows[0].startswith("id,smiles,pIC50,status")
+    assert "8.25" in rows[7]
+    assert "did not dissolve" in rows[6]
+    assert lab("report", "lab.db").out == "lab.html\n"
+    lab("report", "lab.db").fails(1, "lab.html exists")
+    done = lab("optimize", "lab.db", "--budget", 20)
+    assert done.status == 1
+    assert "values of 'pIC50' are told by hand" in done.err.splitlines()[-1]
+
+
+def test_unmeasured_starting_molecules_are_asked_for_first(lab: Molvae) -> None:
+    words = [word.replace("measured.csv", "start.smi") for word in CREATE]
+    assert [row["smiles"] for row in lab(*words).table] == MOLECULES[:60:10]
+    assert len(lab("ask", "lab.db", "--waiting").table) == 6
+
+
+@pytest.mark.parametrize(
+    ("sheet", "parts"),
+    [
+        ("id,value\n5,1\n99,2\n", ["99", "not in the record"]),
+        ("id,value\n5,1\n1,2\n", ["trial 1", "told"]),
+        ("id,value\n5,1\n5,2\n", ["trial 5", "twice"]),
+        ("id,value\n5,1\n6,high\n", ["line 3", "'high'"]),
+        ("id,value\n5,1\n6,inf\n", ["line 3", "'inf'"]),
+        ("id,value\n5,1\nsix,1\n", ["line 3", "'six'"]),
+        ("id,value\n5,1\n6\n", ["line 3", "fewer cells"]),
+        ("id;value\n5;1\n", ["'id'", "id;value"]),
+        ("", ["'id'"]),
+    ],
+)
+def test_a_sheet_is_told_as_a_whole_or_not_at_all(
+    lab: Molvae, sheet: str, parts: list[str]
+) -> None:
+    assert lab(*CREATE, "-n", 2).status == 0
+    lab("tell", "lab.db", "--file", "-", stdin=sheet).fails(1, *parts)
+    assert len(lab("ask", "lab.db", "--waiting").table) == 2
+
+
+def test_values_are_told_once(lab: Molvae) -> None:
+    assert lab(*CREATE, "-n", 1).status == 0
+    lab("tell", "lab.db", 5, "7.5")
+    lab("tell", "lab.db", 5, "7.75").fails(1, "was told 7.5", "keeps its first value")
+    lab("tell", "lab.db", 50, "1").fails(1, "no trial 50")
+    lab("tell", "lab.db", 5, "high").fails(1, "'high'")
+    lab("tell", "lab.db", 5).fails(1, "--file")
+    lab("tell", "lab.db", "five", "1").fails(2)
+
+
+def test_settings_belong_to_a_new_campaign(lab: Molvae) -> None:
+    assert lab(*CREATE, "-n", 1).status == 0
+    lab("ask", "lab.db", "--seed", 3).fails(1, "seed", "--create")
+    lab(*CREATE).fails(1, "lab.db exists")
+    lab("ask", "lab.db", "-n", 0).fails(1, "at least 1")
+    lab("ask", "other.db").fails(1, "other.db")
+
+
+def test_export_does_not_overwrite(lab: Molvae, tmp_path: Path) -> None:
+    assert lab(*CREATE, "-n", 1).status == 0
+    assert lab("export", "lab.db", "lab.tsv").out == "lab.tsv\n"
+    before = (tmp_path / "lab.tsv").read_text()
+    assert before.startswith("id\tsmiles\tpIC50")
+    lab("tell", "lab.db", 5, 1)
+    lab("export", "lab.db", "lab.tsv").fails(1, "lab.tsv exists")
+    assert (tmp_path / "lab.tsv").read_text() == before
+    assert lab("export", "lab.db", "lab.tsv", "--overwrite").status == 0
+    assert (tmp_path / "lab.tsv").read_text() != before
+    lab("export", "lab.db", "no/where.csv").fails(1, "no")

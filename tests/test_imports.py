@@ -1,0 +1,114 @@
+"""What may import what, and what must not be loaded before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "molvae"
+HEAVY = ("torch", "rdkit", "botorch", "selfies", "pandas", "numpy", "matplotlib", "jinja2")
+LAYERS = (
+    ("errors",),
+    ("config",),
+    ("chem", "terminal"),
+    ("datasets", "model"),
+    ("latent", "recipe", "inputs"),
+    ("bo",),
+    ("evaluate", "start"),
+    ("campaign",),
+    ("metrics", "report"),
+    ("cli",),
+    ("__main__",),
+)
+"""Imports point to layers further up this list, or stay inside a sub-package."""
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def loaded(code: str) -> set[str]:
+    """Top-level packages in memory after running some code in a new process."""
+    code += "\nimport sys\nprint('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import molvae",
+        "import molvae.cli",
+        "import molvae.cli as c; assert c.main(['--help']) == 0",
+        "import molvae.cli as c; assert c.main(['optimize', '--help']) == 0",
+        "import molvae.cli as c; assert c.main(['optimise']) == 2",
+    ],
+)
+def test_nothing_heavy_is_loaded_before_a_command_works(code: str) -> None:
+    assert loaded(code).isdisjoint(HEAVY)
+
+
+def modules(folder: str) -> list[str]:
+    return sorted(f"molvae.{folder}.{path.stem}" for path in (PACKAGE / folder).glob("*.py"))
+
+
+def test_chemistry_does_without_torch() -> None:
+    packages = loaded("import " + ", ".join([*modules("chem"), "molvae.datasets"]))
+    assert "rdkit" in packages
+    assert "torch" not in packages
+
+
+def test_the_network_does_without_rdkit() -> None:
+    packages = loaded("import " + ", ".join(modules("model")))
+    assert "torch" in packages
+    assert packages.isdisjoint({"rdkit", "selfies"})
+
+
+def test_telling_a_value_does_without_torch_and_rdkit(tmp_path: Path) -> None:
+    from tests.toys import begin
+
+    begin(tmp_path / "c.db").close()
+    words = ["tell", str(tmp_path / "c.db"), "1", "2"]
+    code = f"import molvae.cli as c; assert c.main({words!r}) == 0"
+    assert loaded(code).isdisjoint({"torch", "rdkit"})
+
+
+def imported(path: Path) -> Iterator[str]:
+    """First component below `molvae` of everything that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module or ""]
+            if node.module == "molvae":
+                names = [f"molvae.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "molvae" and rest and rest != "__version__":
+                yield rest.partition(".")[0]
+
+
+def test_imports_point_down() -> None:
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if here == "__init__":  # loads its names when they are first used
+            continue
+        assert here in RANK, f"{here} has no layer"
+        wrong += [
+            f"{path.relative_to(PACKAGE)} imports {there}"
+            for there in imported(path)
+            if there != here and RANK[there] >= RANK[here]
+        ]
+    assert wrong == []

@@ -1,0 +1,141 @@
+"""The bundled latent space: molecules to vectors and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import molvae
+from molvae.chem.mol import canonical
+from molvae.datasets import sample_molecules
+from molvae.errors import (
+    ConfigError,
+    InvalidMoleculeError,
+    MolvaeWarning,
+    TooLongError,
+    UnknownNameError,
+    UnknownSymbolError,
+)
+from molvae.latent import LatentSpace, list_runs
+
+ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
+
+
+@pytest.fixture(scope="module")
+def molecules() -> list[str]:
+    return sample_molecules("zinc250k", 60, seed=1)
+
+
+def test_bundled_runs_are_small_and_complete() -> None:
+    assert "zinc250k" in list_runs()
+    for name in list_runs():
+        folder = Path(molvae.__file__).parent / "weights" / name
+        assert {path.name for path in folder.iterdir()} == {"model.json", "model.safetensors"}
+        assert sum(path.stat().st_size for path in folder.iterdir()) <= 8e6
+
+
+def test_encoding_keeps_the_order_whatever_the_lengths(
+    space: LatentSpace, molecules: list[str]
+) -> None:
+    z = space.encode(molecules)
+    assert z.shape == (60, space.dim)
+    assert z.dtype == torch.float64
+    assert z.device.type == "cpu"
+    backwards = space.encode(molecules[::-1])
+    torch.testing.assert_close(z, backwards.flip(0), atol=1e-5, rtol=0)
+
+
+def test_any_spelling_of_a_molecule_has_the_same_vector(space: LatentSpace) -> None:
+    z = space.encode([ASPIRIN, "OC(=O)c1ccccc1OC(C)=O"])
+    assert torch.equal(z[0], z[1])
+
+
+def test_most_molecules_come_back(space: LatentSpace, molecules: list[str]) -> None:
+    back = space.decode(space.encode(molecules))
+    assert sum(a == b for a, b in zip(molecules, back, strict=True)) >= 36
+
+
+def test_decoding_gives_canonical_molecules_one_for_one(space: LatentSpace) -> None:
+    decoded = space.decode(space.sample(200, seed=4))
+    assert len(decoded) == 200
+    assert all(s is not None and canonical(s) == s for s in decoded)
+    assert len(set(decoded)) > 190
+    assert space.decode(space.sample(200, seed=4)) == decoded
+    assert space.decode(torch.empty(0, space.dim)) == []
+
+
+def test_a_single_vector_and_a_numpy_array_are_taken(space: LatentSpace) -> None:
+    z = space.encode([ASPIRIN])
+    assert space.decode(z[0]) == space.decode(z) == space.decode(z.numpy())  # type: ignore[arg-type]
+
+
+def test_sampled_decoding_repeats_with_its_seed(space: LatentSpace) -> None:
+    z = space.encode([ASPIRIN]).expand(40, -1)
+    first = space.decode(z, temperature=1.0, seed=1)
+    assert first == space.decode(z, temperature=1.0, seed=1)
+    assert first != space.decode(z, temperature=1.0, seed=2)
+
+
+def test_samples_repeat_with_their_seed_and_leave_the_generator_alone(space: LatentSpace) -> None:
+    state = torch.get_rng_state()
+    z = space.sample(1000, seed=3)
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(z, space.sample(1000, seed=3))
+    assert not torch.equal(z, space.sample(1000, seed=4))
+    assert z.shape == (1000, space.dim)
+    assert z.dtype == torch.float64
+    torch.testing.assert_close(z.std(), torch.tensor(1.0).double(), atol=0.02, rtol=0)
+
+
+def test_the_box_holds_most_molecules(space: LatentSpace, molecules: list[str]) -> None:
+    z = space.encode(molecules)
+    inside = (z >= space.bounds[0]) & (z <= space.bounds[1])
+    assert space.bounds.shape == (2, space.dim)
+    assert inside.double().mean() > 0.95
+
+
+def test_an_unknown_symbol_is_named_with_place_and_molecule(space: LatentSpace) -> None:
+    with pytest.raises(UnknownSymbolError) as caught:
+        space.encode(["CCO", "CC[Se]CC"])
+    assert (caught.value.symbol, caught.value.position) == ("[Se]", 2)
+    assert caught.value.molecule == "CC[Se]CC"
+
+
+def test_unreadable_molecules_are_skipped_and_counted_when_asked(space: LatentSpace) -> None:
+    smiles = ["CCO", "CC[Se]CC", "C" * 300, "CCN"]
+    with pytest.warns(MolvaeWarning, match="2 of 4"):
+        z = space.encode(smiles, skip_unknown=True)
+    assert z.isnan().all(dim=1).tolist() == [False, True, True, False]
+    assert torch.equal(z[[0, 3]], space.encode(["CCO", "CCN"]))
+    assert space.readable(smiles) == [True, False, False, True]
+
+
+def test_what_cannot_be_encoded_is_an_error(space: LatentSpace) -> None:
+    with pytest.raises(InvalidMoleculeError):
+        space.encode(["CCO", "C(("])
+    with pytest.raises(InvalidMoleculeError):
+        space.encode(["C(("], skip_unknown=True)
+    with pytest.raises(TooLongError, match=r"301|300"):
+        space.encode(["C" * 300])
+    with pytest.raises(ConfigError, match=r"\[smiles\]"):
+        space.encode("CCO")
+
+
+@pytest.mark.parametrize("z", [torch.zeros(3, 5), torch.zeros(2, 2, 64)])
+def test_vectors_of_another_shape_are_an_error(space: LatentSpace, z: torch.Tensor) -> None:
+    with pytest.raises(ConfigError, match=f"n x {space.dim}"):
+        space.decode(z)
+
+
+def test_vectors_that_are_not_finite_are_an_error(space: LatentSpace) -> None:
+    with pytest.raises(ConfigError, match="not finite"):
+        space.decode(torch.full((1, space.dim), torch.nan))
+
+
+def test_a_name_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'zinc250k'"):
+        molvae.load("zink250k")
+    with pytest.raises(UnknownNameError):
+        molvae.load(tmp_path / "nothing")

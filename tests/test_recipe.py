@@ -1,0 +1,107 @@
+"""From molecules to a run folder, end to end in seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import molvae
+from molvae.config import ModelConfig, PrepareConfig, TrainConfig, build, read_toml
+from molvae.datasets import prepare, sample_molecules
+from molvae.errors import CheckpointError, DataError
+from molvae.recipe import tokenise, train
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "some.smi").write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)))
+    prepare(str(folder / "some.smi"), folder / "some", config=PrepareConfig(), workers=1)
+    return folder / "some"
+
+
+@pytest.fixture
+def config(data: Path, tmp_path: Path) -> TrainConfig:
+    model = ModelConfig(
+        latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4
+    )
+    return TrainConfig(
+        data=str(data),
+        out=str(tmp_path / "run"),
+        molecules=600,
+        validate_every=300,
+        device="cpu",
+        model=model,
+    )
+
+
+def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfig) -> None:
+    folder = train(config, workers=1)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "metrics.jsonl",
+        "model.json",
+        "model.safetensors",
+    ]
+    space = molvae.load(folder)
+    assert space.dim == 8
+    assert space.encode(["CCO"]).shape == (1, 8)
+    assert bool((space.bounds[0] < space.bounds[1]).all())
+    about = json.loads((folder / "model.json").read_text())["about"]
+    assert build(TrainConfig, about["recipe"]) == config
+    assert about["versions"]["torch"]
+    assert about["training_molecules"] > 200
+
+
+def test_the_same_recipe_gives_the_same_weights(config: TrainConfig, tmp_path: Path) -> None:
+    first = train(config, workers=1)
+    second = train(dataclasses.replace(config, out=str(tmp_path / "again")), workers=1)
+    weights = "model.safetensors"
+    assert (first / weights).read_bytes() == (second / weights).read_bytes()
+
+
+def test_a_run_is_not_overwritten_unless_asked(config: TrainConfig) -> None:
+    train(config, workers=1)
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        train(config, workers=1)
+    train(config, workers=1, overwrite=True)
+
+
+def test_tokens_come_from_the_cache_until_the_data_change(data: Path) -> None:
+    first = tokenise(data, "selfies", workers=1)
+    again = tokenise(data, "selfies", workers=1)
+    assert torch.equal(first.train, again.train)
+    assert first.vocabulary == again.vocabulary
+    (data / "selfies.safetensors").write_bytes(b"damaged")
+    assert torch.equal(tokenise(data, "selfies", workers=1).train, first.train)
+    smiles = tokenise(data, "smiles", workers=1)
+    assert smiles.vocabulary != first.vocabulary
+
+
+def test_tokens_spell_the_training_molecules(data: Path) -> None:
+    from molvae.chem.representation import get_representation
+    from molvae.chem.vocabulary import Vocabulary
+    from molvae.datasets import load_split
+
+    for name in ("selfies", "smiles"):
+        tokens = tokenise(data, name, workers=1)
+        vocabulary, writer = Vocabulary(tokens.vocabulary), get_representation(name)
+        molecules = [writer.join(vocabulary.spell(row)) for row in tokens.train.tolist()]
+        assert molecules == load_split(data, "train")
+
+
+def test_a_folder_that_was_not_prepared(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="molvae prepare"):
+        train(dataclasses.replace(config, data=str(tmp_path)), workers=1)
+
+
+def test_committed_recipes_are_valid_and_ship_what_they_say() -> None:
+    recipe = build(TrainConfig, read_toml(ROOT / "pipelines" / "zinc250k.toml"))
+    about = molvae.load("zinc250k").about
+    trained = build(TrainConfig, about["recipe"])
+    assert dataclasses.replace(trained, threads=recipe.threads) == recipe

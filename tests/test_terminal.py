@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Annotated
+
+import pytest
+from cyclopts import App, Parameter
+
+from molvae.config import CampaignConfig, TrainConfig
+from molvae.errors import DataError, MolvaeWarning
+from molvae.terminal import InFile, cell, flags, given, layered, print_tsv, progress, run
+
+
+def app_of(function: object) -> App:
+    app = App(result_action="return_value", suppress_keyboard_interrupt=False)
+    app.command(function, name="go")  # type: ignore[arg-type]
+    return app
+
+
+def raising(error: BaseException) -> App:
+    def go() -> None:
+        raise error
+
+    return app_of(go)
+
+
+def test_flags_are_none_unless_given() -> None:
+    seen: list[dict[str, object]] = []
+
+    def go(*, settings: Annotated[flags(TrainConfig) | None, Parameter(name="*")] = None) -> None:
+        seen.append(given(settings))
+
+    app = app_of(go)
+    assert run(app, ["go"], interrupted={}) == 0
+    words = ["go", "--beta", "0", "--seed", "3", "--out", "x", "--model.latent-dim", "8"]
+    assert run(app, words, interrupted={}) == 0
+    assert seen == [{}, {"beta": 0.0, "seed": 3, "out": "x", "model": {"latent_dim": 8}}]
+
+
+def test_help_of_flags_comes_from_the_config(capsys: pytest.CaptureFixture[str]) -> None:
+    def go(
+        *, settings: Annotated[flags(CampaignConfig) | None, Parameter(name="*")] = None
+    ) -> None:
+        pass
+
+    assert run(app_of(go), ["go", "--help"], interrupted={}) == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "A bundled run or a run folder. [default: zinc250k]" in text
+    assert "[choices: maximise, minimise]" in text
+
+
+def test_a_config_that_checks_itself_is_not_checked_as_flags() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Strict:
+        size: int
+
+        def __post_init__(self) -> None:
+            assert self.size > 0
+
+    assert given(flags(Strict)()) == {}  # type: ignore[call-arg]
+
+
+def test_settings_above_win_table_by_table() -> None:
+    below = {"beta": 1, "model": {"a": 1, "b": 2}}
+    assert layered(below, {"model": {"b": 3}, "seed": 4}) == {
+        "beta": 1, "model": {"a": 1, "b": 3}, "seed": 4,
+    }  # fmt: skip
+    assert below["model"] == {"a": 1, "b": 2}
+
+
+def test_a_dash_is_standard_input_wherever_a_file_is_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def go(file: InFile = "x", /, *, other: InFile = "y") -> None:
+        print(file, other)
+
+    assert run(app_of(go), ["go", "-", "--other", "-"], interrupted={}) == 0
+    assert run(app_of(go), ["go", "a"], interrupted={}) == 0
+    assert capsys.readouterr().out == "- -\na y\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (DataError("first\n  second"), 1, "molvae: first second"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "molvae: /x: Permission denied"),
+        (KeyboardInterrupt(), 130, "molvae: interrupted; the same command goes on"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(
+    error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(raising(error), ["go"], interrupted={"go": "the same command goes on"}) == status
+    assert capsys.readouterr().err == line + "\n"
+
+
+def test_a_mistake_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(raising(ZeroDivisionError()), ["go"], interrupted={})
+
+
+def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(raising(DataError("no")), ["go", "--debug"], interrupted={}) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [(["goo"], 'Did you mean "go"'), (["go", "--bad"], "--bad"), (["go", "x"], "x")],
+)
+def test_wrong_usage_is_one_line_and_status_2(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(raising(DataError("not reached")), words, interrupted={}) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("molvae: ")
+    assert error.count("\n") == 1
+    assert hint in error
+
+
+def test_warnings_of_ours_are_lines_and_come_every_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def go() -> None:
+        for _ in range(2):
+            warnings.warn("posterior\ncollapse", MolvaeWarning, stacklevel=2)
+
+    assert run(app_of(go), ["go"], interrupted={}) == 0
+    assert capsys.readouterr().err == "molvae: warning: posterior collapse\n" * 2
+
+
+def test_tables_hold_their_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tsv(("a", "b"), iter([(1.5, "x\ty\nz"), (math.nan, None)]))
+    assert capsys.readouterr().out == "a\tb\n1.5\tx y z\n\t\n"
+    assert float(cell(1 / 3)) == pytest.approx(1 / 3, rel=1e-8)
+
+
+def test_progress_is_quiet_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(3) as advance:
+        for done in range(3):
+            advance(done, "[C]")
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_on_a_terminal_shows_brackets_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress(3) as advance:
+        advance(3, "best 0.9 [C][=O]")
+    assert "[C][=O]" in capsys.readouterr().err
