@@ -206,7 +206,7 @@ class LatentSpace:
         if not bool(torch.isfinite(z).all()):
             raise ConfigError("z holds numbers that are not finite; leave those rows out")
         molecules: list[str | None] = []
-        for part in z.split(BATCH):
+        for part in torch.split(z, BATCH):
             ids = decode(
                 self.model, part.float().to(self.device), temperature=temperature, seed=seed
             )

@@ -240,7 +240,8 @@ def _write_cache(path: Path, key: dict[str, Any], tokens: Tokens) -> None:
 def _box(model: SequenceVAE, rows: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Quantiles, unit by unit, of the posterior means of up to 20,000 training molecules."""
     step = max(1, len(rows) // 20_000)
-    means = torch.cat([model.posterior(trim(part))[0] for part in rows[::step].split(512)]).double()
+    parts = torch.split(rows[::step], 512)
+    means = torch.cat([model.posterior(trim(part))[0] for part in parts]).double()
     low, high = torch.quantile(
         means, torch.tensor([BOX_QUANTILE, 1 - BOX_QUANTILE], dtype=means.dtype), dim=0
     )

@@ -74,7 +74,9 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     """bfloat16 autocast where asked for or, with `auto`, where it is faster; else nothing."""
     if precision == "auto":
         # Emulated bf16 is slower than float32: only processors with the instructions gain.
-        native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+        # torch has no public name for the question yet; where it has none at all, float32.
+        on_cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        native = device.type == "cuda" or on_cpu()
         precision = "bf16" if native else "float32"
     if precision == "float32":
         return nullcontext()
@@ -129,7 +131,7 @@ def validate(
     device = next(model.parameters()).device
     rec = kl = 0.0
     means = []
-    for batch in rows.split(batch_size):
+    for batch in torch.split(rows, batch_size):
         ids = trim(batch).to(device)
         mean, logvar = model.posterior(ids)
         noise = torch.randn(mean.shape, generator=generator).to(device)
