@@ -22,7 +22,7 @@ from molvae.bo.store import FORMAT, NewTrial, Store, Trial, check_can_create, no
 from molvae.config import require
 from molvae.errors import CampaignError, ConfigError
 from molvae.evaluate import ByHand, evaluate
-from molvae.start import gather
+from molvae.start import ORIGIN, gather
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -311,11 +311,14 @@ class Campaign:
     def ask(self, n: int | None = None) -> list[Trial]:
         """Choose new molecules and write them into the record, all of them or none.
 
+        As long as no value is told, there is nothing to choose by: then the starting molecules
+        that wait are handed out instead, from the first one on, until one is told.
+
         Args:
             n: How many; by default a batch.
 
         Returns:
-            The trials, waiting to be told. None of them was in the record before.
+            The trials, waiting to be told.
 
         Raises:
             ConfigError: n is below 1.
@@ -324,6 +327,8 @@ class Campaign:
         """
         n = self.batch if n is None else n
         require(_is_int(n) and n >= 1, f"n must be at least 1 molecule, got {n!r}")
+        if self.best_value is None and (waiting := self._waiting_start()):
+            return waiting[:n]
         from molvae.bo.proposals import derived
 
         evidence = self.evidence()
@@ -343,6 +348,9 @@ class Campaign:
             ],
             expected=asked,
         )
+
+    def _waiting_start(self) -> list[Trial]:
+        return [t for t in self.trials if t.origin == ORIGIN and t.status == "asked"]
 
     def tell(self, trial: int, value: float | None, message: str = "") -> Trial:
         """Write a value into the record; it is on disk when this returns.

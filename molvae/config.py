@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from molvae.errors import ConfigError, DataError, UnknownNameError
 
@@ -197,7 +197,7 @@ def _fits(value: Any, hint: Any) -> bool:
     """Whether a plain value has a field's type; no conversions, and a bool is no int."""
     if get_origin(hint) is Literal:
         return value in get_args(hint)
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (UnionType, Union):
         return any(_fits(value, part) for part in get_args(hint))
     return type(value) is (get_origin(hint) or hint)
 
@@ -206,7 +206,7 @@ def _says(hint: Any) -> str:
     """A field's type in words."""
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(repr, get_args(hint)))
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (UnionType, Union):
         return " or ".join(_says(part) for part in get_args(hint) if part is not type(None))
     return f"of type {hint.__name__}"
 

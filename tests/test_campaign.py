@@ -99,6 +99,7 @@ def test_on_trial_sees_each_outcome_once_it_is_in_the_record(path: Path) -> None
 def test_ask_and_tell_by_hand(path: Path) -> None:
     with begin(path, n=2) as campaign:
         start = {t.smiles for t in campaign.trials}
+        campaign.tell(1, 0.1)
         asked = campaign.ask(3)
         assert [t.id for t in asked] == [3, 4, 5]
         assert not start & {t.smiles for t in asked}
@@ -109,6 +110,16 @@ def test_ask_and_tell_by_hand(path: Path) -> None:
             campaign.tell(4, 0.6)
         with pytest.raises(CampaignError, match="has no trial 99"):
             campaign.tell(99, 0.6)
+
+
+def test_starting_molecules_are_handed_out_until_a_value_is_told(path: Path) -> None:
+    with begin(path, n=3, strategy=CHEAP) as campaign:
+        assert [t.id for t in campaign.ask(2)] == [1, 2]
+        assert [t.id for t in campaign.ask(9)] == [1, 2, 3]
+        assert len(campaign) == 3
+        campaign.tell(1, 0.1)
+        campaign.tell(2, 0.2)
+        assert [t.id for t in campaign.ask(2)] == [4, 5]
 
 
 @pytest.mark.parametrize("value", ["much", float("inf"), -float("inf"), [1.0]])

@@ -44,6 +44,12 @@ def test_wrong_settings_are_one_clear_line(settings: dict[str, object], message:
     assert "\n" not in str(caught.value)
 
 
+def test_an_optional_setting_takes_its_values_and_none() -> None:
+    for direction in ("minimise", None):
+        config = build(CampaignConfig, {**CAMPAIGN, "direction": direction})
+        assert config.direction == direction
+
+
 def test_a_table_must_be_a_table() -> None:
     with pytest.raises(ConfigError, match=r"model.* must be a table"):
         build(TrainConfig, {"data": "d", "out": "o", "model": 3})

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from botorch.optim.optimize import optimize_acqf
+from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.sampling import manual_seed
 
 from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
@@ -72,11 +73,13 @@ class LogEI:
     """Points among which the starts of these searches are chosen."""
     iterations: int = 100
     """Most steps of one search."""
+    samples: int = 128
+    """Draws of the surrogate over which the improvement is averaged."""
     patience: int = PATIENCE
     """Vectors decoded per molecule wanted before the search is given up."""
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "restarts", "raw_samples", "iterations", "patience")
+        _at_least_one(self, "restarts", "raw_samples", "iterations", "samples", "patience")
         require(
             self.raw_samples >= self.restarts,
             f"raw_samples must be at least restarts = {self.restarts}, got {self.raw_samples}",
@@ -93,6 +96,7 @@ class LogEI:
                 fit_gp(evidence.z, evidence.y, box),
                 X_baseline=evidence.z,
                 X_pending=evidence.pending_z if len(evidence.pending_z) else None,
+                sampler=SobolQMCNormalSampler(torch.Size([self.samples])),
                 prune_baseline=True,
             )
             z, _ = optimize_acqf(
@@ -233,7 +237,7 @@ def get_strategy(name: str, **settings: Any) -> Strategy:
     """A strategy by name, with some of its settings changed.
 
     >>> get_strategy("log-ei", restarts=8)
-    LogEI(restarts=8, raw_samples=256, iterations=100, patience=256)
+    LogEI(restarts=8, raw_samples=256, iterations=100, samples=128, patience=256)
 
     Raises:
         UnknownNameError: No strategy, or no setting of it, has this name.
