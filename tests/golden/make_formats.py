@@ -1,4 +1,4 @@
-"""Made `run-1/` and `record-1.db`; kept to say how, not to be run again: old files must stay readable."""
+"""How `run-1/` and `record-1.db` were made. Not to be run again: old files must stay readable."""
 
 from __future__ import annotations
 
