@@ -23,3 +23,7 @@ def test_the_numbers_in_the_readme_are_those_of_the_committed_results() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "main-job.json").read_text())["result"]
     for strategy, best in result["best"].items():
         assert f"| {strategy} | {best['mean']:.2f} ± {best['sd']:.2f} |" in readme
+    model = json.loads((ROOT / "benchmarks" / "results" / "zinc250k-model.json").read_text())
+    for name, digits in (("reconstruction", 1), ("validity", 0), ("uniqueness", 2), ("novelty", 2)):
+        assert f"| {100 * model[name]:.{digits}f} % |" in readme
+    assert f"| {model['posterior_tanimoto']:.2f} |" in readme
