@@ -218,9 +218,10 @@ def _read_cache(path: Path, key: dict[str, Any]) -> Tokens | None:
             about = json.loads(file.metadata()["about"])
             if about["key"] != json.loads(json.dumps(key)):
                 return None
+            # Copies: the tensors themselves are windows on the file, which may be written anew.
             return Tokens(
-                train=file.get_tensor("train"),
-                valid=file.get_tensor("valid"),
+                train=file.get_tensor("train").clone(),
+                valid=file.get_tensor("valid").clone(),
                 vocabulary=tuple(about["vocabulary"]),
                 representation=key["representation"],
                 left_out=about["left_out"],
