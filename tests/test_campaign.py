@@ -139,6 +139,7 @@ def test_asking_for_nothing(path: Path, n: Any) -> None:
 def test_nothing_known_is_ever_proposed(path: Path) -> None:
     space = ToySpace()
     with begin(path, start=space.molecules[:300]) as campaign:
+        campaign.tell(1, 0.1)
         for _ in range(4):
             campaign.ask(2)
         smiles = [t.smiles for t in campaign.trials]
@@ -150,7 +151,8 @@ def test_nothing_known_is_ever_proposed(path: Path) -> None:
 
 def test_log_ei_needs_values(path: Path) -> None:
     with begin(path, strategy="log-ei") as campaign:
-        with pytest.raises(CampaignError, match=r"at least 2 different values, has 0.*tell more"):
+        campaign.tell(1, 0.1)
+        with pytest.raises(CampaignError, match=r"at least 2 different values, has 1.*tell more"):
             campaign.ask(1)
         assert len(campaign) == 8
 
@@ -329,6 +331,7 @@ def start_work(path: Path, budget: int, strategy: str) -> subprocess.Popen[str]:
 def test_same_seed_same_campaign_other_seed_another(tmp_path: Path) -> None:
     def smiles(name: str, seed: int) -> list[str]:
         with begin(tmp_path / name, seed=seed) as campaign:
+            campaign.tell(1, 0.1)
             return [t.smiles for t in campaign.ask(6)]
 
     assert smiles("a.db", 3) == smiles("b.db", 3) != smiles("c.db", 4)
@@ -604,6 +607,7 @@ def test_a_space_by_name_is_loaded(path: Path, monkeypatch: pytest.MonkeyPatch) 
     ) as campaign:
         assert campaign.settings["space"]["name"] == "mine"
     with Campaign.open(path) as campaign:
+        campaign.tell(1, 0.1)
         assert len(campaign.ask(2)) == 2
     monkeypatch.setattr(molvae.latent, "load", lambda name: ToySpace("retrained"))
     with (

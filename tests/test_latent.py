@@ -66,6 +66,13 @@ def test_decoding_gives_canonical_molecules_one_for_one(space: LatentSpace) -> N
     assert space.decode(torch.empty(0, space.dim)) == []
 
 
+def test_molecules_of_the_prior_have_one_name(space: LatentSpace) -> None:
+    """RDKit alone would give some of them another SMILES when they are read again."""
+    for smiles in space.decode(space.sample(300, seed=4)):
+        assert smiles is not None
+        assert canonical(smiles) == smiles
+
+
 def test_a_single_vector_and_a_numpy_array_are_taken(space: LatentSpace) -> None:
     z = space.encode([ASPIRIN])
     assert space.decode(z[0]) == space.decode(z) == space.decode(z.numpy())  # type: ignore[arg-type]

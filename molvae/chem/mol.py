@@ -48,7 +48,10 @@ def canonical(text: str) -> str:
         >>> canonical("OC(=O)c1ccccc1OC(C)=O")
         'CC(=O)Oc1ccccc1C(=O)O'
 
-    Salts keep all their fragments, and tautomers stay different molecules.
+    Salts keep all their fragments, and tautomers stay different molecules. RDKit's own writer is
+    not idempotent: what it wrote may be read and written as another text (rare in data sets, seen
+    in generated molecules with odd stereochemistry). An identity must be, so writing is repeated
+    until nothing changes; of texts that lead to each other, the first in the alphabet is taken.
 
     Args:
         text: SMILES in any form.
@@ -56,7 +59,10 @@ def canonical(text: str) -> str:
     Raises:
         InvalidMoleculeError: The text is not a molecule; holds RDKit's reason.
     """
-    return Chem.MolToSmiles(parse(text))
+    texts = [Chem.MolToSmiles(parse(text))]
+    while (again := Chem.MolToSmiles(parse(texts[-1]))) not in texts:
+        texts.append(again)
+    return min(texts[texts.index(again) :])
 
 
 def canonical_or_none(text: str) -> str | None:

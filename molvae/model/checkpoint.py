@@ -88,7 +88,8 @@ def save_run(folder: str | Path, model: SequenceVAE, card: Card) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: _compact(tensor) for name, tensor in model.state_dict().items()}
-    metadata = {"format": "molvae", "format_version": str(FORMAT)}
+    # One key only: safetensors writes several in no fixed order, and equal runs are equal files.
+    metadata = {"molvae": str(FORMAT)}
     write_atomically(folder / WEIGHTS, save_tensors(tensors, metadata=metadata))
     content = {
         "format": FORMAT,
