@@ -42,7 +42,7 @@ def main() -> int:
 
 def metadata() -> dict[str, Any]:
     """Where and with what the numbers were made."""
-    from molvae.recipe import versions
+    from molvae.config import versions
 
     return {
         "commit": subprocess.run(

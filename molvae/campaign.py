@@ -10,16 +10,13 @@ on as it would have. Knows when to ask and to tell. Knows neither how molecules 
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from molvae import __version__
 from molvae.bo.store import FORMAT, NewTrial, Store, Trial, check_can_create, now
-from molvae.config import require
+from molvae.config import require, versions
 from molvae.errors import CampaignError, ConfigError
 from molvae.evaluate import ByHand, evaluate
 from molvae.start import ORIGIN, gather
@@ -147,7 +144,7 @@ class Campaign:
         facts = {
             "format": FORMAT,
             "created": now(),
-            "versions": _versions(),
+            "versions": versions(),
             "space": {
                 "name": _findable(space.name),
                 "fingerprint": space.fingerprint,
@@ -563,16 +560,6 @@ def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
     if isinstance(start, int):
         return start
     return str(start) if isinstance(start, str | Path) else f"{len(start)} given molecules"
-
-
-def _versions() -> dict[str, str]:
-    versions = {"molvae": __version__, "python": platform.python_version()}
-    for package in ("torch", "botorch", "gpytorch", "rdkit", "numpy"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # e.g. rdkit from conda
-            versions[package] = "unknown"
-    return versions
 
 
 def _is_int(value: object) -> bool:

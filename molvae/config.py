@@ -5,13 +5,16 @@ Order of precedence: the default here, then a TOML file, then a flag of the comm
 
 from __future__ import annotations
 
+import platform
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from importlib import metadata
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from molvae import __version__
 from molvae.errors import ConfigError, DataError, UnknownNameError
 
 Config = TypeVar("Config")
@@ -231,6 +234,17 @@ def as_settings(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
+def versions() -> dict[str, str]:
+    """Of everything that numbers depend on, as installed; nothing is imported."""
+    found = {"molvae": __version__, "python": platform.python_version()}
+    for package in ("torch", "botorch", "gpytorch", "rdkit", "selfies", "numpy"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # e.g. rdkit from conda
+            found[package] = "unknown"
+    return found
+
+
 __all__ = [
     "CampaignConfig",
     "ModelConfig",
@@ -240,4 +254,5 @@ __all__ = [
     "build",
     "read_toml",
     "require",
+    "versions",
 ]

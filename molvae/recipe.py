@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,11 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-import molvae
 from molvae.chem.parallel import each
 from molvae.chem.representation import Representation, get_representation
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
-from molvae.config import TrainConfig, as_settings
+from molvae.config import TrainConfig, as_settings, versions
 from molvae.datasets import load_split
 from molvae.errors import CheckpointError, DataError, InvalidMoleculeError, UnknownSymbolError
 from molvae.model.checkpoint import CARD, Card, round_to_half, save_run, write_atomically
@@ -120,16 +118,6 @@ def train(
     save_run(folder, model, card)
     (folder / RESUME).unlink(missing_ok=True)
     return folder
-
-
-def versions() -> dict[str, str]:
-    """Of everything that numbers depend on."""
-    names = ("torch", "botorch", "gpytorch", "rdkit", "selfies", "numpy")
-    return {
-        "molvae": molvae.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }
 
 
 def tokenise(data: str | Path, representation: str, *, workers: int | None = None) -> Tokens:
