@@ -482,18 +482,15 @@ class Campaign:
         if space.fingerprint != recorded["fingerprint"] or space.dim != recorded["dim"]:
             raise CampaignError(
                 f"{self.path} was made with the model {recorded['name']!r} (dim {recorded['dim']}, "
-                "fingerprint "
-                f"{recorded['fingerprint'][:12]}), got {space.name!r} (dim {space.dim}, "
-                "fingerprint "
-                f"{space.fingerprint[:12]}); give that model, or start a new campaign"
+                f"fingerprint {recorded['fingerprint'][:12]}), got {space.name!r} "
+                f"(dim {space.dim}, fingerprint {space.fingerprint[:12]}); give that model, or start a new campaign"
             )
 
     def _check_objective(self, objective: Objective) -> None:
         if objective.name != self.name:
             raise CampaignError(
                 f"{self.path} asks for {self.name!r}, got the objective {objective.name!r}; give "
-                "that one, "
-                "or start a new campaign"
+                "that one, or start a new campaign"
             )
 
 

@@ -26,11 +26,10 @@ INITIAL_LOGVAR = -3.0
 class SequenceVAE(nn.Module):
     """Recurrent encoder, Gaussian posterior, and a decoder that sees z at every step.
 
-    Two details make it learn several times faster than the textbook network. The encoder summarises
-    its states both by their average and by a projection that depends on the position; the decoder
-    is given, beside z, a vector which is linear in z and depends on the position. Without them
-    everything that z says about the end of a sequence must survive in the recurrent state from its
-    beginning.
+    Beside the textbook's end states, the encoder summarises its states by a projection that depends
+    on the position, and by their average; the decoder is given, beside z, a vector that is linear
+    in z and depends on the position. The encoder's projection is what makes the network learn fast:
+    without it, all that z is to say of the middle of a sequence must survive to the end states.
 
     Args:
         config: Sizes.
