@@ -483,7 +483,8 @@ class Campaign:
             raise CampaignError(
                 f"{self.path} was made with the model {recorded['name']!r} (dim {recorded['dim']}, "
                 f"fingerprint {recorded['fingerprint'][:12]}), got {space.name!r} "
-                f"(dim {space.dim}, fingerprint {space.fingerprint[:12]}); give that model, or start a new campaign"
+                f"(dim {space.dim}, fingerprint {space.fingerprint[:12]}); give that model, or "
+                "start a new campaign"
             )
 
     def _check_objective(self, objective: Objective) -> None:
