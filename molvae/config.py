@@ -60,10 +60,16 @@ class ModelConfig:
     """State of the decoder."""
     position_dim: int = 32
     """Numbers of the position-dependent summary and condition."""
+    explain: bool = True
+    """The decoder sees at each step what of z the symbols so far have not accounted for."""
+    noise_levels: bool = True
+    """The decoder is told how much noise z holds, and trusts it accordingly."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            require(value >= 1, f"{name} must be at least 1, got {value}")
+            require(
+                isinstance(value, bool) or value >= 1, f"{name} must be at least 1, got {value}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +80,10 @@ class TrainConfig:
     """Folder made by `molvae prepare`."""
     out: str
     """The run folder to make."""
-    representation: Literal["selfies", "smiles"] = "selfies"
+    representation: Literal["selfies", "smiles", "robust-smiles"] = "robust-smiles"
     """How molecules are written."""
+    merges: int = 0
+    """How many times the most frequent pair of neighbouring symbols becomes one; 0: never."""
     molecules: int = 2_000_000
     """Molecules seen in all, repeats included; the learning rate has decayed at the end."""
     batch_size: int = 128
@@ -88,8 +96,13 @@ class TrainConfig:
     """Weight of the KL term. Smaller: more faithful codes; larger: a smoother space."""
     beta_warm_up: float = 0.15
     """Share of the training in which beta rises from 0."""
-    word_dropout: float = 0.1
+    word_dropout: float = 0.0
     """Share of the symbols hidden from the decoder."""
+    noisy: float = 0.25
+    """Share of the molecules that are to be written from z with noise, at a level drawn evenly from
+    0 (none) to 1 (nothing else); needs `model.noise_levels`."""
+    prior_passes: int = 10
+    """Passes of the learned prior over the encoded training molecules; 0 leaves N(0, I)."""
     clip: float = 1.0
     """Largest gradient norm of the loss per symbol."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
@@ -109,15 +122,19 @@ class TrainConfig:
             require(
                 getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}"
             )
-        for name in ("beta", "threads", "seed"):
+        for name in ("beta", "merges", "prior_passes", "threads", "seed"):
             require(
                 getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
             )
         for name in ("learning_rate", "clip"):
             require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("lr_warm_up", "beta_warm_up", "word_dropout"):
+        for name in ("lr_warm_up", "beta_warm_up", "word_dropout", "noisy"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
+        require(
+            self.noisy == 0 or self.model.noise_levels,
+            f"noisy must be 0 without model.noise_levels, got {self.noisy}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

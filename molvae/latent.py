@@ -6,6 +6,7 @@ the CPU.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,8 +28,16 @@ from molvae.errors import (
 )
 from molvae.model.checkpoint import Card, fingerprint, load_run
 from molvae.model.decoding import decode
+from molvae.model.objectives import importance_bound
+from molvae.model.priors import Normal, Prior
 from molvae.model.training import pick_device
 from molvae.model.vae import SequenceVAE
+
+BATCH = 512
+"""Molecules that go through the network together."""
+
+NOISE = 0.7
+"""Where `generate` draws: half of the variance of z is noise."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Run folders that ship with the package."""
@@ -55,9 +64,14 @@ def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
     folder = WEIGHTS / str(run) if str(run) in bundled else Path(run)
     if not folder.is_dir():
         raise UnknownNameError("bundled run or run folder", str(run), bundled)
-    model, card = load_run(folder)
+    model, prior, card = load_run(folder)
     return LatentSpace(
-        model, card, name=str(run), fingerprint=fingerprint(folder), device=pick_device(device)
+        model,
+        card,
+        prior=prior,
+        name=str(run),
+        fingerprint=fingerprint(folder),
+        device=pick_device(device),
     )
 
 
@@ -72,6 +86,7 @@ class LatentSpace:
         vocabulary: The symbols that the model knows.
         representation: How it writes molecules.
         max_length: Longest sequence, stop included.
+        prior: Where the codes of molecules lie; N(0, I) if none was learned.
     """
 
     def __init__(
@@ -79,13 +94,15 @@ class LatentSpace:
         model: SequenceVAE,
         card: Card,
         *,
+        prior: Prior | None = None,
         name: str = "",
         fingerprint: str = "",
         device: torch.device | None = None,
     ) -> None:
         self.model = model.to(device or torch.device("cpu")).eval()
+        self.prior = (prior or Normal(card.model.latent_dim)).eval()
         self.card, self.name, self.fingerprint = card, name, fingerprint
-        self.vocabulary = Vocabulary(card.vocabulary)
+        self.vocabulary = Vocabulary(card.vocabulary, card.merges)
         self.representation: Representation = get_representation(
             str(card.representation["name"]), card.representation.get("settings")
         )
@@ -205,21 +222,100 @@ class LatentSpace:
             raise ConfigError(f"z must be n x {self.dim}, got {' x '.join(map(str, z.shape))}")
         if not bool(torch.isfinite(z).all()):
             raise ConfigError("z holds numbers that are not finite; leave those rows out")
+        return self._write(z, noise=0.0, temperature=temperature, seed=seed)
+
+    def _write(
+        self, z: Tensor, *, noise: float, temperature: float, seed: int | None
+    ) -> list[str | None]:
         molecules: list[str | None] = []
         for part in torch.split(z, BATCH):
             ids = decode(
-                self.model, part.float().to(self.device), temperature=temperature, seed=seed
+                self.model,
+                part.float().to(self.device),
+                noise=noise,
+                temperature=temperature,
+                seed=seed,
             )
             molecules += [self._molecule(row) for row in ids.tolist()]
             seed = None if seed is None else seed + 1
         return molecules
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Latent vectors from the prior N(0, I), `n x dim`, float64; the same for the same seed."""
-        if n < 0:
-            raise ConfigError(f"n must not be negative, got {n}")
+        """Latent vectors from the prior, `n x dim`, float64; the same for the same seed.
+
+        Raises:
+            ConfigError: n is negative.
+        """
+        _not_negative(n)
+        return self.prior.sample(n, torch.Generator().manual_seed(seed)).double()
+
+    def generate(
+        self, n: int, seed: int = 0, *, noise: float = NOISE, temperature: float = 1.0
+    ) -> list[str | None]:
+        """Molecules as the generative model makes them, p(z) p(molecule | z, noise).
+
+        z is drawn from the prior, noise is added, and the decoder, which is told how much, draws
+        symbols. Nearer to the data than the likeliest molecule at a vector of `sample`, because
+        where the noise is large there are no holes between the codes for the prior to miss; a model
+        trained without noise levels only has `noise=0`.
+
+        Args:
+            n: How many.
+            seed: Of all draws.
+            noise: From 0, what z says is written, to 1, where z says nothing.
+            temperature: Of the symbols; 0 takes the likeliest.
+
+        Returns:
+            Canonical SMILES, repeats included; None where a sequence is not a molecule.
+
+        Raises:
+            ConfigError: A number out of range, or noise that the model has not been trained with.
+        """
+        _not_negative(n)
+        if not 0 <= noise <= 1:
+            raise ConfigError(f"noise must lie in [0, 1], got {noise}")
+        if noise > 0 and not self.config.noise_levels:
+            raise ConfigError(
+                f"{self.name or 'the model'} was trained without noise levels; give noise=0"
+            )
+        z = self.sample(n, seed)
+        generator = torch.Generator().manual_seed(seed + 1)
+        more = torch.randn(n, self.dim, generator=generator, dtype=z.dtype)
+        z = math.sqrt(1 - noise**2) * z + noise * more
+        return self._write(z, noise=noise, temperature=temperature, seed=seed)
+
+    def log_prob(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
+        """Importance-weighted lower bound on log p(molecule), in nats; `n`, float64.
+
+        The mean over k draws of p(molecule | z) p(z) / q(z | molecule), with the learned prior;
+        tighter with larger k. With representations other than canonical SMILES, what is bounded is
+        the probability of the one sequence that the molecule is written as.
+
+        Args:
+            smiles: SMILES in any form.
+            k: Draws from each posterior.
+            seed: Of the draws.
+
+        Raises:
+            ConfigError: k is below 1.
+            InvalidMoleculeError, UnknownSymbolError, TooLongError: See `encode`.
+
+        References:
+            Burda et al. (2015), arXiv:1509.00519.
+        """
+        if k < 1:
+            raise ConfigError(f"k must be at least 1, got {k}")
+        rows = [self._ids(canonical(text)) for text in _as_list(smiles)]
+        bounds = torch.zeros(len(rows), dtype=torch.float64)
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        at_once = max(1, BATCH // k)
         generator = torch.Generator().manual_seed(seed)
-        return torch.randn(n, self.dim, generator=generator, dtype=torch.float64)
+        for start in range(0, len(order), at_once):
+            part = order[start : start + at_once]
+            ids = pad([rows[i] for i in part])
+            noise = torch.randn(len(part), k, self.dim, generator=generator)
+            bounds[part] = importance_bound(self.model, self.prior, ids.to(self.device), noise)
+        return bounds
 
     def _ids(self, molecule: str) -> list[int]:
         ids = self.vocabulary.ids(self.representation.split(molecule), molecule)
@@ -234,9 +330,6 @@ class LatentSpace:
             return None
 
 
-BATCH = 512
-"""Molecules that go through the network together."""
-
 UNREADABLE = (UnknownSymbolError, TooLongError, InvalidMoleculeError)
 """What a representation and a vocabulary raise for a molecule that RDKit accepts."""
 
@@ -245,6 +338,11 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
     """Rows of ids as one int64 tensor, padded on the right."""
     tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD)
+
+
+def _not_negative(n: int) -> None:
+    if n < 0:
+        raise ConfigError(f"n must not be negative, got {n}")
 
 
 def _as_list(smiles: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import molvae
+from molvae.chem.vocabulary import STOP
 from molvae.config import ModelConfig, PrepareConfig, TrainConfig, build, read_toml
 from molvae.datasets import prepare, sample_molecules
 from molvae.errors import CheckpointError, DataError
@@ -43,11 +44,8 @@ def config(data: Path, tmp_path: Path) -> TrainConfig:
 
 def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfig) -> None:
     folder = train(config, workers=1)
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "metrics.jsonl",
-        "model.json",
-        "model.safetensors",
-    ]
+    names = {p.name for p in folder.iterdir()} - {"prior.safetensors"}
+    assert names == {"metrics.jsonl", "model.json", "model.safetensors"}
     space = molvae.load(folder)
     assert space.dim == 8
     assert space.encode(["CCO"]).shape == (1, 8)
@@ -56,6 +54,9 @@ def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfi
     assert build(TrainConfig, about["recipe"]) == config
     assert about["versions"]["torch"]
     assert about["training_molecules"] > 200
+    log_density = about["validation"]["log_density_of_z"]
+    assert space.prior.kind == max(log_density, key=lambda kind: log_density[kind])
+    assert (folder / "prior.safetensors").exists() == (space.prior.kind != "normal")
 
 
 def test_the_same_recipe_gives_the_same_weights(config: TrainConfig, tmp_path: Path) -> None:
@@ -76,23 +77,35 @@ def test_tokens_come_from_the_cache_until_the_data_change(data: Path) -> None:
     first = tokenise(data, "selfies", workers=1)
     again = tokenise(data, "selfies", workers=1)
     assert torch.equal(first.train, again.train)
-    assert first.vocabulary == again.vocabulary
-    (data / "selfies.safetensors").write_bytes(b"damaged")
+    assert first.vocabulary.symbols == again.vocabulary.symbols
+    (data / "selfies-0.safetensors").write_bytes(b"damaged")
     assert torch.equal(tokenise(data, "selfies", workers=1).train, first.train)
     smiles = tokenise(data, "smiles", workers=1)
-    assert smiles.vocabulary != first.vocabulary
+    assert smiles.vocabulary.symbols != first.vocabulary.symbols
 
 
 def test_tokens_spell_the_training_molecules(data: Path) -> None:
     from molvae.chem.representation import get_representation
-    from molvae.chem.vocabulary import Vocabulary
     from molvae.datasets import load_split
 
-    for name in ("selfies", "smiles"):
-        tokens = tokenise(data, name, workers=1)
-        vocabulary, writer = Vocabulary(tokens.vocabulary), get_representation(name)
-        molecules = [writer.join(vocabulary.spell(row)) for row in tokens.train.tolist()]
-        assert molecules == load_split(data, "train")
+    for name in ("selfies", "smiles", "robust-smiles"):
+        for merges in (0, 40):
+            tokens = tokenise(data, name, merges, workers=1)
+            writer = get_representation(name)
+            rows = tokens.train.tolist()
+            molecules = [writer.join(tokens.vocabulary.spell(row)) for row in rows]
+            assert molecules == load_split(data, "train")
+            for molecule, row in zip(molecules, rows, strict=True):
+                ids = tokens.vocabulary.ids(writer.split(molecule))
+                assert [*ids, STOP] == row[: len(ids) + 1]
+
+
+def test_merges_shorten_and_are_the_same_for_held_out_molecules(data: Path) -> None:
+    plain, merged = (tokenise(data, "smiles", n, workers=1) for n in (0, 40))
+    assert len(plain.vocabulary) < len(merged.vocabulary) <= len(plain.vocabulary) + 40
+    assert plain.train.shape[1] > merged.train.shape[1]
+    spelled = [merged.vocabulary.spell(row) for row in merged.valid.tolist()]
+    assert spelled == [plain.vocabulary.spell(row) for row in plain.valid.tolist()]
 
 
 def test_a_folder_that_was_not_prepared(config: TrainConfig, tmp_path: Path) -> None:

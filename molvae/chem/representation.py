@@ -1,4 +1,6 @@
-"""How a molecule is written as a sequence of symbols: SELFIES or SMILES, behind one protocol.
+"""How a molecule is written as a sequence of symbols, behind one protocol.
+
+SELFIES, SMILES, and robust SMILES: written as SMILES, read as forgivingly as SELFIES.
 
 Knows texts and symbols; their integers are the vocabulary's, what a network makes of them the
 model's business.
@@ -14,8 +16,10 @@ from threading import RLock
 from typing import Any, Protocol
 
 import selfies
+from rdkit import Chem
 
-from molvae.chem.mol import canonical
+from molvae.chem.mol import canonical, parse
+from molvae.chem.repair import repair
 from molvae.errors import ConfigError, InvalidMoleculeError, UnknownNameError
 
 
@@ -182,7 +186,72 @@ class Smiles:
         return canonical("".join(symbols))
 
 
-REPRESENTATIONS: dict[str, type[Selfies] | type[Smiles]] = {"selfies": Selfies, "smiles": Smiles}
+@dataclass(frozen=True, kw_only=True)
+class RobustSmiles:
+    """Kekule SMILES, of which every sequence of symbols that holds an atom is a molecule.
+
+    SELFIES writes the lengths of branches and rings as numbers ahead of what they count, so that a
+    model that errs by one symbol spoils the rest. SMILES marks where they begin and end. Here
+    correct SMILES is read as it stands; of anything else brackets and ring numbers without a
+    partner are left out, and bonds that an atom cannot have are lowered or lead to another one.
+
+    Raises:
+        ConfigError: `constraints` are not what `selfies.set_semantic_constraints` takes.
+
+    References:
+        Skinnider (2024), doi:10.1038/s42256-024-00821-x, on what SELFIES costs a language model;
+        Krenn et al. (2020), doi:10.1088/2632-2153/aba947, for the constraints.
+    """
+
+    constraints: Mapping[str, int] = field(default_factory=_default_constraints)
+    """Most bonds of each atom where there is something to mend; see `Selfies`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "constraints", Selfies(constraints=self.constraints).constraints)
+
+    @property
+    def name(self) -> str:
+        """`robust-smiles`."""
+        return "robust-smiles"
+
+    def settings(self) -> dict[str, Any]:
+        """The constraints, ready for JSON."""
+        return {"constraints": dict(self.constraints)}
+
+    def split(self, smiles: str) -> list[str]:
+        """The symbols of a molecule's Kekule SMILES.
+
+        Raises:
+            InvalidMoleculeError: Not a molecule, or one whose Kekule form is read as another.
+        """
+        mol = parse(smiles)
+        expected = canonical(smiles)
+        Chem.Kekulize(mol, clearAromaticFlags=True)
+        kekule = Chem.MolToSmiles(mol, kekuleSmiles=True)
+        if canonical(kekule) != expected:
+            raise InvalidMoleculeError(f"{smiles!r} has no Kekule SMILES that is read as itself")
+        return Smiles().split(kekule)
+
+    def join(self, symbols: Sequence[str]) -> str:
+        """The molecule that symbols spell, as canonical SMILES.
+
+        Raises:
+            InvalidMoleculeError: The symbols hold no atom, or RDKit does not take what they spell
+                (atoms with odd valences, or written as aromatic, which Kekule SMILES has not).
+        """
+        if not any(symbol[0].isalpha() or symbol[0] == "[" for symbol in symbols):
+            raise InvalidMoleculeError(f"the {len(symbols)} SMILES symbols hold no atom")
+        try:
+            return canonical("".join(symbols))
+        except InvalidMoleculeError:
+            return canonical(repair(symbols, self.constraints))
+
+
+REPRESENTATIONS: dict[str, type[Selfies] | type[Smiles] | type[RobustSmiles]] = {
+    "selfies": Selfies,
+    "smiles": Smiles,
+    "robust-smiles": RobustSmiles,
+}
 """Every representation by its name."""
 
 
@@ -190,7 +259,7 @@ def get_representation(name: str, settings: Mapping[str, Any] | None = None) -> 
     """A representation by its name.
 
     Args:
-        name: `selfies` or `smiles`.
+        name: `selfies`, `smiles` or `robust-smiles`.
         settings: What its `settings()` returned; the defaults if left out.
 
     Raises:
@@ -234,4 +303,11 @@ def _why(error: Exception) -> str:
     return ", ".join(reasons)
 
 
-__all__ = ["REPRESENTATIONS", "Representation", "Selfies", "Smiles", "get_representation"]
+__all__ = [
+    "REPRESENTATIONS",
+    "Representation",
+    "RobustSmiles",
+    "Selfies",
+    "Smiles",
+    "get_representation",
+]

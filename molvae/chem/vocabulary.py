@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from molvae.errors import UnknownSymbolError
 
@@ -12,17 +13,29 @@ SPECIALS = ("<pad>", "<start>", "<stop>")
 
 
 class Vocabulary:
-    """The symbols that a model knows, in the order of their ids.
+    """The symbols that a model knows, and which neighbours it reads and writes as one.
+
+    Ids: the specials, the symbols in their order, and then one for each new thing that a merge
+    makes. Two merges that spell the same share an id.
 
     Args:
         symbols: Distinct symbols without the specials; the first has id 3.
+        merges: Pairs of ids that are written as one, applied in this order.
     """
 
-    def __init__(self, symbols: Sequence[str]) -> None:
+    def __init__(self, symbols: Sequence[str], merges: Iterable[Sequence[int]] = ()) -> None:
         self.symbols = tuple(symbols)
         self._ids = {symbol: i for i, symbol in enumerate(self.symbols, start=len(SPECIALS))}
         if len(self._ids) != len(self.symbols):
             raise ValueError("a vocabulary's symbols must be distinct")
+        self.spellings: list[tuple[int, ...]] = [(i,) for i in range(len(SPECIALS) + len(symbols))]
+        """The symbols, as ids, that each id stands for."""
+        self.merges: list[tuple[int, int, int]] = []
+        """Left, right, and the id of both together."""
+        self._known = {spelling: i for i, spelling in enumerate(self.spellings)}
+        self._places: dict[tuple[int, int], list[int]] = {}  # of a pair among the merges
+        for left, right in merges:
+            self._merge(left, right)
 
     @classmethod
     def from_sequences(cls, sequences: Iterable[Sequence[str]]) -> Vocabulary:
@@ -32,10 +45,14 @@ class Vocabulary:
 
     def __len__(self) -> int:
         """Number of ids, specials included."""
-        return len(SPECIALS) + len(self.symbols)
+        return len(self.spellings)
+
+    def merged(self, left: int, right: int) -> Vocabulary:
+        """A vocabulary with one merge more."""
+        return Vocabulary(self.symbols, [*((a, b) for a, b, _ in self.merges), (left, right)])
 
     def ids(self, symbols: Sequence[str], molecule: str = "") -> list[int]:
-        """The ids of symbols, one for one, without start and stop.
+        """The ids of symbols, merged, without start and stop.
 
         Args:
             symbols: Of one molecule.
@@ -45,17 +62,45 @@ class Vocabulary:
             UnknownSymbolError: Names the first unknown symbol and its position, counted from 0.
         """
         try:
-            return [self._ids[symbol] for symbol in symbols]
+            ids = [self._ids[symbol] for symbol in symbols]
         except KeyError:
             place, symbol = next((i, s) for i, s in enumerate(symbols) if s not in self._ids)
             raise UnknownSymbolError(symbol, place, molecule, len(self.symbols)) from None
+        last = -1
+        while places := [
+            place for pair in pairwise(ids) for place in self._places.get(pair, ()) if place > last
+        ]:
+            last = min(places)
+            ids = self._replace(ids, *self.merges[last])
+        return ids
 
     def spell(self, ids: Iterable[int]) -> list[str]:
         """The symbols of ids up to the first stop; padding and start are passed over."""
-        symbols = []
+        symbols: list[str] = []
         for i in ids:
             if i == STOP:
                 break
             if i not in (PAD, START):
-                symbols.append(self.symbols[i - len(SPECIALS)])
+                symbols += [self.symbols[j - len(SPECIALS)] for j in self.spellings[i]]
         return symbols
+
+    def _merge(self, left: int, right: int) -> None:
+        if not all(len(SPECIALS) <= i < len(self) for i in (left, right)):
+            raise ValueError(f"a merge of {left} and {right}, but there are {len(self)} ids so far")
+        spelling = self.spellings[left] + self.spellings[right]
+        if spelling not in self._known:
+            self._known[spelling] = len(self)
+            self.spellings.append(spelling)
+        # A pair can come twice: later merges can make it anew.
+        self._places.setdefault((left, right), []).append(len(self.merges))
+        self.merges.append((left, right, self._known[spelling]))
+
+    @staticmethod
+    def _replace(ids: list[int], left: int, right: int, both: int) -> list[int]:
+        merged: list[int] = []
+        for i in ids:
+            if merged and merged[-1] == left and i == right:
+                merged[-1] = both
+            else:
+                merged.append(i)
+        return merged

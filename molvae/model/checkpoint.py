@@ -2,9 +2,11 @@
 
     run/
       model.safetensors   weights; half precision where that loses nothing, float32 otherwise
-      model.json          {"format": 1, "kind": "sequence-vae", "model": {...},
-                           "representation": {...}, "vocabulary": [...], "max_length": 73,
-                           "bounds": [[...], [...]], "about": {...}}
+      model.json          {"format": 2, "kind": "sequence-vae", "model": {...},
+                           "representation": {...}, "vocabulary": [...], "merges": [[...], ...],
+                           "max_length": 37, "bounds": [[...], [...]],
+                           "prior": {"kind": "flow", ...}, "about": {...}}
+      prior.safetensors   weights of the learned prior; not there if the prior is N(0, I)
       metrics.jsonl       one line of progress at a time (kept for reading; not needed for use)
       resume.safetensors  where an unfinished training stands (removed when it is finished)
 
@@ -27,16 +29,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
-from molvae.chem.vocabulary import SPECIALS
+from molvae.chem.vocabulary import Vocabulary
 from molvae.config import ModelConfig, as_settings, build
 from molvae.errors import CheckpointError, MolvaeError
+from molvae.model.priors import Normal, Prior, make_prior
 from molvae.model.vae import SequenceVAE
 
-FORMAT = 1
+FORMAT = 2
+"""2 has merges, `explain` and priors; a run of format 1 is read as one without them."""
+OLDEST = {"explain": False, "noise_levels": False}
+"""Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"
-WEIGHTS, CARD = "model.safetensors", "model.json"
+WEIGHTS, PRIOR, CARD = "model.safetensors", "prior.safetensors", "model.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +58,10 @@ class Card:
     """Longest row, stop included."""
     bounds: tuple[tuple[float, ...], tuple[float, ...]]
     """Lower and upper end, unit by unit, of the box that holds the training molecules."""
+    merges: tuple[tuple[int, int], ...] = ()
+    """Pairs of ids that are written as one; see `Vocabulary`."""
+    prior: dict[str, Any] = field(default_factory=dict)
+    """Kind and sizes of the learned prior; empty for N(0, I)."""
     about: dict[str, Any] = field(default_factory=dict)
     """Recipe, data with hashes, versions, measurements: for people, and to make the run again."""
 
@@ -69,11 +79,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _compact(tensor: Tensor) -> Tensor:
     """Half precision if no number changes by it."""
     tensor = tensor.detach().cpu().contiguous()
+    if not tensor.is_floating_point():
+        return tensor
     half = tensor.half()
     return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
 
 
-def round_to_half(model: SequenceVAE) -> None:
+def round_to_half(model: nn.Module) -> None:
     """Round the weights, in place, to numbers that half precision holds: half the size on disk.
 
     The rounding is part of the model, so that what is measured is what is shipped.
@@ -83,14 +95,26 @@ def round_to_half(model: SequenceVAE) -> None:
             parameter.copy_(parameter.half().to(parameter.dtype))
 
 
-def save_run(folder: str | Path, model: SequenceVAE, card: Card) -> None:
-    """Write weights and card; the weights first: a card never speaks of weights not there."""
+def save_run(
+    folder: str | Path, model: SequenceVAE, card: Card, prior: Prior | None = None
+) -> None:
+    """Write weights and card; the weights first: a card never speaks of weights not there.
+
+    The prior is N(0, I) where none is given; what the card says of it is filled in here.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: _compact(tensor) for name, tensor in model.state_dict().items()}
-    # One key only: safetensors writes several in no fixed order, and equal runs are equal files.
-    metadata = {"molvae": str(FORMAT)}
-    write_atomically(folder / WEIGHTS, save_tensors(tensors, metadata=metadata))
+    parts: dict[str, nn.Module] = {WEIGHTS: model}
+    if prior is None or isinstance(prior, Normal):
+        (folder / PRIOR).unlink(missing_ok=True)
+    else:
+        parts[PRIOR] = prior
+    for name, part in parts.items():
+        tensors = {key: _compact(tensor) for key, tensor in part.state_dict().items()}
+        # One key only: safetensors writes several in no fixed order, and equal runs are equal
+        # files.
+        metadata = {"molvae": str(FORMAT)}
+        write_atomically(folder / name, save_tensors(tensors, metadata=metadata))
     content = {
         "format": FORMAT,
         "kind": KIND,
@@ -98,22 +122,26 @@ def save_run(folder: str | Path, model: SequenceVAE, card: Card) -> None:
         "representation": card.representation,
         "max_length": card.max_length,
         "vocabulary": list(card.vocabulary),
+        "merges": [list(pair) for pair in card.merges],
         "bounds": [list(end) for end in card.bounds],
+        "prior": prior.settings() if PRIOR in parts and prior is not None else {},
         "about": card.about,
     }
     write_atomically(folder / CARD, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def fingerprint(folder: str | Path) -> str:
-    """SHA-256 over weights and card: tells whether two folders hold the same model."""
+    """SHA-256 over card, weights and prior: tells whether two folders hold the same model."""
     digest = hashlib.sha256()
     for name in (CARD, WEIGHTS):
         digest.update(_read(Path(folder) / name))
+    if (Path(folder) / PRIOR).exists():
+        digest.update(_read(Path(folder) / PRIOR))
     return digest.hexdigest()
 
 
-def load_run(folder: str | Path) -> tuple[SequenceVAE, Card]:
-    """The network, in evaluation mode on the CPU, and its card.
+def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
+    """The network and its prior, in evaluation mode on the CPU, and the card.
 
     Raises:
         CheckpointError: A file is missing, damaged, foreign, newer, or the two do not belong
@@ -123,19 +151,33 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Card]:
     card = _read_card(folder / CARD)
     # Built without memory first: a damaged card must not make us allocate what it asks for.
     with torch.device("meta"):
-        model = SequenceVAE(card.model, len(card.vocabulary) + len(SPECIALS), card.max_length)
-    path = folder / WEIGHTS
+        n_symbols = len(Vocabulary(card.vocabulary, card.merges))
+        model = SequenceVAE(card.model, n_symbols, card.max_length)
+    _load(model, folder / WEIGHTS)
+    if not card.prior:
+        return model.eval(), Normal(card.model.latent_dim), card
+    try:
+        prior = make_prior(card.prior)
+        assert prior.settings()["dim"] == card.model.latent_dim
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        raise CheckpointError(
+            f"{folder / CARD} describes a prior that this molvae does not know: {card.prior}"
+        ) from error
+    _load(prior, folder / PRIOR)
+    return model.eval(), prior.eval(), card
+
+
+def _load(module: nn.Module, path: Path) -> None:
     try:
         tensors = load_tensors(_read(path))
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file ({error}); copy the run folder again"
         ) from error
-    load_into(model, tensors, path)
-    return model.eval(), card
+    load_into(module, tensors, path)
 
 
-def load_into(model: SequenceVAE, tensors: Mapping[str, Tensor], path: Path) -> None:
+def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Make the tensors the network's weights, as float32; names and shapes must agree."""
     own = model.state_dict()
     for name in sorted(own.keys() ^ tensors.keys()):
@@ -150,7 +192,8 @@ def load_into(model: SequenceVAE, tensors: Mapping[str, Tensor], path: Path) -> 
                 f"{path}: tensor {name!r} is {tuple(tensor.shape)}, {CARD} says "
                 f"{tuple(own[name].shape)}; the two files are from different runs"
             )
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+    full = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    model.load_state_dict(full, assign=True)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
 
@@ -171,14 +214,14 @@ def _read_card(path: Path) -> Card:
         raise CheckpointError(f"{path} is damaged: {error}; copy the run folder again") from error
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise CheckpointError(f"{path} does not describe a {KIND} made by molvae")
-    if content.get("format") != FORMAT:
+    if content.get("format") not in range(1, FORMAT + 1):
         raise CheckpointError(
-            f"{path} has format {content.get('format')!r}; this molvae reads format {FORMAT}. "
+            f"{path} has format {content.get('format')!r}; this molvae reads 1 to {FORMAT}. "
             "Upgrade molvae, or train the run again"
         )
     try:
         card = Card(
-            model=build(ModelConfig, content["model"], str(path)),
+            model=build(ModelConfig, OLDEST | content["model"], str(path)),
             representation=dict(content["representation"]),
             vocabulary=tuple(str(symbol) for symbol in content["vocabulary"]),
             max_length=int(content["max_length"]),
@@ -186,10 +229,13 @@ def _read_card(path: Path) -> Card:
                 tuple(float(x) for x in content["bounds"][0]),
                 tuple(float(x) for x in content["bounds"][1]),
             ),
+            merges=tuple((int(left), int(right)) for left, right in content.get("merges", ())),
+            prior=dict(content.get("prior", {})),
             about=dict(content["about"]),
         )
         if any(len(end) != card.model.latent_dim for end in card.bounds):
             raise ValueError("bounds and latent_dim disagree")
+        Vocabulary(card.vocabulary, card.merges)
         if card.max_length < 1:
             raise ValueError("max_length must be at least 1")
     except (KeyError, TypeError, ValueError, IndexError, MolvaeError) as error:

@@ -18,6 +18,7 @@ def decode(
     model: SequenceVAE,
     z: Tensor,
     *,
+    noise: float = 0.0,
     temperature: float = 0.0,
     seed: int | None = None,
 ) -> Tensor:
@@ -26,6 +27,7 @@ def decode(
     Args:
         model: The network; left in the mode (training or not) it is in.
         z: Latent vectors, `n x d`, on the model's device.
+        noise: Level of the noise in z, from 0 to 1; needs a model with `noise_levels` if above 0.
         temperature: 0 takes the likeliest symbol at each step (greedy); above 0, symbols are drawn
             from the softmax of logits / temperature.
         seed: Seeds the draws; needed when `temperature` is above 0.
@@ -42,11 +44,11 @@ def decode(
     ids = torch.full((len(z), model.max_length), PAD, dtype=torch.long, device=z.device)
     rows = torch.arange(len(z), device=z.device)  # where each running sequence belongs
     symbol = torch.full((len(z),), START, dtype=torch.long, device=z.device)
-    condition, state = model.start(z)
+    state = model.start(z, z.new_full((len(z),), noise))
     for position in range(model.max_length):
         if len(rows) == 0:
             break
-        logits, state = model.step(symbol, condition, state, position)
+        logits, state = model.step(symbol, state, position)
         logits[:, (PAD, START)] = -torch.inf
         if temperature > 0:
             p = torch.softmax(logits / temperature, dim=-1)
@@ -57,5 +59,5 @@ def decode(
         running = symbol != STOP
         if not bool(running.all()):
             rows, symbol = rows[running], symbol[running]
-            condition, state = condition[running], state[:, running]
+            state = state.rows(running)
     return ids

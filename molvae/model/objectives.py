@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from molvae.chem.vocabulary import PAD
+from molvae.model.priors import Prior
+from molvae.model.vae import SequenceVAE
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,35 @@ def elbo_loss(logits: Tensor, ids: Tensor, mean: Tensor, logvar: Tensor, beta: f
     rec = reconstruction(logits, ids).mean()
     kl = kl_to_normal(mean, logvar).sum(dim=1).mean()
     return Loss(total=rec + beta * kl, reconstruction=rec, kl=kl)
+
+
+@torch.inference_mode()
+def importance_bound(model: SequenceVAE, prior: Prior, ids: Tensor, noise: Tensor) -> Tensor:
+    """Lower bound on log p(ids), in nats, from k draws of each row's posterior.
+
+    Args:
+        model: The network.
+        prior: Its p(z), on the CPU.
+        ids: `n x t`, ended by stop, padded.
+        noise: Of the draws, standard normal, `n x k x d`, on the CPU.
+
+    Returns:
+        `n`, float64, on the CPU. With k = 1 an unbiased draw of the ELBO; grows with k towards
+        log p.
+
+    References:
+        Burda et al. (2015), arXiv:1509.00519.
+    """
+    n, k, d = noise.shape
+    mean, logvar = (x.cpu() for x in model.posterior(ids))
+    z = mean[:, None] + noise * (0.5 * logvar).exp()[:, None]
+    flat = z.reshape(n * k, d)
+    given_z = -reconstruction(
+        model.logits(flat.to(ids.device), ids.repeat_interleave(k, 0)), ids.repeat_interleave(k, 0)
+    ).cpu()
+    posterior = -0.5 * (noise.square() + logvar[:, None] + math.log(2 * math.pi)).sum(dim=2)
+    weights = given_z.view(n, k) + prior.log_prob(flat).view(n, k) - posterior
+    return torch.logsumexp(weights.double(), dim=1) - math.log(k)
 
 
 def active_units(means: Tensor, threshold: float = 0.01) -> int:

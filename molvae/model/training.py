@@ -29,7 +29,7 @@ from molvae.config import TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.checkpoint import write_atomically
 from molvae.model.objectives import active_units, elbo_loss, kl_to_normal
-from molvae.model.vae import SequenceVAE, reparameterise
+from molvae.model.vae import SequenceVAE, blur, reparameterise
 
 logger = logging.getLogger(__name__)
 
@@ -204,9 +204,8 @@ def train(
             ids = trim(rows[index]).to(device)
             with autocast(config.precision, device):
                 mean, logvar = model.posterior(ids)
-                logits = model.logits(
-                    reparameterise(mean, logvar), ids, word_dropout=config.word_dropout
-                )
+                z, noise = _noisy(reparameterise(mean, logvar), config.noisy)
+                logits = model.logits(z, ids, noise=noise, word_dropout=config.word_dropout)
             loss = elbo_loss(logits, ids, mean, logvar, beta)
             optimizer.zero_grad(set_to_none=True)
             # Per symbol, so that clipping means the same for short and long molecules.
@@ -219,7 +218,8 @@ def train(
             if place.seen >= next_stop or place.seen >= config.molecules:
                 next_stop += config.validate_every
                 model.eval()
-                rec, kl, active = validate(model, valid)
+                with autocast(config.precision, device):
+                    rec, kl, active = validate(model, valid)
                 model.train()
                 report.say(place, beta, rec, kl, active)
                 _warn_of_collapse(beta, kl, active, config)
@@ -229,6 +229,15 @@ def train(
             if place.seen >= config.molecules:
                 break
     return model.eval()
+
+
+def _noisy(z: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Noise at a level drawn evenly from 0 to 1 in a share of the rows; and the levels."""
+    if share == 0:
+        return z, z.new_zeros(len(z))
+    level = torch.rand(len(z), device=z.device)
+    level = level * (torch.rand(len(z), device=z.device) < share)
+    return blur(z, level), level
 
 
 def _batches_from(
@@ -313,7 +322,8 @@ RESUME = "resume.safetensors"
 
 def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
     settings = asdict(config)
-    for name in ("out", "data", "threads", "device"):  # a folder may be moved to another machine
+    # A folder may be moved to another machine; the prior comes after this loop.
+    for name in ("out", "data", "threads", "device", "prior_passes"):
         del settings[name]
     return settings
 

@@ -12,6 +12,8 @@ References:
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,6 +25,24 @@ INITIAL_LOGVAR = -3.0
 """Posteriors start narrow, so that the decoder sees a signal in z from its first step."""
 
 
+class DecoderState(NamedTuple):
+    """What the decoder knows between two symbols; one row for each sequence."""
+
+    left: Tensor
+    """What of z has not been said yet, `n x d`; z itself without `explain`."""
+    hidden: Tensor
+    """Of the decoder, `n x decoder_dim`."""
+    noise: Tensor
+    """Level of the noise in z, `n x 1`."""
+    prefix: Tensor
+    """Of the forward encoder on the symbols so far, `n x encoder_dim`; of no columns without
+    `explain`."""
+
+    def rows(self, which: Tensor) -> DecoderState:
+        """The state of some of the sequences."""
+        return DecoderState(*(x[which] for x in self))
+
+
 class SequenceVAE(nn.Module):
     """Recurrent encoder, Gaussian posterior, and a decoder that sees z at every step.
 
@@ -30,6 +50,16 @@ class SequenceVAE(nn.Module):
     on the position, and by their average; the decoder is given, beside z, a vector that is linear
     in z and depends on the position. The encoder's projection is what makes the network learn fast:
     without it, all that z is to say of the middle of a sequence must survive to the end states.
+
+    With `explain`, the decoder sees at each step not z but what is left of it: from z is taken away
+    what the symbols so far account for, a sum over positions of projections of the forward
+    encoder's states, as the encoder itself adds them up. What is left speaks of the symbols to
+    come, where a recurrent decoder would have to learn to subtract.
+
+    With `noise_levels`, the decoder is told how much noise z holds, from 0, the z of one molecule,
+    to 1, where z says nothing and the decoder is a language model. One network then is a family of
+    generative models, p(z) p(x | z, noise): with little noise z names a molecule but p(z) is hard
+    to draw from, with much noise the other way round.
 
     Args:
         config: Sizes.
@@ -51,6 +81,13 @@ class SequenceVAE(nn.Module):
         )
         self.initial_state = nn.Linear(c.latent_dim, c.decoder_dim)
         self.place_condition = nn.Linear(c.latent_dim, max_length * c.position_dim)
+        if c.explain:
+            self.said = nn.Linear(c.encoder_dim, c.position_dim)
+            self.said_head = nn.Parameter(
+                0.02 * torch.randn(max_length, c.position_dim, c.latent_dim)
+            )
+        if c.noise_levels:
+            self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
         width = c.embedding_dim + c.latent_dim + c.position_dim
         self.decoder = nn.GRU(width, c.decoder_dim, batch_first=True)
         self.symbol_head = nn.Linear(c.decoder_dim, n_symbols)
@@ -86,47 +123,61 @@ class SequenceVAE(nn.Module):
         mean, logvar = summary.chunk(2, dim=1)
         return mean, logvar + INITIAL_LOGVAR
 
-    def start(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def start(self, z: Tensor, noise: Tensor | None = None) -> DecoderState:
         """What the decoder knows before its first step.
 
         Args:
             z: `n x d`.
-
-        Returns:
-            The condition, `n x max_length x (d + position_dim)`, and the first state, `1 x n x
-            decoder_dim`.
+            noise: Level of the noise in z, from 0 to 1, `n`; None for none. What was drawn with
+                noise is `sqrt(1 - noise^2) * z + noise * N(0, I)`.
         """
-        placed = self.place_condition(z).view(len(z), self.max_length, self.config.position_dim)
-        everywhere = z[:, None].expand(-1, self.max_length, -1)
-        condition = torch.cat([everywhere.to(placed.dtype), placed], dim=2)
-        return condition, torch.tanh(self.initial_state(z))[None]
+        noise = z.new_zeros(len(z), 1) if noise is None else noise[:, None]
+        hidden = self.initial_state(z)
+        if self.config.noise_levels:
+            hidden = hidden + self.noise(noise)[:, : self.config.decoder_dim]
+        width = self.config.encoder_dim if self.config.explain else 0
+        return DecoderState(z, torch.tanh(hidden), noise, z.new_zeros(len(z), width))
 
     def step(
-        self, symbol: Tensor, condition: Tensor, state: Tensor, position: int
-    ) -> tuple[Tensor, Tensor]:
+        self, symbol: Tensor, state: DecoderState, position: int
+    ) -> tuple[Tensor, DecoderState]:
         """One step of the decoder.
 
         Args:
-            symbol: The one before, `n`.
-            condition: From `start`.
-            state: `1 x n x decoder_dim`.
+            symbol: The one before, `n`; start at position 0.
+            state: From `start` or the step before.
             position: Of the symbol to come, 0 for the first.
 
         Returns:
             Logits of the symbol to come, `n x v`, and the next state.
         """
-        x = torch.cat([self.embedding(symbol), condition[:, position]], dim=1)
-        out, state = self.decoder(x[:, None], state)
-        return self.symbol_head(out[:, 0]), state
+        left, hidden, noise, prefix = state
+        embedded = self.embedding(symbol)
+        if self.config.explain and position > 0:
+            _, last = self.forwards(embedded[:, None], prefix[None].contiguous())
+            prefix = last[0]
+            left = left - self.said(prefix) @ self.said_head[position - 1]
+        placed = self._placed(left[:, None], noise, position)[:, 0]
+        x = torch.cat([embedded, left, placed], dim=1)
+        out, last = self.decoder(x[:, None], hidden[None].contiguous())
+        return self.symbol_head(out[:, 0]), DecoderState(left, last[0], noise, prefix)
 
-    def logits(self, z: Tensor, ids: Tensor, *, word_dropout: float = 0.0) -> Tensor:
+    def logits(
+        self,
+        z: Tensor,
+        ids: Tensor,
+        *,
+        noise: Tensor | None = None,
+        word_dropout: float = 0.0,
+    ) -> Tensor:
         """Logits of every symbol of the rows given z and the symbols before it.
 
         Args:
             z: `n x d`.
             ids: `n x t`, ended by stop, padded on the right.
+            noise: See `start`.
             word_dropout: Share of the symbols that the decoder is not shown, so that it must look
-                at z; drawn from torch's global generator.
+                at z; drawn from torch's global generator. What is left of z still tells of them.
 
         Returns:
             `n x t x v`.
@@ -135,13 +186,36 @@ class SequenceVAE(nn.Module):
         if word_dropout > 0:
             hidden = torch.rand(before.shape, device=ids.device) < word_dropout
             before = before.masked_fill(hidden, PAD)
-        condition, state = self.start(z)
-        x = torch.cat([self.embedding(before), condition[:, : ids.shape[1]]], dim=2)
-        out, _ = self.decoder(x, state)
+        _, first, noise, _ = self.start(z, noise)
+        left = z[:, None].expand(-1, ids.shape[1], -1)
+        if self.config.explain:
+            prefix, _ = self.forwards(self.embedding(ids))
+            said = torch.einsum(
+                "ntk,tkd->ntd", self.said(prefix).float(), self.said_head[: ids.shape[1]]
+            )
+            left = left - functional.pad(said.cumsum(dim=1)[:, :-1], (0, 0, 1, 0))
+        x = torch.cat([self.embedding(before), left, self._placed(left, noise, 0)], dim=2)
+        out, _ = self.decoder(x, first[None])
         logits: Tensor = self.symbol_head(out)
         return logits
+
+    def _placed(self, left: Tensor, noise: Tensor, position: int) -> Tensor:
+        """The position-dependent view of `n x t x d` from a position on, `n x t x position_dim`."""
+        layer, shape = self.place_condition, (self.max_length, self.config.position_dim)
+        steps = slice(position, position + left.shape[1])
+        placed = torch.einsum("ntd,tkd->ntk", left, layer.weight.view(*shape, -1)[steps])
+        placed = placed + layer.bias.view(shape)[steps]
+        if self.config.noise_levels:
+            placed = placed + self.noise(noise)[:, None, self.config.decoder_dim :]
+        return placed
 
 
 def reparameterise(mean: Tensor, logvar: Tensor) -> Tensor:
     """Draw z from N(mean, exp(logvar)), gradients reach both; from torch's global generator."""
     return mean + torch.randn_like(mean) * (0.5 * logvar).exp()
+
+
+def blur(z: Tensor, noise: Tensor) -> Tensor:
+    """Add noise at a level from 0 to 1, one for each row, to z; from torch's global generator."""
+    level = noise[:, None]
+    return (1 - level.square()).sqrt() * z + level * torch.randn_like(z)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molvae.chem.mol import canonical
-from molvae.chem.representation import Selfies, Smiles, get_representation
+from molvae.chem.representation import RobustSmiles, Selfies, Smiles, get_representation
 from molvae.errors import ConfigError, InvalidMoleculeError, UnknownNameError
 from tests.chem.molecules import molecules, zinc
 
@@ -21,7 +21,7 @@ ALPHABET = sorted(
 )
 
 
-@pytest.fixture(params=["selfies", "smiles"])
+@pytest.fixture(params=["selfies", "smiles", "robust-smiles"])
 def representation(request):
     return get_representation(request.param)
 
@@ -37,7 +37,7 @@ def test_two_thousand_data_set_molecules_come_back(representation):
 @settings(deadline=None, max_examples=200)
 def test_any_molecule_comes_back(text):
     expected = canonical(text)
-    for representation in (Selfies(), Smiles()):
+    for representation in (Selfies(), Smiles(), RobustSmiles()):
         assert representation.join(representation.split(expected)) == expected
 
 

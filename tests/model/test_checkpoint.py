@@ -13,6 +13,7 @@ from molvae.config import ModelConfig
 from molvae.errors import CheckpointError
 from molvae.model.checkpoint import (
     CARD,
+    PRIOR,
     WEIGHTS,
     Card,
     fingerprint,
@@ -20,6 +21,7 @@ from molvae.model.checkpoint import (
     round_to_half,
     save_run,
 )
+from molvae.model.priors import make_prior
 from molvae.model.vae import SequenceVAE
 
 SMALL = ModelConfig(latent_dim=2, embedding_dim=3, encoder_dim=4, decoder_dim=5, position_dim=2)
@@ -50,7 +52,7 @@ def test_saved_and_loaded_is_bit_equal(tmp_path: Path, half: bool) -> None:
     if half:
         round_to_half(model)
     save_run(tmp_path, model, card())
-    loaded, read = load_run(tmp_path)
+    loaded, _, read = load_run(tmp_path)
     assert read == card()
     assert not loaded.training
     ours, theirs = model.state_dict(), loaded.state_dict()
@@ -99,8 +101,8 @@ def test_a_missing_file(folder: Path, name: str) -> None:
 
 
 def test_a_newer_format(folder: Path) -> None:
-    change(folder, format=2)
-    with pytest.raises(CheckpointError, match="format 2; this molvae reads format 1"):
+    change(folder, format=3)
+    with pytest.raises(CheckpointError, match="format 3; this molvae reads 1 to 2"):
         load_run(folder)
 
 
@@ -151,3 +153,32 @@ def test_a_tensor_too_many_or_too_few(folder: Path) -> None:
     save_file(tensors, folder / WEIGHTS)
     with pytest.raises(CheckpointError, match=r"'symbol_head\.bias'"):
         load_run(folder)
+
+
+@pytest.mark.parametrize("kind", ["mixture", "flow"])
+def test_a_prior_comes_back_and_belongs_to_the_fingerprint(tmp_path: Path, kind: str) -> None:
+    torch.manual_seed(0)
+    model = SequenceVAE(SMALL, 5, 7)
+    save_run(tmp_path, model, card())
+    without = fingerprint(tmp_path)
+    settings = {"kind": kind, "dim": SMALL.latent_dim}
+    prior = make_prior(settings | ({"components": 2} if kind == "mixture" else {"layers": 2}))
+    save_run(tmp_path, model, card(), prior)
+    _, read, _ = load_run(tmp_path)
+    z = torch.randn(5, SMALL.latent_dim)
+    assert read.kind == kind
+    torch.testing.assert_close(read.log_prob(z), prior.log_prob(z))
+    assert fingerprint(tmp_path) != without
+    (tmp_path / PRIOR).unlink()
+    with pytest.raises(CheckpointError, match=PRIOR):
+        load_run(tmp_path)
+
+
+def test_a_prior_that_is_not_known(folder: Path) -> None:
+    change(folder, prior={"kind": "sphere", "dim": SMALL.latent_dim})
+    with pytest.raises(CheckpointError, match="sphere"):
+        load_run(folder)
+
+
+def test_a_run_without_a_prior_has_the_standard_normal(folder: Path) -> None:
+    assert load_run(folder)[1].kind == "normal"

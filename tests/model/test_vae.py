@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -13,8 +14,15 @@ from torch import Tensor
 from molvae.chem.vocabulary import PAD, START, STOP
 from molvae.config import ModelConfig
 from molvae.model.decoding import decode
-from molvae.model.objectives import active_units, elbo_loss, kl_to_normal, reconstruction
-from molvae.model.vae import SequenceVAE, reparameterise
+from molvae.model.objectives import (
+    active_units,
+    elbo_loss,
+    importance_bound,
+    kl_to_normal,
+    reconstruction,
+)
+from molvae.model.priors import Normal
+from molvae.model.vae import SequenceVAE, blur, reparameterise
 
 SMALL = ModelConfig(latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=7, position_dim=3)
 N_SYMBOLS, MAX_LENGTH = 9, 12
@@ -78,11 +86,72 @@ def test_every_symbol_reaches_the_posterior(model: SequenceVAE) -> None:
 
 
 def test_the_decoder_sees_z_at_every_step(model: SequenceVAE) -> None:
-    z = torch.randn(1, 4)
-    condition, _ = model.start(z)
-    moved, _ = model.start(z + 1)
-    assert condition.shape == (1, MAX_LENGTH, 4 + 3)
-    assert bool((condition != moved).any(dim=2).all())
+    rows = random_rows([8], 8)
+    z = torch.randn(1, 4, requires_grad=True)
+    for place in range(8):
+        (slope,) = torch.autograd.grad(model.logits(z, rows)[0, place].square().sum(), z)
+        assert bool(slope.any())
+
+
+@pytest.mark.parametrize("explain", [False, True])
+@pytest.mark.parametrize("noise_levels", [False, True])
+def test_steps_one_by_one_are_the_logits_of_the_whole(explain: bool, noise_levels: bool) -> None:
+    torch.manual_seed(0)
+    config = dataclasses.replace(SMALL, explain=explain, noise_levels=noise_levels)
+    model = SequenceVAE(config, N_SYMBOLS, MAX_LENGTH).eval()
+    rows, z, noise = random_rows([8, 8], 8), torch.randn(2, 4), torch.tensor([0.0, 0.8])
+    with torch.no_grad():
+        together = model.logits(z, rows, noise=noise)
+        state, symbol = model.start(z, noise), torch.full((2,), START)
+        for place in range(8):
+            alone, state = model.step(symbol, state, place)
+            torch.testing.assert_close(alone, together[:, place])
+            symbol = rows[:, place]
+        quiet = model.logits(z, rows)
+    torch.testing.assert_close(quiet[0], together[0])
+    assert torch.allclose(quiet[1], together[1]) != noise_levels
+
+
+def test_noise_keeps_the_variance_and_drowns_z() -> None:
+    torch.manual_seed(0)
+    z = torch.randn(100_000, 1)
+    for level in (0.0, 0.5, 1.0):
+        blurred = blur(z, torch.full((100_000,), level))
+        assert blurred.std().item() == pytest.approx(1, abs=0.02)
+        correlation = float((blurred * z).mean())
+        assert correlation == pytest.approx(math.sqrt(1 - level**2), abs=0.02)
+
+
+def test_the_importance_bound_is_what_plain_monte_carlo_finds() -> None:
+    torch.manual_seed(0)
+    model = SequenceVAE(SMALL, N_SYMBOLS, MAX_LENGTH).eval()
+    with torch.no_grad():  # as wide as the prior, so that draws reach all of it
+        model.posterior_head.bias[4:] += 3
+    rows = random_rows([3, 6, 1], 6)
+    generator = torch.Generator().manual_seed(0)
+    prior = Normal(4)
+    noise = torch.randn(3, 2_000, 4, generator=generator)
+    elbo = torch.stack(
+        [importance_bound(model, prior, rows, noise[:, i : i + 1]) for i in range(200)]
+    ).mean(dim=0)
+    bound = importance_bound(model, prior, rows, noise)
+    assert bool((bound >= elbo - 0.05).all())
+    mean, logvar = model.posterior(rows)
+    z = torch.randn(20_000, 4, generator=generator)
+    # Against plain Monte Carlo over the prior.
+    for i in range(3):
+        with torch.no_grad():
+            likelihood = -reconstruction(
+                model.logits(z, rows[i : i + 1].expand(len(z), -1)),
+                rows[i : i + 1].expand(len(z), -1),
+            )
+        exact = float(torch.logsumexp(likelihood.double(), 0)) - math.log(len(z))
+        assert float(bound[i]) == pytest.approx(exact, abs=0.1)
+    one = importance_bound(model, prior, rows, torch.zeros(3, 1, 4))
+    with torch.no_grad():
+        loss = reconstruction(model.logits(mean, rows), rows)
+    expected = -loss + prior.log_prob(mean) + 0.5 * (logvar + math.log(2 * math.pi)).sum(dim=1)
+    torch.testing.assert_close(one.float(), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_logits_do_not_look_ahead(model: SequenceVAE) -> None:
@@ -103,12 +172,12 @@ def test_loss_equals_a_slow_reference(model: SequenceVAE) -> None:
         loss = elbo_loss(model.logits(z, rows), rows, mean, logvar, beta=0.7)
         rec = kl = 0.0
         for i in range(3):
-            condition, state = model.start(z[i : i + 1])
+            state = model.start(z[i : i + 1])
             symbol = torch.tensor([START])
             for t, target in enumerate(rows[i].tolist()):
                 if target == PAD:
                     break
-                logits, state = model.step(symbol, condition, state, t)
+                logits, state = model.step(symbol, state, t)
                 scores = [math.exp(x) for x in logits[0].tolist()]
                 rec -= math.log(scores[target] / sum(scores)) / 3
                 symbol = torch.tensor([target])
@@ -155,11 +224,11 @@ def test_greedy_decoding_takes_the_likeliest_symbols(model: SequenceVAE) -> None
     ids = decode(model, z)
     assert ids.shape == (20, MAX_LENGTH)
     for i in range(20):
-        condition, state = model.start(z[i : i + 1])
+        state = model.start(z[i : i + 1])
         symbol = torch.tensor([START])
         for t in range(MAX_LENGTH):
             with torch.no_grad():
-                logits, state = model.step(symbol, condition, state, t)
+                logits, state = model.step(symbol, state, t)
             logits[:, [PAD, START]] = -torch.inf
             symbol = logits.argmax(dim=1)
             assert int(symbol) == int(ids[i, t])

@@ -1,0 +1,88 @@
+"""Mending SMILES: nothing to do on what is correct, and a molecule from anything with an atom."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from molvae.chem.mol import canonical, parse
+from molvae.chem.repair import repair
+from molvae.chem.representation import RobustSmiles, Smiles
+from molvae.errors import InvalidMoleculeError
+from tests.chem.molecules import zinc
+
+CONSTRAINTS = RobustSmiles().constraints
+
+ALPHABET = sorted({symbol for smiles in zinc()[:500] for symbol in RobustSmiles().split(smiles)})
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [
+        ("CC(C", "CCC"),
+        ("CC)C", "CCC"),
+        ("C(()N)O", "C(N)O"),
+        ("C()O", "CO"),
+        ("C1CC", "CCC"),
+        ("C11C", "CC"),
+        ("C1C1", "CC"),
+        ("C1CC1C1", "C1CC1C"),
+        ("C=", "C"),
+        ("=C=#C", "C#C"),
+        ("(CC)", "CC"),
+        ("1CC", "CC"),
+        ("C(1CC1", "C1CC1"),
+        ("C(C1CC1)2CC2", "C2(C1CC1)CC2"),
+        ("C.(N).", "C.N"),
+        ("C(=)O", "CO"),
+        ("C#C#C", "C#CC"),
+        ("CFC", "C(F)C"),
+        ("FFC", "FF"),
+        ("O=C=1CCC=1", "O=C1CCC1"),
+        ("C[NH3+]C", "C(C)[NH3+]"),
+    ],
+)
+def test_what_has_no_partner_is_left_out(broken: str, mended: str) -> None:
+    assert canonical(repair(Smiles().split(broken), CONSTRAINTS)) == canonical(mended)
+
+
+def test_correct_smiles_is_the_same_molecule() -> None:
+    for smiles in zinc():
+        assert canonical(repair(RobustSmiles().split(smiles), CONSTRAINTS)) == canonical(smiles)
+
+
+def test_many_open_rings_get_labels_of_two_digits() -> None:
+    opened = "".join(f"C%{n}" for n in range(10, 24))
+    closed = "".join(f"C%{n}" for n in range(10, 24))
+    mended = repair(Smiles().split(opened + "CC" + closed), CONSTRAINTS)
+    assert canonical(mended) == canonical(opened + "CC" + closed)
+
+
+@given(st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=60))
+@settings(deadline=None, max_examples=500)
+def test_any_symbols_with_an_atom_are_a_molecule(symbols: list[str]) -> None:
+    robust = RobustSmiles()
+    if not any(symbol[0].isalpha() or symbol[0] == "[" for symbol in symbols):
+        with pytest.raises(InvalidMoleculeError, match="hold no atom"):
+            robust.join(symbols)
+        return
+    smiles = robust.join(symbols)
+    assert canonical(smiles) == smiles
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=200)
+def test_one_wrong_symbol_is_still_a_molecule_of_no_more_atoms(data: st.DataObject) -> None:
+    robust = RobustSmiles()
+    symbols = robust.split(data.draw(st.sampled_from(zinc())))
+    place = data.draw(st.integers(0, len(symbols) - 1))
+    symbols[place] = data.draw(st.sampled_from(ALPHABET))
+    atoms = sum(symbol[0].isalpha() or symbol[0] == "[" for symbol in symbols)
+    # Fewer only where a fragment has no bond left at all.
+    assert 1 <= parse(robust.join(symbols)).GetNumAtoms() <= atoms
+
+
+def test_aromatic_atoms_without_a_kekule_form_are_an_error() -> None:
+    with pytest.raises(InvalidMoleculeError, match="kekulize"):
+        RobustSmiles().join([*"c1cccc1"])
