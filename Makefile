@@ -12,7 +12,7 @@ help:
 	@echo "make campaign   300 calls of 5*qed-sas with log-EI, and with random molecules to compare: runs/"
 	@echo "make test       format, lint, types, tests"
 	@echo "make lint       format, lint, types"
-	@echo "make smoke      data, model, measures, campaign and report, in a minute: runs/smoke"
+	@echo "make smoke      data, model, measures, campaign, report, benchmark, in small: runs/smoke"
 	@echo "make clean      remove .venv and caches; records and models stay"
 	@echo "Another Python: make PYTHON=python3.12 ..."
 
@@ -35,6 +35,7 @@ lint: $(VENV)/installed-dev
 smoke: $(VENV)/installed
 	rm -rf runs/smoke
 	$(BIN)/python pipelines/smoke.py
+	$(BIN)/python -m benchmarks property-table --smoke
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,28 +16,69 @@ from typing import Any
 # The matrices of a campaign are small, and processes run side by side: one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-BENCHMARKS = {"main-job": "benchmarks.main_job"}
+BENCHMARKS = {
+    "main-job": "benchmarks.main_job",
+    "property-table": "benchmarks.property_table",
+}
 RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[1] / "README.md"
 
 
 def main() -> int:
     """Run one benchmark and write its result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("name", choices=sorted(BENCHMARKS))
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes; writes no result")
-    parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
-    arguments = parser.parse_args()
+    parsers = parser.add_subparsers(dest="name", required=True)
+    modules = {name: import_module(place) for name, place in BENCHMARKS.items()}
+    for name, module in modules.items():
+        own = parsers.add_parser(name, description=(module.__doc__ or "").partition("\n")[0])
+        own.add_argument("--smoke", action="store_true", help="tiny sizes; writes no result")
+        own.add_argument("--jobs", type=int, default=2, help="processes side by side")
+        if hasattr(module, "readme_table"):
+            own.add_argument(
+                "--readme",
+                action="store_true",
+                help="run nothing: write figures and the README's section from the written result",
+            )
+        if hasattr(module, "add_arguments"):
+            module.add_arguments(own)
+    arguments = vars(parser.parse_args())
+    name = arguments.pop("name")
+    module = modules[name]
+    if arguments.pop("readme", False):
+        result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["result"]
+        module.figures(result, RESULTS)
+        write_section(README, name, module.readme_table(result))
+        return 0
     start = time.monotonic()
-    result = import_module(BENCHMARKS[arguments.name]).run(
-        smoke=arguments.smoke, jobs=arguments.jobs
-    )
-    about = metadata() | {"seconds": round(time.monotonic() - start), "jobs": arguments.jobs}
-    text = json.dumps({"about": about, "result": result}, indent=1)
-    if not arguments.smoke:
+    result = module.run(**arguments)
+    seconds = round(time.monotonic() - start)
+    about = metadata() | {"seconds": seconds, "jobs": arguments["jobs"]}
+    text = json.dumps({"about": about, "result": result}, indent=1, allow_nan=False)
+    if not arguments["smoke"]:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{arguments.name}.json").write_text(text + "\n")
+        (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        if hasattr(module, "figures"):
+            module.figures(result, RESULTS)
     print(text)
     return 0
+
+
+def section(text: str, name: str) -> tuple[int, int]:
+    """Where the text between `<!-- name -->` and `<!-- /name -->` begins and ends.
+
+    Raises:
+        ValueError: A marker is missing.
+    """
+    opening, closing = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    start = text.index(opening) + len(opening)
+    return start, text.index(closing, start)
+
+
+def write_section(path: Path, name: str, content: str) -> None:
+    """Put a text between the markers of a file."""
+    text = path.read_text(encoding="utf-8")
+    start, end = section(text, name)
+    path.write_text(text[:start] + content + text[end:], encoding="utf-8")
 
 
 def metadata() -> dict[str, Any]:

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from molvae import __version__
-from molvae.config import CampaignConfig, PrepareConfig, TrainConfig, build, read_toml, require
+from molvae.config import (
+    CampaignConfig,
+    PrepareConfig,
+    TrainConfig,
+    build,
+    read_toml,
+    require,
+    versions,
+)
 from molvae.errors import CampaignError, DataError
 from molvae.inputs import check_rows, held_out, molecules_of, sheet, told_value, vectors
 from molvae.terminal import (
@@ -143,46 +151,85 @@ def evaluate(
     data: InFile = "zinc250k",
     n: Count = 1000,
     samples: int = 10_000,
+    draws: Count = 500,
+    fcd: bool = True,
     seed: int = 0,
     json: Switch = False,
+    out: Path | None = None,
+    figure: Path | None = None,
+    overwrite: Switch = False,
     skip_invalid: Switch = False,
 ) -> None:
-    """Measure a run on molecules that it was not trained on, and on samples from its prior.
+    """Measure a run on molecules that it was not trained on, and on what it generates.
 
     Args:
         space: A bundled run or a run folder.
         data: A folder made by prepare, or a data set: its test molecules are taken, and novelty is
             against its training molecules. Or a file of molecules, all of which count as test.
         n: Molecules to measure on, drawn at random; all if there are fewer.
-        samples: Draws from the prior.
+        samples: Molecules to generate in each of three ways; 0 for none.
+        draws: Molecules on which many draws each are made, for the stochastic measures.
+        fcd: Compute the Frechet ChemNet distance, which takes longest; needs the package fcd.
         seed: Of all draws.
         json: Print JSON instead of a table.
+        out: Write the measures to this file too, as JSON with seed and versions.
+        figure: Draw smoothness and properties to this file, SVG or PNG.
+        overwrite: Replace files that are there.
         skip_invalid: Leave out and count invalid molecules.
     """
-    from molvae import latent, metrics
+    from json import dumps
 
+    from molvae import latent, metrics
+    from molvae.figures import check_can_draw, draw_measures
+    from molvae.report import check_can_write
+
+    for path in (out, figure):
+        if path is not None:
+            check_can_write(path, overwrite=overwrite)
+    if figure is not None:
+        check_can_draw(figure)
     test, training = held_out(data, n, seed, skip_invalid)
     loaded = latent.load(space)
-    found = metrics.evaluate(loaded, test, n_samples=samples, seed=seed, training=training)
+    found = metrics.evaluate(
+        loaded, test, n_samples=samples, n_draws=draws, seed=seed, training=training, fcd=fcd
+    )
     if json:
         print_json(found)
     else:
         print_tsv(("measure", "value"), found.items())
+    if out is not None:
+        about = {"fingerprint": loaded.fingerprint, "versions": versions()}
+        arguments = {"run": space, "data": data, "samples": samples, "draws": draws, "seed": seed}
+        content = {"about": about | arguments, "result": found}
+        out.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
+    if figure is not None:
+        draw_measures(found, figure)
 
 
 @app.command
-def sample(space: str, /, *, n: Count = 10, seed: int = 0) -> None:
-    """Print molecules decoded from draws from the prior, one a line.
+def sample(
+    space: str,
+    /,
+    *,
+    n: Count = 10,
+    seed: int = 0,
+    noise: float | None = None,
+    temperature: float = 0.0,
+) -> None:
+    """Print molecules that a run generates, one a line.
 
     Args:
         space: A bundled run or a run folder.
         n: Draws.
         seed: Of the draws.
+        noise: In z, from 0, which writes what z says, to 1, which ignores it; by default 0.7 for
+            runs trained with noise levels, 0 for others.
+        temperature: 0 writes the likeliest symbols; above 0, symbols are drawn.
     """
     from molvae.latent import load
 
-    loaded = load(space)
-    molecules = [m for m in loaded.decode(loaded.sample(n, seed=seed)) if m is not None]
+    drawn = load(space).generate(n, seed=seed, noise=noise, temperature=temperature)
+    molecules = [m for m in drawn if m is not None]
     print(*molecules, sep="\n", end="\n" * bool(molecules))
     if len(molecules) < n:
         say(f"{n - len(molecules)} of {n} draws decoded to no molecule")

@@ -250,20 +250,26 @@ class LatentSpace:
         return self.prior.sample(n, torch.Generator().manual_seed(seed)).double()
 
     def generate(
-        self, n: int, seed: int = 0, *, noise: float = NOISE, temperature: float = 1.0
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        noise: float | None = None,
+        temperature: float = 0.0,
     ) -> list[str | None]:
-        """Molecules as the generative model makes them, p(z) p(molecule | z, noise).
+        """Molecules as the generative model makes them: z from the prior, noise, the decoder.
 
-        z is drawn from the prior, noise is added, and the decoder, which is told how much, draws
-        symbols. Nearer to the data than the likeliest molecule at a vector of `sample`, because
-        where the noise is large there are no holes between the codes for the prior to miss; a model
-        trained without noise levels only has `noise=0`.
+        The decoder is told how much of z is noise and makes of it what is likely among molecules.
+        That is nearer to the data than decoding vectors of `sample`: under noise there are no holes
+        between the codes, which the prior could miss.
 
         Args:
             n: How many.
             seed: Of all draws.
-            noise: From 0, what z says is written, to 1, where z says nothing.
-            temperature: Of the symbols; 0 takes the likeliest.
+            noise: From 0, what z says is written, to 1, where z says nothing; needs a model trained
+                with noise levels. None takes 0.7 for those, under which half of the variance is
+                noise, and 0 for others.
+            temperature: 0 writes the likeliest symbol at each step; above 0, symbols are drawn.
 
         Returns:
             Canonical SMILES, repeats included; None where a sequence is not a molecule.
@@ -271,6 +277,8 @@ class LatentSpace:
         Raises:
             ConfigError: A number out of range, or noise that the model has not been trained with.
         """
+        if noise is None:
+            noise = NOISE if self.config.noise_levels else 0.0
         _not_negative(n)
         if not 0 <= noise <= 1:
             raise ConfigError(f"noise must lie in [0, 1], got {noise}")

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+import torch
+from rdkit import rdBase
+
+from benchmarks.__main__ import README, RESULTS, section, write_section
+from benchmarks.language_model import LanguageModel, fitted, nll, sample, train, width_for
 from benchmarks.main_job import STRATEGIES, run
+from benchmarks.property_measures import summary
+from benchmarks.property_report import COLOURS, ORDER, PUBLISHED, figures, readme_table
+from benchmarks.property_sources import genetic, perturbed
+from benchmarks.property_table import SMOKE, Settings, smoke_table, table
+from molvae.chem.mol import canonical
+from molvae.chem.vocabulary import PAD, STOP, Vocabulary
+from molvae.config import TrainConfig
+from molvae.errors import DataError
+from molvae.recipe import Tokens
 
 ROOT = Path(__file__).parents[1]
+TABLE = RESULTS / "property-table.json"
 
 
 def test_the_main_job_counts_every_call_and_starts_alike() -> None:
@@ -27,3 +46,183 @@ def test_the_numbers_in_the_readme_are_those_of_the_committed_results() -> None:
     for name, digits in (("reconstruction", 1), ("validity", 0), ("uniqueness", 2), ("novelty", 2)):
         assert f"| {100 * model[name]:.{digits}f} % |" in readme
     assert f"| {model['posterior_tanimoto']:.2f} |" in readme
+
+
+@pytest.fixture(scope="module")
+def small() -> dict[str, Any]:
+    """The property table, smaller than `--smoke`."""
+    settings = replace(SMOKE, n=12, ga={"zinc250k": 8}, lm_molecules=64)
+    result = smoke_table(settings, molecules=80, jobs=1)
+    # What is written is what tables and figures are made from.
+    return dict(json.loads(json.dumps(result, allow_nan=False)))
+
+
+def test_the_property_table_has_a_row_for_every_source(small: dict[str, Any]) -> None:
+    rows = {row["source"]: row for row in small["rows"]}
+    assert set(rows) == {source for source in ORDER if not source.startswith("published")}
+    assert rows["data"]["n"]["mean"] == 80
+    for source in set(rows) - {"data"}:
+        assert [draw["seed"] for draw in rows[source]["draws"]] == [0, 1]
+    for source in ("train", "prior", "drawn", "perturbed", "language-model"):
+        assert rows[source]["n"] == {"mean": 12, "sd": 0}
+    for source in ("train", "prior", "drawn", "perturbed"):  # SELFIES
+        assert rows[source]["valid"]["mean"] == 1
+    assert rows["train"]["in_data"]["mean"] == 1
+    assert rows["prior"]["in_data"]["mean"] == 0
+    assert rows["data"]["logP"]["shift"] == {"mean": 0, "sd": None}
+    models = small["models"]["zinc250k"]
+    assert 0.98 < models["language_model"]["weights"] / models["space"]["weights"] <= 1
+    assert models["language_model"]["nll_nats"] > 0
+    assert {"score", "draw: prior", "language model"} <= set(small["seconds"])
+
+
+def test_the_distance_is_measured_or_a_note_says_why_not(small: dict[str, Any]) -> None:
+    drawn = [row for row in small["rows"] if row["source"] != "data"]
+    if small["notes"]:
+        assert "pip install" in small["notes"][0]
+        assert all(row["fcd"]["mean"] is None for row in drawn)
+        assert small["notes"][0] in readme_table(small)
+    else:
+        assert all(row["fcd"]["mean"] > 0 and row["fcd_floor"] > 0 for row in drawn)
+
+
+def test_tables_and_figures_are_made_from_the_result(small: dict[str, Any], tmp_path: Path) -> None:
+    text = readme_table(small)
+    for label in ORDER.values():
+        assert f"\n| {label} | " in text
+    assert "| *VAE, published* | 8728 | - | - | - | 2.67 (1.46) | 3.18 (0.86) | 0.70 (0.14)" in text
+    assert "| *VAE, published* | ZINC250k | +0.15 | +0.16 | -0.21 | 1.02 | 1.04 | 1.00 |" in text
+    assert "QM9" not in text  # was not measured
+    columns = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert columns == {10, 9}
+    svg, png = figures(small, tmp_path)
+    drawn = svg.read_bytes()
+    assert b"<svg" in drawn
+    assert png.read_bytes().startswith(b"\x89PNG")
+    figures(small, tmp_path)
+    assert svg.read_bytes() == drawn
+    assert {row["source"] for row in small["rows"]} >= set(COLOURS)
+
+
+def test_shift_and_ratio_are_in_standard_deviations_of_the_data() -> None:
+    def draw(mean: float, sd: float) -> dict[str, Any]:
+        shares = {"n": 5, "valid": 1.0, "unique": 0.5, "in_data": 0.0, "fcd": None}
+        return shares | {name: {"mean": mean, "sd": sd} for name in ("logP", "SAS", "QED")}
+
+    row = summary([draw(3.0, 2.2), draw(4.0, 1.8)], draw(2.5, 2.0))
+    assert row["logP"]["shift"] == {"mean": 0.5, "sd": pytest.approx(0.353553)}
+    assert row["logP"]["ratio"] == {"mean": 1.0, "sd": pytest.approx(0.141421)}
+    assert row["fcd"] == {"mean": None, "sd": None}
+    assert row["unique"] == {"mean": 0.5, "sd": 0}
+
+
+def test_the_published_rows_are_those_of_the_paper() -> None:
+    assert PUBLISHED["qm9"]["ga"] == {
+        "n": "5470",
+        "logP": (0.96, 1.53),
+        "SAS": (4.47, 1.01),
+        "QED": (0.53, 0.13),
+    }
+    assert PUBLISHED["zinc250k"]["data"]["logP"] == (2.46, 1.43)
+
+
+def test_a_missing_data_set_is_named_with_the_way_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="molvae prepare zinc250k"):
+        table(Settings(prepared=str(tmp_path)), jobs=1)
+
+
+def test_the_genetic_algorithm_is_a_function_of_its_seed() -> None:
+    parents = [canonical(s) for s in ("CC(=O)Nc1ccc(O)cc1", "CC(C)Cc1ccccc1", "c1ccc2[nH]ccc2c1")]
+    before = rdBase.LogStatus()
+    drawn = genetic(parents, 10, seed=0)
+    assert rdBase.LogStatus() == before
+    valid = [smiles for smiles in drawn if smiles is not None]
+    assert len(set(valid)) == 10
+    assert valid == [canonical(smiles) for smiles in valid]
+    assert drawn == genetic(parents, 10, seed=0)
+    assert drawn != genetic(parents, 10, seed=1)
+
+
+def test_an_unperturbed_encoding_decodes_as_it_is(space: Any) -> None:
+    molecules = [canonical("CC(=O)Nc1ccc(O)cc1"), canonical("CCOc1ccccc1")]
+    there = perturbed(space, molecules, 5, seed=0, radius=0.0)
+    assert sorted(map(str, there)) == sorted(map(str, space.decode(space.encode(molecules))))
+    assert len(perturbed(space, [*molecules, "[Xe]"], 5, seed=0, radius=1.0)) == 2
+
+
+def rows_of(*words: str) -> torch.Tensor:
+    """Rows over a, b, c (ids 3, 4, 5), ended by stop, padded to 6."""
+    made = [[" abc".index(letter) + 2 for letter in word] + [STOP] for word in words]
+    return torch.tensor([[*ids, *[PAD] * (6 - len(ids))] for ids in made], dtype=torch.uint8)
+
+
+def test_a_language_model_learns_and_tells_likelihoods() -> None:
+    torch.manual_seed(0)
+    rows = rows_of(*["ab", "cc", "bca", "ab"] * 8)
+    model = LanguageModel(n_symbols=6, max_length=6, width=16).eval()
+    before = nll(model, rows)
+    config = TrainConfig(
+        data="",
+        out="",
+        molecules=5_000,
+        batch_size=16,
+        learning_rate=1e-2,
+        precision="float32",
+        device="cpu",
+    )
+    train(model, rows, config)
+    # The entropy of the rows: half are "ab", a quarter each of the others.
+    assert 1.5 * np.log(2) <= nll(model, rows) < 1.3 < before
+    drawn = sample(model, 200, seed=0)
+    assert torch.equal(drawn, sample(model, 200, seed=0))
+    assert not torch.equal(drawn, sample(model, 200, seed=1))
+    known = {tuple(row) for row in rows.tolist()}
+    share = np.mean([tuple(row) in known for row in drawn.tolist()])
+    assert share > 0.9
+    # Padding changes nothing, and the steps of drawing are those of the likelihood.
+    row = rows[:1]
+    assert nll(model, row) == pytest.approx(nll(model, torch.cat([row, row])), rel=1e-5)
+    logits = model.logits(row[:, :3].long())
+    first, state = model.step(torch.tensor([1]), torch.zeros(1, 16))
+    torch.testing.assert_close(first, logits[:, 0])
+    torch.testing.assert_close(model.step(row[:, 0].long(), state)[0], logits[:, 1])
+
+
+def test_a_language_model_is_as_large_as_asked_and_trained_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    width = width_for(50_000, 6)
+    sizes = [
+        sum(p.numel() for p in LanguageModel(6, 6, w).parameters()) for w in (width, width + 1)
+    ]
+    assert sizes[0] <= 50_000 < sizes[1]
+    rows = rows_of("ab", "cc")
+    tokens = Tokens(
+        train=rows, valid=rows, vocabulary=Vocabulary("abc"), representation={}, left_out={}
+    )
+    config = TrainConfig(data="", out=str(tmp_path / "lm"), molecules=8, device="cpu")
+    trained = fitted(tokens, 3_000, config)
+    monkeypatch.setattr("benchmarks.language_model.train", None)
+    again = fitted(tokens, 3_000, config)
+    assert nll(again, rows) == nll(trained, rows)
+    with pytest.raises(TypeError):  # another seed is another model: it would be trained
+        fitted(tokens, 3_000, replace(config, seed=1))
+
+
+def test_the_property_table_of_the_readme_is_that_of_the_committed_result() -> None:
+    text = README.read_text(encoding="utf-8")
+    start, end = section(text, "property-table")
+    assert text.index("## Results") < start < text.index("## Assumptions")
+    if not TABLE.exists():
+        pytest.skip("not measured yet")
+    result = json.loads(TABLE.read_text(encoding="utf-8"))["result"]
+    assert text[start:end] == readme_table(result), "python -m benchmarks property-table --readme"
+
+
+def test_a_section_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("a\n<!-- x -->\nold\n<!-- /x -->\nb\n")
+    write_section(file, "x", "new | table")
+    assert file.read_text() == "a\n<!-- x -->\nnew | table\n<!-- /x -->\nb\n"
+    with pytest.raises(ValueError, match="not found"):
+        write_section(file, "y", "")

@@ -286,16 +286,23 @@ def test_samples_repeat_with_their_seed(molvae: Molvae, run_folder: Path) -> Non
 
 
 def test_evaluate_measures_held_out_molecules(molvae: Molvae, run_folder: Path) -> None:
-    words = ["evaluate", run_folder / "run", "--samples", 20]
+    words = ["evaluate", run_folder / "run", "--samples", 20, "--draws", 10, "--no-fcd"]
     table = molvae(*words, "--data", run_folder / "data").table
     found = {row["measure"]: row["value"] for row in table}
     held_out = (run_folder / "data" / "test.smi").read_text().split()
     assert int(found["molecules"]) == len(held_out)
-    assert found["novelty"] != ""
+    assert found["prior_novelty"] != ""
     (texts := run_folder / "texts.smi").write_text("\n".join(MOLECULES[:5]))
-    as_json = json.loads(molvae(*words, "--data", texts, "-n", 3, "--json").out)
+    files = ["--out", run_folder / "measures.json", "--figure", run_folder / "measures.svg"]
+    as_json = json.loads(molvae(*words, "--data", texts, "-n", 3, "--json", *files).out)
     assert as_json["molecules"] == 3
-    assert as_json["novelty"] is None  # the training molecules are not known
+    assert "prior_novelty" not in as_json  # the training molecules are not known
+    kept = json.loads((run_folder / "measures.json").read_text())
+    assert kept["result"] == as_json
+    assert kept["about"]["seed"] == 0
+    assert (run_folder / "measures.svg").read_text().startswith("<?xml")
+    molvae(*words, "--data", texts, *files).fails(1, "measures.json exists")
+    molvae(*words, "--data", texts, "--figure", "a.txt").fails(1, "must end in")
     molvae(*words, "--data", texts, "-n", 0).fails(1, "n must be at least 1")
 
 

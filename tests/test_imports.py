@@ -21,7 +21,7 @@ LAYERS = (
     ("bo",),
     ("evaluate", "start"),
     ("campaign",),
-    ("metrics", "report"),
+    ("metrics", "report", "figures"),
     ("cli",),
     ("__main__",),
 )

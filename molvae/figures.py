@@ -1,0 +1,74 @@
+"""Pictures of measures. Knows matplotlib and numbers, nothing of how they were made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from molvae.errors import ConfigError
+
+FORMATS = (".svg", ".png", ".pdf")
+SOURCES = {
+    "training": "training molecules",
+    "prior": "prior, likeliest molecule",
+    "normal": "N(0, I), likeliest molecule",
+    "generated": "generated",
+}
+PROPERTIES = ("logP", "SAS", "QED")
+
+
+def check_can_draw(path: str | Path) -> None:
+    """Refuse a name that is no picture's, before long measurements are made for it.
+
+    Raises:
+        ConfigError: Another ending than those of `FORMATS`.
+    """
+    if Path(path).suffix.lower() not in FORMATS:
+        raise ConfigError(f"cannot draw to {path}; its name must end in {', '.join(FORMATS)}")
+
+
+def draw_measures(found: Mapping[str, float], path: str | Path) -> Path:
+    """Smoothness, and how far the properties of generated molecules are from the held-out ones.
+
+    Args:
+        found: What `molvae.metrics.evaluate` returned; what it lacks is not drawn.
+        path: SVG, PNG or PDF, by its ending; replaced if it is there.
+
+    Raises:
+        ConfigError: Another ending, or the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    check_can_draw(path)
+    path = Path(path)
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    smooth, shift, width = figure.subplots(1, 3)
+    radii = [float(key.removeprefix("same_at_")) for key in found if key.startswith("same_at_")]
+    for name, label in (("same", "same molecule"), ("tanimoto", "Tanimoto similarity")):
+        smooth.plot(radii, [found[f"{name}_at_{r:g}"] for r in radii], "o-", ms=3, label=label)
+    smooth.set(xlabel="radius of the move in z, sd of encodings", ylabel="mean", ylim=(0, 1.02))
+    smooth.legend(frameon=False, fontsize=8)
+    for axes, key, label, target in (
+        (shift, "shift_in_sds", "mean less held-out mean, sd", 0.0),
+        (width, "sd_ratio", "sd over held-out sd", 1.0),
+    ):
+        axes.axhspan(target - 0.1, target + 0.1, color="0.92", zorder=0)
+        axes.axhline(target, color="0.6", lw=0.8)
+        for offset, (source, name) in enumerate(SOURCES.items()):
+            values = [found.get(f"{source}_{p}_{key}", math.nan) for p in PROPERTIES]
+            places = [i + 0.15 * (offset - 1.5) for i in range(len(PROPERTIES))]
+            if not all(map(math.isnan, values)):
+                axes.plot(places, values, "o", ms=4, label=name)
+        axes.set_xticks(range(len(PROPERTIES)), PROPERTIES)
+        axes.set_ylabel(label)
+    if shift.lines[1:]:
+        shift.legend(frameon=False, fontsize=7)
+    try:
+        figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+__all__ = ["check_can_draw", "draw_measures"]
