@@ -28,6 +28,7 @@ from molvae.errors import CampaignError, DataError
 from molvae.inputs import check_rows, held_out, molecules_of, sheet, told_value, vectors
 from molvae.terminal import (
     InFile,
+    finite,
     flags,
     given,
     layered,
@@ -151,7 +152,7 @@ def evaluate(
     data: InFile = "zinc250k",
     n: Count = 1000,
     samples: int = 10_000,
-    draws: Count = 500,
+    draws: int = 500,
     fcd: bool = True,
     seed: int = 0,
     json: Switch = False,
@@ -200,7 +201,7 @@ def evaluate(
     if out is not None:
         about = {"fingerprint": loaded.fingerprint, "versions": versions()}
         arguments = {"run": space, "data": data, "samples": samples, "draws": draws, "seed": seed}
-        content = {"about": about | arguments, "result": found}
+        content = {"about": about | arguments, "result": finite(found)}
         out.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
     if figure is not None:
         draw_measures(found, figure)
@@ -214,7 +215,7 @@ def sample(
     n: Count = 10,
     seed: int = 0,
     noise: float | None = None,
-    temperature: float = 0.0,
+    temperature: float | None = None,
 ) -> None:
     """Print molecules that a run generates, one a line.
 
@@ -222,9 +223,10 @@ def sample(
         space: A bundled run or a run folder.
         n: Draws.
         seed: Of the draws.
-        noise: In z, from 0, which writes what z says, to 1, which ignores it; by default 0.7 for
-            runs trained with noise levels, 0 for others.
-        temperature: 0 writes the likeliest symbols; above 0, symbols are drawn.
+        noise: In z, from 0, which writes what z says, to 1, which ignores it; by default 0.85
+            for runs trained with noise levels, 0 for others.
+        temperature: 0 writes the likeliest symbols; above 0, symbols are drawn. By default 0.7
+            where there is noise, 0 where there is none.
     """
     from molvae.latent import load
 

@@ -62,8 +62,8 @@ def draw_measures(found: Mapping[str, float], path: str | Path) -> Path:
                 axes.plot(places, values, "o", ms=4, label=name)
         axes.set_xticks(range(len(PROPERTIES)), PROPERTIES)
         axes.set_ylabel(label)
-    if shift.lines[1:]:
-        shift.legend(frameon=False, fontsize=7)
+    handles, labels = shift.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=4, frameon=False, fontsize=8)
     try:
         figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
     except OSError as error:

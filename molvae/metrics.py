@@ -68,8 +68,6 @@ def evaluate(
     molecules = [canonical(text) for text in smiles]
     result = fidelity(space, molecules, seed=seed)
     kept = [m for m, ok in zip(molecules, space.readable(molecules), strict=True) if ok]
-    if not kept:
-        raise DataError(f"{space.name or 'the model'} can read none of {len(smiles)} molecules")
     few = kept[:n_draws]
     result["stochastic_reconstruction"] = stochastic_reconstruction(space, few, seed=seed)
     result |= likelihood(space, few, seed=seed)
@@ -111,11 +109,13 @@ def fidelity(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> dic
         `active_units`: of `latent_dim`, variance of the mean above 0.01.
 
     Raises:
-        DataError: No molecules.
+        DataError: No molecules, or none that the model can read.
     """
     if len(smiles) == 0:
         raise DataError("no molecules to evaluate on; give at least one")
     kept = [m for m, ok in zip(smiles, space.readable(smiles), strict=True) if ok]
+    if not kept:
+        raise DataError(f"{space.name or 'the model'} can read none of {len(smiles)} molecules")
     mean, std = space.posterior(kept)
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed)).double()
     from_mean, from_draw = space.decode(mean), space.decode(mean + noise * std)

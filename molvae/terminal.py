@@ -106,10 +106,14 @@ def print_tsv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         sys.stdout.write("\t".join(map(cell, row)) + "\n")
 
 
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers by name for JSON, which has no NaN: None."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
 def print_json(values: Mapping[str, float]) -> None:
-    """Numbers by name as JSON, which has no NaN: null."""
-    finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    print(json.dumps(finite, indent=2))
+    """Numbers by name as JSON."""
+    print(json.dumps(finite(values), indent=2))
 
 
 def cell(value: object) -> str:
@@ -225,6 +229,7 @@ def _show_warning(
 __all__ = [
     "InFile",
     "cell",
+    "finite",
     "flags",
     "given",
     "layered",

@@ -32,8 +32,9 @@ def test_bundled_runs_are_small_and_complete() -> None:
     assert "zinc250k" in list_runs()
     for name in list_runs():
         folder = Path(molvae.__file__).parent / "weights" / name
-        assert {path.name for path in folder.iterdir()} == {"model.json", "model.safetensors"}
-        assert sum(path.stat().st_size for path in folder.iterdir()) <= 8e6
+        names = {path.name for path in folder.iterdir()}
+        assert names - {"prior.safetensors"} == {"model.json", "model.safetensors"}
+        assert sum(path.stat().st_size for path in folder.iterdir()) <= 10e6
 
 
 def test_encoding_keeps_the_order_whatever_the_lengths(
@@ -109,7 +110,6 @@ def test_generated_molecules_follow_their_settings(space: LatentSpace) -> None:
     assert quiet == space.decode(space.sample(30, seed=1))
     assert space.generate(30, seed=1) != quiet
     assert space.generate(30, seed=1, noise=1, temperature=1.0) != space.generate(30, seed=1)
-    assert len(set(space.generate(30, seed=1, noise=1))) == 1  # z says nothing, one is likeliest
     assert space.generate(0) == []
     for wrong in ({"noise": 1.5}, {"noise": -0.1}, {"n": -1}):
         with pytest.raises(ConfigError, match=r"noise must lie|negative"):
@@ -160,7 +160,7 @@ def test_what_cannot_be_encoded_is_an_error(space: LatentSpace) -> None:
         space.encode(["CCO", "C(("])
     with pytest.raises(InvalidMoleculeError):
         space.encode(["C(("], skip_unknown=True)
-    with pytest.raises(TooLongError, match=r"301|300"):
+    with pytest.raises(TooLongError, match=r"\d+ symbols"):
         space.encode(["C" * 300])
     with pytest.raises(ConfigError, match=r"\[smiles\]"):
         space.encode("CCO")

@@ -29,7 +29,7 @@ def parse(text: str) -> Chem.Mol:
     text = text.strip()
     if not text:
         raise InvalidMoleculeError("not a valid molecule: '' (the text is empty)")
-    if any(character.isspace() for character in text):
+    if len(text.split()) > 1:
         raise InvalidMoleculeError(
             f"not a valid molecule: {text!r} (a SMILES holds no space; give the first word only)"
         )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -42,22 +43,46 @@ def stream(
     Raises:
         ConfigError: `workers` is below 1, or the processes died.
     """
+    workers = _processes(workers, items)
+    if workers == 1:
+        return _here(function, items)
+    return _there(partial(_part, function), items, workers)
+
+
+def each_part(
+    function: Callable[[Sequence[In]], Sequence[Out]],
+    items: Sequence[In],
+    *,
+    workers: int | None = None,
+) -> list[Out]:
+    """`each` for a function of many items, which gives as many results in the same order.
+
+    For what is faster many at a time; it gets up to 500. Arguments and errors as `stream`.
+    """
+    workers = _processes(workers, items)
+    if workers == 1:
+        return [result for part in _parts(items) for result in function(part)]
+    return list(_there(function, items, workers))
+
+
+def _processes(workers: int | None, items: Sequence[In]) -> int:
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1 process, got {workers}")
     if workers is None:
-        workers = (os.cpu_count() or 1) if len(items) > FEW else 1
-    return _here(function, items) if workers == 1 else _there(function, items, workers)
+        return (os.cpu_count() or 1) if len(items) > FEW else 1
+    return workers
 
 
 def _here(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
     return (function(item) for item in items)
 
 
-def _there(function: Callable[[In], Out], items: Sequence[In], workers: int) -> Iterator[Out]:
-    parts = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+def _there(
+    function: Callable[[Sequence[In]], Sequence[Out]], items: Sequence[In], workers: int
+) -> Iterator[Out]:
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
-        for results in pool.map(_part, [function] * len(parts), parts):
+        for results in pool.map(function, _parts(items)):
             yield from results
     except BrokenProcessPool as error:
         raise ConfigError(
@@ -70,8 +95,12 @@ def _there(function: Callable[[In], Out], items: Sequence[In], workers: int) -> 
         pool.shutdown(cancel_futures=True)
 
 
+def _parts(items: Sequence[In]) -> list[Sequence[In]]:
+    return [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+
+
 def _part(function: Callable[[In], Out], items: Sequence[In]) -> list[Out]:
     return [function(item) for item in items]
 
 
-__all__ = ["each", "stream"]
+__all__ = ["each", "each_part", "stream"]

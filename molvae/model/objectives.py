@@ -113,4 +113,4 @@ def active_units(means: Tensor, threshold: float = 0.01) -> int:
     References:
         Burda et al. (2015), arXiv:1509.00519, section 5.
     """
-    return int((torch.var(means, dim=0) > threshold).sum())
+    return int((torch.var(means, dim=0, correction=0) > threshold).sum())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rdkit import Chem
-from rdkit.Chem import QED
+from rdkit import Chem, RDConfig
+from rdkit.Chem import QED, Crippen
 
 from molvae.chem import properties as module
 from molvae.chem.mol import parse
@@ -23,6 +24,7 @@ from molvae.chem.properties import (
 )
 from molvae.errors import ConfigError, UnknownNameError
 from tests.chem.molecules import zinc
+from tests.chem.test_druglikeness import ODD
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "properties.json").read_text())
 
@@ -32,6 +34,42 @@ def test_numbers_are_those_of_rdkits_own_functions(name):
     molecules = GOLDEN["molecules"]
     found = score(list(molecules), [name])[:, 0]
     assert found == pytest.approx([row[name] for row in molecules.values()], rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def contrib():
+    path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
+    spec = importlib.util.spec_from_file_location("sascorer", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_three_that_papers_report_are_rdkits_bit_for_bit(contrib):
+    texts = [*ODD, *zinc()]
+    found = score(texts, ["logP", "SAS", "QED"], workers=1)
+    for text, row in zip(texts, found.tolist(), strict=True):
+        mol = Chem.MolFromSmiles(text)
+        assert row == [Crippen.MolLogP(mol), contrib.calculateScore(mol), QED.qed(mol)], text
+
+
+def test_sas_follows_the_perception_of_stereocentres_that_is_set(contrib):
+    legacy = Chem.GetUseLegacyStereoPerception()
+    try:
+        for use in (True, False):
+            Chem.SetUseLegacyStereoPerception(use)
+            mol = parse("C1CC(C)C(C)C(C)C1")
+            assert PROPERTIES["SAS"].of(mol) == contrib.calculateScore(mol)
+    finally:
+        Chem.SetUseLegacyStereoPerception(legacy)
+
+
+def test_the_numbers_of_a_molecule_depend_on_no_other_and_on_no_order():
+    texts = list(zinc()[:40])
+    names = ["QED", "SAS", "logP"]
+    alone = [score([text], names)[0].tolist() for text in texts]
+    assert score(texts[::-1], names).tolist() == alone[::-1]
+    assert score(texts, names[::-1])[:, ::-1].tolist() == alone
 
 
 @pytest.mark.parametrize(

@@ -268,8 +268,15 @@ def test_all_that_takes_long_can_go_to_other_processes(monkeypatch):
 
     given = [*SOME[:3], None, "nonsense"]
     alone = describe_set(given, OTHERS[:2], SOME[:1], workers=1)
-    for place in (module, properties):
-        monkeypatch.setattr(place, "each", elsewhere)
+
+    def part_elsewhere(function, items, *, workers):
+        assert workers == 2
+        sent.append(function)
+        there, things = pickle.loads(pickle.dumps((function, items)))
+        return pickle.loads(pickle.dumps(there(things)))
+
+    monkeypatch.setattr(module, "each", elsewhere)
+    monkeypatch.setattr(properties, "each_part", part_elsewhere)
     assert describe_set(given, OTHERS[:2], SOME[:1], workers=2) == pytest.approx(alone, nan_ok=True)
     # Reading three sets, properties and scaffolds of two, alerts of one.
     assert len(sent) == 3 + 2 + 2 + 1
