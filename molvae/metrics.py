@@ -19,6 +19,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto_pairs
 from molvae.chem.mol import canonical
 from molvae.chem.properties import score
 from molvae.chem.sets import ChemNetStatistics, chemnet_statistics, describe_set
+from molvae.config import require
 from molvae.errors import DataError, MissingPackageError, MolvaeWarning
 from molvae.latent import LatentSpace
 from molvae.model.objectives import active_units, kl_to_normal
@@ -62,9 +63,12 @@ def evaluate(
         `training_` of as many training molecules (what a perfect model would come to).
 
     Raises:
+        ConfigError: `n_samples` is negative or `n_draws` below 1.
         DataError: No molecules, or none that the model can read.
         InvalidMoleculeError: A text that is not a molecule.
     """
+    require(n_samples >= 0, f"n_samples must not be negative, got {n_samples}")
+    require(n_draws >= 1, f"n_draws must be at least 1 molecule, got {n_draws}")
     molecules = [canonical(text) for text in smiles]
     result = fidelity(space, molecules, seed=seed)
     kept = [m for m, ok in zip(molecules, space.readable(molecules), strict=True) if ok]

@@ -111,7 +111,7 @@ def train(
         model=config.model,
         representation=tokens.representation,
         vocabulary=tokens.vocabulary.symbols,
-        merges=tuple((left, right) for left, right, _ in tokens.vocabulary.merges),
+        merges=tokens.vocabulary.pairs,
         max_length=tokens.train.shape[1],
         bounds=_box(codes[0]),
         about={
@@ -261,7 +261,7 @@ def _write_cache(path: Path, key: dict[str, Any], tokens: Tokens) -> None:
     about = {
         "key": key,
         "vocabulary": list(tokens.vocabulary.symbols),
-        "merges": [(left, right) for left, right, _ in tokens.vocabulary.merges],
+        "merges": tokens.vocabulary.pairs,
         "left_out": tokens.left_out,
     }
     tensors = {"train": tokens.train, "valid": tokens.valid}

@@ -102,3 +102,6 @@ def test_the_figure_is_drawn_and_other_names_are_refused(tmp_path: Path) -> None
 def test_nothing_to_evaluate_on_is_an_error(space: LatentSpace) -> None:
     with pytest.raises(DataError, match="at least one"):
         evaluate(space, [])
+    for wrong in ({"n_draws": 0}, {"n_samples": -1}):
+        with pytest.raises(ConfigError, match="must"):
+            evaluate(space, ["CCO"], **wrong)

@@ -47,9 +47,14 @@ class Vocabulary:
         """Number of ids, specials included."""
         return len(self.spellings)
 
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The merges as they were given."""
+        return tuple((left, right) for left, right, _ in self.merges)
+
     def merged(self, left: int, right: int) -> Vocabulary:
         """A vocabulary with one merge more."""
-        return Vocabulary(self.symbols, [*((a, b) for a, b, _ in self.merges), (left, right)])
+        return Vocabulary(self.symbols, [*self.pairs, (left, right)])
 
     def ids(self, symbols: Sequence[str], molecule: str = "") -> list[int]:
         """The ids of symbols, merged, without start and stop.

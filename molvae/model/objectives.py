@@ -95,9 +95,8 @@ def importance_bound(model: SequenceVAE, prior: Prior, ids: Tensor, noise: Tenso
     mean, logvar = (x.cpu() for x in model.posterior(ids))
     z = mean[:, None] + noise * (0.5 * logvar).exp()[:, None]
     flat = z.reshape(n * k, d)
-    given_z = -reconstruction(
-        model.logits(flat.to(ids.device), ids.repeat_interleave(k, 0)), ids.repeat_interleave(k, 0)
-    ).cpu()
+    rows = ids.repeat_interleave(k, dim=0)
+    given_z = -reconstruction(model.logits(flat.to(ids.device), rows), rows).cpu()
     posterior = -0.5 * (noise.square() + logvar[:, None] + math.log(2 * math.pi)).sum(dim=2)
     weights = given_z.view(n, k) + prior.log_prob(flat).view(n, k) - posterior
     return torch.logsumexp(weights.double(), dim=1) - math.log(k)
