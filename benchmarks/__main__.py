@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 BENCHMARKS = {
     "main-job": "benchmarks.main_job",
     "property-table": "benchmarks.property_table",
+    "scoring": "benchmarks.scoring",
 }
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"

@@ -1,0 +1,56 @@
+"""Scoring: `molvae.properties` against a plain loop over RDKit's own functions, same cores, one run.
+
+Both get the same molecules in the same number of processes, one after the other; neither is warmed
+up. Equal means equal bit for bit.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rdkit import Chem, RDConfig
+from rdkit.Chem import QED, Crippen
+
+from molvae.chem.parallel import each
+from molvae.chem.properties import properties
+from molvae.datasets import read
+
+NAMES = ("logP", "SAS", "QED")
+
+
+def plainly(smiles: str) -> tuple[float, float, float]:
+    """What a user would write: each number by the function that RDKit has for it."""
+    contrib = str(Path(RDConfig.RDContribDir) / "SA_Score")
+    if contrib not in sys.path:
+        sys.path.append(contrib)
+    import sascorer
+
+    mol = Chem.MolFromSmiles(smiles)
+    return Crippen.MolLogP(mol), sascorer.calculateScore(mol), QED.qed(mol)
+
+
+def run(*, smoke: bool, jobs: int) -> dict[str, Any]:
+    """Seconds of both on ZINC250k, their ratio, and how many of the numbers differ."""
+    molecules = [text for _, text in read("zinc250k")][: 500 if smoke else None]
+    ours, own_seconds = timed(lambda m: properties(m, NAMES, workers=jobs), molecules)
+    theirs, plain_seconds = timed(lambda m: np.array(each(plainly, m, workers=jobs)), molecules)
+    return {
+        "molecules": len(molecules),
+        "molvae_seconds": round(own_seconds, 1),
+        "rdkit_seconds": round(plain_seconds, 1),
+        "ratio": round(own_seconds / plain_seconds, 3),
+        "different_numbers": int((ours[[*NAMES]].to_numpy() != theirs).sum()),
+    }
+
+
+def timed(
+    function: Callable[[Sequence[str]], Any], molecules: Sequence[str]
+) -> tuple[Any, float]:
+    """The result, and the seconds that it took."""
+    start = time.monotonic()
+    return function(molecules), time.monotonic() - start
