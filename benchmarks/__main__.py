@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BENCHMARKS = {
+    "frontier": "benchmarks.frontier",
     "main-job": "benchmarks.main_job",
     "property-table": "benchmarks.property_table",
     "scoring": "benchmarks.scoring",

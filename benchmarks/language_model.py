@@ -26,8 +26,8 @@ from molvae.chem.vocabulary import PAD, START, STOP
 from molvae.config import TrainConfig
 from molvae.model.checkpoint import write_atomically
 from molvae.model.objectives import reconstruction
-from molvae.model.training import autocast, epoch_batches, pick_device, schedule, trim
-from molvae.recipe import Tokens
+from molvae.model.training import autocast, begin, epoch_batches, schedule, trim
+from molvae.tokens import Tokens
 
 BATCH = 512
 """Rows that go through the network together when nothing is learned."""
@@ -105,17 +105,12 @@ def train(model: LanguageModel, rows: Tensor, config: TrainConfig) -> LanguageMo
         model: As initialised; changed in place.
         rows: `n x max_length`, any integer type, ended by stop, padded.
         config: `molecules`, `batch_size`, `learning_rate`, `lr_warm_up`, `clip`, `precision`,
-            `device` and `seed` are used.
+            `device`, `threads` and `seed` are used.
 
     Returns:
         The trained model, in evaluation mode, on the CPU.
     """
-    device = pick_device(config.device)
-    torch.manual_seed(config.seed)
-    model.to(device).train()
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
-    )
+    device, optimizer = begin(model, config)
     lengths = (rows != PAD).sum(dim=1).numpy()
     seen = epoch = 0
     while seen < config.molecules:
@@ -196,7 +191,7 @@ def fitted(tokens: Tokens, weights: int, config: TrainConfig) -> LanguageModel:
     key = {name: settings[name] for name in SETTINGS}
     rows = hashlib.sha256(tokens.train.numpy().tobytes()).hexdigest()
     key |= {"width": width, "symbols": list(tokens.vocabulary.symbols), "rows": rows}
-    key |= {"merges": [[left, right] for left, right, _ in tokens.vocabulary.merges]}
+    key |= {"merges": [list(pair) for pair in tokens.vocabulary.pairs]}
     path = Path(config.out) / WEIGHTS
     if (tensors := _read(path, key)) is not None:
         model.load_state_dict(tensors)

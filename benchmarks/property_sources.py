@@ -14,7 +14,7 @@ from molvae.chem.mol import canonical_or_none
 from molvae.chem.representation import get_representation
 from molvae.errors import DataError, InvalidMoleculeError
 from molvae.latent import LatentSpace
-from molvae.recipe import Tokens
+from molvae.tokens import Tokens
 
 POPULATION = 1_000
 """Parents of a generation of the genetic algorithm."""
@@ -91,13 +91,6 @@ def genetic(molecules: Sequence[str], distinct: int, seed: int) -> Drawn:
         f"{GENERATIONS} generations from {len(molecules)} molecules made only {len(found)} "
         f"distinct ones, {distinct} were asked for; ask for fewer"
     )
-
-
-def generated(space: LatentSpace, n: int, seed: int) -> Drawn:
-    """Draws of the generative model; a model trained without noise levels draws without noise."""
-    if space.config.noise_levels:
-        return space.generate(n, seed=seed)
-    return space.generate(n, seed=seed, noise=0.0)
 
 
 def perturbed(

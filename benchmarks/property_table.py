@@ -33,7 +33,6 @@ from benchmarks.property_report import NAMES, figures, readme_table
 from benchmarks.property_sources import (
     POPULATION,
     Drawn,
-    generated,
     genetic,
     perturbed,
     some,
@@ -52,7 +51,7 @@ from molvae.config import TrainConfig
 from molvae.datasets import SPLITS, load_split, prepare, sample_molecules
 from molvae.errors import ConfigError, DataError, MissingPackageError
 from molvae.latent import LatentSpace
-from molvae.recipe import Tokens, tokenise
+from molvae.tokens import Tokens, tokenise
 
 RADIUS = 0.3
 """How far perturbed encodings are moved, in standard deviations of the encodings."""
@@ -199,7 +198,7 @@ class Bench:
             "train": lambda seed: list(some(train, n, seed)),
             "ga": lambda seed: genetic(self.whole, self.settings.ga[self.name], seed),
             "prior": lambda seed: space.decode(space.sample(n, seed=seed)),
-            "drawn": lambda seed: generated(space, n, seed),
+            "drawn": lambda seed: space.generate(n, seed=seed),
             "perturbed": lambda seed: perturbed(space, train, n, seed, RADIUS),
             "language-model": lambda seed: written(language_model.sample(lm, n, seed), tokens),
         }

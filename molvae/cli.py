@@ -223,10 +223,10 @@ def sample(
         space: A bundled run or a run folder.
         n: Draws.
         seed: Of the draws.
-        noise: In z, from 0, which writes what z says, to 1, which ignores it; by default 0.85
-            for runs trained with noise levels, 0 for others.
-        temperature: 0 writes the likeliest symbols; above 0, symbols are drawn. By default 0.7
-            where there is noise, 0 where there is none.
+        noise: In z, from 0, which writes what z says, to 1, which ignores it; by default what
+            came nearest to the data when the run was trained.
+        temperature: 0 writes the likeliest symbols; above 0, symbols are drawn. By default what was
+            found with the noise, and 0 where there is none.
     """
     from molvae.latent import load
 

@@ -101,6 +101,11 @@ class TrainConfig:
     noisy: float = 0.25
     """Share of the molecules that are to be written from z with noise, at a level drawn evenly from
     0 (none) to 1 (nothing else); needs `model.noise_levels`."""
+    properties: tuple[str, ...] = ()
+    """Properties of `molvae.properties` that a linear head is to read off z, trained along."""
+    property_weight: float = 1.0
+    """Weight of the heads' loss: half of the squared error, in standard deviations of the training
+    molecules, summed over the properties."""
     prior_passes: int = 10
     """Passes of the learned prior over the encoded training molecules; 0 leaves N(0, I)."""
     clip: float = 1.0
@@ -122,7 +127,7 @@ class TrainConfig:
             require(
                 getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}"
             )
-        for name in ("beta", "merges", "prior_passes", "threads", "seed"):
+        for name in ("beta", "merges", "property_weight", "prior_passes", "threads", "seed"):
             require(
                 getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
             )

@@ -36,10 +36,6 @@ from molvae.model.vae import SequenceVAE
 BATCH = 512
 """Molecules that go through the network together."""
 
-NOISE, TEMPERATURE = 0.85, 0.7
-"""How `generate` draws from models with noise levels: among the values tried, near the least
-Fréchet ChemNet distance to validation molecules, with their properties' means and spreads."""
-
 WEIGHTS = Path(__file__).parent / "weights"
 """Run folders that ship with the package."""
 
@@ -86,6 +82,7 @@ class LatentSpace:
         fingerprint: SHA-256 of the run; the same for the same model.
         vocabulary: The symbols that the model knows.
         representation: How it writes molecules.
+        properties: Names of what `predict` reads off z; empty for a model without property heads.
         max_length: Longest sequence, stop included.
         prior: Where the codes of molecules lie; N(0, I) if none was learned.
     """
@@ -109,7 +106,7 @@ class LatentSpace:
         )
         self.bounds = torch.tensor(card.bounds, dtype=torch.float64)
         self.dim, self.max_length = card.model.latent_dim, card.max_length
-        self.about = card.about
+        self.about, self.properties = card.about, card.properties
 
     def __repr__(self) -> str:
         return (
@@ -200,6 +197,27 @@ class LatentSpace:
                 answers.append(True)
         return answers
 
+    def predict(self, z: Tensor) -> Tensor:
+        """Properties as the model's linear heads read them off latent vectors.
+
+        Args:
+            z: As of `decode`; gradients reach it.
+
+        Returns:
+            `n x len(space.properties)`, float64, on the CPU, in the units of `molvae.properties`.
+
+        Raises:
+            ConfigError: The model was trained without property heads, or z is as `decode` refuses
+                it.
+        """
+        if not self.properties:
+            raise ConfigError(
+                f"{self.name or 'the model'} was trained without property heads; train one with "
+                'properties = ["logP", ...] in its recipe'
+            )
+        z = self._vectors(z)
+        return self.model.properties(z.float().to(self.device)).double().cpu()
+
     def decode(
         self, z: Tensor, *, temperature: float = 0.0, seed: int | None = None
     ) -> list[str | None]:
@@ -217,17 +235,23 @@ class LatentSpace:
         Raises:
             ConfigError: Wrong shape, or numbers that are not finite.
         """
+        z = self._vectors(z)
+        return self._write(z, noise=0.0, temperature=temperature, seed=seed)
+
+    def _vectors(self, z: Tensor) -> Tensor:
         z = torch.as_tensor(z, dtype=torch.float64)
         z = z[None] if z.ndim == 1 else z
         if z.ndim != 2 or z.shape[1] != self.dim:
             raise ConfigError(f"z must be n x {self.dim}, got {' x '.join(map(str, z.shape))}")
         if not bool(torch.isfinite(z).all()):
             raise ConfigError("z holds numbers that are not finite; leave those rows out")
-        return self._write(z, noise=0.0, temperature=temperature, seed=seed)
+        return z
 
     def _write(
         self, z: Tensor, *, noise: float, temperature: float, seed: int | None
     ) -> list[str | None]:
+        if temperature < 0:
+            raise ConfigError(f"temperature must not be negative, got {temperature}")
         molecules: list[str | None] = []
         for part in torch.split(z, BATCH):
             ids = decode(
@@ -268,9 +292,9 @@ class LatentSpace:
             n: How many.
             seed: Of all draws.
             noise: From 0, what z says is written, to 1, where z says nothing; needs a model trained
-                with noise levels. None takes 0.85 for those, and 0 for others.
+                with noise levels. None takes what the training found to come nearest to the data.
             temperature: 0 writes the likeliest symbol at each step; above 0, symbols are drawn.
-                None takes 0.7 where there is noise, and 0 where there is none.
+                None takes what was found with the noise, and 0 where there is none.
 
         Returns:
             Canonical SMILES, repeats included; None where a sequence is not a molecule.
@@ -278,10 +302,10 @@ class LatentSpace:
         Raises:
             ConfigError: A number out of range, or noise that the model has not been trained with.
         """
-        if noise is None:
-            noise = NOISE if self.config.noise_levels else 0.0
+        found = self.card.drawing
+        noise = found[0] if noise is None else noise
         if temperature is None:
-            temperature = TEMPERATURE if noise > 0 else 0.0
+            temperature = found[1] if noise > 0 else 0.0
         _not_negative(n)
         if not 0 <= noise <= 1:
             raise ConfigError(f"noise must lie in [0, 1], got {noise}")

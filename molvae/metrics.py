@@ -186,13 +186,16 @@ def regression(
 
     Returns:
         `r2_ridge_logP` and so on by ridge regression, `r2_gp_logP` by the campaigns' Gaussian
-        process; NaN with fewer than 50 molecules.
+        process; NaN with fewer than 50 molecules. And `r2_head_logP` and so on of the heads that
+        were trained along, for what the model has heads for.
     """
     from sklearn.linear_model import RidgeCV
     from sklearn.metrics import r2_score
     from sklearn.preprocessing import StandardScaler
 
+    heads = [name for name in PROPERTIES if name in space.properties]
     names = [f"r2_{kind}_{name}" for kind in ("ridge", "gp") for name in PROPERTIES]
+    names += [f"r2_head_{name}" for name in heads]
     if len(smiles) < 50:
         return dict.fromkeys(names, np.nan)
     z, y = space.encode(smiles), score(smiles, PROPERTIES)
@@ -205,6 +208,9 @@ def regression(
         warnings.simplefilter("ignore")  # held-out molecules may lie outside the box
         predicted = gp.posterior(z[rest]).mean.numpy()
     scores = [r2_score(y[rest], p, multioutput="raw_values") for p in (ridge, predicted)]
+    for name in heads:
+        read = space.predict(z[rest]).detach()[:, space.properties.index(name)].numpy()
+        scores.append([r2_score(y[rest, PROPERTIES.index(name)], read)])
     return dict(zip(names, np.concatenate(scores).tolist(), strict=True))
 
 

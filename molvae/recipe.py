@@ -1,60 +1,43 @@
 """From a prepared data set and a recipe to a run folder.
 
-The order of work; the chemistry is in `chem`, the loop in `model.training`.
+The order of work; the chemistry is in `chem`, the tensors in `tokens`, the loop in
+`model.training`.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pad as pad_columns
 
-from molvae.chem.merges import Ids, apply_merges, learn_merges
-from molvae.chem.parallel import each
-from molvae.chem.representation import Representation, get_representation
-from molvae.chem.vocabulary import PAD, STOP, Vocabulary
+from molvae.chem.properties import score
+from molvae.chem.vocabulary import PAD
 from molvae.config import TrainConfig, as_settings, versions
 from molvae.datasets import load_split
-from molvae.errors import CheckpointError, DataError, InvalidMoleculeError, UnknownSymbolError
-from molvae.model.checkpoint import CARD, Card, round_to_half, save_run, write_atomically
+from molvae.errors import CheckpointError, DataError
+from molvae.latent import LatentSpace
+from molvae.model.checkpoint import CARD, Card, round_to_half, save_run
 from molvae.model.priors import choose_prior
 from molvae.model.training import RESUME, Progress, trim, validate
 from molvae.model.training import train as fit
 from molvae.model.vae import SequenceVAE
-
-logger = logging.getLogger(__name__)
+from molvae.tokens import describe, label, tokenise
 
 BOX_QUANTILE = 0.005
 """The box of a latent space leaves out this share of the training molecules at each end of each
 unit."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tokens:
-    """A data set as integers: all that the network's training needs."""
-
-    train: Tensor
-    """`n x max_length`, uint8 or int16, ended by stop, padded."""
-    valid: Tensor
-    """Likewise; molecules with symbols that no training molecule has are left out and counted."""
-    vocabulary: Vocabulary
-    """Of the training molecules, with the merges learned from them."""
-    representation: dict[str, Any]
-    """Name and settings."""
-    left_out: dict[str, int]
-    """Molecules that could not be written, by split and reason."""
+NOISES, TEMPERATURES = (0.7, 0.8, 0.9), (0.0, 0.5, 0.6, 0.7)
+"""What `choose_drawing` tries."""
+DRAWN_LIKE = ("logP", "SAS", "QED")
+"""In which it compares."""
+DRAWS = 4_000
+"""Molecules for each; the spread of their mean is then a sixtieth of that of the molecules."""
 
 
 def train(
@@ -78,7 +61,9 @@ def train(
         The run folder.
 
     Raises:
-        DataError: The data folder is missing or empty.
+        DataError: The data folder is missing or empty, or a property of `config.properties` is the
+            same number for all training molecules.
+        UnknownNameError: A property that there is not.
         CheckpointError: The run folder holds a run, or an unfinished training, and neither `resume`
             nor `overwrite` says what to do with it; or there is nothing to resume.
     """
@@ -91,12 +76,24 @@ def train(
             if (folder / name).exists():
                 raise CheckpointError(f"{folder} already holds {advice}, or overwrite it")
     tokens = tokenise(config.data, config.representation, config.merges, workers=workers)
+    labels = label(config.data, config.properties, workers=workers)[tokens.places.long()]
+    mean, sd = _mean_and_sd(labels, config.properties)
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    model = SequenceVAE(config.model, len(tokens.vocabulary), tokens.train.shape[1])
+    model = SequenceVAE(
+        config.model, len(tokens.vocabulary), tokens.train.shape[1], len(config.properties)
+    )
     model = fit(
-        model, tokens.train, tokens.valid, config, folder, resume=resume, on_progress=on_progress
+        model,
+        tokens.train,
+        tokens.valid,
+        config,
+        folder,
+        labels=((labels - mean) / sd).float(),
+        resume=resume,
+        on_progress=on_progress,
     ).cpu()
+    _give_units(model, mean.float(), sd.float())
     round_to_half(model)
     rec, kl, active = validate(model, tokens.valid)
     codes = _posteriors(model, tokens.train, 100_000)
@@ -112,11 +109,12 @@ def train(
         representation=tokens.representation,
         vocabulary=tokens.vocabulary.symbols,
         merges=tokens.vocabulary.pairs,
+        properties=config.properties,
         max_length=tokens.train.shape[1],
         bounds=_box(codes[0]),
         about={
             "recipe": as_settings(config),
-            "data": _describe(Path(config.data)),
+            "data": describe(Path(config.data)),
             "left_out": tokens.left_out,
             "training_molecules": len(tokens.train),
             "validation": {
@@ -129,143 +127,71 @@ def train(
             "versions": versions(),
         },
     )
+    if config.model.noise_levels and config.noisy > 0:
+        held_out = load_split(config.data, "valid")
+        space = LatentSpace(model, card, prior=prior)
+        drawing = choose_drawing(space, held_out, seed=config.seed, workers=workers)
+        card = replace(card, drawing=drawing)
     save_run(folder, model, card, prior)
     (folder / RESUME).unlink(missing_ok=True)
     return folder
 
 
-def tokenise(
-    data: str | Path, representation: str, merges: int = 0, *, workers: int | None = None
-) -> Tokens:
-    """The splits of a prepared data set as integers; kept beside the data for the next time.
+def choose_drawing(
+    space: LatentSpace, smiles: Sequence[str], *, seed: int = 0, workers: int | None = None
+) -> tuple[float, float]:
+    """Noise and temperature with which `generate` comes nearest to molecules in their properties.
+
+    Of logP, SAS and QED the one that is furthest off decides: by how much the mean is off, in
+    standard deviations of the molecules, or how far the ratio of standard deviations is from 1.
 
     Args:
-        data: Folder made by `molvae prepare`.
-        representation: Name of one.
-        merges: How many times the most frequent pair of neighbours becomes one.
-        workers: Processes that write molecules as symbols; None for one per core.
-
-    Raises:
-        DataError: The data folder is missing, or no training molecule can be written.
+        space: Of a model with noise levels.
+        smiles: Molecules that the model has not been trained on.
+        seed: Of the draws; the same for every setting.
+        workers: Processes that score; None for one per core.
     """
-    folder = Path(data)
-    writer = get_representation(representation)
-    described = {"name": writer.name, "settings": writer.settings()}
-    key = {
-        "representation": described,
-        "merges": merges,
-        "data": _describe(folder),
-        "versions": {name: version(name) for name in ("rdkit", "selfies")},
-    }
-    cache = folder / f"{representation}-{merges}.safetensors"
-    if (tokens := _read_cache(cache, key)) is not None:
-        return tokens
-    left_out: dict[str, int] = {}
-    split: dict[str, list[list[str]]] = {}
-    for name in ("train", "valid"):
-        rows = each(_Split(representation), load_split(folder, name), workers=workers)
-        split[name] = [row for row in rows if row is not None]
-        left_out[f"{name}: not writable as {representation}"] = len(rows) - len(split[name])
-    if not split["train"]:
-        raise DataError(f"{folder}: no training molecule can be written as {representation}")
-    vocabulary = Vocabulary.from_sequences(split["train"])
-    flat, _ = _as_ids(split["train"], vocabulary)
-    vocabulary, flat = learn_merges(flat, vocabulary.symbols, merges)
-    train_ids = _as_rows(flat)
-    flat, unknown = _as_ids(split["valid"], vocabulary)
-    valid_ids = _as_rows(apply_merges(flat, vocabulary))
-    short = (valid_ids != PAD).sum(dim=1) <= train_ids.shape[1]
-    valid_ids = valid_ids[short, : train_ids.shape[1]]
-    valid_ids = pad_columns(valid_ids, (0, train_ids.shape[1] - valid_ids.shape[1]), value=PAD)
-    left_out["valid: unknown symbol or too long"] = unknown + int((~short).sum())
-    small = torch.uint8 if len(vocabulary) <= 256 else torch.int16
-    tokens = Tokens(
-        train=train_ids.to(small),
-        valid=valid_ids.to(small),
-        vocabulary=vocabulary,
-        representation=described,
-        left_out=left_out,
-    )
-    _write_cache(cache, key, tokens)
-    return tokens
+    n = min(DRAWS, len(smiles))
+    there = score(smiles, DRAWN_LIKE, workers=workers)
+    settings = [(noise, temperature) for noise in NOISES for temperature in TEMPERATURES]
+    off = []
+    for noise, temperature in settings:
+        drawn = space.generate(n, seed, noise=noise, temperature=temperature)
+        here = score([m for m in drawn if m is not None], DRAWN_LIKE, workers=workers)
+        off.append(_distance(here, there))
+    return settings[int(np.argmin(off))]
 
 
-class _Split:
-    """`representation.split` as something that a process pool can send; None where it fails."""
-
-    def __init__(self, name: str) -> None:
-        self.representation: Representation = get_representation(name)
-
-    def __call__(self, smiles: str) -> list[str] | None:
-        try:
-            return self.representation.split(smiles)
-        except InvalidMoleculeError:
-            return None
+def _distance(here: NDArray[np.float64], there: NDArray[np.float64]) -> float:
+    """See `choose_drawing`; infinite if there is nothing to compare."""
+    if min(len(here), len(there)) < 2:
+        return math.inf
+    sd = np.nanstd(there, axis=0)
+    shift = np.abs(np.nanmean(here, axis=0) - np.nanmean(there, axis=0)) / sd
+    spread = np.abs(np.nanstd(here, axis=0) / sd - 1)
+    return float(np.nan_to_num(np.maximum(shift, spread), nan=math.inf).max())
 
 
-def _as_ids(sequences: Sequence[Sequence[str]], vocabulary: Vocabulary) -> tuple[Ids, int]:
-    """Molecules one after the other, each ended by stop, and how many hold an unknown symbol.
-
-    Without merges: those are made on the whole array, which takes a fraction of the time.
-    """
-    single = Vocabulary(vocabulary.symbols)
-    ids: list[int] = []
-    unknown = 0
-    for symbols in sequences:
-        try:
-            ids += [*single.ids(symbols), STOP]
-        except UnknownSymbolError:
-            unknown += 1
-    return np.array(ids, dtype=np.int32), unknown
-
-
-def _as_rows(flat: Ids) -> Tensor:
-    """One padded row for each molecule."""
-    ends = np.flatnonzero(flat == STOP)
-    rows = torch.split(torch.from_numpy(flat), np.diff(ends, prepend=-1).tolist())
-    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=PAD)
-
-
-def _describe(folder: Path) -> Any:
-    """What `prepare` wrote about the data: source, counts, and the hash of every split."""
-    try:
-        return json.loads((folder / "prepare.json").read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{folder} is no prepared data set ({error}); make it with `molvae prepare`"
-        ) from error
-
-
-def _read_cache(path: Path, key: dict[str, Any]) -> Tokens | None:
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads(file.metadata()["about"])
-            if about["key"] != json.loads(json.dumps(key)):
-                return None
-            # Copies: the tensors themselves are windows on the file, which may be written anew.
-            return Tokens(
-                train=file.get_tensor("train").clone(),
-                valid=file.get_tensor("valid").clone(),
-                vocabulary=Vocabulary(about["vocabulary"], about["merges"]),
-                representation=key["representation"],
-                left_out=about["left_out"],
+def _mean_and_sd(labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Of each property over the molecules that it is known for."""
+    values = [column[~column.isnan()] for column in labels.T]
+    for name, known in zip(names, values, strict=True):
+        if len(known) < 2 or known.std() == 0:
+            raise DataError(
+                f"{name} takes fewer than two values among the {len(labels)} training molecules: "
+                "there is nothing to learn; leave it out of `properties`"
             )
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        logger.warning("%s is damaged (%s); writing it again", path, error)
-        return None
+    mean = torch.tensor([float(known.mean()) for known in values], dtype=torch.float64)
+    sd = torch.tensor([float(known.std()) for known in values], dtype=torch.float64)
+    return mean, sd
 
 
-def _write_cache(path: Path, key: dict[str, Any], tokens: Tokens) -> None:
-    about = {
-        "key": key,
-        "vocabulary": list(tokens.vocabulary.symbols),
-        "merges": tokens.vocabulary.pairs,
-        "left_out": tokens.left_out,
-    }
-    tensors = {"train": tokens.train, "valid": tokens.valid}
-    write_atomically(path, save_tensors(tensors, {"about": json.dumps(about)}))
+@torch.no_grad()
+def _give_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
+    """Let the property heads speak in the properties' own units, in place."""
+    if (head := model.property_head) is not None:
+        head.weight.mul_(sd[:, None])
+        head.bias.mul_(sd).add_(mean)
 
 
 @torch.inference_mode()
@@ -286,3 +212,6 @@ def _box(means: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         means.double(), torch.tensor([BOX_QUANTILE, 1 - BOX_QUANTILE]).double(), dim=0
     )
     return tuple(low.tolist()), tuple(high.tolist())
+
+
+__all__ = ["choose_drawing", "train"]

@@ -23,7 +23,7 @@ from molvae.chem.mol import canonical
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
 from molvae.config import TrainConfig
 from molvae.errors import DataError
-from molvae.recipe import Tokens
+from molvae.tokens import Tokens
 
 ROOT = Path(__file__).parents[1]
 TABLE = RESULTS / "property-table.json"

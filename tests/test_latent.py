@@ -84,6 +84,8 @@ def test_sampled_decoding_repeats_with_its_seed(space: LatentSpace) -> None:
     first = space.decode(z, temperature=1.0, seed=1)
     assert first == space.decode(z, temperature=1.0, seed=1)
     assert first != space.decode(z, temperature=1.0, seed=2)
+    with pytest.raises(ConfigError, match="temperature must not be negative"):
+        space.decode(z, temperature=-1.0)
 
 
 def test_samples_repeat_with_their_seed_and_leave_the_generator_alone(space: LatentSpace) -> None:

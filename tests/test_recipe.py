@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 import molvae
+from molvae.chem.properties import score
 from molvae.chem.vocabulary import STOP
 from molvae.config import ModelConfig, PrepareConfig, TrainConfig, build, read_toml
-from molvae.datasets import prepare, sample_molecules
-from molvae.errors import CheckpointError, DataError
+from molvae.datasets import load_split, prepare, sample_molecules
+from molvae.errors import CheckpointError, DataError, UnknownNameError
 from molvae.latent import WEIGHTS, list_runs
-from molvae.recipe import tokenise, train
+from molvae.recipe import train
+from molvae.tokens import tokenise
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,9 +59,49 @@ def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfi
     assert build(TrainConfig, about["recipe"]) == config
     assert about["versions"]["torch"]
     assert about["training_molecules"] > 200
+    noise, temperature = space.card.drawing
+    assert noise > 0
+    assert space.generate(5) == space.generate(5, noise=noise, temperature=temperature)
     log_density = about["validation"]["log_density_of_z"]
     assert space.prior.kind == max(log_density, key=lambda kind: log_density[kind])
     assert (folder / "prior.safetensors").exists() == (space.prior.kind != "normal")
+
+
+def test_heads_are_trained_along_and_speak_in_the_properties_units(config: TrainConfig) -> None:
+    names = ("SAS", "logP")
+    config = dataclasses.replace(
+        config, properties=names, property_weight=5.0, molecules=12_000, batch_size=16
+    )
+    space = molvae.load(train(config, workers=1))
+    assert space.properties == names
+    molecules = load_split(config.data, "train")
+    true = torch.from_numpy(score(molecules, names))
+    read = space.predict(space.encode(molecules)).detach()
+    left = (read - true).square().mean(dim=0) / true.var(dim=0)
+    assert bool((left < 0.5).all())
+    z = space.encode(["CCO"]).requires_grad_()
+    space.predict(z)[:, 0].sum().backward()
+    assert z.grad is not None
+    assert bool(z.grad.any())
+
+
+def test_what_heads_cannot_learn_is_said_before_the_training(config: TrainConfig) -> None:
+    with pytest.raises(UnknownNameError, match="logD"):
+        train(dataclasses.replace(config, properties=("logD",)), workers=1)
+    folder = Path(config.data).with_name("alike")
+    shutil.copytree(config.data, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / "train.smi").write_text("CCO\nCCO\n")
+    with pytest.raises(DataError, match="fewer than two values"):
+        train(dataclasses.replace(config, data=str(folder), properties=("logP",)), workers=1)
+
+
+@pytest.mark.parametrize("name", ["train", "valid"])
+def test_a_split_without_a_readable_molecule_is_an_error(data: Path, name: str) -> None:
+    folder = data.with_name(f"unreadable-{name}")
+    shutil.copytree(data, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / f"{name}.smi").write_text("[Na+].[Cl-]\n" if name == "train" else "")
+    with pytest.raises(DataError, match="molecule"):
+        tokenise(folder, "robust-smiles", workers=1)
 
 
 def test_the_same_recipe_gives_the_same_weights(config: TrainConfig, tmp_path: Path) -> None:
@@ -88,7 +131,6 @@ def test_tokens_come_from_the_cache_until_the_data_change(data: Path) -> None:
 
 def test_tokens_spell_the_training_molecules(data: Path) -> None:
     from molvae.chem.representation import get_representation
-    from molvae.datasets import load_split
 
     for name in ("selfies", "smiles", "robust-smiles"):
         for merges in (0, 40):

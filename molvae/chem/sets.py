@@ -12,14 +12,11 @@ count each time, except where a docstring says distinct. The order does not matt
 
 from __future__ import annotations
 
-import importlib
 import math
-import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +24,7 @@ from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
+from molvae.chem.chemnet import ChemNetStatistics, chemnet, fcd_package, frechet
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.mol import canonical, canonical_or_none, parse
 from molvae.chem.parallel import each
@@ -35,7 +33,6 @@ from molvae.errors import (
     ConfigError,
     DataError,
     InvalidMoleculeError,
-    MissingPackageError,
     UnknownNameError,
 )
 
@@ -68,18 +65,6 @@ class PropertyDistance:
     """Mean of the set less mean of the reference, in standard deviations of the reference."""
     sd_ratio: float
     """Standard deviation of the set over that of the reference; 1 if equally wide."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ChemNetStatistics:
-    """What the Fréchet ChemNet distance needs to know of a set; to be computed once and kept."""
-
-    n: int
-    """Molecules, at least 2."""
-    mean: NDArray[np.float64]
-    """Of ChemNet's activations, 512 of them."""
-    covariance: NDArray[np.float64]
-    """Of ChemNet's activations, `512 x 512`, with n - 1 in the denominator."""
 
 
 def validity(smiles: Sequence[str | None], *, workers: int | None = None) -> float:
@@ -342,7 +327,7 @@ def chemnet_statistics(smiles: Sequence[str], *, workers: int | None = None) -> 
         MissingPackageError: The package fcd is not installed.
         ConfigError: A single text instead of a list, `workers` below 1, or workers that died.
     """
-    _fcd()
+    fcd_package()
     return _chemnet_reference(_reference(smiles, workers))
 
 
@@ -378,7 +363,7 @@ def frechet_chemnet_distance(
     """
     if not isinstance(reference, ChemNetStatistics):
         reference = chemnet_statistics(reference, workers=workers)
-    _fcd()
+    fcd_package()
     return _chemnet_distance(_read(smiles, workers), reference)
 
 
@@ -434,7 +419,7 @@ def describe_set(
             "chemnet_statistics(...) as `fcd`"
         )
     if fcd is not False:
-        _fcd()
+        fcd_package()
     # What the caller may have got wrong is looked at before anything takes long.
     others, known = (
         None if texts is None else _reference(texts, workers, name, assume_canonical)
@@ -654,62 +639,13 @@ def _distance(values: NDArray[np.float64], reference: NDArray[np.float64]) -> Pr
 
 
 def _chemnet_distance(molecules: Sequence[str], reference: ChemNetStatistics) -> float:
-    return _frechet(_chemnet(molecules), reference) if len(molecules) > 1 else math.nan
+    return frechet(chemnet(molecules), reference) if len(molecules) > 1 else math.nan
 
 
 def _chemnet_reference(molecules: Sequence[str]) -> ChemNetStatistics:
     if len(molecules) < 2:
         raise DataError("a covariance needs at least 2 molecules as reference, got 1; give more")
-    return _chemnet(molecules)
-
-
-def _chemnet(molecules: Sequence[str]) -> ChemNetStatistics:
-    """Statistics of canonical molecules; distinct ones go through the network once.
-
-    All is sorted, so that the order of the molecules does not change even the last digit.
-    """
-    import torch
-
-    fcd = _fcd()
-    distinct, places = np.unique(np.array(molecules, dtype=object), return_inverse=True)
-    # fcd's loader draws a seed from torch's global generator, which is not its own to move on.
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # What fcd leaves behind (old names in numpy, a temporary folder) says nothing to users.
-        for category in (DeprecationWarning, FutureWarning, ResourceWarning):
-            warnings.simplefilter("ignore", category)
-        found = fcd.get_predictions(fcd.load_ref_model(), distinct.tolist(), n_jobs=0, device="cpu")
-    activations = np.asarray(found, dtype=np.float64)[np.sort(places)]
-    return ChemNetStatistics(
-        n=len(molecules),
-        mean=activations.mean(axis=0),
-        covariance=np.cov(activations, rowvar=False),
-    )
-
-
-def _frechet(a: ChemNetStatistics, b: ChemNetStatistics) -> float:
-    """|mean difference|² + tr(A) + tr(B) - 2 tr((A B)^½), from 0.
-
-    fcd's own takes the square root of the product, which is inexact for singular covariances and
-    calls scipy in a way that later releases refuse. The trace is that of (A^½ B A^½)^½ too, whose
-    eigenvalues are real.
-    """
-    values, vectors = np.linalg.eigh(a.covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    product = root @ b.covariance @ root
-    common = np.sqrt(np.maximum(np.linalg.eigvalsh((product + product.T) / 2), 0)).sum()
-    shift = a.mean - b.mean
-    distance = shift @ shift + np.trace(a.covariance) + np.trace(b.covariance) - 2 * common
-    return max(0.0, float(distance))  # rounding
-
-
-def _fcd() -> ModuleType:
-    try:
-        return importlib.import_module("fcd")
-    except ImportError as error:
-        raise MissingPackageError(
-            "the Fréchet ChemNet distance needs the package fcd; install it with "
-            "`pip install 'molvae[fcd]'`"
-        ) from error
+    return chemnet(molecules)
 
 
 __all__ = [

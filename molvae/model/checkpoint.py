@@ -4,7 +4,8 @@
       model.safetensors   weights; half precision where that loses nothing, float32 otherwise
       model.json          {"format": 2, "kind": "sequence-vae", "model": {...},
                            "representation": {...}, "vocabulary": [...], "merges": [[...], ...],
-                           "max_length": 37, "bounds": [[...], [...]],
+                           "properties": ["logP", ...], "max_length": 37,
+                           "bounds": [[...], [...]], "noise": 0.85, "temperature": 0.7,
                            "prior": {"kind": "flow", ...}, "about": {...}}
       prior.safetensors   weights of the learned prior; not there if the prior is N(0, I)
       metrics.jsonl       one line of progress at a time (kept for reading; not needed for use)
@@ -38,7 +39,7 @@ from molvae.model.priors import Normal, Prior, make_prior
 from molvae.model.vae import SequenceVAE
 
 FORMAT = 2
-"""2 has merges, `explain` and priors; a run of format 1 is read as one without them."""
+"""2 has merges, `explain`, property heads and priors; a run of format 1 is read as one without."""
 OLDEST = {"explain": False, "noise_levels": False}
 """Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"
@@ -60,6 +61,10 @@ class Card:
     """Lower and upper end, unit by unit, of the box that holds the training molecules."""
     merges: tuple[tuple[int, int], ...] = ()
     """Pairs of ids that are written as one; see `Vocabulary`."""
+    properties: tuple[str, ...] = ()
+    """What the network's heads read off z, in the properties' own units."""
+    drawing: tuple[float, float] = (0.0, 0.0)
+    """Noise and temperature with which molecules are generated where nothing else is asked for."""
     prior: dict[str, Any] = field(default_factory=dict)
     """Kind and sizes of the learned prior; empty for N(0, I)."""
     about: dict[str, Any] = field(default_factory=dict)
@@ -123,7 +128,10 @@ def save_run(
         "max_length": card.max_length,
         "vocabulary": list(card.vocabulary),
         "merges": [list(pair) for pair in card.merges],
+        "properties": list(card.properties),
         "bounds": [list(end) for end in card.bounds],
+        "noise": card.drawing[0],
+        "temperature": card.drawing[1],
         "prior": prior.settings() if PRIOR in parts and prior is not None else {},
         "about": card.about,
     }
@@ -152,7 +160,7 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
     # Built without memory first: a damaged card must not make us allocate what it asks for.
     with torch.device("meta"):
         n_symbols = len(Vocabulary(card.vocabulary, card.merges))
-        model = SequenceVAE(card.model, n_symbols, card.max_length)
+        model = SequenceVAE(card.model, n_symbols, card.max_length, len(card.properties))
     _load(model, folder / WEIGHTS)
     if not card.prior:
         return model.eval(), Normal(card.model.latent_dim), card
@@ -230,6 +238,8 @@ def _read_card(path: Path) -> Card:
                 tuple(float(x) for x in content["bounds"][1]),
             ),
             merges=tuple((int(left), int(right)) for left, right in content.get("merges", ())),
+            properties=tuple(str(name) for name in content.get("properties", ())),
+            drawing=(float(content.get("noise", 0.0)), float(content.get("temperature", 0.0))),
             prior=dict(content.get("prior", {})),
             about=dict(content["about"]),
         )

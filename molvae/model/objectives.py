@@ -74,6 +74,24 @@ def elbo_loss(logits: Tensor, ids: Tensor, mean: Tensor, logvar: Tensor, beta: f
     return Loss(total=rec + beta * kl, reconstruction=rec, kl=kl)
 
 
+def property_loss(predicted: Tensor, measured: Tensor) -> Tensor:
+    """Half of the squared error, summed over the properties, mean over the molecules.
+
+    With one unit of variance that is -log p(properties | z) of a Gaussian, but for a constant: nats
+    per molecule, as the other terms.
+
+    Args:
+        predicted: `n x p`.
+        measured: `n x p`; NaN where it is not known, which counts nothing.
+
+    References:
+        Gomez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572 (trained along with a VAE).
+    """
+    known = ~torch.isnan(measured)
+    error = torch.where(known, predicted.float() - measured, 0.0)
+    return 0.5 * error.square().sum(dim=1).mean()
+
+
 @torch.inference_mode()
 def importance_bound(model: SequenceVAE, prior: Prior, ids: Tensor, noise: Tensor) -> Tensor:
     """Lower bound on log p(ids), in nats, from k draws of each row's posterior.

@@ -28,7 +28,7 @@ from molvae.chem.vocabulary import PAD
 from molvae.config import TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.checkpoint import write_atomically
-from molvae.model.objectives import active_units, elbo_loss, kl_to_normal
+from molvae.model.objectives import active_units, elbo_loss, kl_to_normal, property_loss
 from molvae.model.vae import SequenceVAE, blur, reparameterise
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class Progress:
     """Training batches since the last report, nats."""
     kl: float
     """Training batches since the last report, nats."""
+    properties: float
+    """Loss of the properties' heads, unweighted, on the same batches; 0 without heads."""
     valid_reconstruction: float | None = None
     """Validation molecules at one draw of z each, nats; None between validations."""
     valid_kl: float | None = None
@@ -156,6 +158,7 @@ def train(
     config: TrainConfig,
     folder: Path,
     *,
+    labels: Tensor | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SequenceVAE:
@@ -169,6 +172,8 @@ def train(
         valid: Validation ids, likewise.
         config: Settings; `data` and `out` are not used here.
         folder: Where `metrics.jsonl` and the resume state go.
+        labels: What the property heads are to read off z, one row for each of `rows`, float32, of
+            mean 0 and standard deviation 1; NaN where not known. None for a network without heads.
         resume: Go on from the state in the folder.
         on_progress: Called about every five seconds and after each validation.
 
@@ -181,14 +186,9 @@ def train(
     Warns:
         MolvaeWarning: The posterior has collapsed: z carries almost nothing.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = pick_device(config.device)
-    torch.manual_seed(config.seed)
-    model.to(device).train()
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
-    )
+    device, optimizer = begin(model, config)
+    if labels is None:
+        labels = torch.zeros(len(rows), 0)
     lengths = (rows != PAD).sum(dim=1).numpy()
     place = _Place()
     if resume:
@@ -204,17 +204,21 @@ def train(
             ids = trim(rows[index]).to(device)
             with autocast(config.precision, device):
                 mean, logvar = model.posterior(ids)
-                z, noise = _noisy(reparameterise(mean, logvar), config.noisy)
+                drawn = reparameterise(mean, logvar)
+                z, noise = _noisy(drawn, config.noisy)
                 logits = model.logits(z, ids, noise=noise, word_dropout=config.word_dropout)
             loss = elbo_loss(logits, ids, mean, logvar, beta)
+            of_properties = property_loss(model.properties(drawn), labels[index].to(device))
+            total = loss.total + config.property_weight * of_properties
             optimizer.zero_grad(set_to_none=True)
             # Per symbol, so that clipping means the same for short and long molecules.
-            scaled = loss.total * (len(ids) / int((ids != PAD).sum()))
+            scaled = total * (len(ids) / int((ids != PAD).sum()))
             scaled.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             place.seen += len(ids)
-            report.add(len(ids), loss.reconstruction.item(), loss.kl.item())
+            terms = (loss.reconstruction, loss.kl, of_properties)
+            report.add(len(ids), *(term.item() for term in terms))
             if place.seen >= next_stop or place.seen >= config.molecules:
                 next_stop += config.validate_every
                 model.eval()
@@ -229,6 +233,22 @@ def train(
             if place.seen >= config.molecules:
                 break
     return model.eval()
+
+
+def begin(model: nn.Module, config: TrainConfig) -> tuple[torch.device, torch.optim.Optimizer]:
+    """Set threads and seed, bring a network to its device for training, and give it an optimizer.
+
+    Args:
+        model: Changed in place.
+        config: `threads`, `seed`, `device` and `learning_rate` are used.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    device = pick_device(config.device)
+    model.to(device).train()
+    rate = config.learning_rate
+    return device, torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
 
 
 def _noisy(z: Tensor, share: float) -> tuple[Tensor, Tensor]:
@@ -281,10 +301,11 @@ class _Reporter:
         self._reset()
 
     def _reset(self) -> None:
-        self.since, self.n, self.rec, self.kl = time.monotonic(), 0, 0.0, 0.0
+        self.since, self.n, self.sums = time.monotonic(), 0, np.zeros(3)
 
-    def add(self, n: int, rec: float, kl: float) -> None:
-        self.n, self.rec, self.kl = self.n + n, self.rec + n * rec, self.kl + n * kl
+    def add(self, n: int, *means: float) -> None:
+        """Count a batch: the means of reconstruction, KL and properties' loss over it."""
+        self.n, self.sums = self.n + n, self.sums + n * np.array(means)
 
     def due(self) -> bool:
         return time.monotonic() - self.since > self.SECONDS
@@ -298,14 +319,16 @@ class _Reporter:
         active: int | None = None,
     ) -> None:
         rate = self.n / max(time.monotonic() - self.since, 1e-9)
+        rec, kl, of_properties = (self.sums / max(self.n, 1)).tolist()
         progress = Progress(
             molecules=place.seen,
             total=self.config.molecules,
             rate=rate,
             eta=max(0, self.config.molecules - place.seen) / max(rate, 1e-9),
             beta=beta,
-            reconstruction=self.rec / max(self.n, 1),
-            kl=self.kl / max(self.n, 1),
+            reconstruction=rec,
+            kl=kl,
+            properties=of_properties,
             valid_reconstruction=valid_rec,
             valid_kl=valid_kl,
             active=active,

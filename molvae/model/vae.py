@@ -65,9 +65,12 @@ class SequenceVAE(nn.Module):
         config: Sizes.
         n_symbols: Size of the vocabulary, specials included.
         max_length: Longest row, stop included.
+        n_properties: How many numbers `properties` reads off z.
     """
 
-    def __init__(self, config: ModelConfig, n_symbols: int, max_length: int) -> None:
+    def __init__(
+        self, config: ModelConfig, n_symbols: int, max_length: int, n_properties: int = 0
+    ) -> None:
         super().__init__()
         self.config, self.n_symbols, self.max_length = config, n_symbols, max_length
         c = config
@@ -91,6 +94,8 @@ class SequenceVAE(nn.Module):
         width = c.embedding_dim + c.latent_dim + c.position_dim
         self.decoder = nn.GRU(width, c.decoder_dim, batch_first=True)
         self.symbol_head = nn.Linear(c.decoder_dim, n_symbols)
+        # Linear, so that a property is a direction in the latent space.
+        self.property_head = nn.Linear(c.latent_dim, n_properties) if n_properties else None
 
     def posterior(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The Gaussian q(z | x) of each row; padding changes nothing.
@@ -122,6 +127,10 @@ class SequenceVAE(nn.Module):
         summary = summary + torch.einsum("ntk,tkd->nd", placed, self.place_head[: ids.shape[1]])
         mean, logvar = summary.chunk(2, dim=1)
         return mean, logvar + INITIAL_LOGVAR
+
+    def properties(self, z: Tensor) -> Tensor:
+        """What a linear head reads off z; `n x d` to `n x n_properties`."""
+        return z.new_zeros(len(z), 0) if self.property_head is None else self.property_head(z)
 
     def start(self, z: Tensor, noise: Tensor | None = None) -> DecoderState:
         """What the decoder knows before its first step.

@@ -90,6 +90,31 @@ def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
     assert (decode(model, mean) == rows()).all(dim=1).float().mean() == 1.0
 
 
+def test_heads_learn_to_read_labels_off_z(tmp_path: Path) -> None:
+    """How long a row is; unknown for a third of the rows, and only noise for the second head."""
+    x = rows()
+    lengths = (x != PAD).sum(dim=1).float()
+    noise = torch.randn(len(x), generator=torch.Generator().manual_seed(2))
+    labels = torch.stack([(lengths - lengths.mean()) / lengths.std(), noise], dim=1)
+    known = labels.clone()
+    known[::3, 0] = torch.nan
+    torch.manual_seed(0)
+    model = SequenceVAE(SMALL, N_SYMBOLS, LENGTH, n_properties=2)
+    config = dataclasses.replace(CONFIG, molecules=6000, property_weight=3.0)
+    train(model, x, x, config, tmp_path, labels=known)
+    with torch.inference_mode():
+        read = model.properties(model.posterior(x.long())[0])
+    unseen = (read - labels)[::3, 0].square().mean()
+    assert unseen < 0.2  # of a variance of 1
+    first, last = (json.loads(line) for line in _first_and_last(tmp_path / "metrics.jsonl"))
+    assert 0 < last["properties"] < first["properties"]
+
+
+def _first_and_last(path: Path) -> tuple[str, str]:
+    lines = path.read_text().splitlines()
+    return lines[0], lines[-1]
+
+
 def test_progress_is_reported_and_written(tmp_path: Path) -> None:
     seen: list[Progress] = []
     train(new_model(), rows(), rows(), CONFIG, tmp_path, on_progress=seen.append)

@@ -1,0 +1,238 @@
+"""A prepared data set as tensors: molecules as rows of ids, and their properties.
+
+Both are kept beside the data for the next time, each under what it was made from.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+from torch.nn.functional import pad as pad_columns
+
+from molvae.chem.merges import Ids, apply_merges, learn_merges
+from molvae.chem.parallel import each
+from molvae.chem.properties import score
+from molvae.chem.representation import Representation, get_representation
+from molvae.chem.vocabulary import PAD, STOP, Vocabulary
+from molvae.datasets import load_split
+from molvae.errors import DataError, InvalidMoleculeError, UnknownSymbolError
+from molvae.model.checkpoint import write_atomically
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """A data set as integers: all that the network's training needs."""
+
+    train: Tensor
+    """`n x max_length`, uint8 or int16, ended by stop, padded."""
+    valid: Tensor
+    """Likewise; molecules with symbols that no training molecule has are left out and counted."""
+    vocabulary: Vocabulary
+    """Of the training molecules, with the merges learned from them."""
+    representation: dict[str, Any]
+    """Name and settings."""
+    places: Tensor
+    """Which line of the training molecules each training row was written from, int32, `n`."""
+    left_out: dict[str, int]
+    """Molecules that could not be written, by split and reason."""
+
+
+def tokenise(
+    data: str | Path, representation: str, merges: int = 0, *, workers: int | None = None
+) -> Tokens:
+    """The splits of a prepared data set as integers; kept beside the data for the next time.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        representation: Name of one.
+        merges: How many times the most frequent pair of neighbours becomes one.
+        workers: Processes that write molecules as symbols; None for one per core.
+
+    Raises:
+        DataError: The data folder is missing, or no training molecule can be written.
+    """
+    folder = Path(data)
+    writer = get_representation(representation)
+    described = {"name": writer.name, "settings": writer.settings()}
+    key = {
+        "representation": described,
+        "merges": merges,
+        "data": describe(folder),
+        "versions": {name: version(name) for name in ("rdkit", "selfies")},
+        "tensors": ["train", "valid", "places"],
+    }
+    cache = folder / f"{representation}-{merges}.safetensors"
+    if (found := _read_cache(cache, key)) is not None:
+        tensors, about = found
+        return Tokens(
+            **tensors,
+            vocabulary=Vocabulary(about["vocabulary"], about["merges"]),
+            representation=described,
+            left_out=about["left_out"],
+        )
+    left_out: dict[str, int] = {}
+    split: dict[str, list[list[str]]] = {}
+    for name in ("train", "valid"):
+        rows = each(_Split(representation), load_split(folder, name), workers=workers)
+        split[name] = [row for row in rows if row is not None]
+        left_out[f"{name}: not writable as {representation}"] = len(rows) - len(split[name])
+        if not split[name]:
+            raise DataError(
+                f"{folder}: none of the {len(rows)} molecules of {name}.smi can be written as "
+                f"{representation}"
+            )
+        if name == "train":
+            places = [place for place, row in enumerate(rows) if row is not None]
+    vocabulary = Vocabulary.from_sequences(split["train"])
+    flat, _ = _as_ids(split["train"], vocabulary)
+    vocabulary, flat = learn_merges(flat, vocabulary.symbols, merges)
+    train_ids = _as_rows(flat)
+    flat, unknown = _as_ids(split["valid"], vocabulary)
+    valid_ids = _as_rows(apply_merges(flat, vocabulary))
+    short = (valid_ids != PAD).sum(dim=1) <= train_ids.shape[1]
+    if not short.any():
+        raise DataError(
+            f"{folder}: every molecule of valid.smi has a symbol that no training molecule has, or "
+            "is longer than all of them; prepare the splits from the same molecules"
+        )
+    valid_ids = valid_ids[short, : train_ids.shape[1]]
+    valid_ids = pad_columns(valid_ids, (0, train_ids.shape[1] - valid_ids.shape[1]), value=PAD)
+    left_out["valid: unknown symbol or too long"] = unknown + int((~short).sum())
+    small = torch.uint8 if len(vocabulary) <= 256 else torch.int16
+    tokens = Tokens(
+        train=train_ids.to(small),
+        valid=valid_ids.to(small),
+        places=torch.tensor(places, dtype=torch.int32),
+        vocabulary=vocabulary,
+        representation=described,
+        left_out=left_out,
+    )
+    about = {
+        "vocabulary": list(vocabulary.symbols),
+        "merges": vocabulary.pairs,
+        "left_out": left_out,
+    }
+    tensors = {"train": tokens.train, "valid": tokens.valid, "places": tokens.places}
+    _write_cache(cache, key, tensors, about)
+    return tokens
+
+
+def label(data: str | Path, names: Sequence[str], *, workers: int | None = None) -> Tensor:
+    """Properties of the training molecules of a prepared data set; kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        names: Of `molvae.properties`.
+        workers: Processes that compute them; None for one per core.
+
+    Returns:
+        `n x len(names)`, float64, one row for each line; NaN for what cannot be computed.
+
+    Raises:
+        DataError: The data folder is missing.
+        UnknownNameError: No property of that name.
+    """
+    folder = Path(data)
+    molecules = load_split(folder, "train")
+    if not names:
+        return torch.zeros(len(molecules), 0, dtype=torch.float64)
+    key = {
+        "properties": list(names),
+        "data": describe(folder),
+        "versions": {"rdkit": version("rdkit")},
+    }
+    cache = folder / "properties.safetensors"
+    if (found := _read_cache(cache, key)) is not None:
+        return found[0]["labels"]
+    labels = torch.from_numpy(score(molecules, names, workers=workers))
+    _write_cache(cache, key, {"labels": labels}, {})
+    return labels
+
+
+class _Split:
+    """`representation.split` as something that a process pool can send; None where it fails."""
+
+    def __init__(self, name: str) -> None:
+        self.representation: Representation = get_representation(name)
+
+    def __call__(self, smiles: str) -> list[str] | None:
+        try:
+            return self.representation.split(smiles)
+        except InvalidMoleculeError:
+            return None
+
+
+def _as_ids(sequences: Sequence[Sequence[str]], vocabulary: Vocabulary) -> tuple[Ids, int]:
+    """Molecules one after the other, each ended by stop, and how many hold an unknown symbol.
+
+    Without merges: those are made on the whole array, which takes a fraction of the time.
+    """
+    single = Vocabulary(vocabulary.symbols)
+    ids: list[int] = []
+    unknown = 0
+    for symbols in sequences:
+        try:
+            ids += [*single.ids(symbols), STOP]
+        except UnknownSymbolError:
+            unknown += 1
+    return np.array(ids, dtype=np.int32), unknown
+
+
+def _as_rows(flat: Ids) -> Tensor:
+    """One padded row for each molecule."""
+    ends = np.flatnonzero(flat == STOP)
+    rows = torch.split(torch.from_numpy(flat), np.diff(ends, prepend=-1).tolist())
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=PAD)
+
+
+def describe(folder: Path) -> Any:
+    """What `prepare` wrote about the data: source, counts, and the hash of every split.
+
+    Raises:
+        DataError: The folder was not made by `prepare`.
+    """
+    try:
+        return json.loads((folder / "prepare.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder} is no prepared data set ({error}); make it with `molvae prepare`"
+        ) from error
+
+
+def _read_cache(path: Path, key: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What was written under the same key; None if there is nothing, or something else."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["about"])
+            if about["key"] != json.loads(json.dumps(key)):
+                return None
+            # Copies: the tensors themselves are windows on the file, which may be written anew.
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, about  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        logger.warning("%s is damaged (%s); writing it again", path, error)
+        return None
+
+
+def _write_cache(
+    path: Path, key: dict[str, Any], tensors: dict[str, Tensor], about: dict[str, Any]
+) -> None:
+    metadata = {"about": json.dumps(about | {"key": key})}
+    write_atomically(path, save_tensors(tensors, metadata))
+
+
+__all__ = ["Tokens", "describe", "label", "tokenise"]
