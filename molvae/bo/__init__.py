@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
     from molvae.bo.proposals import decode_new
     from molvae.bo.store import Store, Trial
+    from molvae.bo.rank import Rank
     from molvae.bo.strategy import STRATEGIES, LogEI, Random, Thompson, get_strategy
     from molvae.bo.surrogate import fit_gp
 
@@ -23,6 +24,7 @@ _HOMES = {
     "Evidence": "molvae.bo.evidence",
     "LogEI": "molvae.bo.strategy",
     "Random": "molvae.bo.strategy",
+    "Rank": "molvae.bo.rank",
     "Space": "molvae.bo.evidence",
     "Store": "molvae.bo.store",
     "Strategy": "molvae.bo.evidence",
@@ -39,6 +41,7 @@ __all__ = [
     "Evidence",
     "LogEI",
     "Random",
+    "Rank",
     "Space",
     "Store",
     "Strategy",

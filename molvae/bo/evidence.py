@@ -59,6 +59,22 @@ class Evidence:
                     f"evidence.{name} holds numbers that are not finite; leave those molecules out"
                 )
 
+    def need_two_values(self, strategy: str) -> None:
+        """Refuse what no surrogate can learn from: that would be a random search in disguise.
+
+        Raises:
+            CampaignError: Several objectives, or fewer than two different values.
+        """
+        if self.y.shape[1] != 1:
+            raise CampaignError(f"strategy {strategy} has one objective, got {self.y.shape[1]}")
+        distinct = len(set(self.y[:, 0].tolist()))
+        if distinct < 2:
+            raise CampaignError(
+                f"strategy {strategy} needs told molecules with at least 2 different values, has "
+                f"{distinct} ({len(self.y)} told); tell more values, start with more molecules, or "
+                "use strategy random"
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:

@@ -19,9 +19,10 @@ from botorch.utils.sampling import manual_seed
 
 from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
 from molvae.bo.proposals import PATIENCE, around_and_across, decode_new, derived
+from molvae.bo.rank import Rank
 from molvae.bo.surrogate import fit_gp, one_thread, quiet
 from molvae.config import build, require
-from molvae.errors import CampaignError, UnknownNameError
+from molvae.errors import UnknownNameError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ class LogEI:
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        _need_two_values(self.name, evidence)
+        evidence.need_two_values(self.name)
         box = around_all(evidence)
         with manual_seed(seed), one_thread(), quiet():
             acquisition = qLogNoisyExpectedImprovement(
@@ -159,7 +160,7 @@ class Thompson:
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        _need_two_values(self.name, evidence)
+        evidence.need_two_values(self.name)
         box = around_all(evidence)
         top = evidence.y[:, 0].argsort(descending=True, stable=True)[: self.best]
         z = around_and_across(
@@ -227,8 +228,8 @@ def _first_new(
 CHUNK = 16
 """Vectors of a ranking that are decoded together."""
 
-STRATEGIES: dict[str, type[Random] | type[LogEI] | type[Thompson]] = {
-    kind.name: kind for kind in (Random, LogEI, Thompson)
+STRATEGIES: dict[str, type[Random] | type[LogEI] | type[Thompson] | type[Rank]] = {
+    kind.name: kind for kind in (Random, LogEI, Thompson, Rank)
 }
 """The built-in strategies by name."""
 
@@ -266,18 +267,4 @@ def _at_least_one(strategy: Any, *names: str) -> None:
         require(value >= 1, f"{name} must be at least 1, got {value}")
 
 
-def _need_two_values(name: str, evidence: Evidence) -> None:
-    """A GP of nothing, or of one value, would be a random search under another name."""
-    if evidence.y.shape[1] != 1:
-        raise CampaignError(f"strategy {name} has one objective, got {evidence.y.shape[1]}")
-    distinct = len(set(evidence.y[:, 0].tolist()))
-    if distinct < 2:
-        raise CampaignError(
-            f"strategy {name} needs told molecules with at least 2 different values, has "
-            f"{distinct} "
-            f"({len(evidence.y)} told); tell more values, start with more molecules, or use "
-            "strategy random"
-        )
-
-
-__all__ = ["STRATEGIES", "LogEI", "Random", "Thompson", "get_strategy"]
+__all__ = ["STRATEGIES", "LogEI", "Random", "Rank", "Thompson", "get_strategy"]

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from molvae.bo import STRATEGIES, Evidence, LogEI, Random, Thompson, get_strategy
+from molvae.bo import STRATEGIES, Evidence, LogEI, Random, Rank, Thompson, get_strategy
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import LearningStrategyContract, StrategyContract, toy_evidence
 from tests.toys import ToySpace
@@ -26,8 +26,13 @@ class TestThompson(LearningStrategyContract):
         return Thompson(vectors=128)
 
 
+class TestRank(LearningStrategyContract):
+    def make(self) -> Rank:
+        return Rank(generations=2, children=40, latent=1.0)
+
+
 def test_names_are_those_of_the_table() -> None:
-    assert set(STRATEGIES) == {"random", "log-ei", "thompson"}
+    assert set(STRATEGIES) == {"random", "log-ei", "thompson", "rank"}
     assert all(get_strategy(name).name == name for name in STRATEGIES)
 
 

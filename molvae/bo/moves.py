@@ -1,0 +1,126 @@
+"""Molecules near molecules: moves in the latent space, and moves of the graph.
+
+Each makes candidates from parents and knows nothing of values; which parents, and which of the
+children are asked for, is the strategy's business.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from random import Random as Generator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rdkit import rdBase
+from torch import Tensor
+
+from molvae.bo.evidence import Candidate, Space
+from molvae.chem.mol import canonical_or_none
+from molvae.errors import MolvaeWarning
+
+BOX_IN_SDS = 5.15
+"""Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
+each end."""
+MUTATED, MUTATED_AFTER = 0.1, 0.01
+"""Share of graph moves that only mutate one parent, and of the crossed children mutated after;
+mol-ga's own numbers."""
+
+
+def latent_moves(
+    space: Space, parents: Tensor, *, radii: tuple[float, float], seed: int
+) -> list[Candidate]:
+    """One child for each parent that decodes to a molecule.
+
+    Half of the parents take a step, a quarter goes part of the way to another parent, and a quarter
+    takes some coordinates from another one; the latter two take a small step beside.
+
+    Args:
+        space: Decodes.
+        parents: `n x d`; repeats are meant to be.
+        radii: Shortest and longest step, in standard deviations of the encodings; drawn evenly on a
+            logarithmic scale.
+        seed: Of everything.
+
+    Returns:
+        At most `n`; molecules may occur repeatedly, and may be the parents'.
+    """
+    n, d = parents.shape
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, dtype=parents.dtype)
+
+    sd = (space.bounds[1] - space.bounds[0]) / BOX_IN_SDS
+    low, high = (float(np.log(r)) for r in radii)
+    radius = torch.exp(low + (high - low) * uniform(n, 1))
+    partner = parents[torch.randint(n, (n,), generator=generator)]
+    kind, share = uniform(n, 1), uniform(n, 1)
+    between = parents + share * (partner - parents)
+    crossed = torch.where(uniform(n, d) < 0.5 * share, partner, parents)
+    centre = torch.where(kind < 0.5, parents, torch.where(kind < 0.75, between, crossed))
+    radius = torch.where(kind < 0.5, radius, radii[0])
+    u = torch.randn(n, d, generator=generator, dtype=parents.dtype)
+    z = centre + radius * sd * u
+    z = z.clamp(
+        torch.minimum(space.bounds[0], parents.amin(dim=0)),
+        torch.maximum(space.bounds[1], parents.amax(dim=0)),
+    )
+    return [
+        Candidate(smiles, vector)
+        for smiles, vector in zip(space.decode(z), z, strict=True)
+        if smiles is not None
+    ]
+
+
+def graph_moves(space: Space, parents: Sequence[str], *, seed: int) -> list[Candidate]:
+    """Children of random pairs of parents by graph crossover and mutation, and their encodings.
+
+    A child that the space cannot read is left out: it would have no place there.
+
+    Args:
+        space: Encodes.
+        parents: Canonical SMILES; repeats are meant to be.
+        seed: Of everything.
+
+    References:
+        Jensen (2019), doi:10.1039/C8SC05372C; Tripp and Hernandez-Lobato (2023), arXiv:2310.09267.
+    """
+    rng = Generator(seed)
+    children: dict[str, None] = {}
+    # mol-ga turns RDKit's logs off for the whole process; leaving this block turns them on again.
+    with rdBase.BlockLogs():
+        from mol_ga.graph_ga.gen_candidates import mutate, reproduce
+
+        for parent in parents:
+            try:
+                if rng.random() < MUTATED:
+                    child = mutate(parent, rng)
+                else:
+                    child = reproduce(parent, rng.choice(parents), MUTATED_AFTER, rng)
+            except RuntimeError:  # of RDKit, on what a rule has made
+                child = None
+            if child:
+                children[child] = None
+    found = dict.fromkeys(canonical_or_none(child) for child in children)
+    made = [molecule for molecule in found if molecule is not None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MolvaeWarning)  # what cannot be read is left out here
+        z = space.encode(made, skip_unknown=True)
+    return [
+        Candidate(smiles, vector)
+        for smiles, vector in zip(made, z, strict=True)
+        if bool(torch.isfinite(vector).all())
+    ]
+
+
+def by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Places in a ranking, best first, drawn evenly on a logarithmic scale: the best often."""
+    u = generator.random(n)
+    places = np.floor(np.exp(u * np.log(n_ranked + 1))).astype(np.int64) - 1
+    drawn: NDArray[np.int64] = places.clip(max=n_ranked - 1)
+    return drawn
+
+
+__all__ = ["by_rank", "graph_moves", "latent_moves"]
