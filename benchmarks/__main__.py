@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 BENCHMARKS = {
     "frontier": "benchmarks.frontier",
     "main-job": "benchmarks.main_job",
+    "models": "benchmarks.models",
     "property-table": "benchmarks.property_table",
     "scoring": "benchmarks.scoring",
 }
@@ -48,7 +49,8 @@ def main() -> int:
     module = modules[name]
     if arguments.pop("readme", False):
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["result"]
-        module.figures(result, RESULTS)
+        if hasattr(module, "figures"):
+            module.figures(result, RESULTS)
         write_section(README, name, module.readme_table(result))
         return 0
     start = time.monotonic()

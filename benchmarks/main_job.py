@@ -73,3 +73,34 @@ def campaign(task: tuple[CampaignConfig, str, int]) -> dict[str, Any]:
         "smiles": best[2],
         "seconds": round(time.monotonic() - began),
     }
+
+
+def readme_table(result: dict[str, Any]) -> str:
+    """The README's section: a row for each strategy, and one for the start."""
+    campaigns = result["campaigns"]
+    seeds = sorted({row["seed"] for row in campaigns})
+
+    def line(name: str, values: list[float]) -> str:
+        mean, sd = statistics.mean(values), statistics.stdev(values)
+        return (
+            f"| {name} | {mean:.2f} ± {sd:.2f} | " + " | ".join(f"{v:.2f}" for v in values) + " |"
+        )
+
+    lines = [
+        f"**The main job**, {result['budget']} calls of `{result['objective']}`, the "
+        f"{result['start']} random molecules of ZINC250k that it starts from included, in batches "
+        f"of {result['batch']}: `python -m benchmarks main-job`. Best value found, mean ± standard "
+        "deviation over the seeds.",
+        "",
+        f"| strategy | best of {result['budget']} | "
+        + " | ".join(f"seed {seed}" for seed in seeds)
+        + " |",
+        "|---|---|" + "---|" * len(seeds),
+    ]
+    for strategy in reversed(STRATEGIES):
+        own = {row["seed"]: row["best"] for row in campaigns if row["strategy"] == strategy}
+        lines.append(line(strategy, [own[seed] for seed in seeds]))
+    first = {row["seed"]: row["best_start"] for row in campaigns}
+    start = [first[seed] for seed in seeds]
+    lines.append(line(f"best of the {result['start']} at the start", start))
+    return "\n".join(lines)

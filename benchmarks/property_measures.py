@@ -44,9 +44,10 @@ def summary(draws: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict
         - data mean) / data sd, and `ratio`, sd / data sd.
     """
     row: dict[str, Any] = {
-        name: _over([draw[name] for draw in draws])
-        for name in ("n", "valid", "unique", "in_data", "fcd")
+        name: _over([draw[name] for draw in draws]) for name in ("n", "valid", "unique", "in_data")
     }
+    # It takes longest, and is computed for some of the draws only.
+    row["fcd"] = _over([draw["fcd"] for draw in draws if draw["fcd"] is not None] or [None])
     for name in NAMES:
         means, sds = ([_nan(draw[name][what]) for draw in draws] for what in ("mean", "sd"))
         mean, sd = _nan(data[name]["mean"]), _nan(data[name]["sd"])

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.chem.properties import score
+from molvae.chem.properties import named, score
 from molvae.chem.vocabulary import PAD
 from molvae.config import TrainConfig, as_settings, versions
 from molvae.datasets import load_split
@@ -109,7 +109,7 @@ def train(
         representation=tokens.representation,
         vocabulary=tokens.vocabulary.symbols,
         merges=tokens.vocabulary.pairs,
-        properties=config.properties,
+        properties=tuple(named(config.properties)),
         max_length=tokens.train.shape[1],
         bounds=_box(codes[0]),
         about={

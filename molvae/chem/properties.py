@@ -196,7 +196,7 @@ def score(
         UnknownNameError: No property of that name.
         ConfigError: A single text instead of a list, `workers` below 1, or workers that died.
     """
-    names = _known(names)
+    names = named(names)
     rows = each_part(_Rows(tuple(names)), _as_list(smiles), workers=workers)
     values = [row for row, _ in rows]
     return np.array(values, dtype=np.float64).reshape(len(rows), len(names))
@@ -222,7 +222,7 @@ def properties(
     """
     import pandas as pd
 
-    names = _known(PROPERTIES if names is None else names)
+    names = named(PROPERTIES if names is None else names)
     texts = _as_list(smiles)
     rows = each_part(_Rows(tuple(names)), texts, workers=workers)
     values = np.array([row for row, _ in rows], dtype=np.float64).reshape(len(rows), len(names))
@@ -270,7 +270,13 @@ class _Rows:
         ]
 
 
-def _known(names: Sequence[str] | dict[str, Property]) -> list[str]:
+def named(names: Sequence[str] | dict[str, Property]) -> list[str]:
+    """Names of properties, given in any case, as they are spelled in `PROPERTIES`.
+
+    Raises:
+        UnknownNameError: No property of that name.
+        ConfigError: A single text instead of a list.
+    """
     if isinstance(names, str):
         raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
     spelling = {name.lower(): name for name in PROPERTIES}
@@ -317,6 +323,7 @@ __all__ = [
     "PENALISED_LOGP_CONSTANTS",
     "PROPERTIES",
     "Property",
+    "named",
     "penalised_logp",
     "properties",
     "ring_penalty",
