@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
     from molvae.bo.proposals import decode_new
-    from molvae.bo.store import Store, Trial
     from molvae.bo.rank import Rank
+    from molvae.bo.store import Store, Trial
     from molvae.bo.strategy import STRATEGIES, LogEI, Random, Thompson, get_strategy
     from molvae.bo.surrogate import fit_gp
 

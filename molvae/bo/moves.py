@@ -47,6 +47,8 @@ def latent_moves(
         At most `n`; molecules may occur repeatedly, and may be the parents'.
     """
     n, d = parents.shape
+    if n == 0:
+        return []
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(*shape: int) -> Tensor:
