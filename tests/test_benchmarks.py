@@ -228,7 +228,12 @@ def test_a_language_model_is_as_large_as_asked_and_trained_once(
     assert sizes[0] <= 50_000 < sizes[1]
     rows = rows_of("ab", "cc")
     tokens = Tokens(
-        train=rows, valid=rows, vocabulary=Vocabulary("abc"), representation={}, left_out={}
+        train=rows,
+        valid=rows,
+        places=torch.arange(len(rows)),
+        vocabulary=Vocabulary("abc"),
+        representation={},
+        left_out={},
     )
     config = TrainConfig(data="", out=str(tmp_path / "lm"), molecules=8, device="cpu")
     trained = fitted(tokens, 3_000, config)
