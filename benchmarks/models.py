@@ -36,7 +36,8 @@ def measured(name: str, smoke: bool) -> dict[str, float | None]:
     """One model on its own data set, as prepared in `data/`; NaN becomes None."""
     space = molvae.load(name)
     if smoke:
-        found = evaluate(space, sample_molecules(name, 60, seed=SEED), n_samples=20, n_draws=5)
+        few = sample_molecules(name, 120, seed=SEED)
+        found = evaluate(space, few[:60], n_samples=20, n_draws=5, training=few[60:])
     else:
         test, training = (load_split(Path("data") / name, part) for part in ("test", "train"))
         found = evaluate(

@@ -193,6 +193,8 @@ def _as_ids(sequences: Sequence[Sequence[str]], vocabulary: Vocabulary) -> tuple
 
 def _as_rows(flat: Ids) -> Tensor:
     """One padded row for each molecule."""
+    if not len(flat):
+        return torch.zeros(0, 0, dtype=torch.int32)
     ends = np.flatnonzero(flat == STOP)
     rows = torch.split(torch.from_numpy(flat), np.diff(ends, prepend=-1).tolist())
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=PAD)

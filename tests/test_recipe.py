@@ -91,6 +91,7 @@ def test_what_heads_cannot_learn_is_said_before_the_training(config: TrainConfig
     folder = Path(config.data).with_name("alike")
     shutil.copytree(config.data, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     (folder / "train.smi").write_text("CCO\nCCO\n")
+    (folder / "valid.smi").write_text("CCO\n")
     with pytest.raises(DataError, match="fewer than two values"):
         train(dataclasses.replace(config, data=str(folder), properties=("logP",)), workers=1)
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol, get_args
 from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.chem.guacamol import TASKS, Task
 from molvae.chem.mol import canonical, canonical_or_none, parse
 from molvae.chem.properties import PROPERTIES, score
 from molvae.errors import ConfigError, InvalidMoleculeError, ObjectiveError, UnknownNameError
@@ -194,6 +195,7 @@ BUILT_IN: dict[str, Objective] = {
     )
 }
 """Objectives that come with molvae, by name."""
+BUILT_IN.update(TASKS)
 ALIASES = {"penalized-logp": "penalised-logp"}
 SIMILARITY = "similarity:"
 
@@ -247,7 +249,8 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> Objective
     Args:
         spec: One of
 
-            * a name that `list_objectives` shows, such as `qed`, or one given with `@objective`;
+            * a name that `list_objectives` shows, such as `qed` or `guacamol/osimertinib_mpo`, or
+              one given with `@objective`;
             * `similarity:SMILES`: Tanimoto similarity to that molecule;
             * `module:attribute`: a function of a SMILES text that returns a number; a function
             decorated with
@@ -278,9 +281,7 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> Objective
     elif ":" in spec:
         made = _imported(spec)
     else:
-        raise UnknownNameError(
-            "objective", spec, [*known, *ALIASES, SIMILARITY + "SMILES", "module:attribute"]
-        )
+        raise UnknownNameError("objective", spec, _meant(spec, [*known, *ALIASES]))
     redirected: Objective = made if direction is None else replace(made, direction=direction)
     return redirected
 
@@ -297,6 +298,18 @@ def _all() -> list[Any]:
     return [*BUILT_IN.values(), *_registered.values()]
 
 
+def _meant(spec: str, names: Sequence[str]) -> list[str]:
+    """Names to show for one that is not known: those of its suite, else one for each suite."""
+    suite, slash, _ = spec.partition("/")
+    of_suite = [name for name in TASKS if slash and name.startswith(f"{suite}/")]
+    return of_suite or [
+        *(name for name in names if name not in TASKS),
+        *{f"{name.split('/')[0]}/NAME" for name in TASKS},
+        SIMILARITY + "SMILES",
+        "module:attribute",
+    ]
+
+
 def _imported(spec: str) -> Any:
     module_name, _, path = spec.partition(":")
     module = _import(module_name, spec)
@@ -310,7 +323,7 @@ def _imported(spec: str) -> Any:
             ]
             raise UnknownNameError(f"attribute of {module_name!r}", part, public)
         target = getattr(target, part)
-    if isinstance(target, Properties | Similarity | PerMolecule | Batched):
+    if isinstance(target, Properties | Similarity | Task | PerMolecule | Batched):
         return target
     if not callable(target):
         raise ObjectiveError(

@@ -15,13 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molvae.chem import properties
+from molvae.chem import chemnet, properties
 from molvae.chem import sets as module
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.mol import parse
 from molvae.chem.properties import PROPERTIES, Property, score
 from molvae.chem.sets import (
-    ChemNetStatistics,
     PropertyDistance,
     PropertyStatistics,
     chemnet_statistics,
@@ -422,7 +421,7 @@ def test_a_covariance_needs_two_molecules(tiny_chemnet):
 
 def test_without_fcd_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "fcd", None)
-    reference = ChemNetStatistics(n=2, mean=np.zeros(2), covariance=np.eye(2))
+    reference = chemnet.ChemNetStatistics(n=2, mean=np.zeros(2), covariance=np.eye(2))
     for call in (
         lambda: frechet_chemnet_distance(["C", "CC"], reference),
         lambda: frechet_chemnet_distance(["C", "CC"], ["C", "CC"]),
@@ -460,7 +459,7 @@ def test_frechet_chemnet_distance_is_that_of_the_package():
         )
     assert found > expected > 0
     few = [
-        ChemNetStatistics(n=len(side), mean=side.mean(axis=0), covariance=np.cov(side.T))
+        chemnet.ChemNetStatistics(n=len(side), mean=side.mean(axis=0), covariance=np.cov(side.T))
         for side in (a, b)
     ]
-    assert module._frechet(*few) == pytest.approx(expected, rel=1e-6)
+    assert chemnet.frechet(*few) == pytest.approx(expected, rel=1e-6)
