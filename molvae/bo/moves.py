@@ -6,7 +6,6 @@ children are asked for, is the strategy's business.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from random import Random as Generator
 
@@ -17,12 +16,9 @@ from rdkit import rdBase
 from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Space
+from molvae.bo.surrogate import BOX_IN_SDS
 from molvae.chem.mol import canonical_or_none
-from molvae.errors import MolvaeWarning
 
-BOX_IN_SDS = 5.15
-"""Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
-each end."""
 MUTATED, MUTATED_AFTER = 0.1, 0.01
 """Share of graph moves that only mutate one parent, and of the crossed children mutated after;
 mol-ga's own numbers."""
@@ -76,15 +72,15 @@ def latent_moves(
     ]
 
 
-def graph_moves(space: Space, parents: Sequence[str], *, seed: int) -> list[Candidate]:
-    """Children of random pairs of parents by graph crossover and mutation, and their encodings.
-
-    A child that the space cannot read is left out: it would have no place there.
+def graph_moves(parents: Sequence[str], *, seed: int) -> list[str]:
+    """Children of random pairs of parents by graph crossover and mutation.
 
     Args:
-        space: Encodes.
         parents: Canonical SMILES; repeats are meant to be.
         seed: Of everything.
+
+    Returns:
+        Canonical SMILES, none twice; fewer than parents, since not every move succeeds.
 
     References:
         Jensen (2019), doi:10.1039/C8SC05372C; Tripp and Hernandez-Lobato (2023), arXiv:2310.09267.
@@ -106,15 +102,7 @@ def graph_moves(space: Space, parents: Sequence[str], *, seed: int) -> list[Cand
             if child:
                 children[child] = None
     found = dict.fromkeys(canonical_or_none(child) for child in children)
-    made = [molecule for molecule in found if molecule is not None]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MolvaeWarning)  # what cannot be read is left out here
-        z = space.encode(made, skip_unknown=True)
-    return [
-        Candidate(smiles, vector)
-        for smiles, vector in zip(made, z, strict=True)
-        if bool(torch.isfinite(vector).all())
-    ]
+    return [molecule for molecule in found if molecule is not None]
 
 
 def by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDArray[np.int64]:

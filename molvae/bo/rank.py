@@ -7,28 +7,26 @@ what is ranked is what would be scored.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from botorch.models import SingleTaskGP
-from botorch.posteriors import GPyTorchPosterior
-from gpytorch.kernels import AdditiveKernel, MaternKernel, ScaleKernel
-from gpytorch.likelihoods import GaussianLikelihood
-from gpytorch.means import ConstantMean
+from botorch.posteriors.gpytorch import GPyTorchPosterior
 from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
-from molvae.bo.kernels import MinMaxKernel
-from molvae.bo.moves import BOX_IN_SDS, by_rank, graph_moves, latent_moves
+from molvae.bo.moves import by_rank, graph_moves, latent_moves
 from molvae.bo.proposals import PATIENCE, decode_new, derived
-from molvae.bo.surrogate import one_thread, quiet
+from molvae.bo.surrogate import KERNELS, NOISE, molecule_gp, one_thread, quiet
 from molvae.chem.fingerprints import morgan_counts
 from molvae.config import require
+from molvae.errors import MolvaeWarning
 
 FEATURES = 2048
 """Columns of Morgan counts."""
@@ -53,7 +51,8 @@ class Rank:
 
     name: ClassVar[str] = "rank"
     surrogate: str = "structure"
-    """Kernel: structure (MinMax of Morgan counts), latent (Matern on z), or sum."""
+    """Kernel, see `molecule_gp`: structure, latent, sum, product, linear, or auto for the one that
+    explains the values best."""
     generations: int = 4
     """Of children, for each batch."""
     children: int = 400
@@ -77,8 +76,8 @@ class Rank:
         for name in ("generations", "children", "patience"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {self}")
         require(
-            self.surrogate in ("structure", "latent", "sum"),
-            f"surrogate must be structure, latent or sum, got {self.surrogate!r}",
+            self.surrogate in (*KERNELS, "auto"),
+            f"surrogate must be one of {', '.join(KERNELS)}, auto; got {self.surrogate!r}",
         )
         require(0 <= self.latent <= 1, f"latent must lie in [0, 1], got {self.latent}")
         require(
@@ -98,30 +97,25 @@ class Rank:
         rng = np.random.default_rng(seed)
         low, high = np.log(self.safest), np.log(self.boldest)
         weights = np.exp(low + (high - low) * rng.random(n))
+        n_latent = round(self.latent * self.children)
         with one_thread(), quiet(), torch.no_grad():
-            ranked = _Ranked(self, evidence, space)
+            pool = _Pool(self, evidence, space)
             for generation in range(self.generations):
-                parents = ranked.parents(weights, self.children, rng)
-                n_latent = round(self.latent * self.children)
                 seeds = [derived(seed, generation, part) for part in range(2)]
-                made: list[Candidate] = []
-                if n_latent:
-                    z = torch.stack([c.z for c in parents[:n_latent]])
+                parents = pool.parents(weights, self.children, rng)
+                graph = graph_moves([pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1])
+                if len(z := pool.vectors(parents[:n_latent])):
                     radii = (self.shortest, self.longest)
-                    made += latent_moves(space, z, radii=radii, seed=seeds[0])
-                if n_latent < len(parents):
-                    smiles = [c.smiles for c in parents[n_latent:]]
-                    made += graph_moves(space, smiles, seed=seeds[1])
-                ranked.add(made)
-            chosen = ranked.batch(weights)
+                    latent = latent_moves(space, z, radii=radii, seed=seeds[0])
+                    pool.add([c.smiles for c in latent], [c.z for c in latent])
+                pool.add(graph, [None] * len(graph))
+            chosen = pool.batch(weights)
         missing = n - len(chosen)
         if missing:
-            taken = evidence.known | {c.smiles for c in chosen}
-            z = space.sample(missing, seed=derived(seed, 1))
             chosen += decode_new(
                 space,
-                z,
-                taken,
+                space.sample(missing, seed=derived(seed, 1)),
+                evidence.known | {c.smiles for c in chosen},
                 bounds=evidence.bounds,
                 seed=derived(seed, 2),
                 patience=self.patience,
@@ -129,126 +123,122 @@ class Rank:
         return chosen
 
 
-class _Ranked:
-    """Told molecules and candidates, with what the surrogate says of each."""
+class _Pool:
+    """Told molecules, then candidates, with what the surrogate says of each."""
 
     def __init__(self, strategy: Rank, evidence: Evidence, space: Space) -> None:
         self.strategy, self.space, self.known = strategy, space, set(evidence.known)
         y = evidence.y[:, 0]
-        # In units of the range seen: a prior of that width neither ends the exploration early nor
-        # drowns what was learned.
-        scale, floor = (y.max() - y.min()).item(), y.min().item()
-        self.y = (y - floor) / scale
-        self.told = [Candidate(s, z) for s, z in zip(evidence.smiles, evidence.z, strict=True)]
-        pending = [
-            Candidate(s, z)
-            for s, z in zip(evidence.pending_smiles, evidence.pending_z, strict=True)
-        ]
-        self.model = self._fit(self._features(self.told), self.y)
-        if pending:
+        self.mean = (y - y.min()) / (y.max() - y.min())
+        """Minus infinity for what the space cannot read."""
+        self.sd = torch.zeros_like(y)
+        self.told = len(y)
+        self.smiles = list(evidence.smiles)
+        self.z: list[Tensor | None] = list(evidence.z)
+        """None where it is not computed yet: what graph moves made is encoded only when needed."""
+        x = torch.cat([evidence.z, _counts(evidence.smiles, strategy.radius)], dim=1)
+        self.model = self._fit(x, self.mean)
+        if evidence.pending_smiles:
             # What is being measured counts as measured, with the value that is expected.
-            x = self._features(pending)
-            mean = self.model.posterior(x).mean[:, 0]
-            self.model = self._fit(
-                torch.cat([self._features(self.told), x]), torch.cat([self.y, mean])
-            )
-        self.made: list[Candidate] = []
-        self.mean, self.sd = torch.empty(0).double(), torch.empty(0).double()
-
-    def _features(self, candidates: Sequence[Candidate]) -> Tensor:
-        z = torch.stack([c.z for c in candidates])
-        counts = np.stack([_counts(c.smiles, self.strategy.radius) for c in candidates])
-        return torch.cat([z, torch.from_numpy(counts.astype(np.float64))], dim=1)
+            counts = _counts(evidence.pending_smiles, strategy.radius)
+            pending = torch.cat([evidence.pending_z, counts], dim=1)
+            expected = self.model.posterior(pending).mean[:, 0]
+            self.model = self._fit(torch.cat([x, pending]), torch.cat([self.mean, expected]))
 
     def _fit(self, x: Tensor, y: Tensor) -> SingleTaskGP:
-        d = self.space.dim
-        structure = ScaleKernel(MinMaxKernel(active_dims=tuple(range(d, x.shape[1]))))
-        latent = ScaleKernel(MaternKernel(nu=2.5, ard_num_dims=d, active_dims=tuple(range(d))))
-        sd = (self.space.bounds[1] - self.space.bounds[0]) / BOX_IN_SDS
-        latent.base_kernel.lengthscale = sd * d**0.5
-        structure.outputscale = latent.outputscale = 1.0
-        kernel: Any = {
-            "structure": structure,
-            "latent": latent,
-            "sum": AdditiveKernel(structure, latent),
-        }[self.strategy.surrogate]
-        mean, likelihood = ConstantMean(), GaussianLikelihood()
-        mean.initialize(constant=0.0)
-        likelihood.noise = 1e-3
-        model = SingleTaskGP(
-            x,
-            y[:, None],
-            covar_module=kernel,
-            mean_module=mean,
-            likelihood=likelihood,
-            outcome_transform=None,
-        )
-        return model.eval()
+        return molecule_gp(x, y[:, None], self.space.bounds, kind=self.strategy.surrogate)
 
-    def add(self, candidates: Sequence[Candidate]) -> None:
-        """Rank molecules that are not known yet."""
-        new: list[Candidate] = []
-        for candidate in candidates:
-            if candidate.smiles not in self.known:
-                self.known.add(candidate.smiles)
-                new.append(candidate)
+    def add(self, smiles: Sequence[str], z: Sequence[Tensor | None]) -> None:
+        """Let the surrogate judge molecules that are not known yet."""
+        new: dict[str, Tensor | None] = {}
+        for molecule, vector in zip(smiles, z, strict=True):
+            if molecule not in self.known:
+                new.setdefault(molecule, vector)
         if not new:
             return
-        posterior = self.model.posterior(self._features(new))
-        self.made += new
-        self.mean = torch.cat([self.mean, posterior.mean[:, 0]])
-        self.sd = torch.cat([self.sd, posterior.variance[:, 0].clamp_min(0).sqrt()])
+        places = list(range(len(self.smiles), len(self.smiles) + len(new)))
+        self.known.update(new)
+        self.smiles += new
+        self.z += new.values()
+        self.mean = torch.cat([self.mean, self.mean.new_zeros(len(new))])
+        self.sd = torch.cat([self.sd, self.sd.new_zeros(len(new))])
+        if self.strategy.surrogate != "structure":
+            self.vectors(places)
+            places = [i for i in places if self.z[i] is not None]
+        posterior = self.model.posterior(self._features(places))
+        self.mean[places] = posterior.mean[:, 0]
+        self.sd[places] = posterior.variance[:, 0].clamp_min(0).sqrt()
 
-    def parents(
-        self, weights: NDArray[np.float64], n: int, rng: np.random.Generator
-    ) -> list[Candidate]:
+    def _features(self, places: Sequence[int]) -> Tensor:
+        # The structure kernel does not look at z, and it alone is asked before z is there.
+        nothing = torch.zeros(self.space.dim, dtype=torch.float64)
+        z = torch.stack([nothing if (v := self.z[i]) is None else v for i in places])
+        counts = _counts([self.smiles[i] for i in places], self.strategy.radius)
+        return torch.cat([z, counts], dim=1)
+
+    def vectors(self, places: Sequence[int]) -> Tensor:
+        """Of those that the space can read; the others will not be looked at again."""
+        lacking = [i for i in dict.fromkeys(places) if self.z[i] is None]
+        if lacking:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", MolvaeWarning)
+                z = self.space.encode([self.smiles[i] for i in lacking], skip_unknown=True)
+            for i, vector in zip(lacking, z, strict=True):
+                if bool(torch.isfinite(vector).all()):
+                    self.z[i] = vector
+                else:
+                    self.mean[i] = -torch.inf
+        found = [vector for i in places if (vector := self.z[i]) is not None]
+        return torch.stack(found) if found else self.mean.new_empty(0, self.space.dim)
+
+    def parents(self, weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> list[int]:
         """Drawn by rank, each from the ranking under one of the weights."""
-        everyone = self.told + self.made
         which = rng.integers(len(weights), size=n)
-        places = by_rank(len(everyone), n, rng)
-        drawn = []
-        for weight, place in zip(which, places, strict=True):
-            order = self._order(float(weights[weight]))
-            drawn.append(everyone[order[place]])
-        return drawn
-
-    def _order(self, weight: float) -> list[int]:
-        key = (weight, len(self.made))
-        if not hasattr(self, "_orders"):
-            self._orders: dict[tuple[float, int], list[int]] = {}
-        if key not in self._orders:
-            scores = torch.cat([self.y, self.mean + weight * self.sd])
-            self._orders[key] = scores.argsort(descending=True, stable=True).tolist()
-        return self._orders[key]
+        ranks = by_rank(int((self.mean > -torch.inf).sum()), n, rng)
+        order = [
+            (self.mean + float(w) * self.sd).argsort(descending=True, stable=True) for w in weights
+        ]
+        return [int(order[k][rank]) for k, rank in zip(which, ranks, strict=True)]
 
     def batch(self, weights: NDArray[np.float64]) -> list[Candidate]:
-        """One candidate for each weight, as far as there are any."""
-        if not self.made:
-            return []
-        few: dict[int, None] = {}
+        """One candidate for each weight, as far as there are any.
+
+        Each is chosen as if those before it had been measured and had come out as expected: the
+        mean stays, the uncertainty shrinks.
+        """
+        finalists: dict[int, None] = {}
         for weight in weights:
-            scores = self.mean + float(weight) * self.sd
-            few.update(dict.fromkeys(scores.topk(min(FINALISTS, len(scores))).indices.tolist()))
-        places = list(few)
-        posterior = self.model.posterior(self._features([self.made[i] for i in places]))
-        mean = posterior.mean[:, 0]
+            scores = self.mean[self.told :] + float(weight) * self.sd[self.told :]
+            best = scores.topk(min(FINALISTS, len(scores))).indices + self.told
+            finalists.update(dict.fromkeys(best.tolist()))
+        self.vectors(list(finalists))
+        places = [i for i in finalists if self.z[i] is not None]
+        if not places:
+            return []
+        posterior = self.model.posterior(self._features(places))
         assert isinstance(posterior, GPyTorchPosterior)
-        covariance = posterior.distribution.covariance_matrix.clone()
-        open_ = torch.ones(len(places), dtype=torch.bool)
+        mean, covariance = posterior.mean[:, 0], posterior.distribution.covariance_matrix.clone()
+        left = torch.ones(len(places), dtype=torch.bool)
         chosen = []
         for weight in weights[: len(places)]:
             sd = covariance.diagonal().clamp_min(0).sqrt()
-            scores = (mean + float(weight) * sd).masked_fill(~open_, -torch.inf)
-            best = int(scores.argmax())
-            open_[best] = False
-            chosen.append(self.made[places[best]])
-            column = covariance[:, best].clone()
-            covariance -= torch.outer(column, column) / (column[best] + 1e-3)
+            top = int((mean + float(weight) * sd).masked_fill(~left, -torch.inf).argmax())
+            left[top] = False
+            vector = self.z[places[top]]
+            assert vector is not None
+            chosen.append(Candidate(self.smiles[places[top]], vector))
+            column = covariance[:, top].clone()
+            covariance -= torch.outer(column, column) / (column[top] + NOISE)
         return chosen
 
 
+def _counts(smiles: Sequence[str], radius: int) -> Tensor:
+    rows = [_counts_of(text, radius) for text in smiles]
+    return torch.from_numpy(np.stack(rows).astype(np.float64))
+
+
 @lru_cache(maxsize=50_000)
-def _counts(smiles: str, radius: int) -> NDArray[np.uint8]:
+def _counts_of(smiles: str, radius: int) -> NDArray[np.uint8]:
     counts: NDArray[np.uint8] = (
         morgan_counts([smiles], radius=radius, size=FEATURES)[0].clip(max=255).astype(np.uint8)
     )

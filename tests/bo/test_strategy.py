@@ -28,7 +28,7 @@ class TestThompson(LearningStrategyContract):
 
 class TestRank(LearningStrategyContract):
     def make(self) -> Rank:
-        return Rank(generations=2, children=40, latent=1.0)
+        return Rank(surrogate="auto", generations=2, children=40, latent=1.0)
 
 
 def test_names_are_those_of_the_table() -> None:
