@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
+    from molvae.bo.genetic import Genetic
+    from molvae.bo.gradient import Gradient
     from molvae.bo.proposals import decode_new
     from molvae.bo.rank import Rank
     from molvae.bo.store import Store, Trial
     from molvae.bo.strategy import STRATEGIES, LogEI, Random, Thompson, get_strategy
     from molvae.bo.surrogate import fit_gp
+    from molvae.bo.turbo import Turbo
 
 _HOMES = {
     "STRATEGIES": "molvae.bo.strategy",
     "Candidate": "molvae.bo.evidence",
     "Evidence": "molvae.bo.evidence",
+    "Genetic": "molvae.bo.genetic",
+    "Gradient": "molvae.bo.gradient",
     "LogEI": "molvae.bo.strategy",
     "Random": "molvae.bo.strategy",
     "Rank": "molvae.bo.rank",
@@ -30,6 +35,7 @@ _HOMES = {
     "Strategy": "molvae.bo.evidence",
     "Thompson": "molvae.bo.strategy",
     "Trial": "molvae.bo.store",
+    "Turbo": "molvae.bo.turbo",
     "decode_new": "molvae.bo.proposals",
     "fit_gp": "molvae.bo.surrogate",
     "get_strategy": "molvae.bo.strategy",
@@ -39,6 +45,8 @@ __all__ = [
     "STRATEGIES",
     "Candidate",
     "Evidence",
+    "Genetic",
+    "Gradient",
     "LogEI",
     "Random",
     "Rank",
@@ -47,6 +55,7 @@ __all__ = [
     "Strategy",
     "Thompson",
     "Trial",
+    "Turbo",
     "decode_new",
     "fit_gp",
     "get_strategy",

@@ -6,6 +6,7 @@ children are asked for, is the strategy's business.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from random import Random as Generator
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from molvae.bo.evidence import Candidate, Space
 from molvae.bo.surrogate import BOX_IN_SDS
 from molvae.chem.mol import canonical_or_none
+from molvae.errors import MolvaeWarning
 
 MUTATED, MUTATED_AFTER = 0.1, 0.01
 """Share of graph moves that only mutate one parent, and of the crossed children mutated after;
@@ -105,6 +107,18 @@ def graph_moves(parents: Sequence[str], *, seed: int) -> list[str]:
     return [molecule for molecule in found if molecule is not None]
 
 
+def encoded(space: Space, smiles: Sequence[str]) -> list[Candidate]:
+    """Molecules with their encodings; those that the space cannot read are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MolvaeWarning)
+        z = space.encode(smiles, skip_unknown=True)
+    return [
+        Candidate(molecule, vector)
+        for molecule, vector in zip(smiles, z, strict=True)
+        if bool(torch.isfinite(vector).all())
+    ]
+
+
 def by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Places in a ranking, best first, drawn evenly on a logarithmic scale: the best often."""
     u = generator.random(n)
@@ -113,4 +127,4 @@ def by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDArray[np
     return drawn
 
 
-__all__ = ["by_rank", "graph_moves", "latent_moves"]
+__all__ = ["by_rank", "encoded", "graph_moves", "latent_moves"]

@@ -13,7 +13,7 @@ import torch
 from botorch.utils.sampling import draw_sobol_samples
 from torch import Tensor
 
-from molvae.bo.evidence import Candidate, Space
+from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.errors import CampaignError
 
 FIRST_RADIUS = 0.01
@@ -24,6 +24,8 @@ TRIES = 8
 """Vectors decoded per radius and molecule wanted."""
 PATIENCE = 256
 """Vectors decoded per molecule wanted before the search is given up."""
+CHUNK = 16
+"""Vectors of a ranking that are decoded together."""
 
 
 def decode_new(
@@ -142,9 +144,95 @@ def around_and_across(
     return torch.cat([around, across])
 
 
+def around_one(centre: Tensor, region: Tensor, n: int, *, seed: int) -> Tensor:
+    """Vectors in a region around its centre, `n x d`, some dimensions moved at a time.
+
+    Each dimension is moved with probability min(1, 20/d), at least one of them, to a place in the
+    region that a scrambled Sobol sequence gives.
+
+    Args:
+        centre: `d`.
+        region: A box, `2 x d`.
+        n: Vectors wanted.
+        seed: Of everything.
+
+    References:
+        Eriksson et al. (2019), arXiv:1910.01739.
+    """
+    d = len(centre)
+    generator = torch.Generator().manual_seed(seed)
+    moved = torch.rand(n, d, generator=generator) < min(1.0, 20.0 / d)
+    moved[torch.arange(n), torch.randint(d, (n,), generator=generator)] = True
+    places = draw_sobol_samples(region, n=n, q=1, seed=derived(seed, 0)).squeeze(1)
+    return torch.where(moved, places, centre)
+
+
+def first_new(
+    space: Space,
+    z: Tensor,
+    order: list[list[int]],
+    known: frozenset[str],
+    *,
+    bounds: Tensor,
+    seed: int,
+    patience: int,
+) -> list[Candidate]:
+    """For each ranking of `z`, the first vector that decodes to a new molecule.
+
+    A ranking without one within `patience` is left to `decode_new`, from its best vector.
+    """
+    decoded: dict[int, str | None] = {}
+    taken, chosen = set(known), dict[int, Candidate]()
+    for draw, ranking in enumerate(order):
+        ranking = ranking[:patience]
+        for start in range(0, len(ranking), CHUNK):
+            part = ranking[start : start + CHUNK]
+            fresh = [i for i in part if i not in decoded]
+            if fresh:
+                decoded.update(zip(fresh, space.decode(z[fresh]), strict=True))
+            for i in part:
+                smiles = decoded[i]
+                if smiles is not None and smiles not in taken:
+                    chosen[draw] = Candidate(smiles, z[i].clone())
+                    taken.add(smiles)
+                    break
+            if draw in chosen:
+                break
+    left = [draw for draw in range(len(order)) if draw not in chosen]
+    nearby = decode_new(
+        space,
+        z[[order[draw][0] for draw in left]],
+        taken,
+        bounds=bounds,
+        seed=derived(seed, 1),
+        patience=patience,
+    )
+    chosen.update(zip(left, nearby, strict=True))
+    return [chosen[draw] for draw in range(len(order))]
+
+
+def around_all(evidence: Evidence) -> Tensor:
+    """The box, widened where a told molecule lies outside: it is data as well, `2 x d`.
+
+    A search that starts at the best molecules must find them inside.
+    """
+    low, high = evidence.bounds
+    if len(evidence.z):
+        low = torch.minimum(low, evidence.z.amin(dim=0))
+        high = torch.maximum(high, evidence.z.amax(dim=0))
+    return torch.stack([low, high])
+
+
 def derived(seed: int, *path: int) -> int:
     """A seed below 2**31 that differs for every path; the same on every machine."""
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0]) >> 1
 
 
-__all__ = ["around_and_across", "decode_new", "derived"]
+__all__ = [
+    "around_all",
+    "around_and_across",
+    "around_one",
+    "decode_new",
+    "derived",
+    "first_new",
+]

@@ -7,7 +7,6 @@ what is ranked is what would be scored.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,12 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
-from molvae.bo.moves import by_rank, graph_moves, latent_moves
+from molvae.bo.moves import by_rank, encoded, graph_moves, latent_moves
 from molvae.bo.proposals import PATIENCE, decode_new, derived
 from molvae.bo.surrogate import KERNELS, NOISE, molecule_gp, one_thread, quiet
 from molvae.chem.fingerprints import morgan_counts
 from molvae.config import require
-from molvae.errors import MolvaeWarning
 
 FEATURES = 2048
 """Columns of Morgan counts."""
@@ -180,16 +178,14 @@ class _Pool:
         """Of those that the space can read; the others will not be looked at again."""
         lacking = [i for i in dict.fromkeys(places) if self.z[i] is None]
         if lacking:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", MolvaeWarning)
-                z = self.space.encode([self.smiles[i] for i in lacking], skip_unknown=True)
-            for i, vector in zip(lacking, z, strict=True):
-                if bool(torch.isfinite(vector).all()):
-                    self.z[i] = vector
-                else:
+            found = encoded(self.space, [self.smiles[i] for i in lacking])
+            z = {candidate.smiles: candidate.z for candidate in found}
+            for i in lacking:
+                self.z[i] = z.get(self.smiles[i])
+                if self.z[i] is None:
                     self.mean[i] = -torch.inf
-        found = [vector for i in places if (vector := self.z[i]) is not None]
-        return torch.stack(found) if found else self.mean.new_empty(0, self.space.dim)
+        there = [vector for i in places if (vector := self.z[i]) is not None]
+        return torch.stack(there) if there else self.mean.new_empty(0, self.space.dim)
 
     def parents(self, weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> list[int]:
         """Drawn by rank, each from the ranking under one of the weights."""

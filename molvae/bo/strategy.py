@@ -18,9 +18,19 @@ from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.sampling import manual_seed
 
 from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
-from molvae.bo.proposals import PATIENCE, around_and_across, decode_new, derived
+from molvae.bo.genetic import Genetic
+from molvae.bo.gradient import Gradient
+from molvae.bo.proposals import (
+    PATIENCE,
+    around_all,
+    around_and_across,
+    decode_new,
+    derived,
+    first_new,
+)
 from molvae.bo.rank import Rank
 from molvae.bo.surrogate import fit_gp, one_thread, quiet
+from molvae.bo.turbo import Turbo
 from molvae.config import build, require
 from molvae.errors import UnknownNameError
 
@@ -176,60 +186,22 @@ class Thompson:
             with torch.no_grad():
                 draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
         order = draws.argsort(dim=1, descending=True, stable=True)
-        return _first_new(
+        return first_new(
             space, z, order.tolist(), evidence.known, bounds=box, seed=seed, patience=self.patience
         )
 
 
-def _first_new(
-    space: Space,
-    z: torch.Tensor,
-    order: list[list[int]],
-    known: frozenset[str],
-    *,
-    bounds: torch.Tensor,
-    seed: int,
-    patience: int,
-) -> list[Candidate]:
-    """For each ranking of `z`, the first vector that decodes to a new molecule.
-
-    A ranking without one within `patience` is left to `decode_new`, from its best vector.
-    """
-    decoded: dict[int, str | None] = {}
-    taken, chosen = set(known), dict[int, Candidate]()
-    for draw, ranking in enumerate(order):
-        ranking = ranking[:patience]
-        for start in range(0, len(ranking), CHUNK):
-            part = ranking[start : start + CHUNK]
-            fresh = [i for i in part if i not in decoded]
-            if fresh:
-                decoded.update(zip(fresh, space.decode(z[fresh]), strict=True))
-            for i in part:
-                smiles = decoded[i]
-                if smiles is not None and smiles not in taken:
-                    chosen[draw] = Candidate(smiles, z[i].clone())
-                    taken.add(smiles)
-                    break
-            if draw in chosen:
-                break
-    left = [draw for draw in range(len(order)) if draw not in chosen]
-    nearby = decode_new(
-        space,
-        z[[order[draw][0] for draw in left]],
-        taken,
-        bounds=bounds,
-        seed=derived(seed, 1),
-        patience=patience,
-    )
-    chosen.update(zip(left, nearby, strict=True))
-    return [chosen[draw] for draw in range(len(order))]
-
-
-CHUNK = 16
-"""Vectors of a ranking that are decoded together."""
-
-STRATEGIES: dict[str, type[Random] | type[LogEI] | type[Thompson] | type[Rank]] = {
-    kind.name: kind for kind in (Random, LogEI, Thompson, Rank)
+Kind = (
+    type[Random]
+    | type[LogEI]
+    | type[Thompson]
+    | type[Turbo]
+    | type[Gradient]
+    | type[Rank]
+    | type[Genetic]
+)
+STRATEGIES: dict[str, Kind] = {
+    kind.name: kind for kind in (Random, LogEI, Thompson, Turbo, Gradient, Rank, Genetic)
 }
 """The built-in strategies by name."""
 
@@ -249,22 +221,20 @@ def get_strategy(name: str, **settings: Any) -> Strategy:
     return build(STRATEGIES[name], settings, f"strategy {name}")
 
 
-def around_all(evidence: Evidence) -> torch.Tensor:
-    """The box, widened where a told molecule lies outside: it is data as well, `2 x d`.
-
-    A search that starts at the best molecules must find them inside.
-    """
-    low, high = evidence.bounds
-    if len(evidence.z):
-        low = torch.minimum(low, evidence.z.amin(dim=0))
-        high = torch.maximum(high, evidence.z.amax(dim=0))
-    return torch.stack([low, high])
-
-
 def _at_least_one(strategy: Any, *names: str) -> None:
     for name in names:
         value = getattr(strategy, name)
         require(value >= 1, f"{name} must be at least 1, got {value}")
 
 
-__all__ = ["STRATEGIES", "LogEI", "Random", "Rank", "Thompson", "get_strategy"]
+__all__ = [
+    "STRATEGIES",
+    "Genetic",
+    "Gradient",
+    "LogEI",
+    "Random",
+    "Rank",
+    "Thompson",
+    "Turbo",
+    "get_strategy",
+]

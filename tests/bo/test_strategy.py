@@ -5,7 +5,18 @@ import dataclasses
 import pytest
 import torch
 
-from molvae.bo import STRATEGIES, Evidence, LogEI, Random, Rank, Thompson, get_strategy
+from molvae.bo import (
+    STRATEGIES,
+    Evidence,
+    Genetic,
+    Gradient,
+    LogEI,
+    Random,
+    Rank,
+    Thompson,
+    Turbo,
+    get_strategy,
+)
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import LearningStrategyContract, StrategyContract, toy_evidence
 from tests.toys import ToySpace
@@ -31,8 +42,31 @@ class TestRank(LearningStrategyContract):
         return Rank(surrogate="auto", generations=2, children=40, latent=1.0)
 
 
+class TestTurbo(LearningStrategyContract):
+    def make(self) -> Turbo:
+        return Turbo(vectors=256)
+
+
+class TestGradient(LearningStrategyContract):
+    def make(self) -> Gradient:
+        return Gradient(step=0.03, sigma=0.05)
+
+
+class TestGenetic(StrategyContract):
+    def make(self) -> Genetic:
+        return Genetic()
+
+
 def test_names_are_those_of_the_table() -> None:
-    assert set(STRATEGIES) == {"random", "log-ei", "thompson", "rank"}
+    assert set(STRATEGIES) == {
+        "random",
+        "log-ei",
+        "thompson",
+        "turbo",
+        "gradient",
+        "rank",
+        "ga",
+    }
     assert all(get_strategy(name).name == name for name in STRATEGIES)
 
 
