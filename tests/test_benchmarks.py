@@ -13,7 +13,7 @@ import pytest
 import torch
 from rdkit import rdBase
 
-from benchmarks import frontier, models, scoring
+from benchmarks import frontier, models, optimisation, scoring
 from benchmarks.__main__ import BENCHMARKS, README, RESULTS, section, write_section
 from benchmarks.language_model import LanguageModel, fitted, nll, sample, train, width_for
 from benchmarks.main_job import STRATEGIES, run
@@ -25,6 +25,7 @@ from molvae.chem.mol import canonical
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
 from molvae.config import TrainConfig
 from molvae.errors import DataError
+from molvae.latent import LatentSpace
 from molvae.tokens import Tokens
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,38 @@ def test_the_readme_says_what_was_measured(name: str) -> None:
         return
     result = json.loads(path.read_text(encoding="utf-8"))["result"]
     assert text[start:end] == module.readme_table(result), f"python -m benchmarks {name} --readme"
+
+
+def test_optimisers_start_alike_and_are_counted_alike(tmp_path: Path) -> None:
+    result = optimisation.run(smoke=True, jobs=1, folder=tmp_path / "runs")
+    result = json.loads(json.dumps(result, allow_nan=False))
+    rows = result["studies"]["own"]["rows"]
+    assert len(rows) == 2 * 6
+    assert {row["calls"] for row in rows} == {16}
+    for task in {row["task"] for row in rows}:
+        assert len({row["best_start"] for row in rows if row["task"] == task}) == 1
+    # What is there is read, and not run again.
+    assert optimisation.run(smoke=True, jobs=1, folder=tmp_path / "runs") == result
+    optimisation.figures(result, tmp_path)
+    assert (tmp_path / "optimisation.svg").read_text().count("<svg") == 1
+    table = optimisation.readme_table(result)
+    assert table.count("| `") == 6 + 6  # a row each, and a column of the table of tasks
+    assert table.count("celecoxib_rediscovery") == 1
+
+
+def test_areas_are_shares_of_the_largest_possible() -> None:
+    assert optimisation.auc([1.0] * 200, 200, 1) == pytest.approx(1 - 0.5 / 100)
+    assert optimisation.auc([0.0] * 100 + [1.0] * 100, 200, 1) == pytest.approx(0.5 - 0.5 / 100)
+    # A run that ends early keeps its last value; the ten best are meant from the first call on.
+    assert optimisation.auc([0.5] * 20, 200, 10) == pytest.approx(0.5 * (1 - 0.5 / 100))
+    assert optimisation.curve([1.0, 3.0, 2.0, 4.0], 4, 2) == [1.0, 2.0, 2.5, 3.5]
+
+
+def test_targets_are_no_starting_molecules(space: LatentSpace, monkeypatch: Any) -> None:
+    run = optimisation.Study(start=3).runs("")[0]
+    target = optimisation.targets(run.task)[0]
+    monkeypatch.setattr(optimisation, "sample_molecules", lambda *_, **__: [target, "CCO", "CCN"])
+    assert optimisation.starting(run, space) == ["CCO", "CCN"]
 
 
 def test_scoring_compares_equal_numbers() -> None:
