@@ -60,7 +60,8 @@ def evaluate(
         All of `fidelity`, `likelihood`, `regression`, `smoothness`; and of `describe_set`, against
         the molecules given, each name after a prefix: `prior_` of the likeliest molecules at draws
         from the learned prior, `normal_` the same with N(0, I), `generated_` of `space.generate`,
-        `training_` of as many training molecules (what a perfect model would come to).
+        `training_` of as many training molecules (what a perfect model would come to);
+        `generated_redrawn`: share of what was drawn again, since it had to be mended.
 
     Raises:
         ConfigError: `n_samples` is negative or `n_draws` below 1.
@@ -93,6 +94,9 @@ def evaluate(
                 assume_canonical=True,
             )
             result |= {f"{name}_{key}": value for key, value in found.items()}
+        first = space.generate(n_samples, seed=seed, redraw=False)
+        changed = sum(a != b for a, b in zip(first, sources["generated"], strict=True))
+        result["generated_redrawn"] = changed / n_samples
     return result
 
 
