@@ -12,6 +12,7 @@ from typing import Any
 
 import molvae
 from benchmarks.property_report import NAMES, TITLES
+from benchmarks.property_sources import some
 from molvae.datasets import load_split, sample_molecules
 from molvae.figures import draw_measures
 from molvae.metrics import evaluate
@@ -42,7 +43,7 @@ def measured(name: str, smoke: bool) -> dict[str, float | None]:
         test, training = (load_split(Path("data") / name, part) for part in ("test", "train"))
         found = evaluate(
             space,
-            test[:HELD_OUT],
+            some(test, HELD_OUT, SEED),
             n_samples=SAMPLES,
             n_draws=DRAWS,
             seed=SEED,

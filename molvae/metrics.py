@@ -48,8 +48,8 @@ def evaluate(
         smiles: Molecules that the model has not been trained on; those that it cannot read count as
             not reconstructed, and nothing else is measured on them.
         n_samples: Molecules to generate in each of three ways; 0 for none.
-        n_draws: Molecules, of those given, on which many draws each are made: 10 encodings times 10
-            decodings, the importance-weighted bound, and smoothness.
+        n_draws: Molecules, random ones of those given, on which many draws each are made: 10
+            encodings times 10 decodings, the importance-weighted bound, and smoothness.
         seed: Of all draws.
         training: Canonical SMILES of the training molecules, for novelty and the floor of the
             Fréchet ChemNet distance.
@@ -73,7 +73,8 @@ def evaluate(
     molecules = [canonical(text) for text in smiles]
     result = fidelity(space, molecules, seed=seed)
     kept = [m for m, ok in zip(molecules, space.readable(molecules), strict=True) if ok]
-    few = kept[:n_draws]
+    # Not the first: files are often sorted, QM9 by size.
+    few = [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))[:n_draws]]
     result["stochastic_reconstruction"] = stochastic_reconstruction(space, few, seed=seed)
     result |= likelihood(space, few, seed=seed)
     result |= regression(space, kept, seed=seed)
