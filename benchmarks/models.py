@@ -12,6 +12,7 @@ from typing import Any
 
 import molvae
 from benchmarks.property_report import NAMES, TITLES
+from benchmarks.property_sources import some
 from molvae.datasets import load_split, sample_molecules
 from molvae.figures import draw_measures
 from molvae.metrics import evaluate
@@ -42,7 +43,7 @@ def measured(name: str, smoke: bool) -> dict[str, float | None]:
         test, training = (load_split(Path("data") / name, part) for part in ("test", "train"))
         found = evaluate(
             space,
-            test[:HELD_OUT],
+            some(test, HELD_OUT, SEED),
             n_samples=SAMPLES,
             n_draws=DRAWS,
             seed=SEED,
@@ -93,7 +94,8 @@ def readme_table(result: Mapping[str, Any]) -> str:
         "R2 of logP, SAS, QED from z: trained head": of_properties("r2_head", "", ".2f"),
         "ridge regression on 4,000": of_properties("r2_ridge", "", ".2f"),
         "Gaussian process on 800": of_properties("r2_gp", "", ".2f"),
-        "generated molecules: valid": share("generated_validity", 0),
+        "generated molecules: drawn again, since they had to be mended": share("generated_redrawn"),
+        "valid": share("generated_validity", 0),
         "distinct": share("generated_uniqueness", 2),
         "not among the training molecules": share("generated_novelty"),
         "mean less held-out mean of logP, SAS, QED, in sd": of_properties(

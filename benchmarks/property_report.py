@@ -90,7 +90,8 @@ def readme_table(result: Mapping[str, Any]) -> str:
     lines += ["", "![Histograms](benchmarks/results/property-table.svg)", ""]
     lines += [
         "*Prior samples* are written greedily at vectors of the learned prior; *drawn* molecules "
-        "are draws of the whole generative model; *perturbed encodings* are random training "
+        "are draws of the whole generative model, as those of the language model without those "
+        "that had to be mended, which are drawn again; *perturbed encodings* are random training "
         f"molecules, moved by {settings['radius']} standard deviations of the encodings in random "
         "directions, the paper's way. The genetic algorithm is mol-ga's mutations and crossovers "
         "without selection, "

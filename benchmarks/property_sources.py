@@ -8,12 +8,12 @@ from random import Random
 import numpy as np
 import torch
 from rdkit import rdBase
-from torch import Tensor
 
+from benchmarks.language_model import LanguageModel, sample
 from molvae.chem.mol import canonical_or_none
 from molvae.chem.representation import get_representation
 from molvae.errors import DataError, InvalidMoleculeError
-from molvae.latent import LatentSpace
+from molvae.latent import REDRAWN_SEED, REDRAWS, LatentSpace
 from molvae.tokens import Tokens
 
 POPULATION = 1_000
@@ -113,14 +113,24 @@ def perturbed(
     return space.decode(z + radius * z.std(dim=0) * noise)
 
 
-def written(rows: Tensor, tokens: Tokens) -> Drawn:
-    """The molecules that rows of ids stand for."""
+def written(model: LanguageModel, tokens: Tokens, n: int, seed: int) -> Drawn:
+    """Molecules of a language model; as in `space.generate`, what was mended is drawn again."""
     name, settings = tokens.representation["name"], tokens.representation["settings"]
     representation = get_representation(name, settings)
-    molecules: Drawn = []
-    for row in rows.tolist():
-        try:
-            molecules.append(representation.join(tokens.vocabulary.spell(row)))
-        except InvalidMoleculeError:
-            molecules.append(None)
+    molecules: Drawn = [None] * n
+    places = list(range(n))
+    for round_ in range(REDRAWS + 1):
+        rows = sample(model, len(places), seed + round_ * REDRAWN_SEED).tolist()
+        mended = []
+        for place, row in zip(places, rows, strict=True):
+            symbols = tokens.vocabulary.spell(row)
+            try:
+                molecules[place] = representation.join(symbols)
+            except InvalidMoleculeError:
+                molecules[place] = None
+            if not representation.fluent(symbols):
+                mended.append(place)
+        places = mended
+        if not places:
+            break
     return molecules

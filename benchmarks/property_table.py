@@ -1,7 +1,8 @@
 """The property table: do generated molecules have the properties of the data?
 
 For ZINC250k and QM9: the data, a genetic algorithm, the bundled VAE in three protocols, and a plain
-language model of the same size on the same symbols. Every draw is made with several seeds, and
+language model of the same size on the same symbols. Molecules that had to be mended are drawn again
+in the rows `drawn` and `language-model`. Every draw is made with several seeds, and
 everything is measured on all that was drawn: validity of it, uniqueness of the valid, the share of
 the distinct that the whole data set holds, properties of the valid with their repeats, and the
 Frechet ChemNet Distance of the valid to the test split.
@@ -202,7 +203,7 @@ class Bench:
             "prior": lambda seed: space.decode(space.sample(n, seed=seed)),
             "drawn": lambda seed: space.generate(n, seed=seed),
             "perturbed": lambda seed: perturbed(space, train, n, seed, RADIUS),
-            "language-model": lambda seed: written(language_model.sample(lm, n, seed), tokens),
+            "language-model": lambda seed: written(lm, tokens, n, seed),
         }
         with self.clock("score", f"{self.name}, data"):
             values = score(self.whole, NAMES, workers=self.jobs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 
 import torch
@@ -35,6 +36,10 @@ from molvae.model.vae import SequenceVAE
 
 BATCH = 512
 """Molecules that go through the network together."""
+REDRAWS = 10
+"""How often `generate` draws again what had to be mended, before it is kept as it is."""
+REDRAWN_SEED = 1_000_003
+"""From one such draw to the next, added to the seed: far from the seeds that a user counts up."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Run folders that ship with the package."""
@@ -236,7 +241,8 @@ class LatentSpace:
             ConfigError: Wrong shape, or numbers that are not finite.
         """
         z = self._vectors(z)
-        return self._write(z, noise=0.0, temperature=temperature, seed=seed)
+        rows = self._write(z, noise=0.0, temperature=temperature, seed=seed)
+        return [self._molecule(symbols) for symbols in rows]
 
     def _vectors(self, z: Tensor) -> Tensor:
         z = torch.as_tensor(z, dtype=torch.float64)
@@ -249,10 +255,10 @@ class LatentSpace:
 
     def _write(
         self, z: Tensor, *, noise: float, temperature: float, seed: int | None
-    ) -> list[str | None]:
+    ) -> list[list[str]]:
         if temperature < 0:
             raise ConfigError(f"temperature must not be negative, got {temperature}")
-        molecules: list[str | None] = []
+        rows: list[list[str]] = []
         for part in torch.split(z, BATCH):
             ids = decode(
                 self.model,
@@ -261,9 +267,9 @@ class LatentSpace:
                 temperature=temperature,
                 seed=seed,
             )
-            molecules += [self._molecule(row) for row in ids.tolist()]
+            rows += [self.vocabulary.spell(row) for row in ids.tolist()]
             seed = None if seed is None else seed + 1
-        return molecules
+        return rows
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Latent vectors from the prior, `n x dim`, float64; the same for the same seed.
@@ -281,6 +287,7 @@ class LatentSpace:
         *,
         noise: float | None = None,
         temperature: float | None = None,
+        redraw: bool = True,
     ) -> list[str | None]:
         """Molecules as the generative model makes them: z from the prior, noise, the decoder.
 
@@ -295,6 +302,9 @@ class LatentSpace:
                 with noise levels. None takes what the training found to come nearest to the data.
             temperature: 0 writes the likeliest symbol at each step; above 0, symbols are drawn.
                 None takes what was found with the noise, and 0 where there is none.
+            redraw: Draw again, z as well, what is a molecule only after it was mended, up to 10
+                times: the model slipped there, and what it then writes has odd rings. Matters to
+                robust SMILES only.
 
         Returns:
             Canonical SMILES, repeats included; None where a sequence is not a molecule.
@@ -313,11 +323,22 @@ class LatentSpace:
             raise ConfigError(
                 f"{self.name or 'the model'} was trained without noise levels; give noise=0"
             )
-        z = self.sample(n, seed)
-        generator = torch.Generator().manual_seed(seed + 1)
-        more = torch.randn(n, self.dim, generator=generator, dtype=z.dtype)
-        z = math.sqrt(1 - noise**2) * z + noise * more
-        return self._write(z, noise=noise, temperature=temperature, seed=seed)
+        molecules: list[str | None] = [None] * n
+        places = list(range(n))
+        for round_ in range(REDRAWS + 1 if redraw else 1):
+            again = seed + round_ * REDRAWN_SEED
+            z = self.sample(len(places), again)
+            generator = torch.Generator().manual_seed(again + 1)
+            more = torch.randn(*z.shape, generator=generator, dtype=z.dtype)
+            z = math.sqrt(1 - noise**2) * z + noise * more
+            rows = self._write(z, noise=noise, temperature=temperature, seed=again)
+            for place, symbols in zip(places, rows, strict=True):
+                molecules[place] = self._molecule(symbols)
+            mended = [not self.representation.fluent(symbols) for symbols in rows]
+            places = list(compress(places, mended))
+            if not places:
+                break
+        return molecules
 
     def log_prob(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
         """Importance-weighted lower bound on log p(molecule), in nats; `n`, float64.
@@ -358,9 +379,9 @@ class LatentSpace:
             raise TooLongError(molecule, len(ids), self.max_length - 1)
         return [*ids, STOP]
 
-    def _molecule(self, ids: list[int]) -> str | None:
+    def _molecule(self, symbols: Sequence[str]) -> str | None:
         try:
-            return self.representation.join(self.vocabulary.spell(ids))
+            return self.representation.join(symbols)
         except InvalidMoleculeError:
             return None
 

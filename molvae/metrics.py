@@ -48,8 +48,8 @@ def evaluate(
         smiles: Molecules that the model has not been trained on; those that it cannot read count as
             not reconstructed, and nothing else is measured on them.
         n_samples: Molecules to generate in each of three ways; 0 for none.
-        n_draws: Molecules, of those given, on which many draws each are made: 10 encodings times 10
-            decodings, the importance-weighted bound, and smoothness.
+        n_draws: Molecules, random ones of those given, on which many draws each are made: 10
+            encodings times 10 decodings, the importance-weighted bound, and smoothness.
         seed: Of all draws.
         training: Canonical SMILES of the training molecules, for novelty and the floor of the
             Fréchet ChemNet distance.
@@ -60,7 +60,8 @@ def evaluate(
         All of `fidelity`, `likelihood`, `regression`, `smoothness`; and of `describe_set`, against
         the molecules given, each name after a prefix: `prior_` of the likeliest molecules at draws
         from the learned prior, `normal_` the same with N(0, I), `generated_` of `space.generate`,
-        `training_` of as many training molecules (what a perfect model would come to).
+        `training_` of as many training molecules (what a perfect model would come to);
+        `generated_redrawn`: share of what was drawn again, since it had to be mended.
 
     Raises:
         ConfigError: `n_samples` is negative or `n_draws` below 1.
@@ -72,7 +73,8 @@ def evaluate(
     molecules = [canonical(text) for text in smiles]
     result = fidelity(space, molecules, seed=seed)
     kept = [m for m, ok in zip(molecules, space.readable(molecules), strict=True) if ok]
-    few = kept[:n_draws]
+    # Not the first: files are often sorted, QM9 by size.
+    few = [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))[:n_draws]]
     result["stochastic_reconstruction"] = stochastic_reconstruction(space, few, seed=seed)
     result |= likelihood(space, few, seed=seed)
     result |= regression(space, kept, seed=seed)
@@ -93,6 +95,9 @@ def evaluate(
                 assume_canonical=True,
             )
             result |= {f"{name}_{key}": value for key, value in found.items()}
+        first = space.generate(n_samples, seed=seed, redraw=False)
+        changed = sum(a != b for a, b in zip(first, sources["generated"], strict=True))
+        result["generated_redrawn"] = changed / n_samples
     return result
 
 

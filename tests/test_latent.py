@@ -108,11 +108,14 @@ def test_samples_lie_where_molecules_do(space: LatentSpace, molecules: list[str]
 
 
 def test_generated_molecules_follow_their_settings(space: LatentSpace) -> None:
-    quiet = space.generate(30, seed=1, noise=0)
+    quiet = space.generate(30, seed=1, noise=0, redraw=False)
     assert quiet == space.decode(space.sample(30, seed=1))
     assert space.generate(30, seed=1) != quiet
     assert space.generate(30, seed=1, noise=1, temperature=1.0) != space.generate(30, seed=1)
     assert space.generate(0) == []
+    mended = space.generate(200, seed=1, redraw=False)
+    changed = [a != b for a, b in zip(mended, space.generate(200, seed=1), strict=True)]
+    assert 0 < sum(changed) < 60
     for wrong in ({"noise": 1.5}, {"noise": -0.1}, {"n": -1}):
         with pytest.raises(ConfigError, match=r"noise must lie|negative"):
             space.generate(**({"n": 3} | wrong))

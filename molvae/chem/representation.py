@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import selfies
 from rdkit import Chem
 
-from molvae.chem.mol import canonical, parse
+from molvae.chem.mol import canonical, canonical_or_none, parse
 from molvae.chem.repair import repair
 from molvae.errors import ConfigError, InvalidMoleculeError, UnknownNameError
 
@@ -48,6 +48,10 @@ class Representation(Protocol):
         Raises:
             InvalidMoleculeError: They spell none.
         """
+        ...
+
+    def fluent(self, symbols: Sequence[str]) -> bool:
+        """Whether `join` takes symbols as they stand; False if it has to mend them."""
         ...
 
     def settings(self) -> dict[str, Any]:
@@ -113,6 +117,10 @@ class Selfies:
         except selfies.EncoderError as error:
             raise InvalidMoleculeError(f"SELFIES cannot write {smiles!r}: {_why(error)}") from error
 
+    def fluent(self, symbols: Sequence[str]) -> bool:
+        """True: what SELFIES means by any sequence is part of its grammar."""
+        return True
+
     def join(self, symbols: Sequence[str]) -> str:
         """The molecule that SELFIES symbols spell, as canonical SMILES.
 
@@ -177,6 +185,10 @@ class Smiles:
             position = match.end()
         return symbols
 
+    def fluent(self, symbols: Sequence[str]) -> bool:
+        """True: nothing is mended here, what is wrong is no molecule."""
+        return True
+
     def join(self, symbols: Sequence[str]) -> str:
         """The molecule that SMILES symbols spell, as canonical SMILES.
 
@@ -231,6 +243,10 @@ class RobustSmiles:
         if canonical(kekule) != expected:
             raise InvalidMoleculeError(f"{smiles!r} has no Kekule SMILES that is read as itself")
         return Smiles().split(kekule)
+
+    def fluent(self, symbols: Sequence[str]) -> bool:
+        """Whether they are correct SMILES."""
+        return canonical_or_none("".join(symbols)) is not None
 
     def join(self, symbols: Sequence[str]) -> str:
         """The molecule that symbols spell, as canonical SMILES.

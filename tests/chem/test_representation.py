@@ -164,3 +164,11 @@ def test_wrong_names_and_settings_are_refused():
         get_representation("smiles", {"constraints": {}})
     with pytest.raises(ConfigError, match="missing '\\?'"):
         Selfies(constraints={"C": 4})
+
+
+def test_what_has_to_be_mended_is_not_fluent():
+    assert RobustSmiles().fluent(list("C1CC1"))
+    assert not RobustSmiles().fluent(list("C1CC"))
+    assert not RobustSmiles().fluent([])
+    for representation in (Selfies(), Smiles()):
+        assert representation.fluent(list("C1CC"))
