@@ -17,7 +17,6 @@ from rdkit import rdBase
 from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Space
-from molvae.bo.surrogate import BOX_IN_SDS
 from molvae.chem.mol import canonical_or_none
 from molvae.errors import MolvaeWarning
 
@@ -32,17 +31,22 @@ def latent_moves(
     """One child for each parent that decodes to a molecule.
 
     Half of the parents take a step, a quarter goes part of the way to another parent, and a quarter
-    takes some coordinates from another one; the latter two take a small step beside.
+    takes some coordinates from another one; the latter two take the smallest step beside. A step of
+    radius `r` keeps `sqrt(1 - r^2)` of a parent and adds `r` of a draw from the prior, both seen
+    from the middle of the box: so children lie where molecules do, however large the steps, and
+    those of radius 1 are draws from the prior.
 
     Args:
-        space: Decodes.
+        space: Decodes and samples.
         parents: `n x d`; repeats are meant to be.
-        radii: Shortest and longest step, in standard deviations of the encodings; drawn evenly on a
-            logarithmic scale.
+        radii: Shortest and longest step, in (0, 1]; drawn evenly on a logarithmic scale.
         seed: Of everything.
 
     Returns:
         At most `n`; molecules may occur repeatedly, and may be the parents'.
+
+    References:
+        Cotter et al. (2013), doi:10.1214/13-STS421 (preconditioned Crank-Nicolson steps).
     """
     n, d = parents.shape
     if n == 0:
@@ -52,17 +56,17 @@ def latent_moves(
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, dtype=parents.dtype)
 
-    sd = (space.bounds[1] - space.bounds[0]) / BOX_IN_SDS
     low, high = (float(np.log(r)) for r in radii)
     radius = torch.exp(low + (high - low) * uniform(n, 1))
     partner = parents[torch.randint(n, (n,), generator=generator)]
     kind, share = uniform(n, 1), uniform(n, 1)
     between = parents + share * (partner - parents)
     crossed = torch.where(uniform(n, d) < 0.5 * share, partner, parents)
-    centre = torch.where(kind < 0.5, parents, torch.where(kind < 0.75, between, crossed))
+    origin = torch.where(kind < 0.5, parents, torch.where(kind < 0.75, between, crossed))
     radius = torch.where(kind < 0.5, radius, radii[0])
-    u = torch.randn(n, d, generator=generator, dtype=parents.dtype)
-    z = centre + radius * sd * u
+    middle = space.bounds.mean(dim=0)
+    kept = (1 - radius.square()).clamp_min(0).sqrt() * (origin - middle)
+    z = middle + kept + radius * (space.sample(n, seed=seed) - middle)
     z = z.clamp(
         torch.minimum(space.bounds[0], parents.amin(dim=0)),
         torch.maximum(space.bounds[1], parents.amax(dim=0)),

@@ -57,10 +57,11 @@ class Rank:
     """Moves in each generation."""
     latent: float = 0.5
     """Share of latent moves among them; the others are graph moves."""
-    shortest: float = 0.1
-    """Radius of the smallest latent step, in standard deviations of the encodings."""
+    shortest: float = 0.3
+    """Radius of the smallest latent step, see `latent_moves`; much smaller ones end where they
+    began."""
     longest: float = 1.0
-    """Radius of the largest."""
+    """Radius of the largest, at most 1."""
     safest: float = 0.01
     """Least weight of the standard deviation."""
     boldest: float = 1.0
@@ -79,8 +80,8 @@ class Rank:
         )
         require(0 <= self.latent <= 1, f"latent must lie in [0, 1], got {self.latent}")
         require(
-            0 < self.shortest <= self.longest,
-            f"radii must be 0 < shortest <= longest, got {self.shortest} and {self.longest}",
+            0 < self.shortest <= self.longest <= 1,
+            f"radii must be 0 < shortest <= longest <= 1, got {self.shortest}, {self.longest}",
         )
         require(
             0 < self.safest <= self.boldest,
