@@ -58,12 +58,13 @@ def readme_table(result: Mapping[str, Any]) -> str:
     settings, models = result["settings"], result["models"]
     names = [name for name in TITLES if name in models]
     seeds = len(settings["seeds"])
+    scored = "draw" if settings["fcd_draws"] == 1 else f"{settings['fcd_draws']} draws"
     lines = [
         "**The property table** of Gómez-Bombarelli et al. (2018), with its published rows: do "
         "generated molecules have the properties of the data? "
         f"{settings['n']:,} molecules a draw, {seeds} draws with different seeds, mean (standard "
         "deviation) of each property; FCD is the Fréchet ChemNet Distance of the first "
-        f"{settings['fcd_draws']} to the test split, and "
+        f"{scored} to the test split, and "
         "in brackets how many times that of as many training molecules. "
         "`python -m benchmarks property-table`.",
     ]
