@@ -100,8 +100,8 @@ class Campaign:
             objective: What to look for: a name (`molvae list`), `module:attribute`, `by-hand:NAME`
                 if values are only ever told, or an object with `name`, `direction` and
                 `__call__(list of SMILES)`.
-            strategy: How molecules are chosen: random, log-ei or thompson, or an object with `name`
-                and `propose`.
+            strategy: How molecules are chosen: a name (`molvae list`), or an object with `name` and
+                `propose`.
             seed: Same seed and same record: same proposals.
             start: That many random molecules of `dataset`, a list of SMILES, or a file of
                 molecules. A column `value`, or one with the objective's name, holds values that are

@@ -155,7 +155,7 @@ class CampaignConfig:
     space: str = "zinc250k"
     """A bundled run or a run folder."""
     strategy: str = "log-ei"
-    """How molecules are chosen: random, log-ei or thompson."""
+    """How molecules are chosen: random, log-ei, thompson, turbo, gradient, rank or ga."""
     start: int | str = 100
     """This many random molecules of `dataset`, or a file of molecules (with a column `value` if
     measured)."""

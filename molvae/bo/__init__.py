@@ -1,8 +1,8 @@
 """Bayesian optimisation: what is known, a surrogate for it, and which molecules to ask for next.
 
-Knows BoTorch and the interface of a latent space. Knows neither networks nor chemistry: molecules
-are texts that are equal or not. Names are imported when first used, so that reading a record needs
-no BoTorch.
+Knows BoTorch and the interface of a latent space, and of chemistry how alike two molecules are and
+how one becomes another. Knows no networks. Names are imported when first used, so that reading a
+record needs no BoTorch.
 """
 
 from __future__ import annotations
