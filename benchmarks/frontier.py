@@ -10,6 +10,7 @@ run is.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -97,17 +98,20 @@ def measure(space: LatentSpace, valid: Sequence[str], jobs: int) -> dict[str, An
     there = score(valid, PROPERTIES, workers=jobs)
     drawn = generate(space, min(DRAWN, len(valid)))
     for name in ("prior", "generated"):
-        found[f"{name}_validity"] = sum(m is not None for m in drawn[name]) / len(drawn[name])
-        here = score([m for m in drawn[name] if m is not None], PROPERTIES, workers=jobs)
-        shift = (here.mean(axis=0) - there.mean(axis=0)) / there.std(axis=0)
+        valid_ones = [m for m in drawn[name] if m is not None]
+        found[f"{name}_validity"] = len(valid_ones) / len(drawn[name])
+        shift = np.full(len(PROPERTIES), math.nan)
+        if valid_ones:
+            here = score(valid_ones, PROPERTIES, workers=jobs)
+            shift = (here.mean(axis=0) - there.mean(axis=0)) / there.std(axis=0)
         found[f"{name}_off"] = float(np.abs(shift).max())
         found |= {f"{name}_{p}_off": float(s) for p, s in zip(PROPERTIES, shift, strict=True)}
-    return found
+    return {key: None if math.isnan(value) else value for key, value in found.items()}
 
 
 def figures(result: dict[str, Any], folder: Path) -> None:
     """Three panels against beta: reconstruction, smoothness, distance of properties."""
-    rows = [row for row in result["rows"] if row["variant"].startswith("beta")]
+    rows = [row for row in _known(result) if row["variant"].startswith("beta")]
     beta = [row["beta"] for row in rows]
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
     panels = (
@@ -147,7 +151,7 @@ def readme_table(result: dict[str, Any]) -> str:
         "| generated off | valid: prior, generated | R2 of logP, SAS, QED (ridge) |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in result["rows"]:
+    for row in _known(result):
         cells = [
             row["variant"],
             f"{100 * row['reconstruction']:.1f} %, {100 * row['posterior_reconstruction']:.1f} %",
@@ -161,3 +165,11 @@ def readme_table(result: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     picture = "![The same against beta](benchmarks/results/frontier.svg)"
     return "\n".join([*lines, "", picture])
+
+
+def _known(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows with NaN where JSON has null: nothing to measure it on."""
+    return [
+        {key: math.nan if value is None else value for key, value in row.items()}
+        for row in result["rows"]
+    ]

@@ -93,7 +93,7 @@ def test_scoring_compares_equal_numbers() -> None:
 
 
 def test_the_frontier_has_a_row_for_each_training_and_draws_them(tmp_path: Path) -> None:
-    result = json.loads(json.dumps(frontier.run(smoke=True, jobs=1)))
+    result = json.loads(json.dumps(frontier.run(smoke=True, jobs=1), allow_nan=False))
     assert [row["beta"] for row in result["rows"]] == [0.05, 0.2, 0.2, 0.2]
     frontier.figures(result, tmp_path)
     assert (tmp_path / "frontier.svg").read_text().count("<svg") == 1
