@@ -7,6 +7,7 @@ what is ranked is what would be scored.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,7 @@ from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.moves import by_rank, encoded, graph_moves, latent_moves
 from molvae.bo.proposals import PATIENCE, decode_new, derived
 from molvae.bo.surrogate import KERNELS, NOISE, molecule_gp, one_thread, quiet
+from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.fingerprints import morgan_counts
 from molvae.config import require
 
@@ -48,9 +50,9 @@ class Rank:
     """
 
     name: ClassVar[str] = "rank"
-    surrogate: str = "structure"
-    """Kernel, see `molecule_gp`: structure, latent, sum, product, linear, or auto for the one that
-    explains the values best."""
+    surrogate: str = "structure+descriptors"
+    """Kernels, see `molecule_gp`: structure, descriptors, latent, linear, sums and products of
+    these, or auto for the one that explains the values best."""
     generations: int = 4
     """Of children, for each batch."""
     children: int = 400
@@ -66,7 +68,7 @@ class Rank:
     """Least weight of the standard deviation."""
     boldest: float = 1.0
     """Largest weight."""
-    radius: int = 3
+    radius: int = 2
     """Bonds around an atom in its Morgan neighbourhoods."""
     patience: int = PATIENCE
     """Vectors decoded per molecule wanted before the search is given up."""
@@ -74,9 +76,11 @@ class Rank:
     def __post_init__(self) -> None:
         for name in ("generations", "children", "patience"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {self}")
+        names = re.split(r"[+*]", self.surrogate)
         require(
-            self.surrogate in (*KERNELS, "auto"),
-            f"surrogate must be one of {', '.join(KERNELS)}, auto; got {self.surrogate!r}",
+            self.surrogate == "auto" or all(name in KERNELS for name in names),
+            f"surrogate must be auto or of {', '.join(KERNELS)}, with + or * between; "
+            f"got {self.surrogate!r}",
         )
         require(0 <= self.latent <= 1, f"latent must lie in [0, 1], got {self.latent}")
         require(
@@ -127,6 +131,7 @@ class _Pool:
 
     def __init__(self, strategy: Rank, evidence: Evidence, space: Space) -> None:
         self.strategy, self.space, self.known = strategy, space, set(evidence.known)
+        self.sees_z = bool(re.search("latent|linear|auto", strategy.surrogate))
         y = evidence.y[:, 0]
         self.mean = (y - y.min()) / (y.max() - y.min())
         """Minus infinity for what the space cannot read."""
@@ -135,17 +140,23 @@ class _Pool:
         self.smiles = list(evidence.smiles)
         self.z: list[Tensor | None] = list(evidence.z)
         """None where it is not computed yet: what graph moves made is encoded only when needed."""
-        x = torch.cat([evidence.z, _counts(evidence.smiles, strategy.radius)], dim=1)
+        x = torch.cat([evidence.z, _seen(evidence.smiles, strategy.radius)], dim=1)
         self.model = self._fit(x, self.mean)
         if evidence.pending_smiles:
             # What is being measured counts as measured, with the value that is expected.
-            counts = _counts(evidence.pending_smiles, strategy.radius)
-            pending = torch.cat([evidence.pending_z, counts], dim=1)
+            seen = _seen(evidence.pending_smiles, strategy.radius)
+            pending = torch.cat([evidence.pending_z, seen], dim=1)
             expected = self.model.posterior(pending).mean[:, 0]
             self.model = self._fit(torch.cat([x, pending]), torch.cat([self.mean, expected]))
 
     def _fit(self, x: Tensor, y: Tensor) -> SingleTaskGP:
-        return molecule_gp(x, y[:, None], self.space.bounds, kind=self.strategy.surrogate)
+        return molecule_gp(
+            x,
+            y[:, None],
+            self.space.bounds,
+            kind=self.strategy.surrogate,
+            descriptors=len(DESCRIPTORS),
+        )
 
     def add(self, smiles: Sequence[str], z: Sequence[Tensor | None]) -> None:
         """Let the surrogate judge molecules that are not known yet."""
@@ -161,7 +172,7 @@ class _Pool:
         self.z += new.values()
         self.mean = torch.cat([self.mean, self.mean.new_zeros(len(new))])
         self.sd = torch.cat([self.sd, self.sd.new_zeros(len(new))])
-        if self.strategy.surrogate != "structure":
+        if self.sees_z:
             self.vectors(places)
             places = [i for i in places if self.z[i] is not None]
         posterior = self.model.posterior(self._features(places))
@@ -169,11 +180,11 @@ class _Pool:
         self.sd[places] = posterior.variance[:, 0].clamp_min(0).sqrt()
 
     def _features(self, places: Sequence[int]) -> Tensor:
-        # The structure kernel does not look at z, and it alone is asked before z is there.
+        # Where the kernel looks at z it is asked only once z is there.
         nothing = torch.zeros(self.space.dim, dtype=torch.float64)
         z = torch.stack([nothing if (v := self.z[i]) is None else v for i in places])
-        counts = _counts([self.smiles[i] for i in places], self.strategy.radius)
-        return torch.cat([z, counts], dim=1)
+        seen = _seen([self.smiles[i] for i in places], self.strategy.radius)
+        return torch.cat([z, seen], dim=1)
 
     def vectors(self, places: Sequence[int]) -> Tensor:
         """Of those that the space can read; the others will not be looked at again."""
@@ -229,17 +240,19 @@ class _Pool:
         return chosen
 
 
-def _counts(smiles: Sequence[str], radius: int) -> Tensor:
-    rows = [_counts_of(text, radius) for text in smiles]
+def _seen(smiles: Sequence[str], radius: int) -> Tensor:
+    """Descriptors and counts of molecules, as the surrogate sees them."""
+    rows = [_seen_of(text, radius) for text in smiles]
     return torch.from_numpy(np.stack(rows).astype(np.float64))
 
 
-@lru_cache(maxsize=50_000)
-def _counts_of(smiles: str, radius: int) -> NDArray[np.uint8]:
-    counts: NDArray[np.uint8] = (
-        morgan_counts([smiles], radius=radius, size=FEATURES)[0].clip(max=255).astype(np.uint8)
+@lru_cache(maxsize=30_000)
+def _seen_of(smiles: str, radius: int) -> NDArray[np.float32]:
+    counts = morgan_counts([smiles], radius=radius, size=FEATURES)
+    row: NDArray[np.float32] = np.concatenate([descriptors([smiles]), counts], axis=1)[0].astype(
+        "f4"
     )
-    return counts
+    return row
 
 
 __all__ = ["Rank"]

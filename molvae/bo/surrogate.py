@@ -1,4 +1,4 @@
-"""Gaussian processes over latent vectors, and over molecules as rows `[z | counts]`.
+"""Gaussian processes over latent vectors, and over molecules as `[z | descriptors | counts]`.
 
 BoTorch's `Model` is the interface. Knows no molecules: kernels read their columns of the features
 through `active_dims`.
@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from botorch.exceptions.warnings import InputDataWarning
@@ -26,12 +26,13 @@ from gpytorch.kernels import (
     ScaleKernel,
 )
 from gpytorch.likelihoods import GaussianLikelihood
-from gpytorch.means import ZeroMean
+from gpytorch.means import ConstantMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from molvae.bo.kernels import MinMaxKernel
+from molvae.errors import UnknownNameError
 
 
 def fit_gp(z: Tensor, y: Tensor, bounds: Tensor) -> SingleTaskGP:
@@ -61,21 +62,28 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor) -> SingleTaskGP:
     return model
 
 
-def molecule_gp(x: Tensor, y: Tensor, bounds: Tensor, *, kind: str) -> SingleTaskGP:
+def molecule_gp(
+    x: Tensor, y: Tensor, bounds: Tensor, *, kind: str, descriptors: int = 0
+) -> SingleTaskGP:
     """A Gaussian process over molecules with fixed hyperparameters: nothing is fitted.
 
-    Far from all data it says 0 with standard deviation 1. With values scaled to [0, 1] that is the
-    worst seen, give or take the whole range: a prior of that width neither ends an exploration
-    early nor drowns what was learned.
+    Far from all data it says the median of the values with standard deviation 1. With values scaled
+    to [0, 1] that is the whole range: a prior of that width neither ends an exploration early nor
+    drowns what was learned.
 
     Args:
-        x: `[z | counts]`, `n x (d + f)`, float64.
+        x: `[z | descriptors | counts]`, `n x (d + descriptors + f)`, float64.
         y: Values, `n x 1`.
         bounds: The box of z, `2 x d`.
-        kind: `structure`: MinMax similarity of the counts. `latent`: Matern-5/2 on z, with a length
-            scale of `sqrt(d)` standard deviations of the encodings. `linear`: inner products of z.
-            `sum`, `product`: of structure and latent. `auto`: that of the others under which each
-            value is likeliest given all the rest.
+        kind: `structure`: MinMax similarity of the counts. `descriptors`: Matern-5/2 on them, with
+            a length scale of 5. `latent`: Matern-5/2 on z, with a length scale of `2 sqrt(d)`
+            standard deviations of the encodings. `linear`: inner products of z. Several with `+`
+            between them: their mean; with `*`: their product. `auto`: that of `CHOICES` under which
+            each value is likeliest given all the rest.
+        descriptors: Columns of `x` that hold descriptors on a common scale.
+
+    Raises:
+        UnknownNameError: No kernel of that name.
 
     References:
         Tripp et al. (2021), NeurIPS workshop AI for Science (fixed hyperparameters, Tanimoto);
@@ -83,14 +91,19 @@ def molecule_gp(x: Tensor, y: Tensor, bounds: Tensor, *, kind: str) -> SingleTas
     """
     if kind == "auto":
         chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST_LEFT_OUT]
-        few = {k: molecule_gp(x[chosen], y[chosen], bounds, kind=k) for k in KERNELS}
+        few = {
+            k: molecule_gp(x[chosen], y[chosen], bounds, kind=k, descriptors=descriptors)
+            for k in CHOICES
+            if descriptors or "descriptors" not in k
+        }
         kind = max(few, key=lambda k: float(leave_one_out(few[k])[2].mean()))
-    d = bounds.shape[1]
+    mean = ConstantMean()
+    mean.constant = y.median()
     model = SingleTaskGP(
         x,
         y,
-        covar_module=KERNELS[kind](d, x.shape[1], bounds),
-        mean_module=ZeroMean(),
+        covar_module=_kernel(kind, _Columns(bounds, descriptors, x.shape[1])),
+        mean_module=mean,
         likelihood=GaussianLikelihood(),
         outcome_transform=None,
     )
@@ -98,40 +111,87 @@ def molecule_gp(x: Tensor, y: Tensor, bounds: Tensor, *, kind: str) -> SingleTas
     return model.eval()
 
 
-def _structure(d: int, columns: int, bounds: Tensor) -> Kernel:
-    return MinMaxKernel(active_dims=tuple(range(d, columns)))
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns of `[z | descriptors | counts]` are what."""
+
+    bounds: Tensor
+    descriptors: int
+    total: int
+
+    @property
+    def z(self) -> tuple[int, ...]:
+        return tuple(range(self.bounds.shape[1]))
+
+    @property
+    def described(self) -> tuple[int, ...]:
+        return tuple(range(len(self.z), len(self.z) + self.descriptors))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return tuple(range(len(self.z) + self.descriptors, self.total))
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviations of the encodings, `d`."""
+        return (self.bounds[1] - self.bounds[0]) / BOX_IN_SDS
 
 
-def _latent(d: int, columns: int, bounds: Tensor) -> Kernel:
-    kernel = MaternKernel(nu=2.5, ard_num_dims=d, active_dims=tuple(range(d)))
-    kernel.lengthscale = d**0.5 * (bounds[1] - bounds[0]) / BOX_IN_SDS
+def _structure(columns: _Columns) -> Kernel:
+    return MinMaxKernel(active_dims=columns.counts)
+
+
+def _descriptors(columns: _Columns) -> Kernel:
+    kernel = MaternKernel(nu=2.5, active_dims=columns.described)
+    kernel.lengthscale = 5.0
     return kernel
 
 
-def _linear(d: int, columns: int, bounds: Tensor) -> Kernel:
-    kernel = LinearKernel(ard_num_dims=d, active_dims=tuple(range(d)))
-    kernel.variance = ((BOX_IN_SDS / (bounds[1] - bounds[0])) ** 2 / d)[None]
+def _latent(columns: _Columns) -> Kernel:
+    kernel = MaternKernel(nu=2.5, ard_num_dims=len(columns.z), active_dims=columns.z)
+    kernel.lengthscale = 2 * len(columns.z) ** 0.5 * columns.scale
     return kernel
 
 
-def _sum(*of: Any) -> Kernel:
-    both = ScaleKernel(AdditiveKernel(_structure(*of), _latent(*of)))
-    both.outputscale = 0.5
-    return both
+def _linear(columns: _Columns) -> Kernel:
+    kernel = LinearKernel(ard_num_dims=len(columns.z), active_dims=columns.z)
+    kernel.variance = (columns.scale**-2 / len(columns.z))[None]
+    return kernel
 
 
-def _product(*of: Any) -> Kernel:
-    return ProductKernel(_structure(*of), _latent(*of))
-
-
-KERNELS: dict[str, Callable[[int, int, Tensor], Kernel]] = {
+KERNELS: dict[str, Callable[[_Columns], Kernel]] = {
     "structure": _structure,
+    "descriptors": _descriptors,
     "latent": _latent,
-    "sum": _sum,
-    "product": _product,
     "linear": _linear,
 }
-"""Kernels over `[z | counts]` by name, made for `d`, the number of columns and the box."""
+"""Kernels over `[z | descriptors | counts]` by name."""
+CHOICES = (
+    "structure",
+    "latent",
+    "linear",
+    "structure+latent",
+    "structure*latent",
+    "structure+descriptors",
+    "structure+descriptors+latent",
+)
+"""What `auto` chooses among."""
+
+
+def _kernel(kind: str, columns: _Columns) -> Kernel:
+    terms = [[part.strip() for part in term.split("*")] for term in kind.split("+")]
+    for name in (name for term in terms for name in term):
+        if name not in KERNELS:
+            raise UnknownNameError("kernel", name, KERNELS)
+    products = [[KERNELS[name](columns) for name in term] for term in terms]
+    made = [of[0] if len(of) == 1 else ProductKernel(*of) for of in products]
+    if len(made) == 1:
+        return made[0]
+    mean = ScaleKernel(AdditiveKernel(*made))
+    mean.outputscale = 1 / len(made)
+    return mean
+
+
 NOISE = 1e-3
 """Variance of a value around what the surrogate can say, in units of the squared range."""
 BOX_IN_SDS = 5.15

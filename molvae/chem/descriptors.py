@@ -1,0 +1,56 @@
+"""Numbers that say what kind of molecule one is, on a common scale: what a surrogate may look at.
+
+Size, lipophilicity, polarity, rings and flexibility: what many values depend on, whatever the
+structure. Not properties to be shown or optimised, which carry units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+from rdkit.Chem import rdMolDescriptors
+
+from molvae.chem.mol import parse
+from molvae.chem.properties import heavy_atoms, logp, rings, tpsa
+from molvae.errors import ConfigError
+
+DESCRIPTORS: dict[str, tuple[Callable[[Chem.Mol], float], float, float]] = {
+    "logP": (logp, 2.46, 1.43),
+    "TPSA": (tpsa, 65.0, 22.5),
+    "heavy atoms": (heavy_atoms, 23.2, 4.5),
+    "rotatable bonds": (rdMolDescriptors.CalcNumRotatableBonds, 4.6, 1.6),
+    "rings": (rings, 2.8, 1.0),
+    "aromatic rings": (rdMolDescriptors.CalcNumAromaticRings, 1.9, 1.0),
+    "sp3 carbon": (rdMolDescriptors.CalcFractionCSP3, 0.41, 0.22),
+    "donors": (rdMolDescriptors.CalcNumHBD, 1.2, 0.9),
+    "acceptors": (rdMolDescriptors.CalcNumHBA, 3.7, 1.5),
+}
+"""Of each, the function, and mean and standard deviation over ZINC250k: a scale, the same for all
+data, on which 1 is a difference that one sees among drug-like molecules."""
+
+
+def descriptors(smiles: Sequence[str]) -> NDArray[np.float64]:
+    """Standardised descriptors, `n x 9`, in the order of `DESCRIPTORS`.
+
+    Args:
+        smiles: SMILES in any form.
+
+    Raises:
+        InvalidMoleculeError: A text is not a molecule.
+        ConfigError: A single text instead of a list.
+    """
+    if isinstance(smiles, str):
+        raise ConfigError(
+            f"expected a list of SMILES, got the single text {smiles!r}; use [smiles]"
+        )
+    values = np.empty((len(smiles), len(DESCRIPTORS)))
+    for row, text in enumerate(smiles):
+        mol = parse(text)
+        values[row] = [(of(mol) - mean) / sd for of, mean, sd in DESCRIPTORS.values()]
+    return values
+
+
+__all__ = ["DESCRIPTORS", "descriptors"]
