@@ -27,6 +27,7 @@ class ToySpace:
     """
 
     dim = 3
+    properties = ("distance",)
 
     def __init__(self, name: str = "toy") -> None:
         self.name = name
@@ -60,6 +61,10 @@ class ToySpace:
             self.molecules[i] if d <= 1.5 else None
             for i, d in zip(nearest.tolist(), distance.tolist(), strict=True)
         ]
+
+    def predict(self, z: Tensor) -> Tensor:
+        """Of the hill's top; see `ToyObjective`."""
+        return (z - z.new_tensor([2.0, -3.0, 1.0])).norm(dim=1, keepdim=True)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

@@ -112,6 +112,15 @@ class Space(Protocol):
         """Box that holds the training molecules, `2 x d`, lower row first."""
         ...
 
+    @property
+    def properties(self) -> Sequence[str]:
+        """What `predict` reads off vectors; empty if nothing."""
+        ...
+
+    def predict(self, z: Tensor) -> Tensor:
+        """`n x len(properties)`, differentiable."""
+        ...
+
     def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
         """`n x d`; a molecule it cannot encode raises, or is a row of NaN if `skip_unknown`."""
         ...

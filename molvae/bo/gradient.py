@@ -1,24 +1,27 @@
-"""Gradient ascent on what a Gaussian process expects, from the best molecules."""
+"""Gradient ascent on what a Gaussian process or a property head expects, from the best ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from botorch.utils.sampling import manual_seed
+from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, derived, first_new
 from molvae.bo.surrogate import fit_gp, one_thread, quiet
 from molvae.config import require
+from molvae.errors import UnknownNameError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gradient:
-    """Steps up the posterior mean over z; every step is decoded, and each path gives one molecule.
+    """Steps up a predicted value over z; every step is decoded, and each path gives one molecule.
 
+    What predicts is a Gaussian process over the told values, or one of the space's property heads.
     Paths start at the best told molecules, each moved a little, since two paths from one place
     would be one. It explores nothing: the local optimisation of the first molecular VAE, here with
     a surrogate that learns on.
@@ -28,6 +31,9 @@ class Gradient:
     """
 
     name: ClassVar[str] = "gradient"
+    head: str = ""
+    """Property that the space reads off z, to be climbed instead of the surrogate's mean: QED, or
+    -SAS to go down."""
     steps: int = 20
     """Of a path."""
     step: float = 0.01
@@ -57,11 +63,10 @@ class Gradient:
         u = (starts + self.sigma * width * moved - box[0]) / width
         path = []
         with manual_seed(seed), one_thread(), quiet():
-            model = fit_gp(evidence.z, evidence.y, box)
+            value = self._value(evidence, space, box)
             for _ in range(self.steps):
                 u = u.detach().requires_grad_()
-                value = model.posterior(box[0] + u * width).mean.sum()
-                (slope,) = torch.autograd.grad(value, u)
+                (slope,) = torch.autograd.grad(value(box[0] + u * width).sum(), u)
                 size = slope.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
                 u = (u + self.step * slope / size).clamp(0.0, 1.0)
                 path.append(box[0] + u.detach() * width)
@@ -77,6 +82,17 @@ class Gradient:
             seed=derived(seed, 1),
             patience=self.patience,
         )
+
+    def _value(self, evidence: Evidence, space: Space, box: Tensor) -> Callable[[Tensor], Tensor]:
+        """What is climbed: `n x d` to `n` values."""
+        if not self.head:
+            model = fit_gp(evidence.z, evidence.y, box)
+            return lambda z: model.posterior(z).mean[:, 0]
+        sign, name = (-1, self.head[1:]) if self.head.startswith("-") else (1, self.head)
+        if name not in space.properties:
+            raise UnknownNameError(f"property head of {space.name}", name, space.properties)
+        column = space.properties.index(name)
+        return lambda z: sign * space.predict(z)[:, column]
 
 
 __all__ = ["Gradient"]

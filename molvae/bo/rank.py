@@ -25,11 +25,15 @@ from molvae.bo.moves import by_rank, encoded, graph_moves, latent_moves
 from molvae.bo.proposals import PATIENCE, decode_new, derived
 from molvae.bo.surrogate import KERNELS, NOISE, molecule_gp, one_thread, quiet
 from molvae.chem.descriptors import DESCRIPTORS, descriptors
+from molvae.chem.filters import known_catalogues, passes
 from molvae.chem.fingerprints import morgan_counts
 from molvae.config import require
+from molvae.errors import CampaignError
 
 FEATURES = 2048
 """Columns of Morgan counts."""
+GROWTH = 1.5
+"""Of the shortest latent step, after a generation in which most found nothing new."""
 FINALISTS = 50
 """Molecules of each ranking among which a batch is chosen jointly."""
 
@@ -70,11 +74,17 @@ class Rank:
     """Largest weight."""
     radius: int = 2
     """Bonds around an atom in its Morgan neighbourhoods."""
+    most: int = 3000
+    """Told molecules that the surrogate learns from, which is exact; of more, half are the best
+    ones and half are drawn at random from the others."""
+    filters: tuple[str, ...] = ()
+    """Catalogues of structural alerts, e.g. PAINS and BRENK (see `molvae.chem.filters.passes`);
+    what has one is never ranked."""
     patience: int = PATIENCE
     """Vectors decoded per molecule wanted before the search is given up."""
 
     def __post_init__(self) -> None:
-        for name in ("generations", "children", "patience"):
+        for name in ("generations", "children", "most", "patience"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {self}")
         names = re.split(r"[+*]", self.surrogate)
         require(
@@ -82,6 +92,8 @@ class Rank:
             f"surrogate must be auto or of {', '.join(KERNELS)}, with + or * between; "
             f"got {self.surrogate!r}",
         )
+        if self.filters:
+            known_catalogues(self.filters)
         require(0 <= self.latent <= 1, f"latent must lie in [0, 1], got {self.latent}")
         require(
             0 < self.shortest <= self.longest <= 1,
@@ -101,53 +113,81 @@ class Rank:
         low, high = np.log(self.safest), np.log(self.boldest)
         weights = np.exp(low + (high - low) * rng.random(n))
         n_latent = round(self.latent * self.children)
+        shortest = self.shortest
         with one_thread(), quiet(), torch.no_grad():
-            pool = _Pool(self, evidence, space)
+            pool = _Pool(self, evidence, space, seed=derived(seed, 3))
             for generation in range(self.generations):
                 seeds = [derived(seed, generation, part) for part in range(2)]
                 parents = pool.parents(weights, self.children, rng)
                 graph = graph_moves([pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1])
                 if len(z := pool.vectors(parents[:n_latent])):
-                    radii = (self.shortest, self.longest)
+                    radii = (shortest, self.longest)
                     latent = latent_moves(space, z, radii=radii, seed=seeds[0])
-                    pool.add([c.smiles for c in latent], [c.z for c in latent])
+                    new = pool.add([c.smiles for c in latent], [c.z for c in latent])
+                    if new < len(z) / 2:  # steps end where a molecule is known: they are too short
+                        shortest = min(GROWTH * shortest, self.longest)
                 pool.add(graph, [None] * len(graph))
             chosen = pool.batch(weights)
-        missing = n - len(chosen)
-        if missing:
-            chosen += decode_new(
+        return chosen + self._drawn(n - len(chosen), chosen, evidence, space, seed=seed)
+
+    def _drawn(
+        self, n: int, chosen: Sequence[Candidate], evidence: Evidence, space: Space, *, seed: int
+    ) -> list[Candidate]:
+        """What the pool lacks, from the prior."""
+        taken, found = evidence.known | {c.smiles for c in chosen}, list[Candidate]()
+        for draw in range(self.patience):
+            if len(found) == n:
+                break
+            drawn = decode_new(
                 space,
-                space.sample(missing, seed=derived(seed, 1)),
-                evidence.known | {c.smiles for c in chosen},
+                space.sample(n - len(found), seed=derived(seed, 1, draw)),
+                taken,
                 bounds=evidence.bounds,
-                seed=derived(seed, 2),
+                seed=derived(seed, 2, draw),
                 patience=self.patience,
             )
-        return chosen
+            taken |= {c.smiles for c in drawn}
+            kept = self.unfiltered([c.smiles for c in drawn])
+            found += [c for c in drawn if c.smiles in kept]
+        if len(found) < n:
+            raise CampaignError(
+                f"no new molecule passes the filters {', '.join(self.filters)} after "
+                f"{self.patience} draws from the prior; filter by fewer catalogues"
+            )
+        return found
+
+    def unfiltered(self, smiles: Sequence[str]) -> set[str]:
+        """Molecules without an alert of `filters`."""
+        if not self.filters:
+            return set(smiles)
+        good = passes(smiles, self.filters, workers=1)
+        return {molecule for molecule, ok in zip(smiles, good, strict=True) if ok}
 
 
 class _Pool:
     """Told molecules, then candidates, with what the surrogate says of each."""
 
-    def __init__(self, strategy: Rank, evidence: Evidence, space: Space) -> None:
+    def __init__(self, strategy: Rank, evidence: Evidence, space: Space, *, seed: int) -> None:
         self.strategy, self.space, self.known = strategy, space, set(evidence.known)
         self.sees_z = bool(re.search("latent|linear|auto", strategy.surrogate))
         y = evidence.y[:, 0]
-        self.mean = (y - y.min()) / (y.max() - y.min())
+        self.mean = scaled(y)
         """Minus infinity for what the space cannot read."""
         self.sd = torch.zeros_like(y)
         self.told = len(y)
+        learned = best_and_random(y, strategy.most, seed=seed)
         self.smiles = list(evidence.smiles)
         self.z: list[Tensor | None] = list(evidence.z)
         """None where it is not computed yet: what graph moves made is encoded only when needed."""
-        x = torch.cat([evidence.z, _seen(evidence.smiles, strategy.radius)], dim=1)
-        self.model = self._fit(x, self.mean)
+        seen = _seen([evidence.smiles[i] for i in learned], strategy.radius)
+        x, values = torch.cat([evidence.z[learned], seen], dim=1), self.mean[learned]
+        self.model = self._fit(x, values)
         if evidence.pending_smiles:
             # What is being measured counts as measured, with the value that is expected.
             seen = _seen(evidence.pending_smiles, strategy.radius)
             pending = torch.cat([evidence.pending_z, seen], dim=1)
             expected = self.model.posterior(pending).mean[:, 0]
-            self.model = self._fit(torch.cat([x, pending]), torch.cat([self.mean, expected]))
+            self.model = self._fit(torch.cat([x, pending]), torch.cat([values, expected]))
 
     def _fit(self, x: Tensor, y: Tensor) -> SingleTaskGP:
         return molecule_gp(
@@ -158,16 +198,19 @@ class _Pool:
             descriptors=len(DESCRIPTORS),
         )
 
-    def add(self, smiles: Sequence[str], z: Sequence[Tensor | None]) -> None:
-        """Let the surrogate judge molecules that are not known yet."""
+    def add(self, smiles: Sequence[str], z: Sequence[Tensor | None]) -> int:
+        """Let the surrogate judge molecules that are not known yet; how many there were."""
         new: dict[str, Tensor | None] = {}
         for molecule, vector in zip(smiles, z, strict=True):
             if molecule not in self.known:
                 new.setdefault(molecule, vector)
-        if not new:
-            return
-        places = list(range(len(self.smiles), len(self.smiles) + len(new)))
+        made = len(new)
         self.known.update(new)
+        passed = self.strategy.unfiltered(list(new))
+        new = {molecule: vector for molecule, vector in new.items() if molecule in passed}
+        if not new:
+            return made
+        places = list(range(len(self.smiles), len(self.smiles) + len(new)))
         self.smiles += new
         self.z += new.values()
         self.mean = torch.cat([self.mean, self.mean.new_zeros(len(new))])
@@ -178,6 +221,7 @@ class _Pool:
         posterior = self.model.posterior(self._features(places))
         self.mean[places] = posterior.mean[:, 0]
         self.sd[places] = posterior.variance[:, 0].clamp_min(0).sqrt()
+        return made
 
     def _features(self, places: Sequence[int]) -> Tensor:
         # Where the kernel looks at z it is asked only once z is there.
@@ -238,6 +282,31 @@ class _Pool:
             column = covariance[:, top].clone()
             covariance -= torch.outer(column, column) / (column[top] + NOISE)
         return chosen
+
+
+def scaled(y: Tensor) -> Tensor:
+    """Values on a scale whose 1 is the best and whose 0 is the worst.
+
+    What lies ten interquartile ranges below the median counts as no worse than that: a failed
+    docking of -1,000 says that a molecule is bad, and must not make all others look alike.
+    """
+    low, middle, high = y.quantile(y.new_tensor([0.25, 0.5, 0.75]))
+    floor = torch.maximum(y.min(), middle - 10 * (high - low))
+    if floor == y.max():
+        floor = y.min()
+    return (y.clamp_min(floor) - floor) / (y.max() - floor)
+
+
+def best_and_random(y: Tensor, most: int, *, seed: int) -> list[int]:
+    """Places of at most `most` values, in order: the best, and as many drawn from the others."""
+    if len(y) <= most:
+        return list(range(len(y)))
+    order = y.argsort(descending=True, stable=True)
+    n_best = (most + 1) // 2
+    best, others = order[:n_best], order[n_best:]
+    generator = torch.Generator().manual_seed(seed)
+    drawn = others[torch.randperm(len(others), generator=generator)[: most - n_best]]
+    return sorted(torch.cat([best, drawn]).tolist())
 
 
 def _seen(smiles: Sequence[str], radius: int) -> Tensor:

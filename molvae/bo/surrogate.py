@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -223,6 +223,23 @@ def leave_one_out(model: SingleTaskGP) -> tuple[Tensor, Tensor, Tensor]:
         return mean, sd, log_density
 
 
+def coverage(model: SingleTaskGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) -> dict[float, float]:
+    """Is the surrogate as sure as it may be? Leave-one-out intervals against what they hold.
+
+    Args:
+        model: With its data.
+        shares: Of probability, each in (0, 1), that central intervals are meant to hold.
+
+    Returns:
+        For each share, the share of the model's own values that lie in the interval which it gives
+        them, knowing all the others: more is underconfident, less overconfident.
+    """
+    mean, sd, _ = leave_one_out(model)
+    off = ((model.train_targets - mean) / sd).abs()
+    held = torch.erf(off / math.sqrt(2))  # the smallest central interval that holds the value
+    return {share: float((held <= share).double().mean()) for share in shares}
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch compute on one thread.
@@ -254,4 +271,13 @@ def quiet() -> Iterator[None]:
         yield
 
 
-__all__ = ["KERNELS", "fit_gp", "leave_one_out", "molecule_gp", "one_thread", "quiet"]
+__all__ = [
+    "CHOICES",
+    "KERNELS",
+    "coverage",
+    "fit_gp",
+    "leave_one_out",
+    "molecule_gp",
+    "one_thread",
+    "quiet",
+]

@@ -16,30 +16,23 @@ import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
-from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molvae.chem.chemnet import ChemNetStatistics, chemnet, fcd_package, frechet
+from molvae.chem.filters import CATALOGUES, known_catalogues, passes
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.mol import canonical, canonical_or_none, parse
 from molvae.chem.parallel import each
 from molvae.chem.properties import score
-from molvae.errors import (
-    ConfigError,
-    DataError,
-    InvalidMoleculeError,
-    UnknownNameError,
-)
+from molvae.errors import ConfigError, DataError, InvalidMoleculeError
 
 BLOCK = 1_000
 """Rows of fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB."""
 PROPERTY_NAMES = ("logP", "SAS", "QED")
-CATALOGUES = ("PAINS", "BRENK")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +241,7 @@ def filter_pass_rate(
         doi:10.1002/cmdc.200700139; NIH: Jadhav et al. (2010), doi:10.1021/jm901070c, and
         Doveston et al. (2015), doi:10.1039/C4OB02287D.
     """
-    names = _known_catalogues(catalogues)
+    names = known_catalogues(catalogues)
     return _pass_rate(_read(smiles, workers), names, workers)
 
 
@@ -412,7 +405,7 @@ def describe_set(
         ConfigError: `fcd` is True and there is no `reference`, a single text instead of a list,
             `workers` below 1, or workers that died.
     """
-    alerts = _known_catalogues(catalogues)
+    alerts = known_catalogues(catalogues)
     if fcd is True and reference is None:
         raise ConfigError(
             "fcd=True needs a reference to measure the distance to; give `reference`, or "
@@ -579,38 +572,7 @@ def _scaffold(molecule: str) -> tuple[str, int]:
 
 
 def _pass_rate(molecules: Sequence[str], names: tuple[str, ...], workers: int | None) -> float:
-    return _share(sum(each(_Passes(names), molecules, workers=workers)), len(molecules))
-
-
-@dataclass(frozen=True)
-class _Passes:
-    """A function that can be pickled: does a molecule hit none of some catalogues?"""
-
-    names: tuple[str, ...]
-
-    def __call__(self, molecule: str) -> bool:
-        return not _catalogue(self.names).HasMatch(parse(molecule))
-
-
-@lru_cache(maxsize=4)
-def _catalogue(names: tuple[str, ...]) -> FilterCatalog:
-    parameters = FilterCatalogParams()
-    for name in names:
-        parameters.AddCatalog(FilterCatalogParams.FilterCatalogs.names[name])
-    return FilterCatalog(parameters)
-
-
-def _known_catalogues(names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
-    if len(names) == 0:
-        raise ConfigError("no catalogues of alerts to filter by; give at least one, e.g. PAINS")
-    known = list(FilterCatalogParams.FilterCatalogs.names)
-    spelling = {name.lower(): name for name in known}
-    for name in names:
-        if name.lower() not in spelling:
-            raise UnknownNameError("catalogue of alerts", name, known)
-    return tuple(spelling[name.lower()] for name in names)
+    return _share(sum(passes(molecules, names, workers=workers)), len(molecules))
 
 
 def _statistics(values: NDArray[np.float64]) -> PropertyStatistics:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from botorch.models import SingleTaskGP
 from torch import Tensor
 
-from molvae.bo.surrogate import KERNELS, leave_one_out, molecule_gp
+from molvae.bo.surrogate import CHOICES, coverage, leave_one_out, molecule_gp
+from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.fingerprints import morgan_counts
 from tests.chem.molecules import zinc
 
@@ -17,33 +19,40 @@ BOUNDS = torch.tensor([[-2.575], [2.575]], dtype=torch.float64).repeat(1, D)  # 
 def x() -> Tensor:
     counts = morgan_counts(list(zinc()[:30]), radius=2, size=256).astype(np.float64)
     z = torch.randn(30, D, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return torch.cat([z, torch.from_numpy(counts)], dim=1)
+    described = descriptors(list(zinc()[:30]))
+    return torch.cat([z, torch.from_numpy(described), torch.from_numpy(counts)], dim=1)
 
 
-@pytest.mark.parametrize("kind", KERNELS)
+def gp(x: Tensor, y: Tensor, kind: str) -> SingleTaskGP:
+    return molecule_gp(x, y, BOUNDS, kind=kind, descriptors=len(DESCRIPTORS))
+
+
+@pytest.mark.parametrize("kind", CHOICES)
 def test_told_values_are_known_and_far_away_nothing_is(x: Tensor, kind: str) -> None:
     y = x[:, :1].sigmoid()
-    model = molecule_gp(x, y, BOUNDS, kind=kind)
+    model = gp(x, y, kind)
     at_data = model.posterior(x)
     if kind != "linear":  # which has fewer weights than there are values
         torch.testing.assert_close(at_data.mean, y, atol=0.05, rtol=0)
         assert bool((at_data.variance < 2e-3).all())
-    far = torch.cat([torch.full((1, D), 100.0), torch.zeros(1, 256)], dim=1).double()
+    far = torch.full((1, x.shape[1]), 1000.0, dtype=x.dtype)
+    far[0, D + len(DESCRIPTORS) :] = 0.0  # shares no neighbourhood with any
     far[0, -1] = 9.0
-    if kind not in ("linear", "sum"):
+    if kind != "linear":
         with torch.no_grad():
             said = model.posterior(far)
-        assert abs(float(said.mean)) < 0.05
+        assert float(said.mean) == pytest.approx(float(y.median()), abs=0.05)
         assert float(said.variance) > 0.9
 
 
-@pytest.mark.parametrize("kind", KERNELS)
+@pytest.mark.parametrize("kind", CHOICES)
 def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kind: str) -> None:
     y = x[:, :1].sigmoid() + x[:, -1:] / 10
-    mean, sd, log_density = leave_one_out(molecule_gp(x, y, BOUNDS, kind=kind))
+    mean, sd, log_density = leave_one_out(gp(x, y, kind))
     for i in (0, 7, 29):
         rest = [k for k in range(30) if k != i]
-        model = molecule_gp(x[rest], y[rest], BOUNDS, kind=kind)
+        model = gp(x[rest], y[rest], kind)
+        model.mean_module.constant = y.median()  # leaving a value out leaves the mean as it is
         with torch.no_grad():
             said = model.posterior(x[[i]], observation_noise=True)
         assert float(mean[i]) == pytest.approx(float(said.mean), abs=1e-5)
@@ -55,12 +64,27 @@ def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kind: str) -> 
 def test_auto_takes_the_kernel_that_explains_the_values(x: Tensor) -> None:
     alike = torch.randn(10, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     of_z = torch.sin(x[:, :1] + x[:, 1:2]) / 2 + 0.5
-    smooth = molecule_gp(x, of_z, BOUNDS, kind="auto")
+    smooth = gp(x, of_z, "auto")
     likeliest = max(
-        KERNELS,
-        key=lambda k: float(leave_one_out(molecule_gp(x, of_z, BOUNDS, kind=k))[2].mean()),
+        CHOICES,
+        key=lambda k: float(leave_one_out(gp(x, of_z, k))[2].mean()),
     )
     assert likeliest != "structure"
-    again = molecule_gp(x, of_z, BOUNDS, kind=likeliest)
+    again = gp(x, of_z, likeliest)
     far = torch.cat([alike, x[:10, D:]], dim=1)
     torch.testing.assert_close(smooth.posterior(far).mean, again.posterior(far).mean)
+
+
+def test_intervals_of_a_model_that_is_right_hold_what_they_claim() -> None:
+    """Values drawn from the prior itself, and values ten times as wide."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(400, D, generator=generator, dtype=torch.float64)
+    prior = molecule_gp(z, z[:, :1], BOUNDS, kind="latent")
+    k = prior.covar_module(z).to_dense().detach() + 1e-3 * torch.eye(400)
+    noise = torch.randn(400, 1, generator=generator, dtype=torch.float64)
+    y = torch.linalg.cholesky(k) @ noise
+    right = coverage(molecule_gp(z, y, BOUNDS, kind="latent"))
+    for share, held in right.items():
+        assert held == pytest.approx(share, abs=0.08)
+    sure = coverage(molecule_gp(z, 10 * y, BOUNDS, kind="latent"))
+    assert all(sure[share] < right[share] - 0.2 for share in sure)

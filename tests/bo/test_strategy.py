@@ -52,6 +52,11 @@ class TestGradient(LearningStrategyContract):
         return Gradient(step=0.03, sigma=0.05)
 
 
+class TestGradientOfAHead(StrategyContract):
+    def make(self) -> Gradient:
+        return Gradient(head="-distance", step=0.03, sigma=0.05)
+
+
 class TestGenetic(StrategyContract):
     def make(self) -> Genetic:
         return Genetic()
@@ -179,3 +184,17 @@ def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -
     )
     chosen = strategy.propose(narrow, space, 3, seed=0)
     assert len({candidate.smiles for candidate in chosen} - narrow.known) == 3
+
+
+def test_gradient_climbs_a_property_head() -> None:
+    """Down the distance to the toy's hill top, whatever the told values are."""
+    space, evidence = ToySpace(), toy_evidence(12)
+    misleading = dataclasses.replace(evidence, y=evidence.y.flip(0))
+    climbed = Gradient(head="-distance", step=0.03, sigma=0.05).propose(
+        misleading, space, 4, seed=0
+    )
+    starts = misleading.z[misleading.y[:, 0].argsort(descending=True, stable=True)[:4]]
+    ends = torch.stack([candidate.z for candidate in climbed])
+    assert bool((space.predict(ends) < space.predict(starts)).all())
+    with pytest.raises(UnknownNameError, match="did you mean 'distance'"):
+        Gradient(head="distances").propose(evidence, space, 1, seed=0)

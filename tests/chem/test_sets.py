@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molvae.chem import chemnet, properties
+from molvae.chem import chemnet, filters, properties
 from molvae.chem import sets as module
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.mol import parse
@@ -275,6 +275,7 @@ def test_all_that_takes_long_can_go_to_other_processes(monkeypatch):
         return pickle.loads(pickle.dumps(there(things)))
 
     monkeypatch.setattr(module, "each", elsewhere)
+    monkeypatch.setattr(filters, "each", elsewhere)
     monkeypatch.setattr(properties, "each_part", part_elsewhere)
     assert describe_set(given, OTHERS[:2], SOME[:1], workers=2) == pytest.approx(alone, nan_ok=True)
     # Reading three sets, properties and scaffolds of two, alerts of one.

@@ -1,0 +1,87 @@
+"""Structural alerts: substructures that a chemist would rather not see in a candidate.
+
+A filter says yes or no to a molecule and knows nothing of its values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
+
+from molvae.chem.mol import parse
+from molvae.chem.parallel import each
+from molvae.errors import ConfigError, UnknownNameError
+
+CATALOGUES = ("PAINS", "BRENK")
+"""What disturbs assays, and what is reactive, toxic or metabolised."""
+
+
+def passes(
+    smiles: Sequence[str],
+    catalogues: Sequence[str] = CATALOGUES,
+    *,
+    workers: int | None = None,
+) -> list[bool]:
+    """Which molecules are without any structural alert.
+
+    Args:
+        smiles: SMILES in any form.
+        catalogues: Of RDKit's FilterCatalog, at least one, in any case: PAINS (and PAINS_A, _B,
+            _C), BRENK, NIH, ZINC, CHEMBL (and its parts), ALL.
+        workers: Processes, as in `molvae.chem.parallel.each`.
+
+    Raises:
+        InvalidMoleculeError: A text is not a molecule.
+        UnknownNameError: RDKit has no catalogue of that name.
+        ConfigError: No catalogue, a single text instead of a list, `workers` below 1, or workers
+            that died.
+
+    References:
+        PAINS: Baell and Holloway (2010), doi:10.1021/jm901137j; BRENK: Brenk et al. (2008),
+        doi:10.1002/cmdc.200700139; NIH: Jadhav et al. (2010), doi:10.1021/jm901070c, and
+        Doveston et al. (2015), doi:10.1039/C4OB02287D.
+    """
+    return each(_Passes(known_catalogues(catalogues)), smiles, workers=workers)
+
+
+def known_catalogues(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of catalogues, given in any case, as RDKit spells them.
+
+    Raises:
+        UnknownNameError: RDKit has no catalogue of that name.
+        ConfigError: None at all, or a single text instead of a list.
+    """
+    if isinstance(names, str):
+        raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
+    if len(names) == 0:
+        raise ConfigError("no catalogues of alerts to filter by; give at least one, e.g. PAINS")
+    known = list(FilterCatalogParams.FilterCatalogs.names)
+    spelling = {name.lower(): name for name in known}
+    for name in names:
+        if name.lower() not in spelling:
+            raise UnknownNameError("catalogue of alerts", name, known)
+    return tuple(spelling[name.lower()] for name in names)
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """A function that can be pickled: does a molecule hit none of some catalogues?"""
+
+    names: tuple[str, ...]
+
+    def __call__(self, molecule: str) -> bool:
+        return not _catalogue(self.names).HasMatch(parse(molecule))
+
+
+@lru_cache(maxsize=4)
+def _catalogue(names: tuple[str, ...]) -> FilterCatalog:
+    parameters = FilterCatalogParams()
+    for name in names:
+        parameters.AddCatalog(FilterCatalogParams.FilterCatalogs.names[name])
+    return FilterCatalog(parameters)
+
+
+__all__ = ["CATALOGUES", "known_catalogues", "passes"]
