@@ -21,8 +21,10 @@ BENCHMARKS = {
     "main-job": "benchmarks.main_job",
     "models": "benchmarks.models",
     "optimisation": "benchmarks.optimisation",
+    "overhead": "benchmarks.overhead",
     "property-table": "benchmarks.property_table",
     "scoring": "benchmarks.scoring",
+    "surrogates": "benchmarks.surrogates",
 }
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"

@@ -516,6 +516,8 @@ def describe_strategy(strategy: Strategy) -> dict[str, Any]:
     settings = (
         asdict(strategy) if is_dataclass(strategy) and not isinstance(strategy, type) else None
     )
+    if settings is not None:  # as it comes back from the record
+        settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
     return {"name": strategy.name, "settings": settings}
 
 

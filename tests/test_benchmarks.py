@@ -13,7 +13,7 @@ import pytest
 import torch
 from rdkit import rdBase
 
-from benchmarks import frontier, models, optimisation, scoring
+from benchmarks import frontier, models, optimisation, overhead, scoring, surrogates
 from benchmarks.__main__ import BENCHMARKS, README, RESULTS, section, write_section
 from benchmarks.language_model import LanguageModel, fitted, nll, sample, train, width_for
 from benchmarks.main_job import STRATEGIES, run
@@ -52,6 +52,26 @@ def test_the_readme_says_what_was_measured(name: str) -> None:
         return
     result = json.loads(path.read_text(encoding="utf-8"))["result"]
     assert text[start:end] == module.readme_table(result), f"python -m benchmarks {name} --readme"
+
+
+def test_overhead_says_where_the_time_goes() -> None:
+    result = json.loads(json.dumps(overhead.run(smoke=True, jobs=1), allow_nan=False))
+    rank, ga = result["rows"]
+    assert (rank["strategy"], rank["observations"], ga["strategy"]) == ("rank", 20, "ga")
+    assert set(rank["parts"]) == set(overhead.PARTS.values())
+    assert 0.8 < sum(rank["parts"].values()) <= 1.001  # nothing is counted twice, little is left
+    assert all(row["memory_mb"] > 100 for row in (rank, ga))
+    assert "the time of `rank` goes into" in overhead.readme_table(result)
+
+
+def test_surrogates_are_asked_about_what_they_do_not_know(tmp_path: Path) -> None:
+    result = surrogates.run(smoke=True, jobs=1, folder=tmp_path)
+    result = json.loads(json.dumps(result, allow_nan=False))
+    assert set(result["kernels"]) == set(surrogates.KINDS)
+    for row in result["kernels"].values():
+        assert -1 <= row["rank_correlation"] <= 1
+        assert 0 <= row["held_50"] <= row["held_80"] <= row["held_95"] <= 1
+    assert "| structure+descriptors |" in surrogates.readme_table(result)
 
 
 def test_optimisers_start_alike_and_are_counted_alike(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from molvae.bo import Rank
-from molvae.bo.rank import best_and_random, scaled
+from molvae.bo.pool import best_and_random, scaled
 from molvae.chem.filters import passes
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import toy_evidence

@@ -1,0 +1,192 @@
+"""Overhead: what a proposal costs, in seconds and memory, as a record grows.
+
+Each strategy is asked for one batch of ten with so many told molecules, in a process of its own, on
+one thread, nothing cached: random molecules of ZINC250k with their values of PMO's perindopril
+task. For `rank`, where the time goes.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+import molvae
+from molvae.bo import get_strategy
+from molvae.bo.evidence import Evidence
+from molvae.chem.objective import get_objective
+from molvae.datasets import sample_molecules
+
+TASK, BATCH = "pmo/perindopril_mpo", 10
+OBSERVATIONS = (100, 300, 1_000, 3_000, 10_000)
+MOST = {"log-ei": 1_000, "thompson": 3_000, "turbo": 1_000, "gradient": 1_000}
+"""Observations up to which a strategy is tried: beyond, fitting its surrogate takes minutes."""
+STRATEGIES = ("rank", "log-ei", "thompson", "turbo", "gradient", "ga")
+PARTS = {
+    "molvae.bo.rank.graph_moves": "graph moves",
+    "molvae.bo.rank.latent_moves": "latent moves, decoding",
+    "molvae.bo.pool.encoded": "encoding",
+    "molvae.bo.pool.features": "descriptors and counts",
+    "molvae.bo.pool.Pool._fit": "surrogate",
+    "botorch.models.SingleTaskGP.posterior": "surrogate",
+}
+"""Functions whose time is counted apart, and what they are called."""
+
+
+def run(*, smoke: bool, jobs: int) -> dict[str, Any]:
+    """Seconds a call and memory, by strategy and observations. One process at a time."""
+    del jobs  # what runs beside would be measured as well
+    sizes = (20,) if smoke else OBSERVATIONS
+    rows = []
+    for name in ("rank", "ga") if smoke else STRATEGIES:
+        for n in sizes:
+            if n > MOST.get(name, n):
+                continue
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                rows.append(pool.submit(measure, name, n).result())
+    return {"task": TASK, "batch": BATCH, "rows": rows}
+
+
+def measure(name: str, n: int) -> dict[str, Any]:
+    """One proposal of a strategy with `n` told molecules."""
+    space = molvae.load("zinc250k")
+    drawn = sample_molecules("zinc250k", n + n // 50 + 20, seed=0)
+    readable = space.readable(drawn)
+    smiles = [m for m, ok in zip(drawn, readable, strict=True) if ok][:n]
+    values = get_objective(TASK)(smiles)
+    evidence = Evidence(
+        smiles=tuple(smiles),
+        z=space.encode(smiles),
+        y=torch.tensor(values, dtype=torch.float64)[:, None],
+        pending_z=torch.empty(0, space.dim, dtype=torch.float64),
+        known=frozenset(smiles),
+        bounds=space.bounds,
+    )
+    strategy = get_strategy(name)
+    strategy.propose(evidence_of(evidence, min(n, 20)), space, 1, seed=0)  # imports, compilation
+    parts: dict[str, float] = {}
+    with timed(parts):
+        start = time.monotonic()
+        strategy.propose(evidence, space, BATCH, seed=1)
+        seconds = time.monotonic() - start
+    return {
+        "strategy": name,
+        "observations": n,
+        "seconds_per_call": round(seconds / BATCH, 4),
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "parts": {part: round(spent / seconds, 3) for part, spent in parts.items()},
+    }
+
+
+def evidence_of(evidence: Evidence, n: int) -> Evidence:
+    """The first `n` told molecules."""
+    return Evidence(
+        smiles=evidence.smiles[:n],
+        z=evidence.z[:n],
+        y=evidence.y[:n],
+        pending_z=evidence.pending_z,
+        known=evidence.known,
+        bounds=evidence.bounds,
+    )
+
+
+@contextmanager
+def timed(parts: dict[str, float]) -> Iterator[None]:
+    """Add up the seconds spent in each of `PARTS`; what one part spends in another counts once."""
+    inside: list[float] = []
+
+    def wrap(function: Callable[..., Any], part: str) -> Callable[..., Any]:
+        def timing(*args: Any, **kwargs: Any) -> Any:
+            inside.append(0.0)
+            start = time.monotonic()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent = time.monotonic() - start
+                parts[part] = parts.get(part, 0.0) + spent - inside.pop()
+                if inside:
+                    inside[-1] += spent
+
+        return timing
+
+    with ExitStack() as stack:
+        for place, part in PARTS.items():
+            owner, _, attribute = place.rpartition(".")
+            target = _resolve(owner)
+            stack.enter_context(
+                patch.object(target, attribute, wrap(getattr(target, attribute), part))
+            )
+        yield
+
+
+def _resolve(place: str) -> Any:
+    """A module, or a class of one."""
+    from pkgutil import resolve_name
+
+    return resolve_name(place)
+
+
+def readme_table(result: dict[str, Any]) -> str:
+    """The README's section: seconds by observations, and the parts of `rank`."""
+    rows = result["rows"]
+    sizes = sorted({row["observations"] for row in rows})
+    by = {(row["strategy"], row["observations"]): row for row in rows}
+    lines = [
+        f"**What does a proposal cost?** Seconds per molecule in batches of {result['batch']}, one "
+        "thread, and the largest memory of the process, with so many molecules told: "
+        "`python -m benchmarks overhead`.",
+        "",
+        f"| strategy | {' | '.join(f'{n:,}' for n in sizes)} | memory |",
+        "|---" * (len(sizes) + 2) + "|",
+    ]
+    for name in dict.fromkeys(row["strategy"] for row in rows):
+        cells = [f"{by[name, n]['seconds_per_call']:.2f}" if (name, n) in by else "" for n in sizes]
+        memory = max(row["memory_mb"] for row in rows if row["strategy"] == name)
+        lines.append(f"| `{name}` | {' | '.join(cells)} | {memory / 1000:.1f} GB |")
+    middle = by["rank", 1_000 if ("rank", 1_000) in by else sizes[-1]]
+    shares = sorted(middle["parts"].items(), key=lambda item: -item[1])
+    spent = ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares)
+    lines += [
+        "",
+        f"With {middle['observations']:,} molecules told, the time of `rank` goes into: {spent}.",
+        "",
+        "![Seconds per call against observations](benchmarks/results/overhead.svg)",
+    ]
+    return "\n".join(lines)
+
+
+def figures(result: dict[str, Any], folder: Path) -> None:
+    """Seconds per call against observations."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(5, 3), layout="constrained")
+    for name in dict.fromkeys(row["strategy"] for row in result["rows"]):
+        own = [row for row in result["rows"] if row["strategy"] == name]
+        axis.plot(
+            [row["observations"] for row in own],
+            [row["seconds_per_call"] for row in own],
+            marker="o",
+            markersize=3,
+            linewidth=1.2,
+            label=name,
+        )
+    axis.set(xscale="log", yscale="log", xlabel="molecules told", ylabel="seconds per call")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    with plt.rc_context({"svg.hashsalt": "molvae"}):
+        figure.savefig(folder / "overhead.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+__all__ = ["figures", "readme_table", "run"]
