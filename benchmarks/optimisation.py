@@ -83,11 +83,10 @@ class Run:
     batch: int
     folder: str
 
-    @property
-    def path(self) -> Path:
-        """Record or JSON, without its ending."""
-        name = f"{self.task}-{self.method}-{self.seed}-{self.start}-{self.batch}".replace("/", "_")
-        return Path(self.folder) / name
+    def path(self, ending: str) -> Path:
+        """Where its record, or its JSON, is."""
+        name = f"{self.task}-{self.method}-{self.seed}-{self.start}-{self.batch}{ending}"
+        return Path(self.folder) / name.replace("/", "_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,7 +317,7 @@ def _atoms(smiles: str) -> str:
 
 def _campaign(run: Run) -> tuple[list[float], list[str], float]:
     """Of a strategy, or of screening: a campaign whose record stays."""
-    path = run.path.with_suffix(".db")
+    path = run.path(".db")
     space = molvae.load("zinc250k")
     if run.method == "screening":
         objective = get_objective(run.task)
@@ -369,7 +368,7 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
     from mol_ga import default_ga
     from rdkit import rdBase
 
-    path = run.path.with_suffix(".json")
+    path = run.path(".json")
     if path.exists():
         content = json.loads(path.read_text())
         if len(content["values"]) >= run.budget:
@@ -401,7 +400,7 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
         )
     seconds = time.monotonic() - began
     content = {"values": list(found.values()), "smiles": list(found), "seconds": seconds}
-    beside = path.with_suffix(f".{os.getpid()}")
+    beside = run.path(f".{os.getpid()}")
     beside.write_text(json.dumps(content))
     beside.replace(path)
     return content["values"], content["smiles"], seconds

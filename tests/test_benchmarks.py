@@ -91,6 +91,12 @@ def test_optimisers_start_alike_and_are_counted_alike(tmp_path: Path) -> None:
     assert table.count("celecoxib_rediscovery") == 1
 
 
+def test_every_run_has_a_file_of_its_own() -> None:
+    run = optimisation.Study(methods={"rank:latent=0.3": (0, 1)}).runs("runs")
+    assert len({r.path(".db") for r in run}) == len(run)
+    assert all(r.path(".db").suffix == ".db" for r in run)
+
+
 def test_areas_are_shares_of_the_largest_possible() -> None:
     assert optimisation.auc([1.0] * 200, 200, 1) == pytest.approx(1 - 0.5 / 100)
     assert optimisation.auc([0.0] * 100 + [1.0] * 100, 200, 1) == pytest.approx(0.5 - 0.5 / 100)
