@@ -29,7 +29,7 @@ from molvae.errors import (
 )
 from molvae.model.checkpoint import Card, fingerprint, load_run
 from molvae.model.decoding import decode
-from molvae.model.objectives import importance_bound
+from molvae.model.objectives import importance_bound, reconstruction
 from molvae.model.priors import Normal, Prior
 from molvae.model.training import pick_device
 from molvae.model.vae import SequenceVAE
@@ -40,6 +40,9 @@ REDRAWS = 10
 """How often `generate` draws again what had to be mended, before it is kept as it is."""
 REDRAWN_SEED = 1_000_003
 """From one such draw to the next, added to the seed: far from the seeds that a user counts up."""
+
+INVERSION_ROUNDS, INVERSION_STEPS, INVERSION_RATE = 8, 5, 0.1
+"""Of `invert`: how often what was found is looked at, Adam's steps in between, and their length."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Run folders that ship with the package."""
@@ -185,6 +188,45 @@ class LatentSpace:
             mean[part] = m.double().cpu()
             std[part] = (0.5 * logvar).exp().double().cpu()
         return mean, std
+
+    def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+        """Latent vectors that decode to the molecules, as far as they are found.
+
+        The encoder knows the molecules of its training; what a search finds may be far from these,
+        and its encoding then decodes to something else. From there on z goes up the decoder's own
+        log-likelihood of the molecule, until greedy decoding gives it, for 40 steps at most.
+
+        Args:
+            smiles: SMILES in any form.
+            skip_unknown: As of `encode`.
+
+        Returns:
+            `n x dim`, float64, on the CPU, in the order given; encodings where these decode to
+            their molecules, and the last step's vectors where none was found.
+
+        Raises:
+            InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `encode`.
+        """
+        molecules = [canonical(text) for text in _as_list(smiles)]
+        found = self.encode(molecules, skip_unknown=skip_unknown)
+        left = torch.isfinite(found).all(dim=1).nonzero()[:, 0].tolist()
+        for steps in (0, *[INVERSION_STEPS] * INVERSION_ROUNDS):
+            if steps and left:
+                ids = pad([self._ids(molecules[i]) for i in left]).to(self.device)
+                z = found[left].float().to(self.device).requires_grad_()
+                optimiser = torch.optim.Adam([z], lr=INVERSION_RATE)
+                for _ in range(steps):
+                    with torch.enable_grad():
+                        nats = reconstruction(self.model.logits(z, ids), ids).sum()
+                    (z.grad,) = torch.autograd.grad(nats, z)
+                    optimiser.step()
+                found[left] = z.detach().double().cpu()
+            left = [
+                i
+                for i, decoded in zip(left, self.decode(found[left]), strict=True)
+                if decoded != molecules[i]
+            ]
+        return found
 
     def readable(self, smiles: Sequence[str]) -> list[bool]:
         """Whether each molecule can be encoded: its symbols are known, and it is not too long.

@@ -53,6 +53,8 @@ class ToySpace:
             rows.append(self._z.get(molecule, (torch.nan,) * self.dim))
         return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), self.dim)
 
+    invert = encode
+
     def decode(self, z: Tensor) -> list[str | None]:
         assert z.shape[1:] == (self.dim,)
         assert z.dtype == torch.float64

@@ -125,6 +125,10 @@ class Space(Protocol):
         """`n x d`; a molecule it cannot encode raises, or is a row of NaN if `skip_unknown`."""
         ...
 
+    def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+        """As `encode`, but vectors that decode to the molecules, as far as they are found."""
+        ...
+
     def decode(self, z: Tensor) -> list[str | None]:
         """Canonical SMILES, None where there is no molecule."""
         ...

@@ -157,17 +157,22 @@ class Pool:
         assert isinstance(posterior, GPyTorchPosterior)
         mean, covariance = posterior.mean[:, 0], posterior.distribution.covariance_matrix.clone()
         left = torch.ones(len(places), dtype=torch.bool)
-        chosen = []
+        chosen: list[int] = []
         for weight in weights[: len(places)]:
             sd = covariance.diagonal().clamp_min(0).sqrt()
             top = int((mean + float(weight) * sd).masked_fill(~left, -torch.inf).argmax())
             left[top] = False
-            vector = self.z[places[top]]
-            assert vector is not None
-            chosen.append(Candidate(self.smiles[places[top]], vector))
+            chosen.append(places[top])
             column = covariance[:, top].clone()
             covariance -= torch.outer(column, column) / (column[top] + NOISE)
-        return chosen
+        # From here on these are parents: latent steps from a vector that decodes to another
+        # molecule would be steps from that one.
+        smiles = [self.smiles[i] for i in chosen]
+        z = torch.stack([vector for i in chosen if (vector := self.z[i]) is not None])
+        astray = [i for i, m in enumerate(self.space.decode(z)) if m != smiles[i]]
+        if astray:
+            z[astray] = self.space.invert([smiles[i] for i in astray])
+        return [Candidate(molecule, vector) for molecule, vector in zip(smiles, z, strict=True)]
 
 
 def scaled(y: Tensor) -> Tensor:
