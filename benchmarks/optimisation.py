@@ -180,7 +180,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="those to run (default: all, or with --tasks and so on: own, which these define)",
     )
     parser.add_argument("--tasks", nargs="+", help="names of objectives")
-    parser.add_argument("--methods", nargs="+")
+    parser.add_argument("--methods", nargs="+", help="with --studies: only these of them")
     parser.add_argument("--budget", type=int, help="objective calls of a run")
     parser.add_argument("--start", type=int, help="random molecules at the start")
     parser.add_argument("--batch", type=int)
@@ -210,7 +210,7 @@ def run(
     )
     chosen = dict(STUDIES)
     if studies:
-        chosen = {name: STUDIES.get(name, own) for name in studies}
+        chosen = {name: _only(STUDIES.get(name, own), methods) for name in studies}
     elif tasks or methods or seeds or given:
         chosen = {"own": own}
     if smoke:
@@ -239,6 +239,11 @@ def run(
     done = {name: done[name] for name in (*STUDIES, "own") if name in done}
     tasks = sorted({row["task"] for study in done.values() for row in study["rows"]})
     return {"studies": done, "targets_in_zinc250k": targets_in_the_data_set(tasks)}
+
+
+def _only(study: Study, methods: Sequence[str] | None) -> Study:
+    kept = {m: s for m, s in study.methods.items() if methods is None or m in methods}
+    return replace(study, methods=kept)
 
 
 def row(run: Run) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Campaign:
         space: Space | str | Path,
         *,
         objective: Objective | str,
-        strategy: Strategy | str = "log-ei",
+        strategy: Strategy | str = "rank",
         seed: int = 0,
         start: int | str | Path | Sequence[str] = 100,
         dataset: str = "zinc250k",

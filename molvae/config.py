@@ -154,7 +154,7 @@ class CampaignConfig:
     """Overrides the objective's own direction."""
     space: str = "zinc250k"
     """A bundled run or a run folder."""
-    strategy: str = "log-ei"
+    strategy: str = "rank"
     """How molecules are chosen: random, log-ei, thompson, turbo, gradient, rank or ga."""
     start: int | str = 100
     """This many random molecules of `dataset`, or a file of molecules (with a column `value` if

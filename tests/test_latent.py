@@ -187,3 +187,30 @@ def test_a_name_that_is_no_run(tmp_path: Path) -> None:
         molvae.load("zink250k")
     with pytest.raises(UnknownNameError):
         molvae.load(tmp_path / "nothing")
+
+
+def test_inversion_finds_what_decodes_to_molecules_unlike_the_training_ones(
+    space: LatentSpace,
+) -> None:
+    """What searches came upon; the encoder has seen nothing of the kind."""
+    odd = [
+        "CC1CCC(C(C)C)C(O)C1",
+        "Nc1cccc(S(=O)(=O)Nc2cccc(OS(=O)(=O)N3CCN(C#CNc4ncccn4)C3)c2)c1",
+        "CCC[C@H](C)[C@@H]1CCCC[C@@H]1C(=O)C(=O)C(=O)C(O)Nc1cccc(Cn2ccnc2CC)c1",
+        "Cc1cccc(N(C)C(=O)C=C=C2NC(=O)c3ccccc3N2)c1",
+        "Cc1ccc(S(=O)(=O)c2cc(-c3ccc(C(F)(F)F)cc3)nn2[O-])cc1",
+        "CCO",
+    ]
+    molecules = [canonical(text) for text in odd]
+    encoded, inverted = space.encode(odd), space.invert(odd)
+    by_encoding = [a == b for a, b in zip(space.decode(encoded), molecules, strict=True)]
+    by_inversion = [a == b for a, b in zip(space.decode(inverted), molecules, strict=True)]
+    assert sum(by_encoding) <= 3
+    assert sum(by_inversion) >= 5
+    # What decodes as it should is left as it is.
+    assert torch.equal(inverted[by_encoding], encoded[by_encoding])
+    with pytest.warns(MolvaeWarning, match="1 of 2 molecules skipped"):
+        assert torch.isnan(space.invert(["[Au]", "CCO"], skip_unknown=True)[0]).all()
+    with pytest.raises(UnknownSymbolError):
+        space.invert(["[Au]"])
+    assert space.invert([]).shape == (0, space.dim)
