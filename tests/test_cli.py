@@ -369,6 +369,22 @@ def test_a_record_keeps_its_settings(toy: Molvae, words: list[str], parts: list[
         assert len(campaign) == 6
 
 
+def test_settings_of_a_strategy_follow_its_name(toy: Molvae) -> None:
+    arguments = [*OPTIMIZE]
+    arguments[arguments.index("random")] = "rank:latent=1,generations=1,children=40"
+    assert toy(*arguments, "--budget", 6).status == 0
+    assert toy(*arguments, "--budget", 7).status == 0
+    assert toy("optimize", "q.db", "--budget", 8).status == 0
+    with Campaign.open("q.db") as campaign:
+        assert campaign.settings["strategy"]["settings"]["children"] == 40
+    toy("optimize", "q.db", "--budget", 9, "--strategy", "rank").fails(
+        1, "strategy rank:generations=1,children=40,latent=1.0, not rank"
+    )
+    toy("optimize", "r.db", "--objective", "qed", "--strategy", "rank:childs=4").fails(
+        1, "did you mean 'children'"
+    )
+
+
 def test_a_pipeline_file_is_a_whole_campaign(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
         'record = "c.db"\nobjective = "logp"\nspace = "toy"\nstart = "start.smi"\n'

@@ -7,8 +7,8 @@ and no objective.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -32,7 +32,7 @@ from molvae.bo.rank import Rank
 from molvae.bo.surrogate import fit_gp, one_thread, quiet
 from molvae.bo.turbo import Turbo
 from molvae.config import build, require
-from molvae.errors import UnknownNameError
+from molvae.errors import ConfigError, UnknownNameError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,14 +211,60 @@ def get_strategy(name: str, **settings: Any) -> Strategy:
 
     >>> get_strategy("log-ei", restarts=8)
     LogEI(restarts=8, raw_samples=256, iterations=100, samples=128, patience=256)
+    >>> get_strategy("rank:latent=0.8,filters=PAINS+BRENK").filters
+    ('PAINS', 'BRENK')
+
+    Args:
+        name: Of a strategy; settings may follow after a colon, as `name=value` with commas in
+            between, several texts of one setting with `+`.
+        settings: Win over those in the name.
 
     Raises:
         UnknownNameError: No strategy, or no setting of it, has this name.
-        ConfigError: A setting is out of range.
+        ConfigError: A setting is out of range or cannot be read.
     """
+    name, _, text = name.partition(":")
     if name not in STRATEGIES:
         raise UnknownNameError("strategy", name, STRATEGIES)
-    return build(STRATEGIES[name], settings, f"strategy {name}")
+    kind = STRATEGIES[name]
+    return build(kind, _written(text, kind) | settings, f"strategy {name}")
+
+
+def _written(text: str, kind: Kind) -> dict[str, Any]:
+    """Settings as written after a name, each read as what its field holds."""
+    types = {f.name: f.type for f in fields(kind)}
+    settings: dict[str, Any] = {}
+    for part in text.split(",") if text else ():
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        require(equals == "=", f"strategy {kind.name}: expected name=value, got {part!r}")
+        if types.get(key) in ("int", "float"):
+            try:
+                settings[key] = int(value) if types[key] == "int" else float(value)
+            except ValueError as error:
+                raise ConfigError(
+                    f"strategy {kind.name}: {key} must be a number ({types[key]}), got {value!r}"
+                ) from error
+        else:
+            settings[key] = value if types.get(key) == "str" else tuple(value.split("+"))
+    return settings
+
+
+def spell(name: str, settings: Mapping[str, Any] | None) -> str:
+    """A strategy as `get_strategy` reads it: its name, and the settings that are not its defaults.
+
+    Args:
+        name: Of a strategy; one that is not built in is given back as it is.
+        settings: All of its settings.
+    """
+    if name not in STRATEGIES or settings is None:
+        return name
+    usual = asdict(STRATEGIES[name]())
+    changed = [
+        f"{key}={value if isinstance(value, (str, int, float)) else '+'.join(value)}"
+        for key, value in settings.items()
+        if (tuple(value) if isinstance(value, list) else value) != usual.get(key)
+    ]
+    return name + (":" + ",".join(changed) if changed else "")
 
 
 def _at_least_one(strategy: Any, *names: str) -> None:
@@ -237,4 +283,5 @@ __all__ = [
     "Thompson",
     "Turbo",
     "get_strategy",
+    "spell",
 ]

@@ -17,6 +17,7 @@ from molvae.bo import (
     Turbo,
     get_strategy,
 )
+from molvae.bo.strategy import spell
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import LearningStrategyContract, StrategyContract, toy_evidence
 from tests.toys import ToySpace
@@ -85,6 +86,27 @@ def test_settings_are_passed_and_checked() -> None:
         get_strategy("log-ei", restarts=0)
     with pytest.raises(ConfigError, match="around must lie in"):
         get_strategy("thompson", around=1.5)
+
+
+def test_settings_can_be_written_after_the_name() -> None:
+    written = "rank:latent=0.25, generations=3,filters=PAINS+BRENK,surrogate=structure+latent"
+    assert get_strategy(written) == Rank(
+        latent=0.25, generations=3, filters=("PAINS", "BRENK"), surrogate="structure+latent"
+    )
+    assert get_strategy("rank:latent=0", latent=1.0) == Rank(latent=1.0)
+    assert get_strategy("log-ei:") == LogEI()
+    for text in ("rank", "rank:latent=0.25,filters=PAINS+BRENK", "gradient:head=-SAS"):
+        made = get_strategy(text)
+        assert spell(made.name, dataclasses.asdict(made)) == text
+    assert spell("mine", {"a": 1}) == "mine"
+    with pytest.raises(ConfigError, match=r"generations must be a number \(int\), got '1.5'"):
+        get_strategy("rank:generations=1.5")
+    with pytest.raises(ConfigError, match="expected name=value, got 'latent'"):
+        get_strategy("rank:latent")
+    with pytest.raises(UnknownNameError, match="did you mean 'latent'"):
+        get_strategy("rank:latents=1")
+    with pytest.raises(ConfigError, match="latent must lie in"):
+        get_strategy("rank:latent=2")
 
 
 @pytest.mark.parametrize("strategy", [LogEI(), Thompson()])
