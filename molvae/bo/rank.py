@@ -24,6 +24,8 @@ from molvae.chem.filters import known_catalogues
 from molvae.config import require
 from molvae.errors import CampaignError
 
+MOVES_EACH = 10
+"""In each generation at least, for each molecule of a batch."""
 GROWTH = 1.5
 """Of the shortest latent step, after a generation in which most found nothing new."""
 
@@ -47,10 +49,10 @@ class Rank:
     surrogate: str = "structure+descriptors"
     """Kernels, see `molecule_gp`: structure, descriptors, latent, linear, sums and products of
     these, or auto for the one that explains the values best."""
-    generations: int = 4
+    generations: int = 2
     """Of children, for each batch."""
-    children: int = 400
-    """Moves in each generation."""
+    children: int = 200
+    """Moves in each generation; ten for each molecule of the batch, if that is more."""
     latent: float = 0.5
     """Share of latent moves among them; the others are graph moves."""
     shortest: float = 0.3
@@ -102,7 +104,8 @@ class Rank:
         rng = np.random.default_rng(seed)
         low, high = np.log(self.safest), np.log(self.boldest)
         weights = np.exp(low + (high - low) * rng.random(n))
-        n_latent = round(self.latent * self.children)
+        children = max(self.children, MOVES_EACH * n)
+        n_latent = round(self.latent * children)
         shortest = self.shortest
         with one_thread(), quiet(), torch.no_grad():
             pool = Pool(
@@ -116,7 +119,7 @@ class Rank:
             )
             for generation in range(self.generations):
                 seeds = [derived(seed, generation, part) for part in range(2)]
-                parents = pool.parents(weights, self.children, rng)
+                parents = pool.parents(weights, children, rng)
                 graph = graph_moves([pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1])
                 if len(z := pool.vectors(parents[:n_latent])):
                     radii = (shortest, self.longest)
