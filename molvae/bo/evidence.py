@@ -129,6 +129,10 @@ class Space(Protocol):
         """As `encode`, but vectors that decode to the molecules, as far as they are found."""
         ...
 
+    def tuned(self, smiles: Sequence[str], *, seed: int = 0) -> Space:
+        """A space with the same encoder, whose decoder has learned molecules, best ones first."""
+        ...
+
     def decode(self, z: Tensor) -> list[str | None]:
         """Canonical SMILES, None where there is no molecule."""
         ...

@@ -165,13 +165,13 @@ class Pool:
             chosen.append(places[top])
             column = covariance[:, top].clone()
             covariance -= torch.outer(column, column) / (column[top] + NOISE)
-        # From here on these are parents: latent steps from a vector that decodes to another
-        # molecule would be steps from that one.
+        # The record keeps vectors of the space itself, whichever decoder a molecule is from.
         smiles = [self.smiles[i] for i in chosen]
         z = torch.stack([vector for i in chosen if (vector := self.z[i]) is not None])
         astray = [i for i, m in enumerate(self.space.decode(z)) if m != smiles[i]]
-        if astray:
-            z[astray] = self.space.invert([smiles[i] for i in astray])
+        encodings = {c.smiles: c.z for c in encoded(self.space, [smiles[i] for i in astray])}
+        for i in astray:
+            z[i] = encodings.get(smiles[i], z[i])
         return [Candidate(molecule, vector) for molecule, vector in zip(smiles, z, strict=True)]
 
 

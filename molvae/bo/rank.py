@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -55,6 +56,9 @@ class Rank:
     """Moves in each generation; ten for each molecule of the batch, if that is more."""
     latent: float = 0.5
     """Share of latent moves among them; the others are graph moves."""
+    tune: int = 100
+    """Told molecules after which the decoder is tuned on the best of them, again and again; 0 for
+    never, which saves time where values are dear but few."""
     shortest: float = 0.3
     """Radius of the smallest latent step, see `latent_moves`; much smaller ones end where they
     began."""
@@ -86,6 +90,7 @@ class Rank:
         )
         if self.filters:
             known_catalogues(self.filters)
+        require(self.tune >= 0, f"tune must not be negative, got {self.tune}")
         require(0 <= self.latent <= 1, f"latent must lie in [0, 1], got {self.latent}")
         require(
             0 < self.shortest <= self.longest <= 1,
@@ -117,19 +122,31 @@ class Rank:
                 filters=self.filters,
                 seed=derived(seed, 102),
             )
+            maker = self.maker(evidence, space)
             for generation in range(self.generations):
                 seeds = [derived(seed, generation, part) for part in range(2)]
                 parents = pool.parents(weights, children, rng)
                 graph = graph_moves([pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1])
                 if len(z := pool.vectors(parents[:n_latent])):
                     radii = (shortest, self.longest)
-                    latent = latent_moves(space, z, radii=radii, seed=seeds[0])
+                    latent = latent_moves(maker, z, radii=radii, seed=seeds[0])
                     new = pool.add([c.smiles for c in latent], [c.z for c in latent])
                     if new < len(z) / 2:  # steps end where a molecule is known: they are too short
                         shortest = min(GROWTH * shortest, self.longest)
                 pool.add(graph, [None] * len(graph))
             chosen = pool.batch(weights)
         return chosen + self._drawn(n - len(chosen), chosen, evidence, space, seed=seed)
+
+    def maker(self, evidence: Evidence, space: Space) -> Space:
+        """The space that latent moves are made in: tuned on what was told by the last round number.
+
+        A function of the evidence, so that an interrupted campaign goes on as if it had not been.
+        """
+        told = len(evidence.smiles) // self.tune * self.tune if self.tune else 0
+        if not told:
+            return space
+        best = evidence.y[:told, 0].argsort(descending=True, stable=True).tolist()
+        return _tuned(space, tuple(evidence.smiles[i] for i in best))  # type: ignore[arg-type]
 
     def _drawn(
         self, n: int, chosen: Sequence[Candidate], evidence: Evidence, space: Space, *, seed: int
@@ -156,6 +173,11 @@ class Rank:
                 f"{self.patience} draws from the prior; filter by fewer catalogues"
             )
         return found
+
+
+@lru_cache(maxsize=2)
+def _tuned(space: Space, smiles: tuple[str, ...]) -> Space:
+    return space.tuned(smiles)
 
 
 __all__ = ["Rank"]

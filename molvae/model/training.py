@@ -205,7 +205,7 @@ def train(
             with autocast(config.precision, device):
                 mean, logvar = model.posterior(ids)
                 drawn = reparameterise(mean, logvar)
-                z, noise = _noisy(drawn, config.noisy)
+                z, noise = noisy(drawn, config.noisy)
                 logits = model.logits(z, ids, noise=noise, word_dropout=config.word_dropout)
             loss = elbo_loss(logits, ids, mean, logvar, beta)
             of_properties = property_loss(model.properties(drawn), labels[index].to(device))
@@ -251,7 +251,7 @@ def begin(model: nn.Module, config: TrainConfig) -> tuple[torch.device, torch.op
     return device, torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
 
 
-def _noisy(z: Tensor, share: float) -> tuple[Tensor, Tensor]:
+def noisy(z: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """Noise at a level drawn evenly from 0 to 1 in a share of the rows; and the levels."""
     if share == 0:
         return z, z.new_zeros(len(z))

@@ -1,0 +1,71 @@
+"""A decoder that goes on learning: rows which it has not seen, without forgetting the others.
+
+The encoder stays as it is, so that a vector means the same before and after.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from molvae.chem.vocabulary import PAD
+from molvae.model.objectives import reconstruction
+from molvae.model.training import noisy, trim
+from molvae.model.vae import SequenceVAE, reparameterise
+
+DECODER = ("decoder", "symbol_head", "initial_state", "place_condition", "noise")
+"""Modules of the network that the encoder has no part in."""
+
+
+def tuned_decoder(
+    model: SequenceVAE,
+    rows: Tensor,
+    weights: Tensor,
+    *,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+    noise: float,
+    seed: int,
+) -> SequenceVAE:
+    """A copy of the network whose decoder has learned rows.
+
+    Args:
+        model: Stays as it is.
+        rows: Ids, `n x t`, ended by stop, padded.
+        weights: How often each row is drawn, relative to the others, `n`.
+        steps: Of Adam.
+        batch: Rows of each.
+        learning_rate: Of Adam, constant.
+        noise: Share of rows decoded from z with noise, see `TrainConfig.noisy`.
+        seed: Of all draws; torch's global generator is left as it was.
+
+    References:
+        Tripp et al. (2020), arXiv:2006.09191 (retraining on weighted molecules).
+    """
+    new = copy.deepcopy(model).train()
+    learned = [p for name, p in new.named_parameters() if name.split(".")[0] in DECODER]
+    for parameter in new.parameters():
+        parameter.requires_grad_(False)
+    for parameter in learned:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.Adam(learned, lr=learning_rate, betas=(0.9, 0.99))
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            mean, logvar = new.posterior(rows)
+        for _ in range(steps):
+            chosen = torch.multinomial(weights, batch, replacement=True)
+            ids = trim(rows[chosen])
+            z, level = noisy(reparameterise(mean[chosen], logvar[chosen]), noise)
+            nats = reconstruction(new.logits(z, ids, noise=level), ids)
+            optimiser.zero_grad(set_to_none=True)
+            (nats.sum() / int((ids != PAD).sum())).backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(learned, 1.0)
+            optimiser.step()
+    return new.eval()
+
+
+__all__ = ["tuned_decoder"]
