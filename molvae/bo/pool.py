@@ -18,7 +18,7 @@ from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.moves import by_rank, encoded
-from molvae.bo.surrogate import NOISE, molecule_gp
+from molvae.bo.surrogate import molecule_gp
 from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.filters import passes
 from molvae.chem.fingerprints import morgan_counts
@@ -156,7 +156,7 @@ class Pool:
         posterior = self.model.posterior(self._features(places))
         assert isinstance(posterior, GPyTorchPosterior)
         mean, covariance = posterior.mean[:, 0], posterior.distribution.covariance_matrix.clone()
-        left = torch.ones(len(places), dtype=torch.bool)
+        left, noise = torch.ones(len(places), dtype=torch.bool), self.model.likelihood.noise
         chosen: list[int] = []
         for weight in weights[: len(places)]:
             sd = covariance.diagonal().clamp_min(0).sqrt()
@@ -164,7 +164,7 @@ class Pool:
             left[top] = False
             chosen.append(places[top])
             column = covariance[:, top].clone()
-            covariance -= torch.outer(column, column) / (column[top] + NOISE)
+            covariance -= torch.outer(column, column) / (column[top] + noise)
         # The record keeps vectors of the space itself, whichever decoder a molecule is from.
         smiles = [self.smiles[i] for i in chosen]
         z = torch.stack([vector for i in chosen if (vector := self.z[i]) is not None])

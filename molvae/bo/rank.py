@@ -64,9 +64,9 @@ class Rank:
     began."""
     longest: float = 1.0
     """Radius of the largest, at most 1."""
-    safest: float = 0.01
+    safest: float = 0.05
     """Least weight of the standard deviation."""
-    boldest: float = 1.0
+    boldest: float = 4.0
     """Largest weight."""
     radius: int = 2
     """Bonds around an atom in its Morgan neighbourhoods."""

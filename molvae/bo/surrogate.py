@@ -17,6 +17,7 @@ from botorch.exceptions.warnings import InputDataWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.transforms import Normalize, Standardize
+from gpytorch.constraints import Positive
 from gpytorch.kernels import (
     AdditiveKernel,
     Kernel,
@@ -65,11 +66,10 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor) -> SingleTaskGP:
 def molecule_gp(
     x: Tensor, y: Tensor, bounds: Tensor, *, kind: str, descriptors: int = 0
 ) -> SingleTaskGP:
-    """A Gaussian process over molecules with fixed hyperparameters: nothing is fitted.
+    """A Gaussian process over molecules, all of whose hyperparameters have a closed form.
 
-    Far from all data it says the median of the values with standard deviation 1. With values scaled
-    to [0, 1] that is the whole range: a prior of that width neither ends an exploration early nor
-    drowns what was learned.
+    Far from all data it says the median of the values. Its amplitude is the likeliest one, so that
+    it is as sure as it has been right; the noise is a thousandth of that.
 
     Args:
         x: `[z | descriptors | counts]`, `n x (d + descriptors + f)`, float64.
@@ -97,18 +97,29 @@ def molecule_gp(
             if descriptors or "descriptors" not in k
         }
         kind = max(few, key=lambda k: float(leave_one_out(few[k])[2].mean()))
-    mean = ConstantMean()
+    mean, kernel = ConstantMean(), ScaleKernel(_kernel(kind, _Columns(bounds, descriptors, x)))
     mean.constant = y.median()
+    kernel.outputscale = likeliest_amplitude(kernel.base_kernel, x, y - y.median())
+    likelihood = GaussianLikelihood(noise_constraint=Positive())
+    likelihood.noise = NOISE * kernel.outputscale.detach()
     model = SingleTaskGP(
         x,
         y,
-        covar_module=_kernel(kind, _Columns(bounds, descriptors, x.shape[1])),
+        covar_module=kernel,
         mean_module=mean,
-        likelihood=GaussianLikelihood(),
+        likelihood=likelihood,
         outcome_transform=None,
     )
-    model.likelihood.noise = NOISE
     return model.eval()
+
+
+def likeliest_amplitude(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
+    """The variance that a process of mean 0 most likely has, given its correlations."""
+    with torch.no_grad():
+        k = kernel(x).to_dense() + NOISE * torch.eye(len(x), dtype=x.dtype)
+        half = torch.linalg.solve_triangular(torch.linalg.cholesky(k), y, upper=False)
+        amplitude: Tensor = half.square().mean().clamp_min(LEAST_AMPLITUDE)
+        return amplitude
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class _Columns:
 
     bounds: Tensor
     descriptors: int
-    total: int
+    x: Tensor
 
     @property
     def z(self) -> tuple[int, ...]:
@@ -129,7 +140,7 @@ class _Columns:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        return tuple(range(len(self.z) + self.descriptors, self.total))
+        return tuple(range(len(self.z) + self.descriptors, self.x.shape[1]))
 
     @property
     def scale(self) -> Tensor:
@@ -193,7 +204,9 @@ def _kernel(kind: str, columns: _Columns) -> Kernel:
 
 
 NOISE = 1e-3
-"""Variance of a value around what the surrogate can say, in units of the squared range."""
+"""Variance of a value around what the surrogate can say, as a share of its amplitude."""
+LEAST_AMPLITUDE = 1e-3
+"""Of values scaled to [0, 1]: where nearly all are equal, the next one may yet be another."""
 BOX_IN_SDS = 5.15
 """Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
 each end."""
