@@ -157,15 +157,22 @@ STUDIES = {
         batch=100,
     ),
     "parts": Study(
-        methods={
-            "rank": (0,),
-            "rank:surrogate=latent": (0,),
-            "rank:surrogate=sum": (0,),
-            "rank:surrogate=auto": (0,),
-            "rank:latent=0": (0,),
-            "rank:latent=1": (0,),
-            "rank:generations=1": (0,),
-        },
+        methods=dict.fromkeys(
+            (
+                "rank",
+                "rank:surrogate=structure",
+                "rank:surrogate=latent",
+                "rank:surrogate=structure+latent",
+                "rank:surrogate=structure+descriptors+latent",
+                "rank:surrogate=auto",
+                "rank:latent=0",
+                "rank:latent=1",
+                "rank:tune=0",
+                "rank:generations=1,children=400",
+            ),
+            (0, 1),
+        ),
+        budget=400,
     ),
 }
 """What the README shows: 1,000 calls, a laboratory's 200, 10,000, and what each part earns."""

@@ -189,22 +189,28 @@ def test_a_name_that_is_no_run(tmp_path: Path) -> None:
         molvae.load(tmp_path / "nothing")
 
 
+ODD = (
+    "CC1CCC(C(C)C)C(O)C1",
+    "Nc1cccc(S(=O)(=O)Nc2cccc(OS(=O)(=O)N3CCN(C#CNc4ncccn4)C3)c2)c1",
+    "CCC[C@H](C)[C@@H]1CCCC[C@@H]1C(=O)C(=O)C(=O)C(O)Nc1cccc(Cn2ccnc2CC)c1",
+    "Cc1cccc(N(C)C(=O)C=C=C2NC(=O)c3ccccc3N2)c1",
+    "Cc1ccc(S(=O)(=O)c2cc(-c3ccc(C(F)(F)F)cc3)nn2[O-])cc1",
+    "CCO",
+)
+"""What searches came upon; the encoder has seen nothing of the kind."""
+
+
+def rewritten(space: LatentSpace, z: torch.Tensor) -> list[bool]:
+    """Which of the odd molecules vectors decode to."""
+    molecules = [canonical(text) for text in ODD]
+    return [a == b for a, b in zip(space.decode(z), molecules, strict=True)]
+
+
 def test_inversion_finds_what_decodes_to_molecules_unlike_the_training_ones(
     space: LatentSpace,
 ) -> None:
-    """What searches came upon; the encoder has seen nothing of the kind."""
-    odd = [
-        "CC1CCC(C(C)C)C(O)C1",
-        "Nc1cccc(S(=O)(=O)Nc2cccc(OS(=O)(=O)N3CCN(C#CNc4ncccn4)C3)c2)c1",
-        "CCC[C@H](C)[C@@H]1CCCC[C@@H]1C(=O)C(=O)C(=O)C(O)Nc1cccc(Cn2ccnc2CC)c1",
-        "Cc1cccc(N(C)C(=O)C=C=C2NC(=O)c3ccccc3N2)c1",
-        "Cc1ccc(S(=O)(=O)c2cc(-c3ccc(C(F)(F)F)cc3)nn2[O-])cc1",
-        "CCO",
-    ]
-    molecules = [canonical(text) for text in odd]
-    encoded, inverted = space.encode(odd), space.invert(odd)
-    by_encoding = [a == b for a, b in zip(space.decode(encoded), molecules, strict=True)]
-    by_inversion = [a == b for a, b in zip(space.decode(inverted), molecules, strict=True)]
+    encoded, inverted = space.encode(ODD), space.invert(ODD)
+    by_encoding, by_inversion = rewritten(space, encoded), rewritten(space, inverted)
     assert sum(by_encoding) <= 3
     assert sum(by_inversion) >= 5
     # What decodes as it should is left as it is.
@@ -214,3 +220,26 @@ def test_inversion_finds_what_decodes_to_molecules_unlike_the_training_ones(
     with pytest.raises(UnknownSymbolError):
         space.invert(["[Au]"])
     assert space.invert([]).shape == (0, space.dim)
+
+
+def test_a_tuned_decoder_writes_what_it_could_not_and_the_encoder_is_the_same(
+    space: LatentSpace,
+) -> None:
+    drawn = torch.random.get_rng_state()
+    before = {name: tensor.clone() for name, tensor in space.model.state_dict().items()}
+    tuned = space.tuned([*ODD, "[Au]"], seed=1)  # gold cannot be read and is left out
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    assert all(torch.equal(before[k], tensor) for k, tensor in space.model.state_dict().items())
+    z = space.encode(ODD)
+    assert torch.equal(tuned.encode(ODD), z)
+    assert sum(rewritten(space, z)) <= 3
+    assert sum(rewritten(tuned, z)) >= 5
+    # It has not forgotten the others.
+    known = sample_molecules("zinc250k", 40, seed=3)
+    kept = [a == b for a, b in zip(tuned.decode(tuned.encode(known)), known, strict=True)]
+    assert sum(kept) >= 24
+    again = space.tuned([*ODD, "[Au]"], seed=1)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(tuned.model.parameters(), again.model.parameters(), strict=True)
+    )

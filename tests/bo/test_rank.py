@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -62,6 +63,29 @@ def test_more_told_molecules_than_the_surrogate_takes() -> None:
     space, evidence = ToySpace(), toy_evidence(60)
     chosen = dataclasses.replace(SMALL, most=20).propose(evidence, space, 8, seed=0)
     assert not {c.smiles for c in chosen} & evidence.known
+
+
+def test_the_decoder_is_tuned_on_the_best_of_a_round_number_of_told_molecules() -> None:
+    class Counting(ToySpace):
+        tunings: list[tuple[str, ...]]
+
+        def tuned(self, smiles: Sequence[str], *, seed: int = 0) -> ToySpace:
+            self.tunings.append(tuple(smiles))
+            return self
+
+    space, evidence = Counting(), toy_evidence(14)
+    space.tunings = []
+    strategy = dataclasses.replace(SMALL, tune=5, latent=1.0)
+    for told in (4, 9, 9, 12, 13):
+        fewer = dataclasses.replace(
+            evidence, smiles=evidence.smiles[:told], z=evidence.z[:told], y=evidence.y[:told]
+        )
+        strategy.propose(fewer, space, 2, seed=told)
+    order = evidence.y[:10, 0].argsort(descending=True).tolist()
+    assert [len(tuning) for tuning in space.tunings] == [5, 10]
+    assert space.tunings[1] == tuple(evidence.smiles[i] for i in order)
+    dataclasses.replace(strategy, tune=0).propose(evidence, space, 2, seed=0)
+    assert len(space.tunings) == 2
 
 
 def test_the_best_and_some_others() -> None:
