@@ -41,7 +41,12 @@ class Rank:
     a batch holds safe and daring ones; it is chosen after those before it were taken into account
     as if they had been measured.
 
+    A search soon finds molecules that the model has never seen, and steps around their encodings
+    then decode to something else. So the decoder is tuned on the best molecules now and then, for
+    the moves alone: the record keeps vectors of the space as it is.
+
     References:
+        Tripp et al. (2020), arXiv:2006.09191 (a decoder that learns the best molecules);
         Tripp et al. (2021), A fresh look at de novo molecular design benchmarks (a genetic
         algorithm that maximises the acquisition of a Tanimoto GP).
     """

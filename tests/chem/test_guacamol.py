@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from rdkit import Chem, DataStructs, rdBase
 from rdkit.Chem import AllChem, Crippen, Descriptors, GraphDescriptors
+from rdkit.Chem.Pharm2D import Generate, Gobbi_Pharm2D
 
 from molvae.chem import guacamol
-from molvae.chem.guacamol import FINGERPRINTS, SUITES, TASKS, targets
+from molvae.chem.guacamol import FINGERPRINTS, SUITES, TASKS, pharmacophores, targets
 from molvae.chem.mol import canonical
 from molvae.chem.objective import get_objective, list_objectives
 from molvae.errors import UnknownNameError
@@ -288,3 +289,11 @@ def test_an_unknown_task_gets_the_names_of_its_suite_and_no_others():
         get_objective("osimertinib_mpo")
     assert "guacamol/osimertinib_mpo" not in str(caught.value)
     assert get_objective("GuacaMol/QED").name == "guacamol/qed"
+
+
+def test_pharmacophores_are_those_of_rdkit() -> None:
+    odd = ["C", "[Na+].[Cl-]", "CC.OCCN", "OCC(O)C(O)C(N)c1ccccc1C(=O)O", "C" * 120 + "O"]
+    for text in [*zinc()[:60], *odd]:
+        mol = Chem.MolFromSmiles(text)
+        expected = Generate.Gen2DFingerprint(mol, Gobbi_Pharm2D.factory)
+        assert pharmacophores(mol) == expected, text
