@@ -53,8 +53,6 @@ class ToySpace:
             rows.append(self._z.get(molecule, (torch.nan,) * self.dim))
         return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), self.dim)
 
-    invert = encode
-
     def tuned(self, smiles: Sequence[str], *, seed: int = 0) -> ToySpace:
         return self
 

@@ -125,10 +125,6 @@ class Space(Protocol):
         """`n x d`; a molecule it cannot encode raises, or is a row of NaN if `skip_unknown`."""
         ...
 
-    def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """As `encode`, but vectors that decode to the molecules, as far as they are found."""
-        ...
-
     def tuned(self, smiles: Sequence[str], *, seed: int = 0) -> Space:
         """A space with the same encoder, whose decoder has learned molecules, best ones first."""
         ...
