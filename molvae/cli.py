@@ -539,8 +539,9 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
         "space": made["space"]["name"],
         **{name: made[name] for name in ("start", "dataset", "batch", "seed")},
     }
-    if "strategy" in settings and describe_strategy(get_strategy(settings["strategy"])) == made.get(
-        "strategy"
+    if (
+        "strategy" in settings
+        and describe_strategy(get_strategy(settings["strategy"])) == made["strategy"]
     ):
         kept["strategy"] = settings["strategy"]  # the same, written in another way
     if "space" in settings and Path(settings["space"]).resolve() == Path(kept["space"]).resolve():

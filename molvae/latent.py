@@ -45,8 +45,8 @@ REDRAWN_SEED = 1_000_003
 """From one such draw to the next, added to the seed: far from the seeds that a user counts up."""
 
 TUNING_STEPS, TUNING_BATCH, TUNING_RATE = 60, 32, 1e-3
-"""Of `tuned`: after so many, 9 of 10 of the best molecules of a campaign are decoded from their
-encodings, of which it was 0 to 5 before."""
+"""Of `tuned`: enough for most of the best molecules of a campaign to be decoded from their
+encodings."""
 REHEARSED, REHEARSAL = 200, 0.25
 """Molecules of the space's own making, and their share of what is learned."""
 INVERSION_ROUNDS, INVERSION_STEPS, INVERSION_RATE = 8, 5, 0.1
@@ -246,7 +246,7 @@ class LatentSpace:
 
         Args:
             smiles: From the most important on; the k-th is learned about 1/k times as much as the
-                first. Those that the model cannot read are left out.
+                first. Those that the model cannot read are left out; with none left, this space.
             seed: Of all draws.
 
         Raises:
@@ -256,14 +256,16 @@ class LatentSpace:
             Tripp et al. (2020), arXiv:2006.09191 (retraining on weighted molecules).
         """
         own = self._rows([canonical(text) for text in _as_list(smiles)])
+        if not own:
+            return self
         others = self._rows([m for m in self.generate(REHEARSED, seed, redraw=False) if m])
         weights = [(1 - REHEARSAL) / k for k in range(1, len(own) + 1)]
-        rehearsal = REHEARSAL * sum(weights) / (1 - REHEARSAL) if own else 1.0
+        each = REHEARSAL * sum(weights) / (1 - REHEARSAL) / max(1, len(others))
         space = copy.copy(self)
         space.model = tuned_decoder(
             self.model,
             pad([*own, *others]).to(self.device),
-            torch.tensor([*weights, *[rehearsal / len(others)] * len(others)]),
+            torch.tensor([*weights, *[each] * len(others)]),
             steps=TUNING_STEPS,
             batch=TUNING_BATCH,
             learning_rate=TUNING_RATE,

@@ -238,6 +238,7 @@ def test_a_tuned_decoder_writes_what_it_could_not_and_the_encoder_is_the_same(
     known = sample_molecules("zinc250k", 40, seed=3)
     kept = [a == b for a, b in zip(tuned.decode(tuned.encode(known)), known, strict=True)]
     assert sum(kept) >= 24
+    assert space.tuned(["[Au]"]) is space
     again = space.tuned([*ODD, "[Au]"], seed=1)
     assert all(
         torch.equal(a, b)

@@ -1,4 +1,4 @@
-"""Kernels over molecules as rows `[z | counts]`: latent vector, then Morgan counts.
+"""Kernels over molecules as rows `[z | descriptors | counts]`.
 
 Knows columns, not what they were made from.
 """

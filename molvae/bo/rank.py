@@ -63,7 +63,7 @@ class Rank:
     """Share of latent moves among them; the others are graph moves."""
     tune: int = 100
     """Told molecules after which the decoder is tuned on the best of them, again and again; 0 for
-    never, which saves time where values are dear but few."""
+    never."""
     shortest: float = 0.3
     """Radius of the smallest latent step, see `latent_moves`; much smaller ones end where they
     began."""
@@ -127,7 +127,7 @@ class Rank:
                 filters=self.filters,
                 seed=derived(seed, 102),
             )
-            maker = self.maker(evidence, space)
+            maker = self.maker(evidence, space) if n_latent else space
             for generation in range(self.generations):
                 seeds = [derived(seed, generation, part) for part in range(2)]
                 parents = pool.parents(weights, children, rng)

@@ -224,8 +224,7 @@ def filter_pass_rate(
 
     Args:
         smiles: SMILES in any form; None is no molecule.
-        catalogues: Of RDKit's FilterCatalog, at least one, in any case: PAINS (and PAINS_A, _B,
-            _C), BRENK, NIH, ZINC, CHEMBL (and its parts), ALL.
+        catalogues: As of `molvae.chem.filters.passes`, which gives their sources.
         workers: Processes, as in `molvae.chem.parallel.each`.
 
     Returns:
@@ -235,11 +234,6 @@ def filter_pass_rate(
         UnknownNameError: RDKit has no catalogue of that name.
         ConfigError: No catalogue, a single text instead of a list, `workers` below 1, or workers
             that died.
-
-    References:
-        PAINS: Baell and Holloway (2010), doi:10.1021/jm901137j; BRENK: Brenk et al. (2008),
-        doi:10.1002/cmdc.200700139; NIH: Jadhav et al. (2010), doi:10.1021/jm901070c, and
-        Doveston et al. (2015), doi:10.1039/C4OB02287D.
     """
     names = known_catalogues(catalogues)
     return _pass_rate(_read(smiles, workers), names, workers)

@@ -54,12 +54,11 @@ def tuned_decoder(
     optimiser = torch.optim.Adam(learned, lr=learning_rate, betas=(0.9, 0.99))
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        with torch.no_grad():
-            mean, logvar = new.posterior(rows)
         for _ in range(steps):
             chosen = torch.multinomial(weights, batch, replacement=True)
             ids = trim(rows[chosen])
-            z, level = noisy(reparameterise(mean[chosen], logvar[chosen]), noise)
+            with torch.no_grad():
+                z, level = noisy(reparameterise(*new.posterior(ids)), noise)
             nats = reconstruction(new.logits(z, ids, noise=level), ids)
             optimiser.zero_grad(set_to_none=True)
             (nats.sum() / int((ids != PAD).sum())).backward()  # type: ignore[no-untyped-call]
