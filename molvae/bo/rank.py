@@ -102,8 +102,8 @@ class Rank:
             f"radii must be 0 < shortest <= longest <= 1, got {self.shortest}, {self.longest}",
         )
         require(
-            0 < self.safest <= self.boldest,
-            f"weights must be 0 < safest <= boldest, got {self.safest} and {self.boldest}",
+            0 < self.safest <= self.boldest < np.inf,
+            f"weights must be 0 < safest <= boldest, and finite, got {self.safest} and {self.boldest}",
         )
 
     def propose(

@@ -42,6 +42,8 @@ def test_filters_that_nothing_passes_are_said() -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'BRENK'"):
         Rank(filters=("BRENKS",))
+    with pytest.raises(ConfigError, match="finite, got"):
+        Rank(boldest=float("inf"))
     for surrogate in ("structure+latent", "structure*latent+linear", "auto"):
         assert Rank(surrogate=surrogate).surrogate == surrogate
     for surrogate in ("structures", "structure+", "structure+auto", ""):
