@@ -103,7 +103,7 @@ class Rank:
         )
         require(
             0 < self.safest <= self.boldest < np.inf,
-            f"weights must be 0 < safest <= boldest, and finite, got {self.safest} and {self.boldest}",
+            f"weights must be finite, 0 < safest <= boldest; got {self.safest} and {self.boldest}",
         )
 
     def propose(
