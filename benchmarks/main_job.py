@@ -18,7 +18,7 @@ from typing import Any
 from molvae.config import CampaignConfig, build, read_toml
 
 RECIPE = Path(__file__).parents[1] / "pipelines" / "qed-sas.toml"
-STRATEGIES = ("random", "thompson", "log-ei")
+STRATEGIES = ("random", "thompson", "log-ei", "rank")
 SEEDS = (0, 1, 2)
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Direction = Literal["maximise", "minimise"]
 BY_HAND = "by-hand:"
 """`by-hand:NAME` is an objective without a function: its values are only told."""
+EQUAL = 10
+"""Told values, at least a batch, that look like a mistake if all of them are the same number."""
 
 
 class Campaign:
@@ -305,7 +307,7 @@ class Campaign:
             self._strategy = get_strategy(recorded["name"], **recorded["settings"])
         return self._strategy
 
-    def ask(self, n: int | None = None) -> list[Trial]:
+    def ask(self, n: int | None = None, *, allow_equal: bool = False) -> list[Trial]:
         """Choose new molecules and write them into the record, all of them or none.
 
         As long as no value is told, there is nothing to choose by: then the starting molecules
@@ -313,19 +315,22 @@ class Campaign:
 
         Args:
             n: How many; by default a batch.
+            allow_equal: Go on although all values of the first batch are the same number. A
+                mistake in an objective looks like that, but so does a goal that few molecules meet.
 
         Returns:
             The trials, waiting to be told.
 
         Raises:
             ConfigError: n is below 1.
-            CampaignError: Too little is told for the strategy, no new molecule was found, or
-                another process asked meanwhile.
+            CampaignError: Too little is told for the strategy, all values are the same, no new
+                molecule was found, or another process asked meanwhile.
         """
         n = self.batch if n is None else n
         require(_is_int(n) and n >= 1, f"n must be at least 1 molecule, got {n!r}")
         if self.best_value is None and (waiting := self._waiting_start()):
             return waiting[:n]
+        self._check_values_differ(self.trials, allow_equal)
         from molvae.bo.proposals import derived
 
         evidence = self.evidence()
@@ -375,7 +380,13 @@ class Campaign:
         values = None if math.isnan(number) else {self.name: number}
         return self._store.tell(trial, values, message)
 
-    def run(self, budget: int, *, on_trial: Callable[[Trial], None] | None = None) -> None:
+    def run(
+        self,
+        budget: int,
+        *,
+        allow_equal: bool = False,
+        on_trial: Callable[[Trial], None] | None = None,
+    ) -> None:
         """Score what waits, then ask and score batches, until the budget is spent.
 
         Molecules are scored one at a time, so that an interruption loses at most one call; an
@@ -384,6 +395,7 @@ class Campaign:
 
         Args:
             budget: Objective calls in all; starting molecules and earlier runs included.
+            allow_equal: See `ask`.
             on_trial: Called with each trial when its outcome is in the record.
 
         Raises:
@@ -399,12 +411,15 @@ class Campaign:
         together = max(1, int(getattr(objective, "batch_size", 1)))
         while True:
             trials = self.trials
+            self._check_values_differ(trials, allow_equal)
             waiting = [trial for trial in trials if trial.status == "asked"]
             left = budget - (len(trials) - len(waiting))
             if left <= 0:
                 return
             if not waiting:
-                waiting = self.ask(min(self.batch, left))
+                waiting = self.ask(min(self.batch, left), allow_equal=allow_equal)
+            # Not more at once than a batch, so that the first one is looked at before the next.
+            left = min(left, max(EQUAL, self.batch, together))
             for at in range(0, min(len(waiting), left), together):
                 part = waiting[at : min(at + together, left)]
                 for trial, scored in zip(
@@ -476,6 +491,20 @@ class Campaign:
         told = table[table["status"] == "told"]
         ranked = told.sort_values(self.name, ascending=self.direction == "minimise", kind="stable")
         return ranked.head(k).reset_index(drop=True)
+
+    def _check_values_differ(self, trials: Sequence[Trial], allow_equal: bool) -> None:
+        """Stop a campaign whose objective says the same of every molecule.
+
+        A docking program that returns 0 whenever it fails would otherwise spend the whole budget.
+        """
+        values = {trial.values[self.name] for trial in trials if trial.status == "told"}
+        told = sum(trial.status == "told" for trial in trials)
+        if len(values) == 1 and told >= max(EQUAL, self.batch) and not allow_equal:
+            raise CampaignError(
+                f"{self.path}: all {told} values of {self.name} told so far are {values.pop():g}, "
+                "so there is nothing to choose by; if the objective is wrong, mend it and begin a "
+                "new record; if this is how things are, go on with allow_equal (--allow-equal)"
+            )
 
     def _check_space(self, space: Space) -> None:
         recorded = self.settings["space"]

@@ -335,8 +335,8 @@ def optimize(
 
     chosen = _with_record(record, _layers(config, settings))
     with _create_or_resume(chosen, str(config or "flags"), overwrite=overwrite) as campaign:
-        limit = build(CampaignConfig, {"objective": campaign.name, **chosen}).budget
-        _run(campaign, limit)
+        run_by = build(CampaignConfig, {"objective": campaign.name, **chosen})
+        _run(campaign, run_by.budget, allow_equal=run_by.allow_equal)
         print_tsv(*_best(campaign, top))
         _sum_up(campaign)
         if report := chosen.get("report"):
@@ -367,11 +367,12 @@ def ask(
         settings: Of the new campaign, with --create.
     """
     chosen = given(settings)
+    allow_equal = chosen.pop("allow_equal", False)
     if chosen and not create:
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
     with _create(_with_record(record, chosen), "flags") if create else _open(record) as campaign:
         trials = _waiting(campaign) if create or waiting else []
-        trials = trials if trials or waiting else campaign.ask(n)
+        trials = trials if trials or waiting else campaign.ask(n, allow_equal=allow_equal)
         print_tsv(("id", "smiles"), [(trial.id, trial.smiles) for trial in trials])
 
 
@@ -558,7 +559,7 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _run(campaign: Campaign, budget: int) -> None:
+def _run(campaign: Campaign, budget: int, *, allow_equal: bool) -> None:
     """Run a campaign with a progress bar."""
     done = sum(trial.status != "asked" for trial in campaign.trials)
     best = campaign.best_value
@@ -572,7 +573,7 @@ def _run(campaign: Campaign, budget: int) -> None:
         advance(done, "" if best is None else f"best {best:.4g}")
 
     with progress(budget) as advance:
-        campaign.run(budget, on_trial=show)
+        campaign.run(budget, allow_equal=allow_equal, on_trial=show)
 
 
 def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:

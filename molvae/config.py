@@ -170,6 +170,8 @@ class CampaignConfig:
     """Same seed, same record: same proposals on the CPU."""
     report: str | None = None
     """Where the HTML report goes."""
+    allow_equal: bool = False
+    """Go on although all values of the first batch are the same number."""
     skip_invalid: bool = False
     """Leave out and count invalid starting molecules; otherwise the first one is an error."""
 

@@ -160,6 +160,35 @@ def test_log_ei_needs_values(path: Path) -> None:
 # --- failures
 
 
+@dataclass
+class Same:
+    """A docking program that fails silently."""
+
+    name: str = "same"
+    direction: str = "maximise"
+    calls: int = 0
+
+    def __call__(self, smiles: Sequence[str]) -> list[float]:
+        self.calls += len(smiles)
+        return [0.0] * len(smiles)
+
+
+def test_an_objective_that_always_says_the_same_stops_the_campaign(path: Path) -> None:
+    objective = Same()
+    with begin(path, n=30, objective=objective, strategy="rank:children=10", batch=3) as campaign:
+        for _ in range(2):  # now, and when it is tried again
+            with pytest.raises(
+                CampaignError, match=r"all 10 values of same told so far are 0,.*equal"
+            ):
+                campaign.run(40)
+            assert objective.calls == 10
+        campaign.run(33, allow_equal=True)
+        assert objective.calls == 33
+        with pytest.raises(CampaignError, match="all 33 values"):
+            campaign.ask()
+        assert len(campaign.ask(2, allow_equal=True)) == 2
+
+
 @pytest.mark.parametrize("value", [None, math.nan])
 def test_nan_is_a_failed_trial(path: Path, value: float | None) -> None:
     with begin(path, n=3) as campaign:

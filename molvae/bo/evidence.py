@@ -59,20 +59,24 @@ class Evidence:
                     f"evidence.{name} holds numbers that are not finite; leave those molecules out"
                 )
 
-    def need_two_values(self, strategy: str) -> None:
-        """Refuse what no surrogate can learn from: that would be a random search in disguise.
+    def need_values(self, strategy: str, different: int = 2) -> None:
+        """Refuse what there is nothing to learn from: that would be random search in disguise.
+
+        Args:
+            strategy: Its name, for the message.
+            different: How many different values it needs.
 
         Raises:
-            CampaignError: Several objectives, or fewer than two different values.
+            CampaignError: Several objectives, or fewer different values.
         """
         if self.y.shape[1] != 1:
             raise CampaignError(f"strategy {strategy} has one objective, got {self.y.shape[1]}")
         distinct = len(set(self.y[:, 0].tolist()))
-        if distinct < 2:
+        if distinct < different:
             raise CampaignError(
-                f"strategy {strategy} needs told molecules with at least 2 different values, has "
-                f"{distinct} ({len(self.y)} told); tell more values, start with more molecules, or "
-                "use strategy random"
+                f"strategy {strategy} needs told molecules with at least {different} different "
+                f"values, has {distinct} ({len(self.y)} told); tell more values, start with more "
+                "molecules, or use strategy random"
             )
 
 

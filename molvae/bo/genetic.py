@@ -42,7 +42,7 @@ class Genetic:
         """See `Strategy.propose`."""
         from mol_ga.sample_population import uniform_quantile_sampling
 
-        evidence.need_two_values(self.name)
+        evidence.need_values(self.name, 1)
         ranked = sorted(
             zip(evidence.y[:, 0].tolist(), evidence.smiles, strict=True), key=lambda told: -told[0]
         )

@@ -53,7 +53,7 @@ class Gradient:
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_two_values(self.name)
+        evidence.need_values(self.name)
         box = around_all(evidence)
         width = box[1] - box[0]
         top = evidence.y[:, 0].argsort(descending=True, stable=True)

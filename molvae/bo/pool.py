@@ -185,6 +185,8 @@ def scaled(y: Tensor) -> Tensor:
     floor = torch.maximum(y.min(), middle - 10 * (high - low))
     if floor == y.max():
         floor = y.min()
+    if floor == y.max():  # all are the same: what is least known is ranked first
+        return torch.zeros_like(y)
     return (y.clamp_min(floor) - floor) / (y.max() - floor)
 
 

@@ -110,7 +110,7 @@ class Rank:
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_two_values(self.name)
+        evidence.need_values(self.name, 1)
         rng = np.random.default_rng(seed)
         low, high = np.log(self.safest), np.log(self.boldest)
         weights = np.exp(low + (high - low) * rng.random(n))
@@ -148,7 +148,7 @@ class Rank:
         A function of the evidence, so that an interrupted campaign goes on as if it had not been.
         """
         told = len(evidence.smiles) // self.tune * self.tune if self.tune else 0
-        if not told:
+        if len(set(evidence.y[:told, 0].tolist())) < 2:  # nothing to learn, or none is better
             return space
         best = evidence.y[:told, 0].argsort(descending=True, stable=True).tolist()
         return _tuned(space, tuple(evidence.smiles[i] for i in best))  # type: ignore[arg-type]

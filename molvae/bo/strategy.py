@@ -100,7 +100,7 @@ class LogEI:
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_two_values(self.name)
+        evidence.need_values(self.name)
         box = around_all(evidence)
         with manual_seed(seed), one_thread(), quiet():
             acquisition = qLogNoisyExpectedImprovement(
@@ -170,7 +170,7 @@ class Thompson:
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_two_values(self.name)
+        evidence.need_values(self.name)
         box = around_all(evidence)
         top = evidence.y[:, 0].argsort(descending=True, stable=True)[: self.best]
         z = around_and_across(

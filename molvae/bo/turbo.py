@@ -60,7 +60,7 @@ class Turbo:
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_two_values(self.name)
+        evidence.need_values(self.name)
         box = around_all(evidence)
         side, since = self.region(evidence.y[:, 0], n, evidence.bounds.shape[1])
         z, y = evidence.z[since:], evidence.y[since:]

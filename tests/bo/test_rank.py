@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from molvae.bo import Rank
+from molvae.bo import Genetic, Rank
 from molvae.bo.pool import best_and_random, scaled
 from molvae.chem.filters import passes
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
@@ -110,5 +110,18 @@ def test_scale_of_values() -> None:
     assert float(scaled(failed)[4]) == 0.0
     assert float(scaled(failed)[1]) > 0.5
     assert torch.equal(scaled(failed).argsort(), failed.argsort())
+    assert scaled(torch.tensor([2.0, 2.0])).tolist() == [0, 0]
     assert scaled(torch.tensor([0.0, 0.0, 0.0, 0.0, 0.2])).tolist() == [0, 0, 0, 0, 1]
     assert scaled(torch.tensor([1.0, 1.0, 1.0, 1.0, 0.2])).tolist() == [1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("strategy", [SMALL, Genetic()])
+def test_equal_values_are_gone_on_from(strategy: Rank | Genetic) -> None:
+    """A goal that few molecules meet: until one does, the search looks elsewhere."""
+    evidence = toy_evidence(12)
+    evidence = dataclasses.replace(evidence, y=torch.zeros_like(evidence.y))
+    chosen = {c.smiles for c in strategy.propose(evidence, ToySpace(), 4, seed=0)}
+    assert len(chosen - evidence.known) == 4
+    nothing = dataclasses.replace(evidence, smiles=(), z=evidence.z[:0], y=evidence.y[:0])
+    with pytest.raises(CampaignError, match="at least 1 different"):
+        strategy.propose(nothing, ToySpace(), 4, seed=0)
