@@ -10,26 +10,36 @@ on as it would have. Knows when to ask and to tell. Knows neither how molecules 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+import statistics
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from molvae.bo.store import FORMAT, NewTrial, Store, Trial, check_can_create, now
+from molvae.bo.store import FORMAT, NewTrial, Outcome, Store, Trial, check_can_create, now
+from molvae.chem.program import Program
 from molvae.config import require, versions
-from molvae.errors import CampaignError, ConfigError
-from molvae.evaluate import ByHand, evaluate
+from molvae.errors import CampaignError, ConfigError, MolvaeWarning
+from molvae.evaluate import ByHand, Call, Scored
 from molvae.start import ORIGIN, gather
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.bo.evidence import Evidence, Space, Strategy
+    from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
     from molvae.chem.objective import Objective
+    from molvae.workers import Executor
+
+    _Chosen = tuple[int, Sequence[Candidate]]
+    """Trials in the record when molecules were chosen, and these."""
 
 Direction = Literal["maximise", "minimise"]
 BY_HAND = "by-hand:"
 """`by-hand:NAME` is an objective without a function: its values are only told."""
+CALLS = ".calls"
+"""After a record's name: the folder in which the calls of a program are kept."""
 EQUAL = 10
 """Told values, at least a batch, that look like a mistake if all of them are the same number."""
 
@@ -89,6 +99,8 @@ class Campaign:
         dataset: str = "zinc250k",
         batch: int = 10,
         direction: Direction | None = None,
+        name: str | None = None,
+        unit: str | None = None,
         skip_invalid: bool = False,
     ) -> Campaign:
         """Begin a campaign. Everything is checked before anything is written.
@@ -111,6 +123,8 @@ class Campaign:
             dataset: Where random starting molecules come from.
             batch: Molecules chosen together before the surrogate is fitted anew.
             direction: Overrides the objective's own.
+            name: Of the values in the record and in tables, instead of the objective's own.
+            unit: Of the values, shown with them.
             skip_invalid: Leave out, and count, given molecules that are none or that the space
                 cannot encode. Random ones that it cannot encode are replaced in any case.
 
@@ -133,11 +147,14 @@ class Campaign:
 
             strategy = get_strategy(strategy)
         spec = objective if isinstance(objective, str) else None
-        objective = _make_objective(objective, direction)
+        objective = _make_objective(objective, direction, name=name, record=path)
+        version = getattr(objective, "version", None)
         goal = Goal(
             name=objective.name,
             direction=direction or cast(Direction, objective.direction),
             spec=spec,
+            unit=unit,
+            version=None if version is None else str(version),
         )
         space = _load(space)
         first = gather(
@@ -189,7 +206,7 @@ class Campaign:
         store = Store.open(path)
         try:
             if isinstance(objective, str):
-                objective = _make_objective(objective, None)
+                objective = _make_objective(objective, None, record=Path(path))
             return cls(
                 store,
                 space=None if space is None else _load(space),
@@ -278,13 +295,17 @@ class Campaign:
             CampaignError: It was an object and has to be given again.
         """
         if self._objective is None:
-            if self._goal.spec is None:
+            if (spec := self._goal.spec) is None:
                 raise CampaignError(
                     f"objective {self.name!r} of {self.path} was given as an object; give it "
                     "again: "
                     "Campaign.open(path, objective=...)"
                 )
-            self._objective = _make_objective(self._goal.spec, self._goal.direction)
+            goal = self._goal
+            self._objective = _make_objective(
+                spec, goal.direction, name=goal.name, record=self.path
+            )
+            self._check_objective(self._objective)
         return self._objective
 
     @property
@@ -330,23 +351,35 @@ class Campaign:
         require(_is_int(n) and n >= 1, f"n must be at least 1 molecule, got {n!r}")
         if self.best_value is None and (waiting := self._waiting_start()):
             return waiting[:n]
-        self._check_values_differ(self.trials, allow_equal)
+        self._check_values_differ(allow_equal)
+        with self._store.writing("ask"):
+            return self._write(self._choose(n)())
+
+    def _choose(self, n: int) -> Callable[[], _Chosen]:
+        """Look at the record; what is given back chooses by that, and touches it no more."""
         from molvae.bo.proposals import derived
 
-        evidence = self.evidence()
+        evidence, space, strategy = self.evidence(), self.space, self.strategy
         asked = len(evidence.known)
-        strategy = self.strategy
-        candidates = strategy.propose(evidence, self.space, n, seed=derived(self.seed, asked))
-        smiles = [candidate.smiles for candidate in candidates]
-        if len(set(smiles)) != n or evidence.known.intersection(smiles):
-            raise CampaignError(
-                f"strategy {strategy.name!r} did not give {n} distinct new molecules: {smiles}; "
-                "mend it, or use another strategy"
-            )
+
+        def choose() -> _Chosen:
+            found = strategy.propose(evidence, space, n, seed=derived(self.seed, asked))
+            smiles = [candidate.smiles for candidate in found]
+            if len(set(smiles)) != n or evidence.known.intersection(smiles):
+                raise CampaignError(
+                    f"strategy {strategy.name!r} did not give {n} distinct new molecules: "
+                    f"{smiles}; mend it, or use another strategy"
+                )
+            return asked, found
+
+        return choose
+
+    def _write(self, chosen: _Chosen) -> list[Trial]:
+        asked, candidates = chosen
         return self._store.ask(
             [
-                NewTrial(smiles=candidate.smiles, z=candidate.z.tolist(), origin=strategy.name)
-                for candidate in candidates
+                NewTrial(smiles=c.smiles, z=c.z.tolist(), origin=self.strategy.name)
+                for c in candidates
             ],
             expected=asked,
         )
@@ -354,80 +387,133 @@ class Campaign:
     def _waiting_start(self) -> list[Trial]:
         return [t for t in self.trials if t.origin == ORIGIN and t.status == "asked"]
 
-    def tell(self, trial: int, value: float | None, message: str = "") -> Trial:
+    def tell(
+        self,
+        trial: int,
+        value: float | Sequence[float] | None,
+        message: str = "",
+        *,
+        error: float | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> Trial:
         """Write a value into the record; it is on disk when this returns.
 
         Args:
             trial: The trial's id.
             value: In the objective's own sign. None or NaN: it could not be scored; the molecule is
-                then neither looked at by the surrogate nor asked for again.
+                then neither looked at by the surrogate nor asked for again. Several: replicates,
+                whose mean and standard error are taken; NaN among them is left out.
             message: Kept with it.
+            error: Standard error of the value, if it is known: the surrogate believes it so far.
+            notes: Whatever else is to be kept, by name.
 
         Raises:
-            CampaignError: No such trial, or it was told before.
+            CampaignError: No such trial, or it was told before, or another process is writing.
             ConfigError: The value is infinite or not a number.
         """
         require(_is_int(trial), f"a trial's id is a whole number, got {trial!r}")
-        try:
-            number = math.nan if value is None else float(value)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"a value must be a number, or NaN if it could not be scored; got {value!r}"
-            ) from error
+        several = isinstance(value, Iterable) and not isinstance(value, str)
+        numbers = [_finite(one) for one in (cast(Any, value) if several else [value])]
+        known = [number for number in numbers if not math.isnan(number)]
         require(
-            not math.isinf(number), f"a value must be finite, or NaN if it failed; got {number}"
+            error is None or (len(known) == 1 and 0 <= error < math.inf),
+            f"a standard error must be a finite number from 0, beside one value; got {error!r}",
         )
-        values = None if math.isnan(number) else {self.name: number}
-        return self._store.tell(trial, values, message)
+        if len(known) > 1:
+            error = statistics.stdev(known) / math.sqrt(len(known))
+        return self._store.tell(
+            trial,
+            Outcome(
+                told=bool(known),
+                values={self.name: statistics.fmean(known)} if known else {},
+                errors={} if error is None else {self.name: error},
+                replicates={self.name: known} if len(known) > 1 else {},
+                notes=notes or {},
+                message=message,
+            ),
+        )
 
     def run(
         self,
         budget: int,
         *,
+        workers: int = 0,
+        dask: str | None = None,
+        executor: Executor | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        most_failed: float = 0.5,
         allow_equal: bool = False,
         on_trial: Callable[[Trial], None] | None = None,
     ) -> None:
-        """Score what waits, then ask and score batches, until the budget is spent.
+        """Score what waits, then choose and score new molecules, until the budget is spent.
 
         Molecules are scored one at a time, so that an interruption loses at most one call; an
         objective with an attribute `batch_size` gets that many at once. Whatever stops this, told
         values are in the record, and `run` goes on from there, also in another process.
 
+        With workers, as soon as one is free the next molecule is chosen, with those in progress
+        taken into account; what is chosen then depends on how long calls take.
+
+        A call that raises, whose process dies, or that is given up is a failed trial with the
+        reason as its message. But if the first five calls all fail, it is the objective that is
+        wrong: then the run stops, and they are called again by the next one.
+
         Args:
             budget: Objective calls in all; starting molecules and earlier runs included.
+            workers: Processes that call the objective; 0: this one. It must then be importable:
+                defined in a module, not in a notebook. With `executor`: how many calls it takes at
+                once.
+            dask: Address of the scheduler of a Dask cluster, or its scheduler file, instead.
+            executor: Anything with `submit(function, *arguments)`, instead.
+            timeout: Seconds after which a call is given up; its process is stopped.
+            retries: Further tries of a call that raised, died or was given up.
+            most_failed: Share of the last 20 calls above which the run stops; 1: never.
             allow_equal: See `ask`.
             on_trial: Called with each trial when its outcome is in the record.
 
         Raises:
-            ConfigError: The budget is below 1.
-            ObjectiveError: The objective broke.
-            CampaignError: See `ask`.
+            ConfigError: A setting is out of range.
+            ObjectiveError: The first calls all failed, or an answer was no list of values.
+            CampaignError: Too many calls failed, or another process is writing; and see `ask`.
         """
+        from molvae.running import Patience, Run
+        from molvae.workers import executor_of
+
         require(
             _is_int(budget) and budget >= 1,
             f"budget must be at least 1 objective call, got {budget!r}",
         )
+        require(
+            executor is None or workers >= 1,
+            "with an executor, workers says how many calls it takes at once; give at least 1",
+        )
+        patience = Patience(timeout=timeout, retries=retries, most_failed=most_failed)
         objective = self.objective
-        together = max(1, int(getattr(objective, "batch_size", 1)))
-        while True:
+        if isinstance(objective, Program):  # which stops itself, wherever it runs
+            objective = replace(objective, timeout=timeout)
+            patience, timeout = replace(patience, timeout=None), None
+        if isinstance(objective, ByHand):
+            objective([])  # says what to do instead
+        if timeout is not None and executor is None and dask is None:
+            workers = max(1, workers)  # what hangs can be stopped only from outside
+        with self._store.writing("run"), executor_of(workers, dask, executor) as (taker, capacity):
             trials = self.trials
-            self._check_values_differ(trials, allow_equal)
-            waiting = [trial for trial in trials if trial.status == "asked"]
-            left = budget - (len(trials) - len(waiting))
-            if left <= 0:
-                return
-            if not waiting:
-                waiting = self.ask(min(self.batch, left), allow_equal=allow_equal)
-            # Not more at once than a batch, so that the first one is looked at before the next.
-            left = min(left, max(EQUAL, self.batch, together))
-            for at in range(0, min(len(waiting), left), together):
-                part = waiting[at : min(at + together, left)]
-                for trial, scored in zip(
-                    part, evaluate(objective, [trial.smiles for trial in part]), strict=True
-                ):
-                    told = self.tell(trial.id, scored.value, scored.message)
-                    if on_trial is not None:
-                        on_trial(told)
+            run = Run(
+                campaign=_Search(self, allow_equal, on_trial),
+                calls=[Call(objective=objective, names=(self.name,))],
+                executor=taker,
+                capacity=capacity,
+                patience=patience,
+                budget=budget,
+                batch=self.batch,
+                together=max(1, int(getattr(objective, "batch_size", 1))),
+                waiting=deque(trial for trial in trials if trial.status == "asked"),
+                done=sum(trial.status != "asked" for trial in trials),
+                any_told=any(trial.status == "told" for trial in trials),
+            )
+            self._check_values_differ(allow_equal)
+            run.go()
 
     def evidence(self) -> Evidence:
         """What a strategy may look at now; values are turned so that larger is better."""
@@ -462,10 +548,16 @@ class Campaign:
 
         Returns:
             Columns id, smiles, a column of values with the objective's name (NaN if waiting or
-            failed), status, origin, message, asked_at, told_at.
+            failed), status, origin, message, asked_at, told_at; then, if anything of the kind was
+            told, NAME_error, NAME_replicates (text, with ; between them), and a column for each
+            note.
         """
         import pandas as pd
 
+        columns = [
+            "id", "smiles", self.name, "status", "origin", "message", "asked_at", "told_at",
+        ]  # fmt: skip
+        own = {name: f"note_{name}" for name in columns}  # a note may have any name
         rows = [
             {
                 "id": trial.id,
@@ -476,13 +568,17 @@ class Campaign:
                 "message": trial.message,
                 "asked_at": trial.asked_at,
                 "told_at": trial.told_at,
+                **{f"{name}_error": error for name, error in trial.errors.items()},
+                **{
+                    f"{name}_replicates": ";".join(map(repr, values))
+                    for name, values in trial.replicates.items()
+                },
+                **{own.get(name, name): text for name, text in trial.notes.items()},
             }
             for trial in self.trials
         ]
-        columns = [
-            "id", "smiles", self.name, "status", "origin", "message", "asked_at", "told_at",
-        ]  # fmt: skip
-        return pd.DataFrame(rows, columns=columns)
+        more = {name: None for row in rows for name in row if name not in columns}
+        return pd.DataFrame(rows, columns=[*columns, *more])
 
     def best(self, k: int = 10) -> pd.DataFrame:
         """The `k` best told molecules, best first, earlier first if equal; columns as `table`."""
@@ -492,19 +588,23 @@ class Campaign:
         ranked = told.sort_values(self.name, ascending=self.direction == "minimise", kind="stable")
         return ranked.head(k).reset_index(drop=True)
 
-    def _check_values_differ(self, trials: Sequence[Trial], allow_equal: bool) -> None:
+    def _check_values_differ(self, allow_equal: bool) -> bool:
         """Stop a campaign whose objective says the same of every molecule.
 
         A docking program that returns 0 whenever it fails would otherwise spend the whole budget.
+
+        Returns:
+            Whether two values differ.
         """
-        values = {trial.values[self.name] for trial in trials if trial.status == "told"}
-        told = sum(trial.status == "told" for trial in trials)
-        if len(values) == 1 and told >= max(EQUAL, self.batch) and not allow_equal:
+        told, different = self._store.different(self.name)
+        if different == 1 and told >= max(EQUAL, self.batch) and not allow_equal:
             raise CampaignError(
-                f"{self.path}: all {told} values of {self.name} told so far are {values.pop():g}, "
-                "so there is nothing to choose by; if the objective is wrong, mend it and begin a "
-                "new record; if this is how things are, go on with allow_equal (--allow-equal)"
+                f"{self.path}: all {told} values of {self.name} told so far are "
+                f"{self.best_value:g}, so there is nothing to choose by; if the objective is "
+                "wrong, mend it and begin a new record; if this is how things are, go on with "
+                "allow_equal (--allow-equal)"
             )
+        return different > 1
 
     def _check_space(self, space: Space) -> None:
         recorded = self.settings["space"]
@@ -522,6 +622,38 @@ class Campaign:
                 f"{self.path} asks for {self.name!r}, got the objective {objective.name!r}; give "
                 "that one, or start a new campaign"
             )
+        version = getattr(objective, "version", None)
+        if self._goal.version is not None and str(version) != self._goal.version:
+            warnings.warn(
+                f"{self.path} was begun with version {self._goal.version} of {self.name!r}, now "
+                f"it is version {version}: values may not be comparable",
+                MolvaeWarning,
+                stacklevel=2,
+            )
+
+
+@dataclass
+class _Search:
+    """A campaign as a run sees it."""
+
+    campaign: Campaign
+    allow_equal: bool
+    on_trial: Callable[[Trial], None] | None
+    differ: bool = False
+    """Two values do."""
+
+    def choose(self, n: int) -> Callable[[], _Chosen]:
+        return self.campaign._choose(n)
+
+    def write(self, chosen: _Chosen) -> list[Trial]:
+        return self.campaign._write(chosen)
+
+    def told(self, trial: Trial, scored: Scored) -> None:
+        campaign = self.campaign
+        outcome = campaign.tell(trial.id, scored.values.get(campaign.name), scored.message)
+        if self.on_trial is not None:
+            self.on_trial(outcome)
+        self.differ = self.differ or campaign._check_values_differ(self.allow_equal)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -532,6 +664,10 @@ class Goal:
     direction: Direction
     spec: str | None
     """What to make it from; None: it was an object."""
+    unit: str | None = None
+    """Of its values."""
+    version: str | None = None
+    """That the objective said it has."""
 
     def __post_init__(self) -> None:
         require(
@@ -550,7 +686,23 @@ def describe_strategy(strategy: Strategy) -> dict[str, Any]:
     return {"name": strategy.name, "settings": settings}
 
 
-def _make_objective(objective: Objective | str, direction: str | None) -> Objective:
+def _make_objective(
+    objective: Objective | str,
+    direction: str | None,
+    *,
+    name: str | None = None,
+    record: Path | None = None,
+) -> Objective:
+    """The objective, under another name if one is given; its calls are kept beside the record."""
+    made = _objective(objective, direction)
+    if isinstance(made, Program) and made.folder is None and record is not None:
+        made = replace(made, folder=str(record.absolute()) + CALLS)
+    if name is not None and isinstance(objective, str):
+        made = replace(cast(Any, made), name=name)
+    return made
+
+
+def _objective(objective: Objective | str, direction: str | None) -> Objective:
     if isinstance(objective, str):
         if objective.startswith(BY_HAND):
             name = objective.removeprefix(BY_HAND).strip()
@@ -589,6 +741,17 @@ def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
     if isinstance(start, int):
         return start
     return str(start) if isinstance(start, str | Path) else f"{len(start)} given molecules"
+
+
+def _finite(value: object) -> float:
+    try:
+        number = math.nan if value is None else float(cast(float, value))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"a value must be a number, or NaN if it could not be scored; got {value!r}"
+        ) from error
+    require(not math.isinf(number), f"a value must be finite, or NaN if it failed; got {number}")
+    return number
 
 
 def _is_int(value: object) -> bool:

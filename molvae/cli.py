@@ -8,6 +8,7 @@ command that needs them.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from cyclopts import App, Parameter
 
 from molvae import __version__
 from molvae.config import (
+    RUN,
     CampaignConfig,
     PrepareConfig,
     TrainConfig,
@@ -25,7 +27,8 @@ from molvae.config import (
     versions,
 )
 from molvae.errors import CampaignError, DataError
-from molvae.inputs import check_rows, held_out, molecules_of, sheet, told_value, vectors
+from molvae.inputs import Told, check_rows, held_out, molecules_of, sheet, told_value, vectors
+from molvae.tables import check_can_write_table, write_table
 from molvae.terminal import (
     InFile,
     finite,
@@ -335,8 +338,7 @@ def optimize(
 
     chosen = _with_record(record, _layers(config, settings))
     with _create_or_resume(chosen, str(config or "flags"), overwrite=overwrite) as campaign:
-        run_by = build(CampaignConfig, {"objective": campaign.name, **chosen})
-        _run(campaign, run_by.budget, allow_equal=run_by.allow_equal)
+        _run(campaign, build(CampaignConfig, {"objective": campaign.name, **chosen}))
         print_tsv(*_best(campaign, top))
         _sum_up(campaign)
         if report := chosen.get("report"):
@@ -351,6 +353,8 @@ def ask(
     n: Annotated[int | None, Parameter(name=["--n", "-n"])] = None,
     waiting: Switch = False,
     create: Switch = False,
+    out: Path | None = None,
+    overwrite: Switch = False,
     settings: Annotated[CampaignFlags | None, Flat] = None,
 ) -> None:
     """Print molecules to measure next, as TSV: id, smiles. Their values are given back by tell.
@@ -364,8 +368,12 @@ def ask(
         n: How many new molecules; a batch by default.
         waiting: Print those that were asked for and not told yet, and ask for none.
         create: Begin the campaign.
+        out: Write them to this file instead: .csv, .tsv, .sdf or .parquet.
+        overwrite: Replace the file.
         settings: Of the new campaign, with --create.
     """
+    if out is not None:
+        check_can_write_table(out, overwrite=overwrite)
     chosen = given(settings)
     allow_equal = chosen.pop("allow_equal", False)
     if chosen and not create:
@@ -373,7 +381,14 @@ def ask(
     with _create(_with_record(record, chosen), "flags") if create else _open(record) as campaign:
         trials = _waiting(campaign) if create or waiting else []
         trials = trials if trials or waiting else campaign.ask(n, allow_equal=allow_equal)
-        print_tsv(("id", "smiles"), [(trial.id, trial.smiles) for trial in trials])
+        rows = [(trial.id, trial.smiles) for trial in trials]
+    if out is None:
+        print_tsv(("id", "smiles"), rows)
+        return
+    import pandas as pd
+
+    write_table(pd.DataFrame(rows, columns=["id", "smiles"]), out)
+    print(out)
 
 
 @app.command
@@ -384,6 +399,7 @@ def tell(
     /,
     *,
     file: InFile | None = None,
+    error: float | None = None,
     message: str = "",
 ) -> None:
     """Put measured values into a record.
@@ -391,41 +407,44 @@ def tell(
     Args:
         record: The SQLite file.
         trial: The id that ask printed.
-        value: The number; "failed" if it could not be measured.
-        file: CSV or TSV with columns id, value and perhaps message, instead; an empty value means
-            failed. All of it is checked before any of it is written.
+        value: The number; "failed" if it could not be measured. Several replicates with ; between
+            them become their mean and its standard error.
+        file: CSV, TSV or SDF with id, value and perhaps error and message, instead; an empty value
+            means failed, other columns are kept as notes. All of it is checked before any of it is
+            written.
+        error: Standard error of the value.
         message: Kept with the value, e.g. why it failed.
     """
     if file is not None and trial is None:
         told = sheet(file)
     elif file is None and trial is not None and value is not None:
-        told = [(trial, told_value(value, "value"), message)]
+        told = [Told(trial, told_value(value, "value"), error=error, message=message)]
     else:
         raise DataError("give an id and a value, or --file with columns id and value")
     with _open(record) as campaign:
-        _check_waiting(campaign, [id_ for id_, *_ in told])
-        for id_, number, text in told:
-            campaign.tell(id_, number, text)
+        _check_waiting(campaign, [one.id for one in told])
+        for one in told:
+            campaign.tell(one.id, one.value, one.message, error=one.error, notes=one.notes)
         say(f"{len(told)} told, {len(_waiting(campaign))} waiting")
 
 
 @app.command
 def export(record: Path, file: Path | None = None, /, *, overwrite: Switch = False) -> None:
-    """Write all trials as CSV.
+    """Write all trials as a table.
 
     Args:
         record: The SQLite file.
-        file: Where to; standard output by default. A name that ends in .tsv gives tabs.
+        file: Where to: .csv, .tsv, .sdf or .parquet; CSV on standard output by default.
         overwrite: Replace the file.
     """
+    if file is not None:
+        check_can_write_table(file, overwrite=overwrite)
     with _open(record) as campaign:
         table = campaign.table()
     if file is None:
         table.to_csv(sys.stdout, index=False)
         return
-    if file.exists() and not overwrite:
-        raise DataError(f"{file} exists; choose another name, or --overwrite")
-    table.to_csv(file, index=False, sep="\t" if file.suffix == ".tsv" else ",")
+    write_table(table, file)
     print(file)
 
 
@@ -479,12 +498,15 @@ def _open(record: str | Path) -> Campaign:
 
 def _create(settings: Mapping[str, Any], where: str) -> Campaign:
     from molvae.campaign import Campaign
+    from molvae.chem.program import COMMAND
 
     config = build(CampaignConfig, settings, where)
     campaign = Campaign.create(
         config.record,
         config.space,
-        objective=config.objective,
+        objective=COMMAND + config.command if config.command else config.objective,
+        name=config.objective if config.command else None,
+        unit=config.unit,
         strategy=config.strategy,
         seed=config.seed,
         start=config.start,
@@ -531,10 +553,15 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
     """
     from molvae.bo.strategy import get_strategy, spell
     from molvae.campaign import describe_strategy
+    from molvae.chem.program import COMMAND
 
     made, (goal,) = campaign.settings, campaign.settings["objectives"]
+    spec = goal["spec"] or goal["name"]
+    command = spec.removeprefix(COMMAND) if spec.startswith(COMMAND) else None
     kept = {
-        "objective": goal["spec"] or goal["name"],
+        "objective": goal["name"] if command else spec,
+        "command": command,
+        "unit": goal.get("unit"),
         "direction": goal["direction"],
         "strategy": spell(**made["strategy"]),
         "space": made["space"]["name"],
@@ -559,21 +586,29 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _run(campaign: Campaign, budget: int, *, allow_equal: bool) -> None:
-    """Run a campaign with a progress bar."""
-    done = sum(trial.status != "asked" for trial in campaign.trials)
+def _run(campaign: Campaign, config: CampaignConfig) -> None:
+    """Run a campaign with a progress bar: the best value, failures, and how long calls take."""
+    trials = campaign.trials
+    before = done = sum(trial.status != "asked" for trial in trials)
+    failed = sum(trial.status == "failed" for trial in trials)
     best = campaign.best_value
     better = max if campaign.direction == "maximise" else min
+    began = time.monotonic()
 
     def show(trial: Trial) -> None:
-        nonlocal done, best
+        nonlocal done, failed, best
         done += 1
-        for value in trial.values.values():
+        failed += trial.status == "failed"
+        if trial.status == "told":
+            value = trial.values[campaign.name]
             best = value if best is None else better(best, value)
-        advance(done, "" if best is None else f"best {best:.4g}")
+        seconds = (time.monotonic() - began) / (done - before)
+        parts = ["" if best is None else f"best {best:.4g}", f"{failed} failed" if failed else ""]
+        advance(done, "  ".join(part for part in (*parts, f"{seconds:.2g} s a call") if part))
 
-    with progress(budget) as advance:
-        campaign.run(budget, allow_equal=allow_equal, on_trial=show)
+    with progress(config.budget) as advance:
+        settings = {name: getattr(config, name) for name in RUN}
+        campaign.run(config.budget, on_trial=show, **settings)
 
 
 def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:

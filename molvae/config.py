@@ -18,6 +18,8 @@ from molvae import __version__
 from molvae.errors import ConfigError, DataError, UnknownNameError
 
 Config = TypeVar("Config")
+RUN = ("workers", "dask", "timeout", "retries", "most_failed", "allow_equal")
+"""Settings of a campaign that may be others each time it is gone on with."""
 
 
 def require(holds: bool, message: str) -> None:
@@ -149,7 +151,12 @@ class CampaignConfig:
     record: str
     """The SQLite file; an existing record of the same settings is resumed."""
     objective: str
-    """Name of an objective, or `module:attribute`."""
+    """Name of an objective, or `module:attribute`; with `command`, a name for its values."""
+    command: str | None = None
+    """Another program that scores a molecule, e.g. `dock.sh {smiles}`; without `{smiles}` it reads
+    it from standard input. It prints a number, JSON, or CSV with a header."""
+    unit: str | None = None
+    """Of the values, shown with them."""
     direction: Literal["maximise", "minimise"] | None = None
     """Overrides the objective's own direction."""
     space: str = "zinc250k"
@@ -170,6 +177,16 @@ class CampaignConfig:
     """Same seed, same record: same proposals on the CPU."""
     report: str | None = None
     """Where the HTML report goes."""
+    workers: int = 0
+    """Processes that call the objective; 0: one call at a time, here."""
+    dask: str | None = None
+    """Address or scheduler file of a Dask cluster that calls it instead."""
+    timeout: float | None = None
+    """Seconds after which a call is given up."""
+    retries: int = 0
+    """Further tries of a call that raised, died or was given up."""
+    most_failed: float = 0.5
+    """Share of the last 20 calls above which the campaign stops; 1: never."""
     allow_equal: bool = False
     """Go on although all values of the first batch are the same number."""
     skip_invalid: bool = False
@@ -209,7 +226,7 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
             value = build(hint, value, f"{where} [{key}]")  # type: ignore[arg-type]
         elif isinstance(value, list):
             value = tuple(value)
-        elif hint is float and type(value) is int:
+        elif type(value) is int and (hint is float or float in get_args(hint)):
             value = float(value)
         require(_fits(value, hint), f"{where}: {key} must be {_says(hint)}, got {value!r}")
         values[key] = value

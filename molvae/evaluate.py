@@ -1,29 +1,41 @@
 """Calling objectives: from molecules to values, in order, one for one.
 
-In-process so far. Knows no records: what is called, what came back, and what that means.
+What is called, what came back, and what that means. Knows neither records nor processes: this is
+the part that may run on another machine.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from molvae.errors import CampaignError, MolvaeError, ObjectiveError
+from molvae.errors import CampaignError, ObjectiveError
 
 if TYPE_CHECKING:
     from molvae.chem.objective import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
+class Call:
+    """An objective, and the values that it brings."""
+
+    objective: Objective
+    names: tuple[str, ...]
+    """Of the values; an objective that brings several gives a mapping for each molecule."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scored:
     """What came of one molecule."""
 
-    value: float
-    """In the objective's own sign; NaN = could not be scored."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """By name, in the objective's own sign, finite; what could not be scored is not there."""
     message: str = ""
     """Why not, if so."""
+    broke: bool = False
+    """It did not answer: another try may."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,47 +56,80 @@ class ByHand:
         )
 
 
-def evaluate(objective: Objective, smiles: Sequence[str]) -> list[Scored]:
-    """Score molecules, as many at a time as the objective asks for.
+def evaluate(calls: Sequence[Call], smiles: Sequence[str]) -> list[Scored]:
+    """Score molecules.
 
     An objective that is better off with many molecules at once (a docking program, a model on a
-    GPU) says so by an attribute `batch_size`; the caller hands over that many.
+    GPU) says so by an attribute `batch_size`; the caller hands over that many. If it breaks on
+    many, it gets them again one by one, so that only the one that it breaks on is lost.
 
     Args:
-        objective: Called once, with all of `smiles`.
+        calls: Each is called with all of `smiles`.
         smiles: Canonical SMILES.
 
     Returns:
-        One result a molecule. What is no finite number counts as not scored, with the reason.
+        One result a molecule. An exception is a result: not scored, with its message. So is what is
+        no finite number.
 
     Raises:
-        ObjectiveError: The objective broke, or gave another number of values than it got molecules.
+        CampaignError: Values of the objective are told by hand.
+        ObjectiveError: It gave another number of values than it got molecules.
     """
-    what = smiles[0] if len(smiles) == 1 else f"{len(smiles)} molecules ({smiles[0]}, ...)"
-    try:
-        values = list(objective(list(smiles)))
-    except MolvaeError:
-        raise
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())  # one line
-        raise ObjectiveError(f"objective {objective.name!r} broke on {what}: {reason}") from error
-    if len(values) != len(smiles):
-        raise ObjectiveError(
-            f"objective {objective.name!r} gave {len(values)} values for {len(smiles)} molecules; "
-            "it must "
-            "return one per molecule, NaN where it cannot score"
+    found = [_call(call, smiles) for call in calls]
+    return [
+        Scored(
+            values={name: value for one in row for name, value in one.values.items()},
+            message="; ".join(one.message for one in row if one.message),
+            broke=any(one.broke for one in row),
         )
-    return [_scored(value) for value in values]
+        for row in zip(*found, strict=True)
+    ]
 
 
-def _scored(value: object) -> Scored:
+def _call(call: Call, smiles: Sequence[str]) -> list[Scored]:
+    objective = call.objective
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return Scored(value=math.nan, message=f"the objective returned {value!r}, not a number")
-    if math.isinf(number):
-        return Scored(value=math.nan, message=f"the objective returned {number}")
-    return Scored(value=number, message="could not be scored" if math.isnan(number) else "")
+        answers = list(objective(list(smiles)))
+    except (CampaignError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a program that calls sys.exit as well
+        if len(smiles) > 1:
+            return [_call(call, [one])[0] for one in smiles]
+        text = (
+            str(error) if isinstance(error, ObjectiveError) else f"{type(error).__name__}: {error}"
+        )
+        return [Scored(message=" ".join(text.split()), broke=True)]
+    if len(answers) != len(smiles):
+        raise ObjectiveError(
+            f"objective {objective.name!r} gave {len(answers)} values for {len(smiles)} molecules; "
+            "it must return one per molecule, NaN where it cannot score"
+        )
+    return [_scored(answer, call.names) for answer in answers]
 
 
-__all__ = ["ByHand", "Scored", "evaluate"]
+def _scored(answer: Any, names: Sequence[str]) -> Scored:
+    if not isinstance(answer, Mapping):
+        if len(names) > 1:
+            text = f"expected values of {', '.join(names)}, the objective returned {answer!r}"
+            return Scored(message=text)
+        answer = {names[0]: answer}
+    values, messages = dict[str, float](), []
+    for name in names:
+        if name not in answer:
+            there = ", ".join(map(str, answer)) or "nothing"
+            messages.append(f"the objective returned {there}, no {name}")
+            continue
+        try:
+            number = float(answer[name])
+        except (TypeError, ValueError):
+            messages.append(f"the objective returned {answer[name]!r}, not a number")
+            continue
+        if math.isfinite(number):
+            values[name] = number
+        else:
+            nan = math.isnan(number)
+            messages.append("could not be scored" if nan else f"the objective returned {number}")
+    return Scored(values=values, message="; ".join(messages))
+
+
+__all__ = ["ByHand", "Call", "Scored", "evaluate"]

@@ -9,6 +9,7 @@ import csv
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -77,18 +78,45 @@ def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str
     return Random(seed).sample(test, min(n, len(test))), training
 
 
-def sheet(file: str) -> list[tuple[int, float | None, str]]:
-    """Ids, values and messages of a file of measurements."""
+@dataclass(frozen=True)
+class Told:
+    """What a sheet says of a trial."""
+
+    id: int
+    value: float | list[float] | None
+    """Several are replicates; None: it could not be measured."""
+    error: float | None = None
+    """Standard error."""
+    message: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What other columns hold."""
+
+
+def sheet(file: str) -> list[Told]:
+    """A file of measurements: CSV, TSV or SDF with id and value, perhaps error and message.
+
+    Raises:
+        DataError: Names file and line of what cannot be read.
+    """
     told = []
     for where, row in _table(file, ["id", "value"]):
         if not row["id"].isdecimal():
             raise DataError(f"{where}: the id must be a whole number, got {row['id']!r}")
-        told.append((int(row["id"]), told_value(row["value"], where), row.get("message", "")))
+        error = told_value(row.get("error"), where)
+        if isinstance(error, list) or (error is not None and error < 0):
+            raise DataError(f"{where}: the standard error must be a number from 0, got {error}")
+        own = ("id", "value", "error", "message", "smiles")
+        notes = {name: text for name, text in row.items() if text and name not in own}
+        value = told_value(row["value"], where)
+        told.append(Told(int(row["id"]), value, error, row.get("message", ""), notes))
     return told
 
 
-def told_value(text: str | None, where: str) -> float | None:
-    """A told value; None for one that could not be measured."""
+def told_value(text: str | None, where: str) -> float | list[float] | None:
+    """A told value; several are replicates; None for one that could not be measured."""
+    if text and ";" in text:
+        values = [told_value(part.strip(), where) for part in text.split(";")]
+        return [value for value in values if isinstance(value, float)] or None
     if not text or text.lower() in ("failed", "nan"):
         return None
     try:
@@ -115,12 +143,14 @@ def vectors(file: str, dim: int) -> Tensor:
 
 
 def _table(file: str, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
-    """The rows of a CSV or TSV file, with their places; tabs separate if the header has one.
+    """The rows of a CSV, TSV or SDF file, with their places; tabs separate if the header has one.
 
     Raises:
         DataError: It cannot be read, lacks a column or rows, or a row has too few cells.
     """
     name = "standard input" if file == "-" else file
+    if name.endswith(".sdf"):
+        return _sdf(name, columns)
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -145,4 +175,26 @@ def _table(file: str, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]
     return rows
 
 
-__all__ = ["check_rows", "held_out", "molecules_of", "sheet", "told_value", "vectors"]
+def _sdf(name: str, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """The data of an SDF file's molecules; the drawings are not looked at: the id says which."""
+    from rdkit import Chem
+
+    try:
+        found = list(Chem.SDMolSupplier(name, sanitize=False))
+    except OSError as error:
+        raise DataError(f"cannot read {name}: {error}") from error
+    rows = []
+    for place, mol in enumerate(found, 1):
+        where = f"{name}, molecule {place}"
+        if mol is None:
+            raise DataError(f"{where}: it cannot be read")
+        row = {key: mol.GetProp(key).strip() for key in mol.GetPropNames()}
+        if "id" not in row:
+            raise DataError(f"{where}: it has no id; it has {', '.join(row) or 'no data'}")
+        rows.append((where, {key: row.get(key, "") for key in (*columns, *row)}))
+    if not rows:
+        raise DataError(f"{name} has no molecules")
+    return rows
+
+
+__all__ = ["Told", "check_rows", "held_out", "molecules_of", "sheet", "told_value", "vectors"]

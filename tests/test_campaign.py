@@ -122,7 +122,7 @@ def test_starting_molecules_are_handed_out_until_a_value_is_told(path: Path) -> 
         assert [t.id for t in campaign.ask(2)] == [4, 5]
 
 
-@pytest.mark.parametrize("value", ["much", float("inf"), -float("inf"), [1.0]])
+@pytest.mark.parametrize("value", ["much", float("inf"), -float("inf"), [1.0, "high"]])
 def test_a_value_is_a_number(path: Path, value: Any) -> None:
     with begin(path) as campaign:
         with pytest.raises(ConfigError, match="a value must be"):
@@ -189,6 +189,25 @@ def test_an_objective_that_always_says_the_same_stops_the_campaign(path: Path) -
         assert len(campaign.ask(2, allow_equal=True)) == 2
 
 
+def test_replicates_and_standard_errors(path: Path) -> None:
+    with begin(path, n=4) as campaign:
+        trial = campaign.tell(1, [1.0, math.nan, 2.0, 3.0])
+        assert trial.values == {"hill": 2.0}
+        assert trial.errors["hill"] == pytest.approx(1 / math.sqrt(3))
+        assert trial.replicates == {"hill": [1.0, 2.0, 3.0]}
+        assert campaign.tell(2, 5.0, error=0.5, notes={"plate": "7"}).errors == {"hill": 0.5}
+        assert campaign.tell(3, [4.0]).errors == {}
+        assert campaign.tell(4, [None, math.nan]).status == "failed"  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(("value", "error"), [([1.0, 2.0], 0.1), (1.0, -0.1), (None, 0.1)])
+def test_a_standard_error_that_cannot_be(path: Path, value: Any, error: float) -> None:
+    with begin(path) as campaign:
+        with pytest.raises(ConfigError, match="a standard error must be"):
+            campaign.tell(1, value, error=error)
+        assert campaign.trials[0].status == "asked"
+
+
 @pytest.mark.parametrize("value", [None, math.nan])
 def test_nan_is_a_failed_trial(path: Path, value: float | None) -> None:
     with begin(path, n=3) as campaign:
@@ -232,15 +251,9 @@ class Odd:
 @pytest.mark.parametrize(
     ("what", "error", "message"),
     [
-        (
-            ZeroDivisionError("by zero"),
-            ObjectiveError,
-            "'hill' broke on .*ZeroDivisionError: by zero",
-        ),
         ([], ObjectiveError, "gave 0 values for 1 molecules"),
-        (ObjectiveError("no licence"), ObjectiveError, "^no licence$"),
+        (CampaignError("no licence"), CampaignError, "^no licence$"),
         (KeyboardInterrupt(), KeyboardInterrupt, None),
-        (SystemExit(), SystemExit, None),
     ],
 )
 def test_whatever_stops_an_objective_the_record_is_intact(
@@ -261,9 +274,13 @@ def test_whatever_stops_an_objective_the_record_is_intact(
         ([None], "the objective returned None, not a number"),
         (["high"], "the objective returned 'high', not a number"),
         ([float("inf")], "the objective returned inf"),
+        ([{"hole": 1.0}], "the objective returned hole, no hill"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+        (ObjectiveError("'hill' broke"), "'hill' broke"),
+        (SystemExit(3), "SystemExit: 3"),
     ],
 )
-def test_what_is_no_number_is_failed_and_says_why(path: Path, what: Any, message: str) -> None:
+def test_what_is_no_value_is_failed_and_says_why(path: Path, what: Any, message: str) -> None:
     with begin(path, objective=Odd(what)) as campaign:
         campaign.run(4)
         assert campaign.trials[2].status == "failed"
@@ -470,7 +487,7 @@ def test_settings_say_what_it_was_made_with(path: Path) -> None:
     with Campaign.open(path) as campaign:
         settings = campaign.settings
     assert settings["objectives"] == [{"name": "hill", "direction": "maximise", "spec": None}]
-    assert (settings["seed"], settings["batch"], settings["format"]) == (7, 4, 1)
+    assert (settings["seed"], settings["batch"], settings["format"]) == (7, 4, 2)
     assert settings["start"] == "8 given molecules"
     assert settings["space"] == {"name": "toy", "fingerprint": ToySpace().fingerprint, "dim": 3}
     assert {"molvae", "torch", "botorch", "rdkit", "python"} <= set(settings["versions"])

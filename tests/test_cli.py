@@ -522,6 +522,52 @@ def test_an_objective_that_breaks_stops_with_its_error(toy: Molvae, tmp_path: Pa
     toy(*words, "--budget", 9).fails(1, "breaks:f", "ValueError: no licence", MOLECULES[0])
 
 
+# --- objectives from outside
+
+SCORE = f"{sys.executable} score.py"
+SCORER = """
+import sys
+[smiles] = sys.argv[1:] or [line.strip() for line in sys.stdin]
+if smiles.count("S") == 1 and "OCCS" in smiles:
+    sys.exit("no pocket")
+print('{"affinity": %f}' % -len(smiles))
+"""
+
+
+@pytest.mark.parametrize("place", ["", " {smiles}"])
+def test_a_program_is_an_objective(toy: Molvae, tmp_path: Path, place: str) -> None:
+    (tmp_path / "score.py").write_text(SCORER)
+    words = optimize_with("--objective", "affinity", "--command", SCORE + place)
+    done = toy(*words, "--direction", "minimise", "--unit", "kcal/mol", "--budget", 9)
+    assert done.status == 0, done.err
+    with Campaign.open("q.db") as campaign:
+        assert (campaign.name, campaign.direction) == ("affinity", "minimise")
+        assert campaign.settings["objectives"][0]["unit"] == "kcal/mol"
+        for trial in campaign.trials:
+            if trial.status == "told":
+                assert trial.values == {"affinity": -len(trial.smiles)}
+            else:
+                assert "ended with status 1: no pocket (see " in trial.message
+    assert len(list((tmp_path / "q.db.calls").iterdir())) == 9
+    assert toy("optimize", "q.db", "--budget", 10).status == 0  # the record knows the program
+    toy("optimize", "q.db", "--budget", 11, "--command", "other").fails(1, "other")
+
+
+def test_workers_call_a_module_of_ones_own(toy: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import os\ndef f(smiles):\n    if 'S' in smiles: os._exit(3)\n    return len(smiles)\n"
+    )
+    words = optimize_with("--objective", "mine:f", "--workers", 2, "--timeout", 60)
+    done = toy(*words, "--budget", 12, "--most-failed", 1)
+    assert done.status == 0, done.err
+    with Campaign.open("q.db") as campaign:
+        assert len(campaign) == 12
+        for trial in campaign.trials:
+            died = "S" in trial.smiles
+            assert trial.status == ("failed" if died else "told")
+            assert ("the process died" in trial.message) == died
+
+
 # --- the laboratory loop
 
 
@@ -557,6 +603,35 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
     done = lab("optimize", "lab.db", "--budget", 20)
     assert done.status == 1
     assert "values of 'pIC50' are told by hand" in done.err.splitlines()[-1]
+
+
+def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
+    """What the laboratory has besides values is kept; molecules may go and come as SDF."""
+    assert lab(*CREATE, "-n", 4, "--out", "plate.sdf").out == "plate.sdf\n"
+    lab("ask", "lab.db", "--waiting", "--out", "plate.sdf").fails(1, "plate.sdf exists")
+    sheet = "id,value,error,well,smiles,status\n5,7.5,0.25,B7,?,\n6,1;2;3,,B8,?,fine\n7,,,B9,?,\n"
+    assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 0
+    with Campaign.open("lab.db") as campaign:
+        five, six, seven = campaign.trials[4:7]
+        assert (five.values, five.errors) == ({"pIC50": 7.5}, {"pIC50": 0.25})
+        assert (five.notes, six.notes) == ({"well": "B7"}, {"well": "B8", "status": "fine"})
+        assert six.values == {"pIC50": 2.0}
+        assert seven.status == "failed"
+    text = (tmp_path / "plate.sdf").read_text()
+    (tmp_path / "back.sdf").write_text(
+        text[: text.index("$$$$")].replace(">  <id>", ">  <x>") + "$$$$\n"
+    )
+    lab("tell", "lab.db", "--file", "back.sdf").fails(1, "molecule 1", "no id")
+    last = text.split("$$$$\n")[3] + ">  <value>\n4.5\n\n>  <plate>\n7\n\n$$$$\n"
+    (tmp_path / "back.sdf").write_text(last)
+    done = lab("tell", "lab.db", "--file", "back.sdf")
+    assert done.status == 0, done.err
+    header, *rows = [line.split(",") for line in lab("export", "lab.db").out.splitlines()]
+    assert header[8:] == ["pIC50_error", "well", "pIC50_replicates", "note_status", "plate"]
+    assert rows[5][8:12] == ["0.5773502691896258", "B8", "1.0;2.0;3.0", "fine"]
+    assert (rows[7][2], rows[7][12]) == ("4.5", "7")
+    for ending in ("parquet", "sdf"):
+        assert lab("export", "lab.db", f"all.{ending}").status == 0
 
 
 def test_unmeasured_starting_molecules_are_asked_for_first(lab: Molvae) -> None:

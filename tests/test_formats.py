@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,28 @@ def test_run_format_1() -> None:
     assert space.vocabulary.symbols == ("[C]", "[O]", "[N]", "[=C]")
     expected = torch.tensor([[0.298091, -0.052992, -0.491848]], dtype=torch.float64)
     torch.testing.assert_close(space.encode(["CCO"]), expected, atol=1e-5, rtol=0)
+
+
+def test_record_format_1_becomes_2_and_where_it_cannot_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.db"
+    shutil.copy(GOLDEN / "record-1.db", path)
+    content = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        with Campaign.open(path, GOLDEN / "run-1") as c:
+            before = c.trials
+            assert (c.trials[0].errors, c.trials[0].notes) == ({}, {})
+    assert path.read_bytes() == content
+    with Campaign.open(path, GOLDEN / "run-1") as c:
+        assert c.trials == before
+        waiting = c.trials[-1].id
+        c.tell(waiting, 0.5, error=0.1, notes={"well": "B7"})
+    with Campaign.open(path, GOLDEN / "run-1") as c:  # a second time: there is nothing to do
+        assert c.trials[:-1] == before[:-1]
+        assert c.trials[-1].errors == {"qed": 0.1}
+        assert c.trials[-1].notes == {"well": "B7"}
 
 
 def test_record_format_1(tmp_path: Path) -> None:

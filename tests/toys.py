@@ -95,6 +95,39 @@ class ToyObjective:
         ]
 
 
+class FaultyObjective:
+    """The hill, which goes wrong on a quarter of the molecules, on the same ones each time.
+
+    Of a hundred, ten raise, five never return, five end their process and five are NaN.
+    """
+
+    name, direction = "hill", "maximise"
+
+    def __init__(self, *, hang: float = 3600.0) -> None:
+        self.hang = hang
+
+    def __call__(self, smiles: Sequence[str]) -> list[float]:
+        for molecule in smiles:
+            match self.fault(molecule):
+                case "raises":
+                    raise ValueError(f"no pocket for {molecule}")
+                case "hangs":
+                    time.sleep(self.hang)
+                case "dies":
+                    os._exit(17)
+                case "nan":
+                    return [float("nan")] * len(smiles)
+        return ToyObjective()(smiles)
+
+    @staticmethod
+    def fault(molecule: str) -> str:
+        share = int(hashlib.sha256(molecule.encode()).hexdigest(), 16) % 100
+        for below, what in ((10, "raises"), (15, "hangs"), (20, "dies"), (25, "nan")):
+            if share < below:
+                return what
+        return ""
+
+
 def work(path: str, budget: int, strategy: str) -> None:
     """Begin or go on with a campaign and print each told trial: for a process that gets killed."""
     from molvae.campaign import Campaign

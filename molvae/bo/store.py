@@ -1,15 +1,18 @@
 """The record: one SQLite file of facts that are inserted and never changed.
 
-Format 1:
+Format 2:
 
     campaign (key, value)                        what it was made with; values are JSON
     trial    (id, smiles, z, origin, asked_at)   smiles canonical, unique; z float64, little-endian
     outcome  (trial, status, message, told_at)   told or failed; at most one a trial
-    value    (trial, objective, value)           of told trials, in the objective's own sign
+    value    (trial, objective, value,           in the objective's own sign,
+              error, replicates)                 standard error, JSON list; both may be lacking
+    note     (trial, name, text)                 whatever else was told
 
 `application_id` marks the file as ours, `user_version` is the format. Facts that belong together (a
 batch that was asked, an outcome with its values) are one transaction, on disk when the call
 returns; triggers forbid UPDATE and DELETE, so the file is its own history. Times are UTC, ISO 8601.
+One process writes at a time (see `lock`); any number may read meanwhile.
 Keep records on a local disk: SQLite's locks do not work on every network file system.
 
 Knows SQLite. Knows neither molecules, nor vectors, nor which direction is better.
@@ -24,18 +27,22 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import numpy as np
 
+from molvae.bo.lock import held, lock_of
 from molvae.errors import CampaignError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
+"""1: as released with 0.1. 2: standard errors and replicates of values, notes."""
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
@@ -61,13 +68,32 @@ CREATE TABLE value (
     PRIMARY KEY (trial, objective)
 ) STRICT;
 """
-_TABLES = ("campaign", "trial", "outcome", "value")
-_FOREVER = "".join(
-    f"CREATE TRIGGER {table}_{act.lower()} BEFORE {act} ON {table} "
-    "BEGIN SELECT RAISE(ABORT, 'facts of a record are not changed'); END;\n"
-    for table in _TABLES
-    for act in ("UPDATE", "DELETE")
-)
+_SINCE_2 = """
+ALTER TABLE value ADD COLUMN error REAL;
+ALTER TABLE value ADD COLUMN replicates TEXT;
+CREATE TABLE note (
+    trial INTEGER NOT NULL REFERENCES outcome (trial),
+    name  TEXT NOT NULL,
+    text  TEXT NOT NULL,
+    PRIMARY KEY (trial, name)
+) STRICT;
+"""
+
+
+def _forever(*tables: str) -> str:
+    return "".join(
+        f"CREATE TRIGGER {table}_{act.lower()} BEFORE {act} ON {table} "
+        "BEGIN SELECT RAISE(ABORT, 'facts of a record are not changed'); END;\n"
+        for table in tables
+        for act in ("UPDATE", "DELETE")
+    )
+
+
+_STEPS = {
+    1: _SCHEMA + _forever("campaign", "trial", "outcome", "value"),
+    2: _SINCE_2 + _forever("note"),
+}
+"""What makes a record of each format out of one of the format before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +109,14 @@ class Trial:
     status: Literal["asked", "told", "failed"]
     """Asked and waiting; told a value; could not be scored."""
     values: Mapping[str, float] = field(default_factory=dict)
-    """Values by objective, in the objective's own sign; empty unless told."""
+    """Values by objective, in the objective's own sign. A trial with some values but not all that
+    the campaign needs has failed."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """Standard errors of values, by objective, where they are known."""
+    replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Measurements of which a value is the mean, by objective, where there were several."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Whatever else was told, by name."""
     message: str = ""
     """What was said when it was told, e.g. why it failed."""
     asked_at: str
@@ -113,11 +146,28 @@ class NewTrial:
     message: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What is told about a trial."""
+
+    told: bool
+    """It has all values that it needs; otherwise it failed."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """As of `Trial`, and so are all others."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+
+
 class Store:
     """A record that is open. Use as a context manager, or call `close`."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path, self._connection = path, connection
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, *, readable_only: bool = False
+    ) -> None:
+        self.path, self._connection, self.readable_only = path, connection, readable_only
+        self._lock = lock_of(path)
 
     @classmethod
     def create(
@@ -140,11 +190,11 @@ class Store:
         draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
         try:
             with _plainly(path), contextlib.closing(_connect(draft, "rwc")) as connection:
-                connection.executescript(_SCHEMA + _FOREVER)
+                connection.executescript("".join(_STEPS.values()))
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {FORMAT}")
                 store = cls(path, connection)
-                with store._transaction():
+                with store._transaction("create"):
                     connection.executemany(
                         "INSERT INTO campaign VALUES (?, ?)",
                         [(key, json.dumps(value)) for key, value in facts.items()],
@@ -158,24 +208,54 @@ class Store:
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
-        """A record that exists.
+        """A record that exists; one of an older format is brought to this one.
+
+        Where nothing may be written, on a read-only disk, it can be read all the same.
 
         Raises:
             CampaignError: There is none, or it is damaged, foreign, or newer than this molvae.
         """
         path = Path(path)
-        _check_header(path)
+        version = _check_header(path)
+        readable_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         with _plainly(path):
-            connection = _connect(path, "rw")
+            connection = _connect(path, "ro" if readable_only else "rw")
+            store = cls(path, connection, readable_only=readable_only)
             try:
                 verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if verdict != "ok":
                     raise sqlite3.DatabaseError(verdict.replace("\n", " "))
-                connection.execute("PRAGMA journal_mode = WAL")
+                if not readable_only:
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    if version < FORMAT:
+                        store._migrate()
             except BaseException:
                 connection.close()
                 raise
-        return cls(path, connection)
+        return store
+
+    def _migrate(self) -> None:
+        """Bring a record to the format of today; all of it or nothing. Nothing is lost by it."""
+        with self._transaction("migrate"):
+            version = self._format()  # another process may have been faster
+            for step in range(version + 1, FORMAT + 1):
+                for statement in _statements(_STEPS[step]):
+                    self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _format(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def writing(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes from writing, for longer than one step.
+
+        Args:
+            what: Is done, for the message that they get.
+
+        Raises:
+            CampaignError: Another one is writing.
+        """
+        return held(self._lock, self.path, what, now())
 
     def close(self) -> None:
         """Let go of the file; safe to call twice."""
@@ -204,27 +284,51 @@ class Store:
         with _plainly(self.path):
             # One statement, so that a value told by another process is seen with its outcome or not
             # at all.
+            since_2 = self._format() >= 2
+            more = (
+                "error, replicates, (SELECT json_group_object(name, text) FROM note "
+                "WHERE note.trial = trial.id)"
+                if since_2
+                else "NULL, NULL, NULL"
+            )
             rows = self._connection.execute(
                 "SELECT trial.id, smiles, z, origin, asked_at, status, message, told_at, "
-                "objective, value "
+                f"objective, value, {more} "
                 "FROM trial LEFT JOIN outcome ON outcome.trial = trial.id "
                 f"LEFT JOIN value ON value.trial = trial.id {where} ORDER BY trial.id, objective"
             ).fetchall()
-        trials: dict[int, Trial] = {}
-        for id_, smiles, z, origin, asked_at, status, message, told_at, objective, value in rows:
-            values = dict(trials[id_].values) if id_ in trials else {}
-            trials[id_] = Trial(
-                id=id_,
-                smiles=smiles,
-                origin=origin,
-                status=status or "asked",
-                values=values | ({} if objective is None else {objective: value}),
-                message=message or "",
-                asked_at=asked_at,
-                told_at=told_at,
-                z_bytes=z,
+        trials: list[Trial] = []
+        for _, same in groupby(rows, key=itemgetter(0)):
+            told = list(same)
+            id_, smiles, z, origin, asked_at, status, message, told_at = told[0][:8]
+            there = [row[8:12] for row in told if row[8] is not None]
+            trials.append(
+                Trial(
+                    id=id_,
+                    smiles=smiles,
+                    origin=origin,
+                    status=status or "asked",
+                    values={name: value for name, value, _, _ in there},
+                    errors={name: e for name, _, e, _ in there if e is not None},
+                    replicates={name: json.loads(r) for name, _, _, r in there if r is not None},
+                    notes=json.loads(told[0][12] or "{}"),
+                    message=message or "",
+                    asked_at=asked_at,
+                    told_at=told_at,
+                    z_bytes=z,
+                )
             )
-        return list(trials.values())
+        return trials
+
+    def different(self, objective: str) -> tuple[int, int]:
+        """How many trials are told a value, and how many different values."""
+        with _plainly(self.path):
+            n, different = self._connection.execute(
+                "SELECT count(*), count(DISTINCT value) FROM value JOIN outcome "
+                "ON outcome.trial = value.trial WHERE objective = ? AND status = 'told'",
+                (objective,),
+            ).fetchone()
+            return int(n), int(different)
 
     def ask(self, trials: Sequence[NewTrial], *, expected: int) -> list[Trial]:
         """Write a batch, all of it or nothing.
@@ -236,7 +340,7 @@ class Store:
         Raises:
             CampaignError: Another process has asked since, or a molecule is in the record already.
         """
-        with self._transaction():
+        with self._transaction("ask"):
             if (count := self.count()) != expected:
                 raise CampaignError(
                     f"{self.path}: {count - expected} trials were asked by another process while "
@@ -246,18 +350,17 @@ class Store:
             ids = self._insert(trials)
         return self.trials(ids)
 
-    def tell(self, trial: int, values: Mapping[str, float] | None, message: str = "") -> Trial:
+    def tell(self, trial: int, outcome: Outcome) -> Trial:
         """Write an outcome; on disk when this returns.
 
         Args:
             trial: Its id.
-            values: By objective, finite; None or empty: it could not be scored.
-            message: Kept with it.
+            outcome: With finite numbers.
 
         Raises:
-            CampaignError: No such trial, or it was told before.
+            CampaignError: No such trial, or it was told before; or another process is writing.
         """
-        with self._transaction():
+        with self._transaction("tell"):
             earlier = self.trials([trial])
             if not earlier:
                 raise CampaignError(
@@ -270,15 +373,16 @@ class Store:
                 )
                 raise CampaignError(
                     f"trial {trial} ({told.smiles}) was told {what} on {told.told_at}; a record "
-                    "keeps its "
-                    "first value (start a new campaign to change it)"
+                    "keeps its first value (start a new campaign to change it)"
                 )
-            self._insert_outcome(trial, values or {}, message)
+            self._insert_outcome(trial, outcome)
         return self.trials([trial])[0]
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with _plainly(self.path):
+    def _transaction(self, what: str) -> Iterator[None]:
+        if self.readable_only:
+            raise CampaignError(f"cannot write {self.path}: it may only be read here")
+        with self.writing(what), _plainly(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -297,17 +401,33 @@ class Store:
             )
             ids.append(int(cursor.lastrowid or 0))
             if trial.values is not None:
-                self._insert_outcome(ids[-1], trial.values, trial.message)
+                outcome = Outcome(
+                    told=bool(trial.values), values=trial.values, message=trial.message
+                )
+                self._insert_outcome(ids[-1], outcome)
         return ids
 
-    def _insert_outcome(self, trial: int, values: Mapping[str, float], message: str) -> None:
+    def _insert_outcome(self, trial: int, outcome: Outcome) -> None:
         self._connection.execute(
             "INSERT INTO outcome VALUES (?, ?, ?, ?)",
-            (trial, "told" if values else "failed", message, now()),
+            (trial, "told" if outcome.told else "failed", outcome.message, now()),
         )
         self._connection.executemany(
-            "INSERT INTO value VALUES (?, ?, ?)",
-            [(trial, objective, float(value)) for objective, value in values.items()],
+            "INSERT INTO value VALUES (?, ?, ?, ?, ?)",
+            [
+                (
+                    trial,
+                    name,
+                    float(value),
+                    outcome.errors.get(name),
+                    json.dumps(list(r)) if (r := outcome.replicates.get(name)) else None,
+                )
+                for name, value in outcome.values.items()
+            ],
+        )
+        self._connection.executemany(
+            "INSERT INTO note VALUES (?, ?, ?)",
+            [(trial, name, text) for name, text in outcome.notes.items()],
         )
 
 
@@ -336,14 +456,17 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _connect(path: Path, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
+def _connect(path: Path, mode: Literal["ro", "rw", "rwc"]) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise CampaignError(
             f"this Python has SQLite {sqlite3.sqlite_version}; records need "
             f"{'.'.join(map(str, OLDEST_SQLITE))} or newer: use a newer Python build"
         )
+    # Without a log beside it nothing is being written, and SQLite need not make one to read.
+    log = path.with_name(path.name + "-wal").exists()
+    unchanging = "&immutable=1" if mode == "ro" and not log else ""
     connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        f"file:{quote(str(path.absolute()))}?mode={mode}{unchanging}",
         uri=True,
         isolation_level=None,
         timeout=30,
@@ -353,8 +476,8 @@ def _connect(path: Path, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
     return connection
 
 
-def _check_header(path: Path) -> None:
-    """Read the first bytes without SQLite, which would write beside a file that is not ours."""
+def _check_header(path: Path) -> int:
+    """The format, from the first bytes: SQLite would write beside a file that is not ours."""
     try:
         with open(path, "rb") as file:
             head = file.read(100)
@@ -374,9 +497,19 @@ def _check_header(path: Path) -> None:
     if (version := int.from_bytes(head[60:64], "big")) > FORMAT:
         raise CampaignError(
             f"{path} is a record of format {version}, made by a newer molvae; this one reads "
-            f"format {FORMAT}: "
-            "update molvae"
+            f"format {FORMAT}: update molvae"
         )
+    return version
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would commit what was begun."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _link(draft: Path, path: Path) -> None:
@@ -408,4 +541,4 @@ def _plainly(path: Path) -> Iterator[None]:
         raise CampaignError(f"{path} is damaged ({error}); go on from a copy") from error
 
 
-__all__ = ["FORMAT", "NewTrial", "Store", "Trial", "check_can_create", "now"]
+__all__ = ["FORMAT", "NewTrial", "Outcome", "Store", "Trial", "check_can_create", "now"]

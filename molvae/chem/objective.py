@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol, get_args
@@ -23,6 +23,7 @@ from rdkit import Chem
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.guacamol import TASKS, Task
 from molvae.chem.mol import canonical, canonical_or_none, parse
+from molvae.chem.program import COMMAND, Program
 from molvae.chem.properties import PROPERTIES, score
 from molvae.errors import ConfigError, InvalidMoleculeError, ObjectiveError, UnknownNameError
 
@@ -45,8 +46,12 @@ class Objective(Protocol):
         """`maximise` or `minimise`."""
         ...
 
-    def __call__(self, smiles: Sequence[str], /) -> list[float]:
-        """One value a molecule, order kept; NaN = could not be scored."""
+    def __call__(self, smiles: Sequence[str], /) -> list[Any]:
+        """One value a molecule, order kept; NaN = could not be scored.
+
+        An objective that measures several things at once gives a mapping of values by name for each
+        molecule.
+        """
         ...
 
 
@@ -97,7 +102,10 @@ class Similarity:
 
 @dataclass(frozen=True, kw_only=True)
 class PerMolecule:
-    """A user's function of one molecule, called for each in turn."""
+    """A user's function of one molecule, called for each in turn.
+
+    It returns a number, or a mapping of numbers by name.
+    """
 
     name: str
     direction: Direction
@@ -107,7 +115,7 @@ class PerMolecule:
     """Which of the two."""
     doc: str = ""
 
-    def __call__(self, smiles: Sequence[str], /) -> list[float]:
+    def __call__(self, smiles: Sequence[str], /) -> list[Any]:
         """NaN where the function returns no finite number or, if it takes molecules, gets none.
 
         Raises:
@@ -116,7 +124,7 @@ class PerMolecule:
         """
         return [self._one(text) for text in smiles]
 
-    def _one(self, text: str) -> float:
+    def _one(self, text: str) -> float | dict[str, float]:
         argument: Chem.Mol | str = text
         if self.of == "mol":
             try:
@@ -124,7 +132,7 @@ class PerMolecule:
             except InvalidMoleculeError:
                 return math.nan
         try:
-            return _number(self.function(argument))
+            return _answer(self.function(argument))
         except Exception as error:
             raise _broke(self.name, repr(text), error) from error
 
@@ -149,7 +157,7 @@ class Batched:
     """How many molecules it wants at once."""
     doc: str = ""
 
-    def __call__(self, smiles: Sequence[str], /) -> list[float]:
+    def __call__(self, smiles: Sequence[str], /) -> list[Any]:
         """NaN where the object returns no finite number.
 
         Raises:
@@ -166,7 +174,7 @@ class Batched:
                 f"objective {self.name!r} gave {len(values)} values for {len(smiles)} molecules; "
                 "it must return one per molecule, in order, NaN where it cannot score"
             )
-        return [_number(value) for value in values]
+        return [_answer(value) for value in values]
 
 
 def _of_property(name: str, property_name: str, direction: Direction) -> Properties:
@@ -252,11 +260,12 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> Objective
             * a name that `list_objectives` shows, such as `qed` or `guacamol/osimertinib_mpo`, or
               one given with `@objective`;
             * `similarity:SMILES`: Tanimoto similarity to that molecule;
+            * `command:WORDS`: another program, see `molvae.chem.program.Program`;
             * `module:attribute`: a function of a SMILES text that returns a number; a function
-            decorated with
-              `@objective`; or an object, or a class that is made without arguments, that is called
-              with a list of SMILES and returns a list of numbers. Of an object, attributes `name`,
-              `direction` and `batch_size` are respected. The current directory is searched first.
+              decorated with `@objective`; or an object, or a class that is made without arguments,
+              that is called with a list of SMILES and returns a list of numbers. Of an object,
+              attributes `name`, `direction`, `batch_size` and `version` are respected. The current
+              directory is searched first.
         direction: Instead of the objective's own.
 
     Returns:
@@ -278,6 +287,9 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> Objective
     elif spec.startswith(SIMILARITY):
         target = canonical(spec.removeprefix(SIMILARITY))
         made = Similarity(name=SIMILARITY + target, direction="maximise", target=target)
+    elif spec.startswith(COMMAND):
+        command = spec.removeprefix(COMMAND)
+        made = Program(name="command", direction="maximise", command=command)
     elif ":" in spec:
         made = _imported(spec)
     else:
@@ -291,6 +303,7 @@ def list_objectives() -> list[tuple[str, str, str]]:
     rows = [(made.name, made.direction, made.doc) for made in _all()]
     rows.append((SIMILARITY + "SMILES", "maximise", Similarity.doc))
     rows.append(("module:attribute", "maximise", "Your own function of a SMILES, or class"))
+    rows.append((COMMAND + "WORDS", "maximise", "Another program, e.g. command:dock.sh {smiles}"))
     return rows
 
 
@@ -307,6 +320,7 @@ def _meant(spec: str, names: Sequence[str]) -> list[str]:
         *{f"{name.split('/')[0]}/NAME" for name in TASKS},
         SIMILARITY + "SMILES",
         "module:attribute",
+        COMMAND + "WORDS",
     ]
 
 
@@ -323,7 +337,7 @@ def _imported(spec: str) -> Any:
             ]
             raise UnknownNameError(f"attribute of {module_name!r}", part, public)
         target = getattr(target, part)
-    if isinstance(target, Properties | Similarity | Task | PerMolecule | Batched):
+    if isinstance(target, Properties | Similarity | Task | PerMolecule | Batched | Program):
         return target
     if not callable(target):
         raise ObjectiveError(
@@ -389,6 +403,12 @@ def _tell(error: BaseException) -> str:
 
 def _broke(name: str, what: str, error: Exception) -> ObjectiveError:
     return ObjectiveError(f"objective {name!r} broke on {what}: {_tell(error)}")
+
+
+def _answer(value: Any) -> float | dict[str, float]:
+    if isinstance(value, Mapping):
+        return {str(name): _number(one) for name, one in value.items()}
+    return _number(value)
 
 
 def _number(value: Any) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from molvae.bo.store import NewTrial, Store
+from molvae.bo.store import FORMAT, NewTrial, Outcome, Store
 from molvae.errors import CampaignError
 
+ROOT = Path(__file__).parents[2]
 FACTS = {"seed": 0, "objectives": [{"name": "y"}]}
 ONE = NewTrial(smiles="CCO", z=[0.1, -2.0], origin="start")
 TWO = NewTrial(smiles="CCN", z=[1 / 3, 1e-300], origin="start")
@@ -21,6 +23,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a record?.db"  # a name that a URI would mangle
 
 
+def told(values: dict[str, float], message: str = "") -> Outcome:
+    return Outcome(told=True, values=values, message=message)
+
+
 def left(path: Path) -> list[str]:
     return sorted(p.name for p in path.parent.iterdir())
 
@@ -28,7 +34,7 @@ def left(path: Path) -> list[str]:
 def test_what_is_written_is_read(path: Path) -> None:
     with Store.create(path, FACTS, [ONE, TWO]) as store:
         assert store.facts() == FACTS
-        store.tell(2, {"y": 1 / 3}, "fine")
+        store.tell(2, told({"y": 1 / 3}, message="fine"))
     with Store.open(path) as store:
         first, second = store.trials()
         assert (first.id, first.smiles, first.origin, first.status) == (1, "CCO", "start", "asked")
@@ -51,20 +57,20 @@ def test_values_known_at_creation(path: Path) -> None:
 
 def test_several_objectives(path: Path) -> None:
     with Store.create(path, FACTS, [ONE]) as store:
-        store.tell(1, {"b": 2.0, "a": 1.0})
+        store.tell(1, told({"b": 2.0, "a": 1.0}))
         assert store.trials()[0].values == {"a": 1.0, "b": 2.0}
 
 
 def test_told_once_only(path: Path) -> None:
     with Store.create(path, FACTS, [ONE, TWO]) as store:
-        told_at = store.tell(1, {"y": 0.83}).told_at
+        told_at = store.tell(1, told({"y": 0.83})).told_at
         with pytest.raises(
             CampaignError, match=rf"trial 1 \(CCO\) was told 0.83 \(y\) on {told_at}"
         ):
-            store.tell(1, {"y": 0.9})
-        store.tell(2, None)
+            store.tell(1, told({"y": 0.9}))
+        store.tell(2, Outcome(told=False))
         with pytest.raises(CampaignError, match=r"trial 2 \(CCN\) was told that it failed on"):
-            store.tell(2, {"y": 0.9})
+            store.tell(2, told({"y": 0.9}))
         assert store.trials()[0].values == {"y": 0.83}
 
 
@@ -73,7 +79,7 @@ def test_no_such_trial(path: Path) -> None:
         Store.create(path, FACTS, [ONE]) as store,
         pytest.raises(CampaignError, match="has no trial 7; it has 1"),
     ):
-        store.tell(7, {"y": 1.0})
+        store.tell(7, told({"y": 1.0}))
 
 
 def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
@@ -87,7 +93,7 @@ def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
 def test_an_outcome_is_written_with_its_values_or_not_at_all(path: Path) -> None:
     with Store.create(path, FACTS, [ONE]) as store:
         with pytest.raises(CampaignError, match="NOT NULL"):
-            store.tell(1, {"y": float("nan")})  # SQLite keeps NaN as NULL
+            store.tell(1, told({"y": float("nan")}))  # SQLite keeps NaN as NULL
         assert store.trials()[0].status == "asked"
 
 
@@ -105,12 +111,12 @@ def test_two_processes_do_not_choose_from_the_same_evidence(path: Path) -> None:
         "UPDATE trial SET smiles = 'C'",
         "DELETE FROM outcome",
         "DELETE FROM campaign",
-        "INSERT OR REPLACE INTO value VALUES (1, 'y', 9.0)",
+        "INSERT OR REPLACE INTO value VALUES (1, 'y', 9.0, NULL, NULL)",
     ],
 )
 def test_facts_are_not_changed_by_anyone(path: Path, statement: str) -> None:
     with Store.create(path, FACTS, [ONE]) as store:
-        store.tell(1, {"y": 0.5})
+        store.tell(1, told({"y": 0.5}))
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA recursive_triggers = ON")
     with pytest.raises(sqlite3.IntegrityError, match="facts of a record are not changed"):
@@ -188,9 +194,11 @@ def test_open_refuses_what_is_no_record(path: Path) -> None:
 def test_open_refuses_a_newer_format(path: Path) -> None:
     Store.create(path, FACTS).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
     connection.close()
-    with pytest.raises(CampaignError, match=r"format 2, made by a newer molvae.*update molvae"):
+    with pytest.raises(
+        CampaignError, match=rf"format {FORMAT + 1}, made by a newer molvae.*update molvae"
+    ):
         Store.open(path)
 
 
@@ -222,11 +230,71 @@ def test_ctrl_c_within_a_step_undoes_the_step(path: Path, monkeypatch: pytest.Mo
         with monkeypatch.context() as patch:
             patch.setattr(store, "_insert_outcome", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                store.tell(1, {"y": 1.0})
+                store.tell(1, told({"y": 1.0}))
         assert store.trials()[0].status == "asked"
-        assert store.tell(1, {"y": 1.0}).status == "told"
+        assert store.tell(1, told({"y": 1.0})).status == "told"
 
 
 def test_reading_a_record_needs_no_torch() -> None:
     code = "import sys, molvae.bo.store, molvae.campaign; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_errors_replicates_and_notes_are_kept(path: Path) -> None:
+    outcome = Outcome(
+        told=False,
+        values={"a": 1.5, "b": 0.1},
+        errors={"a": 0.25},
+        replicates={"a": [1.0, 2.0]},
+        notes={"plate": "7; 'B'", "ünit": ""},
+        message="c is lacking",
+    )
+    with Store.create(path, FACTS, [ONE, TWO]) as store:
+        store.tell(1, outcome)
+    with Store.open(path) as store:
+        trial, other = store.trials()
+        assert (trial.status, trial.values, trial.errors) == ("failed", outcome.values, {"a": 0.25})
+        assert (trial.replicates, trial.notes) == ({"a": [1.0, 2.0]}, outcome.notes)
+        assert (other.errors, other.replicates, other.notes) == ({}, {}, {})
+
+
+def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
+    """The largest file that the process may write is hardly larger than the record."""
+    Store.create(path, FACTS, [ONE, TWO]).close()
+    tell = f"""
+import os, resource, signal
+from molvae.bo.store import NewTrial, Outcome, Store
+from molvae.errors import CampaignError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Store.open({str(path)!r}) as store:
+    store.tell(1, Outcome(told=True, values={{"y": 0.5}}))
+    size = os.path.getsize({str(path)!r} + "-wal")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
+    try:
+        store.ask([NewTrial(smiles="C" * 20_000, z=[0.0], origin="start")], expected=2)
+    except CampaignError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    store.tell(2, Outcome(told=True, values={{"y": 0.7}}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", tell], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert re.search("(disk|full).*; nothing of this step was written", done.stdout), done
+    with Store.open(path) as store:
+        assert [trial.values for trial in store.trials()] == [{"y": 0.5}, {"y": 0.7}]
+
+
+def test_where_nothing_may_be_written_a_record_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests may run as root, who may write everywhere: so the answer of `access` is replaced."""
+    with Store.create(path, FACTS, [ONE]) as store:
+        store.tell(1, told({"y": 0.5}))
+    before = left(path)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with Store.open(path) as store:
+        assert store.trials()[0].values == {"y": 0.5}
+        assert left(path) == before
+        with pytest.raises(CampaignError, match="it may only be read here"):
+            store.ask([TWO], expected=1)

@@ -1,0 +1,67 @@
+"""A real Dask cluster on this machine, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed")
+ROOT = Path(__file__).parents[1]
+SCRIPT = """
+import os, signal, sys, warnings
+warnings.simplefilter("ignore")
+from distributed import LocalCluster
+from tests.toys import FaultyObjective, ToySpace, begin
+
+def main(path):
+    kinds = {}
+    for molecule in ToySpace().molecules:
+        kinds.setdefault(FaultyObjective.fault(molecule), []).append(molecule)
+    start = [m for kind, some in kinds.items() for m in some[: 1 if kind else 8]]
+    killed = []
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        def show(trial):
+            if trial.status == "told" and len(killed) < 2:
+                worker = list(cluster.workers.values())[len(killed)]
+                killed.append(worker.process.pid)
+                os.kill(worker.process.pid, signal.SIGKILL)
+        with begin(path, objective=FaultyObjective(), start=start) as campaign:
+            campaign.run(
+                16, dask=cluster.scheduler_address, timeout=1.0, most_failed=1.0, on_trial=show
+            )
+            for trial in campaign.trials:
+                fault = FaultyObjective.fault(trial.smiles)
+                assert trial.status == ("failed" if fault else "told"), trial
+                print(trial.id, fault, trial.message)
+    assert len(set(killed)) == 2
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+"""
+
+
+def test_a_cluster_whose_workers_are_killed(tmp_path: Path) -> None:
+    script = tmp_path / "on_cluster.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "c.db")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 16
+    for fault, reason in (
+        ("raises", "no pocket"),
+        ("hangs", "no answer within 1 s"),
+        ("dies", "the process died"),
+        ("nan", "could not be scored"),
+    ):
+        assert any(f" {fault} " in line and reason in line for line in lines), done.stdout
