@@ -52,7 +52,7 @@ def campaign(task: tuple[CampaignConfig, str, int]) -> dict[str, Any]:
         made = Campaign.create(
             Path(folder) / "record.db",
             recipe.space,
-            objective=recipe.objective,
+            objective=recipe.objective or recipe.goals,
             strategy=strategy,
             seed=seed,
             start=recipe.start,

@@ -20,9 +20,10 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 import molvae
 from benchmarks.optimisation import FOLDER, SIX, Run, mol_ga
-from molvae.bo.pool import features, scaled
+from molvae.bo.pool import features
 from molvae.bo.rank import Rank
 from molvae.bo.surrogate import CHOICES, coverage, molecule_gp, one_thread, quiet
+from molvae.bo.verdict import scaled
 from molvae.chem.descriptors import DESCRIPTORS
 
 KINDS = ("structure", "descriptors", "latent", "linear", *CHOICES[3:])

@@ -18,10 +18,24 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
+from molvae.bo.goals import (
+    Aim,
+    Combine,
+    Direction,
+    Goal,
+    Limit,
+    fronts,
+    merged,
+    read_goal,
+    read_limit,
+)
 from molvae.bo.store import FORMAT, NewTrial, Outcome, Store, Trial, check_can_create, now
 from molvae.chem.program import Program
 from molvae.config import require, versions
-from molvae.errors import CampaignError, ConfigError, MolvaeWarning
+from molvae.errors import CampaignError, ConfigError, MolvaeWarning, UnknownNameError
 from molvae.evaluate import ByHand, Call, Scored
 from molvae.start import ORIGIN, gather
 
@@ -35,7 +49,6 @@ if TYPE_CHECKING:
     _Chosen = tuple[int, Sequence[Candidate]]
     """Trials in the record when molecules were chosen, and these."""
 
-Direction = Literal["maximise", "minimise"]
 BY_HAND = "by-hand:"
 """`by-hand:NAME` is an objective without a function: its values are only told."""
 CALLS = ".calls"
@@ -67,15 +80,20 @@ class Campaign:
         """What the record was made with: format, created, versions, space, objectives, strategy,
         seed, batch, start, dataset, skipped, duplicates."""
         try:
-            (goal,) = self.settings["objectives"]
-            self._goal = Goal(**goal)
+            self.aim = Aim(
+                goals=tuple(Goal(**goal) for goal in self.settings["objectives"]),
+                limits=tuple(Limit(**limit) for limit in self.settings.get("limits", ())),
+                combine=self.settings.get("combine", "pareto"),
+            )
+            """Goals and limits."""
             self.seed, self.batch = int(self.settings["seed"]), int(self.settings["batch"])
         except (KeyError, TypeError, ValueError) as error:
             raise CampaignError(
-                f"{store.path} lacks settings of a campaign with one objective ({error!r}); "
-                "go on from a copy, or update molvae"
+                f"{store.path} lacks settings of a campaign ({error!r}); go on from a copy, or "
+                "update molvae"
             ) from error
-        self._space, self._objective, self._strategy = space, objective, strategy
+        self._space, self._strategy = space, strategy
+        self._objectives = {} if objective is None else {objective.name: objective}
         if space is not None:
             self._check_space(space)
         if objective is not None:
@@ -92,7 +110,9 @@ class Campaign:
         path: str | Path,
         space: Space | str | Path,
         *,
-        objective: Objective | str,
+        objective: Objective | str | Sequence[str | Mapping[str, Any]],
+        limits: Sequence[str] = (),
+        combine: Combine = "pareto",
         strategy: Strategy | str = "rank",
         seed: int = 0,
         start: int | str | Path | Sequence[str] = 100,
@@ -105,6 +125,9 @@ class Campaign:
     ) -> Campaign:
         """Begin a campaign. Everything is checked before anything is written.
 
+        With several objectives, or limits, those that RDKit computes (properties, similarities,
+        counts) are computed for every molecule; a surrogate guesses at the others alone.
+
         The starting molecules become the first trials. They wait to be scored and count towards the
         budget like all others, unless a file brings their values.
 
@@ -113,7 +136,12 @@ class Campaign:
             space: A latent space, or what to load it by: a bundled run or a run folder.
             objective: What to look for: a name (`molvae list`), `module:attribute`, `by-hand:NAME`
                 if values are only ever told, or an object with `name`, `direction` and
-                `__call__(list of SMILES)`.
+                `__call__(list of SMILES)`. Or several goals, each as `molvae.bo.goals.read_goal`
+                takes it: "qed", "minimise sas, weight 2", "logp in 1..3".
+            limits: What every molecule should keep: "logp <= 5", "similarity:CCO >= 0.4",
+                "alerts:PAINS <= 0".
+            combine: How several goals become one search, see `molvae.bo.goals.Aim`: `pareto`,
+                `product` of desirabilities, or `sum`.
             strategy: How molecules are chosen: a name (`molvae list`), or an object with `name` and
                 `propose`.
             seed: Same seed and same record: same proposals.
@@ -146,19 +174,18 @@ class Campaign:
             from molvae.bo.strategy import get_strategy
 
             strategy = get_strategy(strategy)
-        spec = objective if isinstance(objective, str) else None
-        objective = _make_objective(objective, direction, name=name, record=path)
-        version = getattr(objective, "version", None)
-        goal = Goal(
-            name=objective.name,
-            direction=direction or cast(Direction, objective.direction),
-            spec=spec,
-            unit=unit,
-            version=None if version is None else str(version),
-        )
+        if isinstance(objective, str) or not isinstance(objective, Sequence):
+            spec = objective if isinstance(objective, str) else None
+            made = _make_objective(objective, direction, name=name, record=path)
+            wanted = direction or cast(Direction, made.direction)
+            goals = [(Goal(name=made.name, direction=wanted, spec=spec, unit=unit), made)]
+        else:
+            goals = [_read_goal(text, path) for text in objective]
+        kept = [_read_limit(text, path) for text in limits]
+        aim = _aim(goals, kept, combine)
         space = _load(space)
         first = gather(
-            start, space, goal.name, dataset=dataset, seed=seed, skip_invalid=skip_invalid
+            start, space, aim.measured, dataset=dataset, seed=seed, skip_invalid=skip_invalid
         )
         facts = {
             "format": FORMAT,
@@ -169,7 +196,9 @@ class Campaign:
                 "fingerprint": space.fingerprint,
                 "dim": space.dim,
             },
-            "objectives": [asdict(goal)],
+            "objectives": [asdict(goal) for goal in aim.goals],
+            "limits": [asdict(limit) for limit in aim.limits],
+            "combine": aim.combine,
             "strategy": describe_strategy(strategy),
             "seed": int(seed),
             "batch": int(batch),
@@ -178,8 +207,11 @@ class Campaign:
             "skipped": first.skipped,
             "duplicates": first.duplicates,
         }
-        store = Store.create(path, facts, first.trials)
-        return cls(store, space=space, objective=objective, strategy=strategy)
+        objectives = {made.name: made for _, made in [*goals, *kept]}
+        trials = [replace(trial, values=_filled(aim, trial, objectives)) for trial in first.trials]
+        campaign = cls(Store.create(path, facts, trials), space=space, strategy=strategy)
+        campaign._objectives = objectives
+        return campaign
 
     @classmethod
     def open(
@@ -228,9 +260,8 @@ class Campaign:
         self.close()
 
     def __repr__(self) -> str:
-        goal = self._goal
         return (
-            f"Campaign({str(self.path)!r}, {goal.direction} {goal.name}, "
+            f"Campaign({str(self.path)!r}, {self.aim}, "
             f"{self.settings['strategy']['name']}, {len(self)} trials)"
         )
 
@@ -245,13 +276,13 @@ class Campaign:
 
     @property
     def name(self) -> str:
-        """Of the objective."""
-        return self._goal.name
+        """Of the goal; of the first one, if there are several."""
+        return self.aim.goals[0].name
 
     @property
     def direction(self) -> Direction:
-        """Which values are good."""
-        return self._goal.direction
+        """Which of its values are good."""
+        return self.aim.goals[0].direction
 
     @property
     def skipped(self) -> int:
@@ -270,9 +301,27 @@ class Campaign:
 
     @property
     def best_value(self) -> float | None:
-        """The best value told so far; None if there is none."""
-        told = [trial.values[self.name] for trial in self.trials if trial.status == "told"]
-        return (max if self.direction == "maximise" else min)(told, default=None)
+        """The best value told so far, of several goals that of their product or sum.
+
+        None if there is none, or in a Pareto search, which has no single best.
+        """
+        told = self._told(self.trials)
+        if not told or (len(self.aim.goals) > 1 and self.aim.combine == "pareto"):
+            return None
+        values = self._values(told)
+        first = int(self.aim.order(values)[0])
+        if len(self.aim.goals) == 1:
+            return float(values[first, 0])
+        return float(self.aim.merit(self.aim.columns(values))[first, 0])
+
+    @staticmethod
+    def _told(trials: Sequence[Trial]) -> list[Trial]:
+        return [trial for trial in trials if trial.status == "told"]
+
+    def _values(self, told: Sequence[Trial]) -> NDArray[np.float64]:
+        """`n x len(aim.names)`."""
+        rows = [[trial.values[name] for name in self.aim.names] for trial in told]
+        return np.array(rows, dtype=np.float64).reshape(len(told), len(self.aim.names))
 
     @property
     def space(self) -> Space:
@@ -289,24 +338,27 @@ class Campaign:
 
     @property
     def objective(self) -> Objective:
-        """The objective, made when first needed.
+        """That of the goal, of the first one if there are several; made when first needed.
 
         Raises:
             CampaignError: It was an object and has to be given again.
         """
-        if self._objective is None:
-            if (spec := self._goal.spec) is None:
+        return self._objective(self.name)
+
+    def _objective(self, name: str) -> Objective:
+        if name not in self._objectives:
+            part = self.aim.parts[name]
+            if part.spec is None:
                 raise CampaignError(
-                    f"objective {self.name!r} of {self.path} was given as an object; give it "
-                    "again: "
+                    f"objective {name!r} of {self.path} was given as an object; give it again: "
                     "Campaign.open(path, objective=...)"
                 )
-            goal = self._goal
-            self._objective = _make_objective(
-                spec, goal.direction, name=goal.name, record=self.path
-            )
-            self._check_objective(self._objective)
-        return self._objective
+            own = isinstance(part, Goal) and part.direction != "range"
+            direction = part.direction if own else None  # type: ignore[union-attr]
+            made = _make_objective(part.spec, direction, name=name, record=self.path)
+            self._check_objective(made)
+            self._objectives[name] = made
+        return self._objectives[name]
 
     @property
     def strategy(self) -> Strategy:
@@ -349,7 +401,7 @@ class Campaign:
         """
         n = self.batch if n is None else n
         require(_is_int(n) and n >= 1, f"n must be at least 1 molecule, got {n!r}")
-        if self.best_value is None and (waiting := self._waiting_start()):
+        if not self._told(self.trials) and (waiting := self._waiting_start()):
             return waiting[:n]
         self._check_values_differ(allow_equal)
         with self._store.writing("ask"):
@@ -390,10 +442,10 @@ class Campaign:
     def tell(
         self,
         trial: int,
-        value: float | Sequence[float] | None,
+        value: float | Sequence[float] | Mapping[str, float | Sequence[float] | None] | None,
         message: str = "",
         *,
-        error: float | None = None,
+        error: float | Mapping[str, float] | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> Trial:
         """Write a value into the record; it is on disk when this returns.
@@ -402,36 +454,73 @@ class Campaign:
             trial: The trial's id.
             value: In the objective's own sign. None or NaN: it could not be scored; the molecule is
                 then neither looked at by the surrogate nor asked for again. Several: replicates,
-                whose mean and standard error are taken; NaN among them is left out.
+                whose mean and standard error are taken; NaN among them is left out. Of a campaign
+                that measures several things: a mapping of such values by name; if one of them is
+                lacking the trial has failed, and the others are kept. What is computed need not
+                be told.
             message: Kept with it.
-            error: Standard error of the value, if it is known: the surrogate believes it so far.
+            error: Standard error of the value, or of values by name, if it is known: the surrogate
+                believes it so far.
             notes: Whatever else is to be kept, by name.
 
         Raises:
             CampaignError: No such trial, or it was told before, or another process is writing.
-            ConfigError: The value is infinite or not a number.
+            ConfigError: A value is infinite or not a number, or it is not said of what it is.
         """
         require(_is_int(trial), f"a trial's id is a whole number, got {trial!r}")
-        several = isinstance(value, Iterable) and not isinstance(value, str)
-        numbers = [_finite(one) for one in (cast(Any, value) if several else [value])]
-        known = [number for number in numbers if not math.isnan(number)]
-        require(
-            error is None or (len(known) == 1 and 0 <= error < math.inf),
-            f"a standard error must be a finite number from 0, beside one value; got {error!r}",
-        )
-        if len(known) > 1:
-            error = statistics.stdev(known) / math.sqrt(len(known))
+        told = self._by_name(value)
+        errors = self._by_name(error) if error is not None else {}
+        values, replicates = dict[str, float](), dict[str, list[float]]()
+        for name, of in told.items():
+            several = isinstance(of, Iterable) and not isinstance(of, str)
+            numbers = [_finite(one) for one in (cast(Any, of) if several else [of])]
+            known = [number for number in numbers if not math.isnan(number)]
+            if known:
+                values[name] = statistics.fmean(known)
+            if len(known) > 1:
+                replicates[name] = known
+        for name, one in errors.items():
+            require(
+                name in values and name not in replicates and 0 <= _finite(one) < math.inf,
+                f"a standard error must be a finite number from 0, beside one value; got {one!r}",
+            )
+        for name, known in replicates.items():
+            errors[name] = statistics.stdev(known) / math.sqrt(len(known))
+        lacking = [name for name in self.aim.computed if name not in values]
+        if values and lacking:
+            for found in self._store.trials([trial]):  # none, if there is no such trial
+                values |= self._compute([found.smiles], lacking)[0]
         return self._store.tell(
             trial,
             Outcome(
-                told=bool(known),
-                values={self.name: statistics.fmean(known)} if known else {},
-                errors={} if error is None else {self.name: error},
-                replicates={self.name: known} if len(known) > 1 else {},
+                told=set(self.aim.names) <= set(values),
+                values=values,
+                errors={name: float(cast(float, one)) for name, one in errors.items()},
+                replicates=replicates,
                 notes=notes or {},
                 message=message,
             ),
         )
+
+    def _by_name(self, value: Any) -> dict[str, Any]:
+        """A value, or values, of what is measured."""
+        if not isinstance(value, Mapping):
+            measured = self.aim.measured or self.aim.names
+            if value is None:
+                return {}
+            require(
+                len(measured) == 1,
+                f"this campaign measures {', '.join(measured)}; give values by name, got {value!r}",
+            )
+            return {measured[0]: value}
+        for name in value:
+            if name not in self.aim.names:
+                raise UnknownNameError("value", str(name), self.aim.names)
+        return dict(value)
+
+    def _compute(self, smiles: Sequence[str], names: Sequence[str]) -> list[dict[str, float]]:
+        """Values that need no call, of each molecule; what cannot be computed is not there."""
+        return computed({name: self._objective(name) for name in names}, smiles)
 
     def run(
         self,
@@ -489,31 +578,45 @@ class Campaign:
             "with an executor, workers says how many calls it takes at once; give at least 1",
         )
         patience = Patience(timeout=timeout, retries=retries, most_failed=most_failed)
-        objective = self.objective
-        if isinstance(objective, Program):  # which stops itself, wherever it runs
-            objective = replace(objective, timeout=timeout)
+        calls = self._calls(timeout)
+        if all(isinstance(c.objective, Program) or _costs_nothing(c.objective) for c in calls):
+            # Programs are stopped where they run.
             patience, timeout = replace(patience, timeout=None), None
-        if isinstance(objective, ByHand):
-            objective([])  # says what to do instead
         if timeout is not None and executor is None and dask is None:
             workers = max(1, workers)  # what hangs can be stopped only from outside
         with self._store.writing("run"), executor_of(workers, dask, executor) as (taker, capacity):
             trials = self.trials
             run = Run(
                 campaign=_Search(self, allow_equal, on_trial),
-                calls=[Call(objective=objective, names=(self.name,))],
+                calls=calls,
                 executor=taker,
                 capacity=capacity,
                 patience=patience,
                 budget=budget,
                 batch=self.batch,
-                together=max(1, int(getattr(objective, "batch_size", 1))),
+                together=max(int(getattr(call.objective, "batch_size", 1)) for call in calls),
+                values=len(self.aim.names),
                 waiting=deque(trial for trial in trials if trial.status == "asked"),
                 done=sum(trial.status != "asked" for trial in trials),
                 any_told=any(trial.status == "told" for trial in trials),
             )
             self._check_values_differ(allow_equal)
             run.go()
+
+    def _calls(self, timeout: float | None) -> list[Call]:
+        """What is called for each molecule: each objective once, whatever it measures."""
+        by_spec: dict[object, list[str]] = {}
+        for name, part in self.aim.parts.items():
+            by_spec.setdefault(part.spec or id(self._objective(name)), []).append(name)
+        calls = []
+        for names in by_spec.values():
+            objective = self._objective(names[0])
+            if isinstance(objective, ByHand):
+                objective([])  # says what to do instead
+            if isinstance(objective, Program):
+                objective = replace(objective, timeout=timeout)
+            calls.append(Call(objective=objective, names=tuple(names)))
+        return calls
 
     def evidence(self) -> Evidence:
         """What a strategy may look at now; values are turned so that larger is better."""
@@ -522,71 +625,105 @@ class Campaign:
         from molvae.bo.evidence import Evidence
 
         trials = self.trials
-        told = [trial for trial in trials if trial.status == "told"]
+        told = self._told(trials)
         waiting = [trial for trial in trials if trial.status == "asked"]
-        d, bounds = int(self.settings["space"]["dim"]), self.space.bounds
-        sign = 1.0 if self.direction == "maximise" else -1.0
+        d, bounds, aim = int(self.settings["space"]["dim"]), self.space.bounds, self.aim
 
         def stack(rows: list[Trial]) -> torch.Tensor:
             return torch.stack([trial.z for trial in rows]) if rows else torch.empty(0, d).double()
 
+        def compute(smiles: Sequence[str]) -> NDArray[np.float64]:
+            found = self._compute(smiles, aim.computed)
+            rows = [[one.get(name, math.nan) for name in aim.computed] for one in found]
+            return np.array(rows, dtype=np.float64).reshape(len(smiles), len(aim.computed))
+
+        values = self._values(told)
+        noise = None
+        if any(trial.errors for trial in told) and aim.measured:
+            errors = [[t.errors.get(name, math.nan) for name in aim.measured] for t in told]
+            noise = torch.tensor(errors, dtype=torch.float64).square()
         return Evidence(
             smiles=tuple(trial.smiles for trial in told),
             z=stack(told),
-            y=sign
-            * torch.tensor(
-                [[trial.values[self.name]] for trial in told], dtype=torch.float64
-            ).reshape(-1, 1),
+            y=torch.from_numpy(aim.y(values)),
             pending_smiles=tuple(trial.smiles for trial in waiting),
             pending_z=stack(waiting),
             known=frozenset(trial.smiles for trial in trials),
             bounds=bounds,
+            noise=noise,
+            aim=None if aim.plain else aim,
+            values=None if aim.plain else torch.from_numpy(values),
+            compute=None if aim.plain else compute,
         )
 
     def table(self) -> pd.DataFrame:
         """All trials in the order asked.
 
         Returns:
-            Columns id, smiles, a column of values with the objective's name (NaN if waiting or
-            failed), status, origin, message, asked_at, told_at; then, if anything of the kind was
-            told, NAME_error, NAME_replicates (text, with ; between them), and a column for each
-            note.
+            Columns id, smiles, a column of values with the name of each goal and limit (NaN where
+            there is none), status, origin, message, asked_at, told_at; then, if there are several
+            goals, `score`, their product or sum, or `front`, how many sets of better molecules are
+            before it; with limits, `within_limits`; and if anything of the kind was told,
+            NAME_error, NAME_replicates (text, with ; between them), and a column for each note.
         """
         import pandas as pd
 
-        columns = [
-            "id", "smiles", self.name, "status", "origin", "message", "asked_at", "told_at",
-        ]  # fmt: skip
-        own = {name: f"note_{name}" for name in columns}  # a note may have any name
-        rows = [
-            {
+        trials, names = self.trials, self.aim.names
+        columns = ["id", "smiles", *names, "status", "origin", "message", "asked_at", "told_at"]
+        judged = self._judged(trials)
+        taken = {*columns, *judged}
+        rows = []
+        for place, trial in enumerate(trials):
+            row: dict[str, Any] = {
                 "id": trial.id,
                 "smiles": trial.smiles,
-                self.name: trial.values.get(self.name, math.nan),
+                **{name: trial.values.get(name, math.nan) for name in names},
                 "status": trial.status,
                 "origin": trial.origin,
                 "message": trial.message,
                 "asked_at": trial.asked_at,
                 "told_at": trial.told_at,
-                **{f"{name}_error": error for name, error in trial.errors.items()},
-                **{
-                    f"{name}_replicates": ";".join(map(repr, values))
-                    for name, values in trial.replicates.items()
-                },
-                **{own.get(name, name): text for name, text in trial.notes.items()},
+                **{name: column[place] for name, column in judged.items()},
             }
-            for trial in self.trials
-        ]
+            for name, error in trial.errors.items():
+                row[f"{name}_error"] = error
+            for name, values in trial.replicates.items():
+                row[f"{name}_replicates"] = ";".join(map(repr, values))
+            for name, text in trial.notes.items():  # a note may have any name
+                row[f"note_{name}" if name in taken else name] = text
+            rows.append(row)
         more = {name: None for row in rows for name in row if name not in columns}
         return pd.DataFrame(rows, columns=[*columns, *more])
 
+    def _judged(self, trials: Sequence[Trial]) -> dict[str, list[Any]]:
+        """What several goals, and limits, say of each trial; nothing of those without values."""
+        told = [place for place, trial in enumerate(trials) if trial.status == "told"]
+        values = self._values([trials[place] for place in told])
+        found: dict[str, Any] = {}
+        if len(self.aim.goals) > 1 and self.aim.combine == "pareto":
+            found["front"] = fronts(self.aim.y(values))
+        elif len(self.aim.goals) > 1:
+            found["score"] = self.aim.merit(self.aim.columns(values))[:, 0]
+        if self.aim.limits:
+            found["within_limits"] = self.aim.feasible(values)
+        whole: dict[str, list[Any]] = {}
+        for name, column in found.items():
+            whole[name] = [None] * len(trials)
+            for place, value in zip(told, column.tolist(), strict=True):
+                whole[name][place] = value
+        return whole
+
     def best(self, k: int = 10) -> pd.DataFrame:
-        """The `k` best told molecules, best first, earlier first if equal; columns as `table`."""
+        """The `k` best told molecules, best first, earlier first if equal; columns as `table`.
+
+        What breaks a limit comes after all that does not. In a Pareto search the front comes first,
+        see `molvae.bo.goals.Aim.order`.
+        """
         require(_is_int(k) and k >= 0, f"k must not be negative, got {k!r}")
         table = self.table()
         told = table[table["status"] == "told"]
-        ranked = told.sort_values(self.name, ascending=self.direction == "minimise", kind="stable")
-        return ranked.head(k).reset_index(drop=True)
+        order = self.aim.order(told[list(self.aim.names)].to_numpy(dtype=np.float64))
+        return told.iloc[order[:k]].reset_index(drop=True)
 
     def _check_values_differ(self, allow_equal: bool) -> bool:
         """Stop a campaign whose objective says the same of every molecule.
@@ -596,15 +733,31 @@ class Campaign:
         Returns:
             Whether two values differ.
         """
-        told, different = self._store.different(self.name)
-        if different == 1 and told >= max(EQUAL, self.batch) and not allow_equal:
-            raise CampaignError(
-                f"{self.path}: all {told} values of {self.name} told so far are "
-                f"{self.best_value:g}, so there is nothing to choose by; if the objective is "
-                "wrong, mend it and begin a new record; if this is how things are, go on with "
-                "allow_equal (--allow-equal)"
-            )
-        return different > 1
+        goals = [goal for goal in self.aim.goals if not goal.computed]
+        if not goals:
+            return True
+        all_differ = True
+        for goal in goals:
+            told, different = self._store.different(goal.name)
+            all_differ = all_differ and different > 1
+            if different == 1 and told >= max(EQUAL, self.batch) and not allow_equal:
+                value = self._told(self.trials)[0].values[goal.name]
+                raise CampaignError(
+                    f"{self.path}: all {told} values of {goal.name} told so far are {value:g}, so "
+                    "there is nothing to choose by; if the objective is wrong, mend it and begin "
+                    "a new record; if this is how things are, go on with allow_equal "
+                    "(--allow-equal)"
+                )
+        return all_differ
+
+    def has(
+        self, what: Literal["goals", "limits"], texts: Sequence[str | Mapping[str, Any]]
+    ) -> bool:
+        """Whether these, as in `create`, are its goals, or its limits."""
+        if what == "limits":
+            found = merged([_read_limit(str(text), self.path)[0] for text in texts])
+            return _alike(found) == _alike(self.aim.limits)
+        return _alike([_read_goal(t, self.path)[0] for t in texts]) == _alike(self.aim.goals)
 
     def _check_space(self, space: Space) -> None:
         recorded = self.settings["space"]
@@ -617,16 +770,19 @@ class Campaign:
             )
 
     def _check_objective(self, objective: Objective) -> None:
-        if objective.name != self.name:
+        if objective.name not in self.aim.parts:
             raise CampaignError(
-                f"{self.path} asks for {self.name!r}, got the objective {objective.name!r}; give "
-                "that one, or start a new campaign"
+                f"{self.path} asks for {', '.join(map(repr, self.aim.names))}, got the objective "
+                f"{objective.name!r}; give that one, or start a new campaign"
             )
-        version = getattr(objective, "version", None)
-        if self._goal.version is not None and str(version) != self._goal.version:
+        recorded, version = (
+            self.aim.parts[objective.name].version,
+            getattr(objective, "version", None),
+        )
+        if recorded is not None and str(version) != recorded:
             warnings.warn(
-                f"{self.path} was begun with version {self._goal.version} of {self.name!r}, now "
-                f"it is version {version}: values may not be comparable",
+                f"{self.path} was begun with version {recorded} of {objective.name!r}, now it is "
+                f"version {version}: values may not be comparable",
                 MolvaeWarning,
                 stacklevel=2,
             )
@@ -650,30 +806,92 @@ class _Search:
 
     def told(self, trial: Trial, scored: Scored) -> None:
         campaign = self.campaign
-        outcome = campaign.tell(trial.id, scored.values.get(campaign.name), scored.message)
+        outcome = campaign.tell(trial.id, scored.values, scored.message)
         if self.on_trial is not None:
             self.on_trial(outcome)
         self.differ = self.differ or campaign._check_values_differ(self.allow_equal)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """An objective as the record keeps it."""
+def computed(objectives: Mapping[str, Objective], smiles: Sequence[str]) -> list[dict[str, float]]:
+    """Values of objectives that cost nothing, for each molecule; what is no number is left out."""
+    columns = {name: objective(smiles) for name, objective in objectives.items()}
+    return [
+        {name: float(c[row]) for name, c in columns.items() if math.isfinite(float(c[row]))}
+        for row in range(len(smiles))
+    ]
 
-    name: str
-    direction: Direction
-    spec: str | None
-    """What to make it from; None: it was an object."""
-    unit: str | None = None
-    """Of its values."""
-    version: str | None = None
-    """That the objective said it has."""
 
-    def __post_init__(self) -> None:
-        require(
-            self.direction in ("maximise", "minimise"),
-            f"direction must be maximise or minimise, got {self.direction!r}",
-        )
+def _costs_nothing(objective: Objective) -> bool:
+    """RDKit computes it, and nobody would call it an experiment."""
+    return bool(getattr(objective, "computed", False))
+
+
+def _alike(parts: Sequence[Goal | Limit]) -> list[Goal | Limit]:
+    """Without what is not said in a setting."""
+    return [replace(part, version=None, computed=False) for part in parts]
+
+
+def _read_goal(text: str | Mapping[str, Any], record: Path) -> tuple[Goal, Objective]:
+    given = read_goal(text)
+    spec, name = given.pop("spec"), given.pop("name", None)
+    direction = given.get("direction")
+    # An objective has no ranges: values outside are its business, what is good is the goal's.
+    own = direction if direction in ("maximise", "minimise") else None
+    made = _make_objective(spec, own, name=name, record=record)
+    given.setdefault("direction", made.direction)
+    bounds = getattr(made, "bounds", None)
+    if bounds is not None and given["direction"] != "range":
+        low, high = bounds if given["direction"] == "maximise" else reversed(bounds)
+        given = {"worst": low, "best": high} | given
+    version = getattr(made, "version", None)
+    goal = Goal(
+        name=made.name,
+        spec=spec,
+        version=None if version is None else str(version),
+        computed=_costs_nothing(made),
+        **given,
+    )
+    return goal, made
+
+
+def _read_limit(text: str, record: Path) -> tuple[Limit, Objective]:
+    given = read_limit(text)
+    made = _make_objective(given["spec"], None, record=record)
+    version = getattr(made, "version", None)
+    limit = Limit(
+        name=made.name,
+        version=None if version is None else str(version),
+        computed=_costs_nothing(made),
+        **given,
+    )
+    return limit, made
+
+
+def _aim(
+    goals: Sequence[tuple[Goal, Objective]],
+    limits: Sequence[tuple[Limit, Objective]],
+    combine: Combine,
+) -> Aim:
+    """Goals and limits; a single goal without limits is measured, whatever it is."""
+    found = [goal for goal, _ in goals]
+    if len(found) > 1 or limits:
+        found = [
+            replace(goal, computed=_costs_nothing(made))
+            for goal, (_, made) in zip(found, goals, strict=True)
+        ]
+    else:
+        found = [replace(goal, computed=False) for goal in found]
+    return Aim(goals=tuple(found), limits=merged([x for x, _ in limits]), combine=combine)
+
+
+def _filled(
+    aim: Aim, trial: NewTrial, objectives: Mapping[str, Objective]
+) -> dict[str, float] | None:
+    """Values that are known at the start, with those that can be computed."""
+    if trial.values is None or not set(aim.measured) <= set(trial.values):
+        return None if trial.values is None else {}
+    mine = {name: objectives[name] for name in aim.computed}
+    return {**trial.values, **computed(mine, [trial.smiles])[0]}
 
 
 def describe_strategy(strategy: Strategy) -> dict[str, Any]:

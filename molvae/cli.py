@@ -338,7 +338,8 @@ def optimize(
 
     chosen = _with_record(record, _layers(config, settings))
     with _create_or_resume(chosen, str(config or "flags"), overwrite=overwrite) as campaign:
-        _run(campaign, build(CampaignConfig, {"objective": campaign.name, **chosen}))
+        aim = {} if {"objective", "goals"} & set(chosen) else {"objective": campaign.name}
+        _run(campaign, build(CampaignConfig, {**aim, **chosen}))
         print_tsv(*_best(campaign, top))
         _sum_up(campaign)
         if report := chosen.get("report"):
@@ -504,7 +505,9 @@ def _create(settings: Mapping[str, Any], where: str) -> Campaign:
     campaign = Campaign.create(
         config.record,
         config.space,
-        objective=COMMAND + config.command if config.command else config.objective,
+        objective=COMMAND + config.command if config.command else config.objective or config.goals,
+        limits=config.limits,
+        combine=config.combine,
         name=config.objective if config.command else None,
         unit=config.unit,
         strategy=config.strategy,
@@ -555,18 +558,23 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
     from molvae.campaign import describe_strategy
     from molvae.chem.program import COMMAND
 
-    made, (goal,) = campaign.settings, campaign.settings["objectives"]
-    spec = goal["spec"] or goal["name"]
-    command = spec.removeprefix(COMMAND) if spec.startswith(COMMAND) else None
-    kept = {
-        "objective": goal["name"] if command else spec,
-        "command": command,
-        "unit": goal.get("unit"),
-        "direction": goal["direction"],
+    made, goals = campaign.settings, campaign.aim.goals
+    kept: dict[str, Any] = {
+        "combine": campaign.aim.combine,
         "strategy": spell(**made["strategy"]),
         "space": made["space"]["name"],
         **{name: made[name] for name in ("start", "dataset", "batch", "seed")},
     }
+    spec = goals[0].spec or goals[0].name
+    if len(goals) == 1 and "goals" not in settings:
+        command = spec.removeprefix(COMMAND) if spec.startswith(COMMAND) else None
+        kept["objective"] = goals[0].name if command else spec
+        kept |= {"command": command, "unit": goals[0].unit, "direction": goals[0].direction}
+    for what in ("goals", "limits"):
+        texts = settings.get(what) or ()
+        same = not texts or campaign.has(what, texts)
+        recorded = goals if what == "goals" else campaign.aim.limits
+        kept[what] = texts if same else ", ".join(map(str, recorded)) or "none"
     if (
         "strategy" in settings
         and describe_strategy(get_strategy(settings["strategy"])) == made["strategy"]
@@ -591,7 +599,8 @@ def _run(campaign: Campaign, config: CampaignConfig) -> None:
     trials = campaign.trials
     before = done = sum(trial.status != "asked" for trial in trials)
     failed = sum(trial.status == "failed" for trial in trials)
-    best = campaign.best_value
+    plain = len(campaign.aim.goals) == 1 and not campaign.aim.limits
+    best = campaign.best_value if plain else None
     better = max if campaign.direction == "maximise" else min
     began = time.monotonic()
 
@@ -599,7 +608,7 @@ def _run(campaign: Campaign, config: CampaignConfig) -> None:
         nonlocal done, failed, best
         done += 1
         failed += trial.status == "failed"
-        if trial.status == "told":
+        if trial.status == "told" and plain and campaign.direction != "range":
             value = trial.values[campaign.name]
             best = value if best is None else better(best, value)
         seconds = (time.monotonic() - began) / (done - before)
@@ -618,22 +627,43 @@ def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
     best = campaign.best(top)
     smiles = list(best["smiles"])
     numbers = score(smiles, SHOWN).tolist()
-    rows = zip(best["id"], smiles, best[campaign.name], numbers, strict=True)
-    header = ["rank", "id", "smiles", "value", *SHOWN]
-    return header, [[i, id_, s, float(v), *p] for i, (id_, s, v, p) in enumerate(rows, 1)]
+    aim = campaign.aim
+    if len(aim.goals) == 1 and not aim.limits:
+        columns, header = [aim.goals[0].name], ["value"]
+    else:
+        columns = [c for c in (*aim.names, "score", "front", "within_limits") if c in best]
+        header = columns
+    rows = [
+        [i, id_, s, *values, *p]
+        for i, (id_, s, values, p) in enumerate(
+            zip(best["id"], smiles, best[columns].to_numpy().tolist(), numbers, strict=True), 1
+        )
+    ]
+    return ["rank", "id", "smiles", *header, *SHOWN], rows
 
 
 def _sum_up(campaign: Campaign) -> None:
     """Best against best of the start, calls, and where the record is."""
-    table = campaign.best(len(campaign))
+    aim, table = campaign.aim, campaign.best(len(campaign))
     starting = table[table["origin"] == "start"]
     calls = sum(trial.status != "asked" for trial in campaign.trials)
     failed = calls - len(table)
-    for what, rows in (("best", table), ("best starting molecule", starting)):
-        for row in rows.head(1).to_dict("records"):
-            say(f"{what}  {row[campaign.name]:.4f}  (trial {row['id']})  {row['smiles']}")
+    if "front" in table:
+        on_front = table[table["front"] == 0]
+        new = sum(on_front["origin"] != "start")
+        say(
+            f"{len(on_front)} molecules that nothing is better than in everything, {new} of them "
+            "new"
+        )
+    else:
+        column = "score" if "score" in table else aim.goals[0].name
+        for what, rows in (("best", table), ("best starting molecule", starting)):
+            for row in rows.head(1).to_dict("records"):
+                say(f"{what}  {row[column]:.4f}  (trial {row['id']})  {row['smiles']}")
+    if "within_limits" in table:
+        say(f"{sum(table['within_limits'])} of {len(table)} keep all limits")
     note = f", {failed} could not be scored" if failed else ""
-    say(f"{campaign.direction} {campaign.name}: {calls} objective calls{note}")
+    say(f"{aim}: {calls} objective calls{note}")
     say(f"record  {campaign.path}")
 
 

@@ -150,8 +150,16 @@ class CampaignConfig:
 
     record: str
     """The SQLite file; an existing record of the same settings is resumed."""
-    objective: str
+    objective: str | None = None
     """Name of an objective, or `module:attribute`; with `command`, a name for its values."""
+    goals: tuple[str, ...] = ()
+    """Several instead, e.g. "qed" "minimise sas, weight 2" "logp in 1..3"; in a file also tables
+    [[goals]] with objective, direction, low, high, worst, best, weight, name, unit."""
+    limits: tuple[str, ...] = ()
+    """What molecules should keep, e.g. "logp <= 5" "similarity:CCO >= 0.4" "alerts:PAINS <= 0"."""
+    combine: Literal["pareto", "product", "sum"] = "pareto"
+    """How goals become one search: a Pareto front, or the weighted geometric mean of
+    desirabilities, or the weighted sum."""
     command: str | None = None
     """Another program that scores a molecule, e.g. `dock.sh {smiles}`; without `{smiles}` it reads
     it from standard input. It prints a number, JSON, or CSV with a header."""
@@ -193,6 +201,11 @@ class CampaignConfig:
     """Leave out and count invalid starting molecules; otherwise the first one is an error."""
 
     def __post_init__(self) -> None:
+        require(
+            (self.objective is None) == bool(self.goals),
+            "a campaign has either objective or goals; "
+            + ("got both" if self.goals else "name what to look for, e.g. objective = qed"),
+        )
         require(self.budget >= 1, f"budget must be at least 1 objective call, got {self.budget}")
         require(self.batch >= 1, f"batch must be at least 1 molecule, got {self.batch}")
         require(self.seed >= 0, f"seed must not be negative, got {self.seed}")

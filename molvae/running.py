@@ -98,6 +98,10 @@ class Run:
         budget: Outcomes in all, those in the record included.
         batch: Molecules chosen together, if one worker goes through them.
         together: Molecules handed over in one call.
+        values: That a trial needs; with fewer it has failed.
+        waiting: Molecules that were asked for and not told.
+        done: Outcomes in the record.
+        any_told: One of them is no failure.
     """
 
     campaign: Searching
@@ -108,10 +112,10 @@ class Run:
     budget: int
     batch: int
     together: int
+    values: int = 1
     waiting: deque[Trial] = field(default_factory=deque)
     done: int = 0
     any_told: bool = False
-    """In the record."""
 
     _running: dict[int, _Running] = field(default_factory=dict)
     _results: SimpleQueue[tuple[int, Pending]] = field(default_factory=SimpleQueue)
@@ -282,7 +286,7 @@ class Run:
             return
         if scored.broke and self.patience.retries:
             scored = replace(scored, message=f"{scored.message} (tried {tries} times)")
-        failed = not scored.values
+        failed = len(scored.values) < self.values
         self._recent.append(failed)
         if failed:
             self._reasons[scored.message] += 1
@@ -303,9 +307,9 @@ class Run:
             )
 
     def _refuse(self) -> None:
-        trial, scored = self._held[-1]
+        trial, scored = self._held[0]
         raise ObjectiveError(
-            f"the first {len(self._held)} calls failed, the last one of {trial.smiles}: "
+            f"the first {len(self._held)} calls failed, at once that of {trial.smiles}: "
             f"{scored.message}; nothing of that is in the record: mend the objective, then run the "
             "same command (--most-failed 1 goes on regardless)"
         )

@@ -43,14 +43,14 @@ class Given:
 
     text: str
     where: str
-    value: float | None = None
-    """Measured; NaN: known to fail; None: not measured."""
+    values: dict[str, float] | None = None
+    """Measured, by name; NaN: known to fail; None: not measured."""
 
 
 def gather(
     start: int | str | Path | Sequence[str],
     space: Space,
-    objective: str,
+    names: Sequence[str],
     *,
     dataset: str,
     seed: int,
@@ -61,7 +61,7 @@ def gather(
     Args:
         start: Count, file or SMILES.
         space: Encodes the molecules.
-        objective: The name under which measured values are kept.
+        names: Under which measured values are kept.
         dataset: Where random molecules come from.
         seed: Of the drawing.
         skip_invalid: Leave out instead of raising.
@@ -74,44 +74,51 @@ def gather(
         )
         return _drawn(start, space, dataset, seed)
     if isinstance(start, str | Path):
-        given = read_start(start, objective)
+        given = read_start(start, names)
     else:
         given = [
             Given(text=text, where=f"starting molecule {i}") for i, text in enumerate(start, 1)
         ]
-    return _given(given, space, objective, skip_invalid=skip_invalid)
+    return _given(given, space, skip_invalid=skip_invalid)
 
 
-def read_start(path: str | Path, objective: str) -> list[Given]:
-    """Molecules of a file, and values from a column `value` or with the objective's name.
+def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
+    """Molecules of a file, and their values from columns of these names; of one, also `value`.
 
     Raises:
         ConfigError: The name of a data set instead of a file.
-        DataError: The file cannot be read, is empty, or a value in it is not a number.
+        DataError: The file cannot be read, is empty, a value in it is not a number, or a molecule
+            has some of the values but not all.
     """
     from molvae.datasets import DATASETS, read
 
     if str(path) in DATASETS:
         raise ConfigError(
             f"start={str(path)!r} would start with all of that data set; give a number of "
-            "molecules, and "
-            f"dataset={str(path)!r}"
+            f"molecules, and dataset={str(path)!r}"
         )
-    values: dict[int, str] = {}
     molecules = list(read(str(path)))
+    columns: dict[str, dict[int, str]] = {}
     if {".csv", ".tsv"} & {suffix.lower() for suffix in Path(path).suffixes}:
-        for column in (objective, "value"):
-            try:
-                values = dict(read(str(path), column=column))
-            except DataError:  # no such column: the other one, or nothing is measured
-                continue
-            break
-    return [
-        Given(
-            text=text, where=f"{path}, line {line}", value=_number(values.get(line, ""), path, line)
-        )
-        for line, text in molecules
-    ]
+        for name in names:
+            for column in (name, "value") if len(names) == 1 else (name,):
+                try:
+                    columns[name] = dict(read(str(path), column=column))
+                except DataError:  # no such column: the other one, or nothing is measured
+                    continue
+                break
+    found = []
+    for line, text in molecules:
+        read_values = {n: _number(columns[n].get(line, ""), path, line) for n in columns}
+        values = {n: value for n, value in read_values.items() if value is not None}
+        if values and (lacking := [name for name in names if name not in values]):
+            raise DataError(
+                f"{path}, line {line}: a value of {', '.join(values)} but none of "
+                f"{', '.join(lacking)}; give all of them, NaN for what could not be measured, or "
+                "none"
+            )
+        found.append(Given(text=text, where=f"{path}, line {line}", values=values or None))
+    return found
 
 
 def _number(text: str, path: str | Path, line: int) -> float | None:
@@ -130,7 +137,7 @@ def _number(text: str, path: str | Path, line: int) -> float | None:
     return value
 
 
-def _given(given: Sequence[Given], space: Space, objective: str, *, skip_invalid: bool) -> Start:
+def _given(given: Sequence[Given], space: Space, *, skip_invalid: bool) -> Start:
     from molvae.chem.mol import canonical
 
     first: dict[str, Given] = {}
@@ -163,18 +170,18 @@ def _given(given: Sequence[Given], space: Space, objective: str, *, skip_invalid
             smiles=molecules[row],
             z=z[row].tolist(),
             origin=ORIGIN,
-            values=_told(first[molecules[row]].value, objective),
-            message="" if first[molecules[row]].value is None else "known at the start",
+            values=_told(first[molecules[row]].values),
+            message="" if first[molecules[row]].values is None else "known at the start",
         )
         for row in rows
     ]
     return Start(trials=tuple(trials), skipped=skipped, duplicates=duplicates)
 
 
-def _told(value: float | None, objective: str) -> dict[str, float] | None:
-    if value is None:
+def _told(values: dict[str, float] | None) -> dict[str, float] | None:
+    if values is None:
         return None
-    return {} if math.isnan(value) else {objective: value}
+    return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
 def _drawn(n: int, space: Space, dataset: str, seed: int) -> Start:

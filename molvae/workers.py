@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from multiprocessing import get_context
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 from molvae.config import require
@@ -18,6 +19,10 @@ from molvae.errors import CampaignError
 
 if TYPE_CHECKING:
     from distributed import Client
+
+
+RESTART = 60.0
+"""Seconds that a worker of a cluster is given to come back."""
 
 
 class Pending(Protocol):
@@ -136,7 +141,13 @@ class _OnCluster:
         at = [w for w, keys in self._client.processing().items() if key in keys]
         self._client.cancel([self._future], force=True)
         if at:  # Dask cannot stop a function, only its worker; what else it has is done elsewhere
-            self._client.restart_workers(at, raise_for_error=False)
+            Thread(target=_restart, args=(self._client, at), daemon=True).start()
+
+
+def _restart(client: Client, workers: list[str]) -> None:
+    """In a thread of its own: others go on meanwhile, and a worker may have died by itself."""
+    with contextlib.suppress(Exception):
+        client.restart_workers(workers, timeout=RESTART, raise_for_error=False)
 
 
 @contextlib.contextmanager

@@ -537,7 +537,7 @@ print('{"affinity": %f}' % -len(smiles))
 @pytest.mark.parametrize("place", ["", " {smiles}"])
 def test_a_program_is_an_objective(toy: Molvae, tmp_path: Path, place: str) -> None:
     (tmp_path / "score.py").write_text(SCORER)
-    words = optimize_with("--objective", "affinity", "--command", SCORE + place)
+    words = [*optimize_with("--objective", "affinity"), "--command", SCORE + place]
     done = toy(*words, "--direction", "minimise", "--unit", "kcal/mol", "--budget", 9)
     assert done.status == 0, done.err
     with Campaign.open("q.db") as campaign:
@@ -557,7 +557,7 @@ def test_workers_call_a_module_of_ones_own(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import os\ndef f(smiles):\n    if 'S' in smiles: os._exit(3)\n    return len(smiles)\n"
     )
-    words = optimize_with("--objective", "mine:f", "--workers", 2, "--timeout", 60)
+    words = [*optimize_with("--objective", "mine:f"), "--workers", 2, "--timeout", 60]
     done = toy(*words, "--budget", 12, "--most-failed", 1)
     assert done.status == 0, done.err
     with Campaign.open("q.db") as campaign:
@@ -566,6 +566,71 @@ def test_workers_call_a_module_of_ones_own(toy: Molvae, tmp_path: Path) -> None:
             died = "S" in trial.smiles
             assert trial.status == ("failed" if died else "told")
             assert ("the process died" in trial.message) == died
+
+
+# --- several goals
+
+
+def test_several_goals_and_limits(toy: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "carbons.py").write_text("def f(smiles):\n    return smiles.count('C')\n")
+    goals = ["--goals", "carbons:f", "minimise mw, weight 2", "--limits", "logp <= 3", "tpsa >= 20"]
+    base = split("optimize q.db --space toy --strategy random --start start.smi --batch 3")
+    done = toy(*base, *goals, "--budget", 12, "--report", "q.html")
+    assert done.status == 0, done.err
+    assert list(done.table[0])[:5] == ["rank", "id", "smiles", "carbons:f", "mw"]
+    assert "12 objective calls" in done.err
+    with Campaign.open("q.db") as campaign:
+        table = campaign.table()
+        assert set(table.columns) >= {"carbons:f", "mw", "logp", "tpsa", "front", "within_limits"}
+        assert campaign.aim.measured == ("carbons:f",)
+        assert str(campaign.aim) == "maximise carbons:f, minimise mw; logp <= 3, tpsa >= 20"
+        best = campaign.best(3)
+        assert (best["front"] == 0).all()
+        assert best["within_limits"].all()
+    assert toy("optimize", "q.db", "--budget", 13).status == 0
+    assert toy(*base, *goals, "--budget", 14).status == 0  # the same settings
+    toy("optimize", "q.db", "--budget", 15, "--goals", "carbons:f").fails(1, "goals")
+    toy("optimize", "q.db", "--budget", 15, "--limits", "logp <= 4").fails(1, "limits")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--goals", "qed", "--objective", "sas"], ["either objective or goals"]),
+        ([], ["objective"]),
+        (["--goals", "qed", "sas", "--combine", "best"], ["combine"]),
+        (["--goals", "qed", "logp", "--combine", "product"], ["logp", "worst 0, best 1"]),
+        (["--goals", "qed", "qed"], ["two goals are called qed"]),
+        (["--goals", "logp in 3..1"], ["low < high"]),
+        (["--goals", "maximise logp in 1..3"], ["either a direction or a range"]),
+        (["--objective", "qed", "--limits", "logp"], ["logp", "cannot be read"]),
+        (["--objective", "qed", "--limits", "matches:C(C >= 1"], ["no SMARTS"]),
+        (["--objective", "qed", "--limits", "alerts:PAIN <= 0"], ["did you mean"]),
+        (["--objective", "qed", "--limits", "other-elements:C+Xx <= 0"], ["'Xx'", "element"]),
+    ],
+)
+def test_goals_that_cannot_be(toy: Molvae, words: list[str], parts: list[str]) -> None:
+    done = toy("optimize", "q.db", "--space", "toy", "--start", "start.smi", *words)
+    assert done.status in (1, 2)
+    for part in parts:
+        assert part in done.err, done.err
+    assert not Path("q.db").exists()
+
+
+def test_goals_in_a_file_may_be_tables(toy: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        'record = "c.db"\nspace = "toy"\nstart = "start.smi"\nstrategy = "random"\nbudget = 7\n'
+        'combine = "product"\n[[goals]]\nobjective = "qed"\nweight = 3\n[[goals]]\n'
+        'objective = "logp"\nlow = 1\nhigh = 3\n'
+    )
+    done = toy("optimize", "--config", "c.toml")
+    assert done.status == 0, done.err
+    with Campaign.open("c.db") as campaign:
+        assert [goal.weight for goal in campaign.aim.goals] == [3.0, 1.0]
+        assert campaign.best_value == max(campaign.table()["score"])
+    assert toy("optimize", "--config", "c.toml", "--budget", 8).status == 0
+    (tmp_path / "c.toml").write_text('record = "d.db"\n[[goals]]\nobjective = "qed"\nlo = 1\n')
+    toy("optimize", "--config", "c.toml").fails(1, "did you mean 'low'")
 
 
 # --- the laboratory loop

@@ -7,13 +7,16 @@ columns of `Evidence.y`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from molvae.bo.goals import Aim
 from molvae.errors import CampaignError
 
 
@@ -39,6 +42,17 @@ class Evidence:
     """Every molecule ever asked for, pending and failed ones included: not to be proposed."""
     bounds: Tensor
     """The box to search, `2 x d`, lower row first."""
+    noise: Tensor | None = None
+    """Variances of the measured values, `n x measured`, NaN where they are not known; None: of no
+    value. With one goal and no limits, those of `y`."""
+    aim: Aim | None = None
+    """Goals and limits, where there is more than one measured goal: `y` is made of `values` by it,
+    for strategies that know of no goals. One column of `y` is one number to maximise, more are a
+    Pareto search."""
+    values: Tensor | None = None
+    """All values in their own sign, `n x len(aim.names)`."""
+    compute: Callable[[Sequence[str]], NDArray[np.float64]] | None = None
+    """Values of any molecules that need no call, `n x len(aim.computed)`."""
 
     def __post_init__(self) -> None:
         d = self.bounds.shape[-1]
@@ -59,19 +73,23 @@ class Evidence:
                     f"evidence.{name} holds numbers that are not finite; leave those molecules out"
                 )
 
-    def need_values(self, strategy: str, different: int = 2) -> None:
+    def need_values(self, strategy: str, different: int = 2, *, several: bool = False) -> None:
         """Refuse what there is nothing to learn from: that would be random search in disguise.
 
         Args:
             strategy: Its name, for the message.
             different: How many different values it needs.
+            several: It can do a Pareto search.
 
         Raises:
             CampaignError: Several objectives, or fewer different values.
         """
-        if self.y.shape[1] != 1:
-            raise CampaignError(f"strategy {strategy} has one objective, got {self.y.shape[1]}")
-        distinct = len(set(self.y[:, 0].tolist()))
+        if self.y.shape[1] != 1 and not several:
+            raise CampaignError(
+                f"strategy {strategy} has one goal, got {self.y.shape[1]}; combine them (product "
+                "or sum), or use strategy rank, log-ei or random"
+            )
+        distinct = len({tuple(row) for row in self.y.tolist()})
         if distinct < different:
             raise CampaignError(
                 f"strategy {strategy} needs told molecules with at least {different} different "

@@ -1,6 +1,7 @@
-"""Molecules at hand while a batch is chosen: told ones and candidates, and what a surrogate says.
+"""Molecules at hand while a batch is chosen, told and candidate, and what is believed of them.
 
-What is ranked is what would be scored, a molecule, whichever vector it was decoded from.
+What is ranked is what would be scored, a molecule, whichever vector it was decoded from. What is
+measured is guessed by a surrogate each, with an uncertainty; what can be computed is computed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
+from molvae.bo.goals import best_first
 from molvae.bo.moves import by_rank, encoded
 from molvae.bo.surrogate import molecule_gp
+from molvae.bo.verdict import Plain, Verdict
 from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.filters import passes
 from molvae.chem.fingerprints import morgan_counts
@@ -30,11 +33,12 @@ FINALISTS = 50
 
 
 class Pool:
-    """Told molecules, then candidates, with what the surrogate says of each.
+    """Told molecules, then candidates, with what is believed of each.
 
     Args:
         evidence: What is known.
         space: Encodes.
+        verdict: Says what is good.
         surrogate: Kernels, see `molecule_gp`.
         radius: Of the Morgan counts.
         most: Told molecules that the surrogate learns from, see `best_and_random`.
@@ -47,45 +51,58 @@ class Pool:
         evidence: Evidence,
         space: Space,
         *,
+        verdict: Plain | Verdict,
         surrogate: str,
         radius: int,
         most: int,
         filters: tuple[str, ...],
         seed: int,
     ) -> None:
-        self.space, self.known = space, set(evidence.known)
+        self.space, self.known, self.verdict = space, set(evidence.known), verdict
         self.surrogate, self.radius, self.filters = surrogate, radius, filters
         self.sees_z = bool(re.search("latent|linear|auto", surrogate))
-        y = evidence.y[:, 0]
-        self.mean = scaled(y)
-        """Minus infinity for what the space cannot read."""
-        self.sd = torch.zeros_like(y)
-        self.told = len(y)
-        learned = best_and_random(y, most, seed=seed)
+        self.told = len(evidence.smiles)
+        self.mean = verdict.measured
+        """Expected values, `n x measured`, in the units of the verdict."""
+        self.sd = torch.zeros_like(self.mean)
+        self.exact = verdict.compute(evidence.smiles)
+        """Computed values, `n x computed`."""
+        self.readable = torch.ones(self.told, dtype=torch.bool)
+        """By the space, as far as it was tried."""
+        order = torch.from_numpy(best_first(evidence.y.numpy()).copy())
+        learned = best_and_random(-order.argsort().double(), most, seed=seed)
         self.smiles = list(evidence.smiles)
         self.z: list[Tensor | None] = list(evidence.z)
         """None where it is not computed yet: what graph moves made is encoded only when needed."""
         seen = features([evidence.smiles[i] for i in learned], radius)
         x, values = torch.cat([evidence.z[learned], seen], dim=1), self.mean[learned]
-        self.model = self._fit(x, values)
-        if evidence.pending_smiles:
+        noise = None if verdict.noise is None else verdict.noise[learned]
+        self.models = self._fit(x, values, noise)
+        if evidence.pending_smiles and self.models:
             # What is being measured counts as measured, with the value that is expected.
             seen = features(evidence.pending_smiles, radius)
             pending = torch.cat([evidence.pending_z, seen], dim=1)
-            expected = self.model.posterior(pending).mean[:, 0]
-            self.model = self._fit(torch.cat([x, pending]), torch.cat([values, expected]))
+            expected = torch.cat([model.posterior(pending).mean for model in self.models], dim=1)
+            if noise is not None:
+                noise = torch.cat([noise, torch.full_like(expected, torch.nan)])
+            x, values = torch.cat([x, pending]), torch.cat([values, expected])
+            self.models = self._fit(x, values, noise)
 
-    def _fit(self, x: Tensor, y: Tensor) -> SingleTaskGP:
-        return molecule_gp(
-            x,
-            y[:, None],
-            self.space.bounds,
-            kind=self.surrogate,
-            descriptors=len(DESCRIPTORS),
-        )
+    def _fit(self, x: Tensor, values: Tensor, noise: Tensor | None) -> list[SingleTaskGP]:
+        return [
+            molecule_gp(
+                x,
+                values[:, [column]],
+                self.space.bounds,
+                kind=self.surrogate,
+                descriptors=len(DESCRIPTORS),
+                noise=None if noise is None else noise[:, [column]],
+            )
+            for column in range(values.shape[1])
+        ]
 
     def add(self, smiles: Sequence[str], z: Sequence[Tensor | None]) -> int:
-        """Let the surrogate judge molecules that are not known yet; how many there were."""
+        """Let molecules that are not known yet be judged; how many there were."""
         new: dict[str, Tensor | None] = {}
         for molecule, vector in zip(smiles, z, strict=True):
             if molecule not in self.known:
@@ -99,14 +116,18 @@ class Pool:
         places = list(range(len(self.smiles), len(self.smiles) + len(new)))
         self.smiles += new
         self.z += new.values()
-        self.mean = torch.cat([self.mean, self.mean.new_zeros(len(new))])
-        self.sd = torch.cat([self.sd, self.sd.new_zeros(len(new))])
+        unknown = self.mean.new_zeros(len(new), self.mean.shape[1])
+        self.mean, self.sd = torch.cat([self.mean, unknown]), torch.cat([self.sd, unknown])
+        self.exact = np.concatenate([self.exact, self.verdict.compute(list(new))])
+        self.readable = torch.cat([self.readable, torch.ones(len(new), dtype=torch.bool)])
         if self.sees_z:
             self.vectors(places)
             places = [i for i in places if self.z[i] is not None]
-        posterior = self.model.posterior(self._features(places))
-        self.mean[places] = posterior.mean[:, 0]
-        self.sd[places] = posterior.variance[:, 0].clamp_min(0).sqrt()
+        x = self._features(places)
+        for column, model in enumerate(self.models):
+            posterior = model.posterior(x)
+            self.mean[places, column] = posterior.mean[:, 0]
+            self.sd[places, column] = posterior.variance[:, 0].clamp_min(0).sqrt()
         return made
 
     def _features(self, places: Sequence[int]) -> Tensor:
@@ -124,70 +145,70 @@ class Pool:
             z = {candidate.smiles: candidate.z for candidate in found}
             for i in lacking:
                 self.z[i] = z.get(self.smiles[i])
-                if self.z[i] is None:
-                    self.mean[i] = -torch.inf
+                self.readable[i] = self.z[i] is not None
         there = [vector for i in places if (vector := self.z[i]) is not None]
-        return torch.stack(there) if there else self.mean.new_empty(0, self.space.dim)
+        return torch.stack(there) if there else torch.empty(0, self.space.dim).double()
 
-    def parents(self, weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> list[int]:
+    def _scores(self, which: int) -> Tensor:
+        """Of everything, under one of the verdict's weights; minus infinity if not readable."""
+        scores = self.verdict.scores(self.mean, self.sd, self.exact, which)
+        return scores.masked_fill(~self.readable, -torch.inf)
+
+    def parents(self, n: int, rng: np.random.Generator) -> list[int]:
         """Drawn by rank, each from the ranking under one of the weights."""
-        which = rng.integers(len(weights), size=n)
-        ranks = by_rank(int((self.mean > -torch.inf).sum()), n, rng)
+        which = rng.integers(self.verdict.n, size=n)
+        ranks = by_rank(int(self.readable.sum()), n, rng)
         order = [
-            (self.mean + float(w) * self.sd).argsort(descending=True, stable=True) for w in weights
+            self._scores(k).argsort(descending=True, stable=True) for k in range(self.verdict.n)
         ]
         return [int(order[k][rank]) for k, rank in zip(which, ranks, strict=True)]
 
-    def batch(self, weights: NDArray[np.float64]) -> list[Candidate]:
+    def batch(self) -> list[Candidate]:
         """One candidate for each weight, as far as there are any.
 
         Each is chosen as if those before it had been measured and had come out as expected: the
         mean stays, the uncertainty shrinks.
         """
         finalists: dict[int, None] = {}
-        for weight in weights:
-            scores = self.mean[self.told :] + float(weight) * self.sd[self.told :]
+        for k in range(self.verdict.n):
+            scores = self._scores(k)[self.told :]
             best = scores.topk(min(FINALISTS, len(scores))).indices + self.told
             finalists.update(dict.fromkeys(best.tolist()))
         self.vectors(list(finalists))
         places = [i for i in finalists if self.z[i] is not None]
         if not places:
             return []
-        posterior = self.model.posterior(self._features(places))
-        assert isinstance(posterior, GPyTorchPosterior)
-        mean, covariance = posterior.mean[:, 0], posterior.distribution.covariance_matrix.clone()
-        left, noise = torch.ones(len(places), dtype=torch.bool), self.model.likelihood.noise
+        x, mean = self._features(places), self.mean[places].clone()
+        covariances = []
+        for column, model in enumerate(self.models):
+            posterior = model.posterior(x)
+            assert isinstance(posterior, GPyTorchPosterior)
+            mean[:, column] = posterior.mean[:, 0]
+            covariances.append(posterior.distribution.covariance_matrix.clone())
+        left, exact = torch.ones(len(places), dtype=torch.bool), self.exact[places]
         chosen: list[int] = []
-        for weight in weights[: len(places)]:
-            sd = covariance.diagonal().clamp_min(0).sqrt()
-            top = int((mean + float(weight) * sd).masked_fill(~left, -torch.inf).argmax())
+        for k in range(min(self.verdict.n, len(places))):
+            sd = torch.zeros_like(mean)
+            for column, covariance in enumerate(covariances):
+                sd[:, column] = covariance.diagonal().clamp_min(0).sqrt()
+            gains = self.verdict.gains(mean, sd, exact, k, chosen)
+            top = int(gains.masked_fill(~left, -torch.inf).argmax())
             left[top] = False
-            chosen.append(places[top])
-            column = covariance[:, top].clone()
-            covariance -= torch.outer(column, column) / (column[top] + noise)
+            chosen.append(top)
+            for model, covariance in zip(self.models, covariances, strict=True):
+                column_of_top = covariance[:, top].clone()
+                noise = model.likelihood.noise.mean()
+                covariance -= torch.outer(column_of_top, column_of_top) / (
+                    column_of_top[top] + noise
+                )
         # The record keeps vectors of the space itself, whichever decoder a molecule is from.
-        smiles = [self.smiles[i] for i in chosen]
-        z = torch.stack([vector for i in chosen if (vector := self.z[i]) is not None])
+        smiles = [self.smiles[places[i]] for i in chosen]
+        z = torch.stack([vector for i in chosen if (vector := self.z[places[i]]) is not None])
         astray = [i for i, m in enumerate(self.space.decode(z)) if m != smiles[i]]
         encodings = {c.smiles: c.z for c in encoded(self.space, [smiles[i] for i in astray])}
         for i in astray:
             z[i] = encodings.get(smiles[i], z[i])
         return [Candidate(molecule, vector) for molecule, vector in zip(smiles, z, strict=True)]
-
-
-def scaled(y: Tensor) -> Tensor:
-    """Values on a scale whose 1 is the best and whose 0 is the worst.
-
-    What lies ten interquartile ranges below the median counts as no worse than that: a failed
-    docking of -1,000 says that a molecule is bad, and must not make all others look alike.
-    """
-    low, middle, high = y.quantile(y.new_tensor([0.25, 0.5, 0.75]))
-    floor = torch.maximum(y.min(), middle - 10 * (high - low))
-    if floor == y.max():
-        floor = y.min()
-    if floor == y.max():  # all are the same: what is least known is ranked first
-        return torch.zeros_like(y)
-    return (y.clamp_min(floor) - floor) / (y.max() - floor)
 
 
 def best_and_random(y: Tensor, most: int, *, seed: int) -> list[int]:
@@ -225,4 +246,4 @@ def _features_of(smiles: str, radius: int) -> NDArray[np.float32]:
     return row
 
 
-__all__ = ["Pool", "best_and_random", "features", "scaled", "unfiltered"]
+__all__ = ["Pool", "best_and_random", "features", "unfiltered"]

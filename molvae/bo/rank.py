@@ -17,10 +17,12 @@ import numpy as np
 import torch
 
 from molvae.bo.evidence import Candidate, Evidence, Space
+from molvae.bo.goals import best_first
 from molvae.bo.moves import graph_moves, latent_moves
 from molvae.bo.pool import Pool, unfiltered
 from molvae.bo.proposals import PATIENCE, decode_new, derived
 from molvae.bo.surrogate import KERNELS, one_thread, quiet
+from molvae.bo.verdict import Plain, Verdict
 from molvae.chem.filters import known_catalogues
 from molvae.config import require
 from molvae.errors import CampaignError
@@ -110,7 +112,7 @@ class Rank:
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_values(self.name, 1)
+        evidence.need_values(self.name, 1, several=True)
         rng = np.random.default_rng(seed)
         low, high = np.log(self.safest), np.log(self.boldest)
         weights = np.exp(low + (high - low) * rng.random(n))
@@ -118,9 +120,13 @@ class Rank:
         n_latent = round(self.latent * children)
         shortest = self.shortest
         with one_thread(), quiet(), torch.no_grad():
+            verdict: Plain | Verdict = Plain(evidence, weights)
+            if evidence.aim is not None and evidence.compute is not None:
+                verdict = Verdict(evidence, evidence.aim, evidence.compute, weights, rng)
             pool = Pool(
                 evidence,
                 space,
+                verdict=verdict,
                 surrogate=self.surrogate,
                 radius=self.radius,
                 most=self.most,
@@ -130,7 +136,7 @@ class Rank:
             maker = self.maker(evidence, space) if n_latent else space
             for generation in range(self.generations):
                 seeds = [derived(seed, generation, part) for part in range(2)]
-                parents = pool.parents(weights, children, rng)
+                parents = pool.parents(children, rng)
                 graph = graph_moves([pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1])
                 if len(z := pool.vectors(parents[:n_latent])):
                     radii = (shortest, self.longest)
@@ -139,7 +145,7 @@ class Rank:
                     if new < len(z) / 2:  # steps end where a molecule is known: they are too short
                         shortest = min(GROWTH * shortest, self.longest)
                 pool.add(graph, [None] * len(graph))
-            chosen = pool.batch(weights)
+            chosen = pool.batch()
         return chosen + self._drawn(n - len(chosen), chosen, evidence, space, seed=seed)
 
     def maker(self, evidence: Evidence, space: Space) -> Space:
@@ -148,9 +154,10 @@ class Rank:
         A function of the evidence, so that an interrupted campaign goes on as if it had not been.
         """
         told = len(evidence.smiles) // self.tune * self.tune if self.tune else 0
-        if len(set(evidence.y[:told, 0].tolist())) < 2:  # nothing to learn, or none is better
+        y = evidence.y[:told]
+        if len(y) < 2 or bool((y == y[0]).all()):  # nothing to learn, or none is better
             return space
-        best = evidence.y[:told, 0].argsort(descending=True, stable=True).tolist()
+        best = best_first(y.numpy()).tolist()
         return _tuned(space, tuple(evidence.smiles[i] for i in best))  # type: ignore[arg-type]
 
     def _drawn(

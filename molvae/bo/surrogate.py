@@ -26,7 +26,7 @@ from gpytorch.kernels import (
     ProductKernel,
     ScaleKernel,
 )
-from gpytorch.likelihoods import GaussianLikelihood
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihood
 from gpytorch.means import ConstantMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.warnings import NumericalWarning
@@ -36,7 +36,7 @@ from molvae.bo.kernels import MinMaxKernel
 from molvae.errors import UnknownNameError
 
 
-def fit_gp(z: Tensor, y: Tensor, bounds: Tensor) -> SingleTaskGP:
+def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) -> SingleTaskGP:
     """A Gaussian process with an RBF kernel, its hyperparameters at their posterior mode.
 
     Inputs are scaled to the unit cube and values standardised. The length scales have BoTorch's
@@ -47,15 +47,20 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor) -> SingleTaskGP:
         z: Latent vectors, `n x d`, float64.
         y: Values, `n x m`, larger is better; each column is an independent output.
         bounds: The box, `2 x d`.
+        noise: Variances of the values, `n x m`, where they are known; NaN: as of the others. By
+            default one variance for all is learned.
 
     References:
         Hvarfner et al. (2024), Vanilla Bayesian optimization performs great in high dimensions,
         arXiv:2402.02229.
     """
     with one_thread(), quiet(), torch.enable_grad():
+        if noise is not None:
+            noise = torch.where(noise.isnan(), noise.nanmean(dim=0), noise).nan_to_num()
         model = SingleTaskGP(
             z,
             y,
+            noise,
             input_transform=Normalize(d=z.shape[-1], bounds=bounds),
             outcome_transform=Standardize(m=y.shape[-1]),
         )
@@ -64,7 +69,13 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor) -> SingleTaskGP:
 
 
 def molecule_gp(
-    x: Tensor, y: Tensor, bounds: Tensor, *, kind: str, descriptors: int = 0
+    x: Tensor,
+    y: Tensor,
+    bounds: Tensor,
+    *,
+    kind: str,
+    descriptors: int = 0,
+    noise: Tensor | None = None,
 ) -> SingleTaskGP:
     """A Gaussian process over molecules, all of whose hyperparameters have a closed form.
 
@@ -81,6 +92,7 @@ def molecule_gp(
             between them: their mean; with `*`: their product. `auto`: that of `CHOICES` under which
             each value is likeliest given all the rest.
         descriptors: Columns of `x` that hold descriptors on a common scale.
+        noise: Variances of the values beyond that, `n x 1`, where they are known; NaN elsewhere.
 
     Raises:
         UnknownNameError: No kernel of that name.
@@ -100,8 +112,13 @@ def molecule_gp(
     mean, kernel = ConstantMean(), ScaleKernel(_kernel(kind, _Columns(bounds, descriptors, x)))
     mean.constant = y.median()
     kernel.outputscale = likeliest_amplitude(kernel.base_kernel, x, y - y.median())
-    likelihood = GaussianLikelihood(noise_constraint=Positive())
-    likelihood.noise = NOISE * kernel.outputscale.detach()
+    least = NOISE * kernel.outputscale.detach()
+    likelihood: GaussianLikelihood | FixedNoiseGaussianLikelihood
+    if noise is None:
+        likelihood = GaussianLikelihood(noise_constraint=Positive())
+        likelihood.noise = least
+    else:
+        likelihood = FixedNoiseGaussianLikelihood(noise=least + noise[:, 0].nan_to_num())
     model = SingleTaskGP(
         x,
         y,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 from molvae.chem.mol import parse
@@ -66,6 +67,11 @@ def known_catalogues(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(spelling[name.lower()] for name in names)
 
 
+def number_of_alerts(mol: Chem.Mol, names: tuple[str, ...]) -> int:
+    """How many different alerts of some catalogues a molecule has."""
+    return len(_catalogue(known_catalogues(names)).GetMatches(mol))
+
+
 @dataclass(frozen=True)
 class _Passes:
     """A function that can be pickled: does a molecule hit none of some catalogues?"""
@@ -84,4 +90,4 @@ def _catalogue(names: tuple[str, ...]) -> FilterCatalog:
     return FilterCatalog(parameters)
 
 
-__all__ = ["CATALOGUES", "known_catalogues", "passes"]
+__all__ = ["CATALOGUES", "known_catalogues", "number_of_alerts", "passes"]

@@ -34,7 +34,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from rdkit import Chem, DataStructs
@@ -284,6 +284,8 @@ class Task:
     """Each in [0, 1]."""
     mean: Callable[[Sequence[float]], float] = geometric
     direction: str = "maximise"
+
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     @property
     def targets(self) -> tuple[str, ...]:

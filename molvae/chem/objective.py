@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 from rdkit import Chem
 
@@ -25,6 +25,7 @@ from molvae.chem.guacamol import TASKS, Task
 from molvae.chem.mol import canonical, canonical_or_none, parse
 from molvae.chem.program import COMMAND, Program
 from molvae.chem.properties import PROPERTIES, score
+from molvae.chem.structure import COUNTS, LargestRing
 from molvae.errors import ConfigError, InvalidMoleculeError, ObjectiveError, UnknownNameError
 
 Direction = Literal["maximise", "minimise"]
@@ -64,6 +65,11 @@ class Properties:
     terms: tuple[tuple[str, float], ...]
     """Names of properties and their weights."""
     doc: str
+    bounds: tuple[float, float] | None = None
+    """Between which all values lie, if that is known."""
+
+    computed: ClassVar[bool] = True
+    """It is known for every molecule, without a call: RDKit computes it."""
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
         """NaN for texts that are no molecules."""
@@ -87,6 +93,9 @@ class Similarity:
     direction: Direction
     target: str
     doc: str = "Tanimoto similarity to that molecule (Morgan, radius 2, 2048 bits)"
+
+    computed: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
         """NaN for texts that are no molecules."""
@@ -178,8 +187,13 @@ class Batched:
 
 
 def _of_property(name: str, property_name: str, direction: Direction) -> Properties:
-    doc = PROPERTIES[property_name].doc
-    return Properties(name=name, direction=direction, terms=((property_name, 1.0),), doc=doc)
+    return Properties(
+        name=name,
+        direction=direction,
+        terms=((property_name, 1.0),),
+        doc=PROPERTIES[property_name].doc,
+        bounds={"QED": (0.0, 1.0), "SAS": (1.0, 10.0)}.get(property_name),
+    )
 
 
 BUILT_IN: dict[str, Objective] = {
@@ -193,6 +207,7 @@ BUILT_IN: dict[str, Objective] = {
         _of_property("tpsa", "TPSA", "maximise"),
         _of_property("rings", "rings", "maximise"),
         _of_property("heavy-atoms", "heavy_atoms", "maximise"),
+        LargestRing(name="largest-ring", direction="minimise"),
         Properties(
             name="5*qed-sas",
             direction="maximise",
@@ -260,6 +275,7 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> Objective
             * a name that `list_objectives` shows, such as `qed` or `guacamol/osimertinib_mpo`, or
               one given with `@objective`;
             * `similarity:SMILES`: Tanimoto similarity to that molecule;
+            * `matches:SMARTS`, `alerts:CATALOGUES`, `other-elements:ELEMENTS`: counts, for limits;
             * `command:WORDS`: another program, see `molvae.chem.program.Program`;
             * `module:attribute`: a function of a SMILES text that returns a number; a function
               decorated with `@objective`; or an object, or a class that is made without arguments,
@@ -287,6 +303,10 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> Objective
     elif spec.startswith(SIMILARITY):
         target = canonical(spec.removeprefix(SIMILARITY))
         made = Similarity(name=SIMILARITY + target, direction="maximise", target=target)
+    elif begins := [start for start in COUNTS if spec.startswith(start)]:
+        (start,) = begins
+        of = spec.removeprefix(start)
+        made = COUNTS[start](name=spec, direction="maximise", of=of)
     elif spec.startswith(COMMAND):
         command = spec.removeprefix(COMMAND)
         made = Program(name="command", direction="maximise", command=command)
@@ -302,6 +322,8 @@ def list_objectives() -> list[tuple[str, str, str]]:
     """Name, direction and one line about each objective that goes by a name."""
     rows = [(made.name, made.direction, made.doc) for made in _all()]
     rows.append((SIMILARITY + "SMILES", "maximise", Similarity.doc))
+    names = ("matches:SMARTS", "alerts:CATALOGUES", "other-elements:ELEMENTS")
+    rows += [(n, "", _first_line(of)) for n, of in zip(names, COUNTS.values(), strict=True)]
     rows.append(("module:attribute", "maximise", "Your own function of a SMILES, or class"))
     rows.append((COMMAND + "WORDS", "maximise", "Another program, e.g. command:dock.sh {smiles}"))
     return rows

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from molvae.bo import Genetic, Rank
-from molvae.bo.pool import best_and_random, scaled
+from molvae.bo.pool import best_and_random
+from molvae.bo.verdict import scaled
 from molvae.chem.filters import passes
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import toy_evidence
