@@ -430,7 +430,11 @@ class Campaign:
         asked, candidates = chosen
         return self._store.ask(
             [
-                NewTrial(smiles=c.smiles, z=c.z.tolist(), origin=self.strategy.name)
+                NewTrial(
+                    smiles=c.smiles,
+                    z=c.z.tolist(),
+                    origin=" ".join(part for part in (self.strategy.name, c.made) if part),
+                )
                 for c in candidates
             ],
             expected=asked,
@@ -650,6 +654,7 @@ class Campaign:
             pending_z=stack(waiting),
             known=frozenset(trial.smiles for trial in trials),
             bounds=bounds,
+            origins=tuple(trial.origin for trial in told),
             noise=noise,
             aim=None if aim.plain else aim,
             values=None if aim.plain else torch.from_numpy(values),

@@ -42,6 +42,8 @@ class Evidence:
     """Every molecule ever asked for, pending and failed ones included: not to be proposed."""
     bounds: Tensor
     """The box to search, `2 x d`, lower row first."""
+    origins: tuple[str, ...] = ()
+    """Where each scored molecule came from: `start`, or a strategy, and by what it made it."""
     noise: Tensor | None = None
     """Variances of the measured values, `n x measured`, NaN where they are not known; None: of no
     value. With one goal and no limits, those of `y`."""
@@ -106,6 +108,8 @@ class Candidate:
     """Canonical SMILES."""
     z: Tensor
     """`d`, float64."""
+    made: str = ""
+    """By what, if a strategy has several ways; kept in the record after the strategy's name."""
 
 
 class Space(Protocol):

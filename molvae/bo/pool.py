@@ -74,6 +74,8 @@ class Pool:
         self.smiles = list(evidence.smiles)
         self.z: list[Tensor | None] = list(evidence.z)
         """None where it is not computed yet: what graph moves made is encoded only when needed."""
+        self.made = [""] * self.told
+        """By which moves."""
         seen = features([evidence.smiles[i] for i in learned], radius)
         x, values = torch.cat([evidence.z[learned], seen], dim=1), self.mean[learned]
         noise = None if verdict.noise is None else verdict.noise[learned]
@@ -101,21 +103,28 @@ class Pool:
             for column in range(values.shape[1])
         ]
 
-    def add(self, smiles: Sequence[str], z: Sequence[Tensor | None]) -> int:
-        """Let molecules that are not known yet be judged; how many there were."""
+    def add(self, smiles: Sequence[str], z: Sequence[Tensor | None], made: str) -> int:
+        """Let molecules that are not known yet be judged; how many there were.
+
+        Args:
+            smiles: Some may be known, or there twice.
+            z: Their vectors, where there are any yet.
+            made: By which moves.
+        """
         new: dict[str, Tensor | None] = {}
         for molecule, vector in zip(smiles, z, strict=True):
             if molecule not in self.known:
                 new.setdefault(molecule, vector)
-        made = len(new)
+        n_new = len(new)
         self.known.update(new)
         passed = unfiltered(list(new), self.filters)
         new = {molecule: vector for molecule, vector in new.items() if molecule in passed}
         if not new:
-            return made
+            return n_new
         places = list(range(len(self.smiles), len(self.smiles) + len(new)))
         self.smiles += new
         self.z += new.values()
+        self.made += [made] * len(new)
         unknown = self.mean.new_zeros(len(new), self.mean.shape[1])
         self.mean, self.sd = torch.cat([self.mean, unknown]), torch.cat([self.sd, unknown])
         self.exact = np.concatenate([self.exact, self.verdict.compute(list(new))])
@@ -128,7 +137,7 @@ class Pool:
             posterior = model.posterior(x)
             self.mean[places, column] = posterior.mean[:, 0]
             self.sd[places, column] = posterior.variance[:, 0].clamp_min(0).sqrt()
-        return made
+        return n_new
 
     def _features(self, places: Sequence[int]) -> Tensor:
         # Where the kernel looks at z it is asked only once z is there.
@@ -208,7 +217,8 @@ class Pool:
         encodings = {c.smiles: c.z for c in encoded(self.space, [smiles[i] for i in astray])}
         for i in astray:
             z[i] = encodings.get(smiles[i], z[i])
-        return [Candidate(molecule, vector) for molecule, vector in zip(smiles, z, strict=True)]
+        made = [self.made[places[i]] for i in chosen]
+        return [Candidate(*parts) for parts in zip(smiles, z, made, strict=True)]
 
 
 def best_and_random(y: Tensor, most: int, *, seed: int) -> list[int]:

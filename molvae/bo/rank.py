@@ -29,6 +29,12 @@ from molvae.errors import CampaignError
 
 MOVES_EACH = 10
 """In each generation at least, for each molecule of a batch."""
+LATENT, GRAPH = "latent", "graph"
+"""What the record says of molecules made by each."""
+LEAST = 0.1
+"""Share of the moves that serve worse: they may serve again."""
+BELIEF = 10
+"""Successes that the share set at first is worth."""
 GROWTH = 1.5
 """Of the shortest latent step, after a generation in which most found nothing new."""
 
@@ -62,7 +68,9 @@ class Rank:
     children: int = 200
     """Moves in each generation; ten for each molecule of the batch, if that is more."""
     latent: float = 0.5
-    """Share of latent moves among them; the others are graph moves."""
+    """Share of latent moves among them, at first; the others are graph moves."""
+    window: int = 200
+    """Latest molecules by whose success that share is adapted, see `share`; 0: it stays."""
     tune: int = 100
     """Told molecules after which the decoder is tuned on the best of them, again and again; 0 for
     never."""
@@ -97,7 +105,8 @@ class Rank:
         )
         if self.filters:
             known_catalogues(self.filters)
-        require(self.tune >= 0, f"tune must not be negative, got {self.tune}")
+        for name in ("tune", "window"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative, got {self}")
         require(0 <= self.latent <= 1, f"latent must lie in [0, 1], got {self.latent}")
         require(
             0 < self.shortest <= self.longest <= 1,
@@ -117,7 +126,7 @@ class Rank:
         low, high = np.log(self.safest), np.log(self.boldest)
         weights = np.exp(low + (high - low) * rng.random(n))
         children = max(self.children, MOVES_EACH * n)
-        n_latent = round(self.latent * children)
+        n_latent = round(self.share(evidence) * children)
         shortest = self.shortest
         with one_thread(), quiet(), torch.no_grad():
             verdict: Plain | Verdict = Plain(evidence, weights)
@@ -141,12 +150,28 @@ class Rank:
                 if len(z := pool.vectors(parents[:n_latent])):
                     radii = (shortest, self.longest)
                     latent = latent_moves(maker, z, radii=radii, seed=seeds[0])
-                    new = pool.add([c.smiles for c in latent], [c.z for c in latent])
+                    new = pool.add([c.smiles for c in latent], [c.z for c in latent], LATENT)
                     if new < len(z) / 2:  # steps end where a molecule is known: they are too short
                         shortest = min(GROWTH * shortest, self.longest)
-                pool.add(graph, [None] * len(graph))
+                pool.add(graph, [None] * len(graph), GRAPH)
             chosen = pool.batch()
         return chosen + self._drawn(n - len(chosen), chosen, evidence, space, seed=seed)
+
+    def share(self, evidence: Evidence) -> float:
+        """Of latent moves among all: what they brought of the best tenth of what was told.
+
+        Counted over the latest molecules; as the share grows, so does what they bring, until nearly
+        all moves are of the kind that serves this objective.
+        """
+        if not self.window or not 0 < self.latent < 1 or not evidence.origins:
+            return self.latent
+        best = best_first(evidence.y.numpy())[: max(MOVES_EACH, len(evidence.smiles) // 10)]
+        good = set(best.tolist())
+        own = [i for i, o in enumerate(evidence.origins) if o.endswith((LATENT, GRAPH))]
+        won = [evidence.origins[i] for i in own[-self.window :] if i in good]
+        latent = sum(origin.endswith(LATENT) for origin in won)
+        share = (latent + BELIEF * self.latent) / (len(won) + BELIEF)
+        return min(max(share, LEAST), 1 - LEAST)
 
     def maker(self, evidence: Evidence, space: Space) -> Space:
         """The space that latent moves are made in: tuned on what was told by the last round number.

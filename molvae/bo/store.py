@@ -105,7 +105,7 @@ class Trial:
     smiles: str
     """Canonical SMILES."""
     origin: str
-    """`start`, or the name of the strategy that proposed it."""
+    """`start`, or the name of the strategy that proposed it, and by what it made it."""
     status: Literal["asked", "told", "failed"]
     """Asked and waiting; told a value; could not be scored."""
     values: Mapping[str, float] = field(default_factory=dict)
