@@ -163,6 +163,10 @@ class Pool:
         scores = self.verdict.scores(self.mean, self.sd, self.exact, which)
         return scores.masked_fill(~self.readable, -torch.inf)
 
+    def allowed(self) -> int:
+        """Candidates that keep all limits which can be computed."""
+        return int((self.verdict.allowed(self.exact) & self.readable.numpy())[self.told :].sum())
+
     def parents(self, n: int, rng: np.random.Generator) -> list[int]:
         """Drawn by rank, each from the ranking under one of the weights."""
         which = rng.integers(self.verdict.n, size=n)

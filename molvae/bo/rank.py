@@ -29,6 +29,8 @@ from molvae.errors import CampaignError
 
 MOVES_EACH = 10
 """In each generation at least, for each molecule of a batch."""
+MOST_GENERATIONS = 10
+"""Times as many, as long as too few candidates keep the limits that can be computed."""
 LATENT, GRAPH = "latent", "graph"
 """What the record says of molecules made by each."""
 LEAST = 0.1
@@ -143,7 +145,9 @@ class Rank:
                 seed=derived(seed, 102),
             )
             maker = self.maker(evidence, space) if n_latent else space
-            for generation in range(self.generations):
+            for generation in range(MOST_GENERATIONS * self.generations):
+                if generation >= self.generations and pool.allowed() >= n:
+                    break
                 seeds = [derived(seed, generation, part) for part in range(2)]
                 parents = pool.parents(children, rng)
                 graph = graph_moves([pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1])

@@ -12,13 +12,17 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
+from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.optim.optimize import optimize_acqf
 from botorch.sampling.normal import SobolQMCNormalSampler
+from botorch.utils.multi_objective.hypervolume import infer_reference_point
 from botorch.utils.sampling import manual_seed
 
 from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
 from molvae.bo.genetic import Genetic
+from molvae.bo.goals import nondominated
 from molvae.bo.gradient import Gradient
 from molvae.bo.proposals import (
     PATIENCE,
@@ -29,7 +33,7 @@ from molvae.bo.proposals import (
     first_new,
 )
 from molvae.bo.rank import Rank
-from molvae.bo.surrogate import fit_gp, one_thread, quiet
+from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
 from molvae.bo.turbo import Turbo
 from molvae.config import build, require
 from molvae.errors import ConfigError, UnknownNameError
@@ -66,13 +70,16 @@ class Random:
 class LogEI:
     """Noisy expected improvement over a GP on z, in its stable form, maximised in the box.
 
+    In a Pareto search, that of the hypervolume.
+
     A batch is chosen greedily, one vector after the other, each given the earlier ones and the
     pending molecules. Half of the starting points of the search are perturbations of the best
     vectors, a subset of dimensions at a time: in 64 dimensions a search from random starts alone
     ends in the corners of the box.
 
     References:
-        Ament et al. (2023), arXiv:2310.20708 (log-EI); Regis and Shoemaker (2013),
+        Ament et al. (2023), arXiv:2310.20708 (log-EI); Daulton et al. (2021), arXiv:2105.08195
+        (of the hypervolume, for several goals); Regis and Shoemaker (2013),
         doi:10.1080/0305215X.2012.687731, and Eriksson and Jankowiak (2021), arXiv:2103.00349
         (starts around the best).
     """
@@ -100,16 +107,24 @@ class LogEI:
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_values(self.name)
+        evidence.need_values(self.name, several=True)
         box = around_all(evidence)
         with manual_seed(seed), one_thread(), quiet():
-            acquisition = qLogNoisyExpectedImprovement(
-                fit_gp(evidence.z, evidence.y, box),
-                X_baseline=evidence.z,
-                X_pending=evidence.pending_z if len(evidence.pending_z) else None,
-                sampler=SobolQMCNormalSampler(torch.Size([self.samples])),
-                prune_baseline=True,
-            )
+            model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
+            settings: dict[str, Any] = {
+                "X_baseline": evidence.z,
+                "X_pending": evidence.pending_z if len(evidence.pending_z) else None,
+                "sampler": SobolQMCNormalSampler(torch.Size([self.samples])),
+                "prune_baseline": True,
+            }
+            acquisition: AcquisitionFunction
+            if evidence.y.shape[1] == 1:
+                acquisition = qLogNoisyExpectedImprovement(model, **settings)
+            else:
+                reference = infer_reference_point(evidence.y[nondominated(evidence.y.numpy())])
+                acquisition = qLogNoisyExpectedHypervolumeImprovement(
+                    model, reference.tolist(), **settings
+                )
             z, _ = optimize_acqf(
                 acquisition,
                 box,
@@ -182,7 +197,7 @@ class Thompson:
             seed=seed,
         )
         with manual_seed(seed), one_thread(), quiet():
-            model = fit_gp(evidence.z, evidence.y, box)
+            model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
             with torch.no_grad():
                 draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
         order = draws.argsort(dim=1, descending=True, stable=True)

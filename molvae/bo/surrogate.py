@@ -32,6 +32,7 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
+from molvae.bo.evidence import Evidence
 from molvae.bo.kernels import MinMaxKernel
 from molvae.errors import UnknownNameError
 
@@ -66,6 +67,11 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
         )
         fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
     return model
+
+
+def noise_of_y(evidence: Evidence) -> Tensor | None:
+    """Variances of `y`; known where it is what was measured: one goal and no limits."""
+    return evidence.noise if evidence.aim is None else None
 
 
 def molecule_gp(
@@ -298,6 +304,8 @@ def quiet() -> Iterator[None]:
             "ignore", "Data .* is not (contained|standardized)", InputDataWarning
         )
         warnings.filterwarnings("ignore", "A not p.d., added jitter", NumericalWarning)
+        # linear_operator, with several outputs
+        warnings.filterwarnings("ignore", "Sparse invariant checks", UserWarning)
         yield
 
 
@@ -308,6 +316,7 @@ __all__ = [
     "fit_gp",
     "leave_one_out",
     "molecule_gp",
+    "noise_of_y",
     "one_thread",
     "quiet",
 ]

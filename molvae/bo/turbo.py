@@ -13,7 +13,7 @@ from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, around_one, decode_new, derived, first_new
-from molvae.bo.surrogate import fit_gp, one_thread, quiet
+from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
 from molvae.config import require
 
 
@@ -75,7 +75,9 @@ class Turbo:
                 patience=self.patience,
             )
         with manual_seed(seed), one_thread(), quiet():
-            model = fit_gp(z, y, box)
+            model = fit_gp(
+                z, y, box, None if (noise := noise_of_y(evidence)) is None else noise[since:]
+            )
             best = z[int(y[:, 0].argmax())]
             scales = model.covar_module.lengthscale.detach()[0]
             half = 0.5 * side * (box[1] - box[0]) * scales / scales.log().mean().exp()

@@ -38,6 +38,10 @@ class Plain:
         """Nothing is computed, `n x 0`."""
         return np.empty((len(smiles), 0))
 
+    def allowed(self, exact: Array) -> NDArray[np.bool_]:
+        """Everything."""
+        return np.ones(len(exact), dtype=bool)
+
     def scores(self, mean: Tensor, sd: Tensor, exact: Array, which: int) -> Tensor:
         """Under one of the weights."""
         return mean[:, 0] + float(self.weights[which]) * sd[:, 0]
@@ -97,6 +101,14 @@ class Verdict:
     def compute(self, smiles: Sequence[str]) -> Array:
         """Values that are known without a call, `n x computed`."""
         return self.compute_values(smiles)
+
+    def allowed(self, exact: Array) -> NDArray[np.bool_]:
+        """What keeps all limits that can be computed."""
+        ok = np.ones(len(exact), dtype=bool)
+        for limit in self.aim.limits:
+            if limit.name in self.aim.computed:
+                ok &= limit.slack(exact[:, self.aim.computed.index(limit.name)]) >= 0
+        return ok
 
     def _optimistic(
         self, mean: Tensor, sd: Tensor, exact: Array, weight: float

@@ -1,0 +1,166 @@
+"""Campaigns with several goals and limits, over the toy space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from molvae.campaign import Campaign
+from molvae.errors import CampaignError, ConfigError, UnknownNameError
+from tests.toys import ToyObjective, ToySpace
+
+GOALS = ["minimise mw", "maximise tpsa"]
+RANK = "rank:children=40"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "c.db"
+
+
+def start(path: Path, **settings: Any) -> Campaign:
+    space = ToySpace()
+    defaults: dict[str, Any] = {
+        "objective": GOALS,
+        "strategy": RANK,
+        "start": space.molecules[1:80:10],
+        "batch": 4,
+    }
+    return Campaign.create(path, space, **(defaults | settings))
+
+
+def everything(campaign: Campaign) -> list[float]:
+    """The first column of what is maximised, of every molecule of the toy space."""
+    found = campaign._compute(ToySpace().molecules, campaign.aim.names)
+    values = np.array([[one[name] for name in campaign.aim.names] for one in found])
+    return [float(value) for value in campaign.aim.y(values)[:, 0]]
+
+
+def slow(smiles: str) -> dict[str, float]:
+    """A measurement that brings two values."""
+    return {"hill": ToyObjective()([smiles])[0], "carbons": float(smiles.count("C"))}
+
+
+def here(what: str) -> str:
+    return f"tests.bo.test_several_goals:{what}"
+
+
+@pytest.mark.parametrize("combine", ["pareto", "product", "sum"])
+def test_computed_goals_are_known_and_found(path: Path, combine: str) -> None:
+    """Nothing is guessed at: the best of 324 molecules is soon found."""
+    goals = ["minimise mw, worst 300, best 40", "maximise tpsa, worst 0, best 60"]
+    with start(path, objective=goals, combine=combine) as campaign:
+        campaign.run(24)
+        assert campaign.aim.measured == ()
+        best = campaign.best(1).iloc[0]
+        values = dict(zip(ToySpace().molecules, everything(campaign), strict=True))
+        better = sum(value > values[best["smiles"]] for value in values.values())
+        assert better <= 3, best
+        assert campaign.best_value == (None if combine == "pareto" else best["score"])
+
+
+def test_one_call_may_bring_several_values(path: Path) -> None:
+    calls: list[str] = []
+
+    class Both:
+        name, direction, version = "both", "maximise", "2"
+
+        def __call__(self, smiles: list[str]) -> list[dict[str, float]]:
+            calls.extend(smiles)
+            return [slow(molecule) for molecule in smiles]
+
+    goals = [
+        {"objective": here("slow"), "name": "hill"},
+        {"objective": here("slow"), "name": "carbons", "direction": "minimise"},
+        "logp in -1..1",
+    ]
+    with start(path, objective=goals) as campaign:
+        assert campaign.aim.measured == ("hill", "carbons")
+        assert [call.names for call in campaign._calls(None)] == [("hill", "carbons"), ("logp",)]
+        campaign.run(20)
+        table = campaign.table()
+        assert (table["status"] == "told").all()
+        assert (table["carbons"] == table["smiles"].str.count("C")).all()
+        front = table[table["front"] == 0]
+        assert len(front) >= 2
+        assert (front["origin"] != "start").any()
+
+
+def test_what_is_measured_by_hand_is_told_by_name(path: Path) -> None:
+    goals = ["by-hand:pIC50", "minimise mw"]
+    with start(path, objective=goals, limits=["by-hand:tox <= 1", "tpsa >= 10"]) as campaign:
+        first, second, third, *_ = campaign.ask(4)
+        with pytest.raises(ConfigError, match="measures pIC50, tox; give values by name, got 7"):
+            campaign.tell(first.id, 7.0)
+        with pytest.raises(UnknownNameError, match="did you mean 'pIC50'"):
+            campaign.tell(first.id, {"pIC5": 7.0})
+        told = campaign.tell(first.id, {"pIC50": [7.0, 8.0], "tox": 0.5}, error={"tox": 0.1})
+        assert told.status == "told"
+        assert set(told.values) == {"pIC50", "mw", "tox", "tpsa"}
+        assert told.errors == {"pIC50": 0.5, "tox": 0.1}
+        half = campaign.tell(second.id, {"pIC50": 6.0}, "no toxicity")
+        assert (half.status, half.values["pIC50"]) == ("failed", 6.0)
+        campaign.tell(third.id, {"pIC50": 5.0, "tox": 3.0})
+        assert campaign.best(5)["within_limits"].tolist() == [True, False]
+        assert len(campaign.ask(3)) == 3  # noise of some values, a modelled limit, pending ones
+    with Campaign.open(path, ToySpace()) as campaign, pytest.raises(CampaignError, match="by hand"):
+        campaign.run(20)
+
+
+def test_limits_are_kept_from_the_first_proposal_on(path: Path) -> None:
+    limits = ["matches:S >= 1", "largest-ring <= 0", "other-elements:C+O+S <= 0"]
+    some = ToySpace().molecules[1:240:30]  # of which one keeps them
+    with start(path, objective=ToyObjective(), limits=limits, start=some) as campaign:
+        campaign.run(24)
+        new = campaign.table().query("origin != 'start'")
+        assert len(new) == 16
+        assert new["within_limits"].all()
+
+
+@pytest.mark.parametrize("strategy", ["random", "log-ei:restarts=1,raw_samples=8,iterations=3"])
+def test_other_strategies_search_for_several_goals(path: Path, strategy: str) -> None:
+    with start(path, strategy=strategy) as campaign:
+        campaign.run(12)
+        assert len(campaign) == 12
+
+
+@pytest.mark.parametrize("strategy", ["ga", "thompson", "turbo", "gradient"])
+def test_strategies_for_one_number_say_so(path: Path, strategy: str) -> None:
+    with (
+        start(path, strategy=strategy) as campaign,
+        pytest.raises(CampaignError, match=r"has one goal, got 2; combine them"),
+    ):
+        campaign.run(12)
+    with start(path.with_name("sum.db"), strategy=strategy, combine="sum") as campaign:
+        campaign.run(10)
+
+
+def test_resumed_it_is_the_same(path: Path) -> None:
+    def smiles(c: Campaign) -> list[str]:
+        return [trial.smiles for trial in c.trials]
+
+    with start(path, limits=["logp <= 2"]) as campaign:
+        campaign.run(20)
+        whole = smiles(campaign)
+    other = path.with_name("other.db")
+    with start(other, limits=["logp <= 2"]) as campaign:
+        campaign.run(12)  # a whole number of batches
+    with Campaign.open(other, ToySpace()) as campaign:
+        campaign.run(20)
+        assert smiles(campaign) == whole
+        assert not np.isnan(campaign.table()["logp"]).any()
+
+
+def test_values_known_at_the_start_are_completed(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "measured.csv"
+    file.write_text("smiles,a,b\nCOCO,1,2\nCNCO,,\nCSCO,nan,1\n")
+    goals = ["by-hand:a", "by-hand:b", "mw"]
+    with start(path, objective=goals, start=str(file)) as campaign:
+        assert [t.status for t in campaign.trials] == ["told", "asked", "failed"]
+        assert campaign.trials[0].values["mw"] == pytest.approx(62.07, abs=0.01)
+    file.write_text("smiles,a,b\nCOCO,1,\n")
+    with pytest.raises(Exception, match="line 2: a value of a but none of b"):
+        start(path.with_name("d.db"), objective=goals, start=str(file))
