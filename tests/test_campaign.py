@@ -332,15 +332,33 @@ def test_stopped_anywhere_it_goes_on_the_same(tmp_path: Path, strategy: Any) -> 
 
 @pytest.mark.parametrize("strategy", ["random", "thompson"])
 def test_kill_9_loses_nothing_told(tmp_path: Path, strategy: str) -> None:
+    killed(tmp_path, kills=2, strategy=strategy)
+
+
+def test_kill_9_with_workers_loses_nothing_told(tmp_path: Path) -> None:
+    killed(tmp_path, kills=2, strategy="random", workers=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_a_hundred_kills(tmp_path: Path, workers: int) -> None:
+    """Ten campaigns of ten kills each."""
+    for seed in range(10):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        killed(folder, kills=10, strategy="random", workers=workers, seed=seed)
+
+
+def killed(folder: Path, *, kills: int, strategy: str, workers: int = 0, seed: int = 0) -> None:
     """SIGKILL at random moments: in the objective, before its value is told, while choosing."""
-    path = tmp_path / "c.db"
-    moments = random.Random(strategy)
+    path = folder / "c.db"
+    moments = random.Random(f"{strategy} {workers} {seed}")
     told: dict[str, tuple[str, str]] = {}
-    for lines in (moments.randrange(1, 9), moments.randrange(1, 12)):
-        with start_work(path, 200, strategy) as process:  # more than it will come to
+    for _ in range(kills):
+        with start_work(path, 200, strategy, workers) as process:  # more than it will come to
             assert process.stdout is not None
             assert process.stdout.readline().startswith("ready")
-            said = [process.stdout.readline() for _ in range(lines)]
+            said = [process.stdout.readline() for _ in range(moments.randrange(0, 12))]
             time.sleep(moments.random() * 0.02)
             process.send_signal(signal.SIGKILL)
             said += process.stdout.readlines()
@@ -350,11 +368,12 @@ def test_kill_9_loses_nothing_told(tmp_path: Path, strategy: str) -> None:
                 id_, value, smiles = line.split()
                 told[id_] = (value, smiles)
         with Campaign.open(path) as campaign:
+            trials = campaign.trials
             record = {
-                str(t.id): (t.values["hill"].hex(), t.smiles)
-                for t in campaign.trials
-                if t.status == "told"
+                str(t.id): (t.values["hill"].hex(), t.smiles) for t in trials if t.status == "told"
             }
+            assert len({t.smiles for t in trials}) == len(trials)
+            assert all(t.status in ("asked", "told") for t in trials)
         assert told.items() <= record.items()
         assert len(record) <= len(told) + 1  # the last line may have been lost, its value not
         told = record
@@ -362,12 +381,14 @@ def test_kill_9_loses_nothing_told(tmp_path: Path, strategy: str) -> None:
         budget = len(campaign) + 8
         campaign.run(budget)
         assert len(campaign) == budget
-        assert proposals(campaign) == uninterrupted(tmp_path, budget, strategy=strategy)
+        assert all(t.status == "told" for t in campaign.trials)
+        if workers <= 1:
+            assert proposals(campaign) == uninterrupted(folder, budget, strategy=strategy)
 
 
-def start_work(path: Path, budget: int, strategy: str) -> subprocess.Popen[str]:
+def start_work(path: Path, budget: int, strategy: str, workers: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.toys", str(path), str(budget), strategy],
+        [sys.executable, "-m", "tests.toys", str(path), str(budget), strategy, str(workers)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,

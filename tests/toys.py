@@ -128,7 +128,7 @@ class FaultyObjective:
         return ""
 
 
-def work(path: str, budget: int, strategy: str) -> None:
+def work(path: str, budget: int, strategy: str, workers: int = 0) -> None:
     """Begin or go on with a campaign and print each told trial: for a process that gets killed."""
     from molvae.campaign import Campaign
 
@@ -139,7 +139,9 @@ def work(path: str, budget: int, strategy: str) -> None:
         campaign = begin(path, objective=objective, strategy=strategy)
     print("ready", os.getpid(), flush=True)
     campaign.run(
-        budget, on_trial=lambda t: print(t.id, t.values["hill"].hex(), t.smiles, flush=True)
+        budget,
+        workers=workers,
+        on_trial=lambda t: print(t.id, t.values["hill"].hex(), t.smiles, flush=True),
     )
     campaign.close()
 
@@ -159,4 +161,4 @@ def begin(path: str | Path, *, n: int = 8, **settings: object) -> object:
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    work(sys.argv[1], int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))
