@@ -24,6 +24,7 @@ BENCHMARKS = {
     "overhead": "benchmarks.overhead",
     "property-table": "benchmarks.property_table",
     "scoring": "benchmarks.scoring",
+    "several-goals": "benchmarks.several_goals",
     "surrogates": "benchmarks.surrogates",
 }
 RESULTS = Path(__file__).parent / "results"

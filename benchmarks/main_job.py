@@ -99,6 +99,8 @@ def readme_table(result: dict[str, Any]) -> str:
     ]
     for strategy in reversed(STRATEGIES):
         own = {row["seed"]: row["best"] for row in campaigns if row["strategy"] == strategy}
+        if not own:  # a result from before there was this strategy
+            continue
         lines.append(line(strategy, [own[seed] for seed in seeds]))
     first = {row["seed"]: row["best_start"] for row in campaigns}
     start = [first[seed] for seed in seeds]

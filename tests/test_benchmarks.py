@@ -13,7 +13,15 @@ import pytest
 import torch
 from rdkit import rdBase
 
-from benchmarks import frontier, models, optimisation, overhead, scoring, surrogates
+from benchmarks import (
+    frontier,
+    models,
+    optimisation,
+    overhead,
+    scoring,
+    several_goals,
+    surrogates,
+)
 from benchmarks.__main__ import BENCHMARKS, README, RESULTS, section, write_section
 from benchmarks.language_model import LanguageModel, fitted, nll, sample, train, width_for
 from benchmarks.main_job import STRATEGIES, run
@@ -52,6 +60,22 @@ def test_the_readme_says_what_was_measured(name: str) -> None:
         return
     result = json.loads(path.read_text(encoding="utf-8"))["result"]
     assert text[start:end] == module.readme_table(result), f"python -m benchmarks {name} --readme"
+
+
+def test_several_goals_are_measured_by_what_keeps_the_limits() -> None:
+    result = json.loads(json.dumps(several_goals.run(smoke=True, jobs=1), allow_nan=False))
+    rows = {row["method"]: row for row in result["rows"]}
+    assert set(rows) == set(several_goals.METHODS)
+    assert {row["calls"] for row in rows.values()} == {16}
+    assert len({row["at_the_start"] for row in rows.values()}) == 1
+    assert all(row["at_the_end"] >= row["at_the_start"] >= 0 for row in rows.values())
+    lead, easy = several_goals.LEAD, "CCO"
+    assert several_goals.columns([lead, easy])[1].tolist() == pytest.approx(
+        [np.nan] * 2, nan_ok=True
+    )
+    both = np.array([[0.5, -5.5], [0.5, -7.0], [np.nan, np.nan]])
+    assert several_goals.hypervolume(both) == pytest.approx(0.25)
+    assert "| rank, measured |" in several_goals.readme_table(result)
 
 
 def test_overhead_says_where_the_time_goes() -> None:
