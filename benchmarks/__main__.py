@@ -26,6 +26,7 @@ BENCHMARKS = {
     "scoring": "benchmarks.scoring",
     "several-goals": "benchmarks.several_goals",
     "surrogates": "benchmarks.surrogates",
+    "workers": "benchmarks.workers",
 }
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"

@@ -1,0 +1,76 @@
+"""Workers: how much of their time four asynchronous workers spend with a molecule.
+
+The objective sleeps for 2 to 6 seconds, at random but the same for a molecule each time, and notes
+when; `rank` chooses molecules meanwhile. Busy: seconds in calls over four times the seconds between
+the beginning of the first call and the end of the last one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from molvae.campaign import Campaign
+
+WORKERS, START, BUDGET, BATCH = 4, 40, 160, 10
+LOG, SHORTEST, LONGEST = "MOLVAE_BENCHMARK_LOG", "MOLVAE_SHORTEST", "MOLVAE_LONGEST"
+"""Variables of the environment, which worker processes inherit."""
+
+
+def slow(smiles: str) -> float:
+    """Sleeps, and says something about the molecule that can be learned."""
+    began = time.time()
+    share = int(hashlib.sha256(smiles.encode()).hexdigest(), 16) % 10_000 / 10_000
+    low, high = float(os.environ[SHORTEST]), float(os.environ[LONGEST])
+    time.sleep(low + (high - low) * share)
+    with open(os.environ[LOG], "a", encoding="utf-8") as log:  # one short line: written at once
+        log.write(f"{os.getpid()} {began} {time.time()}\n")
+    return float(smiles.count("c") - smiles.count("C"))
+
+
+def run(*, smoke: bool, jobs: int) -> dict[str, Any]:
+    """Share of the time that workers are busy."""
+    del jobs
+    start, budget, low, high = (6, 14, 0.2, 0.4) if smoke else (START, BUDGET, 2.0, 6.0)
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "calls.txt"
+        os.environ |= {LOG: str(log), SHORTEST: str(low), LONGEST: str(high)}
+        made = Campaign.create(
+            Path(folder) / "record.db",
+            "zinc250k",
+            objective="benchmarks.workers:slow",
+            start=start,
+            batch=BATCH,
+        )
+        with made as c:
+            c.run(budget, workers=WORKERS)
+        calls = [
+            (pid, float(began), float(ended))
+            for pid, began, ended in (line.split() for line in log.read_text().splitlines())
+        ]
+    spent = sum(ended - began for _, began, ended in calls)
+    whole = max(ended for *_, ended in calls) - min(began for _, began, _ in calls)
+    return {
+        "workers": WORKERS,
+        "processes": len({pid for pid, *_ in calls}),
+        "calls": len(calls),
+        "start": start,
+        "seconds_of_a_call": [low, high],
+        "busy": round(spent / (WORKERS * whole), 4),
+    }
+
+
+def readme_table(result: dict[str, Any]) -> str:
+    """The README's section: a sentence."""
+    low, high = result["seconds_of_a_call"]
+    return (
+        f"**Workers**: {result['workers']} processes were with a molecule for "
+        f"{100 * result['busy']:.0f} % of the time between the first and the last of "
+        f"{result['calls']} calls that took {low:g} to {high:g} seconds each, while `rank` chose "
+        f"all but the {result['start']} starting molecules on the same two cores: `python -m "
+        "benchmarks workers`."
+    )
