@@ -320,7 +320,13 @@ class Campaign:
 
     def _values(self, told: Sequence[Trial]) -> NDArray[np.float64]:
         """`n x len(aim.names)`."""
-        rows = [[trial.values[name] for name in self.aim.names] for trial in told]
+        try:
+            rows = [[trial.values[name] for name in self.aim.names] for trial in told]
+        except KeyError as error:
+            raise CampaignError(
+                f"{self.path} is damaged: a trial was told, but not its value of {error}; go on "
+                "from a copy"
+            ) from error
         return np.array(rows, dtype=np.float64).reshape(len(told), len(self.aim.names))
 
     @property
@@ -632,6 +638,12 @@ class Campaign:
         told = self._told(trials)
         waiting = [trial for trial in trials if trial.status == "asked"]
         d, bounds, aim = int(self.settings["space"]["dim"]), self.space.bounds, self.aim
+        for trial in trials:
+            if len(trial.z_bytes) != 8 * d:
+                raise CampaignError(
+                    f"{self.path} is damaged: the vector of trial {trial.id} has "
+                    f"{len(trial.z_bytes)} bytes, not {8 * d}; go on from a copy"
+                )
 
         def stack(rows: list[Trial]) -> torch.Tensor:
             return torch.stack([trial.z for trial in rows]) if rows else torch.empty(0, d).double()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, derived, first_new
-from molvae.bo.surrogate import fit_gp, one_thread, quiet
+from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
 from molvae.config import require
 from molvae.errors import UnknownNameError
 
@@ -86,7 +86,7 @@ class Gradient:
     def _value(self, evidence: Evidence, space: Space, box: Tensor) -> Callable[[Tensor], Tensor]:
         """What is climbed: `n x d` to `n` values."""
         if not self.head:
-            model = fit_gp(evidence.z, evidence.y, box)
+            model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
             return lambda z: model.posterior(z).mean[:, 0]
         sign, name = (-1, self.head[1:]) if self.head.startswith("-") else (1, self.head)
         if name not in space.properties:

@@ -471,8 +471,12 @@ def _connect(path: Path, mode: Literal["ro", "rw", "rwc"]) -> sqlite3.Connection
         isolation_level=None,
         timeout=30,
     )
-    for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -537,7 +541,7 @@ def _plainly(path: Path) -> Iterator[None]:
         raise CampaignError(f"{path}: {error}; nothing of this step was written") from error
     except sqlite3.ProgrammingError as error:
         raise CampaignError(f"{path} is closed; open it again ({error})") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CampaignError(f"{path} is damaged ({error}); go on from a copy") from error
 
 

@@ -33,6 +33,8 @@ def parse(text: str) -> Chem.Mol:
         raise InvalidMoleculeError(
             f"not a valid molecule: {text!r} (a SMILES holds no space; give the first word only)"
         )
+    if not text.isascii():  # RDKit's own error would not be a text
+        raise InvalidMoleculeError(f"not a valid molecule: {text!r} (SMILES is written in ASCII)")
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(text)
     if mol is None:

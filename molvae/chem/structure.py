@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
-from rdkit import Chem
+from rdkit import Chem, rdBase
 
 from molvae.chem.filters import known_catalogues, number_of_alerts
 from molvae.chem.mol import parse
@@ -118,7 +118,8 @@ COUNTS: dict[str, Callable[..., _Count]] = {
 
 @lru_cache(maxsize=64)
 def _pattern(smarts: str) -> Chem.Mol:
-    found = Chem.MolFromSmarts(smarts)
+    with rdBase.BlockLogs():
+        found = Chem.MolFromSmarts(smarts) if smarts.isascii() else None
     if found is None or not found.GetNumAtoms():
         raise ConfigError(f"{smarts!r} is no SMARTS pattern")
     return found

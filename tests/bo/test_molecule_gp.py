@@ -46,6 +46,19 @@ def test_told_values_are_known_and_far_away_nothing_is(x: Tensor, kind: str) -> 
         assert float(said.variance) > 0.9 * amplitude
 
 
+def test_a_value_is_believed_as_far_as_it_is_known(x: Tensor) -> None:
+    """Of two measurements that are off by as much, the one that is known to be rough moves less."""
+    y = torch.zeros(30, 1, dtype=x.dtype)
+    y[3], y[7] = 1.0, 1.0
+    noise = torch.full((30, 1), torch.nan, dtype=x.dtype)
+    noise[3] = 1.0
+    model = molecule_gp(x, y, BOUNDS, kind="structure", descriptors=len(DESCRIPTORS), noise=noise)
+    with torch.no_grad():
+        said = model.posterior(x[[3, 7]])
+    assert float(said.mean[0]) < 0.3 < 0.9 < float(said.mean[1])
+    assert float(said.variance[0]) > 5 * float(said.variance[1])
+
+
 @pytest.mark.parametrize("kind", CHOICES)
 def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kind: str) -> None:
     y = x[:, :1].sigmoid() + x[:, -1:] / 10

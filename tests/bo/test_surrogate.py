@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from molvae.bo import fit_gp
@@ -45,3 +46,18 @@ def test_threads_come_back_even_after_an_error() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_rough_value_is_not_followed() -> None:
+    z = torch.linspace(0, 1, 12, dtype=torch.float64)[:, None]
+    y = z.clone()
+    y[5] += 3.0
+    noise = torch.full_like(y, 1e-4)
+    noise[5] = 9.0
+    bounds = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    with torch.no_grad():
+        rough = float(fit_gp(z, y, bounds, noise).posterior(z[[5]]).mean)
+    assert rough == pytest.approx(float(z[5]), abs=0.3)
+    noise[:] = torch.nan  # of no value: learned, as if it had not been given
+    noise[0] = 1e-4
+    fit_gp(z, y, bounds, noise)

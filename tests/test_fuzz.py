@@ -1,0 +1,228 @@
+"""Whatever users, files and other machines hand over: an answer or a clear error, nothing else.
+
+A few dozen inputs of each kind in every run of the tests; ten thousand in all with `-m slow`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from molvae.campaign import Campaign
+from molvae.chem.mol import canonical
+from molvae.chem.objective import get_objective
+from molvae.chem.program import understood
+from molvae.cli import main
+from molvae.config import CampaignConfig, TrainConfig, build, read_toml
+from molvae.errors import MolvaeError
+from molvae.inputs import sheet
+from molvae.latent import load
+from molvae.start import read_start
+
+GOLDEN = Path(__file__).parent / "golden"
+SOME = [
+    "CCO",
+    "c1ccccc1",
+    "C[N+](C)(C)C",
+    "[nH]",
+    "%99",
+    "C(",
+    "F/C=C/F",
+    "\x00",
+    "🧪",
+    "nan",
+    "1e999",
+]
+
+smiles_like = st.one_of(
+    st.text(alphabet="CNOSPFclnos[]()=#+-@/\\%0123456789.HBri*:$~ ", max_size=60),
+    st.sampled_from(SOME),
+    st.text(max_size=30),
+)
+cells = st.one_of(smiles_like, st.floats().map(str), st.integers().map(str), st.just(""))
+tables = st.builds(
+    lambda header, rows, sep, end: end.join(sep.join(row) for row in [header, *rows]),
+    st.lists(
+        st.sampled_from(["id", "smiles", "value", "error", "message", "qed", "", "ID"]), max_size=5
+    ),
+    st.lists(st.lists(cells, max_size=6), max_size=6),
+    st.sampled_from([",", "\t", ";"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def ours(work: Callable[[], Any]) -> None:
+    """An answer, or an error that was raised on purpose."""
+    with contextlib.suppress(MolvaeError):
+        work()
+
+
+def each(quick: int, many: int) -> Callable[[Any], Any]:
+    """So many examples, or many more in a test of its own that is marked slow."""
+
+    def decorate(test: Any) -> Any:
+        checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+        common: dict[str, Any] = {"deadline": None, "suppress_health_check": checks}
+        body = test.hypothesis.inner_test
+        name = test.__name__
+        module = sys.modules[test.__module__]
+        slow = settings(max_examples=many, **common)(given(**test.given)(body))
+        slow.__name__ = slow.__qualname__ = f"{name}_ten_thousand"
+        setattr(module, slow.__name__, pytest.mark.slow(slow))
+        return settings(max_examples=quick, **common)(test)
+
+    return decorate
+
+
+def fuzz(quick: int, many: int, **strategies: Any) -> Callable[[Any], Any]:
+    """A test of generated inputs, in two sizes."""
+
+    def decorate(body: Any) -> Any:
+        test = given(**strategies)(body)
+        test.given = strategies
+        return each(quick, many)(test)
+
+    return decorate
+
+
+@fuzz(100, 2000, text=smiles_like)
+def test_molecules(text: str) -> None:
+    ours(lambda: canonical(text))
+    for name in ("qed", "matches:C=O", "alerts:PAINS", "similarity:CCO"):
+        (value,) = get_objective(name)([text])
+        assert isinstance(value, float)
+
+
+@fuzz(50, 1500, text=st.one_of(smiles_like, st.text(max_size=40)))
+def test_names_of_objectives(text: str) -> None:
+    for prefix in ("", "similarity:", "matches:", "alerts:", "other-elements:", "command:"):
+        ours(lambda prefix=prefix: get_objective(prefix + text))  # type: ignore[misc]
+
+
+@fuzz(60, 1500, text=st.one_of(tables, st.text(max_size=80)))
+def test_sheets_and_starting_molecules(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for ending in (".csv", ".tsv", ".smi", ".sdf"):
+            file = Path(folder) / f"t{ending}"
+            file.write_bytes(text.encode("utf-8", "surrogatepass"))
+            ours(lambda file=file: sheet(str(file)))  # type: ignore[misc]
+            ours(lambda file=file: read_start(file, ["qed"]))  # type: ignore[misc]
+
+
+@fuzz(60, 1000, text=st.one_of(tables, st.text(max_size=60), values.map(str)))
+def test_what_programs_print(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        answers = understood(text, ["CCO"])
+        assert len(answers) == 1
+
+
+@fuzz(60, 1000, content=st.dictionaries(st.sampled_from(
+    ["record", "objective", "goals", "limits", "budget", "start", "seed", "timeout", "model", "x"]
+), values, max_size=6))  # fmt: skip
+def test_settings(content: dict[str, Any]) -> None:
+    ours(lambda: build(CampaignConfig, content))
+    ours(lambda: build(TrainConfig, content))
+
+
+@fuzz(30, 500, raw=st.binary(max_size=200))
+def test_toml_files(raw: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "c.toml"
+        file.write_bytes(raw)
+        ours(lambda: read_toml(file))
+
+
+changes = st.lists(
+    st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=8)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def changed(content: bytes, spots: list[tuple[float, bytes]], cut: float) -> bytes:
+    for where, new in spots:
+        at = int(where * len(content))
+        content = content[:at] + new + content[at + len(new) :]
+    return content[: int(cut * len(content)) + 1]
+
+
+@fuzz(30, 1000, spots=changes, cut=st.sampled_from([1.0, 1.0, 0.9, 0.3]))
+def test_records(spots: list[tuple[float, bytes]], cut: float) -> None:
+    content = changed((GOLDEN / "record-1.db").read_bytes(), spots, cut)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "r.db"
+        file.write_bytes(content)
+
+        def use() -> None:
+            with Campaign.open(file) as campaign:
+                campaign.table()
+                campaign.best(3)
+
+        ours(use)
+        assert file.exists()
+
+
+@fuzz(20, 500, spots=changes, cut=st.sampled_from([1.0, 0.9, 0.1]), which=st.integers(0, 1))
+def test_run_folders(spots: list[tuple[float, bytes]], cut: float, which: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        shutil.copytree(GOLDEN / "run-1", run)
+        file = sorted(path for path in run.iterdir() if path.is_file())[which]
+        file.write_bytes(changed(file.read_bytes(), spots, cut))
+        ours(lambda: load(run).encode(["CCO"]))
+
+
+@fuzz(40, 1000, words=st.lists(st.one_of(
+    st.sampled_from([
+        "optimize", "ask", "tell", "export", "report", "properties", "list", "r.db", "--budget",
+        "--objective", "--goals", "--limits", "qed", "--start", "--space", "toy", "--file", "-",
+        "--n", "1", "0", "-5", "--strategy", "random", "rank:x=1", "--help", "--debugg", "nan",
+    ]),
+    st.text(max_size=8),
+), max_size=7))  # fmt: skip
+def test_command_lines(words: list[str]) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("sys.stdin", io.StringIO("id,value\n1,2\n"))
+        patch.setattr("sys.path", list(sys.path))
+        patch.setattr("molvae.latent.load", lambda *_, **__: exit_(3))
+        assert main(words) in (0, 1, 2)
+
+
+def exit_(status: int) -> None:
+    raise MolvaeError(f"no model in this test ({status})")
+
+
+def test_nothing_in_a_record_or_a_run_is_executed(tmp_path: Path) -> None:
+    """Text is all that they hold: no pickle is read, and names of modules are not imported."""
+    code = b"cos\nsystem\n(S'touch " + str(tmp_path / "evil").encode() + b"'\ntR."
+    shutil.copytree(GOLDEN / "run-1", tmp_path / "run")
+    for file in (tmp_path / "run").iterdir():
+        if file.suffix == ".safetensors":
+            file.write_bytes(code)
+    ours(lambda: load(tmp_path / "run"))
+    (tmp_path / "r.db").write_bytes(code)
+    ours(lambda: Campaign.open(tmp_path / "r.db"))
+    assert not (tmp_path / "evil").exists()
