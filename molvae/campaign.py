@@ -10,34 +10,26 @@ on as it would have. Knows when to ask and to tell. Knows neither how molecules 
 from __future__ import annotations
 
 import math
-import statistics
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.bo.goals import (
-    Aim,
-    Combine,
-    Direction,
-    Goal,
-    Limit,
-    fronts,
-    merged,
-    read_goal,
-    read_limit,
-)
-from molvae.bo.store import FORMAT, NewTrial, Outcome, Store, Trial, check_can_create, now
+from molvae.aims import completed, computed, costs_nothing, make_objective, read_aim
+from molvae.bo.goals import Aim, Combine, Direction, Goal, Limit
+from molvae.bo.store import FORMAT, NewTrial, Store, Trial, check_can_create, now
 from molvae.chem.program import Program
 from molvae.config import require, versions
-from molvae.errors import CampaignError, ConfigError, MolvaeWarning, UnknownNameError
+from molvae.errors import CampaignError, MolvaeWarning
 from molvae.evaluate import ByHand, Call, Scored
+from molvae.overview import best_of, evidence_of, table_of, told_of, values_of
 from molvae.start import ORIGIN, gather
+from molvae.telling import completed_by, outcome_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +41,6 @@ if TYPE_CHECKING:
     _Chosen = tuple[int, Sequence[Candidate]]
     """Trials in the record when molecules were chosen, and these."""
 
-BY_HAND = "by-hand:"
-"""`by-hand:NAME` is an objective without a function: its values are only told."""
-CALLS = ".calls"
-"""After a record's name: the folder in which the calls of a program are kept."""
 EQUAL = 10
 """Told values, at least a batch, that look like a mistake if all of them are the same number."""
 
@@ -174,15 +162,9 @@ class Campaign:
             from molvae.bo.strategy import get_strategy
 
             strategy = get_strategy(strategy)
-        if isinstance(objective, str) or not isinstance(objective, Sequence):
-            spec = objective if isinstance(objective, str) else None
-            made = _make_objective(objective, direction, name=name, record=path)
-            wanted = direction or cast(Direction, made.direction)
-            goals = [(Goal(name=made.name, direction=wanted, spec=spec, unit=unit), made)]
-        else:
-            goals = [_read_goal(text, path) for text in objective]
-        kept = [_read_limit(text, path) for text in limits]
-        aim = _aim(goals, kept, combine)
+        aim, objectives = read_aim(
+            objective, limits, combine, record=path, direction=direction, name=name, unit=unit
+        )
         space = _load(space)
         first = gather(
             start, space, aim.measured, dataset=dataset, seed=seed, skip_invalid=skip_invalid
@@ -207,8 +189,7 @@ class Campaign:
             "skipped": first.skipped,
             "duplicates": first.duplicates,
         }
-        objectives = {made.name: made for _, made in [*goals, *kept]}
-        trials = [replace(trial, values=_filled(aim, trial, objectives)) for trial in first.trials]
+        trials = [replace(t, values=completed(aim, t, objectives)) for t in first.trials]
         campaign = cls(Store.create(path, facts, trials), space=space, strategy=strategy)
         campaign._objectives = objectives
         return campaign
@@ -238,7 +219,7 @@ class Campaign:
         store = Store.open(path)
         try:
             if isinstance(objective, str):
-                objective = _make_objective(objective, None, record=Path(path))
+                objective = make_objective(objective, None, record=Path(path))
             return cls(
                 store,
                 space=None if space is None else _load(space),
@@ -305,29 +286,14 @@ class Campaign:
 
         None if there is none, or in a Pareto search, which has no single best.
         """
-        told = self._told(self.trials)
+        told = told_of(self.trials)
         if not told or (len(self.aim.goals) > 1 and self.aim.combine == "pareto"):
             return None
-        values = self._values(told)
+        values = values_of(told, self.aim)
         first = int(self.aim.order(values)[0])
         if len(self.aim.goals) == 1:
             return float(values[first, 0])
         return float(self.aim.merit(self.aim.columns(values))[first, 0])
-
-    @staticmethod
-    def _told(trials: Sequence[Trial]) -> list[Trial]:
-        return [trial for trial in trials if trial.status == "told"]
-
-    def _values(self, told: Sequence[Trial]) -> NDArray[np.float64]:
-        """`n x len(aim.names)`."""
-        try:
-            rows = [[trial.values[name] for name in self.aim.names] for trial in told]
-        except KeyError as error:
-            raise CampaignError(
-                f"{self.path} is damaged: a trial was told, but not its value of {error}; go on "
-                "from a copy"
-            ) from error
-        return np.array(rows, dtype=np.float64).reshape(len(told), len(self.aim.names))
 
     @property
     def space(self) -> Space:
@@ -361,7 +327,7 @@ class Campaign:
                 )
             own = isinstance(part, Goal) and part.direction != "range"
             direction = part.direction if own else None  # type: ignore[union-attr]
-            made = _make_objective(part.spec, direction, name=name, record=self.path)
+            made = make_objective(part.spec, direction, name=name, record=self.path)
             self._check_objective(made)
             self._objectives[name] = made
         return self._objectives[name]
@@ -407,7 +373,7 @@ class Campaign:
         """
         n = self.batch if n is None else n
         require(_is_int(n) and n >= 1, f"n must be at least 1 molecule, got {n!r}")
-        if not self._told(self.trials) and (waiting := self._waiting_start()):
+        if not told_of(self.trials) and (waiting := self._waiting_start()):
             return waiting[:n]
         self._check_values_differ(allow_equal)
         with self._store.writing("ask"):
@@ -478,55 +444,13 @@ class Campaign:
             ConfigError: A value is infinite or not a number, or it is not said of what it is.
         """
         require(_is_int(trial), f"a trial's id is a whole number, got {trial!r}")
-        told = self._by_name(value)
-        errors = self._by_name(error) if error is not None else {}
-        values, replicates = dict[str, float](), dict[str, list[float]]()
-        for name, of in told.items():
-            several = isinstance(of, Iterable) and not isinstance(of, str)
-            numbers = [_finite(one) for one in (cast(Any, of) if several else [of])]
-            known = [number for number in numbers if not math.isnan(number)]
-            if known:
-                values[name] = statistics.fmean(known)
-            if len(known) > 1:
-                replicates[name] = known
-        for name, one in errors.items():
-            require(
-                name in values and name not in replicates and 0 <= _finite(one) < math.inf,
-                f"a standard error must be a finite number from 0, beside one value; got {one!r}",
-            )
-        for name, known in replicates.items():
-            errors[name] = statistics.stdev(known) / math.sqrt(len(known))
-        lacking = [name for name in self.aim.computed if name not in values]
-        if values and lacking:
+        outcome = outcome_of(self.aim, value, error=error, notes=notes, message=message)
+        lacking = [name for name in self.aim.computed if name not in outcome.values]
+        if outcome.values and lacking:
             for found in self._store.trials([trial]):  # none, if there is no such trial
-                values |= self._compute([found.smiles], lacking)[0]
-        return self._store.tell(
-            trial,
-            Outcome(
-                told=set(self.aim.names) <= set(values),
-                values=values,
-                errors={name: float(cast(float, one)) for name, one in errors.items()},
-                replicates=replicates,
-                notes=notes or {},
-                message=message,
-            ),
-        )
-
-    def _by_name(self, value: Any) -> dict[str, Any]:
-        """A value, or values, of what is measured."""
-        if not isinstance(value, Mapping):
-            measured = self.aim.measured or self.aim.names
-            if value is None:
-                return {}
-            require(
-                len(measured) == 1,
-                f"this campaign measures {', '.join(measured)}; give values by name, got {value!r}",
-            )
-            return {measured[0]: value}
-        for name in value:
-            if name not in self.aim.names:
-                raise UnknownNameError("value", str(name), self.aim.names)
-        return dict(value)
+                more = self._compute([found.smiles], lacking)[0]
+                outcome = completed_by(outcome, more, self.aim)
+        return self._store.tell(trial, outcome)
 
     def _compute(self, smiles: Sequence[str], names: Sequence[str]) -> list[dict[str, float]]:
         """Values that need no call, of each molecule; what cannot be computed is not there."""
@@ -589,7 +513,7 @@ class Campaign:
         )
         patience = Patience(timeout=timeout, retries=retries, most_failed=most_failed)
         calls = self._calls(timeout)
-        if all(isinstance(c.objective, Program) or _costs_nothing(c.objective) for c in calls):
+        if all(isinstance(c.objective, Program) or costs_nothing(c.objective) for c in calls):
             # Programs are stopped where they run.
             patience, timeout = replace(patience, timeout=None), None
         if timeout is not None and executor is None and dask is None:
@@ -630,48 +554,14 @@ class Campaign:
 
     def evidence(self) -> Evidence:
         """What a strategy may look at now; values are turned so that larger is better."""
-        import torch
-
-        from molvae.bo.evidence import Evidence
-
-        trials = self.trials
-        told = self._told(trials)
-        waiting = [trial for trial in trials if trial.status == "asked"]
-        d, bounds, aim = int(self.settings["space"]["dim"]), self.space.bounds, self.aim
-        for trial in trials:
-            if len(trial.z_bytes) != 8 * d:
-                raise CampaignError(
-                    f"{self.path} is damaged: the vector of trial {trial.id} has "
-                    f"{len(trial.z_bytes)} bytes, not {8 * d}; go on from a copy"
-                )
-
-        def stack(rows: list[Trial]) -> torch.Tensor:
-            return torch.stack([trial.z for trial in rows]) if rows else torch.empty(0, d).double()
+        aim = self.aim
 
         def compute(smiles: Sequence[str]) -> NDArray[np.float64]:
             found = self._compute(smiles, aim.computed)
             rows = [[one.get(name, math.nan) for name in aim.computed] for one in found]
             return np.array(rows, dtype=np.float64).reshape(len(smiles), len(aim.computed))
 
-        values = self._values(told)
-        noise = None
-        if any(trial.errors for trial in told) and aim.measured:
-            errors = [[t.errors.get(name, math.nan) for name in aim.measured] for t in told]
-            noise = torch.tensor(errors, dtype=torch.float64).square()
-        return Evidence(
-            smiles=tuple(trial.smiles for trial in told),
-            z=stack(told),
-            y=torch.from_numpy(aim.y(values)),
-            pending_smiles=tuple(trial.smiles for trial in waiting),
-            pending_z=stack(waiting),
-            known=frozenset(trial.smiles for trial in trials),
-            bounds=bounds,
-            origins=tuple(trial.origin for trial in told),
-            noise=noise,
-            aim=None if aim.plain else aim,
-            values=None if aim.plain else torch.from_numpy(values),
-            compute=None if aim.plain else compute,
-        )
+        return evidence_of(self.trials, aim, self.space.bounds, compute)
 
     def table(self) -> pd.DataFrame:
         """All trials in the order asked.
@@ -683,52 +573,7 @@ class Campaign:
             before it; with limits, `within_limits`; and if anything of the kind was told,
             NAME_error, NAME_replicates (text, with ; between them), and a column for each note.
         """
-        import pandas as pd
-
-        trials, names = self.trials, self.aim.names
-        columns = ["id", "smiles", *names, "status", "origin", "message", "asked_at", "told_at"]
-        judged = self._judged(trials)
-        taken = {*columns, *judged}
-        rows = []
-        for place, trial in enumerate(trials):
-            row: dict[str, Any] = {
-                "id": trial.id,
-                "smiles": trial.smiles,
-                **{name: trial.values.get(name, math.nan) for name in names},
-                "status": trial.status,
-                "origin": trial.origin,
-                "message": trial.message,
-                "asked_at": trial.asked_at,
-                "told_at": trial.told_at,
-                **{name: column[place] for name, column in judged.items()},
-            }
-            for name, error in trial.errors.items():
-                row[f"{name}_error"] = error
-            for name, values in trial.replicates.items():
-                row[f"{name}_replicates"] = ";".join(map(repr, values))
-            for name, text in trial.notes.items():  # a note may have any name
-                row[f"note_{name}" if name in taken else name] = text
-            rows.append(row)
-        more = {name: None for row in rows for name in row if name not in columns}
-        return pd.DataFrame(rows, columns=[*columns, *more])
-
-    def _judged(self, trials: Sequence[Trial]) -> dict[str, list[Any]]:
-        """What several goals, and limits, say of each trial; nothing of those without values."""
-        told = [place for place, trial in enumerate(trials) if trial.status == "told"]
-        values = self._values([trials[place] for place in told])
-        found: dict[str, Any] = {}
-        if len(self.aim.goals) > 1 and self.aim.combine == "pareto":
-            found["front"] = fronts(self.aim.y(values))
-        elif len(self.aim.goals) > 1:
-            found["score"] = self.aim.merit(self.aim.columns(values))[:, 0]
-        if self.aim.limits:
-            found["within_limits"] = self.aim.feasible(values)
-        whole: dict[str, list[Any]] = {}
-        for name, column in found.items():
-            whole[name] = [None] * len(trials)
-            for place, value in zip(told, column.tolist(), strict=True):
-                whole[name][place] = value
-        return whole
+        return table_of(self.trials, self.aim)
 
     def best(self, k: int = 10) -> pd.DataFrame:
         """The `k` best told molecules, best first, earlier first if equal; columns as `table`.
@@ -737,10 +582,7 @@ class Campaign:
         see `molvae.bo.goals.Aim.order`.
         """
         require(_is_int(k) and k >= 0, f"k must not be negative, got {k!r}")
-        table = self.table()
-        told = table[table["status"] == "told"]
-        order = self.aim.order(told[list(self.aim.names)].to_numpy(dtype=np.float64))
-        return told.iloc[order[:k]].reset_index(drop=True)
+        return best_of(self.table(), self.aim, k)
 
     def _check_values_differ(self, allow_equal: bool) -> bool:
         """Stop a campaign whose objective says the same of every molecule.
@@ -758,7 +600,7 @@ class Campaign:
             told, different = self._store.different(goal.name)
             all_differ = all_differ and different > 1
             if different == 1 and told >= max(EQUAL, self.batch) and not allow_equal:
-                value = self._told(self.trials)[0].values[goal.name]
+                value = told_of(self.trials)[0].values[goal.name]
                 raise CampaignError(
                     f"{self.path}: all {told} values of {goal.name} told so far are {value:g}, so "
                     "there is nothing to choose by; if the objective is wrong, mend it and begin "
@@ -766,15 +608,6 @@ class Campaign:
                     "(--allow-equal)"
                 )
         return all_differ
-
-    def has(
-        self, what: Literal["goals", "limits"], texts: Sequence[str | Mapping[str, Any]]
-    ) -> bool:
-        """Whether these, as in `create`, are its goals, or its limits."""
-        if what == "limits":
-            found = merged([_read_limit(str(text), self.path)[0] for text in texts])
-            return _alike(found) == _alike(self.aim.limits)
-        return _alike([_read_goal(t, self.path)[0] for t in texts]) == _alike(self.aim.goals)
 
     def _check_space(self, space: Space) -> None:
         recorded = self.settings["space"]
@@ -829,88 +662,6 @@ class _Search:
         self.differ = self.differ or campaign._check_values_differ(self.allow_equal)
 
 
-def computed(objectives: Mapping[str, Objective], smiles: Sequence[str]) -> list[dict[str, float]]:
-    """Values of objectives that cost nothing, for each molecule; what is no number is left out."""
-    columns = {name: objective(smiles) for name, objective in objectives.items()}
-    return [
-        {name: float(c[row]) for name, c in columns.items() if math.isfinite(float(c[row]))}
-        for row in range(len(smiles))
-    ]
-
-
-def _costs_nothing(objective: Objective) -> bool:
-    """RDKit computes it, and nobody would call it an experiment."""
-    return bool(getattr(objective, "computed", False))
-
-
-def _alike(parts: Sequence[Goal | Limit]) -> list[Goal | Limit]:
-    """Without what is not said in a setting."""
-    return [replace(part, version=None, computed=False) for part in parts]
-
-
-def _read_goal(text: str | Mapping[str, Any], record: Path) -> tuple[Goal, Objective]:
-    given = read_goal(text)
-    spec, name = given.pop("spec"), given.pop("name", None)
-    direction = given.get("direction")
-    # An objective has no ranges: values outside are its business, what is good is the goal's.
-    own = direction if direction in ("maximise", "minimise") else None
-    made = _make_objective(spec, own, name=name, record=record)
-    given.setdefault("direction", made.direction)
-    bounds = getattr(made, "bounds", None)
-    if bounds is not None and given["direction"] != "range":
-        low, high = bounds if given["direction"] == "maximise" else reversed(bounds)
-        given = {"worst": low, "best": high} | given
-    version = getattr(made, "version", None)
-    goal = Goal(
-        name=made.name,
-        spec=spec,
-        version=None if version is None else str(version),
-        computed=_costs_nothing(made),
-        **given,
-    )
-    return goal, made
-
-
-def _read_limit(text: str, record: Path) -> tuple[Limit, Objective]:
-    given = read_limit(text)
-    made = _make_objective(given["spec"], None, record=record)
-    version = getattr(made, "version", None)
-    limit = Limit(
-        name=made.name,
-        version=None if version is None else str(version),
-        computed=_costs_nothing(made),
-        **given,
-    )
-    return limit, made
-
-
-def _aim(
-    goals: Sequence[tuple[Goal, Objective]],
-    limits: Sequence[tuple[Limit, Objective]],
-    combine: Combine,
-) -> Aim:
-    """Goals and limits; a single goal without limits is measured, whatever it is."""
-    found = [goal for goal, _ in goals]
-    if len(found) > 1 or limits:
-        found = [
-            replace(goal, computed=_costs_nothing(made))
-            for goal, (_, made) in zip(found, goals, strict=True)
-        ]
-    else:
-        found = [replace(goal, computed=False) for goal in found]
-    return Aim(goals=tuple(found), limits=merged([x for x, _ in limits]), combine=combine)
-
-
-def _filled(
-    aim: Aim, trial: NewTrial, objectives: Mapping[str, Objective]
-) -> dict[str, float] | None:
-    """Values that are known at the start, with those that can be computed."""
-    if trial.values is None or not set(aim.measured) <= set(trial.values):
-        return None if trial.values is None else {}
-    mine = {name: objectives[name] for name in aim.computed}
-    return {**trial.values, **computed(mine, [trial.smiles])[0]}
-
-
 def describe_strategy(strategy: Strategy) -> dict[str, Any]:
     """A strategy as the record keeps it: its name, and its settings if it is a dataclass."""
     settings = (
@@ -919,40 +670,6 @@ def describe_strategy(strategy: Strategy) -> dict[str, Any]:
     if settings is not None:  # as it comes back from the record
         settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
     return {"name": strategy.name, "settings": settings}
-
-
-def _make_objective(
-    objective: Objective | str,
-    direction: str | None,
-    *,
-    name: str | None = None,
-    record: Path | None = None,
-) -> Objective:
-    """The objective, under another name if one is given; its calls are kept beside the record."""
-    made = _objective(objective, direction)
-    if isinstance(made, Program) and made.folder is None and record is not None:
-        made = replace(made, folder=str(record.absolute()) + CALLS)
-    if name is not None and isinstance(objective, str):
-        made = replace(cast(Any, made), name=name)
-    return made
-
-
-def _objective(objective: Objective | str, direction: str | None) -> Objective:
-    if isinstance(objective, str):
-        if objective.startswith(BY_HAND):
-            name = objective.removeprefix(BY_HAND).strip()
-            require(bool(name), f"{objective!r} lacks a name; write e.g. {BY_HAND}pIC50")
-            return cast("Objective", ByHand(name=name, direction=direction or "maximise"))
-        from molvae.chem.objective import get_objective
-
-        return get_objective(objective, direction=cast(Any, direction))
-    if not callable(objective) or not all(hasattr(objective, a) for a in ("name", "direction")):
-        raise ConfigError(
-            "an objective has a name, a direction and __call__(list of SMILES), got "
-            f"{objective!r}; decorate "
-            "a function of one molecule with molvae.objective(name)"
-        )
-    return objective
 
 
 def _load(space: Space | str | Path) -> Space:
@@ -978,19 +695,8 @@ def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
     return str(start) if isinstance(start, str | Path) else f"{len(start)} given molecules"
 
 
-def _finite(value: object) -> float:
-    try:
-        number = math.nan if value is None else float(cast(float, value))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"a value must be a number, or NaN if it could not be scored; got {value!r}"
-        ) from error
-    require(not math.isinf(number), f"a value must be finite, or NaN if it failed; got {number}")
-    return number
-
-
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-__all__ = ["BY_HAND", "Campaign", "Direction", "Trial", "describe_strategy"]
+__all__ = ["Campaign", "Direction", "Trial", "describe_strategy"]

@@ -554,6 +554,7 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
     Raises:
         CampaignError: Names each with both values.
     """
+    from molvae.aims import same
     from molvae.bo.strategy import get_strategy, spell
     from molvae.campaign import describe_strategy
     from molvae.chem.program import COMMAND
@@ -570,11 +571,12 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
         command = spec.removeprefix(COMMAND) if spec.startswith(COMMAND) else None
         kept["objective"] = goals[0].name if command else spec
         kept |= {"command": command, "unit": goals[0].unit, "direction": goals[0].direction}
-    for what in ("goals", "limits"):
-        texts = settings.get(what) or ()
-        same = not texts or campaign.has(what, texts)
-        recorded = goals if what == "goals" else campaign.aim.limits
-        kept[what] = texts if same else ", ".join(map(str, recorded)) or "none"
+    texts = {what: settings.get(what) or () for what in ("goals", "limits")}
+    alike = same(campaign.aim, campaign.path, **texts)
+    for (what, given_), recorded, agrees in zip(
+        texts.items(), (goals, campaign.aim.limits), alike, strict=True
+    ):
+        kept[what] = given_ if agrees or not given_ else ", ".join(map(str, recorded)) or "none"
     if (
         "strategy" in settings
         and describe_strategy(get_strategy(settings["strategy"])) == made["strategy"]

@@ -1,0 +1,189 @@
+"""From what users write to goals and limits, and the objectives that bring their values.
+
+Knows how objectives are found and named. Knows no records, beyond where programs keep their calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from molvae.bo.goals import Aim, Combine, Direction, Goal, Limit, merged, read_goal, read_limit
+from molvae.chem.program import Program
+from molvae.config import require
+from molvae.errors import ConfigError
+from molvae.evaluate import ByHand
+
+if TYPE_CHECKING:
+    from molvae.bo.store import NewTrial
+    from molvae.chem.objective import Objective
+
+BY_HAND = "by-hand:"
+"""`by-hand:NAME` is an objective without a function: its values are only told."""
+CALLS = ".calls"
+"""After a record's name: the folder in which the calls of a program are kept."""
+
+
+def read_aim(
+    objective: Objective | str | Sequence[str | Mapping[str, Any]],
+    limits: Sequence[str],
+    combine: Combine,
+    *,
+    record: Path,
+    direction: Direction | None = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> tuple[Aim, dict[str, Objective]]:
+    """Goals and limits, and the objective of each by its name; arguments as in `Campaign.create`.
+
+    A single goal without limits is measured, whatever it is. Of several, those that RDKit computes
+    are known for every molecule.
+    """
+    if isinstance(objective, str) or not isinstance(objective, Sequence):
+        spec = objective if isinstance(objective, str) else None
+        made = make_objective(objective, direction, name=name, record=record)
+        goal = Goal(
+            name=made.name,
+            direction=direction or cast(Direction, made.direction),
+            spec=spec,
+            unit=unit,
+            version=_version(made),
+        )
+        goals = [(goal, made)]
+    else:
+        goals = [_goal(text, record) for text in objective]
+    kept = [_limit(text, record) for text in limits]
+    several = len(goals) + len(kept) > 1
+    aim = Aim(
+        goals=tuple(replace(g, computed=several and costs_nothing(made)) for g, made in goals),
+        limits=merged([limit for limit, _ in kept]),
+        combine=combine,
+    )
+    return aim, {made.name: made for _, made in [*goals, *kept]}
+
+
+def same(
+    aim: Aim, record: Path, *, goals: Sequence[Any] = (), limits: Sequence[str] = ()
+) -> tuple[bool, bool]:
+    """Whether goals, and limits, as users write them are those of an aim."""
+    return (
+        _alike([_goal(text, record)[0] for text in goals]) == _alike(aim.goals),
+        _alike(merged([_limit(text, record)[0] for text in limits])) == _alike(aim.limits),
+    )
+
+
+def make_objective(
+    objective: Objective | str,
+    direction: str | None,
+    *,
+    name: str | None = None,
+    record: Path | None = None,
+) -> Objective:
+    """The objective, under another name if one is given; its calls are kept beside the record."""
+    made = _objective(objective, direction)
+    if isinstance(made, Program) and made.folder is None and record is not None:
+        made = replace(made, folder=str(record.absolute()) + CALLS)
+    if name is not None and isinstance(objective, str):
+        made = replace(cast(Any, made), name=name)
+    return made
+
+
+def _objective(objective: Objective | str, direction: str | None) -> Objective:
+    if isinstance(objective, str):
+        if objective.startswith(BY_HAND):
+            name = objective.removeprefix(BY_HAND).strip()
+            require(bool(name), f"{objective!r} lacks a name; write e.g. {BY_HAND}pIC50")
+            return cast("Objective", ByHand(name=name, direction=direction or "maximise"))
+        from molvae.chem.objective import get_objective
+
+        return get_objective(objective, direction=cast(Any, direction))
+    if not callable(objective) or not all(hasattr(objective, a) for a in ("name", "direction")):
+        raise ConfigError(
+            "an objective has a name, a direction and __call__(list of SMILES), got "
+            f"{objective!r}; decorate "
+            "a function of one molecule with molvae.objective(name)"
+        )
+    return objective
+
+
+def computed(objectives: Mapping[str, Objective], smiles: Sequence[str]) -> list[dict[str, float]]:
+    """Values of objectives that cost nothing, for each molecule; what is no number is left out."""
+    columns = {name: objective(smiles) for name, objective in objectives.items()}
+    return [
+        {name: float(c[row]) for name, c in columns.items() if math.isfinite(float(c[row]))}
+        for row in range(len(smiles))
+    ]
+
+
+def costs_nothing(objective: Objective) -> bool:
+    """RDKit computes it, and nobody would call it an experiment."""
+    return bool(getattr(objective, "computed", False))
+
+
+def completed(
+    aim: Aim, trial: NewTrial, objectives: Mapping[str, Objective]
+) -> dict[str, float] | None:
+    """Values that are known at the start, with those that can be computed."""
+    if trial.values is None or not set(aim.measured) <= set(trial.values):
+        return None if trial.values is None else {}
+    mine = {name: objectives[name] for name in aim.computed}
+    return {**trial.values, **computed(mine, [trial.smiles])[0]}
+
+
+def _alike(parts: Sequence[Goal | Limit]) -> list[Goal | Limit]:
+    """Without what is not said in a setting."""
+    return [replace(part, version=None, computed=False) for part in parts]
+
+
+def _version(objective: Objective) -> str | None:
+    version = getattr(objective, "version", None)
+    return None if version is None else str(version)
+
+
+def _goal(text: str | Mapping[str, Any], record: Path) -> tuple[Goal, Objective]:
+    given = read_goal(text)
+    spec, name = given.pop("spec"), given.pop("name", None)
+    direction = given.get("direction")
+    # An objective has no ranges: values outside are its business, what is good is the goal's.
+    own = direction if direction in ("maximise", "minimise") else None
+    made = make_objective(spec, own, name=name, record=record)
+    given.setdefault("direction", made.direction)
+    bounds = getattr(made, "bounds", None)
+    if bounds is not None and given["direction"] != "range":
+        low, high = bounds if given["direction"] == "maximise" else reversed(bounds)
+        given = {"worst": low, "best": high} | given
+    goal = Goal(
+        name=made.name,
+        spec=spec,
+        version=_version(made),
+        computed=costs_nothing(made),
+        **given,
+    )
+    return goal, made
+
+
+def _limit(text: str, record: Path) -> tuple[Limit, Objective]:
+    given = read_limit(text)
+    made = make_objective(given["spec"], None, record=record)
+    limit = Limit(
+        name=made.name,
+        version=_version(made),
+        computed=costs_nothing(made),
+        **given,
+    )
+    return limit, made
+
+
+__all__ = [
+    "BY_HAND",
+    "CALLS",
+    "completed",
+    "computed",
+    "costs_nothing",
+    "make_objective",
+    "read_aim",
+    "same",
+]

@@ -1,0 +1,82 @@
+"""What somebody says of a trial, as an outcome to be recorded."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from molvae.bo.goals import Aim
+from molvae.bo.store import Outcome
+from molvae.config import require
+from molvae.errors import ConfigError, UnknownNameError
+
+
+def outcome_of(
+    aim: Aim, value: Any, *, error: Any, notes: Mapping[str, str] | None, message: str
+) -> Outcome:
+    """Arguments and errors as of `Campaign.tell`."""
+    values, replicates = dict[str, float](), dict[str, list[float]]()
+    for name, of in _by_name(value, aim).items():
+        several = isinstance(of, Iterable) and not isinstance(of, str)
+        numbers = [_finite(one) for one in (cast(Any, of) if several else [of])]
+        known = [number for number in numbers if not math.isnan(number)]
+        if known:
+            values[name] = statistics.fmean(known)
+        if len(known) > 1:
+            replicates[name] = known
+    errors = {} if error is None else _by_name(error, aim)
+    for name, one in errors.items():
+        require(
+            name in values and name not in replicates and 0 <= _finite(one) < math.inf,
+            f"a standard error must be a finite number from 0, beside one value; got {one!r}",
+        )
+    for name, known in replicates.items():
+        errors[name] = statistics.stdev(known) / math.sqrt(len(known))
+    return Outcome(
+        told=set(aim.names) <= set(values),
+        values=values,
+        errors={name: float(one) for name, one in errors.items()},
+        replicates=replicates,
+        notes=notes or {},
+        message=message,
+    )
+
+
+def completed_by(outcome: Outcome, more: Mapping[str, float], aim: Aim) -> Outcome:
+    """With further values, which may be all that it lacked."""
+    values = {**outcome.values, **more}
+    return replace(outcome, values=values, told=set(aim.names) <= set(values))
+
+
+def _by_name(value: Any, aim: Aim) -> dict[str, Any]:
+    """A value, or values, of what is measured."""
+    if not isinstance(value, Mapping):
+        measured = aim.measured or aim.names
+        if value is None:
+            return {}
+        require(
+            len(measured) == 1,
+            f"this campaign measures {', '.join(measured)}; give values by name, got {value!r}",
+        )
+        return {measured[0]: value}
+    for name in value:
+        if name not in aim.names:
+            raise UnknownNameError("value", str(name), aim.names)
+    return dict(value)
+
+
+def _finite(value: object) -> float:
+    try:
+        number = math.nan if value is None else float(cast(float, value))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"a value must be a number, or NaN if it could not be scored; got {value!r}"
+        ) from error
+    require(not math.isinf(number), f"a value must be finite, or NaN if it failed; got {number}")
+    return number
+
+
+__all__ = ["completed_by", "outcome_of"]
