@@ -1,7 +1,8 @@
 """Docking scores by dockstring, as an objective: `pipelines.docking:score`.
 
-dockstring prepares the molecule with RDKit and Open Babel, and docks it with AutoDock Vina into one of 58 prepared
-proteins; `dockstring.list_all_target_names()` names them. Needs: pip install 'molvae[docking]', on Linux.
+dockstring prepares the molecule with RDKit and Open Babel, and docks it with AutoDock Vina into one
+of 58 prepared proteins; `dockstring.list_all_target_names()` names them. Needs Linux, and:
+pip install 'molvae[docking]'.
 
 References:
     García-Ortegón et al. (2022), doi:10.1021/acs.jcim.1c01334.

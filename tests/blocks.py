@@ -60,13 +60,11 @@ def run(text: str, folder: Path) -> tuple[int, Path]:
     environment = {
         **os.environ,
         "PATH": f"{tools}:{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(
-            [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        ),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "OMP_NUM_THREADS": "1",
     }
-    n = 0
-    for n, step in enumerate(steps(text), 1):
+    found = list(steps(text))
+    for step in found:
         done = subprocess.run(
             step.command, cwd=here, env=environment, capture_output=True, text=True, check=False
         )
@@ -75,4 +73,4 @@ def run(text: str, folder: Path) -> tuple[int, Path]:
         if step.shown is not None:
             lines = ["(.*\n)*" if line == REST else re.escape(line) + "\n" for line in step.shown]
             assert re.fullmatch("".join(lines), done.stdout), what
-    return n, here
+    return len(found), here

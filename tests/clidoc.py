@@ -13,9 +13,10 @@ HEAD = """# Command line
 
 <!-- Made by `python -m tests.clidoc` from molvae/cli.py. -->
 
-Data go to standard output: one molecule a line, or a table with a header. Everything else goes to standard error. `-`
-reads standard input. The exit status is 0; 1 for an error (one line on standard error, `--debug` shows where it came
-from); 2 for wrong usage. Nothing is overwritten without `--overwrite`.
+Data go to standard output: one molecule a line, or a table with a header. Everything else goes to
+standard error. `-` reads standard input. The exit status is 0; 1 for an error (one line on standard
+error, `--debug` shows where it came from); 2 for wrong usage. Nothing is overwritten without
+`--overwrite`.
 
 """
 
