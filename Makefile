@@ -6,13 +6,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 SOURCES := pyproject.toml constraints.txt README.md LICENSE $(shell find molvae -type f -not -name '*.py[co]')
 
 .DEFAULT_GOAL := help
-.PHONY: help campaign test lint smoke clean
+.PHONY: help campaign test lint smoke docs clean
 
 help:
 	@echo "make campaign   300 calls of 5*qed-sas with log-EI, and with random molecules to compare: runs/"
 	@echo "make test       format, lint, types, tests"
 	@echo "make lint       format, lint, types"
 	@echo "make smoke      data, model, measures, campaign, report, benchmark, in small: runs/smoke"
+	@echo "make docs       the documentation site, from docs/: site/index.html"
 	@echo "make clean      remove .venv and caches; records and models stay"
 	@echo "Another Python: make PYTHON=python3.12 ..."
 
@@ -37,8 +38,12 @@ smoke: $(VENV)/installed
 	$(BIN)/python pipelines/smoke.py
 	$(BIN)/python -m benchmarks property-table --smoke
 
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m tests.clidoc
+	$(BIN)/zensical build --strict --clean
+
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find molvae tests benchmarks pipelines -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/made:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,58 +10,14 @@ import pytest
 from molvae import __version__
 from molvae.chem.objective import get_objective
 from molvae.datasets import DATASETS
+from tests.blocks import ROOT, run
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-REST = "..."
-"""In shown output: any number of lines."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command of a console block with what it prints, or a whole Python block."""
-
-    command: list[str]
-    shown: list[str] | None
-
-
-def steps(text: str) -> Iterator[Step]:
-    for kind, block in re.findall(r"^```(console|python)\n(.*?)^```$", text, re.M | re.S):
-        if kind == "python":
-            yield Step([sys.executable, "-c", block], None)
-            continue
-        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
-            first, *rest = part.splitlines()
-            n = next((i for i, line in enumerate(rest) if not line.startswith(">")), len(rest))
-            more = [line.removeprefix(">").removeprefix(" ") for line in rest[:n]]
-            script = "\n".join(["set -eo pipefail", first, *more])
-            yield Step(["bash", "-c", script], rest[n:])
 
 
 def test_the_sessions_of_the_readme_run(tmp_path: Path) -> None:
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "molvae").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m molvae "$@"\n')
-    (tools / "molvae").chmod(0o755)
-    here = tmp_path / "session"
-    here.mkdir()
-    environment = {
-        **os.environ,
-        "PATH": f"{tools}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-    }
-    ran = list(steps(README))
-    assert len(ran) > 15
-    for step in ran:
-        done = subprocess.run(
-            step.command, cwd=here, env=environment, capture_output=True, text=True, check=False
-        )
-        what = f"{step.command[-1]}\n--- printed\n{done.stdout}--- said\n{done.stderr}"
-        assert done.returncode == 0, what
-        if step.shown is not None:
-            lines = ["(.*\n)*" if line == REST else re.escape(line) + "\n" for line in step.shown]
-            assert re.fullmatch("".join(lines), done.stdout), what
+    n, here = run(README, tmp_path)
+    assert n > 15
     assert {"qed.db", "qed.html", "lab.csv"} <= {path.name for path in here.iterdir()}
 
 

@@ -305,10 +305,10 @@ _LIMIT = re.compile(rf"(?P<spec>\S.*?)\s*(?P<sign><=|>=)\s*(?P<number>{_NUMBER})
 def read_goal(text: str | Mapping[str, Any]) -> dict[str, Any]:
     """A goal as users write it, as fields of `Goal`; what they do not say is not there.
 
-    >>> read_goal("minimise sas, weight 2")
-    {'spec': 'sas', 'direction': 'minimise', 'weight': 2.0}
-    >>> read_goal("logp in 1..3")
-    {'spec': 'logp', 'direction': 'range', 'low': 1.0, 'high': 3.0}
+        >>> read_goal("minimise sas, weight 2")
+        {'spec': 'sas', 'direction': 'minimise', 'weight': 2.0}
+        >>> read_goal("logp in 1..3")
+        {'spec': 'logp', 'direction': 'range', 'low': 1.0, 'high': 3.0}
 
     Args:
         text: `[maximise|minimise] NAME [in LOW..HIGH][, weight W][, worst A][, best B]`, where NAME
@@ -350,8 +350,8 @@ def read_goal(text: str | Mapping[str, Any]) -> dict[str, Any]:
 def read_limit(text: str) -> dict[str, Any]:
     """A limit as users write it, as fields of `Limit`.
 
-    >>> read_limit("logp <= 5")
-    {'spec': 'logp', 'high': 5.0}
+        >>> read_limit("logp <= 5")
+        {'spec': 'logp', 'high': 5.0}
 
     Raises:
         ConfigError: It cannot be read.

@@ -224,10 +224,10 @@ STRATEGIES: dict[str, Kind] = {
 def get_strategy(name: str, **settings: Any) -> Strategy:
     """A strategy by name, with some of its settings changed.
 
-    >>> get_strategy("log-ei", restarts=8)
-    LogEI(restarts=8, raw_samples=256, iterations=100, samples=128, patience=256)
-    >>> get_strategy("rank:latent=0.8,filters=PAINS+BRENK").filters
-    ('PAINS', 'BRENK')
+        >>> get_strategy("log-ei", restarts=8)
+        LogEI(restarts=8, raw_samples=256, iterations=100, samples=128, patience=256)
+        >>> get_strategy("rank:latent=0.8,filters=PAINS+BRENK").filters
+        ('PAINS', 'BRENK')
 
     Args:
         name: Of a strategy; settings may follow after a colon, as `name=value` with commas in
