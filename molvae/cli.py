@@ -410,22 +410,28 @@ def tell(
         trial: The id that ask printed.
         value: The number; "failed" if it could not be measured. Several replicates with ; between
             them become their mean and its standard error.
-        file: CSV, TSV or SDF with id, value and perhaps error and message, instead; an empty value
-            means failed, other columns are kept as notes. All of it is checked before any of it is
-            written.
+        file: CSV, TSV or SDF with id, value and perhaps error and message, instead; if several
+            things are measured, with NAME and NAME_error for each. An empty value means failed,
+            other columns are kept as notes. All of it is checked before any of it is written.
         error: Standard error of the value.
         message: Kept with the value, e.g. why it failed.
     """
-    if file is not None and trial is None:
-        told = sheet(file)
-    elif file is None and trial is not None and value is not None:
-        told = [Told(trial, told_value(value, "value"), error=error, message=message)]
-    else:
-        raise DataError("give an id and a value, or --file with columns id and value")
     with _open(record) as campaign:
+        names = campaign.aim.measured
+        if file is not None and trial is None:
+            told = sheet(file, names)
+        elif file is None and trial is not None and value is not None:
+            if len(names) != 1:
+                raise DataError(f"this campaign measures {', '.join(names)}; tell them by --file")
+            errors = {} if error is None else {names[0]: error}
+            told = [Told(trial, {names[0]: told_value(value, "value")}, errors, message)]
+        else:
+            raise DataError("give an id and a value, or --file with columns id and value")
         _check_waiting(campaign, [one.id for one in told])
         for one in told:
-            campaign.tell(one.id, one.value, one.message, error=one.error, notes=one.notes)
+            campaign.tell(
+                one.id, one.values, one.message, error=one.errors or None, notes=one.notes
+            )
         say(f"{len(told)} told, {len(_waiting(campaign))} waiting")
 
 

@@ -83,32 +83,54 @@ class Told:
     """What a sheet says of a trial."""
 
     id: int
-    value: float | list[float] | None
-    """Several are replicates; None: it could not be measured."""
-    error: float | None = None
-    """Standard error."""
+    values: dict[str, float | list[float] | None]
+    """By name; several are replicates; None: it could not be measured."""
+    errors: dict[str, float] = field(default_factory=dict)
+    """Standard errors, where there are any."""
     message: str = ""
     notes: dict[str, str] = field(default_factory=dict)
     """What other columns hold."""
 
 
-def sheet(file: str) -> list[Told]:
-    """A file of measurements: CSV, TSV or SDF with id and value, perhaps error and message.
+def sheet(file: str, names: Sequence[str]) -> list[Told]:
+    """A file of measurements: CSV, TSV or SDF.
+
+    Args:
+        file: With a column `id`, one for each name, and perhaps `NAME_error` and `message`. If only
+            one thing is measured, its columns may be called `value` and `error`.
+        names: Of what is measured.
 
     Raises:
         DataError: Names file and line of what cannot be read.
     """
     told = []
-    for where, row in _table(file, ["id", "value"]):
+    for where, row in _table(file, ["id"]):
+        columns = {name: name for name in names}
+        if len(names) == 1 and names[0] not in row:
+            columns = {names[0]: "value"}
+        if lacking := [column for column in columns.values() if column not in row]:
+            there = ", ".join(list(row)[:8])
+            raise DataError(f"{where}: there is no column {lacking[0]!r}; there are {there}")
         if not row["id"].isdecimal():
             raise DataError(f"{where}: the id must be a whole number, got {row['id']!r}")
-        error = told_value(row.get("error"), where)
-        if isinstance(error, list) or (error is not None and error < 0):
-            raise DataError(f"{where}: the standard error must be a number from 0, got {error}")
-        own = ("id", "value", "error", "message", "smiles")
-        notes = {name: text for name, text in row.items() if text and name not in own}
-        value = told_value(row["value"], where)
-        told.append(Told(int(row["id"]), value, error, row.get("message", ""), notes))
+        errors, own = dict[str, float](), {"id", "message", "smiles", *columns.values()}
+        for name, column in columns.items():
+            beside = "error" if column == "value" else f"{column}_error"
+            own.add(beside)
+            error = told_value(row.get(beside), where)
+            if isinstance(error, list) or (error is not None and error < 0):
+                raise DataError(f"{where}: a standard error is a number from 0, got {error}")
+            if error is not None:
+                errors[name] = error
+        told.append(
+            Told(
+                id=int(row["id"]),
+                values={name: told_value(row[column], where) for name, column in columns.items()},
+                errors=errors,
+                message=row.get("message", ""),
+                notes={name: text for name, text in row.items() if text and name not in own},
+            )
+        )
     return told
 
 
@@ -167,7 +189,7 @@ def _table(file: str, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]
     rows = []
     for row in reader:
         where = f"{name}, line {reader.line_num}"
-        if any(row[column] is None for column in columns):
+        if any(row[column] is None for column in header):
             raise DataError(f"{where}: fewer cells than the header names; leave a cell empty if so")
         rows.append((where, {key: (cell or "").strip() for key, cell in row.items() if key}))
     if not rows:

@@ -699,6 +699,20 @@ def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
         assert lab("export", "lab.db", f"all.{ending}").status == 0
 
 
+def test_several_measured_values_are_told_by_name(toy: Molvae) -> None:
+    base = split("ask two.db --create --strategy random --space toy --start start.smi --goals")
+    assert toy(*base, "by-hand:pIC50", "minimise by-hand:tox", "mw", "-n", 3).status == 0
+    toy("tell", "two.db", 1, "7.5").fails(1, "measures pIC50, tox", "--file")
+    sheet = "id,pIC50,tox,tox_error,well\n1,7.5,0.5,0.1,A1\n2,6.5,,,A2\n"
+    assert toy("tell", "two.db", "--file", "-", stdin=sheet).status == 0
+    toy("tell", "two.db", "--file", "-", stdin="id,pIC50\n3,1\n").fails(1, "no column 'tox'")
+    with Campaign.open("two.db") as campaign:
+        first, second = campaign.trials[:2]
+        assert (first.status, first.errors) == ("told", {"tox": 0.1})
+        assert (second.status, second.values["pIC50"]) == ("failed", 6.5)
+        assert second.notes == {"well": "A2"}
+
+
 def test_unmeasured_starting_molecules_are_asked_for_first(lab: Molvae) -> None:
     words = [word.replace("measured.csv", "start.smi") for word in CREATE]
     assert [row["smiles"] for row in lab(*words).table] == MOLECULES[:60:10]
@@ -716,6 +730,8 @@ def test_unmeasured_starting_molecules_are_asked_for_first(lab: Molvae) -> None:
         ("id,value\n5,1\nsix,1\n", ["line 3", "'six'"]),
         ("id,value\n5,1\n6\n", ["line 3", "fewer cells"]),
         ("id;value\n5;1\n", ["'id'", "id;value"]),
+        ("id,valu\n5,1\n", ["'value'", "id, valu"]),
+        ("id,value,error\n5,1,-1\n", ["line 2", "a number from 0"]),
         ("", ["'id'"]),
     ],
 )

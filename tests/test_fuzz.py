@@ -122,7 +122,7 @@ def test_sheets_and_starting_molecules(text: str) -> None:
         for ending in (".csv", ".tsv", ".smi", ".sdf"):
             file = Path(folder) / f"t{ending}"
             file.write_bytes(text.encode("utf-8", "surrogatepass"))
-            ours(lambda file=file: sheet(str(file)))  # type: ignore[misc]
+            ours(lambda file=file: sheet(str(file), ["value"]))  # type: ignore[misc]
             ours(lambda file=file: read_start(file, ["qed"]))  # type: ignore[misc]
 
 
