@@ -22,6 +22,7 @@ LAYERS = (
     ("evaluate", "start"),
     ("campaign",),
     ("metrics", "report", "figures"),
+    ("ui",),
     ("cli",),
     ("__main__",),
 )

@@ -460,8 +460,13 @@ def _histogram(one: Distribution, found: Findings, palette: Palette) -> Picture:
         axes.margins(x=0)
         if palette is PAPER:  # a page says it beneath
             axes.legend(frameon=False, fontsize=8)
-    return Picture(name=f"histogram-{one.name}", title=one.name, caption=f"{PROPERTIES[one.name].label}.",
-                   figure=figure, hints={})  # fmt: skip
+    return Picture(
+        name=f"histogram-{one.name}",
+        title=one.name,
+        caption=f"{PROPERTIES[one.name].label}.",
+        figure=figure,
+        hints={},
+    )
 
 
 __all__ = ["PAGE", "PAPER", "Picture", "pictures", "write_figures"]

@@ -190,6 +190,7 @@ def render(
         reasons=reasons(found.failures),
         headings=[(found.label(n), n, found.aim.parts[n].unit or "") for n in found.aim.names],
         notes=list(dict.fromkeys(name for row in found.rows for name in row.trial.notes)),
+        messages=any(row.trial.message for row in found.rows),
         again=reproduce.again(campaign),
         settings=reproduce.flat({k: v for k, v in campaign.settings.items() if k != "versions"}),
         versions=reproduce.versions(campaign),
