@@ -492,6 +492,7 @@ def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = N
         top: How many of the best molecules are drawn.
         lead: As of report.
     """
+    from contextlib import suppress
     from threading import Event
 
     from molvae.ui import serving
@@ -499,7 +500,8 @@ def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = N
     with serving(record, port=port, top=top, lead=lead) as address:
         print(address, flush=True)
         say("Ctrl-C ends it")
-        Event().wait()
+        with suppress(KeyboardInterrupt):
+            Event().wait()
 
 
 @app.command(name="list")

@@ -111,16 +111,17 @@ def _hinted(svg: str, group: str, texts: Sequence[str]) -> str:
         return svg
     end = svg.find('<g id="', begin + 1)
     part = svg[begin : end if end > 0 else len(svg)]
-    points = re.findall(r"<use [^>]*/>", part)
-    if len(points) != len(texts):
+    shapes, drawn, points = part.rpartition("</defs>")
+    # Few points are drawn one by one, many as uses of a shape.
+    if len(re.findall(r"<(?:use|path) [^>]*/>", points)) != len(texts):
         return svg
     told = iter(texts)
-    part = re.sub(
-        r"<use ([^>]*)/>",
-        lambda m: f"<use {m[1]}><title>{escape(next(told))}</title></use>",
-        part,
+    points = re.sub(
+        r"<(use|path) ([^>]*)/>",
+        lambda m: f"<{m[1]} {m[2]}><title>{escape(next(told))}</title></{m[1]}>",
+        points,
     )
-    return svg[:begin] + part + (svg[end:] if end > 0 else "")
+    return svg[:begin] + shapes + drawn + points + (svg[end:] if end > 0 else "")
 
 
 @contextmanager
