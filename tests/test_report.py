@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -25,7 +26,7 @@ from molvae.chem.difference import common, draw_difference
 from molvae.cli import main
 from molvae.datasets import sample_molecules
 from molvae.errors import CampaignError, ConfigError, InvalidMoleculeError, UnknownNameError
-from molvae.report import number, write_figures, write_report
+from molvae.report import number, render, write_figures, write_report
 from molvae.report.findings import (
     best_so_far,
     broken_limits,
@@ -396,6 +397,12 @@ def test_the_map_is_the_same_each_time_and_needs_a_plane(campaign: Campaign) -> 
     assert [p.row.place for p in first.places] == list(range(14, 0, -1))
 
 
+def test_a_message_may_be_a_whole_log(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as c:
+        c.tell(1, None, "no " * 100_000)
+        assert len(render(c)) < 100_000
+
+
 def test_errors_replicates_and_notes_are_shown(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", objective="by-hand:pIC50", unit="log10") as c:
         c.tell(1, [6.0, 6.5], notes={"plate": EVIL})
@@ -556,6 +563,17 @@ def test_many_may_look_at_once(campaign: Campaign) -> None:
         for thread in threads:
             thread.join()
     assert seen == [200] * 4
+
+
+def test_the_page_is_live_from_the_command_line(campaign: Campaign) -> None:
+    words = [sys.executable, "-m", "molvae", "ui", str(campaign.path), "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().decode().strip()
+            assert get(address)[0] == 200
+        finally:
+            process.terminate()
 
 
 # --- in a browser

@@ -10,10 +10,11 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -314,27 +315,31 @@ def _scatter(
     group: str,
     points: Sequence[tuple[float, float, Row]],
     colour: Callable[[Row], str],
-    size: Callable[[Row], float],
+    large: Collection[int] = (),
 ) -> dict[str, list[str]]:
-    """Points by origin and limits: squares for starting molecules, hollow outside of limits."""
+    """Points by origin and limits: squares for starting molecules, hollow outside of limits.
+
+    Those with ids in `large` are larger, and over the others. All of a group have one size, because
+    then its shape stands in the file once.
+    """
     hints = {}
-    for new, within in ((False, False), (False, True), (True, False), (True, True)):
-        mine = [p for p in points if p[2].new == new and p[2].within == within]
+    for place, kind in enumerate(product((False, True), repeat=3)):
+        big, new, within = kind
+        mine = [p for p in points if (p[2].trial.id in large, p[2].new, p[2].within) == kind]
         if not mine:
             continue
-        name = f"{group}-{'new' if new else 'start'}-{'within' if within else 'outside'}"
         colours = [colour(row) for _, _, row in mine]
         axes.scatter(
             [x for x, _, _ in mine],
             [y for _, y, _ in mine],
-            s=[size(row) for _, _, row in mine],
+            s=46.0 if big else 26.0,
             marker="o" if new else "s",
             facecolors=colours if within else "none",
             edgecolors=colours,
             linewidths=0.0 if within else 1.0,
-            gid=name,
+            gid=f"{group}-{place}",
         )
-        hints[name] = [_hint(found, row) for _, _, row in mine]
+        hints[f"{group}-{place}"] = [_hint(found, row) for _, _, row in mine]
     return hints
 
 
@@ -359,7 +364,7 @@ def _front(found: Findings, palette: Palette) -> Picture:
         hints = _scatter(
             axes, found, "front", points,
             lambda row: palette.accent if row.trial.id in best else palette.faint,
-            lambda row: 46.0 if row.trial.id in best else 20.0,
+            best,
         )  # fmt: skip
         axes.set_xlabel(_named(found, first), color=palette.ink, parse_math=False)
         axes.set_ylabel(_named(found, second), color=palette.ink, parse_math=False)
@@ -381,7 +386,6 @@ def _map(found: Findings, plane: Map, palette: Palette) -> Picture:
         hints = _scatter(
             axes, found, "map", [(p.x, p.y, p.row) for p in plane.places],
             lambda row: palette.steps[step(row)] if row.within else palette.faint,
-            lambda row: 30.0 if row.new else 24.0,
         )  # fmt: skip
         for axis, share, name in (
             (axes.xaxis, plane.shares[0], "first"),

@@ -192,7 +192,11 @@ def findings(campaign: Campaign, *, lead: str | None = None) -> Findings:
     """
     aim = campaign.aim
     trials = campaign.trials
-    judged = [t for t in trials if t.status == "told" and set(aim.names) <= set(t.values)]
+    judged = [
+        t
+        for t in trials  # others than molvae may have written them
+        if t.status == "told" and all(math.isfinite(t.values.get(n, math.nan)) for n in aim.names)
+    ]
     values = np.array([[t.values[n] for n in aim.names] for t in judged], dtype=np.float64)
     values = values.reshape(len(judged), len(aim.names))
     rows = {trial.id: Row(trial=trial) for trial in trials}
@@ -213,11 +217,12 @@ def findings(campaign: Campaign, *, lead: str | None = None) -> Findings:
             score=float(score[i]),
             front=None if front is None else int(front[i]),
         )
+    dataset = campaign.settings.get("dataset")
     return Findings(
         aim=aim,
         rows=list(rows.values()),
         lead=_lead(aim, lead),
-        dataset=campaign.settings.get("dataset"),
+        dataset=dataset if isinstance(dataset, str) else None,
     )
 
 

@@ -171,6 +171,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["begin"] = _begin
     found = findings(campaign, lead=lead)
     cards = _cards(found, top)
     sample = dataset_properties(found.dataset) if found.dataset and found.ranked else None
@@ -205,6 +206,11 @@ def render(
 def _script() -> str:
     """What sorts and filters tables."""
     return (files("molvae") / "templates" / "report.js").read_text(encoding="utf-8").strip()
+
+
+def _begin(text: str, length: int) -> str:
+    """A long text's beginning: a message may be a whole log, and the record has all of it."""
+    return text if len(text) <= length else text[:length] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _title(found: Findings) -> str:
