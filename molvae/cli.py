@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -457,7 +457,15 @@ def export(record: Path, file: Path | None = None, /, *, overwrite: Switch = Fal
 
 @app.command
 def report(
-    record: Path, out: Path | None = None, /, *, top: int = 24, overwrite: Switch = False
+    record: Path,
+    out: Path | None = None,
+    /,
+    *,
+    top: int = 24,
+    lead: str | None = None,
+    figures: Path | None = None,
+    figure_format: Literal["svg", "png"] = "svg",
+    overwrite: Switch = False,
 ) -> None:
     """Write the report of a campaign: one HTML file, to read, print and mail.
 
@@ -465,12 +473,41 @@ def report(
         record: The SQLite file.
         out: Where to; beside the record by default.
         top: How many of the best molecules are drawn.
-        overwrite: Replace the file.
+        lead: SMILES: what the best molecules have and this one has not is drawn in colour. By
+            default that of a similarity among goals and limits.
+        figures: Write the figures to this folder too.
+        figure_format: Of those.
+        overwrite: Replace files that are there.
     """
-    from molvae.report import write_report
+    from molvae.report import write_figures, write_report
 
     target = record.with_suffix(".html") if out is None else out
-    print(write_report(record, target, top=top, overwrite=overwrite))
+    print(write_report(record, target, top=top, lead=lead, overwrite=overwrite))
+    if figures is not None:
+        for path in write_figures(record, figures, figure_format, overwrite=overwrite):
+            print(path)
+
+
+@app.command
+def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = None) -> None:
+    """Show the report of a campaign live in a browser of this machine, until Ctrl-C; read-only.
+
+    Args:
+        record: The SQLite file; the campaign may be running.
+        port: Of the address, http://127.0.0.1:PORT/; 0: any that is free.
+        top: How many of the best molecules are drawn.
+        lead: As of report.
+    """
+    from contextlib import suppress
+    from threading import Event
+
+    from molvae.ui import serving
+
+    with serving(record, port=port, top=top, lead=lead) as address:
+        print(address, flush=True)
+        say("Ctrl-C ends it")
+        with suppress(KeyboardInterrupt):
+            Event().wait()
 
 
 @app.command(name="list")

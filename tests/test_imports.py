@@ -23,6 +23,7 @@ LAYERS = (
     ("running", "aims", "telling"),
     ("campaign",),
     ("metrics", "report", "figures"),
+    ("ui",),
     ("cli",),
     ("__main__",),
 )

@@ -2,16 +2,48 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+from base64 import b64decode, b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from molvae.bo.goals import Aim, Goal, read_goal, read_limit
 from molvae.bo.store import NewTrial, Store
 from molvae.campaign import Campaign
-from molvae.errors import CampaignError, ConfigError
-from molvae.report import best_so_far, number, write_report
+from molvae.chem.difference import common, draw_difference
+from molvae.cli import main
+from molvae.datasets import sample_molecules
+from molvae.errors import CampaignError, ConfigError, InvalidMoleculeError, UnknownNameError
+from molvae.report import number, render, write_figures, write_report
+from molvae.report.findings import (
+    best_so_far,
+    broken_limits,
+    findings,
+    latent_map,
+    progress,
+    reasons,
+)
+from molvae.report.hypervolume import growth, reference_point, volume
+from molvae.report.reproduce import again
+from molvae.ui import serving
 from tests.toys import ToyObjective, begin
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -24,6 +56,7 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text: list[str] = []
+        self.scripts: list[str] = []
         self.open: list[str] = []
         self.feed(html)
         assert self.open == []
@@ -40,7 +73,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text.append(data)
+        (self.scripts if self.open[-1:] == ["script"] else self.text).append(data)
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -50,29 +83,28 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
+def hashed(script: str) -> str:
+    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+
+
 def assert_self_contained(page: Page) -> None:
-    """Nothing that runs, nothing that is fetched."""
+    """Nothing runs but the one script, which the policy names by its hash; nothing is fetched."""
     for tag, attributes in page.elements:
-        assert tag not in {
-            "script",
-            "link",
-            "iframe",
-            "object",
-            "embed",
-            "base",
-            "form",
-            "foreignobject",
-        }
+        assert tag not in {"link", "iframe", "object", "embed", "base", "form", "foreignobject"}
         for name, value in attributes.items():
             assert not name.startswith("on")
             if name in {"src", "href", "xlink:href", "srcset", "action", "data"}:
                 assert (value or "").startswith(("#", "data:image/svg+xml;base64,"))
     assert not re.findall(r"url\((?!#)|@import", " ".join(page.text))
+    assert page.all("script") == [{}]
     policy = [a["content"] for a in page.all("meta") if a.get("http-equiv")]
-    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    assert policy == [
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+        f"script-src {hashed(''.join(page.scripts))}; base-uri 'none'; form-action 'none'"
+    ]
 
 
-def report(campaign: Campaign, tmp_path: Path, **settings: int) -> Page:
+def report(campaign: Campaign, tmp_path: Path, **settings: Any) -> Page:
     out = write_report(campaign, tmp_path / "report.html", **settings)
     page = Page(out.read_text(encoding="utf-8"))
     assert_self_contained(page)
@@ -102,7 +134,8 @@ def test_it_shows_the_best_the_start_and_every_trial(campaign: Campaign, tmp_pat
     ]
     assert all(f"{name} " in page.words for name in ("logP", "SAS", "QED"))
     assert "space.fingerprint" in page.text
-    assert len(page.all("svg")) == 1
+    assert len(page.all("svg")) == 5  # progress, map, three properties
+    assert page.words.index("The best 5 molecules") < page.words.index("Best value against")
     assert "starting molecules" in page.text
 
 
@@ -124,7 +157,7 @@ def test_failures_are_told_with_their_reason_and_are_not_zeros(tmp_path: Path) -
     assert "did not dissolve" in page.text
     assert "Could not be scored 1" in page.words
     assert "6 more waiting for a value" in page.words
-    assert "The best 1 molecules" in page.words
+    assert "The best 1 molecule " in page.words
 
 
 def test_a_campaign_without_values_has_a_report_too(tmp_path: Path) -> None:
@@ -188,8 +221,8 @@ def test_what_cannot_be_written_is_said(campaign: Campaign, tmp_path: Path) -> N
 
 
 def test_best_so_far_ignores_failed_calls() -> None:
-    values = [math.nan, 2.0, math.nan, 1.0, 3.0]
-    up, down = (best_so_far(values, minimise=minimise) for minimise in (False, True))
+    values = np.array([math.nan, 2.0, math.nan, 1.0, 3.0])
+    up, down = (best_so_far(values, sign * values) for sign in (1, -1))
     assert math.isnan(up[0])
     assert up[1:] == [2.0, 2.0, 2.0, 3.0]
     assert down[1:] == [2.0, 2.0, 1.0, 1.0]
@@ -201,3 +234,470 @@ def test_best_so_far_ignores_failed_calls() -> None:
 )
 def test_numbers_have_four_digits(value: float, shown: str) -> None:
     assert number(value) == shown
+
+
+# --- several goals, limits
+
+LEAD = "CCCCOCCCO"
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Campaign:
+    goals = ["qed", "minimise mw, worst 300, best 100"]
+    c = begin(
+        tmp_path / "several.db",
+        objective=goals,
+        limits=[f"similarity:{LEAD} >= 0.2", "logp <= 2"],
+    )
+    c.run(30)
+    return c
+
+
+def test_several_goals_say_what_they_are_and_how_far_they_came(
+    several: Campaign, tmp_path: Path
+) -> None:
+    page = report(several, tmp_path, top=6)
+    assert str(several.aim) in page.words
+    table = several.table()
+    front = table[(table["front"] == 0) & (table["within_limits"] == True)]  # noqa: E712
+    assert f"On the Pareto front {len(front)} " in page.words
+    assert "Hypervolume against objective calls" in page.words
+    assert "(qed 0.000, mw 300.0: what each goal calls worst" in page.words
+    assert "Pareto front" in page.words
+    assert len(page.all("svg")) == 6
+    drawn = [d["alt"] for d in page.all("img")]
+    assert drawn == [f"Structure of {s}" for s in [LEAD, *several.best(6)["smiles"]]]
+    assert f"Keep all limits {int(table['within_limits'].sum())} of 30 scored" in page.words
+    for name in ("qed", "mw", "similarity to the lead", "logp", "front", "limits"):
+        assert name in page.text
+    assert "\N{CHECK MARK} \N{LESS-THAN OR EQUAL TO} 2" in page.words
+
+
+@pytest.mark.parametrize("combine", ["product", "sum"])
+def test_scores_of_a_product_or_a_sum(tmp_path: Path, combine: str) -> None:
+    goals = ["qed", "minimise sas", "logp in 0..1"]
+    with begin(tmp_path / "c.db", objective=goals, combine=combine) as c:
+        c.run(16)
+        page = report(c, tmp_path)
+        best, value = c.best(1).iloc[0], c.best_value
+        found = findings(c)
+    assert f"Best score {number(value)}" in page.words
+    assert f"({combine})" in page.words
+    assert progress(found).best[-1] == value == best["score"]
+    assert "score (larger is better)" in page.words
+    assert "0 outside" not in page.words
+
+
+def test_a_range_and_what_breaks_a_limit_comes_after_all_else(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db", objective=["logp in 0..1"], limits=["mw <= 150"]) as c:
+        c.run(20)
+        page = report(c, tmp_path)
+        found = findings(c)
+    (limit,) = broken_limits(found)
+    heavy = [row for row in found.rows if row.value("mw") > 150]
+    assert limit.count == len(heavy) > 0
+    assert limit.most == pytest.approx(max(row.value("mw") for row in heavy) - 150)
+    assert f"mw <= 150 {len(heavy)} of 20" in page.words
+    assert [row.within for row in found.ranked] == sorted(
+        (row.within for row in found.ranked), reverse=True
+    )
+    assert "\N{BALLOT X} breaks \N{LESS-THAN OR EQUAL TO} 150" in page.words
+    assert "0 to 1 is good" in page.words
+
+
+def test_none_keeps_the_limits(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db", objective="qed", limits=["mw <= 1"]) as c:
+        c.run(9)
+        page = report(c, tmp_path)
+    assert "Best value \N{EN DASH} none keeps all limits" in page.words
+
+
+def test_the_volume_is_that_of_botorch() -> None:
+    import torch
+    from botorch.utils.multi_objective.hypervolume import Hypervolume
+
+    draws = np.random.default_rng(0)
+    for m in (1, 2, 3, 4):
+        y, reference = draws.random((24, m)), draws.random(m) * 0.3
+        expected = Hypervolume(torch.from_numpy(reference)).compute(torch.from_numpy(y))
+        assert volume(y, reference) == pytest.approx(expected)
+        grown = growth(np.vstack([y, y[:3]]), reference)
+        assert grown[-1] == pytest.approx(expected, rel=1e-9 if m < 4 else 0.05)
+        assert (np.diff(grown) >= 0).all()
+
+
+def test_rows_without_values_add_no_volume() -> None:
+    columns = np.array([[np.nan, np.nan], [0.5, 0.5], [np.nan, 1.0], [0.2, 2.0], [0.5, 0.5]])
+    assert growth(columns, np.zeros(2)).tolist() == pytest.approx([0.0, 0.25, 0.25, 0.55, 0.55])
+
+
+def test_the_reference_is_what_goals_call_worst() -> None:
+    aim = Aim(
+        goals=(
+            Goal(name="a", direction="minimise", spec=None, worst=7.0),
+            Goal(name="b", direction="range", spec=None, low=0.0, high=1.0, worst=4.0),
+            Goal(name="c", direction="maximise", spec=None),
+        )
+    )
+    assert reference_point(aim, np.array([[-9.0, -1.0, 3.0], [-2.0, 0.0, 5.0]])).tolist() == [
+        -7.0,
+        -4.0,
+        3.0,
+    ]
+
+
+# --- the lead
+
+
+def test_what_the_lead_lacks_is_in_colour() -> None:
+    query = common("Cc1ccccc1Cl", "Cc1ccccc1")
+    assert query is not None
+    assert query.GetNumAtoms() == 7
+    assert "#9EDDD8" in draw_difference("Cc1ccccc1Cl", "Cc1ccccc1")
+    assert "#9EDDD8" not in draw_difference("Cc1ccccc1", "Cc1ccccc1Cl")
+    assert common("C", "O") is None
+    assert draw_difference("CCO", "c1ccccc1").startswith("<svg")
+
+
+def test_a_lead_may_be_given(campaign: Campaign, tmp_path: Path) -> None:
+    page = report(campaign, tmp_path, top=2, lead="OCC")
+    assert next(d["alt"] for d in page.all("img")) == "Structure of CCO"
+    assert "The lead not a trial" in page.words
+    svg = b64decode((page.all("img")[1]["src"] or "").partition("base64,")[2]).decode()
+    assert "#9EDDD8" in svg
+    with pytest.raises(InvalidMoleculeError, match="not a valid molecule"):
+        write_report(campaign, tmp_path / "r.html", lead="what")
+    assert not (tmp_path / "r.html").exists()
+
+
+# --- failures, map, the same again
+
+
+def test_failures_are_grouped_by_reason(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as c:
+        for trial in c.trials[:3]:
+            c.tell(trial.id, None, f"no pocket for {trial.smiles}")
+        c.tell(4, None)
+        c.tell(5, 1.0)
+        page = report(c, tmp_path)
+        assert reasons(findings(c).failures) == [
+            ("no pocket for SMILES", [1, 2, 3]),
+            ("no reason given", [4]),
+        ]
+    assert "3 no pocket for SMILES 1, 2, 3" in page.words
+
+
+def test_the_map_is_the_same_each_time_and_needs_a_plane(campaign: Campaign) -> None:
+    first, second = latent_map(findings(campaign)), latent_map(findings(campaign))
+    assert first is not None
+    assert second is not None
+    assert [(p.x, p.y) for p in first.places] == [(p.x, p.y) for p in second.places]
+    assert len(first.places) == 14
+    assert first.shares[0] >= first.shares[1] >= 0
+    assert [p.row.place for p in first.places] == list(range(14, 0, -1))
+
+
+def test_a_message_may_be_a_whole_log(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as c:
+        c.tell(1, None, "no " * 100_000)
+        assert len(render(c)) < 100_000
+
+
+def test_errors_replicates_and_notes_are_shown(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db", objective="by-hand:pIC50", unit="log10") as c:
+        c.tell(1, [6.0, 6.5], notes={"plate": EVIL})
+        c.tell(2, 7.0)
+        page = report(c, tmp_path)
+    assert "6.250 \N{PLUS-MINUS SIGN} 0.2500" in page.words
+    assert "plate" in page.text
+    assert EVIL in page.text
+    assert "pIC50 (log10)" in page.words
+
+
+def test_the_command_begins_the_same_campaign(several: Campaign, tmp_path: Path) -> None:
+    several.path.with_suffix(".smi").write_text("")
+    words = shlex.split(again(several).command.replace("\\\n", " "))
+    assert words[:3] == ["molvae", "optimize", "several.db"]
+    flags: dict[str, list[str]] = {}
+    for word in words[3:]:
+        if word.startswith("--"):
+            flag = flags[word] = []
+        else:
+            flag.append(word)
+    for text, goal in zip(flags["--goals"], several.aim.goals, strict=True):
+        for key, value in read_goal(text).items():
+            assert getattr(goal, key) == value
+    for text, limit in zip(flags["--limits"], several.aim.limits, strict=True):
+        for key, value in read_limit(text).items():
+            assert getattr(limit, key) == value
+    assert several.has("goals", flags["--goals"])
+    assert several.has("limits", flags["--limits"])
+    assert flags["--strategy"] == ["random"]
+    assert flags["--seed"] == ["0"]
+    assert flags["--start"] == ["start.smi"]
+    assert any("starting molecules were given from Python" in n for n in again(several).notes)
+
+
+def test_what_came_from_python_is_named(campaign: Campaign, tmp_path: Path) -> None:
+    page = report(campaign, tmp_path)
+    assert "<hill: an object of Python>" in page.words
+    assert "hill was an object given from Python" in page.words
+
+
+# --- figures
+
+
+@pytest.mark.parametrize("format", ["svg", "png"])
+def test_figures_are_files_too(several: Campaign, tmp_path: Path, format: Any) -> None:
+    folder = tmp_path / "figures"
+    paths = write_figures(several, folder, format)
+    names = ["progress", "front", "map", "histogram-logP", "histogram-SAS", "histogram-QED"]
+    assert [p.name for p in paths] == [f"{name}.{format}" for name in names]
+    head = b"<?xml" if format == "svg" else b"\x89PNG"
+    assert all(path.read_bytes().startswith(head) for path in paths)
+    with pytest.raises(CampaignError, match=r"progress\..* exists"):
+        write_figures(several, folder, format)
+    assert write_figures(several.path, folder, format, overwrite=True) == paths
+    with pytest.raises(UnknownNameError, match="svg"):
+        write_figures(several, folder, "gif")  # type: ignore[arg-type]
+    with pytest.raises(CampaignError, match="folder"):
+        write_figures(several, tmp_path / "a" / "b", format)
+
+
+def test_names_in_figures_are_escaped(tmp_path: Path) -> None:
+    name = rf"by-hand:{EVIL[:20]}--><b>$\frac{{\x00"
+    goals = [{"objective": name, "direction": "maximise"}, "minimise mw"]
+    with begin(tmp_path / "c.db", objective=goals) as c:
+        for trial in c.trials:
+            c.tell(trial.id, float(trial.id))
+        report(c, tmp_path)
+        for path in write_figures(c, tmp_path / "figures"):
+            ElementTree.parse(path)
+            assert "<b>" not in path.read_text()
+
+
+def test_points_say_what_they_are(campaign: Campaign, tmp_path: Path) -> None:
+    page = report(campaign, tmp_path)
+    titles = len(page.all("title"))
+    assert titles == 1 + 2 * 14  # of the page; progress and map
+
+
+def test_report_and_figures_from_the_command_line(
+    campaign: Campaign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = tmp_path / "f"
+    words = ["report", str(campaign.path), "--figures", str(figures), "--lead", "CCO"]
+    assert main([*words, "--figure-format", "png"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "hill.html")
+    assert (figures / "map.png").is_file()
+    assert main([*words, "--overwrite"]) == 0
+    assert (figures / "map.svg").is_file()
+
+
+# --- live
+
+
+def get(
+    address: str, method: str = "GET", host: str | None = None
+) -> tuple[int, dict[str, str], str]:
+    request = urllib.request.Request(address, method=method)
+    if host is not None:
+        request.add_header("Host", host)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, dict(answer.headers), answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), error.read().decode()
+
+
+def test_the_page_is_live_and_for_this_machine_alone(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as c, serving(c.path, port=0) as address:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
+        port = address.split(":")[2].strip("/")
+        status, headers, html = get(address)
+        assert status == 200
+        assert headers["Content-Type"] == "text/html; charset=utf-8"
+        assert headers["Cache-Control"] == "no-store"
+        assert '<meta http-equiv="refresh" content="30">' in html
+        assert "No value has been told yet." in html
+        assert get(address)[2] == html  # not made again
+        c.tell(1, -3.25)
+        assert "hill: \N{MINUS SIGN}3.250" in get(address, host=f"localhost:{port}")[2]
+        assert get(address, "HEAD")[::2] == (200, "")
+        for path in ("favicon.ico", "?a", "../etc/passwd", "c.db"):
+            assert get(address + path)[0] == 404
+        for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+            assert get(address, method)[0] == 404
+        for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", "localhost:1"):
+            assert get(address, host=host)[0] == 403
+        c.close()
+        assert c.path.exists()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(address, timeout=5)
+
+
+def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match="there is no record"), serving(tmp_path / "no.db"):
+        pass
+    with begin(tmp_path / "c.db") as c, serving(c.path, port=0) as address:
+        port = int(address.split(":")[2].strip("/"))
+        with pytest.raises(CampaignError, match="choose another one"), serving(c.path, port=port):
+            pass
+        with pytest.raises(ConfigError, match="port"), serving(c.path, port=70000):
+            pass
+        c.path.unlink()
+        for ending in ("-wal", "-shm"):
+            c.path.with_name(c.path.name + ending).unlink(missing_ok=True)
+        status, _, text = get(address)
+        assert status == 500
+        assert "there is no record" in text
+
+
+def test_many_may_look_at_once(campaign: Campaign) -> None:
+    with serving(campaign.path, port=0) as address:
+        seen: list[int] = []
+        threads = [threading.Thread(target=lambda: seen.append(get(address)[0])) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert seen == [200] * 4
+
+
+def test_the_page_is_live_from_the_command_line(campaign: Campaign) -> None:
+    words = [sys.executable, "-m", "molvae", "ui", str(campaign.path), "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().decode().strip()
+            assert get(address)[0] == 200
+        finally:
+            process.terminate()
+
+
+# --- in a browser
+
+
+def browse(page: Path, tmp_path: Path, *flags: str) -> tuple[str, str]:
+    """The page as it is after its scripts ran, and what the browser said about it."""
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0",
+            "--virtual-time-budget=5000", *flags, "--dump-dom", page.as_uri(),
+        ],
+        capture_output=True, text=True, check=True, timeout=240,
+    )  # fmt: skip
+    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+
+
+def thousand(path: Path) -> Campaign:
+    """A record of 1,000 molecules of ZINC250k, with three goals, a limit, and failures."""
+    molecules = sample_molecules("zinc250k", 1000, seed=1)
+    draws = np.random.default_rng(0)
+    names = ("potency", "clearance", "solubility")
+    facts = {
+        "format": 2,
+        "objectives": [
+            {"name": name, "direction": "maximise", "spec": f"by-hand:{name}", "unit": "log10"}
+            for name in names
+        ],
+        "limits": [{"name": f"similarity:{molecules[0]}", "spec": f"similarity:{molecules[0]}",
+                    "low": 0.1, "computed": True}],
+        "combine": "pareto", "space": {"name": "zinc250k", "fingerprint": "", "dim": 56},
+        "strategy": {"name": "rank", "settings": {}}, "seed": 0, "batch": 10, "start": 100,
+        "dataset": None, "skipped": 0, "duplicates": 0, "versions": {"molvae": "0.1.0"},
+    }  # fmt: skip
+    trials = []
+    for i, smiles in enumerate(molecules):
+        values = dict(zip((*names, facts["limits"][0]["name"]), draws.random(4), strict=True))  # type: ignore[index]
+        trials.append(
+            NewTrial(
+                smiles=smiles,
+                z=draws.normal(size=56).tolist(),
+                origin="start" if i < 100 else "rank latent",
+                values={k: float(v) for k, v in values.items()} if i % 20 else {},
+                message="" if i % 20 else f"RuntimeError: docking of {smiles} did not converge",
+            )
+        )
+    Store.create(path, facts, trials).close()
+    return Campaign.open(path)
+
+
+CLICKS = """
+const table = document.getElementById("trials");
+const column = (c) => [...table.tBodies[0].rows].filter((r) => !r.hidden)
+  .map((r) => r.cells[c].dataset.n ?? r.cells[c].textContent);
+const click = (c) => table.tHead.rows[0].cells[c].querySelector("button").click();
+const said = {};
+click(1); said.falling = column(1);
+click(1); said.rising = column(1);
+const field = table.parentElement.previousElementSibling.querySelector("input");
+field.value = "converge failed"; field.dispatchEvent(new Event("input"));
+said.filtered = column(0).length;
+const pre = document.createElement("pre");
+pre.id = "said"; pre.textContent = JSON.stringify(said); document.body.append(pre);
+"""
+
+
+@in_a_browser
+def test_a_thousand_trials_are_small_and_sort_and_filter(tmp_path: Path) -> None:
+    import json
+
+    with thousand(tmp_path / "k.db") as c:
+        out = write_report(c, tmp_path / "k.html")
+        values = [t.values.get("potency", math.nan) for t in c.trials]
+    assert out.stat().st_size < 3_000_000
+    html = out.read_text(encoding="utf-8")
+    page = Page(html)
+    assert_self_contained(page)
+    own = hashed("".join(page.scripts))
+    assert html.count(own) == 1
+    tested = tmp_path / "tested.html"
+    tested.write_text(
+        html.replace(own, f"{own} {hashed(CLICKS)}").replace(
+            "</body>", f"<script>{CLICKS}</script></body>"
+        ),
+        encoding="utf-8",
+    )
+    dom, complaints = browse(tested, tmp_path)
+    assert complaints == ""
+    said = json.loads(re.search(r'<pre id="said">(.*?)</pre>', dom, re.S)[1])  # type: ignore[index]
+    known = sorted(float(f"{v:.9g}") for v in values if not math.isnan(v))
+    dashes = ["\N{EN DASH}"] * 50
+    assert said["falling"][950:] == said["rising"][950:] == dashes
+    assert list(map(float, said["rising"][:950])) == known
+    assert list(map(float, said["falling"][:950])) == known[::-1]
+    assert said["filtered"] == 50
+
+
+@in_a_browser
+def test_without_scripts_the_page_is_complete(campaign: Campaign, tmp_path: Path) -> None:
+    out = write_report(campaign, tmp_path / "r.html")
+    with_, complaints = browse(out, tmp_path)
+    assert complaints == ""
+    assert "<input" in with_
+    assert "<button" in with_
+    html = out.read_text(encoding="utf-8")
+    refused = tmp_path / "refused.html"
+    refused.write_text(re.sub(r"script-src '[^']*'", "script-src 'none'", html), encoding="utf-8")
+    without, complaints = browse(refused, tmp_path)
+    assert "script-src" in complaints
+    assert "<input" not in without
+    assert "<button" not in without
+    assert all(trial.smiles in without for trial in campaign.trials)
+
+
+@in_a_browser
+def test_text_of_users_does_not_run_in_a_browser(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db", objective=f"by-hand:{EVIL}") as c:
+        c.tell(1, 1.0, EVIL, notes={EVIL: EVIL})
+        c.tell(2, None, EVIL)
+        dom, complaints = browse(write_report(c, tmp_path / "r.html"), tmp_path)
+    assert complaints == ""
+    assert "onerror=" not in re.sub(
+        r"<(title|td|th|h1|text|code|pre|b)[ >].*?</\1>", "", dom, flags=re.S
+    )
