@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from molvae.aims import same
 from molvae.bo.goals import Aim, Goal, read_goal, read_limit
 from molvae.bo.store import NewTrial, Store
 from molvae.campaign import Campaign
@@ -430,8 +431,8 @@ def test_the_command_begins_the_same_campaign(several: Campaign, tmp_path: Path)
     for text, limit in zip(flags["--limits"], several.aim.limits, strict=True):
         for key, value in read_limit(text).items():
             assert getattr(limit, key) == value
-    assert several.has("goals", flags["--goals"])
-    assert several.has("limits", flags["--limits"])
+    written = {"goals": flags["--goals"], "limits": flags["--limits"]}
+    assert same(several.aim, several.path, **written) == (True, True)
     assert flags["--strategy"] == ["random"]
     assert flags["--seed"] == ["0"]
     assert flags["--start"] == ["start.smi"]

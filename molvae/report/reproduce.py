@@ -29,8 +29,8 @@ class Again:
 
 def again(campaign: Campaign) -> Again:
     """The command that begins the same campaign; it is not run, and nothing is imported for it."""
+    from molvae.aims import BY_HAND
     from molvae.bo.strategy import STRATEGIES, spell
-    from molvae.campaign import BY_HAND
     from molvae.chem.program import COMMAND
 
     made, aim, notes = campaign.settings, campaign.aim, list[str]()
