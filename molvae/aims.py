@@ -54,6 +54,11 @@ def read_aim(
         )
         goals = [(goal, made)]
     else:
+        require(
+            direction is None and name is None and unit is None,
+            "direction, name and unit belong to a single objective; with several goals, say them "
+            f"of each, got {direction}, {name}, {unit}",
+        )
         goals = [_goal(text, record) for text in objective]
     kept = [_limit(text, record) for text in limits]
     several = len(goals) + len(kept) > 1

@@ -24,7 +24,7 @@ from molvae.aims import completed, computed, costs_nothing, make_objective, read
 from molvae.bo.goals import Aim, Combine, Direction, Goal, Limit
 from molvae.bo.store import FORMAT, NewTrial, Store, Trial, check_can_create, now
 from molvae.chem.program import Program
-from molvae.config import require, versions
+from molvae.config import Patience, require, versions
 from molvae.errors import CampaignError, MolvaeWarning
 from molvae.evaluate import ByHand, Call, Scored
 from molvae.overview import best_of, evidence_of, table_of, told_of, values_of
@@ -500,7 +500,7 @@ class Campaign:
             ObjectiveError: The first calls all failed, or an answer was no list of values.
             CampaignError: Too many calls failed, or another process is writing; and see `ask`.
         """
-        from molvae.running import Patience, Run
+        from molvae.running import Run
         from molvae.workers import executor_of
 
         require(

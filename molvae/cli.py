@@ -548,10 +548,12 @@ def _create(settings: Mapping[str, Any], where: str) -> Campaign:
     campaign = Campaign.create(
         config.record,
         config.space,
-        objective=COMMAND + config.command if config.command else config.objective or config.goals,
+        objective=config.objective or config.goals
+        if config.command is None
+        else COMMAND + config.command,
         limits=config.limits,
         combine=config.combine,
-        name=config.objective if config.command else None,
+        name=None if config.command is None else config.objective,
         unit=config.unit,
         strategy=config.strategy,
         seed=config.seed,

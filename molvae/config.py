@@ -5,6 +5,7 @@ Order of precedence: the default here, then a TOML file, then a flag of the comm
 
 from __future__ import annotations
 
+import math
 import platform
 import tomllib
 from collections.abc import Mapping
@@ -145,6 +146,26 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Patience:
+    """What a run puts up with."""
+
+    timeout: float | None = None
+    """Seconds after which a call is given up."""
+    retries: int = 0
+    """Further tries of a call that raised, died or was given up."""
+    most_failed: float = 0.5
+    """Share of the last calls above which a run stops; 1: never."""
+
+    def __post_init__(self) -> None:
+        positive = self.timeout is None or (0 < self.timeout < math.inf)
+        require(positive, f"timeout must be a positive number of seconds, got {self.timeout}")
+        require(self.retries >= 0, f"retries must not be negative, got {self.retries}")
+        require(
+            0 <= self.most_failed <= 1, f"most_failed must lie in [0, 1], got {self.most_failed}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CampaignConfig:
     """A complete campaign, as in `pipelines/*.toml`."""
 
@@ -206,6 +227,13 @@ class CampaignConfig:
             "a campaign has either objective or goals; "
             + ("got both" if self.goals else "name what to look for, e.g. objective = qed"),
         )
+        for name in ("command", "unit", "direction"):
+            require(
+                getattr(self, name) is None or self.objective is not None,
+                f"{name} belongs to objective; with goals, say it of each of them",
+            )
+        Patience(timeout=self.timeout, retries=self.retries, most_failed=self.most_failed)
+        require(self.workers >= 0, f"workers must not be negative, got {self.workers}")
         require(self.budget >= 1, f"budget must be at least 1 objective call, got {self.budget}")
         require(self.batch >= 1, f"batch must be at least 1 molecule, got {self.batch}")
         require(self.seed >= 0, f"seed must not be negative, got {self.seed}")

@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
-from molvae.config import require
+from molvae.config import Patience
 from molvae.errors import CampaignError, MolvaeError, ObjectiveError
 from molvae.evaluate import Call, Scored, evaluate
 
@@ -35,26 +35,6 @@ RECENT = 20
 """Last calls, of which the share that failed is looked at."""
 IDLE = 0.2
 """Seconds between two looks at a cluster without workers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """What a run puts up with."""
-
-    timeout: float | None = None
-    """Seconds after which a call is given up."""
-    retries: int = 0
-    """Further tries of a call that raised, died or was given up."""
-    most_failed: float = 0.5
-    """Share of the last calls above which a run stops; 1: never."""
-
-    def __post_init__(self) -> None:
-        positive = self.timeout is None or (0 < self.timeout < math.inf)
-        require(positive, f"timeout must be a positive number of seconds, got {self.timeout}")
-        require(self.retries >= 0, f"retries must not be negative, got {self.retries}")
-        require(
-            0 <= self.most_failed <= 1, f"most_failed must lie in [0, 1], got {self.most_failed}"
-        )
 
 
 class Searching(Protocol):
@@ -228,8 +208,7 @@ class Run:
     def _receive(self) -> None:
         """Wait for a call to come back, or for one that has taken too long."""
         if not self._running and self._chosen is None:
-            if self.waiting:  # a cluster whose workers are still to come
-                time.sleep(IDLE)
+            time.sleep(IDLE)  # a cluster whose workers are still to come, or to come back
             return
         try:
             number, pending = self._results.get(timeout=self._until_next_deadline())
@@ -354,4 +333,4 @@ def _said(error: BaseException) -> str:
     return " ".join(f"{name}: {error}".split())
 
 
-__all__ = ["Patience", "Run", "Searching"]
+__all__ = ["Run", "Searching"]
