@@ -74,7 +74,7 @@ class Verdict:
         weights: Array,
         rng: np.random.Generator,
     ) -> None:
-        self.aim, self.compute_values = aim, compute
+        self.aim, self.compute = aim, compute
         self.weights, self.n = weights, len(weights)
         self.goal_weights = rng.dirichlet(np.ones(len(aim.goals)), size=self.n)
         values = evidence.values
@@ -97,10 +97,6 @@ class Verdict:
             )
             worst = torch.from_numpy(self.good.min(axis=0))
             self.reference = torch.minimum(below, worst) if len(self.front) < 2 else below
-
-    def compute(self, smiles: Sequence[str]) -> Array:
-        """Values that are known without a call, `n x computed`."""
-        return self.compute_values(smiles)
 
     def allowed(self, exact: Array) -> NDArray[np.bool_]:
         """What keeps all limits that can be computed."""
@@ -136,7 +132,9 @@ class Verdict:
 
     def scores(self, mean: Tensor, sd: Tensor, exact: Array, which: int) -> Tensor:
         """Under one of the weights."""
-        columns, outside = self._optimistic(mean, sd, exact, float(self.weights[which]))
+        return self._scores(*self._optimistic(mean, sd, exact, float(self.weights[which])), which)
+
+    def _scores(self, columns: Array, outside: Array, which: int) -> Tensor:
         if self.aim.outcomes == 1:
             merit = self.aim.merit(columns)[:, 0]
         else:
@@ -150,10 +148,10 @@ class Verdict:
         self, mean: Tensor, sd: Tensor, exact: Array, which: int, chosen: Sequence[int]
     ) -> Tensor:
         """What a molecule may add to those that were told and those that are chosen."""
-        scores = self.scores(mean, sd, exact, which)
+        columns, outside = self._optimistic(mean, sd, exact, float(self.weights[which]))
+        scores = self._scores(columns, outside, which)
         if self.aim.outcomes == 1:
             return scores
-        columns, outside = self._optimistic(mean, sd, exact, float(self.weights[which]))
         expected, _ = self._optimistic(mean, sd, exact, 0.0)
         there = torch.from_numpy(np.concatenate([self.front, expected[list(chosen)]]))
         gain = improvement(torch.from_numpy(columns), there, self.reference)
