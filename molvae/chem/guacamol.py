@@ -33,7 +33,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -121,7 +121,7 @@ def pharmacophores(mol: Chem.Mol) -> Any:
 
     The bits of RDKit's `Generate.Gen2DFingerprint`, which goes through all triples one by one: a
     minute for some of the large molecules that searches come upon. Here all triples are binned at
-    once, and each kind is looked up once.
+    once, and each kind, families with bins, is looked up once.
     """
     factory: Any = Gobbi_Pharm2D.factory
     points = [
@@ -139,7 +139,8 @@ def pharmacophores(mol: Chem.Mol) -> Any:
     apart = np.stack([to_atoms[:, atoms].min(axis=1) for _, atoms in points], axis=1)
     bins = factory.GetBins()
     fits = (apart >= bins[0][0]) & (apart < bins[-1][1])
-    steps = np.where(fits, apart, 0).astype(np.int64)
+    starts = np.array([start for start, _ in bins])
+    steps = np.searchsorted(starts, np.where(fits, apart, starts[0]), side="right") - 1
     kinds = []
     for i in range(len(points)):
         j = i + 1 + np.flatnonzero(fits[i, i + 1 :])
@@ -152,21 +153,24 @@ def pharmacophores(mol: Chem.Mol) -> Any:
             *(family[first], family[second]),
             *(steps[i, first], steps[i, second], steps[first, second]),
         )
-        # One number for each kind: families are below 8, distances below 128.
-        for n, (f, g, x, y, z) in ((2, pairs), (3, triples)):
-            kinds.append(((((n * 8 + family[i]) * 8 + f) * 8 + g) << 21) + (x << 14) + (y << 7) + z)
+        # One number for each kind, of octal digits: there are eight families and seven bins.
+        for n, digits in ((2, pairs), (3, triples)):
+            kind = n * 8 + family[i]
+            for digit in digits:
+                kind = kind * 8 + digit
+            kinds.append(kind)
     for kind in np.unique(np.concatenate(kinds)).tolist():
         bits.SetBit(_pharmacophore_bit(kind))
     return bits
 
 
-@lru_cache(maxsize=100_000)
+@cache
 def _pharmacophore_bit(kind: int) -> int:
-    """Of two families and a distance, or of three and theirs, as numbered above."""
-    n, *families = (kind >> shift & 7 for shift in (30, 27, 24, 21))
-    distances = [kind >> shift & 127 for shift in (14, 7, 0)]
+    """Of two families and a bin, or of three and theirs, as numbered above."""
+    n, *digits = (int(digit) for digit in f"{kind:o}")
     factory: Any = Gobbi_Pharm2D.factory
-    return int(factory.GetBitIdx(families[:n], distances[: 1 if n == 2 else 3], sortIndices=False))
+    distances = [factory.GetBins()[digit][0] for digit in digits[3 : 4 if n == 2 else 6]]
+    return int(factory.GetBitIdx(digits[:n], distances, sortIndices=False))
 
 
 def _morgan(radius: int, **invariants: Any) -> Callable[[Chem.Mol], Any]:
