@@ -167,6 +167,7 @@ STUDIES = {
                 "rank:surrogate=auto",
                 "rank:latent=0",
                 "rank:latent=1",
+                "rank:radius=2",
                 "rank:window=0",
                 "rank:tune=0",
                 "rank:generations=1,children=400",
