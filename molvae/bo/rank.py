@@ -86,7 +86,7 @@ class Rank:
     boldest: float = 4.0
     """Largest weight."""
     radius: int = 1
-    """Bonds around an atom in its Morgan neighbourhoods. Larger ones say which molecule it is, small
+    """Bonds around an atom in its Morgan neighbourhoods. Large ones say which molecule it is, small
     ones what it is made of, and that is what foresees the values of molecules not seen yet."""
     most: int = 3000
     """Told molecules that the surrogate learns from, which is exact; of more, half are the best
