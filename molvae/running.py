@@ -33,6 +33,8 @@ FIRST = 5
 """Calls that fail before any succeeds, after which a run stops: the objective itself is wrong."""
 RECENT = 20
 """Last calls, of which the share that failed is looked at."""
+MARGIN = 1.5
+"""For calls that come back together, and choosing that takes longer than last time."""
 IDLE = 0.2
 """Seconds between two looks at a cluster without workers."""
 
@@ -105,8 +107,9 @@ class Run:
     """The first failures: not written as long as it may be the objective that is wrong."""
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
     _reasons: Counter[str] = field(default_factory=Counter)
-    _choosing: float = 0.0
-    """Seconds that choosing a molecule took last."""
+    _choosing: float = math.inf
+    """Seconds that choosing took last, of however many molecules: most of it does not depend on how
+    many; infinite before the first time."""
     _calling: float = math.inf
     """Seconds that a call takes, on average."""
 
@@ -192,18 +195,24 @@ class Run:
                 if not self._running:  # nothing that may still help is on its way
                     raise
                 return
-            self.waiting += (new := self.campaign.write(found))
-            self._choosing = seconds / max(1, len(new))
+            self.waiting += self.campaign.write(found)
+            self._choosing = seconds
             self._submit()
 
     def _short_of(self, capacity: int) -> int:
         """How many molecules to choose now."""
         if capacity == 1:
             return 0 if self.waiting or self._running else self.batch
-        # As many in advance as are needed while the next ones are being chosen.
-        ahead = round(capacity * min(1.0, self._choosing / self._calling))
+        # As many wait as workers will take while the next ones are being chosen, none if calls are
+        # long: what is chosen late knows more.
+        needed, most = 0, max(self.batch, capacity)
+        if math.isfinite(self._calling):
+            taken = MARGIN * capacity * self._choosing / max(self._calling, 1e-9)
+            needed = round(min(taken, most))
         free = capacity - len(self._running)
-        return free + ahead - len(self.waiting)
+        if len(self.waiting) > max(needed, free):
+            return 0
+        return min(free + 2 * needed - len(self.waiting), most)
 
     def _receive(self) -> None:
         """Wait for a call to come back, or for one that has taken too long."""
