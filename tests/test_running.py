@@ -142,7 +142,7 @@ def test_whatever_goes_wrong_with_workers_the_budget_is_accounted_for(path: Path
         kinds.setdefault(FaultyObjective.fault(molecule), []).append(molecule)
     start = [m for kind, some in kinds.items() for m in some[: 2 if kind else 8]]
     with begin(path, objective=FaultyObjective(), start=start) as campaign:
-        campaign.run(24, workers=3, timeout=4.0, most_failed=1.0)
+        campaign.run(24, workers=4, timeout=4.0, most_failed=1.0)
         assert len(campaign) == 24
         assert {FaultyObjective.fault(t.smiles) for t in campaign.trials} == set(kinds)
         faults(campaign)
