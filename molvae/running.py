@@ -107,9 +107,9 @@ class Run:
     """The first failures: not written as long as it may be the objective that is wrong."""
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
     _reasons: Counter[str] = field(default_factory=Counter)
-    _choosing: float = math.inf
+    _choosing: float = 3.0
     """Seconds that choosing took last, of however many molecules: most of it does not depend on how
-    many; infinite before the first time."""
+    many; a guess before the first time."""
     _calling: float = math.inf
     """Seconds that a call takes, on average."""
 
