@@ -209,7 +209,7 @@ def run(
 ) -> dict[str, Any]:
     """Areas, best values and seconds of every run, by study.
 
-    Studies of the written result that are not run now are kept.
+    What the written result holds of other studies, and of a study's other methods, is kept.
     """
     given = {name: value for name, value in numbers.items() if value is not None}
     own = Study(
@@ -244,10 +244,22 @@ def run(
         for name, study in chosen.items():
             rows = list(pool.map(row, study.runs(str(folder))))
             settings = {"budget": study.budget, "start": study.start, "batch": study.batch}
-            done[name] = settings | {"rows": rows}
+            done[name] = settings | {"rows": _together(name, done, rows)}
     done = {name: done[name] for name in (*STUDIES, "own") if name in done}
     tasks = sorted({row["task"] for study in done.values() for row in study["rows"]})
     return {"studies": done, "targets_in_zinc250k": targets_in_the_data_set(tasks)}
+
+
+def _together(
+    name: str, done: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The rows of a study with those that were found before, in the study's order."""
+    found = {(r["task"], r["method"], r["seed"]): r for r in done.get(name, {"rows": []})["rows"]}
+    found |= {(r["task"], r["method"], r["seed"]): r for r in rows}
+    if name not in STUDIES:
+        return list(found.values())
+    order = [(run.task, run.method, run.seed) for run in STUDIES[name].runs("")]
+    return [found[key] for key in order if key in found]
 
 
 def _only(study: Study, methods: Sequence[str] | None) -> Study:
