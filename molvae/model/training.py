@@ -251,13 +251,16 @@ def begin(model: nn.Module, config: TrainConfig) -> tuple[torch.device, torch.op
     return device, torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
 
 
-def noisy(z: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Noise at a level drawn evenly from 0 to 1 in a share of the rows; and the levels."""
+def noisy(code: Tensor, share: float, latent_dim: int | None = None) -> tuple[Tensor, Tensor]:
+    """Noise at a level drawn evenly from 0 to 1 in the z of a share of the rows; and the levels.
+
+    See `blur` for `latent_dim`.
+    """
     if share == 0:
-        return z, z.new_zeros(len(z))
-    level = torch.rand(len(z), device=z.device)
-    level = level * (torch.rand(len(z), device=z.device) < share)
-    return blur(z, level), level
+        return code, code.new_zeros(len(code))
+    level = torch.rand(len(code), device=code.device)
+    level = level * (torch.rand(len(code), device=code.device) < share)
+    return blur(code, level, latent_dim), level
 
 
 def _batches_from(
