@@ -112,6 +112,86 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(explain: bool, noise_level
     assert torch.allclose(quiet[1], together[1]) != noise_levels
 
 
+@pytest.fixture(scope="module")
+def conditional() -> SequenceVAE:
+    torch.manual_seed(0)
+    return SequenceVAE(SMALL, N_SYMBOLS, MAX_LENGTH, n_properties=1, n_conditions=2).eval()
+
+
+def test_a_code_is_z_and_the_conditions(conditional: SequenceVAE) -> None:
+    rows = random_rows([2, 5, 8], 8)
+    assert conditional.code_dim == 6
+    with torch.no_grad():
+        code, (guess, _) = conditional.encode(rows), conditional.conditions(rows)
+        torch.testing.assert_close(code, torch.cat([conditional.posterior(rows)[0], guess], dim=1))
+        y = torch.tensor([[0.5, torch.nan], [torch.nan, torch.nan], [1.0, 2.0]])
+        found = conditional.infer(rows, y, draws=3)
+    assert found.code.shape == (9, 6)
+    assert bool((found.code[:3, 4] == 0.5).all())
+    assert len(found.code[:3, 5].unique()) == 3
+    assert torch.equal(found.code[6:, 4:], y[2:].expand(3, 2))
+    # Of known conditions, log_q holds nothing; of drawn ones, their density.
+    for i in range(9):
+        d, row = torch.distributions.Normal, i // 3
+        log_q = d(found.mean[i], (0.5 * found.logvar[i]).exp()).log_prob(found.code[i, :4]).sum()
+        of_y = d(found.y_mean[row], (0.5 * found.y_logvar[row]).exp()).log_prob(found.code[i, 4:])
+        assert float(found.log_q[i]) == pytest.approx(
+            float(log_q + of_y[y[row].isnan()].sum()), rel=1e-4
+        )
+    with torch.no_grad():
+        for given, mean in zip(found.code[:, 4:], found.mean, strict=True):
+            i = int((found.mean == mean).all(dim=1).nonzero()[0]) // 3
+            again, _ = conditional.posterior(rows[i : i + 1], given[None])
+            torch.testing.assert_close(again[0], mean)
+    assert not torch.equal(found.mean[0], found.mean[1])  # other conditions, another q(z | x, y)
+
+
+def test_without_conditions_a_draw_is_what_reparameterise_draws(model: SequenceVAE) -> None:
+    rows = random_rows([2, 5, 8], 8)
+    with torch.no_grad():
+        torch.manual_seed(3)
+        z = reparameterise(*model.posterior(rows))
+        torch.manual_seed(3)
+        found = model.infer(rows)
+    assert torch.equal(found.code, z)
+    assert found.y_mean.shape == (3, 0)
+    assert torch.equal(model.encode(rows), model.posterior(rows)[0])
+
+
+def test_gradients_reach_the_encoder_through_codes_and_their_density(
+    conditional: SequenceVAE,
+) -> None:
+    rows = random_rows([2, 5, 8], 8)
+    unknown = torch.tensor([[0.5, torch.nan]] * 3)
+    for which in ("code", "log_q"):
+        for parameter in conditional.parameters():
+            parameter.grad = None
+        getattr(conditional.infer(rows, unknown), which).square().sum().backward()
+        for name in ("forwards.weight_ih_l0", "condition_head.weight", "given_conditions.weight"):
+            gradient = conditional.get_parameter(name).grad
+            assert gradient is not None
+            assert bool(torch.isfinite(gradient).all())
+            assert bool(gradient.any())
+
+
+def test_steps_with_conditions_are_the_logits_and_noise_leaves_conditions_alone(
+    conditional: SequenceVAE,
+) -> None:
+    rows, code = random_rows([8, 8], 8), torch.randn(2, 6)
+    noise = torch.tensor([0.0, 0.8])
+    with torch.no_grad():
+        together = conditional.logits(code, rows, noise=noise)
+        state, symbol = conditional.start(code, noise), torch.full((2,), START)
+        for place in range(8):
+            alone, state = conditional.step(symbol, state, place)
+            torch.testing.assert_close(alone, together[:, place])
+            symbol = rows[:, place]
+        assert conditional.properties(code).shape == (2, 1)
+    blurred = blur(code, torch.ones(2), 4)
+    assert torch.equal(blurred[:, 4:], code[:, 4:])
+    assert not bool((blurred[:, :4] == code[:, :4]).any())
+
+
 def test_noise_keeps_the_variance_and_drowns_z() -> None:
     torch.manual_seed(0)
     z = torch.randn(100_000, 1)
