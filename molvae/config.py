@@ -378,7 +378,9 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
     for key, value in settings.items():
         if key in (moved := getattr(kind, "MOVED", {})):
             table, _, name = moved[key].partition(".")
-            raise ConfigError(f"{where}: {key} is now {name} of the table [{table}]; write it there")
+            raise ConfigError(
+                f"{where}: {key} is now {name} of the table [{table}]; write it there"
+            )
         if key not in names:
             raise UnknownNameError(f"setting of {where}", key, names)
         hint = hints[key]

@@ -140,11 +140,15 @@ def objective(
     else:
         total = rec + beta * whole
     if config.kind == "total-correlation":
-        assert molecules is not None
-        z = inference.code[:, : inference.mean.shape[1]]
-        shared = total_correlation(z, inference.mean, inference.logvar, molecules)
-        total = total + beta * (config.total_correlation - 1) * shared
+        total = total + beta * (config.total_correlation - 1) * _shared(inference, molecules)
     return Loss(total=total, reconstruction=rec, kl=whole)
+
+
+def _shared(inference: Inference, molecules: int | None) -> Tensor:
+    mean, logvar = inference.mean, inference.logvar
+    if molecules is None or min(len(mean), molecules) < 2:  # the last row of an epoch, alone
+        return mean.new_zeros(())
+    return decomposed(inference.code[:, : mean.shape[1]], mean, logvar, molecules).shared
 
 
 def _divergences(
@@ -190,32 +194,42 @@ def weighted_bound(log_weights: Tensor, draws: int) -> Tensor:
     return torch.logsumexp(log_weights.view(-1, draws), dim=1) - math.log(draws)
 
 
-def total_correlation(z: Tensor, mean: Tensor, logvar: Tensor, molecules: int) -> Tensor:
-    """KL divergence of the aggregated posterior from the product of its marginals, estimated.
+@dataclass(frozen=True)
+class Parts:
+    """Parts of the mean KL divergence of z from N(0, I), estimated; each a scalar, in nats."""
+
+    mutual: Tensor
+    """How much z says of the molecule: of q(z | x) from the aggregated posterior."""
+    shared: Tensor
+    """Total correlation: of the aggregated posterior from the product of its marginals."""
+    single: Tensor
+    """Of these marginals from N(0, 1)."""
+
+
+def decomposed(z: Tensor, mean: Tensor, logvar: Tensor, molecules: int) -> Parts:
+    """The KL divergence in three parts; their sum is its estimate by the draws.
 
     The density of the aggregated posterior at a draw is the mean over all molecules of their
     posteriors' densities there: that of the molecule itself, and the batch's mean for all others,
-    so batches must be drawn evenly. The logarithm makes the estimate too high where posteriors
-    hardly overlap; its gradient is what a training needs.
+    so batches must be drawn evenly. The logarithm makes the total correlation too high where
+    posteriors hardly overlap; its gradient is what a training needs.
 
     Args:
-        z: A draw of each row's posterior, `n x d`.
-        mean: Of the posteriors, `n x d`.
+        z: A draw of each row's posterior, `n x d`, with `n` at least 2.
+        mean: Of the posteriors, Gaussians, `n x d`.
         logvar: Likewise.
-        molecules: In the training set.
-
-    Returns:
-        Nats, a scalar; 0 for fewer than two rows.
+        molecules: In the training set, at least 2.
     """
     n = len(z)
-    if n < 2:
-        return z.new_zeros(())
     of_each = log_normal(z[:, None], mean[None], logvar[None])  # draw x molecule x unit
-    others = math.log((molecules - 1) / molecules / (n - 1)) if molecules > 1 else -math.inf
+    others = math.log((molecules - 1) / molecules / (n - 1))
     weights = z.new_full((n, n), others).fill_diagonal_(-math.log(molecules))
+    own = of_each.diagonal().sum(dim=0)
     joint = torch.logsumexp(of_each.sum(dim=2) + weights, dim=1)
-    marginals = torch.logsumexp(of_each + weights[..., None], dim=1)
-    return (joint - marginals.sum(dim=1)).mean()
+    marginals = torch.logsumexp(of_each + weights[..., None], dim=1).sum(dim=1)
+    prior = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(dim=1)
+    parts = (own - joint, joint - marginals, marginals - prior)
+    return Parts(*(part.mean() for part in parts))
 
 
 def condition_loss(mean: Tensor, logvar: Tensor, y: Tensor) -> Tensor:
@@ -290,10 +304,11 @@ def gaussian_total_correlation(codes: Tensor) -> float:
         Nats, from 0; units that never vary are left out. NaN for no more codes than units.
     """
     codes = codes.double()
-    codes = codes[:, codes.var(dim=0, correction=0) > 0] if len(codes) else codes
     n, d = codes.shape
     if n <= d:
         return math.nan
+    codes = codes[:, codes.amax(dim=0) > codes.amin(dim=0)]
+    d = codes.shape[1]
     correlation = torch.corrcoef(codes.T).reshape(d, d)
     return max(0.0, -0.5 * float(torch.linalg.slogdet(correlation)[1]))
 

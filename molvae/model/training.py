@@ -364,9 +364,7 @@ def _batches_from(
     """The rest of the epoch; `place` is moved on before a batch is handed out."""
     # Of rows of similar length the aggregated posterior would be another.
     bucketed = config.objective.kind != "total-correlation"
-    batches = epoch_batches(
-        lengths, config.batch_size, config.seed, place.epoch, bucketed=bucketed
-    )
+    batches = epoch_batches(lengths, config.batch_size, config.seed, place.epoch, bucketed=bucketed)
     for index in batches[place.batch :]:
         place.batch += 1
         yield torch.from_numpy(index)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from molvae.chem.vocabulary import PAD, STOP
-from molvae.config import ModelConfig, TrainConfig
+from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.decoding import decode
 from molvae.model.training import RESUME, Progress, epoch_batches, schedule, train, validate
@@ -30,7 +30,7 @@ CONFIG = TrainConfig(
     out="",
     molecules=1200,
     batch_size=16,
-    beta=0.01,
+    objective=ObjectiveConfig(beta=0.01),
     validate_every=200,
     device="cpu",
     model=SMALL,
@@ -67,7 +67,8 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
 
 
 def test_schedules_rise_and_decay() -> None:
-    config = dataclasses.replace(CONFIG, molecules=1000, beta=0.5, beta_warm_up=0.2, lr_warm_up=0.1)
+    rise = ObjectiveConfig(beta=0.5, beta_warm_up=0.2)
+    config = dataclasses.replace(CONFIG, molecules=1000, objective=rise, lr_warm_up=0.1)
     assert schedule(config, 0) == (0.0, 0.0)
     assert schedule(config, 50)[0] == pytest.approx(0.5, rel=0.02)
     assert schedule(config, 100)[1] == pytest.approx(0.25)
@@ -79,7 +80,7 @@ def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
     config = dataclasses.replace(
         CONFIG,
         molecules=36_000,
-        beta=0.0,
+        objective=ObjectiveConfig(beta=0.0),
         learning_rate=5e-3,
         word_dropout=0.0,
         validate_every=36_000,
@@ -135,7 +136,8 @@ def test_validation_repeats_and_leaves_the_generator_alone() -> None:
 
 
 def test_collapse_is_said(tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, beta=200.0, beta_warm_up=0.0, molecules=3000)
+    heavy = ObjectiveConfig(beta=200.0, beta_warm_up=0.0)
+    config = dataclasses.replace(CONFIG, objective=heavy, molecules=3000)
     with pytest.warns(MolvaeWarning, match="collapsing"):
         fit(tmp_path, config=config)
 
@@ -174,8 +176,9 @@ def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not there"):
         fit(tmp_path, resume=True)
     fit(tmp_path)
-    with pytest.raises(CheckpointError, match=r"beta = 0\.01, now it is 0\.2"):
-        fit(tmp_path, config=dataclasses.replace(CONFIG, beta=0.2), resume=True)
+    other = dataclasses.replace(CONFIG, objective=ObjectiveConfig(beta=0.2))
+    with pytest.raises(CheckpointError, match=r"objective\.beta = 0\.01, now it is 0\.2"):
+        fit(tmp_path, config=other, resume=True)
     (tmp_path / RESUME).write_bytes(b"not tensors")
     with pytest.raises(CheckpointError, match="damaged"):
         fit(tmp_path, resume=True)

@@ -78,9 +78,7 @@ class Flow(Prior):
         log_prob: Tensor = self.flow(given).log_prob((z - self.centre) / self.scale)
         return log_prob - self.scale.log().sum()
 
-    def sample(
-        self, n: int, generator: torch.Generator, given: Tensor | None = None
-    ) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator, given: Tensor | None = None) -> Tensor:
         """See `Prior`; `given` is `n x given`."""
         return self.from_noise(torch.randn(n, self.dim, generator=generator), given)
 
@@ -111,6 +109,7 @@ def fit_flow(
     passes: int,
     kind: Literal["flow", "autoregressive"] = "flow",
     given: Tensor | None = None,
+    hidden: int = 256,
     seed: int = 0,
     batch_size: int = 512,
     learning_rate: float = 1e-3,
@@ -122,6 +121,7 @@ def fit_flow(
         passes: Over the molecules.
         kind: See `Flow`.
         given: What it depends on, `k x n x p`; None for nothing.
+        hidden: See `Flow`.
         seed: Of weights and order.
         batch_size: Molecules a step.
         learning_rate: Peak, of Adam; cosine decay.
@@ -129,7 +129,7 @@ def fit_flow(
     k, n, dim = codes.shape
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        prior = Flow(dim, kind, 0 if given is None else given.shape[2])
+        prior = Flow(dim, kind, 0 if given is None else given.shape[2], hidden=hidden)
         flat = codes.reshape(k * n, dim)
         prior.centre, prior.scale = flat.mean(dim=0), flat.std(dim=0).clamp(min=1e-6)
         optimizer = torch.optim.Adam(prior.parameters(), lr=learning_rate)
