@@ -245,11 +245,7 @@ class TrainConfig:
             self.noisy == 0 or self.model.noise_levels,
             f"noisy must be 0 without model.noise_levels, got {self.noisy}",
         )
-        require(
-            not self.conditions or self.prior.kind not in ("mixture", "vamp"),
-            f"a prior of kind {self.prior.kind!r} is not given conditions; take auto, normal, flow "
-            "or autoregressive",
-        )
+        self._check_tables()
         if both := {name.lower() for name in self.properties} & {
             name.lower() for name in self.conditions
         }:
@@ -258,6 +254,49 @@ class TrainConfig:
                 f"{min(both)} is among properties and conditions; a head that is given the number "
                 "learns nothing: name it once",
             )
+
+    def _check_tables(self) -> None:
+        """Refuse what the tables say together and cannot be."""
+        model, objective, prior = self.model, self.objective, self.prior
+        has_z, posterior = model.latent_dim > 0, model.posterior
+        if posterior == "point":
+            require(
+                objective.kind == "elbo" and objective.beta == objective.free_bits == 0,
+                "a posterior that is a point has no KL term: give [objective] beta = 0 and no other "
+                f"kind than 'elbo', got kind = {objective.kind!r} with beta = {objective.beta}",
+            )
+            require(
+                not self.conditions,
+                "conditions that are not known are drawn; take posterior = 'gaussian' or 'flow'",
+            )
+        if posterior != "gaussian":
+            for what, there in (
+                ("free_bits", objective.free_bits > 0),
+                ("the total correlation", objective.kind == "total-correlation"),
+                ("a prior of kind 'vamp'", prior.kind == "vamp"),
+            ):
+                require(not there, f"{what} needs a Gaussian posterior, got {posterior!r}")
+        for what, there in (
+            ("noisy", self.noisy > 0),
+            ("a list of properties", bool(self.properties)),
+            (f"an objective of kind {objective.kind!r}", objective.kind != "elbo"),
+            ("free_bits", objective.free_bits > 0),
+            (f"a prior of kind {prior.kind!r}", prior.kind not in ("auto", "normal")),
+        ):
+            require(
+                has_z or not there,
+                f"{what} needs z, but latent_dim is 0: a language model; leave it out"
+                + ("" if what != "noisy" else ", with noisy = 0"),
+            )
+        require(
+            prior.kind != "flow" or model.latent_dim > 1,
+            "a prior of kind 'flow' needs latent_dim of at least 2; take 'autoregressive'",
+        )
+        require(
+            not self.conditions or prior.kind not in ("mixture", "vamp"),
+            f"a prior of kind {prior.kind!r} is not given conditions; take auto, normal, flow or "
+            "autoregressive",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

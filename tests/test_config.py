@@ -16,6 +16,7 @@ from molvae.config import (
 )
 from molvae.errors import ConfigError, DataError, UnknownNameError
 
+WITHOUT_Z = {"latent_dim": 0, "explain": False, "noise_levels": False}
 CAMPAIGN = {"record": "a.db", "objective": "qed"}
 
 
@@ -85,6 +86,28 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
         ({"prior": {"kind": "flow", "passes": 0}}, "at least one pass"),
         ({"prior": {"kind": "flow", "components": 3}}, "components belong to"),
         ({"prior": {"kind": "vamp"}, "conditions": ["logP"]}, "is not given conditions"),
+        ({"prior": {"kind": "flow"}, "model": {"latent_dim": 1}}, "at least 2"),
+        ({"model": {"posterior": "point"}}, r"give \[objective\] beta = 0"),
+        (
+            {"model": {"posterior": "point"}, "objective": {"beta": 0}, "conditions": ["logP"]},
+            "conditions that are not known are drawn",
+        ),
+        (
+            {"model": {"posterior": "flow"}, "objective": {"free_bits": 0.1}},
+            "free_bits needs a Gaussian posterior, got 'flow'",
+        ),
+        (
+            {"model": {"posterior": "flow"}, "objective": {"kind": "total-correlation"}},
+            "total correlation needs a Gaussian",
+        ),
+        ({"model": {"posterior": "flow"}, "prior": {"kind": "vamp"}}, "'vamp' needs a Gaussian"),
+        ({"model": WITHOUT_Z}, "with noisy = 0"),
+        ({"model": WITHOUT_Z, "noisy": 0, "properties": ["logP"]}, "properties needs z"),
+        ({"model": WITHOUT_Z, "noisy": 0, "prior": {"kind": "mixture"}}, "'mixture' needs z"),
+        (
+            {"model": WITHOUT_Z, "noisy": 0, "objective": {"kind": "iwae", "draws": 2}},
+            "'iwae' needs z",
+        ),
         ({"conditions": ["logP"], "properties": ["LogP"]}, "name it once"),
         ({"labelled": 0.0}, r"labelled must lie in \(0, 1\]"),
     ],
