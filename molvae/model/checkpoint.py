@@ -2,7 +2,7 @@
 
     run/
       model.safetensors   weights; half precision where that loses nothing, float32 otherwise
-      model.json          {"format": 2, "kind": "sequence-vae", "model": {...},
+      model.json          {"format": 3, "kind": "sequence-vae", "model": {...},
                            "representation": {...}, "vocabulary": [...], "merges": [[...], ...],
                            "properties": ["logP", ...], "max_length": 37,
                            "bounds": [[...], [...]], "noise": 0.85, "temperature": 0.7,
@@ -36,10 +36,11 @@ from molvae.chem.vocabulary import Vocabulary
 from molvae.config import ModelConfig, as_settings, build
 from molvae.errors import CheckpointError, MolvaeError
 from molvae.model.priors import Normal, Prior, make_prior
-from molvae.model.vae import SequenceVAE
+from molvae.model.vae import SequenceVAE, renamed
 
-FORMAT = 2
-"""2 has merges, `explain`, property heads and priors; a run of format 1 is read as one without."""
+FORMAT = 3
+"""2 has merges, `explain`, property heads and priors; a run of format 1 is read as one without.
+3 has kinds of networks, and names weights by the part that they belong to."""
 OLDEST = {"explain": False, "noise_levels": False}
 """Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"
@@ -177,7 +178,7 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
 
 def _load(module: nn.Module, path: Path) -> None:
     try:
-        tensors = load_tensors(_read(path))
+        tensors = renamed(load_tensors(_read(path)))
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file ({error}); copy the run folder again"
