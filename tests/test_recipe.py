@@ -112,7 +112,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data with a column: the number of heavy atoms, not known for a third of the molecules."""
     folder = tmp_path_factory.mktemp("table")
     molecules = sample_molecules("zinc250k", 300, seed=0)
-    sizes = score(molecules, ["heavy atoms"])[:, 0]
+    sizes = score(molecules, ["heavy_atoms"])[:, 0]
     cells = ["" if i % 3 == 0 else f"{size:g}" for i, size in enumerate(sizes)]
     rows = [f"{m},{cell}" for m, cell in zip(molecules, cells, strict=True)]
     (folder / "some.csv").write_text("\n".join(["smiles,size", *rows]))
@@ -127,7 +127,7 @@ def test_labels_are_columns_or_properties_and_missing_ones_are_nan(table: Path) 
     assert both.shape == (len(molecules), 2)
     known = ~both[:, 0].isnan()
     assert 0.5 < known.double().mean() < 0.8
-    true = torch.from_numpy(score(molecules, ["heavy atoms", "logP"]))
+    true = torch.from_numpy(score(molecules, ["heavy_atoms", "logP"]))
     torch.testing.assert_close(both[known], true[known])
     torch.testing.assert_close(both[:, 1], true[:, 1])
     assert torch.equal(label(table, ["logP"], workers=1)[:, 0], both[:, 1])
@@ -178,7 +178,7 @@ def test_a_run_with_conditions_says_their_units(conditional: LatentSpace, table:
     guess = z[:, 6] * unit.sd + unit.mean
     assert float((guess - labels).square().mean() / labels.var()) < 0.7
     size = conditional.predict(z).detach()[:, 0]
-    true = torch.from_numpy(score(load_split(table, "train"), ["heavy atoms"]))[:, 0]
+    true = torch.from_numpy(score(load_split(table, "train"), ["heavy_atoms"]))[:, 0]
     assert float((size - true).square().mean() / true.var()) < 0.7
 
 
