@@ -27,7 +27,7 @@ import numpy as np
 
 import molvae
 from molvae.chem.properties import score
-from molvae.config import ModelConfig, TrainConfig, build, read_toml
+from molvae.config import ModelConfig, PriorConfig, TrainConfig, build, read_toml
 from molvae.datasets import load_split, prepare, sample_molecules
 from molvae.latent import LatentSpace
 from molvae.metrics import PROPERTIES, fidelity, generate, regression, smoothness
@@ -51,7 +51,11 @@ def run(*, smoke: bool, jobs: int, molecules: int = MOLECULES) -> dict[str, Any]
     """A row of measures for each training."""
     recipe = build(TrainConfig, read_toml(RECIPE), str(RECIPE))
     recipe = replace(
-        recipe, molecules=molecules, threads=jobs, validate_every=molecules, prior_passes=0
+        recipe,
+        molecules=molecules,
+        threads=jobs,
+        validate_every=molecules,
+        prior=PriorConfig(passes=0),
     )
     with tempfile.TemporaryDirectory() as folder:
         recipe = replace(recipe, out=f"{folder}/run")
@@ -66,18 +70,21 @@ def run(*, smoke: bool, jobs: int, molecules: int = MOLECULES) -> dict[str, Any]
             recipe = replace(recipe, data=f"{folder}/few", merges=20, molecules=500, model=small)
             betas = BETAS[:2]
         valid = load_split(recipe.data, "valid")
-        variants = {f"beta {beta:g}": replace(recipe, beta=beta) for beta in betas}
+        variants = {
+            f"beta {beta:g}": replace(recipe, objective=replace(recipe.objective, beta=beta))
+            for beta in betas
+        }
         variants["no property heads"] = replace(recipe, properties=())
         variants["SMILES"] = replace(recipe, representation="smiles")
         rows = []
         for name, variant in variants.items():
             made = train(variant, overwrite=True, workers=jobs)
-            about = {"variant": name, "beta": variant.beta}
+            about = {"variant": name, "beta": variant.objective.beta}
             rows.append(about | measure(molvae.load(made), valid, jobs))
             print(rows[-1], file=sys.stderr, flush=True)
     return {
         "molecules": recipe.molecules,
-        "beta": recipe.beta,
+        "beta": recipe.objective.beta,
         "seed": recipe.seed,
         "held_out": min(HELD_OUT, len(valid)),
         "rows": rows,

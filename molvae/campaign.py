@@ -166,6 +166,11 @@ class Campaign:
             objective, limits, combine, record=path, direction=direction, name=name, unit=unit
         )
         space = _load(space)
+        require(
+            space.dim > 0,
+            f"{space.name or 'the model'} is a language model: it has no vectors to search among; "
+            "take a space with latent_dim above 0",
+        )
         first = gather(
             start, space, aim.measured, dataset=dataset, seed=seed, skip_invalid=skip_invalid
         )

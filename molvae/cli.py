@@ -27,7 +27,16 @@ from molvae.config import (
     versions,
 )
 from molvae.errors import CampaignError, DataError
-from molvae.inputs import Told, check_rows, held_out, molecules_of, sheet, told_value, vectors
+from molvae.inputs import (
+    Told,
+    check_rows,
+    conditions,
+    held_out,
+    molecules_of,
+    sheet,
+    told_value,
+    vectors,
+)
 from molvae.tables import check_can_write_table, write_table
 from molvae.terminal import (
     InFile,
@@ -219,6 +228,7 @@ def sample(
     seed: int = 0,
     noise: float | None = None,
     temperature: float | None = None,
+    where: str = "",
 ) -> None:
     """Print molecules that a run generates, one a line.
 
@@ -230,10 +240,13 @@ def sample(
             came nearest to the data when the run was trained.
         temperature: 0 writes the likeliest symbols; above 0, symbols are drawn. By default what was
             found with the noise, and 0 where there is none.
+        where: Conditions that the molecules are to have, for a run that was trained with some, in
+            their own units: logP=2.5,QED=0.9.
     """
+    wanted = conditions(where)
     from molvae.latent import load
 
-    drawn = load(space).generate(n, seed=seed, noise=noise, temperature=temperature)
+    drawn = load(space).generate(n, seed=seed, noise=noise, temperature=temperature, where=wanted)
     molecules = [m for m in drawn if m is not None]
     print(*molecules, sep="\n", end="\n" * bool(molecules))
     if len(molecules) < n:

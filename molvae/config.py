@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from molvae import __version__
 from molvae.errors import ConfigError, DataError, UnknownNameError
@@ -41,43 +41,172 @@ class PrepareConfig:
     """If given, molecules with other elements are dropped, e.g. C, N, O."""
     skip_invalid: bool = False
     """Drop and count texts that are no molecules; otherwise the first one is an error."""
+    keep: tuple[str, ...] = ()
+    """Columns of numbers that are kept beside the molecules, to be learned as `properties` or
+    `conditions` of a training; an empty cell is a value that is not known."""
 
     def __post_init__(self) -> None:
         require(
             self.max_heavy_atoms >= 1,
             f"max_heavy_atoms must be at least 1, got {self.max_heavy_atoms}",
         )
+        for name in self.keep:
+            require(
+                bool(name.strip()) and name.lower() != "smiles" and self.keep.count(name) == 1,
+                f"keep names columns of numbers, each once; got {', '.join(map(repr, self.keep))}",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Sizes of the sequence VAE."""
+    """Sizes and kinds of the sequence VAE."""
 
     latent_dim: int = 64
-    """Numbers in z."""
+    """Numbers in z; 0 is a language model, which writes molecules without a z."""
+    encoder: Literal["recurrent", "transformer"] = "recurrent"
+    """What reads molecules."""
+    decoder: Literal["recurrent", "transformer"] = "recurrent"
+    """What writes them."""
+    posterior: Literal["gaussian", "flow", "point"] = "gaussian"
+    """What the encoder says of z: a Gaussian, such a one bent by a flow, or a single point."""
     embedding_dim: int = 64
     """Numbers that stand for one symbol."""
     encoder_dim: int = 256
-    """State of the encoder, in each direction."""
+    """State of the encoder, in each direction if it is recurrent."""
     decoder_dim: int = 512
     """State of the decoder."""
     position_dim: int = 32
     """Numbers of the position-dependent summary and condition."""
+    layers: int = 3
+    """Blocks of a transformer."""
+    heads: int = 4
+    """Heads of its attention; divides its state."""
     explain: bool = True
-    """The decoder sees at each step what of z the symbols so far have not accounted for."""
+    """The decoder sees at each step what of z the symbols so far have not accounted for; needs a
+    recurrent encoder and decoder."""
     noise_levels: bool = True
     """The decoder is told how much noise z holds, and trusts it accordingly."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            least = 0 if name == "latent_dim" else 1
             require(
-                isinstance(value, bool) or value >= 1, f"{name} must be at least 1, got {value}"
+                not isinstance(value, int) or isinstance(value, bool) or value >= least,
+                f"{name} must be at least {least}, got {value}",
             )
+        for name in ("encoder", "decoder"):
+            kind, width = getattr(self, name), getattr(self, f"{name}_dim")
+            require(
+                not self.explain or kind == "recurrent",
+                f"explain must be false with {name} = {kind!r}: it needs a recurrent encoder and "
+                "decoder",
+            )
+            require(
+                kind == "recurrent" or width % self.heads == 0,
+                f"heads must divide {name}_dim, got {self.heads} and {width}",
+            )
+        for name, plain in (("explain", False), ("noise_levels", False), ("posterior", "gaussian")):
+            said = repr(plain) if isinstance(plain, str) else "false"
+            require(
+                self.latent_dim > 0 or getattr(self, name) == plain,
+                f"{name} must be {said} with latent_dim = 0: there is no z",
+            )
+        require(
+            self.latent_dim > 1 or self.posterior != "flow",
+            "latent_dim must be at least 2 with posterior = 'flow': of one number it is a Gaussian",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What a training minimises; nats per molecule."""
+
+    kind: Literal["elbo", "iwae", "total-correlation"] = "elbo"
+    """The evidence lower bound; the importance-weighted bound; or the former with another weight of
+    the total correlation of z, see `total_correlation`."""
+    beta: float = 0.1
+    """Weight of the KL term. Smaller: more faithful codes; larger: a smoother space."""
+    beta_warm_up: float = 0.15
+    """Share of the training in which beta rises from 0."""
+    free_bits: float = 0.0
+    """Nats of the KL term, for each unit of z, that cost nothing: units that say less than that do
+    not gain by saying still less."""
+    draws: int = 1
+    """Of z for each molecule; more than one for the importance-weighted bound only."""
+    total_correlation: float = 1.0
+    """How much the part of the KL term weighs that the units of z have in common, relative to the
+    rest; 1: as in the evidence lower bound."""
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "free_bits", "total_correlation"):
+            value = getattr(self, name)
+            require(
+                0 <= value < math.inf, f"{name} must be a number that is not negative, got {value}"
+            )
+        require(
+            0 <= self.beta_warm_up < 1, f"beta_warm_up must lie in [0, 1), got {self.beta_warm_up}"
+        )
+        require(self.draws >= 1, f"draws must be at least 1, got {self.draws}")
+        for name, kind, default in (
+            ("free_bits", "elbo", 0.0),
+            ("draws", "iwae", 1),
+            ("total_correlation", "total-correlation", 1.0),
+        ):
+            value = getattr(self, name)
+            require(
+                value == default or self.kind == kind,
+                f"{name} belongs to kind = {kind!r}, got {name} = {value} with kind = "
+                f"{self.kind!r}; leave one of them out",
+            )
+        require(
+            self.kind != "iwae" or self.draws > 1,
+            "the importance-weighted bound of one draw is the evidence lower bound; give draws = 8",
+        )
+        require(
+            self.kind != "total-correlation" or self.beta > 0,
+            "the total correlation is weighted relative to the KL term; give a beta above 0",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig:
+    """The distribution of z that is fitted to the encodings once a model is trained."""
+
+    kind: Literal["auto", "normal", "mixture", "vamp", "flow", "autoregressive"] = "auto"
+    """N(0, I); a mixture of Gaussians; of posteriors of made-up molecules; a flow of coupling
+    layers; or one number of z after the other. auto fits the normal one, a mixture and a flow, and
+    takes the one under which held-out encodings are likeliest."""
+    passes: int = 10
+    """Over the encoded training molecules; 0 leaves N(0, I)."""
+    components: int = 0
+    """Of a mixture, 20 by default, and of vamp, 100 by default."""
+
+    def __post_init__(self) -> None:
+        for name in ("passes", "components"):
+            require(
+                getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
+            )
+        require(
+            self.passes > 0 or self.kind in ("auto", "normal"),
+            f"a prior of kind {self.kind!r} needs at least one pass, got passes = 0",
+        )
+        require(
+            self.components == 0 or self.kind in ("auto", "mixture", "vamp"),
+            f"components belong to a mixture or vamp, got components = {self.components} with "
+            f"kind = {self.kind!r}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A complete training, as in `pipelines/zinc250k.toml`."""
+
+    MOVED: ClassVar[Mapping[str, str]] = {
+        "beta": "objective.beta",
+        "beta_warm_up": "objective.beta_warm_up",
+        "prior_passes": "prior.passes",
+    }
+    """Settings that were here once, and where they are now."""
 
     data: str
     """Folder made by `molvae prepare`."""
@@ -95,22 +224,26 @@ class TrainConfig:
     """Peak, of Adam; decays to 2 % along a cosine."""
     lr_warm_up: float = 0.01
     """Share of the training in which the learning rate rises from 0."""
-    beta: float = 0.1
-    """Weight of the KL term. Smaller: more faithful codes; larger: a smoother space."""
-    beta_warm_up: float = 0.15
-    """Share of the training in which beta rises from 0."""
     word_dropout: float = 0.0
     """Share of the symbols hidden from the decoder."""
     noisy: float = 0.25
     """Share of the molecules that are to be written from z with noise, at a level drawn evenly from
     0 (none) to 1 (nothing else); needs `model.noise_levels`."""
     properties: tuple[str, ...] = ()
-    """Properties of `molvae.properties` that a linear head is to read off z, trained along."""
+    """What a linear head is to read off z, trained along: properties of `molvae.properties`, and
+    columns that `prepare` kept."""
     property_weight: float = 1.0
     """Weight of the heads' loss: half of the squared error, in standard deviations of the training
     molecules, summed over the properties."""
-    prior_passes: int = 10
-    """Passes of the learned prior over the encoded training molecules; 0 leaves N(0, I)."""
+    conditions: tuple[str, ...] = ()
+    """Likewise, what molecules are to be generated for: numbers that the decoder is given beside z.
+    Makes the model a semi-supervised VAE, which infers what is not known."""
+    condition_weight: float = 1.0
+    """Weight of the loss of inferring the conditions that are known: their negative log-density,
+    in standard deviations of the training molecules."""
+    labelled: float = 1.0
+    """Share of the training molecules, chosen by the seed, whose properties and conditions are
+    shown to the training."""
     clip: float = 1.0
     """Largest gradient norm of the loss per symbol."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
@@ -124,24 +257,79 @@ class TrainConfig:
     validate_every: int = 250_000
     """Molecules between two validations; each also saves the state that `--resume` goes on from."""
     model: ModelConfig = ModelConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    prior: PriorConfig = PriorConfig()
 
     def __post_init__(self) -> None:
         for name in ("molecules", "batch_size", "validate_every"):
             require(
                 getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}"
             )
-        for name in ("beta", "merges", "property_weight", "prior_passes", "threads", "seed"):
+        for name in ("merges", "property_weight", "condition_weight", "threads", "seed"):
             require(
                 getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
             )
         for name in ("learning_rate", "clip"):
             require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("lr_warm_up", "beta_warm_up", "word_dropout", "noisy"):
+        for name in ("lr_warm_up", "word_dropout", "noisy"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
+        require(0 < self.labelled <= 1, f"labelled must lie in (0, 1], got {self.labelled}")
         require(
             self.noisy == 0 or self.model.noise_levels,
             f"noisy must be 0 without model.noise_levels, got {self.noisy}",
+        )
+        self._check_tables()
+        if both := {name.lower() for name in self.properties} & {
+            name.lower() for name in self.conditions
+        }:
+            require(
+                False,
+                f"{min(both)} is among properties and conditions; a head that is given the number "
+                "learns nothing: name it once",
+            )
+
+    def _check_tables(self) -> None:
+        """Refuse what the tables say together and cannot be."""
+        model, objective, prior = self.model, self.objective, self.prior
+        has_z, posterior = model.latent_dim > 0, model.posterior
+        if posterior == "point":
+            require(
+                objective.kind == "elbo" and objective.beta == objective.free_bits == 0,
+                "a posterior that is a point has no KL term: give [objective] beta = 0 and kind = "
+                f"'elbo', got kind = {objective.kind!r} with beta = {objective.beta}",
+            )
+            require(
+                not self.conditions,
+                "conditions that are not known are drawn; take posterior = 'gaussian' or 'flow'",
+            )
+        if posterior != "gaussian":
+            for what, there in (
+                ("free_bits", objective.free_bits > 0),
+                ("the total correlation", objective.kind == "total-correlation"),
+                ("a prior of kind 'vamp'", prior.kind == "vamp"),
+            ):
+                require(not there, f"{what} needs a Gaussian posterior, got {posterior!r}")
+        for what, there in (
+            ("noisy", self.noisy > 0),
+            ("a list of properties", bool(self.properties)),
+            (f"an objective of kind {objective.kind!r}", objective.kind != "elbo"),
+            ("free_bits", objective.free_bits > 0),
+            (f"a prior of kind {prior.kind!r}", prior.kind not in ("auto", "normal")),
+        ):
+            require(
+                has_z or not there,
+                f"{what} needs z, but latent_dim is 0: a language model; leave it out"
+                + ("" if what != "noisy" else ", with noisy = 0"),
+            )
+        require(
+            prior.kind != "flow" or model.latent_dim > 1,
+            "a prior of kind 'flow' needs latent_dim of at least 2; take 'autoregressive'",
+        )
+        require(
+            not self.conditions or prior.kind not in ("mixture", "vamp"),
+            f"a prior of kind {prior.kind!r} is not given conditions; take auto, normal, flow or "
+            "autoregressive",
         )
 
 
@@ -253,13 +441,19 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
 
     Raises:
         UnknownNameError: A key that is no field, with the nearest field name.
-        ConfigError: A required field is missing, a value has the wrong type or is out of range.
+        ConfigError: A required field is missing, a value has the wrong type or is out of range, or
+            a setting has another name now.
     """
     require(isinstance(settings, Mapping), f"{where} must be a table, got {settings!r}")
     hints = get_type_hints(kind)
     names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in settings.items():
+        if key in (moved := getattr(kind, "MOVED", {})):
+            table, _, name = moved[key].partition(".")
+            raise ConfigError(
+                f"{where}: {key} is now {name} of the table [{table}]; write it there"
+            )
         if key not in names:
             raise UnknownNameError(f"setting of {where}", key, names)
         hint = hints[key]
@@ -331,7 +525,9 @@ def versions() -> dict[str, str]:
 __all__ = [
     "CampaignConfig",
     "ModelConfig",
+    "ObjectiveConfig",
     "PrepareConfig",
+    "PriorConfig",
     "TrainConfig",
     "as_settings",
     "build",

@@ -11,6 +11,7 @@ import csv
 import gzip
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -40,6 +41,9 @@ from molvae.errors import (
     MissingPackageError,
     UnknownNameError,
 )
+
+Row = tuple[int, str, tuple[str, ...]]
+"""Line, text of the molecule, and the cells of the columns that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,22 +184,27 @@ def read(source: str | Path, *, column: str | None = None) -> Iterator[tuple[int
             command.
         DataError: The file cannot be read, is empty, is damaged, or lacks the column.
     """
-    source = str(source)
+    for line, text, _ in _read(str(source), column, ()):
+        yield line, text
+
+
+def _read(source: str, column: str | None, keep: Sequence[str]) -> Iterator[Row]:
+    """See `read`; with the cells of other columns."""
     if source in DATASETS:
         before = 0
         for path in locate(source):
             line = 0
-            for line, text in _read_file(path, column or DATASETS[source].column):
-                yield before + line, text
+            for line, text, cells in _read_file(path, column or DATASETS[source].column, keep):
+                yield before + line, text, cells
             before += line
         return
     if source == "-":
-        yield from _not_empty(_read_stream(sys.stdin, column), "standard input")
+        yield from _not_empty(_read_stream(sys.stdin, column, keep), "standard input")
         return
     path = Path(source)
     if not path.exists() and not path.suffix and path.name == source:
         raise UnknownNameError("data set or file", source, DATASETS)
-    yield from _not_empty(_read_file(path, column), source)
+    yield from _not_empty(_read_file(path, column, keep), source)
 
 
 def split_of(smiles: str) -> str:
@@ -255,7 +264,8 @@ def prepare(
 
     The folder holds `train.smi`, `valid.smi` and `test.smi`, one canonical SMILES a line in the
     order of the source, and `prepare.json`: the settings, the hash of everything, and a count for
-    every reason of dropping.
+    every reason of dropping. With `keep`, `train.csv` and so on hold the columns that are kept, in
+    the same order; of a molecule that comes several times, the mean of its values.
 
         invalid     not a molecule
         too-large   more heavy atoms than `max_heavy_atoms`
@@ -276,7 +286,8 @@ def prepare(
     Raises:
         InvalidMoleculeError: A text is not a molecule and `skip_invalid` is off; names file and
             line.
-        DataError: As `read`; or nothing is left; or `out` exists, or cannot be written.
+        DataError: As `read`; or nothing is left; or `out` exists, or cannot be written; or a cell
+            of a column that is kept is no number.
         UnknownNameError: As `read`.
         MissingPackageError: As `read`.
         ConfigError: An element that does not exist; or `workers` is below 1, or they died.
@@ -285,20 +296,22 @@ def prepare(
     clean = _Clean(config.max_heavy_atoms, frozenset(config.elements))
     skip = config.skip_invalid or str(source) in DATASETS
     with _new_folder(Path(out), overwrite=overwrite) as folder:
-        texts = list(read(source, column=config.column))
+        texts = list(_read(str(source), config.column, config.keep))
+        where = "standard input" if str(source) == "-" else source
         dropped = dict.fromkeys(REASONS, 0)
-        molecules: dict[str, None] = {}  # a set that keeps the order
-        results = stream(clean, [text for _, text in texts], workers=workers)
-        for (line, _), (smiles, reason, detail) in zip(texts, results, strict=True):
+        molecules: dict[str, list[list[float]]] = {}  # which keeps the order; rows of values
+        results = stream(clean, [text for _, text, _ in texts], workers=workers)
+        for (line, _, cells), (smiles, reason, detail) in zip(texts, results, strict=True):
             if reason == "invalid" and not skip:
-                where = "standard input" if str(source) == "-" else source
                 raise InvalidMoleculeError(
                     f"{where}, line {line}: {detail}; mend it, or skip invalid molecules"
                 )
             if reason or smiles in molecules:
                 dropped[reason or "duplicate"] += 1
-            else:
-                molecules[smiles] = None
+            if not reason:
+                named = zip(config.keep, cells, strict=True)
+                values = [_number(cell, f"{where}, line {line}", name) for name, cell in named]
+                molecules.setdefault(smiles, []).append(values)
         if not molecules:
             counts = ", ".join(f"{why} {count}" for why, count in dropped.items() if count)
             raise DataError(f"{source}: none of {len(texts)} molecules is left ({counts})")
@@ -307,6 +320,8 @@ def prepare(
             splits[split_of(smiles)].append(smiles)
         for name, part in splits.items():
             (folder / f"{name}.smi").write_text("".join(f"{smiles}\n" for smiles in part), "utf-8")
+            if config.keep:
+                _write_columns(folder / f"{name}.csv", config.keep, part, molecules)
         report = PrepareReport(
             out=str(out),
             read=len(texts),
@@ -337,6 +352,32 @@ def load_split(folder: str | Path, name: str) -> list[str]:
         raise DataError(
             f"cannot read {path} ({_why(error)}); make the folder with `molvae prepare`"
         ) from error
+
+
+def kept_columns(folder: str | Path, name: str) -> dict[str, list[float]]:
+    """The columns that `prepare` kept, one number for each molecule of a split, in its order.
+
+    Args:
+        folder: Made by `prepare`.
+        name: `train`, `valid` or `test`.
+
+    Returns:
+        Numbers by the column's name; NaN where not known. Nothing if no columns were kept.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    path = Path(folder) / f"{name}.csv"
+    if not path.exists():
+        return {}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            (_, *names), *rows = csv.reader(file)
+        values = [[float(cell or "nan") for cell in row[1:]] for row in rows]
+        columns = list(zip(*values, strict=True)) or [()] * len(names)
+        return {name: list(column) for name, column in zip(names, columns, strict=True)}
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} is damaged ({error}); prepare the data again") from error
 
 
 def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
@@ -391,7 +432,34 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_file(path: Path, column: str | None) -> Iterator[tuple[int, str]]:
+def _write_columns(
+    path: Path, keep: Sequence[str], part: Sequence[str], values: Mapping[str, list[list[float]]]
+) -> None:
+    """The kept columns of a split; means over the known values of a molecule."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([COLUMN, *keep])
+        for smiles in part:
+            known = [[v for v in column if v == v] for column in zip(*values[smiles], strict=True)]
+            means = [sum(column) / len(column) if column else "" for column in known]
+            writer.writerow([smiles, *means])
+
+
+def _number(cell: str, where: str, column: str) -> float:
+    """The number in a cell; NaN if it is empty."""
+    try:
+        value = float(cell or "nan")
+    except ValueError:
+        value = math.inf
+    if math.isinf(value):
+        raise DataError(
+            f"{where}: {cell!r} in column {column!r} is no number; leave a cell empty where the "
+            "value is not known"
+        )
+    return value
+
+
+def _read_file(path: Path, column: str | None, keep: Sequence[str]) -> Iterator[Row]:
     kinds = path.suffixes[-2:]
     packed = bool(kinds) and kinds[-1].lower() == ".gz"
     kind = "".join(kinds[:-1][-1:] if packed else kinds[-1:]).lower()
@@ -399,11 +467,12 @@ def _read_file(path: Path, column: str | None) -> Iterator[tuple[int, str]]:
         # utf-8-sig: spreadsheets put a mark before the first column's name.
         with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
             if kind in (".csv", ".tsv"):
-                yield from _read_table(file, "," if kind == ".csv" else "\t", column, str(path))
-            elif column is not None:
+                comma = "," if kind == ".csv" else "\t"
+                yield from _read_table(file, comma, column, str(path), keep)
+            elif column is not None or keep:
                 raise DataError(
-                    f"{path} is no table, so it has no column {column!r}; name it .csv or .tsv, or "
-                    "leave the column out"
+                    f"{path} is no table, so it has no column {[column, *keep][column is None]!r}; "
+                    "name it .csv or .tsv, or leave the column out"
                 )
             else:
                 yield from _read_lines(file)
@@ -411,42 +480,51 @@ def _read_file(path: Path, column: str | None) -> Iterator[tuple[int, str]]:
         raise DataError(f"cannot read {path}: {_why(error)}") from error
 
 
-def _read_stream(file: TextIO, column: str | None) -> Iterator[tuple[int, str]]:
+def _read_stream(file: TextIO, column: str | None, keep: Sequence[str]) -> Iterator[Row]:
     try:
         first = file.readline()
         lines = chain([first] if first else [], file)
         delimiter = "\t" if "\t" in first else ","
         cells = next(csv.reader([first], delimiter=delimiter), [])
-        if column is not None or (len(cells) > 1 and _column_of(cells, None) is not None):
-            yield from _read_table(lines, delimiter, column, "standard input")
+        table = len(cells) > 1 and _column_of(cells, None) is not None
+        if column is not None or keep or table:
+            yield from _read_table(lines, delimiter, column, "standard input", keep)
         else:
             yield from _read_lines(lines)
     except UnicodeDecodeError as error:
         raise DataError(f"cannot read standard input: {_why(error)}") from error
 
 
-def _read_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+def _read_lines(lines: Iterable[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         words = line.split(maxsplit=1)
         if words and not (number == 1 and words[0].lower() == COLUMN):
-            yield number, words[0]
+            yield number, words[0], ()
 
 
 def _read_table(
-    lines: Iterable[str], delimiter: str, column: str | None, source: str
-) -> Iterator[tuple[int, str]]:
+    lines: Iterable[str],
+    delimiter: str,
+    column: str | None,
+    source: str,
+    keep: Sequence[str],
+) -> Iterator[Row]:
     reader = csv.reader(lines, delimiter=delimiter)
     try:
         header = next(reader, [])
-        place = _column_of(header, column)
-        if header and place is None:
-            raise DataError(
-                f"{source} has no column {column or COLUMN!r}; its columns are: "
-                f"{', '.join(header)}; name the one that holds what is wanted"
-            )
+        places: list[int] = []
+        for wanted in (column, *keep) if header else ():
+            place = _column_of(header, wanted)
+            if place is None:
+                raise DataError(
+                    f"{source} has no column {wanted or COLUMN!r}; its columns are: "
+                    f"{', '.join(header)}; name the one that holds what is wanted"
+                )
+            places.append(place)
         for row in reader:
-            if row and place is not None:
-                yield reader.line_num, row[place].strip() if place < len(row) else ""
+            if row and places:
+                text, *cells = (row[i].strip() if i < len(row) else "" for i in places)
+                yield reader.line_num, text, tuple(cells)
     except csv.Error as error:
         raise DataError(f"{source}, line {reader.line_num}: {error}; is it a table?") from error
 
@@ -458,7 +536,7 @@ def _column_of(header: Sequence[str], column: str | None) -> int | None:
     return names.index(wanted) if wanted in names else None
 
 
-def _not_empty(rows: Iterator[tuple[int, str]], source: str) -> Iterator[tuple[int, str]]:
+def _not_empty(rows: Iterator[Row], source: str) -> Iterator[Row]:
     row = None
     for row in rows:
         yield row
@@ -548,17 +626,21 @@ def _describe(
 ) -> str:
     """What is written about a prepared data set, as JSON without a date: same data, same bytes."""
     name = str(source)
+    settings = asdict(config)
+    if not config.keep:
+        del settings["keep"]
     files = locate(name) if name in DATASETS else [] if name == "-" else [Path(source)]
     about = {
         "format": 1,
         "source": name,
         "files": {path.name: _sha256(path) for path in files},
-        "settings": asdict(config),
+        "settings": settings,
         "read": report.read,
         "kept": report.kept,
         "dropped": report.dropped,
         "splits": {
             split: {"molecules": count, "sha256": _sha256(folder / f"{split}.smi")}
+            | ({"columns_sha256": _sha256(folder / f"{split}.csv")} if config.keep else {})
             for split, count in report.splits.items()
         },
         "versions": {
@@ -579,6 +661,7 @@ __all__ = [
     "DATASETS",
     "Dataset",
     "PrepareReport",
+    "kept_columns",
     "load_split",
     "locate",
     "prepare",

@@ -150,6 +150,30 @@ def told_value(text: str | None, where: str) -> float | list[float] | None:
     return value
 
 
+def conditions(text: str) -> dict[str, float]:
+    """Numbers by name, from a text.
+
+    >>> conditions("logP=2.5, QED=0.9")
+    {'logP': 2.5, 'QED': 0.9}
+
+    Raises:
+        DataError: A part of it is not a name with a number, or a name comes twice.
+    """
+    found = dict[str, float]()
+    for part in text.split(",") if text.strip() else ():
+        name, _, number = (word.strip() for word in part.partition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not name or not math.isfinite(value):
+            raise DataError(f"conditions are written logP=2.5,QED=0.9; got {part.strip()!r}")
+        if name in found:
+            raise DataError(f"condition {name!r} is given twice: {text!r}")
+        found[name] = value
+    return found
+
+
 def vectors(file: str, dim: int) -> Tensor:
     """Latent vectors of a table with columns z1, z2, ..., `n x dim`."""
     import torch
@@ -219,4 +243,13 @@ def _sdf(name: str, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
     return rows
 
 
-__all__ = ["Told", "check_rows", "held_out", "molecules_of", "sheet", "told_value", "vectors"]
+__all__ = [
+    "Told",
+    "check_rows",
+    "conditions",
+    "held_out",
+    "molecules_of",
+    "sheet",
+    "told_value",
+    "vectors",
+]

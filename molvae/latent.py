@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import compress
 from pathlib import Path
@@ -32,13 +32,15 @@ from molvae.errors import (
 from molvae.model.checkpoint import Card, fingerprint, load_run
 from molvae.model.decoding import decode
 from molvae.model.objectives import importance_bound, reconstruction
-from molvae.model.priors import Normal, Prior
+from molvae.model.priors import Conditional, Prior, plain_prior
 from molvae.model.training import pick_device
 from molvae.model.tuning import tuned_decoder
 from molvae.model.vae import SequenceVAE
 
 BATCH = 512
 """Molecules that go through the network together."""
+MOMENTS = 64
+"""Draws that a posterior's mean and standard deviation are those of, where there is no formula."""
 REDRAWS = 10
 """How often `generate` draws again what had to be mended, before it is kept as it is."""
 REDRAWN_SEED = 1_000_003
@@ -93,12 +95,15 @@ class LatentSpace:
 
     Attributes:
         name: The bundled name or folder that it was loaded from.
-        dim: Numbers in a latent vector.
+        dim: Numbers in a latent vector: those of z, then one for each condition, in standard
+            deviations of the training molecules from their mean. 0 for a language model, which has
+            no vectors.
         bounds: Box that holds the training molecules, `2 x dim`, lower row first, float64.
         fingerprint: SHA-256 of the run; the same for the same model.
         vocabulary: The symbols that the model knows.
         representation: How it writes molecules.
         properties: Names of what `predict` reads off z; empty for a model without property heads.
+        conditions: Names of what molecules can be generated for; empty for most models.
         max_length: Longest sequence, stop included.
         prior: Where the codes of molecules lie; N(0, I) if none was learned.
     """
@@ -114,15 +119,16 @@ class LatentSpace:
         device: torch.device | None = None,
     ) -> None:
         self.model = model.to(device or torch.device("cpu")).eval()
-        self.prior = (prior or Normal(card.model.latent_dim)).eval()
+        self.prior = (prior or plain_prior(card.model.latent_dim, len(card.conditions))).eval()
         self.card, self.name, self.fingerprint = card, name, fingerprint
         self.vocabulary = Vocabulary(card.vocabulary, card.merges)
         self.representation: Representation = get_representation(
             str(card.representation["name"]), card.representation.get("settings")
         )
         self.bounds = torch.tensor(card.bounds, dtype=torch.float64)
-        self.dim, self.max_length = card.model.latent_dim, card.max_length
+        self.dim, self.max_length = card.dim, card.max_length
         self.about, self.properties = card.about, card.properties
+        self.conditions = tuple(condition.name for condition in card.conditions)
 
     def __repr__(self) -> str:
         return (
@@ -141,7 +147,7 @@ class LatentSpace:
         return self.card.model
 
     def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """Latent vectors of molecules: the means of their posteriors.
+        """Latent vectors of molecules: the means of their posteriors, conditions included.
 
         Args:
             smiles: SMILES in any form.
@@ -158,16 +164,67 @@ class LatentSpace:
             UnknownSymbolError: The model never saw one of the symbols; names it, its place and the
                 molecule.
             TooLongError: The molecule has more symbols than the longest that the model can write.
+            ConfigError: The model is a language model, which has no vectors.
         """
-        return self.posterior(smiles, skip_unknown=skip_unknown)[0]
+        return self._encoded(smiles, self.model.encode, self.dim, skip_unknown)
 
     def posterior(
         self, smiles: Sequence[str], *, skip_unknown: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(z | molecule), each `n x dim`.
 
-        Arguments and errors are those of `encode`.
+        With a posterior that is no Gaussian, of 64 draws from it. Arguments and errors are those of
+        `encode`.
         """
+        kind = self.config.posterior
+        if kind == "flow":
+            draws = self.draws(smiles, MOMENTS, skip_unknown=skip_unknown)
+            return draws.mean(dim=1), draws.std(dim=1)
+
+        def moments(ids: Tensor) -> Tensor:
+            mean, logvar = self.model.posterior(ids)
+            y_mean, y_logvar = self.model.conditions(ids)
+            std = (0.5 * logvar).exp() * (kind != "point")
+            return torch.cat([mean, y_mean, std, (0.5 * y_logvar).exp()], dim=1)
+
+        mean, std = self._encoded(smiles, moments, 2 * self.dim, skip_unknown).chunk(2, dim=1)
+        return mean, std
+
+    def draws(
+        self, smiles: Sequence[str], k: int = 1, seed: int = 0, *, skip_unknown: bool = False
+    ) -> Tensor:
+        """Vectors drawn from the posteriors of molecules, `n x k x dim`, float64, on the CPU.
+
+        Args:
+            smiles: SMILES in any form.
+            k: Draws for each.
+            seed: Of the draws.
+            skip_unknown: As of `encode`; errors are those of `encode`, too.
+
+        Raises:
+            ConfigError: k is below 1.
+        """
+        if k < 1:
+            raise ConfigError(f"k must be at least 1, got {k}")
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            z = self._encoded(
+                smiles,
+                lambda ids: self.model.infer(ids, draws=k).code.view(len(ids), -1),
+                k * self.dim,
+                skip_unknown,
+            )
+        return z.view(len(z), k, self.dim)
+
+    def _encoded(
+        self,
+        smiles: Sequence[str],
+        work: Callable[[Tensor], Tensor],
+        width: int,
+        skip_unknown: bool,
+    ) -> Tensor:
+        """What a function of ids makes of molecules, `n x width`, in their order; see `encode`."""
+        self._has_vectors()
         molecules = [canonical(text) for text in _as_list(smiles)]
         rows: list[list[int] | None] = []
         for molecule in molecules:
@@ -177,25 +234,30 @@ class LatentSpace:
                 if not skip_unknown:
                     raise
                 rows.append(None)
-        mean = torch.full((len(rows), self.dim), torch.nan, dtype=torch.float64)
-        std = mean.clone()
         if skipped := sum(row is None for row in rows):
             warnings.warn(
                 f"{skipped} of {len(rows)} molecules skipped: {self.name or 'the model'} cannot "
                 "read them; their vectors are NaN",
                 MolvaeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
+        found = torch.full((len(rows), width), torch.nan, dtype=torch.float64)
         # Sorted by length, so that batches hold little padding; the places are kept.
         places = sorted((i for i, row in enumerate(rows) if row), key=lambda i: len(rows[i] or ()))
         for start in range(0, len(places), BATCH):
             part = places[start : start + BATCH]
             ids = pad([rows[i] or [] for i in part]).to(self.device)
             with torch.inference_mode():
-                m, logvar = self.model.posterior(ids)
-            mean[part] = m.double().cpu()
-            std[part] = (0.5 * logvar).exp().double().cpu()
-        return mean, std
+                made = work(ids)
+            found[part] = made.double().cpu()
+        return found
+
+    def _has_vectors(self) -> None:
+        if self.dim == 0:
+            raise ConfigError(
+                f"{self.name or 'the model'} is a language model: it generates molecules, and has "
+                "no vectors to encode to or decode from; take a model with latent_dim above 0"
+            )
 
     def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
         """Latent vectors that decode to the molecules, as far as they are found.
@@ -328,6 +390,7 @@ class LatentSpace:
         Raises:
             ConfigError: Wrong shape, or numbers that are not finite.
         """
+        self._has_vectors()
         z = self._vectors(z)
         rows = self._write(z, noise=0.0, temperature=temperature, seed=seed)
         return [self._molecule(symbols) for symbols in rows]
@@ -359,14 +422,77 @@ class LatentSpace:
             seed = None if seed is None else seed + 1
         return rows
 
-    def sample(self, n: int, seed: int = 0) -> Tensor:
+    def sample(self, n: int, seed: int = 0, *, where: Mapping[str, float] | None = None) -> Tensor:
         """Latent vectors from the prior, `n x dim`, float64; the same for the same seed.
 
+        Args:
+            n: How many.
+            seed: Of the draws.
+            where: Conditions by name, in their own units, e.g. `{"logP": 2.5}`; the others are
+                drawn as they go with those, and z as it goes with all of them.
+
         Raises:
-            ConfigError: n is negative.
+            ConfigError: n is negative, a condition is not finite, or the model has no conditions.
+            UnknownNameError: The model has not this condition.
         """
         _not_negative(n)
-        return self.prior.sample(n, torch.Generator().manual_seed(seed)).double()
+        generator = torch.Generator().manual_seed(seed)
+        if not where:
+            return self.prior.sample(n, generator).double()
+        known = self._standard(where)
+        assert isinstance(self.prior, Conditional)
+        return self.prior.sample(n, generator, known).double()
+
+    def transfer(self, smiles: Sequence[str], where: Mapping[str, float]) -> list[str | None]:
+        """Molecules like those given, but with other conditions.
+
+        z goes through the prior's flow to the noise that it comes from given the molecule's own
+        conditions, and back given the new ones: what z says beside them is kept. Conditions that
+        are not named keep what the model guesses of the molecule.
+
+        Args:
+            smiles: SMILES in any form.
+            where: See `sample`.
+
+        Returns:
+            Canonical SMILES in the order given; None where the sequence is not a molecule.
+
+        Raises:
+            InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `encode`.
+            ConfigError, UnknownNameError: As of `sample`; or the model has no z.
+
+        References:
+            Kang and Cho (2018), doi:10.1021/acs.jcim.8b00801.
+        """
+        known = self._standard(where)
+        if self.config.latent_dim == 0:
+            raise ConfigError(
+                f"{self.name or 'the model'} has no z that could be kept; use generate(where=...)"
+            )
+        assert isinstance(self.prior, Conditional)
+        z = self.encode(smiles)
+        y = z[:, self.config.latent_dim :].clone()
+        for place, value in known.items():
+            y[:, place] = value
+        return self.decode(self.prior.moved(z.float(), y.float()).double())
+
+    def _standard(self, where: Mapping[str, float]) -> dict[int, float]:
+        """Conditions by their place, in standard deviations from the mean."""
+        if not self.conditions:
+            raise ConfigError(
+                f"{self.name or 'the model'} was trained without conditions; train one with "
+                'conditions = ["logP", ...] in its recipe'
+            )
+        places = {name.lower(): place for place, name in enumerate(self.conditions)}
+        known: dict[int, float] = {}
+        for name, value in where.items():
+            if name.lower() not in places:
+                raise UnknownNameError("condition", name, self.conditions)
+            if not math.isfinite(value):
+                raise ConfigError(f"{name} must be a finite number, got {value}")
+            condition = self.card.conditions[places[name.lower()]]
+            known[places[name.lower()]] = (value - condition.mean) / condition.sd
+        return known
 
     def generate(
         self,
@@ -376,6 +502,7 @@ class LatentSpace:
         noise: float | None = None,
         temperature: float | None = None,
         redraw: bool = True,
+        where: Mapping[str, float] | None = None,
     ) -> list[str | None]:
         """Molecules as the generative model makes them: z from the prior, noise, the decoder.
 
@@ -389,21 +516,25 @@ class LatentSpace:
             noise: From 0, what z says is written, to 1, where z says nothing; needs a model trained
                 with noise levels. None takes what the training found to come nearest to the data.
             temperature: 0 writes the likeliest symbol at each step; above 0, symbols are drawn.
-                None takes what was found with the noise, and 0 where there is none.
+                None takes what was found with the noise, and 0 where there is none; of a language
+                model 1.
             redraw: Draw again, z as well, what is a molecule only after it was mended, up to 10
                 times: the model slipped there, and what it then writes has odd rings. Matters to
                 robust SMILES only, and to models of which most draws need no mending.
+            where: Conditions that the molecules are to have, see `sample`.
 
         Returns:
             Canonical SMILES, repeats included; None where a sequence is not a molecule.
 
         Raises:
-            ConfigError: A number out of range, or noise that the model has not been trained with.
+            ConfigError: A number out of range, or noise or conditions that the model has not been
+                trained with.
+            UnknownNameError: The model has not this condition.
         """
         found = self.card.drawing
         noise = found[0] if noise is None else noise
         if temperature is None:
-            temperature = found[1] if noise > 0 else 0.0
+            temperature = found[1] if noise > 0 or self.config.latent_dim == 0 else 0.0
         _not_negative(n)
         if not 0 <= noise <= 1:
             raise ConfigError(f"noise must lie in [0, 1], got {noise}")
@@ -415,10 +546,11 @@ class LatentSpace:
         places = list(range(n))
         for round_ in range(REDRAWS + 1 if redraw else 1):
             again = seed + round_ * REDRAWN_SEED
-            z = self.sample(len(places), again)
+            z = self.sample(len(places), again, where=where)
             generator = torch.Generator().manual_seed(again + 1)
-            more = torch.randn(*z.shape, generator=generator, dtype=z.dtype)
-            z = math.sqrt(1 - noise**2) * z + noise * more
+            d = self.config.latent_dim
+            more = torch.randn(len(z), d, generator=generator, dtype=z.dtype)
+            z[:, :d] = math.sqrt(1 - noise**2) * z[:, :d] + noise * more
             rows = self._write(z, noise=noise, temperature=temperature, seed=again)
             for place, symbols in zip(places, rows, strict=True):
                 molecules[place] = self._molecule(symbols)
@@ -452,14 +584,9 @@ class LatentSpace:
             raise ConfigError(f"k must be at least 1, got {k}")
         rows = [self._ids(canonical(text)) for text in _as_list(smiles)]
         bounds = torch.zeros(len(rows), dtype=torch.float64)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        at_once = max(1, BATCH // k)
-        generator = torch.Generator().manual_seed(seed)
-        for start in range(0, len(order), at_once):
-            part = order[start : start + at_once]
-            ids = pad([rows[i] for i in part])
-            noise = torch.randn(len(part), k, self.dim, generator=generator)
-            bounds[part] = importance_bound(self.model, self.prior, ids.to(self.device), noise)
+        if order := sorted(range(len(rows)), key=lambda i: len(rows[i])):
+            ids = pad([rows[i] for i in order]).to(self.device)
+            bounds[order] = importance_bound(self.model, self.prior, ids, draws=k, seed=seed)
         return bounds
 
     def _ids(self, molecule: str) -> list[int]:

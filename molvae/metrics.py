@@ -61,7 +61,8 @@ def evaluate(
         the molecules given, each name after a prefix: `prior_` of the likeliest molecules at draws
         from the learned prior, `normal_` the same with N(0, I), `generated_` of `space.generate`,
         `training_` of as many training molecules (what a perfect model would come to);
-        `generated_redrawn`: share of what was drawn again, since it had to be mended.
+        `generated_redrawn`: share of what was drawn again, since it had to be mended. Of a language
+        model only what needs no vectors.
 
     Raises:
         ConfigError: `n_samples` is negative or `n_draws` below 1.
@@ -71,14 +72,21 @@ def evaluate(
     require(n_samples >= 0, f"n_samples must not be negative, got {n_samples}")
     require(n_draws >= 1, f"n_draws must be at least 1 molecule, got {n_draws}")
     molecules = [canonical(text) for text in smiles]
-    result = fidelity(space, molecules, seed=seed)
-    kept = [m for m, ok in zip(molecules, space.readable(molecules), strict=True) if ok]
+    kept = _readable(space, molecules)
+    has_vectors = space.dim > 0
+    result: dict[str, float] = {
+        "molecules": len(molecules),
+        "unreadable": len(molecules) - len(kept),
+    }
+    if has_vectors:
+        result |= fidelity(space, molecules, seed=seed)
     # Not the first: files are often sorted, QM9 by size.
     few = [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))[:n_draws]]
-    result["stochastic_reconstruction"] = stochastic_reconstruction(space, few, seed=seed)
     result |= likelihood(space, few, seed=seed)
-    result |= regression(space, kept, seed=seed)
-    result |= smoothness(space, few, seed=seed)
+    if has_vectors:
+        result["stochastic_reconstruction"] = stochastic_reconstruction(space, few, seed=seed)
+        result |= regression(space, kept, seed=seed)
+        result |= smoothness(space, few, seed=seed)
     if n_samples > 0:
         reference = _reference(kept) if fcd else False
         sources = generate(space, n_samples, seed=seed)
@@ -114,30 +122,38 @@ def fidelity(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> dic
         `reconstruction`: share that greedy decoding of the posterior mean gives back exactly
         (canonical SMILES). `posterior_reconstruction`: the same for one draw from the posterior.
         `posterior_tanimoto`: mean Tanimoto similarity (Morgan, radius 2, 2,048 bits) of a molecule
-        to the one decoded from that draw. `kl`: to N(0, I), nats per molecule, mean.
-        `active_units`: of `latent_dim`, variance of the mean above 0.01.
+        to the one decoded from that draw. `kl`: of z to N(0, I), nats per molecule, mean; NaN where
+        the posterior is no Gaussian. `active_units`: of `latent_dim`, variance of the mean above
+        0.01.
 
     Raises:
         DataError: No molecules, or none that the model can read.
     """
-    if len(smiles) == 0:
-        raise DataError("no molecules to evaluate on; give at least one")
-    kept = [m for m, ok in zip(smiles, space.readable(smiles), strict=True) if ok]
-    if not kept:
-        raise DataError(f"{space.name or 'the model'} can read none of {len(smiles)} molecules")
-    mean, std = space.posterior(kept)
-    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed)).double()
-    from_mean, from_draw = space.decode(mean), space.decode(mean + noise * std)
+    kept = _readable(space, smiles)
+    mean, std = (x[:, : space.config.latent_dim] for x in space.posterior(kept))
+    from_mean = space.decode(space.encode(kept))
+    from_draw = space.decode(space.draws(kept, seed=seed)[:, 0])
+    gaussian = space.config.posterior == "gaussian"
+    kl = float(kl_to_normal(mean, 2 * std.log()).sum(dim=1).mean()) if gaussian else np.nan
     return {
         "molecules": len(smiles),
         "unreadable": len(smiles) - len(kept),
         "reconstruction": _equal(from_mean, kept) / len(smiles),
         "posterior_reconstruction": _equal(from_draw, kept) / len(smiles),
         "posterior_tanimoto": _similarity(from_draw, kept),
-        "kl": float(kl_to_normal(mean, 2 * std.log()).sum(dim=1).mean()),
+        "kl": kl,
         "active_units": active_units(mean),
-        "latent_dim": space.dim,
+        "latent_dim": space.config.latent_dim,
     }
+
+
+def _readable(space: LatentSpace, smiles: Sequence[str]) -> list[str]:
+    if len(smiles) == 0:
+        raise DataError("no molecules to evaluate on; give at least one")
+    kept = [m for m, ok in zip(smiles, space.readable(smiles), strict=True) if ok]
+    if not kept:
+        raise DataError(f"{space.name or 'the model'} can read none of {len(smiles)} molecules")
+    return kept
 
 
 def stochastic_reconstruction(
@@ -150,12 +166,10 @@ def stochastic_reconstruction(
     References:
         Kusner et al. (2017), arXiv:1703.01925; Jin et al. (2018), arXiv:1802.04364.
     """
-    mean, std = space.posterior(smiles)
-    generator = torch.Generator().manual_seed(seed)
+    draws = space.draws(smiles, times, seed)
     same = 0
     for draw in range(times):
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
-        z = (mean + noise * std).repeat(times, 1)
+        z = draws[:, draw].repeat(times, 1)
         # One seed a call: the decoder adds one for each of its batches.
         drawn = space.decode(z, temperature=1.0, seed=seed + 10_000 * draw)
         same += _equal(drawn, [*smiles] * times)
@@ -168,8 +182,11 @@ def likelihood(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> d
     Returns:
         `elbo` and `iwae`, of one and of 64 importance-weighted draws: nats per molecule, mean,
         larger is better, and the same per symbol of the representation, stop included, as
-        `elbo_per_symbol` and `iwae_per_symbol`.
+        `elbo_per_symbol` and `iwae_per_symbol`. Of a language model both are exact; NaN of an
+        autoencoder, which has no density.
     """
+    if space.config.posterior == "point":
+        return {name + of: np.nan for of in ("", "_per_symbol") for name in ("elbo", "iwae")}
     # The ELBO is the mean of bounds with one draw each; eight of them are enough for its mean.
     elbo = torch.stack([space.log_prob(smiles, k=1, seed=seed + i) for i in range(8)]).mean()
     iwae = space.log_prob(smiles, k=K, seed=seed).mean()
@@ -230,7 +247,7 @@ def smoothness(
     Returns:
         `same_at_R`: share that is the molecule still; `tanimoto_at_R`: mean similarity to it.
     """
-    mean, _ = space.posterior(smiles)
+    mean = space.encode(smiles)
     sd = mean.std(dim=0) if len(mean) > 1 else torch.ones(space.dim, dtype=mean.dtype)
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed), dtype=mean.dtype)
     result = {}
@@ -242,7 +259,12 @@ def smoothness(
 
 
 def generate(space: LatentSpace, n: int, *, seed: int = 0) -> dict[str, list[str | None]]:
-    """Molecules in each of the ways that a space has: `prior`, `normal` and `generated`."""
+    """Molecules in each of the ways that a space has: `prior`, `normal` and `generated`.
+
+    Of a language model only the last.
+    """
+    if space.dim == 0:
+        return {"generated": space.generate(n, seed=seed)}
     generator = torch.Generator().manual_seed(seed)
     normal: Tensor = torch.randn(n, space.dim, generator=generator, dtype=torch.float64)
     return {

@@ -16,17 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.chem.properties import named, score
+from molvae.chem.properties import score
 from molvae.chem.vocabulary import PAD
 from molvae.config import TrainConfig, as_settings, versions
 from molvae.errors import CheckpointError, DataError
 from molvae.latent import LatentSpace
-from molvae.model.checkpoint import CARD, Card, round_to_half, save_run
-from molvae.model.priors import choose_prior
+from molvae.model.checkpoint import CARD, Card, Condition, round_to_half, save_run
+from molvae.model.objectives import gaussian_total_correlation
+from molvae.model.priors import choose_prior, covariance_of, fit_vamp
 from molvae.model.training import RESUME, Progress, trim, validate
 from molvae.model.training import train as fit
 from molvae.model.vae import SequenceVAE
-from molvae.tokens import describe, label, tokenise
+from molvae.tokens import computed, describe, label, label_names, tokenise
 
 BOX_QUANTILE = 0.005
 """The box of a latent space leaves out this share of the training molecules at each end of each
@@ -36,6 +37,9 @@ TEMPERATURES = (0.0, 0.6, 0.7, 0.75, 0.8)
 """What `choose_drawing` tries."""
 DRAWN_LIKE = ("logP", "SAS", "QED")
 """In which it compares."""
+FITTED, HELD_OUT, OF_EACH = 100_000, 20_000, 8
+"""Molecules that a prior is fitted to, and chosen by, at most; and draws from the posteriors of the
+former."""
 DRAWS = 10_000
 """Molecules for each, if the data set has as many; the spread of their mean is then a hundredth of
 that of the molecules."""
@@ -62,9 +66,9 @@ def train(
         The run folder.
 
     Raises:
-        DataError: The data folder is missing or empty, or a property of `config.properties` is the
-            same number for all training molecules.
-        UnknownNameError: A property that there is not.
+        DataError: The data folder is missing or empty, or a property or condition is the same
+            number for all training molecules that it is known of.
+        UnknownNameError: A property or condition that there is not.
         CheckpointError: The run folder holds a run, or an unfinished training, and neither `resume`
             nor `overwrite` says what to do with it; or there is nothing to resume.
     """
@@ -77,12 +81,21 @@ def train(
             if (folder / name).exists():
                 raise CheckpointError(f"{folder} already holds {advice}, or overwrite it")
     tokens = tokenise(config.data, config.representation, config.merges, workers=workers)
-    labels = label(config.data, config.properties, workers=workers)[tokens.places.long()]
-    mean, sd = _mean_and_sd(labels, config.properties)
+    heads, names = (label_names(config.data, n) for n in (config.properties, config.conditions))
+    labels = label(config.data, [*heads, *names], workers=workers)[tokens.places.long()]
+    shown = _shown(len(labels), config)
+    labels[~shown] = torch.nan
+    mean, sd = _mean_and_sd(labels, [*heads, *names])
+    standard = ((labels - mean) / sd).float()
+    of_heads, y = standard[:, : len(heads)], standard[:, len(heads) :]
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     model = SequenceVAE(
-        config.model, len(tokens.vocabulary), tokens.train.shape[1], len(config.properties)
+        config.model,
+        len(tokens.vocabulary),
+        tokens.train.shape[1],
+        len(heads),
+        len(names),
     )
     model = fit(
         model,
@@ -90,48 +103,73 @@ def train(
         tokens.valid,
         config,
         folder,
-        labels=((labels - mean) / sd).float(),
+        labels=of_heads,
+        conditions=y,
         resume=resume,
         on_progress=on_progress,
     ).cpu()
-    _give_units(model, mean.float(), sd.float())
+    _give_units(model, mean[: len(heads)].float(), sd[: len(heads)].float())
     round_to_half(model)
-    rec, kl, active = validate(model, tokens.valid)
-    codes = _posteriors(model, tokens.train, 100_000)
+    rec, kl, active = validate(model, tokens.valid, covariance=covariance_of(y))
+    some = _evenly(len(tokens.train), FITTED)
+    rows, held_out = tokens.train[some], tokens.valid[_evenly(len(tokens.valid), HELD_OUT)]
+    codes = _codes(model, rows, y[some], draws=OF_EACH, seed=config.seed)
+    new = _codes(model, held_out, None, draws=1, seed=config.seed)[0]
     prior, log_density = choose_prior(
         codes,
-        _posteriors(model, tokens.valid, 20_000),
-        passes=config.prior_passes,
+        new,
+        config.prior,
+        conditions=len(names),
+        vamp=lambda: fit_vamp(
+            model,
+            rows,
+            codes,
+            passes=config.prior.passes,
+            components=config.prior.components,
+            seed=config.seed,
+        ),
         seed=config.seed,
     )
     round_to_half(prior)
+    shared = gaussian_total_correlation(new[:, : config.model.latent_dim])
     card = Card(
         model=config.model,
         representation=tokens.representation,
         vocabulary=tokens.vocabulary.symbols,
         merges=tokens.vocabulary.pairs,
-        properties=tuple(named(config.properties)),
+        properties=tuple(heads),
+        conditions=tuple(
+            Condition(name=name, mean=float(mean[i]), sd=float(sd[i]))
+            for i, name in enumerate(names, start=len(heads))
+        ),
         max_length=tokens.train.shape[1],
-        bounds=_box(codes[0]),
+        bounds=_box(_encoded(model, rows)),
+        # A language model that always wrote the likeliest symbol would write one molecule.
+        drawing=(0.0, 0.0 if config.model.latent_dim else 1.0),
         about={
             "recipe": as_settings(config),
             "data": describe(Path(config.data)),
             "left_out": tokens.left_out,
             "training_molecules": len(tokens.train),
+            "labelled_molecules": int(shown.sum()) if heads or names else 0,
             "validation": {
                 "molecules": len(tokens.valid),
                 "reconstruction_nats": round(rec, 3),
                 "kl_nats": round(kl, 3),
                 "active_units": active,
+                "total_correlation_nats": None if math.isnan(shared) else round(shared, 3),
                 "log_density_of_z": log_density,
             },
             "versions": versions(),
         },
     )
     if config.model.noise_levels and config.noisy > 0:
-        known = label(config.data, DRAWN_LIKE, workers=workers).numpy()
+        found = computed(config.data, DRAWN_LIKE, workers=workers)
+        known = torch.stack([found[name] for name in DRAWN_LIKE], dim=1)
+        # Where labels are few, no more is known of the others here.
+        known = known[tokens.places.long()[shown]] if config.labelled < 1 else known
         space = LatentSpace(model, card, prior=prior)
-        drawing = choose_drawing(space, known, seed=config.seed, workers=workers)
+        drawing = choose_drawing(space, known.numpy(), seed=config.seed, workers=workers)
         card = replace(card, drawing=drawing)
     save_run(folder, model, card, prior)
     (folder / RESUME).unlink(missing_ok=True)
@@ -173,14 +211,22 @@ def _distance(here: NDArray[np.float64], there: NDArray[np.float64]) -> float:
     return float(np.nan_to_num(np.maximum(shift, spread), nan=math.inf).max())
 
 
+def _shown(n: int, config: TrainConfig) -> Tensor:
+    """Which molecules' labels the training sees, `n`."""
+    chosen = np.random.default_rng(config.seed).permutation(n)[: math.ceil(config.labelled * n)]
+    shown = torch.zeros(n, dtype=torch.bool)
+    shown[chosen] = True
+    return shown
+
+
 def _mean_and_sd(labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Of each property over the molecules that it is known for."""
     values = [column[~column.isnan()] for column in labels.T]
     for name, known in zip(names, values, strict=True):
         if len(known) < 2 or known.std() == 0:
             raise DataError(
-                f"{name} takes fewer than two values among the {len(labels)} training molecules: "
-                "there is nothing to learn; leave it out of `properties`"
+                f"{name} takes fewer than two values among the {len(known)} training molecules "
+                "that it is known of: there is nothing to learn; leave it out, or show more labels"
             )
     mean = torch.tensor([float(known.mean()) for known in values], dtype=torch.float64)
     sd = torch.tensor([float(known.std()) for known in values], dtype=torch.float64)
@@ -195,22 +241,44 @@ def _give_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
         head.bias.mul_(sd).add_(mean)
 
 
+def _evenly(n: int, most: int) -> slice:
+    """Up to so many of n rows."""
+    return slice(None, None, max(1, math.ceil(n / most)))
+
+
 @torch.inference_mode()
-def _posteriors(model: SequenceVAE, rows: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Means and standard deviations for up to so many molecules, evenly chosen."""
-    rows = rows[:: max(1, math.ceil(len(rows) / most))]
-    # Sorted by length, so that batches hold little padding.
+def _codes(model: SequenceVAE, rows: Tensor, y: Tensor | None, *, draws: int, seed: int) -> Tensor:
+    """Draws from posteriors, `draws x n x code_dim`; y as in `SequenceVAE.infer`."""
+
+    def draw(part: Tensor) -> Tensor:
+        known = None if y is None or not model.n_conditions else y[part]
+        code = model.infer(trim(rows[part]), known, draws).code
+        return code.view(len(part), draws, -1)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _by_length(rows, draw).transpose(0, 1).contiguous()
+
+
+@torch.inference_mode()
+def _encoded(model: SequenceVAE, rows: Tensor) -> Tensor:
+    """The one code of each row, `n x code_dim`."""
+    return _by_length(rows, lambda part: model.encode(trim(rows[part])))
+
+
+def _by_length(rows: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a function makes of rows, given by their places; batches hold little padding."""
     order = (rows != PAD).sum(dim=1).argsort(stable=True)
-    parts = [model.posterior(trim(rows[part])) for part in torch.split(order, 512)]
-    means, logvars = (torch.cat(list(tensors)) for tensors in zip(*parts, strict=True))
-    back = order.argsort()
-    return means[back], (0.5 * logvars[back]).exp()
+    done = torch.cat([work(part) for part in torch.split(order, 512)])
+    return done[order.argsort()]
 
 
-def _box(means: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Quantiles, unit by unit, of the posterior means of training molecules."""
+def _box(codes: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Quantiles, unit by unit, of the codes of training molecules."""
+    if codes.shape[1] == 0:
+        return (), ()
     low, high = torch.quantile(
-        means.double(), torch.tensor([BOX_QUANTILE, 1 - BOX_QUANTILE]).double(), dim=0
+        codes.double(), torch.tensor([BOX_QUANTILE, 1 - BOX_QUANTILE]).double(), dim=0
     )
     return tuple(low.tolist()), tuple(high.tolist())
 

@@ -22,11 +22,16 @@ from torch.nn.functional import pad as pad_columns
 
 from molvae.chem.merges import Ids, apply_merges, learn_merges
 from molvae.chem.parallel import each
-from molvae.chem.properties import score
+from molvae.chem.properties import named, score
 from molvae.chem.representation import Representation, get_representation
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
-from molvae.datasets import load_split
-from molvae.errors import DataError, InvalidMoleculeError, UnknownSymbolError
+from molvae.datasets import kept_columns, load_split
+from molvae.errors import (
+    DataError,
+    InvalidMoleculeError,
+    UnknownNameError,
+    UnknownSymbolError,
+)
 from molvae.model.checkpoint import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -130,36 +135,86 @@ def tokenise(
     return tokens
 
 
-def label(data: str | Path, names: Sequence[str], *, workers: int | None = None) -> Tensor:
-    """Properties of the training molecules of a prepared data set; kept beside the data.
+def label(
+    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
+) -> Tensor:
+    """Numbers of the molecules of a prepared data set; those computed are kept beside the data.
 
     Args:
         data: Folder made by `molvae prepare`.
-        names: Of `molvae.properties`.
-        workers: Processes that compute them; None for one per core.
+        names: See `label_names`.
+        split: `train`, `valid` or `test`.
+        workers: Processes that compute properties; None for one per core.
 
     Returns:
-        `n x len(names)`, float64, one row for each line; NaN for what cannot be computed.
+        `n x len(names)`, float64, one row for each line; NaN for what is not known or cannot be
+        computed.
+
+    Raises:
+        DataError: The data folder is missing, or damaged.
+        UnknownNameError: See `label_names`.
+    """
+    folder = Path(data)
+    molecules = load_split(folder, split)
+    kept = kept_columns(folder, split)
+    names = label_names(folder, names)
+    lacking = [name for name in names if name not in kept]
+    found = computed(folder, lacking, split, workers=workers)
+    columns = [
+        torch.tensor(kept[name], dtype=torch.float64) if name in kept else found[name]
+        for name in names
+    ]
+    if any(len(column) != len(molecules) for column in columns):
+        raise DataError(f"{folder}: {split}.csv and {split}.smi differ; prepare the data again")
+    return torch.stack(columns, dim=1) if columns else torch.zeros(len(molecules), 0).double()
+
+
+def label_names(data: str | Path, names: Sequence[str]) -> list[str]:
+    """Names as they are spelled: of columns that `prepare` kept, and of `molvae.properties`.
+
+    A column goes before a property of the same name; names of properties may be in any case.
+
+    Raises:
+        UnknownNameError: Neither.
+    """
+    kept = kept_columns(data, "train")
+    try:
+        return [name if name in kept else named([name])[0] for name in names]
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            "property or kept column", error.name, [*error.known, *kept]
+        ) from error
+
+
+def computed(
+    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
+) -> dict[str, Tensor]:
+    """Properties of the molecules of a prepared data set, by name; kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        names: Of `molvae.properties`, as they are spelled there.
+        split: `train`, `valid` or `test`.
+        workers: Processes; None for one per core.
+
+    Returns:
+        `n` each, float64, NaN for what cannot be computed. Others may be there too, from before.
 
     Raises:
         DataError: The data folder is missing.
-        UnknownNameError: No property of that name.
     """
-    folder = Path(data)
-    molecules = load_split(folder, "train")
     if not names:
-        return torch.zeros(len(molecules), 0, dtype=torch.float64)
-    key = {
-        "properties": list(names),
-        "data": describe(folder),
-        "versions": {"rdkit": version("rdkit")},
-    }
-    cache = folder / "properties.safetensors"
-    if (found := _read_cache(cache, key)) is not None:
-        return found[0]["labels"]
-    labels = torch.from_numpy(score(molecules, names, workers=workers))
-    _write_cache(cache, key, {"labels": labels}, {})
-    return labels
+        return {}
+    folder = Path(data)
+    key = {"split": split, "data": describe(folder), "versions": {"rdkit": version("rdkit")}}
+    cache = folder / f"properties{'' if split == 'train' else f'-{split}'}.safetensors"
+    found = _read_cache(cache, key)
+    known = found[0] if found is not None else {}
+    if missing := [name for name in names if name not in known]:
+        values = torch.from_numpy(score(load_split(folder, split), missing, workers=workers))
+        known |= {name: values[:, i].contiguous() for i, name in enumerate(missing)}
+        _write_cache(cache, key, known, {})
+    return known
 
 
 class _Split:
@@ -237,4 +292,4 @@ def _write_cache(
     write_atomically(path, save_tensors(tensors, metadata))
 
 
-__all__ = ["Tokens", "describe", "label", "tokenise"]
+__all__ = ["Tokens", "computed", "describe", "label", "label_names", "tokenise"]

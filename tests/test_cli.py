@@ -230,7 +230,9 @@ def test_wrong_recipes_are_refused_before_anything_is_made(
     molvae("train", "bad.toml").fails(1, "bad.toml", "not valid TOML")
     molvae("train", "none.toml").fails(1, "none.toml")
     molvae("train").fails(1, "data")
-    molvae("train", "--data", run_folder / "data", "--out", "o", "--beta", "-1").fails(1, "beta")
+    molvae("train", "--data", run_folder / "data", "--out", "o", "--objective.beta", "-1").fails(
+        1, "beta"
+    )
     molvae("train", "--data", "nowhere", "--out", "o").fails(1, "nowhere")
     molvae("train", run_folder / "tiny.toml", "--resume", "--out", "o").fails(1)
     assert not any((tmp_path / "o").glob("*"))

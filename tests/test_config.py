@@ -6,15 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from molvae.config import CampaignConfig, TrainConfig, as_settings, build, read_toml
+from molvae.config import (
+    CampaignConfig,
+    PrepareConfig,
+    TrainConfig,
+    as_settings,
+    build,
+    read_toml,
+)
 from molvae.errors import ConfigError, DataError, UnknownNameError
 
+WITHOUT_Z = {"latent_dim": 0, "explain": False, "noise_levels": False}
 CAMPAIGN = {"record": "a.db", "objective": "qed"}
 
 
 def test_building_and_taking_apart_are_inverse() -> None:
-    config = build(TrainConfig, {"data": "d", "out": "o", "beta": 1, "model": {"latent_dim": 7}})
-    assert (config.beta, config.model.latent_dim) == (1.0, 7)
+    tables = {"model": {"latent_dim": 7}, "objective": {"beta": 1}, "prior": {"kind": "vamp"}}
+    config = build(TrainConfig, {"data": "d", "out": "o", **tables})
+    assert (config.objective.beta, config.model.latent_dim, config.prior.kind) == (1.0, 7, "vamp")
     assert build(TrainConfig, as_settings(config)) == config
 
 
@@ -61,3 +70,54 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("a = = 3")
     with pytest.raises(DataError, match="not valid TOML"):
         read_toml(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"beta": 0.1}, r"beta is now beta of the table \[objective\]"),
+        ({"prior_passes": 3}, r"prior_passes is now passes of the table \[prior\]"),
+        ({"objective": {"beta": -1}}, "beta must be"),
+        ({"objective": {"free_bits": 0.1, "kind": "iwae", "draws": 4}}, "free_bits belongs to"),
+        ({"objective": {"draws": 4}}, "draws belongs to kind = 'iwae'"),
+        ({"objective": {"kind": "iwae"}}, "give draws = 8"),
+        ({"objective": {"total_correlation": 5.0}}, "belongs to kind = 'total-correlation'"),
+        ({"objective": {"kind": "total-correlation", "beta": 0.0}}, "beta above 0"),
+        ({"prior": {"kind": "flow", "passes": 0}}, "at least one pass"),
+        ({"prior": {"kind": "flow", "components": 3}}, "components belong to"),
+        ({"prior": {"kind": "vamp"}, "conditions": ["logP"]}, "is not given conditions"),
+        ({"prior": {"kind": "flow"}, "model": {"latent_dim": 1}}, "at least 2"),
+        ({"model": {"posterior": "point"}}, r"give \[objective\] beta = 0"),
+        (
+            {"model": {"posterior": "point"}, "objective": {"beta": 0}, "conditions": ["logP"]},
+            "conditions that are not known are drawn",
+        ),
+        (
+            {"model": {"posterior": "flow"}, "objective": {"free_bits": 0.1}},
+            "free_bits needs a Gaussian posterior, got 'flow'",
+        ),
+        (
+            {"model": {"posterior": "flow"}, "objective": {"kind": "total-correlation"}},
+            "total correlation needs a Gaussian",
+        ),
+        ({"model": {"posterior": "flow"}, "prior": {"kind": "vamp"}}, "'vamp' needs a Gaussian"),
+        ({"model": WITHOUT_Z}, "with noisy = 0"),
+        ({"model": WITHOUT_Z, "noisy": 0, "properties": ["logP"]}, "properties needs z"),
+        ({"model": WITHOUT_Z, "noisy": 0, "prior": {"kind": "mixture"}}, "'mixture' needs z"),
+        (
+            {"model": WITHOUT_Z, "noisy": 0, "objective": {"kind": "iwae", "draws": 2}},
+            "'iwae' needs z",
+        ),
+        ({"conditions": ["logP"], "properties": ["LogP"]}, "name it once"),
+        ({"labelled": 0.0}, r"labelled must lie in \(0, 1\]"),
+    ],
+)
+def test_settings_that_do_not_go_together(tables: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(TrainConfig, {"data": "d", "out": "o", **tables})
+
+
+@pytest.mark.parametrize("keep", [["a", "a"], ["SMILES"], [""]])
+def test_kept_columns_are_numbers_each_named_once(keep: list[str]) -> None:
+    with pytest.raises(ConfigError, match="keep names columns"):
+        build(PrepareConfig, {"keep": keep})

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import sys
 from collections import Counter
@@ -19,6 +20,7 @@ from molvae.config import PrepareConfig
 from molvae.datasets import (
     DATASETS,
     Dataset,
+    kept_columns,
     load_split,
     locate,
     prepare,
@@ -398,6 +400,58 @@ def test_splits_that_are_not_there_are_said(tmp_path):
 
 def _everything(folder: Path) -> list[str]:
     return [smiles for name in ("train", "valid", "test") for smiles in load_split(folder, name)]
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+TABLE = """name,SMILES,pIC50,charge,note
+a,CCO,5.0,0,x
+b,OCC,6.0,,y
+c,CC,nan,1e0,
+d,CCC,, ,
+e,C1,7.5,0,broken
+"""
+
+
+def test_columns_are_kept_beside_their_molecules(tmp_path):
+    source = write(tmp_path / "a.csv", TABLE)
+    config = PrepareConfig(skip_invalid=True, keep=("pIC50", "charge"))
+    report = prepare(source, tmp_path / "out", config=config)
+    assert (report.kept, report.dropped["duplicate"], report.dropped["invalid"]) == (3, 1, 1)
+    found = {}
+    for split in ("train", "valid", "test"):
+        columns = kept_columns(tmp_path / "out", split)
+        assert list(columns) == ["pIC50", "charge"]
+        rows = zip(*columns.values(), strict=True)
+        found |= dict(zip(load_split(tmp_path / "out", split), rows, strict=True))
+    assert found["CCO"] == (5.5, 0.0)  # the mean of what is known
+    assert math.isnan(found["CC"][0])
+    assert found["CC"][1] == 1.0
+    assert all(map(math.isnan, found["CCC"]))
+    about = json.loads((tmp_path / "out" / "prepare.json").read_text())
+    assert about["settings"]["keep"] == ["pIC50", "charge"]
+    digest = hashlib.sha256((tmp_path / "out" / "train.csv").read_bytes()).hexdigest()
+    assert about["splits"]["train"]["columns_sha256"] == digest
+
+
+def test_columns_that_are_not_there_or_hold_no_numbers_are_said(tmp_path, monkeypatch):
+    source = write(tmp_path / "a.csv", TABLE)
+    with pytest.raises(DataError, match=r"no column 'logD'; its columns are: name, SMILES"):
+        prepare(source, tmp_path / "out", config=PrepareConfig(keep=("logD",), skip_invalid=True))
+    with pytest.raises(DataError, match=r"a\.csv, line 2: 'x' in column 'note' is no number"):
+        prepare(source, tmp_path / "out", config=PrepareConfig(keep=("note",), skip_invalid=True))
+    lines = write(tmp_path / "a.smi", "CCO\n")
+    with pytest.raises(DataError, match="no table, so it has no column 'pIC50'"):
+        prepare(lines, tmp_path / "out", config=PrepareConfig(keep=("pIC50",)))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("smiles\tki\nCCO\t1\n"))
+    prepare("-", tmp_path / "out", config=PrepareConfig(keep=("ki",)))
+    split = split_of("CCO")
+    assert kept_columns(tmp_path / "out", split) == {"ki": [1.0]}
+    (tmp_path / "out" / f"{split}.csv").write_text("smiles,ki\nCCO,x\n")
+    with pytest.raises(DataError, match="damaged"):
+        kept_columns(tmp_path / "out", split)
+    prepare(source, tmp_path / "none", config=SKIP)
+    assert kept_columns(tmp_path / "none", "train") == {}
 
 
 # --- drawing --------------------------------------------------------------------------------------

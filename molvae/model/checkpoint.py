@@ -2,9 +2,11 @@
 
     run/
       model.safetensors   weights; half precision where that loses nothing, float32 otherwise
-      model.json          {"format": 2, "kind": "sequence-vae", "model": {...},
+      model.json          {"format": 3, "kind": "sequence-vae", "model": {...},
                            "representation": {...}, "vocabulary": [...], "merges": [[...], ...],
-                           "properties": ["logP", ...], "max_length": 37,
+                           "properties": ["logP", ...],
+                           "conditions": [{"name": "QED", "mean": 0.73, "sd": 0.14}, ...],
+                           "max_length": 37,
                            "bounds": [[...], [...]], "noise": 0.85, "temperature": 0.7,
                            "prior": {"kind": "flow", ...}, "about": {...}}
       prior.safetensors   weights of the learned prior; not there if the prior is N(0, I)
@@ -20,9 +22,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +38,27 @@ from torch import Tensor, nn
 from molvae.chem.vocabulary import Vocabulary
 from molvae.config import ModelConfig, as_settings, build
 from molvae.errors import CheckpointError, MolvaeError
-from molvae.model.priors import Normal, Prior, make_prior
-from molvae.model.vae import SequenceVAE
+from molvae.model.priors import Conditional, Normal, Prior, make_prior, plain_prior
+from molvae.model.vae import SequenceVAE, renamed
 
-FORMAT = 2
-"""2 has merges, `explain`, property heads and priors; a run of format 1 is read as one without."""
+FORMAT = 3
+"""2 has merges, `explain`, property heads and priors; a run of format 1 is read as one without. 3
+has conditions and kinds of networks, and names weights by the part that they belong to."""
 OLDEST = {"explain": False, "noise_levels": False}
 """Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"
 WEIGHTS, PRIOR, CARD = "model.safetensors", "prior.safetensors", "model.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A number that molecules can be generated for, and its unit in the network."""
+
+    name: str
+    mean: float
+    """Of the training molecules."""
+    sd: float
+    """Likewise, above 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +78,19 @@ class Card:
     """Pairs of ids that are written as one; see `Vocabulary`."""
     properties: tuple[str, ...] = ()
     """What the network's heads read off z, in the properties' own units."""
+    conditions: tuple[Condition, ...] = ()
+    """The last numbers of a code, in standard deviations from the mean."""
     drawing: tuple[float, float] = (0.0, 0.0)
     """Noise and temperature with which molecules are generated where nothing else is asked for."""
     prior: dict[str, Any] = field(default_factory=dict)
     """Kind and sizes of the learned prior; empty for N(0, I)."""
     about: dict[str, Any] = field(default_factory=dict)
     """Recipe, data with hashes, versions, measurements: for people, and to make the run again."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a code: those of z, and the conditions."""
+        return self.model.latent_dim + len(self.conditions)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -129,6 +151,7 @@ def save_run(
         "vocabulary": list(card.vocabulary),
         "merges": [list(pair) for pair in card.merges],
         "properties": list(card.properties),
+        "conditions": [asdict(condition) for condition in card.conditions],
         "bounds": [list(end) for end in card.bounds],
         "noise": card.drawing[0],
         "temperature": card.drawing[1],
@@ -160,13 +183,20 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
     # Built without memory first: a damaged card must not make us allocate what it asks for.
     with torch.device("meta"):
         n_symbols = len(Vocabulary(card.vocabulary, card.merges))
-        model = SequenceVAE(card.model, n_symbols, card.max_length, len(card.properties))
+        model = SequenceVAE(
+            card.model,
+            n_symbols,
+            card.max_length,
+            len(card.properties),
+            len(card.conditions),
+        )
     _load(model, folder / WEIGHTS)
     if not card.prior:
-        return model.eval(), Normal(card.model.latent_dim), card
+        return model.eval(), plain_prior(card.model.latent_dim, len(card.conditions)), card
     try:
         prior = make_prior(card.prior)
-        assert prior.settings()["dim"] == card.model.latent_dim
+        assert prior.dim == card.dim
+        assert isinstance(prior, Conditional) == bool(card.conditions)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise CheckpointError(
             f"{folder / CARD} describes a prior that this molvae does not know: {card.prior}"
@@ -177,7 +207,7 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
 
 def _load(module: nn.Module, path: Path) -> None:
     try:
-        tensors = load_tensors(_read(path))
+        tensors = renamed(load_tensors(_read(path)))
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file ({error}); copy the run folder again"
@@ -239,12 +269,18 @@ def _read_card(path: Path) -> Card:
             ),
             merges=tuple((int(left), int(right)) for left, right in content.get("merges", ())),
             properties=tuple(str(name) for name in content.get("properties", ())),
+            conditions=tuple(
+                build(Condition, one, f"{path} [conditions]")
+                for one in content.get("conditions", ())
+            ),
             drawing=(float(content.get("noise", 0.0)), float(content.get("temperature", 0.0))),
             prior=dict(content.get("prior", {})),
             about=dict(content["about"]),
         )
-        if any(len(end) != card.model.latent_dim for end in card.bounds):
-            raise ValueError("bounds and latent_dim disagree")
+        if any(len(end) != card.dim for end in card.bounds):
+            raise ValueError("bounds and the numbers of a code disagree")
+        if any(not 0 < condition.sd < math.inf for condition in card.conditions):
+            raise ValueError("a condition has no standard deviation")
         Vocabulary(card.vocabulary, card.merges)
         if card.max_length < 1:
             raise ValueError("max_length must be at least 1")

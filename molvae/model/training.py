@@ -25,11 +25,20 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import TrainConfig
+from molvae.config import ObjectiveConfig, TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.checkpoint import write_atomically
-from molvae.model.objectives import active_units, elbo_loss, kl_to_normal, property_loss
-from molvae.model.vae import SequenceVAE, blur, reparameterise
+from molvae.model.objectives import (
+    Known,
+    Loss,
+    active_units,
+    condition_loss,
+    objective,
+    property_loss,
+    reconstruction,
+)
+from molvae.model.priors import covariance_of
+from molvae.model.vae import SequenceVAE, blur
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +63,12 @@ class Progress:
     reconstruction: float
     """Training batches since the last report, nats."""
     kl: float
-    """Training batches since the last report, nats."""
+    """Training batches since the last report, nats; with a posterior that is no Gaussian, and of
+    conditions that are not known, at the drawn codes."""
     properties: float
     """Loss of the properties' heads, unweighted, on the same batches; 0 without heads."""
+    conditions: float
+    """-log q(y | x) of the conditions that are known, nats, on the same batches; 0 without."""
     valid_reconstruction: float | None = None
     """Validation molecules at one draw of z each, nats; None between validations."""
     valid_kl: float | None = None
@@ -86,19 +98,27 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
 
 
 def epoch_batches(
-    lengths: np.ndarray[Any, Any], batch_size: int, seed: int, epoch: int
+    lengths: np.ndarray[Any, Any], batch_size: int, seed: int, epoch: int, *, bucketed: bool = True
 ) -> list[np.ndarray[Any, Any]]:
     """One pass over the data: batches of rows of similar length, in random order.
 
     The last, smaller batch is kept: no row is left out. A pure function of its arguments, so that a
     resumed training finds its place.
+
+    Args:
+        lengths: Of the rows.
+        batch_size: Rows of a batch.
+        seed: Of the order.
+        epoch: Number of the pass.
+        bucketed: False: batches are even draws, of any lengths.
     """
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths))
     batches: list[np.ndarray[Any, Any]] = []
     for start in range(0, len(order), batch_size * CHUNK):
         chunk = order[start : start + batch_size * CHUNK]
-        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+        if bucketed:
+            chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
         batches += [chunk[i : i + batch_size] for i in range(0, len(chunk), batch_size)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
@@ -108,7 +128,8 @@ def schedule(config: TrainConfig, seen: int) -> tuple[float, float]:
     done = seen / config.molecules
     rise = min(1.0, done / config.lr_warm_up) if config.lr_warm_up > 0 else 1.0
     decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-    beta = config.beta * (min(1.0, done / config.beta_warm_up) if config.beta_warm_up > 0 else 1.0)
+    warm_up = config.objective.beta_warm_up
+    beta = config.objective.beta * (min(1.0, done / warm_up) if warm_up > 0 else 1.0)
     return rise * decay, beta
 
 
@@ -123,25 +144,45 @@ class _Place:
 
 @torch.inference_mode()
 def validate(
-    model: SequenceVAE, rows: Tensor, *, seed: int = 0, batch_size: int = 512
+    model: SequenceVAE,
+    rows: Tensor,
+    *,
+    covariance: Tensor | None = None,
+    seed: int = 0,
+    batch_size: int = 512,
 ) -> tuple[float, float, int]:
     """Reconstruction and KL (nats per molecule) and active units on held-out rows.
 
-    Noise comes from its own generator: the same weights give the same numbers.
+    The same weights give the same numbers, and torch's global generator is left as it was.
+
+    Args:
+        model: Left in the mode it is in.
+        rows: Ids, `n x max_length`; conditions are taken as not known.
+        covariance: Of conditions, `p x p`; they are unrelated if it is None.
+        seed: Of the one draw for each row.
+        batch_size: Rows that go through the network together.
     """
-    generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
+    if covariance is None:
+        covariance = torch.eye(model.n_conditions)
     rec = kl = 0.0
     means = []
-    for batch in torch.split(rows, batch_size):
-        ids = trim(batch).to(device)
-        mean, logvar = model.posterior(ids)
-        noise = torch.randn(mean.shape, generator=generator).to(device)
-        z = mean + noise * (0.5 * logvar).exp()
-        loss = elbo_loss(model.logits(z, ids), ids, mean, logvar, 1.0)
-        rec += float(loss.reconstruction) * len(ids)
-        kl += float(kl_to_normal(mean, logvar).sum())
-        means.append(mean)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for batch in torch.split(rows, batch_size):
+            ids = trim(batch).to(device)
+            inference = model.infer(ids)
+            loss = objective(
+                ObjectiveConfig(),
+                1.0,
+                inference,
+                reconstruction(model.logits(inference.code, ids), ids),
+                posterior=model.config.posterior,
+                known=_nothing_known(model, len(ids), covariance),
+            )
+            rec += float(loss.reconstruction) * len(ids)
+            kl += float(loss.kl) * len(ids)
+            means.append(inference.mean)
     return rec / len(rows), kl / len(rows), active_units(torch.cat(means))
 
 
@@ -159,6 +200,7 @@ def train(
     folder: Path,
     *,
     labels: Tensor | None = None,
+    conditions: Tensor | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SequenceVAE:
@@ -174,6 +216,7 @@ def train(
         folder: Where `metrics.jsonl` and the resume state go.
         labels: What the property heads are to read off z, one row for each of `rows`, float32, of
             mean 0 and standard deviation 1; NaN where not known. None for a network without heads.
+        conditions: Likewise, of a network with conditions.
         resume: Go on from the state in the folder.
         on_progress: Called about every five seconds and after each validation.
 
@@ -187,8 +230,9 @@ def train(
         MolvaeWarning: The posterior has collapsed: z carries almost nothing.
     """
     device, optimizer = begin(model, config)
-    if labels is None:
-        labels = torch.zeros(len(rows), 0)
+    labels = torch.zeros(len(rows), 0) if labels is None else labels
+    conditions = torch.zeros(len(rows), 0) if conditions is None else conditions
+    covariance = covariance_of(conditions)
     lengths = (rows != PAD).sum(dim=1).numpy()
     place = _Place()
     if resume:
@@ -202,14 +246,13 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * factor
             ids = trim(rows[index]).to(device)
-            with autocast(config.precision, device):
-                mean, logvar = model.posterior(ids)
-                drawn = reparameterise(mean, logvar)
-                z, noise = noisy(drawn, config.noisy)
-                logits = model.logits(z, ids, noise=noise, word_dropout=config.word_dropout)
-            loss = elbo_loss(logits, ids, mean, logvar, beta)
-            of_properties = property_loss(model.properties(drawn), labels[index].to(device))
+            known = None
+            if model.n_conditions:
+                known = Known(conditions[index].to(device), covariance.to(device))
+            batch = _Batch(ids, labels[index].to(device), known, len(rows))
+            loss, of_properties, of_conditions = _step(model, batch, config, beta)
             total = loss.total + config.property_weight * of_properties
+            total = total + config.condition_weight * of_conditions
             optimizer.zero_grad(set_to_none=True)
             # Per symbol, so that clipping means the same for short and long molecules.
             scaled = total * (len(ids) / int((ids != PAD).sum()))
@@ -217,13 +260,13 @@ def train(
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             place.seen += len(ids)
-            terms = (loss.reconstruction, loss.kl, of_properties)
+            terms = (loss.reconstruction, loss.kl, of_properties, of_conditions)
             report.add(len(ids), *(term.item() for term in terms))
             if place.seen >= next_stop or place.seen >= config.molecules:
                 next_stop += config.validate_every
                 model.eval()
                 with autocast(config.precision, device):
-                    rec, kl, active = validate(model, valid)
+                    rec, kl, active = validate(model, valid, covariance=covariance)
                 model.train()
                 report.say(place, beta, rec, kl, active)
                 _warn_of_collapse(beta, kl, active, config)
@@ -233,6 +276,51 @@ def train(
             if place.seen >= config.molecules:
                 break
     return model.eval()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What the network learns from in one step."""
+
+    ids: Tensor
+    labels: Tensor
+    known: Known | None
+    molecules: int
+    """In the whole training set."""
+
+
+def _step(
+    model: SequenceVAE, batch: _Batch, config: TrainConfig, beta: float
+) -> tuple[Loss, Tensor, Tensor]:
+    """The objective of a batch, the loss of the property heads, and that of the conditions."""
+    ids, known, draws = batch.ids, batch.known, config.objective.draws
+    with autocast(config.precision, ids.device):
+        inference = model.infer(ids, None if known is None else known.y, draws=draws)
+        repeated = ids.repeat_interleave(draws, dim=0) if draws > 1 else ids
+        code, noise = noisy(inference.code, config.noisy, model.config.latent_dim, draws)
+        logits = model.logits(code, repeated, noise=noise, word_dropout=config.word_dropout)
+    loss = objective(
+        config.objective,
+        beta,
+        inference,
+        reconstruction(logits, repeated),
+        posterior=model.config.posterior,
+        known=known,
+        molecules=batch.molecules,
+    )
+    labels = batch.labels.repeat_interleave(draws, dim=0) if draws > 1 else batch.labels
+    of_properties = property_loss(model.properties(inference.code), labels)
+    of_conditions = loss.kl.new_zeros(())
+    if known is not None:
+        of_conditions = condition_loss(inference.y_mean, inference.y_logvar, known.y)
+    return loss, of_properties, of_conditions
+
+
+def _nothing_known(model: SequenceVAE, n: int, covariance: Tensor) -> Known | None:
+    if not model.n_conditions:
+        return None
+    covariance = covariance.to(next(model.parameters()).device)
+    return Known(covariance.new_full((n, model.n_conditions), torch.nan), covariance)
 
 
 def begin(model: nn.Module, config: TrainConfig) -> tuple[torch.device, torch.optim.Optimizer]:
@@ -251,20 +339,32 @@ def begin(model: nn.Module, config: TrainConfig) -> tuple[torch.device, torch.op
     return device, torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
 
 
-def noisy(z: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Noise at a level drawn evenly from 0 to 1 in a share of the rows; and the levels."""
+def noisy(
+    code: Tensor, share: float, latent_dim: int | None = None, draws: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Noise at a level drawn evenly from 0 to 1 in the z of a share of the rows; and the levels.
+
+    Args:
+        code: `n * draws` codes; those of a row lie next to each other and get the same level.
+        share: Of the rows.
+        latent_dim: See `blur`.
+        draws: Of each row.
+    """
     if share == 0:
-        return z, z.new_zeros(len(z))
-    level = torch.rand(len(z), device=z.device)
-    level = level * (torch.rand(len(z), device=z.device) < share)
-    return blur(z, level), level
+        return code, code.new_zeros(len(code))
+    level = torch.rand(len(code) // draws, device=code.device)
+    level = level * (torch.rand(len(level), device=code.device) < share)
+    level = level.repeat_interleave(draws) if draws > 1 else level
+    return blur(code, level, latent_dim), level
 
 
 def _batches_from(
     lengths: np.ndarray[Any, Any], config: TrainConfig, place: _Place
 ) -> Iterator[Tensor]:
     """The rest of the epoch; `place` is moved on before a batch is handed out."""
-    batches = epoch_batches(lengths, config.batch_size, config.seed, place.epoch)
+    # Of rows of similar length the aggregated posterior would be another.
+    bucketed = config.objective.kind != "total-correlation"
+    batches = epoch_batches(lengths, config.batch_size, config.seed, place.epoch, bucketed=bucketed)
     for index in batches[place.batch :]:
         place.batch += 1
         yield torch.from_numpy(index)
@@ -273,6 +373,8 @@ def _batches_from(
 
 def _warn_of_collapse(beta: float, kl: float, active: int, config: TrainConfig) -> None:
     """A decoder that ignores z is the classic failure; say it while there is time to stop."""
+    if config.model.latent_dim == 0:
+        return
     if beta > 0 and (kl < 1.0 or active < max(1, config.model.latent_dim // 20)):
         warnings.warn(
             f"the posterior is collapsing: KL {kl:.2f} nats, {active} of "
@@ -301,10 +403,10 @@ class _Reporter:
         self._reset()
 
     def _reset(self) -> None:
-        self.since, self.n, self.sums = time.monotonic(), 0, np.zeros(3)
+        self.since, self.n, self.sums = time.monotonic(), 0, np.zeros(4)
 
     def add(self, n: int, *means: float) -> None:
-        """Count a batch: the means of reconstruction, KL and properties' loss over it."""
+        """Count a batch: means over it of reconstruction, KL, properties' and conditions' loss."""
         self.n, self.sums = self.n + n, self.sums + n * np.array(means)
 
     def due(self) -> bool:
@@ -319,7 +421,7 @@ class _Reporter:
         active: int | None = None,
     ) -> None:
         rate = self.n / max(time.monotonic() - self.since, 1e-9)
-        rec, kl, of_properties = (self.sums / max(self.n, 1)).tolist()
+        rec, kl, of_properties, of_conditions = (self.sums / max(self.n, 1)).tolist()
         progress = Progress(
             molecules=place.seen,
             total=self.config.molecules,
@@ -329,6 +431,7 @@ class _Reporter:
             reconstruction=rec,
             kl=kl,
             properties=of_properties,
+            conditions=of_conditions,
             valid_reconstruction=valid_rec,
             valid_kl=valid_kl,
             active=active,
@@ -344,10 +447,13 @@ RESUME = "resume.safetensors"
 
 
 def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
+    """Settings by name; of a table inside as `table.name`."""
     settings = asdict(config)
     # A folder may be moved to another machine; the prior comes after this loop.
-    for name in ("out", "data", "threads", "device", "prior_passes"):
+    for name in ("out", "data", "threads", "device", "prior"):
         del settings[name]
+    for table in ("model", "objective"):
+        settings |= {f"{table}.{name}": value for name, value in settings.pop(table).items()}
     return settings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +20,19 @@ import torch
 from torch import Tensor
 
 from molvae.chem.vocabulary import PAD, STOP
-from molvae.config import ModelConfig, TrainConfig
+from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.decoding import decode
-from molvae.model.training import RESUME, Progress, epoch_batches, schedule, train, validate
+from molvae.model.objectives import kl_to_normal
+from molvae.model.training import (
+    RESUME,
+    Progress,
+    epoch_batches,
+    noisy,
+    schedule,
+    train,
+    validate,
+)
 from molvae.model.vae import SequenceVAE
 
 SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4)
@@ -30,7 +41,7 @@ CONFIG = TrainConfig(
     out="",
     molecules=1200,
     batch_size=16,
-    beta=0.01,
+    objective=ObjectiveConfig(beta=0.01),
     validate_every=200,
     device="cpu",
     model=SMALL,
@@ -64,10 +75,14 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
     assert not np.array_equal(np.concatenate(first), np.concatenate(second))
     spread = np.mean([np.ptp(lengths[batch]) for batch in first])
     assert spread < np.ptp(lengths) / 4  # bucketed: batches hold rows of similar length
+    even = epoch_batches(lengths, 32, 0, 0, bucketed=False)
+    assert sorted(np.concatenate(even).tolist()) == list(range(1003))
+    assert np.mean([np.ptp(lengths[batch]) for batch in even]) > np.ptp(lengths) / 1.5
 
 
 def test_schedules_rise_and_decay() -> None:
-    config = dataclasses.replace(CONFIG, molecules=1000, beta=0.5, beta_warm_up=0.2, lr_warm_up=0.1)
+    rise = ObjectiveConfig(beta=0.5, beta_warm_up=0.2)
+    config = dataclasses.replace(CONFIG, molecules=1000, objective=rise, lr_warm_up=0.1)
     assert schedule(config, 0) == (0.0, 0.0)
     assert schedule(config, 50)[0] == pytest.approx(0.5, rel=0.02)
     assert schedule(config, 100)[1] == pytest.approx(0.25)
@@ -79,7 +94,7 @@ def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
     config = dataclasses.replace(
         CONFIG,
         molecules=36_000,
-        beta=0.0,
+        objective=ObjectiveConfig(beta=0.0),
         learning_rate=5e-3,
         word_dropout=0.0,
         validate_every=36_000,
@@ -135,9 +150,125 @@ def test_validation_repeats_and_leaves_the_generator_alone() -> None:
 
 
 def test_collapse_is_said(tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, beta=200.0, beta_warm_up=0.0, molecules=3000)
+    heavy = ObjectiveConfig(beta=200.0, beta_warm_up=0.0)
+    config = dataclasses.replace(CONFIG, objective=heavy, molecules=3000)
     with pytest.warns(MolvaeWarning, match="collapsing"):
         fit(tmp_path, config=config)
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "iwae": {"objective": ObjectiveConfig(kind="iwae", beta=0.1, draws=4)},
+    "total correlation": {
+        "objective": ObjectiveConfig(kind="total-correlation", beta=0.01, total_correlation=5.0)
+    },
+    "free bits": {"objective": ObjectiveConfig(beta=0.1, free_bits=0.2)},
+    "flow": {"model": dataclasses.replace(SMALL, posterior="flow")},
+    "point": {
+        "model": dataclasses.replace(SMALL, posterior="point"),
+        "objective": ObjectiveConfig(beta=0.0),
+    },
+    "language model": {
+        "model": dataclasses.replace(SMALL, latent_dim=0, explain=False, noise_levels=False),
+        "noisy": 0.0,
+    },
+    "transformer": {
+        "model": dataclasses.replace(
+            SMALL, encoder="transformer", decoder="transformer", layers=1, explain=False
+        )
+    },
+    "conditions": {},
+}
+
+
+def of_kind(kind: str, folder: Path, *, resume: bool = False, stop: int = 0) -> SequenceVAE:
+    """A short training, stopped after so many reports if there is a number."""
+    config = dataclasses.replace(CONFIG, molecules=600, **KINDS[kind])
+    torch.manual_seed(0)
+    y = lengths_of(rows()) if kind == "conditions" else None
+    model = SequenceVAE(config.model, N_SYMBOLS, LENGTH, n_conditions=0 if y is None else 2)
+    reports = []
+
+    def say(progress: Progress) -> None:
+        reports.append(progress)
+        if len(reports) == stop:
+            raise KeyboardInterrupt
+
+    return train(
+        model, rows(), rows(), config, folder, conditions=y, resume=resume, on_progress=say
+    )
+
+
+def lengths_of(x: Tensor) -> Tensor:
+    """Two labels of each row, in standard deviations: its length, and whether a symbol is there;
+    of a half of the rows not known, or not both."""
+    y = torch.stack([(x != PAD).sum(dim=1).float(), (x == 4).any(dim=1).float()], dim=1)
+    y = (y - y.mean(dim=0)) / y.std(dim=0)
+    y[::4], y[1::4, 0] = torch.nan, torch.nan
+    return y
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_learns_and_resumes_bit_for_bit(kind: str, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    expected = of_kind(kind, whole).state_dict()
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    validated = [line for line in lines if line["valid_kl"] is not None]
+    assert validated[-1]["valid_reconstruction"] < validated[0]["valid_reconstruction"]
+    assert all(math.isfinite(value) for value in validated[-1].values())
+    silent = kind in ("point", "language model")
+    assert (validated[-1]["valid_kl"] == 0) == silent
+    assert (validated[-1]["conditions"] != 0) == (kind == "conditions")
+    with pytest.raises(KeyboardInterrupt):
+        of_kind(kind, broken, stop=2)
+    resumed = of_kind(kind, broken, resume=True).state_dict()
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+
+
+def test_conditions_are_inferred_where_they_are_not_known(tmp_path: Path) -> None:
+    x = rows()
+    true = torch.stack([(x != PAD).sum(dim=1).float()], dim=1)
+    true = (true - true.mean(dim=0)) / true.std(dim=0)
+    shown = true.clone()
+    shown[::3] = torch.nan
+    torch.manual_seed(0)
+    model = SequenceVAE(SMALL, N_SYMBOLS, LENGTH, n_conditions=1)
+    config = dataclasses.replace(CONFIG, molecules=6_000, condition_weight=3.0)
+    train(model, x, x, config, tmp_path, conditions=shown)
+    with torch.inference_mode():
+        guess, _ = model.conditions(x.long())
+    off = (guess - true)[::3]
+    assert float(off.square().mean()) < 0.2  # of a variance of 1
+    first, last = (json.loads(line) for line in _first_and_last(tmp_path / "metrics.jsonl"))
+    assert last["conditions"] < first["conditions"]
+
+
+def test_the_kl_that_is_reported_is_that_of_z_and_of_what_was_drawn() -> None:
+    torch.manual_seed(0)
+    model = SequenceVAE(SMALL, N_SYMBOLS, LENGTH, n_conditions=2).eval()
+    x = rows().long()
+    covariance = torch.tensor([[1.0, 0.5], [0.5, 1.0]])
+    _, kl, _ = validate(model, rows(), covariance=covariance, seed=3)
+    with torch.inference_mode():
+        torch.manual_seed(3)
+        drawn = model.infer(x)
+    p = torch.distributions.MultivariateNormal(torch.zeros(2), covariance)
+    q = torch.distributions.Normal(drawn.y_mean, (0.5 * drawn.y_logvar).exp())
+    y = drawn.code[:, 8:]
+    expected = kl_to_normal(drawn.mean, drawn.logvar).sum(1) + q.log_prob(y).sum(1) - p.log_prob(y)
+    assert kl == pytest.approx(float(expected.mean()), rel=1e-4)
+
+
+def test_draws_of_a_row_get_the_same_level_of_noise() -> None:
+    torch.manual_seed(0)
+    code = torch.ones(3_000, 3)
+    blurred, level = noisy(code, 0.5, 2, 3)
+    assert bool((level.view(-1, 3) == level.view(-1, 3)[:, :1]).all())
+    assert float((level > 0).float().mean()) == pytest.approx(0.5, abs=0.05)
+    assert bool((blurred[:, 2] == 1).all())  # a condition is not touched
+    assert bool(((blurred[:, 0] == 1) == (level == 0)).all())
+    assert not torch.equal(blurred[0::3, 0][level[0::3] > 0], blurred[1::3, 0][level[0::3] > 0])
 
 
 SCRIPT = """
@@ -174,8 +305,9 @@ def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not there"):
         fit(tmp_path, resume=True)
     fit(tmp_path)
-    with pytest.raises(CheckpointError, match=r"beta = 0\.01, now it is 0\.2"):
-        fit(tmp_path, config=dataclasses.replace(CONFIG, beta=0.2), resume=True)
+    other = dataclasses.replace(CONFIG, objective=ObjectiveConfig(beta=0.2))
+    with pytest.raises(CheckpointError, match=r"objective\.beta = 0\.01, now it is 0\.2"):
+        fit(tmp_path, config=other, resume=True)
     (tmp_path / RESUME).write_bytes(b"not tensors")
     with pytest.raises(CheckpointError, match="damaged"):
         fit(tmp_path, resume=True)

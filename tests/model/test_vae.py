@@ -9,38 +9,26 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from molvae.chem.vocabulary import PAD, START, STOP
-from molvae.config import ModelConfig
+from molvae.config import ModelConfig, ObjectiveConfig
 from molvae.model.decoding import decode
 from molvae.model.objectives import (
     active_units,
-    elbo_loss,
-    importance_bound,
     kl_to_normal,
+    objective,
     reconstruction,
 )
-from molvae.model.priors import Normal
-from molvae.model.vae import SequenceVAE, blur, reparameterise
+from molvae.model.vae import Inference, SequenceVAE, blur, reparameterise
+from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, random_rows
 
 SMALL = ModelConfig(latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=7, position_dim=3)
-N_SYMBOLS, MAX_LENGTH = 9, 12
 
 
 @pytest.fixture(scope="module")
 def model() -> SequenceVAE:
     torch.manual_seed(0)
     return SequenceVAE(SMALL, N_SYMBOLS, MAX_LENGTH).eval()
-
-
-def random_rows(lengths: list[int], width: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.full((len(lengths), width), PAD)
-    for row, length in zip(rows, lengths, strict=True):
-        row[: length - 1] = torch.randint(3, N_SYMBOLS, (length - 1,), generator=generator)
-        row[length - 1] = STOP
-    return rows
 
 
 @settings(max_examples=25, deadline=None)
@@ -112,6 +100,79 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(explain: bool, noise_level
     assert torch.allclose(quiet[1], together[1]) != noise_levels
 
 
+@pytest.fixture(scope="module")
+def conditional() -> SequenceVAE:
+    torch.manual_seed(0)
+    return SequenceVAE(SMALL, N_SYMBOLS, MAX_LENGTH, n_properties=1, n_conditions=2).eval()
+
+
+def test_a_code_is_z_and_the_conditions(conditional: SequenceVAE) -> None:
+    rows = random_rows([2, 5, 8], 8)
+    assert conditional.code_dim == 6
+    with torch.no_grad():
+        code, (guess, _) = conditional.encode(rows), conditional.conditions(rows)
+        torch.testing.assert_close(code, torch.cat([conditional.posterior(rows)[0], guess], dim=1))
+        y = torch.tensor([[0.5, torch.nan], [torch.nan, torch.nan], [1.0, 2.0]])
+        found = conditional.infer(rows, y, draws=3)
+    assert found.code.shape == (9, 6)
+    assert bool((found.code[:3, 4] == 0.5).all())
+    assert len(found.code[:3, 5].unique()) == 3
+    assert torch.equal(found.code[6:, 4:], y[2:].expand(3, 2))
+    # Of known conditions, log_q holds nothing; of drawn ones, their density.
+    for i in range(9):
+        d, row = torch.distributions.Normal, i // 3
+        log_q = d(found.mean[i], (0.5 * found.logvar[i]).exp()).log_prob(found.code[i, :4]).sum()
+        of_y = d(found.y_mean[row], (0.5 * found.y_logvar[row]).exp()).log_prob(found.code[i, 4:])
+        assert float(found.log_q[i]) == pytest.approx(
+            float(log_q + of_y[y[row].isnan()].sum()), rel=1e-4
+        )
+    with torch.no_grad():
+        for given, mean in zip(found.code[:, 4:], found.mean, strict=True):
+            i = int((found.mean == mean).all(dim=1).nonzero()[0]) // 3
+            again, _ = conditional.posterior(rows[i : i + 1], given[None])
+            torch.testing.assert_close(again[0], mean)
+    assert not torch.equal(found.mean[0], found.mean[1])  # other conditions, another q(z | x, y)
+
+
+def test_without_conditions_a_draw_is_what_reparameterise_draws(model: SequenceVAE) -> None:
+    rows = random_rows([2, 5, 8], 8)
+    with torch.no_grad():
+        torch.manual_seed(3)
+        z = reparameterise(*model.posterior(rows))
+        torch.manual_seed(3)
+        found = model.infer(rows)
+    assert torch.equal(found.code, z)
+    assert found.y_mean.shape == (3, 0)
+    assert torch.equal(model.encode(rows), model.posterior(rows)[0])
+
+
+def test_gradients_reach_the_encoder_through_codes_and_their_density(
+    conditional: SequenceVAE,
+) -> None:
+    rows = random_rows([2, 5, 8], 8)
+    unknown = torch.tensor([[0.5, torch.nan]] * 3)
+    for which in ("code", "log_q"):
+        for parameter in conditional.parameters():
+            parameter.grad = None
+        getattr(conditional.infer(rows, unknown), which).square().sum().backward()
+        for name in (
+            "encoder.forwards.weight_ih_l0",
+            "q.condition_head.weight",
+            "q.given_conditions.weight",
+        ):
+            gradient = conditional.get_parameter(name).grad
+            assert gradient is not None
+            assert bool(torch.isfinite(gradient).all())
+            assert bool(gradient.any())
+
+
+def test_noise_leaves_conditions_alone() -> None:
+    code = torch.randn(2, 6)
+    blurred = blur(code, torch.ones(2), 4)
+    assert torch.equal(blurred[:, 4:], code[:, 4:])
+    assert not bool((blurred[:, :4] == code[:, :4]).any())
+
+
 def test_noise_keeps_the_variance_and_drowns_z() -> None:
     torch.manual_seed(0)
     z = torch.randn(100_000, 1)
@@ -120,38 +181,6 @@ def test_noise_keeps_the_variance_and_drowns_z() -> None:
         assert blurred.std().item() == pytest.approx(1, abs=0.02)
         correlation = float((blurred * z).mean())
         assert correlation == pytest.approx(math.sqrt(1 - level**2), abs=0.02)
-
-
-def test_the_importance_bound_is_what_plain_monte_carlo_finds() -> None:
-    torch.manual_seed(0)
-    model = SequenceVAE(SMALL, N_SYMBOLS, MAX_LENGTH).eval()
-    with torch.no_grad():  # as wide as the prior, so that draws reach all of it
-        model.posterior_head.bias[4:] += 3
-    rows = random_rows([3, 6, 1], 6)
-    generator = torch.Generator().manual_seed(0)
-    prior = Normal(4)
-    noise = torch.randn(3, 2_000, 4, generator=generator)
-    elbo = torch.stack(
-        [importance_bound(model, prior, rows, noise[:, i : i + 1]) for i in range(200)]
-    ).mean(dim=0)
-    bound = importance_bound(model, prior, rows, noise)
-    assert bool((bound >= elbo - 0.05).all())
-    mean, logvar = model.posterior(rows)
-    z = torch.randn(20_000, 4, generator=generator)
-    # Against plain Monte Carlo over the prior.
-    for i in range(3):
-        with torch.no_grad():
-            likelihood = -reconstruction(
-                model.logits(z, rows[i : i + 1].expand(len(z), -1)),
-                rows[i : i + 1].expand(len(z), -1),
-            )
-        exact = float(torch.logsumexp(likelihood.double(), 0)) - math.log(len(z))
-        assert float(bound[i]) == pytest.approx(exact, abs=0.1)
-    one = importance_bound(model, prior, rows, torch.zeros(3, 1, 4))
-    with torch.no_grad():
-        loss = reconstruction(model.logits(mean, rows), rows)
-    expected = -loss + prior.log_prob(mean) + 0.5 * (logvar + math.log(2 * math.pi)).sum(dim=1)
-    torch.testing.assert_close(one.float(), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_logits_do_not_look_ahead(model: SequenceVAE) -> None:
@@ -169,7 +198,10 @@ def test_loss_equals_a_slow_reference(model: SequenceVAE) -> None:
     with torch.no_grad():
         mean, logvar = model.posterior(rows)
         z = mean + 0.3
-        loss = elbo_loss(model.logits(z, rows), rows, mean, logvar, beta=0.7)
+        nothing = torch.zeros(3, 0)
+        inference = Inference(z, torch.zeros(3), mean, logvar, nothing, nothing)
+        losses = reconstruction(model.logits(z, rows), rows)
+        loss = objective(ObjectiveConfig(), 0.7, inference, losses)
         rec = kl = 0.0
         for i in range(3):
             state = model.start(z[i : i + 1])
