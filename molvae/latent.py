@@ -21,6 +21,7 @@ from molvae.chem.mol import canonical
 from molvae.chem.representation import Representation, get_representation
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
 from molvae.config import ModelConfig
+from molvae.density import REFERENCE, SEED, Reference, log_density
 from molvae.errors import (
     ConfigError,
     InvalidMoleculeError,
@@ -123,6 +124,8 @@ class LatentSpace:
         self.bounds = torch.tensor(card.bounds, dtype=torch.float64)
         self.dim, self.max_length = card.model.latent_dim, card.max_length
         self.about, self.properties = card.about, card.properties
+        # Shared with copies that `tuned` makes, so that a percentile means the same there.
+        self._reference = Reference(self.prior, self._known)
 
     def __repr__(self) -> str:
         return (
@@ -332,12 +335,12 @@ class LatentSpace:
         rows = self._write(z, noise=0.0, temperature=temperature, seed=seed)
         return [self._molecule(symbols) for symbols in rows]
 
-    def _vectors(self, z: Tensor) -> Tensor:
+    def _vectors(self, z: Tensor, *, finite: bool = True) -> Tensor:
         z = torch.as_tensor(z, dtype=torch.float64)
         z = z[None] if z.ndim == 1 else z
         if z.ndim != 2 or z.shape[1] != self.dim:
             raise ConfigError(f"z must be n x {self.dim}, got {' x '.join(map(str, z.shape))}")
-        if not bool(torch.isfinite(z).all()):
+        if finite and not bool(torch.isfinite(z).all()):
             raise ConfigError("z holds numbers that are not finite; leave those rows out")
         return z
 
@@ -461,6 +464,43 @@ class LatentSpace:
             noise = torch.randn(len(part), k, self.dim, generator=generator)
             bounds[part] = importance_bound(self.model, self.prior, ids.to(self.device), noise)
         return bounds
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Natural logarithm of the prior's density at latent vectors.
+
+        Args:
+            z: As of `decode`; gradients reach it.
+
+        Returns:
+            `n`, float64.
+
+        Raises:
+            ConfigError: z is as `decode` refuses it.
+        """
+        return log_density(self.prior, self._vectors(z))
+
+    def percentile(self, z: Tensor) -> Tensor:
+        """How usual latent vectors are, from 0 (as no known molecule) to 100.
+
+        The share of 500 codes that are less dense under the prior: the encodings of molecules that
+        the space itself generates, the same ones each time. So it is for encodings; vectors of
+        `sample` lie further outside than the encodings of what they decode to.
+
+        Args:
+            z: As of `decode`, but rows of NaN are allowed, as `encode` gives them.
+
+        Returns:
+            `n`, float64; NaN for a row of NaN, and everywhere if the model can read nothing of
+            what it generates.
+
+        Raises:
+            ConfigError: Wrong shape.
+        """
+        return self._reference.percentile(self._vectors(z, finite=False))
+
+    def _known(self) -> Tensor:
+        made = [m for m in self.generate(REFERENCE, SEED) if m is not None]
+        return self.encode([m for m, ok in zip(made, self.readable(made), strict=True) if ok])
 
     def _ids(self, molecule: str) -> list[int]:
         ids = self.vocabulary.ids(self.representation.split(molecule), molecule)

@@ -17,6 +17,7 @@ LAYERS = (
     ("config",),
     ("chem", "terminal"),
     ("datasets", "model"),
+    ("density",),
     ("latent", "tokens", "inputs", "tables"),
     ("recipe", "bo"),
     ("evaluate", "start", "workers", "overview"),
