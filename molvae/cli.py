@@ -26,6 +26,7 @@ from molvae.config import (
     require,
     versions,
 )
+from molvae.density_cli import density
 from molvae.errors import CampaignError, DataError
 from molvae.inputs import Told, check_rows, held_out, molecules_of, sheet, told_value, vectors
 from molvae.tables import check_can_write_table, write_table
@@ -63,6 +64,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+app.command(density)
 Switch = Annotated[bool, Parameter(negative="")]
 Count = Annotated[int, Parameter(name=["--n", "-n"])]
 Flat = Parameter(name="*")

@@ -1,4 +1,4 @@
-"""How usual a point of a latent space is: its density under the prior, against known codes.
+"""How usual a molecule is to a space: where its code lies, and how likely it is to be written.
 
 A log-density of 64 units says little by itself. What says something is how many codes of molecules
 are less dense: those of molecules that the space itself makes, encoded as any other molecule.
@@ -6,11 +6,16 @@ are less dense: those of molecules that the space itself makes, encoded as any o
 that any molecule would look more usual than 99 % of the draws.)
 
 Knows priors and vectors; what makes molecules and encodes them is given.
+
+References:
+    Nalisnick et al. (2019), arXiv:1810.09136, on what likelihoods do not say of other data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import compress
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -37,9 +42,13 @@ def log_density(prior: Prior, z: Tensor) -> Tensor:
     """
     finite = torch.isfinite(z).all(dim=1)
     rows = z[finite].float()
-    parts = [prior.log_prob(part).double() for part in torch.split(rows, AT_ONCE)]
-    found = z.new_full((len(z),), torch.nan, dtype=torch.float64)
-    return found.masked_scatter(finite, torch.cat(parts))
+    # The weights of the prior would have gradients as well.
+    with torch.set_grad_enabled(z.requires_grad and torch.is_grad_enabled()):
+        # zuko's flows do not take batches without rows.
+        batches = torch.split(rows, AT_ONCE) if len(rows) else ()
+        parts = [z.new_zeros(0), *(prior.log_prob(part).double() for part in batches)]
+        found = z.new_full((len(z),), torch.nan, dtype=torch.float64)
+        return found.masked_scatter(finite, torch.cat(parts))
 
 
 class Reference:
@@ -75,4 +84,61 @@ class Reference:
         return torch.where(densities.isnan(), torch.nan, shares)
 
 
-__all__ = ["REFERENCE", "SEED", "Reference", "log_density"]
+class Space(Protocol):
+    """What is asked of a latent space; `molvae.latent.LatentSpace` is one."""
+
+    def readable(self, smiles: Sequence[str]) -> list[bool]:
+        """Whether each molecule can be encoded."""
+        ...
+
+    def lengths(self, smiles: Sequence[str]) -> list[int]:
+        """Symbols of each molecule, stop included."""
+        ...
+
+    def encode(self, smiles: Sequence[str]) -> Tensor:
+        """`n x d`."""
+        ...
+
+    def percentile(self, z: Tensor) -> Tensor:
+        """As `Reference.percentile`."""
+        ...
+
+    def outlier_score(self, smiles: Sequence[str], *, k: int, seed: int) -> Tensor:
+        """Nats per symbol, `n`; infinite for what cannot be read."""
+        ...
+
+
+class Unusual(NamedTuple):
+    """What a space says of molecules, each `n`, float64."""
+
+    log_prob: Tensor
+    """Bound on log p(molecule), nats; minus infinity for what the model cannot read."""
+    outlier_score: Tensor
+    """The same per symbol, with the other sign: the larger, the stranger."""
+    percentile: Tensor
+    """Of the encoding's density, from 0 to 100; NaN for what the model cannot read."""
+
+
+def describe(space: Space, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Unusual:
+    """How usual molecules are to a space.
+
+    Args:
+        space: Of which they may be molecules.
+        smiles: SMILES in any form.
+        k: Draws from each posterior, see `LatentSpace.log_prob`.
+        seed: Of the draws.
+
+    Raises:
+        ConfigError: k is below 1.
+        InvalidMoleculeError: A text is not a molecule.
+    """
+    scores = space.outlier_score(smiles, k=k, seed=seed)
+    readable = space.readable(smiles)
+    there, known = torch.tensor(readable, dtype=torch.bool), list(compress(smiles, readable))
+    log_prob, percentile = -scores, torch.full_like(scores, torch.nan)
+    log_prob[there] *= torch.tensor(space.lengths(known))
+    percentile[there] = space.percentile(space.encode(known))
+    return Unusual(log_prob, scores, percentile)
+
+
+__all__ = ["REFERENCE", "SEED", "Reference", "Space", "Unusual", "describe", "log_density"]

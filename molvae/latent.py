@@ -465,6 +465,57 @@ class LatentSpace:
             bounds[part] = importance_bound(self.model, self.prior, ids.to(self.device), noise)
         return bounds
 
+    def lengths(self, smiles: Sequence[str]) -> list[int]:
+        """Symbols that molecules are written with, stop included.
+
+        Args:
+            smiles: SMILES in any form.
+
+        Raises:
+            InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
+        """
+        return [len(self.representation.split(canonical(text))) + 1 for text in _as_list(smiles)]
+
+    def outlier_score(
+        self, smiles: Sequence[str], *, k: int = 64, seed: int = 0, skip_unknown: bool = False
+    ) -> Tensor:
+        """How strange molecules are to the model: `-log_prob` per symbol, stop included.
+
+        Per symbol, since log p falls with every symbol: by log p itself many a drug-like molecule
+        is as strange as a small one of a kind that the model never saw.
+
+        Args:
+            smiles: SMILES in any form.
+            k: As of `log_prob`; 8 tell kinds of molecules apart about as well as 64.
+            seed: Of the draws.
+            skip_unknown: Give NaN, and one warning with the count, for molecules that the model
+                cannot read. Otherwise they are infinitely strange, and no error.
+
+        Returns:
+            `n`, float64, in nats: the larger, the stranger.
+
+        Raises:
+            ConfigError: k is below 1.
+            InvalidMoleculeError: A text is not a molecule.
+        """
+        molecules = [canonical(text) for text in _as_list(smiles)]
+        readable = self.readable(molecules)
+        if skip_unknown and not all(readable):
+            warnings.warn(
+                f"{readable.count(False)} of {len(readable)} molecules skipped: "
+                f"{self.name or 'the model'} cannot read them; their scores are NaN",
+                MolvaeWarning,
+                stacklevel=2,
+            )
+        worst = torch.nan if skip_unknown else torch.inf
+        scores = torch.full((len(molecules),), worst, dtype=torch.float64)
+        known = list(compress(molecules, readable))
+        bounds = self.log_prob(known, k=k, seed=seed)
+        scores[torch.tensor(readable, dtype=torch.bool)] = -bounds / torch.tensor(
+            self.lengths(known)
+        )
+        return scores
+
     def log_density(self, z: Tensor) -> Tensor:
         """Natural logarithm of the prior's density at latent vectors.
 

@@ -24,7 +24,7 @@ LAYERS = (
     ("running", "aims", "telling"),
     ("campaign",),
     ("metrics", "report", "figures"),
-    ("ui",),
+    ("ui", "density_cli"),
     ("cli",),
     ("__main__",),
 )
