@@ -93,6 +93,24 @@ def files(folder: Path) -> set[str]:
 # --- molecules and properties
 
 
+def test_density_says_how_usual_molecules_are(molvae: Molvae) -> None:
+    done = molvae("density", "zinc250k", "--k", 4, stdin="OC(=O)c1ccccc1OC(C)=O\nC#N\n[Au]\n")
+    assert done.status == 0, done.err
+    usual, odd, unreadable = done.table
+    assert usual["smiles"] == "CC(=O)Oc1ccccc1C(=O)O"
+    assert -60 < float(usual["log_prob"]) < -15
+    assert float(usual["outlier_score"]) < 2 < float(odd["outlier_score"])
+    assert 0 <= float(usual["percentile"]) <= 100
+    known = {"smiles": "[Au]", "log_prob": "-inf", "outlier_score": "inf", "percentile": ""}
+    assert unreadable == known
+    words = ["density", "zinc250k", "--k", 1]
+    molvae(*words, stdin="CCO\nC(\n").fails(1, "line 2", "--skip-invalid")
+    done = molvae(*words, "--skip-invalid", stdin="C(\n[Au]\nCCO\n")
+    assert [row["smiles"] for row in done.table] == ["CCO"]
+    assert "1 of 3 skipped" in done.err
+    assert "1 of 2 skipped: zinc250k cannot read them" in done.err
+
+
 def test_properties_is_a_table(molvae: Molvae) -> None:
     done = molvae("properties", "-", "--names", "logP", "QED", stdin="OCC\nc1ccccc1\n")
     assert done.status == 0
@@ -444,11 +462,13 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert (tmp_path / "mine.html").read_text() == "mine"
 
 
-def test_usage_is_status_2(toy: Molvae) -> None:
+def test_usage_is_status_2(toy: Molvae, tmp_path: Path) -> None:
     toy("optimize", "q.db", "--budget", "many").fails(2, "--budget", "many")
     toy("optimize", "q.db", "--buget", "3").fails(2, "Did you mean --budget")
     toy("optimize", "q.db", "--direction", "up").fails(2, "maximise")
     toy("optimize", "--objective", "qed").fails(1, "name the record")
+    (tmp_path / "q.toml").write_text('recrod = "q.db"\nobjective = "qed"\n')
+    toy("optimize", "--config", "q.toml").fails(1, "q.toml", "'recrod'", "did you mean 'record'")
     toy("optimize", "q.db").fails(1, "objective")
 
 
@@ -681,7 +701,10 @@ def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
     """What the laboratory has besides values is kept; molecules may go and come as SDF."""
     assert lab(*CREATE, "-n", 4, "--out", "plate.sdf").out == "plate.sdf\n"
     lab("ask", "lab.db", "--waiting", "--out", "plate.sdf").fails(1, "plate.sdf exists")
-    sheet = "id,value,error,well,smiles,status\n5,7.5,0.25,B7,?,\n6,1;2;3,,B8,?,fine\n7,,,B9,?,\n"
+    sheet = (
+        "id,value,error,well,smiles,status,percentile\n"
+        "5,7.5,0.25,B7,?,,1.5\n6,1;2;3,,B8,?,fine,\n7,,,B9,?,,\n"
+    )
     assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 0
     with Campaign.open("lab.db") as campaign:
         five, six, seven = campaign.trials[4:7]
@@ -699,9 +722,9 @@ def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
     done = lab("tell", "lab.db", "--file", "back.sdf")
     assert done.status == 0, done.err
     header, *rows = [line.split(",") for line in lab("export", "lab.db").out.splitlines()]
-    assert header[8:] == ["pIC50_error", "well", "pIC50_replicates", "note_status", "plate"]
-    assert rows[5][8:12] == ["0.5773502691896258", "B8", "1.0;2.0;3.0", "fine"]
-    assert (rows[7][2], rows[7][12]) == ("4.5", "7")
+    assert header[9:] == ["pIC50_error", "well", "pIC50_replicates", "note_status", "plate"]
+    assert rows[5][9:13] == ["0.5773502691896258", "B8", "1.0;2.0;3.0", "fine"]
+    assert (rows[7][2], rows[7][13]) == ("4.5", "7")
     for ending in ("parquet", "sdf"):
         assert lab("export", "lab.db", f"all.{ending}").status == 0
 
