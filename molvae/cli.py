@@ -27,6 +27,7 @@ from molvae.config import (
     versions,
 )
 from molvae.errors import CampaignError, DataError
+from molvae.explore_cli import COMMANDS
 from molvae.inputs import Told, check_rows, held_out, molecules_of, sheet, told_value, vectors
 from molvae.tables import check_can_write_table, write_table
 from molvae.terminal import (
@@ -63,6 +64,8 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+for command in COMMANDS:
+    app.command(command)
 Switch = Annotated[bool, Parameter(negative="")]
 Count = Annotated[int, Parameter(name=["--n", "-n"])]
 Flat = Parameter(name="*")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         walk,
     )
     from molvae.explore.drawing import draw_ascents, draw_chart, draw_neighbours, draw_path
-    from molvae.explore.neighbours import Neighbour, Neighbourhood, neighbours
+    from molvae.explore.neighbourhood import Neighbour, Neighbourhood, neighbours
     from molvae.explore.paths import LatentPath, Stop, interpolate
     from molvae.explore.plane import Chart, Spot, chart
 
@@ -44,8 +44,8 @@ _HOMES = {
     "Direction": "directions",
     "Hill": "ascent",
     "LatentPath": "paths",
-    "Neighbour": "neighbours",
-    "Neighbourhood": "neighbours",
+    "Neighbour": "neighbourhood",
+    "Neighbourhood": "neighbourhood",
     "Spot": "plane",
     "Stop": "paths",
     "analogy": "directions",
@@ -62,7 +62,7 @@ _HOMES = {
     "head_hill": "ascent",
     "holding": "directions",
     "interpolate": "paths",
-    "neighbours": "neighbours",
+    "neighbours": "neighbourhood",
     "property_direction": "directions",
     "same_change": "directions",
     "walk": "directions",

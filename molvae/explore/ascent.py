@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from molvae.campaign import Campaign
 
 HALVINGS = 6
-"""How often a step is halved before a row is at its summit."""
+"""How often a step can be halved before a row is at its summit."""
+ENOUGH = 0.5
+"""Of what the gradient promises, what a step has to give: less is a step across a ridge."""
 OUTSIDE = 1.0
 """Percentile below which a vector is as hardly any known molecule."""
 FLAT = 1e-12
@@ -64,13 +66,15 @@ class Ascent:
     began_outside: bool
     """The beginning lies outside of the space's box; there the box was widened to hold it."""
     ended: Literal["summit", "steps", "edge"]
-    """`summit`: no step leads higher. `steps`: all were taken. `edge`: each step that leads higher
-    leads to where known molecules are rarer than was allowed."""
+    """`summit`: no step leads higher by half of what was promised. `steps`: all were taken. `edge`:
+    steps that lead higher lead to where known molecules are rarer than was allowed."""
 
     @property
     def left(self) -> float | None:
-        """Distance from which on the way is outside of the known world, as less than 1 % of known
-        molecules are; None if it stays."""
+        """Distance from which on the way is outside of the known world; None if it stays.
+
+        Outside are vectors that are less usual than 99 % of known molecules.
+        """
         outside = [p < OUTSIDE for p in self.path.percentile]
         if not outside[-1]:
             return None
@@ -79,8 +83,10 @@ class Ascent:
 
     @property
     def gain(self) -> float:
-        """True value of the last molecule less that of the first, better is positive; NaN if one
-        is not known."""
+        """What the true value of the last molecule is better than that of the first.
+
+        Negative if it is worse, NaN if one is not known.
+        """
         return self.sign * (self.true[-1] - self.true[0])
 
     def table(self) -> pd.DataFrame:
@@ -182,8 +188,8 @@ def ascend(
     """Go up from each molecule, in small steps along the gradient.
 
     Each way begins at a vector that decodes to its molecule, see `LatentSpace.invert`, stays in the
-    space's box (widened to hold its beginning) and goes up only: a step that does not is halved,
-    six times at most, and doubled again once it does.
+    space's box (widened to hold its beginning) and goes up only: a step that gives less than half
+    of what the gradient promises is halved, down to a 64th, and later ones become longer again.
 
     Args:
         space: Where.
@@ -193,7 +199,7 @@ def ascend(
         step: Largest length of one, in z.
         steps: Of a way, at most.
         keep: Percentile, from 0 to 100, of the prior's density that no way goes below, see
-            `LatentSpace.percentile`; one that begins below it does not go further down. 0: go
+            `LatentSpace.percentile`; one that begins below it goes to nothing less dense. 0: go
             anywhere.
         properties: What to compute of each molecule, see `molvae.properties`.
 
@@ -241,8 +247,8 @@ def climb(
         Of each row its vectors, the first included, and why it ended.
     """
     low, high = torch.minimum(space.bounds[0], z), torch.maximum(space.bounds[1], z)
-    floor = space.percentile(z).clamp(max=keep) if keep > 0 else None
-    lengths = torch.full((len(z),), float(step), dtype=z.dtype)
+    began = space.log_density(z).detach()
+    lengths, shortest = torch.full((len(z),), float(step), dtype=z.dtype), step / 2**HALVINGS
     ways: list[list[Tensor]] = [[row] for row in z]
     ended: list[Literal["summit", "steps", "edge"]] = ["steps"] * len(z)
     going = torch.arange(len(z))
@@ -250,24 +256,27 @@ def climb(
     for _ in range(steps):
         values, slope = _slope(up, here[going])
         # At a wall, along it.
-        held = (here[going] <= low[going]) & (slope < 0) | (here[going] >= high[going]) & (slope > 0)
+        held = (here[going] <= low[going]) & (slope < 0) | (here[going] >= high[going]) & (
+            slope > 0
+        )
         slope = slope.masked_fill(held, 0.0)
         size = slope.norm(dim=1)
         unit = slope / size.clamp_min(FLAT)[:, None]
         waiting, blocked = size > FLAT, torch.zeros(len(going), dtype=torch.bool)
         moved = torch.zeros(len(going), dtype=torch.bool)
-        for _ in range(HALVINGS + 1):
-            mine = waiting.nonzero()[:, 0]
-            if not len(mine):
-                break
+        while len(mine := (waiting & (lengths[going] >= shortest)).nonzero()[:, 0]):
             rows = going[mine]
             tried = here[rows] + lengths[rows, None] * unit[mine]
             tried = tried.clamp(low[rows], high[rows])
+            promised = (slope[mine] * (tried - here[rows])).sum(dim=1)
             with torch.no_grad():
-                higher = up(tried) > values[mine]
+                gained = up(tried) - values[mine]
+            higher = (gained > 0) & (gained >= ENOUGH * promised)
             inside = torch.ones_like(higher)
-            if floor is not None:
-                inside = space.percentile(tried) >= floor[rows]
+            if keep > 0:
+                with torch.no_grad():
+                    denser = space.log_density(tried) >= began[rows]
+                inside = (space.percentile(tried) >= keep) | denser
             blocked[mine] |= higher & ~inside
             done = higher & inside
             here[rows[done]] = tried[done]

@@ -15,7 +15,7 @@ from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.mol import canonical
 from molvae.config import require
 from molvae.errors import ConfigError, DataError, UnknownNameError
-from molvae.explore.neighbours import Neighbourhood, around
+from molvae.explore.neighbourhood import Neighbourhood, around
 from molvae.explore.paths import LatentPath, traced
 from molvae.explore.space import PROPERTIES, Space, codes
 
@@ -44,6 +44,10 @@ class Direction:
     """Cosine of the angle to the direction that was learned: below 1 if others are held."""
     held: tuple[Direction, ...] = ()
     """Those that a walk along this one does not move along."""
+
+    def __str__(self) -> str:
+        held = ", ".join(other.name for other in self.held)
+        return f"{self.name}, {held} held" if held else self.name
 
     def __neg__(self) -> Direction:
         """The opposite way; the slope is negative then."""
@@ -236,7 +240,7 @@ def walk(
         space,
         z + places[:, None] * direction.unit,
         places.tolist(),
-        name=f"walk along {direction.name}",
+        name=f"walk along {direction}",
         start=molecule,
         missed=missed,
         properties=properties,
@@ -254,7 +258,7 @@ def analogy(
     seed: int = 0,
     properties: Sequence[str] = PROPERTIES,
 ) -> Neighbourhood:
-    """a is to b as c is to what? The molecules at and around `c + b - a`.
+    """What c becomes if a becomes b: the molecules at and around `c + b - a`.
 
     Args:
         space: Where.

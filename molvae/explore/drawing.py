@@ -6,14 +6,14 @@ Each takes a result of this package and writes one file, SVG, PNG or PDF by its 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from molvae.explore.ascent import Ascent
-from molvae.explore.neighbours import Neighbour, Neighbourhood
+from molvae.explore.neighbourhood import Neighbour, Neighbourhood
 from molvae.explore.paths import LatentPath, Stop
 from molvae.explore.plane import Chart, Spot
 from molvae.explore.sheet import ACCENT, FAINT, INK, SHADE, Sheet
@@ -52,7 +52,7 @@ def draw_path(path: LatentPath, file: str | Path, *, most: int = MOST) -> Path:
     feet = [_alike(stop) for stop in chosen]
     curves = [_similarity(path), *(_property(path, name) for name in path.stops[0].properties)]
     between = path.end is not None
-    title = f"{path.name}: from 1 to {len(chosen)}" if between else path.name
+    title = f"interpolation, {path.name}" if between else path.name
     told = _counted(path, len(chosen))
     return _sheet(
         path, chosen, heads, feet, [*curves, _percentile(path)], title=title, told=told, file=file,
@@ -84,7 +84,7 @@ def draw_ascents(ascents: Sequence[Ascent], file: str | Path, *, most: int = MOS
     return _sheet(
         path, chosen, [_at(stop) for stop in chosen], feet,
         [*curves, _similarity(path), _percentile(path)],
-        title=f"up {ascent.climbed}", told=f"{_counted(path, len(chosen))}; {_ended(ascent)}",
+        title=_title(ascent), told=f"{_counted(path, len(chosen))}; {_ended(ascent)}",
         file=file, x="distance in z",
     )  # fmt: skip
 
@@ -95,11 +95,11 @@ def _several(ascents: Sequence[Ascent], file: str | Path) -> Path:
     high = CELL[1] + 2 * LINE + GAP
     frames = 150
     sheet = Sheet(width, 2 * MARGIN + 2 * LINE + len(shown) * (high + LINE) + frames + 60)
-    sheet.text(MARGIN, MARGIN, f"up {ascents[0].climbed}", size=16, bold=True)
+    sheet.text(MARGIN, MARGIN, _title(ascents[0]), size=16, bold=True)
     more = f"; {len(shown)} of {len(ascents)} ways drawn" if len(shown) < len(ascents) else ""
     sheet.text(
         MARGIN, MARGIN + 1.4 * LINE,
-        f"in colour: what the molecule before has not{more}", colour=FAINT,
+        f"in colour: what the molecule before has not; broken lines: predicted{more}", colour=FAINT,
     )  # fmt: skip
     top: float = MARGIN + 2.6 * LINE
     for ascent, colour in zip(shown, COLOURS, strict=False):
@@ -111,11 +111,11 @@ def _several(ascents: Sequence[Ascent], file: str | Path) -> Path:
             before = stops[place - 1].smiles if place else None
             _cell(
                 sheet, MARGIN + 8 + place * (CELL[0] + GAP), top + LINE, stop.smiles, before,
-                _at(stop), _value(ascent, true[stop.first]),
+                "", _value(ascent, true[stop.first]), beside=_at(stop),
             )  # fmt: skip
         top += high + LINE
     wide = (width - 2 * MARGIN - 130) / 2
-    for place, curve in enumerate((_climbed, lambda ascent: _percentile(ascent.path))):
+    for place, curve in enumerate((_climbed, _usual)):
         axes = sheet.axes(MARGIN + 50 + place * (wide + 80), top + 10, wide, frames)
         for ascent, colour in zip(shown, COLOURS, strict=False):
             curve(ascent)(axes, colour)
@@ -145,48 +145,65 @@ def draw_neighbours(
     rows = [
         [one for one in found.found if one.radius == row["radius"]][:columns] for row in summary
     ]
-    drawn = [(row, ones) for row, ones in zip(summary, rows, strict=True)]
     high = CELL[1] + 2 * LINE + GAP
-    label = 128
+    label, apart = 128, 64
     width = 2 * MARGIN + label + columns * CELL[0] + (columns - 1) * GAP
-    heights = [high if ones else 2.6 * LINE for _, ones in drawn]
-    sheet = Sheet(width, 2 * MARGIN + 1.6 * LINE + high + GAP + sum(heights))
+    heights: list[float] = [high if ones else 2.4 * LINE for ones in rows]
+    first = CELL[1] + 2 * LINE + GAP
+    sheet = Sheet(width, 2 * MARGIN + 1.6 * LINE + first + sum(heights))
     several = len(found.given) > 1
-    sheet.text(MARGIN, MARGIN, title or ("analogy" if several else "neighbours"), size=16, bold=True)
+    left = MARGIN + label
     sheet.text(
-        MARGIN + label, MARGIN,
-        "below each: similarity, how often it was found; in colour: what "
-        f"{'the third one' if several else 'the molecule'} has not",
+        MARGIN, MARGIN, title or ("analogy" if several else "neighbours"), size=16, bold=True
+    )
+    sheet.text(
+        left, MARGIN,
+        f"below each: similarity to the {'third molecule' if several else 'molecule'}, how often "
+        "it was found; in colour: what that one has not",
         colour=FAINT,
     )  # fmt: skip
     top: float = MARGIN + 1.6 * LINE
-    names = ["is to", "as", "is to"] if several else []
     for place, molecule in enumerate(found.given):
-        x = MARGIN + label + place * (CELL[0] + GAP)
+        x = left + place * (CELL[0] + apart)
         sheet.box(x, top, CELL[0], CELL[1] + LINE, colour=SHADE)
         missed = "no vector decodes to it" if molecule in found.missed else ""
         _cell(sheet, x, top - LINE + 4, molecule, None, "", missed)
-    for place, word in enumerate(names):
-        x = MARGIN + label + (place + 1) * (CELL[0] + GAP) - GAP / 2
-        sheet.text(x, top + CELL[1] + LINE / 2, word, align="center", bold=True)
-    top += high + GAP
-    for (row, ones), height in zip(drawn, heights, strict=True):
+        if several:
+            word = ("is to", "as", "is to ?")[place]
+            middle = x + CELL[0] + apart / 2 - 4
+            sheet.text(middle, top + CELL[1] / 2, word, align="center", bold=True)
+    if len(summary) > 1:
+        x = left + (len(found.given) * (CELL[0] + apart)) + 50
+        _radii(sheet.axes(x, top + 4, min(360, width - MARGIN - x), CELL[1] - 24), summary)
+    top += first
+    for row, ones, height in zip(summary, rows, heights, strict=True):
         sheet.text(MARGIN, top + LINE, f"r = {row['radius']:g}", size=14, bold=True)
-        lines = [f"{row['drawn']} drawn", f"{row['same']} the same"]
-        lines[1:] = [f"{row['same']} of those given"] if several else lines[1:]
-        lines += [f"{row['distinct']} others, {row['new']} new"]
-        lines += [f"{row['nothing']} no molecule"] if row["nothing"] else []
+        others = f"{row['distinct']} other{'s' * (row['distinct'] != 1)}, {row['new']} new"
+        lines = [f"{row['drawn']} drawn", f"{row['same']} {'given' if several else 'the same'}"]
+        lines += [others, *([f"{row['nothing']} no molecule"] if row["nothing"] else [])]
         if ones:
             for place, line in enumerate(lines, 1):
                 sheet.text(MARGIN, top + LINE + 18 * place, line, colour=FAINT, size=11)
         else:
-            sheet.text(MARGIN + label, top + LINE, ", ".join(lines), colour=FAINT, size=11)
-        lead = found.given[-1]
+            sheet.text(left, top + LINE, ", ".join(lines), colour=FAINT, size=11)
         for place, one in enumerate(ones):
-            x = MARGIN + label + place * (CELL[0] + GAP)
-            _cell(sheet, x, top - LINE / 2, one.smiles, lead, "", _often(one, several))
+            x = left + place * (CELL[0] + GAP)
+            _cell(sheet, x, top - LINE / 2, one.smiles, found.given[-1], "", _often(one))
         top += height
     return sheet.save(file)
+
+
+def _radii(axes: Axes, summary: Sequence[Mapping[Any, Any]]) -> None:
+    """What becomes of the molecule with the distance, in numbers."""
+    radii = [row["radius"] for row in summary]
+    same = [row["same"] / row["drawn"] for row in summary]
+    axes.plot(radii, same, "o-", ms=3, lw=1.4, color=ACCENT, label="share that is given")
+    alike = [row["similarity"] for row in summary]
+    axes.plot(radii, alike, "o-", ms=3, lw=1.4, color=COLOURS[1], label="similarity of the others")
+    axes.set_ylim(0, 1.05)
+    axes.set_xlabel("r")
+    axes.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 1), ncols=2,
+                borderaxespad=0, handlelength=1.2)  # fmt: skip
 
 
 def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
@@ -201,6 +218,8 @@ def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
     Raises:
         ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
     """
+    from matplotlib import colormaps
+
     data = [spot for spot in chart.spots if spot.kind == "data"]
     others = [spot for spot in chart.spots if spot.kind != "data"]
     trials = any(spot.kind in ("start", "new") for spot in others)
@@ -219,10 +238,9 @@ def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
     order = np.random.default_rng(0).permutation(len(data))  # not those last in the file on top
     points = np.array([[data[i].x, data[i].y] for i in order]).reshape(-1, 2)
     drawn = axes.scatter(
-        points[:, 0], points[:, 1], c=values[order], cmap="viridis", vmin=low, vmax=high,
+        points[:, 0], points[:, 1], c=values[order], cmap=colormaps["viridis"].with_extremes(bad="#c8ccd0"), vmin=low, vmax=high,
         s=max(4.0, min(18.0, 9000 / len(data))), linewidths=0, alpha=0.75, plotnonfinite=True,
     )  # fmt: skip
-    drawn.cmap.set_bad("#c8ccd0")
     for kind, marker, label in (
         ("placed", "o", "placed"),
         ("start", "s", "starting molecules"),
@@ -244,10 +262,12 @@ def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
         cax=sheet.axes(left + side + 24, MARGIN + 30 + side / 4, 14, side / 2),
         extend="both",
     )
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=3, width=0.6)
     sheet.text(left + side + 24, MARGIN + side / 4 + 4, chart.colour, size=13, bold=True)
-    sheet.text(left, MARGIN, f"{chart.method.upper()} of {len(data)} molecules", size=16, bold=True)
+    sheet.text(
+        left, MARGIN, f"{chart.method.upper()} of {len(data):,} molecules", size=16, bold=True
+    )
     if trials:
         legend = axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0.5, 1.0),
                              ncols=2, borderaxespad=0.2)  # fmt: skip
@@ -270,14 +290,14 @@ def _labels(axes: Axes, spots: Sequence[Spot]) -> None:
     axes.autoscale_view()
     for spot in spots:
         px, py = axes.transData.transform((spot.x, spot.y))
-        sides = [(11, 0), (-11, 0), (0, 11), (0, -11), (9, 9), (-9, 9), (9, -9), (-9, -9)]
+        sides = [(15, 0), (-15, 0), (0, 14), (0, -14), (12, 11), (-12, 11), (12, -11), (-12, -11)]
 
-        def room(side: tuple[int, int], px: float = px, py: float = py) -> float:
-            x, y = px + side[0], py + side[1]
-            return min([math.hypot(x - a, y - b) for a, b in taken], default=99.0)
-
-        free = [side for side in sides if room(side) > 16]
-        best = free[0] if free else max(sides, key=room)
+        room = [
+            min([math.hypot(px + x - a, py + y - b) for a, b in taken], default=99.0)
+            for x, y in sides
+        ]
+        enough = [side for side, r in zip(sides, room, strict=True) if r > 16]
+        best = enough[0] if enough else sides[int(np.argmax(room))]
         taken += [(px, py), (px + best[0], py + best[1])]
         axes.annotate(
             spot.label, (spot.x, spot.y), xytext=(best[0] * 0.75, best[1] * 0.75),
@@ -315,17 +335,17 @@ def _sheet(
     below = math.ceil(len(curves) / 2)
     width = 2 * MARGIN + columns * CELL[0] + (columns - 1) * GAP
     sheet = Sheet(
-        width, 2 * MARGIN + 3 * LINE + rows * high + 26 + below * (frame + between) + 1.5 * LINE
+        width, 2 * MARGIN + 2.4 * LINE + rows * high + 26 + below * (frame + between) + LINE
     )
     sheet.text(MARGIN, MARGIN, title, size=16, bold=True)
     sheet.text(MARGIN, MARGIN + 1.4 * LINE, told, colour=FAINT)
     top = MARGIN + 2.4 * LINE
     for place, (stop, head, foot) in enumerate(zip(chosen, heads, feet, strict=True)):
         before = chosen[place - 1].smiles if place else None
-        _cell(
-            sheet, MARGIN + (place % columns) * (CELL[0] + GAP), top + (place // columns) * high,
-            stop.smiles, before, f"{place + 1}", foot, beside=head,
-        )  # fmt: skip
+        left, y = MARGIN + (place % columns) * (CELL[0] + GAP), top + (place // columns) * high
+        if stop.smiles in (path.start, path.end):
+            sheet.box(left - 5, y - 2, CELL[0] + 10, CELL[1] + 2 * LINE + 4, colour=SHADE)
+        _cell(sheet, left, y, stop.smiles, before, f"{place + 1}", foot, beside=head)
     top += rows * high + 26
     wide = (width - 2 * MARGIN - 2 * side) / 2
     for place, curve in enumerate(curves):
@@ -334,6 +354,7 @@ def _sheet(
             wide, frame,
         )  # fmt: skip
         curve(axes, None)
+        axes.yaxis.set_label_coords(-0.09, 0.5)
         axes.set_xlim(path.t[0], path.t[-1])
         if place >= len(curves) - 2:
             axes.set_xlabel(x)
@@ -403,13 +424,16 @@ def _alike(stop: Stop) -> str:
     return "similarity " + ", ".join(f"{value:.2f}" for value in stop.similarity)
 
 
-def _often(one: Neighbour, several: bool) -> str:
-    times = f"{one.count} time{'s' * (one.count != 1)}"
-    return f"{one.similarity[-1] if several else one.similarity[0]:.2f}, {times}"
+def _often(one: Neighbour) -> str:
+    return f"{one.similarity[-1]:.2f}, {one.count} time{'s' * (one.count != 1)}"
 
 
 def _value(ascent: Ascent, value: float) -> str:
     return f"{_own_name(ascent)} {value:.3g}" if math.isfinite(value) else ""
+
+
+def _title(ascent: Ascent) -> str:
+    return f"{'down' if ascent.climbed.startswith('-') else 'up'} {_own_name(ascent)}"
 
 
 def _own_name(ascent: Ascent) -> str:
@@ -478,6 +502,10 @@ def _climbed(ascent: Ascent) -> Curve:
             axes.legend(frameon=False, fontsize=7, handlelength=1.6)
 
     return curve
+
+
+def _usual(ascent: Ascent) -> Curve:
+    return _percentile(ascent.path)
 
 
 def _percentile(path: LatentPath) -> Curve:

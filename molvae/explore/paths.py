@@ -89,8 +89,11 @@ class LatentPath:
         return float((self.z[1:] - self.z[:-1]).norm(dim=1).sum())
 
     def table(self) -> pd.DataFrame:
-        """The stops: t, until, smiles, similarity (or similarity_start and similarity_end if the
-        path has an end), a column for each property, percentile."""
+        """The stops, a row for each.
+
+        Columns t, until, smiles, similarity (or similarity_start and similarity_end, if the path
+        has an end), one for each property, and percentile.
+        """
         import pandas as pd
 
         ends = ["similarity"] if self.end is None else ["similarity_start", "similarity_end"]
@@ -270,9 +273,8 @@ def along_density(
             # Of so many even stretches, so many times the sum of squares is the length squared; it
             # also keeps them even.
             length = knots * (u[1:] - u[:-1]).square().sum()
-            (inner.grad,) = torch.autograd.grad(
-                length - weight * space.log_density(a + inner * scale).mean(), inner
-            )
+            dense = space.log_density(a + inner * scale).sum() / knots
+            (inner.grad,) = torch.autograd.grad(length - weight * dense, inner)
         optimiser.step()
     bent = torch.cat([a[None], a + inner.detach() * scale, b[None]])
     way = torch.cat([bent.new_zeros(1), (bent[1:] - bent[:-1]).norm(dim=1).cumsum(0)])

@@ -119,6 +119,8 @@ def _pca(z: Tensor) -> tuple[Callable[[Tensor], NDArray[np.float64]], tuple[str,
     first, second = (f"{share:.0%} of the variance" for share in fitted.explained_variance_ratio_)
 
     def place(vectors: Tensor) -> NDArray[np.float64]:
+        if not len(vectors):
+            return np.empty((0, 2))
         return np.asarray(fitted.transform(vectors.numpy().reshape(-1, z.shape[1])))
 
     return place, (f"first component ({first})", f"second component ({second})")
@@ -134,7 +136,10 @@ def _umap(z: Tensor, seed: int) -> tuple[Callable[[Tensor], NDArray[np.float64]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its many dependencies
         fitted = umap.UMAP(
-            n_neighbors=min(NEIGHBOURS, len(z) - 1), random_state=seed, transform_seed=seed, n_jobs=1
+            n_neighbors=min(NEIGHBOURS, len(z) - 1),
+            random_state=seed,
+            transform_seed=seed,
+            n_jobs=1,
         ).fit(z.numpy())
     known: dict[bytes, Any] = dict(
         zip([row.numpy().tobytes() for row in z], fitted.embedding_, strict=True)

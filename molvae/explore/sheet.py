@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 INK, FAINT, ACCENT, SHADE = "#1d2126", "#7d838c", "#0b6e75", "#eceff0"
 DPI = 96
 """Pixels of a sheet in an inch; PNG has twice as many."""
+BOND = 26.0
+"""Pixels of a bond at most."""
 POINT = 72 / DPI
 """Points in a pixel, which matplotlib measures lines and letters in."""
 
@@ -73,9 +75,9 @@ class Sheet:
         """A molecule; what `lead` has not is coloured, as `chem.difference` finds it."""
         size = (width, height)
         if lead is None or lead == smiles:
-            svg = draw(smiles, size=size)
+            svg = draw(smiles, size=size, longest_bond=BOND)
         else:
-            svg = draw_difference(smiles, lead, size=size)
+            svg = draw_difference(smiles, lead, size=size, longest_bond=BOND)
         for element in ElementTree.fromstring(svg).iter():
             kind = element.tag.rpartition("}")[2]
             if kind in ("path", "ellipse"):

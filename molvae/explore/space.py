@@ -111,7 +111,8 @@ def spread(space: Space) -> Tensor:
 def unit_vectors(n: int, dim: int, seed: int) -> Tensor:
     """Random directions, even over the sphere, `n x dim`, each of length 1."""
     drawn = torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return drawn / drawn.norm(dim=1, keepdim=True)
+    unit: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
+    return unit
 
 
 def similarities(smiles: Sequence[str | None], to: Sequence[str]) -> NDArray[np.float64]:

@@ -65,15 +65,21 @@ class Neighbourhood:
     nothing: tuple[int, ...]
     """How many of them decoded to no molecule, at each radius."""
     found: tuple[Neighbour, ...]
-    """All others, each once; nearest first, then those found more often at that radius."""
+    """All others, each once; nearest first, then more often found first, then more similar (to the
+    last of the given molecules) first."""
 
     def table(self) -> pd.DataFrame:
-        """The neighbours: smiles, radius, count (at all radii), similarity (to the given molecule;
-        of several similarity_1, similarity_2, ...), a column for each property, percentile."""
+        """The neighbours, a row for each.
+
+        Columns smiles, radius, count (at all radii), similarity (to the given molecule; of several
+        similarity_1, similarity_2, ...), one for each property, and percentile.
+        """
         import pandas as pd
 
         several = len(self.given) > 1
-        names = [f"similarity_{i}" if several else "similarity" for i, _ in enumerate(self.given, 1)]
+        names = [
+            f"similarity_{i}" if several else "similarity" for i, _ in enumerate(self.given, 1)
+        ]
         rows = [
             {
                 "smiles": one.smiles,
@@ -89,16 +95,19 @@ class Neighbourhood:
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=first)
 
     def summary(self) -> pd.DataFrame:
-        """The radii: radius, drawn, same, nothing, distinct (molecules among the others), new
-        (those not found at a smaller radius), similarity (mean of the others to the first given
-        molecule, as often as they were found; NaN if there are none)."""
+        """The radii, a row for each.
+
+        Columns radius, drawn, same, nothing, distinct (molecules among the others), new (those not
+        found at a smaller radius), similarity (mean of the others to the last given molecule, as
+        often as they were found; NaN if there are none).
+        """
         import pandas as pd
 
         rows = []
         for place, radius in enumerate(self.radii):
             there = [one for one in self.found if one.counts[place]]
             others = sum(one.counts[place] for one in there)
-            alike = sum(one.counts[place] * one.similarity[0] for one in there)
+            alike = sum(one.counts[place] * one.similarity[-1] for one in there)
             rows.append(
                 {
                     "radius": radius,
@@ -209,7 +218,7 @@ def around(
             molecules, alike.tolist(), numbers.tolist(), usual, strict=True
         )
     ]
-    found.sort(key=lambda one: (one.radius, -one.counts[lengths.index(one.radius)]))
+    found.sort(key=lambda one: (one.radius, -one.count, -one.similarity[-1]))
     return Neighbourhood(
         given=tuple(given),
         missed=tuple(missed),
