@@ -237,8 +237,9 @@ def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
     low, high = np.percentile(known, [2, 98]) if len(known) else (0.0, 1.0)
     order = np.random.default_rng(0).permutation(len(data))  # not those last in the file on top
     points = np.array([[data[i].x, data[i].y] for i in order]).reshape(-1, 2)
+    colours = colormaps["viridis"].with_extremes(bad="#c8ccd0")
     drawn = axes.scatter(
-        points[:, 0], points[:, 1], c=values[order], cmap=colormaps["viridis"].with_extremes(bad="#c8ccd0"), vmin=low, vmax=high,
+        points[:, 0], points[:, 1], c=values[order], cmap=colours, vmin=low, vmax=high,
         s=max(4.0, min(18.0, 9000 / len(data))), linewidths=0, alpha=0.75, plotnonfinite=True,
     )  # fmt: skip
     for kind, marker, label in (

@@ -20,7 +20,7 @@ from molvae.explore import (
     property_direction,
 )
 from molvae.explore.ascent import Hill, climb
-from molvae.latent import load
+from molvae.latent import LatentSpace
 from tests.explore.toy import Grid
 from tests.toys import ToyObjective, begin
 
@@ -99,8 +99,9 @@ def test_where_the_known_world_is_left_is_said() -> None:
     assert stays.left is None
 
 
-def test_true_values_are_those_of_the_molecules_on_the_way() -> None:
-    qm9 = load("qm9")
+def test_true_values_are_those_of_the_molecules_on_the_way(
+    qm9: LatentSpace,
+) -> None:
     ways = ascend(qm9, ["OCc1cc[nH]c1", "CC1CC1C#N"], "-SAS", steps=12, step=0.5)
     for way in ways:
         molecules = [stop.smiles or "" for stop in way.path.stops]

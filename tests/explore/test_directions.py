@@ -19,7 +19,7 @@ from molvae.explore import (
     walk,
 )
 from molvae.explore.directions import Direction
-from molvae.latent import load
+from molvae.latent import LatentSpace
 from tests.explore.toy import Grid
 
 GRID = Grid()
@@ -163,8 +163,9 @@ def test_too_little_to_learn_from_is_refused() -> None:
         group_direction(Z[:20], Z[:20], "same")
 
 
-def test_in_a_real_space_a_walk_along_a_head_moves_its_prediction_only() -> None:
-    qm9 = load("qm9")
+def test_in_a_real_space_a_walk_along_a_head_moves_its_prediction_only(
+    qm9: LatentSpace,
+) -> None:
     heads = {name: head_direction(qm9, name) for name in qm9.properties}
     direction = holding(heads["logP"], [heads["SAS"], heads["QED"]])
     path = walk(qm9, "OCc1cc[nH]c1", direction, length=2, steps=10)

@@ -11,7 +11,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.errors import ConfigError, MolvaeWarning
 from molvae.explore import neighbours
 from molvae.explore.space import unit_vectors
-from molvae.latent import LatentSpace, load
+from molvae.latent import LatentSpace
 from tests.explore.toy import Forgetful, Grid
 
 GRID = Grid()
@@ -107,8 +107,7 @@ def test_what_makes_no_sense_is_refused(radii: list[float], n: int) -> None:
         neighbours(GRID, MIDDLE, radii=radii, n=n)
 
 
-def test_in_a_real_space_fewer_are_the_same_further_away() -> None:
-    qm9: LatentSpace = load("qm9")
+def test_in_a_real_space_fewer_are_the_same_further_away(qm9: LatentSpace) -> None:
     found = neighbours(qm9, "OCc1cc[nH]c1", radii=[0.5, 3.0, 6.0], n=40)
     assert found.missed == ()
     assert found.same[0] == 40

@@ -21,7 +21,7 @@ from molvae.errors import (
 from molvae.explore import interpolate
 from molvae.explore.paths import along_density, spherical, straight
 from molvae.explore.space import BOX_IN_SDS, similarities
-from molvae.latent import LatentSpace, load
+from molvae.latent import LatentSpace
 from tests.explore.toy import Forgetful, Grid
 
 GRID = Grid()
@@ -188,11 +188,6 @@ def test_no_molecule_is_similar_to_nothing() -> None:
 
 def test_the_box_means_the_same_as_to_the_surrogates() -> None:
     assert BOX_IN_SDS == surrogate.BOX_IN_SDS
-
-
-@pytest.fixture(scope="module")
-def qm9() -> LatentSpace:
-    return load("qm9")
 
 
 @pytest.mark.parametrize("kind", ["straight", "spherical", "density"])

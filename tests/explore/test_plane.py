@@ -19,7 +19,7 @@ from molvae.errors import (
 )
 from molvae.explore import chart
 from molvae.explore.plane import plane
-from molvae.latent import load
+from molvae.latent import LatentSpace
 from tests.explore.toy import Grid
 from tests.toys import begin
 
@@ -67,8 +67,7 @@ def test_molecules_are_placed_where_their_codes_are() -> None:
     )
 
 
-def test_what_the_space_cannot_read_is_counted() -> None:
-    qm9 = load("qm9")
+def test_what_the_space_cannot_read_is_counted(qm9: LatentSpace) -> None:
     with pytest.warns(MolvaeWarning, match="1 of"):
         found = chart(qm9, ["CCO", "CCN", "CCCO", "[Xe]"], place=["CC", "C[Se]C"])
     assert found.skipped == 2
