@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BENCHMARKS = {
     "frontier": "benchmarks.frontier",
+    "latent-map": "benchmarks.latent_map",
     "main-job": "benchmarks.main_job",
     "models": "benchmarks.models",
     "optimisation": "benchmarks.optimisation",

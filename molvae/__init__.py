@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from molvae import explore
     from molvae.campaign import Campaign
     from molvae.chem.mol import canonical
     from molvae.chem.objective import get_objective, objective
@@ -36,6 +37,7 @@ __all__ = [
     "Campaign",
     "LatentSpace",
     "canonical",
+    "explore",
     "get_objective",
     "load",
     "objective",
@@ -44,10 +46,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "explore":
+        return import_module("molvae.explore")
     if name not in _HOMES:
         raise AttributeError(f"module 'molvae' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *__all__})

@@ -29,6 +29,7 @@ from molvae.config import (
 )
 from molvae.density_cli import density
 from molvae.errors import CampaignError, DataError
+from molvae.explore_cli import COMMANDS
 from molvae.inputs import (
     ASKED,
     Told,
@@ -75,7 +76,8 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-app.command(density)
+for command in (*COMMANDS, density):
+    app.command(command)
 Switch = Annotated[bool, Parameter(negative="")]
 Count = Annotated[int, Parameter(name=["--n", "-n"])]
 Flat = Parameter(name="*")

@@ -82,6 +82,76 @@ ASKED = ("id", "smiles", "percentile")
 """Columns of a sheet as `ask` prints it."""
 
 
+def drawn(
+    data: str,
+    n: int,
+    seed: int,
+    *,
+    skip_invalid: bool = False,
+    column: str | None = None,
+    values: str | None = None,
+) -> tuple[list[str], list[float]]:
+    """Random distinct molecules of a data set, in random order; all if there are fewer.
+
+    Args:
+        data: A folder made by prepare, whose training molecules are taken; or as of
+            `molvae.datasets.read`.
+        n: How many, at least 1.
+        seed: Of the draw.
+        skip_invalid: Leave out and count texts that are no molecules. Those of the known data sets
+            are passed over in any case.
+        column: Of the molecules in a table.
+        values: Of numbers in it.
+
+    Returns:
+        Canonical SMILES, and the numbers, NaN where the cell is empty; no numbers without a column.
+
+    Raises:
+        ConfigError: n is below 1.
+        DataError: As of `molvae.datasets.read`; or a cell is no number.
+        InvalidMoleculeError: A text is not a molecule.
+    """
+    from molvae.chem.mol import canonical
+    from molvae.datasets import DATASETS, load_split, read
+
+    require(n >= 1, f"n must be at least 1 molecule, got {n}")
+    if Path(data).is_dir():
+        if values is not None:
+            raise DataError(f"{data} holds molecules only, no column {values!r}; name a table")
+        rows = list(enumerate(load_split(data, "train"), 1))
+    else:
+        rows = list(read(data, column=column))
+    cells = {} if values is None else dict(read(data, column=values))
+    found: dict[str, float] = {}
+    lines, errors = [], []
+    Random(seed).shuffle(rows)
+    for line, text in rows:
+        if len(found) == n:
+            break
+        lines.append(line)
+        try:
+            molecule = canonical(text)
+            errors.append("")
+        except InvalidMoleculeError as error:
+            errors.append("" if data in DATASETS else str(error))
+            continue
+        value = told_value(cells.get(line), f"{data}, line {line}")
+        if isinstance(value, list):
+            raise DataError(f"{data}, line {line}: several values of {values}; give one")
+        found.setdefault(molecule, math.nan if value is None else value)
+    check_rows(data, lines, errors, skip_invalid=skip_invalid)
+    return list(found), [] if values is None else list(found.values())
+
+
+def is_record(file: str | Path) -> bool:
+    """Whether a file is a campaign's record, by its first bytes."""
+    try:
+        with open(file, "rb") as opened:
+            return opened.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True)
 class Told:
     """What a sheet says of a trial."""
@@ -252,7 +322,9 @@ __all__ = [
     "Told",
     "check_rows",
     "conditions",
+    "drawn",
     "held_out",
+    "is_record",
     "molecules_of",
     "sheet",
     "told_value",

@@ -16,6 +16,7 @@ from rdkit import rdBase
 from benchmarks import (
     density,
     frontier,
+    latent_map,
     models,
     optimisation,
     overhead,
@@ -182,6 +183,43 @@ def test_unusual_molecules_are_told_and_bounds_compared() -> None:
     assert bounds["annealed"] < 0
     table = density.readme_table(result).splitlines()
     assert [line.count("|") for line in table if line.startswith("|")] == [8] * 6 + [5] * 3
+
+
+def test_the_map_is_measured_and_drawn(tmp_path: Path) -> None:
+    result = latent_map.run(smoke=True, jobs=1, data=["qm9"])
+    result = json.loads(json.dumps(result, allow_nan=False))
+    found = result["spaces"]["qm9"]
+    moves = found["neighbours"]
+    assert moves["differ"][0] < 0.5 < moves["differ"][-1]
+    assert moves["similarity"][0] > 0.8 > moves["similarity"][-1] >= 0
+    assert result["radii"][0] < moves["half"] < result["radii"][-1]
+    assert 0 < moves["similarity_at_half"] < 1
+    for head in latent_map.HEADS:
+        for one in found["ascents"][head].values():
+            assert 0 < one["distance"] < 10.01
+            assert one["true"][-1] == pytest.approx(one["gain"])
+            assert one["predicted"] == sorted(one["predicted"])
+            assert sum(one["ended"].values()) == latent_map.SMOKE.ascents
+        assert found["ascents"][head]["kept"]["left"] == 0
+    for way in found["ways"].values():
+        assert way["molecules"] >= 2
+    assert found["ways"]["density"]["log_density"] > found["ways"]["straight"]["log_density"]
+    assert found["analogies"]["asked"] == latent_map.SMOKE.analogies
+    latent_map.figures(result, tmp_path)
+    drawn = (tmp_path / "latent-map.svg").read_bytes()
+    latent_map.figures(result, tmp_path)
+    assert (tmp_path / "latent-map.svg").read_bytes() == drawn
+    table = latent_map.readme_table(result).splitlines()
+    assert all(line.count("|") == 3 for line in table[2:-2])
+
+
+def test_a_line_is_read_between_its_points() -> None:
+    assert latent_map.crossing([1, 2, 4], [0.1, 0.4, 0.8], 0.5) == pytest.approx(2.5)
+    assert latent_map.crossing([1, 2], [0.1, 0.4], 0.5) is None
+    assert latent_map.at([1, 2, 4], [None, 0.4, 0.8], 3) == pytest.approx(0.6)
+    assert latent_map.aminated("OCCC") == canonical("NCCC")
+    assert latent_map.aminated("OCCO") is None
+    assert latent_map.aminated("CC(=O)O") is None
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ LAYERS = (
     ("running", "aims", "telling"),
     ("campaign",),
     ("metrics", "report", "figures"),
-    ("ui", "density_cli"),
+    ("ui", "explore", "density_cli"),
+    ("explore_cli",),
     ("cli",),
     ("__main__",),
 )
@@ -52,6 +53,7 @@ def loaded(code: str) -> set[str]:
         "import molvae.cli",
         "import molvae.cli as c; assert c.main(['--help']) == 0",
         "import molvae.cli as c; assert c.main(['optimize', '--help']) == 0",
+        "import molvae.cli as c; assert c.main(['explore', 'map', '--help']) == 0",
         "import molvae.cli as c; assert c.main(['optimise']) == 2",
     ],
 )

@@ -44,7 +44,13 @@ def common(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Chem.Mol | None
     return query
 
 
-def draw_difference(smiles: str, lead: str, *, size: tuple[int, int] = (220, 160)) -> str:
+def draw_difference(
+    smiles: str,
+    lead: str,
+    *,
+    size: tuple[int, int] = (220, 160),
+    longest_bond: float | None = None,
+) -> str:
     """A molecule, turned as the lead is drawn, with what the lead has not in colour; SVG.
 
     As it is, without colour, if nothing in common was found.
@@ -53,6 +59,7 @@ def draw_difference(smiles: str, lead: str, *, size: tuple[int, int] = (220, 160
         smiles: SMILES in any form.
         lead: SMILES in any form.
         size: Width and height in pixels, each at least 1.
+        longest_bond: As of `molvae.chem.mol.draw`.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
@@ -78,6 +85,8 @@ def draw_difference(smiles: str, lead: str, *, size: tuple[int, int] = (220, 160
         ]
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)
     drawer.drawOptions().setHighlightColour(COLOUR)
+    if longest_bond is not None:
+        drawer.drawOptions().fixedBondLength = longest_bond  # type: ignore[assignment]
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
     drawer.FinishDrawing()
     svg: str = drawer.GetDrawingText()

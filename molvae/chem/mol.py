@@ -76,7 +76,11 @@ def canonical_or_none(text: str) -> str | None:
 
 
 def draw(
-    smiles: str, *, size: tuple[int, int] = (220, 160), highlight: Sequence[int] | None = None
+    smiles: str,
+    *,
+    size: tuple[int, int] = (220, 160),
+    highlight: Sequence[int] | None = None,
+    longest_bond: float | None = None,
 ) -> str:
     """A drawing of a molecule, as an SVG element that can stand inside HTML (no XML prolog).
 
@@ -84,6 +88,8 @@ def draw(
         smiles: SMILES in any form.
         size: Width and height in pixels, each at least 1.
         highlight: Atoms to colour, by their place in `smiles`, counted from 0.
+        longest_bond: Pixels, so that small molecules are not drawn larger than others; without it
+            each fills its space.
 
     Raises:
         InvalidMoleculeError: `smiles` is not a molecule.
@@ -100,6 +106,8 @@ def draw(
             f"got {atoms}"
         )
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
+    if longest_bond is not None:
+        drawer.drawOptions().fixedBondLength = longest_bond  # type: ignore[assignment]
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms)
     drawer.FinishDrawing()
     svg: str = drawer.GetDrawingText()

@@ -1,0 +1,391 @@
+"""The spaces as maps: what is around molecules, where ways up and ways between molecules lead.
+
+Four questions to each bundled space, on test molecules that it was not trained on. How alike is
+what a move of z of a given length decodes to? By how much does gradient ascent on a property head
+improve the true property, for each unit of length, and does it leave the known world? What is on
+the three kinds of ways between two molecules? And do analogies (an OH that becomes NH2) come out?
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import molvae
+from benchmarks.property_report import TITLES
+from benchmarks.property_sources import some
+from molvae import explore
+from molvae.chem.mol import canonical_or_none, parse
+from molvae.chem.properties import score
+from molvae.datasets import load_split, sample_molecules
+from molvae.errors import MolvaeWarning
+from molvae.explore.ascent import OUTSIDE
+from molvae.explore.paths import Kind
+from molvae.explore.space import similarities, unit_vectors
+from molvae.latent import LatentSpace
+
+HEADS = ("logP", "-SAS", "QED")
+"""What is climbed; SAS goes down."""
+RADII = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+"""Lengths of moves in z."""
+KEEP = 5.0
+"""Percentile that the second kind of ascent does not go below."""
+STEP = 0.25
+"""Of ascents, in z."""
+AFTER = tuple(np.arange(1, 11) * 1.0)
+"""Distances at which ascents are looked at."""
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much is measured."""
+
+    molecules: int = 200
+    """That are moved, 20 ways at each radius."""
+    directions: int = 20
+    ascents: int = 100
+    """Molecules that each head is climbed from."""
+    pairs: int = 50
+    """That are gone between."""
+    analogies: int = 100
+
+
+SMOKE = Sizes(molecules=8, directions=3, ascents=3, pairs=2, analogies=2)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What only this benchmark can be told."""
+    parser.add_argument("--data", nargs="+", default=[*TITLES], choices=[*TITLES])
+
+
+def run(*, smoke: bool, jobs: int, data: Sequence[str] = tuple(TITLES)) -> dict[str, Any]:
+    """All measures of each bundled space, by the name of its data set."""
+    with ProcessPoolExecutor(min(jobs, len(data)), mp_context=get_context("spawn")) as pool:
+        rows = pool.map(measured, data, [smoke] * len(data))
+        found = dict(zip(data, rows, strict=True))
+    return {"seed": SEED, "radii": list(RADII), "after": list(AFTER), "keep": KEEP, "spaces": found}
+
+
+def measured(name: str, smoke: bool) -> dict[str, Any]:
+    """One space on test molecules of its own data set, as prepared in `data/`."""
+    torch.set_num_threads(1)
+    space, sizes = molvae.load(name), SMOKE if smoke else Sizes()
+    if smoke:
+        test = sample_molecules(name, 300, seed=SEED)
+    else:
+        test = some(load_split(Path("data") / name, "test"), 20_000, SEED)
+    test = [m for m, ok in zip(test, space.readable(test), strict=True) if ok]
+    with warnings.catch_warnings():
+        # Molecules that no vector decodes to are counted instead.
+        warnings.simplefilter("ignore", MolvaeWarning)
+        found = {
+            "neighbours": moved(space, test[: sizes.molecules], sizes.directions),
+            "ascents": {
+                head: {
+                    kind: climbed(space, test[: sizes.ascents], head, keep)
+                    for kind, keep in (("free", 0.0), ("kept", KEEP))
+                }
+                for head in HEADS
+            },
+            "ways": between(space, test, sizes.pairs),
+            "analogies": analogies(space, test, sizes.analogies),
+        }
+        values = score(test[:2000], [head.removeprefix("-") for head in HEADS])
+    found["sd"] = {h.removeprefix("-"): float(v) for h, v in zip(HEADS, values.std(0), strict=True)}
+    return found
+
+
+def moved(space: LatentSpace, molecules: Sequence[str], directions: int) -> dict[str, Any]:
+    """What becomes of molecules when z is moved by each radius, in random directions.
+
+    Returns:
+        `found`: share of the molecules that a vector was found for, without a move. By radius:
+        `similarity`, mean Tanimoto of what is decoded to the molecule (0 where nothing is), with
+        its standard error over molecules; `differ`: share of vectors that decode to something
+        else; `similarity_of_those`: mean of theirs alone. `half`: radius at which half differ, and
+        `similarity_at_half`: mean similarity of those that differ there. `rises`: where the mean
+        similarity is larger at the next radius, by how much, and in standard errors of that
+        difference.
+    """
+    z = space.invert(molecules)
+    same = space.decode(z)
+    n = len(molecules)
+    u = torch.stack([unit_vectors(directions, space.dim, SEED + i) for i in range(n)])
+    alike = np.empty((len(RADII), n, directions))
+    differ = np.empty((len(RADII), n, directions), dtype=bool)
+    for row, radius in enumerate(RADII):
+        decoded = space.decode((z[:, None] + radius * u).flatten(0, 1))
+        for i, molecule in enumerate(molecules):
+            there = decoded[i * directions : (i + 1) * directions]
+            alike[row, i] = np.nan_to_num(similarities(there, [molecule])[:, 0])
+            differ[row, i] = [one != molecule for one in there]
+    each = alike.mean(axis=2)  # radii x molecules
+    shares = differ.mean(axis=(1, 2))
+    those = [float(a[d].mean()) if d.any() else None for a, d in zip(alike, differ, strict=True)]
+    half = crossing(RADII, shares.tolist(), 0.5)
+    rises = []
+    for row, (before, after) in enumerate(pairwise(each)):
+        change = after - before
+        if change.mean() > 0:
+            error = standard_error(change)
+            rises.append(
+                {
+                    "from": RADII[row],
+                    "to": RADII[row + 1],
+                    "size": float(change.mean()),
+                    "in_errors": float(change.mean() / error) if error else None,
+                }
+            )
+    return {
+        "found": sum(a == b for a, b in zip(same, molecules, strict=True)) / n,
+        "similarity": each.mean(axis=1).tolist(),
+        "error": [standard_error(row) for row in each],
+        "differ": shares.tolist(),
+        "similarity_of_those": those,
+        "half": half,
+        "similarity_at_half": None if half is None else at(RADII, those, half),
+        "rises": rises,
+    }
+
+
+def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float) -> dict[str, Any]:
+    """Gradient ascent on a head from each molecule.
+
+    Returns:
+        By distance: `true` and `predicted`, mean improvement so far, better is positive (a way that
+        has ended stays where it is); `error`: standard error of the former over molecules;
+        `percentile`: mean; `outside`: share of the ways that are outside of the known world. At the
+        ends: `gain`, `gain_error`, `expected`, `better` (share), `distance` (mean), `ended`
+        (counts), `left` and `began_outside` (shares).
+    """
+    steps = round(AFTER[-1] / STEP)
+    ways = explore.ascend(space, molecules, head, step=STEP, steps=steps, keep=keep)
+    sign = ways[0].sign
+    true, predicted, percentile = (np.empty((len(AFTER), len(ways))) for _ in range(3))
+    for column, way in enumerate(ways):
+        t, stops = np.array(way.path.t), [stop.first for stop in way.path.stops]
+        for row, distance in enumerate(AFTER):
+            last = int(np.searchsorted(t, distance + 1e-9)) - 1
+            stop = int(np.searchsorted(stops, last, side="right")) - 1
+            true[row, column] = sign * (way.true[stop] - way.true[0])
+            predicted[row, column] = sign * (way.predicted[last] - way.predicted[0])
+            percentile[row, column] = way.path.percentile[last]
+    gains = np.array([way.gain for way in ways])
+    ends = [way.ended for way in ways]
+    return {
+        "true": true.mean(axis=1).tolist(),
+        "error": [standard_error(row) for row in true],
+        "predicted": predicted.mean(axis=1).tolist(),
+        "percentile": percentile.mean(axis=1).tolist(),
+        "outside": (percentile < OUTSIDE).mean(axis=1).tolist(),
+        "gain": float(gains.mean()),
+        "gain_error": standard_error(gains),
+        "expected": float(np.mean([sign * (w.predicted[-1] - w.predicted[0]) for w in ways])),
+        "better": float((gains > 0).mean()),
+        "distance": float(np.mean([way.path.t[-1] for way in ways])),
+        "ended": {end: ends.count(end) for end in ("summit", "steps", "edge")},
+        "left": float(np.mean([way.left is not None for way in ways])),
+        "began_outside": float(np.mean([way.began_outside for way in ways])),
+    }
+
+
+def between(space: LatentSpace, molecules: Sequence[str], pairs: int) -> dict[str, Any]:
+    """The three kinds of ways between random molecules, all means over pairs.
+
+    Returns:
+        By kind: `molecules`, distinct ones on the way, both ends included; `length`;
+        `log_density`, along the way, in nats; `lowest`, the smallest percentile on the way;
+        `percentile`; `similarity` of each molecule to the next one; `found`: share of the ends that
+        are reached.
+    """
+    chosen = [(molecules[2 * i], molecules[2 * i + 1]) for i in range(pairs)]
+    found: dict[str, Any] = {}
+    for kind in get_args(Kind):
+        ways = [explore.interpolate(space, a, b, kind=kind) for a, b in chosen]
+        alike = []
+        for way in ways:
+            there = [stop.smiles for stop in way.stops]
+            alike += [
+                float(similarities([b], [a])[0, 0])
+                for a, b in pairwise(there)
+                if a is not None and b is not None
+            ]
+        found[kind] = {
+            "molecules": float(np.mean([len(way.molecules) for way in ways])),
+            "length": float(np.mean([way.length for way in ways])),
+            "log_density": float(np.mean([np.mean(way.log_density) for way in ways])),
+            "lowest": float(np.mean([min(way.percentile) for way in ways])),
+            "percentile": float(np.mean([np.mean(way.percentile) for way in ways])),
+            "similarity": float(np.mean(alike)) if alike else None,
+            "found": 1 - float(np.mean([len(way.missed) for way in ways])) / 2,
+        }
+    return found
+
+
+def analogies(space: LatentSpace, molecules: Sequence[str], n: int) -> dict[str, Any]:
+    """A is to B, an OH of which is NH2 instead, as C is to what? The answer is known.
+
+    Returns:
+        `asked`; shares of them for which the known answer is what the place decodes to (`at`), or
+        what is found around it (`around`).
+    """
+    known = [(m, b) for m in molecules if (b := aminated(m)) is not None]
+    known = [pair for pair in known if all(space.readable(pair))][: 2 * n]
+    at_place = around = asked = 0
+    for (a, b), (c, answer) in zip(known[::2], known[1::2], strict=False):
+        found = explore.analogy(space, a, b, c, properties=())
+        asked += 1
+        at_place += found.at == answer
+        around += any(one.smiles == answer for one in found.found)
+    shares = {"at": at_place, "around": around}
+    return {"asked": asked} | {k: v / asked if asked else None for k, v in shares.items()}
+
+
+def aminated(smiles: str) -> str | None:
+    """The molecule with NH2 in place of its OH; None if it has not exactly one on carbon."""
+    from rdkit import Chem
+
+    mol, hydroxyl = parse(smiles), Chem.MolFromSmarts("[OX2H][#6;!$(C=O)]")
+    matches = mol.GetSubstructMatches(hydroxyl)
+    if len(matches) != 1:
+        return None
+    mol.GetAtomWithIdx(matches[0][0]).SetAtomicNum(7)
+    return canonical_or_none(Chem.MolToSmiles(mol))
+
+
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Of a mean; 0 for a single value."""
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def crossing(x: Sequence[float], y: Sequence[float], level: float) -> float | None:
+    """Where a rising line through points comes to a level; None if it does not."""
+    for (x0, y0), (x1, y1) in pairwise(zip(x, y, strict=True)):
+        if y0 <= level < y1:
+            return x0 + (x1 - x0) * (level - y0) / (y1 - y0)
+    return None
+
+
+def at(x: Sequence[float], y: Sequence[float | None], where: float) -> float:
+    """A line through points at a place."""
+    known = [(a, b) for a, b in zip(x, y, strict=True) if b is not None]
+    return float(np.interp(where, [a for a, _ in known], [b for _, b in known]))
+
+
+def figures(result: Mapping[str, Any], folder: Path) -> None:
+    """Moves, ascents and percentiles of each space, in one picture: `latent-map.svg`."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    spaces = result["spaces"]
+    figure = Figure(figsize=(12, 3.3 * len(spaces)), layout="constrained")
+    rows = figure.subplots(len(spaces), 3, squeeze=False)
+    for (name, found), (near, up, usual) in zip(spaces.items(), rows, strict=True):
+        radii, moves = result["radii"], found["neighbours"]
+        near.errorbar(radii, moves["similarity"], moves["error"], marker="o", ms=3, label="all")
+        those = [math.nan if v is None else v for v in moves["similarity_of_those"]]
+        near.plot(radii, those, "o-", ms=3, label="those that differ")
+        near.plot(radii, moves["differ"], "o--", ms=3, color="0.6", label="share that differs")
+        if moves["half"] is not None:
+            near.axvline(moves["half"], color="0.8", lw=0.8, zorder=0)
+        near.set(
+            xlabel="length of the move in z", ylabel="mean Tanimoto similarity", ylim=(0, 1.02)
+        )
+        near.set_title(TITLES[name], loc="left", fontsize=11)
+        near.legend(frameon=False, fontsize=8)
+        for colour, head in zip(("C0", "C1", "C2"), HEADS, strict=True):
+            sd = found["sd"][head.removeprefix("-")]
+            label = f"{head.removeprefix('-')} {'down' if head.startswith('-') else 'up'}"
+            for kind, style in (("free", "-"), ("kept", ":")):
+                one = found["ascents"][head][kind]
+                true = np.array(one["true"]) / sd
+                up.plot([0, *result["after"]], [0, *true], style, color=colour,
+                        label=label if kind == "free" else None)  # fmt: skip
+                usual.plot(result["after"], one["percentile"], style, color=colour,
+                           label=label if kind == "free" else None)  # fmt: skip
+                if kind == "free":
+                    error = np.array(one["error"]) / sd
+                    up.fill_between(result["after"], true - error, true + error, color=colour,
+                                    alpha=0.2, lw=0)  # fmt: skip
+        up.axhline(0, color="0.8", lw=0.8, zorder=0)
+        up.set(xlabel="distance climbed in z", ylabel="true improvement, sd of the data")
+        up.legend(frameon=False, fontsize=8, title=f"dotted: kept above {result['keep']:g} %",
+                  title_fontsize=8)  # fmt: skip
+        usual.set(
+            xlabel="distance climbed in z", ylabel="percentile of the density", ylim=(-2, 102)
+        )
+        usual.legend(frameon=False, fontsize=8)
+    with matplotlib.rc_context({"svg.hashsalt": "molvae"}):
+        figure.savefig(folder / "latent-map.svg", metadata={"Date": None})
+
+
+def readme_table(result: Mapping[str, Any]) -> str:
+    """The README's section: a column for each space."""
+    spaces = result["spaces"]
+    moves = [found["neighbours"] for found in spaces.values()]
+
+    def numbers(value: float | None, form: str) -> str:
+        return "-" if value is None else format(value, form)
+
+    def radius(r: float) -> list[str]:
+        row = result["radii"].index(r)
+        return [f"{m['similarity'][row]:.2f}, {100 * m['differ'][row]:.0f} %" for m in moves]
+
+    rows = {f"z moved by {r:g}: similarity, share that differs": radius(r) for r in (1.0, 3.0, 5.0)}
+    rows["half differ at; similarity of those that differ there"] = [
+        f"{numbers(m['half'], '.1f')}; {numbers(m['similarity_at_half'], '.2f')}" for m in moves
+    ]
+    rows["rises of the similarity with the length, largest in standard errors"] = [
+        f"{len(m['rises'])}"
+        + (f", {max(r['in_errors'] or 0 for r in m['rises']):.1f}" if m["rises"] else "")
+        for m in moves
+    ]
+    for head in HEADS:
+        name = f"{head.removeprefix('-')} {'down' if head.startswith('-') else 'up'}"
+        for kind, words in (("free", ""), ("kept", f", kept above {result['keep']:g} %")):
+            cells = []
+            for found in spaces.values():
+                one = found["ascents"][head][kind]
+                cells.append(
+                    f"{one['gain']:+.2f} ± {one['gain_error']:.2f}, {one['expected']:+.2f}; "
+                    f"{100 * one['better']:.0f} %; {one['distance']:.1f}; {100 * one['left']:.0f} %"
+                )
+            rows[f"{name}{words}: true, predicted; better; distance; left"] = cells
+    for kind in get_args(Kind):
+        rows[f"{kind} way: molecules; similarity to the next; lowest percentile"] = [
+            f"{way['molecules']:.1f}; {numbers(way['similarity'], '.2f')}; {way['lowest']:.0f}"
+            for way in (found["ways"][kind] for found in spaces.values())
+        ]
+    rows["OH to NH2 by analogy: at the place; around it"] = [
+        f"{100 * a['at']:.0f} %; {100 * a['around']:.0f} % of {a['asked']}" if a["asked"] else "-"
+        for a in (found["analogies"] for found in spaces.values())
+    ]
+    sizes = Sizes()
+    lines = [
+        f"**The spaces as maps**: {sizes.molecules} test molecules moved in {sizes.directions} "
+        "directions each (mean Tanimoto similarity, Morgan, radius 2, 2,048 bits), gradient ascent "
+        f"on the property heads from {sizes.ascents} of them, for a distance of "
+        f"{result['after'][-1]:g} at most (mean improvement ± standard error; share that is "
+        "better; mean distance; share that leaves the known world, to where less than 1 % of known "
+        f"molecules are), {sizes.pairs} ways of each kind: `python -m benchmarks latent-map`.",
+        "",
+        f"| measure | {' | '.join(TITLES[name] for name in spaces)} |",
+        f"|---|{'---|' * len(spaces)}",
+        *(f"| {label} | {' | '.join(cells)} |" for label, cells in rows.items()),
+        "",
+        "![Moves, ascents and percentiles](benchmarks/results/latent-map.svg)",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,186 @@
+"""A sheet to draw on: molecules, words and curves, placed to the pixel; SVG, PNG or PDF.
+
+Molecules are drawn by RDKit, and its lines are given to matplotlib as they are: so one picture
+holds both, with lines as lines in every format. The same picture has the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from molvae.chem.difference import draw_difference
+from molvae.chem.mol import draw
+from molvae.errors import ConfigError
+from molvae.figures import check_can_draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, FAINT, ACCENT, SHADE = "#1d2126", "#7d838c", "#0b6e75", "#eceff0"
+DPI = 96
+"""Pixels of a sheet in an inch; PNG has twice as many."""
+BOND = 26.0
+"""Pixels of a bond at most."""
+POINT = 72 / DPI
+"""Points in a pixel, which matplotlib measures lines and letters in."""
+
+
+class Sheet:
+    """A picture that things are put on; places are in pixels, from the left and from the top."""
+
+    def __init__(self, width: float, height: float) -> None:
+        from matplotlib.figure import Figure
+
+        self.width, self.height = width, height
+        with _style():
+            self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+            self._canvas = self.figure.add_axes((0, 0, 1, 1))
+        self._canvas.set_axis_off()
+        self._canvas.set_xlim(0, width)
+        self._canvas.set_ylim(height, 0)
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = 12,
+        colour: str = INK,
+        align: str = "left",
+        bold: bool = False,
+    ) -> None:
+        """A line of words; its middle is at y. Nothing in it is read as a formula."""
+        self._canvas.text(
+            x, y, "".join(c if c.isprintable() else " " for c in text),
+            fontsize=size * POINT, color=colour, ha=align, va="center_baseline",
+            fontweight="bold" if bold else "normal", parse_math=False,
+        )  # fmt: skip
+
+    def box(self, x: float, y: float, width: float, height: float, *, colour: str) -> None:
+        """A coloured ground."""
+        from matplotlib.patches import Rectangle
+
+        self._canvas.add_patch(Rectangle((x, y), width, height, facecolor=colour, linewidth=0))
+
+    def molecule(
+        self, x: float, y: float, width: int, height: int, smiles: str, lead: str | None = None
+    ) -> None:
+        """A molecule; what `lead` has not is coloured, as `chem.difference` finds it."""
+        size = (width, height)
+        if lead is None or lead == smiles:
+            svg = draw(smiles, size=size, longest_bond=BOND)
+        else:
+            svg = draw_difference(smiles, lead, size=size, longest_bond=BOND)
+        for element in ElementTree.fromstring(svg).iter():
+            kind = element.tag.rpartition("}")[2]
+            if kind in ("path", "ellipse"):
+                self._canvas.add_patch(_patch(kind, dict(element.attrib), x, y))
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """A frame for curves; ticks and names are outside of it."""
+        with _style():
+            axes = self.figure.add_axes(
+                (x / self.width, 1 - (y + height) / self.height,
+                 width / self.width, height / self.height)
+            )  # fmt: skip
+        axes.tick_params(colors=INK, labelsize=11 * POINT, length=3, width=0.6)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(INK)
+            spine.set_linewidth(0.6)
+        return axes
+
+    def save(self, path: str | Path) -> Path:
+        """Write it.
+
+        Raises:
+            ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
+        """
+        check_can_draw(path)
+        path = Path(path)
+        dates: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+        try:
+            with _style():
+                self.figure.savefig(path, dpi=2 * DPI, metadata=dates.get(path.suffix.lower()))
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+        return path
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    import matplotlib
+
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",  # text stays text: small, and found by a search
+        "svg.hashsalt": "molvae",  # names of parts are the same each time
+        "font.family": "sans-serif",
+        "axes.labelsize": 12 * POINT,
+        "axes.labelcolor": INK,
+    }
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the reader's font has it
+        yield
+
+
+_NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
+
+
+def _patch(kind: str, attributes: dict[str, str], x: float, y: float) -> Any:
+    """A shape of RDKit's SVG, moved; of its lines `style` tells colour and width."""
+    from matplotlib.patches import Ellipse, PathPatch
+    from matplotlib.transforms import Affine2D
+
+    told = dict(part.split(":", 1) for part in attributes.get("style", "").split(";") if part)
+    fill = attributes.get("fill", told.get("fill", "none"))
+    stroke = told.get("stroke", "none")
+    look: dict[str, Any] = {
+        "facecolor": fill,
+        "edgecolor": stroke,
+        "linewidth": float(_number(told.get("stroke-width", "0"))) * POINT,
+        "capstyle": "round" if told.get("stroke-linecap") == "round" else "butt",
+        "joinstyle": "miter",
+    }
+    if kind == "ellipse":
+        cx, cy, rx, ry = (float(attributes[name]) for name in ("cx", "cy", "rx", "ry"))
+        return Ellipse((x + cx, y + cy), 2 * rx, 2 * ry, **look)
+    return PathPatch(_path(attributes["d"]).transformed(Affine2D().translate(x, y)), **look)
+
+
+def _path(text: str) -> Any:
+    """A path of SVG, as RDKit writes it: absolute, of lines and curves."""
+    from matplotlib.path import Path as Outline
+
+    sizes = {"M": 1, "L": 1, "Q": 2, "C": 3, "Z": 0}
+    codes_of = {
+        "M": [Outline.MOVETO], "L": [Outline.LINETO], "Q": [Outline.CURVE3] * 2,
+        "C": [Outline.CURVE4] * 3, "Z": [Outline.CLOSEPOLY],
+    }  # fmt: skip
+    points: list[tuple[float, float]] = []
+    codes: list[Any] = []
+    for command, rest in re.findall(r"([MLQCZ])([^MLQCZ]*)", text):
+        numbers = [float(number) for number in _NUMBER.findall(rest)]
+        pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
+        if command == "Z":
+            points.append((0.0, 0.0))
+            codes += codes_of["Z"]
+        # A command's letter stands once before several of the same.
+        for start in range(0, len(pairs), sizes[command] or 1):
+            points += pairs[start : start + sizes[command]]
+            codes += codes_of["L" if command == "M" and start else command]
+    return Outline(points, codes)
+
+
+def _number(text: str) -> str:
+    found = _NUMBER.match(text)
+    return found.group() if found else "0"
+
+
+__all__ = ["ACCENT", "FAINT", "INK", "SHADE", "Sheet"]

@@ -1,0 +1,130 @@
+"""What is asked of a latent space to be explored, and what every way of exploring begins with."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.chem.mol import canonical
+from molvae.errors import MolvaeWarning
+
+PROPERTIES = ("logP", "SAS", "QED")
+"""Shown of each molecule."""
+BOX_IN_SDS = 5.15
+"""Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
+each end."""
+
+
+class Space(Protocol):
+    """A latent space as `molvae.latent.LatentSpace` is one.
+
+    Vectors are float64 on the CPU; order is kept, one for one.
+    """
+
+    @property
+    def name(self) -> str:
+        """What to load it by."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a latent vector, `d`."""
+        ...
+
+    @property
+    def bounds(self) -> Tensor:
+        """Box that holds the training molecules, `2 x d`, lower row first."""
+        ...
+
+    @property
+    def properties(self) -> Sequence[str]:
+        """What `predict` reads off vectors; empty if nothing."""
+        ...
+
+    def predict(self, z: Tensor) -> Tensor:
+        """`n x len(properties)`, differentiable."""
+        ...
+
+    def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+        """`n x d`; a molecule it cannot encode raises, or is a row of NaN if `skip_unknown`."""
+        ...
+
+    def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+        """`n x d`, which decode to the molecules as far as such vectors are found."""
+        ...
+
+    def decode(self, z: Tensor) -> list[str | None]:
+        """Canonical SMILES, None where there is no molecule."""
+        ...
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Of the prior, `n`, in nats; differentiable."""
+        ...
+
+    def percentile(self, z: Tensor) -> Tensor:
+        """How usual z are, `n`: share of known codes that are less dense, from 0 to 100."""
+        ...
+
+
+def codes(space: Space, smiles: Sequence[str]) -> tuple[Tensor, list[str]]:
+    """Latent vectors that decode to molecules, and which of these none was found for.
+
+    Args:
+        space: See `Space`.
+        smiles: SMILES in any form.
+
+    Returns:
+        `n x d`, and canonical SMILES of those whose vector decodes to something else; of these
+        there is a warning, too.
+
+    Raises:
+        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+    """
+    molecules = [canonical(text) for text in smiles]
+    z = space.invert(molecules)
+    decoded = space.decode(z)
+    missed = [m for m, d in zip(molecules, decoded, strict=True) if m != d]
+    if missed:
+        first = next(d for m, d in zip(molecules, decoded, strict=True) if m != d)
+        more = f", and {len(missed) - 1} more" if len(missed) > 1 else ""
+        warnings.warn(
+            f"{space.name or 'the space'} has no vector that decodes to {missed[0]}, the nearest "
+            f"found gives {first or 'no molecule'}{more}",
+            MolvaeWarning,
+            stacklevel=3,
+        )
+    return z, missed
+
+
+def spread(space: Space) -> Tensor:
+    """Standard deviation of the encodings in each dimension, `d`, as the space's box tells it."""
+    return (space.bounds[1] - space.bounds[0]) / BOX_IN_SDS
+
+
+def unit_vectors(n: int, dim: int, seed: int) -> Tensor:
+    """Random directions, even over the sphere, `n x dim`, each of length 1."""
+    drawn = torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    unit: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
+    return unit
+
+
+def similarities(smiles: Sequence[str | None], to: Sequence[str]) -> NDArray[np.float64]:
+    """Tanimoto similarity, Morgan bits of radius 2, 2,048 of them: `n x len(to)`; NaN for None."""
+    found = np.full((len(smiles), len(to)), np.nan)
+    there = [row for row, molecule in enumerate(smiles) if molecule is not None]
+    if there and to:
+        distinct = list(dict.fromkeys(str(smiles[row]) for row in there))
+        place = {molecule: row for row, molecule in enumerate(distinct)}
+        each = tanimoto(morgan_bits(distinct), morgan_bits(list(to)))
+        found[there] = each[[place[str(smiles[row])] for row in there]]
+    return found
+
+
+__all__ = ["PROPERTIES", "Space", "codes", "similarities", "spread", "unit_vectors"]

@@ -1,0 +1,193 @@
+"""Commands that explore a space, called as a user calls them, on a toy with known answers."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from molvae.cli import main
+from tests.explore.toy import Grid
+from tests.test_cli import Molvae, Result
+from tests.toys import begin
+
+GRID = Grid()
+FIRST, LAST = GRID.at(2, 4, "O"), GRID.at(5, 4, "O")
+
+
+@pytest.fixture
+def grid(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Molvae:
+    """Calls the command line in an empty folder, with a toy in place of every run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("molvae.latent.load", lambda name, **_: Grid(str(name)))
+
+    def call(*words: object, stdin: str = "") -> Result:
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        status = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return Result(status, captured.out, captured.err)
+
+    return call
+
+
+def column(done: Result, name: str) -> list[str]:
+    assert done.status == 0, done.err
+    return [row[name] for row in done.table]
+
+
+def write(name: str, *lines: str) -> None:
+    Path(name).write_text("\n".join(lines) + "\n")
+
+
+def test_interpolate_prints_the_molecules_on_the_way(grid: Molvae) -> None:
+    done = grid("interpolate", "toy", FIRST, LAST, GRID.at(5, 5, "O"), "--names", "MW")
+    assert column(done, "smiles") == [GRID.at(a, 4, "O") for a in (2, 3, 4, 5)] + [
+        GRID.at(5, 5, "O")
+    ]
+    assert done.out.splitlines()[0] == (
+        "t\tuntil\tsmiles\tsimilarity_start\tsimilarity_end\tMW\tpercentile"
+    )
+    assert (done.table[0]["t"], done.table[-1]["until"]) == ("0", "2")
+    assert "5 distinct molecules on a way of length 4.0" in done.err
+
+
+def test_figures_are_written_and_not_overwritten(grid: Molvae, tmp_path: Path) -> None:
+    words = ["interpolate", "toy", FIRST, LAST, "--steps", 6, "--figure", "way.svg"]
+    assert grid(*words).status == 0
+    assert "<svg" in (tmp_path / "way.svg").read_text()
+    grid(*words).fails(1, "way.svg", "exists", "--overwrite")
+    assert grid(*words, "--overwrite").status == 0
+    grid("neighbours", "toy", FIRST, "--figure", "n.gif").fails(1, "n.gif", ".svg")
+
+
+def test_neighbours_are_printed_nearest_first(grid: Molvae, tmp_path: Path) -> None:
+    done = grid("neighbours", "toy", FIRST, "--radius", 0.4, 1, "-n", 30, "--figure", "n.png")
+    assert set(column(done, "radius")) == {"1"}
+    assert GRID.at(3, 4, "O") in column(done, "smiles")
+    assert "r 0.4: 30 drawn, 30 the same, 0 no molecule, 0 others" in done.err
+    assert (tmp_path / "n.png").read_bytes().startswith(b"\x89PNG")
+    nobody = grid("neighbours", "toy", FIRST, "--radius", 0.1, "-n", 3)
+    assert (nobody.status, nobody.table) == (0, [])
+
+
+def test_a_walk_along_a_head_with_another_held(grid: Molvae) -> None:
+    done = grid("explore", "walk", "toy", FIRST, "--along", "a", "--hold", "b", "--length", 1)
+    assert column(done, "smiles") == [GRID.at(a, 4, "O") for a in (1, 2, 3)]
+    assert "a: 1 for each unit of length in z" in done.err
+    assert "with b held 100% of the direction is left" in done.err
+    down = grid("explore", "walk", "toy", FIRST, "--along", "-a", "--length", 1)
+    assert column(down, "smiles") == [GRID.at(a, 4, "O") for a in (3, 2, 1)]
+    grid("explore", "walk", "toy", FIRST, "--along", "c").fails(1, "'c'", "distance")
+
+
+def test_a_walk_along_a_column_of_a_file(grid: Molvae) -> None:
+    z = GRID.encode(GRID.molecules)
+    rows = [f"{m},{float(v[1])},{float(v[0])}" for m, v in zip(GRID.molecules, z, strict=True)]
+    write("own.csv", "smiles,activity,other", *rows, f"{GRID.molecules[0]},,")
+    words = ["--along", "activity", "--hold", "other", "--data", "own.csv", "--length", 1]
+    done = grid("explore", "walk", "toy", FIRST, *words)
+    assert column(done, "smiles") == [GRID.at(2, b, "O") for b in (3, 4, 5)]
+    assert "activity: R2 1.00 (cross-validated), 1 for each unit" in done.err
+    grid("explore", "walk", "toy", FIRST, "--along", "nothing", "--data", "own.csv").fails(
+        1, "nothing", "activity"
+    )
+    write("bad.csv", "smiles,activity", *(f"{m},high" for m in GRID.molecules[:20]))
+    grid("explore", "walk", "toy", FIRST, "--along", "activity", "--data", "bad.csv").fails(
+        1, "bad.csv, line", "'high'"
+    )
+
+
+def test_a_run_without_heads_says_how_to_do_without(
+    grid: Molvae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Grid, "properties", ())
+    grid("explore", "walk", "toy", FIRST, "--along", "logP").fails(1, "--data zinc250k")
+    write("all.smi", *GRID.molecules)
+    words = ["--along", "logp", "--data", "all.smi", "--length", 1]
+    done = grid("explore", "walk", "toy", FIRST, *words)
+    values = [float(value) for value in column(done, "logP")]
+    assert values[-1] > values[0]
+    assert done.err.startswith("logP: R2 0.")
+
+
+def test_an_analogy_is_printed_with_what_changed(grid: Molvae) -> None:
+    c = GRID.at(6, 5, "O")
+    done = grid("explore", "analogy", "toy", GRID.at(4, 4, "O"), GRID.at(4, 4, "N"), c, "-n", 9)
+    assert done.status == 0
+    assert done.table[0]["smiles"] == GRID.at(6, 5, "N")
+    assert float(done.table[0]["same_change"]) > 0.9
+    assert "r 0: 1 drawn, 0 of those given" in done.err
+
+
+def test_ways_up_from_a_file_are_printed_and_summed_up(grid: Molvae, tmp_path: Path) -> None:
+    top = GRID.at(7, 2, "S")
+    text = f"{GRID.at(2, 8, 'O')}\n{FIRST}\n"
+    done = grid(
+        "explore", "ascend", "toy", "--climb", "-distance", "--figure", "up.svg", stdin=text
+    )
+    rows = done.table
+    assert next(row["smiles"] for row in rows if row["way"] == "2") == FIRST
+    assert [[r["smiles"] for r in rows if r["way"] == way][-1] for way in "12"] == [top, top]
+    assert "-distance: mean improvement expected +" in done.err
+    assert "ended at a summit 2, after all steps 0" in done.err
+    assert (tmp_path / "up.svg").exists()
+
+
+def test_molecules_that_cannot_be_read_are_skipped_if_so_told(grid: Molvae) -> None:
+    words = ["explore", "ascend", "toy", "-", "--climb", "a", "--steps", 2]
+    text = f"{FIRST}\nc1ccccc1\nC(\n"
+    assert grid(*words, stdin=text).status == 1
+    done = grid(*words, "--skip-invalid", stdin=text)
+    assert set(column(done, "way")) == {"1"}
+    assert "1 of 3 skipped: no molecules" in done.err
+    assert "1 of 2 skipped: toy cannot read them" in done.err
+
+
+def test_a_record_is_climbed_and_placed_on_a_map(grid: Molvae, tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db", start=GRID.molecules[::20]) as campaign:  # type: ignore[attr-defined]
+        campaign.run(20)
+    up = grid("explore", "ascend", "toy", "--climb", "c.db", stdin=FIRST)
+    assert up.status == 0, up.err
+    assert "hill: mean improvement expected +" in up.err
+    write("all.smi", *GRID.molecules)
+    done = grid("explore", "map", "toy", "all.smi", "--place", "c.db", "-n", 50)
+    kinds = column(done, "kind")
+    assert [kinds.count(kind) for kind in ("data", "start", "new")] == [50, 17, 3]
+    grid("explore", "ascend", "toy", "--climb", "all.smi", stdin=FIRST).fails(
+        1, "all.smi", "record"
+    )
+    with begin(tmp_path / "d.db") as campaign:  # type: ignore[attr-defined]
+        assert len(campaign) == 8
+    grid("explore", "map", "other", "all.smi", "--place", "d.db").fails(1, "d.db")
+
+
+def test_a_map_is_coloured_by_a_column_and_drawn(grid: Molvae, tmp_path: Path) -> None:
+    write("own.csv", "smiles,activity", *(f"{m},{i}" for i, m in enumerate(GRID.molecules)))
+    write("place.smi", FIRST, LAST)
+    words = ["explore", "map", "toy", "own.csv", "--colour", "activity", "--place", "place.smi"]
+    done = grid(*words, "--figure", "map.svg")
+    rows = {row["smiles"]: row for row in done.table if row["kind"] == "data"}
+    assert len(rows) == 324
+    assert rows[GRID.molecules[17]]["activity"] == "17"
+    placed = [row for row in done.table if row["kind"] == "placed"]
+    assert [(row["smiles"], row["label"], row["activity"]) for row in placed] == [
+        (FIRST, "1", ""),
+        (LAST, "2", ""),
+    ]
+    assert "activity" in (tmp_path / "map.svg").read_text()
+    again = grid(*words)
+    assert again.out == done.out
+    fewer = grid(*words, "-n", 20, "--seed", 3)
+    assert column(fewer, "kind").count("data") == 20
+
+
+def test_invalid_molecules_of_the_data_are_named_or_counted(grid: Molvae) -> None:
+    write("some.smi", *GRID.molecules[:30], "C(")
+    grid("explore", "map", "toy", "some.smi").fails(1, "some.smi, line 31", "--skip-invalid")
+    done = grid("explore", "map", "toy", "some.smi", "--skip-invalid")
+    assert "1 of 31 skipped" in done.err
+    assert len(done.table) == 30
