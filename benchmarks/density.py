@@ -55,8 +55,8 @@ def run(*, smoke: bool, jobs: int, data: Sequence[str] = tuple(TITLES)) -> dict[
 def measured(name: str, smoke: bool) -> dict[str, Any]:
     """One model."""
     space, n = molvae.load(name), 30 if smoke else MOLECULES
-    # About a tenth are for testing.
-    own = [m for m in sample_molecules(name, 20 * n, seed=SEED) if split_of(m) == "test"][:n]
+    # A few in a hundred are for testing.
+    own = [m for m in sample_molecules(name, 80 * n, seed=SEED) if split_of(m) == "test"][:n]
     k = 2 if smoke else 64
     usual = describe(space, own, k=k, seed=SEED)
     sets = absurd(own) | {

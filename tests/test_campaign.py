@@ -543,7 +543,7 @@ def test_values_have_no_name_of_a_column(path: Path, goals: list[str], name: str
     with pytest.raises(ConfigError, match=f"cannot be called '{name}'.*a column of that name"):
         begin(path, objective=goals)
     with pytest.raises(ConfigError, match="cannot be called 'origin'"):
-        begin(path, name="origin")
+        begin(path, objective="qed", name="origin")
     assert not path.exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 
 from molvae.campaign import Campaign
 from molvae.cli import main
-from tests.toys import ToySpace, begin
+from tests.toys import DenseToySpace, ToySpace, begin
 
 ROOT = Path(__file__).parents[1]
 MOLECULES = ToySpace().molecules
@@ -695,6 +696,23 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
     done = lab("optimize", "lab.db", "--budget", 20)
     assert done.status == 1
     assert "values of 'pIC50' are told by hand" in done.err.splitlines()[-1]
+
+
+def test_molecules_come_with_how_usual_they_are(
+    lab: Molvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.latent.load", lambda name, **_: DenseToySpace(str(name)))
+    asked = lab(*CREATE, "-n", 3).table
+    space = DenseToySpace()
+    expected = space.percentile(space.encode([row["smiles"] for row in asked])).tolist()
+    assert [float(row["percentile"]) for row in asked] == pytest.approx(expected)
+    exported = lab("export", "lab.db").out.splitlines()
+    assert exported[0].split(",")[5] == "percentile"
+    assert [float(line.split(",")[5]) for line in exported[-3:]] == expected
+    assert lab("ask", "lab.db", "--waiting", "--out", "plate.csv").status == 0
+    assert (tmp_path / "plate.csv").read_text().startswith("id,smiles,percentile\n5,")
+    done = lab(*OPTIMIZE, "--budget", 12)
+    assert re.search(r"^\d of 6 new molecules lie below the first percentile$", done.err, re.M)
 
 
 def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:

@@ -74,7 +74,11 @@ def test_what_is_far_from_all_codes_is_below_all_of_them(space: LatentSpace) -> 
         space.log_density(z)
 
 
-def test_a_tuned_copy_of_a_space_compares_with_the_same_codes(space: LatentSpace) -> None:
+def test_a_tuned_copy_of_a_space_compares_with_the_same_codes(
+    space: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.latent.TUNING_STEPS", 1)
+    monkeypatch.setattr("molvae.latent.REHEARSED", 5)
     fresh = LatentSpace(copy.deepcopy(space.model), space.card, prior=space.prior)
     tuned = fresh.tuned(["CCO"], seed=1)
     z = space.encode(sample_molecules("zinc250k", 20, seed=12))
@@ -131,7 +135,7 @@ def test_the_area_under_the_curve_counts_pairs() -> None:
 
 
 def test_absurd_molecules_are_told_from_known_ones(space: LatentSpace) -> None:
-    known = [m for m in sample_molecules("zinc250k", 300, seed=3) if split_of(m) == "test"]
+    known = [m for m in sample_molecules("zinc250k", 1000, seed=3) if split_of(m) == "test"]
     written = [Selfies().split(molecule) for molecule in known]
     symbols = [symbol for one in written for symbol in one]
     absurd = random_selfies([len(one) for one in written], 1, symbols=symbols)
