@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rdkit import rdBase
 
 import molvae
 from benchmarks.property_report import TITLES
@@ -44,7 +46,7 @@ KEEP = 5.0
 """Percentile that the second kind of ascent does not go below."""
 STEP = 0.25
 """Of ascents, in z."""
-AFTER = tuple(np.arange(1, 11) * 1.0)
+AFTER = tuple(float(distance) for distance in range(11))
 """Distances at which ascents are looked at."""
 SEED = 0
 
@@ -93,6 +95,7 @@ def measured(name: str, smoke: bool) -> dict[str, Any]:
         warnings.simplefilter("ignore", MolvaeWarning)
         found = {
             "neighbours": moved(space, test[: sizes.molecules], sizes.directions),
+            "compared": compared(test[: sizes.molecules], sizes.directions),
             "ascents": {
                 head: {
                     kind: climbed(space, test[: sizes.ascents], head, keep)
@@ -159,6 +162,27 @@ def moved(space: LatentSpace, molecules: Sequence[str], directions: int) -> dict
         "similarity_at_half": None if half is None else at(RADII, those, half),
         "rises": rises,
     }
+
+
+def compared(molecules: Sequence[str], times: int) -> dict[str, float]:
+    """What a similarity means: mean Tanimoto of molecules to what one edit makes of them.
+
+    Returns:
+        `edit`: of mol-ga's graph mutations, `times` of each molecule; `random`: of random pairs.
+    """
+    rng = Random(SEED)
+    alike = []
+    # mol-ga turns RDKit's logs off for the whole process; leaving this block turns them on again.
+    with rdBase.BlockLogs():
+        from mol_ga.graph_ga.gen_candidates import mutate
+
+        for molecule in molecules:
+            made = [canonical_or_none(mutate(molecule, rng) or "") for _ in range(times)]
+            there = [one for one in made if one is not None and one != molecule]
+            alike += similarities(there, [molecule])[:, 0].tolist()
+    pairs = zip(molecules[::2], molecules[1::2], strict=False)
+    others = [float(similarities([a], [b])[0, 0]) for a, b in pairs]
+    return {"edit": float(np.mean(alike)), "random": float(np.mean(others))}
 
 
 def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float) -> dict[str, Any]:
@@ -298,6 +322,8 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
         near.errorbar(radii, moves["similarity"], moves["error"], marker="o", ms=3, label="all")
         those = [math.nan if v is None else v for v in moves["similarity_of_those"]]
         near.plot(radii, those, "o-", ms=3, label="those that differ")
+        near.axhline(found["compared"]["edit"], color="0.5", lw=0.8, ls=":", zorder=0,
+                     label="one edit of the graph")  # fmt: skip
         near.plot(radii, moves["differ"], "o--", ms=3, color="0.6", label="share that differs")
         if moves["half"] is not None:
             near.axvline(moves["half"], color="0.8", lw=0.8, zorder=0)
@@ -312,7 +338,7 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
             for kind, style in (("free", "-"), ("kept", ":")):
                 one = found["ascents"][head][kind]
                 true = np.array(one["true"]) / sd
-                up.plot([0, *result["after"]], [0, *true], style, color=colour,
+                up.plot(result["after"], true, style, color=colour,
                         label=label if kind == "free" else None)  # fmt: skip
                 usual.plot(result["after"], one["percentile"], style, color=colour,
                            label=label if kind == "free" else None)  # fmt: skip
@@ -347,6 +373,10 @@ def readme_table(result: Mapping[str, Any]) -> str:
     rows = {f"z moved by {r:g}: similarity, share that differs": radius(r) for r in (1.0, 3.0, 5.0)}
     rows["half differ at; similarity of those that differ there"] = [
         f"{numbers(m['half'], '.1f')}; {numbers(m['similarity_at_half'], '.2f')}" for m in moves
+    ]
+    rows["similarity after one edit of the graph (mol-ga's mutation); of random molecules"] = [
+        f"{c['edit']:.2f}; {c['random']:.2f}"
+        for c in (found["compared"] for found in spaces.values())
     ]
     rows["rises of the similarity with the length, largest in standard errors"] = [
         f"{len(m['rises'])}"

@@ -76,8 +76,6 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (*COMMANDS, density):
-    app.command(command)
 Switch = Annotated[bool, Parameter(negative="")]
 Count = Annotated[int, Parameter(name=["--n", "-n"])]
 Flat = Parameter(name="*")
@@ -545,6 +543,10 @@ def list_names() -> None:
     rows += [("run", name, "", "bundled") for name in list_runs()]
     rows += [("dataset", name, "", of.about) for name, of in DATASETS.items()]
     print_tsv(("kind", "name", "direction", "description"), rows)
+
+
+for command in (*COMMANDS, density):
+    app.command(command)
 
 
 def _layers(file: Path | None, settings: Any) -> dict[str, Any]:

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 Switch = Annotated[bool, Parameter(negative="")]
 Count = Annotated[int, Parameter(name=["--n", "-n"])]
-Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
+Names = Annotated[
+    tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default="logP SAS QED")
+]
 Numbers = Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")]
+Held = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)]
 Signed = Annotated[str, Parameter(allow_leading_hyphen=True)]
 SHOWN = ("logP", "SAS", "QED")
 """Properties beside each molecule."""
@@ -89,7 +92,7 @@ def neighbours(
     molecule: str,
     /,
     *,
-    radius: Numbers = (1.0, 2.0, 3.0, 4.0, 5.0),
+    radius: Annotated[Numbers, Parameter(show_default="1 2 3 4 5")] = (1.0, 2.0, 3.0, 4.0, 5.0),
     n: Count = 100,
     seed: int = 0,
     names: Names = SHOWN,
@@ -134,7 +137,7 @@ def walk(
     /,
     *,
     along: Signed,
-    hold: Names = (),
+    hold: Held = (),
     data: InFile | None = None,
     n: Count = 2000,
     length: float = 4.0,
@@ -202,7 +205,7 @@ def analogy(
     c: str,
     /,
     *,
-    radius: Numbers = (0.0, 1.0, 2.0, 3.0),
+    radius: Annotated[Numbers, Parameter(show_default="0 1 2 3")] = (0.0, 1.0, 2.0, 3.0),
     n: Count = 100,
     seed: int = 0,
     names: Names = SHOWN,

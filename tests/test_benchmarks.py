@@ -194,6 +194,7 @@ def test_the_map_is_measured_and_drawn(tmp_path: Path) -> None:
     assert moves["similarity"][0] > 0.8 > moves["similarity"][-1] >= 0
     assert result["radii"][0] < moves["half"] < result["radii"][-1]
     assert 0 < moves["similarity_at_half"] < 1
+    assert 0 < found["compared"]["random"] < found["compared"]["edit"] < 1
     for head in latent_map.HEADS:
         for one in found["ascents"][head].values():
             assert 0 < one["distance"] < 10.01
