@@ -24,8 +24,10 @@ from molvae.latent import LatentSpace
 from molvae.model.checkpoint import CARD, Card, Condition, round_to_half, save_run
 from molvae.model.objectives import gaussian_total_correlation
 from molvae.model.priors import choose_prior, covariance_of, fit_vamp
-from molvae.model.training import RESUME, Progress, trim, validate
+from molvae.model.progress import Progress
+from molvae.model.resuming import RESUME
 from molvae.model.training import train as fit
+from molvae.model.training import trim, validate
 from molvae.model.vae import SequenceVAE
 from molvae.tokens import computed, describe, label, label_names, tokenise
 

@@ -7,27 +7,21 @@ was not.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
 from molvae.config import ObjectiveConfig, TrainConfig
-from molvae.errors import CheckpointError, MolvaeWarning
-from molvae.model.checkpoint import write_atomically
+from molvae.errors import MolvaeWarning
 from molvae.model.objectives import (
     Known,
     Loss,
@@ -38,43 +32,12 @@ from molvae.model.objectives import (
     reconstruction,
 )
 from molvae.model.priors import covariance_of
+from molvae.model.progress import Progress, Reporter
+from molvae.model.resuming import Place, load_state, save_state
 from molvae.model.vae import SequenceVAE, blur
-
-logger = logging.getLogger(__name__)
 
 CHUNK = 50
 """Batches sorted by length together: enough for little padding, few enough for random batches."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where a training stands; also one line of `metrics.jsonl`. Nats are per molecule."""
-
-    molecules: int
-    """Seen so far, repeats included."""
-    total: int
-    """To be seen in all."""
-    rate: float
-    """Molecules a second since the last report."""
-    eta: float
-    """Seconds to go at that rate."""
-    beta: float
-    """Weight of the KL term now."""
-    reconstruction: float
-    """Training batches since the last report, nats."""
-    kl: float
-    """Training batches since the last report, nats; with a posterior that is no Gaussian, and of
-    conditions that are not known, at the drawn codes."""
-    properties: float
-    """Loss of the properties' heads, unweighted, on the same batches; 0 without heads."""
-    conditions: float
-    """-log q(y | x) of the conditions that are known, nats, on the same batches; 0 without."""
-    valid_reconstruction: float | None = None
-    """Validation molecules at one draw of z each, nats; None between validations."""
-    valid_kl: float | None = None
-    """Validation molecules, nats; None between validations."""
-    active: int | None = None
-    """Active latent units; None between validations."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -131,15 +94,6 @@ def schedule(config: TrainConfig, seen: int) -> tuple[float, float]:
     warm_up = config.objective.beta_warm_up
     beta = config.objective.beta * (min(1.0, done / warm_up) if warm_up > 0 else 1.0)
     return rise * decay, beta
-
-
-@dataclass
-class _Place:
-    """Where the loop stands: everything beside tensors that resuming needs."""
-
-    epoch: int = 0
-    batch: int = 0
-    seen: int = 0
 
 
 @torch.inference_mode()
@@ -234,10 +188,10 @@ def train(
     conditions = torch.zeros(len(rows), 0) if conditions is None else conditions
     covariance = covariance_of(conditions)
     lengths = (rows != PAD).sum(dim=1).numpy()
-    place = _Place()
+    place = Place()
     if resume:
-        place = _load_state(folder, model, optimizer, config, device)
-    report = _Reporter(folder, config, on_progress, place)
+        place = load_state(folder, model, optimizer, config, device)
+    report = Reporter(folder, config.molecules, on_progress, place.seen)
     next_stop = (place.seen // config.validate_every + 1) * config.validate_every
 
     while place.seen < config.molecules:
@@ -268,11 +222,11 @@ def train(
                 with autocast(config.precision, device):
                     rec, kl, active = validate(model, valid, covariance=covariance)
                 model.train()
-                report.say(place, beta, rec, kl, active)
+                report.say(place.seen, beta, rec, kl, active)
                 _warn_of_collapse(beta, kl, active, config)
-                _save_state(folder, model, optimizer, config, place)
+                save_state(folder, model, optimizer, config, place)
             elif report.due():
-                report.say(place, beta)
+                report.say(place.seen, beta)
             if place.seen >= config.molecules:
                 break
     return model.eval()
@@ -359,7 +313,7 @@ def noisy(
 
 
 def _batches_from(
-    lengths: np.ndarray[Any, Any], config: TrainConfig, place: _Place
+    lengths: np.ndarray[Any, Any], config: TrainConfig, place: Place
 ) -> Iterator[Tensor]:
     """The rest of the epoch; `place` is moved on before a batch is handed out."""
     # Of rows of similar length the aggregated posterior would be another.
@@ -383,144 +337,3 @@ def _warn_of_collapse(beta: float, kl: float, active: int, config: TrainConfig) 
             MolvaeWarning,
             stacklevel=3,
         )
-
-
-class _Reporter:
-    """Averages between reports; writes `metrics.jsonl`."""
-
-    SECONDS = 5.0
-
-    def __init__(
-        self,
-        folder: Path,
-        config: TrainConfig,
-        on_progress: Callable[[Progress], None] | None,
-        place: _Place,
-    ) -> None:
-        self.path, self.config, self.on_progress = folder / "metrics.jsonl", config, on_progress
-        if place.seen == 0:
-            self.path.write_text("")
-        self._reset()
-
-    def _reset(self) -> None:
-        self.since, self.n, self.sums = time.monotonic(), 0, np.zeros(4)
-
-    def add(self, n: int, *means: float) -> None:
-        """Count a batch: means over it of reconstruction, KL, properties' and conditions' loss."""
-        self.n, self.sums = self.n + n, self.sums + n * np.array(means)
-
-    def due(self) -> bool:
-        return time.monotonic() - self.since > self.SECONDS
-
-    def say(
-        self,
-        place: _Place,
-        beta: float,
-        valid_rec: float | None = None,
-        valid_kl: float | None = None,
-        active: int | None = None,
-    ) -> None:
-        rate = self.n / max(time.monotonic() - self.since, 1e-9)
-        rec, kl, of_properties, of_conditions = (self.sums / max(self.n, 1)).tolist()
-        progress = Progress(
-            molecules=place.seen,
-            total=self.config.molecules,
-            rate=rate,
-            eta=max(0, self.config.molecules - place.seen) / max(rate, 1e-9),
-            beta=beta,
-            reconstruction=rec,
-            kl=kl,
-            properties=of_properties,
-            conditions=of_conditions,
-            valid_reconstruction=valid_rec,
-            valid_kl=valid_kl,
-            active=active,
-        )
-        with open(self.path, "a") as file:
-            file.write(json.dumps(asdict(progress)) + "\n")
-        if self.on_progress is not None:
-            self.on_progress(progress)
-        self._reset()
-
-
-RESUME = "resume.safetensors"
-
-
-def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
-    """Settings by name; of a table inside as `table.name`."""
-    settings = asdict(config)
-    # A folder may be moved to another machine; the prior comes after this loop.
-    for name in ("out", "data", "threads", "device", "prior"):
-        del settings[name]
-    for table in ("model", "objective"):
-        settings |= {f"{table}.{name}": value for name, value in settings.pop(table).items()}
-    return settings
-
-
-def _save_state(
-    folder: Path,
-    model: SequenceVAE,
-    optimizer: torch.optim.Optimizer,
-    config: TrainConfig,
-    place: _Place,
-) -> None:
-    """One file: weights, optimizer, generators and place are of one moment."""
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
-    tensors["rng.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    metadata = {
-        "place": json.dumps(asdict(place)),
-        "settings": json.dumps(_what_must_agree(config), sort_keys=True),
-    }
-    write_atomically(
-        folder / RESUME,
-        save_tensors({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata),
-    )
-
-
-def _load_state(
-    folder: Path,
-    model: SequenceVAE,
-    optimizer: torch.optim.Optimizer,
-    config: TrainConfig,
-    device: torch.device,
-) -> _Place:
-    path = folder / RESUME
-    if not path.exists():
-        raise CheckpointError(
-            f"{path} is not there: the training was finished, or stopped before its first "
-            "validation; start it without resuming"
-        )
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            # Copies: the tensors themselves are windows on the file.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        saved, place = json.loads(metadata["settings"]), _Place(**json.loads(metadata["place"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); start the training anew") from error
-    now = json.loads(json.dumps(_what_must_agree(config)))
-    if changed := sorted(k for k in now if saved.get(k) != now[k]):
-        name = changed[0]
-        raise CheckpointError(
-            f"{path} was made with {name} = {saved.get(name)!r}, now it is {now[name]!r}; resume "
-            "with the settings of the beginning, or start a new run folder"
-        )
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    model.load_state_dict(part("model."))
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in part("optimizer.").items():
-        index, name = key.split(".", 1)
-        states.setdefault(int(index), {})[name] = tensor
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": states, "param_groups": groups})
-    torch.set_rng_state(tensors["rng.cpu"])
-    if device.type == "cuda" and "rng.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["rng.cuda"])
-    return place

@@ -24,9 +24,9 @@ from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.decoding import decode
 from molvae.model.objectives import kl_to_normal
+from molvae.model.progress import Progress
+from molvae.model.resuming import RESUME
 from molvae.model.training import (
-    RESUME,
-    Progress,
     epoch_batches,
     noisy,
     schedule,

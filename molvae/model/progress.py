@@ -1,0 +1,112 @@
+"""Where a training stands, told now and then and written to `metrics.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training stands; also one line of `metrics.jsonl`. Nats are per molecule."""
+
+    molecules: int
+    """Seen so far, repeats included."""
+    total: int
+    """To be seen in all."""
+    rate: float
+    """Molecules a second since the last report."""
+    eta: float
+    """Seconds to go at that rate."""
+    beta: float
+    """Weight of the KL term now."""
+    reconstruction: float
+    """Training batches since the last report, nats."""
+    kl: float
+    """Training batches since the last report, nats; with a posterior that is no Gaussian, and of
+    conditions that are not known, at the drawn codes."""
+    properties: float
+    """Loss of the properties' heads, unweighted, on the same batches; 0 without heads."""
+    conditions: float
+    """-log q(y | x) of the conditions that are known, nats, on the same batches; 0 without."""
+    valid_reconstruction: float | None = None
+    """Validation molecules at one draw of z each, nats; None between validations."""
+    valid_kl: float | None = None
+    """Validation molecules, nats; None between validations."""
+    active: int | None = None
+    """Active latent units; None between validations."""
+
+
+class Reporter:
+    """Averages between reports; writes `metrics.jsonl`.
+
+    Args:
+        folder: Where that is; a training from the beginning empties it.
+        total: Molecules to be seen in all.
+        on_progress: Told of each report.
+        seen: Molecules seen before.
+    """
+
+    SECONDS = 5.0
+
+    def __init__(
+        self,
+        folder: Path,
+        total: int,
+        on_progress: Callable[[Progress], None] | None,
+        seen: int,
+    ) -> None:
+        self.path, self.total, self.on_progress = folder / "metrics.jsonl", total, on_progress
+        if seen == 0:
+            self.path.write_text("")
+        self._reset()
+
+    def _reset(self) -> None:
+        self.since, self.n, self.sums = time.monotonic(), 0, np.zeros(4)
+
+    def add(self, n: int, *means: float) -> None:
+        """Count a batch: means over it of reconstruction, KL, properties' and conditions' loss."""
+        self.n, self.sums = self.n + n, self.sums + n * np.array(means)
+
+    def due(self) -> bool:
+        """Whether the last report is five seconds ago."""
+        return time.monotonic() - self.since > self.SECONDS
+
+    def say(
+        self,
+        seen: int,
+        beta: float,
+        valid_rec: float | None = None,
+        valid_kl: float | None = None,
+        active: int | None = None,
+    ) -> None:
+        """Report; after a validation, with what it found."""
+        rate = self.n / max(time.monotonic() - self.since, 1e-9)
+        rec, kl, of_properties, of_conditions = (self.sums / max(self.n, 1)).tolist()
+        progress = Progress(
+            molecules=seen,
+            total=self.total,
+            rate=rate,
+            eta=max(0, self.total - seen) / max(rate, 1e-9),
+            beta=beta,
+            reconstruction=rec,
+            kl=kl,
+            properties=of_properties,
+            conditions=of_conditions,
+            valid_reconstruction=valid_rec,
+            valid_kl=valid_kl,
+            active=active,
+        )
+        with open(self.path, "a") as file:
+            file.write(json.dumps(asdict(progress)) + "\n")
+        if self.on_progress is not None:
+            self.on_progress(progress)
+        self._reset()
+
+
+__all__ = ["Progress", "Reporter"]
