@@ -191,3 +191,13 @@ def test_invalid_molecules_of_the_data_are_named_or_counted(grid: Molvae) -> Non
     done = grid("explore", "map", "toy", "some.smi", "--skip-invalid")
     assert "1 of 31 skipped" in done.err
     assert len(done.table) == 30
+
+
+def test_a_prepared_folder_gives_its_training_molecules(grid: Molvae, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write("data/train.smi", *GRID.molecules[:12])
+    done = grid("explore", "map", "toy", "data", "-n", 10)
+    assert set(column(done, "smiles")) <= set(GRID.molecules[:12])
+    assert len(done.table) == 10
+    grid("explore", "map", "toy", "data", "--colour", "activity").fails(1, "data", "'activity'")
+    grid("explore", "map", "toy", "data", "-n", 0).fails(1, "at least 1")

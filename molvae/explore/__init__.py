@@ -33,7 +33,8 @@ if TYPE_CHECKING:
         same_change,
         walk,
     )
-    from molvae.explore.drawing import draw_ascents, draw_chart, draw_neighbours, draw_path
+    from molvae.explore.drawing import draw_ascents, draw_path
+    from molvae.explore.grids import draw_chart, draw_neighbours
     from molvae.explore.neighbourhood import Neighbour, Neighbourhood, neighbours
     from molvae.explore.paths import LatentPath, Stop, interpolate
     from molvae.explore.plane import Chart, Spot, chart
@@ -54,8 +55,8 @@ _HOMES = {
     "chart": "plane",
     "direction_hill": "ascent",
     "draw_ascents": "drawing",
-    "draw_chart": "drawing",
-    "draw_neighbours": "drawing",
+    "draw_chart": "grids",
+    "draw_neighbours": "grids",
     "draw_path": "drawing",
     "group_direction": "directions",
     "head_direction": "directions",

@@ -22,9 +22,13 @@ from molvae.figures import check_can_draw
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, FAINT, ACCENT, SHADE = "#1d2126", "#7d838c", "#0b6e75", "#eceff0"
+INK, FAINT, ACCENT, SECOND, SHADE = "#1d2126", "#7d838c", "#0b6e75", "#c2571a", "#eceff0"
 DPI = 96
 """Pixels of a sheet in an inch; PNG has twice as many."""
+CELL = (176, 124)
+"""Pixels of a drawn molecule, wide and high."""
+GAP, MARGIN, LINE = 14, 24, 17
+"""Pixels between molecules, around all, and of a line of words."""
 BOND = 26.0
 """Pixels of a bond at most."""
 POINT = 72 / DPI
@@ -114,6 +118,46 @@ class Sheet:
         return path
 
 
+def cell(
+    sheet: Sheet,
+    x: float,
+    y: float,
+    smiles: str | None,
+    lead: str | None,
+    head: str,
+    foot: str,
+    *,
+    beside: str = "",
+    head_inside: bool = False,
+) -> None:
+    """A molecule with a line above and one below it.
+
+    Args:
+        sheet: To draw on.
+        x: Left side.
+        y: Top, of the line above.
+        smiles: The molecule; None is said to be none.
+        lead: As of `Sheet.molecule`.
+        head: Above it.
+        foot: Below it.
+        beside: At the right, above it.
+        head_inside: The line above is within the drawing, which saves its height.
+    """
+    if not head_inside:
+        y += LINE
+    if smiles is None:
+        sheet.text(x + CELL[0] / 2, y + CELL[1] / 2, "no molecule", colour=FAINT, align="center")
+    else:
+        sheet.molecule(x, y, *CELL, smiles, lead)
+    at = y + 8 if head_inside else y - LINE / 2
+    if beside:
+        sheet.text(x + 2, at, head, size=13, bold=True, colour=ACCENT)
+        sheet.text(x + CELL[0] - 2, at, beside, size=11, align="right", colour=FAINT)
+    else:
+        sheet.text(x + 2, at, head, size=12, bold=True, colour=ACCENT)
+    sheet.text(x + CELL[0] / 2, y + CELL[1] + LINE / 2, foot, size=11, align="center", colour=INK)
+
+
 @contextmanager
 def _style() -> Iterator[None]:
     import matplotlib
@@ -183,4 +227,16 @@ def _number(text: str) -> str:
     return found.group() if found else "0"
 
 
-__all__ = ["ACCENT", "FAINT", "INK", "SHADE", "Sheet"]
+__all__ = [
+    "ACCENT",
+    "CELL",
+    "FAINT",
+    "GAP",
+    "INK",
+    "LINE",
+    "MARGIN",
+    "SECOND",
+    "SHADE",
+    "Sheet",
+    "cell",
+]

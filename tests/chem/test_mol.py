@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
+from molvae.chem.difference import draw_difference
 from molvae.chem.mol import canonical, canonical_or_none, draw, parse
 from molvae.errors import ConfigError, InvalidMoleculeError
 from tests.chem.molecules import molecules
@@ -76,6 +79,17 @@ def test_a_drawing_is_an_svg_element_of_the_size_asked_for():
     assert (root.get("width"), root.get("height")) == ("300px", "100px")
     assert draw("CCO") == draw("CCO")
     assert draw("CCO", highlight=[2]) != draw("CCO")
+
+
+def test_small_molecules_are_drawn_no_larger_than_others():
+    def longest(svg):
+        lines = re.findall(r"d='M ([\d.]+),([\d.]+) L ([\d.]+),([\d.]+)'", svg)
+        return max(math.dist((float(a), float(b)), (float(c), float(d))) for a, b, c, d in lines)
+
+    assert longest(draw("CC")) > 100
+    assert longest(draw("CC", longest_bond=25)) == pytest.approx(25, abs=0.2)
+    lead = draw_difference("CCC", "CC", longest_bond=25)
+    assert longest(lead) == pytest.approx(25, abs=0.2)
 
 
 def test_bad_drawings_are_refused():
