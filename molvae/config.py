@@ -59,28 +59,62 @@ class PrepareConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Sizes of the sequence VAE."""
+    """Sizes and kinds of the sequence VAE."""
 
     latent_dim: int = 64
-    """Numbers in z."""
+    """Numbers in z; 0 is a language model, which writes molecules without a z."""
+    encoder: Literal["recurrent", "transformer"] = "recurrent"
+    """What reads molecules."""
+    decoder: Literal["recurrent", "transformer"] = "recurrent"
+    """What writes them."""
+    posterior: Literal["gaussian", "flow", "point"] = "gaussian"
+    """What the encoder says of z: a Gaussian, such a one bent by a flow, or a single point."""
     embedding_dim: int = 64
     """Numbers that stand for one symbol."""
     encoder_dim: int = 256
-    """State of the encoder, in each direction."""
+    """State of the encoder, in each direction if it is recurrent."""
     decoder_dim: int = 512
     """State of the decoder."""
     position_dim: int = 32
     """Numbers of the position-dependent summary and condition."""
+    layers: int = 3
+    """Blocks of a transformer."""
+    heads: int = 4
+    """Heads of its attention; divides its state."""
     explain: bool = True
-    """The decoder sees at each step what of z the symbols so far have not accounted for."""
+    """The decoder sees at each step what of z the symbols so far have not accounted for; needs a
+    recurrent encoder and decoder."""
     noise_levels: bool = True
     """The decoder is told how much noise z holds, and trusts it accordingly."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            least = 0 if name == "latent_dim" else 1
             require(
-                isinstance(value, bool) or value >= 1, f"{name} must be at least 1, got {value}"
+                not isinstance(value, int) or isinstance(value, bool) or value >= least,
+                f"{name} must be at least {least}, got {value}",
             )
+        for name in ("encoder", "decoder"):
+            kind, width = getattr(self, name), getattr(self, f"{name}_dim")
+            require(
+                not self.explain or kind == "recurrent",
+                f"explain must be false with {name} = {kind!r}: it needs a recurrent encoder and "
+                "decoder",
+            )
+            require(
+                kind == "recurrent" or width % self.heads == 0,
+                f"heads must divide {name}_dim, got {self.heads} and {width}",
+            )
+        for name, plain in (("explain", False), ("noise_levels", False), ("posterior", "gaussian")):
+            said = repr(plain) if isinstance(plain, str) else "false"
+            require(
+                self.latent_dim > 0 or getattr(self, name) == plain,
+                f"{name} must be {said} with latent_dim = 0: there is no z",
+            )
+        require(
+            self.latent_dim > 1 or self.posterior != "flow",
+            "latent_dim must be at least 2 with posterior = 'flow': of one number it is a Gaussian",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

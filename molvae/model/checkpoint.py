@@ -39,11 +39,12 @@ from molvae.chem.vocabulary import Vocabulary
 from molvae.config import ModelConfig, as_settings, build
 from molvae.errors import CheckpointError, MolvaeError
 from molvae.model.priors import Conditional, Normal, Prior, make_prior, plain_prior
-from molvae.model.vae import SequenceVAE
+from molvae.model.vae import SequenceVAE, renamed
 
 FORMAT = 3
 """2 has merges, `explain`, property heads and priors; a run of format 1 is read as one without. 3
-has conditions and kinds of encoders, decoders and posteriors; older runs are of the first kinds."""
+has conditions and kinds of encoders, decoders and posteriors, and names weights by the part that
+they belong to; older runs are of the first kinds."""
 OLDEST = {"explain": False, "noise_levels": False}
 """Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"
@@ -207,7 +208,7 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
 
 def _load(module: nn.Module, path: Path) -> None:
     try:
-        tensors = load_tensors(_read(path))
+        tensors = renamed(load_tensors(_read(path)))
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file ({error}); copy the run folder again"

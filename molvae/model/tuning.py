@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from molvae.chem.vocabulary import PAD
 from molvae.model.objectives import reconstruction
 from molvae.model.training import noisy, trim
-from molvae.model.vae import SequenceVAE, reparameterise
+from molvae.model.vae import SequenceVAE
 
-DECODER = ("decoder", "symbol_head", "initial_state", "place_condition", "noise")
-"""Modules of the network that the encoder has no part in."""
+SHARED = ("said.", "said_head")
+"""Weights of the decoder that say what the encoder meant: they stay, as it does."""
 
 
 def tuned_decoder(
@@ -46,7 +46,7 @@ def tuned_decoder(
         Tripp et al. (2020), arXiv:2006.09191 (retraining on weighted molecules).
     """
     new = copy.deepcopy(model).train()
-    learned = [p for name, p in new.named_parameters() if name.split(".")[0] in DECODER]
+    learned = [p for name, p in new.decoder.named_parameters() if not name.startswith(SHARED)]
     for parameter in new.parameters():
         parameter.requires_grad_(False)
     for parameter in learned:
@@ -58,8 +58,8 @@ def tuned_decoder(
             chosen = torch.multinomial(weights, batch, replacement=True)
             ids = trim(rows[chosen])
             with torch.no_grad():
-                z, level = noisy(reparameterise(*new.posterior(ids)), noise)
-            nats = reconstruction(new.logits(z, ids, noise=level), ids)
+                code, level = noisy(new.infer(ids).code, noise, new.config.latent_dim)
+            nats = reconstruction(new.logits(code, ids, noise=level), ids)
             optimiser.zero_grad(set_to_none=True)
             (nats.sum() / int((ids != PAD).sum())).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(learned, 1.0)

@@ -62,7 +62,7 @@ def test_saved_and_loaded_is_bit_equal(tmp_path: Path, half: bool) -> None:
     with torch.no_grad():
         assert torch.equal(model.posterior(ids)[0], loaded.posterior(ids)[0])
     stored = load_file(tmp_path / WEIGHTS)
-    assert stored["decoder.weight_hh_l0"].dtype == (torch.float16 if half else torch.float32)
+    assert stored["decoder.cells.weight_hh_l0"].dtype == (torch.float16 if half else torch.float32)
 
 
 def test_the_fingerprint_knows_the_model(folder: Path, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_foreign_card(folder: Path) -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"model": {"latent_dim": 0}},
+        {"model": {"latent_dim": -1}},
         {"model": {"latent_dmi": 2}},
         {"model": 3},
         {"bounds": [[0.0], [1.0]]},
@@ -149,9 +149,9 @@ def test_a_tensor_too_many_or_too_few(folder: Path) -> None:
     save_file(tensors | {"extra": torch.zeros(1)}, folder / WEIGHTS)
     with pytest.raises(CheckpointError, match="'extra'"):
         load_run(folder)
-    del tensors["symbol_head.bias"]
+    del tensors["decoder.symbol_head.bias"]
     save_file(tensors, folder / WEIGHTS)
-    with pytest.raises(CheckpointError, match=r"'symbol_head\.bias'"):
+    with pytest.raises(CheckpointError, match=r"'decoder\.symbol_head\.bias'"):
         load_run(folder)
 
 

@@ -1,0 +1,81 @@
+"""The block that transformers are made of, over whole rows or one symbol at a time.
+
+References:
+    Vaswani et al. (2017), arXiv:1706.03762; Xiong et al. (2020), arXiv:2002.04745 (normalised
+    before each part, which trains without much warm-up).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WIDENED = 4
+"""How much wider than a state the hidden layer of a block is."""
+
+
+class Block(nn.Module):
+    """Attention between the symbols of a row, then a layer for each symbol; both are added on.
+
+    Args:
+        width: Numbers of a state.
+        heads: Which divide them.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.ask = nn.Linear(width, 3 * width)
+        self.answer = nn.Linear(width, width)
+        self.each = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, WIDENED * width),
+            nn.GELU(),
+            nn.Linear(WIDENED * width, width),
+        )
+
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """The next states of whole rows.
+
+        Args:
+            x: `n x t x width`.
+            seen: Which symbols are seen, broadcast to `n x heads x t x t`, the seen ones last; None
+                for those up to each symbol.
+
+        Returns:
+            `n x t x width`.
+        """
+        queries, keys, values = self._split(x)
+        found = functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=seen, is_causal=seen is None
+        )
+        return self._added(x, found)
+
+    def step(self, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The next state of the newest symbol of each row, and the keys and values with it.
+
+        Args:
+            x: `n x 1 x width`.
+            keys: Of the symbols before, `n x heads x t x (width / heads)`.
+            values: Likewise.
+        """
+        queries, key, value = self._split(x)
+        keys, values = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+        found = functional.scaled_dot_product_attention(queries, keys, values)
+        return self._added(x, found), keys, values
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each `n x heads x t x (width / heads)`."""
+        asked = self.ask(self.norm(x)).unflatten(2, (3, self.heads, -1))
+        queries, keys, values = asked.permute(2, 0, 3, 1, 4)
+        return queries, keys, values
+
+    def _added(self, x: Tensor, found: Tensor) -> Tensor:
+        x = x + self.answer(found.transpose(1, 2).flatten(2))
+        out: Tensor = x + self.each(x)
+        return out
+
+
+__all__ = ["Block"]

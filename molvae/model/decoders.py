@@ -1,0 +1,241 @@
+"""From codes to symbols, one after the other: recurrent and transformer decoders.
+
+Both see the code at every step, and beside it a vector that is linear in the code and depends on
+the position. `logits` is for whole rows that are known, `step` for writing them; both say the same.
+Shapes use n for the batch, t for the length of the longest row, c for the numbers of a code, e for
+those of an embedded symbol and v for the number of symbols, specials included.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from molvae.config import ModelConfig
+from molvae.model.attention import Block
+
+
+class DecoderState(NamedTuple):
+    """What a decoder knows between two symbols."""
+
+    parts: tuple[Tensor, ...]
+    """One row for each sequence; what they are is the decoder's own business."""
+
+    def rows(self, which: Tensor) -> DecoderState:
+        """The state of some of the sequences."""
+        return DecoderState(tuple(x[which] for x in self.parts))
+
+
+class Decoder(nn.Module, ABC):
+    """Turns codes into logits.
+
+    With noise levels, it is told how much noise the z of a code holds; see `SequenceVAE`.
+    """
+
+    @abstractmethod
+    def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
+        """What is known before the first step.
+
+        Args:
+            code: `n x c`.
+            noise: Level of the noise in z, from 0 to 1, `n`; None for none.
+        """
+
+    @abstractmethod
+    def step(self, x: Tensor, state: DecoderState, position: int) -> tuple[Tensor, DecoderState]:
+        """Logits of the symbol to come, `n x v`, and the next state.
+
+        Args:
+            x: The embedded symbol before it, `n x e`.
+            state: From `start` or the step before.
+            position: Of the symbol to come, 0 for the first.
+        """
+
+    @abstractmethod
+    def logits(self, code: Tensor, noise: Tensor | None, x: Tensor, whole: Tensor) -> Tensor:
+        """Logits of every symbol of rows that are known, `n x t x v`.
+
+        Args:
+            code: `n x c`.
+            noise: See `start`.
+            x: The embedded symbols before those asked for, as far as they are shown, `n x t x e`.
+            whole: The embedded rows themselves, `n x t x e`.
+        """
+
+
+class Placed(nn.Module):
+    """A view of the code that is linear in it and depends on the position."""
+
+    def __init__(self, code_dim: int, max_length: int, position_dim: int) -> None:
+        super().__init__()
+        self.shape = (max_length, position_dim)
+        self.layer = affine(code_dim, max_length * position_dim)
+
+    def forward(self, code: Tensor, position: int = 0) -> Tensor:
+        """`n x t x c`, the first at a position, to `n x t x position_dim`."""
+        steps = slice(position, position + code.shape[1])
+        placed = torch.einsum(
+            "ntd,tkd->ntk", code, self.layer.weight.view(*self.shape, code.shape[2])[steps]
+        )
+        return placed + self.layer.bias.view(self.shape)[steps]
+
+
+class RecurrentDecoder(Decoder):
+    """A gated recurrent unit.
+
+    With `explain`, it sees at each step not the code but what is left of it: from it is taken away
+    what the symbols so far account for, a sum over positions of projections of the forward
+    encoder's states, as the encoder itself adds them up. What is left speaks of the symbols to
+    come, where a recurrent decoder would have to learn to subtract.
+
+    The parts of its state: what is left of the code, `n x c`; its own, `n x decoder_dim`; the level
+    of the noise, `n x 1`; with `explain` the forward encoder's, `n x encoder_dim`.
+
+    Args:
+        config: Sizes.
+        n_symbols: Size of the vocabulary, specials included.
+        max_length: Longest row, stop included.
+        code_dim: Numbers of a code.
+        read: With `explain`, the forward encoder; see `RecurrentEncoder.read`.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        n_symbols: int,
+        max_length: int,
+        code_dim: int,
+        read: Callable[..., Tensor] | None,
+    ) -> None:
+        super().__init__()
+        c = config
+        self.config, self.read = config, read
+        self.initial_state = affine(code_dim, c.decoder_dim)
+        self.placed = Placed(code_dim, max_length, c.position_dim)
+        if read is not None:
+            self.said = nn.Linear(c.encoder_dim, c.position_dim)
+            self.said_head = nn.Parameter(0.02 * torch.randn(max_length, c.position_dim, code_dim))
+        if c.noise_levels:
+            self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
+        width = c.embedding_dim + code_dim + c.position_dim
+        self.cells = nn.GRU(width, c.decoder_dim, batch_first=True)
+        self.symbol_head = nn.Linear(c.decoder_dim, n_symbols)
+
+    def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
+        """See `Decoder`."""
+        noise = code.new_zeros(len(code), 1) if noise is None else noise[:, None]
+        hidden = self.initial_state(code)
+        if self.config.noise_levels:
+            hidden = hidden + self.noise(noise)[:, : self.config.decoder_dim]
+        width = 0 if self.read is None else self.config.encoder_dim
+        return DecoderState((code, torch.tanh(hidden), noise, code.new_zeros(len(code), width)))
+
+    def step(self, x: Tensor, state: DecoderState, position: int) -> tuple[Tensor, DecoderState]:
+        """See `Decoder`."""
+        left, hidden, noise, prefix = state.parts
+        if self.read is not None and position > 0:
+            prefix = self.read(x[:, None], prefix)[:, 0]
+            left = left - self.said(prefix) @ self.said_head[position - 1]
+        placed = self._placed(left[:, None], noise, position)[:, 0]
+        x = torch.cat([x, left, placed], dim=1)
+        out, last = self.cells(x[:, None], hidden[None].contiguous())
+        return self.symbol_head(out[:, 0]), DecoderState((left, last[0], noise, prefix))
+
+    def logits(self, code: Tensor, noise: Tensor | None, x: Tensor, whole: Tensor) -> Tensor:
+        """See `Decoder`."""
+        _, first, level, _ = self.start(code, noise).parts
+        left = code[:, None].expand(-1, x.shape[1], -1)
+        if self.read is not None:
+            said = torch.einsum(
+                "ntk,tkd->ntd", self.said(self.read(whole)).float(), self.said_head[: x.shape[1]]
+            )
+            left = left - functional.pad(said.cumsum(dim=1)[:, :-1], (0, 0, 1, 0))
+        out, _ = self.cells(torch.cat([x, left, self._placed(left, level, 0)], dim=2), first[None])
+        logits: Tensor = self.symbol_head(out)
+        return logits
+
+    def _placed(self, left: Tensor, noise: Tensor, position: int) -> Tensor:
+        placed: Tensor = self.placed(left, position)
+        if self.config.noise_levels:
+            placed = placed + self.noise(noise)[:, None, self.config.decoder_dim :]
+        return placed
+
+
+class TransformerDecoder(Decoder):
+    """Blocks of attention, in which a symbol sees the code and the symbols before it.
+
+    The parts of its state: the code, `n x c`; the level of the noise, `n x 1`; keys and values of
+    each block for the symbols so far, `n x heads x t x (decoder_dim / heads)`.
+
+    Args:
+        config: Sizes.
+        n_symbols: Size of the vocabulary, specials included.
+        max_length: Longest row, stop included.
+        code_dim: Numbers of a code.
+    """
+
+    def __init__(self, config: ModelConfig, n_symbols: int, max_length: int, code_dim: int) -> None:
+        super().__init__()
+        c = config
+        self.config = config
+        self.inward = nn.Linear(c.embedding_dim + code_dim + c.position_dim, c.decoder_dim)
+        self.placed = Placed(code_dim, max_length, c.position_dim)
+        self.positions = nn.Parameter(0.02 * torch.randn(max_length, c.decoder_dim))
+        if c.noise_levels:
+            self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
+        self.blocks = nn.ModuleList(Block(c.decoder_dim, c.heads) for _ in range(c.layers))
+        self.norm = nn.LayerNorm(c.decoder_dim)
+        self.symbol_head = nn.Linear(c.decoder_dim, n_symbols)
+
+    def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
+        """See `Decoder`."""
+        noise = code.new_zeros(len(code), 1) if noise is None else noise[:, None]
+        c = self.config
+        nothing = code.new_zeros(len(code), c.heads, 0, c.decoder_dim // c.heads)
+        return DecoderState((code, noise, *[nothing] * (2 * c.layers)))
+
+    def step(self, x: Tensor, state: DecoderState, position: int) -> tuple[Tensor, DecoderState]:
+        """See `Decoder`."""
+        code, noise, *seen = state.parts
+        x = self._inward(code[:, None], noise, x[:, None], position)
+        kept: list[Tensor] = []
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            x, keys, values = block.step(x, *seen[2 * i : 2 * i + 2])
+            kept += [keys, values]
+        return self.symbol_head(self.norm(x[:, 0])), DecoderState((code, noise, *kept))
+
+    def logits(self, code: Tensor, noise: Tensor | None, x: Tensor, whole: Tensor) -> Tensor:
+        """See `Decoder`."""
+        level = self.start(code, noise).parts[1]
+        x = self._inward(code[:, None].expand(-1, x.shape[1], -1), level, x, 0)
+        for block in self.blocks:
+            x = block(x)
+        logits: Tensor = self.symbol_head(self.norm(x))
+        return logits
+
+    def _inward(self, code: Tensor, noise: Tensor, x: Tensor, position: int) -> Tensor:
+        """The first states from a position on: code and position join the symbols."""
+        placed, width = self.placed(code, position), self.config.decoder_dim
+        told = self.noise(noise)[:, None] if self.config.noise_levels else None
+        if told is not None:
+            placed = placed + told[..., width:]
+        x = self.inward(torch.cat([x, code, placed], dim=2))
+        x = x + self.positions[position : position + x.shape[1]]
+        return x if told is None else x + told[..., :width]
+
+
+def affine(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer; of no inputs, as a language model has them, its bias alone."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        return nn.Linear(inputs, outputs)
+
+
+__all__ = ["Decoder", "DecoderState", "RecurrentDecoder", "TransformerDecoder", "affine"]

@@ -1,0 +1,123 @@
+"""From embedded symbols to one vector for each row: recurrent and transformer encoders.
+
+Both end in the same summary: their states are averaged and, beside that, added up by a projection
+that depends on the position. That projection is what makes the network learn fast: without it, all
+that z is to say of the middle of a sequence must survive to an end state or an average. Shapes use
+n for the batch, t for the length of the longest row and e for the numbers of an embedded symbol.
+
+References:
+    Cho et al. (2014), arXiv:1406.1078 (gated recurrent units); Vaswani et al. (2017),
+    arXiv:1706.03762 (transformers).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from molvae.config import ModelConfig
+from molvae.model.attention import Block
+
+
+class Summary(nn.Module):
+    """One vector for a row's states: linear in end states, their average, and sums by position.
+
+    Args:
+        ends: Numbers of the end states; 0 for none.
+        states: Numbers of a state.
+        position_dim: Numbers of a state's projection, which the position weighs.
+        max_length: Longest row.
+        width: Numbers of the summary.
+    """
+
+    def __init__(
+        self, ends: int, states: int, position_dim: int, max_length: int, width: int
+    ) -> None:
+        super().__init__()
+        self.head = nn.Linear(ends + states, width)
+        self.place = nn.Linear(states, position_dim)
+        self.place_head = nn.Parameter(0.02 * torch.randn(max_length, position_dim, width))
+
+    def forward(self, states: Tensor, inside: Tensor, ends: Tensor | None = None) -> Tensor:
+        """`n x t x states`, within the rows `n x t`, and `n x ends`, to `n x width`, float32."""
+        states = states * inside[..., None]
+        average = 3 * states.sum(dim=1) / inside.sum(dim=1, keepdim=True)  # 3: about as end states
+        if ends is not None:
+            average = torch.cat([ends, average.to(ends.dtype)], dim=1)
+        placed = self.place(states).float() * inside[..., None]
+        sums = torch.einsum("ntk,tkd->nd", placed, self.place_head[: states.shape[1]])
+        summary: Tensor = self.head(average).float() + sums
+        return summary
+
+
+class RecurrentEncoder(nn.Module):
+    """Gated recurrent units in both directions."""
+
+    def __init__(self, config: ModelConfig, max_length: int, width: int) -> None:
+        super().__init__()
+        c = config
+        self.forwards = nn.GRU(c.embedding_dim, c.encoder_dim, batch_first=True)
+        self.backwards = nn.GRU(c.embedding_dim, c.encoder_dim, batch_first=True)
+        both = 2 * c.encoder_dim
+        self.summary = Summary(both, both, c.position_dim, max_length, width)
+
+    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
+        """Summaries of rows; padding changes nothing.
+
+        Args:
+            x: Embedded symbols, `n x t x e`.
+            inside: Which are symbols and not padding, `n x t`; padding on the right.
+
+        Returns:
+            `n x width`, float32.
+        """
+        lengths = inside.sum(dim=1, keepdim=True)
+        steps = torch.arange(x.shape[1], device=x.device)
+        # Each row is reversed within its own length, so that padding stays behind both directions.
+        reverse = torch.where(inside, lengths - 1 - steps, steps)
+
+        def reversed_rows(x: Tensor) -> Tensor:
+            return x.gather(1, reverse[..., None].expand_as(x))
+
+        there, _ = self.forwards(x)
+        back, _ = self.backwards(reversed_rows(x))
+        both = torch.cat([there, reversed_rows(back)], dim=2)
+        last = (lengths - 1)[..., None].expand(-1, 1, there.shape[2])
+        ends = torch.cat([there.gather(1, last)[:, 0], back.gather(1, last)[:, 0]], dim=1)
+        summary: Tensor = self.summary(both, inside, ends)
+        return summary
+
+    def read(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+        """States of the forward direction, `n x t x encoder_dim`.
+
+        Args:
+            x: Embedded symbols, `n x t x e`.
+            state: After the symbols before these, `n x encoder_dim`; None for the beginning.
+        """
+        states: Tensor
+        states, _ = self.forwards(x, None if state is None else state[None].contiguous())
+        return states
+
+
+class TransformerEncoder(nn.Module):
+    """Blocks of attention, in which every symbol sees every other one of its row."""
+
+    def __init__(self, config: ModelConfig, max_length: int, width: int) -> None:
+        super().__init__()
+        c = config
+        self.inward = nn.Linear(c.embedding_dim, c.encoder_dim)
+        self.positions = nn.Parameter(0.02 * torch.randn(max_length, c.encoder_dim))
+        self.blocks = nn.ModuleList(Block(c.encoder_dim, c.heads) for _ in range(c.layers))
+        self.norm = nn.LayerNorm(c.encoder_dim)
+        self.summary = Summary(0, c.encoder_dim, c.position_dim, max_length, width)
+
+    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
+        """Summaries of rows; as of `RecurrentEncoder`."""
+        x = self.inward(x) + self.positions[: x.shape[1]]
+        for block in self.blocks:
+            x = block(x, inside[:, None, None])
+        summary: Tensor = self.summary(self.norm(x), inside)
+        return summary
+
+
+__all__ = ["RecurrentEncoder", "Summary", "TransformerEncoder"]

@@ -1,0 +1,230 @@
+"""What holds for every kind of encoder, posterior and decoder, with conditions and without."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from molvae.chem.vocabulary import PAD, START, STOP
+from molvae.errors import ConfigError
+from molvae.model.checkpoint import Card, load_run, save_run
+from molvae.model.decoding import decode
+from molvae.model.objectives import reconstruction
+from molvae.model.tuning import tuned_decoder
+from molvae.model.vae import SequenceVAE
+from tests.model.kinds import KINDS, MAX_LENGTH, N_SYMBOLS, SMALL, make, random_rows
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind_with_conditions_or_not = pytest.mark.parametrize(
+    ("kind", "conditions"), [(kind, p) for kind in KINDS for p in (0, 2)]
+)
+
+
+@every_kind_with_conditions_or_not
+def test_shapes(kind: str, conditions: int) -> None:
+    model, rows = make(kind, conditions=conditions), random_rows([2, 5, 8], 8)
+    d, c = KINDS[kind].latent_dim, KINDS[kind].latent_dim + conditions
+    assert model.code_dim == c
+    with torch.no_grad():
+        found = model.infer(rows, draws=3)
+        assert [tuple(x.shape) for x in found] == [
+            (9, c),
+            (9,),
+            (9, d),
+            (9, d),
+            (3, conditions),
+            (3, conditions),
+        ]
+        assert [tuple(x.shape) for x in model.posterior(rows)] == [(3, d)] * 2
+        assert [tuple(x.shape) for x in model.conditions(rows)] == [(3, conditions)] * 2
+        assert model.encode(rows).shape == (3, c)
+        assert model.logits(model.encode(rows), rows).shape == (3, 8, N_SYMBOLS)
+        assert all(bool(torch.isfinite(x).all()) for x in (found.code, found.log_q))
+
+
+@every_kind_with_conditions_or_not
+def test_padding_changes_nothing(kind: str, conditions: int) -> None:
+    model, rows = make(kind, conditions=conditions), random_rows([1, 3, 6], 6)
+    padded = nn.functional.pad(rows, (0, 4), value=PAD)
+    with torch.no_grad():
+        code = model.encode(rows)
+        torch.testing.assert_close(code, model.encode(padded))
+        for row, alone in zip(rows, code, strict=True):
+            torch.testing.assert_close(model.encode(row[None, row != PAD])[0], alone)
+        torch.testing.assert_close(
+            reconstruction(model.logits(code, rows), rows),
+            reconstruction(model.logits(code, padded), padded),
+        )
+
+
+@every_kind_with_conditions_or_not
+def test_steps_one_by_one_are_the_logits_of_the_whole(kind: str, conditions: int) -> None:
+    model, rows = make(kind, conditions=conditions), random_rows([8, 8, 8], 8)
+    code, noise = torch.randn(3, model.code_dim), torch.tensor([0.0, 0.3, 0.8])
+    with torch.no_grad():
+        together = model.logits(code, rows, noise=noise)
+        state, symbol, left = model.start(code, noise), torch.full((3,), START), torch.arange(3)
+        for place in range(8):
+            if place == 4:  # one of the sequences has come to its end
+                left, symbol = torch.tensor([0, 2]), symbol[[0, 2]]
+                state = state.rows(torch.tensor([True, False, True]))
+            alone, state = model.step(symbol, state, place)
+            torch.testing.assert_close(alone, together[left, place])
+            symbol = rows[left, place]
+        quiet = model.logits(code, rows)
+    torch.testing.assert_close(quiet[0], together[0])
+    assert torch.allclose(quiet[2], together[2]) != KINDS[kind].noise_levels
+
+
+@every_kind
+def test_logits_look_at_every_symbol_before_and_at_none_after(kind: str) -> None:
+    model, rows = make(kind), random_rows([8], 8)
+    code = torch.randn(1, model.code_dim)
+    other = rows.clone()
+    other[0, 3] = 3 + (other[0, 3] - 2) % (N_SYMBOLS - 3)
+    with torch.no_grad():
+        before, after = model.logits(code, rows), model.logits(code, other)
+    torch.testing.assert_close(before[:, :4], after[:, :4])
+    for place in range(4, 8):
+        assert not torch.allclose(before[:, place], after[:, place])
+
+
+@every_kind_with_conditions_or_not
+def test_the_decoder_sees_the_whole_code_at_every_step(kind: str, conditions: int) -> None:
+    model, rows = make(kind, conditions=conditions), random_rows([8], 8)
+    code = torch.randn(1, model.code_dim, requires_grad=True)
+    if model.code_dim == 0:
+        return
+    logits = model.logits(code, rows)
+    for place in range(8):
+        (slope,) = torch.autograd.grad(logits[0, place].square().sum(), code, retain_graph=True)
+        assert bool((slope != 0).all())
+
+
+@every_kind_with_conditions_or_not
+def test_gradients_reach_every_weight(kind: str, conditions: int) -> None:
+    model = make(kind, conditions=conditions, properties=min(1, KINDS[kind].latent_dim))
+    rows, unknown = random_rows([2, 5, MAX_LENGTH], MAX_LENGTH), torch.full((3, conditions), 0.5)
+    unknown[0] = torch.nan
+    found = model.infer(rows, unknown)
+    logits = model.logits(found.code, rows, noise=torch.full((3,), 0.5))
+    loss = reconstruction(logits, rows).mean() + found.log_q.mean()
+    loss = loss + model.properties(found.code).square().sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(torch.isfinite(parameter.grad).all()), name
+        assert bool(parameter.grad.any()) or parameter.numel() == 0, name
+
+
+@every_kind_with_conditions_or_not
+def test_a_run_comes_back(kind: str, conditions: int, tmp_path: Path) -> None:
+    model = make(kind, properties=min(1, KINDS[kind].latent_dim))
+    card = Card(
+        model=KINDS[kind],
+        representation={"name": "selfies", "settings": {}},
+        vocabulary=tuple(f"[{i}]" for i in range(N_SYMBOLS - 3)),
+        max_length=MAX_LENGTH,
+        properties=("logP",) if KINDS[kind].latent_dim else (),
+        bounds=((-1.0,) * model.code_dim, (1.0,) * model.code_dim),
+    )
+    save_run(tmp_path, model, card)
+    loaded, _, read = load_run(tmp_path)
+    assert read == card
+    ours, theirs = model.state_dict(), loaded.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+    rows = random_rows([2, 5], 5)
+    with torch.no_grad():
+        code = model.encode(rows)
+        assert torch.equal(code, loaded.encode(rows))
+        assert torch.equal(model.logits(code, rows), loaded.logits(code, rows))
+
+
+@every_kind
+def test_a_few_rows_are_learned_and_written_again(kind: str) -> None:
+    model, rows = make(kind).train(), random_rows([4, 6, 7, 3], 7)
+    if model.code_dim == 0:
+        rows = rows[:1]
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(180):
+        found = model.infer(rows)
+        loss = reconstruction(model.logits(found.code, rows), rows).mean()
+        # Against the prior, or else the codes of a flow run away.
+        loss = loss + 0.03 * (found.log_q + 0.5 * found.code.square().sum(dim=1)).mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    model.eval()
+    with torch.no_grad():
+        written = decode(model, model.encode(rows))
+    assert torch.equal(written[:, : rows.shape[1]], rows)
+
+
+@every_kind_with_conditions_or_not
+def test_greedy_decoding_takes_the_likeliest_symbols(kind: str, conditions: int) -> None:
+    model = make(kind, conditions=conditions)
+    code = 3 * torch.randn(20, model.code_dim)
+    ids = decode(model, code)
+    for row, one in zip(ids, code, strict=True):
+        row = row[row != PAD]
+        with torch.no_grad():
+            logits = model.logits(one[None], row[None])[0]
+        logits[:, [PAD, START]] = -torch.inf
+        assert torch.equal(logits.argmax(dim=1), row)
+        assert bool((row[:-1] != STOP).all())
+
+
+@every_kind
+def test_a_tuned_decoder_has_learned_and_the_encoder_is_the_same(kind: str) -> None:
+    model, rows = make(kind), random_rows([4, 6, 7, 3], 7)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    noise = 0.25 if KINDS[kind].noise_levels else 0.0
+    new = tuned_decoder(
+        model, rows, torch.ones(4), steps=20, batch=8, learning_rate=0.01, noise=noise, seed=0
+    )
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    with torch.no_grad():
+        code = model.encode(rows)
+        torch.testing.assert_close(new.encode(rows), code)
+        was, is_ = (reconstruction(m.logits(code, rows), rows).sum() for m in (model, new))
+    assert is_ < was
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"encoder": "transformer"}, "explain must be false with encoder = 'transformer'"),
+        ({"decoder": "transformer"}, "explain must be false with decoder = 'transformer'"),
+        ({"latent_dim": 0}, "explain must be false with latent_dim = 0"),
+        ({"latent_dim": 0, "explain": False}, "noise_levels must be false with latent_dim = 0"),
+        (
+            {"latent_dim": 0, "explain": False, "noise_levels": False, "posterior": "flow"},
+            "posterior must be 'gaussian' with latent_dim = 0",
+        ),
+        ({"encoder": "transformer", "explain": False, "heads": 4}, "heads must divide encoder_dim"),
+        ({"latent_dim": 1, "posterior": "flow"}, "latent_dim must be at least 2 with posterior"),
+        ({"latent_dim": -1}, "latent_dim must be at least 0"),
+        ({"layers": 0}, "layers must be at least 1"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(SMALL, **settings)
+
+
+def test_property_heads_need_something_to_read() -> None:
+    with pytest.raises(ConfigError, match="nothing to read properties off"):
+        SequenceVAE(KINDS["language"], N_SYMBOLS, MAX_LENGTH, n_properties=1)
+
+
+def test_a_point_is_its_own_draw() -> None:
+    model, rows = make("point"), random_rows([2, 5], 5)
+    found = model.infer(rows, draws=2)
+    assert torch.equal(found.code, model.encode(rows).repeat_interleave(2, dim=0))
+    assert not bool(found.log_q.any())
+    assert bool((model.posterior(rows)[1] == -torch.inf).all())
