@@ -26,6 +26,7 @@ from molvae.config import (
     require,
     versions,
 )
+from molvae.density_cli import density
 from molvae.errors import CampaignError, DataError
 from molvae.inputs import (
     Told,
@@ -72,6 +73,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+app.command(density)
 Switch = Annotated[bool, Parameter(negative="")]
 Count = Annotated[int, Parameter(name=["--n", "-n"])]
 Flat = Parameter(name="*")

@@ -21,6 +21,7 @@ from molvae.chem.mol import canonical
 from molvae.chem.representation import Representation, get_representation
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
 from molvae.config import ModelConfig
+from molvae.density import REFERENCE, SEED, Reference, log_density
 from molvae.errors import (
     ConfigError,
     InvalidMoleculeError,
@@ -129,6 +130,8 @@ class LatentSpace:
         self.dim, self.max_length = card.dim, card.max_length
         self.about, self.properties = card.about, card.properties
         self.conditions = tuple(condition.name for condition in card.conditions)
+        # Shared with copies that `tuned` makes, so that a percentile means the same there.
+        self._reference = Reference(self.prior, self._known)
 
     def __repr__(self) -> str:
         return (
@@ -395,12 +398,12 @@ class LatentSpace:
         rows = self._write(z, noise=0.0, temperature=temperature, seed=seed)
         return [self._molecule(symbols) for symbols in rows]
 
-    def _vectors(self, z: Tensor) -> Tensor:
+    def _vectors(self, z: Tensor, *, finite: bool = True) -> Tensor:
         z = torch.as_tensor(z, dtype=torch.float64)
         z = z[None] if z.ndim == 1 else z
         if z.ndim != 2 or z.shape[1] != self.dim:
             raise ConfigError(f"z must be n x {self.dim}, got {' x '.join(map(str, z.shape))}")
-        if not bool(torch.isfinite(z).all()):
+        if finite and not bool(torch.isfinite(z).all()):
             raise ConfigError("z holds numbers that are not finite; leave those rows out")
         return z
 
@@ -593,6 +596,94 @@ class LatentSpace:
             noise = torch.randn(len(part), k, self.dim, generator=generator)
             bounds[part] = importance_bound(self.model, self.prior, ids.to(self.device), noise)
         return bounds
+
+    def lengths(self, smiles: Sequence[str]) -> list[int]:
+        """Symbols that molecules are written with, stop included.
+
+        Args:
+            smiles: SMILES in any form.
+
+        Raises:
+            InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
+        """
+        return [len(self.representation.split(canonical(text))) + 1 for text in _as_list(smiles)]
+
+    def outlier_score(
+        self, smiles: Sequence[str], *, k: int = 64, seed: int = 0, skip_unknown: bool = False
+    ) -> Tensor:
+        """How strange molecules are to the model: `-log_prob` per symbol, stop included.
+
+        Per symbol, since log p falls with every symbol: by log p itself many a drug-like molecule
+        is as strange as a small one of a kind that the model never saw.
+
+        Args:
+            smiles: SMILES in any form.
+            k: As of `log_prob`; 8 tell kinds of molecules apart about as well as 64.
+            seed: Of the draws.
+            skip_unknown: Give NaN, and one warning with the count, for molecules that the model
+                cannot read. Otherwise they are infinitely strange, and no error.
+
+        Returns:
+            `n`, float64, in nats: the larger, the stranger.
+
+        Raises:
+            ConfigError: k is below 1.
+            InvalidMoleculeError: A text is not a molecule.
+        """
+        molecules = [canonical(text) for text in _as_list(smiles)]
+        readable = self.readable(molecules)
+        if skip_unknown and not all(readable):
+            warnings.warn(
+                f"{readable.count(False)} of {len(readable)} molecules skipped: "
+                f"{self.name or 'the model'} cannot read them; their scores are NaN",
+                MolvaeWarning,
+                stacklevel=2,
+            )
+        worst = torch.nan if skip_unknown else torch.inf
+        scores = torch.full((len(molecules),), worst, dtype=torch.float64)
+        known = list(compress(molecules, readable))
+        bounds = self.log_prob(known, k=k, seed=seed)
+        scores[torch.tensor(readable, dtype=torch.bool)] = -bounds / torch.tensor(
+            self.lengths(known)
+        )
+        return scores
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Natural logarithm of the prior's density at latent vectors.
+
+        Args:
+            z: As of `decode`; gradients reach it.
+
+        Returns:
+            `n`, float64.
+
+        Raises:
+            ConfigError: z is as `decode` refuses it.
+        """
+        return log_density(self.prior, self._vectors(z))
+
+    def percentile(self, z: Tensor) -> Tensor:
+        """How usual latent vectors are, from 0 (as no known molecule) to 100.
+
+        The share of 500 codes that are less dense under the prior: the encodings of molecules that
+        the space itself generates, the same ones each time. So it is for encodings; vectors of
+        `sample` lie further outside than the encodings of what they decode to.
+
+        Args:
+            z: As of `decode`, but rows of NaN are allowed, as `encode` gives them.
+
+        Returns:
+            `n`, float64; NaN for a row of NaN, and everywhere if the model can read nothing of
+            what it generates.
+
+        Raises:
+            ConfigError: Wrong shape.
+        """
+        return self._reference.percentile(self._vectors(z, finite=False))
+
+    def _known(self) -> Tensor:
+        made = [m for m in self.generate(REFERENCE, SEED) if m is not None]
+        return self.encode([m for m, ok in zip(made, self.readable(made), strict=True) if ok])
 
     def _ids(self, molecule: str) -> list[int]:
         ids = self.vocabulary.ids(self.representation.split(molecule), molecule)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from random import Random
 from threading import RLock
 from typing import Any, Protocol
 
@@ -139,6 +140,64 @@ class Selfies:
         if not smiles:
             raise InvalidMoleculeError(f"the {len(symbols)} SELFIES symbols hold no atom")
         return canonical(smiles)
+
+
+CHUNK, PATIENCE, ENOUGH = 3, 6, 10_000
+"""Of `random_selfies`: symbols drawn together, chunks that may fail before one is taken back, and
+chunks of a molecule before it is given up."""
+
+
+def random_selfies(
+    lengths: Sequence[int], seed: int, *, symbols: Sequence[str] | None = None
+) -> list[str]:
+    """Absurd molecules: what sequences of SELFIES symbols spell that are drawn blindly.
+
+    Most such sequences are molecules of a few atoms: the first symbol that leaves no free bond ends
+    them. Here three symbols at a time are drawn until they make the molecule longer, so that
+    lengths can be asked for.
+
+    Args:
+        lengths: Of each molecule: the symbols of its SELFIES, as `Selfies.split` writes it.
+        seed: Of the draws.
+        symbols: To draw from evenly, repeats counted; by default the about 50 of the selfies
+            library's robust alphabet, in which uncommon ions are as frequent as carbon.
+
+    Returns:
+        Canonical SMILES, one for each length.
+
+    Raises:
+        ConfigError: A length is below 1, or the symbols make no molecule of a length.
+    """
+    if lengths and min(lengths) < 1:
+        raise ConfigError(f"a molecule has at least 1 symbol, got length {min(lengths)}")
+    draws, writer = Random(seed), Selfies()
+    if symbols is None:
+        with _in_force(writer.constraints):
+            symbols = sorted(selfies.get_semantic_robust_alphabet())
+    return [_grown(length, symbols, draws, writer) for length in lengths]
+
+
+def _grown(length: int, symbols: Sequence[str], draws: Random, writer: Selfies) -> str:
+    """A molecule of a length, by chunks that make it longer; a dead end is taken back."""
+    path: list[tuple[list[str], str, int]] = [([], "", 0)]
+    failures = 0
+    for _ in range(ENOUGH):
+        if path[-1][2] == length:
+            return path[-1][1]
+        drawn = [*path[-1][0], *draws.choices(symbols, k=min(CHUNK, length - path[-1][2]))]
+        try:
+            molecule = writer.join(drawn)
+            longer = len(writer.split(molecule))
+        except InvalidMoleculeError:
+            longer = 0
+        if path[-1][2] < longer <= length:
+            path.append((drawn, molecule, longer))
+            failures = 0
+        elif (failures := failures + 1) > PATIENCE:
+            path, failures = path[: max(1, len(path) - 1 - draws.randrange(3))], 0
+    raise ConfigError(
+        f"the {len(set(symbols))} symbols make no molecule of {length} symbols; give others"
+    )
 
 
 SMILES_SYMBOL = re.compile(
@@ -326,4 +385,5 @@ __all__ = [
     "Selfies",
     "Smiles",
     "get_representation",
+    "random_selfies",
 ]

@@ -1,0 +1,143 @@
+"""Bounds on log p(x), against a model of which log p(x) is known."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from molvae.chem.vocabulary import STOP
+from molvae.config import ModelConfig
+from molvae.model.annealing import annealed_bound
+from molvae.model.objectives import importance_bound
+from molvae.model.priors import Mixture, Normal, Prior
+from molvae.model.vae import SequenceVAE
+
+SYMBOLS = 8
+X = torch.tensor([[0.3, -1.2, 2.0], [1.5, 0.4, -0.7], [-2.5, 3.0, 0.1]])
+W = torch.tensor([[1.0, 0.5], [-0.6, 1.2], [0.2, -0.9]])
+NOISE = 1.3
+
+
+class LinearGaussian(nn.Module):
+    """x = W z + noise, in the place of a network: a symbol's id says which x is meant.
+
+    Its posterior has the right mean, but no covariance: the bound is not tight with one draw.
+    """
+
+    def posterior(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        precision = torch.eye(2) + W.T @ W / NOISE**2
+        mean = X[ids[:, 0] - 1] @ W @ torch.linalg.inv(precision) / NOISE**2
+        return mean, torch.linalg.inv(precision).diagonal().log().expand_as(mean)
+
+    def logits(self, z: Tensor, ids: Tensor) -> Tensor:
+        of_x = torch.distributions.Normal(z @ W.T, NOISE).log_prob(X[ids[:, 0] - 1]).sum(1)
+        # What a softmax makes log p(x | z) of, the other symbols' logits being 0.
+        own = of_x - torch.log(-torch.expm1(of_x)) + math.log(SYMBOLS - 1)
+        return own[:, None, None] * nn.functional.one_hot(ids, SYMBOLS)
+
+
+MODEL: SequenceVAE = LinearGaussian()  # type: ignore[assignment]
+IDS = torch.tensor([[1], [2], [3]])
+
+
+def exact(prior: Prior) -> Tensor:
+    """log p(x): N(m, S) in z is N(W m, W S W' + noise) in x, and a mixture of these."""
+    if isinstance(prior, Mixture):
+        parts = zip(prior.logits.softmax(0), prior.means, prior.factors, strict=True)
+    else:
+        parts = zip(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None], strict=True)
+    each = [
+        weight.log()
+        + torch.distributions.MultivariateNormal(
+            W @ mean, W @ factor @ factor.T @ W.T + NOISE**2 * torch.eye(3)
+        ).log_prob(X)
+        for weight, mean, factor in parts
+    ]
+    return torch.logsumexp(torch.stack(each), dim=0).double()
+
+
+def two_hills() -> Mixture:
+    prior = Mixture(2, 2)
+    prior.logits = torch.tensor([0.2, -0.3])
+    prior.means = torch.tensor([[1.0, 0.5], [-0.8, -1.0]])
+    prior.factors = torch.tensor([[[0.8, 0.0], [0.3, 0.6]], [[0.7, 0.0], [-0.2, 0.9]]])
+    return prior
+
+
+PRIORS = pytest.mark.parametrize("prior", [Normal(2), two_hills()], ids=["normal", "mixture"])
+
+
+def bound(prior: Prior, k: int, seed: int, times: int = 1) -> Tensor:
+    """With k draws, that many times; `3 x times`."""
+    ids = IDS.repeat_interleave(times, dim=0)
+    noise = torch.randn(len(ids), k, 2, generator=torch.Generator().manual_seed(seed))
+    return importance_bound(MODEL, prior, ids, noise).view(len(IDS), times)
+
+
+@PRIORS
+def test_the_bound_agrees_with_the_exact_value(prior: Prior) -> None:
+    assert (bound(prior, 100_000, 1)[:, 0] - exact(prior)).abs().max() < 0.01
+
+
+@PRIORS
+def test_annealing_agrees_with_the_exact_value(prior: Prior) -> None:
+    drawn = torch.get_rng_state()
+    found = annealed_bound(MODEL, prior, IDS, chains=5000, steps=40, leapfrogs=2)
+    assert found.dtype == torch.float64
+    assert (found - exact(prior)).abs().max() < 0.01
+    assert torch.equal(drawn, torch.get_rng_state())
+
+
+@PRIORS
+def test_annealing_needs_no_encoder(prior: Prior) -> None:
+    """From the prior, further away: standard errors are below 0.01."""
+    found = annealed_bound(MODEL, prior, IDS, chains=4000, steps=40, leapfrogs=3, start="prior")
+    assert (found - exact(prior)).abs().max() < 0.03
+
+
+def test_the_bound_rises_with_k_from_the_elbo_to_the_exact_value() -> None:
+    """In expectation: means of 40,000 draws, whose standard errors are below 0.005."""
+    prior = two_hills()
+    means = [bound(prior, k, 1, times=40_000 // k).mean(dim=1) for k in (1, 4, 20, 100)]
+    for lower, higher in pairwise([*means, exact(prior)]):
+        assert (higher > lower - 0.01).all()
+    assert (means[-1] - means[0] > 0.2).all()
+    assert (means[-1] - exact(prior)).abs().max() < 0.02
+
+
+def test_annealing_rises_with_its_steps_towards_the_exact_value() -> None:
+    """From the prior, with one chain: means over 500, as they are told."""
+    prior, ids = two_hills(), IDS.repeat_interleave(500, dim=0)
+    few, more, many = (
+        annealed_bound(MODEL, prior, ids, chains=1, steps=steps, leapfrogs=3, start="prior")
+        .view(3, 500)
+        .mean(dim=1)
+        for steps in (2, 10, 80)
+    )
+    assert (few < more - 0.1).all()
+    assert (more < many - 0.1).all()
+    assert ((exact(prior) - many).abs() < 0.25).all()
+
+
+def test_both_agree_on_a_sequence_model_and_annealing_repeats_with_its_seed() -> None:
+    torch.manual_seed(0)
+    sizes = ModelConfig(latent_dim=3, embedding_dim=4, encoder_dim=5, decoder_dim=6, position_dim=2)
+    model, prior = SequenceVAE(sizes, 7, 9).eval(), Normal(3)
+    with torch.no_grad():
+        model.posterior_head.bias[3:] += 3  # untrained, p(z | x) is about as wide as p(z)
+        model.initial_state.weight.mul_(4)  # and z matters all the same
+    ids = torch.tensor([[3, 4, STOP, 0, 0], [5, 6, 4, 3, STOP], [6, STOP, 0, 0, 0]])
+    noise = torch.randn(3, 20_000, 3, generator=torch.Generator().manual_seed(1))
+    expected = importance_bound(model, prior, ids, noise)
+    found = annealed_bound(model, prior, ids, chains=200, steps=30, leapfrogs=3)
+    assert (found - expected).abs().max() < 0.03
+    first, again, other = (
+        annealed_bound(model, prior, ids, seed=seed, chains=2, steps=3) for seed in (4, 4, 5)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert annealed_bound(model, prior, ids[:0]).shape == (0,)
