@@ -26,7 +26,7 @@ campaign: $(VENV)/installed
 	    --strategy random --report runs/qed-sas-random.html
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist worksteal
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check

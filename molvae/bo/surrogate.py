@@ -36,9 +36,16 @@ from molvae.bo.evidence import Evidence
 from molvae.bo.kernels import MinMaxKernel
 from molvae.errors import UnknownNameError
 
+FIT_STEPS = 50
+"""Of the search for hyperparameters over z. The likelihood goes on rising for a thousand more,
+but with a length scale for each of 64 dimensions that is overfitting: of 300 molecules' values,
+those of 300 others were foreseen better after 50 steps than after 200 or at the mode (mean
+log-likelihood 2.07, 1.95, 1.94 on one task, 1.68, 1.57, 1.41 on another), in a tenth of the time.
+"""
+
 
 def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) -> SingleTaskGP:
-    """A Gaussian process with an RBF kernel, its hyperparameters at their posterior mode.
+    """A Gaussian process with an RBF kernel, its hyperparameters near their posterior mode.
 
     Inputs are scaled to the unit cube and values standardised. The length scales have BoTorch's
     default prior, whose mode grows with the square root of the dimension; without it a GP in 64
@@ -65,7 +72,10 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
             input_transform=Normalize(d=z.shape[-1], bounds=bounds),
             outcome_transform=Standardize(m=y.shape[-1]),
         )
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        fit_gpytorch_mll(
+            ExactMarginalLogLikelihood(model.likelihood, model),
+            optimizer_kwargs={"options": {"maxiter": FIT_STEPS}},
+        )
     return model
 
 
