@@ -296,8 +296,8 @@ class TrainConfig:
         if posterior == "point":
             require(
                 objective.kind == "elbo" and objective.beta == objective.free_bits == 0,
-                "a posterior that is a point has no KL term: give [objective] beta = 0 and no other "
-                f"kind than 'elbo', got kind = {objective.kind!r} with beta = {objective.beta}",
+                "a posterior that is a point has no KL term: give [objective] beta = 0 and kind = "
+                f"'elbo', got kind = {objective.kind!r} with beta = {objective.beta}",
             )
             require(
                 not self.conditions,

@@ -42,7 +42,6 @@ from molvae.errors import (
     UnknownNameError,
 )
 
-
 Row = tuple[int, str, tuple[str, ...]]
 """Line, text of the molecule, and the cells of the columns that are kept."""
 
@@ -287,8 +286,8 @@ def prepare(
     Raises:
         InvalidMoleculeError: A text is not a molecule and `skip_invalid` is off; names file and
             line.
-        DataError: As `read`; or nothing is left; or `out` exists, or cannot be written; or a cell of
-            a column that is kept is no number.
+        DataError: As `read`; or nothing is left; or `out` exists, or cannot be written; or a cell
+            of a column that is kept is no number.
         UnknownNameError: As `read`.
         MissingPackageError: As `read`.
         ConfigError: An element that does not exist; or `workers` is below 1, or they died.

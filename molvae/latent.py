@@ -41,7 +41,7 @@ from molvae.model.vae import SequenceVAE
 BATCH = 512
 """Molecules that go through the network together."""
 MOMENTS = 64
-"""Draws that mean and standard deviation of a posterior are taken of, where they have no formula."""
+"""Draws that a posterior's mean and standard deviation are those of, where there is no formula."""
 REDRAWS = 10
 """How often `generate` draws again what had to be mended, before it is kept as it is."""
 REDRAWN_SEED = 1_000_003

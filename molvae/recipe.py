@@ -66,8 +66,8 @@ def train(
         The run folder.
 
     Raises:
-        DataError: The data folder is missing or empty, or a property or condition is the same number
-            for all training molecules that it is known for.
+        DataError: The data folder is missing or empty, or a property or condition is the same
+            number for all training molecules that it is known of.
         UnknownNameError: A property or condition that there is not.
         CheckpointError: The run folder holds a run, or an unfinished training, and neither `resume`
             nor `overwrite` says what to do with it; or there is nothing to resume.
@@ -225,9 +225,8 @@ def _mean_and_sd(labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:
     for name, known in zip(names, values, strict=True):
         if len(known) < 2 or known.std() == 0:
             raise DataError(
-                f"{name} takes fewer than two values among the {len(known)} training molecules that "
-                "it is known for: "
-                "there is nothing to learn; leave it out, or show more of its labels"
+                f"{name} takes fewer than two values among the {len(known)} training molecules "
+                "that it is known of: there is nothing to learn; leave it out, or show more labels"
             )
     mean = torch.tensor([float(known.mean()) for known in values], dtype=torch.float64)
     sd = torch.tensor([float(known.std()) for known in values], dtype=torch.float64)

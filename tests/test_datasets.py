@@ -402,7 +402,7 @@ def _everything(folder: Path) -> list[str]:
     return [smiles for name in ("train", "valid", "test") for smiles in load_split(folder, name)]
 
 
-# --- columns ---------------------------------------------------------------------------------------
+# --- columns --------------------------------------------------------------------------------------
 
 TABLE = """name,SMILES,pIC50,charge,note
 a,CCO,5.0,0,x
@@ -440,8 +440,8 @@ def test_columns_that_are_not_there_or_hold_no_numbers_are_said(tmp_path, monkey
         prepare(source, tmp_path / "out", config=PrepareConfig(keep=("logD",), skip_invalid=True))
     with pytest.raises(DataError, match=r"a\.csv, line 2: 'x' in column 'note' is no number"):
         prepare(source, tmp_path / "out", config=PrepareConfig(keep=("note",), skip_invalid=True))
+    lines = write(tmp_path / "a.smi", "CCO\n")
     with pytest.raises(DataError, match="no table, so it has no column 'pIC50'"):
-        lines = write(tmp_path / "a.smi", "CCO\n")
         prepare(lines, tmp_path / "out", config=PrepareConfig(keep=("pIC50",)))
     monkeypatch.setattr(sys, "stdin", io.StringIO("smiles\tki\nCCO\t1\n"))
     prepare("-", tmp_path / "out", config=PrepareConfig(keep=("ki",)))

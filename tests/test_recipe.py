@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,15 +20,23 @@ from molvae.config import (
     ModelConfig,
     ObjectiveConfig,
     PrepareConfig,
+    PriorConfig,
     TrainConfig,
     build,
     read_toml,
 )
 from molvae.datasets import load_split, prepare, sample_molecules
-from molvae.errors import CheckpointError, DataError, UnknownNameError
-from molvae.latent import WEIGHTS, list_runs
+from molvae.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    MolvaeWarning,
+    UnknownNameError,
+)
+from molvae.latent import WEIGHTS, LatentSpace, list_runs
+from molvae.metrics import evaluate
 from molvae.recipe import train
-from molvae.tokens import tokenise
+from molvae.tokens import label, label_names, tokenise
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,6 +102,206 @@ def test_heads_are_trained_along_and_speak_in_the_properties_units(config: Train
     space.predict(z)[:, 0].sum().backward()
     assert z.grad is not None
     assert bool(z.grad.any())
+
+
+SIZES = ModelConfig(latent_dim=6, embedding_dim=8, encoder_dim=24, decoder_dim=32, position_dim=4)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data with a column: the number of heavy atoms, not known for a third of the molecules."""
+    folder = tmp_path_factory.mktemp("table")
+    molecules = sample_molecules("zinc250k", 300, seed=0)
+    sizes = score(molecules, ["heavy_atoms"])[:, 0]
+    cells = ["" if i % 3 == 0 else f"{size:g}" for i, size in enumerate(sizes)]
+    rows = [f"{m},{cell}" for m, cell in zip(molecules, cells, strict=True)]
+    (folder / "some.csv").write_text("\n".join(["smiles,size", *rows]))
+    keep = PrepareConfig(keep=("size",))
+    prepare(str(folder / "some.csv"), folder / "some", config=keep, workers=1)
+    return folder / "some"
+
+
+def test_labels_are_columns_or_properties_and_missing_ones_are_nan(table: Path) -> None:
+    both = label(table, ["size", "LOGP"], workers=1)
+    molecules = load_split(table, "train")
+    assert both.shape == (len(molecules), 2)
+    known = ~both[:, 0].isnan()
+    assert 0.5 < known.double().mean() < 0.8
+    true = torch.from_numpy(score(molecules, ["heavy_atoms", "logP"]))
+    torch.testing.assert_close(both[known], true[known])
+    torch.testing.assert_close(both[:, 1], true[:, 1])
+    assert torch.equal(label(table, ["logP"], workers=1)[:, 0], both[:, 1])
+    assert len(label(table, ["size"], "valid", workers=1)) == len(load_split(table, "valid"))
+    assert label_names(table, ["size", "LOGP"]) == ["size", "logP"]
+    with pytest.raises(UnknownNameError, match="did you mean 'size'"):
+        label(table, ["sise"])
+
+
+@pytest.fixture(scope="module")
+def conditional(table: Path, tmp_path_factory: pytest.TempPathFactory) -> LatentSpace:
+    """A run with a condition and a head for a column, shown half of their labels."""
+    config = TrainConfig(
+        data=str(table),
+        out=str(tmp_path_factory.mktemp("run") / "run"),
+        molecules=12_000,
+        batch_size=16,
+        learning_rate=5e-3,
+        validate_every=12_000,
+        conditions=("logp",),
+        condition_weight=3.0,
+        properties=("size",),
+        property_weight=3.0,
+        labelled=0.5,
+        noisy=0.0,
+        device="cpu",
+        model=SIZES,
+        objective=ObjectiveConfig(beta=0.02),
+        prior=PriorConfig(passes=30),
+    )
+    return molvae.load(train(config, workers=1))
+
+
+def test_a_run_with_conditions_says_their_units(conditional: LatentSpace, table: Path) -> None:
+    assert conditional.conditions == ("logP",)
+    assert conditional.properties == ("size",)
+    assert conditional.dim == 7
+    assert conditional.bounds.shape == (2, 7)
+    labels = label(table, ["logP"])[:, 0]
+    shown = conditional.about["labelled_molecules"]
+    assert shown == -(-len(labels) // 2)
+    (unit,) = conditional.card.conditions
+    # Of the half that was shown, not of all.
+    assert unit.mean == pytest.approx(float(labels.mean()), abs=0.3)
+    assert unit.mean != pytest.approx(float(labels.mean()), abs=1e-6)
+    assert conditional.prior.kind == "conditional"
+    z = conditional.encode(load_split(table, "train"))
+    guess = z[:, 6] * unit.sd + unit.mean
+    assert float((guess - labels).square().mean() / labels.var()) < 0.7
+    size = conditional.predict(z).detach()[:, 0]
+    true = torch.from_numpy(score(load_split(table, "train"), ["heavy_atoms"]))[:, 0]
+    assert float((size - true).square().mean() / true.var()) < 0.7
+
+
+def test_molecules_are_generated_for_conditions(conditional: LatentSpace) -> None:
+    (unit,) = conditional.card.conditions
+    z = conditional.sample(5, where={"LogP": 1.5})
+    expected = torch.full((5,), (1.5 - unit.mean) / unit.sd).double()
+    torch.testing.assert_close(z[:, 6], expected, atol=1e-6, rtol=1e-6)
+    means = []
+    for wanted in (-0.5, 5.0):
+        drawn = conditional.generate(150, where={"logP": wanted})
+        assert drawn == conditional.generate(150, where={"logP": wanted})
+        means.append(score([m for m in drawn if m], ["logP"])[:, 0].mean())
+    assert means[1] > means[0] + 0.5
+    with pytest.raises(UnknownNameError, match="no condition is called 'QED'"):
+        conditional.generate(3, where={"QED": 0.5})
+    with pytest.raises(ConfigError, match="finite"):
+        conditional.sample(3, where={"logP": math.inf})
+
+
+def test_a_property_is_transferred(conditional: LatentSpace, table: Path) -> None:
+    molecules = load_split(table, "train")[:100]
+    found = {to: conditional.transfer(molecules, {"logP": to}) for to in (-0.5, 5.0)}
+    assert all(len(drawn) == 100 for drawn in found.values())
+    low, high = (score([m for m in found[to] if m], ["logP"])[:, 0].mean() for to in found)
+    assert high > low + 0.5
+    # To what they have: the same as decoding their vectors.
+    (unit,) = conditional.card.conditions
+    own = conditional.encode(molecules[:1])
+    kept = conditional.transfer(molecules[:1], {"logP": float(own[0, 6]) * unit.sd + unit.mean})
+    assert kept == conditional.decode(own)
+
+
+def test_vectors_with_conditions_are_vectors_like_others(
+    conditional: LatentSpace, table: Path
+) -> None:
+    molecules = load_split(table, "train")[:20]
+    mean, std = conditional.posterior(molecules)
+    torch.testing.assert_close(mean, conditional.encode(molecules))
+    draws = conditional.draws(molecules, 400, seed=1)
+    assert draws.shape == (20, 400, 7)
+    torch.testing.assert_close(draws[..., 6].mean(1), mean[:, 6], atol=0.2, rtol=0.1)
+    torch.testing.assert_close(draws[..., 6].std(1), std[:, 6], atol=0.05, rtol=0.2)
+    assert torch.equal(draws, conditional.draws(molecules, 400, seed=1))
+    assert conditional.invert(molecules[:3]).shape == (3, 7)
+    assert len(conditional.decode(conditional.sample(4))) == 4
+    bound = conditional.log_prob(molecules, k=8)
+    assert bool(torch.isfinite(bound).all())
+    assert conditional.tuned(molecules[:2]).conditions == ("logP",)
+
+
+def test_what_has_no_conditions_says_so(space: LatentSpace) -> None:
+    for ask in (
+        lambda: space.generate(3, where={"logP": 2.0}),
+        lambda: space.transfer(["CCO"], {"logP": 2.0}),
+    ):
+        with pytest.raises(ConfigError, match="trained without conditions"):
+            ask()
+
+
+def small(config: TrainConfig, **settings: Any) -> LatentSpace:
+    return molvae.load(train(dataclasses.replace(config, **settings), workers=1))
+
+
+def test_a_language_model_generates_and_has_no_vectors(config: TrainConfig, tmp_path: Path) -> None:
+    sizes = dataclasses.replace(config.model, latent_dim=0, explain=False, noise_levels=False)
+    space = small(config, model=sizes, noisy=0.0)
+    assert space.dim == 0
+    drawn = space.generate(30, seed=1)
+    assert len(set(drawn)) > 10
+    assert drawn == space.generate(30, seed=1)
+    exact = space.log_prob(["CCO", "c1ccccc1"])
+    torch.testing.assert_close(exact, space.log_prob(["CCO", "c1ccccc1"], k=1, seed=5))
+    for ask in (
+        lambda: space.encode(["CCO"]),
+        lambda: space.posterior(["CCO"]),
+        lambda: space.decode(torch.zeros(1, 0)),
+        lambda: molvae.Campaign.create(tmp_path / "c.db", space, objective="qed", start=["CCO"]),
+    ):
+        with pytest.raises(ConfigError, match="language model"):
+            ask()
+    found = evaluate(space, load_split(config.data, "test"), n_samples=10, n_draws=3, fcd=False)
+    assert found["elbo"] == pytest.approx(found["iwae"])
+    assert "reconstruction" not in found
+
+
+def test_an_autoencoder_has_vectors_and_no_density(config: TrainConfig) -> None:
+    sizes = dataclasses.replace(config.model, posterior="point")
+    space = small(config, model=sizes)
+    molecules = load_split(config.data, "test")
+    mean, std = space.posterior(molecules)
+    assert bool((std == 0).all())
+    assert torch.equal(space.draws(molecules, 2)[:, 0], space.draws(molecules, 2)[:, 1])
+    assert torch.equal(mean, space.encode(molecules))
+    with pytest.raises(ConfigError, match="autoencoder"):
+        space.log_prob(["CCO"])
+    found = evaluate(space, molecules, n_samples=10, n_draws=3, fcd=False)
+    assert math.isnan(found["iwae"])
+    assert math.isnan(found["kl"])
+    assert 0 <= found["reconstruction"] <= 1
+    assert len(space.generate(5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("vamp", {}), ("autoregressive", {"posterior": "flow"})]
+)
+def test_the_asked_for_prior_is_fitted(
+    config: TrainConfig, kind: str, model: dict[str, Any]
+) -> None:
+    prior = PriorConfig(kind=kind, passes=3)  # type: ignore[arg-type]
+    with warnings.catch_warnings():  # so young a model may be as well off with N(0, I)
+        warnings.simplefilter("ignore", MolvaeWarning)
+        space = small(
+            config, prior=prior, noisy=0.0, model=dataclasses.replace(config.model, **model)
+        )
+    assert space.prior.kind == kind
+    assert set(space.about["validation"]["log_density_of_z"]) == {"normal", kind}
+    assert space.about["validation"]["total_correlation_nats"] >= 0
+    molecules = load_split(config.data, "test")
+    mean, std = space.posterior(molecules)
+    assert mean.shape == std.shape == (len(molecules), 8)
+    assert bool((std > 0).all())
+    assert len(space.decode(space.sample(6))) == 6
 
 
 def test_what_heads_cannot_learn_is_said_before_the_training(config: TrainConfig) -> None:

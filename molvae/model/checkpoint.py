@@ -43,8 +43,7 @@ from molvae.model.vae import SequenceVAE, renamed
 
 FORMAT = 3
 """2 has merges, `explain`, property heads and priors; a run of format 1 is read as one without. 3
-has conditions and kinds of encoders, decoders and posteriors, and names weights by the part that
-they belong to; older runs are of the first kinds."""
+has conditions and kinds of networks, and names weights by the part that they belong to."""
 OLDEST = {"explain": False, "noise_levels": False}
 """Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"

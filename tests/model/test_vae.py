@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molvae.chem.vocabulary import PAD, START, STOP
-from molvae.config import ModelConfig
+from molvae.config import ModelConfig, ObjectiveConfig
 from molvae.model.decoding import decode
 from molvae.model.objectives import (
     active_units,
-    elbo_loss,
     importance_bound,
     kl_to_normal,
+    objective,
     reconstruction,
 )
 from molvae.model.priors import Normal
-from molvae.model.vae import SequenceVAE, blur, reparameterise
+from molvae.model.vae import Inference, SequenceVAE, blur, reparameterise
 from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, random_rows
 
 SMALL = ModelConfig(latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=7, position_dim=3)
@@ -232,7 +232,10 @@ def test_loss_equals_a_slow_reference(model: SequenceVAE) -> None:
     with torch.no_grad():
         mean, logvar = model.posterior(rows)
         z = mean + 0.3
-        loss = elbo_loss(model.logits(z, rows), rows, mean, logvar, beta=0.7)
+        nothing = torch.zeros(3, 0)
+        inference = Inference(z, torch.zeros(3), mean, logvar, nothing, nothing)
+        losses = reconstruction(model.logits(z, rows), rows)
+        loss = objective(ObjectiveConfig(), 0.7, inference, losses)
         rec = kl = 0.0
         for i in range(3):
             state = model.start(z[i : i + 1])

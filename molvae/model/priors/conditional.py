@@ -92,7 +92,7 @@ class Conditional(Prior):
         return torch.cat([z, y], dim=1)
 
     def parts(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        """z and conditions of codes."""
+        """Z and conditions of codes."""
         return code[:, : self.z.dim], code[:, self.z.dim :]
 
     def settings(self) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def covariance_of(y: Tensor) -> Tensor:
     # Pairs that are never known together count as unrelated.
     covariance = centred.T @ centred / pairs.clamp(min=1)
     values, vectors = torch.linalg.eigh(covariance)
-    covariance = vectors * values.clamp(min=SMALLEST) @ vectors.T
-    return (0.5 * (covariance + covariance.T)).float()
+    mended: Tensor = vectors * values.clamp(min=SMALLEST) @ vectors.T
+    return (0.5 * (mended + mended.T)).float()
 
 
 __all__ = ["Conditional", "covariance_of"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,7 +19,9 @@ from molvae.model.priors.mixtures import Vamp, fit_mixture
 
 logger = logging.getLogger(__name__)
 
-AUTO = ("mixture", "flow")
+Kind = Literal["mixture", "vamp", "flow", "autoregressive"]
+"""What has to be fitted."""
+AUTO: tuple[Kind, ...] = ("mixture", "flow")
 """What competes with N(0, I) where nothing is asked for; with conditions, only what depends on
 them."""
 
@@ -61,14 +64,16 @@ def choose_prior(
         elif kind == "vamp":
             assert vamp is not None
             priors[kind] = vamp()
-        elif kind in ("flow", "autoregressive"):
+        elif kind == "flow" or kind == "autoregressive":
             priors[kind] = fit_flow(z, passes=config.passes, kind=kind, given=y, seed=seed)
     if y is not None:
         flat = y.reshape(-1, conditions)
         priors = {kind: _with_conditions(prior, flat) for kind, prior in priors.items()}
     with torch.no_grad():
         found = {
-            kind: float(torch.cat([prior.log_prob(part) for part in valid.split(4096)]).mean())
+            kind: float(
+                torch.cat([prior.log_prob(part) for part in torch.split(valid, 4096)]).mean()
+            )
             for kind, prior in priors.items()
         }
     logger.info("held-out log-density of z by prior: %s", found)
@@ -86,11 +91,11 @@ def choose_prior(
     return priors[best], {kind: round(value, 3) for kind, value in found.items()}
 
 
-def _kinds(config: PriorConfig, n: int, dim: int, conditions: int) -> tuple[str, ...]:
+def _kinds(config: PriorConfig, n: int, dim: int, conditions: int) -> tuple[Kind, ...]:
     if dim == 0 or config.passes == 0:
         return ()
     if config.kind != "auto":
-        return (config.kind,)
+        return () if config.kind == "normal" else (config.kind,)
     if conditions:
         # Coupling layers need two units.
         return ("flow",) if dim > 1 else ("autoregressive",)

@@ -59,7 +59,7 @@ class Flow(Prior):
             "hidden_features": (hidden, hidden),
         }
 
-        def layer(i: int) -> nn.Module:
+        def layer(i: int) -> Any:
             if kind == "autoregressive":
                 order = torch.arange(dim) if i % 2 == 0 else torch.arange(dim).flip(0)
                 return zuko.flows.MaskedAutoregressiveTransform(dim, given, order=order, **splines)
