@@ -587,14 +587,9 @@ class LatentSpace:
             raise ConfigError(f"k must be at least 1, got {k}")
         rows = [self._ids(canonical(text)) for text in _as_list(smiles)]
         bounds = torch.zeros(len(rows), dtype=torch.float64)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        at_once = max(1, BATCH // k)
-        generator = torch.Generator().manual_seed(seed)
-        for start in range(0, len(order), at_once):
-            part = order[start : start + at_once]
-            ids = pad([rows[i] for i in part])
-            noise = torch.randn(len(part), k, self.dim, generator=generator)
-            bounds[part] = importance_bound(self.model, self.prior, ids.to(self.device), noise)
+        if order := sorted(range(len(rows)), key=lambda i: len(rows[i])):
+            ids = pad([rows[i] for i in order]).to(self.device)
+            bounds[order] = importance_bound(self.model, self.prior, ids, draws=k, seed=seed)
         return bounds
 
     def lengths(self, smiles: Sequence[str]) -> list[int]:

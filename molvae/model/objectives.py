@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import ObjectiveConfig
+from molvae.config import ObjectiveConfig, require
 from molvae.model.priors import Prior
 from molvae.model.vae import Inference, SequenceVAE
 
@@ -263,32 +263,55 @@ def property_loss(predicted: Tensor, measured: Tensor) -> Tensor:
     return 0.5 * error.square().sum(dim=1).mean()
 
 
+AT_ONCE = 512
+"""Rows that `importance_bound` sends through the decoder together."""
+
+
 @torch.inference_mode()
-def importance_bound(model: SequenceVAE, prior: Prior, ids: Tensor, noise: Tensor) -> Tensor:
-    """Lower bound on log p(ids), in nats, from k draws of each row's posterior.
+def importance_bound(
+    model: SequenceVAE, prior: Prior, ids: Tensor, *, draws: int, seed: int = 0
+) -> Tensor:
+    """Lower bound on log p(ids), in nats, from draws of each row's posterior over codes.
+
+    Of a language model, which has nothing to draw, log p itself.
 
     Args:
         model: The network.
-        prior: Its p(z), on the CPU.
-        ids: `n x t`, ended by stop, padded.
-        noise: Of the draws, standard normal, `n x k x d`, on the CPU.
+        prior: Its density of codes, on the CPU.
+        ids: `n x t`, ended by stop, padded; quickest when sorted by length.
+        draws: Of codes, for each row.
+        seed: Of the draws; torch's global generators are left as they were.
 
     Returns:
-        `n`, float64, on the CPU. With k = 1 an unbiased draw of the ELBO; grows with k towards
-        log p.
+        `n`, float64, on the CPU. With one draw an unbiased draw of the ELBO; grows with draws
+        towards log p.
+
+    Raises:
+        ConfigError: The posterior is a point, of which there is no density.
 
     References:
         Burda et al. (2015), arXiv:1509.00519.
     """
-    n, k, d = noise.shape
-    mean, logvar = (x.cpu() for x in model.posterior(ids))
-    z = mean[:, None] + noise * (0.5 * logvar).exp()[:, None]
-    flat = z.reshape(n * k, d)
-    rows = ids.repeat_interleave(k, dim=0)
-    given_z = -reconstruction(model.logits(flat.to(ids.device), rows), rows).cpu()
-    posterior = -0.5 * (noise.square() + logvar[:, None] + math.log(2 * math.pi)).sum(dim=2)
-    weights = given_z.view(n, k) + prior.log_prob(flat).view(n, k) - posterior
-    return torch.logsumexp(weights.double(), dim=1) - math.log(k)
+    require(
+        model.config.posterior != "point",
+        "a deterministic autoencoder has no log-probability: its posterior is a point; take a "
+        "model with posterior = 'gaussian' or 'flow'",
+    )
+    draws = draws if model.code_dim else 1
+    blocks = [min(AT_ONCE, draws - done) for done in range(0, draws, AT_ONCE)]
+    bounds = [torch.zeros(0, dtype=torch.float64)]
+    with torch.random.fork_rng(devices=[ids.device] if ids.is_cuda else []):
+        torch.manual_seed(seed)
+        for rows in torch.split(ids, max(1, AT_ONCE // draws)) if len(ids) else ():
+            rows = rows[:, : int((rows != PAD).sum(dim=1).max())]
+            weights = []
+            for k in blocks:
+                found, repeated = model.infer(rows, draws=k), rows.repeat_interleave(k, dim=0)
+                given = -reconstruction(model.logits(found.code, repeated), repeated)
+                log_p = given.cpu() + prior.log_prob(found.code.cpu())
+                weights.append((log_p - found.log_q.cpu()).double().view(len(rows), k))
+            bounds.append(torch.logsumexp(torch.cat(weights, dim=1), dim=1) - math.log(draws))
+    return torch.cat(bounds)
 
 
 def gaussian_total_correlation(codes: Tensor) -> float:
