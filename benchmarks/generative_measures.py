@@ -130,9 +130,9 @@ def prepared(data: Path, folder: Path, other: str, sizes: Sizes) -> None:
     fcd: ChemNetStatistics | None = None
     if sizes.fcd:
         fcd = chemnet_statistics(test, workers=1)
-        arrays = {"mean": fcd.mean, "covariance": fcd.covariance, "n": np.array(fcd.n)}
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "material.npz", **arrays)
+        arrays = folder / "material.npz"
+        np.savez(arrays, mean=fcd.mean, covariance=fcd.covariance, n=np.array(fcd.n))
     content["floor"] = of_molecules(
         like, content["mean"], content["sd"], fcd, training=frozenset(), of_training=True
     )

@@ -15,6 +15,7 @@ import math
 import sys
 import tempfile
 import time
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from copy import copy
@@ -331,14 +332,14 @@ def _widest(
     names: Sequence[str], settings: Mapping[str, Any], most: int, tokens: Tokens
 ) -> dict[str, int]:
     """The largest multiple of 8 as width of parts of a network, without more weights than most."""
-    found: dict[str, int] = dict.fromkeys(names, 8)
-    while True:
-        wider = {name: width + 8 for name, width in found.items()}
-        model = settings["model"] | wider
+
+    def size(width: int) -> int:
+        model = settings["model"] | dict.fromkeys(names, width)
         places = {"data": "", "out": "", "model": model}
-        if weights(build(TrainConfig, {**settings, **places}), tokens) > most:
-            return found
-        found = wider
+        return weights(build(TrainConfig, {**settings, **places}), tokens)
+
+    widths = range(8, 2_049, 8)
+    return dict.fromkeys(names, widths[max(1, bisect_right(widths, most, key=size)) - 1])
 
 
 def weights(config: TrainConfig, tokens: Tokens) -> int:
