@@ -230,7 +230,7 @@ def sample(
     seed: int = 0,
     noise: float | None = None,
     temperature: float | None = None,
-    where: str = "",
+    where: str | None = None,
 ) -> None:
     """Print molecules that a run generates, one a line.
 
@@ -245,7 +245,7 @@ def sample(
         where: Conditions that the molecules are to have, for a run that was trained with some, in
             their own units: logP=2.5,QED=0.9.
     """
-    wanted = conditions(where)
+    wanted = conditions(where or "")
     from molvae.latent import load
 
     drawn = load(space).generate(n, seed=seed, noise=noise, temperature=temperature, where=wanted)

@@ -34,6 +34,7 @@ from molvae.model.checkpoint import Card, fingerprint, load_run
 from molvae.model.decoding import decode
 from molvae.model.objectives import importance_bound, reconstruction
 from molvae.model.priors import Conditional, Prior, plain_prior
+from molvae.model.refinement import refined_codes
 from molvae.model.training import pick_device
 from molvae.model.tuning import tuned_decoder
 from molvae.model.vae import SequenceVAE
@@ -54,6 +55,8 @@ REHEARSED, REHEARSAL = 200, 0.25
 """Molecules of the space's own making, and their share of what is learned."""
 INVERSION_ROUNDS, INVERSION_STEPS, INVERSION_RATE = 8, 5, 0.1
 """Of `invert`: how often what was found is looked at, Adam's steps in between, and their length."""
+LEAPFROGS, LEAST_ACCEPTANCE = 5, 0.2
+"""Of `refine`: steps of a move, and the share of moves accepted below which it warns."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Run folders that ship with the package."""
@@ -289,7 +292,8 @@ class LatentSpace:
                 z = found[left].float().to(self.device).requires_grad_()
                 optimiser = torch.optim.Adam([z], lr=INVERSION_RATE)
                 for _ in range(steps):
-                    with torch.enable_grad():
+                    # Without cuDNN, whose recurrent layers have gradients in training only.
+                    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
                         nats = reconstruction(self.model.logits(z, ids), ids).sum()
                     (z.grad,) = torch.autograd.grad(nats, z)
                     optimiser.step()
@@ -300,6 +304,78 @@ class LatentSpace:
                 if decoded != molecules[i]
             ]
         return found
+
+    def refine(
+        self,
+        smiles: Sequence[str],
+        *,
+        steps: int = 10,
+        step: float = 0.4,
+        seed: int = 0,
+        weight: float = 5.0,
+        skip_unknown: bool = False,
+    ) -> Tensor:
+        """Latent vectors drawn from what the decoder and the prior say of molecules.
+
+        The encoder's posterior is a guess, drawn in one go; here it is only where Hamiltonian Monte
+        Carlo starts. Its draws decode to their molecules more often than the encoder's, but each
+        step costs five gradients.
+
+        Args:
+            smiles: SMILES in any form.
+            steps: Moves of each vector, of five leapfrog steps each; 0 gives the encoder's draws.
+            step: Length of a leapfrog step at most, in standard deviations of the encoder's
+                posterior.
+            seed: Of the draws.
+            weight: Of log p(molecule | z), beside log p(z). 1 is the posterior p(z | molecule); a
+                model that was trained with a smaller beta is looser there than its encoder, which
+                aims at a weight of 1 / beta.
+            skip_unknown: As of `encode`.
+
+        Returns:
+            `n x dim`, float64, on the CPU, in the order given.
+
+        Raises:
+            ConfigError: A number out of range, or the model's posterior is a point.
+            InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `encode`.
+
+        Warns:
+            MolvaeWarning: Less than a fifth of the moves was accepted: the steps are too long.
+
+        References:
+            Hoffman (2017), proceedings.mlr.press/v70/hoffman17a.html.
+        """
+        for name, value in (("step", step), ("weight", weight)):
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be a positive number, got {value}")
+        if steps < 0:
+            raise ConfigError(f"steps must not be negative, got {steps}")
+        generator, rates = torch.Generator().manual_seed(seed), []
+
+        def work(ids: Tensor) -> Tensor:
+            with torch.inference_mode(False):  # gradients are needed
+                found = refined_codes(
+                    self.model,
+                    self.prior,
+                    ids,
+                    steps=steps,
+                    step=step,
+                    leapfrogs=LEAPFROGS,
+                    generator=generator,
+                    weight=weight,
+                )
+            rates.append(found.acceptance)
+            return found.z
+
+        z = self._encoded(smiles, work, self.dim, skip_unknown)
+        if rates and (rate := float(torch.cat(rates).mean())) < LEAST_ACCEPTANCE:
+            warnings.warn(
+                f"only {100 * rate:.0f} % of the moves were accepted, so that vectors hardly left "
+                f"where they started; give a step below {step:g}",
+                MolvaeWarning,
+                stacklevel=2,
+            )
+        return z
 
     def tuned(self, smiles: Sequence[str], *, seed: int = 0) -> LatentSpace:
         """A space whose decoder has learned molecules as well, the first ones best.

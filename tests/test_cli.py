@@ -287,6 +287,35 @@ def test_samples_repeat_with_their_seed(molvae: Molvae, run_folder: Path) -> Non
     assert molvae("sample", run_folder / "run", "-n", -2).status == 1
 
 
+def test_molecules_for_conditions(molvae: Molvae, run_folder: Path, tmp_path: Path) -> None:
+    words = [run_folder / "tiny.toml", "--out", "asked", "--conditions", "logP", "QED"]
+    assert molvae("train", *words).status == 0
+    words = ["asked", "-n", 20, "--temperature", 1, "--where", "logP=2.5, QED=0.9"]
+    drawn = [molvae("sample", *words) for _ in range(2)]
+    assert [done.status for done in drawn] == [0, 0]
+    assert drawn[0].out == drawn[1].out
+    assert 0 < len(drawn[0].out.splitlines()) <= 20
+    assert molvae("sample", "asked", "--where", "qed=0.9").status == 0
+    molvae("sample", "asked", "--where", "SAS=2").fails(1, "condition", "SAS", "QED, logP")
+    molvae("sample", run_folder / "run", "--where", "logP=2").fails(1, "without conditions")
+    for wrong in ("logP", "logP=x", "=2", "logP=inf", "logP=1,"):
+        molvae("sample", "asked", "--where", wrong).fails(1, "logP=2.5,QED=0.9")
+    molvae("sample", "asked", "--where", "logP=1,logP=2").fails(1, "twice")
+    encoded = molvae("encode", "asked", stdin=MOLECULES[0])
+    assert list(encoded.table[0])[1:] == [f"z{i}" for i in range(1, 7)]  # four of z, and two
+
+
+def test_columns_are_kept_and_learned(molvae: Molvae, run_folder: Path, tmp_path: Path) -> None:
+    rows = [f"{m},{len(m)}" for m in MOLECULES]
+    (tmp_path / "mine.csv").write_text("\n".join(["smiles,length", *rows]))
+    assert molvae("prepare", "mine.csv", "d", "--keep", "length", "--skip-invalid").status == 0
+    molvae("prepare", "mine.csv", "e", "--keep", "width").fails(1, "no column 'width'")
+    assert not (tmp_path / "e").exists()
+    words = [run_folder / "tiny.toml", "--data", "d", "--properties"]
+    assert molvae("train", *words, "length", "--out", "o").status == 0
+    molvae("train", *words, "lenght", "--out", "p").fails(1, "kept column", "length")
+
+
 def test_evaluate_measures_held_out_molecules(molvae: Molvae, run_folder: Path) -> None:
     words = ["evaluate", run_folder / "run", "--samples", 20, "--draws", 10, "--no-fcd"]
     table = molvae(*words, "--data", run_folder / "data").table

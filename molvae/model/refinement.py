@@ -17,6 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from molvae.config import require
+from molvae.model.objectives import reconstruction
+from molvae.model.priors import Prior
+from molvae.model.vae import SequenceVAE
+
 Density = Callable[[Tensor], Tensor]
 """Natural logarithm of a density but for a constant, `n x d` to `n`; differentiable."""
 SHORTEST = 0.5
@@ -90,4 +95,63 @@ def refined(
     return Refined(z, height, accepted / steps if steps else accepted * torch.nan)
 
 
-__all__ = ["Refined", "refined"]
+def refined_codes(
+    model: SequenceVAE,
+    prior: Prior,
+    ids: Tensor,
+    *,
+    steps: int,
+    step: float,
+    leapfrogs: int,
+    generator: torch.Generator,
+    weight: float = 1.0,
+) -> Refined:
+    """Codes of rows, about as p(code | x) has them: chains from draws of the encoder's posterior.
+
+    Args:
+        model: The network.
+        prior: Its density of codes, on the CPU.
+        ids: `n x t`, ended by stop, padded.
+        steps: Moves of each chain; 0 leaves the draws.
+        step: See `refined`; the scale is the spread that the encoder gives.
+        leapfrogs: See `refined`.
+        generator: Of everything random, on the CPU.
+        weight: Of log p(x | code), beside log p(code). 1 is the posterior; 1 / beta is what an
+            encoder trained with a weight of beta on its KL term aims at, for its decoder to write x
+            more surely.
+
+    Returns:
+        Chains of one row each, `n x code_dim`, float64, on the CPU.
+
+    Raises:
+        ConfigError: The posterior is a point, which gives no scale.
+    """
+    require(
+        model.config.posterior != "point",
+        "a deterministic autoencoder does not say how far its codes may be moved; take a model "
+        "with posterior = 'gaussian' or 'flow'",
+    )
+
+    def log_density(code: Tensor) -> Tensor:
+        code = code.float()
+        given = -reconstruction(model.logits(code.to(ids.device), ids), ids)
+        return weight * given.double().cpu() + prior.log_prob(code).double()
+
+    with torch.no_grad(), torch.random.fork_rng(devices=[ids.device] if ids.is_cuda else []):
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        start = model.infer(ids)
+    logvar = torch.cat([start.logvar, start.y_logvar], dim=1).double().cpu()
+    # Without cuDNN, whose recurrent layers have gradients in training only.
+    with torch.backends.cudnn.flags(enabled=False):
+        return refined(
+            log_density,
+            start.code.double().cpu(),
+            scale=(0.5 * logvar).exp(),
+            steps=steps,
+            step=step,
+            leapfrogs=leapfrogs,
+            generator=generator,
+        )
+
+
+__all__ = ["Refined", "refined", "refined_codes"]
