@@ -16,6 +16,7 @@ from molvae.chem.program import Program
 from molvae.config import require
 from molvae.errors import ConfigError
 from molvae.evaluate import ByHand
+from molvae.overview import BESIDE, COLUMNS, JUDGED
 
 if TYPE_CHECKING:
     from molvae.bo.store import NewTrial
@@ -62,6 +63,7 @@ def read_aim(
         goals = [_goal(text, record) for text in objective]
     kept = [_limit(text, record) for text in limits]
     several = len(goals) + len(kept) > 1
+    _check_names([made.name for _, made in [*goals, *kept]])
     aim = Aim(
         goals=tuple(replace(g, computed=several and costs_nothing(made)) for g, made in goals),
         limits=merged([limit for limit, _ in kept]),
@@ -136,6 +138,22 @@ def completed(
         return None if trial.values is None else {}
     mine = {name: objectives[name] for name in aim.computed}
     return {**trial.values, **computed(mine, [trial.smiles])[0]}
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse names that would hide a column of tables.
+
+    Raises:
+        ConfigError: One of them does.
+    """
+    judged = JUDGED if len(names) > 1 else ()
+    taken = {*COLUMNS, *judged, *(f"{name}_{what}" for name in names for what in BESIDE)}
+    for name in names:
+        require(
+            name not in taken,
+            f"values cannot be called {name!r}: tables of trials have a column of that name; give "
+            "them another one (name, of an objective; by-hand:NAME)",
+        )
 
 
 def _alike(parts: Sequence[Goal | Limit]) -> list[Goal | Limit]:

@@ -28,17 +28,17 @@ from molvae.config import Patience, require, versions
 from molvae.errors import CampaignError, MolvaeWarning
 from molvae.evaluate import ByHand, Call, Scored
 from molvae.overview import best_of, evidence_of, table_of, told_of, values_of
-from molvae.start import ORIGIN, gather
+from molvae.start import ORIGIN, Start, gather
 from molvae.telling import completed_by, outcome_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
+    from molvae.bo.evidence import Evidence, Space, Strategy
     from molvae.chem.objective import Objective
     from molvae.workers import Executor
 
-    _Chosen = tuple[int, Sequence[Candidate]]
+    _Chosen = tuple[int, Sequence[NewTrial]]
     """Trials in the record when molecules were chosen, and these."""
 
 EQUAL = 10
@@ -194,7 +194,10 @@ class Campaign:
             "skipped": first.skipped,
             "duplicates": first.duplicates,
         }
-        trials = [replace(t, values=completed(aim, t, objectives)) for t in first.trials]
+        trials = [
+            replace(t, values=completed(aim, t, objectives), percentile=percentile)
+            for t, percentile in zip(first.trials, _percentiles(space, first), strict=True)
+        ]
         campaign = cls(Store.create(path, facts, trials), space=space, strategy=strategy)
         campaign._objectives = objectives
         return campaign
@@ -387,6 +390,7 @@ class Campaign:
     def _choose(self, n: int) -> Callable[[], _Chosen]:
         """Look at the record; what is given back chooses by that, and touches it no more."""
         from molvae.bo.proposals import derived
+        from molvae.bo.usual import percentiles
 
         evidence, space, strategy = self.evidence(), self.space, self.strategy
         asked = len(evidence.known)
@@ -399,23 +403,21 @@ class Campaign:
                     f"strategy {strategy.name!r} did not give {n} distinct new molecules: "
                     f"{smiles}; mend it, or use another strategy"
                 )
-            return asked, found
+            return asked, [
+                NewTrial(
+                    smiles=c.smiles,
+                    z=c.z.tolist(),
+                    origin=" ".join(part for part in (strategy.name, c.made) if part),
+                    percentile=percentile,
+                )
+                for c, percentile in zip(found, percentiles(space, smiles), strict=True)
+            ]
 
         return choose
 
     def _write(self, chosen: _Chosen) -> list[Trial]:
-        asked, candidates = chosen
-        return self._store.ask(
-            [
-                NewTrial(
-                    smiles=c.smiles,
-                    z=c.z.tolist(),
-                    origin=" ".join(part for part in (self.strategy.name, c.made) if part),
-                )
-                for c in candidates
-            ],
-            expected=asked,
-        )
+        asked, trials = chosen
+        return self._store.ask(trials, expected=asked)
 
     def _waiting_start(self) -> list[Trial]:
         return [t for t in self.trials if t.origin == ORIGIN and t.status == "asked"]
@@ -573,10 +575,12 @@ class Campaign:
 
         Returns:
             Columns id, smiles, a column of values with the name of each goal and limit (NaN where
-            there is none), status, origin, message, asked_at, told_at; then, if there are several
-            goals, `score`, their product or sum, or `front`, how many sets of better molecules are
-            before it; with limits, `within_limits`; and if anything of the kind was told,
-            NAME_error, NAME_replicates (text, with ; between them), and a column for each note.
+            there is none), status, origin, percentile (how usual the molecule is to the space,
+            from 0 to 100, see `LatentSpace.percentile`; NaN where that is not known), message,
+            asked_at, told_at; then, if there are several goals, `score`, their product or sum, or
+            `front`, how many sets of better molecules are before it; with limits, `within_limits`;
+            and if anything of the kind was told, NAME_error, NAME_replicates (text, with ; between
+            them), and a column for each note.
         """
         return table_of(self.trials, self.aim)
 
@@ -683,6 +687,16 @@ def _load(space: Space | str | Path) -> Space:
 
         return load(space)
     return space
+
+
+def _percentiles(space: Space, start: Start) -> list[float | None]:
+    import torch
+
+    from molvae.bo.usual import percentiles
+
+    z = torch.tensor([trial.z for trial in start.trials], dtype=torch.float64)
+    smiles = [trial.smiles for trial in start.trials]
+    return percentiles(space, smiles, z.reshape(len(smiles), space.dim))
 
 
 def _findable(name: str) -> str:

@@ -22,6 +22,7 @@ from molvae.config import (
     PrepareConfig,
     TrainConfig,
     build,
+    check_names,
     read_toml,
     require,
     versions,
@@ -29,6 +30,7 @@ from molvae.config import (
 from molvae.density_cli import density
 from molvae.errors import CampaignError, DataError
 from molvae.inputs import (
+    ASKED,
     Told,
     check_rows,
     conditions,
@@ -373,7 +375,10 @@ def ask(
     overwrite: Switch = False,
     settings: Annotated[CampaignFlags | None, Flat] = None,
 ) -> None:
-    """Print molecules to measure next, as TSV: id, smiles. Their values are given back by tell.
+    """Print molecules to measure next, as TSV. Their values are given back by tell.
+
+    Columns are id, smiles and percentile: how usual a molecule is to the run, from 0 to 100, see
+    density.
 
     A laboratory campaign begins with --create and the settings of optimize, e.g.
     --create --objective by-hand:pIC50 --direction maximise --start measured.csv; starting molecules
@@ -397,13 +402,13 @@ def ask(
     with _create(_with_record(record, chosen), "flags") if create else _open(record) as campaign:
         trials = _waiting(campaign) if create or waiting else []
         trials = trials if trials or waiting else campaign.ask(n, allow_equal=allow_equal)
-        rows = [(trial.id, trial.smiles) for trial in trials]
+        rows = [(trial.id, trial.smiles, trial.percentile) for trial in trials]
     if out is None:
-        print_tsv(("id", "smiles"), rows)
+        print_tsv(ASKED, rows)
         return
     import pandas as pd
 
-    write_table(pd.DataFrame(rows, columns=["id", "smiles"]), out)
+    write_table(pd.DataFrame(rows, columns=list(ASKED)), out)
     print(out)
 
 
@@ -588,6 +593,7 @@ def _create_or_resume(settings: Mapping[str, Any], where: str, *, overwrite: boo
     """The campaign of these settings: the one in the record if there is one, else a new one."""
     from molvae.report import check_can_write
 
+    check_names(CampaignConfig, settings, where)
     require(
         "record" in settings,
         "name the record: molvae optimize RECORD, or record = in the TOML file",
@@ -724,6 +730,9 @@ def _sum_up(campaign: Campaign) -> None:
                 say(f"{what}  {row[column]:.4f}  (trial {row['id']})  {row['smiles']}")
     if "within_limits" in table:
         say(f"{sum(table['within_limits'])} of {len(table)} keep all limits")
+    known = table[table["origin"] != "start"]["percentile"].dropna()
+    if len(known):
+        say(f"{sum(known < 1)} of {len(known)} new molecules lie below the first percentile")
     note = f", {failed} could not be scored" if failed else ""
     say(f"{aim}: {calls} objective calls{note}")
     say(f"record  {campaign.path}")

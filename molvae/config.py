@@ -444,18 +444,10 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
         ConfigError: A required field is missing, a value has the wrong type or is out of range, or
             a setting has another name now.
     """
-    require(isinstance(settings, Mapping), f"{where} must be a table, got {settings!r}")
+    check_names(kind, settings, where)
     hints = get_type_hints(kind)
-    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in settings.items():
-        if key in (moved := getattr(kind, "MOVED", {})):
-            table, _, name = moved[key].partition(".")
-            raise ConfigError(
-                f"{where}: {key} is now {name} of the table [{table}]; write it there"
-            )
-        if key not in names:
-            raise UnknownNameError(f"setting of {where}", key, names)
         hint = hints[key]
         if is_dataclass(hint):
             value = build(hint, value, f"{where} [{key}]")  # type: ignore[arg-type]
@@ -471,6 +463,30 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
         raise ConfigError(f"{where}: {str(error).split('() ')[-1]}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def check_names(kind: type[Config], settings: Mapping[str, Any], where: str = "settings") -> None:
+    """Refuse keys that are no fields of a config dataclass; tables inside are not looked into.
+
+    Args:
+        kind: The dataclass.
+        settings: By name.
+        where: Named in error messages, e.g. the file.
+
+    Raises:
+        UnknownNameError: Names the first such key, with the nearest field name.
+        ConfigError: No mapping; or a setting has another name now.
+    """
+    require(isinstance(settings, Mapping), f"{where} must be a table, got {settings!r}")
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    for key in settings:
+        if key in (moved := getattr(kind, "MOVED", {})):
+            table, _, name = moved[key].partition(".")
+            raise ConfigError(
+                f"{where}: {key} is now {name} of the table [{table}]; write it there"
+            )
+        if key not in names:
+            raise UnknownNameError(f"setting of {where}", key, names)
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -526,11 +542,13 @@ __all__ = [
     "CampaignConfig",
     "ModelConfig",
     "ObjectiveConfig",
+    "Patience",
     "PrepareConfig",
     "PriorConfig",
     "TrainConfig",
     "as_settings",
     "build",
+    "check_names",
     "read_toml",
     "require",
     "versions",

@@ -13,6 +13,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import NamedTuple, Protocol
@@ -141,4 +142,35 @@ def describe(space: Space, smiles: Sequence[str], *, k: int = 64, seed: int = 0)
     return Unusual(log_prob, scores, percentile)
 
 
-__all__ = ["REFERENCE", "SEED", "Reference", "Space", "Unusual", "describe", "log_density"]
+def auroc(usual: Tensor, strange: Tensor) -> float:
+    """How well scores tell strange things from usual ones: the area under the ROC curve.
+
+    That is how often a strange one has a larger score than a usual one; equal scores count half.
+
+    Args:
+        usual: Scores, larger is stranger, `n`; infinite ones are allowed.
+        strange: Likewise, `m`.
+
+    Returns:
+        From 0 to 1, 0.5 for guesses; NaN if one of them is empty, or a score is NaN.
+    """
+    if not len(usual) or not len(strange) or bool(usual.isnan().any() | strange.isnan().any()):
+        return math.nan
+    in_order = usual.sort().values
+    below, not_above = (
+        torch.searchsorted(in_order, strange, right=right).double().mean() / len(usual)
+        for right in (False, True)
+    )
+    return float((below + not_above) / 2)
+
+
+__all__ = [
+    "REFERENCE",
+    "SEED",
+    "Reference",
+    "Space",
+    "Unusual",
+    "auroc",
+    "describe",
+    "log_density",
+]

@@ -78,6 +78,10 @@ def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str
     return Random(seed).sample(test, min(n, len(test))), training
 
 
+ASKED = ("id", "smiles", "percentile")
+"""Columns of a sheet as `ask` prints it."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What a sheet says of a trial."""
@@ -113,7 +117,7 @@ def sheet(file: str, names: Sequence[str]) -> list[Told]:
             raise DataError(f"{where}: there is no column {lacking[0]!r}; there are {there}")
         if not row["id"].isdecimal():
             raise DataError(f"{where}: the id must be a whole number, got {row['id']!r}")
-        errors, own = dict[str, float](), {"id", "message", "smiles", *columns.values()}
+        errors, own = dict[str, float](), {*ASKED, "message", *columns.values()}
         for name, column in columns.items():
             beside = "error" if column == "value" else f"{column}_error"
             own.add(beside)
@@ -244,6 +248,7 @@ def _sdf(name: str, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
 
 
 __all__ = [
+    "ASKED",
     "Told",
     "check_rows",
     "conditions",

@@ -754,7 +754,9 @@ class LatentSpace:
 
     def _known(self) -> Tensor:
         made = [m for m in self.generate(REFERENCE, SEED) if m is not None]
-        return self.encode([m for m, ok in zip(made, self.readable(made), strict=True) if ok])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MolvaeWarning)  # rows of NaN are no codes
+            return self.encode(made, skip_unknown=True)
 
     def _ids(self, molecule: str) -> list[int]:
         ids = self.vocabulary.ids(self.representation.split(molecule), molecule)

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from molvae.bo.store import Trial
 
 
+COLUMNS = ("id", "smiles", "status", "origin", "percentile", "message", "asked_at", "told_at")
+"""Of every table; values stand behind the molecule."""
+JUDGED = ("front", "score", "within_limits")
+"""Of tables of several goals, and of limits."""
+BESIDE = ("error", "replicates")
+"""What NAME_ is put before: columns beside values."""
+
+
 def told_of(trials: Sequence[Trial]) -> list[Trial]:
     """Those that have all values."""
     return [trial for trial in trials if trial.status == "told"]
@@ -101,7 +109,8 @@ def table_of(trials: Sequence[Trial], aim: Aim) -> pd.DataFrame:
     """See `Campaign.table`."""
     import pandas as pd
 
-    columns = ["id", "smiles", *aim.names, "status", "origin", "message", "asked_at", "told_at"]
+    # A record from before percentiles may have a goal of that name.
+    columns = list(dict.fromkeys([*COLUMNS[:2], *aim.names, *COLUMNS[2:]]))
     judged = judged_of(trials, aim)
     taken = {*columns, *judged}
     rows = []
@@ -109,6 +118,7 @@ def table_of(trials: Sequence[Trial], aim: Aim) -> pd.DataFrame:
         row: dict[str, Any] = {
             "id": trial.id,
             "smiles": trial.smiles,
+            "percentile": trial.percentile,
             **{name: trial.values.get(name, math.nan) for name in aim.names},
             "status": trial.status,
             "origin": trial.origin,
@@ -125,7 +135,8 @@ def table_of(trials: Sequence[Trial], aim: Aim) -> pd.DataFrame:
             row[f"note_{name}" if name in taken else name] = text
         rows.append(row)
     more = {name: None for row in rows for name in row if name not in columns}
-    return pd.DataFrame(rows, columns=[*columns, *more])
+    table = pd.DataFrame(rows, columns=[*columns, *more])
+    return table.astype({"percentile": float})
 
 
 def judged_of(trials: Sequence[Trial], aim: Aim) -> dict[str, list[Any]]:
@@ -153,4 +164,14 @@ def best_of(table: pd.DataFrame, aim: Aim, k: int) -> pd.DataFrame:
     return told.iloc[order[:k]].reset_index(drop=True)
 
 
-__all__ = ["best_of", "evidence_of", "judged_of", "table_of", "told_of", "values_of"]
+__all__ = [
+    "BESIDE",
+    "COLUMNS",
+    "JUDGED",
+    "best_of",
+    "evidence_of",
+    "judged_of",
+    "table_of",
+    "told_of",
+    "values_of",
+]

@@ -14,6 +14,7 @@ import torch
 from rdkit import rdBase
 
 from benchmarks import (
+    density,
     frontier,
     generative_models,
     models,
@@ -279,6 +280,20 @@ def test_the_models_are_measured_and_the_table_has_a_column_for_each(tmp_path: P
     table = models.readme_table(result).splitlines()
     assert table[2] == "| measure | ZINC250k |"
     assert all(line.count("|") == 3 for line in table[2:])
+
+
+def test_unusual_molecules_are_told_and_bounds_compared() -> None:
+    result = density.run(smoke=True, jobs=1, data=["qm9"])
+    result = json.loads(json.dumps(result, allow_nan=False))
+    found = result["models"]["qm9"]
+    assert list(found["sets"]) == ["zinc250k", "moses-test", "absurd", "absurd-even"]
+    assert all(0 <= row["readable"] <= 1 for row in found["sets"].values())
+    assert found["sets"]["zinc250k"]["outlier_score"] > 0.9
+    bounds = found["bounds"]
+    assert bounds["draws"]["1"] < bounds["draws"]["8"] < 0
+    assert bounds["annealed"] < 0
+    table = density.readme_table(result).splitlines()
+    assert [line.count("|") for line in table if line.startswith("|")] == [8] * 6 + [5] * 3
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from molvae.errors import (
     UnknownNameError,
     UnknownSymbolError,
 )
-from tests.toys import ToyObjective, ToySpace, begin
+from tests.toys import DenseToySpace, ToyObjective, ToySpace, begin
 
 CHEAP = LogEI(restarts=2, raw_samples=16, iterations=10)
 ROOT = Path(__file__).parents[1]
@@ -493,8 +493,10 @@ def test_table_and_best(path: Path) -> None:
         campaign.tell(3, 0.7)
         table = campaign.table()
         assert list(table.columns) == [
-            "id", "smiles", "hill", "status", "origin", "message", "asked_at", "told_at",
+            "id", "smiles", "hill", "status", "origin", "percentile", "message", "asked_at",
+            "told_at",
         ]  # fmt: skip
+        assert table["percentile"].isna().all()  # the toy has no density
         assert table["id"].tolist() == [1, 2, 3, 4]
         assert table["status"].tolist() == ["told", "failed", "told", "asked"]
         assert table["hill"].isna().tolist() == [False, True, False, True]
@@ -503,13 +505,55 @@ def test_table_and_best(path: Path) -> None:
         assert campaign.best_value == 0.7
 
 
+class Elsewhere:
+    """Proposes molecules with vectors that are not their encodings."""
+
+    name = "elsewhere"
+
+    def propose(self, evidence: Evidence, space: Any, n: int, *, seed: int) -> Sequence[Candidate]:
+        new = [m for m in ToySpace().molecules if m not in evidence.known][:n]
+        return [Candidate(m, torch.full((3,), 9.0).double()) for m in new]
+
+
+def test_every_trial_says_how_usual_its_molecule_is(path: Path) -> None:
+    """Of its encoding, whatever vector it was made from."""
+    space = DenseToySpace()
+    settings: dict[str, Any] = {"objective": "by-hand:y", "start": space.molecules[:5]}
+    with Campaign.create(path, space, strategy=Elsewhere(), **settings) as campaign:
+        campaign.tell(1, 0.5)
+        campaign.ask(3)
+        trials = campaign.trials
+        expected = space.percentile(space.encode([t.smiles for t in trials])).tolist()
+        assert [t.percentile for t in trials] == expected
+        assert len(set(expected)) > 3
+        assert campaign.table()["percentile"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("goals", "name"),
+    [
+        (["by-hand:percentile"], "percentile"),
+        (["by-hand:smiles"], "smiles"),
+        (["by-hand:status"], "status"),
+        (["qed", "by-hand:front"], "front"),
+        (["by-hand:a", "by-hand:a_error"], "a_error"),
+    ],
+)
+def test_values_have_no_name_of_a_column(path: Path, goals: list[str], name: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot be called '{name}'.*a column of that name"):
+        begin(path, objective=goals)
+    with pytest.raises(ConfigError, match="cannot be called 'origin'"):
+        begin(path, objective="qed", name="origin")
+    assert not path.exists()
+
+
 def test_settings_say_what_it_was_made_with(path: Path) -> None:
     begin(path, seed=7).close()
     with Campaign.open(path) as campaign:
         settings = campaign.settings
     (goal,) = settings["objectives"]
     assert (goal["name"], goal["direction"], goal["spec"]) == ("hill", "maximise", None)
-    assert (settings["seed"], settings["batch"], settings["format"]) == (7, 4, 2)
+    assert (settings["seed"], settings["batch"], settings["format"]) == (7, 4, 3)
     assert settings["start"] == "8 given molecules"
     assert settings["space"] == {"name": "toy", "fingerprint": ToySpace().fingerprint, "dim": 3}
     assert {"molvae", "torch", "botorch", "rdkit", "python"} <= set(settings["versions"])

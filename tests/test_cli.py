@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 
 from molvae.campaign import Campaign
 from molvae.cli import main
-from tests.toys import ToySpace, begin
+from tests.toys import DenseToySpace, ToySpace, begin
 
 ROOT = Path(__file__).parents[1]
 MOLECULES = ToySpace().molecules
@@ -91,6 +92,24 @@ def files(folder: Path) -> set[str]:
 
 
 # --- molecules and properties
+
+
+def test_density_says_how_usual_molecules_are(molvae: Molvae) -> None:
+    done = molvae("density", "zinc250k", "--k", 4, stdin="OC(=O)c1ccccc1OC(C)=O\nC#N\n[Au]\n")
+    assert done.status == 0, done.err
+    usual, odd, unreadable = done.table
+    assert usual["smiles"] == "CC(=O)Oc1ccccc1C(=O)O"
+    assert -60 < float(usual["log_prob"]) < -15
+    assert float(usual["outlier_score"]) < 2 < float(odd["outlier_score"])
+    assert 0 <= float(usual["percentile"]) <= 100
+    known = {"smiles": "[Au]", "log_prob": "-inf", "outlier_score": "inf", "percentile": ""}
+    assert unreadable == known
+    words = ["density", "zinc250k", "--k", 1]
+    molvae(*words, stdin="CCO\nC(\n").fails(1, "line 2", "--skip-invalid")
+    done = molvae(*words, "--skip-invalid", stdin="C(\n[Au]\nCCO\n")
+    assert [row["smiles"] for row in done.table] == ["CCO"]
+    assert "1 of 3 skipped" in done.err
+    assert "1 of 2 skipped: zinc250k cannot read them" in done.err
 
 
 def test_properties_is_a_table(molvae: Molvae) -> None:
@@ -473,11 +492,13 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert (tmp_path / "mine.html").read_text() == "mine"
 
 
-def test_usage_is_status_2(toy: Molvae) -> None:
+def test_usage_is_status_2(toy: Molvae, tmp_path: Path) -> None:
     toy("optimize", "q.db", "--budget", "many").fails(2, "--budget", "many")
     toy("optimize", "q.db", "--buget", "3").fails(2, "Did you mean --budget")
     toy("optimize", "q.db", "--direction", "up").fails(2, "maximise")
     toy("optimize", "--objective", "qed").fails(1, "name the record")
+    (tmp_path / "q.toml").write_text('recrod = "q.db"\nobjective = "qed"\n')
+    toy("optimize", "--config", "q.toml").fails(1, "q.toml", "'recrod'", "did you mean 'record'")
     toy("optimize", "q.db").fails(1, "objective")
 
 
@@ -706,11 +727,31 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
     assert "values of 'pIC50' are told by hand" in done.err.splitlines()[-1]
 
 
+def test_molecules_come_with_how_usual_they_are(
+    lab: Molvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.latent.load", lambda name, **_: DenseToySpace(str(name)))
+    asked = lab(*CREATE, "-n", 3).table
+    space = DenseToySpace()
+    expected = space.percentile(space.encode([row["smiles"] for row in asked])).tolist()
+    assert [float(row["percentile"]) for row in asked] == pytest.approx(expected)
+    exported = lab("export", "lab.db").out.splitlines()
+    assert exported[0].split(",")[5] == "percentile"
+    assert [float(line.split(",")[5]) for line in exported[-3:]] == expected
+    assert lab("ask", "lab.db", "--waiting", "--out", "plate.csv").status == 0
+    assert (tmp_path / "plate.csv").read_text().startswith("id,smiles,percentile\n5,")
+    done = lab(*OPTIMIZE, "--budget", 12)
+    assert re.search(r"^\d of 6 new molecules lie below the first percentile$", done.err, re.M)
+
+
 def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
     """What the laboratory has besides values is kept; molecules may go and come as SDF."""
     assert lab(*CREATE, "-n", 4, "--out", "plate.sdf").out == "plate.sdf\n"
     lab("ask", "lab.db", "--waiting", "--out", "plate.sdf").fails(1, "plate.sdf exists")
-    sheet = "id,value,error,well,smiles,status\n5,7.5,0.25,B7,?,\n6,1;2;3,,B8,?,fine\n7,,,B9,?,\n"
+    sheet = (
+        "id,value,error,well,smiles,status,percentile\n"
+        "5,7.5,0.25,B7,?,,1.5\n6,1;2;3,,B8,?,fine,\n7,,,B9,?,,\n"
+    )
     assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 0
     with Campaign.open("lab.db") as campaign:
         five, six, seven = campaign.trials[4:7]
@@ -728,9 +769,9 @@ def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
     done = lab("tell", "lab.db", "--file", "back.sdf")
     assert done.status == 0, done.err
     header, *rows = [line.split(",") for line in lab("export", "lab.db").out.splitlines()]
-    assert header[8:] == ["pIC50_error", "well", "pIC50_replicates", "note_status", "plate"]
-    assert rows[5][8:12] == ["0.5773502691896258", "B8", "1.0;2.0;3.0", "fine"]
-    assert (rows[7][2], rows[7][12]) == ("4.5", "7")
+    assert header[9:] == ["pIC50_error", "well", "pIC50_replicates", "note_status", "plate"]
+    assert rows[5][9:13] == ["0.5773502691896258", "B8", "1.0;2.0;3.0", "fine"]
+    assert (rows[7][2], rows[7][13]) == ("4.5", "7")
     for ending in ("parquet", "sdf"):
         assert lab("export", "lab.db", f"all.{ending}").status == 0
 

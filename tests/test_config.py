@@ -30,6 +30,8 @@ def test_building_and_taking_apart_are_inverse() -> None:
 def test_an_unknown_key_is_named_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'budget'"):
         build(CampaignConfig, {**CAMPAIGN, "buget": 3})
+    with pytest.raises(UnknownNameError, match=r"q\.toml .*did you mean 'record'"):
+        build(CampaignConfig, {"objective": "qed", "recrod": "a.db"}, "q.toml")
     with pytest.raises(UnknownNameError, match="latent_dim"):
         build(TrainConfig, {"data": "d", "out": "o", "model": {"latent": 3}})
 

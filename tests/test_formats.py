@@ -24,17 +24,18 @@ def test_run_format_1() -> None:
     torch.testing.assert_close(space.encode(["CCO"]), expected, atol=1e-5, rtol=0)
 
 
-def test_record_format_1_becomes_2_and_where_it_cannot_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", [1, 2])
+def test_old_records_become_new_ones_and_where_they_cannot_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     path = tmp_path / "record.db"
-    shutil.copy(GOLDEN / "record-1.db", path)
+    shutil.copy(GOLDEN / f"record-{version}.db", path)
     content = path.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
         with Campaign.open(path, GOLDEN / "run-1") as c:
             before = c.trials
-            assert (c.trials[0].errors, c.trials[0].notes) == ({}, {})
+            assert {trial.percentile for trial in before} == {None}
     assert path.read_bytes() == content
     with Campaign.open(path, GOLDEN / "run-1") as c:
         assert c.trials == before
@@ -42,8 +43,25 @@ def test_record_format_1_becomes_2_and_where_it_cannot_is_read(
         c.tell(waiting, 0.5, error=0.1, notes={"well": "B7"})
     with Campaign.open(path, GOLDEN / "run-1") as c:  # a second time: there is nothing to do
         assert c.trials[:-1] == before[:-1]
-        assert c.trials[-1].errors == {"qed": 0.1}
+        assert c.trials[-1].errors == {c.name: 0.1}
         assert c.trials[-1].notes == {"well": "B7"}
+        assert c.table()["percentile"].isna().all()
+        # What is asked from now on has one, where the space can read it.
+        for new in c.ask(8):
+            known = c.space.readable([new.smiles]) == [True]  # type: ignore[attr-defined]
+            assert (new.percentile is not None) == known
+
+
+def test_record_format_2(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "record-2.db", tmp_path / "record.db")
+    with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
+        first, second, third, *waiting = c.trials
+        assert (first.values, first.replicates) == ({"pIC50": 6.25}, {"pIC50": [6.1, 6.4]})
+        assert first.errors["pIC50"] == pytest.approx(0.15)
+        assert first.notes == {"well": "B7"}
+        assert (second.values, second.errors) == ({"pIC50": 5.5}, {"pIC50": 0.2})
+        assert (third.status, third.message) == ("failed", "did not dissolve")
+        assert [trial.status for trial in waiting] == ["asked", "asked"]
 
 
 def test_record_format_1(tmp_path: Path) -> None:

@@ -29,12 +29,14 @@ from molvae.datasets import sample_molecules
 from molvae.errors import CampaignError, ConfigError, InvalidMoleculeError, UnknownNameError
 from molvae.report import number, render, write_figures, write_report
 from molvae.report.findings import (
+    Unusual,
     best_so_far,
     broken_limits,
     findings,
     latent_map,
     progress,
     reasons,
+    unusual,
 )
 from molvae.report.hypervolume import growth, reference_point, volume
 from molvae.report.reproduce import again
@@ -235,6 +237,33 @@ def test_best_so_far_ignores_failed_calls() -> None:
 )
 def test_numbers_have_four_digits(value: float, shown: str) -> None:
     assert number(value) == shown
+
+
+def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
+    known = [None, 0.0, 99.5, 0.4, 1.0, 31.25]
+    start = [NewTrial(smiles="C" * n, z=[0.0], origin="start", percentile=known[n])
+             for n in range(1, 3)]  # fmt: skip
+    new = [NewTrial(smiles="C" * n, z=[0.0], origin="rank", percentile=known[n])
+           for n in range(3, 6)]  # fmt: skip
+    facts = {
+        "objectives": [{"name": "f", "direction": "maximise", "spec": None}],
+        "space": {"name": "", "fingerprint": "", "dim": 1},
+        "strategy": {"name": "rank", "settings": None}, "seed": 0, "batch": 1,
+    }  # fmt: skip
+    facts |= {"start": 2, "dataset": None, "skipped": 0, "duplicates": 0}
+    Store.create(tmp_path / "a.db", facts, [*start, *new]).close()
+    with Campaign.open(tmp_path / "a.db") as c:
+        assert unusual(findings(c)) == Unusual(starting=1, of_starting=2, new=1, of_new=3)
+        page = report(c, tmp_path)
+    assert "1 of 3 new molecules (33 %) lie below the first percentile" in page.words
+    assert "and 1 of 2 starting molecules" in page.words
+    assert "percentile origin status" in page.words
+    assert "31.25" in page.text
+
+
+def test_where_no_density_is_known_none_is_shown(campaign: Campaign, tmp_path: Path) -> None:
+    assert unusual(findings(campaign)) is None
+    assert "percentile" not in report(campaign, tmp_path).words
 
 
 # --- several goals, limits

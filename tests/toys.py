@@ -75,6 +75,16 @@ class ToySpace:
         return self.bounds[0] + (self.bounds[1] - self.bounds[0]) * u
 
 
+class DenseToySpace(ToySpace):
+    """The same with a density that falls from the middle of the grid; of NaN nothing is known."""
+
+    def percentile(self, z: Tensor) -> Tensor:
+        """The share of the grid's points that are further out."""
+        further = self._grid.norm(dim=1) > z.norm(dim=1, keepdim=True)
+        share = 100 * further.double().mean(dim=1)
+        return torch.where(z.isnan().any(dim=1), torch.nan, share)
+
+
 class ToyObjective:
     """A smooth hill on the grid of the toy space; its top, 0, is at one molecule."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -164,6 +164,18 @@ class Space(Protocol):
         ...
 
 
+@runtime_checkable
+class Dense(Protocol):
+    """What a space has beside if it knows where the codes of molecules lie; not every space does.
+
+    `molvae.bo.usual` is the one place that asks.
+    """
+
+    def percentile(self, z: Tensor) -> Tensor:
+        """How usual encodings are, `n`, from 0 to 100; NaN where that cannot be said."""
+        ...
+
+
 class Strategy(Protocol):
     """How a batch is chosen: a pure function of its arguments, whatever the global seeds."""
 
@@ -193,4 +205,4 @@ class Strategy(Protocol):
         ...
 
 
-__all__ = ["Candidate", "Evidence", "Space", "Strategy"]
+__all__ = ["Candidate", "Dense", "Evidence", "Space", "Strategy"]

@@ -1,9 +1,10 @@
 """The record: one SQLite file of facts that are inserted and never changed.
 
-Format 2:
+Format 3:
 
     campaign (key, value)                        what it was made with; values are JSON
-    trial    (id, smiles, z, origin, asked_at)   smiles canonical, unique; z float64, little-endian
+    trial    (id, smiles, z, origin, asked_at,   smiles canonical, unique; z float64, little-endian
+              percentile)                        of its encoding's density; may be lacking
     outcome  (trial, status, message, told_at)   told or failed; at most one a trial
     value    (trial, objective, value,           in the objective's own sign,
               error, replicates)                 standard error, JSON list; both may be lacking
@@ -41,8 +42,8 @@ from molvae.errors import CampaignError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 2
-"""1: as released with 0.1. 2: standard errors and replicates of values, notes."""
+FORMAT = 3
+"""1: as released with 0.1. 2: standard errors and replicates of values, notes. 3: percentiles."""
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
@@ -78,6 +79,9 @@ CREATE TABLE note (
     PRIMARY KEY (trial, name)
 ) STRICT;
 """
+_SINCE_3 = """
+ALTER TABLE trial ADD COLUMN percentile REAL;
+"""
 
 
 def _forever(*tables: str) -> str:
@@ -92,6 +96,7 @@ def _forever(*tables: str) -> str:
 _STEPS = {
     1: _SCHEMA + _forever("campaign", "trial", "outcome", "value"),
     2: _SINCE_2 + _forever("note"),
+    3: _SINCE_3,
 }
 """What makes a record of each format out of one of the format before."""
 
@@ -106,6 +111,9 @@ class Trial:
     """Canonical SMILES."""
     origin: str
     """`start`, or the name of the strategy that proposed it, and by what it made it."""
+    percentile: float | None = None
+    """How usual the molecule is to the space, from 0 to 100, see `LatentSpace.percentile`: of its
+    encoding, whatever vector it was made from. None if that cannot be said, or was not recorded."""
     status: Literal["asked", "told", "failed"]
     """Asked and waiting; told a value; could not be scored."""
     values: Mapping[str, float] = field(default_factory=dict)
@@ -141,6 +149,7 @@ class NewTrial:
     smiles: str
     z: Sequence[float]
     origin: str
+    percentile: float | None = None
     values: Mapping[str, float] | None = None
     """Values that are known already, told together with the asking; empty: known to have failed."""
     message: str = ""
@@ -284,13 +293,13 @@ class Store:
         with _plainly(self.path):
             # One statement, so that a value told by another process is seen with its outcome or not
             # at all.
-            since_2 = self._format() >= 2
+            version = self._format()
             more = (
                 "error, replicates, (SELECT json_group_object(name, text) FROM note "
                 "WHERE note.trial = trial.id)"
-                if since_2
+                if version >= 2
                 else "NULL, NULL, NULL"
-            )
+            ) + (", percentile" if version >= 3 else ", NULL")
             rows = self._connection.execute(
                 "SELECT trial.id, smiles, z, origin, asked_at, status, message, told_at, "
                 f"objective, value, {more} "
@@ -307,6 +316,7 @@ class Store:
                     id=id_,
                     smiles=smiles,
                     origin=origin,
+                    percentile=told[0][13],
                     status=status or "asked",
                     values={name: value for name, value, _, _ in there},
                     errors={name: e for name, _, e, _ in there if e is not None},
@@ -396,8 +406,15 @@ class Store:
         ids = []
         for trial in trials:
             cursor = self._connection.execute(
-                "INSERT INTO trial (smiles, z, origin, asked_at) VALUES (?, ?, ?, ?)",
-                (trial.smiles, np.asarray(trial.z, "<f8").tobytes(), trial.origin, now()),
+                "INSERT INTO trial (smiles, z, origin, asked_at, percentile) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (
+                    trial.smiles,
+                    np.asarray(trial.z, "<f8").tobytes(),
+                    trial.origin,
+                    now(),
+                    trial.percentile,
+                ),
             )
             ids.append(int(cursor.lastrowid or 0))
             if trial.values is not None:

@@ -30,6 +30,8 @@ PROPERTIES = ("logP", "SAS", "QED")
 """Of every molecule shown, whatever the campaign is after."""
 SAMPLE = 2000
 """Molecules of the data set that others are compared with."""
+FIRST = 1.0
+"""Percentile below which a molecule is called unusual."""
 LONGEST = 34
 """Letters of a name in a heading; the whole of it is there as a hint."""
 
@@ -96,6 +98,18 @@ class Broken:
     def count(self) -> int:
         """All that break it."""
         return self.starting + self.new
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unusual:
+    """Molecules whose encodings are less dense than almost all of what the model generates."""
+
+    starting: int
+    """Starting molecules below the first percentile."""
+    of_starting: int
+    """Starting molecules whose percentile is known."""
+    new: int
+    of_new: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,6 +337,21 @@ def broken_limits(found: Findings) -> list[Broken]:
     return rows
 
 
+def unusual(found: Findings) -> Unusual | None:
+    """How many molecules left the known world; None if of no new one it is known."""
+    known = [(row.new, p) for row in found.rows if (p := row.trial.percentile) is not None]
+    new = [percentile for is_new, percentile in known if is_new]
+    starting = [percentile for is_new, percentile in known if not is_new]
+    if not new:
+        return None
+    return Unusual(
+        starting=sum(percentile < FIRST for percentile in starting),
+        of_starting=len(starting),
+        new=sum(percentile < FIRST for percentile in new),
+        of_new=len(new),
+    )
+
+
 def reasons(failures: Sequence[Row]) -> list[tuple[str, list[int]]]:
     """Messages of failures with the ids of their trials, the most frequent first.
 
@@ -415,6 +444,7 @@ __all__ = [
     "Map",
     "Progress",
     "Row",
+    "Unusual",
     "best_so_far",
     "broken_limits",
     "dataset_properties",
@@ -425,4 +455,5 @@ __all__ = [
     "number",
     "progress",
     "reasons",
+    "unusual",
 ]

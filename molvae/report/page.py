@@ -35,6 +35,7 @@ from molvae.report.findings import (
     number,
     progress,
     reasons,
+    unusual,
 )
 
 if TYPE_CHECKING:
@@ -189,6 +190,9 @@ def render(
         pictures=pictures(found),
         limits=broken_limits(found),
         reasons=reasons(found.failures),
+        unusual=unusual(found),
+        nan=math.nan,
+        percentiles=any(row.trial.percentile is not None for row in found.rows),
         headings=[(found.label(n), n, found.aim.parts[n].unit or "") for n in found.aim.names],
         notes=list(dict.fromkeys(name for row in found.rows for name in row.trial.notes)),
         messages=any(row.trial.message for row in found.rows),

@@ -258,6 +258,14 @@ def test_errors_replicates_and_notes_are_kept(path: Path) -> None:
         assert (other.errors, other.replicates, other.notes) == ({}, {}, {})
 
 
+def test_percentiles_are_kept_where_they_are_known(path: Path) -> None:
+    known = NewTrial(smiles="C", z=[0.0, 0.0], origin="random", percentile=12.5)
+    with Store.create(path, FACTS, [ONE, known]) as store:
+        store.tell(2, told({"y": 1.0}))
+    with Store.open(path) as store:
+        assert [trial.percentile for trial in store.trials()] == [None, 12.5]
+
+
 def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
     """The largest file that the process may write is hardly larger than the record."""
     Store.create(path, FACTS, [ONE, TWO]).close()

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molvae.chem.mol import canonical
-from molvae.chem.representation import RobustSmiles, Selfies, Smiles, get_representation
+from molvae.chem.representation import (
+    RobustSmiles,
+    Selfies,
+    Smiles,
+    get_representation,
+    random_selfies,
+)
 from molvae.errors import ConfigError, InvalidMoleculeError, UnknownNameError
 from tests.chem.molecules import molecules, zinc
 
@@ -172,3 +178,24 @@ def test_what_has_to_be_mended_is_not_fluent():
     assert not RobustSmiles().fluent([])
     for representation in (Selfies(), Smiles()):
         assert representation.fluent(list("C1CC"))
+
+
+@pytest.mark.parametrize("symbols", [None, ["[C]", "[C]", "[=O]", "[Ring1]", "[=Branch1]", "[N]"]])
+def test_absurd_molecules_have_the_lengths_asked_for(symbols):
+    lengths = [1, 2, 5, 12, 12, 30]
+    before = selfies.get_semantic_constraints()
+    molecules = random_selfies(lengths, 4, symbols=symbols)
+    assert [len(Selfies().split(molecule)) for molecule in molecules] == lengths
+    assert all(canonical(molecule) == molecule for molecule in molecules)
+    assert molecules == random_selfies(lengths, 4, symbols=symbols)
+    assert molecules != random_selfies(lengths, 5, symbols=symbols)
+    assert selfies.get_semantic_constraints() == before
+    assert random_selfies([], 0) == []
+
+
+def test_absurd_molecules_that_cannot_be_made_are_an_error():
+    with pytest.raises(ConfigError, match="at least 1 symbol, got length 0"):
+        random_selfies([3, 0], 0)
+    assert random_selfies([2], 0, symbols=["[F]"]) == ["FF"]
+    with pytest.raises(ConfigError, match="the 1 symbols make no molecule of 3 symbols"):
+        random_selfies([3], 0, symbols=["[F]"])

@@ -1,4 +1,7 @@
-"""How `run-1/` and `record-1.db` were made. Not to be run again: old files must stay readable."""
+"""How `run-1/` and `record-1.db`, then `record-2.db`, were made, each with the molvae of its time.
+
+Not to be run again: old files must stay readable.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from molvae.model.vae import SequenceVAE
 HERE = Path(__file__).parent
 SIZES = ModelConfig(latent_dim=3, embedding_dim=4, encoder_dim=5, decoder_dim=6, position_dim=2)
 
-if __name__ == "__main__":
+
+def first() -> None:
     torch.manual_seed(0)
     model = SequenceVAE(SIZES, 7, 9)
     round_to_half(model)
@@ -40,6 +44,26 @@ if __name__ == "__main__":
         record, space, objective="qed", strategy="random", start=["CCO", "CCN", "CO"], seed=0
     ) as c:
         c.run(3)
-        first, second = c.ask(2)
-        c.tell(first.id, None, "did not dissolve")
+        c.tell(c.ask(2)[0].id, None, "did not dissolve")
+
+
+def second() -> None:
+    record = HERE / "record-2.db"
+    for part in HERE.glob("record-2.db*"):
+        part.unlink()
+    space = load(HERE / "run-1")
+    space.name = "run-1"
+    start = ["CCO", "CCN", "CO"]
+    with Campaign.create(
+        record, space, objective="by-hand:pIC50", strategy="random", start=start, seed=0
+    ) as c:
+        c.tell(1, [6.1, 6.4], notes={"well": "B7"})
+        c.tell(2, 5.5, error=0.2)
+        c.tell(3, None, "did not dissolve")
+        c.ask(2)
+
+
+if __name__ == "__main__":
+    first()
+    second()
     shutil.rmtree(HERE / "__pycache__", ignore_errors=True)

@@ -1,0 +1,41 @@
+"""How usual the molecules of a campaign are to its space, if the space can tell."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from molvae.bo.evidence import Dense, Space
+from molvae.errors import MolvaeWarning
+
+
+def percentiles(
+    space: Space, smiles: Sequence[str], encodings: Tensor | None = None
+) -> list[float | None]:
+    """Percentiles of the densities of encodings, see `LatentSpace.percentile`.
+
+    Of encodings, and not of the vectors that molecules were made from: these may lie anywhere, and
+    what they are decoded to may be quite usual.
+
+    Args:
+        space: Any; one without a density can say nothing.
+        smiles: Canonical SMILES.
+        encodings: Of them, `n x d`, if they are at hand.
+
+    Returns:
+        From 0 to 100; None for what the space cannot read, and everywhere if it has no density.
+    """
+    if not isinstance(space, Dense):
+        return [None] * len(smiles)
+    if encodings is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MolvaeWarning)  # None says it
+            encodings = space.encode(smiles, skip_unknown=True)
+    found = space.percentile(encodings).tolist()
+    return [None if math.isnan(percentile) else percentile for percentile in found]
+
+
+__all__ = ["percentiles"]
