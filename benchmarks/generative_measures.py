@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.density import absurd
 from benchmarks.property_measures import plain
 from benchmarks.property_sources import some
 from molvae.chem.properties import score
-from molvae.chem.representation import Selfies, random_selfies
 from molvae.chem.sets import (
     ChemNetStatistics,
     chemnet_statistics,
@@ -33,6 +33,7 @@ from molvae.chem.sets import (
     uniqueness,
 )
 from molvae.datasets import load_split, sample_molecules
+from molvae.density import auroc
 from molvae.errors import InvalidMoleculeError
 from molvae.latent import BATCH, LatentSpace
 from molvae.metrics import PROPERTIES, fidelity
@@ -94,9 +95,7 @@ class Material:
 def prepared(data: Path, folder: Path, other: str, sizes: Sizes) -> None:
     """Make what the models of a data set are measured on, unless it is there.
 
-    Outliers are `strange`, SELFIES drawn blindly, of the lengths that held-out molecules have;
-    `shuffled`, the same of the symbols of held-out molecules, as often as they occur there; and
-    molecules of the other data set.
+    Outliers are absurd molecules, as in `benchmarks.density`, and those of another data set.
     """
     key = {"data": describe(data), "other": other, "sizes": asdict(sizes), "seed": SEED}
     path = folder / "material.json"
@@ -106,14 +105,6 @@ def prepared(data: Path, folder: Path, other: str, sizes: Sizes) -> None:
     found = computed(data, PROPERTIES, "test", workers=1)
     values = torch.stack([found[name] for name in PROPERTIES], dim=1).numpy()
     order = np.random.default_rng(SEED).permutation(len(test))[: sizes.held_out]
-    writer = Selfies()
-    symbols = []
-    for place in order[: sizes.strange]:
-        try:
-            symbols.append(writer.split(test[place]))
-        except InvalidMoleculeError:  # a few of QM9
-            continue
-    lengths = [len(row) for row in symbols]
     content = {
         "key": key,
         "smiles": [test[place] for place in order],
@@ -121,8 +112,7 @@ def prepared(data: Path, folder: Path, other: str, sizes: Sizes) -> None:
         "mean": np.nanmean(values, axis=0).tolist(),
         "sd": np.nanstd(values, axis=0).tolist(),
         "outliers": {
-            "random": random_selfies(lengths, SEED),
-            "shuffled": random_selfies(lengths, SEED, symbols=[s for row in symbols for s in row]),
+            **absurd([test[place] for place in order[: sizes.strange]]),
             other: sample_molecules(other, sizes.strange, SEED),
         },
     }
@@ -349,32 +339,22 @@ def outliers(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
     for kind, molecules in what.outliers.items():
         of_kind = _strangeness(space, molecules)
         for name in of_usual:
-            found[f"{name}_{kind}"] = auroc(of_kind[name], of_usual[name])
+            found[f"{name}_{kind}"] = plain(auroc(of_usual[name], of_kind[name]))
         found[f"unreadable_{kind}"] = 1 - float(np.mean(space.readable(molecules)))
     return found
 
 
-def _strangeness(space: LatentSpace, molecules: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+def _strangeness(space: LatentSpace, molecules: Sequence[str]) -> dict[str, Tensor]:
     found = {}
     if space.config.posterior != "point":
-        scores = space.outlier_score(molecules, k=STRANGE_DRAWS, seed=SEED)
-        found["bound"] = scores.numpy()
+        found["bound"] = space.outlier_score(molecules, k=STRANGE_DRAWS, seed=SEED)
     if space.dim:
-        there = np.array(space.readable(molecules))
-        density = np.full(len(molecules), np.inf)
-        z = space.encode([m for m, ok in zip(molecules, there, strict=True) if ok])
-        density[there] = -space.log_density(z).detach().numpy()
+        there = torch.tensor(space.readable(molecules))
+        known = [m for m, ok in zip(molecules, there.tolist(), strict=True) if ok]
+        density = torch.full((len(molecules),), torch.inf, dtype=torch.float64)
+        density[there] = -space.log_density(space.encode(known)).detach()
         found["density"] = density
     return found
-
-
-def auroc(strange: NDArray[np.float64], usual: NDArray[np.float64]) -> float:
-    """Share of pairs in which the strange one has the larger score; ties count half."""
-    from scipy.stats import rankdata  # type: ignore[import-untyped]
-
-    n, m = len(strange), len(usual)
-    ranks = rankdata(np.concatenate([strange, usual]))[:n]
-    return float((ranks.sum() - n * (n + 1) / 2) / (n * m))
 
 
 def asked(
@@ -422,7 +402,6 @@ __all__ = [
     "Material",
     "Sizes",
     "asked",
-    "auroc",
     "bounds",
     "codes",
     "draw",

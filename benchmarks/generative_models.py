@@ -111,6 +111,7 @@ MAIN = (
 """On the larger data set."""
 BASELINE = "beta-vae"
 """Whose codes the priors are fitted to, and to which conditional generation is compared."""
+ABSURD = ("absurd", "absurd-even")
 PRIORS = ("normal", "mixture", "vamp", "flow", "autoregressive")
 
 
@@ -591,8 +592,8 @@ def verdict(found: Mapping[str, Any]) -> dict[str, Any]:
         ),
     }
     if BASELINE in rows:
-        best = rows[BASELINE]["outliers"]["bound_random"]
-        told["outliers"] = {"auroc": best, "holds": best >= 0.95}
+        areas = {kind: rows[BASELINE]["outliers"][f"bound_{kind}"] for kind in ABSURD}
+        told["outliers"] = {"auroc": areas, "holds": min(areas.values()) >= 0.95}
     if {BASELINE, "total-correlation"} <= set(rows):
         pair = [rows[n]["codes"] for n in (BASELINE, "total-correlation")]
         told["total_correlation"] = {

@@ -32,7 +32,6 @@ PRIORS = {
     "flow": "coupling flow",
     "autoregressive": "autoregressive flow",
 }
-SHORT = {"random": "absurd", "shuffled": "shuffled", **DATA}
 NONE = "-"
 
 
@@ -60,9 +59,9 @@ def _of_data(name: str, found: Mapping[str, Any]) -> list[str]:
         f"*{DATA[name]}*: {settings['molecules']:,} molecules seen, about {base['weights']:,} "
         f"weights, {base['latent_dim']} numbers in z, beta {beta:g}; {sizes['held_out']:,} test "
         f"molecules given back and regressed on, {sizes['bounded']:,} bounded, "
-        f"{sizes['drawn']:,} drawn. R2 is that of a ridge regression on z; outliers are SELFIES "
-        "drawn blindly (absurd), and those of the data's own symbols (shuffled), both of the "
-        f"lengths of test molecules, and {SHORT[settings['other']]}.",
+        f"{sizes['drawn']:,} drawn. R2 is that of a ridge regression on z; outliers are absurd "
+        "molecules, SELFIES of as many symbols as test molecules have, drawn blindly, as frequent "
+        f"as in the data or all alike, and molecules of {DATA[settings['other']]}.",
         "",
         *_table(
             (
@@ -72,7 +71,7 @@ def _of_data(name: str, found: Mapping[str, Any]) -> list[str]:
                 "bound: 1, 8, 64 draws",
                 "R2 of logP, SAS, QED",
                 "total correlation, nats",
-                f"AUROC: absurd, shuffled, {SHORT[settings['other']]}",
+                f"AUROC: absurd, all alike, {DATA[settings['other']]}",
             ),
             [_codes(row, settings["other"]) for row in rows],
         ),
@@ -124,7 +123,7 @@ def _codes(row: Mapping[str, Any], other: str) -> list[str]:
         _numbers(bounds, ("nats_1", "nats_8", "nats_64"), ".3f"),
         _numbers(row["read"], [f"ridge_{name}" for name in PROPERTIES], ".2f"),
         _numbers(codes, ("total_correlation",), ".2f"),
-        _numbers(outliers, [f"{known}_{kind}" for kind in ("random", "shuffled", other)], ".3f"),
+        _numbers(outliers, [f"{known}_{kind}" for kind in ("absurd", "absurd-even", other)], ".3f"),
     ]
 
 
@@ -267,7 +266,7 @@ def _held(held: Mapping[str, Any]) -> list[str]:
     if of := held.get("outliers"):
         lines.append(
             f"- AUROC of absurd molecules of at least 0.95, beta-VAE: {says(of['holds'])} "
-            f"({of['auroc']:.3f})."
+            f"({', '.join(f'{area:.3f}' for area in of['auroc'].values())})."
         )
     if of := held.get("total_correlation"):
         (a, b), (c, d) = of["total_correlation"], of["reconstruction"]
