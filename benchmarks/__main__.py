@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BENCHMARKS = {
     "frontier": "benchmarks.frontier",
+    "generative-models": "benchmarks.generative_models",
     "latent-map": "benchmarks.latent_map",
     "main-job": "benchmarks.main_job",
     "models": "benchmarks.models",

@@ -16,6 +16,7 @@ from rdkit import rdBase
 from benchmarks import (
     density,
     frontier,
+    generative_models,
     latent_map,
     models,
     optimisation,
@@ -123,6 +124,112 @@ def test_optimisers_start_alike_and_are_counted_alike(tmp_path: Path) -> None:
     table = optimisation.readme_table(result)
     assert table.count("| `") == 6 + 6  # a row each, and a column of the table of tasks
     assert table.count("celecoxib_rediscovery") == 1
+
+
+FEW = ("autoencoder", "beta-vae", "flow-posterior", "semi-supervised", "language-model")
+TIMES = ("training", "per_second", "fit_seconds")
+
+
+def without_times(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {k: without_times(v) for k, v in found.items() if k not in TIMES}
+    return [without_times(v) for v in found] if isinstance(found, list) else found
+
+
+def test_generative_models_are_trained_once_and_measured_alike(tmp_path: Path) -> None:
+    result = generative_models.run(smoke=True, jobs=1, variants=FEW, folder=tmp_path / "runs")
+    result = json.loads(json.dumps(result, allow_nan=False))
+    found = result["data"]["zinc250k"]
+    rows = {row["variant"]: row for row in found["rows"]}
+    assert list(rows) == list(FEW)
+    exact = rows["language-model"]["bounds"]
+    assert exact["spread"] == 0
+    assert exact["nats_1"] == pytest.approx(exact["nats_64"])
+    assert rows["language-model"]["codes"] == rows["autoencoder"]["bounds"] == {}
+    assert rows["beta-vae"]["bounds"]["spread"] > 0
+    for row in rows.values():
+        assert row["drawn"]["validity"] == pytest.approx(1, abs=0.2)
+        assert len(row["seeds"]["losses"]) == 2
+        # Its own molecules are no outliers, the absurd ones are.
+        known = "bound" if row["bounds"] else "density"
+        assert row["outliers"][f"{known}_absurd-even"] > row["outliers"][f"{known}_zinc250k"]
+    assert set(rows["semi-supervised"]["asked"]) == set(rows["beta-vae"]["asked"])
+    assert {row["prior"] for row in found["priors"]} == set(generative_models.PRIORS)
+    # What is there is read, and not made again.
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
+    again = generative_models.run(smoke=True, jobs=1, variants=FEW, folder=tmp_path / "runs")
+    assert json.loads(json.dumps(again)) == result
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    # Elsewhere it is made anew, and is the same.
+    one = generative_models.run(smoke=True, jobs=1, variants=FEW[:1], folder=tmp_path / "other")
+    (row,) = json.loads(json.dumps(one))["data"]["zinc250k"]["rows"]
+    assert without_times(row) == without_times(rows["autoencoder"])
+    generative_models.figures(result, tmp_path)
+    assert (tmp_path / "generative-models.svg").read_text().count("<svg") == 1
+    table = generative_models.readme_table(result)
+    assert table.count("| language model |") == 3
+    assert "| language model | " + "0" not in table  # no codes, no numbers about them
+    assert "logP = 2 |" in table
+
+
+@pytest.mark.parametrize("name", sorted(generative_models.PLANS))
+def test_every_variant_has_about_as_many_weights(name: str) -> None:
+    plan = generative_models.PLANS[name]
+    rows = torch.full((1, 30), 3, dtype=torch.uint8)
+    letters = [chr(ord("A") + i) for i in range(200)]
+    tokens = Tokens(
+        train=rows,
+        valid=rows,
+        places=torch.zeros(1, dtype=torch.int32),
+        vocabulary=Vocabulary(letters),
+        representation={},
+        left_out={},
+    )
+    found = {
+        variant: generative_models.recipe(plan, variant, tokens)
+        for variant in generative_models.VARIANTS
+    }
+    sizes = {variant: generative_models.weights(made, tokens) for variant, made in found.items()}
+    base = sizes[generative_models.BASELINE]
+    assert all(0.9 < size / base < 1.2 for size in sizes.values()), sizes
+    assert {made.molecules for made in found.values()} == {plan.molecules}
+    assert len({made.out for made in found.values()}) == len(found)
+
+
+def test_the_verdict_of_generative_models_is_that_of_the_numbers() -> None:
+    def row(variant: str, error: float, **more: Any) -> dict[str, Any]:
+        asked = {"logP=2": {"in_sd": error, "validity": 1.0}}
+        bounds = {"nats_1": -2.0, "nats_8": -1.5, "nats_64": -1.4, "spread": 0.1}
+        codes = {"total_correlation": 1.0, "reconstruction": 0.9}
+        outliers = {"bound_absurd": 0.97, "bound_absurd-even": 0.99}
+        whole = {"asked": asked, "bounds": bounds, "codes": codes, "outliers": outliers}
+        return {"variant": variant, **whole, **more}
+
+    rows = [
+        row("beta-vae", 1.2),
+        row("semi-supervised", 0.2),
+        row("semi-supervised-5", 0.45),
+        row("iwae", 0.0, bounds={"nats_1": -2.0, "nats_8": -2.1, "nats_64": -1.4, "spread": 0.1}),
+    ]
+    priors = [{"prior": "normal", "log_density": -3.0, "normal": -3.0}]
+    priors.append({"prior": "flow", "log_density": -2.0, "normal": -3.0})
+    held = generative_models.verdict({"rows": rows, "priors": priors})
+    assert held["bounds_rise"] == {"holds": False, "not": ["iwae"]}
+    assert held["priors"] == {"gains": {"normal": 0.0, "flow": 1.0}, "holds": True}
+    assert held["conditional"]["worst_in_sd"] == 0.2
+    assert held["conditional"]["lost"] == pytest.approx(0.25)
+    assert held["conditional"]["few_hold"]
+    assert held["outliers"]["holds"]
+    assert "total_correlation" not in held  # was not measured
+    # What was measured before of other variants is kept, with the same settings only.
+    settings = {"settings": {"molecules": 1}, "floor": {}}
+    before = {**settings, "rows": rows[:2], "priors": priors}
+    now = {**settings, "rows": rows[3:], "priors": []}
+    both = generative_models.together(before, now)
+    assert [r["variant"] for r in both["rows"]] == ["beta-vae", "iwae", "semi-supervised"]
+    assert both["priors"] == priors
+    other = {**now, "settings": {"molecules": 2}}
+    assert generative_models.together(before, other)["rows"] == rows[3:]
 
 
 def test_every_run_has_a_file_of_its_own() -> None:

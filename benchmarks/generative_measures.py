@@ -1,0 +1,415 @@
+"""What is measured of each model of the comparison: likelihood, codes, molecules, outliers.
+
+A group of measures is a function of a space and of what it is measured on; it is kept beside the
+run, under the run's fingerprint, and not made again. Speeds count the CPU time of a process of one
+thread, so that a busy machine changes them little.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.density import absurd
+from benchmarks.property_measures import plain
+from benchmarks.property_sources import some
+from molvae.chem.properties import score
+from molvae.chem.sets import (
+    ChemNetStatistics,
+    chemnet_statistics,
+    frechet_chemnet_distance,
+    uniqueness,
+)
+from molvae.datasets import load_split, sample_molecules
+from molvae.density import auroc
+from molvae.errors import InvalidMoleculeError
+from molvae.latent import BATCH, LatentSpace
+from molvae.metrics import PROPERTIES, fidelity
+from molvae.model.checkpoint import write_atomically
+from molvae.model.decoding import decode
+from molvae.model.objectives import gaussian_total_correlation
+from molvae.tokens import computed, describe
+
+SEED = 0
+DRAWS = (1, 8, 64)
+"""Of the bounds on the log-probability; of the first, the ELBO, the mean over `ELBOS` seeds."""
+ELBOS, STRANGE_DRAWS = 8, 8
+FOLDS = 5
+"""Of the regression."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How many molecules are measured on."""
+
+    held_out: int = 5_000
+    """Given back, and regressed on."""
+    bounded: int = 500
+    """Bounds on the log-probability."""
+    drawn: int = 10_000
+    """Generated, and compared with as many training molecules."""
+    asked: int = 1_000
+    """Generated for each value of a condition."""
+    strange: int = 1_000
+    """Of each kind of outliers."""
+    codes: int = 50_000
+    """Training molecules whose codes the priors are fitted to."""
+    passes: int = 10
+    """Of the priors over these."""
+    fcd: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What the models of a data set are measured on."""
+
+    smiles: list[str]
+    """Held-out molecules, shuffled."""
+    values: NDArray[np.float64]
+    """Their properties, `n x 3`."""
+    mean: list[float]
+    """Of the properties over all held-out molecules."""
+    sd: list[float]
+    """Likewise."""
+    outliers: dict[str, list[str]]
+    """Molecules of other kinds."""
+    fcd: ChemNetStatistics | None
+    """Of all held-out molecules."""
+    floor: dict[str, float | None]
+    """What training molecules come to in the measures of generated ones."""
+    training: frozenset[str]
+
+
+def prepared(data: Path, folder: Path, other: str, sizes: Sizes) -> None:
+    """Make what the models of a data set are measured on, unless it is there.
+
+    Outliers are absurd molecules, as in `benchmarks.density`, and those of another data set.
+    """
+    key = {"data": describe(data), "other": other, "sizes": asdict(sizes), "seed": SEED}
+    path = folder / "material.json"
+    if path.exists() and json.loads(path.read_text())["key"] == json.loads(json.dumps(key)):
+        return
+    test, train = (load_split(data, split) for split in ("test", "train"))
+    found = computed(data, PROPERTIES, "test", workers=1)
+    values = torch.stack([found[name] for name in PROPERTIES], dim=1).numpy()
+    order = np.random.default_rng(SEED).permutation(len(test))[: sizes.held_out]
+    content = {
+        "key": key,
+        "smiles": [test[place] for place in order],
+        "values": values[order].tolist(),
+        "mean": np.nanmean(values, axis=0).tolist(),
+        "sd": np.nanstd(values, axis=0).tolist(),
+        "outliers": {
+            **absurd([test[place] for place in order[: sizes.strange]]),
+            other: sample_molecules(other, sizes.strange, SEED),
+        },
+    }
+    like = some(train, sizes.drawn, SEED)
+    fcd: ChemNetStatistics | None = None
+    if sizes.fcd:
+        fcd = chemnet_statistics(test, workers=1)
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = folder / "material.npz"
+        np.savez(arrays, mean=fcd.mean, covariance=fcd.covariance, n=np.array(fcd.n))
+    content["floor"] = of_molecules(
+        like, content["mean"], content["sd"], fcd, training=frozenset(), of_training=True
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(content).encode())
+
+
+@cache
+def material(data: Path, folder: Path) -> Material:
+    """What `prepared` made; read once by a process."""
+    content = json.loads((folder / "material.json").read_text())
+    fcd = None
+    if content["key"]["sizes"]["fcd"]:
+        with np.load(folder / "material.npz") as arrays:
+            fcd = ChemNetStatistics(
+                n=int(arrays["n"]), mean=arrays["mean"], covariance=arrays["covariance"]
+            )
+    return Material(
+        smiles=content["smiles"],
+        values=np.array(content["values"]),
+        mean=content["mean"],
+        sd=content["sd"],
+        outliers=content["outliers"],
+        fcd=fcd,
+        floor=content["floor"],
+        training=frozenset(load_split(data, "train")),
+    )
+
+
+class Kept:
+    """Measures that are kept in a file, as long as what they were made of is the same."""
+
+    def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
+        self.path, self.key = path, json.loads(json.dumps(key))
+        self.found: dict[str, Any] = {}
+        if path.exists():
+            content = json.loads(path.read_text())
+            if content["key"] == self.key:
+                self.found = content["found"]
+
+    def __call__(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What is there under a name, or what is made for it now."""
+        if name not in self.found:
+            self.found[name] = make()
+            content = {"key": self.key, "found": self.found}
+            write_atomically(self.path, json.dumps(content, allow_nan=False).encode())
+        return dict(self.found[name])
+
+
+def codes(space: LatentSpace, what: Material) -> dict[str, Any]:
+    """What comes back from codes, what they say, and what their units have in common.
+
+    Empty for a language model.
+    """
+    if space.dim == 0:
+        return {}
+    found: dict[str, Any] = {k: plain(v) for k, v in fidelity(space, what.smiles).items()}
+    known = [m for m, ok in zip(what.smiles, space.readable(what.smiles), strict=True) if ok]
+    drawn = space.draws(known, seed=SEED)[:, 0, : space.config.latent_dim]
+    return found | {"total_correlation": plain(gaussian_total_correlation(drawn))}
+
+
+def bounds(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
+    """Bounds on log p, in nats per symbol, from independent draws for each number of draws.
+
+    Empty for an autoencoder, which has no density.
+
+    Returns:
+        `nats_1`, the ELBO, `nats_8`, `nats_64`; `error`, the standard error of the mean rise from 1
+        to 64 draws; `spread`, the standard deviation of the bound over seeds, mean over molecules:
+        0 where the likelihood is exact.
+    """
+    if space.config.posterior == "point":
+        return {}
+    known = [m for m, ok in zip(what.smiles, space.readable(what.smiles), strict=True) if ok][:n]
+    each = torch.stack([space.log_prob(known, k=1, seed=SEED + i) for i in range(ELBOS)])
+    of = {1: each.mean(dim=0)}
+    for k in DRAWS[1:]:
+        of[k] = space.log_prob(known, k=k, seed=SEED + ELBOS + k)
+    symbols = float(np.mean(space.lengths(known)))
+    rise = of[DRAWS[-1]] - of[1]
+    return {
+        "molecules": len(known),
+        "symbols": symbols,
+        **{f"nats_{k}": float(values.mean()) / symbols for k, values in of.items()},
+        "error": float(rise.std()) / math.sqrt(len(rise)) / symbols,
+        "spread": float(each.std(dim=0).mean()),
+    }
+
+
+def readable_properties(space: LatentSpace, what: Material) -> dict[str, Any]:
+    """R2 of properties read off z by ridge regression, cross-validated, and by trained heads."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.metrics import r2_score
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if space.dim == 0:
+        return {}
+    there = np.array(space.readable(what.smiles)) & np.isfinite(what.values).all(axis=1)
+    z = space.encode([m for m, ok in zip(what.smiles, there, strict=True) if ok])
+    y = what.values[there]
+    ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15)))
+    folds = KFold(FOLDS, shuffle=True, random_state=SEED)
+    # z alone: conditions are not read, they are there.
+    predicted = cross_val_predict(ridge, z[:, : space.config.latent_dim].numpy(), y, cv=folds)
+    scores = r2_score(y, predicted, multioutput="raw_values")
+    found = {f"ridge_{name}": plain(s) for name, s in zip(PROPERTIES, scores, strict=True)}
+    read = space.predict(z).detach().numpy() if space.properties else np.zeros((len(y), 0))
+    for place, name in enumerate(space.properties):
+        found[f"head_{name}"] = plain(r2_score(y[:, PROPERTIES.index(name)], read[:, place]))
+    return found
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a model wrote."""
+
+    molecules: list[str | None]
+    fluent: float
+    """Share that needed no mending to be a molecule."""
+    per_second: float
+    """Molecules written in a second of CPU time, before they are read as molecules."""
+
+
+def draw(space: LatentSpace, n: int, seed: int) -> Drawn:
+    """Draws of the generative model, symbols drawn too; with what the card says of noise."""
+    noise, temperature = space.card.drawing if space.card.drawing[0] > 0 else (0.0, 1.0)
+    began = time.process_time()
+    z = space.sample(n, seed)
+    d = space.config.latent_dim
+    more = torch.randn(n, d, generator=torch.Generator().manual_seed(seed + 1), dtype=z.dtype)
+    z[:, :d] = math.sqrt(1 - noise**2) * z[:, :d] + noise * more
+    rows = _written(space, z, noise, temperature, seed)
+    seconds = time.process_time() - began
+    molecules = [_molecule(space, symbols) for symbols in rows]
+    fluent = sum(space.representation.fluent(symbols) for symbols in rows) / n
+    return Drawn(molecules, fluent, n / seconds)
+
+
+def _written(
+    space: LatentSpace, z: Tensor, noise: float, temperature: float, seed: int
+) -> list[list[str]]:
+    rows = []
+    for turn, part in enumerate(torch.split(z, BATCH)):
+        ids = decode(
+            space.model, part.float(), noise=noise, temperature=temperature, seed=seed + turn
+        )
+        rows += [space.vocabulary.spell(row) for row in ids.tolist()]
+    return rows
+
+
+def _molecule(space: LatentSpace, symbols: Sequence[str]) -> str | None:
+    try:
+        return space.representation.join(symbols)
+    except InvalidMoleculeError:
+        return None
+
+
+def drawn(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
+    """Molecules that the model generates, against the held-out ones; and how fast."""
+    found = draw(space, n, SEED)
+    return {
+        "fluent": found.fluent,
+        "per_second": round(found.per_second),
+        **of_molecules(found.molecules, what.mean, what.sd, what.fcd, training=what.training),
+    }
+
+
+def of_molecules(
+    molecules: Sequence[str | None],
+    mean: Sequence[float],
+    sd: Sequence[float],
+    fcd: ChemNetStatistics | None,
+    *,
+    training: frozenset[str],
+    of_training: bool = False,
+) -> dict[str, float | None]:
+    """Valid, distinct and new ones, properties and FCD, of molecules in canonical SMILES.
+
+    `off` is by how many sd the mean of the property that is furthest off differs from the data;
+    `sd_ratio_logP` is the standard deviation over that of the data.
+    """
+    valid = [m for m in molecules if m is not None]
+    values = score(valid, PROPERTIES, workers=1)
+    found: dict[str, float | None] = {
+        "validity": len(valid) / len(molecules),
+        "uniqueness": plain(uniqueness(valid, workers=1)),
+        "novelty": None if of_training else len(set(valid) - training) / max(1, len(set(valid))),
+    }
+    shifts = []
+    for name, column, centre, spread in zip(PROPERTIES, values.T, mean, sd, strict=True):
+        column = column[np.isfinite(column)]
+        shifts.append((column.mean() - centre) / spread if len(column) else math.nan)
+        found[f"shift_{name}"] = plain(shifts[-1])
+        found[f"sd_ratio_{name}"] = plain(column.std() / spread if len(column) else math.nan)
+    found["off"] = plain(float(np.abs(shifts).max()))
+    found["fcd"] = None
+    if fcd is not None:
+        found["fcd"] = plain(frechet_chemnet_distance(valid, fcd, workers=1))
+    return found
+
+
+def outliers(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
+    """AUROC of telling molecules of other kinds from held-out ones, by kind.
+
+    `bound_` by the bound on the log-probability, per symbol; `density_` by the prior's density of
+    the encoding. What the model cannot read counts as strangest; `unreadable_` is its share.
+    """
+    found: dict[str, Any] = {}
+    usual = what.smiles[:n]
+    of_usual = _strangeness(space, usual)
+    for kind, molecules in what.outliers.items():
+        of_kind = _strangeness(space, molecules)
+        for name in of_usual:
+            found[f"{name}_{kind}"] = plain(auroc(of_usual[name], of_kind[name]))
+        found[f"unreadable_{kind}"] = 1 - float(np.mean(space.readable(molecules)))
+    return found
+
+
+def _strangeness(space: LatentSpace, molecules: Sequence[str]) -> dict[str, Tensor]:
+    found = {}
+    if space.config.posterior != "point":
+        found["bound"] = space.outlier_score(molecules, k=STRANGE_DRAWS, seed=SEED)
+    if space.dim:
+        there = torch.tensor(space.readable(molecules))
+        known = [m for m, ok in zip(molecules, there.tolist(), strict=True) if ok]
+        density = torch.full((len(molecules),), torch.inf, dtype=torch.float64)
+        density[there] = -space.log_density(space.encode(known)).detach()
+        found["density"] = density
+    return found
+
+
+def asked(
+    space: LatentSpace, what: Material, values: Mapping[str, Sequence[float]], n: int
+) -> dict[str, Any]:
+    """How near molecules come to what they were asked for, one property at a time.
+
+    Of a model without conditions, how near those come that were not asked for anything.
+
+    Returns:
+        By property and value, as `logP=2`: `error`, the median absolute error, in the property's
+        unit; `in_sd`, the same in standard deviations of the data; `validity`, `uniqueness`.
+    """
+    found = {}
+    for name, wanted in values.items():
+        sd = what.sd[PROPERTIES.index(name)]
+        for value in wanted:
+            where = {name: value} if name in space.conditions else None
+            made = space.generate(n, SEED, where=where)
+            valid = [m for m in made if m is not None]
+            error = np.abs(score(valid, [name], workers=1)[:, 0] - value)
+            median = float(np.nanmedian(error)) if len(valid) else math.nan
+            found[f"{name}={value:g}"] = {
+                "error": plain(median),
+                "in_sd": plain(median / sd),
+                "validity": len(valid) / n,
+                "uniqueness": plain(uniqueness(valid, workers=1)),
+            }
+    return found
+
+
+def quietly(
+    work: Callable[[], Any],
+) -> tuple[Any, list[str]]:
+    """What a function returns, and the warnings that it gave, as texts."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        made = work()
+    return made, [str(warning.message) for warning in said]
+
+
+__all__ = [
+    "Drawn",
+    "Kept",
+    "Material",
+    "Sizes",
+    "asked",
+    "bounds",
+    "codes",
+    "draw",
+    "drawn",
+    "material",
+    "of_molecules",
+    "outliers",
+    "prepared",
+    "quietly",
+    "readable_properties",
+]
