@@ -54,8 +54,10 @@ from molvae.latent import LatentSpace
 from molvae.metrics import PROPERTIES
 from molvae.model.checkpoint import CARD, write_atomically
 from molvae.model.priors import choose_prior, covariance_of, fit_vamp
-from molvae.model.training import RESUME, Progress, trim, validate
+from molvae.model.progress import Progress
+from molvae.model.resuming import RESUME
 from molvae.model.training import train as fit
+from molvae.model.training import trim, validate
 from molvae.model.vae import SequenceVAE
 from molvae.recipe import train
 from molvae.tokens import Tokens, label, tokenise
