@@ -34,9 +34,12 @@ def test_flags_are_none_unless_given() -> None:
 
     app = app_of(go)
     assert run(app, ["go"], interrupted={}) == 0
-    words = ["go", "--beta", "0", "--seed", "3", "--out", "x", "--model.latent-dim", "8"]
+    words = ["go", "--objective.beta", "0", "--seed", "3", "--out", "x", "--model.latent-dim", "8"]
     assert run(app, words, interrupted={}) == 0
-    assert seen == [{}, {"beta": 0.0, "seed": 3, "out": "x", "model": {"latent_dim": 8}}]
+    assert seen == [
+        {},
+        {"objective": {"beta": 0.0}, "seed": 3, "out": "x", "model": {"latent_dim": 8}},
+    ]
 
 
 def test_help_of_flags_comes_from_the_config(capsys: pytest.CaptureFixture[str]) -> None:

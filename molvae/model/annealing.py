@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from molvae.config import require
 from molvae.model.objectives import reconstruction
 from molvae.model.priors import Prior
 from molvae.model.vae import SequenceVAE
@@ -62,7 +63,14 @@ def annealed_bound(
 
     Returns:
         `n`, float64, on the CPU. In expectation below log p, and rises with chains and steps.
+
+    Raises:
+        ConfigError: Another posterior than a Gaussian of z alone.
     """
+    require(
+        model.config.posterior == "gaussian" and not model.n_conditions,
+        "annealing needs a model with posterior = 'gaussian' and no conditions",
+    )
     generator = torch.Generator().manual_seed(seed)
     bounds = []
     for part in torch.split(ids, max(1, AT_ONCE // chains)):
