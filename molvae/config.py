@@ -311,7 +311,6 @@ class TrainConfig:
             ):
                 require(not there, f"{what} needs a Gaussian posterior, got {posterior!r}")
         for what, there in (
-            ("noisy", self.noisy > 0),
             ("a list of properties", bool(self.properties)),
             (f"an objective of kind {objective.kind!r}", objective.kind != "elbo"),
             ("free_bits", objective.free_bits > 0),
@@ -319,8 +318,7 @@ class TrainConfig:
         ):
             require(
                 has_z or not there,
-                f"{what} needs z, but latent_dim is 0: a language model; leave it out"
-                + ("" if what != "noisy" else ", with noisy = 0"),
+                f"{what} needs z, but latent_dim is 0: a language model; leave it out",
             )
         require(
             prior.kind != "flow" or model.latent_dim > 1,

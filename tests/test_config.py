@@ -101,7 +101,7 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
             "total correlation needs a Gaussian",
         ),
         ({"model": {"posterior": "flow"}, "prior": {"kind": "vamp"}}, "'vamp' needs a Gaussian"),
-        ({"model": WITHOUT_Z}, "with noisy = 0"),
+        ({"model": WITHOUT_Z}, "noisy must be 0"),
         ({"model": WITHOUT_Z, "noisy": 0, "properties": ["logP"]}, "properties needs z"),
         ({"model": WITHOUT_Z, "noisy": 0, "prior": {"kind": "mixture"}}, "'mixture' needs z"),
         (
