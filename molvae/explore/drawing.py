@@ -151,8 +151,8 @@ def _sheet(
     top += rows * high + 26
     wide = (width - 2 * MARGIN - 2 * side - apart) / 2
     for place, curve in enumerate(curves):
-        left = MARGIN + side + (place % 2) * (wide + side + apart)
-        axes = sheet.axes(left, top + (place // 2) * (frame + between), wide, frame)
+        across = MARGIN + side + (place % 2) * (wide + side + apart)
+        axes = sheet.axes(across, top + (place // 2) * (frame + between), wide, frame)
         curve(axes, None)
         axes.yaxis.set_label_coords(-46 / wide, 0.5)
         axes.set_xlim(path.t[0], path.t[-1])
