@@ -9,7 +9,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor, rdFMCS
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from molvae.chem.mol import parse
+from molvae.chem.mol import BOND, parse
 
 TIMEOUT = 1
 """Seconds for a search; most take milliseconds."""
@@ -86,7 +86,7 @@ def draw_difference(
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)
     drawer.drawOptions().setHighlightColour(COLOUR)
     if longest_bond is not None:
-        drawer.drawOptions().fixedBondLength = longest_bond  # type: ignore[assignment]
+        drawer.drawOptions().fixedBondLength = longest_bond / BOND  # type: ignore[assignment]
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
     drawer.FinishDrawing()
     svg: str = drawer.GetDrawingText()

@@ -13,6 +13,9 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from molvae.errors import ConfigError, InvalidMoleculeError
 
+BOND = 1.5
+"""Length of a bond in RDKit's drawings; what it calls the length is pixels for each unit."""
+
 
 def parse(text: str) -> Chem.Mol:
     """The molecule that a SMILES text stands for, sanitised, with hydrogens implicit.
@@ -107,7 +110,7 @@ def draw(
         )
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
     if longest_bond is not None:
-        drawer.drawOptions().fixedBondLength = longest_bond  # type: ignore[assignment]
+        drawer.drawOptions().fixedBondLength = longest_bond / BOND  # type: ignore[assignment]
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms)
     drawer.FinishDrawing()
     svg: str = drawer.GetDrawingText()

@@ -47,7 +47,7 @@ class Direction:
 
     def __str__(self) -> str:
         held = ", ".join(other.name for other in self.held)
-        return f"{self.name}, {held} held" if held else self.name
+        return f"{self.name} with {held} held" if held else self.name
 
     def __neg__(self) -> Direction:
         """The opposite way; the slope is negative then."""

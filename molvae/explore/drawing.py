@@ -133,7 +133,7 @@ def _sheet(
     columns = min(COLUMNS, max(4, len(chosen)))
     rows = math.ceil(len(chosen) / columns)
     high = CELL[1] + 2 * LINE + GAP
-    frame, between, side = 92, 34, 58
+    frame, between, side, apart = 92, 34, 56, 14
     below = math.ceil(len(curves) / 2)
     width = 2 * MARGIN + columns * CELL[0] + (columns - 1) * GAP
     sheet = Sheet(
@@ -149,14 +149,12 @@ def _sheet(
             sheet.box(left - 5, y - 2, CELL[0] + 10, CELL[1] + 2 * LINE + 4, colour=SHADE)
         cell(sheet, left, y, stop.smiles, before, f"{place + 1}", foot, beside=head)
     top += rows * high + 26
-    wide = (width - 2 * MARGIN - 2 * side) / 2
+    wide = (width - 2 * MARGIN - 2 * side - apart) / 2
     for place, curve in enumerate(curves):
-        axes = sheet.axes(
-            MARGIN + side + (place % 2) * (wide + side), top + (place // 2) * (frame + between),
-            wide, frame,
-        )  # fmt: skip
+        across = MARGIN + side + (place % 2) * (wide + side + apart)
+        axes = sheet.axes(across, top + (place // 2) * (frame + between), wide, frame)
         curve(axes, None)
-        axes.yaxis.set_label_coords(-0.09, 0.5)
+        axes.yaxis.set_label_coords(-46 / wide, 0.5)
         axes.set_xlim(path.t[0], path.t[-1])
         if place >= len(curves) - 2:
             axes.set_xlabel(x)

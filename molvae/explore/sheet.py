@@ -29,7 +29,7 @@ CELL = (176, 124)
 """Pixels of a drawn molecule, wide and high."""
 GAP, MARGIN, LINE = 14, 24, 17
 """Pixels between molecules, around all, and of a line of words."""
-BOND = 26.0
+BOND = 36.0
 """Pixels of a bond at most."""
 POINT = 72 / DPI
 """Points in a pixel, which matplotlib measures lines and letters in."""

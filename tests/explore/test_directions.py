@@ -87,7 +87,7 @@ def test_holding_others_leaves_what_they_do_not_share() -> None:
     torch.testing.assert_close(held.unit, unit(1, 0, 0))
     assert held.left == pytest.approx(math.sqrt(0.5))
     assert held.slope == pytest.approx(math.sqrt(0.5))
-    assert str(held) == "mixed, b held"
+    assert str(held) == "mixed with b held"
     assert holding(mixed, []) is mixed
     # Those that are held need not be at right angles, and stay held when others are added.
     both = holding(direction("all", 1, 1, 1), [direction("b", 0, 1, 0), direction("bc", 0, 1, 1)])

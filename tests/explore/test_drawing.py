@@ -91,7 +91,7 @@ def test_a_molecule_is_drawn_with_the_lines_of_rdkit(tmp_path: Path) -> None:
     sheet = Sheet(300, 200)
     sheet.molecule(20, 10, 176, 124, "OCc1cc[nH]c1")
     file = sheet.save(tmp_path / "m.svg")
-    expected = draw("OCc1cc[nH]c1", size=(176, 124), longest_bond=26.0).count("<path")
+    expected = draw("OCc1cc[nH]c1", size=(176, 124), longest_bond=36.0).count("<path")
     groups = [
         element
         for element in ElementTree.fromstring(file.read_text()).iter()
