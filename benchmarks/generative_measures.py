@@ -249,9 +249,14 @@ class Drawn:
     """Molecules written in a second of CPU time, before they are read as molecules."""
 
 
+def drawing(space: LatentSpace) -> tuple[float, float]:
+    """Noise and temperature: what the card says, or without noise levels the model as it is."""
+    return space.card.drawing if space.card.drawing[0] > 0 else (0.0, 1.0)
+
+
 def draw(space: LatentSpace, n: int, seed: int) -> Drawn:
-    """Draws of the generative model, symbols drawn too; with what the card says of noise."""
-    noise, temperature = space.card.drawing if space.card.drawing[0] > 0 else (0.0, 1.0)
+    """Draws of the generative model, symbols drawn too."""
+    noise, temperature = drawing(space)
     began = time.process_time()
     z = space.sample(n, seed)
     d = space.config.latent_dim
@@ -369,11 +374,12 @@ def asked(
         unit; `in_sd`, the same in standard deviations of the data; `validity`, `uniqueness`.
     """
     found = {}
+    noise, temperature = drawing(space)
     for name, wanted in values.items():
         sd = what.sd[PROPERTIES.index(name)]
         for value in wanted:
             where = {name: value} if name in space.conditions else None
-            made = space.generate(n, SEED, where=where)
+            made = space.generate(n, SEED, where=where, noise=noise, temperature=temperature)
             valid = [m for m in made if m is not None]
             error = np.abs(score(valid, [name], workers=1)[:, 0] - value)
             median = float(np.nanmedian(error)) if len(valid) else math.nan

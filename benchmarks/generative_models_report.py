@@ -315,7 +315,10 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
 
 def _scatter(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """The bound against what is given back; models without z at 0."""
-    for place, row in enumerate(r for r in rows if r["bounds"]):
+    for row in rows:
+        if not row["bounds"]:
+            continue
+        place = [*TITLES].index(row["variant"])
         x = 100 * (row["codes"].get("reconstruction") or 0.0)
         y = row["bounds"]["nats_64"]
         axis.plot(
