@@ -168,6 +168,7 @@ def test_generative_models_are_trained_once_and_measured_alike(tmp_path: Path) -
     assert (tmp_path / "generative-models.svg").read_text().count("<svg") == 1
     table = generative_models.readme_table(result)
     assert table.count("| language model |") == 3
+    assert "| language model | - | -; - |" in table  # no codes, no numbers about them
     assert "logP = 2 |" in table
 
 
