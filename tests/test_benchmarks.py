@@ -279,23 +279,23 @@ def test_the_models_are_measured_and_the_table_has_a_column_for_each(tmp_path: P
 
 
 def test_unusual_molecules_are_told_and_bounds_compared() -> None:
-    result = density.run(smoke=True, jobs=1, data=["qm9"])
+    result = density.run(smoke=True, jobs=1, data=["zinc250k"])
     result = json.loads(json.dumps(result, allow_nan=False))
-    found = result["models"]["qm9"]
-    assert list(found["sets"]) == ["zinc250k", "moses-test", "absurd", "absurd-even"]
+    found = result["models"]["zinc250k"]
+    assert list(found["sets"]) == ["absurd", "absurd-even"]
     assert all(0 <= row["readable"] <= 1 for row in found["sets"].values())
-    assert found["sets"]["zinc250k"]["outlier_score"] > 0.9
+    assert found["sets"]["absurd"]["outlier_score"] > 0.9
     bounds = found["bounds"]
     assert bounds["draws"]["1"] < bounds["draws"]["8"] < 0
     assert bounds["annealed"] < 0
     table = density.readme_table(result).splitlines()
-    assert [line.count("|") for line in table if line.startswith("|")] == [8] * 6 + [5] * 3
+    assert [line.count("|") for line in table if line.startswith("|")] == [8] * 4 + [5] * 3
 
 
 def test_the_map_is_measured_and_drawn(tmp_path: Path) -> None:
-    result = latent_map.run(smoke=True, jobs=1, data=["qm9"])
+    result = latent_map.run(smoke=True, jobs=1, data=["zinc250k"])
     result = json.loads(json.dumps(result, allow_nan=False))
-    found = result["spaces"]["qm9"]
+    found = result["spaces"]["zinc250k"]
     moves = found["neighbours"]
     assert moves["differ"][0] < 0.5 < moves["differ"][-1]
     assert moves["similarity"][0] > 0.8 > moves["similarity"][-1] >= 0
@@ -308,7 +308,8 @@ def test_the_map_is_measured_and_drawn(tmp_path: Path) -> None:
             assert one["true"][-1] == pytest.approx(one["gain"])
             assert one["predicted"] == sorted(one["predicted"])
             assert sum(one["ended"].values()) == latent_map.SMOKE.ascents
-        assert found["ascents"][head]["kept"]["left"] == 0
+        kept = found["ascents"][head]["kept"]
+        assert kept["left"] <= kept["outside"][0]  # only what began there is outside
     for way in found["ways"].values():
         assert way["molecules"] >= 2
     assert found["ways"]["density"]["log_density"] > found["ways"]["straight"]["log_density"]
