@@ -233,6 +233,7 @@ def sample(
     noise: float | None = None,
     temperature: float | None = None,
     where: str | None = None,
+    tolerance: float = 0.25,
 ) -> None:
     """Print molecules that a run generates, one a line.
 
@@ -246,11 +247,15 @@ def sample(
             found with the noise, and 0 where there is none.
         where: Conditions that the molecules are to have, for a run that was trained with some, in
             their own units: logP=2.5,QED=0.9.
+        tolerance: What the encoder reads as further off than so many standard deviations of the
+            training molecules is drawn again, up to 10 times.
     """
     wanted = conditions(where or "")
     from molvae.latent import load
 
-    drawn = load(space).generate(n, seed=seed, noise=noise, temperature=temperature, where=wanted)
+    drawn = load(space).generate(
+        n, seed=seed, noise=noise, temperature=temperature, where=wanted, tolerance=tolerance
+    )
     molecules = [m for m in drawn if m is not None]
     print(*molecules, sep="\n", end="\n" * bool(molecules))
     if len(molecules) < n:

@@ -582,6 +582,7 @@ class LatentSpace:
         temperature: float | None = None,
         redraw: bool = True,
         where: Mapping[str, float] | None = None,
+        tolerance: float = 0.25,
     ) -> list[str | None]:
         """Molecules as the generative model makes them: z from the prior, noise, the decoder.
 
@@ -599,8 +600,11 @@ class LatentSpace:
                 model 1.
             redraw: Draw again, z as well, what is a molecule only after it was mended, up to 10
                 times: the model slipped there, and what it then writes has odd rings. Matters to
-                robust SMILES only, and to models of which most draws need no mending.
+                robust SMILES only, and to models of which most draws need no mending. With
+                conditions, also what the encoder guesses to miss them; the nearest draw is kept.
             where: Conditions that the molecules are to have, see `sample`.
+            tolerance: By how much the encoder's guess of each of these may miss what was asked for
+                before a molecule is drawn again, in standard deviations of the training molecules.
 
         Returns:
             Canonical SMILES, repeats included; None where a sequence is not a molecule.
@@ -621,8 +625,13 @@ class LatentSpace:
             raise ConfigError(
                 f"{self.name or 'the model'} was trained without noise levels; give noise=0"
             )
+        if tolerance < 0 or math.isnan(tolerance):
+            raise ConfigError(f"tolerance must not be negative, got {tolerance}")
+        wanted = self._standard(where) if where else {}
         molecules: list[str | None] = [None] * n
-        places = list(range(n))
+        # Of the draw that is kept: whether it was mended, and by how much it misses what is wanted.
+        faults = [(True, math.inf)] * n
+        places, slips = list(range(n)), False
         for round_ in range(REDRAWS + 1 if redraw else 1):
             again = seed + round_ * REDRAWN_SEED
             z = self.sample(len(places), again, where=where)
@@ -631,14 +640,48 @@ class LatentSpace:
             more = torch.randn(len(z), d, generator=generator, dtype=z.dtype)
             z[:, :d] = math.sqrt(1 - noise**2) * z[:, :d] + noise * more
             rows = self._write(z, noise=noise, temperature=temperature, seed=again)
-            for place, symbols in zip(places, rows, strict=True):
-                molecules[place] = self._molecule(symbols)
+            made = [self._molecule(symbols) for symbols in rows]
             mended = [not self.representation.fluent(symbols) for symbols in rows]
-            places = list(compress(places, mended))
             # A model that mostly slips is not worth waiting for.
-            if not places or (round_ == 0 and 2 * len(places) > n):
+            slips = slips or (round_ == 0 and 2 * sum(mended) > n)
+            mended = [not slips and odd for odd in mended]
+            missed = self._missed(made, wanted)
+            for place, molecule, fault in zip(
+                places, made, zip(mended, missed, strict=True), strict=True
+            ):
+                if fault <= faults[place]:
+                    molecules[place], faults[place] = molecule, fault
+            places = [i for i in places if faults[i][0] or faults[i][1] > tolerance]
+            if not places:
                 break
+        far = sum(off > tolerance for _, off in faults)
+        if redraw and far:
+            warnings.warn(
+                f"{far} of {n} molecules miss what was asked for by more than {tolerance:g} "
+                "standard deviations, as the encoder reads them: "
+                "few molecules are like that, or the model was trained too briefly",
+                MolvaeWarning,
+                stacklevel=2,
+            )
         return molecules
+
+    def _missed(self, molecules: Sequence[str | None], wanted: Mapping[int, float]) -> list[float]:
+        """By how many sd at most the encoder's guesses of conditions miss the wanted ones.
+
+        Infinite for what the model cannot read; 0 where nothing is wanted.
+        """
+        if not wanted:
+            return [0.0] * len(molecules)
+        missed = [math.inf] * len(molecules)
+        there = [i for i, molecule in enumerate(molecules) if molecule is not None]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MolvaeWarning)  # rows of NaN are no guesses
+            codes = self.encode([str(molecules[i]) for i in there], skip_unknown=True)
+        guess = codes[:, self.config.latent_dim :]
+        for place, y in zip(there, guess, strict=True):
+            off = max(abs(float(y[i]) - value) for i, value in wanted.items())
+            missed[place] = math.inf if math.isnan(off) else off
+        return missed
 
     def log_prob(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
         """Importance-weighted lower bound on log p(molecule), in nats; `n`, float64.

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import warnings
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -190,14 +191,31 @@ def test_molecules_are_generated_for_conditions(conditional: LatentSpace) -> Non
     torch.testing.assert_close(z[:, 6], expected, atol=1e-6, rtol=1e-6)
     means = []
     for wanted in (-0.5, 5.0):
-        drawn = conditional.generate(150, where={"logP": wanted})
-        assert drawn == conditional.generate(150, where={"logP": wanted})
+        drawn = conditional.generate(150, where={"logP": wanted}, redraw=False)
+        assert drawn == conditional.generate(150, where={"logP": wanted}, redraw=False)
         means.append(score([m for m in drawn if m], ["logP"])[:, 0].mean())
     assert means[1] > means[0] + 0.5
+    with pytest.raises(ConfigError, match="tolerance must not be negative"):
+        conditional.generate(3, where={"logP": 1.5}, tolerance=-1)
     with pytest.raises(UnknownNameError, match="no condition is called 'QED'"):
         conditional.generate(3, where={"QED": 0.5})
     with pytest.raises(ConfigError, match="finite"):
         conditional.sample(3, where={"logP": math.inf})
+
+
+def test_what_the_encoder_reads_as_something_else_is_drawn_again(conditional: LatentSpace) -> None:
+    (unit,) = conditional.card.conditions
+
+    def off(**settings: Any) -> float:
+        drawn = conditional.generate(100, where={"logP": 1.5}, **settings)
+        made = [m for m in drawn if m is not None]
+        readable = compress(made, conditional.readable(made))
+        guess = conditional.encode(list(readable))[:, 6]
+        return float((guess - (1.5 - unit.mean) / unit.sd).abs().mean())
+
+    once = off(redraw=False)
+    with pytest.warns(MolvaeWarning, match="of 100 molecules miss what was asked for by more than"):
+        assert off(tolerance=0.0) < off(tolerance=0.25) < once
 
 
 def test_a_property_is_transferred(conditional: LatentSpace, table: Path) -> None:
