@@ -77,6 +77,11 @@ def test_the_network_does_without_rdkit() -> None:
     assert packages.isdisjoint({"rdkit", "selfies"})
 
 
+def test_runs_are_loaded_without_the_compiler_of_torch() -> None:
+    code = "import sys, molvae; [molvae.load(name) for name in molvae.list_runs()]"
+    loaded(code + "; assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules")
+
+
 def test_telling_a_value_does_without_torch_and_rdkit(tmp_path: Path) -> None:
     from tests.toys import begin
 

@@ -120,7 +120,9 @@ class RecurrentDecoder(Decoder):
         self.placed = Placed(code_dim, max_length, c.position_dim)
         if read is not None:
             self.said = nn.Linear(c.encoder_dim, c.position_dim)
-            self.said_head = nn.Parameter(0.02 * torch.randn(max_length, c.position_dim, code_dim))
+            self.said_head = nn.Parameter(
+                torch.normal(0.0, 0.02, (max_length, c.position_dim, code_dim))
+            )
         if c.noise_levels:
             self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
         width = c.embedding_dim + code_dim + c.position_dim
@@ -186,7 +188,7 @@ class TransformerDecoder(Decoder):
         self.config = config
         self.inward = nn.Linear(c.embedding_dim + code_dim + c.position_dim, c.decoder_dim)
         self.placed = Placed(code_dim, max_length, c.position_dim)
-        self.positions = nn.Parameter(0.02 * torch.randn(max_length, c.decoder_dim))
+        self.positions = nn.Parameter(torch.normal(0.0, 0.02, (max_length, c.decoder_dim)))
         if c.noise_levels:
             self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
         self.blocks = nn.ModuleList(Block(c.decoder_dim, c.heads) for _ in range(c.layers))

@@ -36,7 +36,7 @@ class Summary(nn.Module):
         super().__init__()
         self.head = nn.Linear(ends + states, width)
         self.place = nn.Linear(states, position_dim)
-        self.place_head = nn.Parameter(0.02 * torch.randn(max_length, position_dim, width))
+        self.place_head = nn.Parameter(torch.normal(0.0, 0.02, (max_length, position_dim, width)))
 
     def forward(self, states: Tensor, inside: Tensor, ends: Tensor | None = None) -> Tensor:
         """`n x t x states`, within the rows `n x t`, and `n x ends`, to `n x width`, float32."""
@@ -106,7 +106,7 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         c = config
         self.inward = nn.Linear(c.embedding_dim, c.encoder_dim)
-        self.positions = nn.Parameter(0.02 * torch.randn(max_length, c.encoder_dim))
+        self.positions = nn.Parameter(torch.normal(0.0, 0.02, (max_length, c.encoder_dim)))
         self.blocks = nn.ModuleList(Block(c.encoder_dim, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.encoder_dim)
         self.summary = Summary(0, c.encoder_dim, c.position_dim, max_length, width)

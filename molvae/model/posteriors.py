@@ -56,7 +56,8 @@ class Posterior(nn.Module):
             self.condition_head = nn.Linear(CONDITION_UNITS, 2 * n_conditions)
         if n_conditions and d:
             self.given_conditions = nn.Linear(n_conditions, self.widths[0], bias=False)
-            nn.init.normal_(self.given_conditions.weight, std=0.02)
+            shape = self.given_conditions.weight.shape
+            self.given_conditions.weight = nn.Parameter(torch.normal(0.0, 0.02, shape))
         if self.kind == "flow":
             self.flow = nn.ModuleList(_layer(d, i % 2 == 1) for i in range(FLOW_LAYERS))
 

@@ -85,7 +85,13 @@ class SequenceVAE(nn.Module):
         super().__init__()
         self.config, self.n_symbols, self.max_length = config, n_symbols, max_length
         self.n_conditions, self.code_dim = n_conditions, config.latent_dim + n_conditions
-        self.embedding = nn.Embedding(n_symbols, config.embedding_dim, padding_idx=PAD)
+        # Here and elsewhere weights are drawn as one new tensor: drawn in place, or multiplied, on
+        # the meta device that runs are loaded by, they would import torch's compiler: seconds.
+        drawn = torch.randn(n_symbols, config.embedding_dim)
+        drawn[PAD] = 0
+        self.embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
+            drawn, freeze=False, padding_idx=PAD
+        )
         q = Posterior(config, n_conditions)
         self.encoder: RecurrentEncoder | TransformerEncoder | None = None
         if q.width:
