@@ -233,16 +233,21 @@ def decomposed(z: Tensor, mean: Tensor, logvar: Tensor, molecules: int) -> Parts
 
 
 def condition_loss(mean: Tensor, logvar: Tensor, y: Tensor) -> Tensor:
-    """-log q(y | x) of known conditions, summed over them, mean over the molecules of a batch.
+    """-log q(y | x) of known conditions: of each the mean where it is known, and the sum of these.
+
+    Not over all molecules: what few labels say would drown in the other terms.
 
     Args:
         mean: Of q(y | x), `n x p`.
         logvar: Likewise.
         y: `n x p`; NaN where not known, which counts nothing.
+
+    References:
+        Kingma et al. (2014), arXiv:1406.5298 (equation 9).
     """
     known = ~y.isnan()
     losses = -log_normal(torch.where(known, y, 0.0), mean, logvar)
-    return torch.where(known, losses, 0.0).sum(dim=1).mean()
+    return (torch.where(known, losses, 0.0).sum(dim=0) / known.sum(dim=0).clamp(min=1)).sum()
 
 
 def property_loss(predicted: Tensor, measured: Tensor) -> Tensor:

@@ -188,6 +188,7 @@ def train(
     conditions = torch.zeros(len(rows), 0) if conditions is None else conditions
     covariance = covariance_of(conditions)
     lengths = (rows != PAD).sum(dim=1).numpy()
+    few = _few(conditions)
     place = Place()
     if resume:
         place = load_state(folder, model, optimizer, config, device)
@@ -200,10 +201,13 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * factor
             ids = trim(rows[index]).to(device)
-            known = None
+            y, known, again = labels[index].to(device), None, None
             if model.n_conditions:
                 known = Known(conditions[index].to(device), covariance.to(device))
-            batch = _Batch(ids, labels[index].to(device), known, len(rows))
+            if few is not None:
+                more = few[_drawn(len(few), len(ids) // 2, config, place)]
+                again = trim(rows[more]).to(device), conditions[more].to(device)
+            batch = _Batch(ids, y, known, again, len(rows))
             loss, of_properties, of_conditions = _step(model, batch, config, beta)
             total = loss.total + config.property_weight * of_properties
             total = total + config.condition_weight * of_conditions
@@ -239,6 +243,8 @@ class _Batch:
     ids: Tensor
     labels: Tensor
     known: Known | None
+    again: tuple[Tensor, Tensor] | None
+    """Rows whose conditions are known, and these, where few are."""
     molecules: int
     """In the whole training set."""
 
@@ -265,9 +271,30 @@ def _step(
     labels = batch.labels.repeat_interleave(draws, dim=0) if draws > 1 else batch.labels
     of_properties = property_loss(model.properties(inference.code), labels)
     of_conditions = loss.kl.new_zeros(())
-    if known is not None:
+    if batch.again is not None:
+        more, y = batch.again
+        with autocast(config.precision, ids.device):
+            guess = model.conditions(more)
+        of_conditions = condition_loss(*guess, y)
+    elif known is not None:
         of_conditions = condition_loss(inference.y_mean, inference.y_logvar, known.y)
     return loss, of_properties, of_conditions
+
+
+def _few(conditions: Tensor) -> Tensor | None:
+    """Rows that any condition is known of, if they are fewer than half.
+
+    In a batch there would be hardly any: the encoder learns to guess conditions from as many more
+    at each step, and so sees them more often than the others.
+    """
+    known = (~conditions.isnan()).any(dim=1).nonzero()[:, 0]
+    return known if 0 < 2 * len(known) < len(conditions) else None
+
+
+def _drawn(n: int, size: int, config: TrainConfig, place: Place) -> Tensor:
+    """Numbers below n, with repeats; the same at the same place of a training."""
+    rng = np.random.default_rng((config.seed, place.epoch, place.batch))
+    return torch.from_numpy(rng.integers(n, size=max(1, size)))
 
 
 def _nothing_known(model: SequenceVAE, n: int, covariance: Tensor) -> Known | None:
