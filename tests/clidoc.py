@@ -11,7 +11,7 @@ from molvae.cli import app
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 HEAD = """# Command line
 
-<!-- Made by `python -m tests.clidoc` from molvae/cli.py. -->
+<!-- Made by `python -m tests.clidoc` from molvae/cli. -->
 
 Data go to standard output: one molecule a line, or a table with a header. Everything else goes to
 standard error. `-` reads standard input. The exit status is 0; 1 for an error (one line on standard

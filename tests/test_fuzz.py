@@ -23,9 +23,9 @@ from molvae.chem.mol import canonical
 from molvae.chem.objective import get_objective
 from molvae.chem.program import understood
 from molvae.cli import main
+from molvae.cli.inputs import sheet
 from molvae.config import CampaignConfig, TrainConfig, build, read_toml
 from molvae.errors import MolvaeError
-from molvae.inputs import sheet
 from molvae.latent import load
 from molvae.start import read_start
 

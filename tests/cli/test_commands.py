@@ -18,7 +18,7 @@ from molvae.campaign import Campaign
 from molvae.cli import main
 from tests.toys import DenseToySpace, ToySpace, begin
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MOLECULES = ToySpace().molecules
 
 

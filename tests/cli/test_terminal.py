@@ -8,9 +8,9 @@ from typing import Annotated
 import pytest
 from cyclopts import App, Parameter
 
+from molvae.cli.terminal import InFile, cell, flags, given, layered, print_tsv, progress, run
 from molvae.config import CampaignConfig, TrainConfig
 from molvae.errors import DataError, MolvaeWarning
-from molvae.terminal import InFile, cell, flags, given, layered, print_tsv, progress, run
 
 
 def app_of(function: object) -> App:

@@ -1,7 +1,4 @@
-"""Commands that explore a latent space: parse, call one function, print.
-
-`cli` puts them beside the others. Heavy modules are imported by the command that needs them.
-"""
+"""Commands that explore a latent space."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from molvae.cli.inputs import drawn, is_record, molecules_of
+from molvae.cli.terminal import Count, InFile, Switch, print_tsv, say
 from molvae.errors import ConfigError, UnknownNameError
-from molvae.inputs import drawn, is_record, molecules_of
-from molvae.terminal import InFile, print_tsv, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
     from molvae.explore import Ascent, Direction, Neighbourhood
     from molvae.latent import LatentSpace
 
-Switch = Annotated[bool, Parameter(negative="")]
-Count = Annotated[int, Parameter(name=["--n", "-n"])]
 Names = Annotated[
     tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default="logP SAS QED")
 ]
@@ -485,7 +480,4 @@ def _sum_up(ways: Sequence[Ascent]) -> None:
     )
 
 
-COMMANDS = (interpolate, neighbours, explore)
-"""For the application."""
-
-__all__ = ["COMMANDS", "explore"]
+__all__ = ["explore", "interpolate", "neighbours"]

@@ -14,9 +14,9 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from molvae.cli.terminal import say
 from molvae.config import require
 from molvae.errors import DataError, InvalidMoleculeError
-from molvae.terminal import say
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,9 +1,4 @@
-"""The command line: parse, call one function, print.
-
-Data go to standard output (one molecule a line, or a table with a header), everything else to
-standard error. What commands have in common is in `terminal`; heavy modules are imported by the
-command that needs them.
-"""
+"""Commands that begin campaigns, go on with them, and show them."""
 
 from __future__ import annotations
 
@@ -13,328 +8,35 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from molvae import __version__
-from molvae.config import (
-    RUN,
-    CampaignConfig,
-    PrepareConfig,
-    TrainConfig,
-    build,
-    check_names,
-    read_toml,
-    require,
-    versions,
-)
-from molvae.density_cli import density
-from molvae.errors import CampaignError, DataError
-from molvae.explore_cli import COMMANDS
-from molvae.inputs import (
-    ASKED,
-    Told,
-    check_rows,
-    conditions,
-    held_out,
-    molecules_of,
-    sheet,
-    told_value,
-    vectors,
-)
-from molvae.tables import check_can_write_table, write_table
-from molvae.terminal import (
+from molvae.cli.inputs import ASKED, Told, sheet, told_value
+from molvae.cli.terminal import (
+    Flat,
     InFile,
-    finite,
+    Switch,
     flags,
     given,
-    layered,
-    print_json,
+    layers,
     print_tsv,
     progress,
-    run,
     say,
 )
+from molvae.config import RUN, CampaignConfig, build, check_names, require
+from molvae.errors import CampaignError, DataError
+from molvae.tables import check_can_write_table, write_table
 
 if TYPE_CHECKING:
     from molvae.bo.store import Trial
     from molvae.campaign import Campaign
     from molvae.config import CampaignConfig as CampaignFlags
-    from molvae.config import PrepareConfig as PrepareFlags
-    from molvae.config import TrainConfig as TrainFlags
 else:
-    PrepareFlags, TrainFlags, CampaignFlags = map(
-        flags, (PrepareConfig, TrainConfig, CampaignConfig)
-    )
+    CampaignFlags = flags(CampaignConfig)
 
-app = App(
-    name="molvae",
-    help="Optimise molecules in a learned, continuous space.",
-    help_epilogue="Data on standard output, all else on standard error; - reads standard input. "
-    "Exit 0; 1 for an error (--debug shows where); 2 for wrong usage.",
-    help_format="plaintext",
-    version=__version__,
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
-)
-Switch = Annotated[bool, Parameter(negative="")]
-Count = Annotated[int, Parameter(name=["--n", "-n"])]
-Flat = Parameter(name="*")
 SHOWN = ("logP", "SAS", "QED")
 """Properties beside the best molecules."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line.
-
-    Args:
-        argv: Its words; those of the process by default.
-
-    Returns:
-        The exit status, see `molvae.terminal.run`.
-    """
-    interrupted = {
-        "optimize": "every value told is in the record, and the same command goes on from there",
-        "train": "the same command with --resume goes on from the last saved state",
-    }
-    return run(app, sys.argv[1:] if argv is None else argv, interrupted=interrupted)
-
-
-@app.command
-def prepare(
-    source: InFile,
-    out: Path,
-    /,
-    *,
-    settings: Annotated[PrepareFlags | None, Flat] = None,
-    workers: int | None = None,
-    overwrite: Switch = False,
-) -> None:
-    """Clean a data set and split it into training, validation and test molecules.
-
-    Args:
-        source: zinc250k, qm9, moses, or a file: .smi, .txt, .csv, .tsv, also .gz.
-        out: The folder to make.
-        settings: What is kept.
-        workers: Processes; one per core by default.
-        overwrite: Replace the folder.
-    """
-    from molvae import datasets
-
-    config = build(PrepareConfig, given(settings))
-    report = datasets.prepare(source, out, config=config, workers=workers, overwrite=overwrite)
-    say(str(report))
-    print(out)
-
-
-@app.command
-def train(
-    recipe: Path | None = None,
-    /,
-    *,
-    settings: Annotated[TrainFlags | None, Flat] = None,
-    resume: Switch = False,
-    overwrite: Switch = False,
-) -> None:
-    """Train a sequence VAE and write its run folder.
-
-    Args:
-        recipe: A TOML file, e.g. pipelines/zinc250k.toml; flags win over it.
-        settings: Those of the recipe.
-        resume: Go on with a training that was interrupted.
-        overwrite: Replace a run that is already there.
-    """
-    config = build(TrainConfig, _layers(recipe, settings), str(recipe or "flags"))
-    from molvae.recipe import train
-
-    with progress(config.molecules) as advance:
-        folder = train(
-            config,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=lambda p: advance(
-                p.molecules,
-                f"reconstruction {p.reconstruction:.2f} nats  KL {p.kl:.2f} nats  "
-                f"{p.rate:.0f} molecules/s  {p.eta / 60:.0f} min to go",
-            ),
-        )
-    print(folder)
-
-
-@app.command
-def evaluate(
-    space: str,
-    /,
-    *,
-    data: InFile = "zinc250k",
-    n: Count = 1000,
-    samples: int = 10_000,
-    draws: int = 500,
-    fcd: bool = True,
-    seed: int = 0,
-    json: Switch = False,
-    out: Path | None = None,
-    figure: Path | None = None,
-    overwrite: Switch = False,
-    skip_invalid: Switch = False,
-) -> None:
-    """Measure a run on molecules that it was not trained on, and on what it generates.
-
-    Args:
-        space: A bundled run or a run folder.
-        data: A folder made by prepare, or a data set: its test molecules are taken, and novelty is
-            against its training molecules. Or a file of molecules, all of which count as test.
-        n: Molecules to measure on, drawn at random; all if there are fewer.
-        samples: Molecules to generate in each of three ways; 0 for none.
-        draws: Molecules on which many draws each are made, for the stochastic measures.
-        fcd: Compute the Frechet ChemNet distance, which takes longest; needs the package fcd.
-        seed: Of all draws.
-        json: Print JSON instead of a table.
-        out: Write the measures to this file too, as JSON with seed and versions.
-        figure: Draw smoothness and properties to this file, SVG or PNG.
-        overwrite: Replace files that are there.
-        skip_invalid: Leave out and count invalid molecules.
-    """
-    from json import dumps
-
-    from molvae import latent, metrics
-    from molvae.figures import check_can_draw, draw_measures
-    from molvae.report import check_can_write
-
-    for path in (out, figure):
-        if path is not None:
-            check_can_write(path, overwrite=overwrite)
-    if figure is not None:
-        check_can_draw(figure)
-    test, training = held_out(data, n, seed, skip_invalid)
-    loaded = latent.load(space)
-    found = metrics.evaluate(
-        loaded, test, n_samples=samples, n_draws=draws, seed=seed, training=training, fcd=fcd
-    )
-    if json:
-        print_json(found)
-    else:
-        print_tsv(("measure", "value"), found.items())
-    if out is not None:
-        about = {"fingerprint": loaded.fingerprint, "versions": versions()}
-        arguments = {"run": space, "data": data, "samples": samples, "draws": draws, "seed": seed}
-        content = {"about": about | arguments, "result": finite(found)}
-        out.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
-    if figure is not None:
-        draw_measures(found, figure)
-
-
-@app.command
-def sample(
-    space: str,
-    /,
-    *,
-    n: Count = 10,
-    seed: int = 0,
-    noise: float | None = None,
-    temperature: float | None = None,
-    where: str | None = None,
-    tolerance: float = 0.25,
-) -> None:
-    """Print molecules that a run generates, one a line.
-
-    Args:
-        space: A bundled run or a run folder.
-        n: Draws.
-        seed: Of the draws.
-        noise: In z, from 0, which writes what z says, to 1, which ignores it; by default what
-            came nearest to the data when the run was trained.
-        temperature: 0 writes the likeliest symbols; above 0, symbols are drawn. By default what was
-            found with the noise, and 0 where there is none.
-        where: Conditions that the molecules are to have, for a run that was trained with some, in
-            their own units: logP=2.5,QED=0.9.
-        tolerance: What the encoder reads as further off than so many standard deviations of the
-            training molecules is drawn again, up to 10 times.
-    """
-    wanted = conditions(where or "")
-    from molvae.latent import load
-
-    drawn = load(space).generate(
-        n, seed=seed, noise=noise, temperature=temperature, where=wanted, tolerance=tolerance
-    )
-    molecules = [m for m in drawn if m is not None]
-    print(*molecules, sep="\n", end="\n" * bool(molecules))
-    if len(molecules) < n:
-        say(f"{n - len(molecules)} of {n} draws decoded to no molecule")
-
-
-@app.command
-def encode(
-    space: str, file: InFile = "-", /, *, column: str | None = None, skip_invalid: Switch = False
-) -> None:
-    """Print the latent vectors of molecules as TSV: smiles, z1, z2, ...
-
-    Args:
-        space: A bundled run or a run folder.
-        file: Molecules; standard input by default.
-        column: Of a CSV or TSV file; smiles by default.
-        skip_invalid: Leave out and count texts that are no molecules, and molecules that the run
-            cannot read.
-    """
-    from molvae.latent import load
-
-    loaded = load(space)
-    molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
-    z = loaded.encode(molecules, skip_unknown=skip_invalid).tolist()
-    rows = ((m, *v) for m, v in zip(molecules, z, strict=True) if v[0] == v[0])  # NaN: skipped
-    print_tsv(("smiles", *(f"z{i}" for i in range(1, loaded.dim + 1))), rows)
-
-
-@app.command
-def decode(space: str, file: InFile = "-", /) -> None:
-    """Print the molecules at latent vectors, one a line; an empty line where there is none.
-
-    Args:
-        space: A bundled run or a run folder.
-        file: TSV with columns z1, z2, ... as encode prints it; standard input by default.
-    """
-    from molvae.latent import load
-
-    loaded = load(space)
-    print(*(m or "" for m in loaded.decode(vectors(file, loaded.dim))), sep="\n")
-
-
-@app.command
-def properties(
-    file: InFile = "-",
-    /,
-    *,
-    names: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    column: str | None = None,
-    summary: Switch = False,
-    skip_invalid: Switch = False,
-    workers: int | None = None,
-) -> None:
-    """Print properties of molecules as TSV.
-
-    Args:
-        file: Molecules, or the name of a data set; standard input by default.
-        names: Which properties; all by default.
-        column: Of a CSV or TSV file; smiles by default.
-        summary: Print mean and standard deviation of each property instead.
-        skip_invalid: Keep rows of texts that are no molecules, without values and with the reason,
-            and count them.
-        workers: Processes; one per core by default if there are many molecules.
-    """
-    from molvae.chem.properties import properties
-    from molvae.datasets import read
-
-    lines, texts = zip(*read(file, column=column), strict=True)
-    table = properties(texts, names or None, workers=workers)
-    check_rows(file, lines, list(table["error"]), skip_invalid=skip_invalid)
-    if summary:
-        numbers = table.drop(columns=["smiles", "error"])
-        rows = [(k, int(v.count()), float(v.mean()), float(v.std())) for k, v in numbers.items()]
-        print_tsv(("property", "molecules", "mean", "sd"), rows)
-    else:
-        print_tsv(list(table.columns), table.itertuples(index=False))
-
-
-@app.command
 def optimize(
     record: Path | None = None,
     /,
@@ -358,7 +60,7 @@ def optimize(
     """
     from molvae.report import write_report
 
-    chosen = _with_record(record, _layers(config, settings))
+    chosen = _with_record(record, layers(config, settings))
     with _create_or_resume(chosen, str(config or "flags"), overwrite=overwrite) as campaign:
         aim = {} if {"objective", "goals"} & set(chosen) else {"objective": campaign.name}
         _run(campaign, build(CampaignConfig, {**aim, **chosen}))
@@ -368,7 +70,6 @@ def optimize(
             say(f"report  {write_report(campaign, report, overwrite=True)}")
 
 
-@app.command
 def ask(
     record: Path,
     /,
@@ -417,7 +118,6 @@ def ask(
     print(out)
 
 
-@app.command
 def tell(
     record: Path,
     trial: int | None = None,
@@ -460,7 +160,6 @@ def tell(
         say(f"{len(told)} told, {len(_waiting(campaign))} waiting")
 
 
-@app.command
 def export(record: Path, file: Path | None = None, /, *, overwrite: Switch = False) -> None:
     """Write all trials as a table.
 
@@ -480,7 +179,6 @@ def export(record: Path, file: Path | None = None, /, *, overwrite: Switch = Fal
     print(file)
 
 
-@app.command
 def report(
     record: Path,
     out: Path | None = None,
@@ -513,7 +211,6 @@ def report(
             print(path)
 
 
-@app.command
 def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = None) -> None:
     """Show the report of a campaign live in a browser of this machine, until Ctrl-C; read-only.
 
@@ -533,30 +230,6 @@ def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = N
         say("Ctrl-C ends it")
         with suppress(KeyboardInterrupt):
             Event().wait()
-
-
-@app.command(name="list")
-def list_names() -> None:
-    """Print what goes by a name, as TSV: objectives, strategies, bundled runs, data sets."""
-    from molvae.bo.strategy import STRATEGIES
-    from molvae.chem.objective import list_objectives
-    from molvae.datasets import DATASETS
-    from molvae.latent import list_runs
-
-    rows = [("objective", name, direction, text) for name, direction, text in list_objectives()]
-    rows += [("strategy", k, "", (v.__doc__ or "").split("\n")[0]) for k, v in STRATEGIES.items()]
-    rows += [("run", name, "", "bundled") for name in list_runs()]
-    rows += [("dataset", name, "", of.about) for name, of in DATASETS.items()]
-    print_tsv(("kind", "name", "direction", "description"), rows)
-
-
-for command in (*COMMANDS, density):
-    app.command(command)
-
-
-def _layers(file: Path | None, settings: Any) -> dict[str, Any]:
-    """The settings of a TOML file with the flags on top."""
-    return layered(read_toml(file) if file else {}, given(settings))
 
 
 def _with_record(record: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -770,4 +443,4 @@ def _check_waiting(campaign: Campaign, ids: Sequence[int]) -> None:
             )
 
 
-__all__ = ["app", "main"]
+__all__ = ["ask", "export", "optimize", "report", "tell", "ui"]

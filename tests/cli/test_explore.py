@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from molvae.cli import main
+from tests.cli.test_commands import Molvae, Result
 from tests.explore.toy import Grid
-from tests.test_cli import Molvae, Result
 from tests.toys import begin
 
 GRID = Grid()

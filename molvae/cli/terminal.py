@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any, TextIO, TypeVar, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter, Token
 
+from molvae.config import read_toml
 from molvae.errors import MolvaeError, MolvaeWarning
 
 Config = TypeVar("Config")
@@ -37,6 +39,10 @@ def _from_stdin(_: Any, tokens: Sequence[Token]) -> str:
 
 InFile = Annotated[str, Parameter(converter=_from_stdin)]
 """A file to read; `-` is standard input."""
+Switch = Annotated[bool, Parameter(negative="")]
+Count = Annotated[int, Parameter(name=["--n", "-n"])]
+Flat = Parameter(name="*")
+"""Of a dataclass of flags: without its own name before theirs."""
 
 
 def flags(kind: type[Config]) -> type[Config]:
@@ -93,6 +99,11 @@ def layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
         merged[key] = layered(old, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def layers(file: Path | None, settings: Any) -> dict[str, Any]:
+    """The settings of a TOML file with the flags on top."""
+    return layered(read_toml(file) if file else {}, given(settings))
 
 
 def say(text: str) -> None:

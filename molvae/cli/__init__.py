@@ -1,0 +1,71 @@
+"""The command line: parse, call one function, print.
+
+Data go to standard output (one molecule a line, or a table with a header), everything else to
+standard error. What commands have in common is in `terminal`; heavy modules are imported by the
+command that needs them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from molvae import __version__
+from molvae.cli.campaigns import ask, export, optimize, report, tell, ui
+from molvae.cli.explore import explore, interpolate, neighbours
+from molvae.cli.molecules import decode, density, encode, list_names, properties, sample
+from molvae.cli.terminal import run
+from molvae.cli.training import evaluate, prepare, train
+
+app = App(
+    name="molvae",
+    help="Optimise molecules in a learned, continuous space.",
+    help_epilogue="Data on standard output, all else on standard error; - reads standard input. "
+    "Exit 0; 1 for an error (--debug shows where); 2 for wrong usage.",
+    help_format="plaintext",
+    version=__version__,
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+for command in (
+    prepare,
+    train,
+    evaluate,
+    sample,
+    encode,
+    decode,
+    properties,
+    optimize,
+    ask,
+    tell,
+    export,
+    report,
+    ui,
+    interpolate,
+    neighbours,
+    explore,
+    density,
+):
+    app.command(command)
+app.command(list_names, name="list")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Args:
+        argv: Its words; those of the process by default.
+
+    Returns:
+        The exit status, see `molvae.terminal.run`.
+    """
+    interrupted = {
+        "optimize": "every value told is in the record, and the same command goes on from there",
+        "train": "the same command with --resume goes on from the last saved state",
+    }
+    return run(app, sys.argv[1:] if argv is None else argv, interrupted=interrupted)
+
+
+__all__ = ["app", "main"]
