@@ -17,7 +17,7 @@ LAYERS = (
     ("config",),
     ("chem",),
     ("datasets", "model"),
-    ("density",),
+    ("codec", "density"),
     ("latent", "tokens", "tables"),
     ("recipe", "bo"),
     ("evaluate", "start", "workers", "overview"),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.goals import Aim
+from molvae.codec import Codec
 from molvae.errors import CampaignError
 
 
@@ -112,51 +113,16 @@ class Candidate:
     """By what, if a strategy has several ways; kept in the record after the strategy's name."""
 
 
-class Space(Protocol):
-    """What is asked of a latent space; `molvae.latent.LatentSpace` is one.
-
-    Vectors are float64 on the CPU; order is kept, one for one.
-    """
-
-    @property
-    def name(self) -> str:
-        """What to load it by."""
-        ...
+class Space(Codec, Protocol):
+    """What is asked of a latent space by strategies; `molvae.latent.LatentSpace` is one."""
 
     @property
     def fingerprint(self) -> str:
         """Equal for equal weights: a record goes on only with the model that it began with."""
         ...
 
-    @property
-    def dim(self) -> int:
-        """Numbers in a latent vector, `d`."""
-        ...
-
-    @property
-    def bounds(self) -> Tensor:
-        """Box that holds the training molecules, `2 x d`, lower row first."""
-        ...
-
-    @property
-    def properties(self) -> Sequence[str]:
-        """What `predict` reads off vectors; empty if nothing."""
-        ...
-
-    def predict(self, z: Tensor) -> Tensor:
-        """`n x len(properties)`, differentiable."""
-        ...
-
-    def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """`n x d`; a molecule it cannot encode raises, or is a row of NaN if `skip_unknown`."""
-        ...
-
     def tuned(self, smiles: Sequence[str], *, seed: int = 0) -> Space:
         """A space with the same encoder, whose decoder has learned molecules, best ones first."""
-        ...
-
-    def decode(self, z: Tensor) -> list[str | None]:
-        """Canonical SMILES, None where there is no molecule."""
         ...
 
     def sample(self, n: int, seed: int = 0) -> Tensor:

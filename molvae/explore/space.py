@@ -13,6 +13,7 @@ from torch import Tensor
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.mol import canonical
+from molvae.codec import Codec
 from molvae.errors import MolvaeWarning
 
 PROPERTIES = ("logP", "SAS", "QED")
@@ -22,46 +23,11 @@ BOX_IN_SDS = 5.15
 each end."""
 
 
-class Space(Protocol):
-    """A latent space as `molvae.latent.LatentSpace` is one.
-
-    Vectors are float64 on the CPU; order is kept, one for one.
-    """
-
-    @property
-    def name(self) -> str:
-        """What to load it by."""
-        ...
-
-    @property
-    def dim(self) -> int:
-        """Numbers in a latent vector, `d`."""
-        ...
-
-    @property
-    def bounds(self) -> Tensor:
-        """Box that holds the training molecules, `2 x d`, lower row first."""
-        ...
-
-    @property
-    def properties(self) -> Sequence[str]:
-        """What `predict` reads off vectors; empty if nothing."""
-        ...
-
-    def predict(self, z: Tensor) -> Tensor:
-        """`n x len(properties)`, differentiable."""
-        ...
-
-    def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """`n x d`; a molecule it cannot encode raises, or is a row of NaN if `skip_unknown`."""
-        ...
+class Space(Codec, Protocol):
+    """What is asked of a latent space to be explored; `molvae.latent.LatentSpace` is one."""
 
     def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
         """`n x d`, which decode to the molecules as far as such vectors are found."""
-        ...
-
-    def decode(self, z: Tensor) -> list[str | None]:
-        """Canonical SMILES, None where there is no molecule."""
         ...
 
     def log_density(self, z: Tensor) -> Tensor:

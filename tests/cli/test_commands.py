@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import split
 
@@ -16,53 +13,11 @@ import pytest
 
 from molvae.campaign import Campaign
 from molvae.cli import main
+from tests.cli.conftest import Molvae
 from tests.toys import DenseToySpace, ToySpace, begin
 
 ROOT = Path(__file__).parents[2]
 MOLECULES = ToySpace().molecules
-
-
-@dataclass(frozen=True)
-class Result:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def table(self) -> list[dict[str, str]]:
-        header, *rows = [line.split("\t") for line in self.out.splitlines()]
-        return [dict(zip(header, row, strict=True)) for row in rows]
-
-    def fails(self, status: int, *parts: str) -> None:
-        """One line on stderr that says all of this, and no data."""
-        assert self.status == status, self.err
-        assert self.err.startswith("molvae: ")
-        assert self.err.count("\n") == 1
-        assert self.out == ""
-        for part in parts:
-            assert part in self.err
-
-
-Molvae = Callable[..., Result]
-
-
-@pytest.fixture
-def molvae(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Molvae:
-    """Calls the command line in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", list(sys.path))
-    monkeypatch.setattr("sys.dont_write_bytecode", True)
-
-    def call(*words: object, stdin: str = "") -> Result:
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return Result(status, captured.out, captured.err)
-
-    return call
 
 
 @pytest.fixture

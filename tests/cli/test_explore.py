@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
 
-from molvae.cli import main
-from tests.cli.test_commands import Molvae, Result
+from tests.cli.conftest import Molvae, Result
 from tests.explore.toy import Grid
 from tests.toys import begin
 
@@ -17,21 +15,10 @@ FIRST, LAST = GRID.at(2, 4, "O"), GRID.at(5, 4, "O")
 
 
 @pytest.fixture
-def grid(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Molvae:
+def grid(molvae: Molvae, monkeypatch: pytest.MonkeyPatch) -> Molvae:
     """Calls the command line in an empty folder, with a toy in place of every run."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("molvae.latent.load", lambda name, **_: Grid(str(name)))
-
-    def call(*words: object, stdin: str = "") -> Result:
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return Result(status, captured.out, captured.err)
-
-    return call
+    return molvae
 
 
 def column(done: Result, name: str) -> list[str]:
