@@ -11,13 +11,14 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import compress
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from molvae.chem.mol import canonical
+from molvae.chem.mol import REMEMBERED, canonical
 from molvae.chem.representation import Representation, get_representation
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
 from molvae.config import ModelConfig
@@ -135,6 +136,8 @@ class LatentSpace:
         self.conditions = tuple(condition.name for condition in card.conditions)
         # Shared with copies that `tuned` makes, so that a percentile means the same there.
         self._reference = Reference(self.prior, self._known)
+        # Likewise: a campaign tunes on all of its molecules again and again.
+        self._ids = lru_cache(maxsize=REMEMBERED)(self._written)
 
     def __repr__(self) -> str:
         return (
@@ -232,7 +235,7 @@ class LatentSpace:
         """What a function of ids makes of molecules, `n x width`, in their order; see `encode`."""
         self._has_vectors()
         molecules = [canonical(text) for text in _as_list(smiles)]
-        rows: list[list[int] | None] = []
+        rows: list[tuple[int, ...] | None] = []
         for molecule in molecules:
             try:
                 rows.append(self._ids(molecule))
@@ -252,7 +255,7 @@ class LatentSpace:
         places = sorted((i for i, row in enumerate(rows) if row), key=lambda i: len(rows[i] or ()))
         for start in range(0, len(places), BATCH):
             part = places[start : start + BATCH]
-            ids = pad([rows[i] or [] for i in part]).to(self.device)
+            ids = pad([rows[i] or () for i in part]).to(self.device)
             with torch.inference_mode():
                 made = work(ids)
             found[part] = made.double().cpu()
@@ -801,13 +804,13 @@ class LatentSpace:
             warnings.simplefilter("ignore", MolvaeWarning)  # rows of NaN are no codes
             return self.encode(made, skip_unknown=True)
 
-    def _ids(self, molecule: str) -> list[int]:
+    def _written(self, molecule: str) -> tuple[int, ...]:
         ids = self.vocabulary.ids(self.representation.split(molecule), molecule)
         if len(ids) >= self.max_length:
             raise TooLongError(molecule, len(ids), self.max_length - 1)
-        return [*ids, STOP]
+        return (*ids, STOP)
 
-    def _rows(self, molecules: Sequence[str]) -> list[list[int]]:
+    def _rows(self, molecules: Sequence[str]) -> list[tuple[int, ...]]:
         """Ids of those that the model can read."""
         rows = []
         for molecule in molecules:

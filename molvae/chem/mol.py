@@ -7,6 +7,7 @@ nothing of properties, representations or files.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from rdkit import Chem, rdBase
 from rdkit.Chem.Draw import rdMolDraw2D
@@ -15,6 +16,8 @@ from molvae.errors import ConfigError, InvalidMoleculeError
 
 BOND = 1.5
 """Length of a bond in RDKit's drawings; what it calls the length is pixels for each unit."""
+REMEMBERED = 20_000
+"""Texts whose canonical form is kept: a search asks for that of the same molecules all the time."""
 
 
 def parse(text: str) -> Chem.Mol:
@@ -64,6 +67,13 @@ def canonical(text: str) -> str:
     Raises:
         InvalidMoleculeError: The text is not a molecule; holds RDKit's reason.
     """
+    if not isinstance(text, str):
+        parse(text)  # which says what is wrong
+    return _canonical(text)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _canonical(text: str) -> str:
     texts = [Chem.MolToSmiles(parse(text))]
     while (again := Chem.MolToSmiles(parse(texts[-1]))) not in texts:
         texts.append(again)
