@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Its words; those of the process by default.
 
     Returns:
-        The exit status, see `molvae.terminal.run`.
+        The exit status, see `molvae.cli.terminal.run`.
     """
     interrupted = {
         "optimize": "every value told is in the record, and the same command goes on from there",
