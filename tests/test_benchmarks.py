@@ -94,7 +94,8 @@ def test_overhead_says_where_the_time_goes() -> None:
     result = json.loads(json.dumps(overhead.run(smoke=True, jobs=1), allow_nan=False))
     rank, ga = result["rows"]
     assert (rank["strategy"], rank["observations"], ga["strategy"]) == ("rank", 20, "ga")
-    assert set(rank["parts"]) == set(overhead.PARTS.values())
+    # Few molecules are told: the decoder is not tuned on them.
+    assert {*rank["parts"], "tuning the decoder"} == set(overhead.PARTS.values())
     assert 0.8 < sum(rank["parts"].values()) <= 1.001  # nothing is counted twice, little is left
     assert all(row["memory_mb"] > 100 for row in (rank, ga))
     assert "the time of `rank` goes into" in overhead.readme_table(result)
