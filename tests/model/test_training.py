@@ -93,11 +93,12 @@ def test_schedules_rise_and_decay() -> None:
 def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
     config = dataclasses.replace(
         CONFIG,
-        molecules=36_000,
+        molecules=24_000,
+        batch_size=60,
         objective=ObjectiveConfig(beta=0.0),
-        learning_rate=5e-3,
+        learning_rate=1e-2,
         word_dropout=0.0,
-        validate_every=36_000,
+        validate_every=24_000,
     )
     model = fit(tmp_path, config=config)
     with torch.no_grad():
