@@ -116,7 +116,9 @@ def test_heads_learn_to_read_labels_off_z(tmp_path: Path) -> None:
     known[::3, 0] = torch.nan
     torch.manual_seed(0)
     model = SequenceVAE(SMALL, N_SYMBOLS, LENGTH, n_properties=2)
-    config = dataclasses.replace(CONFIG, molecules=6000, property_weight=3.0)
+    config = dataclasses.replace(
+        CONFIG, molecules=9_000, batch_size=60, learning_rate=1e-2, property_weight=3.0
+    )
     train(model, x, x, config, tmp_path, labels=known)
     with torch.inference_mode():
         read = model.properties(model.posterior(x.long())[0])
@@ -244,7 +246,9 @@ def test_conditions_are_inferred_where_they_are_not_known(known: float, tmp_path
     shown = torch.where(hidden[:, None], torch.nan, true)
     torch.manual_seed(0)
     model = SequenceVAE(SMALL, N_SYMBOLS, LENGTH, n_conditions=1)
-    config = dataclasses.replace(CONFIG, molecules=6_000, condition_weight=3.0)
+    config = dataclasses.replace(
+        CONFIG, molecules=9_000, batch_size=60, learning_rate=1e-2, condition_weight=3.0
+    )
     train(model, x, x, config, tmp_path, conditions=shown)
     with torch.inference_mode():
         guess, _ = model.conditions(x.long())
