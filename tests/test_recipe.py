@@ -90,7 +90,12 @@ def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfi
 def test_heads_are_trained_along_and_speak_in_the_properties_units(config: TrainConfig) -> None:
     names = ("SAS", "logP")
     config = dataclasses.replace(
-        config, properties=("sas", "logP"), property_weight=5.0, molecules=12_000, batch_size=16
+        config,
+        properties=("sas", "logP"),
+        property_weight=5.0,
+        molecules=12_000,
+        batch_size=64,
+        learning_rate=5e-3,
     )
     space = molvae.load(train(config, workers=1))
     assert space.properties == names
