@@ -284,8 +284,8 @@ def _step(
 def _few(conditions: Tensor) -> Tensor | None:
     """Rows that any condition is known of, if they are fewer than half.
 
-    In a batch there would be hardly any: the encoder learns to guess conditions from as many more
-    at each step, and so sees them more often than the others.
+    In a batch there would be hardly any: at each step the encoder learns to guess conditions from
+    half as many rows as a batch has, drawn from these, which it so sees more often than others.
     """
     known = (~conditions.isnan()).any(dim=1).nonzero()[:, 0]
     return known if 0 < 2 * len(known) < len(conditions) else None
