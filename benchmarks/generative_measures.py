@@ -367,19 +367,19 @@ def asked(
 ) -> dict[str, Any]:
     """How near molecules come to what they were asked for, one property at a time.
 
-    Of a model without conditions, how near those come that were not asked for anything.
+    They are made as `generate` makes them unless told otherwise. Of a model without conditions, how
+    near those come that were not asked for anything.
 
     Returns:
         By property and value, as `logP=2`: `error`, the median absolute error, in the property's
         unit; `in_sd`, the same in standard deviations of the data; `validity`, `uniqueness`.
     """
     found = {}
-    noise, temperature = drawing(space)
     for name, wanted in values.items():
         sd = what.sd[PROPERTIES.index(name)]
         for value in wanted:
             where = {name: value} if name in space.conditions else None
-            made = space.generate(n, SEED, where=where, noise=noise, temperature=temperature)
+            made = space.generate(n, SEED, where=where)
             valid = [m for m in made if m is not None]
             error = np.abs(score(valid, [name], workers=1)[:, 0] - value)
             median = float(np.nanmedian(error)) if len(valid) else math.nan

@@ -16,7 +16,7 @@ TITLES = {
     "beta-4": "beta-VAE (beta 4)",
     "free-bits": "free bits, 0.5 nats a unit (beta 1)",
     "iwae": "importance-weighted, 8 draws (beta 1)",
-    "total-correlation": "total-correlation VAE",
+    "total-correlation": "total-correlation VAE (half of beta)",
     "flow-posterior": "flow posterior",
     "transformer": "transformer",
     "property-heads": "property heads",
@@ -271,7 +271,7 @@ def _held(held: Mapping[str, Any]) -> list[str]:
     if of := held.get("total_correlation"):
         (a, b), (c, d) = of["total_correlation"], of["reconstruction"]
         lines.append(
-            "- The total-correlation VAE has less of it than the beta-VAE: "
+            "- The total-correlation VAE has less of it than the beta-VAE and gives back no less: "
             f"{says(of['holds'])} ({b:.2f} instead of {a:.2f} nats, giving back {d:.1%} instead of "
             f"{c:.1%}).".replace("%", " %")
         )

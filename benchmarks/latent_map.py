@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rdkit import rdBase
+from torch import Tensor
 
 import molvae
 from benchmarks.property_report import TITLES
@@ -37,6 +38,7 @@ from molvae.explore.ascent import OUTSIDE
 from molvae.explore.paths import Kind
 from molvae.explore.space import similarities, unit_vectors
 from molvae.latent import LatentSpace
+from molvae.model.priors import Flow
 
 HEADS = ("logP", "-SAS", "QED")
 """What is climbed; SAS goes down."""
@@ -119,7 +121,8 @@ def moved(space: LatentSpace, molecules: Sequence[str], directions: int) -> dict
         `similarity`, mean Tanimoto of what is decoded to the molecule (0 where nothing is), with
         its standard error over molecules; `differ`: share of vectors that decode to something
         else; `similarity_of_those`: mean of theirs alone. `half`: radius at which half differ, and
-        `similarity_at_half`: mean similarity of those that differ there. `rises`: where the mean
+        `similarity_at_half`: mean similarity of those that differ there; `otherwise`: the same for
+        other kinds of moves. `rises`: where the mean
         similarity is larger at the next radius, by how much, and in standard errors of that
         difference.
     """
@@ -127,18 +130,10 @@ def moved(space: LatentSpace, molecules: Sequence[str], directions: int) -> dict
     same = space.decode(z)
     n = len(molecules)
     u = torch.stack([unit_vectors(directions, space.dim, SEED + i) for i in range(n)])
-    alike = np.empty((len(RADII), n, directions))
-    differ = np.empty((len(RADII), n, directions), dtype=bool)
-    for row, radius in enumerate(RADII):
-        decoded = space.decode((z[:, None] + radius * u).flatten(0, 1))
-        for i, molecule in enumerate(molecules):
-            there = decoded[i * directions : (i + 1) * directions]
-            alike[row, i] = np.nan_to_num(similarities(there, [molecule])[:, 0])
-            differ[row, i] = [one != molecule for one in there]
+    alike, differ = decoded(space, molecules, lambda radius: z[:, None] + radius * u)
     each = alike.mean(axis=2)  # radii x molecules
     shares = differ.mean(axis=(1, 2))
-    those = [float(a[d].mean()) if d.any() else None for a, d in zip(alike, differ, strict=True)]
-    half = crossing(RADII, shares.tolist(), 0.5)
+    half, at_half = halfway(alike, differ)
     rises = []
     for row, (before, after) in enumerate(pairwise(each)):
         change = after - before
@@ -157,11 +152,78 @@ def moved(space: LatentSpace, molecules: Sequence[str], directions: int) -> dict
         "similarity": each.mean(axis=1).tolist(),
         "error": [standard_error(row) for row in each],
         "differ": shares.tolist(),
-        "similarity_of_those": those,
+        "similarity_of_those": of_those(alike, differ),
         "half": half,
-        "similarity_at_half": None if half is None else at(RADII, those, half),
+        "similarity_at_half": at_half,
+        "otherwise": {
+            kind: halfway(*decoded(space, molecules, to))[1]
+            for kind, to in other_moves(space, molecules, z, u).items()
+        },
         "rises": rises,
     }
+
+
+def other_moves(
+    space: LatentSpace, molecules: Sequence[str], z: Tensor, u: Tensor
+) -> dict[str, Callable[[float], Tensor]]:
+    """Further moves, as functions of a radius: do they keep more of a molecule than straight ones?
+
+    `posterior`: longer along units, and of molecules, whose posterior is wide. `prior`: of what
+    the prior's flow makes z of, so that they lead from molecules to molecules.
+    """
+    _, sd = space.posterior(molecules)
+    wide = u * (sd / sd.square().mean().sqrt())[:, None]
+    moves: dict[str, Callable[[float], Tensor]] = {"posterior": lambda r: z[:, None] + r * wide}
+    if isinstance(prior := space.prior, Flow):
+        noise = prior.to_noise(z.float())
+
+        def to(radius: float) -> Tensor:
+            there = (noise[:, None] + radius * u.float()).flatten(0, 1)
+            return prior.from_noise(there).double().view_as(u)
+
+        moves["prior"] = to
+    return moves
+
+
+def decoded(
+    space: LatentSpace, molecules: Sequence[str], to: Callable[[float], Tensor]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Similarity of each molecule to what is decoded where moves of each radius end.
+
+    Args:
+        space: That decodes.
+        molecules: Where the moves begin, n of them.
+        to: Where they end, `n x directions x dim`, by radius.
+
+    Returns:
+        Tanimoto similarities, 0 where nothing is decoded, and whether it is something else, both
+        `radii x n x directions`.
+    """
+    alike, differ = [], []
+    for radius in RADII:
+        vectors = to(radius)
+        made = space.decode(vectors.flatten(0, 1))
+        rows = [made[i : i + vectors.shape[1]] for i in range(0, len(made), vectors.shape[1])]
+        pairs = list(zip(molecules, rows, strict=True))
+        alike.append([np.nan_to_num(similarities(row, [m])[:, 0]) for m, row in pairs])
+        differ.append([[one != m for one in row] for m, row in pairs])
+    return np.array(alike), np.array(differ)
+
+
+def halfway(
+    alike: NDArray[np.float64], differ: NDArray[np.bool_]
+) -> tuple[float | None, float | None]:
+    """Radius at which half of what is decoded differs, and the mean similarity of that half.
+
+    None if no such radius is among `RADII`.
+    """
+    half = crossing(RADII, differ.mean(axis=(1, 2)).tolist(), 0.5)
+    return half, None if half is None else at(RADII, of_those(alike, differ), half)
+
+
+def of_those(alike: NDArray[np.float64], differ: NDArray[np.bool_]) -> list[float | None]:
+    """Mean similarity of those that differ, by radius; None where none does."""
+    return [float(a[d].mean()) if d.any() else None for a, d in zip(alike, differ, strict=True)]
 
 
 def compared(molecules: Sequence[str], times: int) -> dict[str, float]:
@@ -373,6 +435,10 @@ def readme_table(result: Mapping[str, Any]) -> str:
     rows = {f"z moved by {r:g}: similarity, share that differs": radius(r) for r in (1.0, 3.0, 5.0)}
     rows["half differ at; similarity of those that differ there"] = [
         f"{numbers(m['half'], '.1f')}; {numbers(m['similarity_at_half'], '.2f')}" for m in moves
+    ]
+    rows["the same, moved by the posterior's spread; in the prior's noise"] = [
+        "; ".join(numbers(m["otherwise"].get(kind), ".2f") for kind in ("posterior", "prior"))
+        for m in moves
     ]
     rows["similarity after one edit of the graph (mol-ga's mutation); of random molecules"] = [
         f"{c['edit']:.2f}; {c['random']:.2f}"

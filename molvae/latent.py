@@ -48,6 +48,8 @@ REDRAWS = 10
 """How often `generate` draws again what had to be mended, before it is kept as it is."""
 REDRAWN_SEED = 1_000_003
 """From one such draw to the next, added to the seed: far from the seeds that a user counts up."""
+TOLERANCE = 0.25
+"""By how much the encoder's guess may miss a condition, in standard deviations."""
 
 TUNING_STEPS, TUNING_BATCH, TUNING_RATE = 60, 32, 1e-3
 """Of `tuned`: enough for most of the best molecules of a campaign to be decoded from their
@@ -585,7 +587,7 @@ class LatentSpace:
         temperature: float | None = None,
         redraw: bool = True,
         where: Mapping[str, float] | None = None,
-        tolerance: float = 0.25,
+        tolerance: float | None = None,
     ) -> list[str | None]:
         """Molecules as the generative model makes them: z from the prior, noise, the decoder.
 
@@ -607,7 +609,8 @@ class LatentSpace:
                 conditions, also what the encoder guesses to miss them; the nearest draw is kept.
             where: Conditions that the molecules are to have, see `sample`.
             tolerance: By how much the encoder's guess of each of these may miss what was asked for
-                before a molecule is drawn again, in standard deviations of the training molecules.
+                before a molecule is drawn again, in standard deviations of the training molecules;
+                0.25 by default.
 
         Returns:
             Canonical SMILES, repeats included; None where a sequence is not a molecule.
@@ -628,6 +631,9 @@ class LatentSpace:
             raise ConfigError(
                 f"{self.name or 'the model'} was trained without noise levels; give noise=0"
             )
+        if tolerance is not None and not where:
+            raise ConfigError(f"tolerance={tolerance:g} is for conditions; give them as `where`")
+        tolerance = TOLERANCE if tolerance is None else tolerance
         if tolerance < 0 or math.isnan(tolerance):
             raise ConfigError(f"tolerance must not be negative, got {tolerance}")
         wanted = self._standard(where) if where else {}

@@ -222,6 +222,11 @@ def test_the_verdict_of_generative_models_is_that_of_the_numbers() -> None:
     assert held["conditional"]["few_hold"]
     assert held["outliers"]["holds"]
     assert "total_correlation" not in held  # was not measured
+    for alike, given_back, holds in ((0.5, 0.95, True), (0.5, 0.8, False), (1.5, 0.95, False)):
+        codes = {"total_correlation": alike, "reconstruction": given_back}
+        pair = [rows[0], row("total-correlation", 0.0, codes=codes)]
+        held = generative_models.verdict({"rows": pair, "priors": []})
+        assert held["total_correlation"]["holds"] is holds
     # What was measured before of other variants is kept, with the same settings only.
     settings = {"settings": {"molecules": 1}, "floor": {}}
     before = {**settings, "rows": rows[:2], "priors": priors}
@@ -302,6 +307,7 @@ def test_the_map_is_measured_and_drawn(tmp_path: Path) -> None:
     assert moves["similarity"][0] > 0.8 > moves["similarity"][-1] >= 0
     assert result["radii"][0] < moves["half"] < result["radii"][-1]
     assert 0 < moves["similarity_at_half"] < 1
+    assert set(moves["otherwise"]) == {"posterior", "prior"}
     assert 0 < found["compared"]["random"] < found["compared"]["edit"] < 1
     for head in latent_map.HEADS:
         for one in found["ascents"][head].values():
@@ -327,6 +333,12 @@ def test_a_line_is_read_between_its_points() -> None:
     assert latent_map.crossing([1, 2, 4], [0.1, 0.4, 0.8], 0.5) == pytest.approx(2.5)
     assert latent_map.crossing([1, 2], [0.1, 0.4], 0.5) is None
     assert latent_map.at([1, 2, 4], [None, 0.4, 0.8], 3) == pytest.approx(0.6)
+    # At 0.5 none differs, at 1 all do, a fifth alike: half way, half of them do.
+    many = len(latent_map.RADII)
+    differ = np.arange(many)[:, None, None] > np.zeros((many, 2, 3))
+    alike = np.where(differ, 0.2, 1.0)
+    assert latent_map.halfway(alike, differ) == (pytest.approx(0.75), pytest.approx(0.2))
+    assert latent_map.halfway(alike, ~differ) == (None, None)
     assert latent_map.aminated("OCCC") == canonical("NCCC")
     assert latent_map.aminated("OCCO") is None
     assert latent_map.aminated("CC(=O)O") is None

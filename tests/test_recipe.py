@@ -202,6 +202,8 @@ def test_molecules_are_generated_for_conditions(conditional: LatentSpace) -> Non
     assert means[1] > means[0] + 0.5
     with pytest.raises(ConfigError, match="tolerance must not be negative"):
         conditional.generate(3, where={"logP": 1.5}, tolerance=-1)
+    with pytest.raises(ConfigError, match=r"tolerance=0\.1 is for conditions"):
+        conditional.generate(3, tolerance=0.1)
     with pytest.raises(UnknownNameError, match="no condition is called 'QED'"):
         conditional.generate(3, where={"QED": 0.5})
     with pytest.raises(ConfigError, match="finite"):

@@ -85,19 +85,23 @@ class LogEI:
     """
 
     name: ClassVar[str] = "log-ei"
-    restarts: int = 4
+    restarts: int = 2
     """Gradient searches for each vector; the best one counts."""
-    raw_samples: int = 256
+    raw_samples: int = 128
     """Points among which the starts of these searches are chosen."""
-    iterations: int = 100
-    """Most steps of one search."""
+    iterations: int = 50
+    """Most steps of one search. Twice as many steps, restarts and points took twice the time and
+    found no better batch."""
     samples: int = 128
     """Draws of the surrogate over which the improvement is averaged."""
+    best: int = 16
+    """Told vectors, those with the highest expected values, among which the one to improve on may
+    be: its value is noisy. More take longer. In a Pareto search all are looked at."""
     patience: int = PATIENCE
     """Vectors decoded per molecule wanted before the search is given up."""
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "restarts", "raw_samples", "iterations", "samples", "patience")
+        _at_least_one(self, "restarts", "raw_samples", "iterations", "samples", "best", "patience")
         require(
             self.raw_samples >= self.restarts,
             f"raw_samples must be at least restarts = {self.restarts}, got {self.raw_samples}",
@@ -112,18 +116,19 @@ class LogEI:
         with manual_seed(seed), one_thread(), quiet():
             model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
             settings: dict[str, Any] = {
-                "X_baseline": evidence.z,
                 "X_pending": evidence.pending_z if len(evidence.pending_z) else None,
                 "sampler": SobolQMCNormalSampler(torch.Size([self.samples])),
                 "prune_baseline": True,
             }
             acquisition: AcquisitionFunction
             if evidence.y.shape[1] == 1:
-                acquisition = qLogNoisyExpectedImprovement(model, **settings)
+                expected = model.posterior(evidence.z).mean[:, 0]
+                best = expected.topk(min(self.best, len(expected))).indices
+                acquisition = qLogNoisyExpectedImprovement(model, evidence.z[best], **settings)
             else:
                 reference = infer_reference_point(evidence.y[nondominated(evidence.y.numpy())])
                 acquisition = qLogNoisyExpectedHypervolumeImprovement(
-                    model, reference.tolist(), **settings
+                    model, reference.tolist(), evidence.z, **settings
                 )
             z, _ = optimize_acqf(
                 acquisition,

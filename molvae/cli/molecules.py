@@ -19,7 +19,7 @@ def sample(
     noise: float | None = None,
     temperature: float | None = None,
     where: str | None = None,
-    tolerance: float = 0.25,
+    tolerance: float | None = None,
 ) -> None:
     """Print molecules that a run generates, one a line.
 
@@ -33,8 +33,8 @@ def sample(
             found with the noise, and 0 where there is none.
         where: Conditions that the molecules are to have, for a run that was trained with some, in
             their own units: logP=2.5,QED=0.9.
-        tolerance: What the encoder reads as further off than so many standard deviations of the
-            training molecules is drawn again, up to 10 times.
+        tolerance: What the encoder reads as further off from these conditions than so many standard
+            deviations of the training molecules is drawn again, up to 10 times; 0.25 by default.
     """
     wanted = conditions(where or "")
     from molvae.latent import load
