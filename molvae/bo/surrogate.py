@@ -62,7 +62,7 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
         Hvarfner et al. (2024), Vanilla Bayesian optimization performs great in high dimensions,
         arXiv:2402.02229.
     """
-    with one_thread(), quiet(), torch.enable_grad():
+    with threads(1), quiet(), torch.enable_grad():
         if noise is not None:
             noise = torch.where(noise.isnan(), noise.nanmean(dim=0), noise).nan_to_num()
         model = SingleTaskGP(
@@ -287,19 +287,19 @@ def coverage(model: SingleTaskGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) ->
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread.
+def threads(n: int) -> Iterator[None]:
+    """Let torch compute on so many threads, whatever the process has otherwise.
 
-    The matrices of a campaign are small: more threads make fitting several times slower when cores
-    are shared, and the order of summation, hence the last bits of a proposal, would depend on their
-    number.
+    The matrices of a campaign are small: more than one thread makes fitting several times slower
+    when cores are shared. And the order of summation, hence the last bits of a proposal, would
+    depend on their number.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -327,6 +327,6 @@ __all__ = [
     "leave_one_out",
     "molecule_gp",
     "noise_of_y",
-    "one_thread",
     "quiet",
+    "threads",
 ]

@@ -18,6 +18,8 @@ BOND = 1.5
 """Length of a bond in RDKit's drawings; what it calls the length is pixels for each unit."""
 REMEMBERED = 20_000
 """Texts whose canonical form is kept: a search asks for that of the same molecules all the time."""
+JUST_READ = 500
+"""Molecules that are kept: what has just been made canonical is looked at in other ways next."""
 
 
 def parse(text: str) -> Chem.Mol:
@@ -41,6 +43,11 @@ def parse(text: str) -> Chem.Mol:
         )
     if not text.isascii():  # RDKit's own error would not be a text
         raise InvalidMoleculeError(f"not a valid molecule: {text!r} (SMILES is written in ASCII)")
+    return Chem.Mol(_parsed(text))  # a copy, which the caller may change
+
+
+@lru_cache(maxsize=JUST_READ)
+def _parsed(text: str) -> Chem.Mol:
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(text)
     if mol is None:
