@@ -39,15 +39,12 @@ from molvae.model.refinement import refined_codes
 from molvae.model.training import pick_device
 from molvae.model.tuning import tuned_decoder
 from molvae.model.vae import SequenceVAE
+from molvae.redraw import REDRAWS, Draws, best_draws
 
 BATCH = 512
 """Molecules that go through the network together."""
 MOMENTS = 64
 """Draws that a posterior's mean and standard deviation are those of, where there is no formula."""
-REDRAWS = 10
-"""How often `generate` draws again what had to be mended, before it is kept as it is."""
-REDRAWN_SEED = 1_000_003
-"""From one such draw to the next, added to the seed: far from the seeds that a user counts up."""
 TOLERANCE = 0.25
 """By how much the encoder's guess may miss a condition, in standard deviations."""
 
@@ -637,33 +634,17 @@ class LatentSpace:
         if tolerance < 0 or math.isnan(tolerance):
             raise ConfigError(f"tolerance must not be negative, got {tolerance}")
         wanted = self._standard(where) if where else {}
-        molecules: list[str | None] = [None] * n
-        # Of the draw that is kept: whether it was mended, and by how much it misses what is wanted.
-        faults = [(True, math.inf)] * n
-        places, slips = list(range(n)), False
-        for round_ in range(REDRAWS + 1 if redraw else 1):
-            again = seed + round_ * REDRAWN_SEED
-            z = self.sample(len(places), again, where=where)
-            generator = torch.Generator().manual_seed(again + 1)
-            d = self.config.latent_dim
-            more = torch.randn(len(z), d, generator=generator, dtype=z.dtype)
-            z[:, :d] = math.sqrt(1 - noise**2) * z[:, :d] + noise * more
-            rows = self._write(z, noise=noise, temperature=temperature, seed=again)
+        level = noise
+
+        def draw(n: int, seed: int) -> Draws:
+            z = self._noised(self.sample(n, seed, where=where), level, seed + 1)
+            rows = self._write(z, noise=level, temperature=temperature, seed=seed)
             made = [self._molecule(symbols) for symbols in rows]
             mended = [not self.representation.fluent(symbols) for symbols in rows]
-            # A model that mostly slips is not worth waiting for.
-            slips = slips or (round_ == 0 and 2 * sum(mended) > n)
-            mended = [not slips and odd for odd in mended]
-            missed = self._missed(made, wanted)
-            for place, molecule, fault in zip(
-                places, made, zip(mended, missed, strict=True), strict=True
-            ):
-                if fault <= faults[place]:
-                    molecules[place], faults[place] = molecule, fault
-            places = [i for i in places if faults[i][0] or faults[i][1] > tolerance]
-            if not places:
-                break
-        far = sum(off > tolerance for _, off in faults)
+            return Draws(made, mended, self._missed(made, wanted))
+
+        best = best_draws(draw, n, seed=seed, redraws=REDRAWS if redraw else 0, tolerance=tolerance)
+        far = sum(missed > tolerance for missed in best.missed)
         if redraw and far:
             warnings.warn(
                 f"{far} of {n} molecules miss what was asked for by more than {tolerance:g} "
@@ -672,7 +653,13 @@ class LatentSpace:
                 MolvaeWarning,
                 stacklevel=2,
             )
-        return molecules
+        return best.molecules
+
+    def _noised(self, z: Tensor, noise: float, seed: int) -> Tensor:
+        """Vectors of which a share is noise; conditions stay."""
+        d = self.config.latent_dim
+        more = torch.randn(len(z), d, generator=torch.Generator().manual_seed(seed), dtype=z.dtype)
+        return torch.cat([math.sqrt(1 - noise**2) * z[:, :d] + noise * more, z[:, d:]], dim=1)
 
     def _missed(self, molecules: Sequence[str | None], wanted: Mapping[int, float]) -> list[float]:
         """By how many sd at most the encoder's guesses of conditions miss the wanted ones.

@@ -17,7 +17,7 @@ LAYERS = (
     ("config",),
     ("chem",),
     ("datasets", "model"),
-    ("codec", "density"),
+    ("codec", "density", "redraw"),
     ("latent", "tokens", "tables"),
     ("recipe", "bo"),
     ("evaluate", "start", "workers", "overview"),
