@@ -86,7 +86,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "beta-4": {"objective": {"beta": 4.0}},
     "free-bits": {"objective": {"beta": 1.0, "free_bits": 0.5}},
     "iwae": {"objective": {"kind": "iwae", "draws": 8, "beta": 1.0}},
-    "total-correlation": {"objective": {"kind": "total-correlation", "total_correlation": 10.0}},
+    "total-correlation": {"objective": {"kind": "total-correlation", "total_correlation": 2.5}},
     "flow-posterior": {"model": {"posterior": "flow"}},
     "transformer": {"model": TRANSFORMER, "learning_rate": 1e-3},
     "property-heads": {"properties": list(PROPERTIES), "property_weight": 3.0},
