@@ -13,7 +13,8 @@ from benchmarks.language_model import LanguageModel, sample
 from molvae.chem.mol import canonical_or_none
 from molvae.chem.representation import get_representation
 from molvae.errors import DataError, InvalidMoleculeError
-from molvae.latent import REDRAWN_SEED, REDRAWS, LatentSpace
+from molvae.latent import LatentSpace
+from molvae.redraw import REDRAWS, Draws, best_draws
 from molvae.tokens import Tokens
 
 POPULATION = 1_000
@@ -117,20 +118,16 @@ def written(model: LanguageModel, tokens: Tokens, n: int, seed: int) -> Drawn:
     """Molecules of a language model; as in `space.generate`, what was mended is drawn again."""
     name, settings = tokens.representation["name"], tokens.representation["settings"]
     representation = get_representation(name, settings)
-    molecules: Drawn = [None] * n
-    places = list(range(n))
-    for round_ in range(REDRAWS + 1):
-        rows = sample(model, len(places), seed + round_ * REDRAWN_SEED).tolist()
-        mended = []
-        for place, row in zip(places, rows, strict=True):
-            symbols = tokens.vocabulary.spell(row)
-            try:
-                molecules[place] = representation.join(symbols)
-            except InvalidMoleculeError:
-                molecules[place] = None
-            if not representation.fluent(symbols):
-                mended.append(place)
-        places = mended
-        if not places:
-            break
-    return molecules
+
+    def molecule(symbols: Sequence[str]) -> str | None:
+        try:
+            return representation.join(symbols)
+        except InvalidMoleculeError:
+            return None
+
+    def draw(n: int, seed: int) -> Draws:
+        rows = [tokens.vocabulary.spell(row) for row in sample(model, n, seed).tolist()]
+        mended = [not representation.fluent(symbols) for symbols in rows]
+        return Draws([molecule(symbols) for symbols in rows], mended, [0.0] * n)
+
+    return best_draws(draw, n, seed=seed, redraws=REDRAWS, tolerance=0.0).molecules
