@@ -193,7 +193,7 @@ def bounds(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
     Returns:
         `nats_1`, the ELBO, `nats_8`, `nats_64`; `error`, the standard error of the mean rise from 1
         to 64 draws; `spread`, the standard deviation of the bound over seeds, mean over molecules:
-        0 where the likelihood is exact.
+        0 where the likelihood is exact. None for what is no finite number.
     """
     if space.config.posterior == "point":
         return {}
@@ -207,9 +207,9 @@ def bounds(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
     return {
         "molecules": len(known),
         "symbols": symbols,
-        **{f"nats_{k}": float(values.mean()) / symbols for k, values in of.items()},
-        "error": float(rise.std()) / math.sqrt(len(rise)) / symbols,
-        "spread": float(each.std(dim=0).mean()),
+        **{f"nats_{k}": plain(float(values.mean()) / symbols) for k, values in of.items()},
+        "error": plain(float(rise.std()) / math.sqrt(len(rise)) / symbols),
+        "spread": plain(float(each.std(dim=0).mean())),
     }
 
 

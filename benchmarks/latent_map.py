@@ -436,7 +436,7 @@ def readme_table(result: Mapping[str, Any]) -> str:
     rows["half differ at; similarity of those that differ there"] = [
         f"{numbers(m['half'], '.1f')}; {numbers(m['similarity_at_half'], '.2f')}" for m in moves
     ]
-    rows["the same, moved by the posterior's spread; in the prior's noise"] = [
+    rows["similarity where half differ, moved by the posterior's spread; in the prior's noise"] = [
         "; ".join(numbers(m["otherwise"].get(kind), ".2f") for kind in ("posterior", "prior"))
         for m in moves
     ]

@@ -87,8 +87,8 @@ def histogram(values: NDArray[np.float64]) -> dict[str, list[int]]:
 
 
 def plain(value: float) -> float | None:
-    """For JSON, which has no NaN; six digits are more than the spread allows."""
-    return None if np.isnan(value) else float(f"{value:.6g}")
+    """For JSON, which has no NaN nor infinity; six digits are more than the spread allows."""
+    return None if not np.isfinite(value) else float(f"{value:.6g}")
 
 
 def _nan(value: float | None) -> float:

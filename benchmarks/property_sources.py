@@ -14,7 +14,7 @@ from molvae.chem.mol import canonical_or_none
 from molvae.chem.representation import get_representation
 from molvae.errors import DataError, InvalidMoleculeError
 from molvae.latent import LatentSpace
-from molvae.redraw import REDRAWS, Draws, best_draws
+from molvae.redraw import REDRAWS, Draw, best_draws
 from molvae.tokens import Tokens
 
 POPULATION = 1_000
@@ -125,9 +125,9 @@ def written(model: LanguageModel, tokens: Tokens, n: int, seed: int) -> Drawn:
         except InvalidMoleculeError:
             return None
 
-    def draw(n: int, seed: int) -> Draws:
+    def draw(n: int, seed: int) -> list[Draw]:
         rows = [tokens.vocabulary.spell(row) for row in sample(model, n, seed).tolist()]
-        mended = [not representation.fluent(symbols) for symbols in rows]
-        return Draws([molecule(symbols) for symbols in rows], mended, [0.0] * n)
+        return [Draw(molecule(row), not representation.fluent(row), 0.0) for row in rows]
 
-    return best_draws(draw, n, seed=seed, redraws=REDRAWS, tolerance=0.0).molecules
+    best = best_draws(draw, n, seed=seed, redraws=REDRAWS, tolerance=0.0)
+    return [one.molecule for one in best]

@@ -39,7 +39,7 @@ from molvae.model.refinement import refined_codes
 from molvae.model.training import pick_device
 from molvae.model.tuning import tuned_decoder
 from molvae.model.vae import SequenceVAE
-from molvae.redraw import REDRAWS, Draws, best_draws
+from molvae.redraw import REDRAWS, Draw, best_draws
 
 BATCH = 512
 """Molecules that go through the network together."""
@@ -636,15 +636,15 @@ class LatentSpace:
         wanted = self._standard(where) if where else {}
         level = noise
 
-        def draw(n: int, seed: int) -> Draws:
+        def draw(n: int, seed: int) -> list[Draw]:
             z = self._noised(self.sample(n, seed, where=where), level, seed + 1)
             rows = self._write(z, noise=level, temperature=temperature, seed=seed)
             made = [self._molecule(symbols) for symbols in rows]
             mended = [not self.representation.fluent(symbols) for symbols in rows]
-            return Draws(made, mended, self._missed(made, wanted))
+            return list(map(Draw, made, mended, self._missed(made, wanted)))
 
         best = best_draws(draw, n, seed=seed, redraws=REDRAWS if redraw else 0, tolerance=tolerance)
-        far = sum(missed > tolerance for missed in best.missed)
+        far = sum(one.missed > tolerance for one in best)
         if redraw and far:
             warnings.warn(
                 f"{far} of {n} molecules miss what was asked for by more than {tolerance:g} "
@@ -653,7 +653,7 @@ class LatentSpace:
                 MolvaeWarning,
                 stacklevel=2,
             )
-        return best.molecules
+        return [one.molecule for one in best]
 
     def _noised(self, z: Tensor, noise: float, seed: int) -> Tensor:
         """Vectors of which a share is noise; conditions stay."""

@@ -8,29 +8,31 @@ from typing import NamedTuple
 
 REDRAWS = 10
 """How often what is at fault is drawn again."""
+FIRST = 20
+"""Draws at least, by whose first turn a model is judged."""
 REDRAWN_SEED = 1_000_003
 """From one such draw to the next, added to the seed: far from the seeds that a user counts up."""
 
 
-class Draws(NamedTuple):
-    """Molecules that were drawn together, and what is wrong with each."""
+class Draw(NamedTuple):
+    """A molecule that was drawn, and what is wrong with it."""
 
-    molecules: list[str | None]
+    molecule: str | None
     """Canonical SMILES; None where there is no molecule."""
-    mended: list[bool]
-    """Whether what was written had to be mended."""
-    missed: list[float]
+    mended: bool
+    """Whether what was written had to be mended to be a molecule."""
+    missed: float
     """By how much it misses what was wanted; 0 where nothing was."""
 
 
 def best_draws(
-    draw: Callable[[int, int], Draws], n: int, *, seed: int, redraws: int, tolerance: float
-) -> Draws:
+    draw: Callable[[int, int], list[Draw]], n: int, *, seed: int, redraws: int, tolerance: float
+) -> list[Draw]:
     """Draw, and draw again what was mended or misses what was wanted by more than the tolerance.
 
-    A mended molecule is worse than any that was not, and of both kinds the nearer one is better. If
-    most of the first draws were mended, being mended is no fault: a model that mostly slips is not
-    worth waiting for.
+    A molecule is better than none, one that was not mended than one that was, and then the nearer
+    one. If most of the first draws were mended, being mended is no fault: a model that mostly slips
+    is not worth waiting for.
 
     Args:
         draw: So many, with a seed.
@@ -38,21 +40,25 @@ def best_draws(
         seed: Of the first draws.
         redraws: How often at most draws are made again.
         tolerance: That `missed` may come to.
+
+    Returns:
+        n draws, each the best of its turns.
     """
-    best = Draws([None] * n, [True] * n, [math.inf] * n)
-    places, slips = list(range(n)), False
+    best, places, slips = [Draw(None, True, math.inf)] * n, list(range(n)), False
+
+    def fault(one: Draw) -> tuple[bool, bool, float]:
+        return one.molecule is None, one.mended and not slips, one.missed
+
     for turn in range(redraws + 1):
         drawn = draw(len(places), seed + turn * REDRAWN_SEED)
-        slips = slips or (turn == 0 and 2 * sum(drawn.mended) > n)
-        for place, molecule, mended, missed in zip(places, *drawn, strict=True):
-            fault = (mended and not slips, missed)
-            if fault <= (best.mended[place], best.missed[place]):
-                best.molecules[place] = molecule
-                best.mended[place], best.missed[place] = fault
-        places = [i for i in places if best.mended[i] or best.missed[i] > tolerance]
+        if turn == 0:
+            slips = 2 * sum(one.mended for one in drawn) > max(n, FIRST)
+        for place, one in zip(places, drawn, strict=True):
+            best[place] = min(one, best[place], key=fault)
+        places = [i for i in places if fault(best[i]) > (False, False, tolerance)]
         if not places:
             break
     return best
 
 
-__all__ = ["REDRAWS", "Draws", "best_draws"]
+__all__ = ["REDRAWS", "Draw", "best_draws"]

@@ -74,8 +74,8 @@ class LogEI:
 
     A batch is chosen greedily, one vector after the other, each given the earlier ones and the
     pending molecules. Half of the starting points of the search are perturbations of the best
-    vectors, a subset of dimensions at a time: in 64 dimensions a search from random starts alone
-    ends in the corners of the box.
+    vector, mostly of a subset of dimensions at a time: in 64 dimensions a search from random starts
+    alone ends in the corners of the box.
 
     References:
         Ament et al. (2023), arXiv:2310.20708 (log-EI); Daulton et al. (2021), arXiv:2105.08195
@@ -230,7 +230,7 @@ def get_strategy(name: str, **settings: Any) -> Strategy:
     """A strategy by name, with some of its settings changed.
 
         >>> get_strategy("log-ei", restarts=8)
-        LogEI(restarts=8, raw_samples=256, iterations=100, samples=128, patience=256)
+        LogEI(restarts=8, raw_samples=128, iterations=50, samples=128, best=16, patience=256)
         >>> get_strategy("rank:latent=0.8,filters=PAINS+BRENK").filters
         ('PAINS', 'BRENK')
 
