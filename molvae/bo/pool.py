@@ -103,28 +103,27 @@ class Pool:
             for column in range(values.shape[1])
         ]
 
-    def add(self, smiles: Sequence[str], z: Sequence[Tensor | None], made: str) -> int:
-        """Let molecules that are not known yet be judged; how many there were.
+    def add(self, smiles: Sequence[str], z: Sequence[Tensor | None], made: Sequence[str]) -> None:
+        """Let molecules that are not known yet be judged.
 
         Args:
-            smiles: Some may be known, or there twice.
+            smiles: Some may be known, or there twice: the first one counts.
             z: Their vectors, where there are any yet.
             made: By which moves.
         """
-        new: dict[str, Tensor | None] = {}
-        for molecule, vector in zip(smiles, z, strict=True):
+        new: dict[str, tuple[Tensor | None, str]] = {}
+        for molecule, vector, by in zip(smiles, z, made, strict=True):
             if molecule not in self.known:
-                new.setdefault(molecule, vector)
-        n_new = len(new)
+                new.setdefault(molecule, (vector, by))
         self.known.update(new)
         passed = unfiltered(list(new), self.filters)
-        new = {molecule: vector for molecule, vector in new.items() if molecule in passed}
+        new = {molecule: of for molecule, of in new.items() if molecule in passed}
         if not new:
-            return n_new
+            return
         places = list(range(len(self.smiles), len(self.smiles) + len(new)))
         self.smiles += new
-        self.z += new.values()
-        self.made += [made] * len(new)
+        self.z += [vector for vector, _ in new.values()]
+        self.made += [by for _, by in new.values()]
         unknown = self.mean.new_zeros(len(new), self.mean.shape[1])
         self.mean, self.sd = torch.cat([self.mean, unknown]), torch.cat([self.sd, unknown])
         self.exact = np.concatenate([self.exact, self.verdict.compute(list(new))])
@@ -137,7 +136,6 @@ class Pool:
             posterior = model.posterior(x)
             self.mean[places, column] = posterior.mean[:, 0]
             self.sd[places, column] = posterior.variance[:, 0].clamp_min(0).sqrt()
-        return n_new
 
     def _features(self, places: Sequence[int]) -> Tensor:
         # Where the kernel looks at z it is asked only once z is there.

@@ -152,13 +152,18 @@ class Rank:
                 seeds = [derived(seed, generation, part) for part in range(2)]
                 parents = pool.parents(children, rng)
                 graph = graph_moves([pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1])
+                latent: list[Candidate] = []
                 if len(z := pool.vectors(parents[:n_latent])):
                     radii = (shortest, self.longest)
                     latent = latent_moves(maker, z, radii=radii, seed=seeds[0])
-                    new = pool.add([c.smiles for c in latent], [c.z for c in latent], LATENT)
-                    if new < len(z) / 2:  # steps end where a molecule is known: they are too short
+                    new = {c.smiles for c in latent} - pool.known
+                    if len(new) < len(z) / 2:  # steps end where they began: they are too short
                         shortest = min(GROWTH * shortest, self.longest)
-                pool.add(graph, [None] * len(graph), GRAPH)
+                pool.add(
+                    [*(c.smiles for c in latent), *graph],
+                    [*(c.z for c in latent), *([None] * len(graph))],
+                    [LATENT] * len(latent) + [GRAPH] * len(graph),
+                )
             chosen = pool.batch()
         return chosen + self._drawn(n - len(chosen), chosen, evidence, space, seed=seed)
 

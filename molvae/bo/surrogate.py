@@ -33,7 +33,7 @@ from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from molvae.bo.evidence import Evidence
-from molvae.bo.kernels import MinMaxKernel
+from molvae.bo.kernels import KnownKernel, MinMaxKernel
 from molvae.errors import UnknownNameError
 
 FIT_STEPS = 50
@@ -125,9 +125,12 @@ def molecule_gp(
             if descriptors or "descriptors" not in k
         }
         kind = max(few, key=lambda k: float(leave_one_out(few[k])[2].mean()))
-    mean, kernel = ConstantMean(), ScaleKernel(_kernel(kind, _Columns(bounds, descriptors, x)))
+    similar = _kernel(kind, _Columns(bounds, descriptors, x))
+    with torch.no_grad():
+        matrix = similar(x).to_dense()
+    mean, kernel = ConstantMean(), ScaleKernel(KnownKernel(similar, x, matrix))
     mean.constant = y.median()
-    kernel.outputscale = likeliest_amplitude(kernel.base_kernel, x, y - y.median())
+    kernel.outputscale = likeliest_amplitude(matrix, y - y.median())
     least = NOISE * kernel.outputscale.detach()
     likelihood: GaussianLikelihood | FixedNoiseGaussianLikelihood
     if noise is None:
@@ -146,10 +149,10 @@ def molecule_gp(
     return model.eval()
 
 
-def likeliest_amplitude(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
-    """The variance that a process of mean 0 most likely has, given its correlations."""
+def likeliest_amplitude(correlations: Tensor, y: Tensor) -> Tensor:
+    """The variance that a process of mean 0 most likely has, given its correlations, `n x n`."""
     with torch.no_grad():
-        k = kernel(x).to_dense() + NOISE * torch.eye(len(x), dtype=x.dtype)
+        k = correlations + NOISE * torch.eye(len(y), dtype=y.dtype)
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(k), y, upper=False)
         amplitude: Tensor = half.square().mean().clamp_min(LEAST_AMPLITUDE)
         return amplitude

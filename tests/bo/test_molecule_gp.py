@@ -6,6 +6,7 @@ import torch
 from botorch.models import SingleTaskGP
 from torch import Tensor
 
+from molvae.bo.kernels import MinMaxKernel
 from molvae.bo.surrogate import CHOICES, coverage, leave_one_out, molecule_gp
 from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.fingerprints import morgan_counts
@@ -98,7 +99,7 @@ def test_intervals_of_a_model_that_is_right_hold_what_they_claim() -> None:
     to be."""
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(400, D, generator=generator, dtype=torch.float64)
-    prior = molecule_gp(z, z[:, :1], BOUNDS, kind="latent").covar_module.base_kernel
+    prior = molecule_gp(z, z[:, :1], BOUNDS, kind="latent").covar_module.base_kernel.kernel
     k = prior(z).to_dense().detach() + 1e-3 * torch.eye(400)
     noise = torch.randn(400, 2, generator=generator, dtype=torch.float64)
     y = 10 * torch.linalg.cholesky(k) @ noise[:, :1]
@@ -110,3 +111,22 @@ def test_intervals_of_a_model_that_is_right_hold_what_they_claim() -> None:
     spoilt = torch.where(torch.rand(400, 1, generator=generator) < 0.1, 100 * noise[:, 1:], 0.0)
     held = coverage(molecule_gp(z, y + spoilt, BOUNDS, kind="latent"))
     assert held[0.5] > right[0.5] + 0.1  # wide for the many, because of the few
+
+
+def test_the_kernel_of_the_told_molecules_is_computed_once(
+    x: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[tuple[int, int]] = []
+    forward = MinMaxKernel.forward
+
+    def counted(kernel: MinMaxKernel, a: Tensor, b: Tensor, **how: bool) -> Tensor:
+        computed.append((len(a), len(b)))
+        return forward(kernel, a, b, **how)
+
+    monkeypatch.setattr(MinMaxKernel, "forward", counted)
+    y = x[:, -256:].sum(dim=1, keepdim=True)
+    with torch.no_grad():
+        model = gp(x[:20], y[:20], "structure")
+        model.posterior(x[20:])
+    assert computed.count((20, 20)) == 1
+    assert (10, 20) in computed
