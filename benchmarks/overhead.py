@@ -1,9 +1,9 @@
 """Overhead: what a proposal costs, in seconds and memory, as a record grows.
 
 A campaign with so many told molecules goes on for a hundred calls in batches of ten, in a process
-of its own, on one thread (`rank` tunes its decoder on two). Told are random molecules of ZINC250k
-with their values of PMO's perindopril task, encoded as those of a record; nothing else was computed
-of them before, so the first batch costs more and is given apart. For `rank`, where the time goes.
+of its own, on one thread. Told are random molecules of ZINC250k with their values of PMO's
+perindopril task, encoded as those of a record; nothing else was computed of them before, so the
+first batch costs more and is given apart. For `rank`, where the time goes.
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ def readme_table(result: dict[str, Any]) -> str:
     lines = [
         "**What does a proposal cost?** Seconds per molecule with so many molecules told, mean "
         f"over {BATCHES} batches of {result['batch']} (fewer, in brackets, where these took longer "
-        f"than {ENOUGH} s), and of the first batch, which looks at all of them; torch on one "
-        "thread, on two where `rank` tunes the decoder. The largest memory of the process: "
+        f"than {ENOUGH} s), and of the first batch, which looks at all of them; on one "
+        "thread. The largest memory of the process: "
         "`python -m benchmarks overhead`.",
         "",
         f"| strategy | {' | '.join(f'{n:,}' for n in sizes)} | memory |",

@@ -224,9 +224,7 @@ class Rank:
 
 @lru_cache(maxsize=2)
 def _tuned(space: Space, smiles: tuple[str, ...]) -> Space:
-    # The one large computation. So many threads on every machine, since last bits may depend on it.
-    with threads(2):
-        return space.tuned(smiles)
+    return space.tuned(smiles)
 
 
 __all__ = ["Rank"]
