@@ -3,8 +3,8 @@
 Every variant is a recipe of `molvae train` that differs from the beta-VAE in what its name says. It
 sees the same number of molecules in batches of the same size, and its network has as many weights;
 runs stay in `runs/generative-models`, with their measures beside them: what is there is neither
-trained nor measured again. Priors are fitted to the codes of the
-one beta-VAE. How much depends on the seed is seen in three trainings of a tenth of the length.
+trained nor measured again. Priors are fitted to the codes of the one beta-VAE. How much depends on
+the seed is seen in three trainings of a tenth of the length.
 """
 
 from __future__ import annotations

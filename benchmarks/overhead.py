@@ -80,10 +80,10 @@ def measure(name: str, n: int, batches: int) -> dict[str, Any]:
     strategy.propose(first(evidence, min(n, 20)), space, 1, seed=0)  # imports, compilation
     began = time.monotonic()
     chosen = strategy.propose(evidence, space, BATCH, seed=1)
-    resumed = time.monotonic() - began
+    opening = time.monotonic() - began
     parts: dict[str, float] = {}
     seconds: list[float] = []
-    while len(seconds) < batches and resumed + sum(seconds) < ENOUGH:
+    while len(seconds) < batches and opening + sum(seconds) < ENOUGH:
         evidence = told(evidence, name, chosen)
         with timed(parts):
             began = time.monotonic()
@@ -93,7 +93,7 @@ def measure(name: str, n: int, batches: int) -> dict[str, Any]:
         "strategy": name,
         "observations": n,
         "seconds_per_call": round(sum(seconds) / len(seconds) / BATCH, 4) if seconds else None,
-        "first": round(resumed / BATCH, 4),
+        "first": round(opening / BATCH, 4),
         "batches": len(seconds),
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "parts": {part: round(spent / sum(seconds), 3) for part, spent in parts.items()},
@@ -170,8 +170,7 @@ def readme_table(result: dict[str, Any]) -> str:
         "**What does a proposal cost?** Seconds per molecule with so many molecules told, mean "
         f"over {BATCHES} batches of {result['batch']} (fewer, in brackets, where these took longer "
         f"than {ENOUGH} s), and of the first batch, which looks at all of them; on one "
-        "thread. The largest memory of the process: "
-        "`python -m benchmarks overhead`.",
+        "thread. The largest memory of the process: `python -m benchmarks overhead`.",
         "",
         f"| strategy | {' | '.join(f'{n:,}' for n in sizes)} | memory |",
         "|---" * (len(sizes) + 2) + "|",

@@ -22,7 +22,7 @@ import molvae
 from benchmarks.optimisation import FOLDER, SIX, Run, mol_ga
 from molvae.bo.pool import features
 from molvae.bo.rank import Rank
-from molvae.bo.surrogate import CHOICES, coverage, molecule_gp, quiet, threads
+from molvae.bo.surrogate import CHOICES, coverage, molecule_gp, one_thread, quiet
 from molvae.bo.verdict import scaled
 from molvae.chem.descriptors import DESCRIPTORS
 
@@ -86,7 +86,7 @@ def foretold(run: Run, *, learned: Sequence[int], ahead: int) -> list[dict[str, 
         high, low = y[:n].max(), y[:n].min()
         truth = (y[n : n + ahead] - low) / (high - low)
         for kind in KINDS:
-            with threads(1), quiet(), torch.no_grad():
+            with one_thread(), quiet(), torch.no_grad():
                 gp = molecule_gp(
                     x[:n], scale[:, None], space.bounds, kind=kind, descriptors=len(DESCRIPTORS)
                 )

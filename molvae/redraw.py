@@ -55,7 +55,8 @@ def best_draws(
             slips = 2 * sum(one.mended for one in drawn) > max(n, FIRST)
         for place, one in zip(places, drawn, strict=True):
             best[place] = min(one, best[place], key=fault)
-        places = [i for i in places if fault(best[i]) > (False, False, tolerance)]
+        # No molecule is an outcome like others, unless something was wanted of it.
+        places = [i for i in places if fault(best[i])[1:] > (False, tolerance)]
         if not places:
             break
     return best

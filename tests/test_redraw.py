@@ -44,11 +44,17 @@ def test_what_was_not_mended_is_better_though_it_misses() -> None:
 def test_a_molecule_is_better_than_none() -> None:
     far = math.inf  # what the model cannot read, it cannot judge
     draw, _ = drawing(
-        [Draw("C", False, far), Draw(None, False, 0.0)],
+        [Draw("C", False, far), Draw(None, False, far)],
         [Draw(None, False, far), Draw("N", True, far)],
     )
     best = best_draws(draw, 2, seed=0, redraws=1, tolerance=0.5)
     assert best == [Draw("C", False, far), Draw("N", True, far)]
+
+
+def test_no_molecule_is_an_outcome_where_nothing_was_wanted() -> None:
+    draw, asked = drawing([Draw(None, False, 0.0)])
+    assert best_draws(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Draw(None, False, 0.0)]
+    assert len(asked) == 1
 
 
 def test_a_model_that_mostly_slips_is_not_waited_for() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, derived, first_new
-from molvae.bo.surrogate import fit_gp, noise_of_y, quiet, threads
+from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
 from molvae.config import require
 from molvae.errors import UnknownNameError
 
@@ -62,7 +62,7 @@ class Gradient:
         moved = torch.randn(starts.shape, generator=generator, dtype=starts.dtype)
         u = (starts + self.sigma * width * moved - box[0]) / width
         path = []
-        with manual_seed(seed), threads(1), quiet():
+        with manual_seed(seed), one_thread(), quiet():
             value = self._value(evidence, space, box)
             for _ in range(self.steps):
                 u = u.detach().requires_grad_()

@@ -21,7 +21,7 @@ from molvae.bo.goals import best_first
 from molvae.bo.moves import graph_moves, latent_moves
 from molvae.bo.pool import Pool, unfiltered
 from molvae.bo.proposals import PATIENCE, decode_new, derived
-from molvae.bo.surrogate import KERNELS, quiet, threads
+from molvae.bo.surrogate import KERNELS, one_thread, quiet
 from molvae.bo.verdict import Plain, Verdict
 from molvae.chem.filters import known_catalogues
 from molvae.config import require
@@ -131,7 +131,7 @@ class Rank:
         children = max(self.children, MOVES_EACH * n)
         n_latent = round(self.share(evidence) * children)
         shortest = self.shortest
-        with threads(1), quiet(), torch.no_grad():
+        with one_thread(), quiet(), torch.no_grad():
             verdict: Plain | Verdict = Plain(evidence, weights)
             if evidence.aim is not None and evidence.compute is not None:
                 verdict = Verdict(evidence, evidence.aim, evidence.compute, weights, rng)

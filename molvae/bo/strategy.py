@@ -33,7 +33,7 @@ from molvae.bo.proposals import (
     first_new,
 )
 from molvae.bo.rank import Rank
-from molvae.bo.surrogate import fit_gp, noise_of_y, quiet, threads
+from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
 from molvae.bo.turbo import Turbo
 from molvae.config import build, require
 from molvae.errors import ConfigError, UnknownNameError
@@ -113,7 +113,7 @@ class LogEI:
         """See `Strategy.propose`."""
         evidence.need_values(self.name, several=True)
         box = around_all(evidence)
-        with manual_seed(seed), threads(1), quiet():
+        with manual_seed(seed), one_thread(), quiet():
             model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
             settings: dict[str, Any] = {
                 "X_pending": evidence.pending_z if len(evidence.pending_z) else None,
@@ -201,7 +201,7 @@ class Thompson:
             sigma=self.sigma,
             seed=seed,
         )
-        with manual_seed(seed), threads(1), quiet():
+        with manual_seed(seed), one_thread(), quiet():
             model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
             with torch.no_grad():
                 draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)

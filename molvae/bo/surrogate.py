@@ -62,7 +62,7 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
         Hvarfner et al. (2024), Vanilla Bayesian optimization performs great in high dimensions,
         arXiv:2402.02229.
     """
-    with threads(1), quiet(), torch.enable_grad():
+    with one_thread(), quiet(), torch.enable_grad():
         if noise is not None:
             noise = torch.where(noise.isnan(), noise.nanmean(dim=0), noise).nan_to_num()
         model = SingleTaskGP(
@@ -290,19 +290,19 @@ def coverage(model: SingleTaskGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) ->
 
 
 @contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Let torch compute on so many threads, whatever the process has otherwise.
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread.
 
-    The matrices of a campaign are small: more than one thread makes fitting several times slower
-    when cores are shared. And the order of summation, hence the last bits of a proposal, would
-    depend on their number.
+    The matrices of a campaign are small: more threads make fitting several times slower when cores
+    are shared, and the order of summation, hence the last bits of a proposal, would depend on their
+    number.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -330,6 +330,6 @@ __all__ = [
     "leave_one_out",
     "molecule_gp",
     "noise_of_y",
+    "one_thread",
     "quiet",
-    "threads",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, around_one, decode_new, derived, first_new
-from molvae.bo.surrogate import fit_gp, noise_of_y, quiet, threads
+from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
 from molvae.config import require
 
 
@@ -74,7 +74,7 @@ class Turbo:
                 rounds=0,
                 patience=self.patience,
             )
-        with manual_seed(seed), threads(1), quiet():
+        with manual_seed(seed), one_thread(), quiet():
             model = fit_gp(
                 z, y, box, None if (noise := noise_of_y(evidence)) is None else noise[since:]
             )
