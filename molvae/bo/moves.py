@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from random import Random as Generator
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -97,6 +99,7 @@ def graph_moves(parents: Sequence[str], *, seed: int) -> list[str]:
     with rdBase.BlockLogs():
         from mol_ga.graph_ga.gen_candidates import mutate, reproduce
 
+        _compile_once()
         for parent in parents:
             try:
                 if rng.random() < MUTATED:
@@ -109,6 +112,21 @@ def graph_moves(parents: Sequence[str], *, seed: int) -> list[str]:
                 children[child] = None
     found = dict.fromkeys(canonical_or_none(child) for child in children)
     return [molecule for molecule in found if molecule is not None]
+
+
+@cache
+def _compile_once() -> None:
+    """Keep what mol-ga compiles anew for every child: the same few patterns and reactions.
+
+    An eighth of the time of its moves; the children are the same.
+    """
+    from mol_ga.graph_ga import crossover, mutate
+    from rdkit import Chem
+    from rdkit.Chem.rdChemReactions import ReactionFromSmarts
+
+    reactions = SimpleNamespace(ReactionFromSmarts=cache(ReactionFromSmarts))
+    crossover.AllChem = mutate.AllChem = reactions
+    crossover.Chem = SimpleNamespace(**vars(Chem) | {"MolFromSmarts": cache(Chem.MolFromSmarts)})
 
 
 def encoded(space: Space, smiles: Sequence[str]) -> list[Candidate]:

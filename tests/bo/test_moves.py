@@ -3,8 +3,11 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pytest
 import torch
+from mol_ga.graph_ga import crossover, mutate
 from rdkit import Chem
+from rdkit.Chem import AllChem
 
 from molvae.bo.moves import by_rank, graph_moves, latent_moves
 from molvae.latent import LatentSpace
@@ -53,6 +56,19 @@ def test_graph_children_are_new_canonical_molecules() -> None:
     assert children == [Chem.CanonSmiles(m) for m in children]
     assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
     assert logging.root.level == logging.WARNING
+
+
+def test_patterns_compiled_once_make_the_children_of_mol_ga(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parents = MOLECULES * 10
+    ours = graph_moves(parents, seed=1)
+    assert crossover.Chem is not Chem
+    assert crossover.AllChem is mutate.AllChem is not AllChem
+    monkeypatch.setattr(crossover, "Chem", Chem)
+    monkeypatch.setattr(crossover, "AllChem", AllChem)
+    monkeypatch.setattr(mutate, "AllChem", AllChem)
+    assert graph_moves(parents, seed=1) == ours
 
 
 def test_no_parents_no_children(space: LatentSpace) -> None:
