@@ -365,7 +365,7 @@ def _errors(axis: Any, found: Mapping[str, Any]) -> None:
             title = TITLES[row["variant"]] if row["variant"] != "beta-vae" else "not asked"
             axis.plot([*of], errors, marker="o", label=title)
     axis.axhline(0.5, color="black", linewidth=0.8, linestyle=":")
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.3 * axis.get_ylim()[1])  # room for the legend
     axis.set_title("median error of what was asked for, sd", fontsize=9)
     axis.tick_params(axis="x", rotation=30)
     if axis.get_legend_handles_labels()[0]:

@@ -42,7 +42,9 @@ def readme_table(result: Mapping[str, Any]) -> str:
         "**Which method finds the best molecules in so many calls?** Goal-directed tasks of PMO; "
         "every call counts, the starting molecules (random ones of ZINC250k) included: "
         "`python -m benchmarks optimisation`. Sums are over tasks, of means over seeds; in "
-        "brackets the standard deviation over seeds of the sum on the tasks with several.",
+        "brackets the standard deviation over seeds of the sum on the tasks with several. Seconds "
+        "are those of runs side by side; overhead is measured apart, below. `rank` makes 150 "
+        "children in a generation; once it made 200.",
     ]
     known = result["targets_in_zinc250k"]
     lines[0] += (

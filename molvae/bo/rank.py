@@ -67,7 +67,7 @@ class Rank:
     these, or auto for the one that explains the values best."""
     generations: int = 2
     """Of children, for each batch."""
-    children: int = 200
+    children: int = 150
     """Moves in each generation; ten for each molecule of the batch, if that is more."""
     latent: float = 0.5
     """Share of latent moves among them, at first; the others are graph moves."""
