@@ -21,8 +21,8 @@ TITLES = {
     "transformer": "transformer",
     "property-heads": "property heads",
     "noise-levels": "noise levels",
-    "semi-supervised": "semi-supervised, all labels",
-    "semi-supervised-5": "semi-supervised, 5 % of the labels",
+    "semi-supervised": "semi-supervised, noise levels, all labels",
+    "semi-supervised-5": "semi-supervised, noise levels, 5 % of the labels",
     "language-model": "language model",
 }
 PRIORS = {
@@ -223,10 +223,10 @@ def _priors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _conditional(found: Mapping[str, Any]) -> list[str]:
     """Median absolute error of what was asked for, and what share of the data's sd that is."""
     rows = {row["variant"]: row["asked"] for row in found["rows"] if row["asked"]}
-    names = [n for n in ("beta-vae", "semi-supervised", "semi-supervised-5") if n in rows]
-    if names[-1:] in ([], ["beta-vae"]):
+    names = [n for n in ("noise-levels", "semi-supervised", "semi-supervised-5") if n in rows]
+    if names[-1:] in ([], ["noise-levels"]):
         return []
-    titles = {**TITLES, "beta-vae": "not asked: beta-VAE"}
+    titles = {**TITLES, "noise-levels": "not asked: noise levels"}
     lines = []
     for key in rows[names[-1]]:
         cells = [key.replace("=", " = ")]
@@ -242,9 +242,9 @@ def _conditional(found: Mapping[str, Any]) -> list[str]:
     return [
         "",
         f"Molecules on demand, {found['settings']['sizes']['asked']:,} for each value, as "
-        "`generate` makes them: written greedily, and drawn again, up to ten times, where the "
-        "model's own encoder reads them as more than 0.25 sd off. Median absolute error (in sd of "
-        "the data); valid, distinct.",
+        "`generate` makes them: drawn again, up to ten times, where the model's own encoder reads "
+        "them as more than 0.25 sd off. Median absolute error (in sd of the data); valid, "
+        "distinct.",
         "",
         *_table(("asked for", *(titles[name] for name in names)), lines),
     ]
@@ -362,7 +362,7 @@ def _errors(axis: Any, found: Mapping[str, Any]) -> None:
     for row in found["rows"]:
         if of := row["asked"]:
             errors = [e["in_sd"] for e in of.values()]
-            title = TITLES[row["variant"]] if row["variant"] != "beta-vae" else "not asked"
+            title = TITLES[row["variant"]] if row["variant"] != "noise-levels" else "not asked"
             axis.plot([*of], errors, marker="o", label=title)
     axis.axhline(0.5, color="black", linewidth=0.8, linestyle=":")
     axis.set_ylim(0, 1.3 * axis.get_ylim()[1])  # room for the legend

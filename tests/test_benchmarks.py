@@ -129,7 +129,7 @@ def test_optimisers_start_alike_and_are_counted_alike(tmp_path: Path) -> None:
     assert table.count("celecoxib_rediscovery") == 1
 
 
-FEW = ("autoencoder", "beta-vae", "flow-posterior", "semi-supervised", "language-model")
+FEW = ("autoencoder", "beta-vae", "noise-levels", "semi-supervised", "language-model")
 TIMES = ("training", "per_second", "fit_seconds")
 
 
@@ -156,7 +156,7 @@ def test_generative_models_are_trained_once_and_measured_alike(tmp_path: Path) -
         # Its own molecules are no outliers, the absurd ones are.
         known = "bound" if row["bounds"] else "density"
         assert row["outliers"][f"{known}_absurd-even"] > row["outliers"][f"{known}_zinc250k"]
-    assert set(rows["semi-supervised"]["asked"]) == set(rows["beta-vae"]["asked"])
+    assert set(rows["semi-supervised"]["asked"]) == set(rows["noise-levels"]["asked"])
     assert {row["prior"] for row in found["priors"]} == set(generative_models.PRIORS)
     # What is there is read, and not made again; what is not is made anew, and is the same.
     gone, *kept = (next((tmp_path / "runs").glob(f"*/{name}")) for name in FEW)
@@ -208,7 +208,8 @@ def test_the_verdict_of_generative_models_is_that_of_the_numbers() -> None:
         return {"variant": variant, **whole, **more}
 
     rows = [
-        row("beta-vae", 1.2),
+        row("beta-vae", 0.0),
+        row("noise-levels", 1.2),
         row("semi-supervised", 0.2),
         row("semi-supervised-5", 0.45),
         row("iwae", 0.0, bounds={"nats_1": -2.0, "nats_8": -2.1, "nats_64": -1.4, "spread": 0.1}),
@@ -234,15 +235,15 @@ def test_the_verdict_of_generative_models_is_that_of_the_numbers() -> None:
     changes = {r["variant"]: r["changed"] for r in rows}
     settings = {"settings": {"molecules": 1}, "floor": {}}
     before = {**settings, "rows": rows[:2], "priors": priors}
-    now = {**settings, "rows": rows[3:], "priors": []}
+    now = {**settings, "rows": rows[4:], "priors": []}
     both = generative_models.together(before, now, changes)
-    assert [r["variant"] for r in both["rows"]] == ["beta-vae", "iwae", "semi-supervised"]
+    assert [r["variant"] for r in both["rows"]] == ["beta-vae", "iwae", "noise-levels"]
     assert both["priors"] == priors
     other = {**now, "settings": {"molecules": 2}}
-    assert generative_models.together(before, other, changes)["rows"] == rows[3:]
+    assert generative_models.together(before, other, changes)["rows"] == rows[4:]
     changes["beta-vae"] = {"objective": {"beta": 2.0}}
     left = generative_models.together(before, now, changes)
-    assert [r["variant"] for r in left["rows"]] == ["iwae", "semi-supervised"]
+    assert [r["variant"] for r in left["rows"]] == ["iwae", "noise-levels"]
 
 
 def test_every_run_has_a_file_of_its_own() -> None:
