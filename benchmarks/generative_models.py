@@ -405,17 +405,17 @@ def row(plan: Plan, variant: str) -> dict[str, Any]:
         Path(config.out) / "measures.json",
         {"run": space.fingerprint, "sizes": asdict(sizes), "asked": plan.asked, "seed": SEED},
     )
-    of_conditions = bool(space.conditions) or variant == UNASKED
     groups = {
         "codes": lambda: codes(space, what),
         "bounds": lambda: bounds(space, what, sizes.bounded),
         "read": lambda: readable_properties(space, what),
         "drawn": lambda: drawn(space, what, sizes.drawn),
         "outliers": lambda: outliers(space, what, sizes.strange),
-        "asked": lambda: asked(space, what, plan.asked, sizes.asked) if of_conditions else {},
         "seeds": lambda: over_seeds(replace(config, molecules=plan.short), tokens, plan.seeds),
     }
-    found = {}
+    found: dict[str, Any] = {"asked": {}}
+    if space.conditions or variant == UNASKED:
+        groups["asked"] = lambda: asked(space, what, plan.asked, sizes.asked)
     for name, make in groups.items():
         began = time.process_time()
         found[name] = kept(name, make)

@@ -15,7 +15,8 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rdkit import rdBase
+from rdkit import Chem, rdBase
+from rdkit.Chem.rdChemReactions import ReactionFromSmarts
 from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Space
@@ -121,8 +122,6 @@ def _compile_once() -> None:
     An eighth of the time of its moves; the children are the same.
     """
     from mol_ga.graph_ga import crossover, mutate
-    from rdkit import Chem
-    from rdkit.Chem.rdChemReactions import ReactionFromSmarts
 
     reactions = SimpleNamespace(ReactionFromSmarts=cache(ReactionFromSmarts))
     crossover.AllChem = mutate.AllChem = reactions
