@@ -5,7 +5,6 @@ import logging
 import numpy as np
 import pytest
 import torch
-from mol_ga.graph_ga import crossover, mutate
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
@@ -63,6 +62,8 @@ def test_patterns_compiled_once_make_the_children_of_mol_ga(
 ) -> None:
     parents = MOLECULES * 10
     ours = graph_moves(parents, seed=1)
+    from mol_ga.graph_ga import crossover, mutate  # not before: it turns RDKit's log off for all
+
     assert crossover.Chem is not Chem
     assert crossover.AllChem is mutate.AllChem is not AllChem
     monkeypatch.setattr(crossover, "Chem", Chem)
