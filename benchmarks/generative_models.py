@@ -79,8 +79,14 @@ BASE: Mapping[str, Any] = {
 NO_Z = {"latent_dim": 0, "explain": False}
 TRANSFORMER = {"explain": False, "encoder": "transformer", "decoder": "transformer", "layers": 2}
 NOISY = {"noisy": 0.25, "model": {"noise_levels": True}}
-# With noise in z the decoder heeds the conditions, and writes what the encoder can read.
-CONDITIONAL = {**NOISY, "conditions": ["logP", "QED"], "condition_weight": 3.0}
+# With noise in z, and less told by it, the decoder heeds the conditions, and writes what the
+# encoder can read.
+CONDITIONAL = {
+    **NOISY,
+    "conditions": ["logP", "QED"],
+    "condition_weight": 3.0,
+    "objective": {"of_beta": 2.0},
+}
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "autoencoder": {"model": {"posterior": "point"}, "objective": {"beta": 0.0}},
     "beta-vae": {},

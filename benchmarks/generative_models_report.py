@@ -21,8 +21,8 @@ TITLES = {
     "transformer": "transformer",
     "property-heads": "property heads",
     "noise-levels": "noise levels",
-    "semi-supervised": "semi-supervised, noise levels, all labels",
-    "semi-supervised-5": "semi-supervised, noise levels, 5 % of the labels",
+    "semi-supervised": "semi-supervised (noise levels, twice the beta), all labels",
+    "semi-supervised-5": "semi-supervised (noise levels, twice the beta), 5 % of the labels",
     "language-model": "language model",
 }
 PRIORS = {
@@ -242,9 +242,9 @@ def _conditional(found: Mapping[str, Any]) -> list[str]:
     return [
         "",
         f"Molecules on demand, {found['settings']['sizes']['asked']:,} for each value, as "
-        "`generate` makes them: drawn again, up to ten times, where the model's own encoder reads "
-        "them as more than 0.25 sd off. Median absolute error (in sd of the data); valid, "
-        "distinct.",
+        "`generate` makes them: drawn again, up to twenty times, where the model's own encoder "
+        "expects them to be more than 0.25 sd off. Median absolute error (in sd of the data); "
+        "valid, distinct.",
         "",
         *_table(("asked for", *(titles[name] for name in names)), lines),
     ]

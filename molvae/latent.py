@@ -39,7 +39,7 @@ from molvae.model.refinement import refined_codes
 from molvae.model.training import pick_device
 from molvae.model.tuning import tuned_decoder
 from molvae.model.vae import SequenceVAE
-from molvae.redraw import REDRAWS, Draw, best_draws
+from molvae.redraw import REDRAWS, SOUGHT, Draw, best_draws
 
 BATCH = 512
 """Molecules that go through the network together."""
@@ -603,11 +603,11 @@ class LatentSpace:
             redraw: Draw again, z as well, what is a molecule only after it was mended, up to 10
                 times: the model slipped there, and what it then writes has odd rings. Matters to
                 robust SMILES only, and to models of which most draws need no mending. With
-                conditions, also what the encoder guesses to miss them; the nearest draw is kept.
+                conditions, also what is likely to miss them, up to 20 times; the nearest is kept.
             where: Conditions that the molecules are to have, see `sample`.
-            tolerance: By how much the encoder's guess of each of these may miss what was asked for
-                before a molecule is drawn again, in standard deviations of the training molecules;
-                0.25 by default.
+            tolerance: By how much a molecule may be expected to miss each of these before it is
+                drawn again: the root mean square under q(y | molecule), the encoder's guess and
+                its doubt, in standard deviations of the training molecules; 0.25 by default.
 
         Returns:
             Canonical SMILES, repeats included; None where a sequence is not a molecule.
@@ -643,13 +643,14 @@ class LatentSpace:
             mended = [not self.representation.fluent(symbols) for symbols in rows]
             return list(map(Draw, made, mended, self._missed(made, wanted)))
 
-        best = best_draws(draw, n, seed=seed, redraws=REDRAWS if redraw else 0, tolerance=tolerance)
+        redraws = (SOUGHT if wanted else REDRAWS) if redraw else 0
+        best = best_draws(draw, n, seed=seed, redraws=redraws, tolerance=tolerance)
         far = sum(one.missed > tolerance for one in best)
         if redraw and far:
             warnings.warn(
-                f"{far} of {n} molecules miss what was asked for by more than {tolerance:g} "
-                "standard deviations, as the encoder reads them: "
-                "few molecules are like that, or the model was trained too briefly",
+                f"{far} of {n} molecules are expected to miss what was asked for by more than "
+                f"{tolerance:g} standard deviations, as the encoder reads them: "
+                "few molecules are like that, or the model is not sure what it reads",
                 MolvaeWarning,
                 stacklevel=2,
             )
@@ -662,9 +663,11 @@ class LatentSpace:
         return torch.cat([math.sqrt(1 - noise**2) * z[:, :d] + noise * more, z[:, d:]], dim=1)
 
     def _missed(self, molecules: Sequence[str | None], wanted: Mapping[int, float]) -> list[float]:
-        """By how many sd at most the encoder's guesses of conditions miss the wanted ones.
+        """By how many sd molecules are expected to miss the wanted conditions, the worst of them.
 
-        Infinite for what the model cannot read; 0 where nothing is wanted.
+        The root mean square under q(y | molecule): the doubt counts, since the encoder misreads odd
+        molecules, and seldom without doubt. Infinite for what the model cannot read; 0 where
+        nothing is wanted.
         """
         if not wanted:
             return [0.0] * len(molecules)
@@ -672,11 +675,11 @@ class LatentSpace:
         there = [i for i, molecule in enumerate(molecules) if molecule is not None]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MolvaeWarning)  # rows of NaN are no guesses
-            codes = self.encode([str(molecules[i]) for i in there], skip_unknown=True)
-        guess = codes[:, self.config.latent_dim :]
-        for place, y in zip(there, guess, strict=True):
-            off = max(abs(float(y[i]) - value) for i, value in wanted.items())
-            missed[place] = math.inf if math.isnan(off) else off
+            mean, std = self.posterior([str(molecules[i]) for i in there], skip_unknown=True)
+        d = self.config.latent_dim
+        for place, guess, doubt in zip(there, mean[:, d:], std[:, d:], strict=True):
+            off = [math.hypot(float(guess[i]) - y, float(doubt[i])) for i, y in wanted.items()]
+            missed[place] = math.inf if math.isnan(max(off)) else max(off)
         return missed
 
     def log_prob(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 REDRAWS = 10
 """How often what is at fault is drawn again."""
+SOUGHT = 20
+"""How often, where something is wanted of a molecule: of more draws the best is nearer."""
 FIRST = 20
 """Draws at least, by whose first turn a model is judged."""
 REDRAWN_SEED = 1_000_003
@@ -62,4 +64,4 @@ def best_draws(
     return best
 
 
-__all__ = ["REDRAWS", "Draw", "best_draws"]
+__all__ = ["REDRAWS", "SOUGHT", "Draw", "best_draws"]

@@ -221,8 +221,8 @@ def test_what_the_encoder_reads_as_something_else_is_drawn_again(conditional: La
         return float((guess - (1.5 - unit.mean) / unit.sd).abs().mean())
 
     once = off(redraw=False)
-    with pytest.warns(MolvaeWarning, match="of 100 molecules miss what was asked for by more than"):
-        assert off(tolerance=0.0) < off(tolerance=0.25) < once
+    with pytest.warns(MolvaeWarning, match="of 100 molecules are expected to miss what was asked"):
+        assert off(tolerance=0.0) < off(tolerance=1.0) < once
 
 
 def test_a_property_is_transferred(conditional: LatentSpace, table: Path) -> None:

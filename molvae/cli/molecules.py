@@ -33,8 +33,9 @@ def sample(
             found with the noise, and 0 where there is none.
         where: Conditions that the molecules are to have, for a run that was trained with some, in
             their own units: logP=2.5,QED=0.9.
-        tolerance: What the encoder reads as further off from these conditions than so many standard
-            deviations of the training molecules is drawn again, up to 10 times; 0.25 by default.
+        tolerance: What, as the encoder reads it, is expected to miss these conditions by more than
+            so many standard deviations of the training molecules is drawn again, up to 20 times;
+            0.25 by default.
     """
     wanted = conditions(where or "")
     from molvae.latent import load
