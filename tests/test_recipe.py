@@ -225,6 +225,26 @@ def test_what_the_encoder_reads_as_something_else_is_drawn_again(conditional: La
         assert off(tolerance=0.0) < off(tolerance=1.0) < once
 
 
+def test_what_the_encoder_doubts_is_drawn_again(
+    conditional: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (unit,) = conditional.card.conditions
+    doubted = set(conditional.generate(20, where={"logP": 1.5}, redraw=False)) - {None}
+
+    def posterior(smiles: list[str], *, skip_unknown: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        guess = (1.5 - unit.mean) / unit.sd  # of all: only the doubt differs
+        doubt = [2.0 * (molecule in doubted) for molecule in smiles]
+        mean = torch.zeros(len(smiles), conditional.dim)
+        std = torch.zeros_like(mean)
+        mean[:, 6], std[:, 6] = guess, torch.tensor(doubt)
+        return mean, std
+
+    monkeypatch.setattr(conditional, "posterior", posterior)
+    drawn = conditional.generate(20, where={"logP": 1.5})
+    assert None not in drawn
+    assert not doubted & set(drawn)
+
+
 def test_a_property_is_transferred(conditional: LatentSpace, table: Path) -> None:
     molecules = load_split(table, "train")[:100]
     found = {to: conditional.transfer(molecules, {"logP": to}) for to in (-0.5, 5.0)}
