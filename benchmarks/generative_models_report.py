@@ -21,8 +21,8 @@ TITLES = {
     "transformer": "transformer",
     "property-heads": "property heads",
     "noise-levels": "noise levels",
-    "semi-supervised": "semi-supervised (noise levels, twice the beta), all labels",
-    "semi-supervised-5": "semi-supervised (noise levels, twice the beta), 5 % of the labels",
+    "semi-supervised": "semi-supervised",
+    "semi-supervised-5": "semi-supervised, 5 % of labels",
     "language-model": "language model",
 }
 PRIORS = {
@@ -40,9 +40,10 @@ def readme_table(result: Mapping[str, Any]) -> str:
     lines = [
         "**Generative models side by side**: the same data, number of weights and molecules seen, "
         "and nothing changed but what the name says: `python -m benchmarks generative-models`. "
-        "Without a remark the weight of the KL term is that of the beta-VAE. Bounds are in nats "
-        "per symbol, with the learned prior; molecules are drawn from the prior and then symbol by "
-        "symbol, and what is no molecule is mended.",
+        "Without a remark the weight of the KL term is that of the beta-VAE; semi-supervised "
+        "models have noise levels and twice that weight. Bounds are in nats per symbol, "
+        "with the learned prior; molecules are drawn from the prior and then symbol by symbol, and "
+        "what is no molecule is mended.",
     ]
     for name, found in result["data"].items():
         lines += ["", *_of_data(name, found)]
@@ -308,7 +309,12 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
 
     data = result["data"]
     figure, axes = plt.subplots(
-        len(data), 4, figsize=(15, 3.8 * len(data)), squeeze=False, layout="constrained"
+        len(data),
+        4,
+        figsize=(16, 3.8 * len(data)),
+        width_ratios=(1.7, 1, 1, 1.2),
+        squeeze=False,
+        layout="constrained",
     )
     for line, (name, found) in zip(axes, data.items(), strict=True):
         _scatter(line[0], found["rows"])
