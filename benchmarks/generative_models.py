@@ -110,13 +110,10 @@ NOWHERE = {"data": "", "out": ""}
 SLOWEST = ("iwae", "noise-levels", "semi-supervised", "semi-supervised-5", "total-correlation")
 """Are begun first, so that processes end together."""
 MAIN = (
-    "autoencoder",
     "beta-vae",
     "vae",
     "total-correlation",
-    "flow-posterior",
     "transformer",
-    "property-heads",
     "noise-levels",
     "semi-supervised",
     "semi-supervised-5",
