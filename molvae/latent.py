@@ -675,12 +675,21 @@ class LatentSpace:
         there = [i for i, molecule in enumerate(molecules) if molecule is not None]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MolvaeWarning)  # rows of NaN are no guesses
-            mean, std = self.posterior([str(molecules[i]) for i in there], skip_unknown=True)
-        d = self.config.latent_dim
-        for place, guess, doubt in zip(there, mean[:, d:], std[:, d:], strict=True):
+            mean, std = self._guessed([str(molecules[i]) for i in there])
+        for place, guess, doubt in zip(there, mean, std, strict=True):
             off = [math.hypot(float(guess[i]) - y, float(doubt[i])) for i, y in wanted.items()]
             missed[place] = math.inf if math.isnan(max(off)) else max(off)
         return missed
+
+    def _guessed(self, molecules: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of q(y | molecule); NaN for what the model cannot read."""
+
+        def moments(ids: Tensor) -> Tensor:
+            mean, logvar = self.model.conditions(ids)
+            return torch.cat([mean, (0.5 * logvar).exp()], dim=1)
+
+        mean, std = self._encoded(molecules, moments, 2 * len(self.conditions), True).chunk(2, 1)
+        return mean, std
 
     def log_prob(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
         """Importance-weighted lower bound on log p(molecule), in nats; `n`, float64.

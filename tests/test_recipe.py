@@ -231,15 +231,11 @@ def test_what_the_encoder_doubts_is_drawn_again(
     (unit,) = conditional.card.conditions
     doubted = set(conditional.generate(20, where={"logP": 1.5}, redraw=False)) - {None}
 
-    def posterior(smiles: list[str], *, skip_unknown: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        guess = (1.5 - unit.mean) / unit.sd  # of all: only the doubt differs
-        doubt = [2.0 * (molecule in doubted) for molecule in smiles]
-        mean = torch.zeros(len(smiles), conditional.dim)
-        std = torch.zeros_like(mean)
-        mean[:, 6], std[:, 6] = guess, torch.tensor(doubt)
-        return mean, std
+    def guessed(molecules: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        doubt = torch.tensor([[2.0 * (molecule in doubted)] for molecule in molecules])
+        return torch.full_like(doubt, (1.5 - unit.mean) / unit.sd), doubt  # the guess of all alike
 
-    monkeypatch.setattr(conditional, "posterior", posterior)
+    monkeypatch.setattr(conditional, "_guessed", guessed)
     drawn = conditional.generate(20, where={"logP": 1.5})
     assert None not in drawn
     assert not doubted & set(drawn)
