@@ -16,7 +16,7 @@ from molvae.chem.program import Program
 from molvae.config import require
 from molvae.errors import ConfigError
 from molvae.evaluate import ByHand
-from molvae.overview import BESIDE, COLUMNS, JUDGED
+from molvae.overview import BESIDE, COLUMNS, EARLIER, JUDGED
 
 if TYPE_CHECKING:
     from molvae.bo.store import NewTrial
@@ -147,7 +147,7 @@ def _check_names(names: Sequence[str]) -> None:
         ConfigError: One of them does.
     """
     judged = JUDGED if len(names) > 1 else ()
-    taken = {*COLUMNS, *judged, *(f"{name}_{what}" for name in names for what in BESIDE)}
+    taken = {*COLUMNS, EARLIER, *judged, *(f"{name}_{what}" for name in names for what in BESIDE)}
     for name in names:
         require(
             name not in taken,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
@@ -458,6 +458,47 @@ class Campaign:
                 more = self._compute([found.smiles], lacking)[0]
                 outcome = completed_by(outcome, more, self.aim)
         return self._store.tell(trial, outcome)
+
+    def retry(
+        self, trials: Sequence[int] | None = None, *, message: str | None = None
+    ) -> list[Trial]:
+        """Put failed trials back, to be scored or told again: it was not the molecules' fault.
+
+        That they failed stays in the record, see `Trial.earlier_failures`. They wait as if they had
+        just been asked, and count towards a budget once, when they have an outcome again.
+
+        Args:
+            trials: Ids of failed trials; all of them by default.
+            message: Those only whose message contains this text, in any case.
+
+        Returns:
+            The trials, waiting; none if no trial has failed.
+
+        Raises:
+            CampaignError: A given trial has not failed, or no failure has such a message; or
+                another process is writing.
+        """
+        failed = [trial for trial in self.trials if trial.status == "failed"]
+        if trials is not None:
+            ids = {trial.id for trial in failed}
+            for id_ in trials:
+                if id_ not in ids:
+                    raise CampaignError(
+                        f"{self.path}: trial {id_} has not failed; failed are: "
+                        f"{', '.join(map(str, sorted(ids))) or 'none'}"
+                    )
+            failed = [trial for trial in failed if trial.id in set(trials)]
+        if message is not None:
+            found = [t for t in failed if message.casefold() in t.message.casefold()]
+            if failed and not found:
+                messages = Counter(trial.message or "no reason given" for trial in failed)
+                said = "; ".join(f"{one} ({n})" for one, n in messages.most_common(3))
+                raise CampaignError(
+                    f"{self.path}: none of {len(failed)} failures says {message!r}; most often "
+                    f"they say: {said}"
+                )
+            failed = found
+        return self._store.retry([trial.id for trial in failed]) if failed else []
 
     def _compute(self, smiles: Sequence[str], names: Sequence[str]) -> list[dict[str, float]]:
         """Values that need no call, of each molecule; what cannot be computed is not there."""

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class MolvaeError(Exception):
     """Base of all errors raised on purpose; the command line prints it as one line."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python's own way calls the class with the message, which a class with other arguments
+        # does not take: errors of worker processes would be lost on their way.
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class InvalidMoleculeError(MolvaeError, ValueError):
@@ -64,6 +70,13 @@ class ObjectiveError(MolvaeError, RuntimeError):
     """An objective that could not be imported, or that broke while scoring."""
 
 
+class MachineError(ObjectiveError):
+    """An objective could not be called: trouble of the machine, not of a molecule.
+
+    An objective may raise it (no licence, a full disk): the campaign stops, and the molecule waits.
+    """
+
+
 class CheckpointError(MolvaeError):
     """A run folder that is incomplete, damaged, foreign or newer than this molvae."""
 
@@ -78,3 +91,11 @@ class MissingPackageError(MolvaeError, ImportError):
 
 class MolvaeWarning(UserWarning):
     """Something that the user should know and that does not stop the work."""
+
+
+def _restored(kind: type[MolvaeError], args: tuple[Any, ...], state: dict[str, Any]) -> MolvaeError:
+    """The inverse of pickling: message and attributes as they were."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from molvae.bo.store import Trial
 
 
+EARLIER = "earlier_failures"
+"""A column of tables where trials were asked again after they had failed."""
 COLUMNS = ("id", "smiles", "status", "origin", "percentile", "message", "asked_at", "told_at")
 """Of every table; values stand behind the molecule."""
 JUDGED = ("front", "score", "within_limits")
@@ -112,7 +114,7 @@ def table_of(trials: Sequence[Trial], aim: Aim) -> pd.DataFrame:
     # A record from before percentiles may have a goal of that name.
     columns = list(dict.fromkeys([*COLUMNS[:2], *aim.names, *COLUMNS[2:]]))
     judged = judged_of(trials, aim)
-    taken = {*columns, *judged}
+    taken = {*columns, *judged, EARLIER}
     rows = []
     for place, trial in enumerate(trials):
         row: dict[str, Any] = {
@@ -127,6 +129,8 @@ def table_of(trials: Sequence[Trial], aim: Aim) -> pd.DataFrame:
             "told_at": trial.told_at,
             **{name: column[place] for name, column in judged.items()},
         }
+        if trial.earlier_failures:
+            row[EARLIER] = "; ".join(map(str, trial.earlier_failures))
         for name, error in trial.errors.items():
             row[f"{name}_error"] = error
         for name, values in trial.replicates.items():
@@ -167,6 +171,7 @@ def best_of(table: pd.DataFrame, aim: Aim, k: int) -> pd.DataFrame:
 __all__ = [
     "BESIDE",
     "COLUMNS",
+    "EARLIER",
     "JUDGED",
     "best_of",
     "evidence_of",

@@ -14,9 +14,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from molvae.config import require
 from molvae.errors import CampaignError, MolvaeError
+
+if TYPE_CHECKING:
+    from molvae.bo.store import Trial
 
 HOST = "127.0.0.1"
 REFRESH = 30
@@ -32,8 +36,8 @@ class Page:
     record: Path
     top: int = 24
     lead: str | None = None
-    _seen: tuple[int, int] | None = None
-    """Trials and outcomes when the page was made."""
+    _seen: list[Trial] | None = None
+    """Trials when the page was made."""
     _html: bytes = b""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -47,8 +51,7 @@ class Page:
         from molvae.report import render
 
         with self._lock, Campaign.open(self.record) as campaign:
-            trials = campaign.trials
-            seen = len(trials), sum(trial.status != "asked" for trial in trials)
+            seen = campaign.trials
             if seen != self._seen:
                 page = render(campaign, top=self.top, lead=self.lead, refresh=REFRESH)
                 self._html, self._seen = page.encode(), seen

@@ -553,7 +553,7 @@ def test_settings_say_what_it_was_made_with(path: Path) -> None:
         settings = campaign.settings
     (goal,) = settings["objectives"]
     assert (goal["name"], goal["direction"], goal["spec"]) == ("hill", "maximise", None)
-    assert (settings["seed"], settings["batch"], settings["format"]) == (7, 4, 3)
+    assert (settings["seed"], settings["batch"], settings["format"]) == (7, 4, 4)
     assert settings["start"] == "8 given molecules"
     assert settings["space"] == {"name": "toy", "fingerprint": ToySpace().fingerprint, "dim": 3}
     assert {"molvae", "torch", "botorch", "rdkit", "python"} <= set(settings["versions"])
@@ -764,3 +764,45 @@ def test_the_record_can_be_read_by_anyone(path: Path) -> None:
     ).fetchone()
     connection.close()
     assert row == (best,)
+
+
+# --- failed trials, put back
+
+
+def outage(path: Path) -> Campaign:
+    """Trials 1 and 3 failed, for two reasons; 2 was told; the others wait."""
+    campaign = begin(path, n=5)
+    campaign.tell(1, None, "License server\nis down")
+    campaign.tell(2, 1.0)
+    campaign.tell(3, None, "no pocket")
+    return campaign
+
+
+def test_retry_puts_all_failed_trials_back_and_they_are_scored_again(path: Path) -> None:
+    with outage(path) as campaign:
+        assert [trial.id for trial in campaign.retry()] == [1, 3]
+        assert campaign.retry() == []
+        assert campaign.evidence().smiles == (campaign.trials[1].smiles,)
+        campaign.run(6)
+        assert [trial.status for trial in campaign.trials] == ["told"] * 6
+        table = campaign.table()
+        assert table["earlier_failures"][0].startswith("License server\nis down (2")
+        assert table["earlier_failures"].notna().tolist() == [True, False, True] + [False] * 3
+
+
+def test_retry_with_a_message_takes_those_that_say_so(path: Path) -> None:
+    with outage(path) as campaign:
+        assert [trial.id for trial in campaign.retry(message="license SERVER")] == [1]
+        with pytest.raises(CampaignError, match=r"none of 1 failures says 'licence'.*no pocket"):
+            campaign.retry(message="licence")
+        assert campaign.trials[2].status == "failed"
+        assert "earlier_failures" in campaign.table()
+
+
+def test_retry_of_a_trial_that_has_not_failed_is_refused_and_changes_nothing(path: Path) -> None:
+    with outage(path) as campaign:
+        for ids in ([2], [3, 4], [99]):
+            with pytest.raises(CampaignError, match="has not failed; failed are: 1, 3"):
+                campaign.retry(ids)
+        assert [trial.id for trial in campaign.retry([3])] == [3]
+        assert campaign.tell(3, 2.5).values == {campaign.name: 2.5}

@@ -24,7 +24,7 @@ def test_run_format_1() -> None:
     torch.testing.assert_close(space.encode(["CCO"]), expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_old_records_become_new_ones_and_where_they_cannot_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
@@ -35,7 +35,7 @@ def test_old_records_become_new_ones_and_where_they_cannot_are_read(
         patch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
         with Campaign.open(path, GOLDEN / "run-1") as c:
             before = c.trials
-            assert {trial.percentile for trial in before} == {None}
+            assert version >= 3 or {trial.percentile for trial in before} == {None}
     assert path.read_bytes() == content
     with Campaign.open(path, GOLDEN / "run-1") as c:
         assert c.trials == before
@@ -45,7 +45,11 @@ def test_old_records_become_new_ones_and_where_they_cannot_are_read(
         assert c.trials[:-1] == before[:-1]
         assert c.trials[-1].errors == {c.name: 0.1}
         assert c.trials[-1].notes == {"well": "B7"}
-        assert c.table()["percentile"].isna().all()
+        assert version >= 3 or c.table()["percentile"].isna().all()
+        if failed := [trial for trial in before if trial.status == "failed"]:
+            (again,) = c.retry()
+            assert (again.id, again.status, again.notes) == (failed[0].id, "asked", {})
+            assert [one.message for one in again.earlier_failures] == [failed[0].message]
         # What is asked from now on has one, where the space can read it.
         for new in c.ask(8):
             known = c.space.readable([new.smiles]) == [True]  # type: ignore[attr-defined]
@@ -62,6 +66,18 @@ def test_record_format_2(tmp_path: Path) -> None:
         assert (second.values, second.errors) == ({"pIC50": 5.5}, {"pIC50": 0.2})
         assert (third.status, third.message) == ("failed", "did not dissolve")
         assert [trial.status for trial in waiting] == ["asked", "asked"]
+
+
+def test_record_format_3(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "record-3.db", tmp_path / "record.db")
+    with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
+        first, second, *waiting = c.trials
+        assert (first.status, first.message) == ("failed", "did not dissolve")
+        assert first.notes == {"well": "B8"}
+        assert (second.values, second.replicates) == ({"pIC50": 6.25}, {"pIC50": [6.1, 6.4]})
+        assert second.notes == {"well": "B7"}
+        assert [trial.status for trial in waiting] == ["asked"] * 3
+        assert {trial.earlier_failures for trial in c.trials} == {()}
 
 
 def test_record_format_1(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "molvae"
 HEAVY = ("torch", "rdkit", "botorch", "selfies", "pandas", "numpy", "matplotlib", "jinja2")
 LAYERS = (
-    ("errors",),
+    ("errors", "_messages"),
     ("config",),
     ("chem",),
     ("datasets", "model"),

@@ -1,14 +1,15 @@
 """The record: one SQLite file of facts that are inserted and never changed.
 
-Format 3:
+Format 4:
 
     campaign (key, value)                        what it was made with; values are JSON
     trial    (id, smiles, z, origin, asked_at,   smiles canonical, unique; z float64, little-endian
               percentile)                        of its encoding's density; may be lacking
-    outcome  (trial, status, message, told_at)   told or failed; at most one a trial
-    value    (trial, objective, value,           in the objective's own sign,
+    outcome  (id, trial, status, message,        told, failed, or asked again after a failure:
+              told_at)                           the latest is what the trial is
+    value    (outcome, objective, value,         in the objective's own sign,
               error, replicates)                 standard error, JSON list; both may be lacking
-    note     (trial, name, text)                 whatever else was told
+    note     (outcome, name, text)               whatever else was told
 
 `application_id` marks the file as ours, `user_version` is the format. Facts that belong together (a
 batch that was asked, an outcome with its values) are one transaction, on disk when the call
@@ -36,14 +37,16 @@ from urllib.parse import quote
 
 import numpy as np
 
+from molvae._messages import encodable
 from molvae.bo.lock import held, lock_of
 from molvae.errors import CampaignError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 3
-"""1: as released with 0.1. 2: standard errors and replicates of values, notes. 3: percentiles."""
+FORMAT = 4
+"""1: as released with 0.1. 2: standard errors and replicates of values, notes. 3: percentiles.
+4: several outcomes of a trial, one after the other."""
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
@@ -82,6 +85,41 @@ CREATE TABLE note (
 _SINCE_3 = """
 ALTER TABLE trial ADD COLUMN percentile REAL;
 """
+# The key of an outcome was its trial. A table's key cannot be changed, so the tables are written
+# anew.
+_SINCE_4 = """
+CREATE TABLE outcome_4 (
+    id      INTEGER PRIMARY KEY,
+    trial   INTEGER NOT NULL REFERENCES trial (id),
+    status  TEXT NOT NULL CHECK (status IN ('told', 'failed', 'asked')),
+    message TEXT NOT NULL,
+    told_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE value_4 (
+    outcome    INTEGER NOT NULL REFERENCES outcome_4 (id),
+    objective  TEXT NOT NULL,
+    value      REAL NOT NULL,
+    error      REAL,
+    replicates TEXT,
+    PRIMARY KEY (outcome, objective)
+) STRICT;
+CREATE TABLE note_4 (
+    outcome INTEGER NOT NULL REFERENCES outcome_4 (id),
+    name    TEXT NOT NULL,
+    text    TEXT NOT NULL,
+    PRIMARY KEY (outcome, name)
+) STRICT;
+INSERT INTO outcome_4 SELECT trial, trial, status, message, told_at FROM outcome;
+INSERT INTO value_4 SELECT trial, objective, value, error, replicates FROM value;
+INSERT INTO note_4 SELECT trial, name, text FROM note;
+DROP TABLE value;
+DROP TABLE note;
+DROP TABLE outcome;
+ALTER TABLE outcome_4 RENAME TO outcome;
+ALTER TABLE value_4 RENAME TO value;
+ALTER TABLE note_4 RENAME TO note;
+CREATE INDEX outcome_trial ON outcome (trial);
+"""
 
 
 def _forever(*tables: str) -> str:
@@ -97,8 +135,21 @@ _STEPS = {
     1: _SCHEMA + _forever("campaign", "trial", "outcome", "value"),
     2: _SINCE_2 + _forever("note"),
     3: _SINCE_3,
+    4: _SINCE_4 + _forever("outcome", "value", "note"),
 }
 """What makes a record of each format out of one of the format before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """That a trial failed once, before it was asked again."""
+
+    message: str
+    told_at: str
+    """UTC, ISO 8601."""
+
+    def __str__(self) -> str:
+        return f"{self.message or 'no reason given'} ({self.told_at})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +178,8 @@ class Trial:
     """Whatever else was told, by name."""
     message: str = ""
     """What was said when it was told, e.g. why it failed."""
+    earlier_failures: tuple[Failure, ...] = ()
+    """Those after which it was asked again, in order."""
     asked_at: str
     """UTC, ISO 8601."""
     told_at: str | None = None
@@ -167,6 +220,25 @@ class Outcome:
     replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
+
+
+_JOINED = """
+LEFT JOIN outcome
+    ON outcome.id = (SELECT max(id) FROM outcome AS latest WHERE latest.trial = trial.id)
+LEFT JOIN value ON value.outcome = outcome.id
+"""
+_JOINED_1 = """
+LEFT JOIN outcome ON outcome.trial = trial.id
+LEFT JOIN value ON value.trial = trial.id
+"""
+"""The same of records before format 4 that may only be read."""
+_EARLIER = """
+(SELECT json_group_array(json_array(message, told_at)) FROM (
+    SELECT message, told_at FROM outcome AS earlier
+    WHERE earlier.trial = trial.id AND earlier.status = 'failed' AND earlier.id < outcome.id
+    ORDER BY earlier.id
+))
+"""
 
 
 class Store:
@@ -294,17 +366,20 @@ class Store:
             # One statement, so that a value told by another process is seen with its outcome or not
             # at all.
             version = self._format()
+            key = "trial" if version < 4 else "outcome"
             more = (
                 "error, replicates, (SELECT json_group_object(name, text) FROM note "
-                "WHERE note.trial = trial.id)"
+                f"WHERE note.{key} = outcome.{'trial' if version < 4 else 'id'})"
                 if version >= 2
                 else "NULL, NULL, NULL"
-            ) + (", percentile" if version >= 3 else ", NULL")
+            )
+            more += ", percentile" if version >= 3 else ", NULL"
+            more += f", {_EARLIER}" if version >= 4 else ", NULL"
+            joined = _JOINED_1 if version < 4 else _JOINED
             rows = self._connection.execute(
                 "SELECT trial.id, smiles, z, origin, asked_at, status, message, told_at, "
-                f"objective, value, {more} "
-                "FROM trial LEFT JOIN outcome ON outcome.trial = trial.id "
-                f"LEFT JOIN value ON value.trial = trial.id {where} ORDER BY trial.id, objective"
+                f"objective, value, {more} FROM trial {joined} {where} "
+                "ORDER BY trial.id, objective"
             ).fetchall()
         trials: list[Trial] = []
         for _, same in groupby(rows, key=itemgetter(0)):
@@ -322,9 +397,12 @@ class Store:
                     errors={name: e for name, _, e, _ in there if e is not None},
                     replicates={name: json.loads(r) for name, _, _, r in there if r is not None},
                     notes=json.loads(told[0][12] or "{}"),
-                    message=message or "",
+                    message="" if status == "asked" else message or "",
+                    earlier_failures=tuple(
+                        Failure(message=m, told_at=t) for m, t in json.loads(told[0][14] or "[]")
+                    ),
                     asked_at=asked_at,
-                    told_at=told_at,
+                    told_at=None if status == "asked" else told_at,
                     z_bytes=z,
                 )
             )
@@ -335,7 +413,7 @@ class Store:
         with _plainly(self.path):
             n, different = self._connection.execute(
                 "SELECT count(*), count(DISTINCT value) FROM value JOIN outcome "
-                "ON outcome.trial = value.trial WHERE objective = ? AND status = 'told'",
+                "ON outcome.id = value.outcome WHERE objective = ? AND status = 'told'",
                 (objective,),
             ).fetchone()
             return int(n), int(different)
@@ -381,12 +459,34 @@ class Store:
                     " and ".join(f"{value:g} ({name})" for name, value in told.values.items())
                     or "that it failed"
                 )
+                advice = (
+                    "put it back first (molvae retry)"
+                    if told.status == "failed"
+                    else "a record keeps its first value (start a new campaign to change it)"
+                )
                 raise CampaignError(
-                    f"trial {trial} ({told.smiles}) was told {what} on {told.told_at}; a record "
-                    "keeps its first value (start a new campaign to change it)"
+                    f"trial {trial} ({told.smiles}) was told {what} on {told.told_at}; {advice}"
                 )
             self._insert_outcome(trial, outcome)
         return self.trials([trial])[0]
+
+    def retry(self, trials: Sequence[int], message: str = "") -> list[Trial]:
+        """Ask failed trials again, all of them or none; that they failed stays in the record.
+
+        Args:
+            trials: Their ids.
+            message: Why, if anything is to be said.
+
+        Raises:
+            CampaignError: One of them has not failed; or another process is writing.
+        """
+        with self._transaction("retry"):
+            failed = {trial.id for trial in self.trials(trials) if trial.status == "failed"}
+            if others := [id_ for id_ in trials if id_ not in failed]:
+                raise CampaignError(f"{self.path}: trial {others[0]} has not failed")
+            for id_ in trials:
+                self._insert_fact(id_, "asked", message)
+        return self.trials(trials)
 
     @contextlib.contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
@@ -425,16 +525,13 @@ class Store:
         return ids
 
     def _insert_outcome(self, trial: int, outcome: Outcome) -> None:
-        self._connection.execute(
-            "INSERT INTO outcome VALUES (?, ?, ?, ?)",
-            (trial, "told" if outcome.told else "failed", outcome.message, now()),
-        )
+        fact = self._insert_fact(trial, "told" if outcome.told else "failed", outcome.message)
         self._connection.executemany(
             "INSERT INTO value VALUES (?, ?, ?, ?, ?)",
             [
                 (
-                    trial,
-                    name,
+                    fact,
+                    encodable(name),
                     float(value),
                     outcome.errors.get(name),
                     json.dumps(list(r)) if (r := outcome.replicates.get(name)) else None,
@@ -444,8 +541,15 @@ class Store:
         )
         self._connection.executemany(
             "INSERT INTO note VALUES (?, ?, ?)",
-            [(trial, name, text) for name, text in outcome.notes.items()],
+            [(fact, encodable(name), encodable(text)) for name, text in outcome.notes.items()],
         )
+
+    def _insert_fact(self, trial: int, status: str, message: str) -> int:
+        cursor = self._connection.execute(
+            "INSERT INTO outcome (trial, status, message, told_at) VALUES (?, ?, ?, ?)",
+            (trial, status, encodable(message), now()),
+        )
+        return int(cursor.lastrowid or 0)
 
 
 def check_can_create(path: Path) -> None:
@@ -562,4 +666,4 @@ def _plainly(path: Path) -> Iterator[None]:
         raise CampaignError(f"{path} is damaged ({error}); go on from a copy") from error
 
 
-__all__ = ["FORMAT", "NewTrial", "Outcome", "Store", "Trial", "check_can_create", "now"]
+__all__ = ["FORMAT", "Failure", "NewTrial", "Outcome", "Store", "Trial", "check_can_create", "now"]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from cyclopts import App
 
 from molvae import __version__
-from molvae.cli.campaigns import ask, export, optimize, report, tell, ui
+from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
 from molvae.cli.explore import explore, interpolate, neighbours
 from molvae.cli.molecules import decode, density, encode, list_names, properties, sample
 from molvae.cli.terminal import run
@@ -40,6 +40,7 @@ for command in (
     optimize,
     ask,
     tell,
+    retry,
     export,
     report,
     ui,

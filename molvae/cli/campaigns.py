@@ -160,6 +160,33 @@ def tell(
         say(f"{len(told)} told, {len(_waiting(campaign))} waiting")
 
 
+def retry(
+    record: Path,
+    /,
+    *,
+    message: str | None = None,
+    trial: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_iterable=())] = (),
+) -> None:
+    """Put failed trials back, to be scored or told again, and print them as TSV.
+
+    For what was not the molecules' fault: a licence server that was down, a full disk. That they
+    failed stays in the record; optimize scores them again, or tell gives their values.
+
+    Args:
+        record: The SQLite file.
+        message: Those only whose message contains this text; all failed trials by default.
+        trial: Those only with these ids.
+    """
+    with _open(record) as campaign:
+        again = campaign.retry(trial or None, message=message)
+        print_tsv(
+            ("id", "smiles", "earlier_failures"),
+            [(one.id, one.smiles, "; ".join(map(str, one.earlier_failures))) for one in again],
+        )
+        failed = sum(one.status == "failed" for one in campaign.trials)
+        say(f"{len(again)} put back, {len(_waiting(campaign))} waiting, {failed} failed")
+
+
 def export(record: Path, file: Path | None = None, /, *, overwrite: Switch = False) -> None:
     """Write all trials as a table.
 
@@ -443,4 +470,4 @@ def _check_waiting(campaign: Campaign, ids: Sequence[int]) -> None:
             )
 
 
-__all__ = ["ask", "export", "optimize", "report", "tell", "ui"]
+__all__ = ["ask", "export", "optimize", "report", "retry", "tell", "ui"]

@@ -195,7 +195,7 @@ def render(
         percentiles=any(row.trial.percentile is not None for row in found.rows),
         headings=[(found.label(n), n, found.aim.parts[n].unit or "") for n in found.aim.names],
         notes=list(dict.fromkeys(name for row in found.rows for name in row.trial.notes)),
-        messages=any(row.trial.message for row in found.rows),
+        messages=any(row.trial.message or row.trial.earlier_failures for row in found.rows),
         again=reproduce.again(campaign),
         settings=reproduce.flat({k: v for k, v in campaign.settings.items() if k != "versions"}),
         versions=reproduce.versions(campaign),

@@ -74,6 +74,40 @@ def test_told_once_only(path: Path) -> None:
         assert store.trials()[0].values == {"y": 0.83}
 
 
+def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE, TWO]) as store:
+        store.tell(
+            1, Outcome(told=False, values={"y": 1.0}, notes={"n": "a"}, message="no licence")
+        )
+        with pytest.raises(CampaignError, match="trial 2 has not failed"):
+            store.retry([1, 2])
+        assert [trial.status for trial in store.trials()] == ["failed", "asked"]
+        (again,) = store.retry([1], "the server is back")
+        assert (again.status, again.message, again.told_at) == ("asked", "", None)
+        assert (again.values, again.notes) == ({}, {})
+        assert [failure.message for failure in again.earlier_failures] == ["no licence"]
+        store.tell(1, Outcome(told=False, message="again"))
+        store.retry([1])
+        store.tell(1, told({"y": 2.0}, message="at last"))
+        with pytest.raises(CampaignError, match="was told 2"):
+            store.tell(1, told({"y": 3.0}))
+    with Store.open(path) as store:
+        first = store.trials()[0]
+        assert (first.status, first.values, first.message) == ("told", {"y": 2.0}, "at last")
+        assert [failure.message for failure in first.earlier_failures] == ["no licence", "again"]
+        assert store.different("y") == (1, 1)
+
+
+def test_text_that_is_no_unicode_is_kept_as_escapes(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE]) as store:
+        outcome = Outcome(
+            told=True, values={"\udcff": 1.0}, notes={"\ud800": "\udfff"}, message="a\udcffb"
+        )
+        trial = store.tell(1, outcome)
+    assert (trial.message, trial.values) == (r"a\udcffb", {r"\udcff": 1.0})
+    assert trial.notes == {r"\ud800": r"\udfff"}
+
+
 def test_no_such_trial(path: Path) -> None:
     with (
         Store.create(path, FACTS, [ONE]) as store,
@@ -112,6 +146,8 @@ def test_two_processes_do_not_choose_from_the_same_evidence(path: Path) -> None:
         "DELETE FROM outcome",
         "DELETE FROM campaign",
         "INSERT OR REPLACE INTO value VALUES (1, 'y', 9.0, NULL, NULL)",
+        "UPDATE outcome SET status = 'asked'",
+        "INSERT OR REPLACE INTO outcome VALUES (1, 1, 'failed', '', '')",
     ],
 )
 def test_facts_are_not_changed_by_anyone(path: Path, statement: str) -> None:

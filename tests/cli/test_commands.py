@@ -804,3 +804,21 @@ def test_export_does_not_overwrite(lab: Molvae, tmp_path: Path) -> None:
     assert lab("export", "lab.db", "lab.tsv", "--overwrite").status == 0
     assert (tmp_path / "lab.tsv").read_text() != before
     lab("export", "lab.db", "no/where.csv").fails(1, "no")
+
+
+def test_retry_prints_failed_trials_and_puts_them_back(lab: Molvae) -> None:
+    lab(*CREATE, "-n", 3)
+    for trial, message in ((5, "plate lost"), (6, "not soluble")):
+        lab("tell", "lab.db", trial, "failed", "--message", message)
+    lab("retry", "lab.db", "--message", "flooded").fails(1, "flooded", "plate lost (1)")
+    printed = lab("retry", "lab.db", "--message", "Plate")
+    (row,) = printed.table
+    assert (row["id"], row["earlier_failures"][:10]) == ("5", "plate lost")
+    assert "1 put back, 2 waiting, 1 failed" in printed.err
+    assert lab("tell", "lab.db", 5, "6.25").status == 0
+    row = lab("export", "lab.db").out.splitlines()[5]
+    assert "6.25" in row
+    assert "plate lost" in row
+    assert [row["id"] for row in lab("retry", "lab.db", "--trial", 6).table] == ["6"]
+    assert lab("retry", "lab.db").table == []
+    lab("retry", "lab.db", "--trial", 5).fails(1, "trial 5 has not failed")

@@ -1,4 +1,4 @@
-"""How `run-1/` and `record-1.db`, then `record-2.db`, were made, each with the molvae of its time.
+"""How `run-1/` and `record-1.db`, `-2.db`, `-3.db` were made, each with the molvae of its time.
 
 Not to be run again: old files must stay readable.
 """
@@ -63,7 +63,23 @@ def second() -> None:
         c.ask(2)
 
 
+def third() -> None:
+    record = HERE / "record-3.db"
+    for part in HERE.glob("record-3.db*"):
+        part.unlink()
+    space = load(HERE / "run-1")
+    space.name = "run-1"
+    start = ["CCO", "CCN", "CO"]
+    with Campaign.create(
+        record, space, objective="by-hand:pIC50", strategy="random", start=start, seed=0
+    ) as c:
+        c.tell(2, [6.1, 6.4], notes={"well": "B7"})
+        c.tell(1, None, "did not dissolve", notes={"well": "B8"})
+        c.ask(2)
+
+
 if __name__ == "__main__":
     first()
     second()
+    third()
     shutil.rmtree(HERE / "__pycache__", ignore_errors=True)
