@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from molvae.chem.vocabulary import PAD, START, STOP
 from molvae.config import TrainConfig
+from molvae.model.batches import epoch_batches
 from molvae.model.checkpoint import write_atomically
 from molvae.model.objectives import reconstruction
-from molvae.model.training import autocast, begin, epoch_batches, schedule, trim
+from molvae.model.training import autocast, begin, schedule, trim
 from molvae.tokens import Tokens
 
 BATCH = 512

@@ -9,7 +9,7 @@ import math
 import platform
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from types import UnionType
@@ -136,9 +136,15 @@ class ObjectiveConfig:
     total_correlation: float = 1.0
     """How much the part of the KL term weighs that the units of z have in common, relative to the
     rest; 1: as in the evidence lower bound."""
+    similarity: float = 0.0
+    """Weight of Pearson's correlation, in a batch, of distances between the means of z with
+    Tanimoto similarities of Morgan fingerprints (radius 2, 2,048 bits): near is to mean alike."""
+    fingerprint: float = 0.0
+    """Weight of the loss of a linear head, for the training alone, from z to 64 principal
+    components of these fingerprints: half of the squared error, in standard deviations, summed."""
 
     def __post_init__(self) -> None:
-        for name in ("beta", "free_bits", "total_correlation"):
+        for name in ("beta", "free_bits", "total_correlation", "similarity", "fingerprint"):
             value = getattr(self, name)
             require(
                 0 <= value < math.inf, f"{name} must be a number that is not negative, got {value}"
@@ -212,6 +218,19 @@ class TrainConfig:
     """Folder made by `molvae prepare`."""
     out: str
     """The run folder to make."""
+    more_data: tuple[str, ...] = ()
+    """Further folders made by `prepare`, whose training molecules are learned too, as far as they
+    can be written with the symbols and the length of those of `data`. Vocabulary, properties,
+    conditions, validation and prior are of `data` alone."""
+    more_share: float = 0.0
+    """Share of the molecules seen that are of `more_data`, drawn anew for each pass over `data`; 0:
+    as many as there are."""
+    start_from: str | None = field(default=None, metadata={"flag": "--from"})
+    """A trained model to start from, e.g. the run folder of an earlier stage: sizes, representation
+    and vocabulary are its own. If it was trained with `keep_state`, the training goes on with the
+    very state of its optimizer."""
+    keep_state: bool = False
+    """Keep the state that the training ends with, for others that start from it."""
     representation: Literal["selfies", "smiles", "robust-smiles"] = "robust-smiles"
     """How molecules are written."""
     merges: int = 0
@@ -224,6 +243,12 @@ class TrainConfig:
     """Peak, of Adam; decays to 2 % along a cosine."""
     lr_warm_up: float = 0.01
     """Share of the training in which the learning rate rises from 0."""
+    lr_decay: float = 1.0
+    """Share of the training, at its end, in which the learning rate decays; 0: it stays, for a
+    stage that another one starts from."""
+    neighbors: bool = False
+    """Batches are made of pairs of molecules that are often alike, so that `objective.similarity`
+    sees true neighbors, of which random batches have few."""
     word_dropout: float = 0.0
     """Share of the symbols hidden from the decoder."""
     noisy: float = 0.25
@@ -271,10 +296,23 @@ class TrainConfig:
             )
         for name in ("learning_rate", "clip"):
             require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("lr_warm_up", "word_dropout", "noisy"):
+        for name in ("lr_warm_up", "word_dropout", "noisy", "more_share"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
         require(0 < self.labelled <= 1, f"labelled must lie in (0, 1], got {self.labelled}")
+        require(0 <= self.lr_decay <= 1, f"lr_decay must lie in [0, 1], got {self.lr_decay}")
+        require(
+            self.more_share == 0 or bool(self.more_data),
+            f"more_share is the share of more_data, got {self.more_share} without any",
+        )
+        require(
+            not self.neighbors or self.batch_size % 2 == 0,
+            f"neighbors come in pairs: batch_size must be even, got {self.batch_size}",
+        )
+        require(
+            not self.neighbors or self.objective.kind != "total-correlation",
+            "the total correlation needs even draws; leave neighbors out",
+        )
         require(
             self.noisy == 0 or self.model.noise_levels,
             f"noisy must be 0 without model.noise_levels, got {self.noisy}",
@@ -314,6 +352,8 @@ class TrainConfig:
             ("a list of properties", bool(self.properties)),
             (f"an objective of kind {objective.kind!r}", objective.kind != "elbo"),
             ("free_bits", objective.free_bits > 0),
+            ("similarity", objective.similarity > 0),
+            ("fingerprint", objective.fingerprint > 0),
             (f"a prior of kind {prior.kind!r}", prior.kind not in ("auto", "normal")),
         ):
             require(

@@ -67,6 +67,19 @@ def list_runs() -> list[str]:
     return sorted(path.parent.name for path in WEIGHTS.glob("*/model.json"))
 
 
+def find_run(run: str | Path) -> Path:
+    """The folder of a bundled run or a run folder; a name wins over a folder of that name.
+
+    Raises:
+        UnknownNameError: Neither.
+    """
+    bundled = list_runs()
+    folder = WEIGHTS / str(run) if str(run) in bundled else Path(run)
+    if not folder.is_dir():
+        raise UnknownNameError("bundled run or run folder", str(run), bundled)
+    return folder
+
+
 def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
     """A trained latent space.
 
@@ -79,10 +92,7 @@ def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
         UnknownNameError: Neither a bundled run nor a folder.
         CheckpointError: The folder is incomplete, damaged, foreign or newer than this molvae.
     """
-    bundled = list_runs()
-    folder = WEIGHTS / str(run) if str(run) in bundled else Path(run)
-    if not folder.is_dir():
-        raise UnknownNameError("bundled run or run folder", str(run), bundled)
+    folder = find_run(run)
     model, prior, card = load_run(folder)
     return LatentSpace(
         model,

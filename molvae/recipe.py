@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +17,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.chem.properties import score
-from molvae.chem.vocabulary import PAD
-from molvae.config import TrainConfig, as_settings, versions
+from molvae.chem.vocabulary import PAD, Vocabulary
+from molvae.config import ModelConfig, TrainConfig, as_settings, require, versions
+from molvae.datasets import load_split
 from molvae.errors import CheckpointError, DataError
-from molvae.latent import LatentSpace
-from molvae.model.checkpoint import CARD, Card, Condition, round_to_half, save_run
+from molvae.latent import LatentSpace, find_run
+from molvae.model.checkpoint import CARD, Card, Condition, load_run, round_to_half, save_run
 from molvae.model.objectives import gaussian_total_correlation
 from molvae.model.priors import choose_prior, covariance_of, fit_vamp
 from molvae.model.progress import Progress
-from molvae.model.resuming import RESUME
+from molvae.model.resuming import RESUME, STATE
+from molvae.model.structure import SparseBits
 from molvae.model.training import train as fit
 from molvae.model.training import trim, validate
 from molvae.model.vae import SequenceVAE
-from molvae.tokens import computed, describe, label, label_names, tokenise
+from molvae.tokens import (
+    Tokens,
+    computed,
+    describe,
+    fingerprints,
+    label,
+    label_names,
+    tokenise,
+    write_rows,
+)
 
 BOX_QUANTILE = 0.005
 """The box of a latent space leaves out this share of the training molecules at each end of each
@@ -82,7 +93,19 @@ def train(
         ):
             if (folder / name).exists():
                 raise CheckpointError(f"{folder} already holds {advice}, or overwrite it")
-    tokens = tokenise(config.data, config.representation, config.merges, workers=workers)
+    config, before = _started(config)
+    tokens = _tokens(config, before, workers)
+    more = [
+        write_rows(
+            data,
+            "train",
+            config.representation,
+            tokens.vocabulary,
+            tokens.train.shape[1],
+            workers=workers,
+        )
+        for data in config.more_data
+    ]
     heads, names = (label_names(config.data, n) for n in (config.properties, config.conditions))
     labels = label(config.data, [*heads, *names], workers=workers)[tokens.places.long()]
     shown = _shown(len(labels), config)
@@ -90,6 +113,16 @@ def train(
     mean, sd = _mean_and_sd(labels, [*heads, *names])
     standard = ((labels - mean) / sd).float()
     of_heads, y = standard[:, : len(heads)], standard[:, len(heads) :]
+    all_rows = torch.cat([tokens.train, *(part.ids for part in more)])
+    bits = None
+    if config.neighbors or config.objective.similarity > 0 or config.objective.fingerprint > 0:
+        places = [tokens.places, *(part.places for part in more)]
+        bits = SparseBits.joined(
+            [
+                fingerprints(data, workers=workers).rows(place.long().numpy())
+                for data, place in zip((config.data, *config.more_data), places, strict=True)
+            ]
+        )
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     model = SequenceVAE(
@@ -99,14 +132,23 @@ def train(
         len(heads),
         len(names),
     )
+    state = None
+    if before is not None:
+        _take_weights(model, before, heads, names)
+        if before.card.properties == tuple(heads):
+            _take_units(model, mean[: len(heads)].float(), sd[: len(heads)].float())
+            state = before.folder if (before.folder / STATE).exists() else None
     model = fit(
         model,
-        tokens.train,
+        all_rows,
         tokens.valid,
         config,
         folder,
-        labels=of_heads,
-        conditions=y,
+        labels=_unknown_below(of_heads, len(all_rows)),
+        conditions=_unknown_below(y, len(all_rows)),
+        fingerprints=bits,
+        main=len(tokens.train),
+        start=state,
         resume=resume,
         on_progress=on_progress,
     ).cpu()
@@ -151,6 +193,10 @@ def train(
         about={
             "recipe": as_settings(config),
             "data": describe(Path(config.data)),
+            "more_data": [
+                {"data": describe(Path(data)), "training_molecules": len(part.ids)}
+                for data, part in zip(config.more_data, more, strict=True)
+            ],
             "left_out": tokens.left_out,
             "training_molecules": len(tokens.train),
             "labelled_molecules": int(shown.sum()) if heads or names else 0,
@@ -174,6 +220,9 @@ def train(
         drawing = choose_drawing(space, known.numpy(), seed=config.seed, workers=workers)
         card = replace(card, drawing=drawing)
     save_run(folder, model, card, prior)
+    (folder / STATE).unlink(missing_ok=True)
+    if config.keep_state:
+        (folder / RESUME).replace(folder / STATE)
     (folder / RESUME).unlink(missing_ok=True)
     return folder
 
@@ -213,6 +262,85 @@ def _distance(here: NDArray[np.float64], there: NDArray[np.float64]) -> float:
     return float(np.nan_to_num(np.maximum(shift, spread), nan=math.inf).max())
 
 
+@dataclass(frozen=True)
+class _Before:
+    """The model that a training starts from."""
+
+    folder: Path
+    model: SequenceVAE
+    card: Card
+
+
+def _started(config: TrainConfig) -> tuple[TrainConfig, _Before | None]:
+    """The recipe with what it takes from the model that it starts from, and that model."""
+    if config.start_from is None:
+        return config, None
+    folder = find_run(config.start_from)
+    model, _, card = load_run(folder)
+    writer, merges = card.representation["name"], len(card.merges)
+    asked = card.about.get("recipe", {}).get("merges", merges)
+    for name, value, own, others in (
+        ("representation", config.representation, writer, ("robust-smiles",)),
+        ("merges", config.merges, merges, (0, asked)),
+        ("model", config.model, card.model, (ModelConfig(),)),
+    ):
+        require(
+            value in (own, *others),
+            f"{name} is that of {config.start_from}, which the training starts from: {own}, got "
+            f"{value}; leave it out",
+        )
+    config = replace(config, representation=writer, merges=merges, model=card.model)
+    return config, _Before(folder, model, card)
+
+
+def _tokens(config: TrainConfig, before: _Before | None, workers: int | None) -> Tokens:
+    """The data set as integers, with the vocabulary of the model that the training starts from."""
+    if before is None:
+        return tokenise(config.data, config.representation, config.merges, workers=workers)
+    card = before.card
+    vocabulary = Vocabulary(card.vocabulary, card.merges)
+    train, valid = (
+        write_rows(
+            config.data, split, config.representation, vocabulary, card.max_length, workers=workers
+        )
+        for split in ("train", "valid")
+    )
+    lines = {name: len(load_split(config.data, name)) for name in ("train", "valid")}
+    return Tokens(
+        train=train.ids,
+        valid=valid.ids,
+        vocabulary=vocabulary,
+        representation=card.representation,
+        places=train.places,
+        left_out={
+            f"{name}: not writable with the vocabulary of {config.start_from}": lines[name]
+            - len(part.ids)
+            for name, part in (("train", train), ("valid", valid))
+        },
+    )
+
+
+def _take_weights(
+    model: SequenceVAE, before: _Before, heads: Sequence[str], conditions: Sequence[str]
+) -> None:
+    """Start from the weights of a model; heads for other properties start anew."""
+    own = tuple(condition.name for condition in before.card.conditions)
+    require(
+        own == tuple(conditions),
+        f"conditions are those of the model that the training starts from: {own or 'none'}, got "
+        f"{tuple(conditions) or 'none'}",
+    )
+    weights = before.model.state_dict()
+    if before.card.properties != tuple(heads):
+        weights = {k: v for k, v in weights.items() if not k.startswith("property_head.")}
+    model.load_state_dict(model.state_dict() | weights)
+
+
+def _unknown_below(labels: Tensor, n: int) -> Tensor:
+    """More rows, of which nothing is known."""
+    return torch.cat([labels, labels.new_full((n - len(labels), labels.shape[1]), torch.nan)])
+
+
 def _shown(n: int, config: TrainConfig) -> Tensor:
     """Which molecules' labels the training sees, `n`."""
     chosen = np.random.default_rng(config.seed).permutation(n)[: math.ceil(config.labelled * n)]
@@ -241,6 +369,14 @@ def _give_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
     if (head := model.property_head) is not None:
         head.weight.mul_(sd[:, None])
         head.bias.mul_(sd).add_(mean)
+
+
+@torch.no_grad()
+def _take_units(model: SequenceVAE, mean: Tensor, sd: Tensor) -> None:
+    """The inverse of `_give_units`, in place."""
+    if (head := model.property_head) is not None:
+        head.bias.sub_(mean).div_(sd)
+        head.weight.div_(sd[:, None])
 
 
 def _evenly(n: int, most: int) -> slice:

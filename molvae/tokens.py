@@ -5,6 +5,7 @@ Both are kept beside the data for the next time, each under what it was made fro
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -20,8 +21,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from torch.nn.functional import pad as pad_columns
 
+from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.merges import Ids, apply_merges, learn_merges
-from molvae.chem.parallel import each
+from molvae.chem.parallel import each, each_part
 from molvae.chem.properties import named, score
 from molvae.chem.representation import Representation, get_representation
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
@@ -33,8 +35,14 @@ from molvae.errors import (
     UnknownSymbolError,
 )
 from molvae.model.checkpoint import write_atomically
+from molvae.model.structure import SparseBits
 
 logger = logging.getLogger(__name__)
+
+AT_ONCE = 100_000
+"""Molecules that are turned into integers together: their symbols take memory."""
+RADIUS, SIZE = 2, 2048
+"""Of Morgan fingerprints."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +141,122 @@ def tokenise(
     tensors = {"train": tokens.train, "valid": tokens.valid, "places": tokens.places}
     _write_cache(cache, key, tensors, about)
     return tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Molecules of a split as integers, written with a vocabulary that is given."""
+
+    ids: Tensor
+    """`n x max_length`, uint8 or int16, ended by stop, padded."""
+    places: Tensor
+    """Which line of the split each row was written from, int32, `n`."""
+
+
+def write_rows(
+    data: str | Path,
+    split: str,
+    representation: str,
+    vocabulary: Vocabulary,
+    max_length: int,
+    *,
+    workers: int | None = None,
+) -> Rows:
+    """A split of a prepared data set as integers of a known vocabulary; kept beside the data.
+
+    Molecules that cannot be written, that have symbols which the vocabulary lacks, or that are
+    longer than `max_length` are left out: `places` tells.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        split: `train`, `valid` or `test`.
+        representation: Name of one.
+        vocabulary: With its merges.
+        max_length: Longest row, stop included.
+        workers: Processes that write molecules as symbols; None for one per core.
+
+    Raises:
+        DataError: The data folder is missing, or not one molecule is left.
+    """
+    folder, writer = Path(data), get_representation(representation)
+    key = {
+        "representation": {"name": writer.name, "settings": writer.settings()},
+        "vocabulary": list(vocabulary.symbols),
+        "merges": vocabulary.pairs,
+        "max_length": max_length,
+        "split": split,
+        "data": describe(folder),
+        "versions": {name: version(name) for name in ("rdkit", "selfies")},
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
+    cache = folder / f"{split}-{digest}.safetensors"
+    if (found := _read_cache(cache, key)) is not None:
+        return Rows(**found[0])
+    molecules = load_split(folder, split)
+    small = torch.uint8 if len(vocabulary) <= 256 else torch.int16
+    ids, places = [torch.zeros(0, max_length, dtype=small)], [torch.zeros(0, dtype=torch.int32)]
+    known = set(vocabulary.symbols)
+    for start in range(0, len(molecules), AT_ONCE):
+        symbols = each(_Split(representation), molecules[start : start + AT_ONCE], workers=workers)
+        there = [i for i, row in enumerate(symbols) if row is not None and known.issuperset(row)]
+        flat, _ = _as_ids([symbols[i] or [] for i in there], vocabulary)
+        rows = _as_rows(apply_merges(flat, vocabulary))
+        fits = (rows != PAD).sum(dim=1) <= max_length
+        rows = rows[fits, :max_length]
+        ids.append(pad_columns(rows, (0, max_length - rows.shape[1]), value=PAD).to(small))
+        places.append((torch.tensor(there, dtype=torch.int32) + start)[fits])
+    made = Rows(ids=torch.cat(ids), places=torch.cat(places))
+    if not len(made.ids):
+        raise DataError(
+            f"{folder}: none of the {len(molecules)} molecules of {split}.smi can be written with "
+            f"this vocabulary as {representation}"
+        )
+    _write_cache(cache, key, {"ids": made.ids, "places": made.places}, {})
+    return made
+
+
+def fingerprints(
+    data: str | Path, split: str = "train", *, workers: int | None = None
+) -> SparseBits:
+    """Morgan fingerprints of a split, radius 2, 2,048 bits; kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        split: `train`, `valid` or `test`.
+        workers: Processes that compute them; None for one per core.
+
+    Raises:
+        DataError: The data folder is missing.
+    """
+    folder = Path(data)
+    key = {
+        "split": split,
+        "radius": RADIUS,
+        "size": SIZE,
+        "data": describe(folder),
+        "versions": {"rdkit": version("rdkit")},
+    }
+    cache = folder / f"fingerprints{'' if split == 'train' else f'-{split}'}.safetensors"
+    if (found := _read_cache(cache, key)) is None:
+        made = each_part(_set_bits, load_split(folder, split), workers=workers)
+        ends = np.cumsum([len(row) for row in made])
+        columns = np.concatenate([np.zeros(0, np.uint16), *made])
+        # As int16, which torch handles; the bytes are the same.
+        tensors = {
+            "columns": torch.from_numpy(columns.view(np.int16)),
+            "ends": torch.from_numpy(ends.astype(np.int64)),
+        }
+        _write_cache(cache, key, tensors, {})
+    else:
+        tensors = found[0]
+    columns = tensors["columns"].numpy().view(np.uint16)
+    return SparseBits(columns=columns, ends=tensors["ends"].numpy(), size=SIZE)
+
+
+def _set_bits(smiles: Sequence[str]) -> list[np.ndarray[Any, np.dtype[np.uint16]]]:
+    """Of each molecule the columns that are set."""
+    bits = morgan_bits(smiles, radius=RADIUS, size=SIZE)
+    return [np.flatnonzero(row).astype(np.uint16) for row in bits]
 
 
 def label(
@@ -292,4 +416,14 @@ def _write_cache(
     write_atomically(path, save_tensors(tensors, metadata))
 
 
-__all__ = ["Tokens", "computed", "describe", "label", "label_names", "tokenise"]
+__all__ = [
+    "Rows",
+    "Tokens",
+    "computed",
+    "describe",
+    "fingerprints",
+    "label",
+    "label_names",
+    "tokenise",
+    "write_rows",
+]

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import molvae
+from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import score
-from molvae.chem.vocabulary import STOP
+from molvae.chem.vocabulary import STOP, Vocabulary
 from molvae.config import (
     ModelConfig,
     ObjectiveConfig,
@@ -36,8 +37,9 @@ from molvae.errors import (
 )
 from molvae.latent import WEIGHTS, LatentSpace, list_runs
 from molvae.metrics import evaluate
+from molvae.model.structure import correlation
 from molvae.recipe import train
-from molvae.tokens import label, label_names, tokenise
+from molvae.tokens import fingerprints, label, label_names, tokenise, write_rows
 
 ROOT = Path(__file__).parents[1]
 
@@ -430,3 +432,96 @@ def test_bundled_runs_are_small_and_come_from_the_committed_recipes(name: str) -
         tables[table][key] = about.pop(old)
     trained = build(TrainConfig, about | tables)
     assert dataclasses.replace(trained, threads=recipe.threads) == recipe
+
+
+def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainConfig) -> None:
+    objective = ObjectiveConfig(beta=0.0, similarity=20.0, fingerprint=0.5)
+    longer = dataclasses.replace(config, molecules=6000, batch_size=64, learning_rate=5e-3)
+    told = dataclasses.replace(longer, objective=objective, neighbors=True)
+    found = []
+    for i, one in enumerate((longer, told)):
+        space = molvae.load(train(dataclasses.replace(one, out=f"{config.out}{i}"), workers=1))
+        molecules = load_split(config.data, "train")[:200]
+        bits = torch.from_numpy(morgan_bits(molecules).astype("float32"))
+        found.append(float(correlation(space.encode(molecules), bits)))
+    assert found[1] < min(-0.5, found[0] - 0.2)
+
+
+def test_train_in_stages_goes_on_where_the_first_ended(config: TrainConfig, tmp_path: Path) -> None:
+    """Two stages at a constant rate end with other weights than one, but none of them jumps."""
+    objective = ObjectiveConfig(beta=0.0, similarity=5.0, fingerprint=0.5)
+    one = dataclasses.replace(
+        config, objective=objective, lr_decay=0.0, keep_state=True, properties=("logP",)
+    )
+    first = train(one, workers=1)
+    assert (first / "state.safetensors").exists()
+    two = dataclasses.replace(
+        one, out=str(tmp_path / "two"), start_from=str(first), lr_warm_up=0.0, keep_state=False
+    )
+    two = dataclasses.replace(two, model=ModelConfig(), molecules=1, learning_rate=1e-12)
+    second = molvae.load(train(two, workers=1))
+    assert not (tmp_path / "two" / "state.safetensors").exists()
+    before = molvae.load(first)
+    assert second.card.vocabulary == before.card.vocabulary
+    molecules = load_split(config.data, "test")
+    torch.testing.assert_close(
+        second.encode(molecules), before.encode(molecules), atol=5e-3, rtol=0
+    )
+    z = before.encode(molecules)
+    torch.testing.assert_close(second.predict(z), before.predict(z), atol=5e-3, rtol=0)
+    # Without the kept state it is the rounded weights that a training starts from.
+    (first / "state.safetensors").unlink()
+    third = molvae.load(train(dataclasses.replace(two, out=str(tmp_path / "three")), workers=1))
+    torch.testing.assert_close(third.encode(molecules), z, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"representation": "selfies"}, {"merges": 7}, {"model": ModelConfig(latent_dim=9)}],
+)
+def test_train_from_a_model_of_other_sizes_is_refused(
+    config: TrainConfig, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    first = train(config, workers=1)
+    two = dataclasses.replace(config, out=str(tmp_path / "two"), start_from=str(first), **change)
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        train(two, workers=1)
+    assert not (tmp_path / "two").exists()
+
+
+def test_train_with_more_data_learns_both_and_says_so(
+    config: TrainConfig, table: Path, tmp_path: Path
+) -> None:
+    both = dataclasses.replace(
+        config, more_data=(str(table),), more_share=0.5, properties=("logP",), neighbors=True
+    )
+    folder = train(both, workers=1)
+    about = json.loads((folder / "model.json").read_text())["about"]
+    assert 0 < about["more_data"][0]["training_molecules"] <= len(load_split(table, "train"))
+    assert build(TrainConfig, about["recipe"]) == both
+
+
+def test_write_rows_leaves_out_what_the_vocabulary_lacks(data: Path, tmp_path: Path) -> None:
+    tokens = tokenise(data, "robust-smiles", 5, workers=1)
+    length = tokens.train.shape[1]
+    rows = write_rows(data, "train", "robust-smiles", tokens.vocabulary, length, workers=1)
+    assert torch.equal(rows.ids, tokens.train)
+    assert torch.equal(rows.places, tokens.places)
+    again = write_rows(data, "train", "robust-smiles", tokens.vocabulary, length, workers=1)
+    assert torch.equal(again.ids, rows.ids)
+    short = write_rows(data, "train", "robust-smiles", tokens.vocabulary, 20, workers=1)
+    assert 0 < len(short.ids) < len(rows.ids)
+    assert torch.equal(short.ids[:, -1] != 0, (short.ids != 0).sum(dim=1) == 20)
+    few = Vocabulary([symbol for symbol in tokens.vocabulary.symbols if symbol != "N"])
+    lacking = write_rows(data, "train", "robust-smiles", few, 200, workers=1)
+    molecules = load_split(data, "train")
+    assert 0 < len(lacking.ids) < len(rows.ids)
+    assert not any("N" in molecules[i].replace("[N", "") for i in lacking.places.tolist())
+
+
+def test_fingerprints_are_those_of_the_molecules(data: Path) -> None:
+    molecules = load_split(data, "valid")
+    for _ in range(2):  # computed, and read again
+        found = fingerprints(data, "valid", workers=1)
+        dense = found.dense(torch.arange(len(molecules)).numpy())
+        assert torch.equal(dense.bool(), torch.from_numpy(morgan_bits(molecules)))

@@ -59,6 +59,7 @@ def flags(kind: type[Config]) -> type[Config]:
             continue
         hidden = any(default is empty for empty in (MISSING, None, False)) or default == ()
         help_ = Parameter(
+            name=one.metadata.get("flag"),
             show_default=False if hidden else str(default),
             consume_multiple=True,
             negative_iterable=(),

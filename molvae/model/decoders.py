@@ -58,7 +58,14 @@ class Decoder(nn.Module, ABC):
         """
 
     @abstractmethod
-    def logits(self, code: Tensor, noise: Tensor | None, x: Tensor, whole: Tensor) -> Tensor:
+    def logits(
+        self,
+        code: Tensor,
+        noise: Tensor | None,
+        x: Tensor,
+        whole: Tensor,
+        states: Tensor | None = None,
+    ) -> Tensor:
         """Logits of every symbol of rows that are known, `n x t x v`.
 
         Args:
@@ -66,6 +73,7 @@ class Decoder(nn.Module, ABC):
             noise: See `start`.
             x: The embedded symbols before those asked for, as far as they are shown, `n x t x e`.
             whole: The embedded rows themselves, `n x t x e`.
+            states: The forward encoder's states of these, if they are known already.
         """
 
 
@@ -149,13 +157,21 @@ class RecurrentDecoder(Decoder):
         out, last = self.cells(x[:, None], hidden[None].contiguous())
         return self.symbol_head(out[:, 0]), DecoderState((left, last[0], noise, prefix))
 
-    def logits(self, code: Tensor, noise: Tensor | None, x: Tensor, whole: Tensor) -> Tensor:
+    def logits(
+        self,
+        code: Tensor,
+        noise: Tensor | None,
+        x: Tensor,
+        whole: Tensor,
+        states: Tensor | None = None,
+    ) -> Tensor:
         """See `Decoder`."""
         _, first, level, _ = self.start(code, noise).parts
         left = code[:, None].expand(-1, x.shape[1], -1)
         if self.read is not None:
+            states = self.read(whole) if states is None else states
             said = torch.einsum(
-                "ntk,tkd->ntd", self.said(self.read(whole)).float(), self.said_head[: x.shape[1]]
+                "ntk,tkd->ntd", self.said(states).float(), self.said_head[: x.shape[1]]
             )
             left = left - functional.pad(said.cumsum(dim=1)[:, :-1], (0, 0, 1, 0))
         out, _ = self.cells(torch.cat([x, left, self._placed(left, level, 0)], dim=2), first[None])
@@ -213,7 +229,14 @@ class TransformerDecoder(Decoder):
             kept += [keys, values]
         return self.symbol_head(self.norm(x[:, 0])), DecoderState((code, noise, *kept))
 
-    def logits(self, code: Tensor, noise: Tensor | None, x: Tensor, whole: Tensor) -> Tensor:
+    def logits(
+        self,
+        code: Tensor,
+        noise: Tensor | None,
+        x: Tensor,
+        whole: Tensor,
+        states: Tensor | None = None,
+    ) -> Tensor:
         """See `Decoder`."""
         level = self.start(code, noise).parts[1]
         x = self._inward(code[:, None].expand(-1, x.shape[1], -1), level, x, 0)

@@ -61,7 +61,7 @@ class RecurrentEncoder(nn.Module):
         both = 2 * c.encoder_dim
         self.summary = Summary(both, both, c.position_dim, max_length, width)
 
-    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
+    def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
         """Summaries of rows; padding changes nothing.
 
         Args:
@@ -69,7 +69,7 @@ class RecurrentEncoder(nn.Module):
             inside: Which are symbols and not padding, `n x t`; padding on the right.
 
         Returns:
-            `n x width`, float32.
+            `n x width`, float32; and what `read` makes of the same rows.
         """
         lengths = inside.sum(dim=1, keepdim=True)
         steps = torch.arange(x.shape[1], device=x.device)
@@ -84,8 +84,7 @@ class RecurrentEncoder(nn.Module):
         both = torch.cat([there, reversed_rows(back)], dim=2)
         last = (lengths - 1)[..., None].expand(-1, 1, there.shape[2])
         ends = torch.cat([there.gather(1, last)[:, 0], back.gather(1, last)[:, 0]], dim=1)
-        summary: Tensor = self.summary(both, inside, ends)
-        return summary
+        return self.summary(both, inside, ends), there
 
     def read(self, x: Tensor, state: Tensor | None = None) -> Tensor:
         """States of the forward direction, `n x t x encoder_dim`.
@@ -111,13 +110,12 @@ class TransformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(c.encoder_dim)
         self.summary = Summary(0, c.encoder_dim, c.position_dim, max_length, width)
 
-    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Summaries of rows; as of `RecurrentEncoder`."""
+    def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Summaries of rows; as of `RecurrentEncoder`, but nothing is read."""
         x = self.inward(x) + self.positions[: x.shape[1]]
         for block in self.blocks:
             x = block(x, inside[:, None, None])
-        summary: Tensor = self.summary(self.norm(x), inside)
-        return summary
+        return self.summary(self.norm(x), inside), None
 
 
 __all__ = ["RecurrentEncoder", "Summary", "TransformerEncoder"]

@@ -34,12 +34,19 @@ class Progress:
     """Loss of the properties' heads, unweighted, on the same batches; 0 without heads."""
     conditions: float
     """-log q(y | x) of the conditions that are known, nats, on the same batches; 0 without."""
+    similarity: float = 0.0
+    """Correlation of distances in z with similarities, on the same batches; 0 without this term."""
+    fingerprint: float = 0.0
+    """Loss of the head that reads fingerprints, unweighted, on the same batches; 0 without."""
     valid_reconstruction: float | None = None
     """Validation molecules at one draw of z each, nats; None between validations."""
     valid_kl: float | None = None
     """Validation molecules, nats; None between validations."""
     active: int | None = None
     """Active latent units; None between validations."""
+    valid_exact: float | None = None
+    """Share of up to 1,000 validation molecules that come back from the mean of their z, written
+    greedily; None between validations."""
 
 
 class Reporter:
@@ -67,10 +74,10 @@ class Reporter:
         self._reset()
 
     def _reset(self) -> None:
-        self.since, self.n, self.sums = time.monotonic(), 0, np.zeros(4)
+        self.since, self.n, self.sums = time.monotonic(), 0, np.zeros(6)
 
     def add(self, n: int, *means: float) -> None:
-        """Count a batch: means over it of reconstruction, KL, properties' and conditions' loss."""
+        """Count a batch: the six terms over it, in the order of `Progress`."""
         self.n, self.sums = self.n + n, self.sums + n * np.array(means)
 
     def due(self) -> bool:
@@ -84,10 +91,12 @@ class Reporter:
         valid_rec: float | None = None,
         valid_kl: float | None = None,
         active: int | None = None,
+        exact: float | None = None,
     ) -> None:
         """Report; after a validation, with what it found."""
         rate = self.n / max(time.monotonic() - self.since, 1e-9)
-        rec, kl, of_properties, of_conditions = (self.sums / max(self.n, 1)).tolist()
+        means = (self.sums / max(self.n, 1)).tolist()
+        rec, kl, of_properties, of_conditions, similarity, fingerprint = means
         progress = Progress(
             molecules=seen,
             total=self.total,
@@ -98,9 +107,12 @@ class Reporter:
             kl=kl,
             properties=of_properties,
             conditions=of_conditions,
+            similarity=similarity,
+            fingerprint=fingerprint,
             valid_reconstruction=valid_rec,
             valid_kl=valid_kl,
             active=active,
+            valid_exact=exact,
         )
         with open(self.path, "a") as file:
             file.write(json.dumps(asdict(progress)) + "\n")

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from molvae.chem.vocabulary import PAD
 from molvae.config import ObjectiveConfig, TrainConfig
 from molvae.errors import MolvaeWarning
+from molvae.model.batches import epoch_batches, epoch_rows
+from molvae.model.decoding import decode
 from molvae.model.objectives import (
     Known,
     Loss,
@@ -33,11 +35,14 @@ from molvae.model.objectives import (
 )
 from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress, Reporter
-from molvae.model.resuming import Place, load_state, save_state
+from molvae.model.resuming import Place, load_state, save_state, start_state
+from molvae.model.structure import SAMPLE, ReadOut, SparseBits, correlation
 from molvae.model.vae import SequenceVAE, blur
 
-CHUNK = 50
-"""Batches sorted by length together: enough for little padding, few enough for random batches."""
+COMPONENTS = 64
+"""Of fingerprints, that a head reads off z."""
+EXACT = 1000
+"""Validation molecules that are written again, at most."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -60,37 +65,15 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def epoch_batches(
-    lengths: np.ndarray[Any, Any], batch_size: int, seed: int, epoch: int, *, bucketed: bool = True
-) -> list[np.ndarray[Any, Any]]:
-    """One pass over the data: batches of rows of similar length, in random order.
-
-    The last, smaller batch is kept: no row is left out. A pure function of its arguments, so that a
-    resumed training finds its place.
-
-    Args:
-        lengths: Of the rows.
-        batch_size: Rows of a batch.
-        seed: Of the order.
-        epoch: Number of the pass.
-        bucketed: False: batches are even draws, of any lengths.
-    """
-    rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(len(lengths))
-    batches: list[np.ndarray[Any, Any]] = []
-    for start in range(0, len(order), batch_size * CHUNK):
-        chunk = order[start : start + batch_size * CHUNK]
-        if bucketed:
-            chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
-        batches += [chunk[i : i + batch_size] for i in range(0, len(chunk), batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
 def schedule(config: TrainConfig, seen: int) -> tuple[float, float]:
-    """Learning-rate factor and beta after `seen` molecules: linear rises, cosine decay to 2 %."""
+    """Learning-rate factor and beta after `seen` molecules: linear rises, cosine decay to 2 %.
+
+    The decay takes the last `config.lr_decay` of the training; before it, the factor is 1.
+    """
     done = seen / config.molecules
     rise = min(1.0, done / config.lr_warm_up) if config.lr_warm_up > 0 else 1.0
-    decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    falling = max(0.0, 1 - (1 - min(1.0, done)) / config.lr_decay) if config.lr_decay > 0 else 0.0
+    decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * falling))
     warm_up = config.objective.beta_warm_up
     beta = config.objective.beta * (min(1.0, done / warm_up) if warm_up > 0 else 1.0)
     return rise * decay, beta
@@ -140,6 +123,26 @@ def validate(
     return rec / len(rows), kl / len(rows), active_units(torch.cat(means))
 
 
+@torch.inference_mode()
+def exact(model: SequenceVAE, rows: Tensor, *, batch_size: int = 512) -> float | None:
+    """Share of rows that come back from their one code, written greedily; None without a z.
+
+    Args:
+        model: Left in the mode it is in.
+        rows: Ids, `n x max_length`; evenly spaced ones are taken if there are many.
+        batch_size: Rows that go through the network together.
+    """
+    if model.config.latent_dim == 0:
+        return None
+    device = next(model.parameters()).device
+    same = 0
+    some = rows[:: max(1, math.ceil(len(rows) / EXACT))]
+    for batch in torch.split(some, batch_size):
+        written = decode(model, model.encode(trim(batch).to(device)).float())
+        same += int((written.cpu() == batch.long()).all(dim=1).sum())
+    return same / max(1, len(some))
+
+
 def trim(rows: Tensor) -> Tensor:
     """Rows as int64 without the columns in which every row is padding."""
     longest = int((rows != PAD).sum(dim=1).max())
@@ -155,6 +158,9 @@ def train(
     *,
     labels: Tensor | None = None,
     conditions: Tensor | None = None,
+    fingerprints: SparseBits | None = None,
+    main: int | None = None,
+    start: Path | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SequenceVAE:
@@ -171,6 +177,11 @@ def train(
         labels: What the property heads are to read off z, one row for each of `rows`, float32, of
             mean 0 and standard deviation 1; NaN where not known. None for a network without heads.
         conditions: Likewise, of a network with conditions.
+        fingerprints: Of the rows; needed for the terms of the objective that are about structure,
+            and for pairs of neighbors.
+        main: How many rows, the first, are of `config.data` and not of `config.more_data`; None for
+            all.
+        start: Folder with the kept state of another training, to go on from.
         resume: Go on from the state in the folder.
         on_progress: Called about every five seconds and after each validation.
 
@@ -184,6 +195,9 @@ def train(
         MolvaeWarning: The posterior has collapsed: z carries almost nothing.
     """
     device, optimizer = begin(model, config)
+    readout = _readout(model, fingerprints, config)
+    if readout is not None:
+        optimizer.add_param_group({"params": list(readout.to(device).parameters())})
     labels = torch.zeros(len(rows), 0) if labels is None else labels
     conditions = torch.zeros(len(rows), 0) if conditions is None else conditions
     covariance = covariance_of(conditions)
@@ -191,12 +205,15 @@ def train(
     few = _few(conditions)
     place = Place()
     if resume:
-        place = load_state(folder, model, optimizer, config, device)
+        place = load_state(folder, model, optimizer, config, device, readout)
+    elif start is not None:
+        start_state(start, model, optimizer, readout)
+    structured = config.objective.similarity > 0 or readout is not None
     report = Reporter(folder, config.molecules, on_progress, place.seen)
     next_stop = (place.seen // config.validate_every + 1) * config.validate_every
 
     while place.seen < config.molecules:
-        for index in _batches_from(lengths, config, place):
+        for index in _batches_from(lengths, config, place, main or len(rows), fingerprints):
             factor, beta = schedule(config, place.seen)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * factor
@@ -207,10 +224,17 @@ def train(
             if few is not None:
                 more = few[_drawn(len(few), len(ids) // 2, config, place)]
                 again = trim(rows[more]).to(device), conditions[more].to(device)
-            batch = _Batch(ids, y, known, again, len(rows))
-            loss, of_properties, of_conditions = _step(model, batch, config, beta)
+            bits = None
+            if structured and fingerprints is not None:
+                bits = fingerprints.dense(index.numpy()).to(device)
+            batch = _Batch(ids, y, known, again, len(rows), bits)
+            loss, of_properties, of_conditions, of_structure = _step(
+                model, batch, config, beta, readout
+            )
             total = loss.total + config.property_weight * of_properties
             total = total + config.condition_weight * of_conditions
+            total = total + config.objective.similarity * of_structure[0]
+            total = total + config.objective.fingerprint * of_structure[1]
             optimizer.zero_grad(set_to_none=True)
             # Per symbol, so that clipping means the same for short and long molecules.
             scaled = total * (len(ids) / int((ids != PAD).sum()))
@@ -218,17 +242,18 @@ def train(
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             place.seen += len(ids)
-            terms = (loss.reconstruction, loss.kl, of_properties, of_conditions)
+            terms = (loss.reconstruction, loss.kl, of_properties, of_conditions, *of_structure)
             report.add(len(ids), *(term.item() for term in terms))
             if place.seen >= next_stop or place.seen >= config.molecules:
                 next_stop += config.validate_every
                 model.eval()
                 with autocast(config.precision, device):
                     rec, kl, active = validate(model, valid, covariance=covariance)
+                    same = exact(model, valid)
                 model.train()
-                report.say(place.seen, beta, rec, kl, active)
+                report.say(place.seen, beta, rec, kl, active, same)
                 _warn_of_collapse(beta, kl, active, config)
-                save_state(folder, model, optimizer, config, place)
+                save_state(folder, model, optimizer, config, place, readout)
             elif report.due():
                 report.say(place.seen, beta)
             if place.seen >= config.molecules:
@@ -247,18 +272,32 @@ class _Batch:
     """Rows whose conditions are known, and these, where few are."""
     molecules: int
     """In the whole training set."""
+    bits: Tensor | None
+    """Fingerprints, where the objective has terms of structure."""
 
 
 def _step(
-    model: SequenceVAE, batch: _Batch, config: TrainConfig, beta: float
-) -> tuple[Loss, Tensor, Tensor]:
-    """The objective of a batch, the loss of the property heads, and that of the conditions."""
+    model: SequenceVAE,
+    batch: _Batch,
+    config: TrainConfig,
+    beta: float,
+    readout: ReadOut | None = None,
+) -> tuple[Loss, Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """The objective of a batch, the loss of the property heads, and that of the conditions.
+
+    At last, of structure, the correlation of distances with similarities and the loss of the head.
+    """
     ids, known, draws = batch.ids, batch.known, config.objective.draws
     with autocast(config.precision, ids.device):
         inference = model.infer(ids, None if known is None else known.y, draws=draws)
         repeated = ids.repeat_interleave(draws, dim=0) if draws > 1 else ids
         code, noise = noisy(inference.code, config.noisy, model.config.latent_dim, draws)
-        logits = model.logits(code, repeated, noise=noise, word_dropout=config.word_dropout)
+        states = inference.states
+        if states is not None and draws > 1:
+            states = states.repeat_interleave(draws, dim=0)
+        logits = model.logits(
+            code, repeated, noise=noise, word_dropout=config.word_dropout, states=states
+        )
     loss = objective(
         config.objective,
         beta,
@@ -278,7 +317,25 @@ def _step(
         of_conditions = condition_loss(*guess, y)
     elif known is not None:
         of_conditions = condition_loss(inference.y_mean, inference.y_logvar, known.y)
-    return loss, of_properties, of_conditions
+    similar = of_bits = loss.kl.new_zeros(())
+    if batch.bits is not None:
+        if config.objective.similarity > 0:
+            similar = correlation(inference.mean[::draws], batch.bits)
+        if readout is not None:
+            z = inference.code[::draws, : model.config.latent_dim]
+            of_bits = readout(z, batch.bits)
+    return loss, of_properties, of_conditions, (similar, of_bits)
+
+
+def _readout(
+    model: SequenceVAE, fingerprints: SparseBits | None, config: TrainConfig
+) -> ReadOut | None:
+    """The head that reads fingerprints, its components fitted; None if it has no weight."""
+    if config.objective.fingerprint == 0 or fingerprints is None:
+        return None
+    head = ReadOut(model.config.latent_dim, fingerprints.size, COMPONENTS)
+    head.fit(fingerprints.dense(np.arange(0, len(fingerprints), -(-len(fingerprints) // SAMPLE))))
+    return head
 
 
 def _few(conditions: Tensor) -> Tensor | None:
@@ -340,12 +397,34 @@ def noisy(
 
 
 def _batches_from(
-    lengths: np.ndarray[Any, Any], config: TrainConfig, place: Place
+    lengths: np.ndarray[Any, Any],
+    config: TrainConfig,
+    place: Place,
+    main: int,
+    fingerprints: SparseBits | None,
 ) -> Iterator[Tensor]:
     """The rest of the epoch; `place` is moved on before a batch is handed out."""
     # Of rows of similar length the aggregated posterior would be another.
     bucketed = config.objective.kind != "total-correlation"
-    batches = epoch_batches(lengths, config.batch_size, config.seed, place.epoch, bucketed=bucketed)
+    rows = None
+    if config.neighbors or main < len(lengths):
+        rows = epoch_rows(
+            len(lengths),
+            main,
+            config.more_share,
+            config.seed,
+            place.epoch,
+            fingerprints if config.neighbors else None,
+        )
+    batches = epoch_batches(
+        lengths,
+        config.batch_size,
+        config.seed,
+        place.epoch,
+        bucketed=bucketed,
+        rows=rows,
+        paired=config.neighbors,
+    )
     for index in batches[place.batch :]:
         place.batch += 1
         yield torch.from_numpy(index)

@@ -46,6 +46,8 @@ class Inference(NamedTuple):
     """Of q(y | x), `n x p`."""
     y_logvar: Tensor
     """Likewise, natural logarithm of the variance."""
+    states: Tensor | None = None
+    """Of the forward encoder, `n x t x encoder_dim`: `logits` needs not read the rows again."""
 
 
 class SequenceVAE(nn.Module):
@@ -127,7 +129,7 @@ class SequenceVAE(nn.Module):
             Mean and natural logarithm of the variance, each `n x d`, float32. Of a `point`
             posterior the logarithm is minus infinity.
         """
-        summary = self._summary(ids)
+        summary, _ = self._summary(ids)
         guess, _ = self.q.conditions(summary)
         return self.q.gaussian(summary, guess if y is None else torch.where(y.isnan(), guess, y))
 
@@ -140,7 +142,7 @@ class SequenceVAE(nn.Module):
         Returns:
             Mean and natural logarithm of the variance, each `n x p`, float32.
         """
-        return self.q.conditions(self._summary(ids))
+        return self.q.conditions(self._summary(ids)[0])
 
     def infer(self, ids: Tensor, y: Tensor | None = None, draws: int = 1) -> Inference:
         """Draw codes from q(z, y | x), or from q(z | x, y) where y is known.
@@ -153,7 +155,7 @@ class SequenceVAE(nn.Module):
                 drawn from q(y | x); None: all of them.
             draws: For each row.
         """
-        summary = self._summary(ids)
+        summary, states = self._summary(ids)
         y_mean, y_logvar = self.q.conditions(summary)
         summary = _repeated(summary, draws)
         drawn, log_q_y = draw(_repeated(y_mean, draws), _repeated(y_logvar, draws))
@@ -164,14 +166,15 @@ class SequenceVAE(nn.Module):
         mean, logvar = self.q.gaussian(summary, drawn)
         z, log_q = self.q.draw(summary, mean, logvar)
         log_q = log_q + log_q_y.sum(dim=1)
-        return Inference(torch.cat([z, drawn], dim=1), log_q, mean, logvar, y_mean, y_logvar)
+        code = torch.cat([z, drawn], dim=1)
+        return Inference(code, log_q, mean, logvar, y_mean, y_logvar, states)
 
     def encode(self, ids: Tensor) -> Tensor:
         """The one code of each row, `n x code_dim`.
 
         The mean of q(z | x, y), sent through the flow if there is one, and the mean of q(y | x).
         """
-        summary = self._summary(ids)
+        summary, _ = self._summary(ids)
         y_mean, _ = self.q.conditions(summary)
         z, _ = self.q.push(summary, self.q.gaussian(summary, y_mean)[0])
         return torch.cat([z, y_mean], dim=1)
@@ -215,6 +218,7 @@ class SequenceVAE(nn.Module):
         *,
         noise: Tensor | None = None,
         word_dropout: float = 0.0,
+        states: Tensor | None = None,
     ) -> Tensor:
         """Logits of every symbol of the rows given codes and the symbols before it.
 
@@ -225,6 +229,8 @@ class SequenceVAE(nn.Module):
             word_dropout: Share of the symbols that the decoder is not shown, so that it must look
                 at the code; drawn from torch's global generator. With `explain`, what is left of
                 the code still tells of them.
+            states: Of the forward encoder for these very rows, as `infer` gives them; they are
+                computed if it is None.
 
         Returns:
             `n x t x v`.
@@ -233,14 +239,18 @@ class SequenceVAE(nn.Module):
         if word_dropout > 0:
             hidden = torch.rand(before.shape, device=ids.device) < word_dropout
             before = before.masked_fill(hidden, PAD)
-        return self.decoder.logits(code, noise, self.embedding(before), self.embedding(ids))
+        x, whole = self.embedding(before), self.embedding(ids)
+        return self.decoder.logits(code, noise, x, whole, states)
 
-    def _summary(self, ids: Tensor) -> Tensor:
-        """What the encoder says of each row, `n x s`, float32; of no columns without an encoder."""
+    def _summary(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the encoder says of each row, `n x s`, float32, and its forward states.
+
+        Without an encoder of no columns, and None.
+        """
         if self.encoder is None:
-            return torch.zeros(len(ids), 0, device=ids.device)
-        summary: Tensor = self.encoder(self.embedding(ids), ids != PAD)
-        return summary
+            return torch.zeros(len(ids), 0, device=ids.device), None
+        said: tuple[Tensor, Tensor | None] = self.encoder(self.embedding(ids), ids != PAD)
+        return said
 
 
 def blur(code: Tensor, noise: Tensor, latent_dim: int | None = None) -> Tensor:

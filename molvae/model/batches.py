@@ -1,0 +1,81 @@
+"""Which rows a training sees together, pass by pass; pure functions of seed and pass.
+
+So a training that is resumed finds its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molvae.model.structure import SparseBits, neighbor_order
+
+CHUNK = 50
+"""Batches sorted by length together: enough for little padding, few enough for random batches."""
+
+
+def epoch_rows(
+    n: int, main: int, share: float, seed: int, epoch: int, neighbors: SparseBits | None = None
+) -> NDArray[np.int64]:
+    """The rows of one pass, in random order: all of the main ones, and as many others as asked for.
+
+    Args:
+        n: Rows in all.
+        main: How many of them, the first, are main ones.
+        share: Of the others, among the rows of a pass; drawn anew for each. 0: all of them.
+        seed: Of the order.
+        epoch: Number of the pass.
+        neighbors: Fingerprints of all rows, if the rows 2i and 2i + 1 are to be alike; see
+            `neighbor_order`.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    rows = np.arange(n)
+    if share > 0 and n > main:
+        wanted = round(main * share / (1 - share))
+        rows = np.concatenate([rows[:main], np.resize(main + rng.permutation(n - main), wanted)])
+    if neighbors is None:
+        return rng.permutation(rows)
+    return rows[neighbor_order(neighbors.rows(rows), rng)]
+
+
+def epoch_batches(
+    lengths: np.ndarray[Any, Any],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    *,
+    bucketed: bool = True,
+    rows: NDArray[np.int64] | None = None,
+    paired: bool = False,
+) -> list[np.ndarray[Any, Any]]:
+    """One pass over the data: batches of rows of similar length, in random order.
+
+    The last, smaller batch is kept: no row is left out.
+
+    Args:
+        lengths: Of the rows.
+        batch_size: Rows of a batch.
+        seed: Of the order.
+        epoch: Number of the pass.
+        bucketed: False: batches are even draws, of any lengths.
+        rows: Those of the pass, in random order; None for all.
+        paired: The rows 2i and 2i + 1 of `rows` stay together; needs an even batch size.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(len(lengths)) if rows is None else rows
+    batches: list[np.ndarray[Any, Any]] = []
+    for start in range(0, len(order), batch_size * CHUNK):
+        chunk = order[start : start + batch_size * CHUNK]
+        if bucketed:
+            by = lengths[chunk]
+            if paired:  # by the longer of two; one that is left over comes last
+                pairs = by[: len(by) // 2 * 2].reshape(-1, 2).max(axis=1)
+                by = np.append(np.repeat(pairs, 2), [np.iinfo(by.dtype).max] * (len(by) % 2))
+            chunk = chunk[np.argsort(by, kind="stable")]
+        batches += [chunk[i : i + batch_size] for i in range(0, len(chunk), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+__all__ = ["epoch_batches", "epoch_rows"]
