@@ -186,6 +186,9 @@ class PriorConfig:
     """Over the encoded training molecules; 0 leaves N(0, I)."""
     components: int = 0
     """Of a mixture, 20 by default, and of vamp, 100 by default."""
+    calibrate: bool = True
+    """Choose the noise and temperature with which `generate` comes nearest to the training
+    molecules, which takes minutes; false for a stage that another one starts from."""
 
     def __post_init__(self) -> None:
         for name in ("passes", "components"):
@@ -227,8 +230,8 @@ class TrainConfig:
     as many as there are."""
     start_from: str | None = field(default=None, metadata={"flag": "--from"})
     """A trained model to start from, e.g. the run folder of an earlier stage: sizes, representation
-    and vocabulary are its own. If it was trained with `keep_state`, the training goes on with the
-    very state of its optimizer."""
+    and vocabulary are its own, but z may have more units. If it was trained with `keep_state`, the
+    training goes on with the very state of its optimizer."""
     keep_state: bool = False
     """Keep the state that the training ends with, for others that start from it."""
     representation: Literal["selfies", "smiles", "robust-smiles"] = "robust-smiles"

@@ -31,6 +31,7 @@ from molvae.model.structure import SparseBits
 from molvae.model.training import train as fit
 from molvae.model.training import trim, validate
 from molvae.model.vae import SequenceVAE
+from molvae.model.widening import widened
 from molvae.tokens import (
     Tokens,
     computed,
@@ -137,7 +138,8 @@ def train(
         _take_weights(model, before, heads, names)
         if before.card.properties == tuple(heads):
             _take_units(model, mean[: len(heads)].float(), sd[: len(heads)].float())
-            state = before.folder if (before.folder / STATE).exists() else None
+            wider = config.model != before.card.model
+            state = None if wider or not (before.folder / STATE).exists() else before.folder
     model = fit(
         model,
         all_rows,
@@ -211,7 +213,7 @@ def train(
             "versions": versions(),
         },
     )
-    if config.model.noise_levels and config.noisy > 0:
+    if config.model.noise_levels and config.noisy > 0 and config.prior.calibrate:
         found = computed(config.data, DRAWN_LIKE, workers=workers)
         known = torch.stack([found[name] for name in DRAWN_LIKE], dim=1)
         # Where labels are few, no more is known of the others here.
@@ -279,17 +281,21 @@ def _started(config: TrainConfig) -> tuple[TrainConfig, _Before | None]:
     model, _, card = load_run(folder)
     writer, merges = card.representation["name"], len(card.merges)
     asked = card.about.get("recipe", {}).get("merges", merges)
+    model_asked, own_model = config.model, card.model
+    if model_asked.latent_dim > own_model.latent_dim:  # more units, which is all that may differ
+        own_model = replace(own_model, latent_dim=model_asked.latent_dim)
     for name, value, own, others in (
         ("representation", config.representation, writer, ("robust-smiles",)),
         ("merges", config.merges, merges, (0, asked)),
-        ("model", config.model, card.model, (ModelConfig(),)),
+        ("model", model_asked, own_model, (ModelConfig(),)),
     ):
         require(
             value in (own, *others),
             f"{name} is that of {config.start_from}, which the training starts from: {own}, got "
             f"{value}; leave it out",
         )
-    config = replace(config, representation=writer, merges=merges, model=card.model)
+    sizes = own_model if model_asked == own_model else card.model
+    config = replace(config, representation=writer, merges=merges, model=sizes)
     return config, _Before(folder, model, card)
 
 
@@ -330,7 +336,11 @@ def _take_weights(
         f"conditions are those of the model that the training starts from: {own or 'none'}, got "
         f"{tuple(conditions) or 'none'}",
     )
-    weights = before.model.state_dict()
+    weights = dict(before.model.state_dict())
+    old, new = before.card.model, model.config
+    if new.latent_dim > old.latent_dim:
+        require(not own, "a model with conditions cannot be given more units; keep latent_dim")
+        weights = widened(weights, old, new, model.state_dict())
     if before.card.properties != tuple(heads):
         weights = {k: v for k, v in weights.items() if not k.startswith("property_head.")}
     model.load_state_dict(model.state_dict() | weights)

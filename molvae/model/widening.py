@@ -1,0 +1,70 @@
+"""More units for z: the weights of a network with fewer, and new ones beside them.
+
+What the network knows is kept: it writes what it wrote before, and has new units to learn with.
+
+References:
+    Chen et al. (2016), arXiv:1511.05641 (networks that start from smaller ones).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from molvae.config import ModelConfig, require
+
+READERS = (
+    "decoder.initial_state.",
+    "decoder.placed.layer.",
+    "decoder.cells.",
+    "decoder.inward.",
+    "property_head.",
+)
+"""Parts that read z, by the beginning of their names: new units tell them nothing at first."""
+
+
+def widened(
+    weights: Mapping[str, Tensor], old: ModelConfig, new: ModelConfig, fresh: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Weights of a network whose z has more units than that of another one.
+
+    Args:
+        weights: Of the smaller network, with a Gaussian posterior and without conditions.
+        old: Its sizes.
+        new: The same but for `latent_dim`, which is larger.
+        fresh: Weights of the larger network as it was initialized; the new units' encoder is these.
+
+    Raises:
+        ConfigError: Something else than `latent_dim` differs, or the posterior is no Gaussian.
+    """
+    require(
+        old.posterior == new.posterior == "gaussian" and old.latent_dim <= new.latent_dim,
+        "only networks with posterior = 'gaussian' can be given more units, got "
+        f"{old.posterior!r} with {old.latent_dim} and {new.latent_dim} units",
+    )
+    d, more = old.latent_dim, new.latent_dim
+    made = {}
+    for name, tensor in fresh.items():
+        was = weights[name]
+        made[name] = grown = tensor.clone()
+        if tensor.shape == was.shape:
+            grown.copy_(was)
+        elif name.startswith(READERS):
+            # Input columns: those of symbols, of z, and of what else there is.
+            before = new.embedding_dim if name.startswith(READERS[2:4]) else 0
+            grown[:, :before] = was[:, :before]
+            grown[:, before : before + d] = was[:, before : before + d]
+            grown[:, before + d : before + more] = 0
+            grown[:, before + more :] = was[:, before + d :]
+        elif name == "decoder.said_head":
+            grown[..., :d] = was
+        else:  # of the encoder's summary: means, then logarithms of variances
+            axis = 0 if name.endswith(("head.weight", "head.bias")) else 2
+            parts = zip(grown.split(more, dim=axis), was.split(d, dim=axis), strict=True)
+            for wide, narrow in parts:
+                wide.narrow(axis, 0, d).copy_(narrow)
+    return made
+
+
+__all__ = ["widened"]
