@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from molvae.config import ModelConfig, require
@@ -61,7 +62,7 @@ def widened(
             grown[..., :d] = was
         else:  # of the encoder's summary: means, then logarithms of variances
             axis = 0 if name.endswith(("head.weight", "head.bias")) else 2
-            parts = zip(grown.split(more, dim=axis), was.split(d, dim=axis), strict=True)
+            parts = zip(torch.split(grown, more, axis), torch.split(was, d, axis), strict=True)
             for wide, narrow in parts:
                 wide.narrow(axis, 0, d).copy_(narrow)
     return made
