@@ -437,7 +437,12 @@ def test_bundled_runs_are_small_and_come_from_the_committed_recipes(name: str) -
 def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainConfig) -> None:
     objective = ObjectiveConfig(beta=0.0, similarity=20.0, fingerprint=0.5)
     longer = dataclasses.replace(
-        config, molecules=4000, batch_size=64, learning_rate=5e-3, noisy=0.0
+        config,
+        molecules=2500,
+        batch_size=32,
+        learning_rate=1e-2,
+        noisy=0.0,
+        prior=PriorConfig(kind="normal"),
     )
     told = dataclasses.replace(longer, objective=objective, neighbors=True)
     found = []

@@ -131,15 +131,17 @@ class ReadOut(nn.Module):
     def fit(self, bits: Tensor) -> None:
         """Choose the components: those of fingerprints, `n x size`.
 
-        What does not vary has no components; the head then is to read zeros.
+        What does not vary has no components; the head then is to read zeros. Draws from torch's
+        global generator.
         """
         self.center.copy_(bits.mean(dim=0))
-        centered = bits - self.center
-        variance, vectors = torch.linalg.eigh(centered.T @ centered / max(1, len(bits) - 1))
-        k = self.basis.shape[1]
-        variance, vectors = variance.flip(0)[:k], vectors.flip(1)[:, :k]
+        k = min(self.basis.shape[1], *bits.shape)
+        # To a good approximation; the exact ones of thousands of bits take a hundred times as long.
+        q = min(k + 16, *bits.shape)
+        _, length, vectors = torch.pca_lowrank(bits, q=q, niter=4)
+        variance, vectors = length[:k].square() / max(1, len(bits) - 1), vectors[:, :k]
         scale = torch.where(variance > 1e-6, variance.clamp(min=1e-6).rsqrt(), 0.0)
-        self.basis[:, : len(scale)] = vectors * scale
+        self.basis[:, :k] = vectors * scale
 
     def forward(self, z: Tensor, bits: Tensor) -> Tensor:
         """Half of the squared error, summed over the components, mean over the rows."""
