@@ -439,6 +439,7 @@ def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainCon
     longer = dataclasses.replace(
         config,
         molecules=2500,
+        validate_every=2500,
         batch_size=32,
         learning_rate=1e-2,
         noisy=0.0,
