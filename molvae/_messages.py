@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 MAX_MESSAGE = 2_000
 """Characters of a message that are kept."""
+MAX_SHOWN = 120
+"""Characters of a value that a message repeats."""
+MAX_LISTED = 10
+"""Findings that a message names; the others are counted."""
 
 
 def encodable(text: str) -> str:
@@ -15,13 +21,32 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def shown(value: object, limit: int = 200) -> str:
-    """A value as it stands in a message: its `repr` in one line, whatever it is."""
+def shown(value: object, limit: int = MAX_SHOWN) -> str:
+    """A value as it stands in a message: its `repr` in one line, whatever it is.
+
+    >>> shown("C" * 10_000, limit=8)
+    "'CCCCCC [... 9,992 characters ...] CC'"
+    """
+    if isinstance(value, str) and len(value) > limit:
+        head, tail = value[: limit * 3 // 4], value[len(value) - limit // 4 :]
+        more = f" [... {len(value) - limit:,} characters ...] "
+        return encodable(repr(head)[:-1] + more + repr(tail)[1:])
     try:
         text = repr(value)
     except Exception as error:
         text = f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
-    return one_line(text, limit)
+    return one_line(text, 2 * limit)
+
+
+def listed(findings: Sequence[str], advice: str = "") -> str:
+    """Several findings as one message: the first ones, how many more, and what to do.
+
+    >>> listed([f"line {i}" for i in range(1, 13)], "mend them").partition("line 10; ")[2]
+    'and 2 more (12 in all); mend them'
+    """
+    more = len(findings) - MAX_LISTED
+    rest = [f"and {more} more ({len(findings)} in all)"] if more > 0 else []
+    return "; ".join([*findings[:MAX_LISTED], *rest, *([advice] if advice else [])])
 
 
 def described(error: BaseException) -> str:
@@ -41,4 +66,4 @@ def one_line(text: str, limit: int = MAX_MESSAGE) -> str:
     return encodable(" ".join(text.split()))
 
 
-__all__ = ["MAX_MESSAGE", "described", "encodable", "one_line", "shown"]
+__all__ = ["MAX_MESSAGE", "MAX_SHOWN", "described", "encodable", "listed", "one_line", "shown"]

@@ -133,9 +133,9 @@ def costs_nothing(objective: Objective) -> bool:
 def completed(
     aim: Aim, trial: NewTrial, objectives: Mapping[str, Objective]
 ) -> dict[str, float] | None:
-    """Values that are known at the start, with those that can be computed."""
+    """Values that are known at the start, with those that can be computed if none is lacking."""
     if trial.values is None or not set(aim.measured) <= set(trial.values):
-        return None if trial.values is None else {}
+        return None if trial.values is None else dict(trial.values)
     mine = {name: objectives[name] for name in aim.computed}
     return {**trial.values, **computed(mine, [trial.smiles])[0]}
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from molvae.aims import completed, computed, costs_nothing, make_objective, read_aim
 from molvae.bo.goals import Aim, Combine, Direction, Goal, Limit
-from molvae.bo.store import FORMAT, NewTrial, Store, Trial, check_can_create, now
+from molvae.bo.store import FORMAT, NewTrial, Outcome, Store, Trial, check_can_create, now
 from molvae.chem.program import Program
 from molvae.config import Patience, require, versions
 from molvae.errors import CampaignError, MolvaeWarning
@@ -134,8 +134,10 @@ class Campaign:
                 `propose`.
             seed: Same seed and same record: same proposals.
             start: That many random molecules of `dataset`, a list of SMILES, or a file of
-                molecules. A column `value`, or one with the objective's name, holds values that are
-                known already: empty is not known, NaN is known to fail.
+                molecules, see `molvae.chem.readers.read_table`. A column `value`, or one with the
+                objective's name, holds values that are known already: empty is not known, NaN is
+                known to fail; several values of a molecule are replicates. Beside it `error` or
+                NAME_error holds standard errors. Other columns are kept as notes.
             dataset: Where random starting molecules come from.
             batch: Molecules chosen together before the surrogate is fitted anew.
             direction: Overrides the objective's own.
@@ -194,10 +196,11 @@ class Campaign:
             "skipped": first.skipped,
             "duplicates": first.duplicates,
         }
-        trials = [
-            replace(t, values=completed(aim, t, objectives), percentile=percentile)
-            for t, percentile in zip(first.trials, _percentiles(space, first), strict=True)
-        ]
+        trials = []
+        for trial, percentile in zip(first.trials, _percentiles(space, first), strict=True):
+            values = completed(aim, trial, objectives)
+            failed = values is not None and not set(aim.names) <= set(values)
+            trials.append(replace(trial, values=values, failed=failed, percentile=percentile))
         campaign = cls(Store.create(path, facts, trials), space=space, strategy=strategy)
         campaign._objectives = objectives
         return campaign
@@ -452,12 +455,57 @@ class Campaign:
         """
         require(_is_int(trial), f"a trial's id is a whole number, got {trial!r}")
         outcome = outcome_of(self.aim, value, error=error, notes=notes, message=message)
-        lacking = [name for name in self.aim.computed if name not in outcome.values]
-        if outcome.values and lacking:
-            for found in self._store.trials([trial]):  # none, if there is no such trial
-                more = self._compute([found.smiles], lacking)[0]
-                outcome = completed_by(outcome, more, self.aim)
-        return self._store.tell(trial, outcome)
+        return self._store.tell(trial, self._completed({trial: outcome})[trial])
+
+    def tell_all(
+        self,
+        values: Mapping[int, Any],
+        *,
+        errors: Mapping[int, float | Mapping[str, float]] | None = None,
+        messages: Mapping[int, str] | None = None,
+        notes: Mapping[int, Mapping[str, str]] | None = None,
+    ) -> list[int]:
+        """Write the values of many trials into the record: all of them, or none.
+
+        What was told before with the same values is passed over, so that the same sheet can be told
+        again.
+
+        Args:
+            values: By the trial's id; each as of `tell`, and so are the others.
+            errors: Standard errors.
+            messages: Kept with the values.
+            notes: Whatever else is to be kept.
+
+        Returns:
+            Ids of the trials that were not told before.
+
+        Raises:
+            CampaignError: A trial is not there, or was told something else before; or another
+                process is writing.
+            ConfigError: As `tell`.
+        """
+        outcomes = {}
+        for trial, value in values.items():
+            require(_is_int(trial), f"a trial's id is a whole number, got {trial!r}")
+            outcomes[trial] = outcome_of(
+                self.aim,
+                value,
+                error=(errors or {}).get(trial) or None,
+                notes=(notes or {}).get(trial),
+                message=(messages or {}).get(trial, ""),
+            )
+        return self._store.tell_all(self._completed(outcomes))
+
+    def _completed(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
+        """With the values that can be computed, where anything was measured."""
+        done = dict(outcomes)
+        for id_, outcome in outcomes.items():
+            lacking = [name for name in self.aim.computed if name not in outcome.values]
+            if outcome.values and lacking:
+                for found in self._store.trials([id_]):  # none, if there is no such trial
+                    more = self._compute([found.smiles], lacking)[0]
+                    done[id_] = completed_by(outcome, more, self.aim)
+        return done
 
     def retry(
         self, trials: Sequence[int] | None = None, *, message: str | None = None

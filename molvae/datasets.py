@@ -8,30 +8,28 @@ has put them.
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import json
 import math
 import os
 import shutil
-import sys
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import rdkit
 from rdkit import Chem
 
 from molvae import __version__
+from molvae._table import Problems, Table
+from molvae._text import STDIN, Record
 from molvae.chem.mol import canonical, parse
 from molvae.chem.parallel import stream
+from molvae.chem.readers import SMILES, read_table
 from molvae.chem.representation import Selfies
 from molvae.config import PrepareConfig
 from molvae.errors import (
@@ -41,9 +39,6 @@ from molvae.errors import (
     MissingPackageError,
     UnknownNameError,
 )
-
-Row = tuple[int, str, tuple[str, ...]]
-"""Line, text of the molecule, and the cells of the columns that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +123,6 @@ DATASETS: dict[str, Dataset] = {
 
 SPLITS = {"train": 0.9, "valid": 0.95, "test": 1.0}
 """Where each split ends on the line from 0 to 1 on which the hash puts a molecule."""
-COLUMN = "smiles"
-"""Default column of a table, in any case."""
 
 
 def locate(name: str) -> list[Path]:
@@ -168,43 +161,61 @@ def read(source: str | Path, *, column: str | None = None) -> Iterator[tuple[int
 
     Args:
         source: Name of a data set (which wins over a file of that name; that one can be given as
-            `./name`); a file; or `-` for standard input. Tables are `.csv` and `.tsv` and have a
-            header; in other files the first word of each line is taken, blank lines are passed
-            over, and a first line that begins with the word "smiles" is a header. Standard input is
-            a table if its first line has a cell "smiles", or the asked-for column. Everything may
-            be compressed (`.gz`).
-        column: Of a table; by default `smiles`, in any case.
+            `./name`); a file, see `molvae.chem.readers.read_table`; or `-` for standard input. In a
+            list of SMILES the first word of each line is taken, blank lines are passed over, and a
+            first line that begins with the word "smiles" is a header. Of drawings the SMILES is
+            taken.
+        column: Of a table; by default `smiles`. Case and a unit in brackets do not count.
 
     Yields:
         Line number, from 1, and text. The lines of a data set of several files are counted through.
 
     Raises:
         UnknownNameError: Neither a data set nor a file.
-        MissingPackageError: The data set's package is not installed; the message holds the pip
-            command.
-        DataError: The file cannot be read, is empty, is damaged, or lacks the column.
+        MissingPackageError: The data set's package, or one that reads such files, is not installed;
+            the message holds the pip command.
+        DataError: The file cannot be read, is empty, is damaged, lacks the column, or has bad rows.
     """
-    for line, text, _ in _read(str(source), column, ()):
-        yield line, text
+    table, place = read_molecules(source, column)
+    table.problems.check()
+    yield from ((line, cells[place]) for line, cells in table.rows)
 
 
-def _read(source: str, column: str | None, keep: Sequence[str]) -> Iterator[Row]:
-    """See `read`; with the cells of other columns."""
-    if source in DATASETS:
-        before = 0
-        for path in locate(source):
-            line = 0
-            for line, text, cells in _read_file(path, column or DATASETS[source].column, keep):
-                yield before + line, text, cells
-            before += line
-        return
-    if source == "-":
-        yield from _not_empty(_read_stream(sys.stdin, column, keep), "standard input")
-        return
+def read_molecules(
+    source: str | Path, column: str | None = None, others: Sequence[str] = ()
+) -> tuple[Table, int]:
+    """The table of a data set or file, and the place of its column of molecules.
+
+    Args:
+        source: As of `read`.
+        column: As of `read`.
+        others: Names of further columns that will be asked for.
+
+    Raises:
+        UnknownNameError: As `read`.
+        DataError: As `read`, but bad rows are noted in the table.
+        MissingPackageError: As `read`.
+    """
+    if str(source) in DATASETS:
+        name, rows, header = str(source), list[Record](), list[str]()
+        column = column or DATASETS[name].column
+        for path in locate(name):
+            before = rows[-1][0] if rows else 0
+            part = read_table(path, (column or SMILES, *others), lists=True)
+            part.problems.check()
+            header = part.header
+            rows += [(before + line, cells) for line, cells in part.rows]
+        table = Table(name, header, rows, Problems(name), part.separator)
+        return table, table.column(column or SMILES)
     path = Path(source)
-    if not path.exists() and not path.suffix and path.name == source:
-        raise UnknownNameError("data set or file", source, DATASETS)
-    yield from _not_empty(_read_file(path, column, keep), source)
+    if str(source) != STDIN and not path.exists() and not path.suffix and path.name == str(source):
+        raise UnknownNameError("data set or file", str(source), DATASETS)
+    table = read_table(source, (column or SMILES, *others), lists=True)
+    if not table.rows and not table.problems.found:
+        raise DataError(f"{table.name} is empty; expected SMILES, one a line or in a column")
+    if column is not None and not table.has_header:
+        raise DataError(table.lacks(column))
+    return table, table.column(column or SMILES)
 
 
 def split_of(smiles: str) -> str:
@@ -296,22 +307,21 @@ def prepare(
     clean = _Clean(config.max_heavy_atoms, frozenset(config.elements))
     skip = config.skip_invalid or str(source) in DATASETS
     with _new_folder(Path(out), overwrite=overwrite) as folder:
-        texts = list(_read(str(source), config.column, config.keep))
-        where = "standard input" if str(source) == "-" else source
+        table, place = read_molecules(source, config.column, config.keep)
+        columns = [table.numbers(table.column(name)) for name in config.keep]
+        texts = [cells[place] for _, cells in table.rows]
         dropped = dict.fromkeys(REASONS, 0)
         molecules: dict[str, list[list[float]]] = {}  # which keeps the order; rows of values
-        results = stream(clean, [text for _, text, _ in texts], workers=workers)
-        for (line, _, cells), (smiles, reason, detail) in zip(texts, results, strict=True):
+        results = stream(clean, texts, workers=workers)
+        for (line, _), (smiles, reason, detail) in zip(table.rows, results, strict=True):
             if reason == "invalid" and not skip:
-                raise InvalidMoleculeError(
-                    f"{where}, line {line}: {detail}; mend it, or skip invalid molecules"
-                )
+                table.invalid(line, detail)
             if reason or smiles in molecules:
                 dropped[reason or "duplicate"] += 1
             if not reason:
-                named = zip(config.keep, cells, strict=True)
-                values = [_number(cell, f"{where}, line {line}", name) for name, cell in named]
+                values = [column.get(line, math.nan) for column in columns]
                 molecules.setdefault(smiles, []).append(values)
+        table.problems.check()
         if not molecules:
             counts = ", ".join(f"{why} {count}" for why, count in dropped.items() if count)
             raise DataError(f"{source}: none of {len(texts)} molecules is left ({counts})")
@@ -400,17 +410,18 @@ def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
     """
     if n < 0:
         raise DataError(f"the number of molecules must not be negative, got {n}")
-    texts = list(read(source))
+    table, place = read_molecules(source)
     chosen: dict[str, None] = {}
-    for row in np.random.default_rng(seed).permutation(len(texts)):
+    for row in np.random.default_rng(seed).permutation(len(table.rows)):
         if len(chosen) == n:
             break
-        line, text = texts[row]
+        line, cells = table.rows[row]
         try:
-            chosen[canonical(text)] = None
+            chosen[canonical(cells[place])] = None
         except InvalidMoleculeError as error:
             if str(source) not in DATASETS:
-                raise InvalidMoleculeError(f"{source}, line {line}: {error}") from error
+                table.invalid(line, error)
+    table.problems.check()
     if len(chosen) < n:
         raise DataError(f"{source} has only {len(chosen)} distinct molecules, {n} were asked for")
     return list(chosen)
@@ -438,110 +449,11 @@ def _write_columns(
     """The kept columns of a split; means over the known values of a molecule."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([COLUMN, *keep])
+        writer.writerow([SMILES, *keep])
         for smiles in part:
             known = [[v for v in column if v == v] for column in zip(*values[smiles], strict=True)]
             means = [sum(column) / len(column) if column else "" for column in known]
             writer.writerow([smiles, *means])
-
-
-def _number(cell: str, where: str, column: str) -> float:
-    """The number in a cell; NaN if it is empty."""
-    try:
-        value = float(cell or "nan")
-    except ValueError:
-        value = math.inf
-    if math.isinf(value):
-        raise DataError(
-            f"{where}: {cell!r} in column {column!r} is no number; leave a cell empty where the "
-            "value is not known"
-        )
-    return value
-
-
-def _read_file(path: Path, column: str | None, keep: Sequence[str]) -> Iterator[Row]:
-    kinds = path.suffixes[-2:]
-    packed = bool(kinds) and kinds[-1].lower() == ".gz"
-    kind = "".join(kinds[:-1][-1:] if packed else kinds[-1:]).lower()
-    try:
-        # utf-8-sig: spreadsheets put a mark before the first column's name.
-        with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-            if kind in (".csv", ".tsv"):
-                comma = "," if kind == ".csv" else "\t"
-                yield from _read_table(file, comma, column, str(path), keep)
-            elif column is not None or keep:
-                raise DataError(
-                    f"{path} is no table, so it has no column {[column, *keep][column is None]!r}; "
-                    "name it .csv or .tsv, or leave the column out"
-                )
-            else:
-                yield from _read_lines(file)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {_why(error)}") from error
-
-
-def _read_stream(file: TextIO, column: str | None, keep: Sequence[str]) -> Iterator[Row]:
-    try:
-        first = file.readline()
-        lines = chain([first] if first else [], file)
-        delimiter = "\t" if "\t" in first else ","
-        cells = next(csv.reader([first], delimiter=delimiter), [])
-        table = len(cells) > 1 and _column_of(cells, None) is not None
-        if column is not None or keep or table:
-            yield from _read_table(lines, delimiter, column, "standard input", keep)
-        else:
-            yield from _read_lines(lines)
-    except UnicodeDecodeError as error:
-        raise DataError(f"cannot read standard input: {_why(error)}") from error
-
-
-def _read_lines(lines: Iterable[str]) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        words = line.split(maxsplit=1)
-        if words and not (number == 1 and words[0].lower() == COLUMN):
-            yield number, words[0], ()
-
-
-def _read_table(
-    lines: Iterable[str],
-    delimiter: str,
-    column: str | None,
-    source: str,
-    keep: Sequence[str],
-) -> Iterator[Row]:
-    reader = csv.reader(lines, delimiter=delimiter)
-    try:
-        header = next(reader, [])
-        places: list[int] = []
-        for wanted in (column, *keep) if header else ():
-            place = _column_of(header, wanted)
-            if place is None:
-                raise DataError(
-                    f"{source} has no column {wanted or COLUMN!r}; its columns are: "
-                    f"{', '.join(header)}; name the one that holds what is wanted"
-                )
-            places.append(place)
-        for row in reader:
-            if row and places:
-                text, *cells = (row[i].strip() if i < len(row) else "" for i in places)
-                yield reader.line_num, text, tuple(cells)
-    except csv.Error as error:
-        raise DataError(f"{source}, line {reader.line_num}: {error}; is it a table?") from error
-
-
-def _column_of(header: Sequence[str], column: str | None) -> int | None:
-    """Where a column is: the very name, or `smiles` in any case if none is asked for."""
-    names = [name.strip() if column else name.strip().lower() for name in header]
-    wanted = column or COLUMN
-    return names.index(wanted) if wanted in names else None
-
-
-def _not_empty(rows: Iterator[Row], source: str) -> Iterator[Row]:
-    row = None
-    for row in rows:
-        yield row
-    if row is None:
-        raise DataError(f"{source} is empty; expected SMILES, one a line or in a column")
 
 
 class _Clean:
@@ -666,6 +578,7 @@ __all__ = [
     "locate",
     "prepare",
     "read",
+    "read_molecules",
     "sample_molecules",
     "split_of",
 ]

@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from molvae._messages import shown
+
 
 class MolvaeError(Exception):
     """Base of all errors raised on purpose; the command line prints it as one line."""
@@ -29,9 +31,9 @@ class UnknownSymbolError(MolvaeError, ValueError):
 
     def __init__(self, symbol: str, position: int, molecule: str, n_symbols: int) -> None:
         super().__init__(
-            f"symbol {symbol!r} at position {position} of {molecule!r} is not among the model's "
-            f"{n_symbols} symbols; leave this molecule out, skip such molecules, or train on data "
-            "that has the symbol"
+            f"symbol {shown(symbol)} at position {position} of {shown(molecule)} is not "
+            f"among the model's {n_symbols} symbols; leave this molecule out, skip such molecules, "
+            "or train on data that has the symbol"
         )
         self.symbol, self.position, self.molecule = symbol, position, molecule
 
@@ -41,8 +43,8 @@ class TooLongError(MolvaeError, ValueError):
 
     def __init__(self, molecule: str, length: int, longest: int) -> None:
         super().__init__(
-            f"{molecule!r} has {length} symbols, the model reads at most {longest}; leave this "
-            "molecule out, skip such molecules, or train on longer ones"
+            f"{shown(molecule)} has {length} symbols, the model reads at most {longest}; "
+            "leave this molecule out, skip such molecules, or train on longer ones"
         )
         self.molecule, self.length, self.longest = molecule, length, longest
 
@@ -54,7 +56,7 @@ class UnknownNameError(MolvaeError, LookupError):
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]!r}?" if close else "."
-        super().__init__(f"no {kind} is called {name!r}{hint} Known: {', '.join(names)}")
+        super().__init__(f"no {kind} is called {shown(name)}{hint} Known: {', '.join(names)}")
         self.name, self.known = name, names
 
 

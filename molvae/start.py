@@ -6,15 +6,17 @@ Gathers, checks and encodes them before anything is written. Knows no record and
 from __future__ import annotations
 
 import math
+import statistics
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molvae._messages import listed, shown
 from molvae.bo.store import NewTrial
 from molvae.config import require
-from molvae.errors import ConfigError, DataError, InvalidMoleculeError, MolvaeWarning
+from molvae.errors import ConfigError, DataError, InvalidMoleculeError, MolvaeError, MolvaeWarning
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +36,7 @@ class Start:
     skipped: int = 0
     """Given molecules left out: no molecules, or none that the space can encode."""
     duplicates: int = 0
-    """Given molecules that repeated an earlier one; the first is kept."""
+    """Given molecules that repeated an earlier one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +45,12 @@ class Given:
 
     text: str
     where: str
-    values: dict[str, float] | None = None
-    """Measured, by name; NaN: known to fail; None: not measured."""
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Measurements, by name; NaN: known to fail."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """Standard errors of values."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What else is said of it."""
 
 
 def gather(
@@ -79,7 +85,7 @@ def gather(
         given = [
             Given(text=text, where=f"starting molecule {i}") for i, text in enumerate(start, 1)
         ]
-    return _given(given, space, skip_invalid=skip_invalid)
+    return _given(given, space, names, skip_invalid=skip_invalid)
 
 
 def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
@@ -90,98 +96,148 @@ def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
         DataError: The file cannot be read, is empty, a value in it is not a number, or a molecule
             has some of the values but not all.
     """
-    from molvae.datasets import DATASETS, read
+    from molvae._table import notes_of
+    from molvae.datasets import DATASETS, read_molecules
 
     if str(path) in DATASETS:
         raise ConfigError(
             f"start={str(path)!r} would start with all of that data set; give a number of "
             f"molecules, and dataset={str(path)!r}"
         )
-    molecules = list(read(str(path)))
-    columns: dict[str, dict[int, str]] = {}
-    if {".csv", ".tsv"} & {suffix.lower() for suffix in Path(path).suffixes}:
-        for name in names:
-            for column in (name, "value") if len(names) == 1 else (name,):
-                try:
-                    columns[name] = dict(read(str(path), column=column))
-                except DataError:  # no such column: the other one, or nothing is measured
-                    continue
-                break
+    table, place = read_molecules(path, None, (*names, "value"))
+    one = ["value"] * (len(names) == 1)
+    columns = {name: at for name in names if (at := table.find(name, *one)) is not None}
+    if columns and (lacking := [name for name in names if name not in columns]):
+        raise DataError(
+            f"{table.lacks(*lacking[:1])}; there is one of {', '.join(columns)}: give values of "
+            "all, or of none"
+        )
+    if not columns and table.has_header and len(table.header) > 1 and names:
+        _warn(f"{table.lacks(*names, *one)}; so no molecule starts with a value")
+    values = {name: table.measured(at) for name, at in columns.items()}
+    beside = {
+        name: at
+        for name in columns
+        if (at := table.find(f"{name}_error", *["error"] * len(one))) is not None
+    }
+    errors = {name: table.numbers(at) for name, at in beside.items()}
+    table.warn_of_bounds(
+        {columns[name]: found for name, found in values.items()},
+        "these molecules start without a value, and with the bound as a note",
+    )
+    used = {place, *columns.values(), *beside.values()}
     found = []
-    for line, text in molecules:
-        read_values = {n: _number(columns[n].get(line, ""), path, line) for n in columns}
-        values = {n: value for n, value in read_values.items() if value is not None}
-        if values and (lacking := [name for name in names if name not in values]):
-            raise DataError(
-                f"{path}, line {line}: a value of {', '.join(values)} but none of "
-                f"{', '.join(lacking)}; give all of them, NaN for what could not be measured, or "
-                "none"
+    for line, cells in table.rows:
+        notes = notes_of(table, cells, used)
+        measured = {}
+        for name, at in columns.items():
+            here = values[name].get(line, [])
+            measured[name] = [one for one in here if isinstance(one, float)]
+            if len(measured[name]) < len(here):
+                notes[table.header[at]] = cells[at]
+        found.append(
+            Given(
+                text=cells[place],
+                where=f"{table.name}, {table.where(line)}",
+                values={name: here for name, here in measured.items() if here},
+                errors={name: of[line] for name, of in errors.items() if line in of},
+                notes=notes,
             )
-        found.append(Given(text=text, where=f"{path}, line {line}", values=values or None))
+        )
+    table.problems.check()
     return found
 
 
-def _number(text: str, path: str | Path, line: int) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise DataError(
-            f"{path}, line {line}: the value {text!r} is not a number; leave it empty if it was "
-            "not "
-            "measured, or write NaN if it could not be"
-        ) from error
-    if math.isinf(value):
-        raise DataError(f"{path}, line {line}: the value must be finite, or NaN; got {text!r}")
-    return value
-
-
-def _given(given: Sequence[Given], space: Space, *, skip_invalid: bool) -> Start:
+def _given(
+    given: Sequence[Given], space: Space, names: Sequence[str], *, skip_invalid: bool
+) -> Start:
     from molvae.chem.mol import canonical
 
-    first: dict[str, Given] = {}
-    skipped = duplicates = 0
+    rows: dict[str, list[Given]] = {}
+    left_out, bad = list[Given](), list[str]()
     for one in given:
         try:
-            smiles = canonical(one.text)
+            rows.setdefault(canonical(one.text), []).append(one)
         except InvalidMoleculeError as error:
-            if not skip_invalid:
-                raise InvalidMoleculeError(
-                    f"{one.where}: {error}; mend it, or skip invalid molecules"
-                ) from error
-            skipped += 1
-            continue
-        duplicates += smiles in first
-        first.setdefault(smiles, one)
-    molecules = list(first)
-    if molecules:
-        z = _encode_known(space, molecules) if skip_invalid else space.encode(molecules)
-        rows = _encoded(z)
-        skipped += len(molecules) - len(rows)
-    else:
-        rows = []
-    if given and not rows:
+            left_out.append(one)
+            bad.append(f"{one.where}: {error}")
+    if bad and not skip_invalid:
+        raise InvalidMoleculeError(listed(bad, "mend that, or skip invalid molecules"))
+    lacking = [
+        f"{several[0].where}: a value of {', '.join(known)} but none of "
+        f"{', '.join(name for name in names if name not in known)}"
+        for several in rows.values()
+        if (known := {name: None for one in several for name in one.values})
+        and len(known) < len(names)
+    ]
+    if lacking:
+        raise DataError(
+            listed(lacking, "give all of them, NaN for what could not be measured, or none")
+        )
+    molecules = list(rows)
+    z = _encode_known(space, molecules) if molecules else space.encode([])
+    usable = _encoded(z)
+    lost = sorted({*range(len(molecules))} - {*usable})
+    if lost and not skip_invalid:
+        _refuse(space, [(rows[molecules[row]][0].where, molecules[row]) for row in lost])
+    left_out += [one for row in lost for one in rows[molecules[row]]]
+    if given and not usable:
         raise DataError(
             f"none of {len(given)} starting molecules can be used; check that they are SMILES"
         )
-    trials = [
-        NewTrial(
-            smiles=molecules[row],
-            z=z[row].tolist(),
-            origin=ORIGIN,
-            values=_told(first[molecules[row]].values),
-            message="" if first[molecules[row]].values is None else "known at the start",
+    if left_out:
+        said = listed([f"{one.where}: {shown(one.text, 60)}" for one in left_out])
+        _warn(f"{len(left_out)} starting molecules left out, with their values: {said}")
+    if mixed := [rows[molecules[row]][0].where for row in usable if "." in molecules[row]]:
+        _warn(
+            f"{len(mixed)} starting molecules of several parts, taken as written: {listed(mixed)}"
         )
-        for row in rows
-    ]
-    return Start(trials=tuple(trials), skipped=skipped, duplicates=duplicates)
+    trials = [_merged(molecules[row], z[row].tolist(), rows[molecules[row]]) for row in usable]
+    duplicates = sum(len(several) - 1 for several in rows.values())
+    return Start(trials=tuple(trials), skipped=len(left_out), duplicates=duplicates)
 
 
-def _told(values: dict[str, float] | None) -> dict[str, float] | None:
-    if values is None:
-        return None
-    return {name: value for name, value in values.items() if not math.isnan(value)}
+def _warn(text: str) -> None:
+    warnings.warn(text, MolvaeWarning, stacklevel=4)
+
+
+def _refuse(space: Space, lost: Sequence[tuple[str, str]]) -> None:
+    """Raise the first error of molecules that the space cannot read, with those of all others."""
+    errors = list[MolvaeError]()
+    said = list[str]()
+    for where, smiles in lost:
+        try:
+            space.encode([smiles])
+        except MolvaeError as error:
+            errors.append(error)
+            said.append(f"{where}: {error}")
+    errors[0].args = (listed(said),)
+    raise errors[0]
+
+
+def _merged(smiles: str, z: list[float], rows: Sequence[Given]) -> NewTrial:
+    """One trial of all rows of a molecule: a value wins over a failure, several are replicates."""
+    all_values: dict[str, list[float]] = {}
+    for row in rows:
+        for name, values in row.values.items():
+            all_values.setdefault(name, []).extend(values)
+    known = {name: [v for v in of if not math.isnan(v)] for name, of in all_values.items()}
+    several = {name: of for name, of in known.items() if len(of) > 1}
+    errors = {name: e for row in rows for name, e in row.errors.items() if known.get(name)}
+    notes: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for name, text in row.notes.items():
+            notes.setdefault(name, {})[text] = None
+    return NewTrial(
+        smiles=smiles,
+        z=z,
+        origin=ORIGIN,
+        values={n: statistics.fmean(of) for n, of in known.items() if of} if all_values else None,
+        errors=errors | {n: statistics.stdev(of) / math.sqrt(len(of)) for n, of in several.items()},
+        replicates=several,
+        notes={name: "; ".join(texts) for name, texts in notes.items()},
+        message="known at the start" if all_values else "",
+    )
 
 
 def _drawn(n: int, space: Space, dataset: str, seed: int) -> Start:

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from molvae.bo import Candidate, Evidence, LogEI
+from molvae.bo.store import FORMAT
 from molvae.campaign import Campaign, Trial
 from molvae.errors import (
     CampaignError,
@@ -23,6 +24,7 @@ from molvae.errors import (
     DataError,
     InvalidMoleculeError,
     MolvaeError,
+    MolvaeWarning,
     ObjectiveError,
     UnknownNameError,
     UnknownSymbolError,
@@ -553,7 +555,7 @@ def test_settings_say_what_it_was_made_with(path: Path) -> None:
         settings = campaign.settings
     (goal,) = settings["objectives"]
     assert (goal["name"], goal["direction"], goal["spec"]) == ("hill", "maximise", None)
-    assert (settings["seed"], settings["batch"], settings["format"]) == (7, 4, 4)
+    assert (settings["seed"], settings["batch"], settings["format"]) == (7, 4, FORMAT)
     assert settings["start"] == "8 given molecules"
     assert settings["space"] == {"name": "toy", "fingerprint": ToySpace().fingerprint, "dim": 3}
     assert {"molvae", "torch", "botorch", "rdkit", "python"} <= set(settings["versions"])
@@ -605,7 +607,10 @@ def test_everything_is_checked_before_anything_is_written(
 
 def test_given_molecules_are_canonical_distinct_and_counted(path: Path) -> None:
     start = ["C(O)OC", "COCO", "C1CC", "OCOCC", "c1ccccc1"]
-    with begin(path, start=start, skip_invalid=True) as campaign:
+    said = "2 starting molecules left out.*3: 'C1CC'.*5: 'c1ccccc1'"
+    with pytest.warns(MolvaeWarning, match=said):
+        begin(path, start=start, skip_invalid=True).close()
+    with Campaign.open(path) as campaign:
         assert [t.smiles for t in campaign.trials] == ["COCO", "CCOCO"]
         assert (campaign.skipped, campaign.duplicates) == (2, 1)
         z = torch.stack([t.z for t in campaign.trials])
@@ -623,7 +628,8 @@ def test_a_start_file_with_values(path: Path, tmp_path: Path) -> None:
     file.write_text("smiles,value\nCOCO,1.5\nCCOCO,\nCOCO,9\nCCCOCO,NaN\n")
     with begin(path, start=file) as campaign:
         assert [t.status for t in campaign.trials] == ["told", "asked", "failed"]
-        assert campaign.trials[0].values == {"hill": 1.5}
+        assert campaign.trials[0].values == {"hill": 5.25}
+        assert campaign.trials[0].replicates == {"hill": [1.5, 9.0]}
         assert campaign.duplicates == 1
         objective: Any = campaign.objective
         campaign.run(4)
@@ -647,8 +653,8 @@ def test_a_start_file_without_values(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("smiles,value\nCOCO,much\n", DataError, "line 2: the value 'much' is not a number"),
-        ("smiles,value\nCOCO,inf\n", DataError, "line 2: the value must be finite"),
+        ("smiles,value\nCOCO,much\n", DataError, "line 2: value: 'much' is not a number"),
+        ("smiles,value\nCOCO,inf\n", DataError, "line 2: value: 'inf' is not finite"),
         ("smiles,value\nCOCO,1\nC1CC,2\n", InvalidMoleculeError, "line 3: .*C1CC"),
         ("name,value\nCOCO,1\n", DataError, "name"),
         ("", DataError, "empty"),

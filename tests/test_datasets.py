@@ -60,10 +60,10 @@ def test_a_list_gives_the_first_word_of_each_line_with_its_number(tmp_path, name
 @pytest.mark.parametrize(("kind", "comma"), [("csv", ","), ("tsv", "\t")])
 @pytest.mark.parametrize("header", ["smiles", "SMILES", "Smiles"])
 def test_a_table_gives_a_column(tmp_path, kind, comma, header, end):
-    text = f"id{comma}{header}{comma}value\n1{comma}CCO{comma}0.5\n\n2{comma} C {comma}\n3\n"
+    text = f"id{comma}{header}{comma}value\n1{comma}CCO{comma}0.5\n\n2{comma} C {comma}\n"
     path = write(tmp_path / f"a.{kind}{end}", text)
-    assert list(read(path)) == [(2, "CCO"), (4, "C"), (5, "")]
-    assert list(read(path, column="value")) == [(2, "0.5"), (4, ""), (5, "")]
+    assert list(read(path)) == [(2, "CCO"), (4, "C")]
+    assert list(read(path, column="value")) == [(2, "0.5"), (4, "")]
 
 
 def test_a_table_from_a_spreadsheet_is_read(tmp_path):
@@ -95,8 +95,8 @@ def test_a_missing_column_is_an_error_that_lists_the_columns(tmp_path):
     path = write(tmp_path / "a.csv", "id,mol,Y\n1,CCO,2\n")
     with pytest.raises(DataError, match="no column 'smiles'; its columns are: id, mol, Y"):
         list(read(path))
-    with pytest.raises(DataError, match="no column 'y'"):
-        list(read(path, column="y"))
+    with pytest.raises(DataError, match="no column 'z'"):
+        list(read(path, column="z"))
     with pytest.raises(DataError, match="no table"):
         list(read(write(tmp_path / "a.smi", "CCO\n"), column="mol"))
 
@@ -122,8 +122,8 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
     data = (tmp_path / "short.smi.gz").read_bytes()
     (tmp_path / "short.smi.gz").write_bytes(data[:-12])
     (tmp_path / "plain.smi.gz").write_bytes(b"CCO\n")
-    (tmp_path / "latin.smi").write_bytes(b"CCO caf\xe9\n")
-    for name in ("short.smi.gz", "plain.smi.gz", "latin.smi", "missing.smi", "."):
+    (tmp_path / "noise.smi").write_bytes(b"CCO \x81\x00\n")
+    for name in ("short.smi.gz", "plain.smi.gz", "noise.smi", "missing.smi", "."):
         with pytest.raises(DataError, match="cannot read") as caught:
             list(read(tmp_path / name))
         assert "\n" not in str(caught.value)
@@ -438,7 +438,7 @@ def test_columns_that_are_not_there_or_hold_no_numbers_are_said(tmp_path, monkey
     source = write(tmp_path / "a.csv", TABLE)
     with pytest.raises(DataError, match=r"no column 'logD'; its columns are: name, SMILES"):
         prepare(source, tmp_path / "out", config=PrepareConfig(keep=("logD",), skip_invalid=True))
-    with pytest.raises(DataError, match=r"a\.csv, line 2: 'x' in column 'note' is no number"):
+    with pytest.raises(DataError, match=r"a\.csv, line 2: note: 'x' is not a number"):
         prepare(source, tmp_path / "out", config=PrepareConfig(keep=("note",), skip_invalid=True))
     lines = write(tmp_path / "a.smi", "CCO\n")
     with pytest.raises(DataError, match="no table, so it has no column 'pIC50'"):

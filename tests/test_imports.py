@@ -13,8 +13,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "molvae"
 HEAVY = ("torch", "rdkit", "botorch", "selfies", "pandas", "numpy", "matplotlib", "jinja2")
 LAYERS = (
-    ("errors", "_messages"),
-    ("config",),
+    ("_messages",),
+    ("errors",),
+    ("config", "_numbers", "_text"),
+    ("_table",),
+    ("_workbook",),
     ("chem",),
     ("datasets", "model"),
     ("codec", "density", "redraw"),

@@ -10,6 +10,7 @@ Format 4:
     value    (outcome, objective, value,         in the objective's own sign,
               error, replicates)                 standard error, JSON list; both may be lacking
     note     (outcome, name, text)               whatever else was told
+    remark   (trial, name, text)                 whatever else the starting file says of it
 
 `application_id` marks the file as ours, `user_version` is the format. Facts that belong together (a
 batch that was asked, an outcome with its values) are one transaction, on disk when the call
@@ -37,7 +38,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from molvae._messages import encodable
+from molvae._messages import encodable, listed
 from molvae.bo.lock import held, lock_of
 from molvae.errors import CampaignError
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 FORMAT = 4
 """1: as released with 0.1. 2: standard errors and replicates of values, notes. 3: percentiles.
-4: several outcomes of a trial, one after the other."""
+4: several outcomes of a trial, one after the other; remarks of the starting file."""
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
@@ -119,6 +120,12 @@ ALTER TABLE outcome_4 RENAME TO outcome;
 ALTER TABLE value_4 RENAME TO value;
 ALTER TABLE note_4 RENAME TO note;
 CREATE INDEX outcome_trial ON outcome (trial);
+CREATE TABLE remark (
+    trial INTEGER NOT NULL REFERENCES trial (id),
+    name  TEXT NOT NULL,
+    text  TEXT NOT NULL,
+    PRIMARY KEY (trial, name)
+) STRICT;
 """
 
 
@@ -135,7 +142,7 @@ _STEPS = {
     1: _SCHEMA + _forever("campaign", "trial", "outcome", "value"),
     2: _SINCE_2 + _forever("note"),
     3: _SINCE_3,
-    4: _SINCE_4 + _forever("outcome", "value", "note"),
+    4: _SINCE_4 + _forever("outcome", "value", "note", "remark"),
 }
 """What makes a record of each format out of one of the format before."""
 
@@ -175,7 +182,7 @@ class Trial:
     replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Measurements of which a value is the mean, by objective, where there were several."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Whatever else was told, by name."""
+    """Whatever else was told, or stood in the starting file, by name."""
     message: str = ""
     """What was said when it was told, e.g. why it failed."""
     earlier_failures: tuple[Failure, ...] = ()
@@ -205,7 +212,13 @@ class NewTrial:
     percentile: float | None = None
     values: Mapping[str, float] | None = None
     """Values that are known already, told together with the asking; empty: known to have failed."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """As of `Trial`, and so are all others."""
+    replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
+    failed: bool = False
+    """There are values, but not all that it needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +252,7 @@ _EARLIER = """
     ORDER BY earlier.id
 ))
 """
+_REMARKS = "(SELECT json_group_object(name, text) FROM remark WHERE remark.trial = trial.id)"
 
 
 class Store:
@@ -374,7 +388,7 @@ class Store:
                 else "NULL, NULL, NULL"
             )
             more += ", percentile" if version >= 3 else ", NULL"
-            more += f", {_EARLIER}" if version >= 4 else ", NULL"
+            more += f", {_EARLIER}, {_REMARKS}" if version >= 4 else ", NULL, NULL"
             joined = _JOINED_1 if version < 4 else _JOINED
             rows = self._connection.execute(
                 "SELECT trial.id, smiles, z, origin, asked_at, status, message, told_at, "
@@ -396,7 +410,7 @@ class Store:
                     values={name: value for name, value, _, _ in there},
                     errors={name: e for name, _, e, _ in there if e is not None},
                     replicates={name: json.loads(r) for name, _, _, r in there if r is not None},
-                    notes=json.loads(told[0][12] or "{}"),
+                    notes=_joined(json.loads(told[0][15] or "{}"), json.loads(told[0][12] or "{}")),
                     message="" if status == "asked" else message or "",
                     earlier_failures=tuple(
                         Failure(message=m, told_at=t) for m, t in json.loads(told[0][14] or "[]")
@@ -451,22 +465,9 @@ class Store:
         with self._transaction("tell"):
             earlier = self.trials([trial])
             if not earlier:
-                raise CampaignError(
-                    f"{self.path} has no trial {trial}; it has {self.count()}, counted from 1"
-                )
-            if (told := earlier[0]).status != "asked":
-                what = (
-                    " and ".join(f"{value:g} ({name})" for name, value in told.values.items())
-                    or "that it failed"
-                )
-                advice = (
-                    "put it back first (molvae retry)"
-                    if told.status == "failed"
-                    else "a record keeps its first value (start a new campaign to change it)"
-                )
-                raise CampaignError(
-                    f"trial {trial} ({told.smiles}) was told {what} on {told.told_at}; {advice}"
-                )
+                raise CampaignError(self._unknown(trial))
+            if earlier[0].status != "asked":
+                raise CampaignError(f"{_said_before(earlier[0])}; {_advice(earlier[0])}")
             self._insert_outcome(trial, outcome)
         return self.trials([trial])[0]
 
@@ -487,6 +488,42 @@ class Store:
             for id_ in trials:
                 self._insert_fact(id_, "asked", message)
         return self.trials(trials)
+
+    def tell_all(self, outcomes: Mapping[int, Outcome]) -> list[int]:
+        """Write many outcomes, all of them or nothing; on disk when this returns.
+
+        Args:
+            outcomes: By the trial's id. One that is in the record with the same values is passed
+                over.
+
+        Returns:
+            Ids of the trials that were written.
+
+        Raises:
+            CampaignError: A trial is not there, or was told something else before; names all of
+                them. Or another process is writing.
+        """
+        with self._transaction("tell"):
+            trials = {trial.id: trial for trial in self.trials()}
+            problems, new = list[str](), list[int]()
+            for id_, outcome in outcomes.items():
+                if (trial := trials.get(id_)) is None:
+                    problems.append(self._unknown(id_))
+                elif trial.status == "asked":
+                    new.append(id_)
+                elif not _same(trial, outcome):
+                    said = f"{_said_before(trial)}, not {_values_of(outcome)}"
+                    problems.append(f"{said}; {_advice(trial)}")
+            if problems:
+                raise CampaignError(
+                    f"nothing was written: {listed(problems, 'take these lines out')}"
+                )
+            for id_ in new:
+                self._insert_outcome(id_, outcomes[id_])
+        return new
+
+    def _unknown(self, trial: int) -> str:
+        return f"{self.path} has no trial {trial}; it has {self.count()}, counted from 1"
 
     @contextlib.contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
@@ -517,9 +554,17 @@ class Store:
                 ),
             )
             ids.append(int(cursor.lastrowid or 0))
+            self._connection.executemany(
+                "INSERT INTO remark VALUES (?, ?, ?)",
+                [(ids[-1], encodable(name), encodable(text)) for name, text in trial.notes.items()],
+            )
             if trial.values is not None:
                 outcome = Outcome(
-                    told=bool(trial.values), values=trial.values, message=trial.message
+                    told=bool(trial.values) and not trial.failed,
+                    values=trial.values,
+                    errors=trial.errors,
+                    replicates=trial.replicates,
+                    message=trial.message,
                 )
                 self._insert_outcome(ids[-1], outcome)
         return ids
@@ -550,6 +595,39 @@ class Store:
             (trial, status, encodable(message), now()),
         )
         return int(cursor.lastrowid or 0)
+
+
+def _joined(remarks: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, str]:
+    """Notes of a trial; what the starting file said under the same name gets another one."""
+    kept = {
+        f"{name} (start)" if notes.get(name, text) != text else name: text
+        for name, text in remarks.items()
+    }
+    return kept | dict(notes)
+
+
+def _values_of(of: Trial | Outcome) -> str:
+    said = " and ".join(f"{value:g} ({name})" for name, value in of.values.items())
+    return said or "that it failed"
+
+
+def _said_before(trial: Trial) -> str:
+    return f"trial {trial.id} ({trial.smiles}) was told {_values_of(trial)} on {trial.told_at}"
+
+
+def _advice(trial: Trial) -> str:
+    if trial.status == "failed":
+        return "put it back first (molvae retry)"
+    return "a record keeps its first value (start a new campaign to change it)"
+
+
+def _same(trial: Trial, outcome: Outcome) -> bool:
+    """Whether an outcome says of a trial what is in the record."""
+    return (
+        (trial.status == "told") == outcome.told
+        and dict(trial.values) == dict(outcome.values)
+        and dict(trial.errors) == dict(outcome.errors)
+    )
 
 
 def check_can_create(path: Path) -> None:

@@ -6,14 +6,21 @@ nothing of properties, representations or files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 from rdkit import Chem, rdBase
 from rdkit.Chem.Draw import rdMolDraw2D
 
+from molvae._messages import MAX_SHOWN, shown
 from molvae.errors import ConfigError, InvalidMoleculeError
 
+MAX_SMILES_LENGTH = 10_000
+"""Characters of a SMILES text: the time that RDKit needs to write a chain grows with its square."""
+BEYOND_SMILES = re.compile(r"\[[^\]]*(?:(?<!@O)H\d\d|[+-]\d\d\d|[+-](?:1[6-9]|[2-9]\d))|\[\d{4,}")
+"""Atoms with ten hydrogens, charges above 15 or isotopes above 999, which the language lacks: RDKit
+reads `[CH256]` as `[C]`, and `[C+300]` as `[C+44]`."""
 BOND = 1.5
 """Length of a bond in RDKit's drawings; what it calls the length is pixels for each unit."""
 REMEMBERED = 20_000
@@ -33,28 +40,34 @@ def parse(text: str) -> Chem.Mol:
         InvalidMoleculeError: The text is not a molecule, or has no atoms; holds RDKit's reason.
     """
     if not isinstance(text, str):
-        raise InvalidMoleculeError(f"expected a SMILES text, got {text!r}")
+        raise InvalidMoleculeError(f"expected a SMILES text, got {shown(text)}")
     text = text.strip()
     if not text:
-        raise InvalidMoleculeError("not a valid molecule: '' (the text is empty)")
+        raise _invalid(text, "the text is empty")
+    if len(text) > MAX_SMILES_LENGTH:  # before anything looks at all of it
+        raise _invalid(text, f"longer than {MAX_SMILES_LENGTH:,} characters")
     if len(text.split()) > 1:
-        raise InvalidMoleculeError(
-            f"not a valid molecule: {text!r} (a SMILES holds no space; give the first word only)"
-        )
+        raise _invalid(text, "a SMILES holds no space; give the first word only")
     if not text.isascii():  # RDKit's own error would not be a text
-        raise InvalidMoleculeError(f"not a valid molecule: {text!r} (SMILES is written in ASCII)")
+        raise _invalid(text, "SMILES is written in ASCII")
     return Chem.Mol(_parsed(text))  # a copy, which the caller may change
 
 
 @lru_cache(maxsize=JUST_READ)
 def _parsed(text: str) -> Chem.Mol:
+    if BEYOND_SMILES.search(text):
+        raise _invalid(text, "an atom has at most 9 hydrogens, a charge of 15 and isotope 999")
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(text)
     if mol is None:
-        raise InvalidMoleculeError(f"not a valid molecule: {text!r} ({_reason(text)})")
+        raise _invalid(text, _reason(text))
     if mol.GetNumAtoms() == 0:
-        raise InvalidMoleculeError(f"not a valid molecule: {text!r} (it has no atoms)")
+        raise _invalid(text, "it has no atoms")
     return mol
+
+
+def _invalid(text: str, reason: str) -> InvalidMoleculeError:
+    return InvalidMoleculeError(f"not a valid molecule: {shown(text)} ({reason})")
 
 
 def canonical(text: str) -> str:
@@ -81,10 +94,18 @@ def canonical(text: str) -> str:
 
 @lru_cache(maxsize=REMEMBERED)
 def _canonical(text: str) -> str:
-    texts = [Chem.MolToSmiles(parse(text))]
-    while (again := Chem.MolToSmiles(parse(texts[-1]))) not in texts:
+    texts = [_written(text)]
+    while (again := _written(texts[-1])) not in texts:
         texts.append(again)
     return min(texts[texts.index(again) :])
+
+
+def _written(text: str) -> str:
+    mol = parse(text)
+    try:
+        return Chem.MolToSmiles(mol)
+    except RuntimeError as error:
+        raise _invalid(text, "RDKit reads it, but cannot write it") from error
 
 
 def canonical_or_none(text: str) -> str | None:
@@ -136,6 +157,13 @@ def draw(
 
 def _reason(text: str) -> str:
     """Why RDKit refuses a text, in one line. Parses again, so for the unhappy path only."""
+    try:
+        return _complaint(text)
+    except Exception as error:  # of some atoms RDKit raises whatever it is asked about
+        return " ".join(str(error).split("Violation occurred")[0].split()) or "RDKit cannot read it"
+
+
+def _complaint(text: str) -> str:
     # Older RDKits can only write their reason to stderr; for them the problem of syntax stays
     # unnamed.
     capture = getattr(rdBase, "CaptureErrorLog", None)
@@ -154,7 +182,7 @@ def _reason(text: str) -> str:
     for line in messages.splitlines():
         _, found, rest = line.partition("Parse Error: ")
         if found:
-            return rest.split(" while parsing")[0].split(" for input")[0].strip()
+            return rest.split(" while parsing")[0].split(" for input")[0].strip()[:MAX_SHOWN]
     return "it is not written in SMILES"
 
 

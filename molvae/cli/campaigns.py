@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from molvae.cli.inputs import ASKED, Told, sheet, told_value
+from molvae.cli.inputs import ASKED, sheet, told_value
 from molvae.cli.terminal import (
     Flat,
     InFile,
@@ -135,29 +135,39 @@ def tell(
         trial: The id that ask printed.
         value: The number; "failed" if it could not be measured. Several replicates with ; between
             them become their mean and its standard error.
-        file: CSV, TSV or SDF with id, value and perhaps error and message, instead; if several
-            things are measured, with NAME and NAME_error for each. An empty value means failed,
-            other columns are kept as notes. All of it is checked before any of it is written.
+        file: A table (CSV, Excel, SDF, Parquet) with id, value and perhaps error and message,
+            instead; if several things are measured, with NAME and NAME_error for each. An empty
+            value means failed, other columns are kept as notes, and molecules must be those of the
+            trials. All of it is written, or nothing; what was told before in the same way is passed
+            over.
         error: Standard error of the value.
         message: Kept with the value, e.g. why it failed.
     """
     with _open(record) as campaign:
         names = campaign.aim.measured
-        if file is not None and trial is None:
-            told = sheet(file, names)
-        elif file is None and trial is not None and value is not None:
+        if file is None and trial is not None and value is not None:
             if len(names) != 1:
                 raise DataError(f"this campaign measures {', '.join(names)}; tell them by --file")
-            errors = {} if error is None else {names[0]: error}
-            told = [Told(trial, {names[0]: told_value(value, "value")}, errors, message)]
+            said = told_value(value)
+            campaign.tell(trial, {names[0]: said}, message, error=error)
+            told = [trial]
+        elif file is not None and trial is None:
+            rows = sheet(file, names, {trial.id: trial.smiles for trial in campaign.trials})
+            told = campaign.tell_all(
+                {row.id: row.values for row in rows},
+                messages={row.id: row.message for row in rows},
+                errors={row.id: row.errors for row in rows},
+                notes={row.id: row.notes for row in rows},
+            )
+            if before := len(rows) - len(told):
+                say(f"{before} of {len(rows)} were told before, with the same values")
         else:
             raise DataError("give an id and a value, or --file with columns id and value")
-        _check_waiting(campaign, [one.id for one in told])
-        for one in told:
-            campaign.tell(
-                one.id, one.values, one.message, error=one.errors or None, notes=one.notes
-            )
-        say(f"{len(told)} told, {len(_waiting(campaign))} waiting")
+        trials = {trial.id: trial.status for trial in campaign.trials}
+        failed = sum(trials[id_] == "failed" for id_ in told)
+        as_failed = f" ({failed} as failed)" if failed else ""
+        waiting = sum(status == "asked" for status in trials.values())
+        say(f"{len(told)} told{as_failed}, {waiting} waiting")
 
 
 def retry(
@@ -449,25 +459,6 @@ def _sum_up(campaign: Campaign) -> None:
 
 def _waiting(campaign: Campaign) -> list[Trial]:
     return [trial for trial in campaign.trials if trial.status == "asked"]
-
-
-def _check_waiting(campaign: Campaign, ids: Sequence[int]) -> None:
-    """Refuse a sheet before any of it is written, if part of it could not be.
-
-    Raises:
-        CampaignError: An id is unknown, told already, or there twice.
-    """
-    status = {trial.id: trial.status for trial in campaign.trials}
-    for place, id_ in enumerate(ids):
-        if len(ids) > 1 and (status.get(id_) != "asked" or id_ in ids[:place]):
-            why = (
-                "is there twice"
-                if id_ in ids[:place]
-                else f"is {status.get(id_, 'not in the record')}"
-            )
-            raise CampaignError(
-                f"trial {id_} {why}; nothing of the sheet was written: take this line out"
-            )
 
 
 __all__ = ["ask", "export", "optimize", "report", "retry", "tell", "ui"]

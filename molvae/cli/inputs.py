@@ -5,15 +5,18 @@ Reads and checks, and names file and line of what is wrong. Writes nothing and c
 
 from __future__ import annotations
 
-import csv
 import math
-import sys
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import TYPE_CHECKING
 
+from molvae._messages import listed, shown
+from molvae._numbers import NO_VALUE, Censored, measured, not_a_number, number
+from molvae._table import Table, notes_of
 from molvae.cli.terminal import say
 from molvae.config import require
 from molvae.errors import DataError, InvalidMoleculeError
@@ -25,36 +28,27 @@ if TYPE_CHECKING:
 def molecules_of(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
     """Canonical SMILES of a file."""
     from molvae.chem.mol import canonical
-    from molvae.datasets import read
+    from molvae.datasets import read_molecules
 
-    rows: list[str] = []
-    lines, errors = [], []
-    for line, text in read(file, column=column):
-        lines.append(line)
+    table, place = read_molecules(file, column)
+    rows, skipped = list[str](), list[int]()
+    for line, cells in table.rows:
         try:
-            rows.append(canonical(text))
-            errors.append("")
+            rows.append(canonical(cells[place]))
         except InvalidMoleculeError as error:
-            errors.append(str(error))
-    check_rows(file, lines, errors, skip_invalid=skip_invalid)
+            skipped.append(line)
+            if not skip_invalid:
+                table.invalid(line, error)
+    table.problems.check()
+    say_skipped(table, skipped, len(table.rows))
     return rows
 
 
-def check_rows(
-    file: str, lines: Sequence[int], errors: Sequence[str], *, skip_invalid: bool
-) -> None:
-    """Stop at the first row with an error, or count them.
-
-    Raises:
-        InvalidMoleculeError: Names file and line.
-    """
-    bad = [(line, error) for line, error in zip(lines, errors, strict=True) if error]
-    if not bad:
-        return
-    if not skip_invalid:
-        name, (line, error) = "standard input" if file == "-" else file, bad[0]
-        raise InvalidMoleculeError(f"{name}, line {line}: {error}; --skip-invalid goes on without")
-    say(f"{len(bad)} of {len(lines)} skipped: no molecules (first: line {bad[0][0]})")
+def say_skipped(table: Table, lines: Sequence[int], n: int) -> None:
+    """Say how many of `n` rows held no molecules, and which."""
+    if lines:
+        places = listed([table.where(line) for line in lines])
+        say(f"{len(lines)} of {n} skipped: no molecules ({places})")
 
 
 def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str], set[str] | None]:
@@ -111,36 +105,50 @@ def drawn(
         DataError: As of `molvae.datasets.read`; or a cell is no number.
         InvalidMoleculeError: A text is not a molecule.
     """
-    from molvae.chem.mol import canonical
-    from molvae.datasets import DATASETS, load_split, read
+    from molvae.chem.mol import canonical_or_none
+    from molvae.chem.parallel import each
+    from molvae.datasets import DATASETS, load_split, read_molecules
 
     require(n >= 1, f"n must be at least 1 molecule, got {n}")
     if Path(data).is_dir():
         if values is not None:
             raise DataError(f"{data} holds molecules only, no column {values!r}; name a table")
-        rows = list(enumerate(load_split(data, "train"), 1))
-    else:
-        rows = list(read(data, column=column))
-    cells = {} if values is None else dict(read(data, column=values))
-    found: dict[str, float] = {}
-    lines, errors = [], []
+        molecules = load_split(data, "train")
+        Random(seed).shuffle(molecules)
+        return molecules[:n], []
+    known_set = data in DATASETS
+    table, place = read_molecules(data, column, () if values is None else (values,))
+    numbers = {} if values is None else table.numbers(table.column(values))
+    rows, skipped, found = list(table.rows), list[int](), dict[str, list[float]]()
     Random(seed).shuffle(rows)
-    for line, text in rows:
-        if len(found) == n:
+    texts = [cells[place] for _, cells in rows]
+    # A value may stand in any of the rows of a molecule; otherwise the first ones will do.
+    all_rows = values is not None and not known_set
+    parsed = each(canonical_or_none, texts) if all_rows else map(canonical_or_none, texts)
+    for (line, cells), molecule in zip(rows, parsed, strict=True):
+        if molecule is None:
+            skipped.append(line)
+            if not skip_invalid and not known_set:
+                table.invalid(line, _reason(cells[place]))
+        elif molecule in found or len(found) < n:
+            found.setdefault(molecule, []).extend([numbers[line]] if line in numbers else [])
+        if len(found) == n and not all_rows:
             break
-        lines.append(line)
-        try:
-            molecule = canonical(text)
-            errors.append("")
-        except InvalidMoleculeError as error:
-            errors.append("" if data in DATASETS else str(error))
-            continue
-        value = told_value(cells.get(line), f"{data}, line {line}")
-        if isinstance(value, list):
-            raise DataError(f"{data}, line {line}: several values of {values}; give one")
-        found.setdefault(molecule, math.nan if value is None else value)
-    check_rows(data, lines, errors, skip_invalid=skip_invalid)
-    return list(found), [] if values is None else list(found.values())
+    table.problems.check()
+    if not known_set:
+        say_skipped(table, sorted(skipped), len(rows))
+    means = [fmean(several) if several else math.nan for several in found.values()]
+    return list(found), [] if values is None else means
+
+
+def _reason(text: str) -> str:
+    from molvae.chem.mol import parse
+
+    try:
+        parse(text)
+    except InvalidMoleculeError as error:
+        return str(error)
+    return f"RDKit cannot write {shown(text)}"
 
 
 def is_record(file: str | Path) -> bool:
@@ -166,62 +174,146 @@ class Told:
     """What other columns hold."""
 
 
-def sheet(file: str, names: Sequence[str]) -> list[Told]:
-    """A file of measurements: CSV, TSV or SDF.
+def sheet(
+    file: str, names: Sequence[str], molecules: Mapping[int, str] | None = None
+) -> list[Told]:
+    """A sheet of measurements: a table, e.g. CSV, Excel or SDF.
 
     Args:
         file: With a column `id`, one for each name, and perhaps `NAME_error` and `message`. If only
-            one thing is measured, its columns may be called `value` and `error`.
+            one thing is measured, its columns may be called `value` and `error`. Where it has
+            molecules, in a column `smiles` or as drawings, they must be those of the trials. See
+            `molvae.chem.readers.read_table` for what is read.
         names: Of what is measured.
+        molecules: Canonical SMILES of all trials, by id.
 
     Raises:
-        DataError: Names file and line of what cannot be read.
+        DataError: Names file and line of what cannot be read, of all bad lines together.
     """
-    told = []
-    for where, row in _table(file, ["id"]):
-        columns = {name: name for name in names}
-        if len(names) == 1 and names[0] not in row:
-            columns = {names[0]: "value"}
-        if lacking := [column for column in columns.values() if column not in row]:
-            there = ", ".join(list(row)[:8])
-            raise DataError(f"{where}: there is no column {lacking[0]!r}; there are {there}")
-        if not row["id"].isdecimal():
-            raise DataError(f"{where}: the id must be a whole number, got {row['id']!r}")
-        errors, own = dict[str, float](), {*ASKED, "message", *columns.values()}
-        for name, column in columns.items():
-            beside = "error" if column == "value" else f"{column}_error"
-            own.add(beside)
-            error = told_value(row.get(beside), where)
-            if isinstance(error, list) or (error is not None and error < 0):
-                raise DataError(f"{where}: a standard error is a number from 0, got {error}")
-            if error is not None:
-                errors[name] = error
+    from molvae.chem.readers import SMILES, read_table
+
+    table = read_table(file, ("id", *names, "value"))
+    if not table.rows and not table.problems.found:
+        raise DataError(f"{table.name} is empty; expected a table with columns 'id' and 'value'")
+    ids, one = table.column("id"), len(names) == 1
+    places = {name: table.column(name, *["value"] * one) for name in names}
+    beside = {
+        name: place
+        for name in names
+        if (place := table.find(f"{name}_error", *["error"] * one)) is not None
+    }
+    message, drawings = table.find("message"), table.find(SMILES)
+    used = {ids, *places.values(), *beside.values(), message, *map(table.find, ASKED)}
+    values = {name: table.measured(place) for name, place in places.items()}
+    errors = {name: table.measured(place) for name, place in beside.items()}
+    told, seen = list[Told](), dict[int, int]()
+    for line, cells in table.rows:
+        if (id_ := _id(cells[ids])) is None:
+            table.problem(line, f"the id must be a whole number, got {shown(cells[ids], 40)}")
+            continue
+        if id_ in seen:
+            table.problem(line, f"trial {id_} is there twice, see {table.where(seen[id_])}")
+            continue
+        seen[id_] = line
+        if molecules is not None and id_ not in molecules:
+            table.problem(line, f"trial {id_} is not in the record")
+        elif (
+            molecules is not None
+            and drawings is not None
+            and cells[drawings].lower() not in (*NO_VALUE, "?")
+        ):
+            _check_molecule(table, line, id_, cells[drawings], molecules[id_])
         told.append(
             Told(
-                id=int(row["id"]),
-                values={name: told_value(row[column], where) for name, column in columns.items()},
-                errors=errors,
-                message=row.get("message", ""),
-                notes={name: text for name, text in row.items() if text and name not in own},
+                id=id_,
+                values={
+                    name: _numbers_of(table, line, found.get(line, []))
+                    for name, found in values.items()
+                },
+                errors={
+                    name: error
+                    for name, found in errors.items()
+                    for error in _error(table, line, found.get(line, []))
+                },
+                message=_message(cells, message, places.values()),
+                notes=notes_of(table, cells, used),
             )
         )
+    table.problems.check()
     return told
 
 
-def told_value(text: str | None, where: str) -> float | list[float] | None:
+def _id(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
+def _numbers_of(
+    table: Table, line: int, found: Sequence[float | Censored]
+) -> float | list[float] | None:
     """A told value; several are replicates; None for one that could not be measured."""
-    if text and ";" in text:
-        values = [told_value(part.strip(), where) for part in text.split(";")]
-        return [value for value in values if isinstance(value, float)] or None
-    if not text or text.lower() in ("failed", "nan"):
-        return None
+    if bounds := [value.text for value in found if isinstance(value, Censored)]:
+        table.problem(
+            line,
+            f"{bounds[0]} is a bound, which cannot be used yet",
+            "take such rows out, so that their trials go on waiting, or write failed",
+        )
+    known = [value for value in found if isinstance(value, float) and not math.isnan(value)]
+    return known if len(known) > 1 else known[0] if known else None
+
+
+def _error(table: Table, line: int, found: Sequence[float | Censored]) -> list[float]:
+    known = [value for value in found if isinstance(value, float) and not math.isnan(value)]
+    if len(known) != len(found) or len(known) > 1 or min(known, default=0.0) < 0:
+        said = "; ".join(str(getattr(value, "text", value)) for value in found)
+        table.problem(line, f"a standard error is a number from 0, got {said}")
+    return known[:1]
+
+
+def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -> str:
+    """The message of a row; without one, how it was said that there is no value."""
+    if place is not None and cells[place]:
+        return cells[place]
+    said = [cells[value] for value in values]
+    return "; ".join(text for text in said if text.lower() in NO_VALUE and text)
+
+
+def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) -> None:
+    """Note that a row is about another molecule than its trial."""
+    from molvae.chem.mol import canonical
+    from molvae.chem.structure_files import is_drawing_of
+
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{where}: {text!r} is no number; write failed if it could not be measured")
-    return value
+        same = is_drawing_of(given, smiles) if table.is_drawn else canonical(given) == smiles
+    except InvalidMoleculeError as error:
+        table.problem(line, str(error), "mend the molecule, or leave its cell empty")
+        return
+    if not same:
+        table.problem(
+            line,
+            f"the molecule is {shown(given)}, but trial {id_} is {shown(smiles)}",
+            "sort the rows as they were, or tell them to the campaign that asked for them",
+        )
+
+
+def told_value(text: str) -> float | list[float] | None:
+    """A told value; several, with ; between them, are replicates; None if it was not measured.
+
+    Raises:
+        DataError: It is no number.
+    """
+    found = list[float]()
+    for part in text.split(";"):
+        try:
+            value = measured(part)
+        except ValueError as reason:
+            raise DataError(
+                f"value: {not_a_number(part, reason)}; write failed if it could not be measured"
+            ) from reason
+        if isinstance(value, Censored):
+            raise DataError(f"value: {value.text} is a bound, which cannot be used yet")
+        if value is not None and not math.isnan(value):
+            found.append(value)
+    return found if len(found) > 1 else found[0] if found else None
 
 
 def conditions(text: str) -> dict[str, float]:
@@ -235,13 +327,14 @@ def conditions(text: str) -> dict[str, float]:
     """
     found = dict[str, float]()
     for part in text.split(",") if text.strip() else ():
-        name, _, number = (word.strip() for word in part.partition("="))
+        name, _, written = (word.strip() for word in part.partition("="))
         try:
-            value = float(number)
+            value = number(written)
         except ValueError:
-            value = math.nan
-        if not name or not math.isfinite(value):
-            raise DataError(f"conditions are written logP=2.5,QED=0.9; got {part.strip()!r}")
+            name = ""
+        if not name:
+            said = shown(part.strip())
+            raise DataError(f"conditions are written logP=2.5,QED=0.9; got {said}")
         if name in found:
             raise DataError(f"condition {name!r} is given twice: {text!r}")
         found[name] = value
@@ -252,80 +345,36 @@ def vectors(file: str, dim: int) -> Tensor:
     """Latent vectors of a table with columns z1, z2, ..., `n x dim`."""
     import torch
 
+    from molvae.chem.readers import read_table
+
     columns = [f"z{i}" for i in range(1, dim + 1)]
+    table = read_table(file, columns)
+    places = [table.column(column) for column in columns]
+    commas = [table.decimal_comma(place) for place in places]
     rows = []
-    for where, row in _table(file, columns):
-        try:
-            rows.append([float(row[column]) for column in columns])
-        except ValueError as error:
-            raise DataError(f"{where}: {error}; expected a number in each column z") from error
+    for line, cells in table.rows:
+        row = list[float]()
+        for place, comma in zip(places, commas, strict=True):
+            try:
+                row.append(number(cells[place], decimal_comma=comma))
+            except ValueError as reason:
+                table.problem(line, f"{table.header[place]}: {not_a_number(cells[place], reason)}")
+        rows.append(row)
+    table.problems.check()
+    if not rows:
+        raise DataError(f"{table.name} has no rows below its header")
     return torch.tensor(rows, dtype=torch.float64)
-
-
-def _table(file: str, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
-    """The rows of a CSV, TSV or SDF file, with their places; tabs separate if the header has one.
-
-    Raises:
-        DataError: It cannot be read, lacks a column or rows, or a row has too few cells.
-    """
-    name = "standard input" if file == "-" else file
-    if name.endswith(".sdf"):
-        return _sdf(name, columns)
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read {name}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name} is no text: {error}") from error
-    lines = text.splitlines()
-    reader = csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
-    header = list(reader.fieldnames or ())
-    if missing := [column for column in columns if column not in header]:
-        raise DataError(
-            f"{name} has no column {missing[0]!r}; it has {', '.join(header[:8]) or 'nothing'}"
-        )
-    rows = []
-    for row in reader:
-        where = f"{name}, line {reader.line_num}"
-        if any(row[column] is None for column in header):
-            raise DataError(f"{where}: fewer cells than the header names; leave a cell empty if so")
-        rows.append((where, {key: (cell or "").strip() for key, cell in row.items() if key}))
-    if not rows:
-        raise DataError(f"{name} has no rows below its header")
-    return rows
-
-
-def _sdf(name: str, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
-    """The data of an SDF file's molecules; the drawings are not looked at: the id says which."""
-    from rdkit import Chem
-
-    try:
-        found = list(Chem.SDMolSupplier(name, sanitize=False))
-    except OSError as error:
-        raise DataError(f"cannot read {name}: {error}") from error
-    rows = []
-    for place, mol in enumerate(found, 1):
-        where = f"{name}, molecule {place}"
-        if mol is None:
-            raise DataError(f"{where}: it cannot be read")
-        row = {key: mol.GetProp(key).strip() for key in mol.GetPropNames()}
-        if "id" not in row:
-            raise DataError(f"{where}: it has no id; it has {', '.join(row) or 'no data'}")
-        rows.append((where, {key: row.get(key, "") for key in (*columns, *row)}))
-    if not rows:
-        raise DataError(f"{name} has no molecules")
-    return rows
 
 
 __all__ = [
     "ASKED",
     "Told",
-    "check_rows",
     "conditions",
     "drawn",
     "held_out",
     "is_record",
     "molecules_of",
+    "say_skipped",
     "sheet",
     "told_value",
     "vectors",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from molvae.cli.inputs import check_rows, conditions, molecules_of, vectors
+from molvae.cli.inputs import conditions, molecules_of, say_skipped, vectors
 from molvae.cli.terminal import Count, InFile, Switch, print_tsv, say
 
 
@@ -147,11 +147,18 @@ def properties(
         workers: Processes; one per core by default if there are many molecules.
     """
     from molvae.chem.properties import properties
-    from molvae.datasets import read
+    from molvae.datasets import read_molecules
 
-    lines, texts = zip(*read(file, column=column), strict=True)
+    source, place = read_molecules(file, column)
+    texts = [cells[place] for _, cells in source.rows]
     table = properties(texts, names or None, workers=workers)
-    check_rows(file, lines, list(table["error"]), skip_invalid=skip_invalid)
+    lines = [line for line, _ in source.rows]
+    bad = [(line, e) for line, e in zip(lines, table["error"], strict=True) if e]
+    if not skip_invalid:
+        for line, error in bad:
+            source.invalid(line, error)
+    source.problems.check()
+    say_skipped(source, [line for line, _ in bad], len(texts))
     if summary:
         numbers = table.drop(columns=["smiles", "error"])
         rows = [(k, int(v.count()), float(v.mean()), float(v.std())) for k, v in numbers.items()]

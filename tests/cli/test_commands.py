@@ -718,7 +718,7 @@ def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
     (tmp_path / "back.sdf").write_text(
         text[: text.index("$$$$")].replace(">  <id>", ">  <x>") + "$$$$\n"
     )
-    lab("tell", "lab.db", "--file", "back.sdf").fails(1, "molecule 1", "no id")
+    lab("tell", "lab.db", "--file", "back.sdf").fails(1, "back.sdf has no column 'id'", "smiles, x")
     last = text.split("$$$$\n")[3] + ">  <value>\n4.5\n\n>  <plate>\n7\n\n$$$$\n"
     (tmp_path / "back.sdf").write_text(last)
     done = lab("tell", "lab.db", "--file", "back.sdf")
@@ -761,7 +761,7 @@ def test_unmeasured_starting_molecules_are_asked_for_first(lab: Molvae) -> None:
         ("id,value\n5,1\n6,inf\n", ["line 3", "'inf'"]),
         ("id,value\n5,1\nsix,1\n", ["line 3", "'six'"]),
         ("id,value\n5,1\n6\n", ["line 3", "fewer cells"]),
-        ("id;value\n5;1\n", ["'id'", "id;value"]),
+        ("id|value\n5|1\n", ["'id'", "id|value"]),
         ("id,valu\n5,1\n", ["'value'", "id, valu"]),
         ("id,value,error\n5,1,-1\n", ["line 2", "a number from 0"]),
         ("", ["'id'"]),

@@ -1,0 +1,131 @@
+"""Numbers as people and spreadsheets write them, read from text.
+
+A text that can be read in two ways which differ in value is refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from molvae._messages import shown
+
+_POINT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_COMMA = re.compile(r"[+-]?(?:[0-9]+,[0-9]*|,[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
+"""1,234 and 1.234: with decimals or, elsewhere in the world, thousands."""
+_THOUSANDS = re.compile(
+    r"[+-]?[0-9]{1,3}(?:[ '\u2019\u00a0\u202f_.,][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+(?:_[0-9]+)+"
+)
+_CENSORED = re.compile(r"(?:<=|>=|=<|=>|<<|>>|<|>|\u2264|\u2265)\s*[+-]?[.,]?[0-9].*", re.DOTALL)
+_UNIT = re.compile(r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*[^\W\d_].*", re.DOTALL)
+
+FAILED = ("failed", "nan")
+"""Texts of what could not be measured, in any case."""
+NO_VALUE = (
+    *("", "-", "--", "\u2013", "\u2014", "n.d.", "n.d", "nd", "n/d", "n.a.", "n.a", "na", "n/a"),
+    *("#n/a", "n.t.", "nt", "n/t", "none", "null", "not determined", "not tested", "not measured"),
+)
+"""Texts of cells without a value, in any case."""
+
+
+@dataclass(frozen=True)
+class Censored:
+    """A bound instead of a value, e.g. <5 or >10000."""
+
+    text: str
+
+
+def number(text: str, *, decimal_comma: bool | None = False) -> float:
+    """A finite number with a decimal point, or with a decimal comma where that is beyond doubt.
+
+    >>> number("5,29"), number("1e-9"), number("1,234", decimal_comma=True)
+    (5.29, 1e-09, 1.234)
+
+    Args:
+        text: The number; blanks around it and a typographic minus are allowed.
+        decimal_comma: Whether the numbers around it are written so; None: some are, some are not.
+
+    Raises:
+        ValueError: Says why it is none, as a clause that follows the text.
+    """
+    written = text.strip().replace("\u2212", "-")
+    if _EITHER.fullmatch(written) and decimal_comma is not ("," in written):
+        raise ValueError(
+            f"is either {written.replace(',', '.')} or {re.sub('[.,]', '', written)}; write it "
+            "with a decimal point, and without separators of thousands"
+        )
+    if _COMMA.fullmatch(written):
+        return _finite(float(written.replace(",", ".")))
+    if _POINT.fullmatch(written):
+        return _finite(float(written))
+    if _THOUSANDS.fullmatch(written):
+        raise ValueError("has separators of thousands; write the number without them")
+    if re.fullmatch(r"[+-]?(inf(inity)?|nan)", written, re.IGNORECASE):
+        raise ValueError("is not finite")
+    if unit := _UNIT.fullmatch(written):
+        raise ValueError(
+            f"is not a number; write {unit[1]} only, and a unit into the name of the column"
+        )
+    raise ValueError("is not a number")
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("is not finite: it is too large for a number")
+    return value
+
+
+def measured(text: str, *, decimal_comma: bool | None = False) -> float | Censored | None:
+    """What a cell says of a measurement: a number, NaN if it failed, a bound, or nothing.
+
+    Raises:
+        ValueError: It is none of these; see `number`.
+    """
+    written = " ".join(text.split()).lower()
+    if written in NO_VALUE:
+        return None
+    if written in FAILED:
+        return math.nan
+    if _CENSORED.fullmatch(text.strip()):
+        return Censored(text.strip())
+    return number(text, decimal_comma=decimal_comma)
+
+
+def decimal_marks(texts: Iterable[str]) -> set[str]:
+    """The decimal marks, comma and point, of the numbers that can be read in one way only."""
+    marks = set[str]()
+    for text in texts:
+        if "," not in text and "." not in text:
+            continue
+        written = text.strip().lstrip("<>=\u2264\u2265 ").replace("\u2212", "-")
+        if not _EITHER.fullmatch(written):
+            if _COMMA.fullmatch(written):
+                marks.add(",")
+            elif "." in written and _POINT.fullmatch(written):
+                marks.add(".")
+    return marks
+
+
+def is_ambiguous(text: str) -> bool:
+    """Whether a number has one reading with decimals and one with thousands."""
+    return _EITHER.fullmatch(text.strip()) is not None
+
+
+def not_a_number(text: str, reason: object) -> str:
+    """The clause for a message."""
+    return f"{shown(text.strip(), 40)} {reason}"
+
+
+__all__ = [
+    "FAILED",
+    "NO_VALUE",
+    "Censored",
+    "decimal_marks",
+    "is_ambiguous",
+    "measured",
+    "not_a_number",
+    "number",
+]

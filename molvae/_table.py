@@ -1,0 +1,356 @@
+"""Tables of text cells: columns by name, measured values, and bad rows that are reported together.
+
+Knows neither files nor molecules.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import statistics
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from molvae import _numbers
+from molvae._messages import listed, shown
+from molvae._numbers import Censored
+from molvae._text import Record, fold
+from molvae.errors import DataError, InvalidMoleculeError, MolvaeError, MolvaeWarning
+
+
+@dataclass
+class Problems:
+    """Bad lines of a source, which are reported together."""
+
+    name: str
+    found: list[tuple[int, str, type[MolvaeError]]] = field(default_factory=list)
+    advice: dict[str, None] = field(default_factory=dict)
+
+    def add(
+        self,
+        line: int,
+        text: str,
+        place: str = "",
+        kind: type[MolvaeError] = DataError,
+        advice: str = "",
+    ) -> None:
+        """One more.
+
+        Args:
+            line: Where, for the order.
+            text: What is wrong.
+            place: Is said instead of "line N".
+            kind: Of error.
+            advice: What to do; said once for all.
+        """
+        self.found.append((line, f"{place or f'line {line}'}: {text}", kind))
+        if advice:
+            self.advice[advice] = None
+
+    def check(self) -> None:
+        """Raise one error for all of them: the first ones in full, and the count.
+
+        Raises:
+            InvalidMoleculeError: All of them are texts that are no molecules.
+            DataError: Otherwise.
+        """
+        if not self.found:
+            return
+        found = sorted(self.found, key=lambda problem: problem[0])
+        said = listed([text for _, text, _ in found], "; ".join(self.advice))
+        only_molecules = {kind for *_, kind in found} == {InvalidMoleculeError}
+        error = InvalidMoleculeError if only_molecules else DataError
+        raise error(f"{self.name}, {said}")
+
+
+@dataclass
+class Table:
+    """The rows of a source."""
+
+    name: str
+    """Of the source, for messages."""
+    header: list[str]
+    """Names of columns, as written."""
+    rows: list[Record]
+    """Line, counted from 1, and as many cells as the header has, without blanks around them."""
+    problems: Problems
+    """Rows that could not be read."""
+    separator: str | None = None
+    """Of a text table."""
+    places: Mapping[int, str] = field(default_factory=dict)
+    """What is said instead of "line N"."""
+    has_header: bool = True
+    """False of a list of SMILES without names of columns."""
+    is_drawn: bool = False
+    """The molecules were drawings."""
+
+    def where(self, line: int) -> str:
+        """The place of a row, without the name of the source."""
+        return self.places.get(line, f"line {line}")
+
+    def problem(self, line: int, text: str, advice: str = "") -> None:
+        """Note that a row is bad."""
+        self.problems.add(line, text, self.where(line), advice=advice)
+
+    def invalid(self, line: int, error: object) -> None:
+        """Note that the molecule of a row is none."""
+        advice = "mend that, or skip invalid molecules (--skip-invalid)"
+        self.problems.add(line, str(error), self.where(line), InvalidMoleculeError, advice)
+
+    def find(self, *names: str) -> int | None:
+        """The place of the column of this name, or of the next name if there is none.
+
+        Case and blanks do not count, and the name may have a unit in brackets behind it, where no
+        column has the name alone.
+
+        Raises:
+            DataError: Two columns have the name.
+        """
+        for name in names:
+            for known in (fold, lambda one: fold(without_unit(one))):
+                found = [i for i, one in enumerate(self.header) if known(one) == fold(name)]
+                if len(found) > 1:
+                    raise DataError(
+                        f"{self.name} has two columns for {name!r}: "
+                        f"{' and '.join(repr(self.header[i]) for i in found)} (columns "
+                        f"{' and '.join(str(i + 1) for i in found)}); rename or remove one"
+                    )
+                if found:
+                    return found[0]
+        return None
+
+    def column(self, *names: str) -> int:
+        """As `find`, of a column that must be there.
+
+        Raises:
+            DataError: It is not there; lists those that are.
+        """
+        place = self.find(*names)
+        if place is None:
+            raise DataError(self.lacks(*names))
+        return place
+
+    def lacks(self, *names: str) -> str:
+        """That a column is not there, what there is, and what may have been meant."""
+        wanted = " or ".join(map(repr, names))
+        if not self.has_header:
+            return (
+                f"{self.name} is no table, so it has no column {wanted}; its first line must hold "
+                "the names of the columns"
+            )
+        folded = {fold(without_unit(one)): one for one in self.header}
+        close = [c for n in names for c in difflib.get_close_matches(fold(n), folded, 1, 0.7)]
+        hint = f"; did you mean {folded[close[0]]!r}?" if close else ""
+        return (
+            f"{self.name} has no column {wanted}; its columns are: "
+            f"{shortened_list(self.header)}{hint}"
+        )
+
+    def decimal_comma(self, place: int) -> bool | None:
+        """Whether the numbers of a column have a decimal comma; None: some have, some have not.
+
+        Where all of them could have separators of thousands instead, the other columns are asked,
+        and then the semicolon, which spreadsheets write where the comma is the decimal mark.
+        """
+        texts = [part for _, cells in self.rows for part in cells[place].split(";")]
+        marks = _numbers.decimal_marks(texts)
+        doubtful = [] if marks else [text for text in texts if _numbers.is_ambiguous(text)]
+        if doubtful:
+            marks = _numbers.decimal_marks(cell for _, cells in self.rows for cell in cells)
+        if doubtful and not marks and self.separator == ";":
+            marks = {mark for text in doubtful for mark in ",." if mark in text}
+            if len(marks) == 1:
+                warnings.warn(
+                    f"{self.name}: {doubtful[0]} in column {self.header[place]!r} is read as "
+                    f"{doubtful[0].strip().replace(',', '.')}, not as a number with thousands",
+                    MolvaeWarning,
+                    stacklevel=2,
+                )
+        return None if len(marks) > 1 else marks == {","}
+
+    def measured(self, place: int) -> dict[int, list[float | Censored]]:
+        """What a column says of measurements, by line; lines with no value are not there.
+
+        Several values in a cell have a semicolon between them. Cells that are none are noted as
+        problems.
+        """
+        comma, found = self.decimal_comma(place), dict[int, list[float | Censored]]()
+        for line, cells in self.rows:
+            for part in cells[place].split(";"):
+                try:
+                    value = _numbers.measured(part, decimal_comma=comma)
+                except ValueError as reason:
+                    self.problem(
+                        line,
+                        f"{self.header[place]}: {_numbers.not_a_number(part, reason)}",
+                        "leave a cell empty without a value, or write NaN if it failed",
+                    )
+                    continue
+                if value is not None:
+                    found.setdefault(line, []).append(value)
+        return found
+
+    def numbers(self, place: int) -> dict[int, float]:
+        """The numbers of a column, by line; of several in a cell the mean.
+
+        Cells without a value, failures and bounds are not there; of bounds a warning tells.
+        """
+        found = self.measured(place)
+        self.warn_of_bounds({place: found}, "they are taken for unknown")
+        known = {
+            line: [one for one in values if isinstance(one, float) and not math.isnan(one)]
+            for line, values in found.items()
+        }
+        return {line: statistics.fmean(values) for line, values in known.items() if values}
+
+    def warn_of_bounds(
+        self, columns: Mapping[int, Mapping[int, Sequence[float | Censored]]], fate: str
+    ) -> None:
+        """Name the bounds among values, which nothing can use yet."""
+        bounds = sorted(
+            (line, one.text, self.header[place])
+            for place, found in columns.items()
+            for line, values in found.items()
+            for one in values
+            if isinstance(one, Censored)
+        )
+        if bounds:
+            said = listed([f"{text[:20]} ({self.where(line)})" for line, text, _ in bounds])
+            warnings.warn(
+                f"{self.name}: {len(bounds)} value{'s' * (len(bounds) > 1)} of "
+                f"{' and '.join(dict.fromkeys(name for *_, name in bounds))} are bounds, which "
+                f"cannot be used yet; {fate}: {said}",
+                MolvaeWarning,
+                stacklevel=3,
+            )
+
+
+def notes_of(table: Table, cells: Sequence[str], used: Collection[int | None]) -> dict[str, str]:
+    """What the other cells of a row hold, by the names of their columns, which are made different.
+
+    Args:
+        table: The table.
+        cells: The row.
+        used: Places of columns that are no notes.
+    """
+    notes = dict[str, str]()
+    for place, (name, text) in enumerate(zip(table.header, cells, strict=True)):
+        if place not in used and text:
+            notes[name if name not in notes else f"{name} (column {place + 1})"] = text
+    return notes
+
+
+def table_of(
+    found: Iterable[Record], name: str, separator: str | None, unit: str = "line"
+) -> Table:
+    """Rows below a header; what is wrong with them is noted."""
+    filled = ((line, cells) for line, cells in found if any(cell.strip() for cell in cells))
+    first = next(filled, None)
+    problems = Problems(name)
+    if first is None:
+        return Table(name, [], [], problems)
+    header = [cell.strip().lstrip("\ufeff").strip() for cell in first[1]]
+    n, rows = len(header), list[Record]()
+    while n > 1 and not header[n - 1]:  # spreadsheets end rows with empty cells
+        n -= 1
+    unnamed = [i for i in range(n) if not header[i]]
+    places = {} if unit == "line" else dict[int, str]()
+    for line, written in filled:
+        cells = [cell.strip() for cell in written]
+        if unit != "line":
+            places[line] = f"{unit} {line}"
+        if len(cells) > n and not any(cells[n:]):
+            cells = cells[:n]
+        if len(cells) == n:
+            rows.append((line, cells))
+            continue
+        said = f"{len(cells)} cell{'s' * (len(cells) > 1)}, the header names {n}"
+        if len(cells) < n:
+            said += " (fewer cells than names; leave a cell empty if so)"
+        elif comma := _split_number(cells, separator):
+            said += f"; is {comma} a number with a decimal comma? separate the cells by ; or tabs"
+        else:
+            said += f"; nothing names {shown(cells[n], 30)}: put quotes around text that holds "
+            said += {"\t": "a tab", None: "it"}.get(separator, repr(separator))
+        problems.add(line, said, places.get(line, ""))
+    for i in unnamed:
+        header[i] = f"column {i + 1}"
+    table = Table(name, header[:n], rows, problems, separator, places)
+    _note_swallowed(table)
+    return table
+
+
+def _split_number(cells: Sequence[str], separator: str | None) -> str:
+    """Two cells that look like a number which was cut at its decimal comma."""
+    pairs = reversed(list(pairwise(cells))) if separator == "," else ()
+    return next(
+        (
+            f"{one},{other}"
+            for one, other in pairs
+            if re.fullmatch(r"[+-]?[0-9]+", one)
+            and re.fullmatch(r"[0-9]+(?:[eE][+-]?[0-9]+)?", other)
+        ),
+        "",
+    )
+
+
+def _note_swallowed(table: Table) -> None:
+    """Note cells with line breaks that hold what looks like rows of this table.
+
+    Two quotes that were forgotten make one cell of all that stands between them. A line in a cell
+    looks like a row if it has as many cells, each of the form of its column: a number, a word,
+    several words, or nothing.
+    """
+    several = [(line, c) for line, c in table.rows if any("\n" in cell for cell in c)]
+    if not several or table.separator is None or len(table.header) < 2:
+        return
+    forms = [
+        {_form(cells[i].split("\n")[0]) for _, cells in table.rows}
+        for i in range(len(table.header))
+    ]
+    for line, cells in several:
+        inner = [row for cell in cells for row in cell.split("\n")[1:]]
+        split = [[part.strip() for part in row.split(table.separator)] for row in inner]
+        if any(
+            len(row) == len(forms) and all(_form(c) in f for c, f in zip(row, forms, strict=True))
+            for row in split
+        ):
+            table.problem(
+                line,
+                "a quote opens a cell that holds what looks like further rows; a quote is missing "
+                "or too many (or take the line breaks out of this cell)",
+            )
+
+
+def _form(cell: str) -> str:
+    words = cell.split()
+    if len(words) != 1:
+        return "words" if words else "nothing"
+    try:
+        _numbers.number(cell, decimal_comma=True)
+    except ValueError:
+        return "word"
+    return "number"
+
+
+def without_unit(name: str) -> str:
+    return re.sub(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\})\s*$", "", name)
+
+
+def shortened_list(names: Sequence[str], n: int = 12) -> str:
+    """Names for a message: the first ones, and how many more."""
+    said = ", ".join(shown(name, 40).strip("'") for name in names[:n])
+    return said + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+__all__ = [
+    "Problems",
+    "Table",
+    "notes_of",
+    "shortened_list",
+    "table_of",
+    "without_unit",
+]

@@ -1,0 +1,156 @@
+"""Tables of molecules and values, read from any file: rows of cells with their places.
+
+One reader for all commands: lists of SMILES, CSV and its relatives, SDF, Excel workbooks, Parquet.
+Every cell is handed over or named in an error. Knows nothing of campaigns, and of RDKit only in
+`chem.structure_files`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from molvae._table import Problems, Table, table_of, without_unit
+from molvae._text import STDIN, decoded, fold, name_of, read_bytes, records, separator_of
+from molvae._workbook import parquet_table, workbook_table
+from molvae.errors import DataError
+
+SMILES = "smiles"
+"""Default name of the column of molecules."""
+NAME = "name"
+"""Of the column that holds what stands behind a SMILES in a list, and the title in an SDF file."""
+KINDS = {
+    "table": (".csv", ".tsv", ".tab"),
+    "list": (".smi", ".smiles", ".ism", ".can"),
+    "SDF": (".sdf", ".sd", ".mol"),
+    "workbook": (".xlsx", ".xlsm"),
+    "Parquet": (".parquet", ".pq"),
+}
+"""Endings of files by what they hold; other text is looked at."""
+ARTICLES = {
+    "table": "a text table",
+    "list": "a list of SMILES",
+    "SDF": "an SDF file",
+    "workbook": "an Excel workbook",
+    "Parquet": "a Parquet file",
+}
+UNREAD = {
+    "record": "a campaign's record; write its table with molvae export",
+    "old workbook": "an Excel 97-2003 workbook, which is not read; save it as .xlsx or .csv",
+    "archive": "a zip archive, which is not read; unpack it, or save a spreadsheet as .xlsx",
+}
+
+
+def read_table(
+    source: str | Path, wanted: Iterable[str] = (SMILES,), *, lists: bool = False
+) -> Table:
+    """The rows of a file, or of standard input (`-`).
+
+    What the file holds is decided by its ending and looked for in its content; where both disagree,
+    that is an error. A text is a table if it has a header; without one it is a list of SMILES,
+    whose further words are names.
+
+    Args:
+        source: A file, perhaps compressed by gzip.
+        wanted: Columns of which the table should have one: they tell its separator, and which sheet
+            of a workbook is meant.
+        lists: Also take a list of SMILES.
+
+    Raises:
+        DataError: It cannot be read, or holds something else. Bad rows are in `Table.problems`.
+        MissingPackageError: A package that reads such files is not installed.
+    """
+    name, wanted = name_of(source), tuple(wanted)
+    data = read_bytes(source)
+    ending = "" if str(source) == STDIN else _ending(Path(source))
+    expected = next((kind for kind, endings in KINDS.items() if ending in endings), None)
+    text, kind = "", _binary_kind(data)
+    if kind is None:
+        text = decoded(data, name)
+        kind = _text_kind(text, expected, wanted, lists)
+    if kind in UNREAD:
+        raise DataError(f"{name} is {UNREAD[kind]}")
+    if expected is not None and kind != expected and {kind, expected} != {"table", "list"}:
+        raise DataError(
+            f"{name} holds {ARTICLES[kind]}, not {ARTICLES[expected]} as its name says; give it "
+            f"the ending {' or '.join(KINDS[kind])}"
+            if data.strip()
+            else f"{name} is empty"
+        )
+    if kind == "SDF":
+        from molvae.chem.structure_files import sdf_table
+
+        return sdf_table(text, name)
+    if kind == "workbook":
+        return workbook_table(data, name, wanted)
+    if kind == "Parquet":
+        return parquet_table(data, name)
+    if kind == "list":
+        return _list(text, name)
+    if named := re.match(r"sep=(.)\n", text):  # a line that spreadsheets understand
+        text, separator = text[named.end(1) :], named[1]
+    else:
+        separator = separator_of(text, name, wanted)
+    return table_of(records(text, separator, name), name, separator)
+
+
+def _ending(path: Path) -> str:
+    endings = [ending.lower() for ending in path.suffixes[-2:]]
+    if endings and endings[-1] == ".gz":
+        endings.pop()
+    return endings[-1] if endings else ""
+
+
+def _binary_kind(data: bytes) -> str | None:
+    if data.startswith(b"PK\x03\x04"):
+        return "workbook" if b"xl/workbook" in data else "archive"
+    magic = {
+        b"PAR1": "Parquet",
+        b"\xd0\xcf\x11\xe0": "old workbook",
+        b"SQLite format 3\0": "record",
+    }
+    return next((kind for start, kind in magic.items() if data.startswith(start)), None)
+
+
+_COUNTS = re.compile(r"(?:[^\n]*\n){3}[^\n]*V[23]000")
+_END = re.compile(r"^(?:M  END|\$\$\$\$)[ \t]*$", re.MULTILINE)
+
+
+def _text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bool) -> str:
+    """What a text holds."""
+    if _COUNTS.match(text) or (expected in ("SDF", None, "list") and _END.search(text)):
+        return "SDF"
+    if expected == "table" or not lists:
+        return "table"
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    if re.match(r"sep=.$", first):
+        return "table"
+    names = {fold(one) for one in (*wanted, SMILES)}
+    for separator in (",", ";", "\t"):
+        cells = first.split(separator)
+        folded = {fold(without_unit(cell.strip(' "'))) for cell in cells}
+        if folded & names and (len(cells) > 1 or fold(first) != SMILES):
+            return "table"
+    return "list"
+
+
+def _list(text: str, name: str) -> Table:
+    """Lines that begin with a SMILES; a first line that begins with "smiles" names the columns."""
+    lines = ((line, row.split(maxsplit=1)) for line, row in enumerate(text.split("\n"), 1))
+    words = [(line, row) for line, row in lines if row]
+    header, has_header = [SMILES, NAME], False
+    if words and words[0][1][0].lower() == SMILES:
+        named = " ".join(words.pop(0)[1]).split()
+        header, has_header = named + [NAME] * (len(named) == 1), True
+    n = len(header)
+    if n == 2:
+        rows = [(line, row if len(row) == 2 else [row[0], ""]) for line, row in words]
+    else:
+        split = ((line, " ".join(row).split(maxsplit=n - 1)) for line, row in words)
+        rows = [(line, [*row, *[""] * (n - len(row))]) for line, row in split]
+    rows = [(line, [cell.strip() for cell in row]) for line, row in rows]
+    return Table(name, header, rows, Problems(name), has_header=has_header)
+
+
+__all__ = ["NAME", "SMILES", "read_table"]

@@ -1,0 +1,140 @@
+"""Structure files (SDF): drawings as SMILES, and the data beside them.
+
+Also says whether a drawing and a SMILES are one molecule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rdkit import Chem, rdBase
+
+from molvae._messages import shown
+from molvae._table import Problems, Table
+from molvae._text import fold
+from molvae.chem.mol import canonical, parse
+from molvae.chem.readers import NAME, SMILES
+from molvae.errors import InvalidMoleculeError
+
+UNREADABLE = "unreadable-drawing"
+"""Stands for the SMILES of a molecule block that RDKit cannot read: no molecule is written so."""
+_FIELD = re.compile(r">[^<]*<([^>]*)>")
+
+
+def sdf_table(text: str, name: str) -> Table:
+    """The molecules of an SDF file: `smiles`, the title, and every field of data.
+
+    A molecule is what its field `smiles` says, which must agree with the drawing, else the drawing.
+    """
+    records, problems = list[tuple[int, str, dict[str, str]]](), Problems(name)
+    places = dict[int, str]()
+    for place, (line, lines) in enumerate(_records(text), 1):
+        places[line] = f"molecule {place} (line {line})"
+        block, fields = _divided(line, lines, places[line], problems)
+        records.append((line, smiles_of(block), fields))
+        if block[0].strip():
+            title = NAME if not any(fold(field) == NAME for field in fields) else "title"
+            fields.setdefault(title, block[0].strip())
+    header = {field: None for *_, fields in records for field in fields}
+    own = next((field for field in header if fold(field) == SMILES), None)
+    columns = [field for field in header if field != own]
+    rows = []
+    for line, drawn, fields in records:
+        smiles = fields.get(own or "", "") or drawn
+        if drawn not in ("", UNREADABLE) and smiles != drawn and not _agree(drawn, smiles):
+            problems.add(
+                line,
+                f"the drawing is {shown(drawn)}, but its field {own} says {shown(smiles)}",
+                places[line],
+            )
+        rows.append((line, [smiles, *(fields.get(column, "") for column in columns)]))
+    return Table(name, [SMILES, *columns], rows, problems, places=places, is_drawn=own is None)
+
+
+def _records(text: str) -> Iterator[tuple[int, list[str]]]:
+    """First line and lines of each molecule."""
+    began, lines = 1, list[str]()
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.rstrip() == "$$$$":
+            yield began, lines
+            began, lines = number + 1, []
+        else:
+            lines.append(line)
+    if any(line.strip() for line in lines):
+        yield began, lines
+
+
+def _divided(
+    began: int, lines: list[str], place: str, problems: Problems
+) -> tuple[list[str], dict[str, str]]:
+    """The molecule block, and the data by field."""
+    end = next(
+        (i for i, line in enumerate(lines) if line.rstrip() == "M  END" or _FIELD.match(line)), None
+    )
+    if end is None:
+        return lines or [""], {}
+    end += lines[end].startswith("M")
+    fields, open_field = dict[str, str](), None
+    for number, line in enumerate(lines[end:], began + end):
+        if open_field is None and (found := _FIELD.match(line)):
+            open_field = found[1].strip()
+            if open_field in fields:
+                problems.add(number, f"the field {open_field!r} is there twice", place)
+            fields[open_field] = ""
+        elif open_field is not None and line.strip():
+            fields[open_field] += line.strip() + "\n"
+        elif line.strip():
+            problems.add(
+                number,
+                f"line {number} ({shown(line.strip(), 40)}) belongs to no field: take out the "
+                "empty line above it",
+                place,
+            )
+        else:
+            open_field = None
+    return lines[:end] or [""], {field: text.strip() for field, text in fields.items()}
+
+
+def smiles_of(block: list[str]) -> str:
+    """The SMILES of a molecule block; of what is no valid molecule one that tells why."""
+    with rdBase.BlockLogs():
+        for sanitize in (True, False):
+            try:
+                mol = Chem.MolFromMolBlock("\n".join(block), sanitize=sanitize)
+                if mol is not None:
+                    return Chem.MolToSmiles(mol)
+            except Exception:  # RDKit raises whatever it likes on damaged blocks
+                continue
+    return UNREADABLE
+
+
+def _agree(drawn: str, smiles: str) -> bool:
+    try:
+        return is_drawing_of(drawn, smiles)
+    except InvalidMoleculeError:
+        return True  # what is no molecule is said where molecules are looked at
+
+
+def is_drawing_of(drawn: str, smiles: str) -> bool:
+    """Whether a SMILES that was read off a drawing is this molecule.
+
+    A double bond that is drawn has a geometry, whether it was meant or not: where the molecule
+    leaves it open, any will do.
+
+    Raises:
+        InvalidMoleculeError: One of them is no molecule.
+    """
+    if canonical(drawn) == canonical(smiles):
+        return True
+    mols = parse(drawn), parse(smiles)
+    if not mols[0].HasSubstructMatch(mols[1], useChirality=True):
+        return False
+    for mol in mols:
+        for bond in mol.GetBonds():
+            bond.SetStereo(Chem.BondStereo.STEREONONE)
+    flat = (canonical(Chem.MolToSmiles(mol)) for mol in mols)
+    return next(flat) == next(flat)
+
+
+__all__ = ["UNREADABLE", "is_drawing_of", "sdf_table", "smiles_of"]
