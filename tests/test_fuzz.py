@@ -10,6 +10,7 @@ import io
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from molvae.chem.program import understood
 from molvae.cli import main
 from molvae.cli.inputs import sheet
 from molvae.config import CampaignConfig, TrainConfig, build, read_toml
-from molvae.errors import MolvaeError
+from molvae.errors import MolvaeError, MolvaeWarning
 from molvae.latent import load
 from molvae.start import read_start
 
@@ -69,8 +70,9 @@ values = st.recursive(
 
 
 def ours(work: Callable[[], Any]) -> None:
-    """An answer, or an error that was raised on purpose."""
-    with contextlib.suppress(MolvaeError):
+    """An answer, with warnings or without, or an error that was raised on purpose."""
+    with warnings.catch_warnings(), contextlib.suppress(MolvaeError):
+        warnings.simplefilter("ignore", MolvaeWarning)
         work()
 
 
