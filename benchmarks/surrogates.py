@@ -23,7 +23,7 @@ from benchmarks.optimisation import FOLDER, SIX, Run, mol_ga
 from molvae.bo.pool import features
 from molvae.bo.rank import Rank
 from molvae.bo.surrogate import CHOICES, coverage, molecule_gp, one_thread, quiet
-from molvae.bo.verdict import scaled
+from molvae.bo.transforms import OutcomeTransform
 from molvae.chem.descriptors import DESCRIPTORS
 
 KINDS = ("structure", "descriptors", "latent", "linear", *CHOICES[3:])
@@ -82,23 +82,28 @@ def foretold(run: Run, *, learned: Sequence[int], ahead: int) -> list[dict[str, 
     y = torch.tensor(values, dtype=torch.float64)[readable]
     rows = []
     for n in learned:
-        scale = scaled(y[:n])
-        high, low = y[:n].max(), y[:n].min()
-        truth = (y[n : n + ahead] - low) / (high - low)
+        transform, truth = OutcomeTransform(y[:n], "high"), y[n : n + ahead]
+        scores, spread = transform(truth), y[:n].max() - y[:n].min()
         for kind in KINDS:
             with one_thread(), quiet(), torch.no_grad():
                 gp = molecule_gp(
-                    x[:n], scale[:, None], space.bounds, kind=kind, descriptors=len(DESCRIPTORS)
+                    x[:n],
+                    transform(y[:n])[:, None],
+                    space.bounds,
+                    kind=kind,
+                    descriptors=len(DESCRIPTORS),
                 )
                 said = gp.posterior(x[n : n + ahead], observation_noise=True)
                 mean, variance = said.mean[:, 0], said.variance[:, 0]
                 held = coverage(gp)
-            density = -0.5 * ((truth - mean) ** 2 / variance + (2 * np.pi * variance).log())
+            density = -0.5 * ((scores - mean) ** 2 / variance + (2 * np.pi * variance).log())
             rows.append(
                 {
                     "kind": kind,
                     "rank_correlation": float(spearmanr(mean, truth).statistic),
-                    "error": float((truth - mean).square().mean().sqrt()),
+                    "error": float(
+                        (truth - transform.inverse(mean)).square().mean().sqrt() / spread
+                    ),
                     "log_density": float(density.clamp_min(-10).mean()),
                     **{f"held_{round(100 * share)}": value for share, value in held.items()},
                 }

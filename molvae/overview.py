@@ -74,6 +74,7 @@ def evidence_of(
     import torch
 
     from molvae.bo.evidence import Evidence
+    from molvae.bo.noise import variances_of_means
 
     d = bounds.shape[1]
     for trial in trials:
@@ -89,8 +90,14 @@ def evidence_of(
 
     values, noise = values_of(told, aim), None
     if any(trial.errors for trial in told) and aim.measured:
-        errors = [[t.errors.get(name, math.nan) for name in aim.measured] for t in told]
-        noise = torch.tensor(errors, dtype=torch.float64).square()
+        columns = [
+            variances_of_means(
+                [trial.errors.get(name) for trial in told],
+                [trial.replicates.get(name, ()) for trial in told],
+            )
+            for name in aim.measured
+        ]
+        noise = torch.from_numpy(np.stack(columns, axis=1))
     return Evidence(
         smiles=tuple(trial.smiles for trial in told),
         z=stack(told),

@@ -46,8 +46,8 @@ class Evidence:
     origins: tuple[str, ...] = ()
     """Where each scored molecule came from: `start`, or a strategy, and by what it made it."""
     noise: Tensor | None = None
-    """Variances of the measured values, `n x measured`, NaN where they are not known; None: of no
-    value. With one goal and no limits, those of `y`."""
+    """Variances of the measured values, `n x measured`, see `molvae.bo.noise`; NaN: as of the
+    others; None: of no value. With one goal and no limits, those of `y`."""
     aim: Aim | None = None
     """Goals and limits, where there is more than one measured goal: `y` is made of `values` by it,
     for strategies that know of no goals. One column of `y` is one number to maximise, more are a
@@ -75,6 +75,11 @@ class Evidence:
                 raise CampaignError(
                     f"evidence.{name} holds numbers that are not finite; leave those molecules out"
                 )
+
+    @property
+    def proposed(self) -> list[int]:
+        """Places of scored molecules that a strategy chose; none where origins are not known."""
+        return [place for place, origin in enumerate(self.origins) if origin != "start"]
 
     def need_values(self, strategy: str, different: int = 2, *, several: bool = False) -> None:
         """Refuse what there is nothing to learn from: that would be random search in disguise.

@@ -20,7 +20,7 @@ from torch import Tensor
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.goals import best_first
 from molvae.bo.moves import by_rank, encoded
-from molvae.bo.surrogate import molecule_gp
+from molvae.bo.surrogate import molecule_gp, one_step_ahead_errors
 from molvae.bo.verdict import Plain, Verdict
 from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.filters import passes
@@ -30,6 +30,8 @@ FEATURES = 2048
 """Columns of Morgan counts."""
 FINALISTS = 50
 """Molecules of each ranking among which a batch is chosen jointly."""
+LATEST = 30
+"""Latest proposals by which it is judged how sure the surrogate may be of the next ones."""
 
 
 class Pool:
@@ -63,7 +65,8 @@ class Pool:
         self.sees_z = bool(re.search("latent|linear|auto", surrogate))
         self.told = len(evidence.smiles)
         self.mean = verdict.measured
-        """Expected values, `n x measured`, in the units of the verdict."""
+        """Expected values, `n x measured`, as scores: those of told molecules are known, unless
+        they are known to be noisy."""
         self.sd = torch.zeros_like(self.mean)
         self.exact = verdict.compute(evidence.smiles)
         """Computed values, `n x computed`."""
@@ -77,31 +80,32 @@ class Pool:
         self.made = [""] * self.told
         """By which moves."""
         seen = features([evidence.smiles[i] for i in learned], radius)
-        x, values = torch.cat([evidence.z[learned], seen], dim=1), self.mean[learned]
+        pending = None
+        if evidence.pending_smiles:
+            also = features(evidence.pending_smiles, radius)
+            pending = torch.cat([evidence.pending_z, also], dim=1)
         noise = None if verdict.noise is None else verdict.noise[learned]
-        self.models = self._fit(x, values, noise)
-        if evidence.pending_smiles and self.models:
-            # What is being measured counts as measured, with the value that is expected.
-            seen = features(evidence.pending_smiles, radius)
-            pending = torch.cat([evidence.pending_z, seen], dim=1)
-            expected = torch.cat([model.posterior(pending).mean for model in self.models], dim=1)
-            if noise is not None:
-                noise = torch.cat([noise, torch.full_like(expected, torch.nan)])
-            x, values = torch.cat([x, pending]), torch.cat([values, expected])
-            self.models = self._fit(x, values, noise)
-
-    def _fit(self, x: Tensor, values: Tensor, noise: Tensor | None) -> list[SingleTaskGP]:
-        return [
+        self.models = [
             molecule_gp(
-                x,
-                values[:, [column]],
-                self.space.bounds,
-                kind=self.surrogate,
+                torch.cat([evidence.z[learned], seen], dim=1),
+                self.mean[learned][:, [column]],
+                space.bounds,
+                kind=surrogate,
                 descriptors=len(DESCRIPTORS),
                 noise=None if noise is None else noise[:, [column]],
+                pending=pending,
             )
-            for column in range(values.shape[1])
+            for column in range(self.mean.shape[1])
         ]
+        proposed = set(evidence.proposed)
+        latest = [place for place, i in enumerate(learned) if i in proposed][-LATEST:]
+        self.inflation = [_inflation(model, latest) for model in self.models]
+        """Variances of candidates, over those that the models say."""
+        if noise is not None:
+            seen = features(self.smiles, radius)
+            x = torch.cat([evidence.z, seen], dim=1)
+            self.mean = torch.cat([model.posterior(x).mean for model in self.models], dim=1)
+            verdict.believe(self.mean)
 
     def add(self, smiles: Sequence[str], z: Sequence[Tensor | None], made: Sequence[str]) -> None:
         """Let molecules that are not known yet be judged.
@@ -132,10 +136,10 @@ class Pool:
             self.vectors(places)
             places = [i for i in places if self.z[i] is not None]
         x = self._features(places)
-        for column, model in enumerate(self.models):
+        for column, (model, inflation) in enumerate(zip(self.models, self.inflation, strict=True)):
             posterior = model.posterior(x)
             self.mean[places, column] = posterior.mean[:, 0]
-            self.sd[places, column] = posterior.variance[:, 0].clamp_min(0).sqrt()
+            self.sd[places, column] = (inflation * posterior.variance[:, 0].clamp_min(0)).sqrt()
 
     def _features(self, places: Sequence[int]) -> Tensor:
         # Where the kernel looks at z it is asked only once z is there.
@@ -191,11 +195,11 @@ class Pool:
             return []
         x, mean = self._features(places), self.mean[places].clone()
         covariances = []
-        for column, model in enumerate(self.models):
+        for column, (model, inflation) in enumerate(zip(self.models, self.inflation, strict=True)):
             posterior = model.posterior(x)
             assert isinstance(posterior, GPyTorchPosterior)
             mean[:, column] = posterior.mean[:, 0]
-            covariances.append(posterior.distribution.covariance_matrix.clone())
+            covariances.append(inflation * posterior.distribution.covariance_matrix)
         left, exact = torch.ones(len(places), dtype=torch.bool), self.exact[places]
         chosen: list[int] = []
         for k in range(min(self.verdict.n, len(places))):
@@ -208,7 +212,7 @@ class Pool:
             chosen.append(top)
             for model, covariance in zip(self.models, covariances, strict=True):
                 column_of_top = covariance[:, top].clone()
-                noise = model.likelihood.noise.mean()
+                noise = model.likelihood.noise.median()
                 covariance -= torch.outer(column_of_top, column_of_top) / (
                     column_of_top[top] + noise
                 )
@@ -221,6 +225,17 @@ class Pool:
             z[i] = encodings.get(smiles[i], z[i])
         made = [self.made[places[i]] for i in chosen]
         return [Candidate(*parts) for parts in zip(smiles, z, made, strict=True)]
+
+
+def _inflation(model: SingleTaskGP, latest: Sequence[int]) -> float:
+    """Mean squared error of some of a model's values, of each as its predecessors foresaw it.
+
+    In units of the variance that was expected; 1 counts as one value more.
+    """
+    if not latest:
+        return 1.0
+    errors = one_step_ahead_errors(model)[list(latest)]
+    return float((1 + errors.square().sum()) / (1 + len(errors)))
 
 
 def best_and_random(y: Tensor, most: int, *, seed: int) -> list[int]:

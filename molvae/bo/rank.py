@@ -132,9 +132,11 @@ class Rank:
         n_latent = round(self.share(evidence) * children)
         shortest = self.shortest
         with one_thread(), quiet(), torch.no_grad():
-            verdict: Plain | Verdict = Plain(evidence, weights)
+            verdict: Plain | Verdict
             if evidence.aim is not None and evidence.compute is not None:
                 verdict = Verdict(evidence, evidence.aim, evidence.compute, weights, rng)
+            else:
+                verdict = Plain(evidence, weights)
             pool = Pool(
                 evidence,
                 space,

@@ -30,10 +30,12 @@ from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihoo
 from gpytorch.means import ConstantMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.warnings import NumericalWarning
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae.bo.evidence import Evidence
 from molvae.bo.kernels import KnownKernel, MinMaxKernel
+from molvae.bo.noise import complete
 from molvae.errors import UnknownNameError
 
 FIT_STEPS = 50
@@ -64,7 +66,7 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
     """
     with one_thread(), quiet(), torch.enable_grad():
         if noise is not None:
-            noise = torch.where(noise.isnan(), noise.nanmean(dim=0), noise).nan_to_num()
+            noise = complete(noise)
         model = SingleTaskGP(
             z,
             y,
@@ -92,11 +94,13 @@ def molecule_gp(
     kind: str,
     descriptors: int = 0,
     noise: Tensor | None = None,
+    pending: Tensor | None = None,
 ) -> SingleTaskGP:
-    """A Gaussian process over molecules, all of whose hyperparameters have a closed form.
+    """A Gaussian process over molecules, without any search for hyperparameters in many dimensions.
 
-    Far from all data it says the median of the values. Its amplitude is the likeliest one, so that
-    it is as sure as it has been right; the noise is a thousandth of that.
+    Far from all data it says the median of the values. Its amplitude is the likeliest one given the
+    noise that is known, so that it is as sure as it has been right; beside that, there is noise of
+    a thousandth of the amplitude.
 
     Args:
         x: `[z | descriptors | counts]`, `n x (d + descriptors + f)`, float64.
@@ -108,7 +112,10 @@ def molecule_gp(
             between them: their mean; with `*`: their product. `auto`: that of `CHOICES` under which
             each value is likeliest given all the rest.
         descriptors: Columns of `x` that hold descriptors on a common scale.
-        noise: Variances of the values beyond that, `n x 1`, where they are known; NaN elsewhere.
+        noise: Variances of the values beyond that, `n x 1`; NaN: as of the others.
+        pending: Molecules that are being measured, `p x (d + descriptors + f)`. They count as
+            measured, with the values that are expected of them: so the model is surer near them,
+            and believes the same of all values, with the same kernel, mean and amplitude.
 
     Raises:
         UnknownNameError: No kernel of that name.
@@ -117,27 +124,45 @@ def molecule_gp(
         Tripp et al. (2021), NeurIPS workshop AI for Science (fixed hyperparameters, Tanimoto);
         Sundararajan and Keerthi (2001), doi:10.1162/08997660151134343 (leave-one-out).
     """
+    known = None if noise is None else complete(noise)[:, 0]
     if kind == "auto":
         chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST_LEFT_OUT]
         few = {
-            k: molecule_gp(x[chosen], y[chosen], bounds, kind=k, descriptors=descriptors)
+            k: molecule_gp(
+                x[chosen],
+                y[chosen],
+                bounds,
+                kind=k,
+                descriptors=descriptors,
+                noise=None if known is None else known[chosen, None],
+            )
             for k in CHOICES
             if descriptors or "descriptors" not in k
         }
         kind = max(few, key=lambda k: float(leave_one_out(few[k])[2].mean()))
+    n, middle = len(x), y.quantile(0.5)  # torch's median of an even number is the lower of two
+    if pending is not None:
+        x = torch.cat([x, pending])
     similar = _kernel(kind, _Columns(bounds, descriptors, x))
     with torch.no_grad():
         matrix = similar(x).to_dense()
+        amplitude = likeliest_amplitude(matrix[:n, :n], y - middle, known)
+        least = NOISE * amplitude
+        if pending is not None:
+            whole = amplitude * matrix[:n, :n] + _diagonal(least, known, n)
+            weights = torch.cholesky_solve(y - middle, torch.linalg.cholesky(whole))
+            y = torch.cat([y, middle + amplitude * matrix[n:, :n] @ weights])
+            if known is not None:
+                known = torch.cat([known, known.median().expand(len(x) - n)])
     mean, kernel = ConstantMean(), ScaleKernel(KnownKernel(similar, x, matrix))
-    mean.constant = y.median()
-    kernel.outputscale = likeliest_amplitude(matrix, y - y.median())
-    least = NOISE * kernel.outputscale.detach()
+    mean.constant = middle
+    kernel.outputscale = amplitude
     likelihood: GaussianLikelihood | FixedNoiseGaussianLikelihood
-    if noise is None:
+    if known is None:
         likelihood = GaussianLikelihood(noise_constraint=Positive())
         likelihood.noise = least
     else:
-        likelihood = FixedNoiseGaussianLikelihood(noise=least + noise[:, 0].nan_to_num())
+        likelihood = FixedNoiseGaussianLikelihood(noise=least + known)
     model = SingleTaskGP(
         x,
         y,
@@ -149,13 +174,40 @@ def molecule_gp(
     return model.eval()
 
 
-def likeliest_amplitude(correlations: Tensor, y: Tensor) -> Tensor:
-    """The variance that a process of mean 0 most likely has, given its correlations, `n x n`."""
+def _diagonal(least: Tensor, known: Tensor | None, n: int) -> Tensor:
+    return torch.diag(least.expand(n) if known is None else least + known)
+
+
+def likeliest_amplitude(correlations: Tensor, y: Tensor, noise: Tensor | None = None) -> Tensor:
+    """The variance that a process of mean 0 most likely has.
+
+    Args:
+        correlations: Of its values, `n x n`.
+        y: Values, `n x 1`.
+        noise: Variances of the values beside that, `n`, which are known; by default 0, and then the
+            amplitude has a closed form.
+    """
     with torch.no_grad():
         k = correlations + NOISE * torch.eye(len(y), dtype=y.dtype)
+        spread = (y.max() - y.min()).square()
+        floor = LEAST_AMPLITUDE * torch.where(spread > 0, spread, torch.ones_like(spread))
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(k), y, upper=False)
-        amplitude: Tensor = half.square().mean().clamp_min(LEAST_AMPLITUDE)
-        return amplitude
+        amplitude: Tensor = half.square().mean().clamp_min(floor)
+        if noise is None or not bool(noise.any()):
+            return amplitude
+        diagonal = torch.diag(noise)
+
+        def unlikelihood(log_amplitude: float) -> float:
+            factor = torch.linalg.cholesky(math.exp(log_amplitude) * k + diagonal)
+            off = torch.linalg.solve_triangular(factor, y, upper=False)
+            return float(off.square().sum() / 2 + factor.diagonal().log().sum())
+
+        # Noise explains a part of the spread, so that there is hardly more than without it.
+        ends = math.log(float(floor)), math.log(float(2 * amplitude))
+        found = minimize_scalar(
+            unlikelihood, bounds=ends, method="bounded", options={"xatol": 0.02}
+        )
+        return amplitude.new_tensor(math.exp(found.x))
 
 
 @dataclass(frozen=True)
@@ -242,7 +294,8 @@ def _kernel(kind: str, columns: _Columns) -> Kernel:
 NOISE = 1e-3
 """Variance of a value around what the surrogate can say, as a share of its amplitude."""
 LEAST_AMPLITUDE = 1e-3
-"""Of values scaled to [0, 1]: where nearly all are equal, the next one may yet be another."""
+"""As a share of the squared range of the values: where nearly all are equal, the next one may yet
+be another."""
 BOX_IN_SDS = 5.15
 """Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
 each end."""
@@ -270,6 +323,21 @@ def leave_one_out(model: SingleTaskGP) -> tuple[Tensor, Tensor, Tensor]:
         sd = precision.rsqrt()
         log_density = -0.5 * ((y - mean) / sd) ** 2 - sd.log() - 0.5 * math.log(2 * math.pi)
         return mean, sd, log_density
+
+
+def one_step_ahead_errors(model: SingleTaskGP) -> Tensor:
+    """How far each value lay from what its predecessors had said of it, in standard deviations.
+
+    The model's own hyperparameters are taken for known; values are in the order of its data.
+    """
+    with torch.no_grad():
+        x, y = model.train_inputs[0], model.train_targets
+        k = model.covar_module(x).to_dense()
+        k = k + model.likelihood.noise * torch.eye(len(x), dtype=k.dtype)
+        off = (y - model.mean_module(x))[:, None]
+        factor = torch.linalg.cholesky(k)
+        errors: Tensor = torch.linalg.solve_triangular(factor, off, upper=False)[:, 0]
+        return errors
 
 
 def coverage(model: SingleTaskGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) -> dict[float, float]:
@@ -330,6 +398,7 @@ __all__ = [
     "leave_one_out",
     "molecule_gp",
     "noise_of_y",
+    "one_step_ahead_errors",
     "one_thread",
     "quiet",
 ]

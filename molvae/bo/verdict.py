@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.evidence import Evidence
-from molvae.bo.goals import Aim, nondominated
+from molvae.bo.goals import Aim, Goal, Limit, nondominated
+from molvae.bo.noise import complete
+from molvae.bo.transforms import GoodEnd, OutcomeTransform
 
 Array = NDArray[np.float64]
 BESIDE = 0.05
@@ -30,9 +32,12 @@ class Plain:
 
     def __init__(self, evidence: Evidence, weights: Array) -> None:
         self.weights, self.n = weights, len(weights)
-        y = evidence.y
-        self.measured = scaled(y[:, 0])[:, None]
-        self.noise = None if evidence.noise is None else evidence.noise / _span(y[:, 0]) ** 2
+        self.transforms = (OutcomeTransform(evidence.y[:, 0], "high"),)
+        self.measured = transformed(evidence.y, self.transforms)
+        self.noise = transformed_noise(evidence.y, evidence.noise, self.transforms)
+
+    def believe(self, scores: Tensor) -> None:
+        """Nothing depends on it."""
 
     def compute(self, smiles: Sequence[str]) -> Array:
         """Nothing is computed, `n x 0`."""
@@ -76,27 +81,44 @@ class Verdict:
     ) -> None:
         self.aim, self.compute = aim, compute
         self.weights, self.n = weights, len(weights)
-        self.goal_weights = rng.dirichlet(np.ones(len(aim.goals)), size=self.n)
-        values = evidence.values
-        assert values is not None
-        places = [aim.names.index(name) for name in aim.measured]
-        v = values[:, places]
-        ends = [_ends(column) for column in v.T]
-        self.low = v.new_tensor([low for low, _ in ends])
-        self.span = v.new_tensor([high - low if high > low else 1.0 for low, high in ends])
-        self.measured = ((v - self.low) / self.span).clamp(0.0, 1.0)
-        self.noise = None if evidence.noise is None else evidence.noise / self.span**2
-        told = values.numpy()
-        self.columns = aim.columns(told)
-        ok = aim.feasible(told)
-        self.good = self.columns[ok] if ok.any() else self.columns
-        if aim.outcomes > 1:
-            self.front = self.good[nondominated(self.good)]
+        if aim.outcomes > 1:  # without a draw else, so that a limit that all keep changes nothing
+            self.goal_weights = rng.dirichlet(np.ones(len(aim.goals)), size=self.n)
+        assert evidence.values is not None
+        self.values = evidence.values.numpy()
+        measured = evidence.values[:, [aim.names.index(name) for name in aim.measured]]
+        self.transforms = tuple(
+            OutcomeTransform(column, good_end(aim, name))
+            for name, column in zip(aim.measured, measured.T, strict=True)
+        )
+        self.measured = transformed(measured, self.transforms)
+        self.noise = transformed_noise(measured, evidence.noise, self.transforms)
+        self._compare_with(self.values)
+
+    def believe(self, scores: Tensor) -> None:
+        """Compare with what is believed of the measured values, `n x measured`, not with them."""
+        values = self.values.copy()
+        for k, (name, transform) in enumerate(zip(self.aim.measured, self.transforms, strict=True)):
+            values[:, self.aim.names.index(name)] = transform.inverse(scores[:, k]).numpy()
+        self._compare_with(values)
+
+    def _compare_with(self, values: Array) -> None:
+        """What others have to be better than, on a scale on which the best of each goal is 1.
+
+        0 is what a quarter is worse than: how bad the worst is does not matter.
+        """
+        columns, ok = self.aim.columns(values), self.aim.feasible(values)
+        good = columns[ok] if ok.any() else columns
+        self.low, high = np.quantile(good, 0.25, axis=0), good.max(axis=0)
+        self.low = np.where(high > self.low, self.low, good.min(axis=0))
+        self.span = np.where(high > self.low, high - self.low, 1.0)
+        if self.aim.outcomes > 1:
+            good = (good - self.low) / self.span
+            self.front = good[nondominated(good)]
             below = infer_reference_point(
                 torch.from_numpy(self.front), scale=0.1, max_ref_point=None
             )
-            worst = torch.from_numpy(self.good.min(axis=0))
-            self.reference = torch.minimum(below, worst) if len(self.front) < 2 else below
+            one = len(self.front) < 2
+            self.reference = below.clamp_max(0.0) if one else below
 
     def allowed(self, exact: Array) -> NDArray[np.bool_]:
         """What keeps all limits that can be computed."""
@@ -111,24 +133,24 @@ class Verdict:
     ) -> tuple[Array, Array]:
         """Columns of goals, and violations of limits, as they may well be."""
         aim = self.aim
-        values = np.empty((len(exact), len(aim.names)))
-        spreads = np.zeros_like(values)
-        measured = (mean * self.span + self.low).numpy()
-        uncertain = (sd * self.span).numpy()
-        for k, name in enumerate(aim.measured):
-            values[:, aim.names.index(name)] = measured[:, k]
-            spreads[:, aim.names.index(name)] = uncertain[:, k]
+        low = np.empty((len(exact), len(aim.names)))
+        high = np.empty_like(low)
+        for k, (name, transform) in enumerate(zip(aim.measured, self.transforms, strict=True)):
+            place, reach = aim.names.index(name), weight * sd[:, k]
+            ends = [
+                transform.inverse(end).numpy() for end in (mean[:, k] - reach, mean[:, k] + reach)
+            ]
+            low[:, place], high[:, place] = np.minimum(*ends), np.maximum(*ends)
         for k, name in enumerate(aim.computed):
-            values[:, aim.names.index(name)] = exact[:, k]
-        columns = aim.columns(values)
-        for k, goal in enumerate(aim.goals):
-            columns[:, k] += weight * spreads[:, aim.names.index(goal.name)]
-            if goal.direction == "range":
-                columns[:, k] = np.minimum(columns[:, k], 0.0)
-        slacks = aim.slacks(values)
-        for k, limit in enumerate(aim.limits):
-            slacks[:, k] += weight * spreads[:, aim.names.index(limit.name)]
-        return columns, aim.violation(slacks)
+            low[:, aim.names.index(name)] = high[:, aim.names.index(name)] = exact[:, k]
+
+        def best(part: Goal | Limit) -> Array:
+            place = aim.names.index(part.name)
+            return best_between(part, low[:, place], high[:, place])
+
+        columns = np.stack([goal.column(best(goal)) for goal in aim.goals], axis=1)
+        slacks = [limit.slack(best(limit)) for limit in aim.limits]
+        return columns, aim.violation(np.array(slacks).T.reshape(len(exact), len(slacks)))
 
     def scores(self, mean: Tensor, sd: Tensor, exact: Array, which: int) -> Tensor:
         """Under one of the weights."""
@@ -138,9 +160,7 @@ class Verdict:
         if self.aim.outcomes == 1:
             merit = self.aim.merit(columns)[:, 0]
         else:
-            low, high = self.good.min(axis=0), self.good.max(axis=0)
-            lacking = (high - columns) / np.where(high > low, high - low, 1.0)
-            lacking = lacking * self.goal_weights[which]
+            lacking = (1 - (columns - self.low) / self.span) * self.goal_weights[which]
             merit = -lacking.max(axis=1) - BESIDE * lacking.sum(axis=1)
         return _feasible_first(merit, outside)
 
@@ -153,12 +173,57 @@ class Verdict:
         if self.aim.outcomes == 1:
             return scores
         expected, _ = self._optimistic(mean, sd, exact, 0.0)
-        there = torch.from_numpy(np.concatenate([self.front, expected[list(chosen)]]))
-        gain = improvement(torch.from_numpy(columns), there, self.reference)
+        there = (expected[list(chosen)] - self.low) / self.span
+        gain = improvement(
+            torch.from_numpy((columns - self.low) / self.span),
+            torch.from_numpy(np.concatenate([self.front, there])),
+            self.reference,
+        )
         # Where nothing is gained, the scalarisation decides.
         ranks = scores.argsort(stable=True).argsort(stable=True) / len(scores)
         total = gain / gain.max().clamp_min(1e-300) + 1e-3 * ranks
         return _feasible_first(total.numpy(), outside)
+
+
+def good_end(aim: Aim, name: str) -> GoodEnd:
+    """Which end of a value is good; of what has to keep a limit, and is no goal, neither."""
+    for goal in aim.goals:
+        if goal.name == name and goal.direction != "range":
+            return "high" if goal.direction == "maximise" else "low"
+    return "neither"
+
+
+def best_between(part: Goal | Limit, low: Array, high: Array) -> Array:
+    """The best of the values from `low` to `high`."""
+    wants_low = part.high is not None
+    wants_high = part.low is not None
+    if isinstance(part, Goal) and part.direction != "range":
+        wants_low, wants_high = part.direction == "minimise", part.direction == "maximise"
+    if wants_low and wants_high:
+        assert part.low is not None
+        assert part.high is not None
+        inside: Array = np.clip((part.low + part.high) / 2, low, high)
+        return inside
+    return low if wants_low else high
+
+
+def transformed(values: Tensor, transforms: Sequence[OutcomeTransform]) -> Tensor:
+    """Columns of values as the surrogate sees them, `n x m`."""
+    columns = [to(column) for to, column in zip(transforms, values.T, strict=True)]
+    return torch.stack(columns, dim=1) if columns else values
+
+
+def transformed_noise(
+    values: Tensor, noise: Tensor | None, transforms: Sequence[OutcomeTransform]
+) -> Tensor | None:
+    """Their variances, `n x m`; None where none are known."""
+    if noise is None:
+        return None
+    columns = [
+        to.variances(value, variance)
+        for to, value, variance in zip(transforms, values.T, complete(noise).T, strict=True)
+    ]
+    return torch.stack(columns, dim=1)
 
 
 def improvement(points: Tensor, there: Tensor, reference: Tensor) -> Tensor:
@@ -182,38 +247,4 @@ def _feasible_first(merit: Array, outside: Array) -> Tensor:
     return torch.from_numpy(merit)
 
 
-def scaled(y: Tensor) -> Tensor:
-    """Values on a scale whose 1 is the best and whose 0 is the worst.
-
-    What lies ten interquartile ranges below the median counts as no worse than that: a failed
-    docking of -1,000 says that a molecule is bad, and must not make all others look alike.
-    """
-    floor = _floor(y)
-    if floor == y.max():  # all are the same: what is least known is ranked first
-        return torch.zeros_like(y)
-    return (y.clamp_min(floor) - floor) / (y.max() - floor)
-
-
-def _ends(y: Tensor) -> tuple[float, float]:
-    """Least and largest value, but for what is ten interquartile ranges from the median.
-
-    A failed docking of 1,000 must not make all others look alike.
-    """
-    low, middle, high = y.quantile(y.new_tensor([0.25, 0.5, 0.75])).tolist()
-    reach = 10 * (high - low)
-    least, most = max(float(y.min()), middle - reach), min(float(y.max()), middle + reach)
-    return (least, most) if most > least else (float(y.min()), float(y.max()))
-
-
-def _floor(y: Tensor) -> Tensor:
-    low, middle, high = y.quantile(y.new_tensor([0.25, 0.5, 0.75]))
-    floor = torch.maximum(y.min(), middle - 10 * (high - low))
-    return y.min() if floor == y.max() else floor
-
-
-def _span(y: Tensor) -> Tensor:
-    span = y.max() - _floor(y)
-    return span if span > 0 else torch.ones_like(span)
-
-
-__all__ = ["Plain", "Verdict", "improvement", "scaled"]
+__all__ = ["Plain", "Verdict", "best_between", "good_end", "improvement"]

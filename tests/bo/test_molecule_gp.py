@@ -7,7 +7,13 @@ from botorch.models import SingleTaskGP
 from torch import Tensor
 
 from molvae.bo.kernels import MinMaxKernel
-from molvae.bo.surrogate import CHOICES, coverage, leave_one_out, molecule_gp
+from molvae.bo.surrogate import (
+    CHOICES,
+    coverage,
+    leave_one_out,
+    molecule_gp,
+    one_step_ahead_errors,
+)
 from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.fingerprints import morgan_counts
 from tests.chem.molecules import zinc
@@ -51,13 +57,83 @@ def test_a_value_is_believed_as_far_as_it_is_known(x: Tensor) -> None:
     """Of two measurements that are off by as much, the one that is known to be rough moves less."""
     y = torch.zeros(30, 1, dtype=x.dtype)
     y[3], y[7] = 1.0, 1.0
-    noise = torch.full((30, 1), torch.nan, dtype=x.dtype)
+    noise = torch.full((30, 1), 1e-6, dtype=x.dtype)
     noise[3] = 1.0
     model = molecule_gp(x, y, BOUNDS, kind="structure", descriptors=len(DESCRIPTORS), noise=noise)
     with torch.no_grad():
         said = model.posterior(x[[3, 7]])
     assert float(said.mean[0]) < 0.3 < 0.9 < float(said.mean[1])
     assert float(said.variance[0]) > 5 * float(said.variance[1])
+
+
+def test_noise_that_is_not_known_is_that_of_the_others(x: Tensor) -> None:
+    noise = torch.full((30, 1), torch.nan, dtype=x.dtype)
+    noise[3], noise[7] = 0.01, 0.03
+    y = x[:, :1].sigmoid()
+    model = molecule_gp(x, y, BOUNDS, kind="structure", descriptors=len(DESCRIPTORS), noise=noise)
+    found = model.likelihood.noise
+    assert float(found[0]) == pytest.approx(0.02, rel=0.05)
+    assert bool((found >= noise.nan_to_num()[:, 0]).all())
+    nothing = torch.full_like(noise, torch.nan)
+    plain = gp(x, y, "structure")
+    same = molecule_gp(x, y, BOUNDS, kind="structure", descriptors=len(DESCRIPTORS), noise=nothing)
+    torch.testing.assert_close(same.posterior(x).mean, plain.posterior(x).mean)
+
+
+def drawn(n: int, kind: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs, values drawn from the very process with an amplitude of 1, and standard noise."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(n, D, generator=generator, dtype=torch.float64)
+    prior = molecule_gp(z, z[:, :1], BOUNDS, kind=kind).covar_module.base_kernel.kernel
+    k = prior(z).to_dense().detach() + 1e-3 * torch.eye(n)
+    white = torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    return z, torch.linalg.cholesky(k) @ white[:, :1], white[:, 1:]
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("equal", [True, False])
+def test_amplitude_is_that_of_the_signal_whatever_the_noise(sd: float, equal: bool) -> None:
+    found, held = [], []
+    for seed in range(8):
+        z, signal, white = drawn(150, "latent", seed)
+        each = torch.full((150, 1), sd, dtype=torch.float64)
+        if not equal:
+            each[::2] *= 0.5
+        model = molecule_gp(z, signal + each * white, BOUNDS, kind="latent", noise=each**2)
+        found.append(float(model.covar_module.outputscale.detach()))
+        held.append(coverage(model, (0.5,))[0.5])
+    assert float(np.mean(found)) == pytest.approx(1.0, abs=0.3)
+    assert float(np.mean(held)) == pytest.approx(0.5, abs=0.06)
+
+
+def test_pending_molecules_change_certainty_and_nothing_else(x: Tensor) -> None:
+    y = x[:20, :1].sigmoid()
+    for kind in ("structure", "auto"):
+        for noise in (None, torch.full((20, 1), 1e-4, dtype=x.dtype)):
+            told = molecule_gp(x[:20], y, BOUNDS, kind=kind, noise=noise)
+            both = molecule_gp(x[:20], y, BOUNDS, kind=kind, noise=noise, pending=x[20:25])
+            assert torch.equal(told.covar_module.outputscale, both.covar_module.outputscale)
+            assert torch.equal(told.mean_module.constant, both.mean_module.constant)
+            with torch.no_grad():
+                before, after = told.posterior(x), both.posterior(x)
+            torch.testing.assert_close(after.mean, before.mean, atol=1e-6, rtol=0)
+            assert bool((after.variance <= before.variance + 1e-9).all())
+            assert bool((after.variance[20:25] < 0.5 * before.variance[20:25]).all())
+
+
+def test_one_step_ahead_errors_are_those_of_models_that_know_less(x: Tensor) -> None:
+    y = x[:, :1].sigmoid()
+    whole = gp(x, y, "structure")
+    errors = one_step_ahead_errors(whole)
+    for n in (1, 8, 29):
+        model = gp(x[:n], y[:n], "structure")
+        model.mean_module.constant = y.quantile(0.5)
+        model.covar_module.outputscale = whole.covar_module.outputscale.detach()
+        model.likelihood.noise = whole.likelihood.noise.detach()
+        with torch.no_grad():
+            said = model.posterior(x[[n]], observation_noise=True)
+        expected = (y[n] - said.mean) / said.variance.sqrt()
+        assert float(errors[n]) == pytest.approx(float(expected), abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", CHOICES)
@@ -69,7 +145,7 @@ def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kind: str) -> 
         rest = [k for k in range(30) if k != i]
         model = gp(x[rest], y[rest], kind)
         # Leaving a value out leaves mean and amplitude as they are.
-        model.mean_module.constant = y.median()
+        model.mean_module.constant = y.quantile(0.5)
         model.covar_module.outputscale = whole.covar_module.outputscale.detach()
         model.likelihood.noise = whole.likelihood.noise.detach()
         with torch.no_grad():

@@ -9,7 +9,6 @@ import torch
 
 from molvae.bo import Genetic, Rank
 from molvae.bo.pool import best_and_random
-from molvae.bo.verdict import scaled
 from molvae.chem.filters import passes
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import toy_evidence
@@ -102,18 +101,6 @@ def test_the_best_and_some_others() -> None:
     assert places == best_and_random(y, 21, seed=0)
     assert places != best_and_random(y, 21, seed=1)
     assert best_and_random(y, 100, seed=0) == list(range(100))
-
-
-def test_scale_of_values() -> None:
-    y = torch.tensor([3.0, 1.0, 2.0, 5.0], dtype=torch.float64)
-    assert scaled(y).tolist() == [0.5, 0.0, 0.25, 1.0]
-    failed = torch.cat([y, y.new_tensor([-1000.0])])
-    assert float(scaled(failed)[4]) == 0.0
-    assert float(scaled(failed)[1]) > 0.5
-    assert torch.equal(scaled(failed).argsort(), failed.argsort())
-    assert scaled(torch.tensor([2.0, 2.0])).tolist() == [0, 0]
-    assert scaled(torch.tensor([0.0, 0.0, 0.0, 0.0, 0.2])).tolist() == [0, 0, 0, 0, 1]
-    assert scaled(torch.tensor([1.0, 1.0, 1.0, 1.0, 0.2])).tolist() == [1, 1, 1, 1, 0]
 
 
 @pytest.mark.parametrize("strategy", [SMALL, Genetic()])

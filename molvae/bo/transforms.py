@@ -1,0 +1,96 @@
+"""Measured values on the scale on which a surrogate sees them.
+
+Bad values may be as bad as they like: how bad a failed docking is says nothing of good molecules.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import ndtri  # type: ignore[import-untyped]
+from scipy.stats import rankdata  # type: ignore[import-untyped]
+from torch import Tensor
+
+Array = NDArray[np.float64]
+GoodEnd = Literal["high", "low", "neither"]
+"""Which end of the values is good; `neither`: of a range, or of a constraint."""
+DIGITS = 10
+"""Decimals of a share of the way from the median to the best; what differs by less is rounding."""
+
+
+class OutcomeTransform:
+    """A monotone map of values to scores with a standard deviation near 1, fitted to values.
+
+    A larger score is better; where neither end of the values is good, it is that of a larger value.
+
+    From the median to the good end it is linear, so that the best values stay as far apart as they
+    are. What is worse than the median scores no less than its normal score, the quantile of the
+    standard normal distribution at its rank: an outlier there is the worst of `n` values, however
+    bad. Where neither end is good, all values have their normal scores. Units and offsets of the
+    values are of no concern.
+
+    Args:
+        values: `n`, finite, at least one.
+        good: Which end is good.
+
+    References:
+        van der Waerden (1952), Indagationes Mathematicae 14, 453-458 (normal scores).
+    """
+
+    def __init__(self, values: Tensor, good: GoodEnd) -> None:
+        self.sign = -1.0 if good == "low" else 1.0
+        upward = self.sign * values.detach().double().numpy()
+        self.origin = float(np.sort(upward)[(len(upward) - 1) // 2])
+        above, below = float(upward.max()) - self.origin, self.origin - float(upward.min())
+        self.unit = above or below or abs(self.origin) or 1.0
+        shares = self._shares(values)
+        scores = ndtri((rankdata(shares) - 0.5) / len(shares))
+        knots, first = np.unique(shares, return_index=True)
+        levels = scores[first]
+        middle = int(np.searchsorted(knots, 0.0))
+        if good != "neither" and above > 0:
+            far = shares > 0  # least squares through the median
+            slope = (shares * (scores - levels[middle]))[far].sum() / (shares[far] ** 2).sum()
+            linear = levels[middle] + slope * knots
+            levels = np.where(knots > 0, linear, np.maximum(linear, levels))
+        self.knots, self.levels = knots, levels
+        rise, run = np.abs(levels[[0, -1]] - levels[middle]), np.abs(knots[[0, -1]])
+        low, high = np.divide(rise, run, out=np.zeros(2), where=run > 0).tolist()
+        self.slopes = (low or high or 1.0, high or low or 1.0)
+        """Scores per share, below the worst value and above the best."""
+
+    def _shares(self, values: Tensor) -> Array:
+        """Of the way from the median to the best, so rounded that no unit makes a difference."""
+        upward = self.sign * values.detach().double().numpy()
+        shares: Array = np.round((upward - self.origin) / self.unit, DIGITS)
+        return shares
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Scores of values, any shape."""
+        levels = _piecewise(self._shares(values), self.knots, self.levels, self.slopes)
+        return torch.from_numpy(levels)
+
+    def inverse(self, scores: Tensor) -> Tensor:
+        """Values that have these scores."""
+        low, high = self.slopes
+        shares = _piecewise(scores.numpy(), self.levels, self.knots, (1 / low, 1 / high))
+        return torch.from_numpy(self.sign * (self.origin + self.unit * shares))
+
+    def variances(self, values: Tensor, variances: Tensor) -> Tensor:
+        """Variances of scores, where those of the values are known: half an interval of 2 sd."""
+        sd = variances.sqrt()
+        return ((self(values + sd) - self(values - sd)) / 2).square()
+
+
+def _piecewise(x: Array, knots: Array, levels: Array, slopes: tuple[float, float]) -> Array:
+    """Linear between knots, and with a slope of its own beyond either end."""
+    below = np.minimum(x - knots[0], 0.0) * slopes[0]
+    above = np.maximum(x - knots[-1], 0.0) * slopes[1]
+    found: Array = np.interp(x, knots, levels) + below + above
+    return found
+
+
+__all__ = ["GoodEnd", "OutcomeTransform"]

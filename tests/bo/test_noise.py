@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from molvae.bo.noise import PRIOR_DEGREES, complete, variances_of_means
+
+
+def test_value_without_replicates_has_the_pooled_variance_of_the_others() -> None:
+    """Variances .04 (of 3) and .02 (of 2): pooled (2 * .04 + .02) / 3."""
+    replicates = [[], [6.2, 6.0, 6.4], [5.1, 5.3], []]
+    found = variances_of_means([None, 0.1155, 0.1, None], replicates)
+    pooled = (2 * 0.04 + 0.02) / 3
+    assert found[[0, 3]] == pytest.approx(pooled)
+    assert found[1] == pytest.approx((PRIOR_DEGREES * pooled + 0.08) / (PRIOR_DEGREES + 2) / 3)
+    assert found[2] == pytest.approx((PRIOR_DEGREES * pooled + 0.02) / (PRIOR_DEGREES + 1) / 2)
+    assert found[0] >= found[1:3].max()
+
+
+def test_replicates_that_agree_are_not_exact() -> None:
+    found = variances_of_means([0.0, 0.1155, None], [[4.9, 4.9], [6.2, 6.0, 6.4], []])
+    assert found[0] > 0.2 * found[1]
+    assert found[2] > found[0]
+
+
+def test_many_replicates_speak_for_themselves() -> None:
+    rng = np.random.default_rng(0)
+    calm, wild = rng.normal(0, 0.01, 500).tolist(), rng.normal(0, 1, 500).tolist()
+    found = variances_of_means([None, None], [calm, wild])
+    assert found[1] / found[0] > 50
+
+
+def test_errors_that_were_given_are_believed_and_lent_to_the_others() -> None:
+    assert variances_of_means([0.2, None, 0.4], [[], [], []]) == pytest.approx([0.04, 0.1, 0.16])
+    both = variances_of_means([0.2, None, None], [[], [1.0, 3.0], []])
+    assert both == pytest.approx([0.04, 1.0, 2.0])
+
+
+def test_nothing_known_is_nan() -> None:
+    assert np.isnan(variances_of_means([None, None], [[], [3.0]])).all()
+    assert len(variances_of_means([], [])) == 0
+
+
+def test_complete_fills_each_column_from_itself() -> None:
+    nan = math.nan
+    found = complete(torch.tensor([[nan, nan, 0.0], [0.02, nan, nan], [0.04, nan, 0.0]]))
+    expected = torch.tensor([[0.03, 0.0, 0.0], [0.02, 0.0, 0.0], [0.04, 0.0, 0.0]])
+    torch.testing.assert_close(found, expected)

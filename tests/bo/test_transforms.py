@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from molvae.bo.transforms import GoodEnd, OutcomeTransform
+
+ENDS: tuple[GoodEnd, ...] = ("high", "low", "neither")
+
+
+def draws(n: int, seed: int = 0) -> Tensor:
+    return torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def screen() -> Tensor:
+    """Many inactive molecules, all nearly the same, and a few actives."""
+    return torch.cat([5 + 0.02 * draws(85), torch.linspace(5.2, 9, 15, dtype=torch.float64)])
+
+
+SETS = {
+    "uniform": draws(40),
+    "screen": screen(),
+    "ties": torch.tensor([0.0] * 30 + [0.1, 0.5, 0.5, 0.9], dtype=torch.float64),
+    "mostly the best": torch.tensor([1.0] * 9 + [0.2, 0.3], dtype=torch.float64),
+    "bad outlier": torch.cat([draws(30), torch.tensor([-1e6], dtype=torch.float64)]),
+    "good outlier": torch.cat([draws(30), torch.tensor([1e6], dtype=torch.float64)]),
+    "both ends": torch.cat([draws(30), torch.tensor([-1e100, 1e100], dtype=torch.float64)]),
+    "two": torch.tensor([2.0, 1.0], dtype=torch.float64),
+    "one": torch.tensor([-3.0], dtype=torch.float64),
+    "equal": torch.full((7,), 1e-9, dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("good", ENDS)
+@pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())
+def test_transform_keeps_the_order_and_has_an_inverse(values: Tensor, good: GoodEnd) -> None:
+    transform = OutcomeTransform(values, good)
+    scores = transform(values)
+    assert bool(torch.isfinite(scores).all())
+    different = values.sort().values.diff() > 1e-9 * (values.max() - values.min())
+    sign = -1 if good == "low" else 1
+    assert bool((sign * scores[values.argsort()].diff()[different] > 0).all())
+    reach = max(float(values.max() - values.min()), float(values.abs().max()))
+    torch.testing.assert_close(transform.inverse(scores), values, rtol=0, atol=1e-9 * reach)
+    beyond = torch.tensor([-9.0, -4.0, 4.0, 9.0], dtype=torch.float64)
+    there = transform.inverse(beyond)
+    assert bool((sign * there.diff() > 0).all())
+    torch.testing.assert_close(transform(there), beyond)
+
+
+@pytest.mark.parametrize("good", ENDS)
+@pytest.mark.parametrize(("factor", "offset"), [(1e-9, 0.0), (1e9, 0.0), (1.0, -50.0), (-1.0, 3.0)])
+def test_transform_does_not_depend_on_the_unit(good: GoodEnd, factor: float, offset: float) -> None:
+    values = screen()
+    turned: GoodEnd = good
+    if factor < 0 and good != "neither":
+        turned = "low" if good == "high" else "high"
+    scores = OutcomeTransform(values, good)(values)
+    other = factor * values + offset
+    expected = -scores if factor < 0 and good == "neither" else scores
+    torch.testing.assert_close(OutcomeTransform(other, turned)(other), expected, atol=1e-7, rtol=0)
+
+
+def test_good_end_is_linear_and_never_clipped() -> None:
+    scores = OutcomeTransform(screen(), "high")(screen())
+    best = scores[-15:]
+    torch.testing.assert_close(best.diff(), best.diff().mean().expand(14))
+    assert float(best.max() - best.min()) > 1.5
+    mirrored = OutcomeTransform(-screen(), "low")(-screen())
+    torch.testing.assert_close(mirrored, scores)
+
+
+def test_small_differences_among_bad_values_stay_small() -> None:
+    """What is inactive differs by noise, which ranks alone would blow up."""
+    inactive = OutcomeTransform(screen(), "high")(screen())[:85]
+    assert float(inactive.max() - inactive.min()) < 0.05
+
+
+@pytest.mark.parametrize("good", ["high", "low"])
+def test_how_bad_an_outlier_is_does_not_matter(good: GoodEnd) -> None:
+    sign = 1 if good == "high" else -1
+    values = draws(50)
+    scores = []
+    for worst in (-2.0, -1e3, -1e6, -1e90):
+        spoilt = sign * torch.cat([values, values.new_tensor([worst])])
+        scores.append(OutcomeTransform(spoilt, good)(spoilt))
+        torch.testing.assert_close(scores[-1], scores[0], atol=1e-6, rtol=0)
+    assert float(scores[0][-1]) == pytest.approx(norm.ppf(0.5 / 51))
+    without = OutcomeTransform(sign * values, good)(sign * values)
+    torch.testing.assert_close(scores[0][:-1], without, atol=0.1, rtol=0)
+
+
+def test_where_neither_end_is_good_scores_are_normal_scores() -> None:
+    values = draws(21)
+    expected = norm.ppf((values.argsort().argsort().numpy() + 0.5) / 21)
+    scores = OutcomeTransform(values, "neither")(values)
+    torch.testing.assert_close(scores, torch.from_numpy(expected))
+
+
+def test_variances_follow_the_slope() -> None:
+    values = draws(200)
+    transform = OutcomeTransform(values, "high")
+    noise = torch.full((200,), 1e-6, dtype=torch.float64)
+    found = transform.variances(values, noise).sqrt() / 1e-3
+    top = values > 0.55
+    slope = transform(values.new_tensor([0.9])) - transform(values.new_tensor([0.6]))
+    torch.testing.assert_close(found[top], (slope / 0.3).expand(int(top.sum())))
+    assert bool((transform.variances(values, torch.zeros_like(noise)) == 0).all())
+    spoilt = torch.cat([values, values.new_tensor([-1e6])])
+    squeezed = OutcomeTransform(spoilt, "high").variances(spoilt, spoilt.new_full((201,), 1e-2))
+    assert float(squeezed[-1]) < 1e-6  # what is known to be the worst stays the worst
