@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 GoodEnd = Literal["high", "low", "neither"]
 """Which end of the values is good; `neither`: of a range, or of a constraint."""
 DIGITS = 10
-"""Decimals of a share of the way from the median to the best; what differs by less is rounding."""
+"""Decimals of a value in units of the distance from the median to the best, or, where neither end
+is good, of the interquartile range; what differs by less is rounding."""
 
 
 class OutcomeTransform:
@@ -45,7 +46,10 @@ class OutcomeTransform:
         upward = self.sign * values.detach().double().numpy()
         self.origin = float(np.sort(upward)[(len(upward) - 1) // 2])
         above, below = float(upward.max()) - self.origin, self.origin - float(upward.min())
-        self.unit = above or below or abs(self.origin) or 1.0
+        amid = float(np.subtract(*np.quantile(upward, [0.75, 0.25])))
+        self.unit = (
+            (amid if good == "neither" else 0.0) or above or below or abs(self.origin) or 1.0
+        )
         shares = self._shares(values)
         scores = ndtri((rankdata(shares) - 0.5) / len(shares))
         knots, first = np.unique(shares, return_index=True)
@@ -63,7 +67,7 @@ class OutcomeTransform:
         """Scores per share, below the worst value and above the best."""
 
     def _shares(self, values: Tensor) -> Array:
-        """Of the way from the median to the best, so rounded that no unit makes a difference."""
+        """Distances from the median in `unit`, so rounded that the values' unit does not matter."""
         upward = self.sign * values.detach().double().numpy()
         shares: Array = np.round((upward - self.origin) / self.unit, DIGITS)
         return shares
