@@ -14,6 +14,7 @@ from base64 import b64decode, b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -386,7 +387,25 @@ def test_what_the_lead_lacks_is_in_colour() -> None:
     assert "#9EDDD8" in draw_difference("Cc1ccccc1Cl", "Cc1ccccc1")
     assert "#9EDDD8" not in draw_difference("Cc1ccccc1", "Cc1ccccc1Cl")
     assert common("C", "O") is None
-    assert draw_difference("CCO", "c1ccccc1").startswith("<svg")
+    # Nothing in common was found: nothing is known of the difference.
+    assert draw_difference("CCO", "c1ccccc1") is None
+    assert draw_difference("C~C", "CCO") is None
+
+
+def test_report_search_for_common_parts_cancelled_promises_no_colour(
+    campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled(*_: Any, **__: Any) -> Any:
+        return SimpleNamespace(canceled=True, numAtoms=5, smartsString="CCO")
+
+    monkeypatch.setattr("molvae.chem.difference.rdFMCS.FindMCS", cancelled)
+    page = report(campaign, tmp_path, top=2, lead="OCCC")
+    assert "in colour: what the lead" not in page.words
+    assert "Not compared with the lead" in page.words
+    assert page.words.count("not compared") == 2
+    monkeypatch.undo()
+    page = report(campaign, tmp_path, top=2, lead="OCCC", overwrite=True)
+    assert "in colour: what the lead does not have" in page.words
 
 
 def test_a_lead_may_be_given(campaign: Campaign, tmp_path: Path) -> None:

@@ -50,10 +50,8 @@ def draw_difference(
     *,
     size: tuple[int, int] = (220, 160),
     longest_bond: float | None = None,
-) -> str:
+) -> str | None:
     """A molecule, turned as the lead is drawn, with what the lead has not in colour; SVG.
-
-    As it is, without colour, if nothing in common was found.
 
     Args:
         smiles: SMILES in any form.
@@ -61,28 +59,32 @@ def draw_difference(
         size: Width and height in pixels, each at least 1.
         longest_bond: As of `molvae.chem.mol.draw`.
 
+    Returns:
+        None if nothing in common was found, so that nothing can be said of the difference: draw
+        such a molecule by `molvae.chem.mol.draw`, and say so.
+
     Raises:
         InvalidMoleculeError: A text is not a molecule.
     """
     mol, other = parse(smiles), parse(lead)
     query = common(smiles, lead)
-    atoms: list[int] = []
-    bonds: list[int] = []
-    if query is not None:
-        rdDepictor.Compute2DCoords(other)
-        rdDepictor.GenerateDepictionMatching2DStructure(mol, other, refPatt=query)
-        match = mol.GetSubstructMatch(query)
-        atoms = sorted(set(range(mol.GetNumAtoms())) - set(match))
-        # Bonds that hold new atoms as well, and those that close a ring between old ones.
-        shared = {
-            frozenset((match[bond.GetBeginAtomIdx()], match[bond.GetEndAtomIdx()]))
-            for bond in query.GetBonds()
-        }
-        bonds = [
-            bond.GetIdx()
-            for bond in mol.GetBonds()
-            if frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) not in shared
-        ]
+    # RDKit writes some bonds (of any order, say) as a pattern that does not match them.
+    if query is None or not (mol.HasSubstructMatch(query) and other.HasSubstructMatch(query)):
+        return None
+    rdDepictor.Compute2DCoords(other)
+    rdDepictor.GenerateDepictionMatching2DStructure(mol, other, refPatt=query)
+    match = mol.GetSubstructMatch(query)
+    atoms = sorted(set(range(mol.GetNumAtoms())) - set(match))
+    # Bonds that hold new atoms as well, and those that close a ring between old ones.
+    shared = {
+        frozenset((match[bond.GetBeginAtomIdx()], match[bond.GetEndAtomIdx()]))
+        for bond in query.GetBonds()
+    }
+    bonds = [
+        bond.GetIdx()
+        for bond in mol.GetBonds()
+        if frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) not in shared
+    ]
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)
     drawer.drawOptions().setHighlightColour(COLOUR)
     if longest_bond is not None:

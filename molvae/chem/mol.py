@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 
 from rdkit import Chem, rdBase
@@ -17,10 +18,14 @@ from molvae._messages import MAX_SHOWN, shown
 from molvae.errors import ConfigError, InvalidMoleculeError
 
 MAX_SMILES_LENGTH = 10_000
-"""Characters of a SMILES text: the time that RDKit needs to write a chain grows with its square."""
-BEYOND_SMILES = re.compile(r"\[[^\]]*(?:(?<!@O)H\d\d|[+-]\d\d\d|[+-](?:1[6-9]|[2-9]\d))|\[\d{4,}")
-"""Atoms with ten hydrogens, charges above 15 or isotopes above 999, which the language lacks: RDKit
-reads `[CH256]` as `[C]`, and `[C+300]` as `[C+44]`."""
+"""Characters of a SMILES text. RDKit needs a time to write a chain that grows with its square, and
+its writer calls itself with each atom: from some 15,000 on the whole process dies."""
+BEYOND_SMILES = re.compile(
+    r"\[[^\]]*(?:(?<!@O)H\d\d|[+-]\d\d\d|[+-](?:1[6-9]|[2-9]\d)|#(?:[2-9]\d\d|1[2-9]\d|119|\d{4,}))"
+    r"|\[\d{4,}"
+)
+"""Atoms with ten hydrogens, charges above 15, isotopes above 999 or elements beyond 118, which the
+language lacks: RDKit reads `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
 BOND = 1.5
 """Length of a bond in RDKit's drawings; what it calls the length is pixels for each unit."""
 REMEMBERED = 20_000
@@ -50,13 +55,15 @@ def parse(text: str) -> Chem.Mol:
         raise _invalid(text, "a SMILES holds no space; give the first word only")
     if not text.isascii():  # RDKit's own error would not be a text
         raise _invalid(text, "SMILES is written in ASCII")
+    if ">" in text.replace("->", ""):
+        raise _invalid(text, "it is a reaction; give one molecule")
     return Chem.Mol(_parsed(text))  # a copy, which the caller may change
 
 
 @lru_cache(maxsize=JUST_READ)
 def _parsed(text: str) -> Chem.Mol:
     if BEYOND_SMILES.search(text):
-        raise _invalid(text, "an atom has at most 9 hydrogens, a charge of 15 and isotope 999")
+        raise _invalid(text, "an atom has at most 9 hydrogens, charge 15, isotope 999, element 118")
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(text)
     if mol is None:
@@ -166,16 +173,10 @@ def _reason(text: str) -> str:
 def _complaint(text: str) -> str:
     # Older RDKits can only write their reason to stderr; for them the problem of syntax stays
     # unnamed.
-    capture = getattr(rdBase, "CaptureErrorLog", None)
-    if capture is None:
-        messages = ""
-        with rdBase.BlockLogs():
-            mol = Chem.MolFromSmiles(text, sanitize=False)
-    else:
-        with capture() as log:
-            mol = Chem.MolFromSmiles(text, sanitize=False)
-        messages = str(log.messages)
-    with rdBase.BlockLogs():
+    capture = getattr(rdBase, "CaptureErrorLog", nullcontext)
+    with rdBase.BlockLogs(), capture() as log:  # which would leave warnings alone
+        mol = Chem.MolFromSmiles(text, sanitize=False)
+        messages = str(getattr(log, "messages", ""))
         problems = () if mol is None else Chem.DetectChemistryProblems(mol)
     if problems:
         return " ".join(problems[0].Message().split())

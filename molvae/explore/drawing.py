@@ -86,10 +86,6 @@ def _several(ascents: Sequence[Ascent], file: str | Path) -> Path:
     sheet = Sheet(width, 2 * MARGIN + 2 * LINE + len(shown) * (high + LINE) + frames + 60)
     sheet.text(MARGIN, MARGIN, _title(ascents[0]), size=16, bold=True)
     more = f"; {len(shown)} of {len(ascents)} ways drawn" if len(shown) < len(ascents) else ""
-    sheet.text(
-        MARGIN, MARGIN + 1.4 * LINE,
-        f"in colour: what the molecule before has not; broken lines: predicted{more}", colour=FAINT,
-    )  # fmt: skip
     top: float = MARGIN + 2.6 * LINE
     for ascent, colour in zip(shown, COLOURS, strict=False):
         sheet.box(MARGIN, top + 4, 4, high - GAP + LINE, colour=colour)
@@ -103,6 +99,10 @@ def _several(ascents: Sequence[Ascent], file: str | Path) -> Path:
                 "", _value(ascent, true[stop.first]), beside=_at(stop),
             )  # fmt: skip
         top += high + LINE
+    meaning = sheet.in_colour("what the molecule before has not")
+    sheet.text(
+        MARGIN, MARGIN + 1.4 * LINE, f"{meaning}; broken lines: predicted{more}", colour=FAINT
+    )
     wide = (width - 2 * MARGIN - 130) / 2
     for place, curve in enumerate((_climbed, _usual)):
         axes = sheet.axes(MARGIN + 50 + place * (wide + 80), top + 10, wide, frames)

@@ -51,12 +51,6 @@ def draw_neighbours(
     sheet.text(
         MARGIN, MARGIN, title or ("analogy" if several else "neighbours"), size=16, bold=True
     )
-    sheet.text(
-        left, MARGIN,
-        f"below each: similarity to the {'third molecule' if several else 'molecule'}, how often "
-        "it was found; in colour: what that one has not",
-        colour=FAINT,
-    )  # fmt: skip
     top: float = MARGIN + 1.6 * LINE
     for place, molecule in enumerate(found.given):
         x = left + place * (CELL[0] + apart)
@@ -85,6 +79,9 @@ def draw_neighbours(
             x = left + place * (CELL[0] + GAP)
             cell(sheet, x, top - LINE / 2, one.smiles, found.given[-1], "", _often(one))
         top += height
+    below = f"below each: similarity to the {'third molecule' if several else 'molecule'}"
+    meaning = sheet.in_colour("what that one has not")
+    sheet.text(left, MARGIN, f"{below}, how often it was found; {meaning}", colour=FAINT)
     return sheet.save(file)
 
 

@@ -42,6 +42,7 @@ class Sheet:
         from matplotlib.figure import Figure
 
         self.width, self.height = width, height
+        self.uncompared = 0
         with _style():
             self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
             self._canvas = self.figure.add_axes((0, 0, 1, 1))
@@ -76,16 +77,22 @@ class Sheet:
     def molecule(
         self, x: float, y: float, width: int, height: int, smiles: str, lead: str | None = None
     ) -> None:
-        """A molecule; what `lead` has not is coloured, as `chem.difference` finds it."""
+        """A molecule; what `lead` has not is coloured, if `chem.difference` finds it."""
         size = (width, height)
-        if lead is None or lead == smiles:
-            svg = draw(smiles, size=size, longest_bond=BOND)
-        else:
+        svg = None
+        if lead is not None and lead != smiles:
             svg = draw_difference(smiles, lead, size=size, longest_bond=BOND)
+            self.uncompared += svg is None
+        svg = svg or draw(smiles, size=size, longest_bond=BOND)
         for element in ElementTree.fromstring(svg).iter():
             kind = element.tag.rpartition("}")[2]
             if kind in ("path", "ellipse"):
                 self._canvas.add_patch(_patch(kind, dict(element.attrib), x, y))
+
+    def in_colour(self, what: str) -> str:
+        """What colours mean on the molecules drawn so far, and of how many that is not known."""
+        some = f" (not compared, since nothing in common was found: {self.uncompared})"
+        return f"in colour: {what}{some if self.uncompared else ''}"
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """A frame for curves; ticks and names are outside of it."""

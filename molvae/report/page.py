@@ -75,6 +75,8 @@ class Card:
     """Of goals and limits."""
     properties: list[Number]
     lead: bool = False
+    compared: bool = False
+    """What the lead has not is in colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,10 +293,12 @@ def _cards(found: Findings, top: int) -> list[Card]:
     for place, (text, numbers) in enumerate(zip(drawn, computed, strict=True)):
         lead = len(drawn) > len(rows) and place == 0
         row = by_smiles.get(text)
+        drawing, compared = _drawing(text, None if lead else found.lead)
         cards.append(
             Card(
                 smiles=text,
-                drawing=_drawing(text, None if lead else found.lead),
+                drawing=drawing,
+                compared=compared,
                 head="The lead" if lead else _head(found, row),
                 unit="" if lead or found.kind != "value" else found.aim.goals[0].unit or "",
                 note=_note(row, lead),
@@ -355,16 +359,18 @@ def _ends(limit: Limit) -> str:
     return " and ".join(f"{sign} {end:g}" for sign, end in ends if end is not None)
 
 
-def _drawing(smiles: str, lead: str | None) -> str:
-    """The molecule as a data address for an image; empty when it cannot be drawn."""
+def _drawing(smiles: str, lead: str | None) -> tuple[str, bool]:
+    """The molecule as an image's data address, empty if undrawn; whether it shows a difference."""
     from molvae.chem.difference import draw_difference
     from molvae.chem.mol import draw
 
     try:
-        svg = draw(smiles, size=SIZE) if lead is None else draw_difference(smiles, lead, size=SIZE)
+        compared = None if lead is None else draw_difference(smiles, lead, size=SIZE)
+        svg = compared or draw(smiles, size=SIZE)
     except InvalidMoleculeError:  # a record that was not written by molvae
-        return ""
-    return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
+        return "", False
+    address = "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
+    return address, compared is not None
 
 
 __all__ = ["check_can_write", "render", "write_report"]

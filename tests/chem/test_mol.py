@@ -65,6 +65,67 @@ def test_what_is_no_molecule_is_refused_with_the_reason_in_one_line(text, reason
     assert capfd.readouterr() == ("", "")  # RDKit's own log stays quiet
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        # RDKit raises where it should return nothing
+        ("[CH255]", "at most 9 hydrogens"),
+        ("[#119]", "element 118"),
+        # and takes these for other molecules
+        ("[CH260]", "at most 9 hydrogens"),
+        ("[#264]", "at most 9 hydrogens"),
+        ("[13C-200]", "at most 9 hydrogens"),
+        ("CC[C@H+999]O", "at most 9 hydrogens"),
+        ("[65536C]", "at most 9 hydrogens"),
+        # or dies of these
+        ("C" * 100_000, "longer than"),
+        ("C(" * 4_000 + "C" + ")" * 4_000, "longer than"),
+        ("(" * 4_000, "syntax error"),
+        ("C" * 4_000 + "1", "unclosed ring"),
+        ("[C@TH9](C)(N)O", "Invalid chiral specification"),
+        ("\ud800", "written in ASCII"),
+        ("C\x00C", "syntax error"),
+        ("A>>B", "reaction"),
+        ("CC>O>CC", "reaction"),
+        ("CCO |$a;;b$|", "holds no space"),
+        ("CCO|$a;;b$|", "syntax error"),
+        ("C%", "syntax error"),
+        ("*[" * 10, "syntax error"),
+    ],
+)
+def test_parse_hostile_text_is_one_short_error(text, reason, capfd):
+    with pytest.raises(InvalidMoleculeError, match=reason) as caught:
+        canonical(text)
+    assert len(str(caught.value).encode()) < 500
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("*", "*"),
+        ("[*:1]CCO", "OCC[*:1]"),
+        ("[Na+].[Cl-]", "[Cl-].[Na+]"),
+        ("[13CH4]", "[13CH4]"),
+        ("C%99CCC%99", "C1CCC1"),
+        ("C%(123)CCC%(123)", "C1CCC1"),
+        ("[Fe+3]", "[Fe+3]"),
+        ("[Og]", "[Og]"),
+        ("C->N", "C->N"),
+        ("[NH4+:12]", "[NH4+:12]"),
+    ],
+)
+def test_canonical_of_unusual_molecules(text, same):
+    assert canonical(text) == same
+    assert draw(text).startswith("<svg")
+
+
+def test_canonical_long_chain_is_read():
+    chain = "C" * 4_999
+    assert canonical(chain) == chain
+
+
 def test_rdkits_log_is_muted_only_inside(capfd):
     canonical_or_none("c1cccc1")
     Chem.MolFromSmiles("c1cccc1")

@@ -139,3 +139,15 @@ def test_files_that_cannot_be_are_refused(name: str, tmp_path: Path) -> None:
     path = interpolate(GRID, FIRST, LAST, steps=2)
     with pytest.raises(ConfigError, match="p"):
         draw_path(path, tmp_path / name)
+
+
+def test_draw_neighbours_search_for_common_parts_cancelled_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = neighbours(GRID, FIRST, radii=(1.0,), n=6, seed=0)
+    words = " ".join(texts(draw_neighbours(found, tmp_path / "a.svg")))
+    assert "in colour: what that one has not" in words
+    assert "not compared" not in words
+    monkeypatch.setattr("molvae.chem.difference.common", lambda *_: None)
+    words = " ".join(texts(draw_neighbours(found, tmp_path / "b.svg")))
+    assert f"not compared, since nothing in common was found: {len(found.found)}" in words
