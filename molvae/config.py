@@ -41,6 +41,9 @@ class PrepareConfig:
     """If given, molecules with other elements are dropped, e.g. C, N, O."""
     skip_invalid: bool = False
     """Drop and count texts that are no molecules; otherwise the first one is an error."""
+    share: float = 1.0
+    """Share of the texts that are looked at, chosen by their hashes: a sample of a large data set,
+    the same each time."""
     keep: tuple[str, ...] = ()
     """Columns of numbers that are kept beside the molecules, to be learned as `properties` or
     `conditions` of a training; an empty cell is a value that is not known."""
@@ -50,6 +53,7 @@ class PrepareConfig:
             self.max_heavy_atoms >= 1,
             f"max_heavy_atoms must be at least 1, got {self.max_heavy_atoms}",
         )
+        require(0 < self.share <= 1, f"share must lie in (0, 1], got {self.share}")
         for name in self.keep:
             require(
                 bool(name.strip()) and name.lower() != "smiles" and self.keep.count(name) == 1,

@@ -230,6 +230,15 @@ def split_of(smiles: str) -> str:
     return next(name for name, end in SPLITS.items() if u < end)
 
 
+def _in_share(text: str, share: float) -> bool:
+    """Whether a text is among those chosen; independent of its split."""
+    return (
+        share == 1
+        or int(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[8:16], 16) / 2**32
+        < share
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrepareReport:
     """What became of a data set."""
@@ -309,11 +318,13 @@ def prepare(
     with _new_folder(Path(out), overwrite=overwrite) as folder:
         table, place = read_molecules(source, config.column, config.keep)
         columns = [table.numbers(table.column(name)) for name in config.keep]
-        texts = [cells[place] for _, cells in table.rows]
+        rows = [(line, cells[place]) for line, cells in table.rows]
+        rows = [row for row in rows if _in_share(row[1], config.share)]
+        texts = [text for _, text in rows]
         dropped = dict.fromkeys(REASONS, 0)
         molecules: dict[str, list[list[float]]] = {}  # which keeps the order; rows of values
         results = stream(clean, texts, workers=workers)
-        for (line, _), (smiles, reason, detail) in zip(table.rows, results, strict=True):
+        for (line, _), (smiles, reason, detail) in zip(rows, results, strict=True):
             if reason == "invalid" and not skip:
                 table.invalid(line, detail)
             if reason or smiles in molecules:
@@ -539,8 +550,9 @@ def _describe(
     """What is written about a prepared data set, as JSON without a date: same data, same bytes."""
     name = str(source)
     settings = asdict(config)
-    if not config.keep:
-        del settings["keep"]
+    for setting in ("keep", "share"):  # younger than the format, and left out where not used
+        if getattr(config, setting) == getattr(PrepareConfig(), setting):
+            del settings[setting]
     files = locate(name) if name in DATASETS else [] if name == "-" else [Path(source)]
     about = {
         "format": 1,

@@ -476,3 +476,19 @@ def test_a_sample_of_a_file_is_checked(tmp_path):
         sample_molecules(write(tmp_path / "b.smi", "CCO\nC1\n"), 2, seed=0)
     with pytest.raises(DataError, match="negative"):
         sample_molecules(source, -1, seed=0)
+
+
+def test_prepare_of_a_share_takes_the_same_texts_in_all_splits_alike(tmp_path):
+    path = write(tmp_path / "a.smi", "\n".join(zinc()))
+    whole = prepare(path, tmp_path / "whole", workers=1)
+    half = prepare(path, tmp_path / "half", config=PrepareConfig(share=0.5), workers=1)
+    assert 0.4 < half.read / whole.read < 0.6
+    for split in ("train", "valid", "test"):
+        there, here = (set(load_split(tmp_path / name, split)) for name in ("whole", "half"))
+        assert here < there
+        assert 0.3 < len(here) / len(there) < 0.7
+    assert "share" not in json.loads((tmp_path / "whole" / "prepare.json").read_text())["settings"]
+    about = json.loads((tmp_path / "half" / "prepare.json").read_text())
+    assert about["settings"]["share"] == 0.5
+    with pytest.raises(ConfigError, match="share"):
+        PrepareConfig(share=0)
