@@ -29,7 +29,7 @@ def check_can_draw(path: str | Path) -> None:
 
 
 def draw_measures(found: Mapping[str, float], path: str | Path) -> Path:
-    """Smoothness, and how far the properties of generated molecules are from the held-out ones.
+    """Smoothness, whether near is alike, and properties of generated against held-out molecules.
 
     Args:
         found: What `molvae.metrics.evaluate` returned; what it lacks is not drawn.
@@ -42,13 +42,21 @@ def draw_measures(found: Mapping[str, float], path: str | Path) -> Path:
 
     check_can_draw(path)
     path = Path(path)
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
-    smooth, shift, width = figure.subplots(1, 3)
+    figure = Figure(figsize=(13, 3.2), layout="constrained")
+    smooth, near, shift, width = figure.subplots(1, 4)
     radii = [float(key.removeprefix("same_at_")) for key in found if key.startswith("same_at_")]
     for name, label in (("same", "same molecule"), ("tanimoto", "Tanimoto similarity")):
         smooth.plot(radii, [found[f"{name}_at_{r:g}"] for r in radii], "o-", ms=3, label=label)
     smooth.set(xlabel="radius of the move in z, sd of encodings", ylabel="mean", ylim=(0, 1.02))
     smooth.legend(frameon=False, fontsize=8)
+    ranks = {k.rpartition("_")[2]: v for k, v in found.items() if k.startswith("neighbor_tanimoto")}
+    known = [(int(k), v) for k, v in ranks.items() if k.isdecimal() and not math.isnan(v)]
+    near.plot(*zip(*known, strict=True), "o-", ms=3) if known else None
+    for name, label in (("best", "most similar molecule"), ("random", "any molecule")):
+        if name in ranks and not math.isnan(ranks[name]):
+            near.axhline(ranks[name], color="0.6", lw=0.8)
+            near.annotate(label, (1, ranks[name]), va="bottom", fontsize=8, color="0.4")
+    near.set(xscale="log", xlabel="k-th nearest in z", ylabel="mean Tanimoto similarity", ylim=0)
     for axes, key, label, target in (
         (shift, "shift_in_sds", "mean less held-out mean, sd", 0.0),
         (width, "sd_ratio", "sd over held-out sd", 1.0),

@@ -21,6 +21,7 @@ from molvae.chem.properties import score
 from molvae.chem.sets import ChemNetStatistics, chemnet_statistics, describe_set
 from molvae.config import require
 from molvae.errors import DataError, MissingPackageError, MolvaeWarning
+from molvae.geometry import geometry
 from molvae.latent import LatentSpace
 from molvae.model.objectives import active_units, kl_to_normal
 
@@ -57,8 +58,8 @@ def evaluate(
             warning and it is left out.
 
     Returns:
-        All of `fidelity`, `likelihood`, `regression`, `smoothness`; and of `describe_set`, against
-        the molecules given, each name after a prefix: `prior_` of the likeliest molecules at draws
+        All of `fidelity`, `likelihood`, `regression`, `smoothness`, `geometry`; and of
+        `describe_set`, against the molecules given, each name after a prefix: `prior_` of the likeliest molecules at draws
         from the learned prior, `normal_` the same with N(0, I), `generated_` of `space.generate`,
         `training_` of as many training molecules (what a perfect model would come to);
         `generated_redrawn`: share of what was drawn again, since it had to be mended. Of a language
@@ -87,6 +88,7 @@ def evaluate(
         result["stochastic_reconstruction"] = stochastic_reconstruction(space, few, seed=seed)
         result |= regression(space, kept, seed=seed)
         result |= smoothness(space, few, seed=seed)
+        result |= geometry(space, list(dict.fromkeys(kept)), seed=seed)
     if n_samples > 0:
         reference = _reference(kept) if fcd else False
         sources = generate(space, n_samples, seed=seed)

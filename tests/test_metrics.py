@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from molvae.chem.fingerprints import morgan_bits
 from molvae.datasets import sample_molecules
 from molvae.errors import ConfigError, DataError
 from molvae.figures import draw_measures
+from molvae.geometry import geometry
 from molvae.latent import LatentSpace
 from molvae.metrics import evaluate, fidelity, regression
 
@@ -105,3 +107,35 @@ def test_nothing_to_evaluate_on_is_an_error(space: LatentSpace) -> None:
     for wrong in ({"n_draws": 0}, {"n_samples": -1}):
         with pytest.raises(ConfigError, match="must"):
             evaluate(space, ["CCO"], **wrong)
+
+
+class Fingerprints:
+    """A space whose vectors are fingerprints themselves, or their negatives, or nothing."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def encode(self, smiles: list[str]) -> torch.Tensor:
+        bits = torch.from_numpy(morgan_bits(smiles)).double()
+        # Of unit length, so that distances fall with common bits.
+        return self.factor * bits / bits.norm(dim=1, keepdim=True)
+
+
+def test_geometry_of_fingerprints_themselves_is_nearly_perfect() -> None:
+    molecules = sample_molecules("zinc250k", 150, seed=5)
+    found = geometry(Fingerprints(1.0), molecules)  # type: ignore[arg-type]
+    assert found["distance_tanimoto_correlation"] < -0.95
+    assert found["trustworthiness"] > 0.98
+    assert found["neighbor_tanimoto_1"] == pytest.approx(found["neighbor_tanimoto_best"], abs=0.01)
+    by_rank = [found[f"neighbor_tanimoto_{k}"] for k in (1, 2, 5, 10, 20, 50, "random")]
+    assert by_rank == sorted(by_rank, reverse=True)
+
+
+def test_geometry_of_a_point_and_of_few_molecules_is_not_a_number() -> None:
+    molecules = sample_molecules("zinc250k", 60, seed=5)
+    found = geometry(Fingerprints(0.0), molecules)  # type: ignore[arg-type]
+    assert math.isnan(found["distance_tanimoto_correlation"])
+    assert found["neighbor_tanimoto_random"] < found["neighbor_tanimoto_best"]
+    few = geometry(Fingerprints(1.0), molecules[:2])  # type: ignore[arg-type]
+    assert few.keys() == found.keys()
+    assert all(map(math.isnan, few.values()))
