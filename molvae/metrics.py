@@ -59,11 +59,11 @@ def evaluate(
 
     Returns:
         All of `fidelity`, `likelihood`, `regression`, `smoothness`, `geometry`; and of
-        `describe_set`, against the molecules given, each name after a prefix: `prior_` of the likeliest molecules at draws
-        from the learned prior, `normal_` the same with N(0, I), `generated_` of `space.generate`,
-        `training_` of as many training molecules (what a perfect model would come to);
-        `generated_redrawn`: share of what was drawn again, since it had to be mended. Of a language
-        model only what needs no vectors.
+        `describe_set`, against the molecules given, each name after a prefix: `prior_` of the
+        likeliest molecules at draws from the learned prior, `normal_` the same with N(0, I),
+        `generated_` of `space.generate`, `training_` of as many training molecules (what a perfect
+        model would come to); `generated_redrawn`: share of what was drawn again, since it had to be
+        mended. Of a language model only what needs no vectors.
 
     Raises:
         ConfigError: `n_samples` is negative or `n_draws` below 1.
