@@ -45,6 +45,7 @@ def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
         "more_data",
         "start_from",
         "keep_state",
+        "validate_every",
         "threads",
         "device",
         "prior",

@@ -27,6 +27,7 @@ from molvae.model.decoding import decode
 from molvae.model.objectives import kl_to_normal
 from molvae.model.progress import Progress
 from molvae.model.resuming import RESUME
+from molvae.model.structure import SparseBits
 from molvae.model.training import (
     noisy,
     schedule,
@@ -88,6 +89,11 @@ def test_schedules_rise_and_decay() -> None:
     assert schedule(config, 100)[1] == pytest.approx(0.25)
     assert schedule(config, 900)[1] == 0.5
     assert schedule(config, 1000)[0] == pytest.approx(0.02)
+    late = dataclasses.replace(config, lr_decay=0.2)
+    assert [schedule(late, seen)[0] for seen in (100, 500, 800)] == [1.0, 1.0, 1.0]
+    assert schedule(late, 900)[0] == pytest.approx(0.51)
+    assert schedule(late, 1000)[0] == pytest.approx(0.02)
+    assert schedule(dataclasses.replace(config, lr_decay=0.0), 1000)[0] == 1.0
 
 
 def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
@@ -326,6 +332,46 @@ def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     resumed = fit(broken, resume=True).state_dict()
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+
+
+def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: Path) -> None:
+    x, bits = rows(), np.random.default_rng(0).random((len(rows()), 32)) < 0.3
+    config = dataclasses.replace(
+        CONFIG,
+        objective=ObjectiveConfig(beta=0.0, similarity=3.0, fingerprint=1.0),
+        neighbors=True,
+        more_data=("more",),
+        more_share=0.5,
+        lr_decay=0.3,
+    )
+
+    def run(name: str, *, every: int, stop: int | None = None, resume: bool = False) -> SequenceVAE:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+
+        def interrupt(progress: Progress) -> None:
+            if stop is not None and progress.valid_exact is not None and progress.molecules >= stop:
+                raise KeyboardInterrupt
+
+        return train(
+            new_model(),
+            x,
+            x,
+            dataclasses.replace(config, validate_every=every),
+            folder,
+            fingerprints=SparseBits.of(bits),
+            main=len(x) // 3,
+            resume=resume,
+            on_progress=interrupt,
+        )
+
+    every = config.molecules // 4
+    expected = run("whole", every=every).state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", every=every, stop=2 * every)
+    # How often it validates is not among what must be the same.
+    resumed = run("broken", every=config.molecules, resume=True).state_dict()
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
