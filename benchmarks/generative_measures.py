@@ -25,6 +25,7 @@ from torch import Tensor
 from benchmarks.density import absurd
 from benchmarks.property_measures import plain
 from benchmarks.property_sources import some
+from molvae._files import write_atomically
 from molvae.chem.properties import score
 from molvae.chem.sets import (
     ChemNetStatistics,
@@ -37,7 +38,6 @@ from molvae.density import auroc
 from molvae.errors import InvalidMoleculeError
 from molvae.latent import BATCH, LatentSpace
 from molvae.metrics import PROPERTIES, fidelity
-from molvae.model.checkpoint import write_atomically
 from molvae.model.decoding import decode
 from molvae.model.objectives import gaussian_total_correlation
 from molvae.tokens import computed, describe

@@ -48,12 +48,13 @@ from benchmarks.generative_measures import (
 )
 from benchmarks.generative_models_report import figures, readme_table
 from benchmarks.property_measures import plain
+from molvae._files import write_atomically
 from molvae.config import PriorConfig, TrainConfig, as_settings, build
 from molvae.datasets import prepare, sample_molecules
 from molvae.errors import DataError
 from molvae.latent import LatentSpace
 from molvae.metrics import PROPERTIES
-from molvae.model.checkpoint import CARD, write_atomically
+from molvae.model.checkpoint import CARD
 from molvae.model.priors import choose_prior, covariance_of, fit_vamp
 from molvae.model.progress import Progress
 from molvae.model.training import train as fit

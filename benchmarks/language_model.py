@@ -22,10 +22,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional
 
+from molvae._files import write_atomically
 from molvae.chem.vocabulary import PAD, START, STOP
 from molvae.config import TrainConfig
 from molvae.model.batches import epoch_batches
-from molvae.model.checkpoint import write_atomically
 from molvae.model.objectives import reconstruction
 from molvae.model.training import autocast, begin, schedule, trim
 from molvae.tokens import Tokens

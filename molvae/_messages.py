@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 MAX_MESSAGE = 2_000
@@ -10,6 +11,11 @@ MAX_SHOWN = 120
 """Characters of a value that a message repeats."""
 MAX_LISTED = 10
 """Findings that a message names; the others are counted."""
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters but for tabs and line breaks, marks that turn the direction of text, and
+halves of characters."""
 
 
 def encodable(text: str) -> str:
@@ -19,6 +25,15 @@ def encodable(text: str) -> str:
     café \udcff
     """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def visible(text: str) -> str:
+    r"""Text without what a terminal would obey: control characters as escapes.
+
+    >>> print(visible("\x1b[31mred"))
+    \x1b[31mred
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def shown(value: object, limit: int = MAX_SHOWN) -> str:
@@ -66,4 +81,13 @@ def one_line(text: str, limit: int = MAX_MESSAGE) -> str:
     return encodable(" ".join(text.split()))
 
 
-__all__ = ["MAX_MESSAGE", "MAX_SHOWN", "described", "encodable", "listed", "one_line", "shown"]
+__all__ = [
+    "MAX_MESSAGE",
+    "MAX_SHOWN",
+    "described",
+    "encodable",
+    "listed",
+    "one_line",
+    "shown",
+    "visible",
+]

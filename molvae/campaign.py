@@ -156,7 +156,7 @@ class Campaign:
             UnknownSymbolError: The space never saw a symbol of a given molecule.
             DataError: The file is empty or a value in it is not a number.
         """
-        path = Path(path)
+        path = Path(path).absolute()
         check_can_create(path)
         require(_is_int(seed) and seed >= 0, f"seed must be a whole number from 0, got {seed!r}")
         require(_is_int(batch) and batch >= 1, f"batch must be at least 1 molecule, got {batch!r}")
@@ -230,7 +230,7 @@ class Campaign:
         store = Store.open(path)
         try:
             if isinstance(objective, str):
-                objective = make_objective(objective, None, record=Path(path))
+                objective = make_objective(objective, None, record=store.path)
             return cls(
                 store,
                 space=None if space is None else _load(space),

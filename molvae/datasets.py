@@ -11,10 +11,8 @@ import csv
 import hashlib
 import json
 import math
-import os
-import shutil
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -25,6 +23,7 @@ import rdkit
 from rdkit import Chem
 
 from molvae import __version__
+from molvae._files import Kind, replacing
 from molvae._table import Problems, Table
 from molvae._text import STDIN, Record
 from molvae.chem.mol import canonical, parse
@@ -121,6 +120,30 @@ DATASETS: dict[str, Dataset] = {
 """Every data set by its name. `moses` is the package's own training split, which is split anew by
 `prepare`."""
 
+BESIDE = re.compile(
+    r"(?!(model|prior|resume|state)\.).*\.safetensors(\.part)?|\.molvae-.*\.draft.*|\.DS_Store"
+)
+"""Files that a training, or a file manager, keeps beside the data."""
+
+
+def _is_prepared(folder: Path) -> bool:
+    """Whether `prepare` made a folder, and nobody has put anything else there."""
+    ours = {"prepare.json", *(f"{name}.{kind}" for name in SPLITS for kind in ("smi", "csv"))}
+    try:
+        about = json.loads((folder / "prepare.json").read_text("utf-8"))
+        names = {path.name for path in folder.iterdir()}
+    except (OSError, ValueError):
+        return False
+    known = isinstance(about, dict) and {"format", "splits"} <= about.keys()
+    return known and all(name in ours or BESIDE.fullmatch(name) for name in names)
+
+
+PREPARED = Kind(
+    name="a prepared data set and nothing else",
+    is_own=_is_prepared,
+    error=DataError,
+    is_folder=True,
+)
 SPLITS = {"train": 0.9, "valid": 0.95, "test": 1.0}
 """Where each split ends on the line from 0 to 1 on which the hash puts a molecule."""
 
@@ -301,7 +324,7 @@ def prepare(
         out: The folder to make.
         config: What is kept. Of the known data sets, invalid texts are always skipped and counted.
         workers: Processes; None for one per core when there are more than 2,000 texts.
-        overwrite: Replace a folder that `prepare` made before.
+        overwrite: Replace a folder that `prepare` made before, and that holds nothing else.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule and `skip_invalid` is off; names file and
@@ -315,7 +338,7 @@ def prepare(
     config = config or PrepareConfig()
     clean = _Clean(config.max_heavy_atoms, frozenset(config.elements))
     skip = config.skip_invalid or str(source) in DATASETS
-    with _new_folder(Path(out), overwrite=overwrite) as folder:
+    with replacing(out, PREPARED, overwrite=overwrite, apart_from=[source]) as folder:
         table, place = read_molecules(source, config.column, config.keep)
         columns = [table.numbers(table.column(name)) for name in config.keep]
         rows = [(line, cells[place]) for line, cells in table.rows]
@@ -499,49 +522,6 @@ class _Clean:
 
 def _elements(mol: Chem.Mol) -> set[str]:
     return {atom.GetSymbol() for atom in mol.GetAtoms()} - {"H"}
-
-
-@contextmanager
-def _new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder to write in, which becomes `out` if the block succeeds, and leaves no trace if not.
-
-    It is made before the work begins, so that a place that cannot be written is known at once.
-    """
-    target = out.resolve()
-    if target.exists() and not overwrite:
-        raise DataError(f"{out} exists; choose another name, or overwrite it")
-    if target.exists() and not (target / "prepare.json").is_file():
-        raise DataError(f"{out} was not made by prepare, so it is not overwritten; remove it first")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    made = [folder for folder in partial.parents if not folder.exists()]
-    try:
-        try:
-            partial.mkdir(parents=True)
-        except OSError as error:
-            raise DataError(f"cannot write {out}: {_why(error)}; choose another place") from error
-        yield partial
-        _replace(partial, target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        for folder in made:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        raise
-
-
-def _replace(partial: Path, target: Path) -> None:
-    """Put a folder in the place of another, which is there until the new one is."""
-    if not target.exists():
-        partial.rename(target)
-        return
-    old = partial.with_suffix(".old")
-    target.rename(old)
-    try:
-        partial.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old)
 
 
 def _describe(

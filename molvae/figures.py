@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from molvae.errors import ConfigError
+from molvae._files import Kind, check_output, head_of, replacing
+from molvae.errors import ConfigError, MolvaeError
 
 FORMATS = (".svg", ".png", ".pdf")
 SOURCES = {
@@ -18,14 +20,41 @@ SOURCES = {
 PROPERTIES = ("logP", "SAS", "QED")
 
 
-def check_can_draw(path: str | Path) -> None:
-    """Refuse a name that is no picture's, before long measurements are made for it.
+def _is_figure(file: Path) -> bool:
+    head = head_of(file)
+    if head.startswith(b"%PDF"):
+        return b"matplotlib" in head_of(file, tail=True).lower()
+    return head.startswith((b"<?xml", b"<svg", b"\x89PNG")) and b"matplotlib" in head.lower()
+
+
+FIGURE = Kind(name="a figure", is_own=_is_figure, error=ConfigError)
+
+
+def check_can_draw(
+    path: str | Path,
+    *,
+    overwrite: bool = True,
+    apart_from: Iterable[str | Path] = (),
+    error: type[MolvaeError] = ConfigError,
+) -> Path:
+    """Refuse a path where no figure can go, before long measurements are made for it.
+
+    Args:
+        path: SVG, PNG or PDF, by its ending.
+        overwrite: Replace a figure that is there.
+        apart_from: Inputs and other outputs of the same command.
+        error: What is raised if something else is there.
+
+    Returns:
+        The absolute path.
 
     Raises:
         ConfigError: Another ending than those of `FORMATS`.
     """
     if Path(path).suffix.lower() not in FORMATS:
         raise ConfigError(f"cannot draw to {path}; its name must end in {', '.join(FORMATS)}")
+    kind = replace(FIGURE, error=error)
+    return check_output(path, kind, overwrite=overwrite, apart_from=apart_from)
 
 
 def draw_measures(found: Mapping[str, float], path: str | Path) -> Path:
@@ -33,15 +62,14 @@ def draw_measures(found: Mapping[str, float], path: str | Path) -> Path:
 
     Args:
         found: What `molvae.metrics.evaluate` returned; what it lacks is not drawn.
-        path: SVG, PNG or PDF, by its ending; replaced if it is there.
+        path: SVG, PNG or PDF, by its ending; a figure that is there is replaced.
 
     Raises:
         ConfigError: Another ending, or the file cannot be written.
     """
     from matplotlib.figure import Figure
 
-    check_can_draw(path)
-    path = Path(path)
+    file = check_can_draw(path)
     figure = Figure(figsize=(13, 3.2), layout="constrained")
     smooth, near, shift, width = figure.subplots(1, 4)
     radii = [float(key.removeprefix("same_at_")) for key in found if key.startswith("same_at_")]
@@ -72,11 +100,10 @@ def draw_measures(found: Mapping[str, float], path: str | Path) -> Path:
         axes.set_ylabel(label)
     handles, labels = shift.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=4, frameon=False, fontsize=8)
-    try:
-        figure.savefig(path, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-    return path
+    metadata = {"Date": None} if file.suffix.lower() == ".svg" else None
+    with replacing(file, FIGURE, overwrite=True) as draft:
+        figure.savefig(draft, metadata=metadata)
+    return Path(path)
 
 
-__all__ = ["check_can_draw", "draw_measures"]
+__all__ = ["FIGURE", "check_can_draw", "draw_measures"]

@@ -22,7 +22,15 @@ from molvae.config import ModelConfig, TrainConfig, as_settings, require, versio
 from molvae.datasets import load_split
 from molvae.errors import CheckpointError, DataError
 from molvae.latent import LatentSpace, find_run
-from molvae.model.checkpoint import CARD, Card, Condition, load_run, round_to_half, save_run
+from molvae.model.checkpoint import (
+    CARD,
+    Card,
+    Condition,
+    check_can_save,
+    load_run,
+    round_to_half,
+    save_run,
+)
 from molvae.model.objectives import gaussian_total_correlation
 from molvae.model.priors import choose_prior, covariance_of, fit_vamp
 from molvae.model.progress import Progress
@@ -83,10 +91,12 @@ def train(
         DataError: The data folder is missing or empty, or a property or condition is the same
             number for all training molecules that it is known of.
         UnknownNameError: A property or condition that there is not.
-        CheckpointError: The run folder holds a run, or an unfinished training, and neither `resume`
+        CheckpointError: The run folder cannot be written, or holds what no training wrote under the
+            names of a run; or it holds a run, or an unfinished training, and neither `resume`
             nor `overwrite` says what to do with it; or there is nothing to resume.
     """
-    folder = Path(config.out)
+    folder, given = check_can_save(config.out), config
+    config = _with_absolute_paths(config)
     if not (resume or overwrite):
         for name, advice in (
             (CARD, "a run; choose another folder"),
@@ -193,7 +203,9 @@ def train(
         # A language model that always wrote the likeliest symbol would write one molecule.
         drawing=(0.0, 0.0 if config.model.latent_dim else 1.0),
         about={
-            "recipe": as_settings(config),
+            "recipe": as_settings(
+                replace(config, data=given.data, more_data=given.more_data, out=given.out)
+            ),
             "data": describe(Path(config.data)),
             "more_data": [
                 {"data": describe(Path(data)), "training_molecules": len(part.ids)}
@@ -226,7 +238,16 @@ def train(
     if config.keep_state:
         (folder / RESUME).replace(folder / STATE)
     (folder / RESUME).unlink(missing_ok=True)
-    return folder
+    return Path(given.out)
+
+
+def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """The working folder may change while a training works."""
+    return replace(
+        config,
+        data=str(Path(config.data).absolute()),
+        more_data=tuple(str(Path(data).absolute()) for data in config.more_data),
+    )
 
 
 def choose_drawing(

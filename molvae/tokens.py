@@ -21,6 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from torch.nn.functional import pad as pad_columns
 
+from molvae._files import write_atomically
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.merges import Ids, apply_merges, learn_merges
 from molvae.chem.parallel import each, each_part
@@ -34,7 +35,6 @@ from molvae.errors import (
     UnknownNameError,
     UnknownSymbolError,
 )
-from molvae.model.checkpoint import write_atomically
 from molvae.model.structure import SparseBits
 
 logger = logging.getLogger(__name__)

@@ -345,9 +345,13 @@ def test_a_folder_is_replaced_only_when_told_and_only_if_prepare_made_it(tmp_pat
     home = tmp_path / "home"
     home.mkdir()
     write(home / "thesis.txt", "years")
-    with pytest.raises(DataError, match="not made by prepare"):
+    with pytest.raises(DataError, match="did not write it as a prepared data set"):
         prepare(two, home, overwrite=True)
     assert os.listdir(home) == ["thesis.txt"]
+    write(out / "campaign.db", "years")
+    with pytest.raises(DataError, match="did not write it as a prepared data set"):
+        prepare(two, out, overwrite=True)
+    assert _everything(out) == ["CCN"]
     with pytest.raises(DataError, match="exists"):
         prepare(one, two)
     assert sorted(os.listdir(tmp_path)) == ["1.smi", "2.smi", "home", "out"]

@@ -206,9 +206,14 @@ def test_it_is_written_from_a_path_and_not_over_another_file(
     campaign.close()
     out = tmp_path / "r.html"
     out.write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(CampaignError, match="did not write it as a report"):
+            write_report(campaign.path, out, overwrite=overwrite)
+    assert out.read_text() == "mine"
+    out.unlink()
+    assert write_report(campaign.path, out) == out
     with pytest.raises(CampaignError, match=r"r\.html exists; .*--overwrite"):
         write_report(campaign.path, out)
-    assert out.read_text() == "mine"
     assert write_report(campaign.path, out, overwrite=True) == out
     assert "hill" in out.read_text()
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".draft") == []

@@ -46,7 +46,7 @@ def test_sdf_holds_molecules_with_their_data(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_said_first(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("")
     for file, message in (
-        (tmp_path / "t.csv", "exists; choose another name, or --overwrite"),
+        (tmp_path / "t.csv", r"exists; choose another name, or overwrite it \(--overwrite\)"),
         (tmp_path / "t.xlsx", r"a table is \.csv, \.tsv, \.sdf, \.parquet"),
         (tmp_path / "no" / "t.csv", "there is no folder"),
     ):

@@ -1,6 +1,6 @@
 """One writer at a time: a lock beside a record, which goes away with the process that holds it.
 
-Readers need none.
+Readers need none. Threads of the process that holds it write one after the other.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,54 +21,71 @@ PATIENCE = 2.0
 """Seconds to wait for a writer that may be about to finish: telling a value takes far less."""
 
 
-def lock_of(record: Path) -> FileLock:
-    """The lock of a record; one for each open record, which may be taken several times."""
-    return FileLock(record.with_name(record.name + "-lock"), timeout=PATIENCE)
-
-
-@contextlib.contextmanager
-def held(lock: FileLock, record: Path, what: str, since: str) -> Iterator[None]:
-    """Hold a record's lock.
+class RecordLock:
+    """The lock of an open record; it may be taken several times, also by several threads.
 
     Args:
-        lock: From `lock_of`.
-        record: Its path, for messages.
-        what: Is done meanwhile, for those who have to wait.
-        since: Now, for the same.
-
-    Raises:
-        CampaignError: Another process holds it, which is named; or no file can be made there.
+        record: Its path.
     """
-    if lock.is_locked:
-        yield
-        return
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise CampaignError(
-            f"{record} is being written by another process{_owner(lock)}; wait until it is done, "
-            "or stop it (reading works meanwhile)"
-        ) from error
-    except OSError as error:
-        raise CampaignError(f"cannot write beside {record}: {error.strerror or error}") from error
-    path = Path(lock.lock_file)
-    about = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "what": what}
-    try:
+
+    def __init__(self, record: Path) -> None:
+        self.record = record
+        # Processes meet at the file; links to the record lead to the same one.
+        real = Path(os.path.realpath(record))
+        path = real.with_name(real.name + "-lock")
+        self._file = FileLock(path, timeout=PATIENCE, thread_local=False)
+        self._changing = threading.Lock()
+        self._times = 0
+
+    @contextlib.contextmanager
+    def held(self, what: str, since: str) -> Iterator[None]:
+        """Hold the lock.
+
+        Args:
+            what: Is done meanwhile, for those who have to wait.
+            since: Now, for the same.
+
+        Raises:
+            CampaignError: Another process holds it, which is named; or no file can be made there.
+        """
+        with self._changing:
+            if not self._times:
+                self._acquire(what, since)
+            self._times += 1
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._times -= 1
+                if not self._times:
+                    with contextlib.suppress(OSError):  # who waits looks whether it is still there
+                        Path(self._file.lock_file).unlink()
+                    self._file.release()
+
+    def _acquire(self, what: str, since: str) -> None:
+        try:
+            self._file.acquire()
+        except Timeout as error:
+            raise CampaignError(
+                f"{self.record} is being written by another process{self._owner()}; wait until it "
+                "is done, or stop it (reading works meanwhile)"
+            ) from error
+        except OSError as error:
+            raise CampaignError(
+                f"cannot write beside {self.record}: {error.strerror or error}"
+            ) from error
+        about = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "what": what}
         with contextlib.suppress(OSError):  # a courtesy: the lock is the file system's
-            path.write_text(json.dumps(about), encoding="utf-8")
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # who waits for it looks whether it is still there
-            path.unlink()
-        lock.release()
+            Path(self._file.lock_file).write_text(json.dumps(about), encoding="utf-8")
+
+    def _owner(self) -> str:
+        try:
+            about = json.loads(Path(self._file.lock_file).read_text(encoding="utf-8"))
+            return (
+                f" ({about['what']}, pid {about['pid']} on {about['host']}, since {about['since']})"
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
 
 
-def _owner(lock: FileLock) -> str:
-    try:
-        about = json.loads(Path(lock.lock_file).read_text(encoding="utf-8"))
-        return f" ({about['what']}, pid {about['pid']} on {about['host']}, since {about['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-__all__ = ["held", "lock_of"]
+__all__ = ["RecordLock"]

@@ -15,7 +15,10 @@ Format 4:
 `application_id` marks the file as ours, `user_version` is the format. Facts that belong together (a
 batch that was asked, an outcome with its values) are one transaction, on disk when the call
 returns; triggers forbid UPDATE and DELETE, so the file is its own history. Times are UTC, ISO 8601.
-One process writes at a time (see `lock`); any number may read meanwhile.
+One process writes at a time (see `lock`); any number may read meanwhile, and threads share an open
+record. SQLite keeps a log beside the file while it is open (NAME-wal); after each step the log is
+written into the file, so that the file alone holds all of it as long as nothing writes. To copy a
+record that is being written, use SQLite's backup: `sqlite3 NAME ".backup COPY"`.
 Keep records on a local disk: SQLite's locks do not work on every network file system.
 
 Knows SQLite. Knows neither molecules, nor vectors, nor which direction is better.
@@ -27,9 +30,12 @@ import contextlib
 import json
 import os
 import sqlite3
+import stat
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -38,8 +44,9 @@ from urllib.parse import quote
 
 import numpy as np
 
+from molvae._files import Kind, check_output, replacing
 from molvae._messages import encodable, listed
-from molvae.bo.lock import held, lock_of
+from molvae.bo.lock import RecordLock
 from molvae.errors import CampaignError
 
 if TYPE_CHECKING:
@@ -50,6 +57,8 @@ FORMAT = 4
 4: several outcomes of a trial, one after the other; remarks of the starting file."""
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+RECORD = Kind(name="a new record", is_own=lambda file: False, error=CampaignError)
+"""Nothing that exists is replaced by a record."""
 
 _SCHEMA = """
 CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -256,13 +265,14 @@ _REMARKS = "(SELECT json_group_object(name, text) FROM remark WHERE remark.trial
 
 
 class Store:
-    """A record that is open. Use as a context manager, or call `close`."""
+    """A record that is open, for all threads. Use as a context manager, or call `close`."""
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, *, readable_only: bool = False
     ) -> None:
         self.path, self._connection, self.readable_only = path, connection, readable_only
-        self._lock = lock_of(path)
+        self._lock = RecordLock(path)
+        self._mutex = threading.RLock()  # one thread at a time uses the connection
 
     @classmethod
     def create(
@@ -278,27 +288,25 @@ class Store:
         Raises:
             CampaignError: The path is taken or cannot be written.
         """
-        path = Path(path)
+        path = Path(path).absolute()
         check_can_create(path)
         # Made beside and linked into place: whatever stops this, there is no half record under the
         # name.
-        draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-        try:
-            with _plainly(path), contextlib.closing(_connect(draft, "rwc")) as connection:
-                connection.executescript("".join(_STEPS.values()))
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {FORMAT}")
-                store = cls(path, connection)
-                with store._transaction("create"):
-                    connection.executemany(
-                        "INSERT INTO campaign VALUES (?, ?)",
-                        [(key, json.dumps(value)) for key, value in facts.items()],
-                    )
-                    store._insert(trials)
-            _link(draft, path)
-        finally:
-            for leftover in (draft, draft.with_name(draft.name + "-journal")):
-                leftover.unlink(missing_ok=True)
+        with (
+            replacing(path, RECORD) as draft,
+            _plainly(path),
+            contextlib.closing(_connect(draft, "rw")) as connection,
+        ):
+            connection.executescript("".join(_STEPS.values()))
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            store = cls(path, connection)
+            with store._transaction("create"):
+                connection.executemany(
+                    "INSERT INTO campaign VALUES (?, ?)",
+                    [(key, json.dumps(value)) for key, value in facts.items()],
+                )
+                store._insert(trials)
         return cls.open(path)
 
     @classmethod
@@ -310,13 +318,15 @@ class Store:
         Raises:
             CampaignError: There is none, or it is damaged, foreign, or newer than this molvae.
         """
-        path = Path(path)
-        version = _check_header(path)
-        readable_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+        path = Path(path).absolute()
+        _check_header(path)
+        real = Path(os.path.realpath(path))
+        readable_only = not (os.access(real, os.W_OK) and os.access(real.parent, os.W_OK))
         with _plainly(path):
-            connection = _connect(path, "ro" if readable_only else "rw")
+            connection = _connect(real, "ro" if readable_only else "rw")
             store = cls(path, connection, readable_only=readable_only)
             try:
+                version = store._check_schema()
                 verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if verdict != "ok":
                     raise sqlite3.DatabaseError(verdict.replace("\n", " "))
@@ -341,6 +351,38 @@ class Store:
     def _format(self) -> int:
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
+    def _check_schema(self) -> int:
+        """Refuse a record whose tables, triggers, views or indexes are not those of its format.
+
+        What others have put there would run whenever something is read or written.
+
+        Returns:
+            The format.
+
+        Raises:
+            CampaignError: Something is there that molvae did not make, or lacks.
+        """
+        self._connection.execute("BEGIN")  # so that both are of one moment
+        try:
+            version = self._format()
+            there = _schema_of(self._connection)
+        finally:
+            self._connection.execute("ROLLBACK")
+        _check_format(self.path, version)
+        ours = _schema(version)
+        if strange := there - ours:
+            kind, name, _ = min(strange)
+            raise CampaignError(
+                f"{self.path}: molvae did not make the {kind} {name!r} that is in it, and would "
+                "run it; remove that, or go on from a copy"
+            )
+        if missing := ours - there:
+            kind, name, _ = min(missing)
+            raise CampaignError(
+                f"{self.path} is damaged: it lacks the {kind} {name!r}; go on from a copy"
+            )
+        return version
+
     def writing(self, what: str) -> contextlib.AbstractContextManager[None]:
         """Keep other processes from writing, for longer than one step.
 
@@ -350,11 +392,17 @@ class Store:
         Raises:
             CampaignError: Another one is writing.
         """
-        return held(self._lock, self.path, what, now())
+        return self._lock.held(what, now())
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._mutex, _plainly(self.path):
+            yield
 
     def close(self) -> None:
         """Let go of the file; safe to call twice."""
-        self._connection.close()
+        with self._mutex:
+            self._connection.close()
 
     def __enter__(self) -> Store:
         return self
@@ -364,19 +412,19 @@ class Store:
 
     def facts(self) -> dict[str, Any]:
         """What the campaign was made with."""
-        with _plainly(self.path):
+        with self._reading():
             rows = self._connection.execute("SELECT key, value FROM campaign").fetchall()
             return {key: json.loads(value) for key, value in rows}
 
     def count(self) -> int:
         """Trials asked, the starting ones included."""
-        with _plainly(self.path):
+        with self._reading():
             return int(self._connection.execute("SELECT count(*) FROM trial").fetchone()[0])
 
     def trials(self, ids: Sequence[int] | None = None) -> list[Trial]:
         """The trials in the order asked; all, or those with these ids."""
         where = "" if ids is None else f"WHERE trial.id IN ({','.join(str(int(i)) for i in ids)})"
-        with _plainly(self.path):
+        with self._reading():
             # One statement, so that a value told by another process is seen with its outcome or not
             # at all.
             version = self._format()
@@ -424,7 +472,7 @@ class Store:
 
     def different(self, objective: str) -> tuple[int, int]:
         """How many trials are told a value, and how many different values."""
-        with _plainly(self.path):
+        with self._reading():
             n, different = self._connection.execute(
                 "SELECT count(*), count(DISTINCT value) FROM value JOIN outcome "
                 "ON outcome.id = value.outcome WHERE objective = ? AND status = 'told'",
@@ -529,7 +577,7 @@ class Store:
     def _transaction(self, what: str) -> Iterator[None]:
         if self.readable_only:
             raise CampaignError(f"cannot write {self.path}: it may only be read here")
-        with self.writing(what), _plainly(self.path):
+        with self.writing(what), self._mutex, _plainly(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -538,6 +586,10 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            # From the log into the file, so that a copy of the file has it. What is committed is
+            # safe in the log if this fails, e.g. on a full disk.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _insert(self, trials: Sequence[NewTrial]) -> list[int]:
         ids = []
@@ -546,9 +598,9 @@ class Store:
                 "INSERT INTO trial (smiles, z, origin, asked_at, percentile) "
                 "VALUES (?, ?, ?, ?, ?)",
                 (
-                    trial.smiles,
+                    encodable(trial.smiles),
                     np.asarray(trial.z, "<f8").tobytes(),
-                    trial.origin,
+                    encodable(trial.origin),
                     now(),
                     trial.percentile,
                 ),
@@ -638,16 +690,13 @@ def check_can_create(path: Path) -> None:
     """
     if path.exists():
         raise CampaignError(f"{path} exists; open it to go on with it, or choose another name")
+    target = check_output(path, RECORD)
     for ending in ("-wal", "-journal"):
         # SQLite would play a deleted record's log into the new one.
-        if (leftover := path.with_name(path.name + ending)).exists():
+        if (leftover := target.with_name(target.name + ending)).exists():
             raise CampaignError(
                 f"{leftover} is left of a deleted record; remove it, or choose another name"
             )
-    if not path.parent.is_dir():
-        raise CampaignError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise CampaignError(f"cannot write {path}: no permission to write in {path.parent}")
 
 
 def now() -> str:
@@ -655,7 +704,7 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _connect(path: Path, mode: Literal["ro", "rw", "rwc"]) -> sqlite3.Connection:
+def _connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise CampaignError(
             f"this Python has SQLite {sqlite3.sqlite_version}; records need "
@@ -669,9 +718,15 @@ def _connect(path: Path, mode: Literal["ro", "rw", "rwc"]) -> sqlite3.Connection
         uri=True,
         isolation_level=None,
         timeout=30,
+        check_same_thread=False,  # `Store` sees to it that one thread at a time uses it
     )
     try:
-        for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):
+        for pragma in (
+            "trusted_schema = OFF",
+            "foreign_keys = ON",
+            "recursive_triggers = ON",
+            "synchronous = FULL",
+        ):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()
@@ -679,9 +734,12 @@ def _connect(path: Path, mode: Literal["ro", "rw", "rwc"]) -> sqlite3.Connection
     return connection
 
 
-def _check_header(path: Path) -> int:
-    """The format, from the first bytes: SQLite would write beside a file that is not ours."""
+def _check_header(path: Path) -> None:
+    """Look at the first bytes: SQLite would write beside a file that is not ours."""
     try:
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe waits for ever
+            raise CampaignError(f"{path} is no file, so it is not a molvae record; check the name")
         with open(path, "rb") as file:
             head = file.read(100)
     except FileNotFoundError as error:
@@ -697,12 +755,40 @@ def _check_header(path: Path) -> int:
         raise CampaignError(f"{path} is damaged (only {len(head)} bytes); go on from a copy")
     if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
         raise CampaignError(f"{path} is a database of another program, not a molvae record")
-    if (version := int.from_bytes(head[60:64], "big")) > FORMAT:
+    _check_format(path, int.from_bytes(head[60:64], "big"))
+
+
+def _check_format(path: Path, version: int) -> None:
+    if version > FORMAT:
         raise CampaignError(
             f"{path} is a record of format {version}, made by a newer molvae; this one reads "
             f"format {FORMAT}: update molvae"
         )
-    return version
+    if version < 1:
+        raise CampaignError(f"{path} is damaged (it has format {version}); go on from a copy")
+
+
+_Schema = frozenset[tuple[str, str, str]]
+"""Kind, name and text of each table, trigger, view and index."""
+
+
+@cache
+def _schema(version: int) -> _Schema:
+    """That of a record of a format."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for step in range(1, version + 1):
+            connection.executescript(_STEPS[step])
+        return _schema_of(connection)
+
+
+def _schema_of(connection: sqlite3.Connection) -> _Schema:
+    rows = connection.execute(
+        "SELECT type, name, coalesce(sql, '') FROM sqlite_master LIMIT 1000"
+    ).fetchall()
+    return frozenset(
+        (str(kind), str(name), " ".join(str(sql).replace('"', "").split()))
+        for kind, name, sql in rows
+    )
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -713,20 +799,6 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _link(draft: Path, path: Path) -> None:
-    """Give the draft its name, unless something took the name meanwhile."""
-    try:
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            check_can_create(path)
-            os.rename(draft, path)
-    except OSError as error:
-        raise CampaignError(f"cannot write {path}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from molvae.cli.terminal import (
 )
 from molvae.config import RUN, CampaignConfig, build, check_names, require
 from molvae.errors import CampaignError, DataError
-from molvae.tables import check_can_write_table, write_table
+from molvae.tables import check_can_write_table, with_visible_text, write_table
 
 if TYPE_CHECKING:
     from molvae.bo.store import Trial
@@ -61,13 +61,15 @@ def optimize(
     from molvae.report import write_report
 
     chosen = _with_record(record, layers(config, settings))
-    with _create_or_resume(chosen, str(config or "flags"), overwrite=overwrite) as campaign:
+    report, replaces = _check_report(chosen, config, overwrite=overwrite)
+    with _create_or_resume(chosen, str(config or "flags")) as campaign:
         aim = {} if {"objective", "goals"} & set(chosen) else {"objective": campaign.name}
         _run(campaign, build(CampaignConfig, {**aim, **chosen}))
         print_tsv(*_best(campaign, top))
         _sum_up(campaign)
-        if report := chosen.get("report"):
-            say(f"report  {write_report(campaign, report, overwrite=True)}")
+        if report is not None:
+            write_report(campaign, report, overwrite=replaces)
+            say(f"report  {chosen['report']}")
 
 
 def ask(
@@ -99,9 +101,9 @@ def ask(
         overwrite: Replace the file.
         settings: Of the new campaign, with --create.
     """
-    if out is not None:
-        check_can_write_table(out, overwrite=overwrite)
     chosen = given(settings)
+    inputs: list[str | Path] = [record, *_input_files(chosen)]
+    target = out and check_can_write_table(out, overwrite=overwrite, apart_from=inputs)
     allow_equal = chosen.pop("allow_equal", False)
     if chosen and not create:
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
@@ -109,12 +111,13 @@ def ask(
         trials = _waiting(campaign) if create or waiting else []
         trials = trials if trials or waiting else campaign.ask(n, allow_equal=allow_equal)
         rows = [(trial.id, trial.smiles, trial.percentile) for trial in trials]
-    if out is None:
+    if target is None:
         print_tsv(ASKED, rows)
         return
     import pandas as pd
 
-    write_table(pd.DataFrame(rows, columns=list(ASKED)), out)
+    table = pd.DataFrame(rows, columns=list(ASKED))
+    write_table(table, target, overwrite=overwrite, apart_from=inputs)
     print(out)
 
 
@@ -205,14 +208,13 @@ def export(record: Path, file: Path | None = None, /, *, overwrite: Switch = Fal
         file: Where to: .csv, .tsv, .sdf or .parquet; CSV on standard output by default.
         overwrite: Replace the file.
     """
-    if file is not None:
-        check_can_write_table(file, overwrite=overwrite)
+    target = file and check_can_write_table(file, overwrite=overwrite, apart_from=[record])
     with _open(record) as campaign:
         table = campaign.table()
-    if file is None:
-        table.to_csv(sys.stdout, index=False)
+    if target is None:
+        with_visible_text(table).to_csv(sys.stdout, index=False)
         return
-    write_table(table, file)
+    write_table(table, target, overwrite=overwrite, apart_from=[record])
     print(file)
 
 
@@ -237,15 +239,20 @@ def report(
             default that of a similarity among goals and limits.
         figures: Write the figures to this folder too.
         figure_format: Of those.
-        overwrite: Replace files that are there.
+        overwrite: Replace a report and figures that are there.
     """
-    from molvae.report import write_figures, write_report
+    from molvae.report import check_can_write, write_figures, write_report
 
     target = record.with_suffix(".html") if out is None else out
-    print(write_report(record, target, top=top, lead=lead, overwrite=overwrite))
+    check_can_write(target, overwrite=overwrite, apart_from=[record])
+    paths = []
     if figures is not None:
-        for path in write_figures(record, figures, figure_format, overwrite=overwrite):
-            print(path)
+        paths = write_figures(
+            record, figures, figure_format, overwrite=overwrite, apart_from=[target]
+        )
+    print(write_report(record, target, top=top, lead=lead, overwrite=overwrite))
+    for path in paths:
+        print(path)
 
 
 def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = None) -> None:
@@ -308,20 +315,33 @@ def _create(settings: Mapping[str, Any], where: str) -> Campaign:
     return campaign
 
 
-def _create_or_resume(settings: Mapping[str, Any], where: str, *, overwrite: bool) -> Campaign:
-    """The campaign of these settings: the one in the record if there is one, else a new one."""
+def _input_files(settings: Mapping[str, Any]) -> list[str]:
+    """The files, and names that may be files, that settings of a campaign name."""
+    return [str(settings[name]) for name in ("record", "start", "space") if name in settings]
+
+
+def _check_report(
+    settings: Mapping[str, Any], config: Path | None, *, overwrite: bool
+) -> tuple[Path | None, bool]:
+    """Where the report goes, and whether it may replace one: that of a record that exists may."""
     from molvae.report import check_can_write
 
-    check_names(CampaignConfig, settings, where)
+    check_names(CampaignConfig, settings, str(config or "flags"))
     require(
         "record" in settings,
         "name the record: molvae optimize RECORD, or record = in the TOML file",
     )
-    # A record that exists has written its report before: that one is brought up to date.
-    resumed = Path(settings["record"]).exists()
-    if "report" in settings:
-        check_can_write(settings["report"], overwrite=overwrite or resumed)
-    if not resumed:
+    replaces = overwrite or Path(settings["record"]).exists()
+    if "report" not in settings:
+        return None, replaces
+    inputs: list[str | Path] = [*_input_files(settings), *([config] if config else [])]
+    target = check_can_write(settings["report"], overwrite=replaces, apart_from=inputs)
+    return target, replaces
+
+
+def _create_or_resume(settings: Mapping[str, Any], where: str) -> Campaign:
+    """The campaign of these settings: the one in the record if there is one, else a new one."""
+    if not Path(settings["record"]).exists():
         return _create(settings, where)
     campaign = _open(settings["record"])
     try:

@@ -69,7 +69,7 @@ def interpolate(
         figure: Draw the way to this file, SVG, PNG or PDF.
         overwrite: Replace the figure.
     """
-    _check_figure(figure, overwrite)
+    figure = _check_figure(figure, overwrite, space)
     from molvae import explore
     from molvae.latent import load
 
@@ -112,7 +112,7 @@ def neighbours(
         figure: Draw them to this file, SVG, PNG or PDF.
         overwrite: Replace the figure.
     """
-    _check_figure(figure, overwrite)
+    figure = _check_figure(figure, overwrite, space)
     from molvae import explore
     from molvae.latent import load
 
@@ -167,7 +167,7 @@ def walk(
         figure: Draw the walk to this file, SVG, PNG or PDF.
         overwrite: Replace the figure.
     """
-    _check_figure(figure, overwrite)
+    figure = _check_figure(figure, overwrite, space, data)
     from molvae import explore
     from molvae.latent import load
 
@@ -225,7 +225,7 @@ def analogy(
         figure: Draw them to this file, SVG, PNG or PDF.
         overwrite: Replace the figure.
     """
-    _check_figure(figure, overwrite)
+    figure = _check_figure(figure, overwrite, space)
     from molvae import explore
     from molvae.latent import load
 
@@ -282,7 +282,7 @@ def ascend(
         figure: Draw the ways to this file, SVG, PNG or PDF.
         overwrite: Replace the figure.
     """
-    _check_figure(figure, overwrite)
+    figure = _check_figure(figure, overwrite, space, file, climb, data)
     from molvae import explore
     from molvae.latent import load
 
@@ -359,7 +359,7 @@ def map_(
         figure: Draw the map to this file, SVG, PNG or PDF.
         overwrite: Replace the figure.
     """
-    _check_figure(figure, overwrite)
+    figure = _check_figure(figure, overwrite, space, data, place)
     from contextlib import nullcontext
 
     from molvae import explore
@@ -393,15 +393,14 @@ def map_(
         explore.draw_chart(found, figure)
 
 
-def _check_figure(figure: Path | None, overwrite: bool) -> None:
+def _check_figure(figure: Path | None, overwrite: bool, *inputs: str | None) -> Path | None:
     """Refuse a figure that cannot be written, before anything is done for it."""
     if figure is None:
-        return
+        return None
     from molvae.figures import check_can_draw
-    from molvae.report import check_can_write
 
-    check_can_draw(figure)
-    check_can_write(figure, overwrite=overwrite)
+    apart = [file for file in inputs if file is not None]
+    return check_can_draw(figure, overwrite=overwrite, apart_from=apart)
 
 
 def _print(table: pd.DataFrame) -> None:

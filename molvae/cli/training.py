@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from molvae._files import Kind, check_output, head_of, replacing
 from molvae.cli.inputs import held_out
 from molvae.cli.terminal import (
     Count,
@@ -21,12 +23,20 @@ from molvae.cli.terminal import (
     say,
 )
 from molvae.config import PrepareConfig, TrainConfig, build, versions
+from molvae.errors import DataError
 
 if TYPE_CHECKING:
     from molvae.config import PrepareConfig as PrepareFlags
     from molvae.config import TrainConfig as TrainFlags
 else:
     PrepareFlags, TrainFlags = map(flags, (PrepareConfig, TrainConfig))
+
+MEASURES = Kind(
+    name="a file of measures",
+    is_own=lambda file: bool(re.match(rb'\s*{\s*"about":\s*{.*"fingerprint"', head_of(file), re.S)),
+    error=DataError,
+)
+"""JSON that evaluate writes."""
 
 
 def prepare(
@@ -118,20 +128,20 @@ def evaluate(
         json: Print JSON instead of a table.
         out: Write the measures to this file too, as JSON with seed and versions.
         figure: Draw smoothness and properties to this file, SVG or PNG.
-        overwrite: Replace files that are there.
+        overwrite: Replace measures and a figure that are there.
         skip_invalid: Leave out and count invalid molecules.
     """
     from json import dumps
 
     from molvae import latent, metrics
     from molvae.figures import check_can_draw, draw_measures
-    from molvae.report import check_can_write
 
-    for path in (out, figure):
-        if path is not None:
-            check_can_write(path, overwrite=overwrite)
+    inputs = [space, data]
+    if out is not None:
+        out = check_output(out, MEASURES, overwrite=overwrite, apart_from=inputs)
+        inputs.append(str(out))
     if figure is not None:
-        check_can_draw(figure)
+        figure = check_can_draw(figure, overwrite=overwrite, apart_from=inputs)
     test, training = held_out(data, n, seed, skip_invalid)
     loaded = latent.load(space)
     found = metrics.evaluate(
@@ -145,7 +155,8 @@ def evaluate(
         about = {"fingerprint": loaded.fingerprint, "versions": versions()}
         arguments = {"run": space, "data": data, "samples": samples, "draws": draws, "seed": seed}
         content = {"about": about | arguments, "result": finite(found)}
-        out.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
+        with replacing(out, MEASURES, overwrite=overwrite) as draft:
+            draft.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
     if figure is not None:
         draw_measures(found, figure)
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from molvae._files import replacing
 from molvae.chem.difference import draw_difference
 from molvae.chem.mol import draw
-from molvae.errors import ConfigError
-from molvae.figures import check_can_draw
+from molvae.figures import FIGURE, check_can_draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,20 +109,16 @@ class Sheet:
         return axes
 
     def save(self, path: str | Path) -> Path:
-        """Write it.
+        """Write it; a figure that is there is replaced.
 
         Raises:
             ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
         """
-        check_can_draw(path)
-        path = Path(path)
+        target = check_can_draw(path)
         dates: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-        try:
-            with _style():
-                self.figure.savefig(path, dpi=2 * DPI, metadata=dates.get(path.suffix.lower()))
-        except OSError as error:
-            raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-        return path
+        with replacing(target, FIGURE, overwrite=True) as draft, _style():
+            self.figure.savefig(draft, dpi=2 * DPI, metadata=dates.get(target.suffix.lower()))
+        return Path(path)
 
 
 def cell(

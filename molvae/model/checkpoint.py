@@ -8,14 +8,19 @@
                            "conditions": [{"name": "QED", "mean": 0.73, "sd": 0.14}, ...],
                            "max_length": 37,
                            "bounds": [[...], [...]], "noise": 0.85, "temperature": 0.7,
-                           "prior": {"kind": "flow", ...}, "about": {...}}
+                           "prior": {"kind": "flow", ...},
+                           "files": {"model.safetensors": SHA-256, ...}, "about": {...}}
       prior.safetensors   weights of the learned prior; not there if the prior is N(0, I)
       metrics.jsonl       one line of progress at a time (kept for reading; not needed for use)
       resume.safetensors  where an unfinished training stands (removed when it is finished)
 
 The JSON is read first, a network is built from it, and the tensors are loaded into that; any
 difference is an error that names the tensor. A folder whose `format` is newer than `FORMAT` is
-refused. Files are written beside their place and renamed.
+refused.
+
+A model is replaced as a whole: the new weights are written as `*.safetensors.next`, then the card,
+which holds their hashes, takes the old card's place in one step, then the weights take theirs. At
+any moment the card says by its hashes which files are its own, and others are refused.
 """
 
 from __future__ import annotations
@@ -23,8 +28,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +40,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from molvae._files import Kind, check_output, head_of, write_atomically
 from molvae.chem.vocabulary import Vocabulary
 from molvae.config import ModelConfig, as_settings, build
 from molvae.errors import CheckpointError, MolvaeError
@@ -48,6 +54,10 @@ OLDEST = {"explain": False, "noise_levels": False}
 """Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"
 WEIGHTS, PRIOR, CARD = "model.safetensors", "prior.safetensors", "model.json"
+METRICS, RESUME, STATE = "metrics.jsonl", "resume.safetensors", "state.safetensors"
+"""Progress of a training; its state while it works; and when it is done, if that is kept."""
+NEXT = ".next"
+"""Behind the name of weights whose card is about to be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +94,8 @@ class Card:
     """Noise and temperature with which molecules are generated where nothing else is asked for."""
     prior: dict[str, Any] = field(default_factory=dict)
     """Kind and sizes of the learned prior; empty for N(0, I)."""
+    files: dict[str, str] = field(default_factory=dict, compare=False)
+    """SHA-256 of the weights by name; filled in on saving, empty in older folders."""
     about: dict[str, Any] = field(default_factory=dict)
     """Recipe, data with hashes, versions, measurements: for people, and to make the run again."""
 
@@ -93,14 +105,44 @@ class Card:
         return self.model.latent_dim + len(self.conditions)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, flush to the disk, rename: the old file or the new one, never half."""
-    beside = path.with_name(path.name + ".part")
-    with open(beside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+def _is_model_folder(folder: Path) -> bool:
+    """Whether what a training would write in a folder is not there, or was written by a training.
+
+    Other files may be there: a training leaves them alone.
+    """
+    if (folder / "prepare.json").exists():
+        return False
+    if (folder / CARD).exists():
+        return b'"sequence-vae"' in head_of(folder / CARD, 2**24)
+    marks = {
+        WEIGHTS: (b'"molvae":',),
+        PRIOR: (b'"molvae":',),
+        RESUME: (b'"place":', b'"settings":'),
+        STATE: (b'"place":', b'"settings":'),
+        METRICS: (b'"molecules":',),
+    }
+    return all(
+        not (folder / name).exists()
+        or all(mark in head_of(folder / name, 2**20) for mark in marks_of)
+        or (name == METRICS and (folder / name).stat().st_size == 0)
+        for name, marks_of in marks.items()
+    )
+
+
+MODEL = Kind(name="a model folder", is_own=_is_model_folder, error=CheckpointError, is_folder=True)
+
+
+def check_can_save(folder: str | Path) -> Path:
+    """Refuse a folder where no model can go, before a training is done for it.
+
+    Returns:
+        The absolute path.
+
+    Raises:
+        CheckpointError: It is a file, a data folder, or holds files under the names of a model's
+            that no training wrote; or it cannot be made.
+    """
+    return check_output(folder, MODEL, overwrite=True)
 
 
 def _compact(tensor: Tensor) -> Tensor:
@@ -132,16 +174,16 @@ def save_run(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     parts: dict[str, nn.Module] = {WEIGHTS: model}
-    if prior is None or isinstance(prior, Normal):
-        (folder / PRIOR).unlink(missing_ok=True)
-    else:
+    if prior is not None and not isinstance(prior, Normal):
         parts[PRIOR] = prior
+    files = {}
     for name, part in parts.items():
         tensors = {key: _compact(tensor) for key, tensor in part.state_dict().items()}
         # One key only: safetensors writes several in no fixed order, and equal runs are equal
         # files.
-        metadata = {"molvae": str(FORMAT)}
-        write_atomically(folder / name, save_tensors(tensors, metadata=metadata))
+        written = save_tensors(tensors, metadata={"molvae": str(FORMAT)})
+        files[name] = hashlib.sha256(written).hexdigest()
+        write_atomically(folder / (name + NEXT), written)
     content = {
         "format": FORMAT,
         "kind": KIND,
@@ -156,18 +198,25 @@ def save_run(
         "noise": card.drawing[0],
         "temperature": card.drawing[1],
         "prior": prior.settings() if PRIOR in parts and prior is not None else {},
+        "files": files,
         "about": card.about,
     }
     write_atomically(folder / CARD, (json.dumps(content, indent=1) + "\n").encode())
+    for name in parts:
+        (folder / (name + NEXT)).replace(folder / name)
+    if PRIOR not in parts:
+        (folder / PRIOR).unlink(missing_ok=True)
+        (folder / (PRIOR + NEXT)).unlink(missing_ok=True)
 
 
 def fingerprint(folder: str | Path) -> str:
     """SHA-256 over card, weights and prior: tells whether two folders hold the same model."""
-    digest = hashlib.sha256()
-    for name in (CARD, WEIGHTS):
-        digest.update(_read(Path(folder) / name))
-    if (Path(folder) / PRIOR).exists():
-        digest.update(_read(Path(folder) / PRIOR))
+    folder = Path(folder)
+    digest = hashlib.sha256(_read(folder / CARD))
+    files = _read_card(folder / CARD).files
+    digest.update(_weights(folder, WEIGHTS, files))
+    if PRIOR in files or (not files and (folder / PRIOR).exists()):
+        digest.update(_weights(folder, PRIOR, files))
     return digest.hexdigest()
 
 
@@ -190,7 +239,7 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
             len(card.properties),
             len(card.conditions),
         )
-    _load(model, folder / WEIGHTS)
+    _load(model, folder, WEIGHTS, card)
     if not card.prior:
         return model.eval(), plain_prior(card.model.latent_dim, len(card.conditions)), card
     try:
@@ -201,18 +250,40 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
         raise CheckpointError(
             f"{folder / CARD} describes a prior that this molvae does not know: {card.prior}"
         ) from error
-    _load(prior, folder / PRIOR)
+    _load(prior, folder, PRIOR, card)
     return model.eval(), prior.eval(), card
 
 
-def _load(module: nn.Module, path: Path) -> None:
+def _load(module: nn.Module, folder: Path, name: str, card: Card) -> None:
+    path, content = folder / name, _weights(folder, name, card.files)
     try:
-        tensors = renamed(load_tensors(_read(path)))
+        tensors = renamed(load_tensors(content))
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file ({error}); copy the run folder again"
         ) from error
     load_into(module, tensors, path)
+    if card.files and not _has_hash(content, card.files.get(name, "")):
+        raise CheckpointError(
+            f"{path} is not the file that {CARD} was written with: it is damaged, or the two are "
+            "from different runs; copy the run folder again"
+        )
+
+
+def _weights(folder: Path, name: str, files: Mapping[str, str]) -> bytes:
+    """A file that belongs to the card, though the process that wrote them stopped in between."""
+    content = None
+    with suppress(CheckpointError):
+        content = _read(folder / name)
+    if name in files and (content is None or not _has_hash(content, files[name])):
+        with suppress(CheckpointError):
+            if _has_hash(following := _read(folder / (name + NEXT)), files[name]):
+                return following
+    return _read(folder / name) if content is None else content
+
+
+def _has_hash(content: bytes, sha256: str) -> bool:
+    return hashlib.sha256(content).hexdigest() == sha256
 
 
 def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -275,6 +346,7 @@ def _read_card(path: Path) -> Card:
             ),
             drawing=(float(content.get("noise", 0.0)), float(content.get("temperature", 0.0))),
             prior=dict(content.get("prior", {})),
+            files={str(name): str(sha256) for name, sha256 in content.get("files", {}).items()},
             about=dict(content["about"]),
         )
         if any(len(end) != card.dim for end in card.bounds):

@@ -15,14 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from molvae._files import write_atomically
 from molvae.config import TrainConfig
 from molvae.errors import CheckpointError
-from molvae.model.checkpoint import write_atomically
+from molvae.model.checkpoint import RESUME, STATE
 from molvae.model.vae import SequenceVAE
 
-RESUME = "resume.safetensors"
-STATE = "state.safetensors"
-"""What `RESUME` is called once the training is finished, if it is kept."""
 READOUT = "readout."
 
 

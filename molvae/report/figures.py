@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import product
 from pathlib import Path
@@ -20,8 +21,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from molvae._files import replacing
 from molvae.bo.goals import Goal
 from molvae.errors import CampaignError, UnknownNameError
+from molvae.figures import FIGURE, check_can_draw
 from molvae.report.findings import (
     Distribution,
     Findings,
@@ -174,6 +177,7 @@ def write_figures(
     format: Format = "svg",
     *,
     overwrite: bool = False,
+    apart_from: Iterable[str | Path] = (),
 ) -> list[Path]:
     """Write the figures of the report, each as a file: growth, the front, the map, properties.
 
@@ -181,7 +185,8 @@ def write_figures(
         campaign: An open campaign, or the path of its record.
         folder: Made if it is not there; the folder that holds it must exist.
         format: `svg` or `png`.
-        overwrite: Replace files that are there.
+        overwrite: Replace figures that are there.
+        apart_from: Other files of the same command.
 
     Returns:
         The files; none if no value has been told.
@@ -196,26 +201,26 @@ def write_figures(
         raise UnknownNameError("format of figures", str(format), get_args(Format))
     if not isinstance(campaign, Campaign):
         with Campaign.open(campaign) as opened:
-            return write_figures(opened, folder, format, overwrite=overwrite)
-    folder = Path(folder)
+            return write_figures(opened, folder, format, overwrite=overwrite, apart_from=apart_from)
+    folder = Path(os.path.abspath(folder))
+    apart = [campaign.path, *apart_from]
     if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
         raise CampaignError(
             f"cannot write figures to {folder}: it has to be a folder, or a name in one that exists"
         )
     made = pictures(findings(campaign), PAPER)
     paths = [folder / f"{picture.name}.{format}" for picture in made]
-    if not overwrite and (there := [path for path in paths if path.exists()]):
-        raise CampaignError(
-            f"{there[0]} exists; choose another folder, or overwrite it (--overwrite)"
-        )
+    kind = replace(FIGURE, error=CampaignError)
     try:
         folder.mkdir(exist_ok=True)
-        for picture, path in zip(made, paths, strict=True):
-            with _style(picture.name):
-                metadata = {"Date": None} if format == "svg" else None
-                picture.figure.savefig(path, dpi=200, facecolor="white", metadata=metadata)
     except OSError as error:
         raise CampaignError(f"cannot write figures to {folder}: {error.strerror}") from error
+    for path in paths:
+        check_can_draw(path, overwrite=overwrite, apart_from=apart, error=CampaignError)
+    for picture, path in zip(made, paths, strict=True):
+        with replacing(path, kind, overwrite=overwrite) as draft, _style(picture.name):
+            metadata = {"Date": None} if format == "svg" else None
+            picture.figure.savefig(draft, dpi=200, facecolor="white", metadata=metadata)
     return paths
 
 

@@ -9,8 +9,8 @@ escaped, and drawings are images, in which nothing can run.
 from __future__ import annotations
 
 import math
-import os
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molvae._files import Kind, check_output, head_of, replacing
 from molvae.bo.goals import Limit
 from molvae.config import require
 from molvae.errors import CampaignError, InvalidMoleculeError
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 
 SIZE = (260, 190)
 """Of a drawing, pixels."""
+REPORT = Kind(
+    name="a report",
+    is_own=lambda file: b'<meta name="generator" content="molvae">' in head_of(file),
+    error=CampaignError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +112,7 @@ def write_report(
         top: How many of the best molecules are drawn.
         lead: SMILES of a molecule to which the best ones are compared: what it has not is drawn in
             colour. By default that of a similarity among goals and limits, if there is one.
-        overwrite: Replace a file that is there.
+        overwrite: Replace a report that is there. Any other file is never replaced.
 
     Returns:
         Where it was written.
@@ -119,36 +125,35 @@ def write_report(
     from molvae.campaign import Campaign
 
     require(top >= 0, f"top must not be negative, got {top}")
-    check_can_write(out, overwrite=overwrite)
+    record = campaign.path if isinstance(campaign, Campaign) else campaign
+    target = check_can_write(out, overwrite=overwrite, apart_from=[record])
     if not isinstance(campaign, Campaign):
         with Campaign.open(campaign) as opened:
-            return write_report(opened, out, top=top, lead=lead, overwrite=overwrite)
-    html = render(campaign, top=top, lead=lead)
-    out = Path(out)
-    draft = out.with_name(f".{out.name}.{os.getpid()}.draft")
-    try:
+            html = render(opened, top=top, lead=lead)
+    else:
+        html = render(campaign, top=top, lead=lead)
+    with replacing(target, REPORT, overwrite=overwrite, apart_from=[record]) as draft:
         draft.write_text(html, encoding="utf-8")
-        draft.replace(out)
-    except OSError as error:
-        raise CampaignError(f"cannot write {out}: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)
-    return out
+    return Path(out)
 
 
-def check_can_write(out: str | Path, *, overwrite: bool = False) -> None:
+def check_can_write(
+    out: str | Path, *, overwrite: bool = False, apart_from: Iterable[str | Path] = ()
+) -> Path:
     """Refuse a path where the report cannot go, before a long campaign runs for it.
+
+    Args:
+        out: The HTML file.
+        overwrite: Replace a report that is there.
+        apart_from: Inputs and other outputs of the same command.
+
+    Returns:
+        The absolute path.
 
     Raises:
         CampaignError: The file exists and may not be overwritten, or its folder does not exist.
     """
-    out = Path(out)
-    if out.is_dir() or (out.exists() and not overwrite):
-        raise CampaignError(f"{out} exists; choose another name, or overwrite it (--overwrite)")
-    if not out.parent.is_dir():
-        raise CampaignError(f"cannot write {out}: there is no folder {out.parent}; make it first")
-    if not os.access(out.parent, os.W_OK):
-        raise CampaignError(f"cannot write {out}: no permission to write in {out.parent}")
+    return check_output(out, REPORT, overwrite=overwrite, apart_from=apart_from)
 
 
 def render(

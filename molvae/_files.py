@@ -1,0 +1,369 @@
+"""Files that molvae writes: what may be replaced, and writing as a whole or not at all.
+
+`check_output` decides for every command and function whether a path may become an output.
+`replacing` and `write_atomically` write beside the path, flush to the disk, and rename, so that
+under the name there is the old file or the new one, never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import re
+import secrets
+import shutil
+import socket
+import stat
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from molvae.errors import MolvaeError
+
+SQLITE_MAGIC = b"SQLite format 3\0"
+SIDE_FILES = ("-wal", "-shm", "-journal", "-lock")
+"""What stands behind a campaign record's name in the names of files that belong to it."""
+FOLDER_FILES = {
+    "model.json": re.compile(
+        r"(model\.json|(model|prior|resume|state)\.safetensors(\.next)?|metrics\.jsonl)"
+    ),
+    "prepare.json": re.compile(r"(prepare\.json|(train|valid|test)\.(smi|csv)|.*\.safetensors)"),
+}
+"""Names that belong to a model folder and to a prepared data folder, by the file that marks it."""
+STALE_SECONDS = 24 * 3600.0
+"""Age from which a draft of an unknown machine is taken for left behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of output."""
+
+    name: str
+    """With an article, for messages: what molvae would have written there."""
+    is_own: Callable[[Path], bool]
+    """Whether a file (or folder) that exists is one of this kind, written by molvae."""
+    error: type[MolvaeError]
+    """What is raised."""
+    is_folder: bool = False
+
+
+def check_output(
+    path: str | Path, kind: Kind, *, overwrite: bool = False, apart_from: Iterable[str | Path] = ()
+) -> Path:
+    """Decide whether a path may become an output, before anything is done for it.
+
+    What exists is replaced only with `overwrite`, and only if molvae wrote it as an output of the
+    same kind. A campaign record, a file of a model or data folder, and an input of the same command
+    are never replaced.
+
+    Args:
+        path: Where the output should go; relative to the working folder of now.
+        kind: What will be written.
+        overwrite: Replace an output of the same kind.
+        apart_from: Inputs and other outputs of the same command.
+
+    Returns:
+        The path to write to: absolute, and what it links to if it is a link.
+
+    Raises:
+        MolvaeError: `kind.error`, with the reason and what to do.
+    """
+    try:
+        target, reason = _resolved(path), None
+        reason = _why_not(Path(path), target, kind, overwrite, [_resolved(p) for p in apart_from])
+    except (OSError, ValueError) as error:  # e.g. a name that is too long, or holds a null byte
+        raise kind.error(f"cannot write {str(path)!r}: {_said(error)}") from error
+    if reason is not None:
+        raise kind.error(reason)
+    return target
+
+
+def _why_not(
+    given: Path, target: Path, kind: Kind, overwrite: bool, others: list[Path]
+) -> str | None:
+    """Why a path may not become an output; None if it may. The checks go from hard to soft."""
+    for other in others:
+        if is_same_file(target, other):
+            return f"{given} is also given as another file of this command; choose another name"
+        if kind.is_folder and target in other.parents:
+            return f"{given} holds {other.name}, which this command reads; choose another name"
+        if is_side_file(target, other):
+            return f"{given} would belong to the record {other.name}; choose another name"
+    if any(
+        target.name.endswith(ending) and is_record(target.with_name(target.name[: -len(ending)]))
+        for ending in SIDE_FILES
+    ):
+        return f"{given} belongs to a campaign record; choose another name"
+    if _is_there(target):
+        if reason := _why_not_replaced(given, target, kind, overwrite):
+            return reason
+    elif not target.parent.is_dir():
+        if not kind.is_folder:
+            return f"cannot write {given}: there is no folder {given.parent}; make it first"
+        if not next(folder for folder in target.parents if os.path.lexists(folder)).is_dir():
+            return f"cannot write {given}: one of its parents is no folder"
+    for marker, names in FOLDER_FILES.items():
+        if names.fullmatch(target.name) and (target.parent / marker).is_file():
+            what = "model" if marker == "model.json" else "data"
+            return f"{given} is a file of a {what} folder, which nothing else replaces"
+    above = next(folder for folder in target.parents if folder.exists())
+    if not os.access(above, os.W_OK):
+        return f"cannot write {given}: no permission to write in {above}"
+    return None
+
+
+def _why_not_replaced(given: Path, target: Path, kind: Kind, overwrite: bool) -> str | None:
+    mode = target.lstat().st_mode
+    if stat.S_ISDIR(mode) != kind.is_folder or not (stat.S_ISREG(mode) or kind.is_folder):
+        what = "a folder" if stat.S_ISDIR(mode) else "no folder" if kind.is_folder else "no file"
+        return f"{given} exists and is {what}; choose another name"
+    if is_record(target):
+        return f"{given} exists and is a campaign record or database, which nothing replaces"
+    empty = not (any(target.iterdir()) if kind.is_folder else target.stat().st_size)
+    if not empty and not kind.is_own(target):
+        return (
+            f"{given} exists, and molvae did not write it as {kind.name}: it is not replaced, not "
+            "even with --overwrite; choose another name, or remove it first"
+        )
+    if not overwrite:
+        return f"{given} exists; choose another name, or overwrite it (--overwrite)"
+    if not os.access(target, os.W_OK):
+        return f"{given} is write-protected; choose another name"
+    return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def is_record(file: str | Path) -> bool:
+    """Whether a file is a campaign record, or another SQLite database, by its first bytes."""
+    return head_of(file, len(SQLITE_MAGIC)) == SQLITE_MAGIC
+
+
+def head_of(file: str | Path, size: int = 65_536, *, tail: bool = False) -> bytes:
+    """The first bytes of a regular file, or the last; nothing if it cannot be read."""
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would wait for a writer
+            return b""
+        with open(file, "rb") as opened:
+            if tail:
+                opened.seek(max(0, os.path.getsize(file) - size))
+            return opened.read(size)
+    except (OSError, ValueError):
+        return b""
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, on any file system: letters' case is not looked at."""
+    if _folded(one) == _folded(other):
+        return True
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def is_side_file(path: Path, record: Path) -> bool:
+    """Whether a path would be one of the files that SQLite and the lock keep beside a record."""
+    return any(is_same_file(path, record.with_name(record.name + ending)) for ending in SIDE_FILES)
+
+
+def _folded(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _resolved(path: str | Path) -> Path:
+    return Path(os.path.realpath(os.path.abspath(path)))
+
+
+@contextlib.contextmanager
+def replacing(
+    path: str | Path, kind: Kind, *, overwrite: bool = False, apart_from: Iterable[str | Path] = ()
+) -> Iterator[Path]:
+    """A file to write, or an empty folder to fill, that becomes `path` if the block succeeds.
+
+    Arguments and errors as of `check_output`, which is asked again at the moment of writing. An
+    error of the file system in the block becomes `kind.error`; then, as after any other exception,
+    everything is as it was before.
+
+    Yields:
+        Where to write; the name ends like that of `path`.
+    """
+    apart = list(apart_from)
+    target = check_output(path, kind, overwrite=overwrite, apart_from=apart)
+    made = [folder for folder in target.parents if not folder.exists()]
+    draft = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = _draft(target)
+        if kind.is_folder:
+            draft.mkdir()
+        else:
+            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield draft
+        for written in (*draft.rglob("*"), draft):
+            _flush(written)
+        check_output(target, kind, overwrite=overwrite, apart_from=apart)
+        _publish(draft, target, replace=overwrite)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            _remove(draft)
+            for folder in made:
+                folder.rmdir()  # if it is empty
+        if isinstance(error, OSError) and not isinstance(error, MolvaeError):
+            raise kind.error(f"cannot write {path}: {_said(error)}") from error
+        raise
+    _remove(draft)  # what was there before, if it changed places with the draft
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file of molvae's own folders; a link in its place is replaced, not followed.
+
+    Raises:
+        OSError: It cannot be written; what was there before is still there.
+    """
+    draft = _draft(path)
+    try:
+        with open(draft, "xb") as file:
+            file.write(content)
+        _flush(draft)
+        draft.replace(path)
+        _flush(path.parent)
+    except BaseException:
+        _remove(draft)
+        raise
+
+
+def _publish(draft: Path, target: Path, *, replace: bool) -> None:
+    """Give a draft its name; what has taken the name meanwhile is not replaced unless it may be."""
+    if draft.is_dir():
+        if not os.path.lexists(target):
+            draft.rename(target)
+        elif not _exchange(draft, target):
+            aside = _draft(target)
+            target.rename(aside)
+            draft.rename(target)
+            aside.rename(draft)
+    elif replace and target.exists():
+        shutil.copymode(target, draft)
+        draft.replace(target)
+    else:
+        try:
+            os.link(draft, target)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, "it exists now") from None
+            draft.rename(target)
+    _flush(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; False if the system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    return not renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange)
+
+
+def _flush(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    if path.is_dir() and os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path | None) -> None:
+    if path is None:
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+# Drafts. Their names say which process writes them, so that those of processes that were killed
+# are known and removed by the next one that writes in the folder.
+
+_DRAFT = re.compile(r"\.molvae-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.draft.*")
+
+
+def _draft(target: Path) -> Path:
+    """A new hidden name beside a path; drafts that were left there are removed."""
+    remove_stale_drafts(target.parent)
+    token = secrets.token_hex(4)
+    ending = target.suffix if len(target.suffix) < 20 else ""
+    return target.with_name(f".molvae-{_host()}-{os.getpid()}-{token}.draft{ending}")
+
+
+def remove_stale_drafts(folder: Path) -> None:
+    """Remove what processes of molvae that were killed have left in a folder."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if (match := _DRAFT.fullmatch(name)) and _is_stale(folder / name, match):
+                with contextlib.suppress(OSError):
+                    _remove(folder / name)
+
+
+def _is_stale(path: Path, match: re.Match[str]) -> bool:
+    if match["host"] == _host() and os.name == "posix":
+        return not _is_alive(int(match["pid"]))
+    try:
+        return time.time() - path.lstat().st_mtime > STALE_SECONDS
+    except OSError:
+        return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _host() -> str:
+    """This machine, or container: where process numbers mean the same."""
+    processes = ""
+    with contextlib.suppress(OSError):
+        processes = os.readlink("/proc/self/ns/pid")
+    return sha256((socket.gethostname() + processes).encode()).hexdigest()[:8]
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+__all__ = [
+    "Kind",
+    "check_output",
+    "is_record",
+    "remove_stale_drafts",
+    "replacing",
+    "write_atomically",
+]

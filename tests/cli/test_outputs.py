@@ -1,0 +1,239 @@
+"""No command replaces what it did not write itself as that kind of output."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from molvae.campaign import Campaign
+from molvae.explore.sheet import Sheet
+from molvae.figures import draw_measures
+from molvae.report import write_figures, write_report
+from molvae.tables import write_table
+from tests.cli.conftest import Molvae
+from tests.toys import ToySpace, begin
+
+MEASURED = "smiles,value\nCCO,5.1\n"
+CREATE = [
+    "--space",
+    "toy",
+    "--objective",
+    "qed",
+    "--start",
+    "start.smi",
+    "--budget",
+    "4",
+    "--batch",
+    "2",
+    "--strategy",
+    "random",
+]
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("record") / "rec.db"
+    with begin(path) as campaign:
+        campaign.run(10)
+    return path
+
+
+@pytest.fixture
+def here(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, record: Path) -> Path:
+    """A folder with what users have in one: records, tables, a model folder, their own files."""
+    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace(str(name)))
+    for name in ("rec.db", "rec.csv", "rec.html", "rec.svg", "rec.json"):
+        shutil.copy(record, tmp_path / name)
+    (tmp_path / "start.smi").write_text("\n".join(ToySpace().molecules[:3]))
+    for ending in ("csv", "tsv", "sdf", "parquet", "html", "svg", "png", "pdf", "json", "py"):
+        (tmp_path / f"mine.{ending}").write_text(MEASURED)
+    (tmp_path / "index.html").write_text("<html><head></head><body>mine</body></html>")
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n mine")
+    (tmp_path / "model").mkdir()
+    for name in ("model.json", "model.safetensors", "metrics.jsonl"):
+        (tmp_path / "model" / name).write_text('{"kind": "sequence-vae"}')
+    (tmp_path / "data").mkdir()
+    for name in ("prepare.json", "train.smi", "train.csv"):
+        (tmp_path / "data" / name).write_text('{"format": 1, "splits": {}}')
+    (tmp_path / "link.html").symlink_to("rec.db")
+    os.link(tmp_path / "rec.db", tmp_path / "hard.csv")
+    return tmp_path
+
+
+@pytest.fixture
+def unchanged(here: Path) -> Iterator[None]:
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    yield
+    assert {p: p.read_bytes() for p in here.rglob("*") if p.is_file()} == before
+
+
+REFUSED = [
+    # the record itself, by its name, by a link, by another spelling, by a default
+    "report rec.db rec.db",
+    "report rec.html",
+    "report rec.db ./rec.db",
+    "report rec.db data/../rec.db",
+    "report rec.db link.html",
+    "export rec.csv rec.csv",
+    "export rec.db hard.csv",
+    "ask rec.csv --waiting --out rec.csv",
+    "ask rec.db --waiting --out rec.csv",
+    "report rec.db rec.db-wal",
+    "report rec.db rec.db-lock",
+    "optimize rec.db --budget 10 --report rec.db",
+    "optimize rec.db --budget 10 --report rec.html",
+    "optimize new.db --report new.db",
+    "optimize new.db --report NEW.db",
+    "optimize new.db --report new.db-journal",
+    "optimize new.db --report rec.html",
+    "optimize new.db --report start.smi",
+    "optimize rec.db-lock",
+    "ask new.csv --create --out new.csv",
+    "ask new.csv --create --out rec.csv",
+    # what users have written
+    "report rec.db mine.csv",
+    "report rec.db index.html",
+    "report rec.db mine.html",
+    "optimize rec.db --budget 10 --report mine.csv",
+    "optimize rec.db --budget 10 --report index.html",
+    "optimize new.db --report mine.py",
+    "export rec.db mine.csv",
+    "export rec.db mine.tsv",
+    "export rec.db mine.sdf",
+    "export rec.db mine.parquet",
+    "ask rec.db --waiting --out mine.csv",
+    "ask rec.db --waiting --out mine.sdf",
+    # model and data folders
+    "report rec.db model/model.json",
+    "report rec.db model/model.safetensors",
+    "report rec.db model/prior.safetensors",
+    "export rec.db data/train.csv",
+    "export rec.db data/valid.csv",
+    "prepare start.smi model",
+    "prepare start.smi .",
+    "prepare data/train.smi data",
+    "prepare start.smi rec.db",
+    "train --data data --out data",
+    "train --data data --out rec.db",
+    "evaluate toy --data start.smi --out rec.json",
+    "evaluate toy --data start.smi --out rec.db",
+    "evaluate toy --data start.smi --out mine.json",
+    "evaluate toy --data start.smi --out start.smi",
+    "evaluate toy --data start.smi --out model/model.json",
+    "evaluate toy --data start.smi --out data/prepare.json",
+    "evaluate toy --data start.smi --out new.svg --figure new.svg",
+    # figures
+    "evaluate toy --data start.smi --figure rec.svg",
+    "evaluate toy --data start.smi --figure photo.png",
+    "interpolate toy CCO CCN --figure rec.svg",
+    "interpolate toy CCO CCN --figure mine.svg",
+    "neighbours toy CCO --figure photo.png",
+    "explore walk toy CCO --along logP --figure mine.pdf",
+    "explore analogy toy C CC CCC --figure rec.svg",
+    "explore ascend toy start.smi --climb rec.db --figure rec.svg",
+    "explore map toy start.smi --figure photo.png",
+    "report rec.db new.html --figures mine.csv",
+]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("command", REFUSED)
+def test_commands_do_not_replace_what_they_did_not_write(
+    molvae: Molvae, unchanged: None, command: str, overwrite: bool
+) -> None:
+    words = command.split()
+    if "new.db" in words or "new.csv" in words[:2] or words[1] == "rec.db-lock":
+        words += CREATE if words[0] == "optimize" else [*CREATE[:6], *CREATE[8:]]
+    done = molvae(*words, *(["--overwrite"] if overwrite else []))
+    done.fails(1)
+    assert re.search(
+        "choose another|not replaced|nothing .*replaces|has to be a folder", done.err
+    ), done.err
+
+
+def test_figures_of_others_are_kept_with_overwrite(molvae: Molvae, here: Path) -> None:
+    (here / "figures").mkdir()
+    (here / "figures" / "progress.svg").write_text("mine")
+    words = ["report", "rec.db", "new.html", "--figures", "figures"]
+    for more in ([], ["--overwrite"]):
+        molvae(*words, *more).fails(1, "progress.svg")
+    assert (here / "figures" / "progress.svg").read_text() == "mine"
+    words = ["report", "rec.db", "figures/map.svg", "--figures", "figures", "--overwrite"]
+    (here / "figures" / "progress.svg").unlink()
+    molvae(*words).fails(1, "map.svg")
+    assert list((here / "figures").iterdir()) == []
+
+
+def test_outputs_are_replaced_by_their_own_kind(molvae: Molvae, here: Path) -> None:
+    for command in (
+        "export rec.db t.csv",
+        "export rec.db t.tsv",
+        "export rec.db t.sdf",
+        "export rec.db t.parquet",
+        "ask rec.db --waiting --out s.csv",
+        "report rec.db r.html --figures figures",
+        "report rec.db r.html --figures figures --figure-format png",
+    ):
+        words = command.split()
+        if "png" not in words:
+            assert molvae(*words).status == 0
+        molvae(*words).fails(1, "exists", "--overwrite")
+        assert molvae(*words, "--overwrite").status == 0, command
+    # of several kinds of table each is one; a report is none
+    assert molvae("export", "rec.db", "s.csv", "--overwrite").status == 0
+    os.rename(here / "r.html", here / "r.csv")
+    molvae("export", "rec.db", "r.csv", "--overwrite").fails(1, "did not write it as")
+
+
+def test_a_sheet_with_values_is_not_replaced(molvae: Molvae, here: Path) -> None:
+    assert molvae("ask", "rec.db", "--waiting", "--out", "plate.csv").status == 0
+    text = (here / "plate.csv").read_text().replace("percentile", "percentile,value")
+    (here / "plate.csv").write_text(text)
+    words = ["ask", "rec.db", "--waiting", "--out", "plate.csv", "--overwrite"]
+    molvae(*words).fails(1, "plate.csv")
+    assert (here / "plate.csv").read_text() == text
+
+
+def test_a_resumed_campaign_brings_its_report_up_to_date(molvae: Molvae, here: Path) -> None:
+    words = ["optimize", "new.db", *CREATE, "--report", "new.html"]
+    assert molvae(*words).status == 0
+    first = (here / "new.html").read_text()
+    assert molvae(*words).status == 0
+    (here / "new.db").unlink()
+    molvae(*words).fails(1, "new.html exists")  # of a campaign of before
+    assert (here / "new.html").read_text()[:100] == first[:100]
+
+
+def test_measures_are_replaced_by_measures(molvae: Molvae, here: Path) -> None:
+    about = {"about": {"fingerprint": "", "versions": {}}, "result": {}}
+    for content, status in ((json.dumps(about, indent=1), True), ('{"about": 1}', False)):
+        (here / "m.json").write_text(content)
+        words = ["evaluate", "toy", "--data", "nothing.smi", "--out", "m.json", "--overwrite"]
+        done = molvae(*words)
+        assert done.status == 1
+        assert ("nothing.smi" in done.err) == status  # it came as far as reading that
+
+
+def test_functions_do_not_replace_what_they_did_not_write(here: Path, unchanged: None) -> None:
+    with Campaign.open("rec.db") as campaign:
+        table = campaign.table()
+        for write in (
+            lambda: write_report(campaign, "rec.db", overwrite=True),
+            lambda: write_report("rec.db", "rec.db", overwrite=True),
+            lambda: write_report(campaign, "mine.csv", overwrite=True),
+            lambda: write_table(table, Path("rec.csv"), overwrite=True),
+            lambda: write_table(table, Path("mine.csv"), overwrite=True),
+            lambda: write_figures(campaign, "mine.csv", overwrite=True),
+            lambda: draw_measures({}, "rec.svg"),
+            lambda: draw_measures({}, "photo.png"),
+            lambda: Sheet(100, 100).save("rec.svg"),
+        ):
+            with pytest.raises(Exception, match=r"rec|mine|photo") as caught:
+                write()
+            assert type(caught.value).__module__ == "molvae.errors"
