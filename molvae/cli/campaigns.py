@@ -66,7 +66,7 @@ def optimize(
         aim = {} if {"objective", "goals"} & set(chosen) else {"objective": campaign.name}
         _run(campaign, build(CampaignConfig, {**aim, **chosen}))
         print_tsv(*_best(campaign, top))
-        _sum_up(campaign)
+        _sum_up(campaign, chosen["record"])
         if report is not None:
             write_report(campaign, report, overwrite=replaces)
             say(f"report  {chosen['report']}")
@@ -349,7 +349,7 @@ def _create_or_resume(settings: Mapping[str, Any], where: str) -> Campaign:
     except BaseException:
         campaign.close()
         raise
-    say(f"going on with {campaign.path}: {len(campaign)} trials so far")
+    say(f"going on with {settings['record']}: {len(campaign)} trials so far")
     return campaign
 
 
@@ -449,7 +449,7 @@ def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
     return ["rank", "id", "smiles", *header, *SHOWN], rows
 
 
-def _sum_up(campaign: Campaign) -> None:
+def _sum_up(campaign: Campaign, record: str) -> None:
     """Best against best of the start, calls, and where the record is."""
     aim, table = campaign.aim, campaign.best(len(campaign))
     starting = table[table["origin"] == "start"]
@@ -474,7 +474,7 @@ def _sum_up(campaign: Campaign) -> None:
         say(f"{sum(known < 1)} of {len(known)} new molecules lie below the first percentile")
     note = f", {failed} could not be scored" if failed else ""
     say(f"{aim}: {calls} objective calls{note}")
-    say(f"record  {campaign.path}")
+    say(f"record  {record}")
 
 
 def _waiting(campaign: Campaign) -> list[Trial]:
