@@ -9,7 +9,7 @@ SOURCES := pyproject.toml constraints.txt README.md LICENSE $(shell find molvae 
 .PHONY: help campaign test lint smoke docs clean
 
 help:
-	@echo "make campaign   300 calls of 5*qed-sas with log-EI, and with random molecules to compare: runs/"
+	@echo "make campaign   300 calls of 5*qed-sas with rank, and with random molecules to compare: runs/"
 	@echo "make test       format, lint, types, tests"
 	@echo "make lint       format, lint, types"
 	@echo "make smoke      data, model, measures, campaign, report, benchmark, in small: runs/smoke"

@@ -252,12 +252,54 @@ def test_every_run_has_a_file_of_its_own() -> None:
     assert all(r.path(".db").suffix == ".db" for r in run)
 
 
-def test_areas_are_shares_of_the_largest_possible() -> None:
+def top_auc(values: list[float], budget: int, k: int, step: int) -> float:
+    """As PMO's code states it: a last part of a step counts, and a run that ends early stays."""
+    total = before = called = 0.0
+    for calls in range(step, min(len(values), budget), step):
+        height = float(np.mean(sorted(values[:calls])[::-1][:k]))
+        total, before, called = total + step * (height + before) / 2, height, calls
+    height = float(np.mean(sorted(values)[::-1][:k]))
+    total += (len(values) - called) * (height + before) / 2
+    return (total + (budget - len(values)) * height) / budget
+
+
+@pytest.mark.parametrize(
+    ("calls", "budget"), [(1, 5), (99, 99), (100, 100), (150, 299), (299, 299), (1_000, 10_000)]
+)
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_auc_with_steps_of_100_calls_is_that_of_pmo(calls: int, budget: int, k: int) -> None:
+    values = np.random.default_rng(0).beta(2, 5, calls).tolist()
+    assert optimisation.auc(values, budget, k, 100) == pytest.approx(
+        top_auc(values, budget, k, 100), abs=1e-12
+    )
+
+
+def test_auc_with_steps_of_a_hundredth_is_a_share_of_the_largest_possible() -> None:
     assert optimisation.auc([1.0] * 200, 200, 1) == pytest.approx(1 - 0.5 / 100)
     assert optimisation.auc([0.0] * 100 + [1.0] * 100, 200, 1) == pytest.approx(0.5 - 0.5 / 100)
     # A run that ends early keeps its last value; the ten best are meant from the first call on.
     assert optimisation.auc([0.5] * 20, 200, 10) == pytest.approx(0.5 * (1 - 0.5 / 100))
-    assert optimisation.curve([1.0, 3.0, 2.0, 4.0], 4, 2) == [1.0, 2.0, 2.5, 3.5]
+    assert optimisation.curve([1.0, 3.0, 2.0, 4.0], 4, 2)[24::25] == [1.0, 2.0, 2.5, 3.5]
+    # No call is lost where the budget is no multiple of 100.
+    late = [0.0] * 298 + [1.0]
+    assert optimisation.auc(late, 299, 1) > 0
+    assert optimisation.curve(late, 299, 1)[-1] == 1
+
+
+@pytest.mark.parametrize("failed", [float("nan"), -float("inf"), float("inf")])
+def test_auc_counts_a_failed_call_as_zero(failed: float) -> None:
+    values = [failed] + [0.5] * 99
+    for k in (1, 10, 100):
+        assert optimisation.auc(values, 100, k) == optimisation.auc([0.0] + [0.5] * 99, 100, k)
+    assert optimisation.auc([failed] * 100, 100, 10) == 0
+    assert optimisation.auc([], 100, 10) == 0
+
+
+def test_auc_of_negative_values_ranks_no_failure_above_a_value() -> None:
+    nan = float("nan")
+    assert optimisation.counted([-5.0, nan, -1.0]).tolist() == [-5.0, -5.0, -1.0]
+    better, worse = ([-5.0, value, nan, nan] for value in (-1.0, -2.0))
+    assert -5 <= optimisation.auc(worse, 4, 1) < optimisation.auc(better, 4, 1) <= -1
 
 
 def test_targets_are_no_starting_molecules(space: LatentSpace, monkeypatch: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ def test_the_sessions_of_the_readme_run(tmp_path: Path) -> None:
     n, here = run(README, tmp_path)
     assert n > 15
     assert {"qed.db", "qed.html", "lab.csv"} <= {path.name for path in here.iterdir()}
+
+
+def test_make_help_names_the_strategy_of_the_main_job() -> None:
+    settings = tomllib.loads((ROOT / "pipelines" / "qed-sas.toml").read_text(encoding="utf-8"))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (told,) = re.findall(r'echo "make campaign +(.*)"', makefile)
+    for name in ("budget", "objective", "strategy"):
+        assert str(settings[name]) in told
 
 
 def test_every_file_of_the_layout_is_there() -> None:
