@@ -27,7 +27,14 @@ from molvae.chem.program import Program
 from molvae.config import Patience, require, versions
 from molvae.errors import CampaignError, MolvaeWarning
 from molvae.evaluate import ByHand, Call, Scored
-from molvae.overview import best_of, evidence_of, table_of, told_of, values_of
+from molvae.overview import (
+    best_of,
+    evidence_of,
+    predictions_of,
+    table_of,
+    told_of,
+    values_of,
+)
 from molvae.start import ORIGIN, Start, gather
 from molvae.telling import completed_by, outcome_of
 
@@ -412,6 +419,7 @@ class Campaign:
                     z=c.z.tolist(),
                     origin=" ".join(part for part in (strategy.name, c.made) if part),
                     percentile=percentile,
+                    predictions=predictions_of(c, self.aim),
                 )
                 for c, percentile in zip(found, percentiles(space, smiles), strict=True)
             ]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from molvae.bo.evidence import Evidence
+    from molvae.bo.evidence import Candidate, Evidence
+    from molvae.bo.prediction import Prediction
     from molvae.bo.store import Trial
 
 
@@ -114,6 +115,17 @@ def evidence_of(
     )
 
 
+def predictions_of(candidate: Candidate, aim: Aim) -> dict[str, Prediction]:
+    """What is foreseen of a candidate's values, by name, in their own sign."""
+    if not candidate.predictions:
+        return {}
+    turned = aim.plain and aim.goals[0].direction == "minimise"
+    return {
+        name: said.negated() if turned else said
+        for name, said in zip(aim.measured, candidate.predictions, strict=True)
+    }
+
+
 def table_of(trials: Sequence[Trial], aim: Aim) -> pd.DataFrame:
     """See `Campaign.table`."""
     import pandas as pd
@@ -183,6 +195,7 @@ __all__ = [
     "best_of",
     "evidence_of",
     "judged_of",
+    "predictions_of",
     "table_of",
     "told_of",
     "values_of",

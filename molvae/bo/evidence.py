@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.goals import Aim
+from molvae.bo.prediction import Prediction
 from molvae.codec import Codec
 from molvae.errors import CampaignError
 
@@ -49,9 +50,9 @@ class Evidence:
     """Variances of the measured values, `n x measured`, see `molvae.bo.noise`; NaN: as of the
     others; None: of no value. With one goal and no limits, those of `y`."""
     aim: Aim | None = None
-    """Goals and limits, where there is more than one measured goal: `y` is made of `values` by it,
-    for strategies that know of no goals. One column of `y` is one number to maximise, more are a
-    Pareto search."""
+    """Goals and limits, where there is more than one measured goal, or that goal is a range: `y` is
+    made of `values` by it, for strategies that know of no goals. One column of `y` is one number to
+    maximise, more are a Pareto search."""
     values: Tensor | None = None
     """All values in their own sign, `n x len(aim.names)`."""
     compute: Callable[[Sequence[str]], NDArray[np.float64]] | None = None
@@ -116,6 +117,9 @@ class Candidate:
     """`d`, float64."""
     made: str = ""
     """By what, if a strategy has several ways; kept in the record after the strategy's name."""
+    predictions: tuple[Prediction, ...] = ()
+    """What is foreseen of its measured values: of `Evidence.y` if there is no `aim`, else of each
+    of `aim.measured`. Empty: nothing is."""
 
 
 class Space(Codec, Protocol):

@@ -187,8 +187,9 @@ class Aim:
 
     @property
     def plain(self) -> bool:
-        """One measured goal and nothing else."""
-        return len(self.goals) == 1 and not self.limits and not self.goals[0].computed
+        """One measured goal and nothing else, of which one end is good."""
+        goal, *others = self.goals
+        return not (others or self.limits or goal.computed or goal.direction == "range")
 
     @property
     def outcomes(self) -> int:

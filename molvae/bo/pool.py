@@ -15,11 +15,13 @@ import torch
 from botorch.models import SingleTaskGP
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from numpy.typing import NDArray
+from scipy.special import ndtri  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.goals import best_first
 from molvae.bo.moves import by_rank, encoded
+from molvae.bo.prediction import LEVELS, Prediction
 from molvae.bo.surrogate import molecule_gp, one_step_ahead_errors
 from molvae.bo.verdict import Plain, Verdict
 from molvae.chem.descriptors import DESCRIPTORS, descriptors
@@ -30,6 +32,8 @@ FEATURES = 2048
 """Columns of Morgan counts."""
 FINALISTS = 50
 """Molecules of each ranking among which a batch is chosen jointly."""
+NORMAL_QUANTILES = torch.from_numpy(ndtri(np.array(LEVELS)))
+"""Of the standard normal distribution."""
 LATEST = 30
 """Latest proposals by which it is judged how sure the surrogate may be of the next ones."""
 
@@ -200,6 +204,7 @@ class Pool:
             assert isinstance(posterior, GPyTorchPosterior)
             mean[:, column] = posterior.mean[:, 0]
             covariances.append(inflation * posterior.distribution.covariance_matrix)
+        foreseen = self._foreseen(mean, covariances)
         left, exact = torch.ones(len(places), dtype=torch.bool), self.exact[places]
         chosen: list[int] = []
         for k in range(min(self.verdict.n, len(places))):
@@ -224,7 +229,20 @@ class Pool:
         for i in astray:
             z[i] = encodings.get(smiles[i], z[i])
         made = [self.made[places[i]] for i in chosen]
-        return [Candidate(*parts) for parts in zip(smiles, z, made, strict=True)]
+        said = [foreseen[i] for i in chosen]
+        return [Candidate(*parts) for parts in zip(smiles, z, made, said, strict=True)]
+
+    def _foreseen(
+        self, mean: Tensor, covariances: Sequence[Tensor]
+    ) -> list[tuple[Prediction, ...]]:
+        """Of each finalist's values, if they are measured as the others were."""
+        columns = []
+        for column, (model, covariance) in enumerate(zip(self.models, covariances, strict=True)):
+            variance = covariance.diagonal().clamp_min(0) + model.likelihood.noise.median()
+            quantiles = mean[:, [column]] + variance.sqrt()[:, None] * NORMAL_QUANTILES
+            found = self.verdict.transforms[column].inverse(quantiles).sort(dim=1).values
+            columns.append([Prediction(*row) for row in found.tolist()])
+        return list(zip(*columns, strict=True)) or [()] * len(mean)
 
 
 def _inflation(model: SingleTaskGP, latest: Sequence[int]) -> float:

@@ -11,6 +11,8 @@ Format 4:
               error, replicates)                 standard error, JSON list; both may be lacking
     note     (outcome, name, text)               whatever else was told
     remark   (trial, name, text)                 whatever else the starting file says of it
+    prediction (trial, objective, q05, q25,      quantiles of a value, foreseen when the trial was
+                q50, q75, q95)                   proposed; may be lacking
 
 `application_id` marks the file as ours, `user_version` is the format. Facts that belong together (a
 batch that was asked, an outcome with its values) are one transaction, on disk when the call
@@ -47,6 +49,7 @@ import numpy as np
 from molvae._files import Kind, check_output, replacing
 from molvae._messages import encodable, listed
 from molvae.bo.lock import RecordLock
+from molvae.bo.prediction import Prediction
 from molvae.errors import CampaignError
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ if TYPE_CHECKING:
 
 FORMAT = 4
 """1: as released with 0.1. 2: standard errors and replicates of values, notes. 3: percentiles.
-4: several outcomes of a trial, one after the other; remarks of the starting file."""
+4: several outcomes of a trial, one after the other; remarks of the starting file; predictions."""
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 RECORD = Kind(name="a new record", is_own=lambda file: False, error=CampaignError)
@@ -135,6 +138,16 @@ CREATE TABLE remark (
     text  TEXT NOT NULL,
     PRIMARY KEY (trial, name)
 ) STRICT;
+CREATE TABLE prediction (
+    trial     INTEGER NOT NULL REFERENCES trial (id),
+    objective TEXT NOT NULL,
+    q05       REAL NOT NULL,
+    q25       REAL NOT NULL,
+    q50       REAL NOT NULL,
+    q75       REAL NOT NULL,
+    q95       REAL NOT NULL,
+    PRIMARY KEY (trial, objective)
+) STRICT;
 """
 
 
@@ -151,7 +164,7 @@ _STEPS = {
     1: _SCHEMA + _forever("campaign", "trial", "outcome", "value"),
     2: _SINCE_2 + _forever("note"),
     3: _SINCE_3,
-    4: _SINCE_4 + _forever("outcome", "value", "note", "remark"),
+    4: _SINCE_4 + _forever("outcome", "value", "note", "remark", "prediction"),
 }
 """What makes a record of each format out of one of the format before."""
 
@@ -181,6 +194,9 @@ class Trial:
     percentile: float | None = None
     """How usual the molecule is to the space, from 0 to 100, see `LatentSpace.percentile`: of its
     encoding, whatever vector it was made from. None if that cannot be said, or was not recorded."""
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+    """What was foreseen of its values when it was proposed, by objective, in its own sign. Starting
+    molecules have none, nor have those of strategies that foresee nothing."""
     status: Literal["asked", "told", "failed"]
     """Asked and waiting; told a value; could not be scored."""
     values: Mapping[str, float] = field(default_factory=dict)
@@ -219,6 +235,7 @@ class NewTrial:
     z: Sequence[float]
     origin: str
     percentile: float | None = None
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
     values: Mapping[str, float] | None = None
     """Values that are known already, told together with the asking; empty: known to have failed."""
     errors: Mapping[str, float] = field(default_factory=dict)
@@ -260,6 +277,10 @@ _EARLIER = """
     WHERE earlier.trial = trial.id AND earlier.status = 'failed' AND earlier.id < outcome.id
     ORDER BY earlier.id
 ))
+"""
+_PREDICTIONS = """
+(SELECT json_group_array(json_array(objective, q05, q25, q50, q75, q95)) FROM prediction
+    WHERE prediction.trial = trial.id)
 """
 _REMARKS = "(SELECT json_group_object(name, text) FROM remark WHERE remark.trial = trial.id)"
 
@@ -436,7 +457,8 @@ class Store:
                 else "NULL, NULL, NULL"
             )
             more += ", percentile" if version >= 3 else ", NULL"
-            more += f", {_EARLIER}, {_REMARKS}" if version >= 4 else ", NULL, NULL"
+            since_4 = f", {_EARLIER}, {_REMARKS}, {_PREDICTIONS}"
+            more += since_4 if version >= 4 else ", NULL, NULL, NULL"
             joined = _JOINED_1 if version < 4 else _JOINED
             rows = self._connection.execute(
                 "SELECT trial.id, smiles, z, origin, asked_at, status, message, told_at, "
@@ -454,6 +476,9 @@ class Store:
                     smiles=smiles,
                     origin=origin,
                     percentile=told[0][13],
+                    predictions={
+                        name: Prediction(*q) for name, *q in json.loads(told[0][16] or "[]")
+                    },
                     status=status or "asked",
                     values={name: value for name, value, _, _ in there},
                     errors={name: e for name, _, e, _ in there if e is not None},
@@ -609,6 +634,10 @@ class Store:
             self._connection.executemany(
                 "INSERT INTO remark VALUES (?, ?, ?)",
                 [(ids[-1], encodable(name), encodable(text)) for name, text in trial.notes.items()],
+            )
+            self._connection.executemany(
+                "INSERT INTO prediction VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(ids[-1], encodable(name), *said) for name, said in trial.predictions.items()],
             )
             if trial.values is not None:
                 outcome = Outcome(

@@ -24,6 +24,7 @@ from molvae.bo.goals import Limit
 from molvae.config import require
 from molvae.errors import CampaignError, InvalidMoleculeError
 from molvae.report import reproduce
+from molvae.report.calibration import coverage_of
 from molvae.report.figures import pictures
 from molvae.report.findings import (
     PROPERTIES,
@@ -196,6 +197,11 @@ def render(
         shown=sum(not card.lead for card in cards),
         pictures=pictures(found),
         limits=broken_limits(found),
+        foreseen=[
+            (found.label(name), name, rows)
+            for name in found.aim.measured
+            if (rows := coverage_of([r.trial for r in found.rows], name, batch=campaign.batch))
+        ],
         reasons=reasons(found.failures),
         unusual=unusual(found),
         nan=math.nan,

@@ -1,0 +1,142 @@
+"""Predictions are kept with the trials they are of, and compared with what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from molvae.bo.prediction import Prediction
+from molvae.bo.store import NewTrial, Store, Trial
+from molvae.campaign import Campaign
+from molvae.report import render
+from molvae.report.calibration import MAX_GROUPS, coverage_of
+from tests.toys import ToyObjective, ToySpace, begin
+
+RANK = "rank:children=40,generations=1"
+
+
+class Down(ToyObjective):
+    direction = "minimise"
+
+    def __call__(self, smiles: Any) -> list[float]:
+        return [-value for value in super().__call__(smiles)]
+
+
+def trial(id_: int, value: float | None, **predictions: Prediction) -> Trial:
+    return Trial(
+        id=id_,
+        smiles="C" * id_,
+        origin="rank",
+        status="asked" if value is None else "told",
+        values={} if value is None else {"y": value},
+        predictions=predictions,
+        asked_at="",
+        z_bytes=b"",
+    )
+
+
+SAID = Prediction(-2.0, -1.0, 0.0, 1.0, 2.0)
+
+
+def test_prediction_holds_what_lies_in_its_intervals() -> None:
+    assert [SAID.holds(value, 0.5) for value in (-1.5, -1, 0, 1, 1.5)] == [
+        False,
+        *[True] * 3,
+        False,
+    ]
+    assert [SAID.holds(value, 0.9) for value in (-2.5, -2, 1.5, 2.5)] == [False, True, True, False]
+    assert Prediction(1.0, 2.0, 3.0, 4.0, 5.0).negated() == (-5.0, -4.0, -3.0, -2.0, -1.0)
+
+
+def test_coverage_counts_what_has_a_prediction_and_a_value() -> None:
+    values = [0.5, -0.5, 1.5, -9.0, None, 0.1]
+    trials = [trial(k, value, y=SAID) for k, value in enumerate(values, 1)]
+    trials += [trial(7, 1.0), trial(8, 1.0, other=SAID)]
+    (everything, first, second) = coverage_of(trials, "y", batch=3)
+    assert (everything.measured, everything.held_50, everything.held_90) == (5, 3, 4)
+    assert everything.above == 3
+    assert [(g.first, g.last, g.measured) for g in (first, second)] == [(1, 3, 3), (4, 6, 2)]
+    assert [(g.held_50, g.held_90) for g in (first, second)] == [(2, 3), (1, 1)]
+    assert coverage_of(trials[6:], "y", batch=3) == []
+    assert len(coverage_of(trials[:2], "y", batch=3)) == 1
+
+
+def test_many_batches_are_counted_together() -> None:
+    trials = [trial(k, 0.0, y=SAID) for k in range(1, 1001)]
+    found = coverage_of(trials, "y", batch=1)
+    assert len(found) == MAX_GROUPS + 1
+    assert sum(group.measured for group in found[1:]) == found[0].measured == 1000
+
+
+def test_predictions_come_back_from_a_record(tmp_path: Path) -> None:
+    said = {"y": SAID, "other": Prediction(*map(float, range(5)))}
+    new = [
+        NewTrial(smiles="CC", z=[0.0], origin="rank", predictions=said),
+        NewTrial(smiles="CO", z=[0.0], origin="rank"),
+    ]
+    with Store.create(tmp_path / "r.db", {}, new) as store:
+        first, second = store.trials()
+        assert first.predictions == said
+        assert isinstance(first.predictions["y"], Prediction)
+        assert second.predictions == {}
+
+
+@pytest.mark.parametrize("objective", [ToyObjective(), Down()], ids=["maximise", "minimise"])
+def test_rank_foresees_values_in_their_own_sign(tmp_path: Path, objective: ToyObjective) -> None:
+    with begin(tmp_path / "c.db", objective=objective, strategy=RANK, n=20) as c:  # type: ignore[attr-defined]
+        c.run(32)
+        starting, new = c.trials[:20], c.trials[20:]
+        assert all(not t.predictions for t in starting)
+        for one in new:
+            said = one.predictions["hill"]
+            assert list(said) == sorted(said)
+            assert said.q05 < said.q95
+        errors = [abs(t.values["hill"] - t.predictions["hill"].q50) for t in new]
+        assert sum(errors) / len(errors) < 25  # of values from 0 to some 150
+        assert sum(t.predictions["hill"].holds(t.values["hill"], 0.9) for t in new) >= 6
+        html = render(c)
+    assert 'id="predictions"' in html
+    assert "21 to 24" in html
+
+
+def test_each_measured_value_of_several_is_foreseen(tmp_path: Path) -> None:
+    space = ToySpace()
+    goals = ["by-hand:a", "minimise by-hand:b", "minimise mw"]
+    with Campaign.create(
+        tmp_path / "c.db",
+        space,
+        objective=goals,
+        limits=["by-hand:c <= 3"],
+        strategy=RANK,
+        start=space.molecules[1:80:10],
+    ) as c:
+        for k, one in enumerate(c.trials):
+            c.tell(one.id, {"a": 10.0 + k, "b": 1e3 * k, "c": float(k % 5)})
+        for one in c.ask(3):
+            assert set(one.predictions) == {"a", "b", "c"}
+            assert 0 < one.predictions["a"].q50 < 30
+        assert 'id="predictions"' not in render(c)  # nothing is measured yet
+
+
+def test_a_range_is_foreseen_as_the_value_itself(tmp_path: Path) -> None:
+    space = ToySpace()
+    with Campaign.create(
+        tmp_path / "c.db",
+        space,
+        objective=["by-hand:pH in 6..8"],
+        strategy=RANK,
+        start=space.molecules[1:160:10],
+    ) as c:
+        for one in c.trials:
+            c.tell(one.id, float(one.smiles.count("C")))
+        said = [one.predictions["pH"] for one in c.ask(4)]
+    assert all(s.q95 > 6 and s.q05 < 8 and 3 < s.q50 < 11 for s in said)
+
+
+def test_strategies_without_predictions_have_none(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db", strategy="random") as c:  # type: ignore[attr-defined]
+        c.run(12)
+        assert all(not t.predictions for t in c.trials)
+        assert 'id="predictions"' not in render(c)
