@@ -766,7 +766,8 @@ def test_the_record_can_be_read_by_anyone(path: Path) -> None:
         best = campaign.best(1)["smiles"][0]
     connection = sqlite3.connect(path)
     row = connection.execute(
-        "SELECT smiles FROM trial JOIN value ON value.trial = trial.id ORDER BY value DESC"
+        "SELECT smiles FROM trial JOIN outcome ON outcome.trial = trial.id "
+        "JOIN value ON value.outcome = outcome.id ORDER BY value DESC"
     ).fetchone()
     connection.close()
     assert row == (best,)
