@@ -20,7 +20,7 @@ _THOUSANDS = re.compile(
     r"[+-]?[0-9]{1,3}(?:[ '\u2019\u00a0\u202f_.,][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+(?:_[0-9]+)+"
 )
 _CENSORED = re.compile(r"(?:<=|>=|=<|=>|<<|>>|<|>|\u2264|\u2265)\s*[+-]?[.,]?[0-9].*", re.DOTALL)
-_UNIT = re.compile(r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*[^\W\d_].*", re.DOTALL)
+_UNIT = re.compile(r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(?![xX_])(?:[^\W\d]|[%°]).*")
 
 FAILED = ("failed", "nan")
 """Texts of what could not be measured, in any case."""
@@ -78,19 +78,29 @@ def _finite(value: float) -> float:
     return value
 
 
-def measured(text: str, *, decimal_comma: bool | None = False) -> float | Censored | None:
+def measured(
+    text: str, *, decimal_comma: bool | None = False, alone: bool = True
+) -> float | Censored | None:
     """What a cell says of a measurement: a number, NaN if it failed, a bound, or nothing.
+
+    Args:
+        text: The cell, or one of several in it.
+        decimal_comma: As of `number`.
+        alone: It is the only one. Among several, nothing but an empty text is no value, and a
+            number has digits on both sides of its mark: `5,;29` is 5,29 with a slip.
 
     Raises:
         ValueError: It is none of these; see `number`.
     """
     written = " ".join(text.split()).lower()
-    if written in NO_VALUE:
+    if written in NO_VALUE[: None if alone else 1]:
         return None
     if written in FAILED:
         return math.nan
     if _CENSORED.fullmatch(text.strip()):
         return Censored(text.strip())
+    if not alone and re.search(r"^[^0-9]?[.,]|[.,]$", written):
+        raise ValueError("is not a number")
     return number(text, decimal_comma=decimal_comma)
 
 

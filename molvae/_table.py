@@ -133,6 +133,21 @@ class Table:
             raise DataError(self.lacks(*names))
         return place
 
+    def find_either(self, name: str, other: str) -> int | None:
+        """The column of a name, else of the other one; rows that use the other only are bad."""
+        place, second = self.find(name), self.find(other)
+        if place is None or second is None or place == second:
+            return second if place is None else place
+        for line, cells in self.rows:
+            if cells[second] and not cells[place]:
+                self.problem(
+                    line,
+                    f"{self.header[second]} is {shown(cells[second], 40)}, but "
+                    f"{self.header[place]} is empty",
+                    f"put all values into {self.header[place]}, or remove it",
+                )
+        return place
+
     def lacks(self, *names: str) -> str:
         """That a column is not there, what there is, and what may have been meant."""
         wanted = " or ".join(map(repr, names))
@@ -179,9 +194,10 @@ class Table:
         """
         comma, found = self.decimal_comma(place), dict[int, list[float | Censored]]()
         for line, cells in self.rows:
-            for part in cells[place].split(";"):
+            parts = cells[place].split(";")
+            for part in parts:
                 try:
-                    value = _numbers.measured(part, decimal_comma=comma)
+                    value = _numbers.measured(part, decimal_comma=comma, alone=len(parts) == 1)
                 except ValueError as reason:
                     self.problem(
                         line,
@@ -206,6 +222,33 @@ class Table:
         }
         return {line: statistics.fmean(values) for line, values in known.items() if values}
 
+    def standard_errors(
+        self, place: int, values: Mapping[int, Sequence[float | Censored]]
+    ) -> dict[int, float]:
+        """The standard errors in a column, by line; what can be none is noted as a problem.
+
+        Args:
+            place: Of the column.
+            values: What stands in the column beside, by line.
+        """
+        errors = dict[int, float]()
+        for line, found in self.measured(place).items():
+            error, beside = found[0], values.get(line, [])
+            several = [value for value in beside if isinstance(value, float) and value == value]
+            if len(found) > 1 or not isinstance(error, float) or not error >= 0:
+                said = ";".join(str(getattr(one, "text", one)) for one in found)
+                self.problem(line, f"a standard error is a number from 0, got {said}")
+            elif len(several) != 1:
+                self.problem(
+                    line,
+                    f"a standard error ({error:g}) stands beside {len(several) or 'no'} "
+                    f"value{'s' * (len(several) != 1)}",
+                    "give it beside one value: of several it is computed",
+                )
+            else:
+                errors[line] = error
+        return errors
+
     def warn_of_bounds(
         self, columns: Mapping[int, Mapping[int, Sequence[float | Censored]]], fate: str
     ) -> None:
@@ -226,6 +269,19 @@ class Table:
                 MolvaeWarning,
                 stacklevel=3,
             )
+
+
+def columns_of(table: Table, names: Sequence[str], other: str, own: str = "{}") -> dict[str, int]:
+    """Places of the columns for some names; those without one are not there.
+
+    Args:
+        table: The table.
+        names: Of what is measured.
+        other: Name of a column that may stand for it; {} is the name.
+        own: Name of its column.
+    """
+    found = {name: table.find_either(own.format(name), other.format(name)) for name in names}
+    return {name: place for name, place in found.items() if place is not None}
 
 
 def notes_of(table: Table, cells: Sequence[str], used: Collection[int | None]) -> dict[str, str]:
@@ -262,7 +318,7 @@ def table_of(
         cells = [cell.strip() for cell in written]
         if unit != "line":
             places[line] = f"{unit} {line}"
-        if len(cells) > n and not any(cells[n:]):
+        if n < len(cells) <= len(header) and not any(cells[n:]):
             cells = cells[:n]
         if len(cells) == n:
             rows.append((line, cells))
@@ -337,7 +393,10 @@ def _form(cell: str) -> str:
 
 
 def without_unit(name: str) -> str:
-    return re.sub(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\})\s*$", "", name)
+    """A column's name without what stands in brackets behind it."""
+    while (shorter := re.sub(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\})\s*$", "", name)) != name:
+        name = shorter
+    return name
 
 
 def shortened_list(names: Sequence[str], n: int = 12) -> str:

@@ -22,7 +22,9 @@ from molvae.errors import DataError, MolvaeWarning
 STDIN = "-"
 MAX_BYTES = 2**30
 """Of a file that is read, after unpacking."""
-MAX_RATIO = 200
+PART = 2**20
+"""Bytes that are read at once."""
+MAX_RATIO = 100
 """Times that a file may grow by unpacking: lists of molecules grow three to ten times."""
 SMALL_BYTES = 2**26
 """Of an unpacked file whose growth is of no concern."""
@@ -67,27 +69,30 @@ def _standard_input() -> IO[bytes]:
 
 
 def _unpacked(file: IO[bytes], name: str, *, packed: bool = False) -> bytes:
-    data = _limited(file, MAX_BYTES, f"{name} is larger than {MAX_BYTES:,} bytes; split it")
+    data = _limited(file, name)
     if not packed and not data.startswith(GZIP):
         return data
-    limit = min(MAX_BYTES, max(SMALL_BYTES, MAX_RATIO * len(data)))
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as opened:
-        return _limited(
-            opened,
-            limit,
-            f"{name} has {len(data):,} bytes and unpacks to more than {limit:,}; unpack it and "
-            "look whether it is what it should be, or split it",
-        )
+    raw, parts, size = io.BytesIO(data), list[bytes](), 0
+    with gzip.GzipFile(fileobj=raw) as opened:
+        while part := opened.read(PART):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BYTES or size > max(SMALL_BYTES, MAX_RATIO * raw.tell()):
+                raise DataError(
+                    f"{name} has {len(data):,} bytes and unpacks to more than {size:,}; unpack it "
+                    "and look whether it is what it should be, or split it"
+                )
+    return b"".join(parts)
 
 
-def _limited(file: IO[bytes] | gzip.GzipFile, limit: int, refusal: str) -> bytes:
+def _limited(file: IO[bytes], name: str) -> bytes:
     """All of a file, read in parts, so that no more is held than is allowed."""
     parts, size = list[bytes](), 0
-    while part := file.read(2**20):
+    while part := file.read(PART):
         parts.append(part)
         size += len(part)
-        if size > limit:
-            raise DataError(refusal)
+        if size > MAX_BYTES:
+            raise DataError(f"{name} is larger than {MAX_BYTES:,} bytes; split it")
     return b"".join(parts)
 
 

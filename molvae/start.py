@@ -96,7 +96,7 @@ def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
         DataError: The file cannot be read, is empty, a value in it is not a number, or a molecule
             has some of the values but not all.
     """
-    from molvae._table import notes_of
+    from molvae._table import columns_of, notes_of
     from molvae.datasets import DATASETS, read_molecules
 
     if str(path) in DATASETS:
@@ -105,22 +105,18 @@ def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
             f"molecules, and dataset={str(path)!r}"
         )
     table, place = read_molecules(path, None, (*names, "value"))
-    one = ["value"] * (len(names) == 1)
-    columns = {name: at for name in names if (at := table.find(name, *one)) is not None}
+    alone = len(names) == 1
+    columns = columns_of(table, names, "value" if alone else "{}")
     if columns and (lacking := [name for name in names if name not in columns]):
         raise DataError(
             f"{table.lacks(*lacking[:1])}; there is one of {', '.join(columns)}: give values of "
             "all, or of none"
         )
     if not columns and table.has_header and len(table.header) > 1 and names:
-        _warn(f"{table.lacks(*names, *one)}; so no molecule starts with a value")
+        _warn(f"{table.lacks(*names, *['value'] * alone)}; so no molecule starts with a value")
     values = {name: table.measured(at) for name, at in columns.items()}
-    beside = {
-        name: at
-        for name in columns
-        if (at := table.find(f"{name}_error", *["error"] * len(one))) is not None
-    }
-    errors = {name: table.numbers(at) for name, at in beside.items()}
+    beside = columns_of(table, list(columns), "error" if alone else "{}_error", own="{}_error")
+    errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
     table.warn_of_bounds(
         {columns[name]: found for name, found in values.items()},
         "these molecules start without a value, and with the bound as a note",
@@ -133,8 +129,8 @@ def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
         for name, at in columns.items():
             here = values[name].get(line, [])
             measured[name] = [one for one in here if isinstance(one, float)]
-            if len(measured[name]) < len(here):
-                notes[table.header[at]] = cells[at]
+            if cells[at] and (len(measured[name]) < len(here) or not here):
+                notes[table.header[at]] = cells[at]  # a bound, or a word for no value
         found.append(
             Given(
                 text=cells[place],
@@ -211,7 +207,8 @@ def _refuse(space: Space, lost: Sequence[tuple[str, str]]) -> None:
         except MolvaeError as error:
             errors.append(error)
             said.append(f"{where}: {error}")
-    errors[0].args = (listed(said),)
+    parts = "write the parent molecule of a salt alone; " if any("." in m for _, m in lost) else ""
+    errors[0].args = (listed(said, f"{parts}or leave these molecules out (--skip-invalid)"),)
     raise errors[0]
 
 
@@ -223,10 +220,12 @@ def _merged(smiles: str, z: list[float], rows: Sequence[Given]) -> NewTrial:
             all_values.setdefault(name, []).extend(values)
     known = {name: [v for v in of if not math.isnan(v)] for name, of in all_values.items()}
     several = {name: of for name, of in known.items() if len(of) > 1}
-    errors = {name: e for row in rows for name, e in row.errors.items() if known.get(name)}
+    errors = {name: error for row in rows for name, error in row.errors.items()}
     notes: dict[str, dict[str, None]] = {}
     for row in rows:
-        for name, text in row.notes.items():
+        own = {f"standard error of {name}": str(e) for name, e in row.errors.items()}
+        replaced = {note: text for note, text in own.items() if several}
+        for name, text in {**row.notes, **replaced}.items():
             notes.setdefault(name, {})[text] = None
     return NewTrial(
         smiles=smiles,

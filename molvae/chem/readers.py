@@ -123,7 +123,8 @@ def _text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bo
         return "SDF"
     if expected == "table" or not lists:
         return "table"
-    first = next((line for line in text.split("\n") if line.strip()), "")
+    found = re.search(r"[^\n]*\S[^\n]*", text)
+    first = found[0] if found else ""
     if re.match(r"sep=.$", first):
         return "table"
     names = {fold(one) for one in (*wanted, SMILES)}
@@ -137,19 +138,16 @@ def _text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bo
 
 def _list(text: str, name: str) -> Table:
     """Lines that begin with a SMILES; a first line that begins with "smiles" names the columns."""
-    lines = ((line, row.split(maxsplit=1)) for line, row in enumerate(text.split("\n"), 1))
-    words = [(line, row) for line, row in lines if row]
+    lines = ((line, row.strip().split(maxsplit=1)) for line, row in enumerate(text.split("\n"), 1))
+    rows = [(line, words) for line, words in lines if words]
     header, has_header = [SMILES, NAME], False
-    if words and words[0][1][0].lower() == SMILES:
-        named = " ".join(words.pop(0)[1]).split()
+    if rows and rows[0][1][0].lower() == SMILES:
+        named = " ".join(rows.pop(0)[1]).split()
         header, has_header = named + [NAME] * (len(named) == 1), True
-    n = len(header)
-    if n == 2:
-        rows = [(line, row if len(row) == 2 else [row[0], ""]) for line, row in words]
-    else:
-        split = ((line, " ".join(row).split(maxsplit=n - 1)) for line, row in words)
-        rows = [(line, [*row, *[""] * (n - len(row))]) for line, row in split]
-    rows = [(line, [cell.strip() for cell in row]) for line, row in rows]
+    if (n := len(header)) > 2:
+        rows = [(line, " ".join(words).split(maxsplit=n - 1)) for line, words in rows]
+    for _, words in rows:
+        words += [""] * (n - len(words))
     return Table(name, header, rows, Problems(name), has_header=has_header)
 
 

@@ -309,6 +309,9 @@ def _create(settings: Mapping[str, Any], where: str) -> Campaign:
         direction=config.direction,
         skip_invalid=config.skip_invalid,
     )
+    known = sum(trial.status != "asked" for trial in campaign.trials)
+    if known:
+        say(f"{known} of {len(campaign)} starting molecules come with their values")
     for count, what in ((campaign.skipped, "skipped"), (campaign.duplicates, "repeated")):
         if count:
             say(f"{count} of the starting molecules {what}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from molvae._messages import listed, shown
 from molvae._numbers import NO_VALUE, Censored, measured, not_a_number, number
-from molvae._table import Table, notes_of
+from molvae._table import Table, columns_of, notes_of
 from molvae.cli.terminal import say
 from molvae.config import require
 from molvae.errors import DataError, InvalidMoleculeError
@@ -195,17 +195,15 @@ def sheet(
     table = read_table(file, ("id", *names, "value"))
     if not table.rows and not table.problems.found:
         raise DataError(f"{table.name} is empty; expected a table with columns 'id' and 'value'")
-    ids, one = table.column("id"), len(names) == 1
-    places = {name: table.column(name, *["value"] * one) for name in names}
-    beside = {
-        name: place
-        for name in names
-        if (place := table.find(f"{name}_error", *["error"] * one)) is not None
-    }
+    ids, alone = table.column("id"), len(names) == 1
+    places = columns_of(table, names, "value" if alone else "{}")
+    if lacking := [name for name in names if name not in places]:
+        raise DataError(table.lacks(lacking[0], *["value"] * alone))
+    beside = columns_of(table, names, "error" if alone else "{}_error", own="{}_error")
     message, drawings = table.find("message"), table.find(SMILES)
     used = {ids, *places.values(), *beside.values(), message, *map(table.find, ASKED)}
     values = {name: table.measured(place) for name, place in places.items()}
-    errors = {name: table.measured(place) for name, place in beside.items()}
+    errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
     told, seen = list[Told](), dict[int, int]()
     for line, cells in table.rows:
         if (id_ := _id(cells[ids])) is None:
@@ -230,11 +228,7 @@ def sheet(
                     name: _numbers_of(table, line, found.get(line, []))
                     for name, found in values.items()
                 },
-                errors={
-                    name: error
-                    for name, found in errors.items()
-                    for error in _error(table, line, found.get(line, []))
-                },
+                errors={name: found[line] for name, found in errors.items() if line in found},
                 message=_message(cells, message, places.values()),
                 notes=notes_of(table, cells, used),
             )
@@ -259,14 +253,6 @@ def _numbers_of(
         )
     known = [value for value in found if isinstance(value, float) and not math.isnan(value)]
     return known if len(known) > 1 else known[0] if known else None
-
-
-def _error(table: Table, line: int, found: Sequence[float | Censored]) -> list[float]:
-    known = [value for value in found if isinstance(value, float) and not math.isnan(value)]
-    if len(known) != len(found) or len(known) > 1 or min(known, default=0.0) < 0:
-        said = "; ".join(str(getattr(value, "text", value)) for value in found)
-        table.problem(line, f"a standard error is a number from 0, got {said}")
-    return known[:1]
 
 
 def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -> str:
@@ -302,9 +288,10 @@ def told_value(text: str) -> float | list[float] | None:
         DataError: It is no number.
     """
     found = list[float]()
-    for part in text.split(";"):
+    parts = text.split(";")
+    for part in parts:
         try:
-            value = measured(part)
+            value = measured(part, alone=len(parts) == 1)
         except ValueError as reason:
             raise DataError(
                 f"value: {not_a_number(part, reason)}; write failed if it could not be measured"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from molvae._messages import one_line
 from molvae.cli.inputs import conditions, molecules_of, say_skipped, vectors
 from molvae.cli.terminal import Count, InFile, Switch, print_tsv, say
 
@@ -159,6 +160,10 @@ def properties(
             source.invalid(line, error)
     source.problems.check()
     say_skipped(source, [line for line, _ in bad], len(texts))
+    table["smiles"] = [
+        one_line(smiles) if error else smiles
+        for smiles, error in zip(table["smiles"], table["error"], strict=True)
+    ]
     if summary:
         numbers = table.drop(columns=["smiles", "error"])
         rows = [(k, int(v.count()), float(v.mean()), float(v.std())) for k, v in numbers.items()]

@@ -1,0 +1,381 @@
+"""Files of every kind as tables: what they hold, and what is wrong in them."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import openpyxl
+import pandas as pd
+import pytest
+from rdkit import Chem
+
+from molvae._table import Table
+from molvae.chem.mol import canonical
+from molvae.chem.readers import read_table
+from molvae.chem.structure_files import UNREADABLE, is_drawing_of, sdf_table
+from molvae.errors import DataError, InvalidMoleculeError, MissingPackageError, MolvaeWarning
+from molvae.tables import write_table
+
+HEADER = ["id", "smiles", "value"]
+ROWS = [["4", "CCO", "7.31"], ["5", "c1ccccc1", "6.5"]]
+
+
+def workbook(path: Path, *sheets: list[list[object]]) -> Path:
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for number, rows in enumerate(sheets, 1):
+        sheet = book.create_sheet(f"Sheet{number}")
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def block(smiles: str, title: str = "") -> str:
+    mol = Chem.MolFromSmiles(smiles)
+    mol.SetProp("_Name", title)
+    return str(Chem.MolToMolBlock(mol))
+
+
+# --- kinds
+
+
+def test_read_table_of_every_kind_gives_the_same_rows(tmp_path: Path) -> None:
+    table = pd.DataFrame([[4, "CCO", 7.31], [5, "c1ccccc1", 6.5]], columns=HEADER)
+    for ending in (".csv", ".tsv", ".parquet", ".sdf"):
+        write_table(table, tmp_path / f"t{ending}")
+    workbook(tmp_path / "t.xlsx", [HEADER, [4, "CCO", 7.31], [5, "c1ccccc1", 6.5]])
+    (tmp_path / "t.SDF").write_bytes((tmp_path / "t.sdf").read_bytes())
+    (tmp_path / "t.sdf.gz").write_bytes(gzip.compress((tmp_path / "t.sdf").read_bytes()))
+    (tmp_path / "t.txt").write_text("id\tsmiles\tvalue\n4\tCCO\t7.31\n5\tc1ccccc1\t6.5\n")
+    for path in sorted(tmp_path.iterdir()):
+        found = read_table(path, lists=True)
+        places = [found.column(name) for name in HEADER]
+        assert [[cells[i] for i in places] for _, cells in found.rows] == ROWS, path
+        assert found.problems.found == []
+
+
+@pytest.mark.parametrize(
+    ("name", "made_by", "parts"),
+    [
+        ("a.csv", "t.xlsx", ["a.csv", "an Excel workbook", ".xlsx"]),
+        ("a.smi", "t.sdf", ["a.smi", "an SDF file", ".sdf"]),
+        ("a.csv", "t.parquet", ["a.csv", "a Parquet file"]),
+        ("a.sdf", "t.csv", ["a.sdf", "text table", ".csv"]),
+        ("a.xlsx", "t.csv", ["a.xlsx", "text table"]),
+        ("a.parquet", "t.csv", ["a.parquet", "text table"]),
+        ("a.csv", "t.sdf", ["a.csv", "an SDF file"]),
+    ],
+)
+def test_read_table_under_a_wrong_name_says_what_it_is(
+    tmp_path: Path, name: str, made_by: str, parts: list[str]
+) -> None:
+    table = pd.DataFrame([[4, "CCO", 7.31]], columns=HEADER)
+    if made_by == "t.xlsx":
+        workbook(tmp_path / made_by, [HEADER, [4, "CCO", 7.31]])
+    else:
+        write_table(table, tmp_path / made_by)
+    (tmp_path / made_by).rename(tmp_path / name)
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / name, lists=True)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (b"SQLite format 3\0" + b"\0" * 84, "molvae export"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 500, "97-2003"),
+        (b"PK\x03\x04" + b"\0" * 26 + b"a.csv", "zip archive"),
+    ],
+)
+def test_read_table_of_what_is_not_read_says_so(tmp_path: Path, data: bytes, part: str) -> None:
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(DataError, match=part):
+        read_table(tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.sdf", "a.xlsx", "a.parquet"])
+def test_read_table_of_a_damaged_or_empty_file_names_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    if name == "a.csv":
+        assert read_table(tmp_path / name).header == []
+        return
+    with pytest.raises(DataError, match="is empty"):
+        read_table(tmp_path / name)
+    (tmp_path / name).write_bytes({"a.xlsx": b"PK\x03\x04xl/workbook", "a.parquet": b"PAR1"}.get(
+        name, b"x\n\n\nM  END\n$$$$\n"
+    ))  # fmt: skip
+    if name == "a.sdf":
+        assert read_table(tmp_path / name).rows[0][1][0] == UNREADABLE
+        return
+    with pytest.raises(DataError, match=rf"{name}.*damaged"):
+        read_table(tmp_path / name)
+
+
+def test_read_table_without_the_package_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workbook(tmp_path / "t.xlsx", [HEADER, [4, "CCO", 1]])
+    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
+    with pytest.raises(MissingPackageError, match=r"molvae\[xlsx\]"):
+        read_table(tmp_path / "t.xlsx")
+
+
+# --- text tables
+
+
+def table_of(tmp_path: Path, text: str, name: str = "t.csv") -> Table:
+    (tmp_path / name).write_bytes(text.encode())
+    found = read_table(tmp_path / name, lists=True)
+    found.problems.check()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("smiles,value\nCCO,7,31\n", ["line 2: 3 cells, the header names 2", "7,31"]),
+        ("smiles,value,note\nCCO,7,a, b\n", ["line 2: 4 cells", "'b'"]),
+        ("smiles,value\nCCO\n", ["line 2: 1 cell, the header names 2", "fewer cells"]),
+        ("smiles\nCCO;5\n", ["line 2: 2 cells, the header names 1"]),
+        ("smiles,value,note\nCCO,1,\"x\nCCN,2,b\nCCC,3,c\"\n", ["line 2", "further rows"]),
+        ("smiles,name\nCCO,\"x\nCCN,b\"\nCCC,c\n", ["line 2", "further rows"]),
+        ("smiles,value\nCCO,1,\nCCN,2,\n", ["line 2: 3 cells", "line 3: 3 cells"]),
+        ("smiles,,value\nCCO,1\n", ["line 2: 2 cells, the header names 3"]),
+    ],
+)  # fmt: skip
+def test_rows_that_do_not_fit_the_header_are_named(
+    tmp_path: Path, text: str, parts: list[str]
+) -> None:
+    with pytest.raises(DataError) as caught:
+        table_of(tmp_path, text)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_all_bad_rows_are_reported_at_once_the_first_ten_by_line(tmp_path: Path) -> None:
+    text = "smiles,value\n" + "CCO,1,2\n" * 15
+    with pytest.raises(DataError) as caught:
+        table_of(tmp_path, text)
+    said = str(caught.value)
+    assert "line 2:" in said
+    assert "line 11:" in said
+    assert "line 12:" not in said
+    assert "5 more (15 in all)" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n \nsmiles,value\nCCO,1\n",
+        "smiles,value,,\nCCO,1,,\n,,,\n",
+        "sep=;\nsmiles;value\nCCO;1\n",
+        " SMILES , Value \n CCO , 1 \n\n\n",
+        'smiles,value\nCCO, "1"\n',
+    ],
+)
+def test_what_spreadsheets_leave_around_a_table_is_no_matter(tmp_path: Path, text: str) -> None:
+    found = table_of(tmp_path, text)
+    places = (found.column("smiles"), found.column("value"))
+    (row,) = found.rows
+    assert [row[1][place] for place in places] == ["CCO", "1"]
+
+
+def test_columns_without_a_name_keep_what_they_hold(tmp_path: Path) -> None:
+    found = table_of(tmp_path, ",smiles\n0,CCO\n1,CCN\n")
+    assert found.header == ["column 1", "smiles"]
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted", "place"),
+    [
+        ("id,pIC50 [-log M]", "pIC50", 1),
+        ("id,IC50 (nM) [mean]", "IC50", 1),
+        ("id,PIC50", "pIC50", 1),
+        ("id,pIC50 (sd),pIC50", "pIC50", 2),
+        ("id,p IC50", "pIC50", None),
+    ],
+)
+def test_column_is_found_in_any_case_and_with_a_unit(
+    tmp_path: Path, header: str, wanted: str, place: int | None
+) -> None:
+    found = table_of(tmp_path, header + "\n" + "1" + ",1" * header.count(",") + "\n")
+    assert found.find(wanted) == place
+
+
+@pytest.mark.parametrize("header", ["value,Value", "value (nM),value (uM)", "value,value"])
+def test_column_that_is_there_twice_is_refused_with_both(tmp_path: Path, header: str) -> None:
+    found = table_of(tmp_path, f"smiles,{header}\nCCO,1,2\n")
+    with pytest.raises(DataError) as caught:
+        found.find("value")
+    for name in header.split(","):
+        assert repr(name) in str(caught.value)
+
+
+def test_column_that_is_not_there_comes_with_the_nearest(tmp_path: Path) -> None:
+    found = table_of(tmp_path, "smiles,valeu\nCCO,1\n")
+    with pytest.raises(DataError, match=r"columns are: smiles, valeu; did you mean 'valeu'"):
+        found.column("value")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("smiles;value\nC;1,234\nCC;5,5\n", [1.234, 5.5]),
+        ("smiles\tvalue\nC\t1,234\nCC\t5,5\n", [1.234, 5.5]),
+        ("smiles\tvalue\tother\nC\t1,234\t0,5\n", [1.234]),
+        ("smiles,value\nC,1.234\n", [1.234]),
+        ('smiles,value\nC,"5,29"\n', [5.29]),
+        ("smiles;value\nC;1.234\nCC;0.5\n", [1.234, 0.5]),
+    ],
+)
+def test_numbers_with_decimal_commas(tmp_path: Path, text: str, values: list[float]) -> None:
+    found = table_of(tmp_path, text)
+    assert list(found.numbers(found.column("value")).values()) == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "smiles\tvalue\nC\t1,234\n",
+        'smiles,value\nC,"1,234"\nCC,0.5\n',
+        "smiles;value\nC;1,234\nCC;0.5\n",
+        "smiles;value\nC;1.234\nCC;0,5\n",
+    ],
+)
+def test_numbers_that_may_have_thousands_are_refused(tmp_path: Path, text: str) -> None:
+    found = table_of(tmp_path, text)
+    found.numbers(found.column("value"))
+    with pytest.raises(DataError, match=r"line 2: value: '1[.,]234' is either 1\.234 or 1234"):
+        found.problems.check()
+
+
+def test_numbers_by_the_semicolon_alone_are_said(tmp_path: Path) -> None:
+    found = table_of(tmp_path, "smiles;value\nC;1,234\nCC;2,345\n")
+    with pytest.warns(MolvaeWarning, match=r"1,234 in column 'value' is read as 1\.234"):
+        assert found.numbers(1) == {2: 1.234, 3: 2.345}
+
+
+def test_numbers_of_bounds_are_unknown_and_said(tmp_path: Path) -> None:
+    found = table_of(tmp_path, "smiles,value\nC,<5\nCC,1;2\nCCC,NaN\nCCCC,n.d.\n")
+    with pytest.warns(MolvaeWarning, match=r"1 value of value are bounds.*<5 \(line 2\)"):
+        assert found.numbers(1) == {3: 1.5}
+
+
+# --- lists
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "rows"),
+    [
+        ("CCO ethyl  x\n\nC\n", ["smiles", "name"], [(1, ["CCO", "ethyl  x"]), (3, ["C", ""])]),
+        ("smiles\nCCO\n", ["smiles", "name"], [(2, ["CCO", ""])]),
+        ("SMILES value\nCCO 5\nC\n", ["SMILES", "value"], [(2, ["CCO", "5"]), (3, ["C", ""])]),
+        ("smiles,value\nCCO,5.1\n", ["smiles", "value"], [(2, ["CCO", "5.1"])]),
+        ("smiles id value\nCCO a 5.1\n", ["smiles", "id", "value"], [(2, ["CCO", "a", "5.1"])]),
+    ],
+)  # fmt: skip
+def test_list_of_smiles(
+    tmp_path: Path, text: str, header: list[str], rows: list[tuple[int, list[str]]]
+) -> None:
+    found = table_of(tmp_path, text, "t.smi")
+    assert (found.header, found.rows) == (header, rows)
+
+
+# --- workbooks
+
+
+def test_workbook_cells_are_text_as_they_would_be_written(tmp_path: Path) -> None:
+    from datetime import date, datetime
+
+    path = workbook(
+        tmp_path / "t.xlsx",
+        [[], HEADER, [4, "CCO", 0.3], [], [5.0, "CC", "5,29"]],
+        [["nothing"], ["here"]],
+    )
+    found = read_table(path)
+    assert found.rows == [
+        (3, ["4", "CCO", "0.3"]),
+        (5, ["5", "CC", "5,29"]),
+    ]
+    assert found.where(3) == "row 3"
+    found = read_table(workbook(path, [["smiles", "day"], ["CCO", date(2026, 3, 1)],
+                                       ["CC", datetime(2026, 3, 1, 12)], ["C", True]]))  # fmt: skip
+    assert [cells[1] for _, cells in found.rows] == ["2026-03-01", "2026-03-01 12:00:00", "True"]
+
+
+def test_workbook_errors_and_formulas_without_values_are_named(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "t.xlsx", [HEADER, [4, "CCO", "#DIV/0!"], [5, "CC", "=A1*2"]])
+    found = read_table(path)
+    found.measured(found.column("value"))
+    with pytest.raises(DataError, match=r"row 2: value: '#DIV/0!'.*row 3: column 3:.*formula"):
+        found.problems.check()
+
+
+def test_workbook_with_two_tables_is_refused_with_their_names(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "t.xlsx", [HEADER, [4, "CCO", 1]], [HEADER, [4, "CCO", 2]])
+    with pytest.raises(DataError, match=r"several sheets.*Sheet1, Sheet2"):
+        read_table(path)
+
+
+# --- structure files
+
+
+def test_sdf_without_smiles_gives_those_of_the_drawings() -> None:
+    smiles = ["CCO", "C[C@H](N)C(=O)O", "C/C=C/C", "[Na+].[Cl-]"]
+    text = "".join(
+        f"{block(one, f'CMP-{i}')}>  <pIC50>\n{i},5\n\n$$$$\n" for i, one in enumerate(smiles)
+    )
+    found = sdf_table(text, "t.sdf")
+    assert found.header == ["smiles", "pIC50", "name"]
+    assert [canonical(cells[0]) for _, cells in found.rows] == list(map(canonical, smiles))
+    assert [cells[1:] for _, cells in found.rows][1] == ["1,5", "CMP-1"]
+    assert found.where(1) == "molecule 1 (line 1)"
+    assert found.is_drawn
+
+
+def test_sdf_drawing_that_is_no_molecule_gives_a_text_that_tells_why() -> None:
+    carbon = block("CC(C)(C)C").replace("V2000", "V2000", 1)
+    mol = Chem.RWMol(Chem.MolFromSmiles("CC(C)(C)C"))
+    mol.AddBond(1, mol.AddAtom(Chem.Atom(6)), Chem.BondType.SINGLE)
+    text = f"{Chem.MolToMolBlock(mol, kekulize=False)}$$$$\nnoise\n$$$$\n{carbon}$$$$\n"
+    found = sdf_table(text, "t.sdf")
+    with pytest.raises(InvalidMoleculeError, match="valence"):
+        canonical(found.rows[0][1][0])
+    with pytest.raises(InvalidMoleculeError, match=UNREADABLE):
+        canonical(found.rows[1][1][0])
+    assert canonical(found.rows[2][1][0]) == "CC(C)(C)C"
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (">  <value>\n1\n\n>  <value>\n2\n\n", "'value' is there twice"),
+        (">  <value>\n1\n\nlost\n\n", "'lost'.* belongs to no field"),
+        (">  <SMILES>\nCCN\n\n", "the drawing is 'CCO', but its field SMILES says 'CCN'"),
+    ],
+)
+def test_sdf_data_that_would_be_lost_is_named(data: str, part: str) -> None:
+    found = sdf_table(f"{block('CCO')}{data}$$$$\n", "t.sdf")
+    with pytest.raises(DataError, match=rf"t\.sdf, molecule 1 \(line 1\): .*{part}"):
+        found.problems.check()
+
+
+@pytest.mark.parametrize(
+    ("drawn", "smiles", "same"),
+    [
+        ("OCC", "CCO", True),
+        ("C/C=C/C", "CC=CC", True),
+        ("CC=CC", "C/C=C/C", False),
+        ("C/C=C/C", "C/C=C\\C", False),
+        ("C[C@H](N)C(=O)O", "CC(N)C(=O)O", False),
+        ("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", False),
+        ("CCO", "CCOC", False),
+        ("CCO.Cl", "CCO", False),
+    ],
+)
+def test_drawing_is_of_a_molecule(drawn: str, smiles: str, same: bool) -> None:
+    assert is_drawing_of(drawn, smiles) == same

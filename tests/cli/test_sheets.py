@@ -1,0 +1,333 @@
+"""Sheets of a laboratory: told as a whole, to the molecules that they are about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import split
+
+import pytest
+from rdkit import Chem
+
+from molvae.bo.store import Store
+from molvae.campaign import Campaign
+from molvae.errors import CampaignError, MolvaeWarning
+from tests.cli.conftest import Molvae
+from tests.toys import ToySpace
+
+MOLECULES = ToySpace().molecules
+CREATE = split(
+    "ask lab.db --create --objective by-hand:pIC50 --direction maximise --strategy random "
+    "--space toy -n 4 --start"
+)
+
+
+@pytest.fixture
+def lab(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molvae:
+    """A campaign with two measured molecules and four that wait: ids 3 to 6."""
+    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace(str(name)))
+    write(tmp_path / "measured.csv", f"smiles,value\n{MOLECULES[0]},0.5\n{MOLECULES[10]},1.5\n")
+    assert molvae(*CREATE, "measured.csv").status == 0
+    return molvae
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, "utf-8")
+    return path
+
+
+def waiting() -> dict[int, str]:
+    with Campaign.open("lab.db") as campaign:
+        return {t.id: t.smiles for t in campaign.trials if t.status == "asked"}
+
+
+@pytest.mark.parametrize(
+    ("sheet", "parts"),
+    [
+        ("id,value\n3,7,31\n4,6,2\n", ["line 2: 3 cells", "7,31", "line 3: 3 cells", "6,2"]),
+        ("id,value,message\n3,7.3,clear, then turbid\n", ["line 2: 4 cells", "then turbid"]),
+        ('id,value,note\n3,1,"x\n4,2,b\n5,3,c\n', ["line 2: the quote"]),
+        ("id,value,value\n3,1,2\n", ["two columns for 'value'"]),
+        ("id,ID,value\n3,4,2\n", ["two columns for 'id'", "'ID'"]),
+        ("id,pIC50,value\n3,,7.3\n4,6,\n", ["line 2: value is '7.3', but pIC50 is empty"]),
+        ("id,value\n3,<5\n4,>10000\n", ["line 2: <5 is a bound", "line 3: >10000"]),
+        ("id,value\n3,1_000\n4,\u0663\n5,inf\n", ["line 2", "line 3", "line 4"]),
+        ("id,value\n\u0663,1\n3.5,1\n-3,1\n", ["line 2", "line 3", "line 4", "whole number"]),
+        ("id,value\n99,1\n3,1\n98,1\n", ["line 2: trial 99 is not", "line 4: trial 98 is not"]),
+        ("id,value\n3,1\n3,2\n", ["line 3: trial 3 is there twice, see line 2"]),
+        ("id,value\n1,2.5\n3,1\n2,2.5\n", ["trial 1", "was told 0.5", "trial 2", "was told 1.5"]),
+        ("id,value,error\n3,1;2,0.1\n4,,0.1\n", ["line 2: a standard error", "line 3"]),
+        ("id,value,note\n3,1,a\0b\n", ["line 2: a NUL"]),
+        ("id,smiles,value\n3,C1CC,1\n", ["line 2: not a valid molecule: 'C1CC'"]),
+    ],
+)
+def test_tell_a_sheet_with_bad_lines_names_all_and_writes_nothing(
+    lab: Molvae, sheet: str, parts: list[str]
+) -> None:
+    lab("tell", "lab.db", "--file", "-", stdin=sheet).fails(1, *parts)
+    assert len(waiting()) == 4
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        "id, value\n3,7.5\n",
+        "ID;Value [-log M];Note\n3;7,5;\n",
+        "id\tpIC50 (-log M)\n3\t7.5\n",
+        "\nid,PIC50\n\n3,7.5\n,\n",
+        'id,value\n"3","7.5"\n',
+    ],
+)
+def test_tell_a_sheet_as_spreadsheets_write_it(lab: Molvae, sheet: str) -> None:
+    done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
+    assert done.status == 0, done.err
+    with Campaign.open("lab.db") as campaign:
+        assert campaign.trials[2].values == {"pIC50": 7.5}
+
+
+def test_tell_a_sheet_whose_molecules_are_others_is_refused(lab: Molvae) -> None:
+    trials = waiting()
+    exchanged = f"id,Smiles,value\n3,{trials[4]},1\n4,{trials[3]},2\n5,{trials[5]},3\n"
+    lab("tell", "lab.db", "--file", "-", stdin=exchanged).fails(
+        1, "line 2: the molecule is", "trial 3 is", "line 3: the molecule is"
+    )
+    assert lab("ask", "lab.db", "--waiting", "--out", "plate.sdf").status == 0
+    plate = Path("plate.sdf").read_text()
+    first = plate.split("$$$$\n")[0]
+    told = first.replace(f"\n3\n\n>  <smiles>  (1) \n{trials[3]}\n", "\n4\n")
+    assert told != first
+    write(Path("back.sdf"), f"{told}>  <value>\n1\n\n$$$$\n")
+    lab("tell", "lab.db", "--file", "back.sdf").fails(1, "molecule 1 (line 1)", "trial 4 is")
+    assert len(waiting()) == 4
+    otherwise = Chem.MolToSmiles(Chem.MolFromSmiles(trials[3]), allHsExplicit=True)
+    assert otherwise != trials[3]
+    text = f"id,smiles,value\n3,{otherwise},1\n4,,2\n5,?,3\n"
+    assert lab("tell", "lab.db", "--file", "-", stdin=text).status == 0
+
+
+def test_tell_structure_files_in_any_case_and_in_latin_1(lab: Molvae) -> None:
+    assert lab("ask", "lab.db", "--waiting", "--out", "plate.sdf").status == 0
+    first = Path("plate.sdf").read_text().split("$$$$\n")[0]
+    text = f"{first}>  <Value>\n1,5\n\n>  <operator>\nJosé\n\n$$$$\n"
+    Path("PLATE.SDF").write_bytes(text.encode("latin-1"))
+    done = lab("tell", "lab.db", "--file", "PLATE.SDF")
+    assert done.status == 0, done.err
+    assert "Windows-1252" in done.err
+    with Campaign.open("lab.db") as campaign:
+        assert campaign.trials[2].values == {"pIC50": 1.5}
+        assert campaign.trials[2].notes == {"operator": "José"}
+
+
+def test_tell_the_same_sheet_again_changes_nothing_and_is_said(lab: Molvae) -> None:
+    sheet = "id,value,note\n1,0.5,\n3,1,a\n4,failed,b\n5,2;4,c\n"
+    done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
+    assert "1 of 4 were told before" in done.err
+    assert "3 told (1 as failed), 1 waiting" in done.err
+    before = lab("export", "lab.db").out
+    done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
+    assert done.status == 0
+    assert "4 of 4 were told before" in done.err
+    assert lab("export", "lab.db").out == before
+    lab("tell", "lab.db", "--file", "-", stdin=sheet.replace("3,1,", "3,1.1,")).fails(
+        1, "nothing was written", "trial 3"
+    )
+
+
+def test_tell_all_is_one_transaction(lab: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert, calls = Store._insert_outcome, []
+
+    def interrupted(self: Store, *arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        insert(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "_insert_outcome", interrupted)
+    sheet = "id,value\n3,1\n4,2\n5,3\n6,4\n"
+    assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 130
+    assert len(waiting()) == 4
+    assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 0
+    assert waiting() == {}
+
+
+def test_tell_all_of_a_trial_that_is_not_there_writes_nothing(lab: Molvae) -> None:
+    with Campaign.open("lab.db") as campaign:
+        with pytest.raises(CampaignError, match="no trial 77"):
+            campaign.tell_all({3: 1.0, 77: 2.0})
+        assert campaign.tell_all({3: 1.0, 4: [1.0, 2.0]}, notes={3: {"well": "A1"}}) == [3, 4]
+        assert campaign.trials[2].notes == {"well": "A1"}
+
+
+def test_tell_keeps_breaks_and_long_texts_in_notes(lab: Molvae) -> None:
+    long = "x" * 150_000
+    sheet = f'id,value,note\n3,1,"first\nsecond"\n4,2,a\x0bb\u2028c\x85d\n5,3,"{long}"\n6,n.d.,\n'
+    done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
+    assert "4 told (1 as failed)" in done.err
+    with Campaign.open("lab.db") as campaign:
+        notes = [trial.notes.get("note") for trial in campaign.trials[2:]]
+        assert notes == ["first\nsecond", "a\x0bb\u2028c\x85d", long, None]
+        assert campaign.trials[5].message == "n.d."
+
+
+# --- starting files
+
+
+def begin(molvae: Molvae, text: str, *words: str, name: str = "s.csv") -> Campaign:
+    write(Path(name), text)
+    Path("lab.db").unlink(missing_ok=True)
+    done = molvae(*CREATE, name, *words)
+    assert done.status == 0, done.err
+    return Campaign.open("lab.db")
+
+
+def test_start_merges_the_rows_of_a_molecule(lab: Molvae) -> None:
+    a, b, c, d = MOLECULES[:40:10]
+    text = (
+        "id,smiles,value,error,who\n"
+        f"x1,{a},,,Ada\nx2,{a},5.1,,Ada\n"
+        f"x3,{b},6.2,,\nx4,{b},9.2,,Bob\n"
+        f"x5,{c},NaN,,\nx6,{c},3,0.5,\n"
+        f"x7,{d},NaN,,\n"
+    )
+    with begin(lab, text) as campaign:
+        one, two, three, four = campaign.trials[:4]
+        assert campaign.duplicates == 3
+    assert (one.values, one.notes) == ({"pIC50": 5.1}, {"id": "x1; x2", "who": "Ada"})
+    assert two.replicates == {"pIC50": [6.2, 9.2]}
+    assert two.errors == {"pIC50": pytest.approx(1.5)}
+    assert (three.values, three.errors) == ({"pIC50": 3.0}, {"pIC50": 0.5})
+    assert (four.status, four.values) == ("failed", {})
+    header, *rows = lab("export", "lab.db").out.splitlines()
+    assert header.endswith("note_id,who,pIC50_error,pIC50_replicates")
+    assert "x1; x2,Ada" in rows[0]
+
+
+def test_start_without_a_column_of_values_says_so(lab: Molvae) -> None:
+    write(Path("s.csv"), f"smiles,valeu\n{MOLECULES[0]},5\n")
+    Path("lab.db").unlink()
+    done = lab(*CREATE, "s.csv")
+    assert done.status == 0
+    assert "no column 'pIC50' or 'value'" in done.err
+    assert "did you mean 'valeu'" in done.err
+    with Campaign.open("lab.db") as campaign:
+        assert campaign.trials[0].notes == {"valeu": "5"}
+
+
+def test_start_keeps_bounds_and_words_as_notes_and_names_the_bounds(lab: Molvae) -> None:
+    a, b, c = MOLECULES[:30:10]
+    write(Path("s.csv"), f"smiles;pIC50 [-log M]\n{a};<5\n{b};n.d.\n{c};6,5\n")
+    Path("lab.db").unlink()
+    done = lab(*CREATE, "s.csv")
+    assert "1 value of pIC50 [-log M] are bounds" in done.err
+    assert "<5 (line 2)" in done.err
+    assert "1 of 3 starting molecules come with their values" in done.err
+    with Campaign.open("lab.db") as campaign:
+        trials = campaign.trials[:3]
+    assert [trial.status for trial in trials] == ["asked", "asked", "told"]
+    assert [trial.notes.get("pIC50 [-log M]") for trial in trials] == ["<5", "n.d.", None]
+
+
+def test_start_with_bad_lines_names_all_of_them(lab: Molvae) -> None:
+    a = MOLECULES[0]
+    write(Path("s.csv"), f"smiles,value\n{a},high\nC1CC,2\n{a},1,5\n{a},5 nM\n")
+    Path("lab.db").unlink()
+    lab(*CREATE, "s.csv").fails(1, "line 2", "line 4: 3 cells", "line 5")
+    assert not Path("lab.db").exists()
+    write(Path("s.csv"), "smiles,value\nC1CC,2\n[CH255],3\n[#119],4\n")
+    lab(*CREATE, "s.csv").fails(1, "line 2", "line 3", "line 4", "skip")
+
+
+def test_start_molecules_that_are_left_out_are_named(lab: Molvae) -> None:
+    text = f"smiles,value\n{MOLECULES[0]},1\n[CH255],3\nc1ccccc1,4\n"
+    write(Path("s.csv"), text)
+    Path("lab.db").unlink()
+    lab(*CREATE, "s.csv").fails(1, "line 3", "[CH255]")
+    write(Path("t.csv"), text.replace("[CH255],3\n", ""))
+    lab(*CREATE, "t.csv").fails(1, "line 3", "c1ccccc1", "--skip-invalid")
+    done = lab(*CREATE, "s.csv", "--skip-invalid")
+    assert "2 starting molecules left out" in done.err
+    assert "line 3: '[CH255]'" in done.err
+    assert "line 4: 'c1ccccc1'" in done.err
+
+
+def test_start_of_several_goals_needs_all_columns(lab: Molvae) -> None:
+    words = split(
+        "ask two.db --create --strategy random --space toy -n 1 --goals by-hand:a "
+        '"minimise by-hand:b" --start'
+    )
+    a, b = MOLECULES[:20:10]
+    write(Path("s.csv"), f"smiles,A,B (nM)\n{a},1,2\n{b},3,NaN\n")
+    assert lab(*words, "s.csv").status == 0
+    with Campaign.open("two.db") as campaign:
+        first, second = campaign.trials[:2]
+    assert (first.status, first.values) == ("told", {"a": 1.0, "b": 2.0})
+    assert (second.status, second.values) == ("failed", {"a": 3.0})
+    write(Path("s.csv"), f"smiles,A,C\n{a},1,2\n")
+    Path("two.db").unlink()
+    lab(*words, "s.csv").fails(1, "no column 'b'")
+    write(Path("s.csv"), f"smiles,a,b\n{a},1,\n{a},,2\n{b},1,\n")
+    lab(*words, "s.csv").fails(1, "line 4: a value of a but none of b")
+
+
+def test_start_from_drawings_and_lists(lab: Molvae) -> None:
+    assert lab("export", "lab.db", "all.sdf").status == 0
+    assert lab("export", "lab.db", "all.parquet").status == 0
+    for name in ("all.sdf", "all.parquet"):
+        Path("lab.db").unlink()
+        assert lab(*CREATE, name).status == 0
+        with Campaign.open("lab.db") as campaign:
+            told = [trial.values for trial in campaign.trials if trial.status == "told"]
+        assert told == [{"pIC50": 0.5}, {"pIC50": 1.5}]
+    text = f"{MOLECULES[0]} CMP-1 first\n{MOLECULES[10]}\n"
+    with begin(lab, text, name="s.smi") as campaign:
+        assert [trial.notes for trial in campaign.trials[:2]] == [{"name": "CMP-1 first"}, {}]
+
+
+def test_tell_keeps_what_the_starting_file_said_under_the_same_name(lab: Molvae) -> None:
+    text = f"smiles,well,who\n{MOLECULES[0]},A1,Ada\n"
+    write(Path("s.csv"), text)
+    Path("lab.db").unlink()
+    assert lab(*CREATE, "s.csv").status == 0
+    sheet = "id,value,well,who\n1,5,B7,Ada\n"
+    assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 0
+    with Campaign.open("lab.db") as campaign:
+        expected = {"well": "B7", "well (start)": "A1", "who": "Ada"}
+        assert campaign.trials[0].notes == expected
+
+
+def test_properties_of_a_structure_file_are_those_of_its_molecules(lab: Molvae) -> None:
+    assert lab("export", "lab.db", "all.sdf").status == 0
+    table = lab("properties", "all.sdf", "--names", "heavy_atoms").table
+    assert len(table) == 6
+    assert all(row["heavy_atoms"] for row in table)
+
+
+def test_molecules_that_rdkit_cannot_take_are_counted_with_skip_invalid(lab: Molvae) -> None:
+    text = "smiles\nCCO\n[CH255]\n[#119]\n[CH256]\n" + "C" * 20_000 + "\n"
+    write(Path("s.csv"), text)
+    done = lab("properties", "s.csv", "--names", "MW")
+    done.fails(1, "line 3", "line 4", "line 5", "line 6")
+    assert len(done.err) < 2_000
+    done = lab("properties", "s.csv", "--names", "MW", "--skip-invalid")
+    assert "4 of 5 skipped: no molecules (line 3; line 4; line 5; line 6)" in done.err
+    assert lab("prepare", "s.csv", "d", "--skip-invalid").status == 0
+
+
+def test_values_of_a_molecule_that_comes_twice_are_averaged(lab: Molvae) -> None:
+    from molvae.cli.inputs import drawn
+
+    rows = [f"{MOLECULES[i]},{i}" for i in range(0, 40, 2)]
+    text = "smiles,y\n" + "\n".join([*rows, f"{MOLECULES[0]},10", f"{MOLECULES[2]},", "C1,3"])
+    write(Path("s.csv"), text)
+    molecules, values = drawn("s.csv", 100, 0, skip_invalid=True, values="Y")
+    found = dict(zip(molecules, values, strict=True))
+    assert found[MOLECULES[0]] == 5.0
+    assert found[MOLECULES[2]] == 2.0
+    assert len(found) == 20
+
+
+def test_warnings_of_readers_are_molvae_warnings(lab: Molvae) -> None:
+    from molvae.start import read_start
+
+    write(Path("s.csv"), f"smiles,other\n{MOLECULES[0]},1\n")
+    with pytest.warns(MolvaeWarning, match="no molecule starts with a value"):
+        read_start("s.csv", ["pIC50"])

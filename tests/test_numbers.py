@@ -1,0 +1,106 @@
+"""Numbers as people write them: read where there is one reading, refused where there are two."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from molvae._numbers import Censored, decimal_marks, measured, number
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5.29", 5.29),
+        ("5,29", 5.29),
+        (" -0,5 ", -0.5),
+        ("+7", 7.0),
+        ("1e5", 1e5),
+        ("1,5E-9", 1.5e-9),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("0,123", 0.123),
+        ("1234,567", 1234.567),
+        ("\u22125.2", -5.2),
+        ("\u00a05,29\u00a0", 5.29),
+        ("1.234", 1.234),
+        ("007", 7.0),
+    ],
+)
+def test_number_with_one_reading_is_read(text: str, value: float) -> None:
+    assert number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1,234", "either 1.234 or 1234"),
+        ("1_000", "thousands"),
+        ("1,234.5", "thousands"),
+        ("1.234,5", "thousands"),
+        ("1 234", "thousands"),
+        ("1'234.50", "thousands"),
+        ("1\u202f234,5", "thousands"),
+        ("1,234,567", "thousands"),
+        ("5.1 nM", "write 5.1 only"),
+        ("12%", "write 12 only"),
+        ("\u0663", "not a number"),
+        ("\uff15", "not a number"),
+        ("0x10", "not a number"),
+        ("1e999", "not finite"),
+        ("inf", "not finite"),
+        ("nan", "not finite"),
+        ("5,2,9", "not a number"),
+        ("5 29", "not a number"),
+        ("~5", "not a number"),
+        ("5\u00b10.2", "not a number"),
+        ("True", "not a number"),
+        ("2026-03-01", "not a number"),
+        ("#DIV/0!", "not a number"),
+        ("", "not a number"),
+        ("--5", "not a number"),
+        ("1e", "not a number"),
+    ],
+)
+def test_number_without_one_reading_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        number(text)
+
+
+def test_number_among_decimal_commas_reads_the_comma_and_doubts_the_point() -> None:
+    assert number("1,234", decimal_comma=True) == 1.234
+    with pytest.raises(ValueError, match=r"either 1\.234 or 1234"):
+        number("1.234", decimal_comma=True)
+    for text in ("1,234", "1.234"):
+        with pytest.raises(ValueError, match="either"):
+            number(text, decimal_comma=None)
+
+
+@pytest.mark.parametrize("text", ["", " ", "n.d.", "N.D.", "n/a", "#N/A", "-", "not determined"])
+def test_measured_no_value(text: str) -> None:
+    assert measured(text) is None
+
+
+@pytest.mark.parametrize("text", ["<5", "> 10000", "<=5,0", "\u22655", "< 5 nM", ">1,000"])
+def test_measured_bound_is_kept_as_text(text: str) -> None:
+    assert measured(text) == Censored(text)
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "failed", "Failed"])
+def test_measured_failure_is_nan(text: str) -> None:
+    value = measured(text)
+    assert isinstance(value, float)
+    assert math.isnan(value)
+
+
+@pytest.mark.parametrize("text", ["-", "n.d.", ".871", "5,", "5."])
+def test_measured_part_of_several_values_must_be_whole(text: str) -> None:
+    with pytest.raises(ValueError, match="not a number"):
+        measured(text, alone=False)
+
+
+def test_decimal_marks_come_from_numbers_with_one_reading() -> None:
+    assert decimal_marks(["1,234", "5", "x", "1.234"]) == set()
+    assert decimal_marks(["1,234", "<5,0"]) == {","}
+    assert decimal_marks(["0.5", "5,29"]) == {",", "."}

@@ -1,0 +1,182 @@
+"""One table in all the ways that people and spreadsheets write it, and with small damages."""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from molvae.errors import MolvaeError, MolvaeWarning
+from molvae.start import Start, gather
+from tests.toys import ToySpace
+
+SPACE = ToySpace()
+VALUES = ("5.29", "6.871", "135.6", "-0.5", "1e-3", "", "n.d.", "NaN", "<5", "7", "4.9", "6.2")
+NOTES = ("", "café", "two; parts, here", "5\tµM", 'a "quoted" word', "first line\nsecond line")
+HEADERS = (
+    ("Compound ID", "smiles", "value", "Note"),
+    ("Compound ID", " SMILES ", "pIC50 [-log M]", "Note"),
+    ("Compound ID", "Smiles", "PIC50 (n = 2)", "Note"),
+)
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252")
+
+Rows = list[tuple[str, str, str, str]]
+
+
+def rows() -> Rows:
+    """Twelve molecules and a second measurement of the first one."""
+    molecules = [*SPACE.molecules[::25][: len(VALUES)], SPACE.molecules[0]]
+    return [
+        (f"CMP-{i}", smiles, value, NOTES[i % len(NOTES)])
+        for i, (smiles, value) in enumerate(zip(molecules, (*VALUES, "5.31"), strict=True))
+    ]
+
+
+def written(
+    header: Sequence[str], table: Rows, separator: str, decimal: str, quotes: bool, end: str
+) -> str:
+    """A text table; with `quotes` around everything, or around what needs them."""
+    cells = [header]
+    for id_, smiles, value, note in table:
+        number = value.replace(".", decimal) if value[-1:].isdigit() else value
+        cells.append((id_, smiles, number, note))
+
+    def quoted(cell: str) -> str:
+        plain = not quotes and not {separator, '"', "\n"} & set(cell)
+        return cell if plain else '"' + cell.replace('"', '""') + '"'
+
+    return "".join(separator.join(map(quoted, row)) + end for row in cells)
+
+
+def started(path: Path) -> Start:
+    return gather(path, SPACE, ["pIC50"], dataset="", seed=0, skip_invalid=False)
+
+
+def content(start: Start, *, notes: bool = True) -> dict[str, object]:
+    return {
+        trial.smiles: (
+            None if trial.values is None else dict(trial.values),
+            dict(trial.replicates),
+            sorted(trial.notes.values()) if notes else None,
+        )
+        for trial in start.trials
+    }
+
+
+def expected() -> dict[str, object]:
+    found: dict[str, object] = {}
+    for id_, smiles, value, note in rows()[:-1]:
+        measured: dict[str, float] | None = None
+        texts = [id_, note] if note else [id_]
+        if value in ("", "n.d.", "<5"):
+            texts += [value] * (value != "")
+        else:
+            number = float(value)
+            measured = {} if math.isnan(number) else {"pIC50": number}
+        found[smiles] = (measured, {}, sorted(texts))
+    found[SPACE.molecules[0]] = (
+        {"pIC50": 5.3},
+        {"pIC50": [5.29, 5.31]},
+        sorted(["CMP-0; CMP-12"]),
+    )
+    return found
+
+
+def variants() -> Iterator[tuple[str, str, str]]:
+    yield from product((",", ";", "\t"), (".", ","), ENCODINGS)
+
+
+@pytest.mark.parametrize(("separator", "decimal", "encoding"), list(variants()))
+def test_a_table_however_it_is_written_gives_the_same_trials(
+    tmp_path: Path, separator: str, decimal: str, encoding: str
+) -> None:
+    file = tmp_path / "t.csv"
+    for header, end, quotes in product(HEADERS, ("\n", "\r\n", "\r"), (False, True)):
+        text = written(header, rows(), separator, decimal, quotes, end)
+        file.write_bytes(text.encode(encoding))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            start = started(file)
+        found = content(start)
+        assert found.keys() == expected().keys()
+        for smiles, trial in expected().items():
+            assert found[smiles] == trial, (separator, decimal, encoding, header, end, quotes)
+        assert start.duplicates == 1
+        texts = [str(one.message) for one in said]
+        assert sum("bounds" in text or "1 value" in text for text in texts) == 1, texts
+        assert any("Windows-1252" in text for text in texts) == (encoding == "cp1252")
+
+
+STRUCTURE = (",", ";", "\t", '"', "\n", "\r", " ", "\x0b", "\u2028", "\x85", "x")
+
+
+def damaged(text: str, draw: random.Random) -> str:
+    """The text with one small damage that does not make other numbers of a number."""
+    kind, at = draw.randrange(5), draw.randrange(len(text))
+    if kind in (1, 2):
+        at = draw.choice([i for i, letter in enumerate(text) if letter in ',;\t"\n\r'])
+    in_number = text[at - 1 : at].isdigit() and text[at : at + 2].strip(",;")[:1].isdigit()
+    new = draw.choice([one for one in STRUCTURE if one != ";" or not in_number])
+    if kind == 0:  # inserted
+        return text[:at] + new + text[at:]
+    if kind == 1:  # replaced
+        return text[:at] + new + text[at + 1 :]
+    if kind == 2:  # lost
+        return text if in_number else text[:at] + text[at + 1 :]
+    lines = text.split("\n")
+    if kind == 3:  # the header, or a letter of it, lost
+        lines = lines[1:] if draw.random() < 0.2 else [lines[0].replace("s", "", 1), *lines[1:]]
+    else:  # neighboring cells of a row exchanged
+        at = draw.randrange(1, len(lines))
+        separator = max(",;\t", key=lines[0].count)
+        cells = lines[at].split(separator)
+        cells[1:3] = cells[2:0:-1]
+        lines[at] = separator.join(cells)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_damaged_table_gives_the_same_values_or_one_error_that_names_a_place(
+    tmp_path: Path, seed: int
+) -> None:
+    draw = random.Random(seed)
+    file = tmp_path / "t.csv"
+    plain = content_of_values(expected())
+    answers = dict.fromkeys(("same", "error", "warning"), 0)
+    for _ in range(60):
+        separator, decimal = draw.choice([(",", "."), (";", ","), (";", "."), ("\t", ",")])
+        text = written(draw.choice(HEADERS), rows(), separator, decimal, draw.random() < 0.5, "\n")
+        for _ in range(draw.choice([1, 1, 2])):
+            text = damaged(text, draw)
+        file.write_bytes(text.encode())
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            start, error = attempt(file)
+        if start is None:
+            assert any(word in error for word in ("line ", "column")), error
+            assert len(error) < 4_000
+            answers["error"] += 1
+        elif content_of_values(content(start)) == plain:
+            answers["same"] += 1
+        else:
+            texts = [str(one.message) for one in said if one.category is MolvaeWarning]
+            assert any("no column" in one or "several parts" in one for one in texts), text
+            answers["warning"] += 1
+    assert min(answers["same"], answers["error"]) > 5, answers
+
+
+def attempt(file: Path) -> tuple[Start | None, str]:
+    try:
+        return started(file), ""
+    except MolvaeError as error:
+        return None, str(error)
+
+
+def content_of_values(found: dict[str, object]) -> dict[str, object]:
+    """Molecules with what was measured, without notes."""
+    return {smiles: trial[:2] for smiles, trial in found.items()}  # type: ignore[index]
