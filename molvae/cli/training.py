@@ -51,7 +51,7 @@ def prepare(
     """Clean a data set and split it into training, validation and test molecules.
 
     Args:
-        source: zinc250k, qm9, moses, or a file: .smi, .txt, .csv, .tsv, also .gz.
+        source: zinc250k, qm9, moses, or a file: .smi, .csv, .tsv, .xlsx, .sdf, .parquet, also .gz.
         out: The folder to make.
         settings: What is kept.
         workers: Processes; one per core by default.
