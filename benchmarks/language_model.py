@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molvae._files import write_atomically
+from molvae._isolation import threads
 from molvae.chem.vocabulary import PAD, START, STOP
 from molvae.config import TrainConfig
 from molvae.model.batches import epoch_batches
@@ -100,13 +101,11 @@ def width_for(weights: int, n_symbols: int) -> int:
 def train(model: LanguageModel, rows: Tensor, config: TrainConfig) -> LanguageModel:
     """Maximise the likelihood of the rows, with optimiser, batches and schedule of the VAE.
 
-    Seeds torch's global generator.
-
     Args:
         model: As initialised; changed in place.
         rows: `n x max_length`, any integer type, ended by stop, padded.
         config: `molecules`, `batch_size`, `learning_rate`, `lr_warm_up`, `clip`, `precision`,
-            `device`, `threads` and `seed` are used.
+            `device` and `seed` are used.
 
     Returns:
         The trained model, in evaluation mode, on the CPU.
@@ -197,7 +196,8 @@ def fitted(tokens: Tokens, weights: int, config: TrainConfig) -> LanguageModel:
     if (tensors := _read(path, key)) is not None:
         model.load_state_dict(tensors)
         return model.eval()
-    train(model, tokens.train, config)
+    with threads(config.threads):
+        train(model, tokens.train, config)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     write_atomically(path, save_tensors(content, {"about": json.dumps(key)}))

@@ -22,7 +22,7 @@ import molvae
 from benchmarks.optimisation import FOLDER, SIX, Run, mol_ga
 from molvae.bo.pool import features
 from molvae.bo.rank import Rank
-from molvae.bo.surrogate import CHOICES, coverage, molecule_gp, one_thread, quiet
+from molvae.bo.surrogate import CHOICES, coverage, molecule_gp, reproducible
 from molvae.bo.transforms import OutcomeTransform
 from molvae.chem.descriptors import DESCRIPTORS
 
@@ -85,7 +85,7 @@ def foretold(run: Run, *, learned: Sequence[int], ahead: int) -> list[dict[str, 
         transform, truth = OutcomeTransform(y[:n], "high"), y[n : n + ahead]
         scores, spread = transform(truth), y[:n].max() - y[:n].min()
         for kind in KINDS:
-            with one_thread(), quiet(), torch.no_grad():
+            with reproducible(), torch.no_grad():
                 gp = molecule_gp(
                     x[:n],
                     transform(y[:n])[:, None],

@@ -10,12 +10,11 @@ on as it would have. Knows when to ask and to tell. Knows neither how molecules 
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,8 @@ from molvae.aims import completed, computed, costs_nothing, make_objective, read
 from molvae.bo.goals import Aim, Combine, Direction, Goal, Limit
 from molvae.bo.store import FORMAT, NewTrial, Outcome, Store, Trial, check_can_create, now
 from molvae.chem.program import Program
-from molvae.config import Patience, require, versions
-from molvae.errors import CampaignError, MolvaeWarning
+from molvae.config import Patience, check_seed, is_list, require, versions, whole_number
+from molvae.errors import CampaignError, warn
 from molvae.evaluate import ByHand, Call, Scored
 from molvae.overview import (
     best_of,
@@ -139,7 +138,7 @@ class Campaign:
                 `product` of desirabilities, or `sum`.
             strategy: How molecules are chosen: a name (`molvae list`), or an object with `name` and
                 `propose`.
-            seed: Same seed and same record: same proposals.
+            seed: Same seed and same record: same proposals; from 0 to 2**63 - 1, as all seeds.
             start: That many random molecules of `dataset`, a list of SMILES, or a file of
                 molecules, see `molvae.chem.readers.read_table`. A column `value`, or one with the
                 objective's name, holds values that are known already: empty is not known, NaN is
@@ -165,8 +164,9 @@ class Campaign:
         """
         path = Path(path).absolute()
         check_can_create(path)
-        require(_is_int(seed) and seed >= 0, f"seed must be a whole number from 0, got {seed!r}")
-        require(_is_int(batch) and batch >= 1, f"batch must be at least 1 molecule, got {batch!r}")
+        seed, batch = check_seed(seed), whole_number(batch, "batch", least=1)
+        if not isinstance(start, str | Path) and is_list(start):
+            start = list(cast("Sequence[str]", start))
         if isinstance(strategy, str):
             from molvae.bo.strategy import get_strategy
 
@@ -196,10 +196,10 @@ class Campaign:
             "limits": [asdict(limit) for limit in aim.limits],
             "combine": aim.combine,
             "strategy": describe_strategy(strategy),
-            "seed": int(seed),
-            "batch": int(batch),
+            "seed": seed,
+            "batch": batch,
             "start": _start_label(start),
-            "dataset": dataset if _is_int(start) else None,
+            "dataset": None if isinstance(start, str | Path | list) else dataset,
             "skipped": first.skipped,
             "duplicates": first.duplicates,
         }
@@ -389,8 +389,7 @@ class Campaign:
             CampaignError: Too little is told for the strategy, all values are the same, no new
                 molecule was found, or another process asked meanwhile.
         """
-        n = self.batch if n is None else n
-        require(_is_int(n) and n >= 1, f"n must be at least 1 molecule, got {n!r}")
+        n = self.batch if n is None else whole_number(n, "n", least=1)
         if not told_of(self.trials) and (waiting := self._waiting_start()):
             return waiting[:n]
         self._check_values_differ(allow_equal)
@@ -461,7 +460,7 @@ class Campaign:
             CampaignError: No such trial, or it was told before, or another process is writing.
             ConfigError: A value is infinite or not a number, or it is not said of what it is.
         """
-        require(_is_int(trial), f"a trial's id is a whole number, got {trial!r}")
+        trial = whole_number(trial, "a trial's id")
         outcome = outcome_of(self.aim, value, error=error, notes=notes, message=message)
         return self._store.tell(trial, self._completed({trial: outcome})[trial])
 
@@ -494,8 +493,7 @@ class Campaign:
         """
         outcomes = {}
         for trial, value in values.items():
-            require(_is_int(trial), f"a trial's id is a whole number, got {trial!r}")
-            outcomes[trial] = outcome_of(
+            outcomes[whole_number(trial, "a trial's id")] = outcome_of(
                 self.aim,
                 value,
                 error=(errors or {}).get(trial) or None,
@@ -607,10 +605,9 @@ class Campaign:
         from molvae.running import Run
         from molvae.workers import executor_of
 
-        require(
-            _is_int(budget) and budget >= 1,
-            f"budget must be at least 1 objective call, got {budget!r}",
-        )
+        budget = whole_number(budget, "budget", least=1)
+        workers = whole_number(workers, "workers", least=0)
+        retries = whole_number(retries, "retries", least=0)
         require(
             executor is None or workers >= 1,
             "with an executor, workers says how many calls it takes at once; give at least 1",
@@ -665,7 +662,10 @@ class Campaign:
             rows = [[one.get(name, math.nan) for name in aim.computed] for one in found]
             return np.array(rows, dtype=np.float64).reshape(len(smiles), len(aim.computed))
 
-        return evidence_of(self.trials, aim, self.space.bounds, compute)
+        from molvae._isolation import isolated
+
+        with isolated():
+            return evidence_of(self.trials, aim, self.space.bounds, compute)
 
     def table(self) -> pd.DataFrame:
         """All trials in the order asked.
@@ -687,8 +687,7 @@ class Campaign:
         What breaks a limit comes after all that does not. In a Pareto search the front comes first,
         see `molvae.bo.goals.Aim.order`.
         """
-        require(_is_int(k) and k >= 0, f"k must not be negative, got {k!r}")
-        return best_of(self.table(), self.aim, k)
+        return best_of(self.table(), self.aim, whole_number(k, "k", least=0))
 
     def _check_values_differ(self, allow_equal: bool) -> bool:
         """Stop a campaign whose objective says the same of every molecule.
@@ -736,11 +735,9 @@ class Campaign:
             getattr(objective, "version", None),
         )
         if recorded is not None and str(version) != recorded:
-            warnings.warn(
+            warn(
                 f"{self.path} was begun with version {recorded} of {objective.name!r}, now it is "
-                f"version {version}: values may not be comparable",
-                MolvaeWarning,
-                stacklevel=2,
+                f"version {version}: values may not be comparable"
             )
 
 
@@ -791,7 +788,7 @@ def _percentiles(space: Space, start: Start) -> list[float | None]:
 
     from molvae.bo.usual import percentiles
 
-    z = torch.tensor([trial.z for trial in start.trials], dtype=torch.float64)
+    z = torch.tensor([trial.z for trial in start.trials], dtype=torch.float64, device="cpu")
     smiles = [trial.smiles for trial in start.trials]
     return percentiles(space, smiles, z.reshape(len(smiles), space.dim))
 
@@ -806,13 +803,9 @@ def _findable(name: str) -> str:
 
 
 def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
-    if isinstance(start, int):
-        return start
-    return str(start) if isinstance(start, str | Path) else f"{len(start)} given molecules"
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(start, list):
+        return f"{len(start)} given molecules"
+    return str(start) if isinstance(start, str | Path) else int(cast(int, start))
 
 
 __all__ = ["Campaign", "Direction", "Trial", "describe_strategy"]

@@ -6,9 +6,10 @@ Order of precedence: the default here, then a TOML file, then a flag of the comm
 from __future__ import annotations
 
 import math
+import operator
 import platform
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,7 @@ from molvae import __version__
 from molvae.errors import ConfigError, DataError, UnknownNameError
 
 Config = TypeVar("Config")
+LARGEST_SEED = 2**63 - 1
 RUN = ("workers", "dask", "timeout", "retries", "most_failed", "allow_equal")
 """Settings of a campaign that may be others each time it is gone on with."""
 
@@ -27,6 +29,61 @@ def require(holds: bool, message: str) -> None:
     """Raise `ConfigError(message)` unless the condition holds."""
     if not holds:
         raise ConfigError(message)
+
+
+def whole_number(
+    value: Any, name: str, *, least: int | None = None, most: int | None = None
+) -> int:
+    """A whole number as Python's int: of any type that is one, e.g. NumPy's, but no bool.
+
+    Args:
+        value: What came.
+        name: Of what it should be, for the message.
+        least: Smallest that is allowed.
+        most: Largest that is allowed.
+
+    Raises:
+        ConfigError: It is none, or out of range.
+    """
+    low, high = -math.inf if least is None else least, math.inf if most is None else most
+    try:
+        kind = str(getattr(value, "dtype", type(value).__name__))
+        number = None if kind in ("bool", "torch.bool") else operator.index(value)
+    except (TypeError, ValueError, RuntimeError):  # the last by a tensor without data
+        number = None
+    if number is None or not low <= number <= high:
+        bounds = "" if least is None else f" from {least}"
+        bounds += "" if most is None else f" to {most}"
+        raise ConfigError(f"{name} must be a whole number{bounds}, got {value!r}")
+    return number
+
+
+def is_list(value: Any) -> bool:
+    """Whether something holds several things one after the other: not so a text, or one number."""
+    return (
+        isinstance(value, Iterable)
+        and not isinstance(value, str | bytes)
+        and getattr(value, "ndim", 1) > 0  # arrays and tensors of one number look like lists
+    )
+
+
+def check_seed(seed: Any) -> int:
+    """A seed as Python's int, from 0 to 2**63 - 1: what all generators take.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    return whole_number(seed, "seed", least=0, most=LARGEST_SEED)
+
+
+def later_seed(seed: int, by: int) -> int:
+    """The seed so many places on, from 0 again after the largest."""
+    return (seed + by) % (LARGEST_SEED + 1)
+
+
+def short_seed(seed: int) -> int:
+    """A seed below 2**32, which is what scikit-learn takes."""
+    return seed % 2**32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +354,8 @@ class TrainConfig:
             require(
                 getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}"
             )
-        for name in ("merges", "property_weight", "condition_weight", "threads", "seed"):
+        check_seed(self.seed)
+        for name in ("merges", "property_weight", "condition_weight", "threads"):
             require(
                 getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
             )
@@ -469,7 +527,7 @@ class CampaignConfig:
         require(self.workers >= 0, f"workers must not be negative, got {self.workers}")
         require(self.budget >= 1, f"budget must be at least 1 objective call, got {self.budget}")
         require(self.batch >= 1, f"batch must be at least 1 molecule, got {self.batch}")
-        require(self.seed >= 0, f"seed must not be negative, got {self.seed}")
+        check_seed(self.seed)
         require(
             isinstance(self.start, str) or self.start >= 1,
             f"start must be at least 1 molecule, got {self.start}",
@@ -594,7 +652,12 @@ __all__ = [
     "as_settings",
     "build",
     "check_names",
+    "check_seed",
+    "is_list",
+    "later_seed",
     "read_toml",
     "require",
+    "short_seed",
     "versions",
+    "whole_number",
 ]

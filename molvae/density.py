@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.model.priors import Prior
 
 REFERENCE = 500
@@ -120,6 +121,7 @@ class Unusual(NamedTuple):
     """Of the encoding's density, from 0 to 100; NaN for what the model cannot read."""
 
 
+@isolated()
 def describe(space: Space, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Unusual:
     """How usual molecules are to a space.
 

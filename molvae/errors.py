@@ -6,11 +6,20 @@ that callers would expect, so that `except ValueError` works without knowing mol
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from molvae._messages import shown
+
+_OWN_CODE = (str(Path(__file__).parent / "_")[:-1], contextlib.__file__)
+_unheard: ContextVar[bool] = ContextVar("_unheard", default=False)
 
 
 class MolvaeError(Exception):
@@ -101,3 +110,23 @@ def _restored(kind: type[MolvaeError], args: tuple[Any, ...], state: dict[str, A
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+def warn(message: str) -> None:
+    """Issue a `MolvaeWarning` that points to the nearest line of code outside molvae."""
+    if _unheard.get():
+        return
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_CODE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, MolvaeWarning, stacklevel=level)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Let `warn` do nothing in this thread; the process's own filters stay as they are."""
+    token = _unheard.set(True)
+    try:
+        yield
+    finally:
+        _unheard.reset(token)

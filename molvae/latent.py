@@ -8,31 +8,35 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import compress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.chem.mol import REMEMBERED, canonical
 from molvae.chem.representation import Representation, get_representation
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
-from molvae.config import ModelConfig
+from molvae.config import ModelConfig, check_seed, later_seed, whole_number
 from molvae.density import REFERENCE, SEED, Reference, log_density
 from molvae.errors import (
     ConfigError,
     InvalidMoleculeError,
-    MolvaeWarning,
     TooLongError,
     UnknownNameError,
     UnknownSymbolError,
+    warn,
+    without_warnings,
 )
 from molvae.model.checkpoint import Card, fingerprint, load_run
 from molvae.model.decoding import decode
+from molvae.model.noise import row_noise
 from molvae.model.objectives import importance_bound, reconstruction
 from molvae.model.priors import Conditional, Prior, plain_prior
 from molvae.model.refinement import refined_codes
@@ -80,19 +84,21 @@ def find_run(run: str | Path) -> Path:
     return folder
 
 
+@isolated()
 def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
     """A trained latent space.
 
     Args:
         run: Name of a bundled run, or a run folder; a name wins over a folder of that name, which
             can be given as `./name`.
-        device: Where the network computes: `cpu`, `cuda`, or `auto`.
+        device: Where the network computes: `cpu`, `cuda`, one of several, `cuda:1`, or `auto`.
 
     Raises:
         UnknownNameError: Neither a bundled run nor a folder.
+        ConfigError: There is no such device.
         CheckpointError: The folder is incomplete, damaged, foreign or newer than this molvae.
     """
-    folder = find_run(run)
+    where, folder = pick_device(device), find_run(run)
     model, prior, card = load_run(folder)
     return LatentSpace(
         model,
@@ -100,12 +106,15 @@ def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
         prior=prior,
         name=str(run),
         fingerprint=fingerprint(folder),
-        device=pick_device(device),
+        device=where,
     )
 
 
 class LatentSpace:
     """Molecules to vectors and back.
+
+    It can be pickled and copied; copies have caches of their own. A seed, wherever one is taken,
+    is a whole number from 0 to 2**63 - 1.
 
     Attributes:
         name: The bundled name or folder that it was loaded from.
@@ -145,8 +154,18 @@ class LatentSpace:
         self.conditions = tuple(condition.name for condition in card.conditions)
         # Shared with copies that `tuned` makes, so that a percentile means the same there.
         self._reference = Reference(self.prior, self._known)
-        # Likewise: a campaign tunes on all of its molecules again and again.
+        self._remember()
+
+    def _remember(self) -> None:
+        """Keep the ids of molecules: a campaign tunes on all of its own again and again."""
         self._ids = lru_cache(maxsize=REMEMBERED)(self._written)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_ids"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._remember()
 
     def __repr__(self) -> str:
         return (
@@ -164,6 +183,7 @@ class LatentSpace:
         """Sizes of the network."""
         return self.card.model
 
+    @isolated()
     def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
         """Latent vectors of molecules: the means of their posteriors, conditions included.
 
@@ -186,6 +206,7 @@ class LatentSpace:
         """
         return self._encoded(smiles, self.model.encode, self.dim, skip_unknown)
 
+    @isolated()
     def posterior(
         self, smiles: Sequence[str], *, skip_unknown: bool = False
     ) -> tuple[Tensor, Tensor]:
@@ -208,10 +229,13 @@ class LatentSpace:
         mean, std = self._encoded(smiles, moments, 2 * self.dim, skip_unknown).chunk(2, dim=1)
         return mean, std
 
+    @isolated()
     def draws(
         self, smiles: Sequence[str], k: int = 1, seed: int = 0, *, skip_unknown: bool = False
     ) -> Tensor:
         """Vectors drawn from the posteriors of molecules, `n x k x dim`, float64, on the CPU.
+
+        Those of a molecule do not depend on the others.
 
         Args:
             smiles: SMILES in any form.
@@ -222,16 +246,13 @@ class LatentSpace:
         Raises:
             ConfigError: k is below 1.
         """
-        if k < 1:
-            raise ConfigError(f"k must be at least 1, got {k}")
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            z = self._encoded(
-                smiles,
-                lambda ids: self.model.infer(ids, draws=k).code.view(len(ids), -1),
-                k * self.dim,
-                skip_unknown,
-            )
+        k, seed = whole_number(k, "k", least=1), check_seed(seed)
+
+        def work(ids: Tensor) -> Tensor:
+            noise = row_noise(ids, k, self.model.code_dim, seed).flatten(0, 1)
+            return self.model.infer(ids, draws=k, noise=noise).code.view(len(ids), -1)
+
+        z = self._encoded(smiles, work, k * self.dim, skip_unknown)
         return z.view(len(z), k, self.dim)
 
     def _encoded(
@@ -253,11 +274,9 @@ class LatentSpace:
                     raise
                 rows.append(None)
         if skipped := sum(row is None for row in rows):
-            warnings.warn(
+            warn(
                 f"{skipped} of {len(rows)} molecules skipped: {self.name or 'the model'} cannot "
-                "read them; their vectors are NaN",
-                MolvaeWarning,
-                stacklevel=4,
+                "read them; their vectors are NaN"
             )
         found = torch.full((len(rows), width), torch.nan, dtype=torch.float64)
         # Sorted by length, so that batches hold little padding; the places are kept.
@@ -277,6 +296,7 @@ class LatentSpace:
                 "no vectors to encode to or decode from; take a model with latent_dim above 0"
             )
 
+    @isolated()
     def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
         """Latent vectors that decode to the molecules, as far as they are found.
 
@@ -317,6 +337,7 @@ class LatentSpace:
             ]
         return found
 
+    @isolated()
     def refine(
         self,
         smiles: Sequence[str],
@@ -360,9 +381,8 @@ class LatentSpace:
         for name, value in (("step", step), ("weight", weight)):
             if not 0 < value < math.inf:
                 raise ConfigError(f"{name} must be a positive number, got {value}")
-        if steps < 0:
-            raise ConfigError(f"steps must not be negative, got {steps}")
-        generator, rates = torch.Generator().manual_seed(seed), []
+        steps, seed = whole_number(steps, "steps", least=0), check_seed(seed)
+        rates = []
 
         def work(ids: Tensor) -> Tensor:
             with torch.inference_mode(False):  # gradients are needed
@@ -373,7 +393,7 @@ class LatentSpace:
                     steps=steps,
                     step=step,
                     leapfrogs=LEAPFROGS,
-                    generator=generator,
+                    seed=seed,
                     weight=weight,
                 )
             rates.append(found.acceptance)
@@ -381,14 +401,13 @@ class LatentSpace:
 
         z = self._encoded(smiles, work, self.dim, skip_unknown)
         if rates and (rate := float(torch.cat(rates).mean())) < LEAST_ACCEPTANCE:
-            warnings.warn(
+            warn(
                 f"only {100 * rate:.0f} % of the moves were accepted, so that vectors hardly left "
-                f"where they started; give a step below {step:g}",
-                MolvaeWarning,
-                stacklevel=2,
+                f"where they started; give a step below {step:g}"
             )
         return z
 
+    @isolated()
     def tuned(self, smiles: Sequence[str], *, seed: int = 0) -> LatentSpace:
         """A space whose decoder has learned molecules as well, the first ones best.
 
@@ -408,6 +427,7 @@ class LatentSpace:
         References:
             Tripp et al. (2020), arXiv:2006.09191 (retraining on weighted molecules).
         """
+        seed = check_seed(seed)
         own = self._rows([canonical(text) for text in _as_list(smiles)])
         if not own:
             return self
@@ -415,6 +435,7 @@ class LatentSpace:
         weights = [(1 - REHEARSAL) / k for k in range(1, len(own) + 1)]
         each = REHEARSAL * sum(weights) / (1 - REHEARSAL) / max(1, len(others))
         space = copy.copy(self)
+        space._ids = self._ids
         space.model = tuned_decoder(
             self.model,
             pad([*own, *others]).to(self.device),
@@ -443,6 +464,7 @@ class LatentSpace:
                 answers.append(True)
         return answers
 
+    @isolated(keep_grad=True)
     def predict(self, z: Tensor) -> Tensor:
         """Properties as the model's linear heads read them off latent vectors.
 
@@ -464,6 +486,7 @@ class LatentSpace:
         z = self._vectors(z)
         return self.model.properties(z.float().to(self.device)).double().cpu()
 
+    @isolated()
     def decode(
         self, z: Tensor, *, temperature: float = 0.0, seed: int | None = None
     ) -> list[str | None]:
@@ -483,11 +506,20 @@ class LatentSpace:
         """
         self._has_vectors()
         z = self._vectors(z)
+        if seed is not None or temperature > 0:
+            seed = check_seed(seed)
         rows = self._write(z, noise=0.0, temperature=temperature, seed=seed)
         return [self._molecule(symbols) for symbols in rows]
 
     def _vectors(self, z: Tensor, *, finite: bool = True) -> Tensor:
-        z = torch.as_tensor(z, dtype=torch.float64)
+        if not isinstance(z, Tensor):
+            try:
+                z = torch.from_numpy(np.array(z, dtype=np.float64))
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"z must be n x {self.dim} numbers ({error})") from error
+        z = z.to("cpu", torch.float64)
+        if z.is_inference() and not torch.is_inference_mode_enabled():
+            z = z.clone()  # gradients do not flow through tensors of that mode
         z = z[None] if z.ndim == 1 else z
         if z.ndim != 2 or z.shape[1] != self.dim:
             raise ConfigError(f"z must be n x {self.dim}, got {' x '.join(map(str, z.shape))}")
@@ -498,7 +530,7 @@ class LatentSpace:
     def _write(
         self, z: Tensor, *, noise: float, temperature: float, seed: int | None
     ) -> list[list[str]]:
-        if temperature < 0:
+        if not 0 <= temperature < math.inf:
             raise ConfigError(f"temperature must not be negative, got {temperature}")
         rows: list[list[str]] = []
         for part in torch.split(z, BATCH):
@@ -513,6 +545,7 @@ class LatentSpace:
             seed = None if seed is None else seed + 1
         return rows
 
+    @isolated()
     def sample(self, n: int, seed: int = 0, *, where: Mapping[str, float] | None = None) -> Tensor:
         """Latent vectors from the prior, `n x dim`, float64; the same for the same seed.
 
@@ -526,14 +559,15 @@ class LatentSpace:
             ConfigError: n is negative, a condition is not finite, or the model has no conditions.
             UnknownNameError: The model has not this condition.
         """
-        _not_negative(n)
-        generator = torch.Generator().manual_seed(seed)
+        n = whole_number(n, "n", least=0)
+        generator = torch.Generator().manual_seed(check_seed(seed))
         if not where:
             return self.prior.sample(n, generator).double()
         known = self._standard(where)
         assert isinstance(self.prior, Conditional)
         return self.prior.sample(n, generator, known).double()
 
+    @isolated()
     def transfer(self, smiles: Sequence[str], where: Mapping[str, float]) -> list[str | None]:
         """Molecules like those given, but with other conditions.
 
@@ -585,6 +619,7 @@ class LatentSpace:
             known[places[name.lower()]] = (value - condition.mean) / condition.sd
         return known
 
+    @isolated()
     def generate(
         self,
         n: int,
@@ -631,7 +666,7 @@ class LatentSpace:
         noise = found[0] if noise is None else noise
         if temperature is None:
             temperature = found[1] if noise > 0 or self.config.latent_dim == 0 else 0.0
-        _not_negative(n)
+        n, seed = whole_number(n, "n", least=0), check_seed(seed)
         if not 0 <= noise <= 1:
             raise ConfigError(f"noise must lie in [0, 1], got {noise}")
         if noise > 0 and not self.config.noise_levels:
@@ -647,7 +682,7 @@ class LatentSpace:
         level = noise
 
         def draw(n: int, seed: int) -> list[Draw]:
-            z = self._noised(self.sample(n, seed, where=where), level, seed + 1)
+            z = self._noised(self.sample(n, seed, where=where), level, later_seed(seed, 1))
             rows = self._write(z, noise=level, temperature=temperature, seed=seed)
             made = [self._molecule(symbols) for symbols in rows]
             mended = [not self.representation.fluent(symbols) for symbols in rows]
@@ -657,12 +692,10 @@ class LatentSpace:
         best = best_draws(draw, n, seed=seed, redraws=redraws, tolerance=tolerance)
         far = sum(one.missed > tolerance for one in best)
         if redraw and far:
-            warnings.warn(
+            warn(
                 f"{far} of {n} molecules are expected to miss what was asked for by more than "
                 f"{tolerance:g} standard deviations, as the encoder reads them: "
-                "few molecules are like that, or the model is not sure what it reads",
-                MolvaeWarning,
-                stacklevel=2,
+                "few molecules are like that, or the model is not sure what it reads"
             )
         return [one.molecule for one in best]
 
@@ -683,8 +716,7 @@ class LatentSpace:
             return [0.0] * len(molecules)
         missed = [math.inf] * len(molecules)
         there = [i for i, molecule in enumerate(molecules) if molecule is not None]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MolvaeWarning)  # rows of NaN are no guesses
+        with without_warnings():  # rows of NaN are no guesses
             mean, std = self._guessed([str(molecules[i]) for i in there])
         for place, guess, doubt in zip(there, mean, std, strict=True):
             off = [math.hypot(float(guess[i]) - y, float(doubt[i])) for i, y in wanted.items()]
@@ -701,12 +733,14 @@ class LatentSpace:
         mean, std = self._encoded(molecules, moments, 2 * len(self.conditions), True).chunk(2, 1)
         return mean, std
 
+    @isolated()
     def log_prob(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
         """Importance-weighted lower bound on log p(molecule), in nats; `n`, float64.
 
         The mean over k draws of p(molecule | z) p(z) / q(z | molecule), with the learned prior;
         tighter with larger k. With representations other than canonical SMILES, what is bounded is
-        the probability of the one sequence that the molecule is written as.
+        the probability of the one sequence that the molecule is written as. What is said of a
+        molecule depends on it and on the seed, not on the others, up to rounding.
 
         Args:
             smiles: SMILES in any form.
@@ -720,8 +754,7 @@ class LatentSpace:
         References:
             Burda et al. (2015), arXiv:1509.00519.
         """
-        if k < 1:
-            raise ConfigError(f"k must be at least 1, got {k}")
+        k, seed = whole_number(k, "k", least=1), check_seed(seed)
         rows = [self._ids(canonical(text)) for text in _as_list(smiles)]
         bounds = torch.zeros(len(rows), dtype=torch.float64)
         if order := sorted(range(len(rows)), key=lambda i: len(rows[i])):
@@ -740,6 +773,7 @@ class LatentSpace:
         """
         return [len(self.representation.split(canonical(text))) + 1 for text in _as_list(smiles)]
 
+    @isolated()
     def outlier_score(
         self, smiles: Sequence[str], *, k: int = 64, seed: int = 0, skip_unknown: bool = False
     ) -> Tensor:
@@ -765,11 +799,9 @@ class LatentSpace:
         molecules = [canonical(text) for text in _as_list(smiles)]
         readable = self.readable(molecules)
         if skip_unknown and not all(readable):
-            warnings.warn(
+            warn(
                 f"{readable.count(False)} of {len(readable)} molecules skipped: "
-                f"{self.name or 'the model'} cannot read them; their scores are NaN",
-                MolvaeWarning,
-                stacklevel=2,
+                f"{self.name or 'the model'} cannot read them; their scores are NaN"
             )
         worst = torch.nan if skip_unknown else torch.inf
         scores = torch.full((len(molecules),), worst, dtype=torch.float64)
@@ -780,6 +812,7 @@ class LatentSpace:
         )
         return scores
 
+    @isolated(keep_grad=True)
     def log_density(self, z: Tensor) -> Tensor:
         """Natural logarithm of the prior's density at latent vectors.
 
@@ -794,6 +827,7 @@ class LatentSpace:
         """
         return log_density(self.prior, self._vectors(z))
 
+    @isolated()
     def percentile(self, z: Tensor) -> Tensor:
         """How usual latent vectors are, from 0 (as no known molecule) to 100.
 
@@ -815,8 +849,7 @@ class LatentSpace:
 
     def _known(self) -> Tensor:
         made = [m for m in self.generate(REFERENCE, SEED) if m is not None]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MolvaeWarning)  # rows of NaN are no codes
+        with without_warnings():  # rows of NaN are no codes
             return self.encode(made, skip_unknown=True)
 
     def _written(self, molecule: str) -> tuple[int, ...]:
@@ -848,11 +881,6 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
     """Rows of ids as one int64 tensor, padded on the right."""
     tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD)
-
-
-def _not_negative(n: int) -> None:
-    if n < 0:
-        raise ConfigError(f"n must not be negative, got {n}")
 
 
 def _as_list(smiles: Sequence[str]) -> list[str]:

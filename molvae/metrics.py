@@ -6,7 +6,6 @@ caller's to say. Measures of sets of molecules alone are in `molvae.chem.sets`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -14,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.bo.surrogate import fit_gp
+from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.chem.fingerprints import morgan_bits, tanimoto_pairs
 from molvae.chem.mol import canonical
 from molvae.chem.properties import score
 from molvae.chem.sets import ChemNetStatistics, chemnet_statistics, describe_set
 from molvae.config import require
-from molvae.errors import DataError, MissingPackageError, MolvaeWarning
+from molvae.errors import DataError, MissingPackageError, warn
 from molvae.geometry import geometry
 from molvae.latent import LatentSpace
 from molvae.model.objectives import active_units, kl_to_normal
@@ -228,8 +227,7 @@ def regression(
     x = StandardScaler().fit(z[fit]).transform(z.numpy())
     ridge = RidgeCV(np.logspace(-3, 4, 15)).fit(x[fit], y[fit]).predict(x[rest])
     gp = fit_gp(z[fit[:n_gp]], torch.from_numpy(y[fit[:n_gp]]), space.bounds)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # held-out molecules may lie outside the box
+    with torch.no_grad(), reproducible():
         predicted = gp.posterior(z[rest]).mean.numpy()
     scores = [r2_score(y[rest], p, multioutput="raw_values") for p in (ridge, predicted)]
     for name in heads:
@@ -280,7 +278,7 @@ def _reference(molecules: Sequence[str]) -> ChemNetStatistics | bool:
     try:
         return chemnet_statistics(molecules) if len(molecules) > 1 else False
     except MissingPackageError as error:
-        warnings.warn(f"no Fréchet ChemNet distance: {error}", MolvaeWarning, stacklevel=3)
+        warn(f"no Fréchet ChemNet distance: {error}")
         return False
 
 

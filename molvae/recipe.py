@@ -6,16 +6,20 @@ The order of work; the chemistry is in `chem`, the tensors in `tokens`, the loop
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molvae._isolation import isolated, seeded, threads
 from molvae.chem.properties import score
 from molvae.chem.vocabulary import PAD, Vocabulary
 from molvae.config import ModelConfig, TrainConfig, as_settings, require, versions
@@ -36,8 +40,8 @@ from molvae.model.priors import choose_prior, covariance_of, fit_vamp
 from molvae.model.progress import Progress
 from molvae.model.resuming import RESUME, STATE
 from molvae.model.structure import SparseBits
+from molvae.model.training import pick_device, trim, validate
 from molvae.model.training import train as fit
-from molvae.model.training import trim, validate
 from molvae.model.vae import SequenceVAE
 from molvae.model.widening import widened
 from molvae.tokens import (
@@ -95,6 +99,18 @@ def train(
             names of a run; or it holds a run, or an unfinished training, and neither `resume`
             nor `overwrite` says what to do with it; or there is nothing to resume.
     """
+    with isolated(), threads(config.threads):
+        return _train(config, resume, overwrite, workers, on_progress)
+
+
+def _train(
+    config: TrainConfig,
+    resume: bool,
+    overwrite: bool,
+    workers: int | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> Path:
+    pick_device(config.device)  # says at once if there is no such device
     folder, given = check_can_save(config.out), config
     config = _with_absolute_paths(config)
     if not (resume or overwrite):
@@ -135,14 +151,14 @@ def train(
             ]
         )
     folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    model = SequenceVAE(
-        config.model,
-        len(tokens.vocabulary),
-        tokens.train.shape[1],
-        len(heads),
-        len(names),
-    )
+    with seeded(config.seed):
+        model = SequenceVAE(
+            config.model,
+            len(tokens.vocabulary),
+            tokens.train.shape[1],
+            len(heads),
+            len(names),
+        )
     state = None
     if before is not None:
         _take_weights(model, before, heads, names)
@@ -161,6 +177,7 @@ def train(
         fingerprints=bits,
         main=len(tokens.train),
         start=state,
+        data=_identity([config.data, *config.more_data], tokens),
         resume=resume,
         on_progress=on_progress,
     ).cpu()
@@ -372,6 +389,19 @@ def _unknown_below(labels: Tensor, n: int) -> Tensor:
     return torch.cat([labels, labels.new_full((n - len(labels), labels.shape[1]), torch.nan)])
 
 
+def _identity(folders: Sequence[str], tokens: Tokens) -> dict[str, Any]:
+    """What a resumed training must have been made from: hashes of the splits, and the symbols."""
+    symbols = json.dumps(
+        [tokens.representation, tokens.vocabulary.symbols, tokens.vocabulary.pairs]
+    )
+    made: dict[str, Any] = {"the vocabulary": hashlib.sha256(symbols.encode()).hexdigest()}
+    for i, folder in enumerate(folders):
+        splits = describe(Path(folder))["splits"]
+        for name in ("train", "valid") if i == 0 else ("train",):
+            made[f"{name}.smi" if i == 0 else f"{name}.smi of more_data {i}"] = splits[name]
+    return made
+
+
 def _shown(n: int, config: TrainConfig) -> Tensor:
     """Which molecules' labels the training sees, `n`."""
     chosen = np.random.default_rng(config.seed).permutation(n)[: math.ceil(config.labelled * n)]
@@ -418,15 +448,14 @@ def _evenly(n: int, most: int) -> slice:
 @torch.inference_mode()
 def _codes(model: SequenceVAE, rows: Tensor, y: Tensor | None, *, draws: int, seed: int) -> Tensor:
     """Draws from posteriors, `draws x n x code_dim`; y as in `SequenceVAE.infer`."""
+    generator = torch.Generator().manual_seed(seed)
 
     def draw(part: Tensor) -> Tensor:
         known = None if y is None or not model.n_conditions else y[part]
-        code = model.infer(trim(rows[part]), known, draws).code
+        code = model.infer(trim(rows[part]), known, draws, generator).code
         return code.view(len(part), draws, -1)
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return _by_length(rows, draw).transpose(0, 1).contiguous()
+    return _by_length(rows, draw).transpose(0, 1).contiguous()
 
 
 @torch.inference_mode()

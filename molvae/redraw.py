@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from molvae.config import later_seed
+
 REDRAWS = 10
 """How often what is at fault is drawn again."""
 SOUGHT = 20
@@ -52,7 +54,7 @@ def best_draws(
         return one.molecule is None, one.mended and not slips, one.missed
 
     for turn in range(redraws + 1):
-        drawn = draw(len(places), seed + turn * REDRAWN_SEED)
+        drawn = draw(len(places), later_seed(seed, turn * REDRAWN_SEED))
         if turn == 0:
             slips = 2 * sum(one.mended for one in drawn) > max(n, FIRST)
         for place, one in zip(places, drawn, strict=True):

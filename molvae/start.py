@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import math
 import statistics
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from molvae._messages import listed, shown
 from molvae.bo.store import NewTrial
-from molvae.config import require
-from molvae.errors import ConfigError, DataError, InvalidMoleculeError, MolvaeError, MolvaeWarning
+from molvae.config import is_list, whole_number
+from molvae.errors import (
+    ConfigError,
+    DataError,
+    InvalidMoleculeError,
+    MolvaeError,
+    warn,
+    without_warnings,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,19 +78,22 @@ def gather(
         seed: Of the drawing.
         skip_invalid: Leave out instead of raising.
     """
-    if isinstance(start, int):
-        require(
-            not isinstance(start, bool) and start >= 0,
-            "start must be a number of molecules from 0, a file, or a list of SMILES; got "
-            f"{start!r}",
-        )
-        return _drawn(start, space, dataset, seed)
     if isinstance(start, str | Path):
         given = read_start(start, names)
-    else:
+    elif is_list(start):
         given = [
-            Given(text=text, where=f"starting molecule {i}") for i, text in enumerate(start, 1)
+            Given(text=text, where=f"starting molecule {i}")
+            for i, text in enumerate(cast("Sequence[str]", start), 1)
         ]
+    else:
+        try:
+            n = whole_number(start, "start", least=0)
+        except ConfigError as error:
+            raise ConfigError(
+                f"start must be a number of molecules from 0, a file, or a list of SMILES; got "
+                f"{start!r}"
+            ) from error
+        return _drawn(n, space, dataset, seed)
     return _given(given, space, names, skip_invalid=skip_invalid)
 
 
@@ -194,7 +203,7 @@ def _given(
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, MolvaeWarning, stacklevel=4)
+    warn(text)
 
 
 def _refuse(space: Space, lost: Sequence[tuple[str, str]]) -> None:
@@ -269,8 +278,7 @@ def _drawn(n: int, space: Space, dataset: str, seed: int) -> Start:
 
 
 def _encode_known(space: Space, molecules: Sequence[str]) -> Tensor:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MolvaeWarning)  # what is left out is counted by the caller
+    with without_warnings():  # what is left out is counted by the caller
         return space.encode(molecules, skip_unknown=True)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 from molvae.bo.goals import Aim
 from molvae.bo.store import Outcome
-from molvae.config import require
+from molvae.config import is_list, require
 from molvae.errors import ConfigError, UnknownNameError
 
 
@@ -20,8 +20,7 @@ def outcome_of(
     """Arguments and errors as of `Campaign.tell`."""
     values, replicates = dict[str, float](), dict[str, list[float]]()
     for name, of in _by_name(value, aim).items():
-        several = isinstance(of, Iterable) and not isinstance(of, str)
-        numbers = [_finite(one) for one in (cast(Any, of) if several else [of])]
+        numbers = [_finite(one) for one in (of if is_list(of) else [of])]
         known = [number for number in numbers if not math.isnan(number)]
         if known:
             values[name] = statistics.fmean(known)

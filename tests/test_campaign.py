@@ -80,7 +80,10 @@ def test_budget_counts_start_and_earlier_runs(path: Path) -> None:
 
 @pytest.mark.parametrize("budget", [-1, 0, 2.5, True])
 def test_a_budget_is_a_positive_number_of_calls(path: Path, budget: Any) -> None:
-    with begin(path) as campaign, pytest.raises(ConfigError, match="budget must be at least 1"):
+    with (
+        begin(path) as campaign,
+        pytest.raises(ConfigError, match="budget must be a whole number from 1"),
+    ):
         campaign.run(budget)
 
 
@@ -134,7 +137,10 @@ def test_a_value_is_a_number(path: Path, value: Any) -> None:
 
 @pytest.mark.parametrize("n", [0, -1, 1.5])
 def test_asking_for_nothing(path: Path, n: Any) -> None:
-    with begin(path) as campaign, pytest.raises(ConfigError, match="n must be at least 1"):
+    with (
+        begin(path) as campaign,
+        pytest.raises(ConfigError, match="n must be a whole number from 1"),
+    ):
         campaign.ask(n)
 
 
@@ -588,7 +594,7 @@ def test_an_existing_record_is_not_overwritten(path: Path) -> None:
         ({"objective": "by-hand:"}, ConfigError, "lacks a name"),
         ({"direction": "up"}, UnknownNameError, "no direction is called .up."),
         ({"seed": -1}, ConfigError, "seed must be"),
-        ({"batch": 0}, ConfigError, "batch must be at least 1"),
+        ({"batch": 0}, ConfigError, "batch must be a whole number from 1"),
         ({"start": -1}, ConfigError, "start must be"),
         ({"start": ["CCO", "C1CC"]}, InvalidMoleculeError, "^starting molecule 2: .*C1CC"),
         ({"start": ["OCOC", "c1ccccc1"]}, UnknownSymbolError, "c1ccccc1"),

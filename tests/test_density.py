@@ -102,7 +102,7 @@ def test_an_outlier_score_is_the_bound_per_symbol(space: LatentSpace) -> None:
     assert scores[1] == torch.inf
     assert scores[0] < 2 < scores[2]
     assert space.outlier_score([]).shape == (0,)
-    with pytest.raises(ConfigError, match="k must be at least 1"):
+    with pytest.raises(ConfigError, match="k must be a whole number from 1"):
         space.outlier_score(MIXED, k=0)
 
 

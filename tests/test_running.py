@@ -105,9 +105,9 @@ def test_of_many_at_once_only_the_culprit_fails(path: Path) -> None:
     ("settings", "message"),
     [
         ({"timeout": 0.0}, "timeout must be a positive"),
-        ({"retries": -1}, "retries must not be negative"),
+        ({"retries": -1}, "retries must be a whole number from 0"),
         ({"most_failed": 1.5}, r"most_failed must lie in \[0, 1\]"),
-        ({"workers": -1}, "workers must not be negative"),
+        ({"workers": -1}, "workers must be a whole number from 0"),
         ({"executor": ThreadPoolExecutor(1)}, "workers says how many calls"),
     ],
 )

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from random import Random as Generator
 from typing import ClassVar
 
+from rdkit import rdBase
+
+from molvae._isolation import isolated
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.moves import encoded, graph_moves
 from molvae.bo.proposals import derived
@@ -36,11 +39,13 @@ class Genetic:
         for name in ("population", "patience"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {self}")
 
+    @isolated()
     def propose(
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        from mol_ga.sample_population import uniform_quantile_sampling
+        with rdBase.BlockLogs():  # see `graph_moves`
+            from mol_ga.sample_population import uniform_quantile_sampling
 
         evidence.need_values(self.name, 1)
         ranked = sorted(

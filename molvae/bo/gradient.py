@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from botorch.utils.sampling import manual_seed
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, derived, first_new
-from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
+from molvae.bo.surrogate import fit_gp, noise_of_y, reproducible
 from molvae.config import require
 from molvae.errors import UnknownNameError
 
@@ -49,6 +49,7 @@ class Gradient:
         for name in ("step", "sigma"):
             require(getattr(self, name) > 0, f"{name} must be positive, got {self}")
 
+    @isolated()
     def propose(
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
@@ -62,7 +63,7 @@ class Gradient:
         moved = torch.randn(starts.shape, generator=generator, dtype=starts.dtype)
         u = (starts + self.sigma * width * moved - box[0]) / width
         path = []
-        with manual_seed(seed), one_thread(), quiet():
+        with reproducible(seed):
             value = self._value(evidence, space, box)
             for _ in range(self.steps):
                 u = u.detach().requires_grad_()

@@ -6,7 +6,6 @@ children are asked for, is the strategy's business.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from random import Random as Generator
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Space
 from molvae.chem.mol import canonical_or_none
-from molvae.errors import MolvaeWarning
+from molvae.errors import without_warnings
 
 MUTATED, MUTATED_AFTER = 0.1, 0.01
 """Share of graph moves that only mutate one parent, and of the crossed children mutated after;
@@ -130,8 +129,7 @@ def _compile_once() -> None:
 
 def encoded(space: Space, smiles: Sequence[str]) -> list[Candidate]:
     """Molecules with their encodings; those that the space cannot read are left out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MolvaeWarning)
+    with without_warnings():
         z = space.encode(smiles, skip_unknown=True)
     return [
         Candidate(molecule, vector)

@@ -16,12 +16,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from molvae._isolation import isolated
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.goals import best_first
 from molvae.bo.moves import graph_moves, latent_moves
 from molvae.bo.pool import Pool, unfiltered
 from molvae.bo.proposals import PATIENCE, decode_new, derived
-from molvae.bo.surrogate import KERNELS, one_thread, quiet
+from molvae.bo.surrogate import KERNELS, reproducible
 from molvae.bo.verdict import Plain, Verdict
 from molvae.chem.filters import known_catalogues
 from molvae.config import require
@@ -120,6 +121,7 @@ class Rank:
             f"weights must be finite, 0 < safest <= boldest; got {self.safest} and {self.boldest}",
         )
 
+    @isolated()
     def propose(
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
@@ -131,7 +133,7 @@ class Rank:
         children = max(self.children, MOVES_EACH * n)
         n_latent = round(self.share(evidence) * children)
         shortest = self.shortest
-        with one_thread(), quiet(), torch.no_grad():
+        with reproducible(seed), torch.no_grad():
             verdict: Plain | Verdict
             if evidence.aim is not None and evidence.compute is not None:
                 verdict = Verdict(evidence, evidence.aim, evidence.compute, weights, rng)

@@ -18,8 +18,8 @@ from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolu
 from botorch.optim.optimize import optimize_acqf
 from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.hypervolume import infer_reference_point
-from botorch.utils.sampling import manual_seed
 
+from molvae._isolation import isolated
 from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
 from molvae.bo.genetic import Genetic
 from molvae.bo.goals import nondominated
@@ -33,7 +33,7 @@ from molvae.bo.proposals import (
     first_new,
 )
 from molvae.bo.rank import Rank
-from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
+from molvae.bo.surrogate import fit_gp, noise_of_y, reproducible
 from molvae.bo.turbo import Turbo
 from molvae.config import build, require
 from molvae.errors import ConfigError, UnknownNameError
@@ -50,6 +50,7 @@ class Random:
     def __post_init__(self) -> None:
         _at_least_one(self, "patience")
 
+    @isolated()
     def propose(
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
@@ -107,13 +108,14 @@ class LogEI:
             f"raw_samples must be at least restarts = {self.restarts}, got {self.raw_samples}",
         )
 
+    @isolated()
     def propose(
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
         evidence.need_values(self.name, several=True)
         box = around_all(evidence)
-        with manual_seed(seed), one_thread(), quiet():
+        with reproducible(seed):
             model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
             settings: dict[str, Any] = {
                 "X_pending": evidence.pending_z if len(evidence.pending_z) else None,
@@ -186,6 +188,7 @@ class Thompson:
         require(0 <= self.around <= 1, f"around must lie in [0, 1], got {self.around}")
         require(self.sigma > 0, f"sigma must be positive, got {self.sigma}")
 
+    @isolated()
     def propose(
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
@@ -201,7 +204,7 @@ class Thompson:
             sigma=self.sigma,
             seed=seed,
         )
-        with manual_seed(seed), one_thread(), quiet():
+        with reproducible(seed):
             model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
             with torch.no_grad():
                 draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)

@@ -11,9 +11,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from botorch.exceptions.warnings import InputDataWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.transforms import Normalize, Standardize
@@ -29,14 +29,14 @@ from gpytorch.kernels import (
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihood
 from gpytorch.means import ConstantMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
-from linear_operator.utils.warnings import NumericalWarning
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from torch import Tensor
 
+from molvae._isolation import isolated, seeded, threads
 from molvae.bo.evidence import Evidence
 from molvae.bo.kernels import KnownKernel, MinMaxKernel
 from molvae.bo.noise import complete
-from molvae.errors import UnknownNameError
+from molvae.errors import MolvaeWarning, UnknownNameError
 
 FIT_STEPS = 50
 """Of the search for hyperparameters over z. The likelihood goes on rising for a thousand more,
@@ -64,7 +64,7 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
         Hvarfner et al. (2024), Vanilla Bayesian optimization performs great in high dimensions,
         arXiv:2402.02229.
     """
-    with one_thread(), quiet(), torch.enable_grad():
+    with isolated(), reproducible():
         if noise is not None:
             noise = complete(noise)
         model = SingleTaskGP(
@@ -358,35 +358,30 @@ def coverage(model: SingleTaskGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) ->
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread.
+def reproducible(seed: int = 0) -> Iterator[None]:
+    """Compute with BoTorch so that only the seed decides: one at a time, on one thread, quietly.
 
-    The matrices of a campaign are small: more threads make fitting several times slower when cores
-    are shared, and the order of summation, hence the last bits of a proposal, would depend on their
-    number.
+    BoTorch draws from torch's global generator and changes the process's warning filters and
+    settings, so only one thread of a process may be inside; others wait. The matrices of a campaign
+    are small: more threads make fitting several times slower when cores are shared, and the order
+    of summation, hence the last bits of a proposal, would depend on their number. Warnings other
+    than molvae's are held back: given molecules may lie outside the box, and jitter on the diagonal
+    is how nearly equal latent vectors are meant to be handled.
+
+    Args:
+        seed: Of whatever is drawn inside from torch's global generator.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back warnings of BoTorch that a campaign's user can do nothing about.
-
-    Given molecules may lie outside the box, a standardised column is exact only up to float error,
-    and jitter on the diagonal is how nearly equal latent vectors are meant to be handled.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Data .* is not (contained|standardized)", InputDataWarning
+    with seeded(seed), threads(1), warnings.catch_warnings():
+        own: Any = next(
+            (
+                action
+                for action, text, kind, module, line in warnings.filters
+                if issubclass(MolvaeWarning, kind) and not (text or module or line)
+            ),
+            "default",
         )
-        warnings.filterwarnings("ignore", "A not p.d., added jitter", NumericalWarning)
-        # linear_operator, with several outputs
-        warnings.filterwarnings("ignore", "Sparse invariant checks", UserWarning)
+        warnings.simplefilter("ignore")
+        warnings.simplefilter(own, MolvaeWarning)
         yield
 
 
@@ -399,6 +394,5 @@ __all__ = [
     "molecule_gp",
     "noise_of_y",
     "one_step_ahead_errors",
-    "one_thread",
-    "quiet",
+    "reproducible",
 ]

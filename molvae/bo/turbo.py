@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from botorch.utils.sampling import manual_seed
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, around_one, decode_new, derived, first_new
-from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
+from molvae.bo.surrogate import fit_gp, noise_of_y, reproducible
 from molvae.config import require
 
 
@@ -56,6 +56,7 @@ class Turbo:
             f"sides must be 0 < shortest < first <= longest, got {self}",
         )
 
+    @isolated()
     def propose(
         self, evidence: Evidence, space: Space, n: int, *, seed: int
     ) -> Sequence[Candidate]:
@@ -74,7 +75,7 @@ class Turbo:
                 rounds=0,
                 patience=self.patience,
             )
-        with manual_seed(seed), one_thread(), quiet():
+        with reproducible(seed):
             model = fit_gp(
                 z, y, box, None if (noise := noise_of_y(evidence)) is None else noise[since:]
             )

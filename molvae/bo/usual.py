@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from molvae.bo.evidence import Dense, Space
-from molvae.errors import MolvaeWarning
+from molvae.errors import without_warnings
 
 
 def percentiles(
@@ -31,8 +30,7 @@ def percentiles(
     if not isinstance(space, Dense):
         return [None] * len(smiles)
     if encodings is None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MolvaeWarning)  # None says it
+        with without_warnings():  # None says it
             encodings = space.encode(smiles, skip_unknown=True)
     found = space.percentile(encodings).tolist()
     return [None if math.isnan(percentile) else percentile for percentile in found]

@@ -37,12 +37,12 @@ def chemnet(molecules: Sequence[str]) -> ChemNetStatistics:
 
     All is sorted, so that the order of the molecules does not change even the last digit.
     """
-    import torch
+    from molvae._isolation import isolated, seeded
 
     fcd = fcd_package()
     distinct, places = np.unique(np.array(molecules, dtype=object), return_inverse=True)
     # fcd's loader draws a seed from torch's global generator, which is not its own to move on.
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with isolated(), seeded(0), warnings.catch_warnings():
         # What fcd leaves behind (old names in numpy, a temporary folder) says nothing to users.
         for category in (DeprecationWarning, FutureWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)

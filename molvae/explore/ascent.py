@@ -138,7 +138,7 @@ def campaign_hill(campaign: Campaign) -> Hill:
             front.
     """
     from molvae.aims import costs_nothing
-    from molvae.bo.surrogate import fit_gp, noise_of_y, one_thread, quiet
+    from molvae.bo.surrogate import fit_gp, noise_of_y, reproducible
 
     evidence, goal = campaign.evidence(), campaign.aim.goals[0]
     evidence.need_values("gradient")
@@ -156,7 +156,7 @@ def campaign_hill(campaign: Campaign) -> Hill:
             objective = campaign.objective
 
     def up(z: Tensor) -> Tensor:
-        with one_thread(), quiet():
+        with reproducible():
             mean: Tensor = model.posterior(z).mean[:, 0]
             return mean
 

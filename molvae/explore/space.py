@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.mol import canonical
 from molvae.codec import Codec
-from molvae.errors import MolvaeWarning
+from molvae.errors import warn
 
 PROPERTIES = ("logP", "SAS", "QED")
 """Shown of each molecule."""
@@ -60,11 +59,9 @@ def codes(space: Space, smiles: Sequence[str]) -> tuple[Tensor, list[str]]:
     if missed:
         first = next(d for m, d in zip(molecules, decoded, strict=True) if m != d)
         more = f", and {len(missed) - 1} more" if len(missed) > 1 else ""
-        warnings.warn(
+        warn(
             f"{space.name or 'the space'} has no vector that decodes to {missed[0]}, the nearest "
-            f"found gives {first or 'no molecule'}{more}",
-            MolvaeWarning,
-            stacklevel=3,
+            f"found gives {first or 'no molecule'}{more}"
         )
     return z, missed
 

@@ -41,6 +41,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from molvae._files import Kind, check_output, head_of, write_atomically
+from molvae._isolation import isolated, seeded
 from molvae.chem.vocabulary import Vocabulary
 from molvae.config import ModelConfig, as_settings, build
 from molvae.errors import CheckpointError, MolvaeError
@@ -220,6 +221,7 @@ def fingerprint(folder: str | Path) -> str:
     return digest.hexdigest()
 
 
+@isolated()
 def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
     """The network and its prior, in evaluation mode on the CPU, and the card.
 
@@ -230,7 +232,7 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
     folder = Path(folder)
     card = _read_card(folder / CARD)
     # Built without memory first: a damaged card must not make us allocate what it asks for.
-    with torch.device("meta"):
+    with seeded(0), torch.device("meta"):
         n_symbols = len(Vocabulary(card.vocabulary, card.merges))
         model = SequenceVAE(
             card.model,
@@ -243,7 +245,8 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
     if not card.prior:
         return model.eval(), plain_prior(card.model.latent_dim, len(card.conditions)), card
     try:
-        prior = make_prior(card.prior)
+        with seeded(0):  # the weights that are drawn here are replaced
+            prior = make_prior(card.prior)
         assert prior.dim == card.dim
         assert isinstance(prior, Conditional) == bool(card.conditions)
     except (KeyError, TypeError, ValueError, AssertionError) as error:

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from molvae.chem.vocabulary import PAD
 from molvae.config import ObjectiveConfig, require
+from molvae.model.noise import row_noise
 from molvae.model.priors import Prior
 from molvae.model.vae import Inference, SequenceVAE
 
@@ -286,7 +287,7 @@ def importance_bound(
         prior: Its density of codes, on the CPU.
         ids: `n x t`, ended by stop, padded; quickest when sorted by length.
         draws: Of codes, for each row.
-        seed: Of the draws; torch's global generators are left as they were.
+        seed: Of the draws; those of a row do not depend on the other rows.
 
     Returns:
         `n`, float64, on the CPU. With one draw an unbiased draw of the ELBO; grows with draws
@@ -304,19 +305,18 @@ def importance_bound(
         "model with posterior = 'gaussian' or 'flow'",
     )
     draws = draws if model.code_dim else 1
-    blocks = [min(AT_ONCE, draws - done) for done in range(0, draws, AT_ONCE)]
     bounds = [torch.zeros(0, dtype=torch.float64)]
-    with torch.random.fork_rng(devices=[ids.device] if ids.is_cuda else []):
-        torch.manual_seed(seed)
-        for rows in torch.split(ids, max(1, AT_ONCE // draws)) if len(ids) else ():
-            rows = rows[:, : int((rows != PAD).sum(dim=1).max())]
-            weights = []
-            for k in blocks:
-                found, repeated = model.infer(rows, draws=k), rows.repeat_interleave(k, dim=0)
-                given = -reconstruction(model.logits(found.code, repeated), repeated)
-                log_p = given.cpu() + prior.log_prob(found.code.cpu())
-                weights.append((log_p - found.log_q.cpu()).double().view(len(rows), k))
-            bounds.append(torch.logsumexp(torch.cat(weights, dim=1), dim=1) - math.log(draws))
+    for rows in torch.split(ids, max(1, AT_ONCE // draws)) if len(ids) else ():
+        rows = rows[:, : int((rows != PAD).sum(dim=1).max())]
+        weights = []
+        for noise in torch.split(row_noise(rows, draws, model.code_dim, seed), AT_ONCE, dim=1):
+            k = noise.shape[1]
+            found = model.infer(rows, draws=k, noise=noise.flatten(0, 1))
+            repeated = rows.repeat_interleave(k, dim=0)
+            given = -reconstruction(model.logits(found.code, repeated), repeated)
+            log_p = given.cpu() + prior.log_prob(found.code.cpu())
+            weights.append((log_p - found.log_q.cpu()).double().view(len(rows), k))
+        bounds.append(torch.logsumexp(torch.cat(weights, dim=1), dim=1) - math.log(draws))
     return torch.cat(bounds)
 
 

@@ -92,20 +92,23 @@ class Posterior(nn.Module):
         mean, logvar = both.chunk(2, dim=1)
         return mean, logvar + INITIAL_LOGVAR
 
-    def draw(self, summary: Tensor, mean: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw z from q(z | x, y); from torch's global generator.
+    def draw(
+        self, summary: Tensor, mean: Tensor, logvar: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Draw z from q(z | x, y).
 
         Args:
             summary: `n x s`.
-            mean: From `gaussian`.
-            logvar: Likewise.
+            mean: From `gaussian`, `n x d`.
+            logvar: From `gaussian`, `n x d`.
+            noise: Standard normal, `n x d`.
 
         Returns:
             z, `n x d`, and its log-density, `n`, nats; of `point`, the mean and 0.
         """
         if self.kind == "point":
             return mean, mean.new_zeros(len(mean))
-        z, log_density = draw(mean, logvar)
+        z, log_density = draw(mean, logvar, noise)
         z, stretch = self.push(summary, z)
         return z, log_density.sum(dim=1) - stretch
 
@@ -143,21 +146,15 @@ def _layer(d: int, backwards: bool) -> nn.Module:
     return layer
 
 
-def draw(mean: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw from N(mean, exp(logvar)); from torch's global generator.
+def draw(mean: Tensor, logvar: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw from N(mean, exp(logvar)): standard normal noise, moved and scaled.
 
     Returns:
         The draws, which gradients reach both through, and the logarithm of their density, unit by
         unit, in nats; of the arguments' shape.
     """
-    noise = torch.randn_like(mean)
     log_density = -0.5 * (noise.square() + logvar + math.log(2 * math.pi))
     return mean + noise * (0.5 * logvar).exp(), log_density
 
 
-def reparameterise(mean: Tensor, logvar: Tensor) -> Tensor:
-    """Draw z from N(mean, exp(logvar)), gradients reach both; from torch's global generator."""
-    return draw(mean, logvar)[0]
-
-
-__all__ = ["Posterior", "draw", "reparameterise"]
+__all__ = ["Posterior", "draw"]

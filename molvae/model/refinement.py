@@ -11,13 +11,14 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from molvae.config import require
+from molvae.model.noise import row_generators, row_noise
 from molvae.model.objectives import reconstruction
 from molvae.model.priors import Prior
 from molvae.model.vae import SequenceVAE
@@ -49,7 +50,7 @@ def refined(
     steps: int,
     step: float,
     leapfrogs: int = 1,
-    generator: torch.Generator,
+    generator: torch.Generator | Sequence[torch.Generator],
 ) -> Refined:
     """Move chains so that they become draws from a density; all of them at once, each on its own.
 
@@ -61,7 +62,8 @@ def refined(
         step: Length of a leapfrog step, in units of the scale.
         leapfrogs: Steps of a move. 1 is the Metropolis-adjusted Langevin algorithm; more is
             Hamiltonian Monte Carlo, and as many gradients.
-        generator: Of momenta, step lengths and acceptances, on the device of z.
+        generator: Of momenta, step lengths and acceptances, on the device of z; or one for each
+            chain, so that it does not depend on the others.
     """
 
     def look(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,15 +73,18 @@ def refined(
             (slope,) = torch.autograd.grad(height.sum(), z)
         return height.detach(), slope
 
-    def drawn(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=z.device, dtype=z.dtype)
+    def drawn(draw: Callable[..., Tensor], width: int) -> Tensor:
+        settings: dict[str, Any] = {"device": z.device, "dtype": z.dtype}
+        if isinstance(generator, torch.Generator):
+            return draw(len(z), width, generator=generator, **settings)
+        return torch.stack([draw(width, generator=own, **settings) for own in generator])
 
     z, accepted = z.detach(), z.new_zeros(len(z))
     height, slope = look(z)
     for _ in range(steps):
-        momentum = torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
+        momentum = drawn(torch.randn, z.shape[1])
         energy = height - 0.5 * momentum.square().sum(dim=1)
-        length = step * scale * (SHORTEST + (1 - SHORTEST) * drawn(len(z), 1))
+        length = step * scale * (SHORTEST + (1 - SHORTEST) * drawn(torch.rand, 1))
         there, slope_there, height_there = z, slope, height
         for _ in range(leapfrogs):
             momentum = momentum + 0.5 * length * slope_there
@@ -87,7 +92,7 @@ def refined(
             height_there, slope_there = look(there)
             momentum = momentum + 0.5 * length * slope_there
         gained = height_there - 0.5 * momentum.square().sum(dim=1) - energy
-        moves = drawn(len(z)).log() < gained  # not where it is no number
+        moves = drawn(torch.rand, 1)[:, 0].log() < gained  # not where it is no number
         z = torch.where(moves[:, None], there, z)
         slope = torch.where(moves[:, None], slope_there, slope)
         height = torch.where(moves, height_there, height)
@@ -103,7 +108,7 @@ def refined_codes(
     steps: int,
     step: float,
     leapfrogs: int,
-    generator: torch.Generator,
+    seed: int,
     weight: float = 1.0,
 ) -> Refined:
     """Codes of rows, about as p(code | x) has them: chains from draws of the encoder's posterior.
@@ -115,7 +120,7 @@ def refined_codes(
         steps: Moves of each chain; 0 leaves the draws.
         step: See `refined`; the scale is the spread that the encoder gives.
         leapfrogs: See `refined`.
-        generator: Of everything random, on the CPU.
+        seed: Of everything random; a row's chain does not depend on the other rows.
         weight: Of log p(x | code), beside log p(code). 1 is the posterior; 1 / beta is what an
             encoder trained with a weight of beta on its KL term aims at, for its decoder to write x
             more surely.
@@ -137,9 +142,8 @@ def refined_codes(
         given = -reconstruction(model.logits(code.to(ids.device), ids), ids)
         return weight * given.double().cpu() + prior.log_prob(code).double()
 
-    with torch.no_grad(), torch.random.fork_rng(devices=[ids.device] if ids.is_cuda else []):
-        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
-        start = model.infer(ids)
+    with torch.no_grad():
+        start = model.infer(ids, noise=row_noise(ids, 1, model.code_dim, seed)[:, 0])
     logvar = torch.cat([start.logvar, start.y_logvar], dim=1).double().cpu()
     # Without cuDNN, whose recurrent layers have gradients in training only.
     with torch.backends.cudnn.flags(enabled=False):
@@ -150,7 +154,7 @@ def refined_codes(
             steps=steps,
             step=step,
             leapfrogs=leapfrogs,
-            generator=generator,
+            generator=row_generators(ids, seed + 1),
         )
 
 

@@ -6,6 +6,7 @@ Of one that was interrupted, or of a finished one that kept it, from which the n
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,22 +59,34 @@ def save_state(
     folder: Path,
     model: SequenceVAE,
     optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
     config: TrainConfig,
     place: Place,
+    data: Mapping[str, Any] | None = None,
     readout: nn.Module | None = None,
 ) -> None:
-    """One file: weights, optimizer, generators and place are of one moment."""
+    """One file: weights, optimizer, generator and place are of one moment.
+
+    Args:
+        folder: Where it goes.
+        model: The network.
+        optimizer: Of its weights.
+        generator: Of everything that the training draws.
+        config: Settings, most of which have to be the same later.
+        place: Where the loop stands.
+        data: What the rows were made from; has to be the same later.
+        readout: A module that is trained along.
+    """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if readout is not None:
         tensors |= {f"{READOUT}{k}": v for k, v in readout.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
-    tensors["rng.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    tensors[f"rng.{generator.device.type}"] = generator.get_state()
     metadata = {
         "place": json.dumps(asdict(place)),
         "settings": json.dumps(_what_must_agree(config), sort_keys=True),
+        "data": json.dumps(data, sort_keys=True),
     }
     write_atomically(
         folder / RESUME,
@@ -85,22 +98,17 @@ def load_state(
     folder: Path,
     model: SequenceVAE,
     optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
     config: TrainConfig,
-    device: torch.device,
+    data: Mapping[str, Any] | None = None,
     readout: nn.Module | None = None,
 ) -> Place:
-    """Put network, optimizer and generators into the state of a file.
+    """Put network, optimizer and generator into the state of a file; arguments as of `save_state`.
 
-    Args:
-        folder: That holds it.
-        model: Changed in place.
-        optimizer: Likewise.
-        config: Of now.
-        device: Where the network is.
-        readout: A module that is trained along, changed in place.
+    Network, optimizer, generator and read-out are changed in place.
 
     Raises:
-        CheckpointError: It is missing, damaged, or was made with other settings.
+        CheckpointError: It is missing, damaged, or was made with other settings or from other data.
     """
     path = folder / RESUME
     if not path.exists():
@@ -108,7 +116,8 @@ def load_state(
             f"{path} is not there: the training was finished, or stopped before its first "
             "validation; start it without resuming"
         )
-    tensors, saved, place = _read(path)
+    tensors, metadata, place = _read(path)
+    saved, saved_data = metadata["settings"], metadata["data"]
     now, plain = (
         json.loads(json.dumps(_what_must_agree(c))) for c in (config, TrainConfig(data="", out=""))
     )
@@ -119,11 +128,29 @@ def load_state(
             f"{path} was made with {name} = {saved.get(name)!r}, now it is {now[name]!r}; resume "
             "with the settings of the beginning, or start a new run folder"
         )
-    _restore(tensors, model, optimizer, readout)
-    torch.set_rng_state(tensors["rng.cpu"])
-    if device.type == "cuda" and "rng.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    if saved_data is not None and saved_data != json.loads(json.dumps(data)):
+        raise CheckpointError(
+            f"{path} was made from other molecules: {_difference(saved_data, data or {})}; resume "
+            "with the data of the beginning, or start a new run folder"
+        )
+    try:
+        _restore(tensors, model, optimizer, readout)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} holds the weights of another network, as other data or another version of "
+            "molvae make it; start a new run folder"
+        ) from error
+    if (rng := f"rng.{generator.device.type}") in tensors:
+        generator.set_state(tensors[rng])
+    else:  # it began on another kind of device, which draws other numbers
+        generator.manual_seed(config.seed + place.seen)
     return place
+
+
+def _difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first thing that two descriptions of data disagree in."""
+    name = next(name for name in sorted({*saved, *now}) if saved.get(name) != now.get(name))
+    return f"{name} is not the same"
 
 
 def start_state(
@@ -154,13 +181,15 @@ def start_state(
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Place]:
-    """Tensors, settings and place."""
+    """Tensors, settings and data, and place."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             # Copies: the tensors themselves are windows on the file.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        return tensors, json.loads(metadata["settings"]), Place(**json.loads(metadata["place"]))
+        # Older files do not name the data.
+        made = {name: json.loads(metadata.get(name, "null")) for name in ("settings", "data")}
+        return tensors, made, Place(**json.loads(metadata["place"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); start the training anew") from error
 

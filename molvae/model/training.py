@@ -8,8 +8,7 @@ was not.
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import ObjectiveConfig, TrainConfig
-from molvae.errors import MolvaeWarning
+from molvae.config import ObjectiveConfig, TrainConfig, require
+from molvae.errors import warn
 from molvae.model.batches import epoch_batches, epoch_rows
 from molvae.model.decoding import decode
 from molvae.model.objectives import (
@@ -45,10 +44,26 @@ EXACT = 1000
 """Validation molecules that are written again, at most."""
 
 
-def pick_device(name: str) -> torch.device:
-    """The device that a setting `auto`, `cpu` or `cuda` stands for."""
+def pick_device(name: str | torch.device) -> torch.device:
+    """The device that a setting stands for: `auto`, `cpu`, `cuda`, or one of several, `cuda:1`.
+
+    Raises:
+        ConfigError: No such device, or it is not there.
+    """
+    name = str(name)
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if there else "cpu"
+    kind, _, number = name.partition(":")
+    require(
+        name == "cpu" or (kind == "cuda" and (number.isdecimal() or name == "cuda")),
+        f"device must be auto, cpu, cuda, or cuda:1 for one of several; got {name!r}",
+    )
+    require(
+        kind == "cpu" or int(number or 0) < there,
+        f"there is no device {name!r}: torch {torch.__version__} finds {there} CUDA devices here; "
+        "give cpu, or auto",
+    )
     return torch.device(name)
 
 
@@ -90,7 +105,7 @@ def validate(
 ) -> tuple[float, float, int]:
     """Reconstruction and KL (nats per molecule) and active units on held-out rows.
 
-    The same weights give the same numbers, and torch's global generator is left as it was.
+    The same weights give the same numbers.
 
     Args:
         model: Left in the mode it is in.
@@ -104,22 +119,21 @@ def validate(
         covariance = torch.eye(model.n_conditions)
     rec = kl = 0.0
     means = []
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        for batch in torch.split(rows, batch_size):
-            ids = trim(batch).to(device)
-            inference = model.infer(ids)
-            loss = objective(
-                ObjectiveConfig(),
-                1.0,
-                inference,
-                reconstruction(model.logits(inference.code, ids), ids),
-                posterior=model.config.posterior,
-                known=_nothing_known(model, len(ids), covariance),
-            )
-            rec += float(loss.reconstruction) * len(ids)
-            kl += float(loss.kl) * len(ids)
-            means.append(inference.mean)
+    generator = torch.Generator(device).manual_seed(seed)
+    for batch in torch.split(rows, batch_size):
+        ids = trim(batch).to(device)
+        inference = model.infer(ids, noise=generator)
+        loss = objective(
+            ObjectiveConfig(),
+            1.0,
+            inference,
+            reconstruction(model.logits(inference.code, ids), ids),
+            posterior=model.config.posterior,
+            known=_nothing_known(model, len(ids), covariance),
+        )
+        rec += float(loss.reconstruction) * len(ids)
+        kl += float(loss.kl) * len(ids)
+        means.append(inference.mean)
     return rec / len(rows), kl / len(rows), active_units(torch.cat(means))
 
 
@@ -161,12 +175,11 @@ def train(
     fingerprints: SparseBits | None = None,
     main: int | None = None,
     start: Path | None = None,
+    data: Mapping[str, Any] | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SequenceVAE:
     """Train the network in place, on `config.device`; the folder gets progress and resume state.
-
-    Seeds torch's global generator, which draws dropout and noise.
 
     Args:
         model: As initialised; with `resume`, its weights are replaced.
@@ -182,6 +195,8 @@ def train(
         main: How many rows, the first, are of `config.data` and not of `config.more_data`; None for
             all.
         start: Folder with the kept state of another training, to go on from.
+        data: What the rows were made from, ready for JSON: a training is resumed with the same
+            alone.
         resume: Go on from the state in the folder.
         on_progress: Called about every five seconds and after each validation.
 
@@ -189,7 +204,7 @@ def train(
         The trained network, in evaluation mode, on its device.
 
     Raises:
-        CheckpointError: Nothing to resume, or it was made with other settings.
+        CheckpointError: Nothing to resume, or it was made with other settings or other data.
 
     Warns:
         MolvaeWarning: The posterior has collapsed: z carries almost nothing.
@@ -198,6 +213,7 @@ def train(
     readout = _readout(model, fingerprints, config)
     if readout is not None:
         optimizer.add_param_group({"params": list(readout.to(device).parameters())})
+    generator = torch.Generator(device).manual_seed(config.seed)
     labels = torch.zeros(len(rows), 0) if labels is None else labels
     conditions = torch.zeros(len(rows), 0) if conditions is None else conditions
     covariance = covariance_of(conditions)
@@ -205,7 +221,7 @@ def train(
     few = _few(conditions)
     place = Place()
     if resume:
-        place = load_state(folder, model, optimizer, config, device, readout)
+        place = load_state(folder, model, optimizer, generator, config, data, readout)
     elif start is not None:
         start_state(start, model, optimizer, readout)
     structured = config.objective.similarity > 0 or readout is not None
@@ -227,7 +243,7 @@ def train(
             bits = None
             if structured and fingerprints is not None:
                 bits = fingerprints.dense(index.numpy()).to(device)
-            batch = _Batch(ids, y, known, again, len(rows), bits)
+            batch = _Batch(ids, y, known, again, len(rows), bits, generator)
             loss, of_properties, of_conditions, of_structure = _step(
                 model, batch, config, beta, readout
             )
@@ -253,7 +269,7 @@ def train(
                 model.train()
                 report.say(place.seen, beta, rec, kl, active, same)
                 _warn_of_collapse(beta, kl, active, config)
-                save_state(folder, model, optimizer, config, place, readout)
+                save_state(folder, model, optimizer, generator, config, place, data, readout)
             elif report.due():
                 report.say(place.seen, beta)
             if place.seen >= config.molecules:
@@ -274,6 +290,8 @@ class _Batch:
     """In the whole training set."""
     bits: Tensor | None
     """Fingerprints, where the objective has terms of structure."""
+    generator: torch.Generator
+    """Of everything that is drawn, on the network's device."""
 
 
 def _step(
@@ -287,16 +305,21 @@ def _step(
 
     At last, of structure, the correlation of distances with similarities and the loss of the head.
     """
-    ids, known, draws = batch.ids, batch.known, config.objective.draws
+    ids, known, draws, generator = batch.ids, batch.known, config.objective.draws, batch.generator
     with autocast(config.precision, ids.device):
-        inference = model.infer(ids, None if known is None else known.y, draws=draws)
+        inference = model.infer(ids, None if known is None else known.y, draws, generator)
         repeated = ids.repeat_interleave(draws, dim=0) if draws > 1 else ids
-        code, noise = noisy(inference.code, config.noisy, model.config.latent_dim, draws)
+        code, noise = noisy(inference.code, config.noisy, model.config.latent_dim, draws, generator)
         states = inference.states
         if states is not None and draws > 1:
             states = states.repeat_interleave(draws, dim=0)
         logits = model.logits(
-            code, repeated, noise=noise, word_dropout=config.word_dropout, states=states
+            code,
+            repeated,
+            noise=noise,
+            word_dropout=config.word_dropout,
+            generator=generator,
+            states=states,
         )
     loss = objective(
         config.objective,
@@ -362,15 +385,12 @@ def _nothing_known(model: SequenceVAE, n: int, covariance: Tensor) -> Known | No
 
 
 def begin(model: nn.Module, config: TrainConfig) -> tuple[torch.device, torch.optim.Optimizer]:
-    """Set threads and seed, bring a network to its device for training, and give it an optimizer.
+    """Bring a network to its device for training, and give it an optimizer.
 
     Args:
         model: Changed in place.
-        config: `threads`, `seed`, `device` and `learning_rate` are used.
+        config: `device` and `learning_rate` are used.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
     device = pick_device(config.device)
     model.to(device).train()
     rate = config.learning_rate
@@ -378,7 +398,11 @@ def begin(model: nn.Module, config: TrainConfig) -> tuple[torch.device, torch.op
 
 
 def noisy(
-    code: Tensor, share: float, latent_dim: int | None = None, draws: int = 1
+    code: Tensor,
+    share: float,
+    latent_dim: int | None = None,
+    draws: int = 1,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Noise at a level drawn evenly from 0 to 1 in the z of a share of the rows; and the levels.
 
@@ -387,13 +411,17 @@ def noisy(
         share: Of the rows.
         latent_dim: See `blur`.
         draws: Of each row.
+        generator: Of levels and noise, on the code's device; None for torch's global generator.
     """
     if share == 0:
         return code, code.new_zeros(len(code))
-    level = torch.rand(len(code) // draws, device=code.device)
-    level = level * (torch.rand(len(level), device=code.device) < share)
+    level, chosen = (
+        torch.rand(len(code) // draws, generator=generator, dtype=torch.float32, device=code.device)
+        for _ in range(2)
+    )
+    level = level * (chosen < share)
     level = level.repeat_interleave(draws) if draws > 1 else level
-    return blur(code, level, latent_dim), level
+    return blur(code, level, latent_dim, generator), level
 
 
 def _batches_from(
@@ -436,10 +464,8 @@ def _warn_of_collapse(beta: float, kl: float, active: int, config: TrainConfig) 
     if config.model.latent_dim == 0:
         return
     if beta > 0 and (kl < 1.0 or active < max(1, config.model.latent_dim // 20)):
-        warnings.warn(
+        warn(
             f"the posterior is collapsing: KL {kl:.2f} nats, {active} of "
             f"{config.model.latent_dim} latent units active at beta {beta:.3g}; the decoder "
-            "ignores z. Lower beta, warm it up longer, or raise word_dropout",
-            MolvaeWarning,
-            stacklevel=3,
+            "ignores z. Lower beta, warm it up longer, or raise word_dropout"
         )

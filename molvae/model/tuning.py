@@ -40,7 +40,7 @@ def tuned_decoder(
         batch: Rows of each.
         learning_rate: Of Adam, constant.
         noise: Share of rows decoded from z with noise, see `TrainConfig.noisy`.
-        seed: Of all draws; torch's global generator is left as it was.
+        seed: Of all draws.
 
     References:
         Tripp et al. (2020), arXiv:2006.09191 (retraining on weighted molecules).
@@ -52,18 +52,19 @@ def tuned_decoder(
     for parameter in learned:
         parameter.requires_grad_(True)
     optimiser = torch.optim.Adam(learned, lr=learning_rate, betas=(0.9, 0.99))
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
-        for _ in range(steps):
-            chosen = torch.multinomial(weights, batch, replacement=True)
-            ids = trim(rows[chosen])
-            with torch.no_grad():
-                code, level = noisy(new.infer(ids).code, noise, new.config.latent_dim)
+    generator, weights = torch.Generator(rows.device).manual_seed(seed), weights.to(rows.device)
+    for _ in range(steps):
+        chosen = torch.multinomial(weights, batch, replacement=True, generator=generator)
+        ids = trim(rows[chosen])
+        with torch.no_grad():
+            code = new.infer(ids, noise=generator).code
+            code, level = noisy(code, noise, new.config.latent_dim, generator=generator)
+        with torch.enable_grad():
             nats = reconstruction(new.logits(code, ids, noise=level), ids)
             optimiser.zero_grad(set_to_none=True)
             (nats.sum() / int((ids != PAD).sum())).backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(learned, 1.0)
-            optimiser.step()
+        nn.utils.clip_grad_norm_(learned, 1.0)
+        optimiser.step()
     return new.eval()
 
 

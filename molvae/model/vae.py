@@ -24,7 +24,11 @@ from molvae.chem.vocabulary import PAD, START
 from molvae.config import ModelConfig, require
 from molvae.model.decoders import Decoder, DecoderState, RecurrentDecoder, TransformerDecoder
 from molvae.model.encoders import RecurrentEncoder, TransformerEncoder
-from molvae.model.posteriors import Posterior, draw, reparameterise
+from molvae.model.posteriors import Posterior, draw
+
+Noise = torch.Generator | Tensor | None
+"""Where draws of codes come from: a generator on the network's device; None for torch's global one;
+or standard normal numbers themselves, float32, `(n * draws) x code_dim`, as codes are laid out."""
 
 
 class Inference(NamedTuple):
@@ -144,27 +148,29 @@ class SequenceVAE(nn.Module):
         """
         return self.q.conditions(self._summary(ids)[0])
 
-    def infer(self, ids: Tensor, y: Tensor | None = None, draws: int = 1) -> Inference:
+    def infer(
+        self, ids: Tensor, y: Tensor | None = None, draws: int = 1, noise: Noise = None
+    ) -> Inference:
         """Draw codes from q(z, y | x), or from q(z | x, y) where y is known.
-
-        Draws come from torch's global generator: conditions first, where there are any, then z.
 
         Args:
             ids: `n x t`, ended by stop, padded on the right.
             y: Conditions, `n x p`, in standard deviations from the mean. Those that are NaN are
                 drawn from q(y | x); None: all of them.
             draws: For each row.
+            noise: Where the draws come from, see `Noise`.
         """
         summary, states = self._summary(ids)
+        of_z, of_y = self._noise(len(ids) * draws, noise, summary)
         y_mean, y_logvar = self.q.conditions(summary)
         summary = _repeated(summary, draws)
-        drawn, log_q_y = draw(_repeated(y_mean, draws), _repeated(y_logvar, draws))
+        drawn, log_q_y = draw(_repeated(y_mean, draws), _repeated(y_logvar, draws), of_y)
         if y is not None:
             known = _repeated(~y.isnan(), draws)
             drawn = torch.where(known, _repeated(y, draws), drawn)
             log_q_y = log_q_y.masked_fill(known, 0.0)
         mean, logvar = self.q.gaussian(summary, drawn)
-        z, log_q = self.q.draw(summary, mean, logvar)
+        z, log_q = self.q.draw(summary, mean, logvar, of_z)
         log_q = log_q + log_q_y.sum(dim=1)
         code = torch.cat([z, drawn], dim=1)
         return Inference(code, log_q, mean, logvar, y_mean, y_logvar, states)
@@ -219,6 +225,7 @@ class SequenceVAE(nn.Module):
         noise: Tensor | None = None,
         word_dropout: float = 0.0,
         states: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """Logits of every symbol of the rows given codes and the symbols before it.
 
@@ -227,8 +234,8 @@ class SequenceVAE(nn.Module):
             ids: `n x t`, ended by stop, padded on the right.
             noise: See `start`.
             word_dropout: Share of the symbols that the decoder is not shown, so that it must look
-                at the code; drawn from torch's global generator. With `explain`, what is left of
-                the code still tells of them.
+                at the code. With `explain`, what is left of the code still tells of them.
+            generator: Of the symbols that are hidden; None for torch's global generator.
             states: Of the forward encoder for these very rows, as `infer` gives them; they are
                 computed if it is None.
 
@@ -237,10 +244,22 @@ class SequenceVAE(nn.Module):
         """
         before = functional.pad(ids[:, :-1], (1, 0), value=START)
         if word_dropout > 0:
-            hidden = torch.rand(before.shape, device=ids.device) < word_dropout
+            shown = torch.rand(before.shape, generator=generator, device=ids.device)
+            hidden = shown < word_dropout
             before = before.masked_fill(hidden, PAD)
         x, whole = self.embedding(before), self.embedding(ids)
         return self.decoder.logits(code, noise, x, whole, states)
+
+    def _noise(self, n: int, noise: Noise, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Standard normal numbers: for z, `n x d`, and for conditions, `n x p`, drawn first."""
+        d, p = self.config.latent_dim, self.n_conditions
+        if isinstance(noise, Tensor):
+            return noise[:, :d], noise[:, d:]
+        of_y, of_z = (
+            torch.randn(n, width, generator=noise, dtype=torch.float32, device=like.device)
+            for width in (p, d)
+        )
+        return of_z, of_y
 
     def _summary(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the encoder says of each row, `n x s`, float32, and its forward states.
@@ -253,17 +272,24 @@ class SequenceVAE(nn.Module):
         return said
 
 
-def blur(code: Tensor, noise: Tensor, latent_dim: int | None = None) -> Tensor:
-    """Add noise at a level from 0 to 1, one for each row, to z; from torch's global generator.
+def blur(
+    code: Tensor,
+    noise: Tensor,
+    latent_dim: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Add noise at a level from 0 to 1, one for each row, to z.
 
     Args:
         code: `n x code_dim`.
         noise: Levels, `n`.
         latent_dim: How many numbers of the code are z; conditions stay as they are. None: all.
+        generator: Of the noise, on the code's device; None for torch's global generator.
     """
     d = code.shape[1] if latent_dim is None else latent_dim
     z, y, level = code[:, :d], code[:, d:], noise[:, None]
-    return torch.cat([(1 - level.square()).sqrt() * z + level * torch.randn_like(z), y], dim=1)
+    more = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+    return torch.cat([(1 - level.square()).sqrt() * z + level * more, y], dim=1)
 
 
 RENAMED = {
@@ -299,4 +325,4 @@ def _repeated(x: Tensor, draws: int) -> Tensor:
     return x if draws == 1 else x.repeat_interleave(draws, dim=0)
 
 
-__all__ = ["DecoderState", "Inference", "SequenceVAE", "blur", "renamed", "reparameterise"]
+__all__ = ["DecoderState", "Inference", "Noise", "SequenceVAE", "blur", "renamed"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from molvae.bo import fit_gp
-from molvae.bo.surrogate import one_thread
+from molvae.bo.surrogate import reproducible
 from tests.contracts import toy_evidence
 
 
@@ -39,7 +39,7 @@ def test_threads_come_back_even_after_an_error() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with one_thread():
+        with reproducible():
             assert torch.get_num_threads() == 1
             raise RuntimeError
     except RuntimeError:

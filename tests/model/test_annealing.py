@@ -35,10 +35,10 @@ class LinearGaussian(nn.Module):
         mean = X[ids[:, 0] - 1] @ W @ torch.linalg.inv(precision) / NOISE**2
         return mean, torch.linalg.inv(precision).diagonal().log().expand_as(mean)
 
-    def infer(self, ids: Tensor, *, draws: int) -> Inference:
+    def infer(self, ids: Tensor, *, draws: int, noise: Tensor) -> Inference:
         mean, logvar = self.posterior(ids)
         wide, spread = (x.repeat_interleave(draws, dim=0) for x in (mean, logvar))
-        z = wide + torch.randn_like(wide) * (0.5 * spread).exp()
+        z = wide + noise * (0.5 * spread).exp()
         none = z.new_zeros(len(z), 0)
         return Inference(z, log_normal(z, wide, spread).sum(dim=1), wide, spread, none, none)
 
@@ -81,9 +81,9 @@ PRIORS = pytest.mark.parametrize("prior", [Normal(2), two_hills()], ids=["normal
 
 
 def bound(prior: Prior, k: int, seed: int, times: int = 1) -> Tensor:
-    """With k draws, that many times; `3 x times`."""
-    ids = IDS.repeat_interleave(times, dim=0)
-    return importance_bound(MODEL, prior, ids, draws=k, seed=seed).view(len(IDS), times)
+    """With k draws, with that many seeds; `3 x times`."""
+    seeds = range(seed, seed + times)
+    return torch.stack([importance_bound(MODEL, prior, IDS, draws=k, seed=s) for s in seeds], dim=1)
 
 
 @PRIORS
@@ -108,13 +108,13 @@ def test_annealing_needs_no_encoder(prior: Prior) -> None:
 
 
 def test_the_bound_rises_with_k_from_the_elbo_to_the_exact_value() -> None:
-    """In expectation: means of 40,000 draws, whose standard errors are below 0.005."""
+    """In expectation: means of 3,000 draws, whose standard errors are below 0.02."""
     prior = two_hills()
-    means = [bound(prior, k, 1, times=40_000 // k).mean(dim=1) for k in (1, 4, 20, 100)]
+    means = [bound(prior, k, 1, times=3_000 // k).mean(dim=1) for k in (1, 4, 20, 100)]
     for lower, higher in pairwise([*means, exact(prior)]):
-        assert (higher > lower - 0.01).all()
+        assert (higher > lower - 0.05).all()
     assert (means[-1] - means[0] > 0.2).all()
-    assert (means[-1] - exact(prior)).abs().max() < 0.02
+    assert (means[-1] - exact(prior)).abs().max() < 0.04
 
 
 def test_annealing_rises_with_its_steps_towards_the_exact_value() -> None:
@@ -139,7 +139,7 @@ def test_both_agree_on_a_sequence_model_and_annealing_repeats_with_its_seed() ->
         model.encoder.summary.head.bias[3:] += 3  # untrained, p(z | x) is about as wide as p(z)
         model.decoder.initial_state.weight.mul_(4)  # and z matters all the same
     ids = torch.tensor([[3, 4, STOP, 0, 0], [5, 6, 4, 3, STOP], [6, STOP, 0, 0, 0]])
-    expected = importance_bound(model, prior, ids, draws=20_000, seed=1)
+    expected = importance_bound(model, prior, ids, draws=50_000, seed=1)
     found = annealed_bound(model, prior, ids, chains=200, steps=30, leapfrogs=3)
     assert (found - expected).abs().max() < 0.03
     first, again, other = (

@@ -7,9 +7,12 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from molvae.chem.vocabulary import PAD
 from molvae.errors import ConfigError
 from molvae.model import objectives
+from molvae.model.noise import row_noise
 from molvae.model.objectives import importance_bound, reconstruction
 from molvae.model.priors import Normal
 from molvae.model.vae import SequenceVAE
@@ -64,17 +67,37 @@ def test_of_a_language_model_it_is_exact_with_one_draw() -> None:
             torch.testing.assert_close(found, exact.double())
 
 
-def test_draws_are_independent_and_the_seeds_alone() -> None:
+def test_importance_bound_of_a_row_depends_on_the_row_and_the_seed_alone() -> None:
     model, prior = make("recurrent"), Normal(4)
-    same = ROWS[:1].expand(4, -1)
-    torch.manual_seed(5)
-    first = importance_bound(model, prior, same, draws=3)
-    after = torch.rand(1)
-    torch.manual_seed(5)
-    assert torch.equal(torch.rand(1), after)  # the global generator is left alone
-    assert len(first.unique()) == 4
-    assert torch.equal(first, importance_bound(model, prior, same, draws=3))
-    assert not torch.equal(first, importance_bound(model, prior, same, draws=3, seed=1))
+    state = torch.get_rng_state()
+    together = importance_bound(model, prior, ROWS, draws=3)
+    assert torch.equal(state, torch.get_rng_state())
+    padded = functional.pad(ROWS, (0, 5), value=PAD)
+    for i, row in enumerate(padded):
+        alone = importance_bound(model, prior, row[None], draws=3)
+        torch.testing.assert_close(alone, together[i : i + 1], rtol=1e-6, atol=1e-6)
+    backwards = importance_bound(model, prior, ROWS.flip(0), draws=3).flip(0)
+    torch.testing.assert_close(backwards, together, rtol=1e-6, atol=1e-6)
+    assert torch.equal(together, importance_bound(model, prior, ROWS, draws=3))
+    other = importance_bound(model, prior, ROWS, draws=3, seed=1)
+    assert bool(((other - together).abs() > 1e-3).all())
+
+
+def test_row_noise_differs_between_rows_and_is_standard_normal() -> None:
+    rows = torch.arange(3, 4003)[:, None]
+    noise = row_noise(rows, 2, 5, seed=0)
+    assert noise.shape == (4000, 2, 5)
+    assert noise.dtype == torch.float32
+    flat = noise.flatten(1)
+    assert float(flat.mean()) == pytest.approx(0, abs=0.02)
+    assert float(flat.std()) == pytest.approx(1, abs=0.02)
+    assert len(flat[:, 0].unique()) == 4000
+    off_diagonal = torch.corrcoef(flat.T) - torch.eye(10)
+    assert float(off_diagonal.abs().max()) < 0.06
+
+
+def test_importance_bound_of_no_rows_is_empty() -> None:
+    model, prior = make("recurrent"), Normal(4)
     assert importance_bound(model, prior, ROWS[:0], draws=3).shape == (0,)
 
 

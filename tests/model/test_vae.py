@@ -19,7 +19,8 @@ from molvae.model.objectives import (
     objective,
     reconstruction,
 )
-from molvae.model.vae import Inference, SequenceVAE, blur, reparameterise
+from molvae.model.posteriors import draw
+from molvae.model.vae import Inference, SequenceVAE, blur
 from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, random_rows
 
 SMALL = ModelConfig(latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=7, position_dim=3)
@@ -134,14 +135,17 @@ def test_a_code_is_z_and_the_conditions(conditional: SequenceVAE) -> None:
     assert not torch.equal(found.mean[0], found.mean[1])  # other conditions, another q(z | x, y)
 
 
-def test_without_conditions_a_draw_is_what_reparameterise_draws(model: SequenceVAE) -> None:
+def test_infer_without_conditions_draws_z_from_the_posterior_by_the_noise_given(
+    model: SequenceVAE,
+) -> None:
     rows = random_rows([2, 5, 8], 8)
     with torch.no_grad():
-        torch.manual_seed(3)
-        z = reparameterise(*model.posterior(rows))
-        torch.manual_seed(3)
-        found = model.infer(rows)
-    assert torch.equal(found.code, z)
+        mean, logvar = model.posterior(rows)
+        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(3))
+        found = model.infer(rows, noise=noise)
+        again = model.infer(rows, noise=torch.Generator().manual_seed(3))
+    assert torch.equal(found.code, draw(mean, logvar, noise)[0])
+    assert torch.equal(found.code, again.code)
     assert found.y_mean.shape == (3, 0)
     assert torch.equal(model.encode(rows), model.posterior(rows)[0])
 
@@ -235,7 +239,7 @@ def test_reparameterised_draws_have_the_posteriors_moments_and_gradients() -> No
     torch.manual_seed(0)
     mean = torch.full((200_000, 1), 0.7, requires_grad=True)
     logvar = torch.full((200_000, 1), math.log(0.25), requires_grad=True)
-    z = reparameterise(mean, logvar)
+    z, _ = draw(mean, logvar, torch.randn_like(mean))
     assert z.mean().item() == pytest.approx(0.7, abs=0.01)
     assert z.std().item() == pytest.approx(0.5, abs=0.01)
     z.square().mean().backward()

@@ -45,7 +45,7 @@ class Normal(Prior):
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """See `Prior`."""
-        return torch.randn(n, self.dim, generator=generator)
+        return torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
 
     def settings(self) -> dict[str, Any]:
         """See `Prior`."""

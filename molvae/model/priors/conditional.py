@@ -62,7 +62,7 @@ class Conditional(Prior):
         """Conditions, `n x conditions`: those of `where` as they are, the others given those."""
         known = sorted(where)
         rest = [i for i in range(self.conditions) if i not in where]
-        y = torch.zeros(n, self.conditions)
+        y = torch.zeros(n, self.conditions, dtype=torch.float32)
         values = torch.tensor([where[i] for i in known], dtype=torch.float64)
         y[:, known] = values.float()
         if not rest:
@@ -71,7 +71,7 @@ class Conditional(Prior):
         across = covariance[rest][:, known]
         slope = torch.linalg.solve(covariance[known][:, known], across.T).T
         left = covariance[rest][:, rest] - slope @ across.T
-        noise = torch.randn(n, len(rest), generator=generator).double()
+        noise = torch.randn(n, len(rest), generator=generator, dtype=torch.float32).double()
         factor = torch.linalg.cholesky(left)
         drawn = mean[rest] + slope @ (values - mean[known]) + noise @ factor.T
         y[:, rest] = drawn.float()

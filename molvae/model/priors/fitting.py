@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable
 from typing import Literal
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from molvae.config import PriorConfig
-from molvae.errors import MolvaeWarning
+from molvae.errors import warn
 from molvae.model.priors.base import Normal, Prior
 from molvae.model.priors.conditional import Conditional, covariance_of
 from molvae.model.priors.flows import fit_flow
@@ -80,12 +79,10 @@ def choose_prior(
     best = max(found, key=lambda kind: found[kind])
     if config.kind != "auto" and dim > 0:
         if found["normal"] > found[config.kind]:
-            warnings.warn(
+            warn(
                 f"held-out codes are likelier under N(0, I), {found['normal']:.2f} nats, than "
                 f"under the prior of kind {config.kind!r}, {found[config.kind]:.2f} nats; give it "
-                "more molecules or passes, or take kind = 'auto'",
-                MolvaeWarning,
-                stacklevel=2,
+                "more molecules or passes, or take kind = 'auto'"
             )
         best = config.kind
     return priors[best], {kind: round(value, 3) for kind, value in found.items()}

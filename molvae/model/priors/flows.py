@@ -14,6 +14,7 @@ import torch
 import zuko
 from torch import Tensor, nn
 
+from molvae._isolation import seeded
 from molvae.model.priors.base import Prior
 
 LAYERS = {"flow": 6, "autoregressive": 2}
@@ -80,7 +81,8 @@ class Flow(Prior):
 
     def sample(self, n: int, generator: torch.Generator, given: Tensor | None = None) -> Tensor:
         """See `Prior`; `given` is `n x given`."""
-        return self.from_noise(torch.randn(n, self.dim, generator=generator), given)
+        noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
+        return self.from_noise(noise, given)
 
     @torch.no_grad()
     def to_noise(self, z: Tensor, given: Tensor | None = None) -> Tensor:
@@ -127,16 +129,17 @@ def fit_flow(
         learning_rate: Peak, of Adam; cosine decay.
     """
     k, n, dim = codes.shape
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
+    with seeded(seed):
         prior = Flow(dim, kind, 0 if given is None else given.shape[2], hidden=hidden)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.enable_grad():
         flat = codes.reshape(k * n, dim)
         prior.centre, prior.scale = flat.mean(dim=0), flat.std(dim=0).clamp(min=1e-6)
         optimizer = torch.optim.Adam(prior.parameters(), lr=learning_rate)
         steps = passes * math.ceil(n / batch_size)
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
         for turn in range(passes):
-            for rows in torch.split(torch.randperm(n), batch_size):
+            for rows in torch.split(torch.randperm(n, generator=generator), batch_size):
                 known = None if given is None else given[turn % k, rows]
                 loss = -prior.log_prob(codes[turn % k, rows], known).mean()
                 optimizer.zero_grad(set_to_none=True)

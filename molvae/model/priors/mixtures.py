@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from molvae.chem.vocabulary import PAD
+from molvae.config import short_seed
 from molvae.model.priors.base import Prior
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ class Mixture(Prior):
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """See `Prior`."""
         if n == 0:
-            return torch.zeros(0, self.dim)
+            return torch.zeros(0, self.dim, dtype=torch.float32)
         which = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)
-        noise = torch.randn(n, self.dim, generator=generator)
+        noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
         return self.means[which] + torch.einsum("nij,nj->ni", self.factors[which], noise)
 
     def settings(self) -> dict[str, Any]:
@@ -84,9 +85,10 @@ class Vamp(Prior):
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """See `Prior`."""
         if n == 0:
-            return torch.zeros(0, self.dim)
+            return torch.zeros(0, self.dim, dtype=torch.float32)
         which = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)
-        return self.means[which] + self.stds[which] * torch.randn(n, self.dim, generator=generator)
+        noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
+        return self.means[which] + self.stds[which] * noise
 
     def settings(self) -> dict[str, Any]:
         """See `Prior`."""
@@ -122,7 +124,9 @@ def fit_mixture(codes: Tensor, *, components: int = 0, seed: int = 0) -> Mixture
 
     n, dim = codes.shape
     components = max(1, min(components or COMPONENTS["mixture"], n // (4 * dim)))
-    fitted = GaussianMixture(components, reg_covar=1e-3, max_iter=50, tol=1e-2, random_state=seed)
+    fitted = GaussianMixture(
+        components, reg_covar=1e-3, max_iter=50, tol=1e-2, random_state=short_seed(seed)
+    )
     fitted.fit(codes.double().numpy())
     prior = Mixture(dim, components)
     prior.logits = torch.tensor(fitted.weights_, dtype=torch.float32).log()
@@ -175,9 +179,9 @@ def fit_vamp(
     network = _Posterior(model)
     own = {name: parameter.detach() for name, parameter in network.named_parameters()}
     table = own["model.embedding.weight"]
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
-        chosen = rows[torch.randperm(len(rows))[:components]].long()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.enable_grad():
+        chosen = rows[torch.randperm(len(rows), generator=generator)[:components]].long()
         chosen = chosen[:, : int((chosen != PAD).sum(dim=1).max())]
         # A made-up molecule is a row of ids, too: of rows that are put below the embedding's own.
         there = chosen != PAD
@@ -200,7 +204,8 @@ def fit_vamp(
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, total))
         batches: list[Tensor] = []
         for step in range(total):
-            batches = batches or list(torch.split(torch.randperm(n), batch_size))
+            if not batches:
+                batches = list(torch.split(torch.randperm(n, generator=generator), batch_size))
             z = codes[step % len(codes), batches.pop()]
             loss = -mixture_log_prob(z, *gaussians()).mean()
             optimizer.zero_grad(set_to_none=True)

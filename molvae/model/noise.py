@@ -1,0 +1,48 @@
+"""Random numbers of a row of ids: the same whatever rows are around it.
+
+What is computed for a molecule with these does not depend on the other molecules of a list, on
+their order, or on how many go through the network together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from molvae.chem.vocabulary import PAD
+
+
+def row_generators(ids: Tensor, seed: int) -> list[torch.Generator]:
+    """A generator on the CPU for each row, seeded by its ids and a seed.
+
+    Args:
+        ids: `n x t`, padded on the right; padding changes nothing.
+        seed: From 0 to 2**63 - 1.
+    """
+    key = seed.to_bytes(8, "little")
+    made = []
+    for row in ids.cpu().to(torch.int32).numpy():
+        symbols = row[row != PAD].astype("<i4").tobytes()
+        digest = hashlib.blake2b(symbols, digest_size=8, key=key).digest()
+        made.append(torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1))
+    return made
+
+
+def row_noise(ids: Tensor, draws: int, width: int, seed: int) -> Tensor:
+    """Standard normal numbers for each row, `n x draws x width`, float32, on the device of the ids.
+
+    Args:
+        ids: `n x t`, padded on the right.
+        draws: For each row.
+        width: Of a draw.
+        seed: From 0 to 2**63 - 1.
+    """
+    noise = torch.empty(len(ids), draws, width, dtype=torch.float32, device="cpu")
+    for row, generator in zip(noise, row_generators(ids, seed), strict=True):
+        row.normal_(generator=generator)
+    return noise.to(ids.device)
+
+
+__all__ = ["row_generators", "row_noise"]

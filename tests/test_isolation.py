@@ -1,0 +1,176 @@
+"""What the caller has set up changes no result, and is as it was afterwards."""
+
+from __future__ import annotations
+
+import locale
+import os
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rdkit import rdBase
+from torch import Tensor
+
+import molvae
+from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
+from molvae.datasets import prepare, sample_molecules
+from molvae.latent import load
+from molvae.recipe import train
+from molvae.report import write_report
+
+STRATEGIES = (
+    "random",
+    "log-ei:restarts=1,raw_samples=8,iterations=3,samples=8",
+    "thompson:vectors=32",
+    "turbo:vectors=32",
+    "gradient:steps=3",
+    "rank:children=10,generations=1,tune=6",
+    "ga",
+)
+FEW = tuple(sample_molecules("zinc250k", 10, seed=3))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """Fewer steps and molecules than usual."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("molvae.latent.TUNING_STEPS", 3)
+        patch.setattr("molvae.latent.REHEARSED", 8)
+        patch.setattr("molvae.latent.REFERENCE", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "some.smi").write_text("\n".join(sample_molecules("zinc250k", 80, seed=0)))
+    prepare(str(folder / "some.smi"), folder / "some", workers=1)
+    return folder / "some"
+
+
+def main_calls(folder: Path, data: Path) -> dict[str, Any]:
+    """Results of the main calls, by name."""
+    space = load("zinc250k")
+    z = space.encode(FEW)
+    found: dict[str, Any] = {
+        "encode": z,
+        "posterior": torch.cat(space.posterior(FEW[:3])),
+        "draws": space.draws(FEW[:3], 2, seed=1),
+        "decode": space.decode(z),
+        "decode by chance": space.decode(z, temperature=1.0, seed=1),
+        "sample": space.sample(5, seed=1),
+        "generate": space.generate(4, seed=1),
+        "log_prob": space.log_prob(FEW[:3], k=4),
+        "log_density": space.log_density(z),
+        "percentile": space.percentile(z),
+        "predict": space.predict(z),
+        "refine": space.refine(FEW[:2], steps=1),
+        "invert": space.invert(FEW[:2]),
+        "tuned": space.tuned(FEW[:2]).decode(z),
+        "properties": molvae.properties(FEW[:3], ["logP", "SAS", "QED"]).to_numpy()[:, 1:4],
+    }
+    for i, strategy in enumerate(STRATEGIES):
+        path = folder / f"{i}.db"
+        with molvae.Campaign.create(
+            path, space, objective="qed", start=FEW, strategy=strategy, batch=2
+        ) as campaign:
+            campaign.run(10)
+            asked = campaign.ask(2)
+            campaign.tell(asked[0].id, 0.5)
+            found[strategy] = [(t.smiles, t.z.tolist(), t.percentile) for t in campaign.trials]
+    with molvae.Campaign.open(folder / "0.db") as campaign:
+        assert write_report(campaign, folder / "0.html")
+    config = TrainConfig(
+        data=str(data),
+        out=str(folder / "run"),
+        molecules=120,
+        validate_every=60,
+        objective=ObjectiveConfig(beta=0.0),
+        device="cpu",
+        model=ModelConfig(
+            latent_dim=4, embedding_dim=4, encoder_dim=8, decoder_dim=16, position_dim=2
+        ),
+        properties=("logP",),
+    )
+    trained = load(train(config, workers=1))
+    found["train"] = torch.cat([p.flatten().double() for p in trained.model.parameters()])
+    found["train, prior"] = trained.sample(3, seed=1)
+    return found
+
+
+def world() -> dict[str, Any]:
+    """Everything global that somebody else may have set."""
+    return {
+        "dtype": torch.get_default_dtype(),
+        "device": torch.empty(0).device,
+        "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.default_generator.get_state().tolist(),
+        "numpy": str(np.random.get_state()),  # noqa: NPY002 - the legacy state is what is meant
+        "random": random.getstate(),
+        "numpy's errors": np.geterr(),
+        "warnings": list(warnings.filters),
+        "folder": os.getcwd(),
+        "rdkit": rdBase.LogStatus(),
+        "locale": locale.setlocale(locale.LC_ALL),
+    }
+
+
+@contextmanager
+def hostile(dtype: torch.dtype, folder: Path) -> Iterator[None]:
+    """A world in which everything is set in another way."""
+    dtype_before, deterministic = (
+        torch.get_default_dtype(),
+        torch.are_deterministic_algorithms_enabled(),
+    )
+    threads, here = torch.get_num_threads(), os.getcwd()
+    folder.mkdir()
+    with ExitStack() as stack:
+        stack.callback(torch.set_default_dtype, dtype_before)
+        torch.set_default_dtype(dtype)
+        stack.callback(torch.use_deterministic_algorithms, deterministic)
+        torch.use_deterministic_algorithms(True)
+        stack.callback(torch.set_num_threads, threads)
+        stack.callback(os.chdir, here)
+        os.chdir(folder)
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        torch.manual_seed(1234)
+        stack.enter_context(torch.device("meta"))
+        stack.enter_context(torch.autocast("cpu", dtype=torch.bfloat16))
+        stack.enter_context(np.errstate(all="raise"))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("error")
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.inference_mode())
+        yield
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one.nan_to_num(-1), other.nan_to_num(-1))
+    return bool(np.all(one == other)) if isinstance(one, np.ndarray) else bool(one == other)
+
+
+@pytest.fixture(scope="module")
+def friendly(tmp_path_factory: pytest.TempPathFactory, data: Path) -> dict[str, Any]:
+    return main_calls(tmp_path_factory.mktemp("friendly"), data)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_main_calls_in_a_hostile_world_give_the_same_and_leave_it_as_it_was(
+    friendly: dict[str, Any], tmp_path: Path, data: Path, dtype: torch.dtype
+) -> None:
+    with hostile(dtype, tmp_path / "elsewhere"):
+        before = world()
+        found = main_calls(tmp_path, data)
+        after = world()
+    assert [name for name in before if after[name] != before[name]] == []
+    assert [name for name in friendly if not same(friendly[name], found[name])] == []
