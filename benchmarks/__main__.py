@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BENCHMARKS = {
+    "calibration": "benchmarks.calibration",
     "density": "benchmarks.density",
     "frontier": "benchmarks.frontier",
     "generative-models": "benchmarks.generative_models",

@@ -15,6 +15,7 @@ import torch
 from rdkit import rdBase
 
 from benchmarks import (
+    calibration,
     density,
     frontier,
     generative_models,
@@ -110,6 +111,15 @@ def test_surrogates_are_asked_about_what_they_do_not_know(tmp_path: Path) -> Non
         assert -1 <= row["rank_correlation"] <= 1
         assert 0 <= row["held_50"] <= row["held_80"] <= row["held_95"] <= 1
     assert "| structure+descriptors |" in surrogates.readme_table(result)
+
+
+def test_calibration_compares_predictions_with_measurements(tmp_path: Path) -> None:
+    result = calibration.run(smoke=True, jobs=1, folder=tmp_path)
+    result = json.loads(json.dumps(result, allow_nan=False))
+    (row,) = result["campaigns"]
+    assert (row["task"], row["measured"]) == ("qed", 6)
+    assert 0 <= row["held_50"] <= row["held_90"] <= 1
+    assert "| qed (10 + 6) |" in calibration.readme_table(result)
 
 
 def test_optimisers_start_alike_and_are_counted_alike(tmp_path: Path) -> None:
