@@ -128,6 +128,9 @@ class ModelConfig:
     """What reads molecules."""
     decoder: Literal["recurrent", "transformer"] = "recurrent"
     """What writes them."""
+    cell: Literal["gru", "lstm", "auto"] = "gru"
+    """Of recurrent encoders and decoders. auto: a GRU where the training computes in bf16, else an
+    LSTM, which torch computes faster on the CPU in float32; what was decided is kept."""
     posterior: Literal["gaussian", "flow", "point"] = "gaussian"
     """What the encoder says of z: a Gaussian, such a one bent by a flow, or a single point."""
     embedding_dim: int = 64

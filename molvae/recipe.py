@@ -26,6 +26,7 @@ from molvae.config import ModelConfig, TrainConfig, as_settings, require, versio
 from molvae.datasets import load_split
 from molvae.errors import CheckpointError, DataError
 from molvae.latent import LatentSpace, find_run
+from molvae.model.cells import with_cell
 from molvae.model.checkpoint import (
     CARD,
     Card,
@@ -40,7 +41,7 @@ from molvae.model.priors import choose_prior, covariance_of, fit_vamp
 from molvae.model.progress import Progress
 from molvae.model.resuming import RESUME, STATE
 from molvae.model.structure import SparseBits
-from molvae.model.training import pick_device, trim, validate
+from molvae.model.training import in_bf16, pick_device, trim, validate
 from molvae.model.training import train as fit
 from molvae.model.vae import SequenceVAE
 from molvae.model.widening import widened
@@ -120,6 +121,8 @@ def _train(
         ):
             if (folder / name).exists():
                 raise CheckpointError(f"{folder} already holds {advice}, or overwrite it")
+    bf16 = in_bf16(config.precision, pick_device(config.device))
+    config = replace(config, model=with_cell(config.model, bf16=bf16))
     config, before = _started(config)
     tokens = _tokens(config, before, workers)
     more = [

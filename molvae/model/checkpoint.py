@@ -185,10 +185,13 @@ def save_run(
         written = save_tensors(tensors, metadata={"molvae": str(FORMAT)})
         files[name] = hashlib.sha256(written).hexdigest()
         write_atomically(folder / (name + NEXT), written)
+    sizes = as_settings(card.model)
+    if sizes["cell"] == "gru":  # younger than the format: as it was before there were others
+        del sizes["cell"]
     content = {
         "format": FORMAT,
         "kind": KIND,
-        "model": as_settings(card.model),
+        "model": sizes,
         "representation": card.representation,
         "max_length": card.max_length,
         "vocabulary": list(card.vocabulary),

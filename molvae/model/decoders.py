@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from molvae.config import ModelConfig
 from molvae.model.attention import Block
+from molvae.model.cells import make_cells, memory, run_cells
 
 
 class DecoderState(NamedTuple):
@@ -95,15 +96,15 @@ class Placed(nn.Module):
 
 
 class RecurrentDecoder(Decoder):
-    """A gated recurrent unit.
+    """A layer of recurrent cells.
 
     With `explain`, it sees at each step not the code but what is left of it: from it is taken away
     what the symbols so far account for, a sum over positions of projections of the forward
     encoder's states, as the encoder itself adds them up. What is left speaks of the symbols to
     come, where a recurrent decoder would have to learn to subtract.
 
-    The parts of its state: what is left of the code, `n x c`; its own, `n x decoder_dim`; the level
-    of the noise, `n x 1`; with `explain` the forward encoder's, `n x encoder_dim`.
+    The parts of its state: what is left of the code, `n x c`; its own, see `run_cells`; the level
+    of the noise, `n x 1`; with `explain` the forward encoder's, likewise.
 
     Args:
         config: Sizes.
@@ -119,7 +120,7 @@ class RecurrentDecoder(Decoder):
         n_symbols: int,
         max_length: int,
         code_dim: int,
-        read: Callable[..., Tensor] | None,
+        read: Callable[..., tuple[Tensor, Tensor]] | None,
     ) -> None:
         super().__init__()
         c = config
@@ -134,7 +135,7 @@ class RecurrentDecoder(Decoder):
         if c.noise_levels:
             self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
         width = c.embedding_dim + code_dim + c.position_dim
-        self.cells = nn.GRU(width, c.decoder_dim, batch_first=True)
+        self.cells = make_cells(c, width, c.decoder_dim)
         self.symbol_head = nn.Linear(c.decoder_dim, n_symbols)
 
     def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
@@ -143,19 +144,22 @@ class RecurrentDecoder(Decoder):
         hidden = self.initial_state(code)
         if self.config.noise_levels:
             hidden = hidden + self.noise(noise)[:, : self.config.decoder_dim]
-        width = 0 if self.read is None else self.config.encoder_dim
-        return DecoderState((code, torch.tanh(hidden), noise, code.new_zeros(len(code), width)))
+        first = torch.tanh(hidden)
+        if self.config.cell == "lstm":
+            first = torch.cat([first, first], dim=1)
+        width = 0 if self.read is None else memory(self.config, self.config.encoder_dim)
+        return DecoderState((code, first, noise, code.new_zeros(len(code), width)))
 
     def step(self, x: Tensor, state: DecoderState, position: int) -> tuple[Tensor, DecoderState]:
         """See `Decoder`."""
         left, hidden, noise, prefix = state.parts
         if self.read is not None and position > 0:
-            prefix = self.read(x[:, None], prefix)[:, 0]
-            left = left - self.said(prefix) @ self.said_head[position - 1]
+            said, prefix = self.read(x[:, None], prefix)
+            left = left - self.said(said[:, 0]) @ self.said_head[position - 1]
         placed = self._placed(left[:, None], noise, position)[:, 0]
         x = torch.cat([x, left, placed], dim=1)
-        out, last = self.cells(x[:, None], hidden[None].contiguous())
-        return self.symbol_head(out[:, 0]), DecoderState((left, last[0], noise, prefix))
+        out, hidden = run_cells(self.cells, x[:, None], hidden)
+        return self.symbol_head(out[:, 0]), DecoderState((left, hidden, noise, prefix))
 
     def logits(
         self,
@@ -169,12 +173,13 @@ class RecurrentDecoder(Decoder):
         _, first, level, _ = self.start(code, noise).parts
         left = code[:, None].expand(-1, x.shape[1], -1)
         if self.read is not None:
-            states = self.read(whole) if states is None else states
+            states = self.read(whole)[0] if states is None else states
             said = torch.einsum(
                 "ntk,tkd->ntd", self.said(states).float(), self.said_head[: x.shape[1]]
             )
             left = left - functional.pad(said.cumsum(dim=1)[:, :-1], (0, 0, 1, 0))
-        out, _ = self.cells(torch.cat([x, left, self._placed(left, level, 0)], dim=2), first[None])
+        seen = torch.cat([x, left, self._placed(left, level, 0)], dim=2)
+        out, _ = run_cells(self.cells, seen, first)
         logits: Tensor = self.symbol_head(out)
         return logits
 

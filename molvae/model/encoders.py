@@ -6,8 +6,7 @@ that z is to say of the middle of a sequence must survive to an end state or an 
 n for the batch, t for the length of the longest row and e for the numbers of an embedded symbol.
 
 References:
-    Cho et al. (2014), arXiv:1406.1078 (gated recurrent units); Vaswani et al. (2017),
-    arXiv:1706.03762 (transformers).
+    Vaswani et al. (2017), arXiv:1706.03762 (transformers).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from molvae.config import ModelConfig
 from molvae.model.attention import Block
+from molvae.model.cells import make_cells, run_cells
 
 
 class Summary(nn.Module):
@@ -51,13 +51,13 @@ class Summary(nn.Module):
 
 
 class RecurrentEncoder(nn.Module):
-    """Gated recurrent units in both directions."""
+    """Recurrent cells in both directions."""
 
     def __init__(self, config: ModelConfig, max_length: int, width: int) -> None:
         super().__init__()
         c = config
-        self.forwards = nn.GRU(c.embedding_dim, c.encoder_dim, batch_first=True)
-        self.backwards = nn.GRU(c.embedding_dim, c.encoder_dim, batch_first=True)
+        self.forwards = make_cells(c, c.embedding_dim, c.encoder_dim)
+        self.backwards = make_cells(c, c.embedding_dim, c.encoder_dim)
         both = 2 * c.encoder_dim
         self.summary = Summary(both, both, c.position_dim, max_length, width)
 
@@ -86,16 +86,14 @@ class RecurrentEncoder(nn.Module):
         ends = torch.cat([there.gather(1, last)[:, 0], back.gather(1, last)[:, 0]], dim=1)
         return self.summary(both, inside, ends), there
 
-    def read(self, x: Tensor, state: Tensor | None = None) -> Tensor:
-        """States of the forward direction, `n x t x encoder_dim`.
+    def read(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """States of the forward direction, `n x t x encoder_dim`, and what is known after them.
 
         Args:
             x: Embedded symbols, `n x t x e`.
-            state: After the symbols before these, `n x encoder_dim`; None for the beginning.
+            state: What is known after the symbols before these; None for the beginning.
         """
-        states: Tensor
-        states, _ = self.forwards(x, None if state is None else state[None].contiguous())
-        return states
+        return run_cells(self.forwards, x, state)
 
 
 class TransformerEncoder(nn.Module):

@@ -69,15 +69,20 @@ def pick_device(name: str | torch.device) -> torch.device:
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
     """bfloat16 autocast where asked for or, with `auto`, where it is faster; else nothing."""
+    if not in_bf16(precision, device):
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def in_bf16(precision: str, device: torch.device) -> bool:
+    """Whether a training of this precision, which may be `auto`, computes in bfloat16."""
     if precision == "auto":
         # Emulated bf16 is slower than float32: only processors with the instructions gain.
         # torch has no public name for the question yet; where it has none at all, float32.
         on_cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
         native = device.type == "cuda" or on_cpu()
-        precision = "bf16" if native else "float32"
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+        return bool(native)
+    return precision == "bf16"
 
 
 def schedule(config: TrainConfig, seen: int) -> tuple[float, float]:

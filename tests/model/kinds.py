@@ -19,6 +19,7 @@ PLAIN = dataclasses.replace(SMALL, explain=False)
 KINDS = {
     "recurrent": SMALL,
     "recurrent without explaining": PLAIN,
+    "long short-term memory": dataclasses.replace(SMALL, cell="lstm"),
     "recurrent without noise": dataclasses.replace(SMALL, noise_levels=False),
     "transformer": dataclasses.replace(PLAIN, encoder="transformer", decoder="transformer"),
     "transformer to recurrent": dataclasses.replace(PLAIN, encoder="transformer"),
