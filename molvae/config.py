@@ -318,6 +318,12 @@ class TrainConfig:
     sees true neighbors, of which random batches have few."""
     word_dropout: float = 0.0
     """Share of the symbols hidden from the decoder."""
+    corruption: float = 0.0
+    """Share of the symbols that are left out or replaced in what the encoder reads, half of it
+    each."""
+    spellings: float = 0.0
+    """Share of the steps in which the encoder reads another spelling of the molecules, from another
+    atom on; the decoder still writes the one. Of molecules written as SMILES only."""
     noisy: float = 0.25
     """Share of the molecules that are to be written from z with noise, at a level drawn evenly from
     0 (none) to 1 (nothing else); needs `model.noise_levels`."""
@@ -364,9 +370,14 @@ class TrainConfig:
             )
         for name in ("learning_rate", "clip"):
             require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("lr_warm_up", "word_dropout", "noisy", "more_share"):
+        for name in ("lr_warm_up", "word_dropout", "noisy", "more_share", "corruption"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
+        require(0 <= self.spellings <= 1, f"spellings must lie in [0, 1], got {self.spellings}")
+        require(
+            self.spellings == 0 or self.representation != "selfies",
+            "other spellings are those of SMILES; leave them out, or take another representation",
+        )
         require(0 < self.labelled <= 1, f"labelled must lie in (0, 1], got {self.labelled}")
         require(0 <= self.lr_decay <= 1, f"lr_decay must lie in [0, 1], got {self.lr_decay}")
         require(
@@ -420,6 +431,8 @@ class TrainConfig:
             ("a list of properties", bool(self.properties)),
             (f"an objective of kind {objective.kind!r}", objective.kind != "elbo"),
             ("free_bits", objective.free_bits > 0),
+            ("corruption", self.corruption > 0),
+            ("a share of spellings", self.spellings > 0),
             ("similarity", objective.similarity > 0),
             ("fingerprint", objective.fingerprint > 0),
             (f"a prior of kind {prior.kind!r}", prior.kind not in ("auto", "normal")),

@@ -46,12 +46,14 @@ from molvae.model.training import train as fit
 from molvae.model.vae import SequenceVAE
 from molvae.model.widening import widened
 from molvae.tokens import (
+    Rows,
     Tokens,
     computed,
     describe,
     fingerprints,
     label,
     label_names,
+    spellings,
     tokenise,
     write_rows,
 )
@@ -153,6 +155,17 @@ def _train(
                 for data, place in zip((config.data, *config.more_data), places, strict=True)
             ]
         )
+    spelled = None
+    if config.spellings > 0:
+        parts = [Rows(ids=tokens.train, places=tokens.places), *more]
+        spelled = torch.cat(
+            [
+                spellings(
+                    data, "train", config.representation, tokens.vocabulary, part, workers=workers
+                )
+                for data, part in zip((config.data, *config.more_data), parts, strict=True)
+            ]
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with seeded(config.seed):
         model = SequenceVAE(
@@ -178,6 +191,7 @@ def _train(
         labels=_unknown_below(of_heads, len(all_rows)),
         conditions=_unknown_below(y, len(all_rows)),
         fingerprints=bits,
+        spellings=spelled,
         main=len(tokens.train),
         start=state,
         data=_identity([config.data, *config.more_data], tokens),

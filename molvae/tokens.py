@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rdkit import Chem
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -24,9 +25,10 @@ from torch.nn.functional import pad as pad_columns
 from molvae._files import write_atomically
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.merges import Ids, apply_merges, learn_merges
+from molvae.chem.mol import parse
 from molvae.chem.parallel import each, each_part
 from molvae.chem.properties import named, score
-from molvae.chem.representation import Representation, get_representation
+from molvae.chem.representation import Representation, Smiles, get_representation
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
 from molvae.datasets import kept_columns, load_split
 from molvae.errors import (
@@ -43,6 +45,8 @@ AT_ONCE = 100_000
 """Molecules that are turned into integers together: their symbols take memory."""
 RADIUS, SIZE = 2, 2048
 """Of Morgan fingerprints."""
+SPELLINGS = 4
+"""Of each molecule, beside its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,40 @@ def tokenise(
     return tokens
 
 
+def _key(
+    folder: Path, split: str, representation: str, vocabulary: Vocabulary, max_length: int
+) -> dict[str, Any]:
+    """All that rows of a known vocabulary are made from."""
+    writer = get_representation(representation)
+    return {
+        "representation": {"name": writer.name, "settings": writer.settings()},
+        "vocabulary": list(vocabulary.symbols),
+        "merges": vocabulary.pairs,
+        "max_length": max_length,
+        "split": split,
+        "data": describe(folder),
+        "versions": {name: version(name) for name in ("rdkit", "selfies")},
+    }
+
+
+def _digest(key: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _written(
+    symbols: Sequence[list[str] | None], vocabulary: Vocabulary, max_length: int
+) -> tuple[list[int], Tensor]:
+    """Those that can be written with the vocabulary and are not too long, and their rows."""
+    known = set(vocabulary.symbols)
+    there = [i for i, row in enumerate(symbols) if row is not None and known.issuperset(row)]
+    flat, _ = _as_ids([symbols[i] or [] for i in there], vocabulary)
+    rows = _as_rows(apply_merges(flat, vocabulary))
+    fits = (rows != PAD).sum(dim=1) <= max_length
+    rows = rows[fits, :max_length]
+    rows = pad_columns(rows, (0, max_length - rows.shape[1]), value=PAD)
+    return [i for i, fit in zip(there, fits.tolist(), strict=True) if fit], rows
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """Molecules of a split as integers, written with a vocabulary that is given."""
@@ -178,33 +216,19 @@ def write_rows(
     Raises:
         DataError: The data folder is missing, or not one molecule is left.
     """
-    folder, writer = Path(data), get_representation(representation)
-    key = {
-        "representation": {"name": writer.name, "settings": writer.settings()},
-        "vocabulary": list(vocabulary.symbols),
-        "merges": vocabulary.pairs,
-        "max_length": max_length,
-        "split": split,
-        "data": describe(folder),
-        "versions": {name: version(name) for name in ("rdkit", "selfies")},
-    }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-    cache = folder / f"{split}-{digest}.safetensors"
+    folder = Path(data)
+    key = _key(folder, split, representation, vocabulary, max_length)
+    cache = folder / f"{split}-{_digest(key)}.safetensors"
     if (found := _read_cache(cache, key)) is not None:
         return Rows(**found[0])
     molecules = load_split(folder, split)
     small = torch.uint8 if len(vocabulary) <= 256 else torch.int16
     ids, places = [torch.zeros(0, max_length, dtype=small)], [torch.zeros(0, dtype=torch.int32)]
-    known = set(vocabulary.symbols)
     for start in range(0, len(molecules), AT_ONCE):
         symbols = each(_Split(representation), molecules[start : start + AT_ONCE], workers=workers)
-        there = [i for i, row in enumerate(symbols) if row is not None and known.issuperset(row)]
-        flat, _ = _as_ids([symbols[i] or [] for i in there], vocabulary)
-        rows = _as_rows(apply_merges(flat, vocabulary))
-        fits = (rows != PAD).sum(dim=1) <= max_length
-        rows = rows[fits, :max_length]
-        ids.append(pad_columns(rows, (0, max_length - rows.shape[1]), value=PAD).to(small))
-        places.append((torch.tensor(there, dtype=torch.int32) + start)[fits])
+        there, rows = _written(symbols, vocabulary, max_length)
+        ids.append(rows.to(small))
+        places.append(torch.tensor(there, dtype=torch.int32) + start)
     made = Rows(ids=torch.cat(ids), places=torch.cat(places))
     if not len(made.ids):
         raise DataError(
@@ -213,6 +237,68 @@ def write_rows(
         )
     _write_cache(cache, key, {"ids": made.ids, "places": made.places}, {})
     return made
+
+
+def spellings(
+    data: str | Path,
+    split: str,
+    representation: str,
+    vocabulary: Vocabulary,
+    rows: Rows,
+    *,
+    n: int = SPELLINGS,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Tensor:
+    """Other spellings of molecules, from random atoms on; kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        split: `train`, `valid` or `test`.
+        representation: One that writes SMILES.
+        vocabulary: With its merges.
+        rows: Of the split, see `write_rows`.
+        n: Of each molecule.
+        seed: Of the atoms.
+        workers: Processes; None for one per core.
+
+    Returns:
+        `len(rows.ids) x n x max_length`, of the type of the ids. Where a spelling is too long or
+        has unknown symbols, the row itself.
+    """
+    folder, length = Path(data), rows.ids.shape[1]
+    key = _key(folder, split, representation, vocabulary, length) | {"n": n, "seed": seed}
+    cache = folder / f"spellings-{_digest(key)}.safetensors"
+    if (found := _read_cache(cache, key)) is not None:
+        return found[0]["spellings"]
+    molecules = load_split(folder, split)
+    chosen = [(molecules[i], seed + n * i) for i in rows.places.tolist()]
+    made = rows.ids[:, None].repeat(1, n, 1)
+    for start in range(0, len(chosen), AT_ONCE):
+        part = chosen[start : start + AT_ONCE]
+        symbols = [
+            row for few in each(_Spell(representation, n), part, workers=workers) for row in few
+        ]
+        there, ids = _written(symbols, vocabulary, length)
+        at = torch.tensor(there) + start * n
+        made.view(-1, length)[at] = ids.to(made.dtype)
+    _write_cache(cache, key, {"spellings": made}, {})
+    return made
+
+
+class _Spell:
+    """Some random spellings of a molecule, as symbols."""
+
+    def __init__(self, representation: str, n: int) -> None:
+        self.n, self.kekule = n, representation == "robust-smiles"
+
+    def __call__(self, one: tuple[str, int]) -> list[list[str]]:
+        smiles, seed = one
+        mol = parse(smiles)
+        if self.kekule:
+            Chem.Kekulize(mol, clearAromaticFlags=True)
+        texts = Chem.MolToRandomSmilesVect(mol, self.n, seed + 1, kekuleSmiles=self.kekule)
+        return [Smiles().split(text) for text in texts]
 
 
 def fingerprints(
@@ -424,6 +510,7 @@ __all__ = [
     "fingerprints",
     "label",
     "label_names",
+    "spellings",
     "tokenise",
     "write_rows",
 ]

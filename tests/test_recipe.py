@@ -17,6 +17,7 @@ import torch
 import molvae
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import score
+from molvae.chem.representation import RobustSmiles
 from molvae.chem.vocabulary import STOP, Vocabulary
 from molvae.config import (
     ModelConfig,
@@ -39,7 +40,7 @@ from molvae.latent import WEIGHTS, LatentSpace, list_runs
 from molvae.metrics import evaluate
 from molvae.model.structure import correlation
 from molvae.recipe import train
-from molvae.tokens import fingerprints, label, label_names, tokenise, write_rows
+from molvae.tokens import fingerprints, label, label_names, spellings, tokenise, write_rows
 
 ROOT = Path(__file__).parents[1]
 
@@ -511,6 +512,8 @@ def test_train_with_more_data_learns_both_and_says_so(
         more_share=0.5,
         properties=("logP",),
         neighbors=True,
+        spellings=0.5,
+        corruption=0.1,
         noisy=0.0,
     )
     folder = train(both, workers=1)
@@ -543,3 +546,20 @@ def test_fingerprints_are_those_of_the_molecules(data: Path) -> None:
         found = fingerprints(data, "valid", workers=1)
         dense = found.dense(torch.arange(len(molecules)).numpy())
         assert torch.equal(dense.bool(), torch.from_numpy(morgan_bits(molecules)))
+
+
+def test_spellings_are_other_texts_of_the_same_molecules(data: Path) -> None:
+    tokens = tokenise(data, "robust-smiles", 20, workers=1)
+    length = tokens.train.shape[1]
+    rows = write_rows(data, "train", "robust-smiles", tokens.vocabulary, length, workers=1)
+    args = (data, "train", "robust-smiles", tokens.vocabulary, rows)
+    first, again = (spellings(*args, n=3, workers=1) for _ in range(2))
+    assert first.shape == (len(rows.ids), 3, length)
+    assert torch.equal(first, again)
+    other = (first != rows.ids[:, None]).any(dim=2)
+    assert other.float().mean() > 0.7
+    molecules, writer = load_split(data, "train"), RobustSmiles()
+    for place, few in zip(rows.places[:50].tolist(), first[:50].tolist(), strict=True):
+        for ids in few:
+            symbols = tokens.vocabulary.spell(i for i in ids if i > STOP)
+            assert writer.join(symbols) == molecules[place]

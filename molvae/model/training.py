@@ -22,6 +22,7 @@ from molvae.chem.vocabulary import PAD
 from molvae.config import ObjectiveConfig, TrainConfig, require
 from molvae.errors import warn
 from molvae.model.batches import epoch_batches, epoch_rows
+from molvae.model.corruption import corrupted
 from molvae.model.decoding import decode
 from molvae.model.objectives import (
     Known,
@@ -178,6 +179,7 @@ def train(
     labels: Tensor | None = None,
     conditions: Tensor | None = None,
     fingerprints: SparseBits | None = None,
+    spellings: Tensor | None = None,
     main: int | None = None,
     start: Path | None = None,
     data: Mapping[str, Any] | None = None,
@@ -197,6 +199,7 @@ def train(
         conditions: Likewise, of a network with conditions.
         fingerprints: Of the rows; needed for the terms of the objective that are about structure,
             and for pairs of neighbors.
+        spellings: Other rows that mean the same, `n x k x max_length`, for `config.spellings`.
         main: How many rows, the first, are of `config.data` and not of `config.more_data`; None for
             all.
         start: Folder with the kept state of another training, to go on from.
@@ -248,7 +251,10 @@ def train(
             bits = None
             if structured and fingerprints is not None:
                 bits = fingerprints.dense(index.numpy()).to(device)
-            batch = _Batch(ids, y, known, again, len(rows), bits, generator)
+            read = ids
+            if spellings is not None and (other := _other(spellings, config, place)) is not None:
+                read = trim(spellings[index, other]).to(device)
+            batch = _Batch(ids, read, y, known, again, len(rows), bits, generator)
             loss, of_properties, of_conditions, of_structure = _step(
                 model, batch, config, beta, readout
             )
@@ -287,6 +293,8 @@ class _Batch:
     """What the network learns from in one step."""
 
     ids: Tensor
+    read: Tensor
+    """What the encoder is shown: the same rows, or other spellings of them."""
     labels: Tensor
     known: Known | None
     again: tuple[Tensor, Tensor] | None
@@ -312,10 +320,11 @@ def _step(
     """
     ids, known, draws, generator = batch.ids, batch.known, config.objective.draws, batch.generator
     with autocast(config.precision, ids.device):
-        inference = model.infer(ids, None if known is None else known.y, draws, generator)
+        read = corrupted(batch.read, config.corruption, model.n_symbols, generator)
+        inference = model.infer(read, None if known is None else known.y, draws, generator)
         repeated = ids.repeat_interleave(draws, dim=0) if draws > 1 else ids
         code, noise = noisy(inference.code, config.noisy, model.config.latent_dim, draws, generator)
-        states = inference.states
+        states = inference.states if read is ids else None
         if states is not None and draws > 1:
             states = states.repeat_interleave(draws, dim=0)
         logits = model.logits(
@@ -374,6 +383,12 @@ def _few(conditions: Tensor) -> Tensor | None:
     """
     known = (~conditions.isnan()).any(dim=1).nonzero()[:, 0]
     return known if 0 < 2 * len(known) < len(conditions) else None
+
+
+def _other(spellings: Tensor, config: TrainConfig, place: Place) -> int | None:
+    """Which of the other spellings the encoder reads in this step; None for the true rows."""
+    rng = np.random.default_rng((config.seed, place.epoch, place.batch, 1))
+    return int(rng.integers(spellings.shape[1])) if rng.random() < config.spellings else None
 
 
 def _drawn(n: int, size: int, config: TrainConfig, place: Place) -> Tensor:
