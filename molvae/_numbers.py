@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from molvae._finite import finite
 from molvae._messages import shown
 
 _POINT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -58,9 +59,9 @@ def number(text: str, *, decimal_comma: bool | None = False) -> float:
             "with a decimal point, and without separators of thousands"
         )
     if _COMMA.fullmatch(written):
-        return _finite(float(written.replace(",", ".")))
+        return finite(float(written.replace(",", ".")))
     if _POINT.fullmatch(written):
-        return _finite(float(written))
+        return finite(float(written))
     if _THOUSANDS.fullmatch(written):
         raise ValueError("has separators of thousands; write the number without them")
     if re.fullmatch(r"[+-]?(inf(inity)?|nan)", written, re.IGNORECASE):
@@ -70,12 +71,6 @@ def number(text: str, *, decimal_comma: bool | None = False) -> float:
             f"is not a number; write {unit[1]} only, and a unit into the name of the column"
         )
     raise ValueError("is not a number")
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("is not finite: it is too large for a number")
-    return value
 
 
 def measured(

@@ -5,12 +5,12 @@ Knows how objectives are found and named. Knows no records, beyond where program
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from molvae._finite import MAX_VALUE
 from molvae.bo.goals import Aim, Combine, Direction, Goal, Limit, merged, read_goal, read_limit
 from molvae.chem.program import Program
 from molvae.config import require
@@ -120,7 +120,7 @@ def computed(objectives: Mapping[str, Objective], smiles: Sequence[str]) -> list
     """Values of objectives that cost nothing, for each molecule; what is no number is left out."""
     columns = {name: objective(smiles) for name, objective in objectives.items()}
     return [
-        {name: float(c[row]) for name, c in columns.items() if math.isfinite(float(c[row]))}
+        {name: float(c[row]) for name, c in columns.items() if abs(float(c[row])) <= MAX_VALUE}
         for row in range(len(smiles))
     ]
 

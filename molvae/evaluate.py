@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from molvae._finite import finite
 from molvae.errors import CampaignError, ObjectiveError
 
 if TYPE_CHECKING:
@@ -124,11 +125,15 @@ def _scored(answer: Any, names: Sequence[str]) -> Scored:
         except (TypeError, ValueError):
             messages.append(f"the objective returned {answer[name]!r}, not a number")
             continue
-        if math.isfinite(number):
-            values[name] = number
+        try:
+            finite(number)
+        except ValueError as error:
+            messages.append(f"the objective returned {number}, which {error}")
+            continue
+        if math.isnan(number):
+            messages.append("could not be scored")
         else:
-            nan = math.isnan(number)
-            messages.append("could not be scored" if nan else f"the objective returned {number}")
+            values[name] = number
     return Scored(values=values, message="; ".join(messages))
 
 

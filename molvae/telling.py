@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from molvae._finite import MAX_VALUE, finite
 from molvae.bo.goals import Aim
 from molvae.bo.store import Outcome
 from molvae.config import is_list, require
@@ -20,7 +21,7 @@ def outcome_of(
     """Arguments and errors as of `Campaign.tell`."""
     values, replicates = dict[str, float](), dict[str, list[float]]()
     for name, of in _by_name(value, aim).items():
-        numbers = [_finite(one) for one in (of if is_list(of) else [of])]
+        numbers = [_number(one) for one in (of if is_list(of) else [of])]
         known = [number for number in numbers if not math.isnan(number)]
         if known:
             values[name] = statistics.fmean(known)
@@ -29,7 +30,7 @@ def outcome_of(
     errors = {} if error is None else _by_name(error, aim)
     for name, one in errors.items():
         require(
-            name in values and name not in replicates and 0 <= _finite(one) < math.inf,
+            name in values and name not in replicates and 0 <= _number(one) < math.inf,
             f"a standard error must be a finite number from 0, beside one value; got {one!r}",
         )
     for name, known in replicates.items():
@@ -67,15 +68,21 @@ def _by_name(value: Any, aim: Aim) -> dict[str, Any]:
     return dict(value)
 
 
-def _finite(value: object) -> float:
+def _number(value: object) -> float:
     try:
         number = math.nan if value is None else float(cast(float, value))
+    except OverflowError:  # a whole number of more digits than a float has
+        number = math.inf
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"a value must be a number, or NaN if it could not be scored; got {value!r}"
         ) from error
-    require(not math.isinf(number), f"a value must be finite, or NaN if it failed; got {number}")
-    return number
+    try:
+        return finite(number)
+    except ValueError as error:
+        raise ConfigError(
+            f"a value must be at most {MAX_VALUE:g} in magnitude; {number:g} {error}"
+        ) from error
 
 
 __all__ = ["completed_by", "outcome_of"]

@@ -281,7 +281,11 @@ def test_whatever_stops_an_objective_the_record_is_intact(
     [
         ([None], "the objective returned None, not a number"),
         (["high"], "the objective returned 'high', not a number"),
-        ([float("inf")], "the objective returned inf"),
+        (
+            [float("inf")],
+            "the objective returned inf, which is infinite; what could not be scored is NaN, not a "
+            "large number",
+        ),
         ([{"hole": 1.0}], "the objective returned hole, no hill"),
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
         (ObjectiveError("'hill' broke"), "'hill' broke"),

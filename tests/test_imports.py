@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "molvae"
 HEAVY = ("torch", "rdkit", "botorch", "selfies", "pandas", "numpy", "matplotlib", "jinja2")
 LAYERS = (
-    ("_messages",),
+    ("_messages", "_finite"),
     ("errors",),
     ("_files",),
     ("config", "_numbers", "_text", "_isolation"),

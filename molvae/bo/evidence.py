@@ -8,7 +8,8 @@ columns of `Evidence.y`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from molvae.bo.goals import Aim
 from molvae.bo.prediction import Prediction
+from molvae.bo.transforms import standardized, standardized_variances
 from molvae.codec import Codec
 from molvae.errors import CampaignError
 
@@ -35,7 +37,8 @@ class Evidence:
     z: Tensor
     """Their latent vectors, `n x d`, float64: as decoded, or encoded from given molecules."""
     y: Tensor
-    """Their values, `n x m`, float64; larger is better in every column; no NaN."""
+    """Their values, `n x m`, float64; larger is better in every column; no NaN. In the unit of the
+    objective: what is to learn from them takes `scores`."""
     pending_smiles: tuple[str, ...] = ()
     """The `p` molecules that were asked for and not told yet."""
     pending_z: Tensor
@@ -81,6 +84,33 @@ class Evidence:
     def proposed(self) -> list[int]:
         """Places of scored molecules that a strategy chose; none where origins are not known."""
         return [place for place, origin in enumerate(self.origins) if origin != "start"]
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """Unit-free `y`, `n x m`: the same whatever the objective is multiplied by or shifted."""
+        return standardized(self.y)
+
+    @property
+    def y_noise(self) -> Tensor | None:
+        """Variances of `y`; known where it is what was measured: one goal and no limits."""
+        return self.noise if self.aim is None else None
+
+    @cached_property
+    def score_noise(self) -> Tensor | None:
+        """Variances of `scores`, where those of `y` are known."""
+        return None if self.y_noise is None else standardized_variances(self.y, self.y_noise)
+
+    def since(self, first: int) -> Evidence:
+        """The same without the earliest scored molecules, as if they had never been told."""
+        return replace(
+            self,
+            smiles=self.smiles[first:],
+            z=self.z[first:],
+            y=self.y[first:],
+            origins=self.origins[first:],
+            noise=None if self.noise is None else self.noise[first:],
+            values=None if self.values is None else self.values[first:],
+        )
 
     def need_values(self, strategy: str, different: int = 2, *, several: bool = False) -> None:
         """Refuse what there is nothing to learn from: that would be random search in disguise.

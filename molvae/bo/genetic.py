@@ -49,7 +49,8 @@ class Genetic:
 
         evidence.need_values(self.name, 1)
         ranked = sorted(
-            zip(evidence.y[:, 0].tolist(), evidence.smiles, strict=True), key=lambda told: -told[0]
+            zip(evidence.scores[:, 0].tolist(), evidence.smiles, strict=True),
+            key=lambda told: -told[0],
         )
         chosen: dict[str, Candidate] = {}
         for generation in range(self.patience):

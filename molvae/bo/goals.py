@@ -14,12 +14,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae._finite import MAX_VALUE
 from molvae.config import require
 from molvae.errors import ConfigError, UnknownNameError
 
 Direction = Literal["maximise", "minimise", "range"]
 Combine = Literal["pareto", "product", "sum"]
 Array = NDArray[np.float64]
+MAX_VIOLATION = 1e30
+"""Of one limit, in units of the median distance from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +54,10 @@ class Goal:
         if self.direction not in get_args(Direction):
             raise UnknownNameError("direction", str(self.direction), get_args(Direction))
         require(
-            self.weight > 0 and np.isfinite(self.weight),
+            0 < self.weight <= MAX_VALUE,
             f"goal {self.name}: its weight must be a positive number, got {self.weight}",
         )
+        _check_ends(f"goal {self.name}", self.low, self.high, self.worst, self.best)
         if self.direction == "range":
             require(
                 self.low is not None and self.high is not None and self.low < self.high,
@@ -128,6 +132,7 @@ class Limit:
             self.low is not None or self.high is not None,
             f"limit {self.name}: it needs <= or >= and a number",
         )
+        _check_ends(f"limit {self.name}", self.low, self.high)
 
     def slack(self, values: Array) -> Array:
         """How far inside; negative is outside."""
@@ -205,11 +210,13 @@ class Aim:
         Returns:
             `n x len(goals)`.
         """
+        values = _within_range(values)
         rows = [g.column(values[:, self.names.index(g.name)]) for g in self.goals]
         return np.stack(rows, axis=1)
 
     def slacks(self, values: Array) -> Array:
         """Of each limit, `n x len(limits)`; negative is outside."""
+        values = _within_range(values)
         rows = [x.slack(values[:, self.names.index(x.name)]) for x in self.limits]
         return np.stack(rows, axis=1) if rows else np.empty((len(values), 0))
 
@@ -227,26 +234,38 @@ class Aim:
         return mean[:, None]
 
     def violation(self, slacks: Array) -> Array:
-        """How far outside of the limits, `n`; 0 inside. In units of each limit's own number."""
-        if not self.limits:
-            return np.zeros(len(slacks))
-        units = [
-            max(abs(end) for end in (limit.low, limit.high) if end is not None) or 1.0
-            for limit in self.limits
-        ]
-        outside: Array = (np.maximum(0.0, -slacks) / np.array(units)).sum(axis=1)
+        """How far outside of the limits, `n`; 0 inside.
+
+        That of each limit is in units of the median distance of these values from it, so that
+        several can be added whatever they measure.
+        """
+        outside = np.zeros(len(slacks))
+        for slack in slacks.T:
+            away = np.abs(slack[slack != 0])
+            unit = np.median(away) if len(away) else 1.0
+            with np.errstate(over="ignore"):
+                outside += np.minimum(np.maximum(0.0, -slack) / unit, MAX_VIOLATION)
         return outside
 
     def y(self, values: Array) -> Array:
         """What a strategy maximises, `n x outcomes`: all that breaks a limit is below all else.
 
+        Merits stay as they are; violations count in units of their range, so that neither hides
+        the other.
+
         References:
             Deb (2000), doi:10.1016/S0045-7825(99)00389-8 (feasible before infeasible).
         """
         merit, outside = self.merit(self.columns(values)), self.violation(self.slacks(values))
-        if not len(values) or not outside.any():
+        kept = merit[outside == 0]
+        if len(kept) == len(merit):
             return merit
-        below: Array = merit.min(axis=0) - outside[:, None]
+        if not len(kept):
+            return np.repeat(-outside[:, None], self.outcomes, axis=1)
+        worst, best = kept.min(axis=0), kept.max(axis=0)
+        span = np.where(best > worst, best - worst, np.abs(best))
+        below = worst - np.where(span > 0, span, 1.0) * outside[:, None]
+        below = np.minimum(below, np.nextafter(worst, -np.inf))
         return np.where(outside[:, None] > 0, below, merit)
 
     def feasible(self, values: Array) -> NDArray[np.bool_]:
@@ -265,6 +284,20 @@ class Aim:
         how = {"pareto": "", "product": " (product)", "sum": " (sum)"}[self.combine]
         goals = ", ".join(map(str, self.goals)) + (how if len(self.goals) > 1 else "")
         return goals + ("; " + ", ".join(map(str, self.limits)) if self.limits else "")
+
+
+def _check_ends(what: str, *ends: float | None) -> None:
+    for end in ends:
+        require(
+            end is None or abs(end) <= MAX_VALUE,
+            f"{what}: its numbers must be finite, at most {MAX_VALUE:g} in magnitude; got {end}",
+        )
+
+
+def _within_range(values: Array) -> Array:
+    """Values that were recorded before there was a largest one count as that."""
+    within: Array = np.clip(values, -MAX_VALUE, MAX_VALUE)
+    return within
 
 
 def best_first(y: Array) -> NDArray[np.intp]:

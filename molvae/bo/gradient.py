@@ -12,7 +12,7 @@ from torch import Tensor
 from molvae._isolation import isolated
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, derived, first_new
-from molvae.bo.surrogate import fit_gp, noise_of_y, reproducible
+from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.config import require
 from molvae.errors import UnknownNameError
 
@@ -57,7 +57,7 @@ class Gradient:
         evidence.need_values(self.name)
         box = around_all(evidence)
         width = box[1] - box[0]
-        top = evidence.y[:, 0].argsort(descending=True, stable=True)
+        top = evidence.scores[:, 0].argsort(descending=True, stable=True)
         starts = evidence.z[top[torch.arange(n) % len(top)]]
         generator = torch.Generator().manual_seed(seed)
         moved = torch.randn(starts.shape, generator=generator, dtype=starts.dtype)
@@ -68,8 +68,8 @@ class Gradient:
             for _ in range(self.steps):
                 u = u.detach().requires_grad_()
                 (slope,) = torch.autograd.grad(value(box[0] + u * width).sum(), u)
-                size = slope.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
-                u = (u + self.step * slope / size).clamp(0.0, 1.0)
+                size = slope.square().mean(dim=1, keepdim=True).sqrt()
+                u = (u + self.step * torch.where(size > 0, slope / size, 0.0)).clamp(0.0, 1.0)
                 path.append(box[0] + u.detach() * width)
         z = torch.stack(path, dim=1)  # n x steps x d
         # The furthest step first: it is expected to be the best.
@@ -87,7 +87,7 @@ class Gradient:
     def _value(self, evidence: Evidence, space: Space, box: Tensor) -> Callable[[Tensor], Tensor]:
         """What is climbed: `n x d` to `n` values."""
         if not self.head:
-            model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
+            model = fit_gp(evidence.z, evidence.scores, box, evidence.score_noise)
             return lambda z: model.posterior(z).mean[:, 0]
         sign, name = (-1, self.head[1:]) if self.head.startswith("-") else (1, self.head)
         if name not in space.properties:

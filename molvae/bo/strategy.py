@@ -33,7 +33,7 @@ from molvae.bo.proposals import (
     first_new,
 )
 from molvae.bo.rank import Rank
-from molvae.bo.surrogate import fit_gp, noise_of_y, reproducible
+from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.bo.turbo import Turbo
 from molvae.config import build, require
 from molvae.errors import ConfigError, UnknownNameError
@@ -116,19 +116,21 @@ class LogEI:
         evidence.need_values(self.name, several=True)
         box = around_all(evidence)
         with reproducible(seed):
-            model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
+            model = fit_gp(evidence.z, evidence.scores, box, evidence.score_noise)
             settings: dict[str, Any] = {
                 "X_pending": evidence.pending_z if len(evidence.pending_z) else None,
                 "sampler": SobolQMCNormalSampler(torch.Size([self.samples])),
                 "prune_baseline": True,
             }
             acquisition: AcquisitionFunction
-            if evidence.y.shape[1] == 1:
+            if evidence.scores.shape[1] == 1:
                 expected = model.posterior(evidence.z).mean[:, 0]
                 best = expected.topk(min(self.best, len(expected))).indices
                 acquisition = qLogNoisyExpectedImprovement(model, evidence.z[best], **settings)
             else:
-                reference = infer_reference_point(evidence.y[nondominated(evidence.y.numpy())])
+                reference = infer_reference_point(
+                    evidence.scores[nondominated(evidence.scores.numpy())]
+                )
                 acquisition = qLogNoisyExpectedHypervolumeImprovement(
                     model, reference.tolist(), evidence.z, **settings
                 )
@@ -195,7 +197,7 @@ class Thompson:
         """See `Strategy.propose`."""
         evidence.need_values(self.name)
         box = around_all(evidence)
-        top = evidence.y[:, 0].argsort(descending=True, stable=True)[: self.best]
+        top = evidence.scores[:, 0].argsort(descending=True, stable=True)[: self.best]
         z = around_and_across(
             evidence.z[top],
             box,
@@ -205,7 +207,7 @@ class Thompson:
             seed=seed,
         )
         with reproducible(seed):
-            model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
+            model = fit_gp(evidence.z, evidence.scores, box, evidence.score_noise)
             with torch.no_grad():
                 draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
         order = draws.argsort(dim=1, descending=True, stable=True)

@@ -20,6 +20,10 @@ GoodEnd = Literal["high", "low", "neither"]
 DIGITS = 10
 """Decimals of a value in units of the distance from the median to the best, or, where neither end
 is good, of the interquartile range; what differs by less is rounding."""
+MAX_SHARE = 1e150
+"""In that unit, at most."""
+MAX_MERIT = 1e300
+"""Magnitude of what is transformed, at most, so that differences stay finite."""
 
 
 class OutcomeTransform:
@@ -43,7 +47,7 @@ class OutcomeTransform:
 
     def __init__(self, values: Tensor, good: GoodEnd) -> None:
         self.sign = -1.0 if good == "low" else 1.0
-        upward = self.sign * values.detach().double().numpy()
+        upward = self._upward(values)
         self.origin = float(np.sort(upward)[(len(upward) - 1) // 2])
         above, below = float(upward.max()) - self.origin, self.origin - float(upward.min())
         amid = float(np.subtract(*np.quantile(upward, [0.75, 0.25])))
@@ -68,9 +72,15 @@ class OutcomeTransform:
 
     def _shares(self, values: Tensor) -> Array:
         """Distances from the median in `unit`, so rounded that the values' unit does not matter."""
-        upward = self.sign * values.detach().double().numpy()
-        shares: Array = np.round((upward - self.origin) / self.unit, DIGITS)
-        return shares
+        with np.errstate(over="ignore"):
+            shares = (self._upward(values) - self.origin) / self.unit
+        within = np.clip(shares, -MAX_SHARE, MAX_SHARE)
+        rounded: Array = np.round(within, DIGITS)
+        return rounded
+
+    def _upward(self, values: Tensor) -> Array:
+        finite: Array = np.clip(values.detach().double().numpy(), -MAX_MERIT, MAX_MERIT)
+        return self.sign * finite
 
     def __call__(self, values: Tensor) -> Tensor:
         """Scores of values, any shape."""
@@ -89,6 +99,21 @@ class OutcomeTransform:
         return ((self(values + sd) - self(values - sd)) / 2).square()
 
 
+def standardized(y: Tensor) -> Tensor:
+    """Each column of `y`, `n x m`, as scores; larger is better."""
+    return _by_column([OutcomeTransform(c, "high")(c) for c in y.T if len(c)], y)
+
+
+def standardized_variances(y: Tensor, variances: Tensor) -> Tensor:
+    """Variances of the values in `y`, `n x m`, as variances of their scores; NaN: not known."""
+    pairs = zip(y.T, variances.T, strict=True)
+    return _by_column([OutcomeTransform(c, "high").variances(c, v) for c, v in pairs if len(c)], y)
+
+
+def _by_column(columns: list[Tensor], like: Tensor) -> Tensor:
+    return torch.stack(columns, dim=1) if columns else torch.empty_like(like)
+
+
 def _piecewise(x: Array, knots: Array, levels: Array, slopes: tuple[float, float]) -> Array:
     """Linear between knots, and with a slope of its own beyond either end."""
     below = np.minimum(x - knots[0], 0.0) * slopes[0]
@@ -97,4 +122,4 @@ def _piecewise(x: Array, knots: Array, levels: Array, slopes: tuple[float, float
     return found
 
 
-__all__ = ["GoodEnd", "OutcomeTransform"]
+__all__ = ["GoodEnd", "OutcomeTransform", "standardized", "standardized_variances"]

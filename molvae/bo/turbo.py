@@ -13,7 +13,7 @@ from torch import Tensor
 from molvae._isolation import isolated
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, around_one, decode_new, derived, first_new
-from molvae.bo.surrogate import fit_gp, noise_of_y, reproducible
+from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.config import require
 
 
@@ -21,8 +21,9 @@ from molvae.config import require
 class Turbo:
     """One trust region in z around the best molecule, with restarts.
 
-    Where the region stands follows from the told values alone: they are gone through in the order
-    asked, in batches of the size now wanted. A batch with a better value is a success. After three
+    Where the region stands follows from the told values alone: those of the molecules that it chose
+    are gone through in the order asked, in batches of the size now wanted; the initial design
+    counts as neither success nor failure. A batch with a better value is a success. After three
     successes in a row the region's side doubles, after as many failures as it takes to ask `d`
     molecules it halves; below the shortest side the search starts again with draws from the prior,
     and forgets what it knew. A Gaussian process with one length scale for each dimension gives the
@@ -63,9 +64,12 @@ class Turbo:
         """See `Strategy.propose`."""
         evidence.need_values(self.name)
         box = around_all(evidence)
-        side, since = self.region(evidence.y[:, 0], n, evidence.bounds.shape[1])
-        z, y = evidence.z[since:], evidence.y[since:]
-        if since and (len(z) < self.fresh or y.min() == y.max()):
+        own = [origin.split(" ")[0] == self.name for origin in evidence.origins]
+        side, since = self.region(
+            evidence.y[:, 0], n, evidence.bounds.shape[1], torch.tensor(own, dtype=torch.bool)
+        )
+        recent = evidence.since(since)
+        if since and (len(recent.y) < self.fresh or recent.y.min() == recent.y.max()):
             return decode_new(
                 space,
                 space.sample(n, seed=seed),
@@ -76,10 +80,8 @@ class Turbo:
                 patience=self.patience,
             )
         with reproducible(seed):
-            model = fit_gp(
-                z, y, box, None if (noise := noise_of_y(evidence)) is None else noise[since:]
-            )
-            best = z[int(y[:, 0].argmax())]
+            model = fit_gp(recent.z, recent.scores, box, recent.score_noise)
+            best = recent.z[int(recent.scores[:, 0].argmax())]
             scales = model.covar_module.lengthscale.detach()[0]
             half = 0.5 * side * (box[1] - box[0]) * scales / scales.log().mean().exp()
             region = torch.stack([best - half, best + half]).clamp(box[0], box[1])
@@ -91,27 +93,40 @@ class Turbo:
             space, vectors, order, evidence.known, bounds=box, seed=seed, patience=self.patience
         )
 
-    def region(self, y: Tensor, batch: int, d: int) -> tuple[float, int]:
-        """Side of the trust region, and from which value on it counts, after all told values."""
-        side, since, won, lost = self.first, 0, 0, 0
-        best = -math.inf
+    def region(self, y: Tensor, batch: int, d: int, own: Tensor | None = None) -> tuple[float, int]:
+        """Side of the trust region, and from which value on it counts, after all told values.
+
+        Args:
+            y: Values in the order asked, `n`, larger is better.
+            batch: Values that succeed or fail together; fewer at the end are not judged yet.
+            d: Dimensions.
+            own: Which values are of molecules that this strategy chose; by default all.
+        """
+        places = list(range(len(y))) if own is None else own.nonzero()[:, 0].tolist()
+        side, since, skipped, won, lost = self.first, 0, 0, 0, 0
         most_lost = math.ceil(max(4.0, d) / batch)
-        for start in range(0, len(y), batch):
-            top = float(y[start : start + batch].max())
-            if start < since + (self.fresh if since else 0):
-                best = max(best, top)
+        for start in range(0, len(places) - batch + 1, batch):
+            if start < skipped:  # draws from the prior after a restart
                 continue
-            better = top > best + 1e-3 * abs(best) if math.isfinite(best) else True
-            best = max(best, top)
+            before = y[since : places[start]]
+            better = _better(y[places[start : start + batch]].max(), before)
             won, lost = (won + 1, 0) if better else (0, lost + 1)
             if won == self.successes:
                 side, won = min(2 * side, self.longest), 0
             elif lost == most_lost:
                 side, lost = side / 2, 0
             if side < self.shortest:
-                side, since, won, lost = self.first, min(start + batch, len(y)), 0, 0
-                best = -math.inf
+                side, won, lost = self.first, 0, 0
+                since, skipped = places[start + batch - 1] + 1, start + batch + self.fresh
         return side, since
+
+
+def _better(top: Tensor, before: Tensor) -> bool:
+    """By at least a thousandth of the way from the median to the best so far."""
+    if not len(before):
+        return True
+    best = before.max()
+    return bool(top > best + 1e-3 * (best - before.median()))
 
 
 __all__ = ["Turbo"]

@@ -138,7 +138,7 @@ def campaign_hill(campaign: Campaign) -> Hill:
             front.
     """
     from molvae.aims import costs_nothing
-    from molvae.bo.surrogate import fit_gp, noise_of_y, reproducible
+    from molvae.bo.surrogate import fit_gp, reproducible
 
     evidence, goal = campaign.evidence(), campaign.aim.goals[0]
     evidence.need_values("gradient")
@@ -146,7 +146,7 @@ def campaign_hill(campaign: Campaign) -> Hill:
     box = torch.stack(
         [torch.minimum(low, evidence.z.amin(0)), torch.maximum(high, evidence.z.amax(0))]
     )
-    model = fit_gp(evidence.z, evidence.y, box, noise_of_y(evidence))
+    model = fit_gp(evidence.z, evidence.y, box, evidence.y_noise)
     plain = len(campaign.aim.names) == 1 and goal.direction != "range"
     sign = -1.0 if plain and goal.direction == "minimise" else 1.0
     values = dict(zip(evidence.smiles, (sign * evidence.y[:, 0]).tolist(), strict=True))

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae._finite import MAX_VALUE
 from molvae.bo.goals import Aim, Goal, Limit, fronts
 from molvae.errors import MolvaeError
 from molvae.report.hypervolume import EXACT, growth, reference_point
@@ -205,7 +206,7 @@ def findings(campaign: Campaign, *, lead: str | None = None) -> Findings:
         InvalidMoleculeError: `lead` is not a molecule.
     """
     aim = campaign.aim
-    trials = campaign.trials
+    trials = [_drawable(trial) for trial in campaign.trials]
     judged = [
         t
         for t in trials  # others than molvae may have written them
@@ -238,6 +239,15 @@ def findings(campaign: Campaign, *, lead: str | None = None) -> Findings:
         lead=_lead(aim, lead),
         dataset=dataset if isinstance(dataset, str) else None,
     )
+
+
+def _drawable(trial: Trial) -> Trial:
+    """Values of records that are older than the largest value count as that."""
+    within = {
+        name: math.copysign(min(abs(value), MAX_VALUE), value) if math.isfinite(value) else value
+        for name, value in trial.values.items()
+    }
+    return replace(trial, values=within)
 
 
 def _lead(aim: Aim, given: str | None) -> str | None:

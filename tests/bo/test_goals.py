@@ -147,10 +147,34 @@ def test_what_breaks_a_limit_is_below_all_that_does_not() -> None:
         assert aim.names == ("up", "down", "other")
         values = rows((3.0, 4.0, 9.0), (1.0, 0.0, 0.0), (9.0, 0.0, 15.0), (5.0, 3.0, 10.0))
         assert aim.feasible(values).tolist() == [True, False, False, True]
-        assert aim.violation(aim.slacks(values)).tolist() == [0.0, 0.5, 0.5, 0.0]
+        # Median distances from the limits are 2 and 5.
+        assert aim.violation(aim.slacks(values)).tolist() == [0.0, 0.5, 1.0, 0.0]
         y = aim.y(values)
         assert (y[[1, 2]] < y[[0, 3]].min(axis=0)).all()
         assert set(aim.order(values)[:2].tolist()) == {0, 3}
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e-3, 1e3, 1e15])
+def test_violation_and_merit_are_of_one_size_in_every_unit(scale: float) -> None:
+    aim = Aim(
+        goals=(Goal(name="up", direction="maximise", spec=None),),
+        limits=(Limit(name="b", spec=None, high=5.0),),
+    )
+    values = rows((0.1, 1.0), (0.9, 2.0), (0.5, 3.0), (0.7, 9.0))
+    y = aim.y(values)
+    assert y[3, 0] == pytest.approx(0.1 - 0.8 * 4 / 3.5)  # median distance from the limit: 3.5
+    assert aim.y(values * [scale, 1.0]) == pytest.approx(scale * y)
+    limit = Aim(goals=aim.goals, limits=(Limit(name="b", spec=None, high=-45.0 * scale),))
+    assert limit.y((values - [0.0, 50.0]) * [1.0, scale]) == pytest.approx(y)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e20, -1e-20])
+def test_what_breaks_a_limit_is_below_equal_merits_however_large(value: float) -> None:
+    aim = Aim(goals=(UP,), limits=(Limit(name="b", spec=None, high=5.0),))
+    y = aim.y(rows((value, 1.0), (value, 5.0), (value, 5.0 + 1e-12), (value, 9.0)))[:, 0]
+    assert y[0] == y[1] > y[2] > y[3]
+    nothing_kept = aim.y(rows((value, 6.0), (3.0, 9.0)))[:, 0]
+    assert nothing_kept[0] > nothing_kept[1]
 
 
 def test_computed_and_measured() -> None:

@@ -5,7 +5,12 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from molvae.bo.transforms import GoodEnd, OutcomeTransform
+from molvae.bo.transforms import (
+    GoodEnd,
+    OutcomeTransform,
+    standardized,
+    standardized_variances,
+)
 
 ENDS: tuple[GoodEnd, ...] = ("high", "low", "neither")
 
@@ -111,3 +116,32 @@ def test_variances_follow_the_slope() -> None:
     spoilt = torch.cat([values, values.new_tensor([-1e6])])
     squeezed = OutcomeTransform(spoilt, "high").variances(spoilt, spoilt.new_full((201,), 1e-2))
     assert float(squeezed[-1]) < 1e-6  # what is known to be the worst stays the worst
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e-15, 1e-9, 1e9, 1e15, 1e99])
+def test_standardized_in_another_unit_is_the_same(factor: float) -> None:
+    y = torch.stack([draws(60), screen()[:60]], dim=1)
+    assert torch.equal(standardized(y * factor), standardized(y))
+
+
+@pytest.mark.parametrize("outlier", [-1e3, -1e6, -1.7e308])
+def test_standardized_with_a_bad_outlier_keeps_the_others_apart(outlier: float) -> None:
+    usual, among = (
+        standardized(torch.cat([draws(50), draws(1) - 2 + bad])[:, None]) for bad in (0.0, outlier)
+    )
+    torch.testing.assert_close(among, usual, atol=1e-6, rtol=0)
+
+
+def test_standardized_of_nothing_and_of_equal_values() -> None:
+    assert standardized(torch.empty(0, 2, dtype=torch.float64)).shape == (0, 2)
+    assert standardized(torch.full((3, 1), 2.0, dtype=torch.float64)).tolist() == [[0.0]] * 3
+
+
+def test_standardized_variances_do_not_depend_on_the_unit_and_keep_nan() -> None:
+    y, noise = draws(60)[:, None], torch.full((60, 1), 1e-4, dtype=torch.float64)
+    noise[3] = torch.nan
+    found = standardized_variances(y, noise)
+    assert found.isnan().nonzero().tolist() == [[3, 0]]
+    torch.testing.assert_close(
+        standardized_variances(1e-9 * y, 1e-18 * noise), found, equal_nan=True
+    )

@@ -1,0 +1,158 @@
+"""What is proposed does not depend on the unit, the zero or the sign of an objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from molvae.bo import (
+    STRATEGIES,
+    Evidence,
+    Genetic,
+    Gradient,
+    LogEI,
+    Random,
+    Rank,
+    Strategy,
+    Thompson,
+    Turbo,
+)
+from molvae.bo.goals import Aim, Combine, Goal, Limit
+from tests.contracts import toy_evidence
+from tests.toys import ToySpace
+
+RANK = Rank(generations=1, children=30)
+STRATEGIES_TRIED: list[Strategy] = [
+    Random(),
+    LogEI(restarts=1, raw_samples=8, iterations=5, samples=16),
+    Thompson(vectors=64),
+    Turbo(vectors=64),
+    Gradient(step=0.03, sigma=0.05, steps=5),
+    Genetic(),
+    *(replace(RANK, surrogate=s) for s in ("structure+descriptors", "latent", "linear", "auto")),
+]
+ONE_EACH = list({strategy.name: strategy for strategy in reversed(STRATEGIES_TRIED)}.values())
+SEVERAL = [s for s in ONE_EACH if s.name in ("random", "log-ei", "rank")]
+SPACE = ToySpace()
+N = 12
+HILL = toy_evidence(N).y[:, 0].numpy()
+"""Values of the first goal; the second and the limits look at where a molecule lies."""
+PLACES = toy_evidence(N).z.numpy()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Another way of writing the same values."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+    negated: bool = False
+
+    def of(self, values: np.ndarray | float) -> np.ndarray | float:
+        return (-1 if self.negated else 1) * (values * self.scale + self.shift)
+
+    def goal(self, name: str, direction: str, worst: float, best: float, weight: float) -> Goal:
+        other = {"maximise": "minimise", "minimise": "maximise"}
+        turned = other[direction] if self.negated else direction
+        ends = {"worst": float(self.of(worst)), "best": float(self.of(best))}
+        return Goal(name=name, direction=turned, spec=None, weight=weight, **ends)
+
+    def at_least(self, name: str, low: float, **more: bool) -> Limit:
+        end = "high" if self.negated else "low"
+        return Limit(name=name, spec=None, **{end: float(self.of(low))}, **more)
+
+
+UNITS = {
+    "1e-9": Unit(1e-9),
+    "1e-15, negated": Unit(1e-15, negated=True),
+    "1e15": Unit(1e15),
+    "1e9, negated": Unit(1e9, negated=True),
+    "-50": Unit(shift=-50.0),
+    "1e-3 - 50, negated": Unit(1e-3, -50.0, negated=True),
+}
+FEW = ["1e-15, negated", "1e-3 - 50, negated"]
+
+
+@pytest.fixture(autouse=True)
+def quick_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("molvae.bo.surrogate.FIT_STEPS", 10)
+
+
+def evidence_in(
+    unit: Unit, *, goals: int = 1, combine: Combine = "pareto", limits: str = ""
+) -> Evidence:
+    """The same toy campaign, its values in some unit."""
+    weight = 1 / unit.scale if combine == "sum" else 1.0
+    first = unit.goal("hill", "maximise", -60.0, 0.0, weight)
+    second = Goal(name="place", direction="minimise", spec=None, worst=5.0, best=-5.0)
+    values = {"hill": unit.of(HILL), "place": PLACES[:, 0], "side": PLACES[:, 1]}
+    kept = {
+        "": (),
+        "measured": (Limit(name="side", spec=None, high=1.0),),
+        "own": (unit.at_least("hill", -30.0),),
+        "computed": (unit.at_least("place", 0.0, computed=True),),
+    }[limits]
+    if limits == "computed":
+        values["place"] = unit.of(PLACES[:, 0])
+    aim = Aim(goals=(first, second)[:goals], limits=kept, combine=combine)
+    rows = np.stack([values[name] for name in aim.names], axis=1)
+
+    def compute(smiles: list[str]) -> np.ndarray:
+        places = unit.of(SPACE.encode(smiles, skip_unknown=True).nan_to_num()[:, :1].numpy())
+        return np.asarray(places)[:, : len(aim.computed)]
+
+    return replace(
+        toy_evidence(N, pending=2),
+        y=torch.from_numpy(aim.y(rows)),
+        aim=None if aim.plain else aim,
+        values=None if aim.plain else torch.from_numpy(rows),
+        compute=None if aim.plain else compute,
+        origins=("start",) * (N // 2) + ("turbo",) * (N - N // 2),
+    )
+
+
+def proposed(strategy: Strategy, evidence: Evidence) -> list[str]:
+    return [c.smiles for c in strategy.propose(evidence, SPACE, 2, seed=4)]
+
+
+def check_same(strategy: Strategy, units: list[str], **setup: object) -> None:
+    usual = proposed(strategy, evidence_in(Unit(), **setup))
+    for name in units:
+        assert proposed(strategy, evidence_in(UNITS[name], **setup)) == usual, name
+
+
+def test_every_strategy_is_tried() -> None:
+    assert {strategy.name for strategy in STRATEGIES_TRIED} == set(STRATEGIES)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES_TRIED, ids=lambda s: s.name)
+def test_proposals_of_one_goal_in_another_unit_are_the_same(strategy: Strategy) -> None:
+    check_same(strategy, list(UNITS))
+
+
+@pytest.mark.parametrize("limits", ["measured", "own", "computed"])
+@pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
+def test_proposals_with_a_limit_in_another_unit_are_the_same(
+    strategy: Strategy, limits: str
+) -> None:
+    check_same(strategy, FEW, limits=limits)
+
+
+@pytest.mark.parametrize("limits", ["", "measured", "own"])
+@pytest.mark.parametrize("strategy", SEVERAL, ids=lambda s: s.name)
+def test_proposals_of_a_pareto_search_in_another_unit_are_the_same(
+    strategy: Strategy, limits: str
+) -> None:
+    check_same(strategy, FEW, goals=2, limits=limits)
+
+
+@pytest.mark.parametrize("combine", ["sum", "product"])
+@pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
+def test_proposals_of_a_combination_in_another_unit_are_the_same(
+    strategy: Strategy, combine: Combine
+) -> None:
+    """Of a sum whose weights, of a product whose ends are written in that unit as well."""
+    check_same(strategy, FEW, goals=2, combine=combine)

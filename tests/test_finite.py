@@ -1,0 +1,111 @@
+"""What is too large to be a value is refused or has failed, wherever it comes from."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from molvae._finite import finite
+from molvae.bo.goals import Goal, Limit
+from molvae.campaign import Campaign
+from molvae.errors import ConfigError, DataError
+from molvae.evaluate import Call, evaluate
+from molvae.report import write_report
+from tests.toys import ToySpace, begin
+
+LARGE = [math.inf, -math.inf, sys.float_info.max, -sys.float_info.max, 1e155, -1.1e100]
+FINE = [0.0, 1e100, -1e100, 5e-324]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "c.db"
+
+
+@pytest.mark.parametrize("number", LARGE)
+def test_finite_refuses_what_is_too_large_with_advice(number: float) -> None:
+    with pytest.raises(ValueError, match=r"(infinite|beyond 1e\+100).*NaN"):
+        finite(number)
+
+
+def test_finite_lets_values_and_nan_pass() -> None:
+    assert [finite(number) for number in FINE] == FINE
+    assert math.isnan(finite(math.nan))
+
+
+@pytest.mark.parametrize("value", [*LARGE, 10**400, [1.0, 1e155], {"hill": 1e155}])
+def test_tell_refuses_a_value_that_is_too_large(path: Path, value: Any) -> None:
+    with begin(path, objective="by-hand:hill") as campaign:
+        with pytest.raises(ConfigError, match="NaN"):
+            campaign.tell(1, value)
+        assert campaign.trials[0].status == "asked"
+        assert campaign.tell(1, 1e100).values == {"hill": 1e100}
+
+
+@pytest.mark.parametrize("error", [math.inf, 1e155])
+def test_tell_refuses_a_standard_error_that_is_too_large(path: Path, error: float) -> None:
+    with (
+        begin(path, objective="by-hand:hill") as campaign,
+        pytest.raises(ConfigError),
+    ):
+        campaign.tell(1, 1.0, error=error)
+
+
+def test_evaluate_fails_what_is_too_large_with_advice() -> None:
+    class Penalty:
+        name, direction = "hill", "maximise"
+
+        def __call__(self, smiles: Sequence[str]) -> list[float]:
+            return LARGE
+
+    for one in evaluate([Call(objective=Penalty(), names=("hill",))], ["C"] * len(LARGE)):
+        assert one.values == {}
+        assert "NaN" in one.message
+        assert not one.broke  # another try would say the same
+
+
+@pytest.mark.parametrize("text", ["1e155", "-1.8e308", "1e999", "inf"])
+def test_a_starting_file_with_a_value_that_is_too_large_is_refused(
+    path: Path, tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "start.csv"
+    file.write_text(f"smiles,hill\nCOCO,1\nCCOCO,{text}\n")
+    with pytest.raises(DataError, match="line 3"):
+        begin(path, start=file)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", LARGE)
+def test_goals_and_limits_refuse_numbers_that_are_too_large(number: float) -> None:
+    with pytest.raises(ConfigError):
+        Limit(name="a", spec=None, high=number)
+    with pytest.raises(ConfigError):
+        Goal(name="a", spec=None, direction="maximise", worst=number)
+    with pytest.raises(ConfigError):
+        Goal(name="a", spec=None, direction="maximise", weight=abs(number))
+
+
+@pytest.mark.parametrize("largest", [1e100, sys.float_info.max])
+@pytest.mark.parametrize("goals", [["by-hand:a"], ["by-hand:a", "minimise by-hand:b"]])
+def test_campaigns_with_the_largest_values_go_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, largest: float, goals: list[str]
+) -> None:
+    """Records from before there was a largest value hold larger ones."""
+    with monkeypatch.context() as patch:
+        patch.setattr("molvae._finite.MAX_VALUE", math.inf)
+        start = ToySpace().molecules[1:80:10]
+        with Campaign.create(path, ToySpace(), objective=goals, start=start) as campaign:
+            for trial, value in zip(
+                campaign.trials, [largest, -largest, 1, 2, 3, 4, 5, 6], strict=True
+            ):
+                values = {"a": value, "b": float(trial.id)}
+                campaign.tell(trial.id, {name: values[name] for name in campaign.aim.measured})
+    with Campaign.open(path, ToySpace()) as campaign:
+        assert len(campaign.ask(2)) == 2
+        assert len(campaign.best(3)) == 3
+        write_report(campaign, path.with_suffix(".html"))
