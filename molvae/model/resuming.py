@@ -50,6 +50,8 @@ def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
         "prior",
     ):
         del settings[name]
+    if config.lr_decay == 0:  # a stage at a constant rate may end sooner or later
+        del settings["molecules"]
     for table in ("model", "objective"):
         settings |= {f"{table}.{name}": value for name, value in settings.pop(table).items()}
     return settings

@@ -375,6 +375,21 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
+def test_a_stage_at_a_constant_rate_may_end_sooner_or_later(tmp_path: Path) -> None:
+    half, whole = CONFIG.molecules // 2, CONFIG.molecules
+    constant = dataclasses.replace(CONFIG, lr_decay=0.0, lr_warm_up=0.0, molecules=whole)
+    constant = dataclasses.replace(constant, objective=ObjectiveConfig(beta=0.0, beta_warm_up=0.0))
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    expected = fit(tmp_path / "whole", config=constant).state_dict()
+    fit(tmp_path / "parts", config=dataclasses.replace(constant, molecules=half))
+    for _ in range(2):  # the second time there is nothing left to do
+        found = fit(tmp_path / "parts", config=constant, resume=True).state_dict()
+    seen = json.loads((tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert seen["molecules"] >= whole
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not there"):
         fit(tmp_path, resume=True)
