@@ -20,6 +20,9 @@ from molvae._numbers import Censored
 from molvae._text import Record, fold
 from molvae.errors import DataError, InvalidMoleculeError, MolvaeError, MolvaeWarning
 
+SAMPLED_ROWS = 1000
+"""Rows that show of what form the cells of a column are."""
+
 
 @dataclass
 class Problems:
@@ -159,10 +162,20 @@ class Table:
         folded = {fold(without_unit(one)): one for one in self.header}
         close = [c for n in names for c in difflib.get_close_matches(fold(n), folded, 1, 0.7)]
         hint = f"; did you mean {folded[close[0]]!r}?" if close else ""
+        if len(self.header) == 1 or any(_form(one) == "number" for one in self.header):
+            hint += (
+                "; the first line must hold the names of the columns, with commas, semicolons or "
+                "tabs between them"
+            )
         return (
             f"{self.name} has no column {wanted}; its columns are: "
             f"{shortened_list(self.header)}{hint}"
         )
+
+    def is_numbered(self) -> bool:
+        """Whether everything behind the first column is numbers."""
+        rest = [cell for _, cells in self.rows for cell in cells[1:] if cell]
+        return bool(rest) and all(_form(cell) == "number" for cell in rest)
 
     def decimal_comma(self, place: int) -> bool | None:
         """Whether the numbers of a column have a decimal comma; None: some have, some have not.
@@ -263,9 +276,9 @@ class Table:
         if bounds:
             said = listed([f"{text[:20]} ({self.where(line)})" for line, text, _ in bounds])
             warnings.warn(
-                f"{self.name}: {len(bounds)} value{'s' * (len(bounds) > 1)} of "
-                f"{' and '.join(dict.fromkeys(name for *_, name in bounds))} are bounds, which "
-                f"cannot be used yet; {fate}: {said}",
+                f"{self.name}: of {' and '.join(dict.fromkeys(name for *_, name in bounds))} "
+                f"bounds are given, which cannot be used yet ({len(bounds)} in all); {fate}: "
+                f"{said}",
                 MolvaeWarning,
                 stacklevel=3,
             )
@@ -364,7 +377,7 @@ def _note_swallowed(table: Table) -> None:
     if not several or table.separator is None or len(table.header) < 2:
         return
     forms = [
-        {_form(cells[i].split("\n")[0]) for _, cells in table.rows}
+        {_form(cells[i].split("\n")[0]) for _, cells in (*table.rows[:SAMPLED_ROWS], *several)}
         for i in range(len(table.header))
     ]
     for line, cells in several:

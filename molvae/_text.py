@@ -111,12 +111,7 @@ def decoded(data: bytes, name: str) -> str:
         except UnicodeDecodeError:
             if encoding != "utf-8":
                 raise
-            text = data.decode("cp1252")
-            warnings.warn(
-                f"{name} is not UTF-8; it is read as Windows-1252: look at names with accents",
-                MolvaeWarning,
-                stacklevel=2,
-            )
+            text, encoding = data.decode("cp1252"), "cp1252"
     except UnicodeDecodeError as error:
         raise DataError(f"cannot read {name}: it is no text ({error.reason})") from error
     text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
@@ -124,6 +119,12 @@ def decoded(data: bytes, name: str) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(
             f"{name}, line {line}: a NUL character; it is no text, or damaged: take it out"
+        )
+    if encoding == "cp1252":
+        warnings.warn(
+            f"{name} is not UTF-8; it is read as Windows-1252: look at names with accents",
+            MolvaeWarning,
+            stacklevel=2,
         )
     return text
 

@@ -24,7 +24,7 @@ from rdkit import Chem
 
 from molvae import __version__
 from molvae._files import Kind, replacing
-from molvae._table import Problems, Table
+from molvae._table import Problems, Table, shortened_list
 from molvae._text import STDIN, Record
 from molvae.chem.mol import canonical, parse
 from molvae.chem.parallel import stream
@@ -235,7 +235,8 @@ def read_molecules(
         raise UnknownNameError("data set or file", str(source), DATASETS)
     table = read_table(source, (column or SMILES, *others), lists=True)
     if not table.rows and not table.problems.found:
-        raise DataError(f"{table.name} is empty; expected SMILES, one a line or in a column")
+        below = f" below its header ({shortened_list(table.header)})" * bool(table.header)
+        raise DataError(f"{table.name} is empty{below}; expected SMILES, one a line or in a column")
     if column is not None and not table.has_header:
         raise DataError(table.lacks(column))
     return table, table.column(column or SMILES)

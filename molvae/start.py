@@ -121,14 +121,19 @@ def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
             f"{table.lacks(*lacking[:1])}; there is one of {', '.join(columns)}: give values of "
             "all, or of none"
         )
-    if not columns and table.has_header and len(table.header) > 1 and names:
+    if names and not table.has_header and table.is_numbered():
+        _warn(
+            f"{table.name}: numbers stand behind the molecules, and are kept as names; if they are "
+            f'values, write "smiles {names[0]}" into the first line'
+        )
+    elif names and not columns and len(table.header) > 1 and table.has_header:
         _warn(f"{table.lacks(*names, *['value'] * alone)}; so no molecule starts with a value")
     values = {name: table.measured(at) for name, at in columns.items()}
     beside = columns_of(table, list(columns), "error" if alone else "{}_error", own="{}_error")
     errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
     table.warn_of_bounds(
         {columns[name]: found for name, found in values.items()},
-        "these molecules start without a value, and with the bound as a note",
+        "these molecules start without a value, with the bound as a note",
     )
     used = {place, *columns.values(), *beside.values()}
     found = []

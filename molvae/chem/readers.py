@@ -140,10 +140,11 @@ def _list(text: str, name: str) -> Table:
     """Lines that begin with a SMILES; a first line that begins with "smiles" names the columns."""
     lines = ((line, row.strip().split(maxsplit=1)) for line, row in enumerate(text.split("\n"), 1))
     rows = [(line, words) for line, words in lines if words]
-    header, has_header = [SMILES, NAME], False
+    header, has_header = [SMILES], False
     if rows and rows[0][1][0].lower() == SMILES:
-        named = " ".join(rows.pop(0)[1]).split()
-        header, has_header = named + [NAME] * (len(named) == 1), True
+        header, has_header = " ".join(rows.pop(0)[1]).split(), True
+    if len(header) == 1 and any(len(words) > 1 for _, words in rows):
+        header.append(NAME)
     if (n := len(header)) > 2:
         rows = [(line, " ".join(words).split(maxsplit=n - 1)) for line, words in rows]
     for _, words in rows:

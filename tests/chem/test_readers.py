@@ -261,7 +261,7 @@ def test_numbers_by_the_semicolon_alone_are_said(tmp_path: Path) -> None:
 
 def test_numbers_of_bounds_are_unknown_and_said(tmp_path: Path) -> None:
     found = table_of(tmp_path, "smiles,value\nC,<5\nCC,1;2\nCCC,NaN\nCCCC,n.d.\n")
-    with pytest.warns(MolvaeWarning, match=r"1 value of value are bounds.*<5 \(line 2\)"):
+    with pytest.warns(MolvaeWarning, match=r"of value bounds are given.*1 in all.*<5 \(line 2\)"):
         assert found.numbers(1) == {3: 1.5}
 
 
@@ -272,7 +272,8 @@ def test_numbers_of_bounds_are_unknown_and_said(tmp_path: Path) -> None:
     ("text", "header", "rows"),
     [
         ("CCO ethyl  x\n\nC\n", ["smiles", "name"], [(1, ["CCO", "ethyl  x"]), (3, ["C", ""])]),
-        ("smiles\nCCO\n", ["smiles", "name"], [(2, ["CCO", ""])]),
+        ("smiles\nCCO\n", ["smiles"], [(2, ["CCO"])]),
+        ("smiles\nCCO x\nC\n", ["smiles", "name"], [(2, ["CCO", "x"]), (3, ["C", ""])]),
         ("SMILES value\nCCO 5\nC\n", ["SMILES", "value"], [(2, ["CCO", "5"]), (3, ["C", ""])]),
         ("smiles,value\nCCO,5.1\n", ["smiles", "value"], [(2, ["CCO", "5.1"])]),
         ("smiles id value\nCCO a 5.1\n", ["smiles", "id", "value"], [(2, ["CCO", "a", "5.1"])]),
