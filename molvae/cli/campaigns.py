@@ -14,6 +14,7 @@ from molvae.cli.inputs import ASKED, sheet, told_value
 from molvae.cli.terminal import (
     Flat,
     InFile,
+    Signed,
     Switch,
     flags,
     given,
@@ -124,12 +125,12 @@ def ask(
 def tell(
     record: Path,
     trial: int | None = None,
-    value: str | None = None,
+    value: Signed | None = None,
     /,
     *,
     file: InFile | None = None,
     error: float | None = None,
-    message: str = "",
+    message: Signed = "",
 ) -> None:
     """Put measured values into a record.
 
@@ -137,7 +138,7 @@ def tell(
         record: The SQLite file.
         trial: The id that ask printed.
         value: The number; "failed" if it could not be measured. Several replicates with ; between
-            them become their mean and its standard error.
+            them, as in "-7.31;-7.5", become their mean and its standard error.
         file: A table (CSV, Excel, SDF, Parquet) with id, value and perhaps error and message,
             instead; if several things are measured, with NAME and NAME_error for each. An empty
             value means failed, other columns are kept as notes, and molecules must be those of the

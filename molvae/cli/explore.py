@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from molvae.cli.inputs import drawn, is_record, molecules_of
-from molvae.cli.terminal import Count, InFile, Switch, print_tsv, say
+from molvae.cli.terminal import Count, InFile, Signed, Switch, print_tsv, say
 from molvae.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ Names = Annotated[
 ]
 Numbers = Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")]
 Held = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)]
-Signed = Annotated[str, Parameter(allow_leading_hyphen=True)]
 SHOWN = ("logP", "SAS", "QED")
 """Properties beside each molecule."""
 

@@ -5,6 +5,7 @@ Knows the terminal and cyclopts. Knows nothing of molecules; what the commands a
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,8 @@ Advance = Callable[[int, str], None]
 
 STDIN = "<stdin>"
 """cyclopts takes a lone `-` for an option, so it travels under this name."""
+STDERR = 2
+"""The last of the descriptors of standard streams."""
 SILENCE = 30.0
 """Seconds between two lines of progress where there is no terminal, e.g. in a log."""
 
@@ -40,6 +43,8 @@ def _from_stdin(_: Any, tokens: Sequence[Token]) -> str:
 InFile = Annotated[str, Parameter(converter=_from_stdin)]
 """A file to read; `-` is standard input."""
 Switch = Annotated[bool, Parameter(negative="")]
+Signed = Annotated[str, Parameter(allow_leading_hyphen=True)]
+"""A text that may begin with a minus, and is no option for that: `-SAS`, `-7.31;-7.5`."""
 Count = Annotated[int, Parameter(name=["--n", "-n"])]
 Flat = Parameter(name="*")
 """Of a dataclass of flags: without its own name before theirs."""
@@ -190,23 +195,56 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
     """
     debug = "--debug" in tokens
     tokens = [STDIN if token == "-" else token for token in tokens if token != "--debug"]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", MolvaeWarning)
-            warnings.showwarning = _show_warning
-            app(tokens, exit_on_error=False, print_error=False)
+    with _open_streams():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", MolvaeWarning)
+                warnings.showwarning = _show_warning
+                app(tokens, exit_on_error=False, print_error=False)
             sys.stdout.flush()
-        return 0
-    except BrokenPipeError:
-        # Python flushes once more at exit; there is nobody to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except (CycloptsError, MolvaeError, OSError, KeyboardInterrupt) as error:
-        if debug:
-            traceback.print_exc()
-        status, line = _explain(error, interrupted.get(tokens[0], "") if tokens else "")
-        say(f"molvae: {line}")
-        return status
+            return 0
+        except BrokenPipeError:
+            return 141
+        except (CycloptsError, MolvaeError, OSError, KeyboardInterrupt) as error:
+            if debug:
+                traceback.print_exc()
+            status, line = _explain(error, interrupted.get(tokens[0], "") if tokens else "")
+            with suppress(OSError):  # nobody listens
+                say(f"molvae: {line}")
+            return status
+
+
+@contextmanager
+def _open_streams() -> Iterator[None]:
+    """Standard streams that everything can be written to.
+
+    One that is closed leads nowhere, or a file opened later would take its place and get what is
+    printed. Characters that its encoding does not have are written as escapes. Whatever cannot be
+    written at the end is dropped, since Python would try again at exit.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    handlers = dict[str, str | None]()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            handlers[name] = stream.errors
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        for name, handler in handlers.items():
+            stream = getattr(sys, name)
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                with suppress(OSError, ValueError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            else:
+                stream.reconfigure(errors=handler)
 
 
 def _explain(error: BaseException, interrupted: str) -> tuple[int, str]:
@@ -216,7 +254,7 @@ def _explain(error: BaseException, interrupted: str) -> tuple[int, str]:
     if isinstance(error, CycloptsError):
         return 2, f"{_one_line(error)} (see molvae --help)"
     if isinstance(error, OSError) and not isinstance(error, MolvaeError):
-        return 1, f"{error.filename}: {error.strerror}" if error.filename else _one_line(error)
+        return 1, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
     return 1, _one_line(error)
 
 
@@ -240,6 +278,7 @@ def _show_warning(
 
 __all__ = [
     "InFile",
+    "Signed",
     "cell",
     "finite",
     "flags",

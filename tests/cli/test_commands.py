@@ -822,3 +822,15 @@ def test_retry_prints_failed_trials_and_puts_them_back(lab: Molvae) -> None:
     assert [row["id"] for row in lab("retry", "lab.db", "--trial", 6).table] == ["6"]
     assert lab("retry", "lab.db").table == []
     lab("retry", "lab.db", "--trial", 5).fails(1, "trial 5 has not failed")
+
+
+@pytest.mark.parametrize(
+    ("value", "mean"), [("-7.5;-7.3", -7.4), ("-7.5", -7.5), ("-1e-3", -0.001), ("-7,5;-7,3", -7.4)]
+)
+def test_tell_takes_values_that_begin_with_a_minus(molvae: Molvae, value: str, mean: float) -> None:
+    begin("r.db", objective="by-hand:affinity").close()
+    told = molvae("tell", "r.db", 1, value, "--message", "-twice")
+    assert told.status == 0, told.err
+    with Campaign.open("r.db") as campaign:
+        assert campaign.trials[0].values["affinity"] == pytest.approx(mean)
+        assert campaign.trials[0].message == "-twice"

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import io
 import math
+import os
+import subprocess
+import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -155,3 +160,64 @@ def test_progress_on_a_terminal_shows_brackets_as_they_are(
     with progress(3) as advance:
         advance(3, "best 0.9 [C][=O]")
     assert "[C][=O]" in capsys.readouterr().err
+
+
+STREAMS = """
+import os, sys
+from cyclopts import App
+from molvae.cli.terminal import run, say
+app = App(result_action="return_value")
+
+@app.command
+def go():
+    with open("data.txt", "w") as file:
+        assert file.fileno() > 2
+        print("a Möbius strip \\udcff")
+        say("a Möbius strip \\udcff")
+        file.write("data")
+
+sys.exit(run(app, ["go"], interrupted={}))
+"""
+
+
+@pytest.mark.parametrize(
+    "closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/null 2>/dev/null", "| cat"]
+)
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_run_with_any_streams_prints_what_can_be_printed_and_spoils_no_file(
+    tmp_path: Path, closed: str, encoding: str
+) -> None:
+    (tmp_path / "go.py").write_text(STREAMS, encoding="utf-8")
+    done = subprocess.run(
+        f"{sys.executable} go.py {closed}",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        check=True,
+    )
+    assert (tmp_path / "data.txt").read_bytes() == b"data"
+    for stream in (done.stdout, done.stderr):
+        assert stream == b"" or stream.startswith(b"a M")
+        assert b"Error" not in stream
+
+
+def test_run_writes_characters_that_the_stream_lacks_as_escapes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr("sys.stdout", stream)
+    assert run(app_of(lambda: print("Gómez \udcff")), ["go"], interrupted={}) == 0
+    assert stream.buffer.getvalue() == b"G\\xf3mez \\udcff\n"  # type: ignore[attr-defined]
+    assert stream.errors == "strict"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has such a disk")
+def test_run_on_a_full_disk_is_an_error_in_one_line() -> None:
+    code = "from molvae.cli import main; import sys; sys.exit(main(['--help']))"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == "molvae: No space left on device\n"
