@@ -62,7 +62,7 @@ def run(*, smoke: bool, jobs: int, molecules: int = MOLECULES) -> dict[str, Any]
         betas: Sequence[float] = BETAS
         if smoke:
             few = Path(folder) / "few.smi"
-            few.write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)))
+            few.write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)), "utf-8")
             prepare(few, Path(folder) / "few", workers=1)
             small = ModelConfig(
                 latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=16, position_dim=4

@@ -99,7 +99,7 @@ def prepared(data: Path, folder: Path, other: str, sizes: Sizes) -> None:
     """
     key = {"data": describe(data), "other": other, "sizes": asdict(sizes), "seed": SEED}
     path = folder / "material.json"
-    if path.exists() and json.loads(path.read_text())["key"] == json.loads(json.dumps(key)):
+    if path.exists() and json.loads(path.read_text("utf-8"))["key"] == json.loads(json.dumps(key)):
         return
     test, train = (load_split(data, split) for split in ("test", "train"))
     found = computed(data, PROPERTIES, "test", workers=1)
@@ -133,7 +133,7 @@ def prepared(data: Path, folder: Path, other: str, sizes: Sizes) -> None:
 @cache
 def material(data: Path, folder: Path) -> Material:
     """What `prepared` made; read once by a process."""
-    content = json.loads((folder / "material.json").read_text())
+    content = json.loads((folder / "material.json").read_text("utf-8"))
     fcd = None
     if content["key"]["sizes"]["fcd"]:
         with np.load(folder / "material.npz") as arrays:
@@ -159,7 +159,7 @@ class Kept:
         self.path, self.key = path, json.loads(json.dumps(key))
         self.found: dict[str, Any] = {}
         if path.exists():
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             if content["key"] == self.key:
                 self.found = content["found"]
 

@@ -240,7 +240,7 @@ def run(
                 f"{plan.prepared} is missing; make it with `molvae prepare {plan.name} "
                 f"{plan.prepared}`"
             )
-    found = json.loads(RESULT.read_text())["result"]["data"] if RESULT.exists() else {}
+    found = json.loads(RESULT.read_text("utf-8"))["result"]["data"] if RESULT.exists() else {}
     for plan in plans:
         of_plan = table(plan, variants or plan.variants, jobs)
         recipes = {variant: changed(plan, variant) for variant in VARIANTS}
@@ -276,7 +276,7 @@ def smoke_table(jobs: int, variants: Sequence[str], folder: Path) -> dict[str, A
     """The table of a few molecules of ZINC250k and tiny networks."""
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "few.smi"
-        file.write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)))
+        file.write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)), "utf-8")
         prepare(file, Path(place) / "zinc250k", workers=1)
         tiny = {
             "latent_dim": 4,
@@ -439,9 +439,9 @@ def trained(config: TrainConfig) -> dict[str, Any]:
     folder, seconds = Path(config.out), Path(config.out) / "training.json"
     wanted = json.loads(json.dumps(as_settings(config)))
     if (folder / CARD).exists():
-        there = json.loads((folder / CARD).read_text())["about"]["recipe"]
+        there = json.loads((folder / CARD).read_text("utf-8"))["about"]["recipe"]
         if _same(there, wanted) and seconds.exists():
-            return dict(json.loads(seconds.read_text()))
+            return dict(json.loads(seconds.read_text("utf-8")))
     marks = [(0, time.process_time(), False)]
 
     def mark(progress: Progress) -> None:

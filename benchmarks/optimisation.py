@@ -251,7 +251,7 @@ def run(
     # mol-ga goes through sets of texts, whose order Python draws anew for each process.
     os.environ["PYTHONHASHSEED"] = "0"
     folder.mkdir(parents=True, exist_ok=True)
-    found = {} if smoke or not RESULT.exists() else json.loads(RESULT.read_text())["result"]
+    found = {} if smoke or not RESULT.exists() else json.loads(RESULT.read_text("utf-8"))["result"]
     done: dict[str, Any] = {
         name: s for name, s in found.get("studies", {}).items() if name != "own"
     }
@@ -427,7 +427,7 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
 
     path = run.path(".json")
     if path.exists():
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
         if len(content["values"]) >= run.budget:
             return content["values"], content["smiles"], content["seconds"]
     objective = get_objective(run.task)
@@ -458,7 +458,7 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
     seconds = time.monotonic() - began
     content = {"values": list(found.values()), "smiles": list(found), "seconds": seconds}
     beside = run.path(f".{os.getpid()}")
-    beside.write_text(json.dumps(content))
+    beside.write_text(json.dumps(content), "utf-8")
     beside.replace(path)
     return content["values"], content["smiles"], seconds
 

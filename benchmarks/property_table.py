@@ -127,7 +127,7 @@ def smoke_table(settings: Settings, *, molecules: int, jobs: int) -> dict[str, A
     """The table of a few molecules of ZINC250k, with nothing left behind."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "few.smi"
-        file.write_text("\n".join(sample_molecules("zinc250k", molecules, seed=0)))
+        file.write_text("\n".join(sample_molecules("zinc250k", molecules, seed=0)), "utf-8")
         prepare(file, Path(folder) / "zinc250k", workers=1)
         return table(replace(settings, prepared=folder, runs=folder), jobs=jobs)
 

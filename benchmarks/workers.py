@@ -50,7 +50,7 @@ def run(*, smoke: bool, jobs: int) -> dict[str, Any]:
             c.run(budget, workers=WORKERS)
         calls = [
             (pid, float(began), float(ended))
-            for pid, began, ended in (line.split() for line in log.read_text().splitlines())
+            for pid, began, ended in (line.split() for line in log.read_text("utf-8").splitlines())
         ]
     spent = sum(ended - began for _, began, ended in calls)
     whole = max(ended for *_, ended in calls) - min(began for _, began, _ in calls)

@@ -472,7 +472,7 @@ def describe(folder: Path) -> Any:
         DataError: The folder was not made by `prepare`.
     """
     try:
-        return json.loads((folder / "prepare.json").read_text())
+        return json.loads((folder / "prepare.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder} is no prepared data set ({error}); make it with `molvae prepare`"

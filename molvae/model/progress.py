@@ -70,7 +70,7 @@ class Reporter:
     ) -> None:
         self.path, self.total, self.on_progress = folder / "metrics.jsonl", total, on_progress
         if seen == 0:
-            self.path.write_text("")
+            self.path.write_text("", "utf-8")
         self._reset()
 
     def _reset(self) -> None:
@@ -114,7 +114,7 @@ class Reporter:
             active=active,
             valid_exact=exact,
         )
-        with open(self.path, "a") as file:
+        with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(progress)) + "\n")
         if self.on_progress is not None:
             self.on_progress(progress)

@@ -1,0 +1,44 @@
+"""Texts are read and written in an encoding that is named, whatever the system's is."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(
+    path for folder in ("molvae", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+)
+ENCODING = {"open": 3, "read_text": 0, "write_text": 1}
+"""At which place each takes an encoding."""
+
+
+def without_encoding(code: str) -> Iterator[int]:
+    """Lines of calls that open a text in the system's encoding."""
+    for call in ast.walk(ast.parse(code)):
+        if not isinstance(call, ast.Call):
+            continue
+        bare, method = call.func, isinstance(call.func, ast.Attribute)
+        name = bare.attr if isinstance(bare, ast.Attribute) else getattr(bare, "id", "")
+        if name not in ENCODING or (method and name == "open"):
+            continue
+        named = {word.arg: word.value for word in call.keywords}
+        modes = [*call.args[1:2], *filter(None, [named.get("mode")])] if name == "open" else []
+        binary = any(isinstance(mode, ast.Constant) and "b" in str(mode.value) for mode in modes)
+        if not binary and "encoding" not in named and len(call.args) <= ENCODING[name]:
+            yield call.lineno
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_opened_with_an_encoding(path: Path) -> None:
+    assert list(without_encoding(path.read_text("utf-8"))) == []
+
+
+def test_without_encoding_finds_what_it_should() -> None:
+    code = (
+        "open(p)\nopen(p, 'rb')\nopen(p, encoding='utf-8')\np.read_text()\np.write_text(t, 'utf-8')"
+    )
+    assert list(without_encoding(code)) == [1, 4]
