@@ -98,7 +98,8 @@ def evidence_of(
             )
             for name in aim.measured
         ]
-        noise = torch.from_numpy(np.stack(columns, axis=1))
+        if np.isfinite(columns).any():
+            noise = torch.from_numpy(np.stack(columns, axis=1))
     return Evidence(
         smiles=tuple(trial.smiles for trial in told),
         z=stack(told),

@@ -109,7 +109,7 @@ def molecule_gp(
             between them: their mean; with `*`: their product. `auto`: that of `CHOICES` under which
             each value is likeliest given all the rest.
         descriptors: Columns of `x` that hold descriptors on a common scale.
-        noise: Variances of the values beyond that, `n x 1`; NaN: as of the others.
+        noise: Variances of the values beyond that, `n x 1`; NaN: as of the others, the median.
         pending: Molecules that are being measured, `p x (d + descriptors + f)`. They count as
             measured, with the values that are expected of them: so the model is surer near them,
             and believes the same of all values, with the same kernel, mean and amplitude.

@@ -33,8 +33,27 @@ def test_many_replicates_speak_for_themselves() -> None:
     assert found[1] / found[0] > 50
 
 
+def test_replicates_with_a_gross_error_do_not_make_all_others_rough() -> None:
+    """Of five molecules in duplicate, one docking failed."""
+    good = [[5.0, 5.2], [6.1, 6.0], [4.4, 4.7], [7.0, 7.1]]
+    usual = variances_of_means([None] * 5, [*good, []])
+    spoilt = variances_of_means([None] * 6, [*good, [], [5.0, -1e6]])
+    assert spoilt[4] < 50 * usual[4]
+    assert spoilt[5] > 1e9  # but that one is not believed
+    one_wrong_error = variances_of_means([0.1, 0.1, None, 1e9], [[]] * 4)
+    assert one_wrong_error[2] == pytest.approx(0.01)
+
+
+def test_replicates_that_all_agree_say_nothing() -> None:
+    """They may be rounded; that is no reason to believe in exact values."""
+    assert np.isnan(variances_of_means([0.0, None], [[4.9, 4.9], []])).all()
+    found = variances_of_means([0.0, None, 0.2], [[4.9, 4.9], [], []])
+    assert found == pytest.approx([0.8 * 0.04 / 2, 0.04, 0.04])
+
+
 def test_errors_that_were_given_are_believed_and_lent_to_the_others() -> None:
-    assert variances_of_means([0.2, None, 0.4], [[], [], []]) == pytest.approx([0.04, 0.1, 0.16])
+    found = variances_of_means([0.2, None, 0.4, 0.3], [[]] * 4)
+    assert found == pytest.approx([0.04, 0.09, 0.16, 0.09])
     both = variances_of_means([0.2, None, None], [[], [1.0, 3.0], []])
     assert both == pytest.approx([0.04, 1.0, 2.0])
 
