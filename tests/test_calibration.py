@@ -86,7 +86,7 @@ def test_predictions_come_back_from_a_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize("objective", [ToyObjective(), Down()], ids=["maximise", "minimise"])
 def test_rank_foresees_values_in_their_own_sign(tmp_path: Path, objective: ToyObjective) -> None:
     with begin(tmp_path / "c.db", objective=objective, strategy=RANK, n=20) as c:  # type: ignore[attr-defined]
-        c.run(32)
+        c.run(28)
         starting, new = c.trials[:20], c.trials[20:]
         assert all(not t.predictions for t in starting)
         for one in new:
@@ -95,7 +95,7 @@ def test_rank_foresees_values_in_their_own_sign(tmp_path: Path, objective: ToyOb
             assert said.q05 < said.q95
         errors = [abs(t.values["hill"] - t.predictions["hill"].q50) for t in new]
         assert sum(errors) / len(errors) < 25  # of values from 0 to some 150
-        assert sum(t.predictions["hill"].holds(t.values["hill"], 0.9) for t in new) >= 6
+        assert sum(t.predictions["hill"].holds(t.values["hill"], 0.9) for t in new) >= 4
         html = render(c)
     assert 'id="predictions"' in html
     assert "21 to 24" in html
@@ -133,6 +133,16 @@ def test_a_range_is_foreseen_as_the_value_itself(tmp_path: Path) -> None:
             c.tell(one.id, float(one.smiles.count("C")))
         said = [one.predictions["pH"] for one in c.ask(4)]
     assert all(s.q95 > 6 and s.q05 < 8 and 3 < s.q50 < 11 for s in said)
+
+
+@pytest.mark.parametrize("strategy", ["log-ei:iterations=5,restarts=1", "thompson", "turbo"])
+def test_strategies_with_a_surrogate_foresee_values(tmp_path: Path, strategy: str) -> None:
+    with begin(tmp_path / "c.db", objective=Down(), strategy=strategy, n=20) as c:  # type: ignore[attr-defined]
+        c.run(24)
+        for one in c.trials[20:]:
+            said = one.predictions["hill"]
+            assert list(said) == sorted(said)
+            assert -50 < said.q50 < 200
 
 
 def test_strategies_without_predictions_have_none(tmp_path: Path) -> None:

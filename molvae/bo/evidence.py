@@ -93,7 +93,8 @@ class Evidence:
     @property
     def y_noise(self) -> Tensor | None:
         """Variances of `y`; known where it is what was measured: one goal and no limits."""
-        return self.noise if self.aim is None else None
+        plain = self.aim is None or (len(self.aim.goals) == 1 and not self.aim.limits)
+        return self.noise if plain else None
 
     @cached_property
     def score_noise(self) -> Tensor | None:

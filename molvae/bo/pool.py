@@ -15,14 +15,13 @@ import torch
 from botorch.models import SingleTaskGP
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from numpy.typing import NDArray
-from scipy.special import ndtri  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.goals import best_first
 from molvae.bo.moves import by_rank, encoded
-from molvae.bo.prediction import LEVELS, Prediction
-from molvae.bo.surrogate import molecule_gp, one_step_ahead_errors
+from molvae.bo.prediction import Prediction
+from molvae.bo.surrogate import molecule_gp, one_step_ahead_errors, predictions
 from molvae.bo.verdict import Plain, Verdict
 from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.filters import passes
@@ -32,8 +31,6 @@ FEATURES = 2048
 """Columns of Morgan counts."""
 FINALISTS = 50
 """Molecules of each ranking among which a batch is chosen jointly."""
-NORMAL_QUANTILES = torch.from_numpy(ndtri(np.array(LEVELS)))
-"""Of the standard normal distribution."""
 LATEST = 30
 """Latest proposals by which it is judged how sure the surrogate may be of the next ones."""
 
@@ -236,12 +233,12 @@ class Pool:
         self, mean: Tensor, covariances: Sequence[Tensor]
     ) -> list[tuple[Prediction, ...]]:
         """Of each finalist's values, if they are measured as the others were."""
-        columns = []
-        for column, (model, covariance) in enumerate(zip(self.models, covariances, strict=True)):
-            variance = covariance.diagonal().clamp_min(0) + model.likelihood.noise.median()
-            quantiles = mean[:, [column]] + variance.sqrt()[:, None] * NORMAL_QUANTILES
-            found = self.verdict.transforms[column].inverse(quantiles).sort(dim=1).values
-            columns.append([Prediction(*row) for row in found.tolist()])
+        columns = [
+            predictions(scores, covariance.diagonal() + model.likelihood.noise.median(), transform)
+            for scores, covariance, model, transform in zip(
+                mean.T, covariances, self.models, self.verdict.transforms, strict=True
+            )
+        ]
         return list(zip(*columns, strict=True)) or [()] * len(mean)
 
 

@@ -33,7 +33,7 @@ from molvae.bo.proposals import (
     first_new,
 )
 from molvae.bo.rank import Rank
-from molvae.bo.surrogate import fit_gp, reproducible
+from molvae.bo.surrogate import fit_gp, foreseen, reproducible
 from molvae.bo.turbo import Turbo
 from molvae.config import build, require
 from molvae.errors import ConfigError, UnknownNameError
@@ -151,7 +151,7 @@ class LogEI:
                 # time.
                 retry_on_optimization_warning=False,
             )
-        return decode_new(
+        found = decode_new(
             space,
             z.detach(),
             evidence.known,
@@ -159,6 +159,7 @@ class LogEI:
             seed=derived(seed, 1),
             patience=self.patience,
         )
+        return foreseen(found, model, evidence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,9 +212,10 @@ class Thompson:
             with torch.no_grad():
                 draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
         order = draws.argsort(dim=1, descending=True, stable=True)
-        return first_new(
+        found = first_new(
             space, z, order.tolist(), evidence.known, bounds=box, seed=seed, patience=self.patience
         )
+        return foreseen(found, model, evidence)
 
 
 Kind = (

@@ -10,9 +10,10 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
@@ -30,11 +31,15 @@ from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihoo
 from gpytorch.means import ConstantMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.special import ndtri  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae._isolation import isolated, seeded, threads
+from molvae.bo.evidence import Candidate, Evidence
 from molvae.bo.kernels import KnownKernel, MinMaxKernel
 from molvae.bo.noise import complete
+from molvae.bo.prediction import LEVELS, Prediction
+from molvae.bo.transforms import OutcomeTransform
 from molvae.errors import MolvaeWarning, UnknownNameError
 
 FIT_STEPS = 50
@@ -81,6 +86,38 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
             optimizer_kwargs={"options": {"maxiter": FIT_STEPS}},
         )
     return model
+
+
+def foreseen(
+    candidates: Sequence[Candidate], model: SingleTaskGP, evidence: Evidence
+) -> list[Candidate]:
+    """Candidates with what a GP over z foresees of their values, where values are what it learned.
+
+    Args:
+        candidates: Of a strategy.
+        model: Fitted to the scores of the evidence.
+        evidence: With one goal; of several, or with limits, nothing is foreseen of any value.
+    """
+    if evidence.aim is not None or not candidates:
+        return list(candidates)
+    z = torch.stack([candidate.z for candidate in candidates])
+    with torch.no_grad(), reproducible():
+        said = model.posterior(z, observation_noise=True)
+        transform = OutcomeTransform(evidence.y[:, 0], "high")
+        of_each = predictions(said.mean[:, 0], said.variance[:, 0], transform)
+    return [
+        replace(candidate, predictions=(one,))
+        for candidate, one in zip(candidates, of_each, strict=True)
+    ]
+
+
+def predictions(mean: Tensor, variance: Tensor, transform: OutcomeTransform) -> list[Prediction]:
+    """Quantiles of values whose scores are normal, `n`, with such means and variances."""
+    levels = torch.from_numpy(ndtri(np.array(LEVELS)))
+    scores = mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * levels
+    # Of values of which the smallest are the best, a rising score is a falling value.
+    rising = transform.inverse(scores).sort(dim=1).values
+    return [Prediction(*row) for row in rising.tolist()]
 
 
 def molecule_gp(
@@ -387,8 +424,10 @@ __all__ = [
     "KERNELS",
     "coverage",
     "fit_gp",
+    "foreseen",
     "leave_one_out",
     "molecule_gp",
     "one_step_ahead_errors",
+    "predictions",
     "reproducible",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor
 from molvae._isolation import isolated
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.proposals import PATIENCE, around_all, around_one, decode_new, derived, first_new
-from molvae.bo.surrogate import fit_gp, reproducible
+from molvae.bo.surrogate import fit_gp, foreseen, reproducible
 from molvae.config import require
 
 
@@ -89,9 +89,10 @@ class Turbo:
             with torch.no_grad():
                 draws = model.posterior(vectors).rsample(torch.Size([n])).squeeze(-1)
         order = draws.argsort(dim=1, descending=True, stable=True).tolist()
-        return first_new(
+        found = first_new(
             space, vectors, order, evidence.known, bounds=box, seed=seed, patience=self.patience
         )
+        return foreseen(found, model, recent)
 
     def region(self, y: Tensor, batch: int, d: int, own: Tensor | None = None) -> tuple[float, int]:
         """Side of the trust region, and from which value on it counts, after all told values.
