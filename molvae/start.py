@@ -27,6 +27,8 @@ from molvae.errors import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from molvae._numbers import Censored
+    from molvae._table import Table
     from molvae.bo.evidence import Space
 
 ORIGIN = "start"
@@ -131,6 +133,8 @@ def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
     values = {name: table.measured(at) for name, at in columns.items()}
     beside = columns_of(table, list(columns), "error" if alone else "{}_error", own="{}_error")
     errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
+    if None not in map(table.find, ("status", "origin", "asked_at")):
+        _complete_export(table, values, errors)
     table.warn_of_bounds(
         {columns[name]: found for name, found in values.items()},
         "these molecules start without a value, with the bound as a note",
@@ -156,6 +160,24 @@ def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
         )
     table.problems.check()
     return found
+
+
+def _complete_export(
+    table: Table,
+    values: Mapping[str, dict[int, list[float | Censored]]],
+    errors: Mapping[str, dict[int, float]],
+) -> None:
+    """Of a table that molvae exported, take failures and replicates as they were."""
+    status = table.column("status")
+    for name, found in values.items():
+        if (replicates := table.find(f"{name}_replicates")) is not None:
+            several = table.measured(replicates)
+            found |= several
+            for line in several:
+                errors.get(name, {}).pop(line, None)  # it is computed anew
+        for line, cells in table.rows:
+            if cells[status] == "failed":
+                found.setdefault(line, [math.nan])
 
 
 def _given(

@@ -156,15 +156,24 @@ def tell(
             campaign.tell(trial, {names[0]: said}, message, error=error)
             told = [trial]
         elif file is not None and trial is None:
-            rows = sheet(file, names, {trial.id: trial.smiles for trial in campaign.trials})
+            require(
+                error is None and not message,
+                "with --file, standard errors and messages are columns: error and message",
+            )
+            earlier = {trial.id: trial for trial in campaign.trials}
+            rows = sheet(file, names, {id_: _as_exported(one) for id_, one in earlier.items()})
             told = campaign.tell_all(
                 {row.id: row.values for row in rows},
                 messages={row.id: row.message for row in rows},
                 errors={row.id: row.errors for row in rows},
                 notes={row.id: row.notes for row in rows},
             )
-            if before := len(rows) - len(told):
-                say(f"{before} of {len(rows)} were told before, with the same values")
+            if before := [row for row in rows if row.id not in set(told)]:
+                say(f"{len(before)} of {len(rows)} were told before, with the same values")
+                messages = {id_: ("", one.message) for id_, one in earlier.items()}
+                new = sum(bool(r.notes) or r.message not in messages[r.id] for r in before)
+                if new:
+                    say(f"other notes or messages of {new} of these are not written")
         else:
             raise DataError("give an id and a value, or --file with columns id and value")
         trials = {trial.id: trial.status for trial in campaign.trials}
@@ -172,6 +181,22 @@ def tell(
         as_failed = f" ({failed} as failed)" if failed else ""
         waiting = sum(status == "asked" for status in trials.values())
         say(f"{len(told)} told{as_failed}, {waiting} waiting")
+
+
+def _as_exported(trial: Trial) -> dict[str, str]:
+    """What an exported table says of a trial beside its values."""
+    replicates = {f"{n}_replicates": ";".join(map(repr, r)) for n, r in trial.replicates.items()}
+    return {
+        **{f"note_{name}": text for name, text in trial.notes.items()},
+        **trial.notes,
+        **replicates,
+        "smiles": trial.smiles,
+        "status": trial.status,
+        "origin": trial.origin,
+        "message": trial.message,
+        "asked_at": trial.asked_at,
+        "told_at": trial.told_at or "",
+    }
 
 
 def retry(

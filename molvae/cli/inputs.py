@@ -175,7 +175,7 @@ class Told:
 
 
 def sheet(
-    file: str, names: Sequence[str], molecules: Mapping[int, str] | None = None
+    file: str, names: Sequence[str], known: Mapping[int, Mapping[str, str]] | None = None
 ) -> list[Told]:
     """A sheet of measurements: a table, e.g. CSV, Excel or SDF.
 
@@ -185,7 +185,9 @@ def sheet(
             molecules, in a column `smiles` or as drawings, they must be those of the trials. See
             `molvae.chem.readers.read_table` for what is read.
         names: Of what is measured.
-        molecules: Canonical SMILES of all trials, by id.
+        known: What the record says of each trial, by id and by column of its table, `smiles` at
+            least. Its own words are no notes; and a row without a value whose `status` is "asked"
+            is passed over: it goes on waiting.
 
     Raises:
         DataError: Names file and line of what cannot be read, of all bad lines together.
@@ -204,7 +206,7 @@ def sheet(
     used = {ids, *places.values(), *beside.values(), message, *map(table.find, ASKED)}
     values = {name: table.measured(place) for name, place in places.items()}
     errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
-    told, seen = list[Told](), dict[int, int]()
+    told, seen, status = list[Told](), dict[int, int](), table.find("status")
     for line, cells in table.rows:
         if (id_ := _id(cells[ids])) is None:
             table.problem(line, f"the id must be a whole number, got {shown(cells[ids], 40)}")
@@ -213,26 +215,26 @@ def sheet(
             table.problem(line, f"trial {id_} is there twice, see {table.where(seen[id_])}")
             continue
         seen[id_] = line
-        if molecules is not None and id_ not in molecules:
+        own = (known or {}).get(id_, {})
+        if known is not None and not own:
             table.problem(line, f"trial {id_} is not in the record")
-        elif (
-            molecules is not None
-            and drawings is not None
-            and cells[drawings].lower() not in (*NO_VALUE, "?")
-        ):
-            _check_molecule(table, line, id_, cells[drawings], molecules[id_])
-        told.append(
-            Told(
-                id=id_,
-                values={
-                    name: _numbers_of(table, line, found.get(line, []))
-                    for name, found in values.items()
-                },
-                errors={name: found[line] for name, found in errors.items() if line in found},
-                message=_message(cells, message, places.values()),
-                notes=notes_of(table, cells, used),
-            )
+        elif own and drawings is not None and cells[drawings].lower() not in (*NO_VALUE, "?"):
+            _check_molecule(table, line, id_, cells[drawings], own["smiles"])
+        row = Told(
+            id=id_,
+            values={
+                name: _numbers_of(table, line, found.get(line, []))
+                for name, found in values.items()
+            },
+            errors={name: found[line] for name, found in errors.items() if line in found},
+            message=_message(cells, message, places.values()),
+            notes={k: v for k, v in notes_of(table, cells, used).items() if own.get(k) != v},
         )
+        asked = own and status is not None and cells[status] == "asked" == own.get("status")
+        if not asked or any(cells[place] for place in places.values()):
+            told.append(row)
+    if passed := len(seen) - len(told):
+        say(f"rows with the status asked and no value, which go on waiting: {passed}")
     table.problems.check()
     return told
 

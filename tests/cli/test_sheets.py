@@ -128,10 +128,14 @@ def test_tell_the_same_sheet_again_changes_nothing_and_is_said(lab: Molvae) -> N
     done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
     assert done.status == 0
     assert "4 of 4 were told before" in done.err
+    assert "not written" not in done.err
     assert lab("export", "lab.db").out == before
+    done = lab("tell", "lab.db", "--file", "-", stdin=sheet.replace(",c", ",d"))
+    assert "notes or messages of 1 of these are not written" in done.err
     lab("tell", "lab.db", "--file", "-", stdin=sheet.replace("3,1,", "3,1.1,")).fails(
         1, "nothing was written", "trial 3"
     )
+    lab("tell", "lab.db", "--file", "-", "--message", "x", stdin=sheet).fails(1, "columns")
 
 
 def test_tell_all_is_one_transaction(lab: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +172,24 @@ def test_tell_keeps_breaks_and_long_texts_in_notes(lab: Molvae) -> None:
         notes = [trial.notes.get("note") for trial in campaign.trials[2:]]
         assert notes == ["first\nsecond", "a\x0bb\u2028c\x85d", long, None]
         assert campaign.trials[5].message == "n.d."
+
+
+def test_tell_an_exported_table_fills_in_what_is_new(lab: Molvae) -> None:
+    assert lab("tell", "lab.db", 3, "1;2;4", "--message", "thrice").status == 0
+    assert lab("tell", "lab.db", 4, "failed").status == 0
+    assert lab("export", "lab.db", "all.csv").status == 0
+    text = Path("all.csv").read_text()
+    five = waiting()[5]
+    write(Path("all.csv"), text.replace(f"5,{five},,", f"5,{five},7.5,"))
+    done = lab("tell", "lab.db", "--file", "all.csv")
+    assert done.status == 0, done.err
+    assert "go on waiting: 1" in done.err
+    assert "4 of 5 were told before" in done.err
+    assert "not written" not in done.err
+    with Campaign.open("lab.db") as campaign:
+        assert campaign.trials[4].values == {"pIC50": 7.5}
+        assert campaign.trials[4].notes == {}
+    assert list(waiting()) == [6]
 
 
 # --- starting files
@@ -278,6 +300,22 @@ def test_start_of_several_goals_needs_all_columns(lab: Molvae) -> None:
     lab(*words, "s.csv").fails(1, "no column 'b'")
     write(Path("s.csv"), f"smiles,a,b\n{a},1,\n{a},,2\n{b},1,\n")
     lab(*words, "s.csv").fails(1, "line 4: a value of a but none of b")
+
+
+def test_start_from_an_exported_table_keeps_failures_and_replicates(lab: Molvae) -> None:
+    lab("tell", "lab.db", "--file", "-", stdin="id,value,error\n3,1;2;4,\n4,failed,\n5,3,0.5\n")
+    with Campaign.open("lab.db") as campaign:
+        before = campaign.trials
+    for name in ("all.csv", "all.sdf"):
+        assert lab("export", "lab.db", name).status == 0
+    for name in ("all.csv", "all.sdf"):
+        Path("lab.db").unlink()
+        assert lab(*CREATE, name).status == 0
+        with Campaign.open("lab.db") as campaign:
+            after = campaign.trials[: len(before)]
+        for old, new in zip(before, after, strict=True):
+            assert (new.smiles, new.status, new.values) == (old.smiles, old.status, old.values)
+            assert (new.errors, new.replicates) == (old.errors, old.replicates)
 
 
 def test_start_from_drawings_and_lists(lab: Molvae) -> None:
