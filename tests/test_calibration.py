@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from scipy.stats import t as student
 
 from molvae.bo.prediction import Prediction
 from molvae.bo.store import NewTrial, Store, Trial
+from molvae.bo.surrogate import predictions
+from molvae.bo.transforms import OutcomeTransform
 from molvae.campaign import Campaign
 from molvae.report import render
 from molvae.report.calibration import MAX_GROUPS, coverage_of
@@ -150,3 +154,14 @@ def test_strategies_without_predictions_have_none(tmp_path: Path) -> None:
         c.run(12)
         assert all(not t.predictions for t in c.trials)
         assert 'id="predictions"' not in render(c)
+
+
+def test_intervals_hold_what_heavy_tailed_errors_leave_in_them() -> None:
+    """Half of the errors in the middle, nine of ten within far wider ends, and the median."""
+    values = torch.linspace(0, 10, 101, dtype=torch.float64)
+    transform = OutcomeTransform(values, "high")
+    (said,) = predictions(torch.zeros(1).double(), torch.ones(1).double(), transform)
+    ends = transform(torch.tensor(said, dtype=torch.float64))
+    assert float(ends[2]) == pytest.approx(0.0, abs=1e-6)
+    assert float(ends[3]) == pytest.approx(0.82 * student(4).ppf(0.75), abs=1e-6)
+    assert float(ends[4] / ends[3]) == pytest.approx(2.88, abs=0.01)

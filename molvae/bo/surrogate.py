@@ -31,7 +31,7 @@ from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihoo
 from gpytorch.means import ConstantMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
-from scipy.special import ndtri  # type: ignore[import-untyped]
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae._isolation import isolated, seeded, threads
@@ -112,8 +112,8 @@ def foreseen(
 
 
 def predictions(mean: Tensor, variance: Tensor, transform: OutcomeTransform) -> list[Prediction]:
-    """Quantiles of values whose scores are normal, `n`, with such means and variances."""
-    levels = torch.from_numpy(ndtri(np.array(LEVELS)))
+    """Quantiles of values whose scores have such means and variances, `n`."""
+    levels = torch.from_numpy(WIDTH * stdtrit(TAIL_DEGREES, np.array(LEVELS)))
     scores = mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * levels
     # Of values of which the smallest are the best, a rising score is a falling value.
     rising = transform.inverse(scores).sort(dim=1).values
@@ -330,6 +330,10 @@ NOISE = 1e-3
 LEAST_AMPLITUDE = 1e-3
 """As a share of the squared range of the values: where nearly all are equal, the next one may yet
 be another."""
+TAIL_DEGREES, WIDTH = 4, 0.82
+"""Errors have heavier tails than a normal distribution: Student's t, so much narrower than the
+standard deviation. Of 2,070 molecules that `rank` proposed on four tasks, half of the errors were
+below 0.58 standard deviations, and nine of ten below 1.76."""
 BOX_IN_SDS = 5.15
 """Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
 each end."""
