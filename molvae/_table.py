@@ -322,9 +322,11 @@ def table_of(
     if first is None:
         return Table(name, [], [], problems)
     header = [cell.strip().lstrip("\ufeff").strip() for cell in first[1]]
-    n, rows = len(header), list[Record]()
+    n, rows, broken = len(header), list[Record](), list[Record]()
     while n > 1 and not header[n - 1]:  # spreadsheets end rows with empty cells
         n -= 1
+    if separator and any("\n" in name and separator in name for name in first[1]):
+        problems.add(first[0], "a quote in the header opens a cell that holds what looks like rows")
     unnamed = [i for i in range(n) if not header[i]]
     places = {} if unit == "line" else dict[int, str]()
     for line, written in filled:
@@ -335,6 +337,8 @@ def table_of(
             cells = cells[:n]
         if len(cells) == n:
             rows.append((line, cells))
+            if any("\n" in cell for cell in written):
+                broken.append((line, written[:n]))
             continue
         said = f"{len(cells)} cell{'s' * (len(cells) > 1)}, the header names {n}"
         if len(cells) < n:
@@ -348,7 +352,8 @@ def table_of(
     for i in unnamed:
         header[i] = f"column {i + 1}"
     table = Table(name, header[:n], rows, problems, separator, places)
-    _note_swallowed(table)
+    if broken and separator and n > 1:
+        _note_swallowed(table, broken)
     return table
 
 
@@ -366,32 +371,45 @@ def _split_number(cells: Sequence[str], separator: str | None) -> str:
     )
 
 
-def _note_swallowed(table: Table) -> None:
+def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
     """Note cells with line breaks that hold what looks like rows of this table.
 
     Two quotes that were forgotten make one cell of all that stands between them. A line in a cell
     looks like a row if it has as many cells, each of the form of its column: a number, a word,
-    several words, or nothing.
+    several words, or nothing. So do the lines of the whole row, without its quotes.
+
+    Args:
+        table: A text table.
+        broken: Its rows with line breaks, with the blanks around their cells.
     """
-    several = [(line, c) for line, c in table.rows if any("\n" in cell for cell in c)]
-    if not several or table.separator is None or len(table.header) < 2:
-        return
+    sample, separator = (*table.rows[:SAMPLED_ROWS], *broken), table.separator or ","
     forms = [
-        {_form(cells[i].split("\n")[0]) for _, cells in (*table.rows[:SAMPLED_ROWS], *several)}
-        for i in range(len(table.header))
+        {_form(cells[i].split("\n")[0]) for _, cells in sample} for i in range(len(table.header))
     ]
-    for line, cells in several:
-        inner = [row for cell in cells for row in cell.split("\n")[1:]]
-        split = [[part.strip() for part in row.split(table.separator)] for row in inner]
-        if any(
-            len(row) == len(forms) and all(_form(c) in f for c, f in zip(row, forms, strict=True))
-            for row in split
-        ):
+    for _, cells in broken:  # text of any form stands there
+        for i, cell in enumerate(cells):
+            forms[i] |= {"word", "words"} if "\n" in cell else set()
+
+    def is_row(text: str) -> bool:
+        cells = text.split(separator)
+        return len(cells) == len(forms) and all(map(_fits, cells, forms))
+
+    for line, cells in broken:
+        inner = [part for cell in cells if "\n" in cell for part in cell.split("\n")]
+        plain = separator.join(cells).split("\n")
+        if any(map(is_row, inner)) or all(map(is_row, plain)):
             table.problem(
                 line,
                 "a quote opens a cell that holds what looks like further rows; a quote is missing "
                 "or too many (or take the line breaks out of this cell)",
             )
+
+
+def _fits(cell: str, forms: Collection[str]) -> bool:
+    form = _form(cell)
+    if form == "nothing" or {*forms} == {"nothing"}:
+        return True
+    return form in forms or (form == "word" and "words" in forms)
 
 
 def _form(cell: str) -> str:
@@ -421,6 +439,7 @@ def shortened_list(names: Sequence[str], n: int = 12) -> str:
 __all__ = [
     "Problems",
     "Table",
+    "columns_of",
     "notes_of",
     "shortened_list",
     "table_of",

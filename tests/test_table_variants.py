@@ -170,6 +170,30 @@ def test_a_damaged_table_gives_the_same_values_or_one_error_that_names_a_place(
     assert min(answers["same"], answers["error"]) > 5, answers
 
 
+def test_two_quotes_that_do_not_belong_there_swallow_no_row(tmp_path: Path) -> None:
+    """Around any piece of a table, from the edge of a cell to the edge of another."""
+    file, draw, answers = tmp_path / "t.csv", random.Random(0), {True: 0, False: 0}
+    table = [(i, smiles, value, "a, b" if i == "CMP-1" else "x") for i, smiles, value, _ in rows()]
+    for separator in (";", "\t"):
+        text = written(HEADERS[0], table, separator, ".", False, "\n")
+        file.write_text(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MolvaeWarning)
+            plain = content_of_values(content(started(file)))
+        edges = [i for i, letter in enumerate(text) if letter in f"{separator}\n"]
+        for _ in range(100):
+            one, other = sorted(draw.sample(edges, 2))
+            file.write_text(f'{text[: one + 1]}"{text[one + 1 : other]}"{text[other:]}')
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                start, error = attempt(file)
+            answers[start is None] += 1
+            assert start is not None or "line " in error or "column" in error
+            if start is not None and content_of_values(content(start)) != plain:
+                assert any("no column" in str(one.message) for one in said)
+    assert min(answers.values()) > 5, answers
+
+
 def attempt(file: Path) -> tuple[Start | None, str]:
     try:
         return started(file), ""
