@@ -386,9 +386,12 @@ def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
     forms = [
         {_form(cells[i].split("\n")[0]) for _, cells in sample} for i in range(len(table.header))
     ]
-    for _, cells in broken:  # text of any form stands there
-        for i, cell in enumerate(cells):
-            forms[i] |= {"word", "words"} if "\n" in cell else set()
+    numbers = any("number" in known for known in forms)
+    for i, known in enumerate(forms):
+        # Where a column of numbers tells rows from prose, text is text. A cell that is broken may
+        # have held any text.
+        if known & {"word", "words"} and (numbers or any("\n" in cells[i] for _, cells in broken)):
+            known |= {"word", "words"}
 
     def is_row(text: str) -> bool:
         cells = text.split(separator)
@@ -407,9 +410,7 @@ def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
 
 def _fits(cell: str, forms: Collection[str]) -> bool:
     form = _form(cell)
-    if form == "nothing" or {*forms} == {"nothing"}:
-        return True
-    return form in forms or (form == "word" and "words" in forms)
+    return form == "nothing" or form in forms or {*forms} == {"nothing"}
 
 
 def _form(cell: str) -> str:
