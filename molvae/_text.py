@@ -214,8 +214,9 @@ def records(text: str, separator: str, name: str) -> Iterator[Record]:
         for line, row in enumerate(text.split("\n"), 1):
             yield line, row.split(separator)
         return
-    quoted = re.compile(rf' *"([^"]*+(?:""[^"]*+)*+)" *(?=[{separator}\n]|\Z)')
-    plain = re.compile(rf"[^{separator}\n]*+")
+    ends = re.escape(separator) + r"\n"
+    quoted = re.compile(rf' *"([^"]*+(?:""[^"]*+)*+)" *(?=[{ends}]|\Z)')
+    plain = re.compile(rf"[^{ends}]*+")
     opening = re.compile(r' *"')
     place, line = 0, 1
     while place <= len(text):

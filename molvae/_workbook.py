@@ -62,12 +62,15 @@ def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
 
 
 def _sheet(values: Any, formulas: Any, name: str) -> Table:
+    for sheet in (values, formulas):
+        sheet.reset_dimensions()  # what a file says of its size may be wrong
     rows, lost = list[Record](), list[tuple[int, str]]()
     for line, (row, written) in enumerate(
         zip(values.iter_rows(), formulas.iter_rows(), strict=True),
         1,
     ):
-        rows.append((line, [_cell(one.value) for one in row]))
+        if any(cells := [_cell(one.value) for one in row]):
+            rows.append((line, cells))
         lost += [
             (line, f"column {place}: the value of the formula {shown(one.value, 40)} is not in "
              "the file; open and save it in the spreadsheet program")

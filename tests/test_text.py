@@ -66,6 +66,12 @@ def test_records_cells_of_any_length() -> None:
     assert cells(f'"{long}",1')[0] == (1, [long, "1"])
 
 
+@pytest.mark.parametrize("separator", ["|", "^", "]", "\\", "\t", " "])
+def test_records_any_separator(separator: str) -> None:
+    text = f'a{separator}"b{separator}c"\n'
+    assert cells(text, separator)[0] == (1, ["a", f"b{separator}c"])
+
+
 def test_records_quote_inside_a_cell_is_a_letter() -> None:
     assert cells('5" pipe,6" pipe')[0] == (1, ['5" pipe', '6" pipe'])
 

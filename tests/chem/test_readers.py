@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zipfile
 from pathlib import Path
 
 import openpyxl
@@ -314,6 +315,16 @@ def test_workbook_errors_and_formulas_without_values_are_named(tmp_path: Path) -
     found.measured(found.column("value"))
     with pytest.raises(DataError, match=r"row 2: value: '#DIV/0!'.*row 3: column 3:.*formula"):
         found.problems.check()
+
+
+def test_workbook_that_is_wrong_about_its_size_is_read_whole(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "t.xlsx", [HEADER, [4, "CCO", 7.31], [5, "c1ccccc1", 6.5]])
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "u.xlsx", "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part.replace(b'<dimension ref="A1:C3"', b'<dimension ref="A1"'))
+    assert [cells for _, cells in read_table(tmp_path / "u.xlsx").rows] == ROWS
 
 
 def test_workbook_with_two_tables_is_refused_with_their_names(tmp_path: Path) -> None:
