@@ -81,7 +81,7 @@ def gather(
         skip_invalid: Leave out instead of raising.
     """
     if isinstance(start, str | Path):
-        given = read_start(start, names)
+        given = read_start(start, names, check_molecules=not skip_invalid)
     elif is_list(start):
         given = [
             Given(text=text, where=f"starting molecule {i}")
@@ -99,8 +99,15 @@ def gather(
     return _given(given, space, names, skip_invalid=skip_invalid)
 
 
-def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
+def read_start(
+    path: str | Path, names: Sequence[str], *, check_molecules: bool = False
+) -> list[Given]:
     """Molecules of a file, and their values from columns of these names; of one, also `value`.
+
+    Args:
+        path: The file.
+        names: Of what is measured.
+        check_molecules: Report texts that are no molecules together with all other bad lines.
 
     Raises:
         ConfigError: The name of a data set instead of a file.
@@ -108,6 +115,7 @@ def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
             has some of the values but not all.
     """
     from molvae._table import columns_of, notes_of
+    from molvae.chem.mol import canonical
     from molvae.datasets import DATASETS, read_molecules
 
     if str(path) in DATASETS:
@@ -158,6 +166,11 @@ def read_start(path: str | Path, names: Sequence[str]) -> list[Given]:
                 notes=notes,
             )
         )
+        if check_molecules:
+            try:
+                canonical(cells[place])
+            except InvalidMoleculeError as error:
+                table.invalid(line, error)
     table.problems.check()
     return found
 

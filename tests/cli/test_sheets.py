@@ -264,7 +264,7 @@ def test_start_with_bad_lines_names_all_of_them(lab: Molvae) -> None:
     a = MOLECULES[0]
     write(Path("s.csv"), f"smiles,value\n{a},high\nC1CC,2\n{a},1,5\n{a},5 nM\n")
     Path("lab.db").unlink()
-    lab(*CREATE, "s.csv").fails(1, "line 2", "line 4: 3 cells", "line 5")
+    lab(*CREATE, "s.csv").fails(1, "line 2", "line 3", "C1CC", "line 4: 3 cells", "line 5")
     assert not Path("lab.db").exists()
     write(Path("s.csv"), "smiles,value\nC1CC,2\n[CH255],3\n[#119],4\n")
     lab(*CREATE, "s.csv").fails(1, "line 2", "line 3", "line 4", "skip")
