@@ -37,6 +37,7 @@ from molvae.errors import (
     InvalidMoleculeError,
     MissingPackageError,
     UnknownNameError,
+    warn,
 )
 
 
@@ -292,6 +293,8 @@ class PrepareReport:
         )
 
 
+FEW = 5
+"""Molecules of a split below which `prepare` warns."""
 REASONS = ("invalid", "too-large", "element", "selfies", "duplicate")
 """Why a text is dropped; the first that holds is counted."""
 
@@ -374,6 +377,11 @@ def prepare(
             splits={name: len(part) for name, part in splits.items()},
         )
         (folder / "prepare.json").write_text(_describe(source, config, report, folder), "utf-8")
+    if few := [f"{name} {count}" for name, count in report.splits.items() if count < FEW]:
+        warn(
+            f"{out} has few molecules to learn from or to measure on: {', '.join(few)}; 90 % go "
+            "into train, 5 % each into valid and test, by their hash: give some hundred molecules"
+        )
     return report
 
 

@@ -24,7 +24,7 @@ from molvae.chem.properties import score
 from molvae.chem.vocabulary import PAD, Vocabulary
 from molvae.config import ModelConfig, TrainConfig, as_settings, require, versions
 from molvae.datasets import load_split
-from molvae.errors import CheckpointError, DataError
+from molvae.errors import CheckpointError, DataError, warn
 from molvae.latent import LatentSpace, find_run
 from molvae.model.cells import with_cell
 from molvae.model.checkpoint import (
@@ -100,7 +100,12 @@ def train(
         UnknownNameError: A property or condition that there is not.
         CheckpointError: The run folder cannot be written, or holds what no training wrote under the
             names of a run; or it holds a run, or an unfinished training, and neither `resume`
-            nor `overwrite` says what to do with it; or there is nothing to resume.
+            nor `overwrite` says what to do with it; or there is nothing to resume, or it was made
+            from other data.
+        ConfigError: There is no such device.
+
+    Warns:
+        MolvaeWarning: There are no molecules to validate on but those of the training.
     """
     with isolated(), threads(config.threads):
         return _train(config, resume, overwrite, workers, on_progress)
@@ -127,6 +132,14 @@ def _train(
     config = replace(config, model=with_cell(config.model, bf16=bf16))
     config, before = _started(config)
     tokens = _tokens(config, before, workers)
+    held_out_there = len(tokens.valid) > 0
+    if not held_out_there:
+        warn(
+            f"{config.data} has no validation molecule that can be written with the symbols of the "
+            f"{len(tokens.train)} training molecules: these are validated on instead, which says "
+            "nothing of other molecules; prepare some hundred molecules"
+        )
+        tokens = replace(tokens, valid=tokens.train)
     more = [
         write_rows(
             data,
@@ -250,6 +263,7 @@ def _train(
             "labelled_molecules": int(shown.sum()) if heads or names else 0,
             "validation": {
                 "molecules": len(tokens.valid),
+                "held_out": held_out_there,
                 "reconstruction_nats": round(rec, 3),
                 "kl_nats": round(kl, 3),
                 "active_units": active,

@@ -41,6 +41,9 @@ from molvae.model.structure import SparseBits
 
 logger = logging.getLogger(__name__)
 
+LEAST = 2
+"""Training molecules: of one alone there is no box and no scale of z."""
+
 AT_ONCE = 100_000
 """Molecules that are turned into integers together: their symbols take memory."""
 RADIUS, SIZE = 2, 2048
@@ -56,7 +59,8 @@ class Tokens:
     train: Tensor
     """`n x max_length`, uint8 or int16, ended by stop, padded."""
     valid: Tensor
-    """Likewise; molecules with symbols that no training molecule has are left out and counted."""
+    """Likewise; molecules with symbols that no training molecule has, and longer ones, are left out
+    and counted. May be empty."""
     vocabulary: Vocabulary
     """Of the training molecules, with the merges learned from them."""
     representation: dict[str, Any]
@@ -79,7 +83,8 @@ def tokenise(
         workers: Processes that write molecules as symbols; None for one per core.
 
     Raises:
-        DataError: The data folder is missing, or no training molecule can be written.
+        DataError: The data folder is missing, was changed after it was prepared, or has fewer than
+            two training molecules that can be written.
     """
     folder = Path(data)
     writer = get_representation(representation)
@@ -106,13 +111,10 @@ def tokenise(
         rows = each(_Split(representation), load_split(folder, name), workers=workers)
         split[name] = [row for row in rows if row is not None]
         left_out[f"{name}: not writable as {representation}"] = len(rows) - len(split[name])
-        if not split[name]:
-            raise DataError(
-                f"{folder}: none of the {len(rows)} molecules of {name}.smi can be written as "
-                f"{representation}"
-            )
         if name == "train":
             places = [place for place, row in enumerate(rows) if row is not None]
+    lost = left_out[f"train: not writable as {representation}"]
+    _check_enough(folder, representation, len(places), lost)
     vocabulary = Vocabulary.from_sequences(split["train"])
     flat, _ = _as_ids(split["train"], vocabulary)
     vocabulary, flat = learn_merges(flat, vocabulary.symbols, merges)
@@ -120,11 +122,6 @@ def tokenise(
     flat, unknown = _as_ids(split["valid"], vocabulary)
     valid_ids = _as_rows(apply_merges(flat, vocabulary))
     short = (valid_ids != PAD).sum(dim=1) <= train_ids.shape[1]
-    if not short.any():
-        raise DataError(
-            f"{folder}: every molecule of valid.smi has a symbol that no training molecule has, or "
-            "is longer than all of them; prepare the splits from the same molecules"
-        )
     valid_ids = valid_ids[short, : train_ids.shape[1]]
     valid_ids = pad_columns(valid_ids, (0, train_ids.shape[1] - valid_ids.shape[1]), value=PAD)
     left_out["valid: unknown symbol or too long"] = unknown + int((~short).sum())
@@ -145,6 +142,15 @@ def tokenise(
     tensors = {"train": tokens.train, "valid": tokens.valid, "places": tokens.places}
     _write_cache(cache, key, tensors, about)
     return tokens
+
+
+def _check_enough(folder: Path, representation: str, n: int, lost: int) -> None:
+    if n < LEAST:
+        raise DataError(
+            f"{folder}: a training needs at least {LEAST} training molecules that can be written "
+            f"as {representation}; train.smi has {n + lost}, of which {n} can. 90 % of the "
+            "molecules that are prepared go there, by their hash: prepare more"
+        )
 
 
 def _key(
@@ -214,7 +220,7 @@ def write_rows(
         workers: Processes that write molecules as symbols; None for one per core.
 
     Raises:
-        DataError: The data folder is missing, or not one molecule is left.
+        DataError: The data folder is missing, or of the training molecules hardly one is left.
     """
     folder = Path(data)
     key = _key(folder, split, representation, vocabulary, max_length)
@@ -230,11 +236,9 @@ def write_rows(
         ids.append(rows.to(small))
         places.append(torch.tensor(there, dtype=torch.int32) + start)
     made = Rows(ids=torch.cat(ids), places=torch.cat(places))
-    if not len(made.ids):
-        raise DataError(
-            f"{folder}: none of the {len(molecules)} molecules of {split}.smi can be written with "
-            f"this vocabulary as {representation}"
-        )
+    if split == "train":
+        lost = len(molecules) - len(made.ids)
+        _check_enough(folder, f"{representation} with this vocabulary", len(made.ids), lost)
     _write_cache(cache, key, {"ids": made.ids, "places": made.places}, {})
     return made
 
@@ -469,14 +473,32 @@ def describe(folder: Path) -> Any:
     """What `prepare` wrote about the data: source, counts, and the hash of every split.
 
     Raises:
-        DataError: The folder was not made by `prepare`.
+        DataError: The folder was not made by `prepare`, or was changed since.
     """
     try:
-        return json.loads((folder / "prepare.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        about = json.loads((folder / "prepare.json").read_text("utf-8"))
+        hashes = {
+            f"{name}.{kind}": split[key]
+            for name, split in about["splits"].items()
+            for kind, key in (("smi", "sha256"), ("csv", "columns_sha256"))
+            if key in split
+        }
+        changed = [
+            name
+            for name, expected in hashes.items()
+            if (path := folder / name).exists()
+            and hashlib.sha256(path.read_bytes()).hexdigest() != expected
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{folder} is no prepared data set ({error}); make it with `molvae prepare`"
         ) from error
+    if changed:
+        raise DataError(
+            f"{folder}: {', '.join(changed)} was changed after it was prepared, so that what is "
+            "kept beside it is no longer right; change the source, and prepare it again"
+        )
+    return about
 
 
 def _read_cache(path: Path, key: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
