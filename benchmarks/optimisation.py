@@ -51,7 +51,7 @@ from molvae.bo import get_strategy
 from molvae.campaign import Campaign
 from molvae.chem.guacamol import SUITES, targets
 from molvae.chem.objective import get_objective
-from molvae.chem.sets import filter_pass_rate, internal_diversity, property_statistics
+from molvae.chem.sets import filter_pass_rate, internal_diversity, property_statistics, validity
 from molvae.datasets import read, sample_molecules
 from molvae.latent import LatentSpace
 
@@ -309,7 +309,8 @@ def _quality(molecules: Sequence[str]) -> dict[str, float]:
     """Whether a chemist would want them, and whether they are one molecule in many forms."""
     return {
         "sas": round(property_statistics(molecules, ["SAS"], workers=1)["SAS"].mean, 3),
-        "filter_pass_rate": filter_pass_rate(molecules, workers=1),
+        # Of all: a radical is no molecule that would pass.
+        "filter_pass_rate": filter_pass_rate(molecules, workers=1) * validity(molecules),
         "internal_diversity": round(internal_diversity(molecules, workers=1), 3),
     }
 

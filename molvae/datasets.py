@@ -26,11 +26,11 @@ from molvae import __version__
 from molvae._files import Kind, replacing
 from molvae._table import Problems, Table, shortened_list
 from molvae._text import STDIN, Record
-from molvae.chem.mol import canonical, parse
+from molvae.chem.mol import canonical, has_radicals, parse
 from molvae.chem.parallel import stream
 from molvae.chem.readers import SMILES, read_table
 from molvae.chem.representation import Selfies
-from molvae.config import PrepareConfig
+from molvae.config import PrepareConfig, check_seed, whole_number
 from molvae.errors import (
     ConfigError,
     DataError,
@@ -276,6 +276,8 @@ class PrepareReport:
     """Texts left out, by reason."""
     splits: Mapping[str, int]
     """Molecules of each split."""
+    radicals: int = 0
+    """Molecules with unpaired electrons; a model that is trained on them may write such."""
 
     @property
     def kept(self) -> int:
@@ -289,6 +291,7 @@ class PrepareReport:
         return (
             f"{self.read} read · {self.kept} kept · {lost} dropped"
             + (f" ({reasons})" if reasons else "")
+            + (f" · {self.radicals} with unpaired electrons" if self.radicals else "")
             + f"\n{parts} → {self.out}"
         )
 
@@ -350,6 +353,7 @@ def prepare(
         texts = [text for _, text in rows]
         dropped = dict.fromkeys(REASONS, 0)
         molecules: dict[str, list[list[float]]] = {}  # which keeps the order; rows of values
+        radicals = set[str]()
         results = stream(clean, texts, workers=workers)
         for (line, _), (smiles, reason, detail) in zip(rows, results, strict=True):
             if reason == "invalid" and not skip:
@@ -357,6 +361,7 @@ def prepare(
             if reason or smiles in molecules:
                 dropped[reason or "duplicate"] += 1
             if not reason:
+                radicals.update([smiles] if detail else [])
                 values = [column.get(line, math.nan) for column in columns]
                 molecules.setdefault(smiles, []).append(values)
         table.problems.check()
@@ -375,6 +380,7 @@ def prepare(
             read=len(texts),
             dropped=dropped,
             splits={name: len(part) for name, part in splits.items()},
+            radicals=len(radicals),
         )
         (folder / "prepare.json").write_text(_describe(source, config, report, folder), "utf-8")
     if few := [f"{name} {count}" for name, count in report.splits.items() if count < FEW]:
@@ -445,14 +451,14 @@ def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
         seed: Of the draw, from 0.
 
     Raises:
-        DataError: As `read`; or it has fewer than `n` distinct molecules, or `n` is negative.
+        DataError: As `read`; or it has fewer than `n` distinct molecules.
+        ConfigError: `n` is no whole number from 0, or `seed` none from 0 to 2**63 - 1.
         InvalidMoleculeError: A text of a file is not a molecule; texts of the known data sets are
             passed over.
         UnknownNameError: As `read`.
         MissingPackageError: As `read`.
     """
-    if n < 0:
-        raise DataError(f"the number of molecules must not be negative, got {n}")
+    n, seed = whole_number(n, "the number of molecules", least=0), check_seed(seed)
     table, place = read_molecules(source)
     chosen: dict[str, None] = {}
     for row in np.random.default_rng(seed).permutation(len(table.rows)):
@@ -512,7 +518,7 @@ class _Clean:
             )
 
     def __call__(self, text: str) -> tuple[str, str, str]:
-        """Canonical SMILES, reason (empty: keep), details."""
+        """Canonical SMILES, reason (empty: keep), details; of a radical that is kept, `radical`."""
         try:
             mol = parse(text)
         except InvalidMoleculeError as error:
@@ -526,7 +532,9 @@ class _Clean:
             same = self.selfies.join(self.selfies.split(smiles)) == smiles
         except InvalidMoleculeError:
             same = False
-        return (smiles, "", "") if same else ("", "selfies", "")
+        if not same:
+            return "", "selfies", ""
+        return smiles, "", "radical" if has_radicals(smiles) else ""
 
 
 def _elements(mol: Chem.Mol) -> set[str]:
@@ -551,6 +559,8 @@ def _describe(
         "read": report.read,
         "kept": report.kept,
         "dropped": report.dropped,
+        # Younger than the format, and left out where there are none.
+        **({"radicals": report.radicals} if report.radicals else {}),
         "splits": {
             split: {"molecules": count, "sha256": _sha256(folder / f"{split}.smi")}
             | ({"columns_sha256": _sha256(folder / f"{split}.csv")} if config.keep else {})

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.manifold import trustworthiness
 
+from molvae._isolation import isolated
 from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.config import check_seed, whole_number
 from molvae.latent import LatentSpace
 
 MOLECULES = 1_500
@@ -18,6 +20,7 @@ NEIGHBORS = 5
 """Of a molecule, whose places trustworthiness looks at."""
 
 
+@isolated()
 def geometry(
     space: LatentSpace, smiles: Sequence[str], *, n: int = MOLECULES, seed: int = 0
 ) -> dict[str, float]:
@@ -42,6 +45,7 @@ def geometry(
     References:
         Venna and Kaski (2001), doi:10.1007/3-540-44668-0_68 (trustworthiness).
     """
+    n, seed = whole_number(n, "n", least=1), check_seed(seed)
     some = np.random.default_rng(seed).permutation(len(smiles))[:n]
     chosen = [smiles[i] for i in some]
     names = ["distance_tanimoto_correlation", "trustworthiness"]

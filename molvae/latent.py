@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from molvae._isolation import isolated
-from molvae.chem.mol import REMEMBERED, canonical
+from molvae.chem.mol import REMEMBERED, canonical, has_radicals
 from molvae.chem.representation import Representation, get_representation
 from molvae.chem.vocabulary import PAD, STOP, Vocabulary
 from molvae.config import ModelConfig, check_seed, later_seed, whole_number
@@ -127,6 +127,8 @@ class LatentSpace:
         representation: How it writes molecules.
         properties: Names of what `predict` reads off z; empty for a model without property heads.
         conditions: Names of what molecules can be generated for; empty for most models.
+        radicals: Whether the model learned from molecules with unpaired electrons. If not, such are
+            neither generated nor proposed, and count as invalid; `decode` gives what is written.
         max_length: Longest sequence, stop included.
         prior: Where the codes of molecules lie; N(0, I) if none was learned.
     """
@@ -152,6 +154,7 @@ class LatentSpace:
         self.dim, self.max_length = card.dim, card.max_length
         self.about, self.properties = card.about, card.properties
         self.conditions = tuple(condition.name for condition in card.conditions)
+        self.radicals = card.radicals
         # Shared with copies that `tuned` makes, so that a percentile means the same there.
         self._reference = Reference(self.prior, self._known)
         self._remember()
@@ -645,9 +648,9 @@ class LatentSpace:
             temperature: 0 writes the likeliest symbol at each step; above 0, symbols are drawn.
                 None takes what was found with the noise, and 0 where there is none; of a language
                 model 1.
-            redraw: Draw again, z as well, what is a molecule only after it was mended, up to 10
-                times: the model slipped there, and what it then writes has odd rings. Matters to
-                robust SMILES only, and to models of which most draws need no mending. With
+            redraw: Draw again, z as well, what is a radical, or a molecule only after it was
+                mended, up to 10 times: the model slipped there, and what it then writes has odd
+                rings. Matters mostly to robust SMILES, and to models that seldom slip. With
                 conditions, also what is likely to miss them, up to 20 times; the nearest is kept.
             where: Conditions that the molecules are to have, see `sample`.
             tolerance: By how much a molecule may be expected to miss each of these before it is
@@ -655,7 +658,8 @@ class LatentSpace:
                 its doubt, in standard deviations of the training molecules; 0.25 by default.
 
         Returns:
-            Canonical SMILES, repeats included; None where a sequence is not a molecule.
+            Canonical SMILES, repeats included; None where a sequence is not a molecule, or a
+            radical of a model that learned from none.
 
         Raises:
             ConfigError: A number out of range, or noise or conditions that the model has not been
@@ -686,6 +690,9 @@ class LatentSpace:
             rows = self._write(z, noise=level, temperature=temperature, seed=seed)
             made = [self._molecule(symbols) for symbols in rows]
             mended = [not self.representation.fluent(symbols) for symbols in rows]
+            for i, molecule in enumerate(made):
+                if molecule is not None and not self.radicals and has_radicals(molecule):
+                    made[i], mended[i] = None, True
             return list(map(Draw, made, mended, self._missed(made, wanted)))
 
         redraws = (SOUGHT if wanted else REDRAWS) if redraw else 0

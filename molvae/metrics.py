@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.chem.fingerprints import morgan_bits, tanimoto_pairs
 from molvae.chem.mol import canonical
 from molvae.chem.properties import score
 from molvae.chem.sets import ChemNetStatistics, chemnet_statistics, describe_set
-from molvae.config import require
+from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import DataError, MissingPackageError, warn
 from molvae.geometry import geometry
 from molvae.latent import LatentSpace
@@ -31,6 +32,7 @@ K = 64
 """Draws of the importance-weighted bound."""
 
 
+@isolated()
 def evaluate(
     space: LatentSpace,
     smiles: Sequence[str],
@@ -69,8 +71,8 @@ def evaluate(
         DataError: No molecules, or none that the model can read.
         InvalidMoleculeError: A text that is not a molecule.
     """
-    require(n_samples >= 0, f"n_samples must not be negative, got {n_samples}")
-    require(n_draws >= 1, f"n_draws must be at least 1 molecule, got {n_draws}")
+    n_samples = whole_number(n_samples, "n_samples", least=0)
+    n_draws, seed = whole_number(n_draws, "n_draws", least=1), check_seed(seed)
     molecules = [canonical(text) for text in smiles]
     kept = _readable(space, molecules)
     has_vectors = space.dim > 0
@@ -102,6 +104,7 @@ def evaluate(
                 training if name != "training" else None,
                 reference,
                 assume_canonical=True,
+                radicals=space.radicals,
             )
             result |= {f"{name}_{key}": value for key, value in found.items()}
         first = space.generate(n_samples, seed=seed, redraw=False)
@@ -110,6 +113,7 @@ def evaluate(
     return result
 
 
+@isolated()
 def fidelity(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> dict[str, float]:
     """Whether molecules come back from the latent space, and how much z says.
 
@@ -157,6 +161,7 @@ def _readable(space: LatentSpace, smiles: Sequence[str]) -> list[str]:
     return kept
 
 
+@isolated()
 def stochastic_reconstruction(
     space: LatentSpace, smiles: Sequence[str], *, times: int = 10, seed: int = 0
 ) -> float:
@@ -172,11 +177,12 @@ def stochastic_reconstruction(
     for draw in range(times):
         z = draws[:, draw].repeat(times, 1)
         # One seed a call: the decoder adds one for each of its batches.
-        drawn = space.decode(z, temperature=1.0, seed=seed + 10_000 * draw)
+        drawn = space.decode(z, temperature=1.0, seed=later_seed(seed, 10_000 * draw))
         same += _equal(drawn, [*smiles] * times)
     return same / (times * times * len(smiles))
 
 
+@isolated()
 def likelihood(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> dict[str, float]:
     """Bounds on the log-probability of molecules under the model with its learned prior.
 
@@ -189,13 +195,16 @@ def likelihood(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> d
     if space.config.posterior == "point":
         return {name + of: np.nan for of in ("", "_per_symbol") for name in ("elbo", "iwae")}
     # The ELBO is the mean of bounds with one draw each; eight of them are enough for its mean.
-    elbo = torch.stack([space.log_prob(smiles, k=1, seed=seed + i) for i in range(8)]).mean()
+    elbo = torch.stack(
+        [space.log_prob(smiles, k=1, seed=later_seed(seed, i)) for i in range(8)]
+    ).mean()
     iwae = space.log_prob(smiles, k=K, seed=seed).mean()
     symbols = float(np.mean([1 + len(space.representation.split(m)) for m in smiles]))
     found = {"elbo": float(elbo), "iwae": float(iwae)}
     return found | {f"{name}_per_symbol": value / symbols for name, value in found.items()}
 
 
+@isolated()
 def regression(
     space: LatentSpace, smiles: Sequence[str], *, n_gp: int = 800, seed: int = 0
 ) -> dict[str, float]:
@@ -236,6 +245,7 @@ def regression(
     return dict(zip(names, np.concatenate(scores).tolist(), strict=True))
 
 
+@isolated()
 def smoothness(
     space: LatentSpace, smiles: Sequence[str], *, radii: Sequence[float] = RADII, seed: int = 0
 ) -> dict[str, float]:
@@ -258,6 +268,7 @@ def smoothness(
     return result
 
 
+@isolated()
 def generate(space: LatentSpace, n: int, *, seed: int = 0) -> dict[str, list[str | None]]:
     """Molecules in each of the ways that a space has: `prior`, `normal` and `generated`.
 

@@ -478,7 +478,7 @@ def test_a_sample_of_a_file_is_checked(tmp_path):
         sample_molecules(source, 3, seed=0)
     with pytest.raises(InvalidMoleculeError, match=r"b\.smi, line 2"):
         sample_molecules(write(tmp_path / "b.smi", "CCO\nC1\n"), 2, seed=0)
-    with pytest.raises(DataError, match="negative"):
+    with pytest.raises(ConfigError, match="whole number"):
         sample_molecules(source, -1, seed=0)
 
 

@@ -13,6 +13,7 @@ from molvae._isolation import isolated
 from molvae.bo.evidence import Candidate, Evidence, Space
 from molvae.bo.moves import encoded, graph_moves
 from molvae.bo.proposals import derived
+from molvae.bo.usual import proposable
 from molvae.config import require
 from molvae.errors import CampaignError
 
@@ -57,7 +58,8 @@ class Genetic:
             rng = Generator(derived(seed, generation))
             parents = uniform_quantile_sampling(ranked[: self.population], 2 * n, rng)
             children = graph_moves(parents, seed=derived(seed, generation, 0))
-            new = [c for c in children if c not in evidence.known and c not in chosen]
+            unknown = [c for c in children if c not in evidence.known and c not in chosen]
+            new = [c for c in unknown if proposable(space, c)]
             for candidate in encoded(space, new[: n - len(chosen)]):
                 chosen[candidate.smiles] = candidate
             if len(chosen) == n:

@@ -22,6 +22,7 @@ from molvae.bo.goals import best_first
 from molvae.bo.moves import by_rank, encoded
 from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import molecule_gp, one_step_ahead_errors, predictions
+from molvae.bo.usual import proposable
 from molvae.bo.verdict import Plain, Verdict
 from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.filters import passes
@@ -118,7 +119,7 @@ class Pool:
         """
         new: dict[str, tuple[Tensor | None, str]] = {}
         for molecule, vector, by in zip(smiles, z, made, strict=True):
-            if molecule not in self.known:
+            if molecule not in self.known and proposable(self.space, molecule):
                 new.setdefault(molecule, (vector, by))
         self.known.update(new)
         passed = unfiltered(list(new), self.filters)

@@ -14,6 +14,7 @@ from botorch.utils.sampling import draw_sobol_samples
 from torch import Tensor
 
 from molvae.bo.evidence import Candidate, Evidence, Space
+from molvae.bo.usual import proposable
 from molvae.errors import CampaignError
 
 FIRST_RADIUS = 0.01
@@ -67,7 +68,9 @@ def decode_new(
         """Give new molecules to the rows that their vectors were made for, or to the first open."""
         for owner, vector, smiles in zip(owners, vectors, space.decode(vectors), strict=True):
             row = owner if owner is not None else next(iter(missing(found)), None)
-            if row is not None and found[row] is None and smiles is not None and smiles not in seen:
+            if row is None or found[row] is not None or smiles is None or smiles in seen:
+                continue
+            if proposable(space, smiles):
                 seen.add(smiles)
                 found[row] = Candidate(smiles, vector.clone())
 
@@ -192,7 +195,7 @@ def first_new(
                 decoded.update(zip(fresh, space.decode(z[fresh]), strict=True))
             for i in part:
                 smiles = decoded[i]
-                if smiles is not None and smiles not in taken:
+                if smiles is not None and smiles not in taken and proposable(space, smiles):
                     chosen[draw] = Candidate(smiles, z[i].clone())
                     taken.add(smiles)
                     break

@@ -1,4 +1,7 @@
-"""How usual the molecules of a campaign are to its space, if the space can tell."""
+"""How usual molecules are to the space of a campaign, if the space can tell.
+
+The one place that asks a space for what not every space has.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,22 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from molvae.bo.evidence import Dense, Space
+from molvae.chem.mol import has_radicals
 from molvae.errors import without_warnings
+
+
+def proposable(space: Space, smiles: str | None) -> bool:
+    """Whether there is a molecule, and one of a kind that may be proposed.
+
+    Radicals are none, unless the space says by its attribute `radicals` that it learned from them.
+
+    Args:
+        space: Any.
+        smiles: Canonical SMILES, or None.
+    """
+    if smiles is None:
+        return False
+    return bool(getattr(space, "radicals", False)) or not has_radicals(smiles)
 
 
 def percentiles(
@@ -36,4 +54,4 @@ def percentiles(
     return [None if math.isnan(percentile) else percentile for percentile in found]
 
 
-__all__ = ["percentiles"]
+__all__ = ["percentiles", "proposable"]

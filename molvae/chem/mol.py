@@ -115,6 +115,27 @@ def _written(text: str) -> str:
         raise _invalid(text, "RDKit reads it, but cannot write it") from error
 
 
+def has_radicals(text: str) -> bool:
+    """Whether an atom of a molecule has unpaired electrons, as RDKit counts them.
+
+        >>> has_radicals("[CH2]CC"), has_radicals("CCC")
+        (True, False)
+
+    Args:
+        text: SMILES in any form.
+
+    Raises:
+        InvalidMoleculeError: The text is not a molecule.
+    """
+    # Atoms without brackets have all their hydrogens.
+    return "[" in text and _has_radicals(text)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _has_radicals(text: str) -> bool:
+    return any(atom.GetNumRadicalElectrons() for atom in parse(text).GetAtoms())
+
+
 def canonical_or_none(text: str) -> str | None:
     """`canonical`, or None where the text is not a molecule."""
     try:
@@ -187,4 +208,4 @@ def _complaint(text: str) -> str:
     return "it is not written in SMILES"
 
 
-__all__ = ["canonical", "canonical_or_none", "draw", "parse"]
+__all__ = ["canonical", "canonical_or_none", "draw", "has_radicals", "parse"]

@@ -5,9 +5,11 @@ ChemNet distance, which needs the optional package `fcd`.
 
 Every measure takes texts in any form and reads them itself. Texts of `smiles` that are no molecules
 (None included) lower `validity` and are left out of all else; with nothing left the result is NaN,
-because what a model writes may well be nonsense. A `reference` is the caller's own data: a text
-in it that is no molecule is an error, and so is an empty one. Molecules that occur repeatedly
-count each time, except where a docstring says distinct. The order does not matter.
+because what a model writes may well be nonsense. Radicals count as such texts, since no data set of
+drug-like molecules has any; `validity` and `describe_set` can be told otherwise. A `reference` is
+the caller's own data: a text in it that is no molecule is an error, and so is an empty one.
+Molecules that occur repeatedly count each time, except where a docstring says distinct. The order
+does not matter.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from molvae.chem.chemnet import ChemNetStatistics, chemnet, fcd_package, frechet
 from molvae.chem.filters import CATALOGUES, known_catalogues, passes
 from molvae.chem.fingerprints import morgan_bits, tanimoto
-from molvae.chem.mol import canonical, canonical_or_none, parse
+from molvae.chem.mol import canonical, canonical_or_none, has_radicals, parse
 from molvae.chem.parallel import each
 from molvae.chem.properties import score
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError
@@ -60,17 +62,21 @@ class PropertyDistance:
     """Standard deviation of the set over that of the reference; 1 if equally wide."""
 
 
-def validity(smiles: Sequence[str | None], *, workers: int | None = None) -> float:
+def validity(
+    smiles: Sequence[str | None], *, radicals: bool = False, workers: int | None = None
+) -> float:
     """Share of texts that are molecules, in [0, 1]; NaN for no texts.
 
     Args:
         smiles: SMILES in any form; None is no molecule.
+        radicals: Molecules with unpaired electrons count as well, as in GuacaMol and MOSES, where
+            everything does that RDKit reads.
         workers: Processes, as in `molvae.chem.parallel.each`.
 
     Raises:
         ConfigError: A single text instead of a list, `workers` below 1, or workers that died.
     """
-    return _share(len(_read(smiles, workers)), len(smiles))
+    return _share(len(_read(smiles, workers, radicals)), len(smiles))
 
 
 def uniqueness(smiles: Sequence[str | None], *, workers: int | None = None) -> float:
@@ -363,6 +369,7 @@ def describe_set(
     names: Sequence[str] = PROPERTY_NAMES,
     catalogues: Sequence[str] = CATALOGUES,
     assume_canonical: bool = False,
+    radicals: bool = False,
     workers: int | None = None,
 ) -> dict[str, float]:
     """All measures of a set at once, each text being made canonical once.
@@ -376,6 +383,7 @@ def describe_set(
         names: Of properties.
         catalogues: Of structural alerts.
         assume_canonical: `reference` and `training` hold what `canonical` writes; see `novelty`.
+        radicals: Molecules with unpaired electrons count as valid: for data that has such.
         workers: Processes, as in `molvae.chem.parallel.each`.
 
     Returns:
@@ -412,7 +420,7 @@ def describe_set(
         None if texts is None else _reference(texts, workers, name, assume_canonical)
         for name, texts in (("reference", reference), ("training", training))
     )
-    molecules = _read(smiles, workers)
+    molecules = _read(smiles, workers, radicals)
     values = score(molecules, names, workers=workers)
     bits = _bits(molecules)
     result: dict[str, float] = {
@@ -446,9 +454,10 @@ def describe_set(
     return result
 
 
-def _read(smiles: Sequence[str | None], workers: int | None) -> list[str]:
+def _read(smiles: Sequence[str | None], workers: int | None, radicals: bool = False) -> list[str]:
     """The molecules among some texts, canonical, order kept."""
-    return [text for text in _canonical(smiles, "smiles", workers) if text is not None]
+    found = [text for text in _canonical(smiles, "smiles", workers) if text is not None]
+    return found if radicals else [text for text in found if not has_radicals(text)]
 
 
 def _reference(

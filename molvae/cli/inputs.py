@@ -18,7 +18,7 @@ from molvae._messages import listed, shown
 from molvae._numbers import NO_VALUE, Censored, measured, not_a_number, number
 from molvae._table import Table, columns_of, notes_of
 from molvae.cli.terminal import say
-from molvae.config import require
+from molvae.config import check_seed, whole_number
 from molvae.errors import DataError, InvalidMoleculeError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str
     from molvae.chem.parallel import each
     from molvae.datasets import DATASETS, load_split, read, split_of
 
-    require(n >= 1, f"n must be at least 1 molecule, got {n}")
+    n, seed = whole_number(n, "n", least=1), check_seed(seed)
     training = None
     if Path(data).is_dir():
         test, training = load_split(data, "test"), set(load_split(data, "train"))
@@ -109,7 +109,7 @@ def drawn(
     from molvae.chem.parallel import each
     from molvae.datasets import DATASETS, load_split, read_molecules
 
-    require(n >= 1, f"n must be at least 1 molecule, got {n}")
+    n, seed = whole_number(n, "n", least=1), check_seed(seed)
     if Path(data).is_dir():
         if values is not None:
             raise DataError(f"{data} holds molecules only, no column {values!r}; name a table")

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.chem.mol import canonical
 from molvae.chem.properties import PROPERTIES as KNOWN
 from molvae.chem.properties import score
-from molvae.config import require
+from molvae.config import require, whole_number
 from molvae.errors import MolvaeError
 from molvae.explore.directions import Direction, head
 from molvae.explore.paths import LatentPath, traced
@@ -126,6 +127,7 @@ def direction_hill(direction: Direction) -> Hill:
     return Hill(name=name, up=up, sign=sign, measure=_property(direction.name))
 
 
+@isolated()
 def campaign_hill(campaign: Campaign) -> Hill:
     """What a Gaussian process over z expects that has learned all values of a campaign.
 
@@ -175,6 +177,7 @@ def _property(name: str) -> Callable[[Sequence[str]], Sequence[float]] | None:
     return lambda smiles: score(smiles, [name])[:, 0].tolist()
 
 
+@isolated()
 def ascend(
     space: Space,
     smiles: Sequence[str],
@@ -216,7 +219,7 @@ def ascend(
     """
     require(len(smiles) > 0, "there is no molecule to begin at; give at least one")
     require(step > 0, f"step must be positive, got {step}")
-    require(steps >= 1, f"steps must be at least 1, got {steps}")
+    steps = whole_number(steps, "steps", least=1)
     require(0 <= keep <= 100, f"keep must be a percentile from 0 to 100, got {keep}")
     if isinstance(hill, str):
         hill = head_hill(space, hill)

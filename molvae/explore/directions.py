@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.mol import canonical
-from molvae.config import require
+from molvae.config import check_seed, require, short_seed, whole_number
 from molvae.errors import ConfigError, DataError, UnknownNameError
 from molvae.explore.neighbourhood import Neighbourhood, around
 from molvae.explore.paths import LatentPath, traced
@@ -54,6 +55,7 @@ class Direction:
         return replace(self, unit=-self.unit, slope=-self.slope)
 
 
+@isolated()
 def head_direction(space: Space, name: str) -> Direction:
     """The direction of a property as the space's own head reads it off z.
 
@@ -82,6 +84,7 @@ def head(space: Space, name: str) -> int:
     return list(space.properties).index(name)
 
 
+@isolated()
 def property_direction(
     z: Tensor, values: Sequence[float] | NDArray[np.float64], name: str, *, seed: int = 0
 ) -> Direction:
@@ -119,12 +122,13 @@ def property_direction(
             f"{len(y)} with {len(set(y.tolist()))}"
         )
     model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15)))
-    folds = KFold(FOLDS, shuffle=True, random_state=seed)
+    folds = KFold(FOLDS, shuffle=True, random_state=short_seed(check_seed(seed)))
     r2 = r2_score(y, cross_val_predict(model, x, y, cv=folds))
     scaler, ridge = (step for _, step in model.fit(x, y).steps)
     return _direction(name, torch.from_numpy(ridge.coef_ / scaler.scale_), r2=float(r2))
 
 
+@isolated()
 def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) -> Direction:
     """The direction from one group of molecules to another: the difference of their means.
 
@@ -156,7 +160,9 @@ def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) 
         )
     x, y = np.concatenate(groups), np.repeat([0.0, 1.0], [len(g) for g in groups])
     predicted = np.empty(len(y))
-    for fit, rest in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
+    for fit, rest in StratifiedKFold(
+        FOLDS, shuffle=True, random_state=short_seed(check_seed(seed))
+    ).split(x, y):
         means = [x[fit][y[fit] == group].mean(axis=0) for group in (0.0, 1.0)]
         place = (x - means[0]) @ (means[1] - means[0])
         line = np.polynomial.Polynomial.fit(place[fit], y[fit], 1)
@@ -174,6 +180,7 @@ def _direction(name: str, slope: Tensor, *, r2: float) -> Direction:
     return Direction(name=name, unit=slope.double() / length, slope=length, r2=r2)
 
 
+@isolated()
 def holding(direction: Direction, others: Sequence[Direction]) -> Direction:
     """A direction without what it shares with others: a walk along it holds these still.
 
@@ -204,6 +211,7 @@ def holding(direction: Direction, others: Sequence[Direction]) -> Direction:
     )
 
 
+@isolated()
 def walk(
     space: Space,
     smiles: str,
@@ -232,7 +240,7 @@ def walk(
         InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
     """
     require(length > 0, f"length must be positive, got {length}")
-    require(steps >= 1, f"steps must be at least 1, got {steps}")
+    steps = whole_number(steps, "steps", least=1)
     molecule = canonical(smiles)
     z, missed = codes(space, [molecule])
     places = torch.arange(-steps if both else 0, steps + 1, dtype=torch.float64) * (length / steps)
@@ -247,6 +255,7 @@ def walk(
     )
 
 
+@isolated()
 def analogy(
     space: Space,
     a: str,
@@ -290,6 +299,7 @@ def analogy(
     )
 
 
+@isolated()
 def same_change(a: str, b: str, c: str, smiles: Sequence[str]) -> list[float]:
     """How alike the change from c to each molecule is to that from a to b.
 

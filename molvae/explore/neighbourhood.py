@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.chem.mol import canonical
 from molvae.chem.properties import score
-from molvae.config import require
+from molvae.config import check_seed, require, whole_number
 from molvae.explore.space import PROPERTIES, Space, codes, similarities, unit_vectors
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class Neighbourhood:
         return pd.DataFrame(rows)
 
 
+@isolated()
 def neighbours(
     space: Space,
     smiles: str,
@@ -156,6 +158,7 @@ def neighbours(
     )
 
 
+@isolated()
 def around(
     space: Space,
     z: Tensor,
@@ -184,7 +187,7 @@ def around(
         ConfigError: As of `neighbours`.
         UnknownNameError: No property of that name.
     """
-    require(n >= 1, f"n must be at least 1 direction, got {n}")
+    n, seed = whole_number(n, "n", least=1), check_seed(seed)
     lengths = tuple(sorted({float(radius) for radius in radii}))
     require(bool(lengths) and lengths[0] >= 0, f"radii must be numbers from 0, got {list(radii)}")
     u = unit_vectors(n, space.dim, seed)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.chem.mol import canonical
 from molvae.chem.properties import score
-from molvae.config import require
+from molvae.config import require, whole_number
 from molvae.errors import UnknownNameError
 from molvae.explore.space import PROPERTIES, Space, codes, similarities, spread
 
@@ -169,6 +170,7 @@ def traced(
     )
 
 
+@isolated()
 def interpolate(
     space: Space,
     *smiles: str,
@@ -205,7 +207,7 @@ def interpolate(
         (ways that keep to where data are).
     """
     require(len(smiles) >= 2, f"a way needs two molecules or more, got {len(smiles)}")
-    require(steps >= 1, f"steps must be at least 1, got {steps}")
+    steps = whole_number(steps, "steps", least=1)
     require(weight >= 0, f"weight must not be negative, got {weight}")
     if kind not in get_args(Kind):
         raise UnknownNameError("kind of interpolation", kind, get_args(Kind))

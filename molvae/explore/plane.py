@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molvae._isolation import isolated
 from molvae.chem.mol import canonical
 from molvae.chem.properties import named, score
-from molvae.config import require
+from molvae.config import check_seed, require, short_seed
 from molvae.errors import DataError, MissingPackageError, UnknownNameError
 from molvae.explore.space import Space
 
@@ -80,6 +81,7 @@ class Chart:
         )
 
 
+@isolated()
 def plane(
     z: Tensor, method: Method = "pca", *, seed: int = 0
 ) -> tuple[Callable[[Tensor], NDArray[np.float64]], tuple[str, str]]:
@@ -103,6 +105,7 @@ def plane(
     References:
         McInnes et al. (2018), arXiv:1802.03426 (UMAP).
     """
+    seed = check_seed(seed)
     if method not in get_args(Method):
         raise UnknownNameError("method of a map", method, get_args(Method))
     if len(z) < LEAST or z.shape[1] < 2:
@@ -137,8 +140,8 @@ def _umap(z: Tensor, seed: int) -> tuple[Callable[[Tensor], NDArray[np.float64]]
         warnings.simplefilter("ignore")  # of its many dependencies
         fitted = umap.UMAP(
             n_neighbors=min(NEIGHBOURS, len(z) - 1),
-            random_state=seed,
-            transform_seed=seed,
+            random_state=short_seed(seed),
+            transform_seed=short_seed(seed),
             n_jobs=1,
         ).fit(z.numpy())
     known: dict[bytes, Any] = dict(
@@ -160,6 +163,7 @@ def _umap(z: Tensor, seed: int) -> tuple[Callable[[Tensor], NDArray[np.float64]]
     return place, ("UMAP 1", "UMAP 2")
 
 
+@isolated()
 def chart(
     space: Space,
     smiles: Sequence[str],

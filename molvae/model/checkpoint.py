@@ -105,6 +105,12 @@ class Card:
         """Numbers of a code: those of z, and the conditions."""
         return self.model.latent_dim + len(self.conditions)
 
+    @property
+    def radicals(self) -> bool:
+        """Whether training molecules have unpaired electrons; not if nobody counted them."""
+        more = [one.get("data", {}) for one in self.about.get("more_data", ())]
+        return any(data.get("radicals", 0) > 0 for data in (self.about.get("data", {}), *more))
+
 
 def _is_model_folder(folder: Path) -> bool:
     """Whether what a training would write in a folder is not there, or was written by a training.

@@ -308,7 +308,7 @@ def test_evaluate_measures_held_out_molecules(molvae: Molvae, run_folder: Path) 
     assert (run_folder / "measures.svg").read_text().startswith("<?xml")
     molvae(*words, "--data", texts, *files).fails(1, "measures.json exists")
     molvae(*words, "--data", texts, "--figure", "a.txt").fails(1, "must end in")
-    molvae(*words, "--data", texts, "-n", 0).fails(1, "n must be at least 1")
+    molvae(*words, "--data", texts, "-n", 0).fails(1, "n must be a whole number from 1")
 
 
 @pytest.mark.parametrize("damage", ["truncate", "newer", "foreign"])

@@ -1,0 +1,226 @@
+"""Numbers, seeds and lists as Python, NumPy, pandas and torch have them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from molvae import explore
+from molvae.campaign import Campaign
+from molvae.config import CampaignConfig, TrainConfig, check_seed, is_list, whole_number
+from molvae.datasets import sample_molecules
+from molvae.density import describe
+from molvae.errors import ConfigError
+from molvae.geometry import geometry
+from molvae.latent import LatentSpace
+from molvae.metrics import evaluate
+from tests.toys import ToySpace, begin
+
+TYPES: dict[str, Callable[[int], Any]] = {
+    "int": int,
+    "int64": np.int64,
+    "uint8": np.uint8,
+    "array": np.array,
+    "tensor": torch.tensor,
+    "int32 tensor": lambda n: torch.tensor(n, dtype=torch.int32),
+    "series": lambda n: pd.Series([n])[0],
+    "index": lambda n: pd.RangeIndex(n, n + 1)[0],
+}
+NO_NUMBERS = (1.0, np.float64(1), "1", True, np.True_, torch.tensor(True), None, [1], math.nan, 1j)
+LARGEST = 2**63 - 1
+Number = pytest.mark.parametrize("of", TYPES.values(), ids=TYPES)
+
+
+@Number
+def test_whole_number_takes_every_type_that_is_one(of: Callable[[int], Any]) -> None:
+    number = whole_number(of(3), "n", least=3, most=3)
+    assert type(number) is int
+    assert number == 3
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+def test_whole_number_refuses_what_is_none(value: Any) -> None:
+    with pytest.raises(ConfigError, match="n must be a whole number"):
+        whole_number(value, "n")
+
+
+@pytest.mark.parametrize("value", [-1, 4, np.int64(4), 10**30])
+def test_whole_number_says_the_range(value: Any) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 3, got"):
+        whole_number(value, "n", least=0, most=3)
+
+
+def test_is_list_tells_lists_from_texts_and_single_numbers() -> None:
+    lists = ([], ("a",), np.array(["a"]), pd.Series(["a"]), pd.Index(["a"]), (x for x in "ab"))
+    assert all(map(is_list, lists))
+    assert not any(map(is_list, ("CCO", b"CCO", 3, np.array(3), torch.tensor(3), None, 2.5)))
+
+
+def takes_seed(space: LatentSpace, path: Path) -> dict[str, Callable[[Any], Any]]:
+    """Everything that takes a seed, by name."""
+    one, z = ["CCO"], space.encode(["CCO", "CCN", "CCC", "CCCC"])
+    values = list(range(20))
+    return {
+        "sample": lambda seed: space.sample(1, seed),
+        "generate": lambda seed: space.generate(1, seed),
+        "decode": lambda seed: space.decode(z[:1], temperature=1.0, seed=seed),
+        "draws": lambda seed: space.draws(one, seed=seed),
+        "refine": lambda seed: space.refine(one, steps=0, seed=seed),
+        "log_prob": lambda seed: space.log_prob(one, k=1, seed=seed),
+        "outlier_score": lambda seed: space.outlier_score(one, k=1, seed=seed),
+        "describe": lambda seed: describe(space, one, k=1, seed=seed),
+        "sample_molecules": lambda seed: sample_molecules("zinc250k", 1, seed),
+        "create": lambda seed: Campaign.create(
+            path / f"{seed}.db", ToySpace(), objective="qed", start=0, seed=seed
+        ).close(),
+        "train": lambda seed: TrainConfig(data="", out="", seed=seed),
+        "optimize": lambda seed: CampaignConfig(record="", objective="qed", seed=seed),
+        "neighbours": lambda seed: explore.neighbours(space, "CCO", radii=[1.0], n=1, seed=seed),
+        "analogy": lambda seed: explore.analogy(
+            space, "CCO", "CCN", "CCCO", radii=[0.0], n=1, seed=seed
+        ),
+        "chart": lambda seed: explore.chart(space, ["CCO", "CCN", "CCC", "CCCC"], seed=seed),
+        "property_direction": lambda seed: explore.property_direction(
+            z.repeat(5, 1), values, "x", seed=seed
+        ),
+        "group_direction": lambda seed: explore.group_direction(
+            z.repeat(5, 1), z.flip(0).repeat(5, 1) + 1, "x", seed=seed
+        ),
+        "evaluate": lambda seed: evaluate(space, one, n_samples=0, n_draws=1, seed=seed),
+        "geometry": lambda seed: geometry(space, one, seed=seed),
+    }
+
+
+def test_seeds_from_0_to_the_largest_are_taken_everywhere_and_no_others(
+    space: LatentSpace, tmp_path: Path
+) -> None:
+    for name, call in takes_seed(space, tmp_path).items():
+        for seed in (0, LARGEST, np.int64(5), torch.tensor(6)):
+            call(seed)
+        for seed in (-1, LARGEST + 1, 2**64, 1.5, "1", True):
+            try:
+                call(seed)
+            except ConfigError as error:
+                assert "seed must be a whole number from 0" in str(error)  # noqa: PT017
+            else:
+                pytest.fail(f"{name} took {seed!r}")
+
+
+def test_tuned_takes_any_seed_of_the_range(
+    space: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.latent.TUNING_STEPS", 1)
+    monkeypatch.setattr("molvae.latent.REHEARSED", 2)
+    space.tuned(["CCO"], seed=LARGEST)
+    with pytest.raises(ConfigError, match="seed"):
+        space.tuned(["CCO"], seed=-1)
+
+
+def test_the_same_seed_of_another_type_is_the_same(space: LatentSpace) -> None:
+    assert torch.equal(space.sample(2, 7), space.sample(np.int64(2), np.int64(7)))
+    assert space.generate(2, 7) == space.generate(torch.tensor(2), torch.tensor(7))  # type: ignore[arg-type]
+    assert check_seed(np.uint64(2**63 - 1)) == LARGEST
+
+
+@Number
+def test_a_campaign_takes_whole_numbers_of_every_type(
+    tmp_path: Path, of: Callable[[int], Any]
+) -> None:
+    with begin(tmp_path / "a.db", batch=of(2), seed=of(3), start=ToySpace().molecules[:6]) as c:  # type: ignore[attr-defined]
+        c.run(of(4), retries=of(1), workers=of(0))
+        first = c.ask(of(1))[0]
+        c.tell(of(first.id), 1.0)
+        assert len(c.best(of(2))) == 2
+        second = c.ask(of(1))[0]
+        c.tell_all({of(second.id).item() if of is np.array else of(second.id): 2.0})
+        assert c.table()["status"].tolist().count("told") == 6
+        assert c.settings["batch"] == 2
+        assert type(c.settings["seed"]) is int
+
+
+@Number
+def test_random_starting_molecules_are_counted_by_any_type(
+    tmp_path: Path, space: LatentSpace, of: Callable[[int], Any]
+) -> None:
+    with Campaign.create(tmp_path / "a.db", space, objective="qed", start=of(2)) as campaign:
+        assert len(campaign) == 2
+        assert campaign.settings["start"] == 2
+        assert campaign.settings["dataset"] == "zinc250k"
+
+
+LISTS: dict[str, Callable[[list[str]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "array": np.array,
+    "objects": lambda texts: np.array(texts, dtype=object),
+    "series": lambda texts: pd.Series(texts, index=range(10, 10 + len(texts))),
+    "strings": lambda texts: pd.Series(texts, dtype="string"),
+    "index": pd.Index,
+    "generator": iter,
+    "keys": lambda texts: dict.fromkeys(texts).keys(),
+}
+
+
+@pytest.mark.parametrize("of", LISTS.values(), ids=LISTS)
+def test_molecules_come_in_lists_of_every_type(
+    tmp_path: Path, space: LatentSpace, of: Callable[[list[str]], Any]
+) -> None:
+    texts = ["CCO", "CCN", "c1ccccc1O"]
+    assert torch.equal(space.encode(of(texts)), space.encode(texts))
+    assert space.readable(of(texts)) == [True] * 3
+    assert torch.equal(space.log_prob(of(texts), k=1), space.log_prob(texts, k=1))
+    with Campaign.create(tmp_path / "a.db", space, objective="qed", start=of(texts)) as campaign:
+        assert [trial.smiles for trial in campaign.trials] == ["CCO", "CCN", "Oc1ccccc1"]
+        assert campaign.settings["start"] == "3 given molecules"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.int64(2), 2.0),
+        (torch.tensor(0.5), 0.5),
+        (np.array(0.5), 0.5),
+        (torch.tensor([0.25, 0.75]), 0.5),
+        (np.array([0.25, 0.75]), 0.5),
+        (pd.Series([0.25, 0.75], index=[5, 6]), 0.5),
+        (pd.Series([0.5])[0], 0.5),
+    ],
+    ids=repr,
+)
+def test_told_values_are_numbers_or_lists_of_every_type(
+    tmp_path: Path, value: Any, expected: float
+) -> None:
+    with begin(tmp_path / "a.db") as campaign:  # type: ignore[attr-defined]
+        assert campaign.tell(1, value).values["hill"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        torch.Tensor.tolist,
+        torch.Tensor.numpy,
+        lambda z: pd.DataFrame(z.numpy()),
+        lambda z: z.float(),
+        lambda z: z.numpy()[::-1].copy()[::-1],
+        lambda z: list(z),
+        lambda z: z.clone().requires_grad_(),
+    ],
+)
+def test_vectors_come_in_every_type(space: LatentSpace, of: Callable[[Any], Any]) -> None:
+    z = space.encode(["CCO", "CCN", "c1ccccc1O"]).float().double()
+    assert space.decode(of(z)) == space.decode(z)
+    assert torch.equal(space.percentile(of(z)), space.percentile(z))
+
+
+@pytest.mark.parametrize("z", ["CCO", [["a"]], None, [[1.0, 2.0], [1.0]], 3.0])
+def test_vectors_that_are_none_are_an_error(space: LatentSpace, z: Any) -> None:
+    with pytest.raises(ConfigError, match="z must be n x 64"):
+        space.decode(z)

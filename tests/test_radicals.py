@@ -1,0 +1,162 @@
+"""Radicals are neither valid nor proposed, unless a model learned from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from molvae.bo.evidence import Evidence
+from molvae.bo.strategy import STRATEGIES, get_strategy
+from molvae.bo.usual import proposable
+from molvae.chem.mol import canonical, has_radicals
+from molvae.chem.sets import describe_set, filter_pass_rate, validity
+from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
+from molvae.datasets import prepare, sample_molecules
+from molvae.errors import MolvaeWarning
+from molvae.latent import LatentSpace, load
+from molvae.recipe import train
+from tests.contracts import toy_evidence
+from tests.toys import ToySpace
+
+
+@pytest.mark.parametrize(
+    ("smiles", "expected"),
+    [
+        ("CCO", False),
+        ("C[CH]O", True),
+        ("[CH2]", True),
+        ("C[N]C", True),
+        ("CC[O]", True),
+        ("[O][O]", True),
+        ("[N]=O", True),
+        ("CC1(C)CCCC(C)(C)N1[O]", True),
+        ("C[N+](C)(C)C", False),
+        ("O=[N+]([O-])c1cc[nH]c1", False),
+        ("N[C@@H](C)C(=O)O", False),
+        ("[Na+].[Cl-]", False),
+        ("[2H]C([2H])[2H]", False),
+        ("CC[N+](C)C", True),
+        ("[13CH4]", False),
+        ("C[S+](C)[O-]", False),
+        ("C=[N+]=[N-]", False),
+    ],
+)
+def test_has_radicals_counts_unpaired_electrons(smiles: str, expected: bool) -> None:
+    assert has_radicals(smiles) is expected
+    assert has_radicals(canonical(smiles)) is expected
+
+
+def test_validity_leaves_radicals_out_unless_told_otherwise() -> None:
+    texts = ["CCO", "C[CH]O", None, "C1"]
+    assert validity(texts) == 0.25
+    assert validity(texts, radicals=True) == 0.5
+    found = describe_set(texts, ["CCO", "CCN"], names=["logP"])
+    assert (found["molecules"], found["validity"]) == (1, 0.25)
+    assert describe_set(texts, ["CCO", "CCN"], names=["logP"], radicals=True)["molecules"] == 2
+    assert filter_pass_rate(["CCO", "C[CH]O"]) == 1.0
+
+
+def test_bundled_models_generate_no_radicals_and_decode_what_they_write(
+    space: LatentSpace,
+) -> None:
+    assert not space.radicals
+    decoded = space.decode(space.sample(400, seed=1))
+    assert 0 < sum(has_radicals(m) for m in decoded if m is not None) < 40
+    plain = space.generate(400, seed=1, noise=0, redraw=False)
+    for molecule, written in zip(plain, decoded, strict=True):
+        assert molecule == (None if written is None or has_radicals(written) else written)
+    again = space.generate(400, seed=1, noise=0)
+    assert not any(has_radicals(m) for m in again if m is not None)
+    assert again.count(None) < plain.count(None)
+
+
+class RadicalSpace(ToySpace):
+    """The toy space, whose every third vector or so is said to be a radical."""
+
+    def decode(self, z: Tensor) -> list[str | None]:
+        # Which ones goes by the digits behind the grid's.
+        odd = ((1e4 * z[:, 0]).floor() % 3 == 0).tolist()
+        return [
+            canonical(f"[O]{molecule[1:]}") if radical and molecule is not None else molecule
+            for molecule, radical in zip(super().decode(z), odd, strict=True)
+        ]
+
+    def encode(self, smiles: list[str], *, skip_unknown: bool = False) -> Tensor:
+        return super().encode([m.replace("[O]", "O") for m in smiles], skip_unknown=skip_unknown)
+
+
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "ga"])
+def test_strategies_propose_no_radicals_unless_the_space_learned_from_them(name: str) -> None:
+    space, evidence = RadicalSpace(), toy_evidence()
+    strategy = get_strategy(name)
+    found = [c.smiles for c in strategy.propose(evidence, space, 12, seed=1)]
+    assert not any(map(has_radicals, found))
+    space.radicals = True  # type: ignore[attr-defined]
+    found = [c.smiles for c in strategy.propose(evidence, space, 12, seed=1)]
+    if name == "random":
+        assert any(map(has_radicals, found))
+
+
+def test_graph_moves_from_radicals_propose_none(space: LatentSpace) -> None:
+    start = ("CC[N+](C)CCO", "CCC[NH+]CC", "C[N+](C)c1ccccc1", "CCCCO", "CCc1ccccc1O")
+    z = space.encode(start)
+    evidence = Evidence(
+        smiles=start,
+        z=z,
+        y=torch.tensor([[5.0], [4.0], [3.0], [2.0], [1.0]], dtype=torch.float64),
+        pending_z=z[:0],
+        known=frozenset(start),
+        bounds=space.bounds,
+    )
+    found = [c.smiles for c in get_strategy("ga").propose(evidence, space, 20, seed=0)]
+    assert len(found) == 20
+    assert not any(map(has_radicals, found))
+
+
+def test_proposable_takes_the_word_of_the_space() -> None:
+    space = ToySpace()
+    assert proposable(space, "CCO")
+    assert not proposable(space, "CC[O]")
+    assert not proposable(space, None)
+    space.radicals = True  # type: ignore[attr-defined]
+    assert proposable(space, "CC[O]")
+
+
+def test_model_that_learned_from_radicals_may_write_them(tmp_path: Path) -> None:
+    alkyls = ["C" * n + "[CH2]" for n in range(2, 30)]
+    (tmp_path / "some.smi").write_text("\n".join([*alkyls, "C" * 12]))
+    with pytest.warns(MolvaeWarning, match="few molecules"):
+        report = prepare(tmp_path / "some.smi", tmp_path / "data", workers=1)
+    assert report.radicals == 28
+    assert "28 with unpaired electrons" in str(report)
+    assert json.loads((tmp_path / "data" / "prepare.json").read_text())["radicals"] == 28
+    config = TrainConfig(
+        data=str(tmp_path / "data"),
+        out=str(tmp_path / "run"),
+        representation="smiles",
+        molecules=2000,
+        batch_size=16,
+        objective=ObjectiveConfig(beta=0.0),
+        device="cpu",
+        model=ModelConfig(
+            latent_dim=4, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=2
+        ),
+    )
+    space = load(train(config, workers=1))
+    assert space.radicals
+    made = space.generate(50, seed=0, temperature=1.0)
+    assert any(has_radicals(m) for m in made if m is not None)
+    none = dataclasses.replace(space.card, about={})
+    assert not LatentSpace(space.model, none).radicals
+
+
+def test_prepare_of_molecules_without_radicals_writes_nothing_of_them(tmp_path: Path) -> None:
+    (tmp_path / "some.smi").write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)))
+    report = prepare(tmp_path / "some.smi", tmp_path / "data", workers=1)
+    assert report.radicals == 0
+    assert "radicals" not in json.loads((tmp_path / "data" / "prepare.json").read_text())
