@@ -22,6 +22,13 @@ _THOUSANDS = re.compile(
 )
 _CENSORED = re.compile(r"(?:<=|>=|=<|=>|<<|>>|<|>|\u2264|\u2265)\s*[+-]?[.,]?[0-9].*", re.DOTALL)
 _UNIT = re.compile(r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(?![xX_])(?:[^\W\d]|[%°]).*")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}([./])[0-9]{1,2}\1[0-9]{2,4}\b")
+_ADORNED = re.compile(
+    r"(?:~|\u2248|'|(?:ca\.?|approx\.?|about)\s)?\s*([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)"
+    r"(?:\s*\*+|\s*(\u00b1|\+/?-)\s*[0-9.,]+)?",
+    re.IGNORECASE,
+)
+"""A number with a mark: that it is not meant exactly, of a footnote, or of its spread."""
 
 FAILED = ("failed", "nan")
 """Texts of what could not be measured, in any case."""
@@ -70,6 +77,14 @@ def number(text: str, *, decimal_comma: bool | None = False) -> float:
         raise ValueError(
             f"is not a number; write {unit[1]} only, and a unit into the name of the column"
         )
+    if _DATE.match(written):
+        raise ValueError(
+            "is a date; where a spreadsheet made it of a number such as 1.3, import that column as "
+            "text"
+        )
+    if adorned := _ADORNED.fullmatch(written):
+        rest = ", and its standard error into a column error" if adorned[2] else ""
+        raise ValueError(f"is not a number; write {adorned[1]} only{rest}")
     raise ValueError("is not a number")
 
 

@@ -20,6 +20,10 @@ from molvae._numbers import Censored
 from molvae._text import Record, fold
 from molvae.errors import DataError, InvalidMoleculeError, MolvaeError, MolvaeWarning
 
+SMILES = "smiles"
+"""Name of the column of molecules."""
+TITLE_LINES = 20
+"""Lines that may stand above a header."""
 SAMPLED_ROWS = 1000
 """Rows that show of what form the cells of a column are."""
 
@@ -31,6 +35,8 @@ class Problems:
     name: str
     found: list[tuple[int, str, type[MolvaeError]]] = field(default_factory=list)
     advice: dict[str, None] = field(default_factory=dict)
+    cells: dict[int, list[str]] = field(default_factory=dict)
+    """Of the first rows that do not fit the header, by line."""
 
     def add(
         self,
@@ -136,6 +142,23 @@ class Table:
             raise DataError(self.lacks(*names))
         return place
 
+    def find_molecules(self) -> int | None:
+        """The place of the column of SMILES: `smiles`, else the only one with that word in it.
+
+        Raises:
+            DataError: Several may be meant.
+        """
+        found = self.find(SMILES)
+        if found is not None:
+            return found
+        places = [i for i, name in enumerate(self.header) if names_smiles(name)]
+        if len(places) > 1:
+            raise DataError(
+                f"{self.name} has no column {SMILES!r}, and several that may be meant: "
+                f"{shortened_list([self.header[i] for i in places])}; name one of them {SMILES}"
+            )
+        return places[0] if places else None
+
     def find_either(self, name: str, other: str) -> int | None:
         """The column of a name, else of the other one; rows that use the other only are bad."""
         place, second = self.find(name), self.find(other)
@@ -162,15 +185,30 @@ class Table:
         folded = {fold(without_unit(one)): one for one in self.header}
         close = [c for n in names for c in difflib.get_close_matches(fold(n), folded, 1, 0.7)]
         hint = f"; did you mean {folded[close[0]]!r}?" if close else ""
-        if len(self.header) == 1 or any(_form(one) == "number" for one in self.header):
+        if below := self._header_below(names):
+            line, cell = below
+            hint = (
+                f"; {self.where(line)} says {cell!r}: the names of the columns must stand in the "
+                "first line, so take out what stands above them"
+            )
+        elif len(self.header) == 1 or any(_form(one) == "number" for one in self.header):
             hint += (
                 "; the first line must hold the names of the columns, with commas, semicolons or "
                 "tabs between them"
             )
+        elif SMILES in names:
+            hint += f"; name the column of the molecules {SMILES}"
         return (
             f"{self.name} has no column {wanted}; its columns are: "
             f"{shortened_list(self.header)}{hint}"
         )
+
+    def _header_below(self, names: Sequence[str]) -> tuple[int, str] | None:
+        """Line and cell of a name that stands below the header, as where a title is above it."""
+        wanted = {fold(name) for name in names}
+        rows = sorted([*self.rows[:TITLE_LINES], *self.problems.cells.items()])
+        found = ((n, one) for n, row in rows for one in row if fold(without_unit(one)) in wanted)
+        return next(found, None)
 
     def is_numbered(self) -> bool:
         """Whether everything behind the first column is numbers."""
@@ -284,6 +322,11 @@ class Table:
             )
 
 
+def names_smiles(name: str) -> bool:
+    """Whether the word is in the name of a column, as in `canonical_smiles`."""
+    return SMILES in re.split(r"[^a-z]+", fold(name))
+
+
 def columns_of(table: Table, names: Sequence[str], other: str, own: str = "{}") -> dict[str, int]:
     """Places of the columns for some names; those without one are not there.
 
@@ -323,8 +366,8 @@ def table_of(
         return Table(name, [], [], problems)
     header = [cell.strip().lstrip("\ufeff").strip() for cell in first[1]]
     n, rows, broken = len(header), list[Record](), list[Record]()
-    while n > 1 and not header[n - 1]:  # spreadsheets end rows with empty cells
-        n -= 1
+    while n > 1 and not header[n - 1] and separator is not None:
+        n -= 1  # spreadsheets end rows with empty cells; in text others may be cut numbers
     if separator and any("\n" in name and separator in name for name in first[1]):
         problems.add(first[0], "a quote in the header opens a cell that holds what looks like rows")
     unnamed = [i for i in range(n) if not header[i]]
@@ -333,7 +376,7 @@ def table_of(
         cells = [cell.strip() for cell in written]
         if unit != "line":
             places[line] = f"{unit} {line}"
-        if n < len(cells) <= len(header) and not any(cells[n:]):
+        if len(cells) > n and not any(cells[n:]):
             cells = cells[:n]
         if len(cells) == n:
             rows.append((line, cells))
@@ -346,8 +389,14 @@ def table_of(
         elif comma := _split_number(cells, separator):
             said += f"; is {comma} a number with a decimal comma? separate the cells by ; or tabs"
         else:
-            said += f"; nothing names {shown(cells[n], 30)}: put quotes around text that holds "
-            said += {"\t": "a tab", None: "it"}.get(separator, repr(separator))
+            mark = "a tab" if separator == "\t" else repr(separator)
+            unnamed_cell = next(cell for cell in cells[n:] if cell)
+            said += (
+                f"; nothing names {shown(unnamed_cell, 30)}: put quotes around text that holds "
+                f"{mark}, or give the column a name"
+            )
+        if len(problems.cells) < TITLE_LINES:
+            problems.cells[line] = cells
         problems.add(line, said, places.get(line, ""))
     for i in unnamed:
         header[i] = f"column {i + 1}"
@@ -438,9 +487,11 @@ def shortened_list(names: Sequence[str], n: int = 12) -> str:
 
 
 __all__ = [
+    "SMILES",
     "Problems",
     "Table",
     "columns_of",
+    "names_smiles",
     "notes_of",
     "shortened_list",
     "table_of",

@@ -165,6 +165,11 @@ class Campaign:
         path = Path(path).absolute()
         check_can_create(path)
         seed, batch = check_seed(seed), whole_number(batch, "batch", least=1)
+        require(
+            not isinstance(start, Mapping) and getattr(start, "ndim", 1) < 2,
+            f"start is a {type(start).__name__}; give a list of SMILES and tell their values "
+            "after, or write a table with columns smiles and value to a file",
+        )
         if not isinstance(start, str | Path) and is_list(start):
             start = list(cast("Sequence[str]", start))
         if isinstance(strategy, str):
@@ -491,6 +496,7 @@ class Campaign:
                 process is writing.
             ConfigError: As `tell`.
         """
+        require(hasattr(values, "items"), f"values must stand by the trial's id, got {values!r}")
         outcomes = {}
         for trial, value in values.items():
             outcomes[whole_number(trial, "a trial's id")] = outcome_of(

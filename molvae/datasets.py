@@ -240,7 +240,10 @@ def read_molecules(
         raise DataError(f"{table.name} is empty{below}; expected SMILES, one a line or in a column")
     if column is not None and not table.has_header:
         raise DataError(table.lacks(column))
-    return table, table.column(column or SMILES)
+    place = table.find_molecules() if column is None else table.column(column)
+    if place is None:
+        raise DataError(table.lacks(SMILES))
+    return table, place
 
 
 def split_of(smiles: str) -> str:

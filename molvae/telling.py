@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from molvae import _numbers
 from molvae._finite import MAX_VALUE, finite
 from molvae.bo.goals import Aim
 from molvae.bo.store import Outcome
@@ -19,6 +20,15 @@ def outcome_of(
     aim: Aim, value: Any, *, error: Any, notes: Mapping[str, str] | None, message: str
 ) -> Outcome:
     """Arguments and errors as of `Campaign.tell`."""
+    require(isinstance(message, str), f"a message must be a text, got {message!r}")
+    require(
+        notes is None
+        or (
+            isinstance(notes, Mapping)
+            and all(isinstance(text, str) for note in notes.items() for text in note)
+        ),
+        f"notes must be texts by name, got {notes!r}",
+    )
     values, replicates = dict[str, float](), dict[str, list[float]]()
     for name, of in _by_name(value, aim).items():
         numbers = [_number(one) for one in (of if is_list(of) else [of])]
@@ -38,7 +48,7 @@ def outcome_of(
     return Outcome(
         told=set(aim.names) <= set(values),
         values=values,
-        errors={name: float(one) for name, one in errors.items()},
+        errors={name: _number(one) for name, one in errors.items()},
         replicates=replicates,
         notes=notes or {},
         message=message,
@@ -69,6 +79,17 @@ def _by_name(value: Any, aim: Aim) -> dict[str, Any]:
 
 
 def _number(value: object) -> float:
+    require(
+        str(getattr(value, "dtype", type(value).__name__)) not in ("bool", "torch.bool"),
+        f"a value must be a number, or NaN if it could not be scored; got {value!r}: if it stands "
+        "for a number, write 1.0 or 0.0",
+    )
+    if isinstance(value, str):
+        try:
+            return math.nan if value.strip().lower() == "nan" else _numbers.number(value)
+        except ValueError as error:
+            said = _numbers.not_a_number(value, error)
+            raise ConfigError(f"a value must be a number, or NaN; {said}") from error
     try:
         number = math.nan if value is None else float(cast(float, value))
     except OverflowError:  # a whole number of more digits than a float has

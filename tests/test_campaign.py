@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -32,6 +34,7 @@ from molvae.errors import (
 from tests.toys import DenseToySpace, ToyObjective, ToySpace, begin
 
 CHEAP = LogEI(restarts=2, raw_samples=16, iterations=10)
+MOLECULES = ToySpace().molecules
 ROOT = Path(__file__).parents[1]
 
 
@@ -42,6 +45,13 @@ def path(tmp_path: Path) -> Path:
 
 def proposals(campaign: Campaign) -> list[tuple[int, str, bytes, dict[str, float]]]:
     return [(t.id, t.smiles, t.z_bytes, dict(t.values)) for t in campaign.trials]
+
+
+def by_hand(path: Path) -> Campaign:
+    return Campaign.create(
+        path, ToySpace(), objective="by-hand:y", direction="maximise",
+        start=[MOLECULES[0]], strategy="random",
+    )  # fmt: skip
 
 
 def uninterrupted(folder: Path, budget: int, **settings: Any) -> list[Any]:
@@ -823,3 +833,42 @@ def test_retry_of_a_trial_that_has_not_failed_is_refused_and_changes_nothing(pat
                 campaign.retry(ids)
         assert [trial.id for trial in campaign.retry([3])] == [3]
         assert campaign.tell(3, 2.5).values == {campaign.name: 2.5}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        {MOLECULES[0]: 5.1},
+        pd.DataFrame({"C": [5.1], "N": [6.1]}),
+        np.array([[MOLECULES[0], "5.1"]]),
+    ],
+    ids=["dict", "frame", "array"],
+)
+def test_create_from_what_holds_values_as_well_is_refused(path: Path, start: Any) -> None:
+    with pytest.raises(ConfigError, match="list of SMILES"):
+        Campaign.create(path, ToySpace(), objective="by-hand:y", start=start, strategy="random")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("value", [True, np.bool_(False), "1_000", "5,1,2", "x", [1.0, True]])
+def test_tell_what_is_no_number_is_refused(path: Path, value: Any) -> None:
+    with by_hand(path) as campaign, pytest.raises(ConfigError):
+        campaign.tell(1, value)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"message": 5}, {"message": None}, {"notes": ["x"]}, {"notes": {"a": 5}}, {"error": True}],
+)
+def test_tell_beside_a_value_what_is_of_another_type_is_refused(
+    path: Path, beside: dict[str, Any]
+) -> None:
+    with by_hand(path) as campaign:
+        with pytest.raises(ConfigError):
+            campaign.tell(1, 5.0, **beside)
+        assert campaign.trials[0].status == "asked"
+
+
+def test_tell_all_without_ids_is_refused(path: Path) -> None:
+    with by_hand(path) as campaign, pytest.raises(ConfigError, match="trial's id"):
+        campaign.tell_all([1.0])  # type: ignore[arg-type]

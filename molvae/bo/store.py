@@ -688,7 +688,13 @@ def _joined(remarks: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, s
 
 
 def _values_of(of: Trial | Outcome) -> str:
-    said = " and ".join(f"{value:g} ({name})" for name, value in of.values.items())
+    """What was told, with all digits: two values that differ must not look alike."""
+
+    def written(name: str, value: float) -> str:
+        error = f" \u00b1 {of.errors[name]!r}" if name in of.errors else ""
+        return f"{repr(value).removesuffix('.0')}{error} ({name})"
+
+    said = " and ".join(written(name, value) for name, value in of.values.items())
     return said or "that it failed"
 
 

@@ -11,13 +11,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from molvae._table import Problems, Table, table_of, without_unit
+from molvae._table import SMILES, Problems, Table, names_smiles, table_of, without_unit
 from molvae._text import STDIN, decoded, fold, name_of, read_bytes, records, separator_of
 from molvae._workbook import parquet_table, workbook_table
 from molvae.errors import DataError
 
-SMILES = "smiles"
-"""Default name of the column of molecules."""
 NAME = "name"
 """Of the column that holds what stands behind a SMILES in a list, and the title in an SDF file."""
 KINDS = {
@@ -131,7 +129,8 @@ def _text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bo
     for separator in (",", ";", "\t"):
         cells = first.split(separator)
         folded = {fold(without_unit(cell.strip(' "'))) for cell in cells}
-        if folded & names and (len(cells) > 1 or fold(first) != SMILES):
+        like = any(names_smiles(one) and not one.startswith(f"{SMILES} ") for one in folded)
+        if (like or folded & names) and (len(cells) > 1 or fold(first) != SMILES):
             return "table"
     return "list"
 

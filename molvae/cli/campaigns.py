@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from molvae._table import shortened_list
 from molvae.cli.inputs import ASKED, sheet, told_value
 from molvae.cli.terminal import (
     Flat,
@@ -168,6 +169,7 @@ def tell(
                 errors={row.id: row.errors for row in rows},
                 notes={row.id: row.notes for row in rows},
             )
+            _say_notes(name for row in rows for name in row.notes)
             if before := [row for row in rows if row.id not in set(told)]:
                 say(f"{len(before)} of {len(rows)} were told before, with the same values")
                 messages = {id_: ("", one.message) for id_, one in earlier.items()}
@@ -302,6 +304,12 @@ def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = N
             Event().wait()
 
 
+def _say_notes(names: Iterable[str]) -> None:
+    """Name the columns that are neither molecules nor values, so that a slip in a name shows."""
+    if columns := list(dict.fromkeys(names)):
+        say(f"kept as notes: {shortened_list(columns)}")
+
+
 def _with_record(record: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings} if record is None else {**settings, "record": str(record)}
 
@@ -335,6 +343,7 @@ def _create(settings: Mapping[str, Any], where: str) -> Campaign:
         direction=config.direction,
         skip_invalid=config.skip_invalid,
     )
+    _say_notes(name for trial in campaign.trials for name in trial.notes)
     known = sum(trial.status != "asked" for trial in campaign.trials)
     if known:
         say(f"{known} of {len(campaign)} starting molecules come with their values")

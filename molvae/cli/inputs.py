@@ -192,7 +192,7 @@ def sheet(
     Raises:
         DataError: Names file and line of what cannot be read, of all bad lines together.
     """
-    from molvae.chem.readers import SMILES, read_table
+    from molvae.chem.readers import read_table
 
     table = read_table(file, ("id", *names, "value"))
     if not table.rows and not table.problems.found:
@@ -202,17 +202,25 @@ def sheet(
     if lacking := [name for name in names if name not in places]:
         raise DataError(table.lacks(lacking[0], *["value"] * alone))
     beside = columns_of(table, names, "error" if alone else "{}_error", own="{}_error")
-    message, drawings = table.find("message"), table.find(SMILES)
-    used = {ids, *places.values(), *beside.values(), message, *map(table.find, ASKED)}
+    message, drawings = table.find("message"), table.find_molecules()
+    used = {ids, *places.values(), *beside.values(), message, drawings, *map(table.find, ASKED)}
     values = {name: table.measured(place) for name, place in places.items()}
     errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
     told, seen, status = list[Told](), dict[int, int](), table.find("status")
     for line, cells in table.rows:
         if (id_ := _id(cells[ids])) is None:
-            table.problem(line, f"the id must be a whole number, got {shown(cells[ids], 40)}")
+            table.problem(
+                line,
+                f"the id must be a whole number, got {shown(cells[ids], 40)}",
+                "give the ids that ask printed, and take out rows that are about no trial",
+            )
             continue
         if id_ in seen:
-            table.problem(line, f"trial {id_} is there twice, see {table.where(seen[id_])}")
+            table.problem(
+                line,
+                f"trial {id_} is there twice, see {table.where(seen[id_])}",
+                "put several values of a trial into one cell, as in 5.1;5.3",
+            )
             continue
         seen[id_] = line
         own = (known or {}).get(id_, {})
@@ -240,7 +248,8 @@ def sheet(
 
 
 def _id(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+    found = re.fullmatch(r"([0-9]{1,18})(?:[.,]0+)?", text)  # spreadsheets write 4.0 as well
+    return int(found[1]) if found else None
 
 
 def _numbers_of(

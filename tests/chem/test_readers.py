@@ -144,7 +144,9 @@ def table_of(tmp_path: Path, text: str, name: str = "t.csv") -> Table:
         ("smiles\nCCO;5\n", ["line 2: 2 cells, the header names 1"]),
         ("smiles,value,note\nCCO,1,\"x\nCCN,2,b\nCCC,3,c\"\n", ["line 2", "further rows"]),
         ("smiles,name\nCCO,\"x\nCCN,b\"\nCCC,c\n", ["line 2", "further rows"]),
-        ("smiles,value\nCCO,1,\nCCN,2,\n", ["line 2: 3 cells", "line 3: 3 cells"]),
+        ("smiles,value,\nCCO,1,late\n", ["line 2: 3 cells", "'late'", "give the column a name"]),
+        ("smiles,value,\nCCO,7,31\n", ["line 2: 3 cells", "7,31"]),
+        ("smiles,value\nCCO,,1\n", ["line 2: 3 cells", "'1'"]),
         ("smiles,,value\nCCO,1\n", ["line 2: 2 cells, the header names 3"]),
     ],
 )  # fmt: skip
@@ -173,6 +175,8 @@ def test_all_bad_rows_are_reported_at_once_the_first_ten_by_line(tmp_path: Path)
     [
         "\n \nsmiles,value\nCCO,1\n",
         "smiles,value,,\nCCO,1,,\n,,,\n",
+        "smiles,value\nCCO,1,\n",
+        "smiles;value\nCCO;1;;;\n;;;;;\n",
         "sep=;\nsmiles;value\nCCO;1\n",
         " SMILES , Value \n CCO , 1 \n\n\n",
         'smiles,value\nCCO, "1"\n',
@@ -220,6 +224,48 @@ def test_column_that_is_not_there_comes_with_the_nearest(tmp_path: Path) -> None
     found = table_of(tmp_path, "smiles,valeu\nCCO,1\n")
     with pytest.raises(DataError, match=r"columns are: smiles, valeu; did you mean 'valeu'"):
         found.column("value")
+
+
+@pytest.mark.parametrize(
+    ("header", "place"),
+    [
+        ("id,canonical_smiles", 1),
+        ("id,Canonical SMILES", 1),
+        ("SMILES_parent,id", 0),
+        ("smiles,isomeric_smiles", 0),
+        ("id,smilesinfo", None),
+        ("id,Structure", None),
+    ],
+)
+def test_find_molecules_by_the_word_in_a_name(
+    tmp_path: Path, header: str, place: int | None
+) -> None:
+    found = table_of(tmp_path, header + "\nC,C\n")
+    assert found.find_molecules() == place
+    if place is not None and "smiles," not in header:
+        (tmp_path / "t.txt").write_text(header + "\nC,C\n", "utf-8")
+        assert read_table(tmp_path / "t.txt", lists=True).find_molecules() == place
+
+
+def test_find_molecules_among_several_names_is_refused(tmp_path: Path) -> None:
+    found = table_of(tmp_path, "canonical_smiles,isomeric_smiles\nC,C\n")
+    with pytest.raises(DataError, match="canonical_smiles, isomeric_smiles"):
+        found.find_molecules()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Plate 7\nid,value\n4,1\n", 2),
+        ("Plate 7;;\n;;\nid;value;note\n4;1;x\n", 3),
+        ("Compound,,Assay\nname,ID,value\nA,4,1\n", 2),
+    ],
+)
+def test_header_below_a_title_is_named(tmp_path: Path, text: str, line: int) -> None:
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    found = read_table(tmp_path / "t.csv", ("id",))
+    with pytest.raises(DataError, match=f"line {line} says '(id|ID)'.*take out"):
+        found.column("id")
 
 
 @pytest.mark.parametrize(
@@ -307,6 +353,12 @@ def test_workbook_cells_are_text_as_they_would_be_written(tmp_path: Path) -> Non
     found = read_table(workbook(path, [["smiles", "day"], ["CCO", date(2026, 3, 1)],
                                        ["CC", datetime(2026, 3, 1, 12)], ["C", True]]))  # fmt: skip
     assert [cells[1] for _, cells in found.rows] == ["2026-03-01", "2026-03-01 12:00:00", "True"]
+
+
+def test_workbook_columns_without_a_name_keep_what_they_hold(tmp_path: Path) -> None:
+    found = read_table(workbook(tmp_path / "t.xlsx", [HEADER, [4, "CCO", 1, "late"]]))
+    found.problems.check()
+    assert (found.header[3], found.rows[0][1][3]) == ("column 4", "late")
 
 
 def test_workbook_errors_and_formulas_without_values_are_named(tmp_path: Path) -> None:

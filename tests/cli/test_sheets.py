@@ -59,6 +59,9 @@ def waiting() -> dict[int, str]:
         ("id,value,error\n3,1;2,0.1\n4,,0.1\n", ["line 2: a standard error", "line 3"]),
         ("id,value,note\n3,1,a\0b\n", ["line 2: a NUL"]),
         ("id,smiles,value\n3,C1CC,1\n", ["line 2: not a valid molecule: 'C1CC'"]),
+        ("id,canonical_smiles,value\n3,CCCCCC,1\n", ["line 2: the molecule is 'CCCCCC'"]),
+        ("id,value,error\n1,0.5,0.1\n", ["was told 0.5 (pIC50)", "not 0.5 ± 0.1"]),
+        ("id,value\n1,0.50000000001\n", ["was told 0.5 (pIC50)", "not 0.50000000001"]),
     ],
 )
 def test_tell_a_sheet_with_bad_lines_names_all_and_writes_nothing(
@@ -75,6 +78,8 @@ def test_tell_a_sheet_with_bad_lines_names_all_and_writes_nothing(
         "ID;Value [-log M];Note\n3;7,5;\n",
         "id\tpIC50 (-log M)\n3\t7.5\n",
         "\nid,PIC50\n\n3,7.5\n,\n",
+        "id,value\n3.0,7.5\n",
+        "id;value\n3,00;7,5;\n",
         'id,value\n"3","7.5"\n',
     ],
 )
@@ -83,6 +88,14 @@ def test_tell_a_sheet_as_spreadsheets_write_it(lab: Molvae, sheet: str) -> None:
     assert done.status == 0, done.err
     with Campaign.open("lab.db") as campaign:
         assert campaign.trials[2].values == {"pIC50": 7.5}
+
+
+def test_tell_and_start_name_the_columns_that_are_notes(lab: Molvae) -> None:
+    told = lab("tell", "lab.db", "--file", "-", stdin="id,value,value 2,n\n3,1,2,\n")
+    assert told.err.startswith("kept as notes: value 2\n")
+    write(Path("m.csv"), f"ID,smiles,pIC50,pIC50_sd\nA,{MOLECULES[0]},1,2\n")
+    assert "kept as notes: ID, pIC50_sd\n" in lab(*split(" ".join(CREATE).replace("lab", "two")),
+                                                  "m.csv").err  # fmt: skip
 
 
 def test_tell_a_sheet_whose_molecules_are_others_is_refused(lab: Molvae) -> None:
