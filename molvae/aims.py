@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BY_HAND = "by-hand:"
 """`by-hand:NAME` is an objective without a function: its values are only told."""
+WITHOUT_CODE = (BY_HAND, "similarity:", "matches:", "alerts:", "other-elements:")
+"""Beginnings of specs that run nothing but molvae's own code."""
 CALLS = ".calls"
 """After a record's name: the folder in which the calls of a program are kept."""
 
@@ -65,7 +67,9 @@ def read_aim(
     several = len(goals) + len(kept) > 1
     _check_names([made.name for _, made in [*goals, *kept]])
     aim = Aim(
-        goals=tuple(replace(g, computed=several and costs_nothing(made)) for g, made in goals),
+        goals=tuple(
+            replace(g, computed=several and is_computed(g.spec, made)) for g, made in goals
+        ),
         limits=merged([limit for limit, _ in kept]),
         combine=combine,
     )
@@ -130,6 +134,19 @@ def costs_nothing(objective: Objective) -> bool:
     return bool(getattr(objective, "computed", False))
 
 
+def is_computed(spec: str | None, objective: Objective) -> bool:
+    """It costs nothing, and computing it runs no code but molvae's own or the caller's object."""
+    return costs_nothing(objective) and (spec is None or not runs_code(spec))
+
+
+def runs_code(spec: str) -> bool:
+    """Whether an objective's spec imports a module (`module:attribute`) or runs a command.
+
+    What has no colon is only looked up.
+    """
+    return ":" in spec and not spec.strip().startswith(WITHOUT_CODE)
+
+
 def completed(
     aim: Aim, trial: NewTrial, objectives: Mapping[str, Objective]
 ) -> dict[str, float] | None:
@@ -182,7 +199,7 @@ def _goal(text: str | Mapping[str, Any], record: Path) -> tuple[Goal, Objective]
         name=made.name,
         spec=spec,
         version=_version(made),
-        computed=costs_nothing(made),
+        computed=is_computed(spec, made),
         **given,
     )
     return goal, made
@@ -194,7 +211,7 @@ def _limit(text: str, record: Path) -> tuple[Limit, Objective]:
     limit = Limit(
         name=made.name,
         version=_version(made),
-        computed=costs_nothing(made),
+        computed=is_computed(given["spec"], made),
         **given,
     )
     return limit, made
@@ -206,7 +223,9 @@ __all__ = [
     "completed",
     "computed",
     "costs_nothing",
+    "is_computed",
     "make_objective",
     "read_aim",
+    "runs_code",
     "same",
 ]

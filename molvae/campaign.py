@@ -10,8 +10,10 @@ on as it would have. Knows when to ask and to tell. Knows neither how molecules 
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,13 +21,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.aims import completed, computed, costs_nothing, make_objective, read_aim
-from molvae.bo.goals import Aim, Combine, Direction, Goal, Limit
+from molvae._messages import shown
+from molvae.aims import completed, computed, costs_nothing, make_objective, read_aim, runs_code
+from molvae.bo.goals import Combine, Direction, Goal
 from molvae.bo.store import FORMAT, NewTrial, Outcome, Store, Trial, check_can_create, now
 from molvae.chem.program import Program
 from molvae.config import Patience, check_seed, is_list, require, versions, whole_number
-from molvae.errors import CampaignError, warn
+from molvae.errors import CampaignError, ConfigError, UnknownNameError, warn
 from molvae.evaluate import ByHand, Call, Scored
+from molvae.facts import aim_of, check_facts
 from molvae.overview import (
     best_of,
     evidence_of,
@@ -36,6 +40,7 @@ from molvae.overview import (
 )
 from molvae.start import ORIGIN, Start, gather
 from molvae.telling import completed_by, outcome_of
+from molvae.trust import is_trusted, trust
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,20 +78,15 @@ class Campaign:
         self.settings: dict[str, Any] = store.facts()
         """What the record was made with: format, created, versions, space, objectives, strategy,
         seed, batch, start, dataset, skipped, duplicates."""
-        try:
-            self.aim = Aim(
-                goals=tuple(Goal(**goal) for goal in self.settings["objectives"]),
-                limits=tuple(Limit(**limit) for limit in self.settings.get("limits", ())),
-                combine=self.settings.get("combine", "pareto"),
-            )
-            """Goals and limits."""
-            self.seed, self.batch = int(self.settings["seed"]), int(self.settings["batch"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CampaignError(
-                f"{store.path} lacks settings of a campaign ({error!r}); go on from a copy, or "
-                "update molvae"
-            ) from error
+        check_facts(self.settings, store.path)
+        self.aim = aim_of(self.settings, store.path)
+        """Goals and limits."""
+        self.seed, self.batch = int(self.settings["seed"]), int(self.settings["batch"])
         self._space, self._strategy = space, strategy
+        self._choosing = threading.RLock()
+        """One thread at a time chooses molecules."""
+        self._runner: int | None = None
+        """The thread that runs the campaign."""
         self._objectives = {} if objective is None else {objective.name: objective}
         if space is not None:
             self._check_space(space)
@@ -215,6 +215,7 @@ class Campaign:
             trials.append(replace(trial, values=values, failed=failed, percentile=percentile))
         campaign = cls(Store.create(path, facts, trials), space=space, strategy=strategy)
         campaign._objectives = objectives
+        campaign.trust()
         return campaign
 
     @classmethod
@@ -225,6 +226,7 @@ class Campaign:
         objective: Objective | str | None = None,
         *,
         strategy: Strategy | None = None,
+        trust: bool = False,
     ) -> Campaign:
         """Go on with a campaign, exactly where it stopped.
 
@@ -234,6 +236,8 @@ class Campaign:
                 needed, so that telling a value or reading the table needs no model.
             objective: Needed for `run` if the campaign was made with an object of yours.
             strategy: Needed for `ask` and `run` if the campaign was made with a strategy of yours.
+            trust: Let `run` import the modules and run the commands that the record names, though
+                it was not made on this machine; see `Campaign.trust`.
 
         Raises:
             CampaignError: No record, or damaged, foreign or newer; or it was made with another
@@ -243,12 +247,15 @@ class Campaign:
         try:
             if isinstance(objective, str):
                 objective = make_objective(objective, None, record=store.path)
-            return cls(
+            campaign = cls(
                 store,
                 space=None if space is None else _load(space),
                 objective=objective,
                 strategy=strategy,
             )
+            if trust:
+                campaign.trust()
+            return campaign
         except BaseException:
             store.close()
             raise
@@ -348,12 +355,36 @@ class Campaign:
                     f"objective {name!r} of {self.path} was given as an object; give it again: "
                     "Campaign.open(path, objective=...)"
                 )
+            if runs_code(part.spec) and not is_trusted(self.settings):
+                raise CampaignError(
+                    f"{self.path} was not made on this machine, and to score molecules it would "
+                    f"run {', '.join(map(shown, self.code))}; if you trust who made it, say so "
+                    "once: --trust (Campaign.open(path, trust=True))"
+                )
             own = isinstance(part, Goal) and part.direction != "range"
             direction = part.direction if own else None  # type: ignore[union-attr]
             made = make_objective(part.spec, direction, name=name, record=self.path)
             self._check_objective(made)
             self._objectives[name] = made
         return self._objectives[name]
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """What `run` imports or runs, as the record names it: `module:attribute`, `command:WORDS`.
+
+        Empty if it only calls what molvae brings, or objects that are given.
+        """
+        specs = (part.spec for part in self.aim.parts.values() if part.spec is not None)
+        return tuple(dict.fromkeys(spec for spec in specs if runs_code(spec)))
+
+    def trust(self) -> None:
+        """Let `run` import and run the `code` that the record names, from now on.
+
+        That is remembered on this machine, outside of the record. What was made on this machine is
+        trusted from the beginning. Reading, asking and telling run no code of a record's.
+        """
+        if self.code:
+            trust(self.settings, self.path, self.code)
 
     @property
     def strategy(self) -> Strategy:
@@ -372,7 +403,12 @@ class Campaign:
                     "again: "
                     "Campaign.open(path, strategy=...)"
                 )
-            self._strategy = get_strategy(recorded["name"], **recorded["settings"])
+            try:
+                self._strategy = get_strategy(recorded["name"], **recorded["settings"])
+            except (ConfigError, UnknownNameError, TypeError) as error:
+                raise CampaignError(
+                    f"{self.path} is damaged: it has no settings of a strategy ({error})"
+                ) from error
         return self._strategy
 
     def ask(self, n: int | None = None, *, allow_equal: bool = False) -> list[Trial]:
@@ -395,11 +431,21 @@ class Campaign:
                 molecule was found, or another process asked meanwhile.
         """
         n = self.batch if n is None else whole_number(n, "n", least=1)
-        if not told_of(self.trials) and (waiting := self._waiting_start()):
-            return waiting[:n]
-        self._check_values_differ(allow_equal)
-        with self._store.writing("ask"):
-            return self._write(self._choose(n)())
+        self._check_is_not_run_elsewhere()
+        with self._choosing:
+            if not told_of(self.trials) and (waiting := self._waiting_start()):
+                return waiting[:n]
+            self._check_values_differ(allow_equal)
+            with self._store.writing("ask"):
+                return self._write(self._choose(n)())
+
+    def _check_is_not_run_elsewhere(self) -> None:
+        """Refuse to choose molecules while another thread does."""
+        if self._runner not in (None, threading.get_ident()):
+            raise CampaignError(
+                f"{self.path} is being run in another thread, which chooses the molecules; wait "
+                "until it is done (telling and reading work meanwhile)"
+            )
 
     def _choose(self, n: int) -> Callable[[], _Chosen]:
         """Look at the record; what is given back chooses by that, and touches it no more."""
@@ -625,7 +671,11 @@ class Campaign:
             patience, timeout = replace(patience, timeout=None), None
         if timeout is not None and executor is None and dask is None:
             workers = max(1, workers)  # what hangs can be stopped only from outside
-        with self._store.writing("run"), executor_of(workers, dask, executor) as (taker, capacity):
+        with (
+            self._store.writing("run"),
+            self._running(),
+            executor_of(workers, dask, executor) as (taker, capacity),
+        ):
             trials = self.trials
             run = Run(
                 campaign=_Search(self, allow_equal, on_trial),
@@ -635,7 +685,7 @@ class Campaign:
                 patience=patience,
                 budget=budget,
                 batch=self.batch,
-                together=max(int(getattr(call.objective, "batch_size", 1)) for call in calls),
+                together=max(_batch_size(call.objective) for call in calls),
                 values=len(self.aim.names),
                 waiting=deque(trial for trial in trials if trial.status == "asked"),
                 done=sum(trial.status != "asked" for trial in trials),
@@ -643,6 +693,16 @@ class Campaign:
             )
             self._check_values_differ(allow_equal)
             run.go()
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        self._check_is_not_run_elsewhere()
+        with self._choosing:
+            self._runner = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._runner = None
 
     def _calls(self, timeout: float | None) -> list[Call]:
         """What is called for each molecule: each objective once, whatever it measures."""
@@ -779,6 +839,12 @@ def describe_strategy(strategy: Strategy) -> dict[str, Any]:
     if settings is not None:  # as it comes back from the record
         settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
     return {"name": strategy.name, "settings": settings}
+
+
+def _batch_size(objective: Objective) -> int:
+    """How many molecules an objective wants at once."""
+    size = getattr(objective, "batch_size", 1)
+    return whole_number(size, f"batch_size of the objective {objective.name!r}", least=1)
 
 
 def _load(space: Space | str | Path) -> Space:

@@ -169,7 +169,7 @@ def judged_of(trials: Sequence[Trial], aim: Aim) -> dict[str, list[Any]]:
     values = values_of([trials[place] for place in told], aim)
     found: dict[str, NDArray[Any]] = {}
     if len(aim.goals) > 1 and aim.combine == "pareto":
-        found["front"] = fronts(aim.y(values))
+        found["front"] = fronts(aim.y(values)) + 1
     elif len(aim.goals) > 1:
         found["score"] = aim.merit(aim.columns(values))[:, 0]
     if aim.limits:

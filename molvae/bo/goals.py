@@ -309,22 +309,16 @@ def best_first(y: Array) -> NDArray[np.intp]:
 
 def fronts(y: Array) -> NDArray[np.intp]:
     """For each row, how many fronts are before it: 0 for those that nothing dominates."""
-    left, rank, front = np.arange(len(y)), np.zeros(len(y), dtype=np.intp), 0
-    while len(left):
-        best = nondominated(y[left])
-        rank[left[best]] = front
-        left, front = left[~best], front + 1
-    return rank
+    from moocore import pareto_rank  # type: ignore[import-untyped]
+
+    return np.asarray(pareto_rank(y, maximise=True), dtype=np.intp)
 
 
 def nondominated(y: Array) -> NDArray[np.bool_]:
     """Which rows no other row is at least as good as in all columns and better in one."""
-    keep = np.ones(len(y), dtype=bool)
-    for place, row in enumerate(y):
-        if keep[place]:
-            worse = (y <= row).all(axis=1) & (y < row).any(axis=1)
-            keep &= ~worse
-    return keep
+    from moocore import is_nondominated
+
+    return np.asarray(is_nondominated(y, maximise=True, keep_weakly=True), dtype=np.bool_)
 
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

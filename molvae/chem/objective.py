@@ -382,7 +382,7 @@ def _imported(spec: str) -> Any:
         name=str(getattr(target, "name", spec)),
         direction=direction,
         function=target,
-        batch_size=int(getattr(target, "batch_size", 1)),
+        batch_size=getattr(target, "batch_size", 1),
         doc=_first_line(target),
     )
 

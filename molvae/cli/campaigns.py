@@ -47,11 +47,15 @@ def optimize(
     settings: Annotated[CampaignFlags | None, Flat] = None,
     top: int = 10,
     overwrite: Switch = False,
+    trust: Switch = False,
 ) -> None:
     """Run a campaign and print its best molecules as TSV.
 
     A record that exists is gone on with; then only the budget has to be given. For values from a
     laboratory see ask.
+
+    A record names the module or command that scores its molecules. If it was not made on this
+    machine, and neither a flag nor the TOML file names the same, they run only with --trust.
 
     Args:
         record: The SQLite file; may also stand in the TOML file.
@@ -59,12 +63,15 @@ def optimize(
         settings: Those of the campaign.
         top: How many of the best molecules are printed.
         overwrite: Replace a report that is there.
+        trust: Run what a record names that was made elsewhere; this machine remembers it.
     """
     from molvae.report import write_report
 
     chosen = _with_record(record, layers(config, settings))
     report, replaces = _check_report(chosen, config, overwrite=overwrite)
     with _create_or_resume(chosen, str(config or "flags")) as campaign:
+        if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
+            campaign.trust()
         aim = {} if {"objective", "goals"} & set(chosen) else {"objective": campaign.name}
         _run(campaign, build(CampaignConfig, {**aim, **chosen}))
         print_tsv(*_best(campaign, top))
@@ -353,6 +360,20 @@ def _create(settings: Mapping[str, Any], where: str) -> Campaign:
     return campaign
 
 
+def _specs(settings: Mapping[str, Any]) -> set[str]:
+    """What settings say that values are made from: who names it knows what runs."""
+    from molvae.bo.goals import read_goal, read_limit
+    from molvae.chem.program import COMMAND
+
+    specs = {str(read_goal(goal)["spec"]) for goal in settings.get("goals") or ()}
+    specs |= {str(read_limit(limit)["spec"]) for limit in settings.get("limits") or ()}
+    if settings.get("command") is not None:
+        specs.add(COMMAND + str(settings["command"]))
+    elif settings.get("objective") is not None:
+        specs.add(str(settings["objective"]))
+    return specs
+
+
 def _input_files(settings: Mapping[str, Any]) -> list[str]:
     """The files, and names that may be files, that settings of a campaign name."""
     return [str(settings[name]) for name in ("record", "start", "space") if name in settings]
@@ -494,7 +515,7 @@ def _sum_up(campaign: Campaign, record: str) -> None:
     calls = sum(trial.status != "asked" for trial in campaign.trials)
     failed = calls - len(table)
     if "front" in table:
-        on_front = table[table["front"] == 0]
+        on_front = table[table["front"] == 1]
         new = sum(on_front["origin"] != "start")
         say(
             f"{len(on_front)} molecules that nothing is better than in everything, {new} of them "

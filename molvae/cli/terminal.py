@@ -22,6 +22,7 @@ from typing import Annotated, Any, TextIO, TypeVar, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter, Token
 
+from molvae._messages import visible
 from molvae.config import read_toml
 from molvae.errors import MolvaeError, MolvaeWarning
 
@@ -114,7 +115,7 @@ def layers(file: Path | None, settings: Any) -> dict[str, Any]:
 
 def say(text: str) -> None:
     """A line to the user, away from the data."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 def print_tsv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -139,7 +140,7 @@ def cell(value: object) -> str:
         return ""
     text = f"{value:.9g}" if isinstance(value, float) else str(value)
     # A tab or a line break inside would shift the columns of all that follows.
-    return text.translate({9: " ", 10: " ", 13: " "})
+    return visible(text.translate({9: " ", 10: " ", 13: " "}))
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def progress(total: int) -> Iterator[Advance]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), text)
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total)
-        yield lambda done, text: bar.update(task, completed=done, description=text)
+        yield lambda done, text: bar.update(task, completed=done, description=visible(text))
 
 
 def _lines(total: int) -> Advance:

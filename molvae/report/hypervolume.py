@@ -11,6 +11,8 @@ from molvae.bo.goals import Aim, Array, nondominated
 
 EXACT = 3
 """Goals up to which volumes are exact; beyond, that takes minutes, and they are estimated."""
+STEPS = 500
+"""Volumes that are computed at most along a search."""
 DRAWS = 2**14
 """Points of an estimate, whose standard error is then below 0.4 % of the whole box."""
 
@@ -38,6 +40,9 @@ def reference_point(aim: Aim, columns: Array) -> Array:
 def growth(columns: Array, reference: Array) -> Array:
     """The volume after each row; exact up to `EXACT` columns, else estimated.
 
+    Of many rows it is computed after every few, `STEPS` times in all, and stays as it is in
+    between.
+
     Args:
         columns: `n x m`; a row of NaN adds nothing.
         reference: `m`; a row adds nothing if it is not better in every column.
@@ -45,68 +50,49 @@ def growth(columns: Array, reference: Array) -> Array:
     Returns:
         `n`, never falling.
     """
-    add = _Exact(reference) if columns.shape[1] <= EXACT else _Estimate(reference, columns)
-    total, path = 0.0, np.empty(len(columns))
-    for row, point in enumerate(columns):
-        if (point > reference).all():  # never of NaN
-            total += add(point)
-        path[row] = total
+    measure = volume if columns.shape[1] <= EXACT else _Estimate(reference, columns)
+    path, total, begin = np.zeros(len(columns)), 0.0, 0
+    front = np.empty((0, len(reference)))
+    ends = np.linspace(0, len(columns), min(STEPS, len(columns)) + 1).round().astype(int)[1:]
+    for end in ends.tolist():
+        new = columns[begin:end]
+        new = new[(new > reference).all(axis=1)]  # never of NaN
+        beaten = [bool((front >= point).all(axis=1).any()) for point in new]
+        new = new[~np.array(beaten, dtype=bool)]
+        if len(new):
+            front = np.vstack([front, new])
+            front = front[nondominated(front)]
+            total = max(total, measure(front, reference))
+        path[end - 1 :] = total
+        begin = end
     return path
 
 
 def volume(points: Array, reference: Array) -> float:
-    """Of the union of boxes from `reference`, `m`, to each of the points, `n x m`, exactly.
+    """Of the union of boxes from `reference`, `m`, to each of the points, `n x m`, exactly."""
+    from moocore import hypervolume  # type: ignore[import-untyped]
 
-    Cut into slabs along the last column.
-
-    References:
-        While et al. (2006), doi:10.1109/TEVC.2005.851275.
-    """
     points = points[(points > reference).all(axis=1)]
     if not len(points):
         return 0.0
-    if points.shape[1] == 1:
-        return float(points.max() - reference[0])
-    points = points[np.argsort(-points[:, -1], kind="stable")]
-    heights = points[:, -1] - np.append(points[1:, -1], reference[-1])
-    if points.shape[1] == 2:
-        return float((np.maximum.accumulate(points[:, 0]) - reference[0]) @ heights)
-    slabs = [
-        height * volume(points[: row + 1, :-1], reference[:-1]) if height > 0 else 0.0
-        for row, height in enumerate(heights)
-    ]
-    return float(sum(slabs))
-
-
-class _Exact:
-    """What each new point adds to the points before."""
-
-    def __init__(self, reference: Array) -> None:
-        self.reference = reference
-        self.front = np.empty((0, len(reference)))
-
-    def __call__(self, point: Array) -> float:
-        if (self.front >= point).all(axis=1).any():
-            return 0.0
-        own = float(np.prod(point - self.reference))
-        shared = np.unique(np.minimum(self.front, point), axis=0)
-        added = own - volume(shared[nondominated(shared)], self.reference)
-        self.front = np.vstack([self.front[~(self.front <= point).all(axis=1)], point])
-        return max(0.0, added)
+    return float(hypervolume(points, ref=reference, maximise=True))
 
 
 class _Estimate:
-    """The same from the share of points of a box, the same ones for all rows."""
+    """The same from the share of points of a box, the same ones for all fronts of a search."""
 
     def __init__(self, reference: Array, columns: Array) -> None:
         size = np.maximum(np.nanmax(columns, axis=0) - reference, 0.0)
         draws = np.random.default_rng(0).random((DRAWS, len(reference)))
-        self.left, self.each = reference + size * draws, float(np.prod(size)) / DRAWS
+        self.left, self.size = reference + size * draws, float(np.prod(size))
+        self.seen = set[bytes]()
 
-    def __call__(self, point: Array) -> float:
-        inside = (self.left <= point).all(axis=1)
-        self.left = self.left[~inside]
-        return self.each * float(inside.sum())
+    def __call__(self, points: Array, reference: Array) -> float:
+        for point in points:
+            if (row := point.tobytes()) not in self.seen:
+                self.seen.add(row)
+                self.left = self.left[~(self.left <= point).all(axis=1)]
+        return self.size * (1 - len(self.left) / DRAWS)
 
 
 __all__ = ["EXACT", "growth", "reference_point", "volume"]
