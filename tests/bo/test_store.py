@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,116 @@ def test_told_values_are_synced_and_logged(path: Path) -> None:
         assert pragma("PRAGMA journal_mode").fetchone() == ("wal",)
         assert pragma("PRAGMA synchronous").fetchone() == (2,)
         assert pragma("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def test_the_file_alone_holds_all_that_was_written(path: Path, tmp_path: Path) -> None:
+    """Also while the record is open, and after the process that wrote it was killed."""
+    with Store.create(path, FACTS, [ONE, TWO]) as store:
+        for n, trial in enumerate((1, 2)):
+            store.tell(trial, told({"y": 0.5}))
+            shutil.copy(path, tmp_path / f"copy-{n}.db")
+            with Store.open(tmp_path / f"copy-{n}.db") as copy:
+                assert [t.status for t in copy.trials()] == [t.status for t in store.trials()]
+    code = (
+        "import os, sys\nfrom molvae.bo.store import NewTrial, Store\n"
+        "store = Store.open(sys.argv[1])\n"
+        "store.ask([NewTrial(smiles='C', z=[0.0, 0.0], origin='x')], expected=2)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=False)
+    shutil.copy(path, tmp_path / "copy.db")
+    with Store.open(tmp_path / "copy.db") as copy:
+        assert copy.count() == 3
+
+
+def test_a_reader_does_not_keep_the_log_from_being_written_into_the_file(
+    path: Path, tmp_path: Path
+) -> None:
+    with Store.create(path, FACTS, [ONE, TWO]) as store, Store.open(path) as reader:
+        reader.trials()
+        store.tell(1, told({"y": 0.5}))
+        shutil.copy(path, tmp_path / "copy.db")
+    with Store.open(tmp_path / "copy.db") as copy:
+        assert copy.trials()[0].values == {"y": 0.5}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON value BEGIN SELECT RAISE(IGNORE); END",
+        "CREATE VIEW v AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x FROM c) "
+        "SELECT x FROM c",
+        "CREATE TABLE mine (x)",
+        "CREATE INDEX i ON trial (abs(id))",
+        "DROP TRIGGER trial_update",
+        "DROP INDEX outcome_trial",
+        "ALTER TABLE trial ADD COLUMN x TEXT",
+        "ALTER TABLE trial RENAME TO hidden; CREATE VIEW trial AS SELECT * FROM hidden",
+        "ANALYZE",
+        "PRAGMA user_version = 0",
+        "PRAGMA user_version = 1",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = "
+        "replace(sql, 'NOT NULL UNIQUE', 'DEFAULT 1') WHERE name = 'trial'",
+    ],
+)
+def test_open_refuses_a_schema_that_is_not_molvaes_own(path: Path, statement: str) -> None:
+    Store.create(path, FACTS, [ONE]).close()
+    connection = sqlite3.connect(path)
+    connection.executescript(statement)
+    connection.close()
+    with pytest.raises(CampaignError, match=r"molvae did not make|is damaged") as caught:
+        Store.open(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_open_does_not_wait_for_a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(CampaignError, match="no file"):
+        Store.open(path)
+
+
+def test_threads_that_tell_at_once_lose_nothing(path: Path) -> None:
+    trials = [NewTrial(smiles="C" * n, z=[0.0], origin="start") for n in range(1, 81)]
+    with Store.create(path, FACTS, trials) as store, ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda n: store.tell(n, told({"y": float(n)})), range(1, 81)))
+        assert [t.values for t in store.trials()] == [{"y": float(n)} for n in range(1, 81)]
+        assert left(path) == [path.name, f"{path.name}-shm", f"{path.name}-wal"]
+    assert left(path) == [path.name]
+
+
+def test_threads_share_the_lock_that_one_of_them_holds(path: Path) -> None:
+    with Store.create(path, FACTS, [ONE, TWO]) as store, ThreadPoolExecutor(1) as thread:
+        with store.writing("run"):
+            thread.submit(store.tell, 1, told({"y": 1.0})).result()
+            # It is still held: another process would have to wait.
+            assert path.with_name(f"{path.name}-lock").exists()
+        assert not path.with_name(f"{path.name}-lock").exists()
+
+
+def test_one_process_writes_at_a_time_whatever_it_calls_the_record(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.bo.lock.PATIENCE", 0.05)
+    Store.create(path, FACTS, [ONE]).close()
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    with Store.open(path) as store, Store.open(link) as other:
+        with store.writing("run"), pytest.raises(CampaignError, match=r"another process \(run"):
+            other.tell(1, told({"y": 1.0}))
+        other.tell(1, told({"y": 1.0}))
+
+
+def test_a_record_stays_where_it_is_when_the_working_folder_changes(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.chdir(path.parent)
+    with Store.create(path.name, FACTS, [ONE]) as store:
+        other = tmp_path_factory.mktemp("elsewhere")
+        monkeypatch.chdir(other)
+        store.tell(1, told({"y": 1.0}))
+        assert store.path == path
+    assert list(other.iterdir()) == []
+    assert left(path) == [path.name]
 
 
 def test_an_existing_file_is_not_overwritten(path: Path) -> None:
