@@ -28,8 +28,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,9 @@ from torch import Tensor, nn
 
 from molvae._files import Kind, check_output, head_of, write_atomically
 from molvae._isolation import isolated, seeded
+from molvae._messages import described, shown
 from molvae.chem.vocabulary import Vocabulary
-from molvae.config import ModelConfig, as_settings, build
+from molvae.config import ModelConfig, as_settings, build, require
 from molvae.errors import CheckpointError, MolvaeError
 from molvae.model.priors import Conditional, Normal, Prior, make_prior, plain_prior
 from molvae.model.vae import SequenceVAE, renamed
@@ -240,8 +241,9 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
     """
     folder = Path(folder)
     card = _read_card(folder / CARD)
+    _check_sizes({**asdict(card.model), "max_length": card.max_length}, folder / WEIGHTS, card)
     # Built without memory first: a damaged card must not make us allocate what it asks for.
-    with seeded(0), torch.device("meta"):
+    with _understood(folder / CARD), seeded(0), torch.device("meta"):
         n_symbols = len(Vocabulary(card.vocabulary, card.merges))
         model = SequenceVAE(
             card.model,
@@ -253,17 +255,54 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
     _load(model, folder, WEIGHTS, card)
     if not card.prior:
         return model.eval(), plain_prior(card.model.latent_dim, len(card.conditions)), card
-    try:
-        with seeded(0):  # the weights that are drawn here are replaced
-            prior = make_prior(card.prior)
-        assert prior.dim == card.dim
-        assert isinstance(prior, Conditional) == bool(card.conditions)
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise CheckpointError(
-            f"{folder / CARD} describes a prior that this molvae does not know: {card.prior}"
-        ) from error
+    _check_sizes(card.prior, folder / PRIOR, card)
+    with _understood(folder / CARD), seeded(0):  # the weights that are drawn here are replaced
+        prior = make_prior(card.prior)
+        require(prior.dim == card.dim, f"it has a prior of {prior.dim} numbers, not {card.dim}")
+        require(
+            isinstance(prior, Conditional) == bool(card.conditions),
+            "its prior and its conditions do not belong together",
+        )
     _load(prior, folder, PRIOR, card)
     return model.eval(), prior.eval(), card
+
+
+def _check_sizes(sizes: Mapping[str, Any], weights: Path, card: Card) -> None:
+    """Refuse a card that asks for a network that its file of weights cannot hold."""
+    try:
+        held = len(_weights(weights.parent, weights.name, card.files))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}, of {shown(dict(sizes))}") from error
+    for name, size in sizes.items():
+        if isinstance(size, Mapping):
+            _check_sizes(size, weights, card)
+        elif isinstance(size, int) and (size < 0 or (size**2 if name == "hidden" else size) > held):
+            raise CheckpointError(
+                f"{weights.with_name(CARD)} says {name} = {shown(size)}, which the {held} bytes of "
+                f"{weights.name} cannot hold; the two files are from different runs, or damaged"
+            )
+
+
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged card makes of the work into one line with the file's name."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (
+        MolvaeError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise CheckpointError(
+            f"{path} is incomplete or damaged, or of a newer molvae: {described(error)}"
+        ) from error
 
 
 def _load(module: nn.Module, folder: Path, name: str, card: Card) -> None:
@@ -329,10 +368,9 @@ def _read(path: Path) -> bytes:
 
 
 def _read_card(path: Path) -> Card:
-    try:
-        content = json.loads(_read(path))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged: {error}; copy the run folder again") from error
+    text = _read(path)
+    with _understood(path):
+        content = json.loads(text)
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise CheckpointError(f"{path} does not describe a {KIND} made by molvae")
     if content.get("format") not in range(1, FORMAT + 1):
@@ -340,10 +378,11 @@ def _read_card(path: Path) -> Card:
             f"{path} has format {content.get('format')!r}; this molvae reads 1 to {FORMAT}. "
             "Upgrade molvae, or train the run again"
         )
-    try:
+    with _understood(path):
         card = Card(
             model=build(ModelConfig, OLDEST | content["model"], str(path)),
-            representation=dict(content["representation"]),
+            representation={"name": str(content["representation"]["name"])}
+            | dict(content["representation"]),
             vocabulary=tuple(str(symbol) for symbol in content["vocabulary"]),
             max_length=int(content["max_length"]),
             bounds=(
@@ -363,11 +402,11 @@ def _read_card(path: Path) -> Card:
         )
         if any(len(end) != card.dim for end in card.bounds):
             raise ValueError("bounds and the numbers of a code disagree")
+        if not all(math.isfinite(x) for end in card.bounds for x in end):
+            raise ValueError("bounds are not finite")
         if any(not 0 < condition.sd < math.inf for condition in card.conditions):
             raise ValueError("a condition has no standard deviation")
         Vocabulary(card.vocabulary, card.merges)
         if card.max_length < 1:
             raise ValueError("max_length must be at least 1")
-    except (KeyError, TypeError, ValueError, IndexError, MolvaeError) as error:
-        raise CheckpointError(f"{path} is incomplete or damaged: {error!r}") from error
     return card
