@@ -188,6 +188,7 @@ class Campaign:
         first = gather(
             start, space, aim.measured, dataset=dataset, seed=seed, skip_invalid=skip_invalid
         )
+        described = describe_strategy(strategy)
         facts = {
             "format": FORMAT,
             "created": now(),
@@ -200,7 +201,8 @@ class Campaign:
             "objectives": [asdict(goal) for goal in aim.goals],
             "limits": [asdict(limit) for limit in aim.limits],
             "combine": aim.combine,
-            "strategy": describe_strategy(strategy),
+            "strategy": described,
+            "strategy_text": _spelled(described),
             "seed": seed,
             "batch": batch,
             "start": _start_label(start),
@@ -741,7 +743,8 @@ class Campaign:
             there is none), status, origin, percentile (how usual the molecule is to the space,
             from 0 to 100, see `LatentSpace.percentile`; NaN where that is not known), message,
             asked_at, told_at; then, if there are several goals, `score`, their product or sum, or
-            `front`, how many sets of better molecules are before it; with limits, `within_limits`;
+            `front`, 1 for the Pareto front, 2 for that of the others, and so on; with limits,
+            `within_limits`;
             and if anything of the kind was told, NAME_error, NAME_replicates (text, with ; between
             them), and a column for each note.
         """
@@ -839,6 +842,14 @@ def describe_strategy(strategy: Strategy) -> dict[str, Any]:
     if settings is not None:  # as it comes back from the record
         settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
     return {"name": strategy.name, "settings": settings}
+
+
+def _spelled(described: Mapping[str, Any]) -> str | None:
+    """A strategy as users write it; None for an object of theirs."""
+    from molvae.bo.strategy import STRATEGIES, spell
+
+    built_in = described["name"] in STRATEGIES and described["settings"] is not None
+    return spell(**described) if built_in else None
 
 
 def _batch_size(objective: Objective) -> int:

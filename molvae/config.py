@@ -24,6 +24,9 @@ LARGEST_SEED = 2**63 - 1
 RUN = ("workers", "dask", "timeout", "retries", "most_failed", "allow_equal")
 """Settings of a campaign that may be others each time it is gone on with."""
 
+STRATEGY_NAMES = ("random", "log-ei", "thompson", "turbo", "gradient", "rank", "ga")
+"""The built-in strategies, for who must not load them to know their names."""
+
 
 def require(holds: bool, message: str) -> None:
     """Raise `ConfigError(message)` unless the condition holds."""

@@ -462,18 +462,24 @@ def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
         MissingPackageError: As `read`.
     """
     n, seed = whole_number(n, "the number of molecules", least=0), check_seed(seed)
-    table, place = read_molecules(source)
+    if (name := str(source)) in DATASETS and DATASETS[name].column is None:
+        # The hash of the file is known: it need not be read as a table that may be anything.
+        lines = (line for path in locate(name) for line in path.read_text("utf-8").split("\n"))
+        texts, table = [line.split(maxsplit=1)[0] for line in lines if line.strip()], None
+    else:
+        table, place = read_molecules(source)
+        texts = [cells[place] for _, cells in table.rows]
     chosen: dict[str, None] = {}
-    for row in np.random.default_rng(seed).permutation(len(table.rows)):
+    for row in np.random.default_rng(seed).permutation(len(texts)):
         if len(chosen) == n:
             break
-        line, cells = table.rows[row]
         try:
-            chosen[canonical(cells[place])] = None
+            chosen[canonical(texts[row])] = None
         except InvalidMoleculeError as error:
-            if str(source) not in DATASETS:
-                table.invalid(line, error)
-    table.problems.check()
+            if name not in DATASETS and table is not None:
+                table.invalid(table.rows[row][0], error)
+    if table is not None:
+        table.problems.check()
     if len(chosen) < n:
         raise DataError(f"{source} has only {len(chosen)} distinct molecules, {n} were asked for")
     return list(chosen)

@@ -36,6 +36,7 @@ _OPTIONAL: Mapping[str, tuple[type, ...]] = {
     "limits": (list,),
     "combine": (str,),
     "dataset": (str, type(None)),
+    "strategy_text": (str, type(None)),
     "versions": (dict,),
     "created": (str,),
 }

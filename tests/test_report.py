@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shlex
 import shutil
@@ -33,6 +34,7 @@ from molvae.report.findings import (
     Unusual,
     best_so_far,
     broken_limits,
+    evenly,
     findings,
     latent_map,
     progress,
@@ -229,6 +231,59 @@ def test_what_cannot_be_written_is_said(campaign: Campaign, tmp_path: Path) -> N
     assert not (tmp_path / "r.html").exists()
 
 
+@pytest.fixture
+def small_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a record with many trials: 10 rows and points, 3 molecules for histograms."""
+    for module in ("findings", "figures", "page"):
+        for name, value in (("LISTED", 10), ("POINTS", 10), ("SAMPLE", 3)):
+            monkeypatch.setattr(f"molvae.report.{module}.{name}", value, raising=False)
+
+
+@pytest.mark.parametrize("objective", ["hill", "pareto"])
+def test_a_report_of_many_trials_shows_the_best_and_the_latest_and_says_so(
+    small_report: None, tmp_path: Path, objective: str
+) -> None:
+    made: dict[str, object] = (
+        {"objective": ["qed", "minimise sas"]} if objective == "pareto" else {}
+    )
+    with begin(tmp_path / "c.db", n=20, **made) as c:
+        c.tell(1, None, "broke")
+        c.tell(2, None, "broke")
+        c.tell(3, None, "broke")
+        c.run(30)
+        page = report(c, tmp_path, top=2)
+        found = findings(c)
+        ids = [row.trial.id for row in found.listed]
+        assert ids == sorted(ids)
+        assert len(ids) == 10
+        assert {row.trial.id for row in found.ranked[:5]} <= set(ids)
+        assert {28, 29, 30} <= set(ids)
+        assert len(found.drawn) == 10
+        assert {row.trial.id for row in found.ranked[:5]} <= found.drawn
+    assert "10 of 30 trials" in page.words
+    assert "molvae export c.db trials.csv" in page.words
+    assert "The latest 2 of 3" in page.words
+    assert "10 of 27 are drawn" in page.words
+    assert "of 3 at most, evenly from first to last" in page.words
+    titles = [text for text in page.text if text.startswith("trial ")]
+    assert len(titles) <= 3 * 10
+
+
+def test_a_report_loads_no_torch(tmp_path: Path) -> None:
+    begin(tmp_path / "c.db", strategy="rank").close()
+    code = (
+        "import sys; from molvae.report import write_report; write_report('c.db', 'c.html'); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True)
+
+
+def test_evenly_keeps_first_and_last() -> None:
+    assert evenly(range(100), 4) == [0, 33, 66, 99]
+    assert evenly(range(3), 4) == [0, 1, 2]
+
+
 def test_best_so_far_ignores_failed_calls() -> None:
     values = np.array([math.nan, 2.0, math.nan, 1.0, 3.0])
     up, down = (best_so_far(values, sign * values) for sign in (1, -1))
@@ -295,7 +350,7 @@ def test_several_goals_say_what_they_are_and_how_far_they_came(
     page = report(several, tmp_path, top=6)
     assert str(several.aim) in page.words
     table = several.table()
-    front = table[(table["front"] == 0) & (table["within_limits"] == True)]  # noqa: E712
+    front = table[(table["front"] == 1) & (table["within_limits"] == True)]  # noqa: E712
     assert f"On the Pareto front {len(front)} " in page.words
     assert "Hypervolume against objective calls" in page.words
     assert "(qed 0.000, mw 300.0: what each goal calls worst" in page.words
@@ -470,7 +525,7 @@ def test_errors_replicates_and_notes_are_shown(tmp_path: Path) -> None:
 
 def test_the_command_begins_the_same_campaign(several: Campaign, tmp_path: Path) -> None:
     several.path.with_suffix(".smi").write_text("")
-    words = shlex.split(again(several).command.replace("\\\n", " "))
+    words = shlex.split(again(several, 3).command.replace("\\\n", " "))
     assert words[:3] == ["molvae", "optimize", "several.db"]
     flags: dict[str, list[str]] = {}
     for word in words[3:]:
@@ -489,7 +544,7 @@ def test_the_command_begins_the_same_campaign(several: Campaign, tmp_path: Path)
     assert flags["--strategy"] == ["random"]
     assert flags["--seed"] == ["0"]
     assert flags["--start"] == ["start.smi"]
-    assert any("starting molecules were given from Python" in n for n in again(several).notes)
+    assert any("starting molecules were given from Python" in n for n in again(several, 3).notes)
 
 
 def test_what_came_from_python_is_named(campaign: Campaign, tmp_path: Path) -> None:

@@ -26,16 +26,18 @@ from molvae.bo.goals import Goal
 from molvae.errors import CampaignError, UnknownNameError
 from molvae.figures import FIGURE, check_can_draw
 from molvae.report.findings import (
+    POINTS,
+    SAMPLE,
     Distribution,
     Findings,
     Map,
     Row,
     distributions,
+    evenly,
     findings,
     goodness,
     latent_map,
     number,
-    progress,
 )
 
 if TYPE_CHECKING:
@@ -246,7 +248,7 @@ def _progress(found: Findings, palette: Palette) -> Picture:
     """What was reached after each objective call."""
     from matplotlib.ticker import MaxNLocator
 
-    grown, goal = progress(found), found.aim.goals[0]
+    grown, goal = found.grown, found.aim.goals[0]
     n = len(grown.best)
     calls = np.arange(1, n + 1)
     within = np.array(grown.within, dtype=bool)
@@ -262,9 +264,10 @@ def _progress(found: Findings, palette: Palette) -> Picture:
             axes.axhspan(goal.low, goal.high, color=palette.accent, alpha=0.12, linewidth=0)
         if found.kind != "front":
             values, rows = np.array(grown.values), found.calls
+            drawn = np.array([row.trial.id in found.drawn for row in rows], dtype=bool)
             for group, which, inside in (
-                ("progress-within", within, True),
-                ("progress-outside", ~within & np.isfinite(values), False),
+                ("progress-within", drawn & within, True),
+                ("progress-outside", drawn & ~within & np.isfinite(values), False),
             ):
                 if which.any():
                     axes.scatter(
@@ -275,7 +278,11 @@ def _progress(found: Findings, palette: Palette) -> Picture:
                     hints[group] = [
                         _hint(found, row) for row, its in zip(rows, which, strict=True) if its
                     ]
-        axes.step(calls, grown.best, where="post", color=palette.accent, linewidth=2.2)
+        steps = _steps_of(grown.best)
+        axes.step(
+            calls[steps], np.array(grown.best)[steps], where="post", color=palette.accent,
+            linewidth=2.2,
+        )  # fmt: skip
         axes.set_xlim(0.5, max(n, 2) + 0.5)
         axes.set_xlabel("objective calls", color=palette.ink)
         label = {
@@ -306,12 +313,29 @@ def _progress(found: Findings, palette: Palette) -> Picture:
         good = str(found.aim.goals[0].direction) if found.kind == "value" else "larger is better"
         what = (
             f"Line: best {found.kind} so far ({good}). Dots: each molecule's, in the order asked."
+            + _thinned(found)
         )
         title = f"Best {found.kind} against objective calls"
     return Picture(
         name="progress", title=title, caption=what + shaded + limits, figure=figure, hints=hints,
         wide=True,
     )  # fmt: skip
+
+
+def _steps_of(best: Sequence[float]) -> list[int]:
+    """Places at which a line that goes up or down in steps has its corners, and its end."""
+    path = np.array(best)
+    same = (path[1:] == path[:-1]) | (np.isnan(path[1:]) & np.isnan(path[:-1]))
+    corners = [0, *(np.flatnonzero(~same) + 1).tolist(), len(path) - 1]
+    return evenly(list(dict.fromkeys(corners)), POINTS)
+
+
+def _thinned(found: Findings) -> str:
+    """What a figure leaves out, for its caption."""
+    drawn, there = len(found.drawn), len(found.ranked)
+    if drawn == there:
+        return ""
+    return f" {drawn} of {there} are drawn: the best half of these, and some of the others."
 
 
 def _scatter(
@@ -353,12 +377,15 @@ def _front(found: Findings, palette: Palette) -> Picture:
     first, second = found.aim.goals[:2]
     best = {row.trial.id for row in found.front}
     points = [
-        (row.value(first.name), row.value(second.name), row) for row in reversed(found.ranked)
+        (row.value(first.name), row.value(second.name), row)
+        for row in reversed(found.ranked)
+        if row.trial.id in found.drawn
     ]
     with _axes("front", palette, (5.6, 4.4)) as (figure, axes):
         flat = "range" not in (first.direction, second.direction)
         if len(found.aim.goals) == 2 and flat and best:
             line = sorted((row.value(first.name), row.value(second.name)) for row in found.front)
+            line = evenly(line, POINTS)
             # Corners lie on the side that is worse.
             where: Literal["pre", "post"] = "post" if first.direction == "minimise" else "pre"
             axes.step(*zip(*line, strict=True), where=where, color=palette.accent, linewidth=1.2,
@@ -379,6 +406,7 @@ def _front(found: Findings, palette: Palette) -> Picture:
         "Squares: starting molecules; circles: new ones."
         + (" Hollow: breaks a limit." if found.aim.limits else "")
         + (f" {more} more goal{'s' * (more > 1)} cannot be seen here." if more else "")
+        + _thinned(found)
     )
     return Picture(name="front", title="Pareto front", caption=caption, figure=figure, hints=hints)
 
@@ -389,7 +417,8 @@ def _map(found: Findings, plane: Map, palette: Palette) -> Picture:
     wide = found.kind != "front"
     with _axes("map", palette, (9, 4.4) if wide else (5.6, 4.4)) as (figure, axes):
         hints = _scatter(
-            axes, found, "map", [(p.x, p.y, p.row) for p in plane.places],
+            axes, found, "map",
+            [(p.x, p.y, p.row) for p in plane.places if p.row.trial.id in found.drawn],
             lambda row: palette.steps[step(row)] if row.within else palette.faint,
         )  # fmt: skip
         for axis, share, name in (
@@ -416,6 +445,7 @@ def _map(found: Findings, plane: Map, palette: Palette) -> Picture:
         "Principal components of the latent vectors of all molecules with values. "
         f"{what}. Squares: starting molecules; circles: new ones."
         + (" Hollow: breaks a limit." if found.aim.limits else "")
+        + _thinned(found)
     )
     return Picture(
         name="map", title="Map of the latent space", caption=caption, figure=figure, hints=hints,
@@ -447,10 +477,11 @@ def _histogram(one: Distribution, found: Findings, palette: Palette) -> Picture:
     """A property of starting and new molecules, and of the data set."""
     from molvae.chem.properties import PROPERTIES
 
+    starting = sum(not row.new for row in found.ranked)
     groups = [
         (f"{found.dataset} ({len(one.dataset)} drawn)", one.dataset, palette.steps[1], True),
-        (f"starting ({len(one.start)})", one.start, palette.faint, False),
-        (f"new ({len(one.new)})", one.new, palette.accent, False),
+        (f"starting ({_some(one.start, starting)})", one.start, palette.faint, False),
+        (f"new ({_some(one.new, len(found.ranked) - starting)})", one.new, palette.accent, False),
     ]
     groups = [group for group in groups if group[1]]
     together = np.array([value for group in groups for value in group[1]] or [0.0])
@@ -477,6 +508,11 @@ def _histogram(one: Distribution, found: Findings, palette: Palette) -> Picture:
         figure=figure,
         hints={},
     )
+
+
+def _some(values: Sequence[float], there: int) -> str:
+    """How many values, and of how many if they are a part."""
+    return str(len(values)) if there <= SAMPLE else f"{len(values)} of {there}"
 
 
 __all__ = ["PAGE", "PAPER", "Picture", "pictures", "write_figures"]

@@ -29,8 +29,12 @@ DASH = "\N{EN DASH}"
 SIMILARITY = "similarity:"
 PROPERTIES = ("logP", "SAS", "QED")
 """Of every molecule shown, whatever the campaign is after."""
-SAMPLE = 2000
-"""Molecules of the data set that others are compared with."""
+SAMPLE = 500
+"""Molecules at most whose properties are computed: of the data set, starting ones, new ones."""
+POINTS = 1000
+"""Points of a figure, at most."""
+LISTED = 2000
+"""Rows of a table, at most; all of them are in what `export` writes."""
 FIRST = 1.0
 """Percentile below which a molecule is called unusual."""
 LONGEST = 34
@@ -178,6 +182,33 @@ class Findings:
         return [row for row in self.rows if row.trial.status == "failed"]
 
     @cached_property
+    def grown(self) -> Progress:
+        """What was reached after each objective call."""
+        return progress(self)
+
+    @cached_property
+    def drawn(self) -> frozenset[int]:
+        """Ids of those that figures show: all that have values, or the best and some others."""
+        half = POINTS // 2
+        if len(self.ranked) <= POINTS:
+            shown = self.ranked
+        else:
+            shown = self.ranked[:half] + evenly(self.ranked[half:], POINTS - half)
+        return frozenset(row.trial.id for row in shown)
+
+    @cached_property
+    def listed(self) -> list[Row]:
+        """Of few trials all, of many the best and the latest, in the order asked."""
+        if len(self.rows) <= LISTED:
+            return self.rows
+        chosen = {row.trial.id for row in self.ranked[: LISTED // 2]}
+        for row in reversed(self.rows):
+            if len(chosen) == LISTED:
+                break
+            chosen.add(row.trial.id)
+        return [row for row in self.rows if row.trial.id in chosen]
+
+    @cached_property
     def calls(self) -> list[Row]:
         """Those that objectives were called for."""
         return [row for row in self.rows if row.trial.status != "asked"]
@@ -243,6 +274,8 @@ def findings(campaign: Campaign, *, lead: str | None = None) -> Findings:
 
 def _drawable(trial: Trial) -> Trial:
     """Values of records that are older than the largest value count as that."""
+    if all(abs(value) <= MAX_VALUE for value in trial.values.values()):
+        return trial
     within = {
         name: math.copysign(min(abs(value), MAX_VALUE), value) if math.isfinite(value) else value
         for name, value in trial.values.items()
@@ -410,8 +443,13 @@ def distributions(found: Findings) -> list[Distribution]:
     """Properties of molecules that have values, beside those of the data set."""
     from molvae.chem.properties import score
 
-    table = score([row.trial.smiles for row in found.ranked], PROPERTIES, workers=1)
-    new = np.array([row.new for row in found.ranked], dtype=bool)
+    rows = [
+        row
+        for group in (False, True)
+        for row in evenly([row for row in found.rows if row.place and row.new == group], SAMPLE)
+    ]
+    table = score([row.trial.smiles for row in rows], PROPERTIES, workers=1)
+    new = np.array([row.new for row in rows], dtype=bool)
     sample = None if found.dataset is None else dataset_properties(found.dataset)
 
     def finite(column: NDArray[np.float64]) -> list[float]:
@@ -426,6 +464,17 @@ def distributions(found: Findings) -> list[Distribution]:
         )
         for i, name in enumerate(PROPERTIES)
     ]
+
+
+def evenly(items: Sequence[Any], most: int) -> list[Any]:
+    """So many items at most, evenly from the first to the last.
+
+    >>> evenly("abcdefg", 3)
+    ['a', 'd', 'g']
+    """
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
 @lru_cache(maxsize=4)
@@ -459,6 +508,7 @@ __all__ = [
     "broken_limits",
     "dataset_properties",
     "distributions",
+    "evenly",
     "findings",
     "goodness",
     "latent_map",

@@ -27,7 +27,9 @@ from molvae.report import reproduce
 from molvae.report.calibration import coverage_of
 from molvae.report.figures import pictures
 from molvae.report.findings import (
+    LISTED,
     PROPERTIES,
+    SAMPLE,
     Findings,
     Row,
     broken_limits,
@@ -35,7 +37,6 @@ from molvae.report.findings import (
     findings,
     goodness,
     number,
-    progress,
     reasons,
     unusual,
 )
@@ -203,15 +204,17 @@ def render(
             if (rows := coverage_of([r.trial for r in found.rows], name, batch=campaign.batch))
         ],
         reasons=reasons(found.failures),
+        failures=found.failures[-(LISTED // 4) :],
         unusual=unusual(found),
         nan=math.nan,
         percentiles=any(row.trial.percentile is not None for row in found.rows),
         headings=[(found.label(n), n, found.aim.parts[n].unit or "") for n in found.aim.names],
         notes=list(dict.fromkeys(name for row in found.rows for name in row.trial.notes)),
         messages=any(row.trial.message or row.trial.earlier_failures for row in found.rows),
-        again=reproduce.again(campaign),
+        again=reproduce.again(campaign, len(found.calls)),
         settings=reproduce.flat({k: v for k, v in campaign.settings.items() if k != "versions"}),
         versions=reproduce.versions(campaign),
+        few=SAMPLE if len(found.ranked) > SAMPLE else 0,
         sampled=0 if sample is None else len(sample),
         sample_lacks=sample is None and bool(found.ranked) and found.dataset in DATASETS,
         script=script,
@@ -242,7 +245,7 @@ def _tiles(found: Findings) -> list[Tile]:
     starts = sum(not row.new for row in found.rows)
     tiles = []
     if found.kind == "front":
-        front, grown = found.front, progress(found)
+        front, grown = found.front, found.grown
         new = sum(row.new for row in front)
         at_start = grown.best[grown.starts - 1] if grown.starts else math.nan
         tiles += [

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from molvae import __version__
 from molvae.bo.goals import Goal, Limit
+from molvae.config import STRATEGY_NAMES
 from molvae.report.findings import DASH
 
 if TYPE_CHECKING:
@@ -27,10 +29,14 @@ class Again:
     """What the command alone does not bring back."""
 
 
-def again(campaign: Campaign) -> Again:
-    """The command that begins the same campaign; it is not run, and nothing is imported for it."""
+def again(campaign: Campaign, calls: int) -> Again:
+    """The command that begins the same campaign; it is not run, and nothing is imported for it.
+
+    Args:
+        campaign: Open.
+        calls: Objective calls so far.
+    """
     from molvae.aims import BY_HAND
-    from molvae.bo.strategy import STRATEGIES, spell
     from molvae.chem.program import COMMAND
 
     made, aim, notes = campaign.settings, campaign.aim, list[str]()
@@ -57,13 +63,10 @@ def again(campaign: Campaign) -> Again:
     if aim.limits:
         words += ["--limits", *(text for limit in aim.limits for text in _limits(limit))]
     objects = [name for name, part in aim.parts.items() if part.spec is None]
-    strategy = dict(made.get("strategy") or {})
-    name = str(strategy.get("name"))
-    if name not in STRATEGIES or strategy.get("settings") is None:
-        objects.append(name)
-        words += ["--strategy", _object(name)]
-    else:
-        words += ["--strategy", spell(name, strategy["settings"])]
+    text = _strategy_text(made)
+    if text is None:
+        objects.append(made["strategy"]["name"])
+    words += ["--strategy", _object(objects[-1]) if text is None else text]
     notes += [
         f"{name} was an object given from Python: give the same one to Campaign.create."
         for name in objects
@@ -82,9 +85,28 @@ def again(campaign: Campaign) -> Again:
     words += ["--skip-invalid"] if campaign.skipped else []
     words += ["--batch", str(campaign.batch), "--seed", str(campaign.seed)]
     if not by_hand:
-        calls = sum(trial.status != "asked" for trial in campaign.trials)
         words += ["--budget", str(max(1, calls))]
     return Again(command=_lines(words), notes=tuple(notes))
+
+
+def _strategy_text(made: Mapping[str, Any]) -> str | None:
+    """A strategy as `get_strategy` reads it; None for an object that was given from Python.
+
+    What was written on creation leaves out the defaults of then. If that was another molvae, all
+    settings are written, so that nothing has to be loaded to know the defaults of now.
+    """
+    if "strategy_text" in made and (made.get("versions") or {}).get("molvae") == __version__:
+        text: str | None = made["strategy_text"]
+        return text
+    name, settings = made["strategy"]["name"], made["strategy"]["settings"]
+    if name not in STRATEGY_NAMES or settings is None:
+        return None
+    written = [
+        f"{key}={'+'.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in settings.items()
+        if value not in ([], "")
+    ]
+    return str(name) + (":" + ",".join(written) if written else "")
 
 
 def _lines(words: list[str]) -> str:

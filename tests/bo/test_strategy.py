@@ -18,6 +18,7 @@ from molvae.bo import (
     get_strategy,
 )
 from molvae.bo.strategy import spell
+from molvae.config import STRATEGY_NAMES
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import LearningStrategyContract, StrategyContract, toy_evidence
 from tests.toys import ToySpace
@@ -64,6 +65,7 @@ class TestGenetic(StrategyContract):
 
 
 def test_names_are_those_of_the_table() -> None:
+    assert tuple(STRATEGIES) == STRATEGY_NAMES
     assert set(STRATEGIES) == {
         "random",
         "log-ei",
