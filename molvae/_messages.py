@@ -66,11 +66,16 @@ def listed(findings: Sequence[str], advice: str = "") -> str:
 
 def described(error: BaseException) -> str:
     """The type of an error and what it says, in one line."""
-    try:
-        text = str(error)
-    except Exception as other:
-        text = f"its message raises {type(other).__name__}"
+    text = message_of(error)
     return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says, in one line, even if saying it fails."""
+    try:
+        return one_line(str(error))
+    except Exception as other:
+        return f"its message raises {type(other).__name__}"
 
 
 def one_line(text: str, limit: int = MAX_MESSAGE) -> str:
@@ -87,6 +92,7 @@ __all__ = [
     "described",
     "encodable",
     "listed",
+    "message_of",
     "one_line",
     "shown",
     "visible",

@@ -622,6 +622,7 @@ class Campaign:
         timeout: float | None = None,
         retries: int = 0,
         most_failed: float = 0.5,
+        failures_in_a_row: int = 5,
         allow_equal: bool = False,
         on_trial: Callable[[Trial], None] | None = None,
     ) -> None:
@@ -634,39 +635,59 @@ class Campaign:
         With workers, as soon as one is free the next molecule is chosen, with those in progress
         taken into account; what is chosen then depends on how long calls take.
 
-        A call that raises, whose process dies, or that is given up is a failed trial with the
-        reason as its message. But if the first five calls all fail, it is the objective that is
-        wrong: then the run stops, and they are called again by the next one.
+        A call that raises an `Exception`, answers with no finite number, or is given up is a failed
+        trial with the reason as its message. But trouble of the machine is no outcome; the trials
+        wait then, to be scored when the run goes on or by the next one:
+
+        * The first calls all fail, or later as many one after the other for the same reason: it is
+          the objective that is wrong, or an outage. The run stops.
+        * A worker dies, or is lost with its cluster. Another one gets the molecule; that has failed
+          if three processes have died with it. Workers that are lost again and again stop the run.
+        * An objective raises `MachineError`, a program cannot be started, or the process is told to
+          end. The run stops.
 
         Args:
-            budget: Objective calls in all; starting molecules and earlier runs included.
-            workers: Processes that call the objective; 0: this one. It must then be importable:
-                defined in a module, not in a notebook. With `executor`: how many calls it takes at
-                once.
+            budget: Objective calls in all; starting molecules and earlier runs included. A trial
+                that was put back counts again only when it has an outcome again.
+            workers: Processes that call the objective; 0: this one. The objective is loaded there
+                before the first call; it may be defined anywhere. With `executor`: how many calls
+                it takes at once.
             dask: Address of the scheduler of a Dask cluster, or its scheduler file, instead.
             executor: Anything with `submit(function, *arguments)`, instead.
-            timeout: Seconds after which a call is given up; its process is stopped.
-            retries: Further tries of a call that raised, died or was given up.
-            most_failed: Share of the last 20 calls above which the run stops; 1: never.
+            timeout: Seconds after which a call is given up; its process is stopped, with all that
+                it has started.
+            retries: Further tries of a call that raised or was given up.
+            most_failed: Share of the last 20 calls above which the run stops; 1: it never stops
+                for failures.
+            failures_in_a_row: Failures for the same reason, with no call that works between them,
+                after which the run stops and they wait; 0: never. NaN does not count.
             allow_equal: See `ask`.
             on_trial: Called with each trial when its outcome is in the record.
 
         Raises:
             ConfigError: A setting is out of range.
-            ObjectiveError: The first calls all failed, or an answer was no list of values.
-            CampaignError: Too many calls failed, or another process is writing; and see `ask`.
+            ObjectiveError: The first calls all failed, or later ones in a row; an answer was no
+                list of values; or the objective cannot be sent to workers, or not be loaded there.
+            CampaignError: Too many calls failed, workers are lost, or another process is writing;
+                and see `ask`.
         """
         from molvae.running import Run
-        from molvae.workers import executor_of
+        from molvae.workers import caller_of
 
         budget = whole_number(budget, "budget", least=1)
         workers = whole_number(workers, "workers", least=0)
         retries = whole_number(retries, "retries", least=0)
+        failures_in_a_row = whole_number(failures_in_a_row, "failures_in_a_row", least=0)
         require(
             executor is None or workers >= 1,
             "with an executor, workers says how many calls it takes at once; give at least 1",
         )
-        patience = Patience(timeout=timeout, retries=retries, most_failed=most_failed)
+        patience = Patience(
+            timeout=timeout,
+            retries=retries,
+            most_failed=most_failed,
+            failures_in_a_row=failures_in_a_row,
+        )
         calls = self._calls(timeout)
         if all(isinstance(c.objective, Program) or costs_nothing(c.objective) for c in calls):
             # Programs are stopped where they run.
@@ -676,14 +697,12 @@ class Campaign:
         with (
             self._store.writing("run"),
             self._running(),
-            executor_of(workers, dask, executor) as (taker, capacity),
+            caller_of(calls, workers, dask, executor) as caller,
         ):
             trials = self.trials
             run = Run(
                 campaign=_Search(self, allow_equal, on_trial),
-                calls=calls,
-                executor=taker,
-                capacity=capacity,
+                caller=caller,
                 patience=patience,
                 budget=budget,
                 batch=self.batch,

@@ -21,7 +21,10 @@ from molvae.errors import ConfigError, DataError, UnknownNameError
 
 Config = TypeVar("Config")
 LARGEST_SEED = 2**63 - 1
-RUN = ("workers", "dask", "timeout", "retries", "most_failed", "allow_equal")
+RUN = (
+    *("workers", "dask", "timeout", "retries", "most_failed", "failures_in_a_row"),
+    "allow_equal",
+)
 """Settings of a campaign that may be others each time it is gone on with."""
 
 STRATEGY_NAMES = ("random", "log-ei", "thompson", "turbo", "gradient", "rank", "ga")
@@ -465,6 +468,8 @@ class Patience:
     """Further tries of a call that raised, died or was given up."""
     most_failed: float = 0.5
     """Share of the last calls above which a run stops; 1: never."""
+    failures_in_a_row: int = 5
+    """With one and the same reason, after which a run stops and leaves them waiting; 0: never."""
 
     def __post_init__(self) -> None:
         positive = self.timeout is None or (0 < self.timeout < math.inf)
@@ -472,6 +477,10 @@ class Patience:
         require(self.retries >= 0, f"retries must not be negative, got {self.retries}")
         require(
             0 <= self.most_failed <= 1, f"most_failed must lie in [0, 1], got {self.most_failed}"
+        )
+        require(
+            self.failures_in_a_row >= 0,
+            f"failures_in_a_row must not be negative, got {self.failures_in_a_row}",
         )
 
 
@@ -525,7 +534,10 @@ class CampaignConfig:
     retries: int = 0
     """Further tries of a call that raised, died or was given up."""
     most_failed: float = 0.5
-    """Share of the last 20 calls above which the campaign stops; 1: never."""
+    """Share of the last 20 calls above which the campaign stops; 1: never stop for failures."""
+    failures_in_a_row: int = 5
+    """Calls that fail one after the other for the same reason, an outage perhaps, after which the
+    campaign stops and they wait; 0: never."""
     allow_equal: bool = False
     """Go on although all values of the first batch are the same number."""
     skip_invalid: bool = False
@@ -542,7 +554,12 @@ class CampaignConfig:
                 getattr(self, name) is None or self.objective is not None,
                 f"{name} belongs to objective; with goals, say it of each of them",
             )
-        Patience(timeout=self.timeout, retries=self.retries, most_failed=self.most_failed)
+        Patience(
+            timeout=self.timeout,
+            retries=self.retries,
+            most_failed=self.most_failed,
+            failures_in_a_row=self.failures_in_a_row,
+        )
         require(self.workers >= 0, f"workers must not be negative, got {self.workers}")
         require(self.budget >= 1, f"budget must be at least 1 objective call, got {self.budget}")
         require(self.batch >= 1, f"batch must be at least 1 molecule, got {self.batch}")

@@ -88,6 +88,13 @@ class MachineError(ObjectiveError):
     """
 
 
+class ProcessDiedError(MachineError):
+    """A process died while it had a molecule: killed, out of memory, or ended by what it called."""
+
+    deaths = 1
+    """Of processes that had the molecule, one after the other."""
+
+
 class CheckpointError(MolvaeError):
     """A run folder that is incomplete, damaged, foreign or newer than this molvae."""
 

@@ -6,16 +6,25 @@ the part that may run on another machine.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from molvae._finite import finite
-from molvae.errors import CampaignError, ObjectiveError
+from molvae._guard import kill_marked, marked
+from molvae._interrupts import take_back
+from molvae._messages import described, encodable, message_of, one_line, shown
+from molvae._printing import prints_to_stderr
+from molvae._scalar import scalar
+from molvae.errors import CampaignError, MachineError, ObjectiveError
 
 if TYPE_CHECKING:
     from molvae.chem.objective import Objective
+
+ANSWERED_NAN = "could not be scored"
+"""The message of NaN, which is what an objective says of a molecule, and no trouble."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,23 +73,35 @@ def evaluate(calls: Sequence[Call], smiles: Sequence[str]) -> list[Scored]:
     GPU) says so by an attribute `batch_size`; the caller hands over that many. If it breaks on
     many, it gets them again one by one, so that only the one that it breaks on is lost.
 
+    What objectives print goes to standard error. What they start is ended if this process is
+    killed meanwhile.
+
     Args:
         calls: Each is called with all of `smiles`.
         smiles: Canonical SMILES.
 
     Returns:
-        One result a molecule. An exception is a result: not scored, with its message. So is what is
-        no finite number.
+        One result a molecule. An `Exception` is a result: not scored, with its message. So is what
+        is no finite number.
 
     Raises:
         CampaignError: Values of the objective are told by hand.
+        MachineError: The objective says that it is not the molecule's fault.
         ObjectiveError: It gave another number of values than it got molecules.
     """
-    found = [_call(call, smiles) for call in calls]
+    starts_nothing = all(getattr(call.objective, "computed", False) for call in calls)
+    take_back()
+    with prints_to_stderr(), contextlib.nullcontext("") if starts_nothing else marked() as mark:
+        try:
+            found = [_call(call, smiles) for call in calls]
+        except BaseException as error:
+            if mark and not isinstance(error, Exception):  # the campaign is told to end
+                kill_marked(mark)
+            raise
     return [
         Scored(
             values={name: value for one in row for name, value in one.values.items()},
-            message="; ".join(one.message for one in row if one.message),
+            message=one_line("; ".join(one.message for one in row if one.message)),
             broke=any(one.broke for one in row),
         )
         for row in zip(*found, strict=True)
@@ -89,17 +110,16 @@ def evaluate(calls: Sequence[Call], smiles: Sequence[str]) -> list[Scored]:
 
 def _call(call: Call, smiles: Sequence[str]) -> list[Scored]:
     objective = call.objective
+    ask: Callable[[list[str]], Any] = getattr(objective, "answers", objective)
     try:
-        answers = list(objective(list(smiles)))
-    except (CampaignError, KeyboardInterrupt):
+        answers = list(ask(list(smiles)))
+    except (CampaignError, MachineError):
         raise
-    except BaseException as error:  # a program that calls sys.exit as well
+    except Exception as error:  # what is no Exception ends a process, or is meant to
         if len(smiles) > 1:
             return [_call(call, [one])[0] for one in smiles]
-        text = (
-            str(error) if isinstance(error, ObjectiveError) else f"{type(error).__name__}: {error}"
-        )
-        return [Scored(message=" ".join(text.split()), broke=True)]
+        say = message_of if isinstance(error, ObjectiveError) else described
+        return [Scored(message=say(error), broke=True)]
     if len(answers) != len(smiles):
         raise ObjectiveError(
             f"objective {objective.name!r} gave {len(answers)} values for {len(smiles)} molecules; "
@@ -111,19 +131,20 @@ def _call(call: Call, smiles: Sequence[str]) -> list[Scored]:
 def _scored(answer: Any, names: Sequence[str]) -> Scored:
     if not isinstance(answer, Mapping):
         if len(names) > 1:
-            text = f"expected values of {', '.join(names)}, the objective returned {answer!r}"
+            text = f"expected values of {', '.join(names)}, the objective returned {shown(answer)}"
             return Scored(message=text)
         answer = {names[0]: answer}
+    answer = {encodable(str(name)): value for name, value in answer.items()}
     values, messages = dict[str, float](), []
     for name in names:
         if name not in answer:
-            there = ", ".join(map(str, answer)) or "nothing"
+            there = one_line(", ".join(answer) or "nothing", 200)
             messages.append(f"the objective returned {there}, no {name}")
             continue
         try:
-            number = float(answer[name])
-        except (TypeError, ValueError):
-            messages.append(f"the objective returned {answer[name]!r}, not a number")
+            number = scalar(answer[name])
+        except ValueError as error:
+            messages.append(f"the objective returned {shown(answer[name])}, {error}")
             continue
         try:
             finite(number)
@@ -131,10 +152,10 @@ def _scored(answer: Any, names: Sequence[str]) -> Scored:
             messages.append(f"the objective returned {number}, which {error}")
             continue
         if math.isnan(number):
-            messages.append("could not be scored")
+            messages.append(ANSWERED_NAN)
         else:
             values[name] = number
     return Scored(values=values, message="; ".join(messages))
 
 
-__all__ = ["ByHand", "Call", "Scored", "evaluate"]
+__all__ = ["ANSWERED_NAN", "ByHand", "Call", "Scored", "evaluate"]

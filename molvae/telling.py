@@ -6,10 +6,11 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from molvae import _numbers
 from molvae._finite import MAX_VALUE, finite
+from molvae._scalar import scalar
 from molvae.bo.goals import Aim
 from molvae.bo.store import Outcome
 from molvae.config import is_list, require
@@ -91,10 +92,8 @@ def _number(value: object) -> float:
             said = _numbers.not_a_number(value, error)
             raise ConfigError(f"a value must be a number, or NaN; {said}") from error
     try:
-        number = math.nan if value is None else float(cast(float, value))
-    except OverflowError:  # a whole number of more digits than a float has
-        number = math.inf
-    except (TypeError, ValueError) as error:
+        number = math.nan if value is None else scalar(value)
+    except ValueError as error:
         raise ConfigError(
             f"a value must be a number, or NaN if it could not be scored; got {value!r}"
         ) from error

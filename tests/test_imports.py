@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "molvae"
 HEAVY = ("torch", "rdkit", "botorch", "selfies", "pandas", "numpy", "matplotlib", "jinja2")
 LAYERS = (
-    ("_messages", "_finite"),
+    ("_messages", "_finite", "_guard", "_interrupts", "_printing", "_scalar"),
     ("errors",),
     ("_files",),
     ("config", "_numbers", "_text", "_isolation"),
@@ -24,8 +24,11 @@ LAYERS = (
     ("codec", "density", "redraw"),
     ("latent", "tokens", "tables", "figures"),
     ("recipe", "bo"),
-    ("evaluate", "start", "workers", "overview", "trust"),
-    ("running", "aims", "telling"),
+    ("evaluate", "start", "overview", "trust"),
+    ("transport",),
+    ("_worker",),
+    ("workers", "cluster", "aims", "telling"),
+    ("running",),
     ("facts",),
     ("campaign",),
     ("geometry",),

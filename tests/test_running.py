@@ -67,14 +67,63 @@ def test_most_failed_1_writes_whatever_comes(path: Path) -> None:
         assert {t.status for t in campaign.trials} == {"failed"}
 
 
-def test_an_objective_that_stops_working_stops_the_run(path: Path) -> None:
+def test_failures_for_one_reason_in_a_row_stop_the_run_and_wait(path: Path) -> None:
     with begin(path, n=40, objective=Breaks(*range(11, 100))) as campaign:
-        with pytest.raises(CampaignError, match=r"11 of the last 20 calls failed, most often: Va"):
+        with pytest.raises(ObjectiveError, match=r"^5 calls failed one after .*ValueError"):
             campaign.run(40)
-        assert [t.status for t in campaign.trials][:22] == (
-            ["told"] * 10 + ["failed"] * 11 + ["asked"]
-        )
-        assert campaign.objective.n == 21  # type: ignore[attr-defined]
+        assert [t.status for t in campaign.trials] == ["told"] * 10 + ["asked"] * 30
+        assert campaign.objective.n == 15  # type: ignore[attr-defined]
+        with pytest.raises(ObjectiveError, match="12 calls failed"):
+            campaign.run(40, failures_in_a_row=12)
+        campaign.objective.at = ()  # type: ignore[attr-defined]
+        campaign.run(40)
+        assert {t.status for t in campaign.trials} == {"told"}
+
+
+def test_a_call_that_works_settles_the_failures_before_it(path: Path) -> None:
+    broken = (3, 4, 5, 6, 8, 9, 10, 11)
+    with begin(path, n=12, objective=Breaks(*broken)) as campaign:
+        campaign.run(12)
+        failed = [t.id for t in campaign.trials if t.status == "failed"]
+        assert failed == list(broken)
+
+
+def test_failures_for_several_reasons_in_a_row_are_the_molecules(path: Path) -> None:
+    reasons = iter(["no pocket", "no charges", "too large", "no licence", "broken ring", "no pose"])
+
+    class Various(ToyObjective):
+        def __call__(self, smiles: Sequence[str]) -> list[float]:
+            if len(self.calls) == 2 and (reason := next(reasons, None)):
+                raise ValueError(reason)
+            return super().__call__(smiles)
+
+    with begin(path, n=12, objective=Various()) as campaign:
+        campaign.run(12)
+        assert [t.status for t in campaign.trials] == (["told"] * 2 + ["failed"] * 6 + ["told"] * 4)
+
+
+def test_nan_in_a_row_is_an_answer_and_no_trouble(path: Path) -> None:
+    space = ToySpace()
+    start = space.molecules[:12]
+    with begin(path, objective=ToyObjective(fails=start[1:9]), start=start) as campaign:
+        campaign.run(12)
+        assert [t.id for t in campaign.trials if t.status == "failed"] == list(range(2, 10))
+
+
+def test_failures_in_a_row_0_writes_whatever_comes(path: Path) -> None:
+    with begin(path, objective=Breaks(*range(1, 100))) as campaign:
+        campaign.run(8, failures_in_a_row=0)
+        assert {t.status for t in campaign.trials} == {"failed"}
+
+
+def test_too_many_failures_between_successes_stop_the_run_and_are_written(path: Path) -> None:
+    broken = [n for n in range(2, 100) if n % 4]
+    with begin(path, n=40, objective=Breaks(*broken)) as campaign:
+        with pytest.raises(CampaignError, match=r"14 of the last 20 calls failed, most often: Val"):
+            campaign.run(40)
+        statuses = [t.status for t in campaign.trials]
+        assert statuses[:20].count("failed") == 14
+        assert statuses[20:] == ["asked"] * 20
 
 
 def test_retries_are_counted_as_one_call(path: Path) -> None:
@@ -107,6 +156,7 @@ def test_of_many_at_once_only_the_culprit_fails(path: Path) -> None:
         ({"timeout": 0.0}, "timeout must be a positive"),
         ({"retries": -1}, "retries must be a whole number from 0"),
         ({"most_failed": 1.5}, r"most_failed must lie in \[0, 1\]"),
+        ({"failures_in_a_row": -1}, "failures_in_a_row must"),
         ({"workers": -1}, "workers must be a whole number from 0"),
         ({"executor": ThreadPoolExecutor(1)}, "workers says how many calls"),
     ],

@@ -20,13 +20,23 @@ from typing import Any, ClassVar, Literal, Protocol, get_args
 
 from rdkit import Chem
 
+from molvae._messages import described
+from molvae._printing import prints_to_stderr
+from molvae._scalar import scalar
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.guacamol import TASKS, Task
 from molvae.chem.mol import canonical, canonical_or_none, parse
 from molvae.chem.program import COMMAND, Program
 from molvae.chem.properties import PROPERTIES, score
 from molvae.chem.structure import COUNTS, LargestRing
-from molvae.errors import ConfigError, InvalidMoleculeError, ObjectiveError, UnknownNameError
+from molvae.errors import (
+    CampaignError,
+    ConfigError,
+    InvalidMoleculeError,
+    MachineError,
+    ObjectiveError,
+    UnknownNameError,
+)
 
 Direction = Literal["maximise", "minimise"]
 
@@ -76,7 +86,7 @@ class Properties:
         values = score(smiles, [name for name, _ in self.terms], workers=1)
         weights = [weight for _, weight in self.terms]
         return [
-            _number(sum(w * v for w, v in zip(weights, row, strict=True)))
+            _finite(sum(w * v for w, v in zip(weights, row, strict=True)))
             for row in values.tolist()
         ]
 
@@ -131,9 +141,13 @@ class PerMolecule:
             ObjectiveError: The function raised; names the molecule, chains the function's own
                 error.
         """
+        return [_numbers(answer) for answer in self.answers(smiles)]
+
+    def answers(self, smiles: Sequence[str], /) -> list[Any]:
+        """What the function returns, as it is; errors as of a call."""
         return [self._one(text) for text in smiles]
 
-    def _one(self, text: str) -> float | dict[str, float]:
+    def _one(self, text: str) -> Any:
         argument: Chem.Mol | str = text
         if self.of == "mol":
             try:
@@ -141,7 +155,9 @@ class PerMolecule:
             except InvalidMoleculeError:
                 return math.nan
         try:
-            return _answer(self.function(argument))
+            return self.function(argument)
+        except (CampaignError, MachineError):  # which are not about the molecule
+            raise
         except Exception as error:
             raise _broke(self.name, repr(text), error) from error
 
@@ -172,10 +188,16 @@ class Batched:
         Raises:
             ObjectiveError: It raised, or did not return one value per molecule.
         """
+        return [_numbers(answer) for answer in self.answers(smiles)]
+
+    def answers(self, smiles: Sequence[str], /) -> list[Any]:
+        """What the object returns, as it is; errors as of a call."""
         smiles = list(smiles)
         what = ", ".join(map(repr, smiles[:1])) + (", ..." if len(smiles) > 1 else "")
         try:
             values = list(self.function(smiles))
+        except (CampaignError, MachineError):
+            raise
         except Exception as error:
             raise _broke(self.name, what, error) from error
         if len(values) != len(smiles):
@@ -183,7 +205,7 @@ class Batched:
                 f"objective {self.name!r} gave {len(values)} values for {len(smiles)} molecules; "
                 "it must return one per molecule, in order, NaN where it cannot score"
             )
-        return [_answer(value) for value in values]
+        return values
 
 
 def _of_property(name: str, property_name: str, direction: Direction) -> Properties:
@@ -371,7 +393,8 @@ def _imported(spec: str) -> Any:
         return PerMolecule(name=spec, direction="maximise", function=target, of="smiles", doc=doc)
     if isinstance(target, type):
         try:
-            target = target()
+            with prints_to_stderr():
+                target = target()
         except Exception as error:
             raise ObjectiveError(f"{spec}() failed: {_tell(error)}") from error
         if not callable(target):
@@ -394,7 +417,8 @@ def _import(name: str, spec: str) -> Any:
         sys.path.insert(0, os.getcwd())
     importlib.invalidate_caches()
     try:
-        return importlib.import_module(name)
+        with prints_to_stderr():
+            return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name in _parents(name)
         advice = (
@@ -414,32 +438,30 @@ def _parents(name: str) -> list[str]:
 
 def _tell(error: BaseException) -> str:
     """A foreign error in one line, with the place in its file."""
-    text = f"{type(error).__name__}: {error}"
+    text = described(error)
     frames = traceback.extract_tb(error.__traceback__)
     if frames and not isinstance(error, SyntaxError):  # which says its place itself
         here = frames[-1]
         if here.filename != __file__ and not here.filename.startswith("<frozen"):
             text += f" ({os.path.basename(here.filename)}, line {here.lineno})"
-    return " ".join(text.split())
+    return text
 
 
 def _broke(name: str, what: str, error: Exception) -> ObjectiveError:
     return ObjectiveError(f"objective {name!r} broke on {what}: {_tell(error)}")
 
 
-def _answer(value: Any) -> float | dict[str, float]:
-    if isinstance(value, Mapping):
-        return {str(name): _number(one) for name, one in value.items()}
-    return _number(value)
+def _numbers(answer: Any) -> float | dict[str, float]:
+    """Finite numbers, or NaN for everything else: None, infinite, text, True, a complex number."""
+    if isinstance(answer, Mapping):
+        return {str(name): _finite(one) for name, one in answer.items()}
+    return _finite(answer)
 
 
-def _number(value: Any) -> float:
-    """A finite float, or NaN for everything else: None, infinite, text, a complex number."""
-    if isinstance(value, str | bytes):
-        return math.nan
+def _finite(value: Any) -> float:
     try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
+        number = scalar(value)
+    except ValueError:
         return math.nan
     return number if math.isfinite(number) else math.nan
 

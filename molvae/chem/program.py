@@ -1,36 +1,39 @@
 """An objective that is another program: a docking run, a simulation, somebody's script.
 
-Knows how a program is run, stopped and understood. Each call has a folder of its own, which stays,
-with what the program was given and what it said.
+Knows how a program is called and understood. Each call has a folder of its own, which stays, with
+what the program was given and what it said. How a program is run and ended is `processes`' part.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import json
 import math
 import os
+import re
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from molvae._guard import signal_name
+from molvae._messages import one_line, shown
+from molvae.chem.processes import Ended, run
 from molvae.config import require
-from molvae.errors import ObjectiveError
+from molvae.errors import MachineError, ObjectiveError
 
 COMMAND = "command:"
 """What the name of an objective that is a program begins with; its words follow."""
 PLACE = "{smiles}"
 """In a command: where the molecule goes, as one argument; without it, it goes to standard input."""
-Answer = float | dict[str, float]
+Answer = Any
+"""A number, or numbers by name, as they were understood; what is none is kept as it is."""
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_NO_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,10 @@ class Program:
     a number for each objective; or CSV with a header. For several molecules: as many lines, a JSON
     list, or as many rows. An exit status other than 0 is a failure. No shell is involved, so a
     molecule cannot be taken for a command.
+
+    A call has ended when the program has: whatever it started and left running is ended. Of what
+    it prints a megabyte is kept, its beginning and its end; a program that prints more than a
+    gigabyte is ended, and has failed.
     """
 
     name: str
@@ -68,7 +75,9 @@ class Program:
         """A number, or numbers by name, for each molecule; NaN where the program says so.
 
         Raises:
-            ObjectiveError: It cannot be run, failed, took too long, or gave no such answer.
+            MachineError: It cannot be run.
+            ProcessDiedError: Somebody else has killed it.
+            ObjectiveError: It failed, took too long, printed too much, or gave no such answer.
         """
         if PLACE in self.command:
             return [self._one_call([molecule])[0] for molecule in smiles]
@@ -79,62 +88,56 @@ class Program:
         lines = "".join(f"{molecule}\n" for molecule in smiles)
         given = "" if PLACE in self.command else lines
         folder = None if self.folder is None else _new_folder(Path(self.folder), lines)
+        limit = None if self.timeout is None else self.timeout * len(smiles)
         if folder is not None:
-            (folder / "molecules.smi").write_text(lines, encoding="utf-8")
-        status, out, err = self._run(words, given, folder, len(smiles))
+            _write(folder / "molecules.smi", lines)
+        ended = run(words, given, cwd=folder, timeout=limit)
         if folder is not None:
-            (folder / "stdout.txt").write_text(out, encoding="utf-8")
-            (folder / "stderr.txt").write_text(err, encoding="utf-8")
+            _write(folder / "stdout.txt", ended.stdout.text)
+            _write(folder / "stderr.txt", ended.stderr.text)
         where = "" if folder is None else f" (see {folder})"
-        if status:
-            last = (err.strip() or out.strip() or "it said nothing").splitlines()[-1]
-            raise ObjectiveError(f"{words[0]} ended with status {status}: {last}{where}")
+        if reason := _failure(words[0], ended, limit):
+            raise ObjectiveError(reason + where)
         try:
-            return understood(out, smiles)
+            # Of an output that was cut nothing but its last lines can be understood.
+            return understood(ended.stdout.text, smiles, whole=not ended.stdout.left_out)
         except ValueError as error:
             raise ObjectiveError(f"{words[0]}: {error}{where}") from error
 
-    def _run(
-        self, words: list[str], given: str, folder: Path | None, molecules: int
-    ) -> tuple[int, str, str]:
-        try:
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=folder,
-                text=True,
-                errors="replace",
-                start_new_session=True,  # so that it can be stopped with all that it has started
-            )
-        except OSError as error:
-            raise ObjectiveError(f"cannot run {words[0]}: {error.strerror}") from error
-        limit = None if self.timeout is None else self.timeout * molecules
-        with _stopped_with_us(), process:
-            try:
-                out, err = process.communicate(given, timeout=limit)
-            except subprocess.TimeoutExpired as error:
-                where = "" if folder is None else f" (see {folder})"
-                raise ObjectiveError(f"no answer within {limit:g} s{where}") from error
-            finally:
-                if process.poll() is None:
-                    _kill(process)
-        return process.returncode, out, err
+
+def _failure(name: str, ended: Ended, limit: float | None) -> str | None:
+    """Why a program did not answer, if so."""
+    if ended.printed_too_much:
+        return f"{name} was ended: it had printed more than {ended.max_output:,} bytes"
+    if ended.timed_out:
+        return f"no answer within {limit:g} s"
+    if not ended.status:
+        return None
+    how = f"ended with status {ended.status}"
+    if ended.status < 0:
+        how = f"was ended by {signal_name(-ended.status)}"
+    text = ended.stderr.text.strip() or ended.stdout.text.strip() or "it said nothing"
+    return f"{name} {how}: {one_line(text.splitlines()[-1], 1_000)}"
 
 
-def understood(text: str, smiles: Sequence[str]) -> list[Answer]:
+def understood(text: str, smiles: Sequence[str], *, whole: bool = True) -> list[Answer]:
     """What a program printed, as one answer a molecule.
+
+    Args:
+        text: All of it, or if not `whole`, what was kept of it.
+        smiles: The molecules.
+        whole: Otherwise it must end with numbers, one a line.
 
     Raises:
         ValueError: It is none of the forms that `Program` names.
     """
-    answers = _json(text, len(smiles)) or _numbers(text, len(smiles)) or _csv(text, smiles)
-    if answers is None:
-        shown = text.strip()[-100:]
+    n = len(smiles)
+    answers = (whole and _json(text, n)) or _numbers(text, n) or (whole and _csv(text, smiles))
+    if not answers:
+        cut = "" if whole else ", which was too much to be kept"
         raise ValueError(
-            f"expected a number for each of {len(smiles)} molecules, JSON or CSV on standard "
-            f"output, got {shown!r}"
+            f"expected a number for each of {n} molecules, JSON or CSV on standard output, got "
+            f"{shown(text.strip()[-100:])}{cut}"
         )
     return answers
 
@@ -142,48 +145,61 @@ def understood(text: str, smiles: Sequence[str]) -> list[Answer]:
 def _json(text: str, n: int) -> list[Answer] | None:
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     items = content if isinstance(content, list) else [content]
     if len(items) != n:
         return None
     return [
-        {str(k): _number(v) for k, v in item.items()}
+        {str(name): _not_null(value) for name, value in item.items()}
         if isinstance(item, Mapping)
-        else _number(item)
+        else _not_null(item)
         for item in items
     ]
 
 
+def _not_null(value: Any) -> Any:
+    """JSON has no NaN, so that many write null."""
+    return math.nan if value is None else value
+
+
 def _numbers(text: str, n: int) -> list[Answer] | None:
     lines = [line.strip() for line in text.strip().splitlines()]
-    try:
-        return [float(line) for line in lines[-n:]] if len(lines) >= n else None
-    except ValueError:
-        return None
+    numbers = [_number(line) for line in lines[-n:]]
+    return None if len(lines) < n or None in numbers else numbers
 
 
 def _csv(text: str, smiles: Sequence[str]) -> list[Answer] | None:
     lines = text.strip().splitlines()
     if not lines:
         return None
-    rows = list(csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ","))
+    try:
+        rows = list(csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ","))
+    except csv.Error:
+        return None
     by_molecule = {row["smiles"]: row for row in rows if row.get("smiles")}
     if set(smiles) <= set(by_molecule):
         rows = [by_molecule[molecule] for molecule in smiles]
     if len(rows) != len(smiles):
         return None
     return [
-        {name: _number(cell) for name, cell in row.items() if name and name != "smiles"}
+        {name: _cell(cell) for name, cell in row.items() if name and name != "smiles"}
         for row in rows
     ]
 
 
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+def _cell(text: str | None) -> Any:
+    """A number; NaN where a cell is empty; any other text as it is, to be said where it matters."""
+    text = (text or "").strip()
+    number = _number(text)
+    return number if number is not None else text or math.nan
+
+
+def _number(text: str) -> float | None:
+    """Numbers as programs print them; Python's `float` also takes 1_000 for one."""
+    if _NUMBER.fullmatch(text) or _NO_FINITE.fullmatch(text):
+        return float(text)
+    return None
 
 
 def found(words: Sequence[str]) -> list[str]:
@@ -209,30 +225,21 @@ def _new_folder(parent: Path, content: str) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise ObjectiveError(f"cannot make {folder}: {error.strerror}") from error
+            raise MachineError(f"cannot make {folder}: {error.strerror}") from error
         return folder
-    raise ObjectiveError(f"{parent} is full of folders {name}-...; empty it")
+    raise MachineError(f"{parent} is full of folders {name}-...; empty it")
 
 
-@contextlib.contextmanager
-def _stopped_with_us() -> Iterator[None]:
-    """End the program when this process, a worker that is stopped, is asked to end."""
-    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def _write(file: Path, text: str) -> None:
+    """Write a file of a call; what the program has put in its place is replaced, not followed."""
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+        file.unlink(missing_ok=True)
+        with open(file, "x", encoding="utf-8", errors="backslashreplace") as opened:
+            opened.write(text)
+    except FileNotFoundError:
+        pass  # the program has removed its folder
+    except OSError as error:
+        raise MachineError(f"cannot write {file}: {error.strerror}") from error
 
 
 __all__ = ["COMMAND", "Program", "found", "understood"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from molvae._printing import process_prints_to_stderr
 from molvae._table import shortened_list
 from molvae.cli.inputs import ASKED, sheet, told_value
 from molvae.cli.terminal import (
@@ -25,7 +26,7 @@ from molvae.cli.terminal import (
     say,
 )
 from molvae.config import RUN, CampaignConfig, build, check_names, require
-from molvae.errors import CampaignError, DataError
+from molvae.errors import CampaignError, DataError, ObjectiveError
 from molvae.tables import check_can_write_table, with_visible_text, write_table
 
 if TYPE_CHECKING:
@@ -69,11 +70,14 @@ def optimize(
 
     chosen = _with_record(record, layers(config, settings))
     report, replaces = _check_report(chosen, config, overwrite=overwrite)
-    with _create_or_resume(chosen, str(config or "flags")) as campaign:
+    with process_prints_to_stderr():
+        campaign = _create_or_resume(chosen, str(config or "flags"))
+    with campaign:
         if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
             campaign.trust()
         aim = {} if {"objective", "goals"} & set(chosen) else {"objective": campaign.name}
-        _run(campaign, build(CampaignConfig, {**aim, **chosen}))
+        with process_prints_to_stderr():
+            _run(campaign, build(CampaignConfig, {**aim, **chosen}))
         print_tsv(*_best(campaign, top))
         _sum_up(campaign, chosen["record"])
         if report is not None:
@@ -116,7 +120,10 @@ def ask(
     allow_equal = chosen.pop("allow_equal", False)
     if chosen and not create:
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
-    with _create(_with_record(record, chosen), "flags") if create else _open(record) as campaign:
+    with (
+        process_prints_to_stderr(),
+        _create(_with_record(record, chosen), "flags") if create else _open(record) as campaign,
+    ):
         trials = _waiting(campaign) if create or waiting else []
         trials = trials if trials or waiting else campaign.ask(n, allow_equal=allow_equal)
         rows = [(trial.id, trial.smiles, trial.percentile) for trial in trials]
@@ -302,13 +309,14 @@ def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = N
     from contextlib import suppress
     from threading import Event
 
+    from molvae._interrupts import wait
     from molvae.ui import serving
 
     with serving(record, port=port, top=top, lead=lead) as address:
         print(address, flush=True)
         say("Ctrl-C ends it")
         with suppress(KeyboardInterrupt):
-            Event().wait()
+            wait(Event())
 
 
 def _say_notes(names: Iterable[str]) -> None:
@@ -483,7 +491,14 @@ def _run(campaign: Campaign, config: CampaignConfig) -> None:
 
     with progress(config.budget) as advance:
         settings = {name: getattr(config, name) for name in RUN}
-        campaign.run(config.budget, on_trial=show, **settings)
+        try:
+            campaign.run(config.budget, on_trial=show, **settings)
+        except SystemExit as error:
+            raise ObjectiveError(
+                f"the objective ended the program (sys.exit({error.code!r})): its molecule waits. "
+                "Let it raise an error or return NaN where it cannot score, or give it workers, "
+                "which it may end"
+            ) from error
 
 
 def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:

@@ -9,7 +9,9 @@ import io
 import json
 import math
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -182,6 +184,31 @@ def _lines(total: int) -> Advance:
     return advance
 
 
+class _TerminatedError(KeyboardInterrupt):
+    """The process was told to end, by SIGTERM: as by Ctrl-C, so that all is left in order."""
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Unless somebody else looks after it."""
+
+    def end(*_: object) -> None:
+        raise _TerminatedError
+
+    mine = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if not mine:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> int:
     """Run a command; whatever goes wrong on purpose or by the user's hand becomes one line.
 
@@ -191,14 +218,14 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
         interrupted: By command: how to go on after Ctrl-C.
 
     Returns:
-        The exit status: 0; 1 for an error; 2 for usage; 130 after Ctrl-C; 141 when the reader of
-        our output left.
+        The exit status: 0; 1 for an error; 2 for usage; 130 after Ctrl-C; 143 after SIGTERM; 141
+        when the reader of our output left.
     """
     debug = "--debug" in tokens
     tokens = [STDIN if token == "-" else token for token in tokens if token != "--debug"]
     with _open_streams():
         try:
-            with warnings.catch_warnings():
+            with _ending_on_sigterm(), warnings.catch_warnings():
                 warnings.simplefilter("always", MolvaeWarning)
                 warnings.showwarning = _show_warning
                 app(tokens, exit_on_error=False, print_error=False)
@@ -251,7 +278,9 @@ def _open_streams() -> Iterator[None]:
 def _explain(error: BaseException, interrupted: str) -> tuple[int, str]:
     """Exit status and the one line for it."""
     if isinstance(error, KeyboardInterrupt):
-        return 130, f"interrupted{'; ' if interrupted else ''}{interrupted}"
+        terminated = isinstance(error, _TerminatedError)
+        status, what = (143, "ended by SIGTERM") if terminated else (130, "interrupted")
+        return status, f"{what}{'; ' if interrupted else ''}{interrupted}"
     if isinstance(error, CycloptsError):
         return 2, f"{_one_line(error)} (see molvae --help)"
     if isinstance(error, OSError) and not isinstance(error, MolvaeError):

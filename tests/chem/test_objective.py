@@ -190,7 +190,18 @@ def test_functions_survive_pickling(user_module):
 
 
 @pytest.mark.parametrize(
-    "value", ["None", "float('nan')", "float('inf')", "-float('inf')", "'0.5'", "1j", "[1]"]
+    "value",
+    [
+        "None",
+        "float('nan')",
+        "float('inf')",
+        "-float('inf')",
+        "'0.5'",
+        "1j",
+        "[1]",
+        "True",
+        "10**400",
+    ],
 )
 def test_what_is_no_real_number_is_nan(user_module, value):
     user_module(

@@ -1,0 +1,254 @@
+"""Worker processes: what gets there, what comes back, and what is left when they die.
+
+Objectives are defined in functions, so that nothing here could be imported by a worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from molvae._guard import MARK
+from molvae.errors import CampaignError, MachineError, ObjectiveError, ProcessDiedError
+from molvae.evaluate import Call, Scored
+from molvae.transport import packed, unpacked
+from molvae.workers import Processes, caller_of
+from tests.processes import alive, until, written_pid
+
+ROOT = Path(__file__).parents[1]
+
+
+def objective(function: Callable[[str], Any], **attributes: Any) -> Any:
+    """One that is called with a list, of a class that no worker can import."""
+
+    class Local:
+        name, direction = "y", "maximise"
+
+        def __init__(self) -> None:
+            self.function = function
+
+        def __call__(self, smiles: Sequence[str]) -> list[Any]:
+            return [self.function(one) for one in smiles]
+
+    made = Local()
+    vars(made).update(attributes)
+    return made
+
+
+def calls(function: Callable[[str], Any], **attributes: Any) -> list[Call]:
+    return [Call(objective=objective(function, **attributes), names=("y",))]
+
+
+def deadly(smiles: str) -> float:
+    """The molecule says what it does to its process."""
+    match smiles:
+        case "exit 0":
+            os._exit(0)
+        case "exit 17":
+            os._exit(17)
+        case "C's exit":
+            ctypes.CDLL(None).exit(0)
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "sys.exit":
+            sys.exit(3)
+        case "segmentation fault":
+            ctypes.string_at(0)
+    return float(len(smiles))
+
+
+deadly.__module__ = "__main__"  # by value
+
+
+@pytest.fixture
+def deadly_worker() -> Iterator[Processes]:
+    with caller_of(calls(deadly), 1, None) as caller:
+        assert isinstance(caller, Processes)
+        yield caller
+
+
+@pytest.mark.parametrize("attribute", [lambda: 1, sys.stdout.__class__, {1: [2]}])
+def test_whatever_can_be_pickled_by_value_is_sent(attribute: Any) -> None:
+    (scored,) = unpacked(packed(calls(lambda smiles: 2.5, attribute=attribute)))(["CCO"])
+    assert scored == Scored(values={"y": 2.5})
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [threading.Lock(), (n for n in "abc"), sys.stderr, sys._getframe()],
+    ids=["lock", "generator", "open file", "frame"],
+)
+def test_what_cannot_be_sent_is_refused_before_a_process_begins(attribute: Any) -> None:
+    with (
+        pytest.raises(ObjectiveError, match=r"^objective 'y' cannot be sent to other processes: "),
+        caller_of(calls(len, attribute=attribute), 2, None),
+    ):
+        raise AssertionError
+
+
+class Missing:
+    """Is pickled as something of a module that is nowhere."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _imported, ("no_such_module_at_all",)
+
+
+def _imported(name: str) -> Any:
+    return __import__(name)
+
+
+_imported.__module__ = "__main__"
+
+
+def test_what_a_worker_cannot_load_is_refused_before_the_first_call() -> None:
+    with (
+        pytest.raises(ObjectiveError, match=r"cannot load the objective: ModuleNotFoundError"),
+        caller_of(calls(len, attribute=Missing()), 2, None),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("molecule", "reason"),
+    [
+        ("exit 0", "exit status 0"),
+        ("exit 17", "exit status 17"),
+        ("C's exit", "exit status 0"),
+        ("killed", "SIGKILL"),
+        ("sys.exit", "exit status 3"),
+        ("segmentation fault", "SIGSEGV"),
+    ],
+)
+def test_a_process_that_dies_is_said_and_replaced(
+    deadly_worker: Processes, molecule: str, reason: str
+) -> None:
+    with pytest.raises(ProcessDiedError, match=rf"^the process died \({reason}\)$"):
+        deadly_worker.call([molecule]).result()
+    assert deadly_worker.call(["CCO"]).result() == [Scored(values={"y": 3.0})]
+
+
+def test_a_process_that_dies_between_calls_is_replaced(deadly_worker: Processes) -> None:
+    (process,) = deadly_worker._processes
+    os.kill(process.pid, signal.SIGKILL)
+    until(process.has_ended)
+    assert deadly_worker.call(["CCO"]).result() == [Scored(values={"y": 3.0})]
+
+
+def test_objectives_are_loaded_once_and_keep_what_they_learn() -> None:
+    seen: list[str] = []
+
+    def count(smiles: str) -> float:
+        seen.append(smiles)
+        return float(len(seen))
+
+    with caller_of(calls(count), 1, None) as caller:
+        assert [caller.call(["C"]).result()[0].values["y"] for _ in range(3)] == [1.0, 2.0, 3.0]
+    assert seen == []
+
+
+def test_errors_about_the_machine_come_back_as_what_they_are() -> None:
+    class NoLicenceError(MachineError):
+        pass
+
+    def refuse(smiles: str) -> float:
+        raise {"a": CampaignError, "b": NoLicenceError}[smiles]("no licence")
+
+    with caller_of(calls(refuse), 1, None) as caller:
+        for smiles, kind in (("a", CampaignError), ("b", MachineError)):
+            with pytest.raises(kind, match=r"^no licence$") as caught:
+                caller.call([smiles]).result()
+            assert type(caught.value) is kind
+
+
+def test_what_objectives_print_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    def talk(smiles: str) -> float:
+        print("python")
+        os.system("echo a program")
+        os.write(1, b"C\n")
+        return 1.0
+
+    with caller_of(calls(talk), 1, None) as caller:
+        caller.call(["C"]).result()
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert {"python", "a program", "C"} <= set(captured.err.splitlines())
+
+
+def starts_children(folder: str) -> float:
+    """One in the group of its process, one in a session of its own; neither would ever end."""
+    for name, session in (("child", False), ("stray", True)):
+        child = subprocess.Popen(["sleep", "3600"], start_new_session=session)
+        Path(folder, name).write_text(f"{child.pid}\n")
+    time.sleep(3600)
+    return 0.0
+
+
+starts_children.__module__ = "__main__"
+
+
+def test_a_call_that_is_taken_back_leaves_nothing_behind(tmp_path: Path) -> None:
+    with caller_of(calls(starts_children), 1, None) as caller:
+        pending: Any = caller.call([str(tmp_path)])
+        pids = [written_pid(tmp_path / name) for name in ("child", "stray")]
+        assert pending.began is not None
+        pending.cancel()
+        with pytest.raises(ProcessDiedError):
+            pending.result()
+        for pid in pids:
+            until(lambda pid=pid: not alive(pid))
+
+
+def test_a_campaign_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) -> None:
+    pids = []
+
+    def interrupted() -> None:
+        with caller_of(calls(starts_children), 1, None) as caller:
+            caller.call([str(tmp_path)])
+            pids.extend(written_pid(tmp_path / name) for name in ("child", "stray"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    for pid in pids:
+        until(lambda pid=pid: not alive(pid))
+    assert MARK not in os.environ
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_campaign_that_is_killed_leaves_nothing_behind(tmp_path: Path, workers: int) -> None:
+    code = (
+        "from tests.test_workers import *\n"
+        f"with caller_of(calls(starts_children), {workers}, None) as caller:\n"
+        f"    caller.call([{str(tmp_path)!r}]).result()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as campaign:
+        pids = [written_pid(tmp_path / name) for name in ("child", "stray")]
+        campaign.kill()
+    for pid in pids:
+        until(lambda pid=pid: not alive(pid))
+
+
+def test_workers_need_no_guard_of_main_in_a_script_from_standard_input() -> None:
+    code = (
+        "from molvae.evaluate import Call\n"
+        "from molvae.workers import caller_of\n"
+        "import molvae\n"
+        "@molvae.objective('atoms')\n"
+        "def atoms(mol): return mol.GetNumAtoms()\n"
+        "with caller_of([Call(objective=atoms, names=('atoms',))], 1, None) as caller:\n"
+        "    print(caller.call(['CCO']).result()[0].values)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-"], input=code, capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (done.stdout, done.returncode) == ("{'atoms': 3.0}\n", 0), done.stderr
