@@ -1,7 +1,8 @@
 """Objectives called on a Dask cluster.
 
-Each worker loads the objectives before it gets its first molecule; one that cannot load them gets
-none. That a worker, or the whole cluster, is lost is never said of a molecule.
+A plugin loads the objectives on each worker, also on those that come later, before it gets any
+molecule; one that cannot load them gets none. That a worker, or the whole cluster, is lost is never
+said of a molecule.
 """
 
 from __future__ import annotations
@@ -10,29 +11,28 @@ import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from molvae._messages import described
-from molvae.errors import (
-    CampaignError,
-    MolvaeError,
-    MolvaeWarning,
-    ProcessDiedError,
-)
+from molvae.errors import CampaignError, MolvaeError, MolvaeWarning, ProcessDiedError
 from molvae.evaluate import Call, Scored
-from molvae.transport import NotLoadedError, key_of, load_on_worker, packed, score_on_worker
+from molvae.transport import NotLoadedError, key_of, packed, score_on_worker, seconds_loaded
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, WorkerPlugin
 
 CONNECT_SECONDS = 30
 RESTART_SECONDS = 60.0
 """Time that a worker is given to come back."""
 EMPTY_SECONDS = 60.0
 """Time without workers after which that is said."""
-MAX_LOST_LOADS = 5
-"""Workers lost while they loaded the objectives, one after the other: it is what they load."""
+LOST_SECONDS = 600.0
+"""Time after which workers that were there are taken for lost."""
+SETTLE_SECONDS = 2.0
+"""From when a worker has loaded the objectives until it calls them: the nanny of one that dies
+while it is still being started takes that for its end, and begins no other."""
 BEGAN = "molvae-began-"
 """With the key of the objectives: the topic under which workers say that a call has begun."""
 
@@ -58,15 +58,21 @@ class Cluster:
             from distributed import Client
         except ImportError as error:
             raise CampaignError("a Dask cluster needs: pip install 'molvae[dask]'") from error
-        self.address, self._payload = address, packed(calls)
-        self._key = key_of(self._payload)
-        self._loads: dict[str, Any] = {}
-        """Of the objectives, going on, by the address of the worker."""
-        self._ready, self._refused = set[str](), dict[str, str]()
-        self._lost_loads = 0
+        payload = packed(calls)
+        self.address, self._key = address, key_of(payload)
+        self._asked: dict[str, Future[str | None]] = {}
+        """By address of a worker: whether it has loaded the objectives, and if not, why."""
+        self._stuck: dict[str, str] = {}
+        """Workers that could not be restarted, and why."""
+        self._warned = set[str]()
         self._empty_since: float | None = None
-        self._began: dict[str, float] = {}
-        """By the key that Dask has for a call."""
+        self._had_workers = False
+        self._threads: dict[str, int] = {}
+        """Of each worker that is there."""
+        self._began: dict[str, tuple[str, float]] = {}
+        """Where and when, by the key that Dask has for a call."""
+        self._bound: dict[Any, set[str]] = {}
+        """Calls that may go to these workers only."""
         where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
         try:
             self._client: Client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -77,87 +83,114 @@ class Cluster:
         try:
             with self._saying_if_gone():
                 self._client.subscribe_topic(BEGAN + self._key, self._has_begun)
-            while not self.capacity() and self._loads:
+                self._client.register_plugin(_loading(payload), name=self._plugin)
+            while not self.capacity() and self._asked:
                 time.sleep(0.05)
         except BaseException:
             self.close()
             raise
 
     def capacity(self) -> int:
-        """Threads of the workers that have loaded the objectives; new workers are given them.
+        """Threads of the workers that have loaded the objectives; one, if there are no workers.
 
         Raises:
-            CampaignError: The scheduler is gone, or there are workers and none can load them.
+            CampaignError: The scheduler is gone, all workers are, or none of them can be used.
         """
         with self._saying_if_gone():
-            threads: dict[str, int] = self._client.nthreads()
-            self._ready &= threads.keys()
-            self._see_loads(threads)
-        there = self._ready & threads.keys()
-        if threads and not there and not self._loads:
-            reason = next(self._refused[one] for one in threads if one in self._refused)
+            threads = self._threads = dict(self._client.nthreads())
+            for future, workers in list(self._bound.items()):
+                if not workers & threads.keys():  # Dask would wait for them for ever
+                    del self._bound[future]
+                    self._client.cancel([future], force=True)
+        for one in self._asked.keys() - threads.keys():
+            del self._asked[one]
+        for one in threads.keys() - self._asked.keys():
+            asked: Future[str | None] = Future()
+            self._asked[one] = asked
+            Thread(target=self._ask, args=(one, asked), daemon=True).start()
+        refused = self._refused()
+        for one in refused.keys() - self._warned:
+            self._warned.add(one)
+            self._warn(f"the worker {one} gets no molecules: {refused[one]}")
+        if threads and refused.keys() >= threads.keys():
             raise CampaignError(
-                f"no worker of the cluster at {self.address} can load the objective: {reason}; "
-                "workers need molvae and all that the objective imports"
+                f"no worker of the cluster at {self.address} can call the objective: "
+                f"{refused[next(iter(threads))]}; workers need molvae, all that the objective "
+                "imports, and a nanny"
             )
-        self._say_if_empty(bool(threads))
-        return sum(threads[one] for one in there)
+        self._check_empty(bool(threads))
+        if not threads:  # a cluster that grows by need has to see one
+            return 1
+        return sum(n for one, n in threads.items() if one in self._ready())
 
     def call(self, smiles: Sequence[str]) -> _OnCluster:
         """Begin a call; its `cancel()` restarts the worker that is stuck with it."""
+        # Any worker may have it, unless one was found that must not.
+        allowed = self._ready() if self._refused() else set[str]()
         with self._saying_if_gone():
-            # Others get it only if those are gone meanwhile.
             future = self._client.submit(
                 score_and_say,
                 self._key,
                 list(smiles),
                 pure=False,
-                workers=sorted(self._ready) or None,
-                allow_other_workers=bool(self._ready),
+                workers=sorted(allowed) or None,
             )
+        if allowed:
+            self._bound[future] = allowed
         return _OnCluster(self, future)
 
     def close(self) -> None:
         """Let go of the cluster, which goes on."""
         with contextlib.suppress(Exception):
+            if self._client.status == "running":
+                self._client.unregister_worker_plugin(self._plugin)
             self._client.close(timeout=5)
 
-    def _see_loads(self, threads: dict[str, int]) -> None:
-        """Begin and end the loading of objectives."""
-        for one, load in list(self._loads.items()):
-            if not load.done() and one in threads:
-                continue
-            del self._loads[one]
-            try:
-                reason = load.result() if load.done() else "it is gone"
-            except Exception as error:  # it lacks molvae, or its process has died
-                reason = described(error)
-            if reason is None:
-                self._ready.add(one)
-                self._lost_loads = 0
-            elif one in threads:
-                self._refused[one] = reason
-                self._warn(f"the worker {one} cannot load the objective, and is left out: {reason}")
-            else:
-                self._lost_loads += 1
-        if self._lost_loads > MAX_LOST_LOADS:
-            raise CampaignError(
-                f"{self._lost_loads} workers of the cluster at {self.address} were lost while they "
-                "loaded the objective"
-            )
-        for one in threads.keys() - self._ready - self._loads.keys() - self._refused.keys():
-            self._loads[one] = self._client.submit(
-                load_on_worker, self._payload, workers=[one], pure=False
-            )
+    @property
+    def _plugin(self) -> str:
+        return f"molvae-{self._key}"
 
-    def _say_if_empty(self, some_are_there: bool) -> None:
+    def _ready(self) -> set[str]:
+        return {
+            one
+            for one, asked in self._asked.items()
+            if asked.done() and asked.result() is None and one not in self._stuck
+        }
+
+    def _refused(self) -> dict[str, str]:
+        reasons = {
+            one: f"it cannot load the objective: {reason}"
+            for one, asked in self._asked.items()
+            if asked.done() and (reason := asked.result()) is not None
+        }
+        return reasons | {one: why for one, why in self._stuck.items() if one in self._asked}
+
+    def _ask(self, worker: str, asked: Future[str | None]) -> None:
+        """In a thread of its own: a worker answers when it has loaded."""
+        try:
+            answers = self._client.run(_asking(self._key), workers=[worker], on_error="return")
+            answer = answers[worker]
+            asked.set_result(described(answer) if isinstance(answer, BaseException) else answer)
+        except Exception as error:  # it is gone, or the cluster is: which is seen elsewhere
+            self._asked.pop(worker, None)
+            asked.set_result(described(error))
+
+    def _check_empty(self, some_are_there: bool) -> None:
+        """Workers that were never there are waited for: they may stand in a queue."""
         now = time.monotonic()
         if some_are_there:
-            self._empty_since = None
-        elif self._empty_since is None:
+            self._empty_since, self._had_workers = None, True
+            return
+        if self._empty_since is None:
             self._empty_since = now
-        elif now - self._empty_since > EMPTY_SECONDS:
-            self._empty_since = float("inf")  # said once
+        seconds = now - self._empty_since
+        if seconds > LOST_SECONDS and self._had_workers:
+            raise CampaignError(
+                f"the cluster at {self.address} has lost all its workers {seconds:.0f} s ago; "
+                "molecules in progress wait: begin others, then run the same command"
+            )
+        if seconds > EMPTY_SECONDS and "" not in self._warned:
+            self._warned.add("")
             self._warn(f"the cluster at {self.address} has no workers; the campaign waits for them")
 
     @staticmethod
@@ -165,7 +198,8 @@ class Cluster:
         warnings.warn(text, MolvaeWarning, stacklevel=2)
 
     def _has_begun(self, event: tuple[float, Any]) -> None:
-        self._began[str(event[1])] = time.monotonic()
+        key, worker = event[1]
+        self._began[key] = worker, time.monotonic()
 
     @contextlib.contextmanager
     def _saying_if_gone(self) -> Iterator[None]:
@@ -187,37 +221,55 @@ class _OnCluster:
     """A call on the cluster."""
 
     def __init__(self, cluster: Cluster, future: Any) -> None:
-        self._cluster, self._future = cluster, future
+        self._cluster, self._future, self._key = cluster, future, future.key
+        self._came: Future[list[Scored]] = Future()
+        Thread(target=self._fetch, daemon=True).start()
 
     @property
     def began(self) -> float | None:
-        return self._cluster._began.get(self._future.key)
+        worker, began = self._cluster._began.get(self._key, ("", None))
+        return began if worker in self._cluster._threads else None  # it begins again elsewhere
 
     def result(self) -> list[Scored]:
-        try:
-            outcomes: list[Scored] = self._future.result()
-        except NotLoadedError:  # a worker has been replaced under the same address
-            self._cluster._ready.clear()
-            raise
-        except TimeoutError as error:  # of the network, not of the molecule
-            raise ConnectionError(described(error)) from error
-        except Exception as error:
-            if type(error).__name__ != "KilledWorker":
-                raise
-            died = ProcessDiedError("the process died, on each worker of the cluster that tried")
-            died.deaths = getattr(error, "allowed_failures", 0) + 1
-            raise died from error
-        return outcomes
+        return self._came.result()
 
     def add_done_callback(self, function: Callable[[Any], None]) -> None:
-        self._future.add_done_callback(lambda _: function(self))
+        self._came.add_done_callback(lambda _: function(self))
+
+    def _fetch(self) -> None:
+        """In a thread of its own: a result may be lost with its worker, and take its time again."""
+        future = self._future
+        try:
+            self._came.set_result(future.result())
+        except BaseException as error:
+            self._came.set_exception(self._understood(error))
+        self._cluster._bound.pop(future, None)
+        self._cluster._began.pop(self._key, None)
+        # As long as anybody has it, Dask calls the objective again if the worker with the result is
+        # lost.
+        self._future = None
+        future.release()
+
+    def _understood(self, error: BaseException) -> BaseException:
+        if isinstance(error, NotLoadedError):
+            self._cluster._asked.clear()  # a worker may have been replaced under its address
+        if type(error).__name__ == "KilledWorker":
+            died = ProcessDiedError("the process died, on each worker of the cluster that tried")
+            died.deaths = getattr(error, "allowed_failures", 0) + 1
+            return died
+        if isinstance(error, MolvaeError | NotLoadedError):
+            return error
+        # Of the network, the scheduler, or a worker that lacks molvae.
+        return ConnectionError(described(error))
 
     def cancel(self) -> None:
         client = self._cluster._client
+        future = self._future
+        if future is None:  # it came back
+            return
         with contextlib.suppress(Exception):  # the cluster may be gone
-            key = self._future.key
-            at = [one for one, keys in client.processing().items() if key in keys]
-            client.cancel([self._future], force=True)
+            at = [one for one, keys in client.processing().items() if self._key in keys]
+            client.cancel([future], force=True)
             if (
                 at
             ):  # Dask cannot stop a function, only its worker; what else it has is done elsewhere
@@ -230,17 +282,53 @@ class _OnCluster:
             cluster._client.restart_workers(workers, timeout=RESTART_SECONDS, raise_for_error=False)
         except Exception as error:  # e.g. it has no nanny that could restart it
             for one in workers:
-                cluster._refused[one] = f"it is stuck and cannot be restarted ({described(error)})"
-            cluster._ready.difference_update(workers)
+                cluster._stuck[one] = f"it is stuck and cannot be restarted ({described(error)})"
 
 
 def score_and_say(key: str, smiles: Sequence[str]) -> list[Scored]:
     """On a worker: say that the call has begun, then score."""
     from distributed import get_worker
 
+    time.sleep(max(0.0, SETTLE_SECONDS - seconds_loaded(key)))
     worker = get_worker()
-    worker.log_event(BEGAN + key, worker.get_current_task())
+    worker.log_event(BEGAN + key, (worker.get_current_task(), worker.address))
     return score_on_worker(key, smiles)
+
+
+# What follows travels as it is, not by its name: a worker that lacks molvae says so, and goes on.
+
+
+def _loading(payload: bytes) -> WorkerPlugin:
+    """What has workers load objectives."""
+    from distributed import WorkerPlugin
+
+    class Loading(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            try:
+                from molvae.transport import load_on_worker
+            except ImportError:
+                return
+            load_on_worker(payload)
+
+        def teardown(self, worker: Any) -> None:
+            try:
+                from molvae.transport import forget_on_worker
+            except ImportError:
+                return
+            forget_on_worker(payload)
+
+    return Loading()
+
+
+def _asking(key: str) -> Callable[[], str | None]:
+    """What a worker says of the objectives that it should have loaded."""
+
+    def ask() -> str | None:
+        from molvae.transport import refused_on_worker
+
+        return refused_on_worker(key)
+
+    return ask
 
 
 __all__ = ["Cluster"]

@@ -15,7 +15,6 @@ Knows how calls are made and lost. Knows neither how molecules are chosen nor ho
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import math
@@ -350,7 +349,7 @@ class Run:
             raise
         except TimeoutError:  # of an executor that has a timeout of its own
             self._no_answer(running, number, came)
-        except (Exception, asyncio.CancelledError) as error:
+        except Exception as error:
             self._trouble(running, error)
         else:
             for trial, scored in zip(running.trials, outcomes, strict=True):
@@ -373,13 +372,18 @@ class Run:
         """Take back the calls that have taken too long."""
         if self.patience.timeout is None:
             return
+        if any(map(self._is_over, self._running.values())):
+            self.caller.capacity()  # sees whether their workers are still there
         for number, running in list(self._running.items()):
-            began, limit = running.began, self.patience.timeout * len(running.trials)
-            if began is not None and time.monotonic() >= began + limit:
+            if self._is_over(running):
                 del self._running[number]
                 _cancel(running.pending)
                 came, self._events = self._events, self._events + 1
                 self._no_answer(running, number, came)
+
+    def _is_over(self, running: _Running) -> bool:
+        began, timeout = running.began, self.patience.timeout or math.inf
+        return began is not None and time.monotonic() >= began + timeout * len(running.trials)
 
     def _no_answer(self, running: _Running, number: int, came: int) -> None:
         """A call that has taken too long. Of several molecules it may be the fault of one."""

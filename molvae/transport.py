@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import pickle
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from molvae._messages import described, one_line
+from molvae._messages import described
 from molvae._printing import prints_to_stderr
 from molvae.errors import ObjectiveError
 from molvae.evaluate import Call, Scored, evaluate
@@ -63,12 +65,14 @@ def unpacked(payload: bytes) -> Score:
     return partial(evaluate, calls)
 
 
-_loaded: dict[str, Score] = {}
-"""Of a worker of a cluster: what it has loaded, by key."""
-
-
 class NotLoadedError(Exception):
     """A worker of a cluster has not loaded the objectives: it is new, or cannot load them."""
+
+
+_loaded: dict[str, Score | str] = {}
+"""Of a worker of a cluster, by key: objectives, or why they cannot be loaded."""
+
+_loaded_at: dict[str, float] = {}
 
 
 def key_of(payload: bytes) -> str:
@@ -76,17 +80,30 @@ def key_of(payload: bytes) -> str:
     return hashlib.sha256(payload).hexdigest()
 
 
-def load_on_worker(payload: bytes) -> str | None:
-    """Load objectives in this process, to be used by `score_on_worker`.
-
-    Returns:
-        Why they cannot be loaded, if so: as text, since an error may not travel.
-    """
+def load_on_worker(payload: bytes) -> None:
+    """Load objectives in this process, to be used by `score_on_worker`."""
+    key = key_of(payload)
     try:
-        _loaded[key_of(payload)] = unpacked(payload)
+        _loaded[key] = unpacked(payload)
     except BaseException as error:
-        return one_line(described(error))
-    return None
+        _loaded[key] = described(error)
+    _loaded_at[key] = time.monotonic()
+
+
+def forget_on_worker(payload: bytes) -> None:
+    """The campaign has ended."""
+    _loaded.pop(key_of(payload), None)
+
+
+def refused_on_worker(key: str) -> str | None:
+    """Why objectives are not loaded in this process; None if they are."""
+    found = _loaded.get(key, "they were not loaded")
+    return found if isinstance(found, str) else None
+
+
+def seconds_loaded(key: str) -> float:
+    """Since objectives were loaded in this process."""
+    return time.monotonic() - _loaded_at.get(key, -math.inf)
 
 
 def score_on_worker(key: str, smiles: Sequence[str]) -> list[Scored]:
@@ -95,16 +112,20 @@ def score_on_worker(key: str, smiles: Sequence[str]) -> list[Scored]:
     Raises:
         NotLoadedError: It has not.
     """
-    if key not in _loaded:
-        raise NotLoadedError("this worker has not loaded the objectives")
-    return _loaded[key](smiles)
+    score = _loaded.get(key)
+    if score is None or isinstance(score, str):
+        raise NotLoadedError(score or "they were not loaded")
+    return score(smiles)
 
 
 __all__ = [
     "NotLoadedError",
+    "forget_on_worker",
     "key_of",
     "load_on_worker",
     "packed",
+    "refused_on_worker",
     "score_on_worker",
+    "seconds_loaded",
     "unpacked",
 ]
