@@ -25,6 +25,7 @@ from molvae.errors import (
     ConfigError,
     DataError,
     InvalidMoleculeError,
+    MachineError,
     MolvaeError,
     MolvaeWarning,
     ObjectiveError,
@@ -271,7 +272,10 @@ class Odd:
     [
         ([], ObjectiveError, "gave 0 values for 1 molecules"),
         (CampaignError("no licence"), CampaignError, "^no licence$"),
+        (MachineError("no licence"), MachineError, "^no licence$"),
         (KeyboardInterrupt(), KeyboardInterrupt, None),
+        (SystemExit(3), SystemExit, "3"),
+        (GeneratorExit(), GeneratorExit, None),
     ],
 )
 def test_whatever_stops_an_objective_the_record_is_intact(
@@ -299,7 +303,12 @@ def test_whatever_stops_an_objective_the_record_is_intact(
         ([{"hole": 1.0}], "the objective returned hole, no hill"),
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
         (ObjectiveError("'hill' broke"), "'hill' broke"),
-        (SystemExit(3), "SystemExit: 3"),
+        ([False], "the objective returned False, not a number"),
+        ([True], "the objective returned True, not a number"),
+        ([""], "the objective returned '', not a number"),
+        (["0.5"], "the objective returned '0.5', not a number"),
+        ([1j], "the objective returned 1j, not a number"),
+        (RuntimeError("\udcff\n\ud800"), r"RuntimeError: \udcff \ud800"),
     ],
 )
 def test_what_is_no_value_is_failed_and_says_why(path: Path, what: Any, message: str) -> None:
