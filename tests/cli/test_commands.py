@@ -789,7 +789,7 @@ def test_settings_belong_to_a_new_campaign(lab: Molvae) -> None:
     assert lab(*CREATE, "-n", 1).status == 0
     lab("ask", "lab.db", "--seed", 3).fails(1, "seed", "--create")
     lab(*CREATE).fails(1, "lab.db exists")
-    lab("ask", "lab.db", "-n", 0).fails(1, "at least 1")
+    lab("ask", "lab.db", "-n", 0).fails(1, "from 1")
     lab("ask", "other.db").fails(1, "other.db")
 
 
