@@ -296,8 +296,10 @@ def told_value(text: str) -> float | list[float] | None:
     """A told value; several, with ; between them, are replicates; None if it was not measured.
 
     Raises:
-        DataError: It is no number.
+        DataError: It is no number, or empty, as by a variable of the shell that is not set.
     """
+    if not text.strip("; \t"):
+        raise DataError("the value is empty; give a number, or write failed")
     found = list[float]()
     parts = text.split(";")
     for part in parts:

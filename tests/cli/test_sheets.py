@@ -90,6 +90,12 @@ def test_tell_a_sheet_as_spreadsheets_write_it(lab: Molvae, sheet: str) -> None:
         assert campaign.trials[2].values == {"pIC50": 7.5}
 
 
+@pytest.mark.parametrize("value", ["", " ", ";"])
+def test_tell_an_empty_value_is_no_failure(lab: Molvae, value: str) -> None:
+    lab("tell", "lab.db", 3, value).fails(1, "the value is empty", "write failed")
+    assert 3 in waiting()
+
+
 def test_tell_and_start_name_the_columns_that_are_notes(lab: Molvae) -> None:
     told = lab("tell", "lab.db", "--file", "-", stdin="id,value,value 2,n\n3,1,2,\n")
     assert told.err.startswith("kept as notes: value 2\n")
