@@ -40,7 +40,7 @@ PARTS = {
     "molvae.bo.rank.latent_moves": "latent moves, decoding",
     "molvae.bo.pool.encoded": "encoding",
     "molvae.bo.pool.features": "descriptors and counts",
-    "molvae.bo.pool.Pool._fit": "surrogate",
+    "molvae.bo.pool.molecule_gp": "surrogate",
     "botorch.models.SingleTaskGP.posterior": "surrogate",
 }
 """Functions whose time is counted apart, and what they are called."""

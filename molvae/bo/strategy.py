@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.optim.optimize import optimize_acqf
 from botorch.sampling.normal import SobolQMCNormalSampler
@@ -37,6 +38,10 @@ from molvae.bo.surrogate import fit_gp, foreseen, reproducible
 from molvae.bo.turbo import Turbo
 from molvae.config import build, require
 from molvae.errors import ConfigError, UnknownNameError
+
+# BoTorch compiles a C++ kernel when this acquisition is first made: proposals would depend on the
+# compiler of the machine, and a process killed meanwhile leaves a lock that all others wait for.
+logei._load_attempted = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -164,3 +164,12 @@ def test_values_known_at_the_start_are_completed(path: Path, tmp_path: Path) -> 
     file.write_text("smiles,a,b\nCOCO,1,\n")
     with pytest.raises(Exception, match="line 2: a value of a but none of b"):
         start(path.with_name("d.db"), objective=goals, start=str(file))
+
+
+def test_log_ei_of_several_goals_compiles_nothing() -> None:
+    from botorch.acquisition.multi_objective import logei
+
+    import molvae.bo.strategy  # noqa: F401
+
+    logei._try_load_fused_kernel()
+    assert logei._C is None

@@ -187,4 +187,4 @@ def test_a_prepared_folder_gives_its_training_molecules(grid: Molvae, tmp_path: 
     assert set(column(done, "smiles")) <= set(GRID.molecules[:12])
     assert len(done.table) == 10
     grid("explore", "map", "toy", "data", "--colour", "activity").fails(1, "data", "'activity'")
-    grid("explore", "map", "toy", "data", "-n", 0).fails(1, "at least 1")
+    grid("explore", "map", "toy", "data", "-n", 0).fails(1, "a whole number from 1")
