@@ -82,13 +82,19 @@ def quick_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def evidence_in(
-    unit: Unit, *, goals: int = 1, combine: Combine = "pareto", limits: str = ""
+    unit: Unit,
+    *,
+    goals: int = 1,
+    combine: Combine = "pareto",
+    limits: str = "",
+    worst: float | None = None,
 ) -> Evidence:
-    """The same toy campaign, its values in some unit."""
+    """The same toy campaign, its values in some unit, the first of them perhaps an outlier."""
+    hill = HILL if worst is None else np.array([worst, *HILL[1:]])
     weight = 1 / unit.scale if combine == "sum" else 1.0
     first = unit.goal("hill", "maximise", -60.0, 0.0, weight)
     second = Goal(name="place", direction="minimise", spec=None, worst=5.0, best=-5.0)
-    values = {"hill": unit.of(HILL), "place": PLACES[:, 0], "side": PLACES[:, 1]}
+    values = {"hill": unit.of(hill), "place": PLACES[:, 0], "side": PLACES[:, 1]}
     kept = {
         "": (),
         "measured": (Limit(name="side", spec=None, high=1.0),),
@@ -156,3 +162,20 @@ def test_proposals_of_a_combination_in_another_unit_are_the_same(
 ) -> None:
     """Of a sum whose weights, of a product whose ends are written in that unit as well."""
     check_same(strategy, FEW, goals=2, combine=combine)
+
+
+@pytest.mark.parametrize("setup", [{}, {"limits": "measured"}], ids=["alone", "limit"])
+@pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
+def test_how_bad_an_outlier_is_does_not_change_the_proposals(
+    strategy: Strategy, setup: dict[str, str]
+) -> None:
+    bad, worse = (evidence_in(Unit(), worst=worst, **setup) for worst in (-1e4, -1e6))
+    assert proposed(strategy, bad) == proposed(strategy, worse)
+
+
+@pytest.mark.parametrize("strategy", SEVERAL, ids=lambda s: s.name)
+def test_how_bad_an_outlier_is_does_not_change_the_proposals_of_a_pareto_search(
+    strategy: Strategy,
+) -> None:
+    bad, worse = (evidence_in(Unit(), worst=worst, goals=2) for worst in (-1e4, -1e6))
+    assert proposed(strategy, bad) == proposed(strategy, worse)
