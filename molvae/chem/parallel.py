@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
 from typing import TypeVar
 
 from molvae.errors import ConfigError
@@ -18,6 +16,8 @@ Out = TypeVar("Out")
 FEW = 2_000
 """Up to this many items, starting processes costs more than it saves."""
 CHUNK = 500
+IDLE_SECONDS = 10
+"""After which processes without work end; until then they serve the next call."""
 
 
 def each(
@@ -33,12 +33,11 @@ def stream(
     """The results of a function, one for one and in order, each as soon as it is its turn.
 
     Args:
-        function: Importable by name, or an object that can be pickled; what it raises comes
-            through.
+        function: Anything that cloudpickle can send; what it raises comes through.
         items: Anything that can be pickled.
         workers: Processes; None for one per core when there are more than 2,000 items, and none
-            when there are fewer. Processes are spawned, never forked: torch's threads may be
-            running.
+            when there are fewer. They are never forked, since torch's threads may be running, and
+            do not import the script that called.
 
     Raises:
         ConfigError: `workers` is below 1, or the processes died.
@@ -80,19 +79,23 @@ def _here(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
 def _there(
     function: Callable[[Sequence[In]], Sequence[Out]], items: Sequence[In], workers: int
 ) -> Iterator[Out]:
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    from joblib import Parallel, delayed
+
+    run = Parallel(
+        workers,
+        backend="loky",
+        batch_size=1,
+        return_as="generator",
+        idle_worker_timeout=IDLE_SECONDS,
+    )
     try:
-        for results in pool.map(function, _parts(items)):
+        for results in run(delayed(function)(part) for part in _parts(items)):
             yield from results
     except BrokenProcessPool as error:
         raise ConfigError(
-            "the worker processes died; a script must do its work under "
-            '`if __name__ == "__main__":`, because each process imports it; or give workers=1, '
-            "which also needs less memory"
+            "the worker processes died, perhaps for lack of memory; give workers=1, which needs "
+            "less of it"
         ) from error
-    finally:
-        # Whoever stops listening, by an error or Ctrl-C, does not wait for what is not begun.
-        pool.shutdown(cancel_futures=True)
 
 
 def _parts(items: Sequence[In]) -> list[Sequence[In]]:

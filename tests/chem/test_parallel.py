@@ -36,24 +36,36 @@ def test_results_come_one_by_one():
         next(results)
 
 
-def test_a_script_without_a_guard_is_told_what_to_do(tmp_path):
+@pytest.mark.parametrize("by", ["file", "standard input"])
+def test_a_script_needs_no_guard_and_may_come_from_standard_input(tmp_path, by):
     script = tmp_path / "script.py"
     script.write_text(
         "from molvae.chem.parallel import each\n"
-        "from molvae.errors import ConfigError\n"
-        "try:\n"
-        "    each(abs, [1, 2], workers=2)\n"
-        "except ConfigError as error:\n"
-        "    print(error)\n"
+        "def square(n): return n * n\n"
+        "print(each(square, [1, 2, 3], workers=2))\n"
     )
     done = subprocess.run(
-        [sys.executable, script],
+        [sys.executable, script if by == "file" else "-"],
+        input=script.read_text(),
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
-    assert '`if __name__ == "__main__":`' in done.stdout
+    assert done.stdout == "[1, 4, 9]\n", done.stderr
+
+
+def test_processes_that_die_are_said():
+    with pytest.raises(ConfigError, match="processes died"):
+        each(os._exit, [1, 1], workers=2)
+    assert each(abs, [-1], workers=2) == [1]  # and the next call has others
+
+
+def test_a_list_that_nobody_reads_to_the_end_is_given_up():
+    results = stream(abs, list(range(10 * CHUNK)), workers=2)
+    assert next(results) == 0
+    results.close()
+    assert each(abs, [-1], workers=2) == [1]
 
 
 def test_no_workers_are_refused():
