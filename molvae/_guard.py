@@ -26,7 +26,7 @@ from collections.abc import Iterator
 MARK = "MOLVAE_CALL"
 """The variable of the environment by which processes that a call has started are known."""
 POLL_SECONDS = 1.0
-"""Time between two looks at whether the parent is still there, if a child of its keeps our pipe."""
+"""Time between two looks at whether the owner is still there, if a child of its keeps our pipe."""
 MAX_SWEEPS = 20
 """Times that all processes are looked through, because marked ones may start others meanwhile."""
 _WORKS_HERE = hasattr(os, "killpg")
@@ -60,6 +60,8 @@ class _Guard:
             with contextlib.suppress(OSError):
                 self._write(line)
                 return
+            assert self._process.stdin is not None
+            self._process.stdin.close()
             self._process.wait()  # somebody has ended it: another one is told everything
         with contextlib.suppress(OSError):  # no process can be started: there will be none
             self._process = self._started()
@@ -73,7 +75,7 @@ class _Guard:
     @staticmethod
     def _started() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__],
+            [sys.executable, "-I", "-S", __file__, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -211,11 +213,11 @@ def _marked_processes(mark: str) -> list[int]:
     return found
 
 
-def _watch() -> None:
-    """Be the guard: hear what is to be ended, wait for the end of the parent, end it."""
+def _watch(owner: int) -> None:
+    """Be the guard: hear what is to be ended, wait for the end of its owner, end it."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
-    parent, told, rest = os.getppid(), list[str](), b""
+    told, rest = list[str](), b""
     while True:
         if select.select([0], [], [], POLL_SECONDS)[0]:
             data = os.read(0, 65_536)
@@ -230,7 +232,7 @@ def _watch() -> None:
                     told.remove(what)
                 else:
                     return
-        elif os.getppid() != parent:
+        elif os.getppid() != owner:
             break
     for what in told:
         kind, _, which = what.partition(" ")
@@ -241,4 +243,4 @@ def _watch() -> None:
 
 
 if __name__ == "__main__":
-    _watch()
+    _watch(int(sys.argv[1]))

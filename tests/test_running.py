@@ -1,17 +1,27 @@
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from molvae.campaign import Campaign, Trial
-from molvae.errors import CampaignError, ConfigError, ObjectiveError
+from molvae.errors import CampaignError, ConfigError, ObjectiveError, ProcessDiedError
+from molvae.evaluate import ANSWERED_NAN, Scored
+from molvae.running import Held, Streak, cause_of
+from molvae.transport import NotLoadedError
+from tests.processes import until
 from tests.toys import FaultyObjective, ToyObjective, ToySpace, begin
 
 ROOT = Path(__file__).parents[1]
@@ -164,6 +174,193 @@ def test_of_many_at_once_only_the_culprit_fails(path: Path) -> None:
 def test_settings_are_checked(path: Path, settings: dict[str, Any], message: str) -> None:
     with begin(path) as campaign, pytest.raises(ConfigError, match=message):
         campaign.run(8, **settings)
+
+
+# --- what is trouble of the machine
+
+
+class Scripted:
+    """Calls that go as they are told: by exceptions, or by working."""
+
+    def __init__(self, *results: BaseException | None, workers: int = 1) -> None:
+        self.results, self.workers, self.seen = list(results), workers, list[list[str]]()
+
+    def capacity(self) -> int:
+        return self.workers
+
+    def call(self, smiles: Sequence[str]) -> Future[list[Scored]]:
+        self.seen.append(list(smiles))
+        future: Future[list[Scored]] = Future()
+        result = self.results.pop(0) if self.results else None
+        if result is None:
+            future.set_result([Scored(values={"hill": float(len(self.seen))}) for _ in smiles])
+        else:
+            future.set_exception(result)
+        return future
+
+
+@pytest.fixture
+def scripted(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """A campaign whose calls go as they are told."""
+
+    @contextlib.contextmanager
+    def begun(caller: Scripted, **settings: Any) -> Iterator[Campaign]:
+        monkeypatch.setattr("molvae.workers.caller_of", lambda *_: contextlib.nullcontext(caller))
+        with begin(path, **settings) as campaign:
+            yield campaign
+
+    return begun
+
+
+LOST = OSError("connection reset")
+DIED = ProcessDiedError("the process died (SIGKILL)")
+
+
+def test_calls_that_are_lost_are_made_again(scripted: Any) -> None:
+    caller = Scripted(LOST, LOST, None, LOST, LOST)
+    with scripted(caller) as campaign:
+        campaign.run(8)
+        assert {t.status for t in campaign.trials} == {"told"}
+        assert len(caller.seen) == 12
+        first = campaign.trials[0].smiles
+        assert caller.seen[:3] == [[first]] * 3
+
+
+def test_calls_that_are_lost_again_and_again_stop_the_run_and_wait(scripted: Any) -> None:
+    with scripted(Scripted(None, *[LOST] * 9)) as campaign:
+        with pytest.raises(CampaignError, match=r"last 3 calls were lost .*OSError: connection"):
+            campaign.run(8)
+        assert [t.status for t in campaign.trials] == ["told"] + ["asked"] * 7
+
+
+def test_workers_that_have_not_loaded_yet_are_no_trouble(scripted: Any) -> None:
+    with scripted(Scripted(*[NotLoadedError("new")] * 9)) as campaign:
+        campaign.run(8)
+        assert {t.status for t in campaign.trials} == {"told"}
+
+
+def test_a_molecule_has_failed_when_three_processes_died_of_it_alone(scripted: Any) -> None:
+    with scripted(Scripted(DIED, DIED, None, DIED, DIED, DIED)) as campaign:
+        campaign.run(8)
+        assert [t.status for t in campaign.trials] == ["told", "failed"] + ["told"] * 6
+        assert campaign.trials[1].message == "the process died (SIGKILL), 3 times"
+
+
+def test_a_cluster_counts_the_deaths_itself(scripted: Any) -> None:
+    died = ProcessDiedError("the process died, on each worker")
+    died.deaths = 4
+    with scripted(Scripted(died)) as campaign:
+        campaign.run(8)
+        assert campaign.trials[0].message == "the process died, on each worker, 4 times"
+
+
+def test_processes_that_die_of_every_molecule_stop_the_run_and_wait(scripted: Any) -> None:
+    with scripted(Scripted(None, *[DIED] * 99)) as campaign:
+        with pytest.raises(ObjectiveError, match="5 calls failed one after the other"):
+            campaign.run(8)
+        assert [t.status for t in campaign.trials] == ["told"] + ["asked"] * 7
+
+
+def test_of_several_molecules_with_which_a_process_died_each_is_called_alone(
+    scripted: Any,
+) -> None:
+    class Together(ToyObjective):
+        batch_size = 4
+
+    caller = Scripted(DIED)
+    with scripted(caller, objective=Together()) as campaign:
+        campaign.run(8)
+        assert [len(smiles) for smiles in caller.seen] == [4, 1, 1, 1, 1, 4]
+        assert {t.status for t in campaign.trials} == {"told"}
+
+
+def held(cause: str, *, call: int, came: int, message: str = "broke") -> Held:
+    return Held(trial=call, scored=Scored(message=message), cause=cause, call=call, came=came)  # type: ignore[arg-type]
+
+
+def test_a_call_that_began_before_a_failure_does_not_settle_it() -> None:
+    streak = Streak(most=3, worked=True)
+    first, second = held("a", call=1, came=10), held("a", call=2, came=20)
+    assert streak.failed(first) == streak.failed(second) == []
+    assert streak.success(call=3, began=5) == []
+    assert streak.success(call=4, began=15) == [first]
+    assert streak.held == [second]
+    assert streak.success(call=2, began=5) == [second]  # of the same call, so at the same time
+
+
+def test_an_outage_with_two_messages_is_one_still() -> None:
+    streak = Streak(most=3, worked=True)
+    for n in range(5):
+        assert streak.suspects(100) == []
+        streak.failed(held("ab"[n % 2], call=n, came=n))
+    assert [one.cause for one in streak.suspects(100)] == ["a"] * 3
+
+
+def test_answers_of_nan_are_held_only_before_anything_worked() -> None:
+    nan = held(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
+    assert Streak(most=3, worked=True).failed(nan) == [nan]
+    assert Streak(most=3, worked=False).failed(nan) == []
+    assert Streak(most=0, worked=False).failed(nan) == [nan]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("no licence for CCO", "no licence for CCN"),
+        ("HTTP 503: /score?smiles=C%3DC", "HTTP 503: /score?smiles=N%3DN"),
+        ("timeout after 3.5 s (attempt 2)", "timeout after 12 s (attempt 3)"),
+        ("<Socket at 0x7f01ab>: refused", "<Socket at 0x6e88cd>: refused"),
+        ("ended with status 4 (see /a/b.calls/01ab)", "ended with status 4 (see /a/b.calls/ffe2)"),
+        ("request 5f1c09aa-3b failed", "request 7e44d0bc-3b failed"),
+    ],
+)
+def test_messages_that_differ_by_molecule_time_or_place_have_one_cause(
+    one: str, other: str
+) -> None:
+    pairs = {"CCO": "CCN", "C=C": "N=N"}
+    smiles = next((s for s in pairs if s in one.replace("%3D", "=")), "O")
+    assert cause_of(one, smiles) == cause_of(other, pairs.get(smiles, "S"))
+    assert cause_of(one, smiles) != cause_of("no pocket", smiles)
+
+
+def test_a_pool_of_a_users_own_that_breaks_leaves_its_molecules_waiting(path: Path) -> None:
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        begin(path, objective=Deadly(), start=ToySpace().molecules[:4]) as campaign,
+        pytest.raises(CampaignError, match="the executor takes no calls: BrokenProcessPool"),
+    ):
+        campaign.run(4, executor=pool, workers=1)
+    with Campaign.open(path, ToySpace(), ToyObjective()) as campaign:
+        assert [t.status for t in campaign.trials] == ["told", "asked", "asked", "asked"]
+
+
+class Deadly(ToyObjective):
+    """Ends its process at the second call there."""
+
+    def __call__(self, smiles: Sequence[str]) -> list[float]:
+        Deadly.n = getattr(Deadly, "n", 0) + 1
+        if Deadly.n == 2:
+            os._exit(1)
+        return super().__call__(smiles)
+
+
+def test_an_interrupted_run_stops_while_molecules_are_being_chosen(path: Path) -> None:
+    class Slow(ToyStrategy):
+        def propose(self, *_: Any, **__: Any) -> Any:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            while True:
+                time.sleep(0.01)
+
+    with begin(path, n=2, strategy=Slow()) as campaign:
+        with pytest.raises(KeyboardInterrupt):
+            campaign.run(4)
+        assert [t.status for t in campaign.trials] == ["told", "told"]
+    until(lambda: "choosing" not in {thread.name for thread in threading.enumerate()})
+
+
+@dataclass(frozen=True)
+class ToyStrategy:
+    name: ClassVar[str] = "toy"
 
 
 # --- workers

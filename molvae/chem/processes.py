@@ -114,8 +114,14 @@ def run(
         except (OSError, ValueError) as error:  # ValueError: a null byte
             reason = getattr(error, "strerror", None) or error
             raise MachineError(f"cannot run {words[0]}: {reason}") from error
-        with grouped(process.pid):
-            return _finished(process, words, given, mark, timeout)
+        try:
+            with grouped(process.pid):
+                return _finished(process, words, given, mark, timeout)
+        finally:
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
 
 
 def _finished(
@@ -129,7 +135,7 @@ def _finished(
     limit, too_much = MAX_OUTPUT_BYTES, threading.Event()
 
     def read(stream: IO[bytes], kept: Kept) -> None:
-        with contextlib.suppress(OSError, ValueError), stream:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it was closed meanwhile
             while data := stream.read(1 << 16):
                 kept.add(data)
                 if out.total + err.total > limit:
