@@ -88,14 +88,17 @@ def _there(
         return_as="generator",
         idle_worker_timeout=IDLE_SECONDS,
     )
+    outputs = run(delayed(function)(part) for part in _parts(items))
     try:
-        for results in run(delayed(function)(part) for part in _parts(items)):
+        for results in outputs:
             yield from results
     except BrokenProcessPool as error:
         raise ConfigError(
             "the worker processes died, perhaps for lack of memory; give workers=1, which needs "
             "less of it"
         ) from error
+    finally:
+        outputs.close()  # where an error of it can be seen, not when it is collected
 
 
 def _parts(items: Sequence[In]) -> list[Sequence[In]]:
