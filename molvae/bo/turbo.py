@@ -66,7 +66,10 @@ class Turbo:
         box = around_all(evidence)
         own = [origin.split(" ")[0] == self.name for origin in evidence.origins]
         side, since = self.region(
-            evidence.y[:, 0], n, evidence.bounds.shape[1], torch.tensor(own, dtype=torch.bool)
+            evidence.scores[:, 0],
+            n,
+            evidence.bounds.shape[1],
+            torch.tensor(own, dtype=torch.bool),
         )
         recent = evidence.since(since)
         if since and (len(recent.y) < self.fresh or recent.y.min() == recent.y.max()):
