@@ -293,9 +293,9 @@ def test_a_language_model_generates_and_has_no_vectors(config: TrainConfig, tmp_
     sizes = dataclasses.replace(config.model, latent_dim=0, explain=False, noise_levels=False)
     space = small(config, model=sizes, noisy=0.0)
     assert space.dim == 0
-    drawn = space.generate(30, seed=1)
+    drawn = space.generate(150, seed=1)  # most of a model so small are radicals
     assert len(set(drawn)) > 10
-    assert drawn == space.generate(30, seed=1)
+    assert drawn == space.generate(150, seed=1)
     exact = space.log_prob(["CCO", "c1ccccc1"])
     torch.testing.assert_close(exact, space.log_prob(["CCO", "c1ccccc1"], k=1, seed=5))
     for ask in (
