@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from molvae._finite import MAX_VALUE
+from molvae._messages import encodable
 from molvae.bo.goals import Aim, Combine, Direction, Goal, Limit, merged, read_goal, read_limit
 from molvae.chem.program import Program
 from molvae.config import require
@@ -49,7 +50,7 @@ def read_aim(
         spec = objective if isinstance(objective, str) else None
         made = make_objective(objective, direction, name=name, record=record)
         goal = Goal(
-            name=made.name,
+            name=name_of(made),
             direction=direction or cast(Direction, made.direction),
             spec=spec,
             unit=unit,
@@ -65,7 +66,7 @@ def read_aim(
         goals = [_goal(text, record) for text in objective]
     kept = [_limit(text, record) for text in limits]
     several = len(goals) + len(kept) > 1
-    _check_names([made.name for _, made in [*goals, *kept]])
+    _check_names([name_of(made) for _, made in [*goals, *kept]])
     aim = Aim(
         goals=tuple(
             replace(g, computed=several and is_computed(g.spec, made)) for g, made in goals
@@ -73,7 +74,7 @@ def read_aim(
         limits=merged([limit for limit, _ in kept]),
         combine=combine,
     )
-    return aim, {made.name: made for _, made in [*goals, *kept]}
+    return aim, {name_of(made): made for _, made in [*goals, *kept]}
 
 
 def same(
@@ -127,6 +128,11 @@ def computed(objectives: Mapping[str, Objective], smiles: Sequence[str]) -> list
         {name: float(c[row]) for name, c in columns.items() if abs(float(c[row])) <= MAX_VALUE}
         for row in range(len(smiles))
     ]
+
+
+def name_of(objective: Objective) -> str:
+    """The name of an objective as records can hold it."""
+    return encodable(str(objective.name))
 
 
 def costs_nothing(objective: Objective) -> bool:
@@ -196,7 +202,7 @@ def _goal(text: str | Mapping[str, Any], record: Path) -> tuple[Goal, Objective]
         low, high = bounds if given["direction"] == "maximise" else reversed(bounds)
         given = {"worst": low, "best": high} | given
     goal = Goal(
-        name=made.name,
+        name=name_of(made),
         spec=spec,
         version=_version(made),
         computed=is_computed(spec, made),
@@ -209,7 +215,7 @@ def _limit(text: str, record: Path) -> tuple[Limit, Objective]:
     given = read_limit(text)
     made = make_objective(given["spec"], None, record=record)
     limit = Limit(
-        name=made.name,
+        name=name_of(made),
         version=_version(made),
         computed=is_computed(given["spec"], made),
         **given,
@@ -225,6 +231,7 @@ __all__ = [
     "costs_nothing",
     "is_computed",
     "make_objective",
+    "name_of",
     "read_aim",
     "runs_code",
     "same",

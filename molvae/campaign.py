@@ -22,7 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae._messages import shown
-from molvae.aims import completed, computed, costs_nothing, make_objective, read_aim, runs_code
+from molvae.aims import (
+    completed,
+    computed,
+    costs_nothing,
+    make_objective,
+    name_of,
+    read_aim,
+    runs_code,
+)
 from molvae.bo.goals import Combine, Direction, Goal
 from molvae.bo.store import FORMAT, NewTrial, Outcome, Store, Trial, check_can_create, now
 from molvae.chem.program import Program
@@ -87,7 +95,7 @@ class Campaign:
         """One thread at a time chooses molecules."""
         self._runner: int | None = None
         """The thread that runs the campaign."""
-        self._objectives = {} if objective is None else {objective.name: objective}
+        self._objectives = {} if objective is None else {name_of(objective): objective}
         if space is not None:
             self._check_space(space)
         if objective is not None:
@@ -813,13 +821,13 @@ class Campaign:
             )
 
     def _check_objective(self, objective: Objective) -> None:
-        if objective.name not in self.aim.parts:
+        if name_of(objective) not in self.aim.parts:
             raise CampaignError(
                 f"{self.path} asks for {', '.join(map(repr, self.aim.names))}, got the objective "
                 f"{objective.name!r}; give that one, or start a new campaign"
             )
         recorded, version = (
-            self.aim.parts[objective.name].version,
+            self.aim.parts[name_of(objective)].version,
             getattr(objective, "version", None),
         )
         if recorded is not None and str(version) != recorded:

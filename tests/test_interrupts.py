@@ -14,6 +14,8 @@ from rdkit import Chem
 
 from molvae._interrupts import get, wait
 
+pytestmark = pytest.mark.usefixtures("interruptible")
+
 
 @pytest.mark.parametrize(
     "waits",

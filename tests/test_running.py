@@ -344,6 +344,7 @@ class Deadly(ToyObjective):
         return super().__call__(smiles)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_run_stops_while_molecules_are_being_chosen(path: Path) -> None:
     class Slow(ToyStrategy):
         def propose(self, *_: Any, **__: Any) -> Any:

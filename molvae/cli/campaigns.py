@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from molvae._messages import encodable
 from molvae._printing import process_prints_to_stderr
 from molvae._table import shortened_list
 from molvae.cli.inputs import ASKED, sheet, told_value
@@ -420,6 +421,11 @@ def _create_or_resume(settings: Mapping[str, Any], where: str) -> Campaign:
     return campaign
 
 
+def _as_kept(setting: Any) -> Any:
+    """A setting as a record holds it."""
+    return encodable(setting) if isinstance(setting, str) else setting
+
+
 def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
     """Refuse settings that a campaign was not made with; it keeps those that it has.
 
@@ -459,7 +465,9 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
     differ = [
         f"{name} {kept[name]}, not {settings[name]}"
         for name in kept
-        if name in settings and kept[name] is not None and settings[name] != kept[name]
+        if name in settings
+        and kept[name] is not None
+        and _as_kept(settings[name]) != _as_kept(kept[name])
     ]
     if differ:
         raise CampaignError(

@@ -138,6 +138,7 @@ def test_program_timing_out_is_ended_with_all_that_it_started(tmp_path: Path, st
     gone(written_pid(tmp_path / "pid"))
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_program_interrupted_is_ended_and_nothing_is_answered(tmp_path: Path) -> None:
     made = shell(tmp_path, "sleep 3600 & echo $! > $F/pid; sleep 3600")
 

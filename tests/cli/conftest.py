@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from molvae.cli import main
+from tests.toys import ToySpace
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,11 @@ def molvae(
         return Result(status, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def toy(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molvae:
+    """The same, with a space called toy, and a file of its molecules."""
+    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace(str(name)))
+    (tmp_path / "start.smi").write_text("\n".join(ToySpace().molecules[:60:10]))
+    return molvae

@@ -20,14 +20,6 @@ ROOT = Path(__file__).parents[2]
 MOLECULES = ToySpace().molecules
 
 
-@pytest.fixture
-def toy(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molvae:
-    """The same, with a space called toy, and a file of its molecules."""
-    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace(str(name)))
-    (tmp_path / "start.smi").write_text("\n".join(MOLECULES[:60:10]))
-    return molvae
-
-
 OPTIMIZE = split(
     "optimize q.db --space toy --objective qed --strategy random --start start.smi --batch 3"
 )
