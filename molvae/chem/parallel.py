@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -98,7 +99,9 @@ def _there(
             "less of it"
         ) from error
     finally:
-        outputs.close()  # where an error of it can be seen, not when it is collected
+        with warnings.catch_warnings():  # that not all of it was read
+            warnings.simplefilter("ignore", UserWarning)
+            outputs.close()  # where an error of it can be seen, not when it is collected
 
 
 def _parts(items: Sequence[In]) -> list[Sequence[In]]:
