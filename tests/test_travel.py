@@ -1,0 +1,173 @@
+"""A latent space goes to other processes and threads, and is the same there."""
+
+from __future__ import annotations
+
+import copy
+import io
+import multiprocessing
+import pickle
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import joblib
+import pytest
+import torch
+from distributed.protocol import deserialize, serialize
+from rdkit import Chem, rdBase
+
+from molvae.campaign import Campaign
+from molvae.chem.vocabulary import Vocabulary
+from molvae.datasets import sample_molecules
+from molvae.latent import LatentSpace, load
+
+FEW = tuple(sample_molecules("zinc250k", 4, seed=3))
+
+
+def through_file(dump: Callable[..., Any], read: Callable[..., Any], **settings: Any) -> Any:
+    def travel(space: LatentSpace) -> LatentSpace:
+        file = io.BytesIO()
+        dump(space, file)
+        file.seek(0)
+        return read(file, **settings)
+
+    return travel
+
+
+WAYS = {
+    "pickle": lambda space: pickle.loads(pickle.dumps(space)),
+    "oldest pickle": lambda space: pickle.loads(pickle.dumps(space, protocol=2)),
+    "cloudpickle": lambda space: pickle.loads(cloudpickle.dumps(space)),
+    "joblib": through_file(joblib.dump, joblib.load),
+    "torch": through_file(torch.save, torch.load, weights_only=False),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickled bound method": lambda space: pickle.loads(pickle.dumps(space.encode)).__self__,
+    "dask": lambda space: deserialize(*serialize(space)),
+    "twice": lambda space: pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(space)))),
+}
+
+
+def measured(space: LatentSpace) -> list[Any]:
+    z = space.encode(FEW)
+    return [
+        z.tolist(),
+        space.decode(z),
+        space.generate(3, seed=1),
+        space.log_prob(FEW, k=2).tolist(),
+        space.percentile(z).tolist(),
+        space.predict(z).tolist(),
+        repr(space),
+        space.fingerprint,
+        space.bounds.tolist(),
+    ]
+
+
+@pytest.fixture(scope="module")
+def here() -> list[Any]:
+    return measured(load("zinc250k"))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("molvae.latent.REFERENCE", 20)
+    monkeypatch.setattr("molvae.latent.TUNING_STEPS", 2)
+    monkeypatch.setattr("molvae.latent.REHEARSED", 4)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("used", [False, True])
+def test_space_is_the_same_after_travelling(
+    way: Callable[[LatentSpace], LatentSpace], used: bool
+) -> None:
+    space = load("zinc250k")
+    expected = measured(space) if used else None
+    there = way(space)
+    assert there is not space
+    assert measured(there) == (expected or measured(space))
+    tuned = there.tuned(FEW)
+    assert pickle.loads(pickle.dumps(tuned)).decode(tuned.encode(FEW)) == tuned.decode(
+        tuned.encode(FEW)
+    )
+
+
+def test_deep_copy_shares_nothing_with_the_original() -> None:
+    space = load("qm9")
+    space.encode(["CCO"])  # so that there is something in its cache
+    there = copy.deepcopy(space)
+    there.vocabulary = Vocabulary(tuple(reversed(there.vocabulary.symbols)), ())
+    assert not torch.equal(there.encode(["CCO"]), space.encode(["CCO"]))
+    with torch.no_grad():
+        for parameter in there.model.parameters():
+            parameter.zero_()
+    assert space.encode(["CCO"]).abs().max() > 0
+
+
+def test_space_works_in_processes_that_are_spawned(here: list[Any]) -> None:
+    space = load("zinc250k")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(space.encode, FEW).result().tolist() == here[0]
+        assert pool.submit(space.decode, space.encode(FEW)).result() == here[1]
+
+
+CALLS: dict[str, Callable[[LatentSpace], Any]] = {
+    "log_prob": lambda space: space.log_prob(FEW, k=4).tolist(),
+    "draws": lambda space: space.draws(FEW, 2, seed=1).tolist(),
+    "refine": lambda space: space.refine(FEW[:2], steps=1, seed=1).tolist(),
+    "generate": lambda space: space.generate(3, seed=1),
+    "tuned": lambda space: space.tuned(FEW[:2]).decode(space.encode(FEW)),
+    "load": lambda space: load("qm9").sample(2, seed=1).tolist(),
+}
+
+
+def test_seeds_are_kept_in_threads(space: LatentSpace) -> None:
+    expected = {name: call(space) for name, call in CALLS.items()}
+    filters, threads = list(warnings.filters), torch.get_num_threads()
+    state = torch.get_rng_state()
+    names = [*CALLS] * 3
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda name: CALLS[name](space), names))
+    assert [name for name, one in zip(names, found, strict=True) if one != expected[name]] == []
+    assert list(warnings.filters) == filters
+    assert torch.get_num_threads() == threads
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def propose(space: LatentSpace, path: Path, strategy: str) -> list[str]:
+    with Campaign.create(
+        path, space, objective="qed", start=FEW, strategy=strategy, batch=2
+    ) as campaign:
+        campaign.run(4)
+        return [trial.smiles for trial in campaign.ask(2)]
+
+
+def test_campaigns_in_threads_propose_what_each_would_alone(
+    space: LatentSpace, tmp_path: Path
+) -> None:
+    strategies = (
+        "log-ei:restarts=1,raw_samples=8,iterations=3,samples=8",
+        "thompson:vectors=32",
+        "rank:children=10,generations=1,tune=0",
+        "turbo:vectors=32",
+    )
+    alone = [propose(space, tmp_path / f"{i}.db", one) for i, one in enumerate(strategies)]
+    filters, threads, log = list(warnings.filters), torch.get_num_threads(), rdBase.LogStatus()
+    with ThreadPoolExecutor(len(strategies)) as pool:
+        paths = [tmp_path / f"{i} again.db" for i, _ in enumerate(strategies)]
+        together = list(pool.map(propose, [space] * len(paths), paths, strategies))
+    assert together == alone
+    assert list(warnings.filters) == filters
+    assert torch.get_num_threads() == threads
+    assert rdBase.LogStatus() == log
+
+
+def test_genetic_strategy_leaves_the_log_of_rdkit_on(
+    space: LatentSpace, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    propose(space, tmp_path / "ga.db", "ga")
+    capfd.readouterr()
+    assert Chem.MolFromSmiles("c1ccc") is None
+    assert "c1ccc" in capfd.readouterr().err
