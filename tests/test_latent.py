@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import molvae
-from molvae.chem.mol import canonical
+from molvae.chem.mol import canonical, has_radicals
 from molvae.datasets import sample_molecules
 from molvae.errors import (
     ConfigError,
@@ -109,7 +109,8 @@ def test_samples_lie_where_molecules_do(space: LatentSpace, molecules: list[str]
 
 def test_generated_molecules_follow_their_settings(space: LatentSpace) -> None:
     quiet = space.generate(30, seed=1, noise=0, redraw=False)
-    assert quiet == space.decode(space.sample(30, seed=1))
+    written = space.decode(space.sample(30, seed=1))
+    assert quiet == [None if has_radicals(m) else m for m in written if m is not None]
     assert space.generate(30, seed=1) != quiet
     assert space.generate(30, seed=1, noise=1, temperature=1.0) != space.generate(30, seed=1)
     assert space.generate(0) == []

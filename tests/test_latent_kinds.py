@@ -94,7 +94,7 @@ def test_refining_says_what_is_wrong() -> None:
     for wrong, message in (
         ({"step": 0.0}, "step must be a positive number"),
         ({"weight": -1.0}, "weight must be a positive number"),
-        ({"steps": -1}, "steps must not be negative"),
+        ({"steps": -1}, "steps must be a whole number from 0"),
     ):
         with pytest.raises(ConfigError, match=message):
             space.refine(MOLECULES, **wrong)
