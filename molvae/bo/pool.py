@@ -102,7 +102,8 @@ class Pool:
         proposed = set(evidence.proposed)
         latest = [place for place, i in enumerate(learned) if i in proposed][-LATEST:]
         self.inflation = [_inflation(model, latest) for model in self.models]
-        """Variances of candidates, over those that the models say."""
+        """Variances of what is foreseen, over those that the models say. The search goes by the
+        models alone: with these, it found less where they are large."""
         if noise is not None:
             seen = features(self.smiles, radius)
             x = torch.cat([evidence.z, seen], dim=1)
@@ -138,10 +139,10 @@ class Pool:
             self.vectors(places)
             places = [i for i in places if self.z[i] is not None]
         x = self._features(places)
-        for column, (model, inflation) in enumerate(zip(self.models, self.inflation, strict=True)):
+        for column, model in enumerate(self.models):
             posterior = model.posterior(x)
             self.mean[places, column] = posterior.mean[:, 0]
-            self.sd[places, column] = (inflation * posterior.variance[:, 0].clamp_min(0)).sqrt()
+            self.sd[places, column] = posterior.variance[:, 0].clamp_min(0).sqrt()
 
     def _features(self, places: Sequence[int]) -> Tensor:
         # Where the kernel looks at z it is asked only once z is there.
@@ -197,11 +198,11 @@ class Pool:
             return []
         x, mean = self._features(places), self.mean[places].clone()
         covariances = []
-        for column, (model, inflation) in enumerate(zip(self.models, self.inflation, strict=True)):
+        for column, model in enumerate(self.models):
             posterior = model.posterior(x)
             assert isinstance(posterior, GPyTorchPosterior)
             mean[:, column] = posterior.mean[:, 0]
-            covariances.append(inflation * posterior.distribution.covariance_matrix)
+            covariances.append(posterior.distribution.covariance_matrix.clone())
         foreseen = self._foreseen(mean, covariances)
         left, exact = torch.ones(len(places), dtype=torch.bool), self.exact[places]
         chosen: list[int] = []
@@ -234,12 +235,12 @@ class Pool:
         self, mean: Tensor, covariances: Sequence[Tensor]
     ) -> list[tuple[Prediction, ...]]:
         """Of each finalist's values, if they are measured as the others were."""
-        columns = [
-            predictions(scores, covariance.diagonal() + model.likelihood.noise.median(), transform)
-            for scores, covariance, model, transform in zip(
-                mean.T, covariances, self.models, self.verdict.transforms, strict=True
-            )
-        ]
+        columns = []
+        for column, (model, covariance) in enumerate(zip(self.models, covariances, strict=True)):
+            variance = self.inflation[column] * covariance.diagonal()
+            variance = variance + model.likelihood.noise.median()
+            transform = self.verdict.transforms[column]
+            columns.append(predictions(mean[:, column], variance, transform))
         return list(zip(*columns, strict=True)) or [()] * len(mean)
 
 
