@@ -36,7 +36,7 @@ lint: $(VENV)/installed-dev
 smoke: $(VENV)/installed
 	rm -rf runs/smoke
 	$(BIN)/python pipelines/smoke.py
-	$(BIN)/python -m benchmarks property-table --smoke
+	$(BIN)/python -m benchmarks property-table --quick
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m tests.clidoc

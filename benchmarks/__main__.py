@@ -3,110 +3,125 @@
 from __future__ import annotations
 
 import argparse
-import json
+import ast
 import os
-import platform
-import subprocess
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-# The matrices of a campaign are small, and processes run side by side: one thread each.
+# The matrices of a campaign are small, and processes run side by side: one thread each. Sets of
+# texts, which mol-ga goes through, have an order that Python would draw anew for each process.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["PYTHONHASHSEED"] = "0"
 
-BENCHMARKS = {
-    "calibration": "benchmarks.calibration",
-    "density": "benchmarks.density",
-    "frontier": "benchmarks.frontier",
-    "generative-models": "benchmarks.generative_models",
-    "latent-map": "benchmarks.latent_map",
-    "main-job": "benchmarks.main_job",
-    "models": "benchmarks.models",
-    "optimisation": "benchmarks.optimisation",
-    "overhead": "benchmarks.overhead",
-    "property-table": "benchmarks.property_table",
-    "scoring": "benchmarks.scoring",
-    "several-goals": "benchmarks.several_goals",
-    "surrogates": "benchmarks.surrogates",
-    "workers": "benchmarks.workers",
-}
-RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parents[1] / "README.md"
+from benchmarks.shared import pages
+from benchmarks.shared.run import (
+    FIGURES,
+    RESULTS,
+    RUNS,
+    kept_folder,
+    metadata,
+    require_clean,
+    write,
+)
+from molvae.errors import MolvaeError, UnknownNameError
+
+FOLDER = Path(__file__).parent
+AT_RUNS = "commit or stash them, or add --own, which writes to runs/benchmarks/"
 
 
-def main() -> int:
-    """Run one benchmark and write its result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parsers = parser.add_subparsers(dest="name", required=True)
-    modules = {name: import_module(place) for name, place in BENCHMARKS.items()}
-    for name, module in modules.items():
-        own = parsers.add_parser(name, description=(module.__doc__ or "").partition("\n")[0])
-        own.add_argument("--smoke", action="store_true", help="tiny sizes; writes no result")
-        own.add_argument("--jobs", type=int, default=2, help="processes side by side")
-        if hasattr(module, "readme_table"):
-            own.add_argument(
-                "--readme",
-                action="store_true",
-                help="run nothing: write figures and the README's section from the written result",
-            )
-        if hasattr(module, "add_arguments"):
-            module.add_arguments(own)
-    arguments = vars(parser.parse_args())
-    name = arguments.pop("name")
-    module = modules[name]
-    if arguments.pop("readme", False):
-        result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["result"]
-        if hasattr(module, "figures"):
-            module.figures(result, RESULTS)
-        write_section(README, name, module.readme_table(result))
-        return 0
-    start = time.monotonic()
-    result = module.run(**arguments)
-    seconds = round(time.monotonic() - start)
-    about = metadata() | {"seconds": seconds, "jobs": arguments["jobs"]}
-    text = json.dumps({"about": about, "result": result}, indent=1, allow_nan=False)
-    if not arguments["smoke"]:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        if hasattr(module, "figures"):
-            module.figures(result, RESULTS)
-    print(text)
+def names() -> list[str]:
+    """The benchmarks: modules of this folder, as the command line calls them."""
+    return sorted(
+        path.stem.replace("_", "-") for path in FOLDER.glob("*.py") if path.stem[:2] != "__"
+    )
+
+
+def load(name: str) -> ModuleType:
+    """A benchmark by its name.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    if name not in names():
+        raise UnknownNameError("benchmark", name, [*names(), "docs"])
+    return import_module(f"benchmarks.{name.replace('-', '_')}")
+
+
+def asks(name: str) -> str:
+    """The first line of a benchmark's docstring; nothing is imported for it."""
+    source = FOLDER / f"{name.replace('-', '_')}.py"
+    return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").split("\n")[0]
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run what the words ask for; errors of molvae's become one line."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        if not words or words[0] in ("-h", "--help"):
+            print("usage: python -m benchmarks NAME [--quick] [--own] [--jobs N] ...\n")
+            for name in names():
+                print(f"  {name:<18} {asks(name)}")
+            print(f"  {'docs':<18} Pages, tables and figures, from benchmarks/results/.")
+        elif words[0] == "docs":
+            pages.write_all({name: load(name) for name in names()})
+        else:
+            run(load(words[0]), words[0], words[1:])
+    except MolvaeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
-def section(text: str, name: str) -> tuple[int, int]:
-    """Where the text between `<!-- name -->` and `<!-- /name -->` begins and ends.
+def run(module: ModuleType, name: str, words: list[str]) -> Path:
+    """Measure, write the result and its figures, and print the table.
+
+    Returns:
+        The file of the result.
 
     Raises:
-        ValueError: A marker is missing.
+        DataError: A whole run, and the working tree is not as it was committed.
     """
-    opening, closing = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
-    start = text.index(opening) + len(opening)
-    return start, text.index(closing, start)
-
-
-def write_section(path: Path, name: str, content: str) -> None:
-    """Put a text between the markers of a file."""
-    text = path.read_text(encoding="utf-8")
-    start, end = section(text, name)
-    path.write_text(text[:start] + content + text[end:], encoding="utf-8")
-
-
-def metadata() -> dict[str, Any]:
-    """Where and with what the numbers were made."""
-    from molvae.config import versions
-
-    return {
-        "commit": subprocess.run(
-            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-        ).stdout.strip(),
-        "versions": versions(),
-        "cores": os.cpu_count(),
-        "processor": platform.machine(),
-        "threads": int(os.environ["OMP_NUM_THREADS"]),
-    }
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=asks(name))
+    parser.add_argument(
+        "--quick", "--smoke", action="store_true", help="small sizes, nothing prepared: a minute"
+    )
+    parser.add_argument("--own", action="store_true", help="write to runs/benchmarks/")
+    parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
+    if hasattr(module, "add_options"):
+        module.add_options(parser)
+    options: dict[str, Any] = vars(parser.parse_args(words))
+    own, quick = options.pop("own"), options["quick"]
+    changed = {k for k, v in options.items() if k != "jobs" and v != parser.get_default(k)}
+    whole = not own and changed <= set(getattr(module, "PARTS", ()))
+    commit = require_clean(AT_RUNS) if whole else ""
+    began = time.monotonic()
+    with kept_folder(name, quick=quick) as folder:
+        result = module.measure(**options, folder=folder)
+    about = metadata(seconds=round(time.monotonic() - began), jobs=options["jobs"])
+    late = None
+    if whole and about["commit"] != commit:
+        late, whole = (
+            f"the working tree changed since {commit}, to which this result belongs",
+            False,
+        )
+    target = (RESULTS if whole else RUNS) / f"{name}.json"
+    if whole and target.exists() and hasattr(module, "merge"):
+        result = module.merge(pages.read(target)["result"], result)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write(target, {"about": about, "result": result})
+    if hasattr(module, "figures"):
+        module.figures(result, FIGURES if whole else RUNS)
+    print("\n".join(module.table(result)))
+    print(f"\n{target}", file=sys.stderr)
+    if late:
+        print(f"warning: {late}; nothing in benchmarks/results/ was changed", file=sys.stderr)
+    elif whole:
+        print("python -m benchmarks docs writes the pages", file=sys.stderr)
+    return target
 
 
 if __name__ == "__main__":

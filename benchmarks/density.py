@@ -1,4 +1,4 @@
-"""Unusual molecules: how well models tell them, and how tight the bound on log p is.
+"""How well are unusual molecules told from others, and how tight is the bound on log p?
 
 Test molecules of a model's own data set against those of others, and against absurd ones, which
 have the same numbers of SELFIES symbols; and bounds with more and more draws against annealed
@@ -8,24 +8,25 @@ importance sampling.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import molvae
-from benchmarks.property_report import TITLES
+from benchmarks.shared import run
+from benchmarks.shared.molecules import absurd
+from benchmarks.shared.tables import TITLES, markdown, number
 from molvae.chem.mol import canonical_or_none
-from molvae.chem.representation import Selfies, random_selfies
+from molvae.chem.vocabulary import STOP
 from molvae.datasets import sample_molecules, split_of
 from molvae.density import Unusual, auroc, describe
-from molvae.errors import InvalidMoleculeError
 from molvae.latent import LatentSpace, pad
 from molvae.model.annealing import annealed_bound
 
+TITLE = "Unusual molecules"
 MOLECULES, ANNEALED = 300, 10
 DRAWS = (1, 8, 64, 512)
 CHAINS, STEPS = 8, 100
@@ -40,125 +41,111 @@ SETS = {
 """What is told from test molecules, and its name."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """What only this benchmark can be told."""
     parser.add_argument("--data", nargs="+", default=[*TITLES], choices=[*TITLES])
 
 
-def run(*, smoke: bool, jobs: int, data: Sequence[str] = tuple(TITLES)) -> dict[str, Any]:
+def measure(
+    *, quick: bool, jobs: int, folder: Path, data: Sequence[str] = tuple(TITLES)
+) -> dict[str, Any]:
     """Areas under ROC curves, and bounds, of each bundled model."""
-    with ProcessPoolExecutor(min(jobs, len(data)), mp_context=get_context("spawn")) as pool:
-        rows = pool.map(measured, data, [smoke] * len(data))
-        return {"seed": SEED, "models": dict(zip(data, rows, strict=True))}
+    del folder
+    rows = run.each(measured, data, [quick] * len(data), jobs=jobs)
+    molecules = 30 if quick else MOLECULES
+    return {"seed": SEED, "molecules": molecules, "models": dict(zip(data, rows, strict=True))}
 
 
-def measured(name: str, smoke: bool) -> dict[str, Any]:
+def measured(name: str, quick: bool) -> dict[str, Any]:
     """One model."""
-    space, n = molvae.load(name), 30 if smoke else MOLECULES
+    space, n = molvae.load(name), 30 if quick else MOLECULES
     # A few in a hundred are for testing.
     own = [m for m in sample_molecules(name, 80 * n, seed=SEED) if split_of(m) == "test"][:n]
-    k = 2 if smoke else 64
+    k = 2 if quick else 64
     usual = describe(space, own, k=k, seed=SEED)
-    # Data sets that come with packages of their own are not asked for by a test.
-    others = [] if smoke else [o for o in SETS if "absurd" not in o and o != name]
-    sets = absurd(own) | {other: _molecules(other, n) for other in others}
+    # Data sets that come with packages of their own are left out of a quick run.
+    others = [] if quick else [o for o in SETS if "absurd" not in o and o != name]
+    sets = absurd(own, SEED) | {
+        other: [
+            m for text in sample_molecules(other, n, seed=SEED) if (m := canonical_or_none(text))
+        ]
+        for other in others
+    }
     rows = {
         other: recognised(usual, describe(space, sets[other], k=k, seed=SEED))
         for other in SETS
         if other in sets
     }
-    few = own[: 2 if smoke else ANNEALED]
-    return {"molecules": len(own), "sets": rows, "bounds": bounds(space, few, smoke)}
-
-
-def _molecules(name: str, n: int) -> list[str]:
-    found = map(canonical_or_none, sample_molecules(name, n, seed=SEED))
-    return [molecule for molecule in found if molecule is not None]
-
-
-def absurd(molecules: Sequence[str]) -> dict[str, list[str]]:
-    """Molecules of the same numbers of SELFIES symbols, drawn blindly from theirs."""
-    written = []
-    for molecule in molecules:
-        try:
-            written.append(Selfies().split(molecule))
-        except InvalidMoleculeError:  # a few of QM9 have bonds that SELFIES lacks
-            continue
-    lengths = [len(symbols) for symbols in written]
-    drawn = [symbol for symbols in written for symbol in symbols]
-    return {
-        "absurd": random_selfies(lengths, SEED, symbols=drawn),
-        "absurd-even": random_selfies(lengths, SEED, symbols=sorted(set(drawn))),
-    }
+    few = own[: 2 if quick else ANNEALED]
+    return {"molecules": len(own), "sets": rows, "bounds": bounds(space, few, quick)}
 
 
 def recognised(usual: Unusual, strange: Unusual) -> dict[str, float | None]:
     """How well each score tells strange molecules, and how many of these can be read."""
     there = torch.isfinite(strange.outlier_score)
     found = {
-        "molecules": len(there),
+        "molecules": float(len(there)),
         "readable": float(there.double().mean()),
         "outlier_score": auroc(usual.outlier_score, strange.outlier_score),
         "outlier_score_readable": auroc(usual.outlier_score, strange.outlier_score[there]),
         "log_prob_readable": auroc(-usual.log_prob, -strange.log_prob[there]),
         "percentile_readable": auroc(-usual.percentile, -strange.percentile[there]),
     }
-    return {name: None if math.isnan(value) else value for name, value in found.items()}
+    return run.plainly(found)
 
 
-def bounds(space: LatentSpace, molecules: Sequence[str], smoke: bool) -> dict[str, Any]:
+def bounds(space: LatentSpace, molecules: Sequence[str], quick: bool) -> dict[str, Any]:
     """Bounds on log p in nats, means over molecules."""
-    ids = pad([space._ids(molecule) for molecule in molecules])
+    symbols = map(space.representation.split, molecules)
+    ids = pad([[*space.vocabulary.ids(split), STOP] for split in symbols])
     draws = {
         # Small k are noisy: the mean of as many as the largest k has draws.
         str(k): float(
-            torch.stack(
-                [space.log_prob(molecules, k=k, seed=seed) for seed in range(max(1, 64 // k))]
-            ).mean()
+            np.mean([space.log_prob(molecules, k=k, seed=seed) for seed in range(max(1, 64 // k))])
         )
-        for k in (DRAWS[:2] if smoke else DRAWS)
+        for k in (DRAWS[:2] if quick else DRAWS)
     }
-    annealed = annealed_bound(
-        space.model,
-        space.prior,
-        ids,
-        chains=2 if smoke else CHAINS,
-        steps=2 if smoke else STEPS,
-        seed=SEED,
-    )
+    chains, steps = (2, 2) if quick else (CHAINS, STEPS)
+    annealed = annealed_bound(space.model, space.prior, ids, chains=chains, steps=steps, seed=SEED)
     return {"molecules": len(molecules), "draws": draws, "annealed": float(annealed.mean())}
 
 
-def readme_table(result: Mapping[str, Any]) -> str:
-    """The README's section."""
-    lines = [
-        "**Unusual molecules**: area under the ROC curve of telling them from "
-        f"{MOLECULES} test molecules by `LatentSpace.outlier_score`; what the model cannot read "
-        "counts as recognised, the columns behind are of the others alone, by three scores: "
-        "`python -m benchmarks density`.",
+def table(result: Mapping[str, Any]) -> list[str]:
+    """A table of areas, and one of bounds."""
+    scores = ("outlier_score_readable", "log_prob_readable", "percentile_readable")
+    areas = [
+        [
+            TITLES[name],
+            SETS[other],
+            number(row["outlier_score"], ".3f"),
+            number(row["readable"], ".0%"),
+            *(number(row[key], ".3f") for key in scores),
+        ]
+        for name, found in result["models"].items()
+        for other, row in found["sets"].items()
+    ]
+    models = {name: found["bounds"] for name, found in result["models"].items()}
+    columns = list(next(iter(models.values()))["draws"])
+    return [
+        "Area under the ROC curve of telling molecules from "
+        f"{result.get('molecules', MOLECULES)} test molecules by `LatentSpace.outlier_score`; what "
+        "the model cannot read counts as recognised, the columns behind are of the others alone, "
+        "by three scores.",
         "",
-        "| model | told from its test molecules | outlier score | readable | of those: outlier "
-        "score | -log p | percentile |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, found in result["models"].items():
-        for other, row in found["sets"].items():
-            cells = [
-                "-" if row[key] is None else f"{row[key]:.3f}"
-                for key in ("outlier_score_readable", "log_prob_readable", "percentile_readable")
-            ]
-            lines.append(
-                f"| {TITLES[name]} | {SETS[other]} | {row['outlier_score']:.3f} | "
-                f"{100 * row['readable']:.0f} % | {' | '.join(cells)} |"
-            )
-    lines += ["", "Bounds on log p, nats, means over a few test molecules:", ""]
-    columns = list(next(iter(result["models"].values()))["bounds"]["draws"])
-    lines += [
-        f"| model | {' | '.join(f'k = {k}' for k in columns)} | annealed |",
-        f"|---|{'---|' * (len(columns) + 1)}",
-    ]
-    for name, found in result["models"].items():
-        of = found["bounds"]
-        cells = [f"{of['draws'][k]:.1f}" for k in columns] + [f"{of['annealed']:.1f}"]
-        lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        *markdown(
+            ("model", "told from its test molecules", "outlier score", "readable",
+             "of those: outlier score", "-log p", "percentile"),
+            areas,
+        ),
+        "",
+        "Bounds on log p, nats, means over a few test molecules:",
+        "",
+        *markdown(
+            ("model", *(f"k = {k}" for k in columns), "annealed"),
+            [
+                [TITLES[name], *(number(of["draws"][k], ".1f") for k in columns),
+                 number(of["annealed"], ".1f")]
+                for name, of in models.items()
+            ],
+        ),
+    ]  # fmt: skip

@@ -1,27 +1,25 @@
-"""Generative models of molecules side by side: one size, one budget, one loop, one thing changed.
+"""How do generative models of molecules compare? One size, one budget, one thing changed.
 
 Every variant is a recipe of `molvae train` that differs from the beta-VAE in what its name says. It
-sees the same number of molecules in batches of the same size, and its network has as many weights;
-runs stay in `runs/generative-models`, with their measures beside them: what is there is neither
-trained nor measured again. Priors are fitted to the codes of the one beta-VAE. How much depends on
-the seed is seen in three trainings of a tenth of the length.
+sees the same number of molecules in batches of the same size, and its network has as many weights.
+Priors are fitted to the codes of the one beta-VAE. How much depends on the seed is seen in three
+trainings of a tenth of the length. Runs and measures stay in a folder of the package's state: what
+is there is neither trained nor measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import sys
 import tempfile
 import time
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -29,10 +27,10 @@ import numpy as np
 import torch
 
 import molvae
-from benchmarks.generative_measures import (
-    DRAWS,
+from benchmarks.shared import plots
+from benchmarks.shared.model_measures import (
     SEED,
-    Kept,
+    Material,
     Sizes,
     asked,
     bounds,
@@ -42,30 +40,23 @@ from benchmarks.generative_measures import (
     material,
     of_molecules,
     outliers,
-    prepared,
-    quietly,
     readable_properties,
 )
-from benchmarks.generative_models_report import figures, readme_table
-from benchmarks.property_measures import plain
-from molvae._files import write_atomically
-from molvae.config import PriorConfig, TrainConfig, as_settings, build
-from molvae.datasets import prepare, sample_molecules
-from molvae.errors import DataError
+from benchmarks.shared.molecules import PREPARED, PROPERTIES, few_prepared, require_prepared
+from benchmarks.shared.recipes import is_trained, quietly, trained, weights, widest
+from benchmarks.shared.run import cached, each, plain
+from benchmarks.shared.tables import NONE, markdown, number, numbers, pick
+from benchmarks.shared.tables import TITLES as DATA
+from molvae.config import PriorConfig, TrainConfig, build
 from molvae.latent import LatentSpace
-from molvae.metrics import PROPERTIES
-from molvae.model.checkpoint import CARD
-from molvae.model.priors import choose_prior, covariance_of, fit_vamp
-from molvae.model.progress import Progress
-from molvae.model.training import train as fit
-from molvae.model.training import trim, validate
-from molvae.model.vae import SequenceVAE
+from molvae.model.priors import choose_prior, fit_vamp
+from molvae.model.training import trim
 from molvae.recipe import train
-from molvae.tokens import Tokens, label, tokenise
+from molvae.tokens import label, tokenise
 
-RESULT = Path(__file__).parent / "results" / "generative-models.json"
-FOLDER = Path("runs") / "generative-models"
-
+TITLE = "Generative models side by side"
+PARTS = ("data", "variants")
+"""Options that choose a part of the whole."""
 BASE: Mapping[str, Any] = {
     "representation": "robust-smiles",
     "noisy": 0.0,
@@ -107,7 +98,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "language-model": {"model": NO_Z, "prior": {"kind": "auto"}},
 }
 """What is changed in the base recipe; `of_beta` is a share of the baseline's beta."""
-NOWHERE = {"data": "", "out": ""}
 SLOWEST = ("iwae", "noise-levels", "semi-supervised", "semi-supervised-5", "total-correlation")
 """Are begun first, so that processes end together."""
 MAIN = (
@@ -125,8 +115,6 @@ BASELINE = "beta-vae"
 """Whose codes the priors are fitted to."""
 UNASKED = "noise-levels"
 """To which conditional generation is compared."""
-ABSURD = ("absurd", "absurd-even")
-PRIORS = ("normal", "mixture", "vamp", "flow", "autoregressive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,21 +135,40 @@ class Plan:
     """Data set of other molecules."""
     seeds: tuple[int, ...] = (1, 2, 3)
     sizes: Sizes = field(default_factory=Sizes)
-    data: str = "data"
+    data: Path = PREPARED
     """Folder of the prepared data sets."""
-    folder: str = str(FOLDER)
+    folder: Path = Path()
+    """Where runs and measures are kept."""
 
     @property
     def prepared(self) -> Path:
         """The prepared data set."""
-        return Path(self.data) / self.name
-
-    @property
-    def runs(self) -> Path:
-        """Where its runs are; those of another length are elsewhere."""
-        return Path(self.folder) / f"{self.name}-{self.molecules}"
+        return self.data / self.name
 
 
+TITLES = {
+    "autoencoder": "autoencoder, deterministic",
+    "beta-vae": "beta-VAE",
+    "vae": "VAE (beta 1)",
+    "beta-4": "beta-VAE (beta 4)",
+    "free-bits": "free bits, 0.5 nats a unit (beta 1)",
+    "iwae": "importance-weighted, 8 draws (beta 1)",
+    "total-correlation": "total-correlation VAE (2.5 times of it, half of beta)",
+    "flow-posterior": "flow posterior",
+    "transformer": "transformer",
+    "property-heads": "property heads",
+    "noise-levels": "noise levels",
+    "semi-supervised": "semi-supervised",
+    "semi-supervised-5": "semi-supervised, 5 % of labels",
+    "language-model": "language model",
+}
+PRIORS = {
+    "normal": "N(0, I)",
+    "mixture": "mixture of Gaussians",
+    "vamp": "mixture of posteriors (vamp)",
+    "flow": "coupling flow",
+    "autoregressive": "autoregressive flow",
+}
 PLANS = {
     "qm9": Plan(
         name="qm9",
@@ -203,115 +210,82 @@ PLANS = {
         seeds=(),
     ),
 }
-SMOKE = Sizes(held_out=60, bounded=4, drawn=20, asked=6, strange=8, codes=100, passes=1, fcd=False)
+QUICK = Sizes(held_out=60, bounded=4, drawn=20, asked=6, strange=8, codes=100, passes=1, fcd=False)
+TINY = {
+    "latent_dim": 4,
+    "embedding_dim": 8,
+    "encoder_dim": 16,
+    "decoder_dim": 16,
+    "position_dim": 4,
+}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """What only this benchmark can be told."""
     parser.add_argument("--data", nargs="+", choices=[*PLANS], default=[*PLANS])
     parser.add_argument("--variants", nargs="+", choices=[*VARIANTS], help="only these of them")
     parser.add_argument("--molecules", type=int, help="seen in each training")
 
 
-def run(
+def measure(
     *,
-    smoke: bool,
+    quick: bool,
     jobs: int,
+    folder: Path,
     data: Sequence[str] = tuple(PLANS),
     variants: Sequence[str] | None = None,
     molecules: int | None = None,
-    folder: Path = FOLDER,
 ) -> dict[str, Any]:
     """A row for each variant, and one for each prior, by data set.
-
-    What the written result holds of other data sets and variants is kept.
 
     Raises:
         DataError: A data set is not prepared.
     """
-    if smoke:
-        return {"data": {"zinc250k": smoke_table(jobs, variants or tuple(VARIANTS), folder)}}
-    plans = [replace(PLANS[name], folder=str(folder)) for name in data]
+    plans = [PLANS[name] for name in data]
     if molecules:
         plans = [replace(plan, molecules=molecules, short=molecules // 10) for plan in plans]
-    for plan in plans:
-        if not (plan.prepared / "prepare.json").is_file():
-            raise DataError(
-                f"{plan.prepared} is missing; make it with `molvae prepare {plan.name} "
-                f"{plan.prepared}`"
-            )
-    found = json.loads(RESULT.read_text("utf-8"))["result"]["data"] if RESULT.exists() else {}
-    for plan in plans:
-        of_plan = table(plan, variants or plan.variants, jobs)
-        recipes = {variant: changed(plan, variant) for variant in VARIANTS}
-        found[plan.name] = together(found.get(plan.name), of_plan, recipes)
-    return {"data": {name: found[name] for name in PLANS if name in found}}
+    with few_prepared("zinc250k", 300) if quick else nullcontext(PREPARED) as prepared:
+        if quick:
+            small = {"merges": 20, "model": TINY, "prior": {"passes": 1}}
+            tiny = replace(PLANS["zinc250k"], recipe=small, molecules=256, short=128, seeds=(1, 2))
+            wanted = {"logP": (2.0,), "QED": (0.8,)}
+            plans = [replace(tiny, sizes=QUICK, asked=wanted, other="zinc250k", data=prepared)]
+        for plan in plans:
+            require_prepared(plan.name, prepared)
+        found = {}
+        for plan in plans:
+            plan = replace(plan, folder=folder / f"{plan.name}-{plan.molecules}")
+            found[plan.name] = of_plan(plan, variants or plan.variants, jobs)
+        return {"data": found}
 
 
-def together(
-    before: Mapping[str, Any] | None, now: Mapping[str, Any], changes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What was measured now, and before of other variants, if with the same settings.
-
-    Args:
-        before: A data set's result, if there is one.
-        now: Likewise.
-        changes: What each variant changes in the recipe today.
-    """
-    if before is None or before["settings"] != now["settings"]:
-        return with_verdict(now)
-    kept = [row for row in before["rows"] if row["changed"] == changes.get(row["variant"])]
-    rows = {row["variant"]: row for row in (*kept, *now["rows"])}
-    return with_verdict(
-        {
-            "settings": now["settings"],
-            "floor": now["floor"],
-            "rows": [rows[name] for name in VARIANTS if name in rows],
-            "priors": now["priors"] or before["priors"],
-        }
-    )
+def merge(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured now, and before of other data sets and variants, with the same settings."""
+    found = {}
+    for name, plan in PLANS.items():
+        old, new = (result["data"].get(name) for result in (before, now))
+        found[name] = new or old
+        if old and new and old["settings"] == new["settings"]:
+            same = [r for r in old["rows"] if r["changed"] == changed(plan, r["variant"])]
+            rows = {row["variant"]: row for row in (*same, *new["rows"])}
+            found[name] = new | {
+                "rows": [rows[variant] for variant in VARIANTS if variant in rows],
+                "priors": new["priors"] or old["priors"],
+            }
+    return {"data": {name: of for name, of in found.items() if of}}
 
 
-def smoke_table(jobs: int, variants: Sequence[str], folder: Path) -> dict[str, Any]:
-    """The table of a few molecules of ZINC250k and tiny networks."""
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place) / "few.smi"
-        file.write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)), "utf-8")
-        prepare(file, Path(place) / "zinc250k", workers=1)
-        tiny = {
-            "latent_dim": 4,
-            "embedding_dim": 8,
-            "encoder_dim": 16,
-            "decoder_dim": 16,
-            "position_dim": 4,
-        }
-        plan = replace(
-            PLANS["zinc250k"],
-            molecules=256,
-            short=128,
-            seeds=(1, 2),
-            recipe={"merges": 20, "model": tiny, "prior": {"passes": 1}},
-            asked={"logP": (2.0,), "QED": (0.8,)},
-            other="zinc250k",
-            sizes=SMOKE,
-            data=place,
-            folder=str(folder),
-        )
-        return with_verdict(table(plan, variants, jobs))
-
-
-def table(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
+def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
     """Train and measure variants of a data set, and the priors if the baseline is among them."""
     # Made once, by one process, and read by all.
     tokenise(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=jobs)
     label(plan.prepared, PROPERTIES, workers=jobs)
-    prepared(plan.prepared, plan.runs, plan.other, plan.sizes)
-    what = material(plan.prepared, plan.runs)
+    what = material(plan.prepared, plan.other, plan.sizes, jobs)
     order = sorted(variants, key=lambda name: name not in SLOWEST)
-    priors = PRIORS if BASELINE in variants else ()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        rows = dict(zip(order, pool.map(row, [plan] * len(order), order), strict=True))
-        of_priors = list(pool.map(prior_row, [plan] * len(priors), priors))
+    n = len(order)
+    rows = dict(zip(order, each(row, [plan] * n, order, [what] * n, jobs=jobs), strict=True))
+    priors = list(PRIORS) if BASELINE in variants else []
+    n = len(priors)
     return {
         "settings": {
             "molecules": plan.molecules,
@@ -325,7 +299,7 @@ def table(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
         },
         "floor": what.floor,
         "rows": [rows[name] for name in VARIANTS if name in rows],
-        "priors": of_priors,
+        "priors": each(prior_row, [plan] * n, priors, [what] * n, jobs=jobs) if n else [],
     }
 
 
@@ -339,7 +313,7 @@ def changed(plan: Plan, variant: str) -> dict[str, Any]:
     """What a variant changes in the recipe of a data set."""
     change = layered(VARIANTS[variant])
     if (share := change.get("objective", {}).pop("of_beta", None)) is not None:
-        objective = build(TrainConfig, {**layered(BASE, plan.recipe), **NOWHERE}).objective
+        objective = _built(layered(BASE, plan.recipe)).objective
         change["objective"]["beta"] = share * objective.beta
     return change
 
@@ -353,77 +327,62 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def recipe(plan: Plan, variant: str, tokens: Tokens) -> TrainConfig:
+def _built(settings: Mapping[str, Any], out: Path = Path(), data: Path = Path()) -> TrainConfig:
+    return build(TrainConfig, {**settings, "data": str(data), "out": str(out)})
+
+
+def recipe(plan: Plan, variant: str, symbols: int, longest: int, out: Path) -> TrainConfig:
     """A variant's recipe, with a network that has as many weights as the baseline's.
 
     Of a language model, which has no encoder, and of transformers the width is chosen so.
     """
-    base, settings = settings_of(plan, BASELINE), settings_of(plan, variant)
-    places = {"data": str(plan.prepared), "out": str(plan.runs / variant)}
-    wanted = weights(build(TrainConfig, base | places), tokens)
-    if settings["model"].get("decoder") == "transformer":
-        settings["model"] |= _widest(("encoder_dim", "decoder_dim"), settings, wanted, tokens)
-    elif settings["model"]["latent_dim"] == 0:
-        settings["model"] |= _widest(("decoder_dim",), settings, wanted, tokens)
-    return build(TrainConfig, settings | places)
 
+    def size(config: TrainConfig) -> int:
+        heads, conditions = len(config.properties), len(config.conditions)
+        return weights(config.model, symbols, longest, heads, conditions)
 
-def _widest(
-    names: Sequence[str], settings: Mapping[str, Any], most: int, tokens: Tokens
-) -> dict[str, int]:
-    """The largest multiple of 8 as width of parts of a network, without more weights than most."""
-
-    def size(width: int) -> int:
-        model = settings["model"] | dict.fromkeys(names, width)
-        return weights(build(TrainConfig, {**settings, **NOWHERE, "model": model}), tokens)
-
-    widths = range(8, 2_049, 8)
-    return dict.fromkeys(names, widths[max(1, bisect_right(widths, most, key=size)) - 1])
-
-
-def weights(config: TrainConfig, tokens: Tokens) -> int:
-    """Numbers that the network learns."""
-    with torch.device("meta"):
-        network = _network(config, tokens)
-    return sum(p.numel() for p in network.parameters())
-
-
-def _network(config: TrainConfig, tokens: Tokens) -> SequenceVAE:
-    return SequenceVAE(
-        config.model,
-        len(tokens.vocabulary),
-        tokens.train.shape[1],
-        len(config.properties),
-        len(config.conditions),
+    config = _built(settings_of(plan, variant), out, plan.prepared)
+    if config.model.decoder == "transformer":
+        names = ["encoder_dim", "decoder_dim"]
+    elif config.model.latent_dim == 0:
+        names = ["decoder_dim"]
+    else:
+        return config
+    most = size(_built(settings_of(plan, BASELINE)))
+    return replace(
+        config,
+        model=widest(config.model, names, most, lambda m: size(replace(config, model=m))),
     )
 
 
-def row(plan: Plan, variant: str) -> dict[str, Any]:
-    """One variant: trained, unless it is there, and measured."""
+def row(plan: Plan, variant: str, what: Material) -> dict[str, Any]:
+    """One variant: trained and measured, unless it was."""
+    text = json.dumps([settings_of(plan, variant), asdict(plan.sizes), plan.asked, plan.seeds])
+    place = plan.folder / f"{variant}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    found = cached(place.with_suffix(".json"), lambda: _row(plan, variant, what, place))
+    return dict(found)
+
+
+def _row(plan: Plan, variant: str, what: Material, place: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
+    sizes = plan.sizes
     tokens = tokenise(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=1)
-    config = recipe(plan, variant, tokens)
-    about = trained(config)
-    space, what, sizes = molvae.load(config.out), material(plan.prepared, plan.runs), plan.sizes
-    kept = Kept(
-        Path(config.out) / "measures.json",
-        {"run": space.fingerprint, "sizes": asdict(sizes), "asked": plan.asked, "seed": SEED},
-    )
-    groups = {
-        "codes": lambda: codes(space, what),
-        "bounds": lambda: bounds(space, what, sizes.bounded),
-        "read": lambda: readable_properties(space, what),
-        "drawn": lambda: drawn(space, what, sizes.drawn),
-        "outliers": lambda: outliers(space, what, sizes.strange),
-        "seeds": lambda: over_seeds(replace(config, molecules=plan.short), tokens, plan.seeds),
+    shape = len(tokens.vocabulary), tokens.train.shape[1]
+    config = recipe(plan, variant, *shape, place)
+    about = cached(place / "training.json", lambda: trained(config))
+    space = molvae.load(config.out)
+    found = {
+        "codes": codes(space, what),
+        "bounds": bounds(space, what, sizes.bounded),
+        "read": readable_properties(space, what),
+        "drawn": drawn(space, what, sizes.drawn),
+        "outliers": outliers(space, what, sizes.strange),
+        "seeds": over_seeds(replace(config, molecules=plan.short), plan.seeds),
+        "asked": {},
     }
-    found: dict[str, Any] = {"asked": {}}
     if space.conditions or variant == UNASKED:
-        groups["asked"] = lambda: asked(space, what, plan.asked, sizes.asked)
-    for name, make in groups.items():
-        began = time.process_time()
-        found[name] = kept(name, make)
-        _say(f"{plan.name}, {variant}: {name}", time.process_time() - began)
+        found["asked"] = asked(space, what, plan.asked, sizes.asked)
+    print(f"{plan.name}: {variant} measured", file=sys.stderr, flush=True)
     return {
         "variant": variant,
         "changed": changed(plan, variant),
@@ -434,48 +393,7 @@ def row(plan: Plan, variant: str) -> dict[str, Any]:
     }
 
 
-def trained(config: TrainConfig) -> dict[str, Any]:
-    """Train a run unless it is there with this recipe; and how fast, and with which warnings."""
-    folder, seconds = Path(config.out), Path(config.out) / "training.json"
-    wanted = json.loads(json.dumps(as_settings(config)))
-    if (folder / CARD).exists():
-        there = json.loads((folder / CARD).read_text("utf-8"))["about"]["recipe"]
-        if _same(there, wanted) and seconds.exists():
-            return dict(json.loads(seconds.read_text("utf-8")))
-    marks = [(0, time.process_time(), False)]
-
-    def mark(progress: Progress) -> None:
-        at = time.process_time()
-        marks.append((progress.molecules, at, progress.valid_kl is not None))
-
-    _, said = quietly(lambda: train(config, overwrite=True, workers=1, on_progress=mark))
-    whole = time.process_time() - marks[0][1]
-    _say(f"{folder}: trained", whole)
-    about = {
-        "per_second": _rate(marks),
-        "minutes": round(whole / 60, 2),
-        "warnings": sorted(set(said)),
-    }
-    write_atomically(seconds, json.dumps(about).encode())
-    return about
-
-
-def _same(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether recipes are equal, wherever data and runs are."""
-    return all(there.get(k) == v for k, v in wanted.items() if k not in ("data", "out"))
-
-
-def _rate(marks: Sequence[tuple[int, float, bool]]) -> int | None:
-    """Molecules that a training saw in a second of CPU time, validations not counted."""
-    # The first one holds the network's making, too.
-    pairs = list(pairwise(marks[1:])) or list(pairwise(marks))
-    spans = [pair for pair in pairs if not pair[1][2]] or pairs
-    seen = sum(b[0] - a[0] for a, b in spans)
-    seconds = sum(b[1] - a[1] for a, b in spans)
-    return round(seen / seconds) if seconds > 0 else None
-
-
-def over_seeds(config: TrainConfig, tokens: Tokens, seeds: Sequence[int]) -> dict[str, Any]:
+def over_seeds(config: TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
     """How far short trainings with different seeds end from each other.
 
     Returns:
@@ -486,41 +404,21 @@ def over_seeds(config: TrainConfig, tokens: Tokens, seeds: Sequence[int]) -> dic
     if not seeds:
         return {}
     losses: list[float | None] = []
+    no_prior = replace(config.prior, kind="auto", passes=0, calibrate=False)
+    config = replace(config, validate_every=config.molecules, prior=no_prior)
     for seed in seeds:
-        own = replace(config, seed=seed, validate_every=config.molecules)
-        labels = _standard(own, tokens)
-        heads = len(own.properties)
-        torch.manual_seed(seed)
-        network = _network(own, tokens)
-        rows, y = labels[:, :heads], labels[:, heads:]
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
-            quietly(
-                lambda n=network, o=own, r=rows, y=y, p=place: fit(  # type: ignore[misc]
-                    n, tokens.train, tokens.valid, o, p, labels=r, conditions=y
-                )
-            )
-        rec, kl, _ = validate(network, tokens.valid, covariance=covariance_of(y))
-        losses.append(plain(rec + own.objective.beta * kl))
-    finite = [loss for loss in losses if loss is not None and math.isfinite(loss)]
+        with tempfile.TemporaryDirectory() as place:
+            one = replace(config, seed=seed, out=f"{place}/run")
+            made, _ = quietly(lambda one=one: train(one, workers=1))  # type: ignore[misc]
+            valid = molvae.load(made).card.about["validation"]
+        loss = valid["reconstruction_nats"] + config.objective.beta * valid["kl_nats"]
+        losses.append(plain(loss))
+    finite = [loss for loss in losses if loss is not None]
     sd = float(np.std(finite, ddof=1) / np.mean(finite)) if len(finite) > 1 else None
     return {"losses": losses, "sd": sd}
 
 
-def _standard(config: TrainConfig, tokens: Tokens) -> torch.Tensor:
-    """What heads and conditions learn, `n x p`, float32, as `molvae.recipe.train` makes it."""
-    names = [*config.properties, *config.conditions]
-    if not names:
-        return torch.zeros(len(tokens.train), 0)
-    labels = label(config.data, names, workers=1)[tokens.places.long()]
-    n = len(labels)
-    hidden = np.random.default_rng(config.seed).permutation(n)[math.ceil(config.labelled * n) :]
-    labels[hidden.tolist()] = torch.nan
-    known = labels[~labels.isnan().any(dim=1)]
-    return ((labels - known.mean(dim=0)) / known.std(dim=0)).float()
-
-
-def prior_row(plan: Plan, kind: str) -> dict[str, Any]:
+def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
     """One kind of prior of the baseline's codes, and what it makes of the model.
 
     Returns:
@@ -529,53 +427,36 @@ def prior_row(plan: Plan, kind: str) -> dict[str, Any]:
         with it.
     """
     torch.set_num_threads(1)
-    space = copy(molvae.load(plan.runs / BASELINE))
-    what, sizes = material(plan.prepared, plan.runs), plan.sizes
-    kept = Kept(
-        plan.runs / BASELINE / f"prior-{kind}.json",
-        {"run": space.fingerprint, "sizes": asdict(sizes), "seed": SEED},
-    )
-
-    def make() -> dict[str, Any]:
-        tokens = tokenise(
-            plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=1
-        )
-        step = max(1, math.ceil(len(tokens.train) / sizes.codes))
-        rows, held_out = tokens.train[::step], tokens.valid
-        of_rows = codes_of(space, rows, 4)
-        new = codes_of(space, held_out, 1)[0]
-        passes = sizes.passes if kind != "normal" else 0
-        config = PriorConfig(
-            kind=cast(Literal["auto", "normal"], "auto" if kind == "normal" else kind),
-            passes=passes,
-        )
-        began = time.process_time()
-        (prior, density), said = quietly(
-            lambda: choose_prior(
-                of_rows,
-                new,
-                config,
-                vamp=lambda: fit_vamp(space.model, rows, of_rows, passes=passes, seed=SEED),
-                seed=SEED,
-            )
-        )
-        seconds = time.process_time() - began
-        space.prior = prior
-        drawn_ = draw(space, sizes.drawn, SEED)
-        return {
-            "log_density": density[kind],
-            "normal": density["normal"],
-            "fit_seconds": round(seconds, 1),
-            "warnings": said,
-            "bounds": bounds(space, what, sizes.bounded),
-            "drawn": {"fluent": drawn_.fluent, "per_second": round(drawn_.per_second)}
-            | of_molecules(drawn_.molecules, what.mean, what.sd, what.fcd, training=what.training),
-        }
-
+    (run,) = (path for path in plan.folder.glob(f"{BASELINE}-*") if is_trained(path))
+    space, sizes = copy(molvae.load(run)), plan.sizes
+    tokens = tokenise(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=1)
+    rows = tokens.train[:: max(1, math.ceil(len(tokens.train) / sizes.codes))]
+    of_rows, new = codes_of(space, rows, 4), codes_of(space, tokens.valid, 1)[0]
+    passes = sizes.passes if kind != "normal" else 0
+    named = cast(Literal["auto", "normal"], "auto" if kind == "normal" else kind)
     began = time.process_time()
-    found = kept("prior", make)
-    _say(f"{plan.name}: prior {kind}", time.process_time() - began)
-    return {"prior": kind, **found}
+    (prior, density), said = quietly(
+        lambda: choose_prior(
+            of_rows,
+            new,
+            PriorConfig(kind=named, passes=passes),
+            vamp=lambda: fit_vamp(space.model, rows, of_rows, passes=passes, seed=SEED),
+            seed=SEED,
+        )
+    )
+    seconds = time.process_time() - began
+    space.prior = prior
+    made = draw(space, sizes.drawn, SEED)
+    of_made = of_molecules(made.molecules, what.mean, what.sd, what.fcd, training=what.training)
+    return {
+        "prior": kind,
+        "log_density": density[kind],
+        "normal": density["normal"],
+        "fit_seconds": round(seconds, 1),
+        "warnings": said,
+        "bounds": bounds(space, what, sizes.bounded),
+        "drawn": {"fluent": made.fluent, "per_second": round(made.per_second)} | of_made,
+    }
 
 
 @torch.inference_mode()
@@ -591,83 +472,213 @@ def codes_of(space: LatentSpace, rows: torch.Tensor, draws: int) -> torch.Tensor
     return found
 
 
-def with_verdict(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A data set's result with what was asked of the models, and whether it holds."""
-    return {**found, "held": verdict(found)}
+def table(result: Mapping[str, Any]) -> list[str]:
+    """For each data set what models are like, and what they claim."""
+    lines = [
+        "The same data, number of weights and molecules seen, and nothing changed but what the "
+        "name says. Without a remark the weight of the KL term is that of the beta-VAE; "
+        "semi-supervised models have noise levels and twice that weight. Bounds are in nats per "
+        "symbol, with the learned prior; molecules are drawn from the prior and then symbol by "
+        "symbol, and what is no molecule is mended.",
+    ]
+    for name, found in result["data"].items():
+        lines += ["", f"### {DATA[name]}, generative models", "", *_of_data(found)]
+    return lines
 
 
-def verdict(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What should hold of the models of a data set: the numbers, and True or False.
-
-    Parts are left out whose variants were not measured.
-    """
-    rows = {row["variant"]: row for row in found["rows"]}
-    told: dict[str, Any] = {}
-    rising = {}
-    for name, row_ in rows.items():
-        if (of := row_["bounds"]) and of["spread"] != 0:
-            rise = [of[f"nats_{k}"] for k in DRAWS]
-            rising[name] = None not in rise and all(a < b for a, b in pairwise(rise))
-    if rising:
-        told["bounds_rise"] = {
-            "holds": all(rising.values()),
-            "not": [n for n in rising if not rising[n]],
-        }
+def _of_data(found: Mapping[str, Any]) -> list[str]:
+    settings, rows = found["settings"], found["rows"]
+    sizes, other = settings["sizes"], DATA[settings["other"]]
+    base = next((row for row in rows if row["variant"] == BASELINE), rows[0])
+    beta = settings["recipe"].get("objective", {}).get("beta", 0.1)
+    seeds = len(settings["seeds"])
+    said = (
+        f"stable: {seeds} trainings of {settings['short']:,} molecules each, with different seeds; "
+        "standard deviation of the loss over its mean."
+        if seeds
+        else "over seeds, on QM9 only."
+    )
+    lines = [
+        f"{settings['molecules']:,} molecules seen, about {base['weights']:,} weights, "
+        f"{base['latent_dim']} numbers in z, beta {beta:g}; {sizes['held_out']:,} test molecules "
+        f"given back and regressed on, {sizes['bounded']:,} bounded, {sizes['drawn']:,} drawn. R2 "
+        "is that of a ridge regression on z; outliers are absurd molecules, SELFIES of as many "
+        "symbols as test molecules have, drawn blindly, as frequent as in the data or all alike, "
+        f"and molecules of {other}.",
+        "",
+        *markdown(
+            ("model", "given back: mean, draw", "KL, nats; active units", "bound: 1, 8, 64 draws",
+             "R2 of logP, SAS, QED", "total correlation, nats",
+             f"AUROC: absurd, all alike, {other}"),
+            [_codes(row, settings["other"]) for row in rows],
+        ),
+        "",
+        *markdown(
+            ("model", "not mended", "valid", "distinct", "new", "FCD",
+             "mean of logP, SAS, QED off, sd", "sd over that of the data"),
+            [_drawn(TITLES[row["variant"]], row["drawn"]) for row in rows]
+            + [_drawn("*training molecules*", found["floor"])],
+        ),
+        "",
+        f"What is claimed of such models, measured; {said} Speeds are those of one thread.",
+        "",
+        *markdown(
+            ("model", "stable? sd over seeds", "likelihood exact?",
+             "molecules a second: training", "CPU minutes, with prior",
+             "molecules a second: sampling"),
+            [_claims(row) for row in rows],
+        ),
+    ]  # fmt: skip
     if found["priors"]:
-        gains = {p["prior"]: plain(p["log_density"] - p["normal"]) for p in found["priors"]}
-        learned = [gain for prior, gain in gains.items() if prior != "normal"]
-        told["priors"] = {
-            "gains": gains,
-            "holds": all(gain is not None and gain > 0 for gain in learned),
-        }
-    if BASELINE in rows:
-        areas = {kind: rows[BASELINE]["outliers"][f"bound_{kind}"] for kind in ABSURD}
-        told["outliers"] = {"auroc": areas, "holds": min(areas.values()) >= 0.95}
-    if {BASELINE, "total-correlation"} <= set(rows):
-        pair = [rows[n]["codes"] for n in (BASELINE, "total-correlation")]
-        told["total_correlation"] = {
-            name: [of[name] for of in pair] for name in ("total_correlation", "reconstruction")
-        } | {
-            "holds": None not in (of["total_correlation"] for of in pair)
-            and pair[1]["total_correlation"] < pair[0]["total_correlation"]
-            and pair[1]["reconstruction"] >= pair[0]["reconstruction"]
-        }
-    if {UNASKED, "semi-supervised"} <= set(rows):
-        told["conditional"] = _conditional(rows)
-    return told
+        lines += ["", *_priors(found["priors"])]
+    return lines + _on_demand(found)
 
 
-def _conditional(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Errors of conditional generation, in sd of the data, and the share that few labels lose.
-
-    The share is of the whole gain over molecules that were not asked for anything, summed over the
-    values that were asked for.
-    """
-    names = ("semi-supervised", "semi-supervised-5")
-    there = {n: rows[n]["asked"] for n in names if n in rows}
-    errors = {n: {k: of["in_sd"] for k, of in found.items()} for n, found in there.items()}
-    unasked = {k: of["in_sd"] for k, of in rows[UNASKED]["asked"].items()}
-    all_, few = errors[names[0]], errors.get(names[1])
-    known = all(e is not None for of in (unasked, *errors.values()) for e in of.values())
-    lost = None
-    if few is not None and known:
-        gain = sum(unasked[k] - all_[k] for k in all_)
-        lost = sum(few[k] - all_[k] for k in all_) / gain if gain > 0 else None
-    validity = min(of["validity"] for of in there[names[0]].values())
-    worst = max(all_.values()) if known else None
-    return {
-        "worst_in_sd": worst,
-        "validity": validity,
-        "lost": lost,
-        "holds": worst is not None and worst < 0.5 and validity == 1.0,
-        "few": few is not None,
-        "few_hold": lost is not None and lost < 1 / 3,
-    }
+def _codes(row: Mapping[str, Any], other: str) -> list[str]:
+    codes, bounds, outliers = row["codes"], row["bounds"], row["outliers"]
+    known = "bound" if bounds else "density"
+    active = f"{codes['active_units']:.0f} of {row['latent_dim']}" if codes else NONE
+    return [
+        TITLES[row["variant"]],
+        pick(codes, ("reconstruction", "posterior_reconstruction"), ".1%"),
+        f"{pick(codes, ('kl',), '.1f')}; {active}",
+        pick(bounds, BOUNDS, ".3f"),
+        pick(row["read"], [f"ridge_{name}" for name in PROPERTIES]),
+        pick(codes, ("total_correlation",)),
+        pick(outliers, [f"{known}_{kind}" for kind in ("absurd", "absurd-even", other)], ".3f"),
+    ]
 
 
-def _say(what: str, seconds: float) -> None:
-    if seconds > 1:
-        print(f"{what}, {seconds:.0f} s", file=sys.stderr, flush=True)
+BOUNDS = ("nats_1", "nats_8", "nats_64")
 
 
-__all__ = ["add_arguments", "figures", "readme_table", "run"]
+def _drawn(title: str, drawn: Mapping[str, Any]) -> list[str]:
+    shares = ("fluent", "validity", "uniqueness", "novelty")
+    return [
+        title,
+        *(pick(drawn, (key,), ".1%") for key in shares),
+        pick(drawn, ("fcd",)),
+        pick(drawn, [f"shift_{name}" for name in PROPERTIES], "+.2f"),
+        pick(drawn, [f"sd_ratio_{name}" for name in PROPERTIES]),
+    ]
+
+
+def _claims(row: Mapping[str, Any]) -> list[str]:
+    of_seeds = row["seeds"]
+    stable = pick(of_seeds, ("sd",), ".1%")
+    if failed := sum(loss is None for loss in of_seeds.get("losses", ())):
+        stable += f", {failed} failed"
+    if any("collaps" in text for text in row["training"]["warnings"]):
+        stable += ", collapsed"
+    return [
+        TITLES[row["variant"]],
+        stable,
+        _likelihood(row["bounds"]),
+        pick(row["training"], ("per_second",), ","),
+        f"{row['training']['minutes']:.1f}",
+        f"{row['drawn']['per_second']:,}",
+    ]
+
+
+def _likelihood(bounds: Mapping[str, Any]) -> str:
+    if not bounds:
+        return "there is none"
+    if bounds["spread"] == 0:
+        return "exact"
+    if None in (bounds["nats_64"], bounds["nats_1"], bounds["error"]):
+        return "a bound, not finite"
+    rise = (bounds["nats_64"] - bounds["nats_1"]) * bounds["symbols"]
+    error = bounds["error"] * bounds["symbols"]
+    return f"a bound; 64 draws raise it by {rise:.2f} ± {error:.2f} nats"
+
+
+def _priors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [
+        [
+            PRIORS[row["prior"]],
+            f"{row['log_density']:.2f}",
+            f"{row['log_density'] - row['normal']:+.2f}",
+            pick(row["bounds"], BOUNDS, ".3f"),
+            pick(row["drawn"], ("fluent",), ".1%"),
+            pick(row["drawn"], ("uniqueness",), ".1%"),
+            pick(row["drawn"], ("fcd",)),
+            pick(row["drawn"], ("off",)),
+            f"{row['fit_seconds']:.0f}",
+            f"{row['drawn']['per_second']:,}",
+        ]
+        for row in rows
+    ]
+    return markdown(
+        ("prior of the codes of the beta-VAE", "log-density of held-out codes, nats",
+         "gain over N(0, I)", "bound: 1, 8, 64 draws", "not mended", "distinct", "FCD",
+         "furthest off, sd", "seconds to fit", "molecules a second"),
+        lines,
+    )  # fmt: skip
+
+
+def _on_demand(found: Mapping[str, Any]) -> list[str]:
+    """Median absolute error of what was asked for, and what share of the data's sd that is."""
+    rows = {row["variant"]: row["asked"] for row in found["rows"] if row["asked"]}
+    names = [n for n in (UNASKED, "semi-supervised", "semi-supervised-5") if n in rows]
+    if names in ([], [UNASKED]):
+        return []
+    titles = {**TITLES, UNASKED: "not asked: noise levels"}
+
+    def cell(of: Mapping[str, Any]) -> str:
+        if of["error"] is None:
+            return NONE
+        shares = numbers([of["validity"], of["uniqueness"]], ".0%")
+        return f"{number(of['error'], '.3g')} ({number(of['in_sd'])} sd); {shares}"
+
+    lines = [
+        [key.replace("=", " = "), *(cell(rows[name][key]) for name in names)]
+        for key in rows[names[-1]]
+    ]
+    return [
+        "",
+        f"Molecules on demand, {found['settings']['sizes']['asked']:,} for each value, as "
+        "`generate` makes them: drawn again, up to twenty times, where the model's own encoder "
+        "expects them to be more than 0.25 sd off. Median absolute error (in sd of the data); "
+        "valid, distinct.",
+        "",
+        *markdown(("asked for", *(titles[name] for name in names)), lines),
+    ]
+
+
+@plots.styled
+def figures(result: Mapping[str, Any], folder: Path) -> None:
+    """A line of panels for each data set: codes, molecules, priors, molecules on demand."""
+    data = result["data"]
+    figure, lines = plots.panels(len(data), 4, (4.0, 3.8), width_ratios=(1.7, 1, 1, 1.2))
+    for (scatter, bars, gains, errors), (name, found) in zip(lines, data.items(), strict=True):
+        for row in found["rows"]:
+            if row["bounds"]:
+                place = [*TITLES].index(row["variant"])
+                scatter.plot(
+                    100 * (row["codes"].get("reconstruction") or 0.0),
+                    row["bounds"]["nats_64"],
+                    "os^Dv"[place // len(plots.COLORS)],
+                    color=plots.COLORS[place % len(plots.COLORS)],
+                    label=TITLES[row["variant"]],
+                )
+        scatter.set(xlabel="given back, %", ylabel="bound of 64 draws, nats per symbol")
+        scatter.set_title(f"{DATA[name]}: faithful, and likely")
+        scatter.legend(fontsize=5.5)
+        key = "fcd" if found["rows"][0]["drawn"]["fcd"] is not None else "off"
+        named = [(TITLES[row["variant"]], row["drawn"][key]) for row in found["rows"]][::-1]
+        bars.barh([n for n, _ in named], [v or 0.0 for _, v in named])
+        if found["floor"][key] is not None:
+            bars.axvline(found["floor"][key], color="black", linewidth=0.8)
+        bars.set_title(
+            "FCD (line: training molecules)" if key == "fcd" else "furthest property, sd"
+        )
+        higher = [(PRIORS[p["prior"]], p["log_density"] - p["normal"]) for p in found["priors"]]
+        gains.barh([n for n, _ in higher[::-1]], [v for _, v in higher[::-1]])
+        gains.set_title("codes: nats above N(0, I)")
+        for row in found["rows"]:
+            if of := row["asked"]:
+                title = TITLES[row["variant"]] if row["variant"] != UNASKED else "not asked"
+                plots.lines(errors, [*of], {title: [e["in_sd"] for e in of.values()]})
+        errors.set_title("asked for: median error, sd")
+        errors.tick_params(axis="x", rotation=30)
+    plots.save(figure, folder / "generative-models.svg")

@@ -1,4 +1,4 @@
-"""The spaces as maps: what is around molecules, where ways up and ways between molecules lead.
+"""What is around molecules in a space, and where do ways up and ways between molecules lead?
 
 Four questions to each bundled space, on test molecules that it was not trained on. How alike is
 what a move of z of a given length decodes to? By how much does gradient ascent on a property head
@@ -12,10 +12,8 @@ import argparse
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
@@ -27,12 +25,13 @@ from rdkit import rdBase
 from torch import Tensor
 
 import molvae
-from benchmarks.property_report import TITLES
-from benchmarks.property_sources import some
+from benchmarks.shared import plots, run
+from benchmarks.shared.molecules import some, splits
+from benchmarks.shared.tables import TITLES, number, transposed
 from molvae import explore
 from molvae.chem.mol import canonical_or_none, parse
 from molvae.chem.properties import score
-from molvae.datasets import load_split, sample_molecules
+from molvae.datasets import sample_molecules
 from molvae.errors import MolvaeWarning
 from molvae.explore.ascent import OUTSIDE
 from molvae.explore.paths import Kind
@@ -40,6 +39,7 @@ from molvae.explore.space import similarities, unit_vectors
 from molvae.latent import LatentSpace
 from molvae.model.priors import Flow
 
+TITLE = "The spaces as maps"
 HEADS = ("logP", "-SAS", "QED")
 """What is climbed; SAS goes down."""
 RADII = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
@@ -67,30 +67,30 @@ class Sizes:
     analogies: int = 100
 
 
-SMOKE = Sizes(molecules=8, directions=3, ascents=3, pairs=2, analogies=2)
+QUICK = Sizes(molecules=8, directions=3, ascents=3, pairs=2, analogies=2)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """What only this benchmark can be told."""
     parser.add_argument("--data", nargs="+", default=[*TITLES], choices=[*TITLES])
 
 
-def run(*, smoke: bool, jobs: int, data: Sequence[str] = tuple(TITLES)) -> dict[str, Any]:
+def measure(
+    *, quick: bool, jobs: int, folder: Path, data: Sequence[str] = tuple(TITLES)
+) -> dict[str, Any]:
     """All measures of each bundled space, by the name of its data set."""
-    with ProcessPoolExecutor(min(jobs, len(data)), mp_context=get_context("spawn")) as pool:
-        rows = pool.map(measured, data, [smoke] * len(data))
-        found = dict(zip(data, rows, strict=True))
+    del folder
+    found = dict(zip(data, run.each(measured, data, [quick] * len(data), jobs=jobs), strict=True))
     return {"seed": SEED, "radii": list(RADII), "after": list(AFTER), "keep": KEEP, "spaces": found}
 
 
-def measured(name: str, smoke: bool) -> dict[str, Any]:
+def measured(name: str, quick: bool) -> dict[str, Any]:
     """One space on test molecules of its own data set, as prepared in `data/`."""
-    torch.set_num_threads(1)
-    space, sizes = molvae.load(name), SMOKE if smoke else Sizes()
-    if smoke:
+    space, sizes = molvae.load(name), QUICK if quick else Sizes()
+    if quick:
         test = sample_molecules(name, 300, seed=SEED)
     else:
-        test = some(load_split(Path("data") / name, "test"), 20_000, SEED)
+        test = some(splits(name)["test"], 20_000, SEED)
     test = [m for m, ok in zip(test, space.readable(test), strict=True) if ok]
     with warnings.catch_warnings():
         # Molecules that no vector decodes to are counted instead.
@@ -371,117 +371,100 @@ def at(x: Sequence[float], y: Sequence[float | None], where: float) -> float:
     return float(np.interp(where, [a for a, _ in known], [b for _, b in known]))
 
 
-def figures(result: Mapping[str, Any], folder: Path) -> None:
-    """Moves, ascents and percentiles of each space, in one picture: `latent-map.svg`."""
-    import matplotlib
-    from matplotlib.figure import Figure
+def up_or_down(head: str) -> str:
+    """What is climbed, in words."""
+    return f"{head.removeprefix('-')} {'down' if head.startswith('-') else 'up'}"
 
+
+@plots.styled
+def figures(result: Mapping[str, Any], folder: Path) -> None:
+    """Moves, ascents and percentiles of each space: a line of three panels."""
     spaces = result["spaces"]
-    figure = Figure(figsize=(12, 3.3 * len(spaces)), layout="constrained")
-    rows = figure.subplots(len(spaces), 3, squeeze=False)
+    figure, rows = plots.panels(len(spaces), 3, (4.0, 3.2))
     for (name, found), (near, up, usual) in zip(spaces.items(), rows, strict=True):
         radii, moves = result["radii"], found["neighbours"]
-        near.errorbar(radii, moves["similarity"], moves["error"], marker="o", ms=3, label="all")
+        near.errorbar(radii, moves["similarity"], moves["error"], marker="o", label="all")
         those = [math.nan if v is None else v for v in moves["similarity_of_those"]]
-        near.plot(radii, those, "o-", ms=3, label="those that differ")
-        near.axhline(found["compared"]["edit"], color="0.5", lw=0.8, ls=":", zorder=0,
-                     label="one edit of the graph")  # fmt: skip
-        near.plot(radii, moves["differ"], "o--", ms=3, color="0.6", label="share that differs")
-        if moves["half"] is not None:
-            near.axvline(moves["half"], color="0.8", lw=0.8, zorder=0)
-        near.set(
-            xlabel="length of the move in z", ylabel="mean Tanimoto similarity", ylim=(0, 1.02)
-        )
-        near.set_title(TITLES[name], loc="left", fontsize=11)
-        near.legend(frameon=False, fontsize=8)
-        for colour, head in zip(("C0", "C1", "C2"), HEADS, strict=True):
+        near.plot(radii, those, "o-", label="those that differ")
+        near.plot(radii, moves["differ"], "o--", color="0.6", label="share that differs")
+        near.axhline(found["compared"]["edit"], color="0.5", ls=":", label="one edit of the graph")
+        near.set(xlabel="length of the move in z", ylabel="Tanimoto similarity", ylim=(0, 1.02))
+        near.set_title(TITLES[name])
+        for color, head in zip(plots.COLORS, HEADS, strict=False):
             sd = found["sd"][head.removeprefix("-")]
-            label = f"{head.removeprefix('-')} {'down' if head.startswith('-') else 'up'}"
             for kind, style in (("free", "-"), ("kept", ":")):
                 one = found["ascents"][head][kind]
-                true = np.array(one["true"]) / sd
-                up.plot(result["after"], true, style, color=colour,
-                        label=label if kind == "free" else None)  # fmt: skip
-                usual.plot(result["after"], one["percentile"], style, color=colour,
-                           label=label if kind == "free" else None)  # fmt: skip
+                true, error = np.array(one["true"]) / sd, np.array(one["error"]) / sd
+                label = up_or_down(head) if kind == "free" else None
+                up.plot(result["after"], true, style, color=color, label=label)
+                usual.plot(result["after"], one["percentile"], style, color=color, label=label)
                 if kind == "free":
-                    error = np.array(one["error"]) / sd
-                    up.fill_between(result["after"], true - error, true + error, color=colour,
-                                    alpha=0.2, lw=0)  # fmt: skip
-        up.axhline(0, color="0.8", lw=0.8, zorder=0)
+                    low, high = true - error, true + error
+                    up.fill_between(result["after"], low, high, color=color, alpha=0.2, lw=0)
         up.set(xlabel="distance climbed in z", ylabel="true improvement, sd of the data")
-        up.legend(frameon=False, fontsize=8, title=f"dotted: kept above {result['keep']:g} %",
-                  title_fontsize=8)  # fmt: skip
-        usual.set(
-            xlabel="distance climbed in z", ylabel="percentile of the density", ylim=(-2, 102)
-        )
-        usual.legend(frameon=False, fontsize=8)
-    with matplotlib.rc_context({"svg.hashsalt": "molvae"}):
-        figure.savefig(folder / "latent-map.svg", metadata={"Date": None})
+        up.set_title(f"dotted: kept above {result['keep']:g} %")
+        usual.set(xlabel="distance climbed in z", ylabel="percentile of the density")
+        for axes in (near, up, usual):
+            axes.legend()
+    plots.save(figure, folder / "latent-map.svg")
 
 
-def readme_table(result: Mapping[str, Any]) -> str:
-    """The README's section: a column for each space."""
-    spaces = result["spaces"]
-    moves = [found["neighbours"] for found in spaces.values()]
+def table(result: Mapping[str, Any]) -> list[str]:
+    """A column for each space."""
+    found = list(result["spaces"].values())
+    moves = [one["neighbours"] for one in found]
 
-    def numbers(value: float | None, form: str) -> str:
-        return "-" if value is None else format(value, form)
+    def moved_by(radius: float) -> list[str]:
+        at_ = result["radii"].index(radius)
+        return [f"{number(m['similarity'][at_])}, {number(m['differ'][at_], '.0%')}" for m in moves]
 
-    def radius(r: float) -> list[str]:
-        row = result["radii"].index(r)
-        return [f"{m['similarity'][row]:.2f}, {100 * m['differ'][row]:.0f} %" for m in moves]
-
-    rows = {f"z moved by {r:g}: similarity, share that differs": radius(r) for r in (1.0, 3.0, 5.0)}
+    rows = {
+        f"z moved by {r:g}: similarity, share that differs": moved_by(r) for r in (1.0, 3.0, 5.0)
+    }
     rows["half differ at; similarity of those that differ there"] = [
-        f"{numbers(m['half'], '.1f')}; {numbers(m['similarity_at_half'], '.2f')}" for m in moves
+        f"{number(m['half'], '.1f')}; {number(m['similarity_at_half'])}" for m in moves
     ]
     rows["similarity where half differ, moved by the posterior's spread; in the prior's noise"] = [
-        "; ".join(numbers(m["otherwise"].get(kind), ".2f") for kind in ("posterior", "prior"))
+        "; ".join(number(m["otherwise"].get(kind)) for kind in ("posterior", "prior"))
         for m in moves
     ]
     rows["similarity after one edit of the graph (mol-ga's mutation); of random molecules"] = [
-        f"{c['edit']:.2f}; {c['random']:.2f}"
-        for c in (found["compared"] for found in spaces.values())
+        f"{number(one['compared']['edit'])}; {number(one['compared']['random'])}" for one in found
     ]
     rows["rises of the similarity with the length, largest in standard errors"] = [
-        f"{len(m['rises'])}"
-        + (f", {max(r['in_errors'] or 0 for r in m['rises']):.1f}" if m["rises"] else "")
+        ", ".join(
+            [str(len(m["rises"])), *(f"{max(r['in_errors'] or 0 for r in m['rises']):.1f}"
+                                     for _ in m["rises"][:1])]
+        )
         for m in moves
-    ]
+    ]  # fmt: skip
     for head in HEADS:
-        name = f"{head.removeprefix('-')} {'down' if head.startswith('-') else 'up'}"
         for kind, words in (("free", ""), ("kept", f", kept above {result['keep']:g} %")):
-            cells = []
-            for found in spaces.values():
-                one = found["ascents"][head][kind]
-                cells.append(
-                    f"{one['gain']:+.2f} ± {one['gain_error']:.2f}, {one['expected']:+.2f}; "
-                    f"{100 * one['better']:.0f} %; {one['distance']:.1f}; {100 * one['left']:.0f} %"
-                )
-            rows[f"{name}{words}: true, predicted; better; distance; left"] = cells
+            name = f"{up_or_down(head)}{words}: true, predicted; better; distance; left"
+            rows[name] = [_climb(one["ascents"][head][kind]) for one in found]
     for kind in get_args(Kind):
         rows[f"{kind} way: molecules; similarity to the next; lowest percentile"] = [
-            f"{way['molecules']:.1f}; {numbers(way['similarity'], '.2f')}; {way['lowest']:.0f}"
-            for way in (found["ways"][kind] for found in spaces.values())
+            f"{way['molecules']:.1f}; {number(way['similarity'])}; {way['lowest']:.0f}"
+            for way in (one["ways"][kind] for one in found)
         ]
     rows["OH to NH2 by analogy: at the place; around it"] = [
-        f"{100 * a['at']:.0f} %; {100 * a['around']:.0f} % of {a['asked']}" if a["asked"] else "-"
-        for a in (found["analogies"] for found in spaces.values())
+        f"{number(a['at'], '.0%')}; {number(a['around'], '.0%')} of {a['asked']}"
+        for a in (one["analogies"] for one in found)
     ]
     sizes = Sizes()
-    lines = [
-        f"**The spaces as maps**: {sizes.molecules} test molecules moved in {sizes.directions} "
-        "directions each (mean Tanimoto similarity, Morgan, radius 2, 2,048 bits), gradient ascent "
-        f"on the property heads from {sizes.ascents} of them, for a distance of "
-        f"{result['after'][-1]:g} at most (mean improvement ± standard error; share that is "
-        "better; mean distance; share that leaves the known world, to where less than 1 % of known "
-        f"molecules are), {sizes.pairs} ways of each kind: `python -m benchmarks latent-map`.",
+    return [
+        f"{sizes.molecules} test molecules moved in {sizes.directions} directions each (mean "
+        "Tanimoto similarity, Morgan, radius 2, 2,048 bits), gradient ascent on the property "
+        f"heads from {sizes.ascents} of them, for a distance of {result['after'][-1]:g} at most "
+        "(mean improvement ± standard error; share that is better; mean distance; share that "
+        "leaves the known world, to where less than 1 % of known molecules are), "
+        f"{sizes.pairs} ways of each kind.",
         "",
-        f"| measure | {' | '.join(TITLES[name] for name in spaces)} |",
-        f"|---|{'---|' * len(spaces)}",
-        *(f"| {label} | {' | '.join(cells)} |" for label, cells in rows.items()),
-        "",
-        "![Moves, ascents and percentiles](benchmarks/results/latent-map.svg)",
+        *transposed("measure", rows, [TITLES[name] for name in result["spaces"]]),
     ]
-    return "\n".join(lines)
+
+
+def _climb(one: Mapping[str, Any]) -> str:
+    gain = f"{one['gain']:+.2f} ± {one['gain_error']:.2f}, {one['expected']:+.2f}"
+    better, left = (number(one[key], ".0%") for key in ("better", "left"))
+    return f"{gain}; {better}; {one['distance']:.1f}; {left}"

@@ -1,36 +1,34 @@
-"""The main job: 300 calls of 5*qed-sas from 100 random ZINC250k molecules, by strategy and seed.
+"""What does a campaign of 300 calls of 5*qed-sas find, by strategy and seed?
 
-Every call counts, the starting molecules included; all strategies start from the same molecules for
-the same seed.
+Every call counts, the 100 random starting molecules included; all strategies start from the same
+molecules for the same seed. The settings are those of `pipelines/qed-sas.toml`.
 """
 
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from multiprocessing import get_context
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from molvae.config import CampaignConfig, build, read_toml
+from benchmarks.shared import run
+from benchmarks.shared.tables import markdown, number, spread
+from molvae.config import read_toml
 
-RECIPE = Path(__file__).parents[1] / "pipelines" / "qed-sas.toml"
+TITLE = "The main job"
+RECIPE = run.ROOT / "pipelines" / "qed-sas.toml"
 STRATEGIES = ("random", "thompson", "log-ei", "rank")
 SEEDS = (0, 1, 2)
 
 
-def run(*, smoke: bool, jobs: int) -> dict[str, Any]:
+def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Best of the start and best found, for each strategy and seed."""
-    recipe = build(CampaignConfig, read_toml(RECIPE), str(RECIPE))
-    if smoke:
-        recipe = replace(recipe, start=10, budget=16, batch=3)
-    seeds = SEEDS[:1] if smoke else SEEDS
-    tasks = [(recipe, strategy, seed) for seed in seeds for strategy in STRATEGIES]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        rows = list(pool.map(campaign, tasks))
+    del folder
+    recipe = dict(read_toml(RECIPE)) | ({"start": 10, "budget": 16, "batch": 3} if quick else {})
+    tasks = [(recipe, strategy, seed) for seed in SEEDS[: 1 if quick else None]
+             for strategy in STRATEGIES]  # fmt: skip
+    rows = run.each(campaign, tasks, jobs=jobs)
     summary = {}
     for strategy in STRATEGIES:
         best = [row["best"] for row in rows if row["strategy"] == strategy]
@@ -38,71 +36,54 @@ def run(*, smoke: bool, jobs: int) -> dict[str, Any]:
             "mean": round(statistics.mean(best), 4),
             "sd": round(statistics.stdev(best), 4) if len(best) > 1 else None,
         }
-    settings = {"budget": recipe.budget, "start": recipe.start, "batch": recipe.batch}
-    return {"objective": recipe.objective, **settings, "best": summary, "campaigns": rows}
+    settings = {key: recipe[key] for key in ("objective", "budget", "start", "batch")}
+    return {**settings, "best": summary, "campaigns": rows}
 
 
-def campaign(task: tuple[CampaignConfig, str, int]) -> dict[str, Any]:
-    """One campaign in a record that is thrown away."""
-    from molvae.campaign import Campaign
-
+def campaign(task: tuple[Mapping[str, Any], str, int]) -> dict[str, Any]:
+    """One campaign."""
     recipe, strategy, seed = task
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        made = Campaign.create(
-            Path(folder) / "record.db",
-            recipe.space,
-            objective=recipe.objective or recipe.goals,
-            strategy=strategy,
-            seed=seed,
-            start=recipe.start,
-            dataset=recipe.dataset,
-            batch=recipe.batch,
-        )
-        with made as c:
-            c.run(recipe.budget)
-            told = [(t.values[c.name], t.origin, t.smiles) for t in c.trials if t.status == "told"]
-            calls = len(c)
-    best = max(told)
+    settings = {key: recipe[key] for key in ("objective", "start", "dataset", "batch")}
+    trials = run.campaign(
+        recipe["space"], recipe["budget"], strategy=strategy, seed=seed, **settings
+    )
+    scored = [(*t.values.values(), t.origin, t.smiles) for t in trials if t.values]
+    best = max(scored)
     return {
         "strategy": strategy,
         "seed": seed,
-        "calls": calls,
-        "best_start": round(max(value for value, origin, _ in told if origin == "start"), 4),
+        "calls": len(trials),
+        "best_start": round(max(value for value, origin, _ in scored if origin == "start"), 4),
         "best": round(best[0], 4),
         "smiles": best[2],
         "seconds": round(time.monotonic() - began),
     }
 
 
-def readme_table(result: dict[str, Any]) -> str:
-    """The README's section: a row for each strategy, and one for the start."""
+def table(result: Mapping[str, Any]) -> list[str]:
+    """A row for each strategy, and one for the start."""
     campaigns = result["campaigns"]
     seeds = sorted({row["seed"] for row in campaigns})
 
-    def line(name: str, values: list[float]) -> str:
-        mean, sd = statistics.mean(values), statistics.stdev(values)
-        return (
-            f"| {name} | {mean:.2f} ± {sd:.2f} | " + " | ".join(f"{v:.2f}" for v in values) + " |"
-        )
+    def line(name: str, by_seed: Mapping[int, float]) -> list[str]:
+        values = [by_seed[seed] for seed in seeds]
+        sd = statistics.stdev(values) if len(values) > 1 else None
+        return [name, spread(statistics.mean(values), sd), *map(number, values)]
 
-    lines = [
-        f"**The main job**, {result['budget']} calls of `{result['objective']}`, the "
-        f"{result['start']} random molecules of ZINC250k that it starts from included, in batches "
-        f"of {result['batch']}: `python -m benchmarks main-job`. Best value found, mean ± standard "
-        "deviation over the seeds.",
-        "",
-        f"| strategy | best of {result['budget']} | "
-        + " | ".join(f"seed {seed}" for seed in seeds)
-        + " |",
-        "|---|---|" + "---|" * len(seeds),
-    ]
+    rows = []
     for strategy in reversed(STRATEGIES):
         own = {row["seed"]: row["best"] for row in campaigns if row["strategy"] == strategy}
-        if not own:  # a result from before there was this strategy
-            continue
-        lines.append(line(strategy, [own[seed] for seed in seeds]))
-    first = {row["seed"]: row["best_start"] for row in campaigns}
-    start = [first[seed] for seed in seeds]
-    lines.append(line(f"best of the {result['start']} at the start", start))
-    return "\n".join(lines)
+        if own:  # a result may be from before there was this strategy
+            rows.append(line(strategy, own))
+    start = f"best of the {result['start']} at the start"
+    rows.append(line(start, {row["seed"]: row["best_start"] for row in campaigns}))
+    return [
+        f"{result['budget']} calls of `{result['objective']}`, the {result['start']} random "
+        "molecules of ZINC250k that it starts from included, in batches of "
+        f"{result['batch']}. Best value found, mean ± standard deviation over the seeds.",
+        "",
+        *markdown(
+            ("strategy", f"best of {result['budget']}", *(f"seed {seed}" for seed in seeds)), rows
+        ),
+    ]

@@ -1,4 +1,4 @@
-"""The property table: do generated molecules have the properties of the data?
+"""Do generated molecules have the properties of the data?
 
 For ZINC250k and QM9: the data, a genetic algorithm, the bundled VAE in three protocols, and a plain
 language model of the same size on the same symbols. Molecules that had to be mended are drawn again
@@ -11,34 +11,38 @@ Frechet ChemNet Distance of the valid to the test split.
     drawn       as the generative model makes them: `space.generate(n)`
     perturbed   random training molecules, encoded, moved by `RADIUS` times the standard deviation
                 of the encodings, unit by unit, times N(0, I), and written greedily
-
-The published numbers are in `property_report`, where tables and figures are made.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from rdkit import rdBase
 
 import molvae
-from benchmarks import language_model
-from benchmarks.property_measures import Clock, histogram, plain, statistics, summary
-from benchmarks.property_report import NAMES, figures, readme_table
-from benchmarks.property_sources import (
-    POPULATION,
-    Drawn,
-    genetic,
-    perturbed,
+from benchmarks.shared import plots
+from benchmarks.shared.molecules import (
+    PREPARED,
+    PROPERTIES,
+    few_prepared,
+    require_prepared,
     some,
-    written,
+    splits,
 )
+from benchmarks.shared.recipes import is_trained, trained, weights, widest
+from benchmarks.shared.run import plain
+from benchmarks.shared.tables import NONE, TITLES, markdown, number, spread
+from molvae.chem.mol import canonical_or_none
 from molvae.chem.properties import score
 from molvae.chem.sets import (
     ChemNetStatistics,
@@ -48,248 +52,468 @@ from molvae.chem.sets import (
     uniqueness,
     validity,
 )
-from molvae.config import TrainConfig
-from molvae.datasets import SPLITS, load_split, prepare, sample_molecules
-from molvae.errors import ConfigError, DataError, MissingPackageError
+from molvae.config import ModelConfig, PriorConfig, TrainConfig
+from molvae.errors import DataError, MissingPackageError
 from molvae.latent import LatentSpace
-from molvae.tokens import Tokens, tokenise
 
+TITLE = "The property table"
 RADIUS = 0.3
 """How far perturbed encodings are moved, in standard deviations of the encodings."""
+N, SEEDS, FCD_DRAWS = 10_000, (0, 1, 2), 1
+"""Molecules a draw, a draw for each seed, and draws whose FCD is computed, which takes longest."""
+GENETIC = {"zinc250k": 5_303, "qm9": 5_470}
+"""Distinct molecules from the genetic algorithm: as many as were published."""
+LM_MOLECULES = 500_000
+"""What the language model sees in training, repeats included."""
+POPULATION = 1_000
+"""Parents of a generation of the genetic algorithm."""
+GENERATIONS = 100
+"""After so many without enough molecules something is wrong."""
+MUTATED, MUTATED_AFTER = 0.10, 0.01
+"""Share of its offspring that is mutated only, and of the crossed ones that is mutated after;
+mol-ga's own numbers."""
+BINS = {"logP": (-4.0, 8.0, 49), "SAS": (1.0, 8.0, 43), "QED": (0.0, 1.0, 41)}
+"""First edge, last edge, and number of edges of the histograms."""
+PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
+    "zinc250k": {
+        "data": {"n": "249k", "logP": (2.46, 1.43), "SAS": (3.05, 0.83), "QED": (0.73, 0.14)},
+        "ga": {"n": "5303", "logP": (2.84, 1.86), "SAS": (3.80, 1.01), "QED": (0.57, 0.20)},
+        "vae": {"n": "8728", "logP": (2.67, 1.46), "SAS": (3.18, 0.86), "QED": (0.70, 0.14)},
+    },
+    "qm9": {
+        "data": {"n": "134k", "logP": (0.30, 1.00), "SAS": (4.25, 0.94), "QED": (0.48, 0.07)},
+        "ga": {"n": "5470", "logP": (0.96, 1.53), "SAS": (4.47, 1.01), "QED": (0.53, 0.13)},
+        "vae": {"n": "2839", "logP": (0.30, 0.97), "SAS": (4.34, 0.98), "QED": (0.47, 0.08)},
+    },
+}
+"""Mean and standard deviation, as printed in the table of Gómez-Bombarelli et al. (2018),
+doi:10.1021/acscentsci.7b00572."""
+
+ORDER = {
+    "data": "data set",
+    "published data": "*data set, published*",
+    "ga": "genetic algorithm",
+    "published ga": "*genetic algorithm, published*",
+    "prior": "VAE, prior samples",
+    "drawn": "VAE, drawn",
+    "perturbed": "VAE, perturbed encodings",
+    "published vae": "*VAE, published*",
+    "language-model": "language model",
+    "train": "training molecules (floor of FCD)",
+}
+"""Sources in the order of the tables, as they are called there."""
+COMPARED = ("published ga", "ga", "published vae", "prior", "drawn", "perturbed", "language-model")
+DRAWN = ("data", "ga", "prior", "drawn", "perturbed", "language-model")
+"""Of the figure."""
+
+Drawn = list[str | None]
+"""Canonical SMILES, repeats included; None for what is not a molecule."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Sizes and places of a run."""
-
-    data: tuple[str, ...] = ("zinc250k", "qm9")
-    """Names of prepared data sets."""
-    n: int = 10_000
-    """Molecules a draw."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the draws: one each."""
-    fcd_draws: int = 1
-    """For so many of them the Frechet ChemNet Distance is computed, which takes longest."""
-    ga: Mapping[str, int] = field(default_factory=lambda: {"zinc250k": 5_303, "qm9": 5_470})
-    """Distinct molecules from the genetic algorithm: as many as were published."""
-    lm_molecules: int = 500_000
-    """What the language model sees in training, repeats included."""
-    spaces: Mapping[str, str] = field(default_factory=dict)
-    """Run of a data set, a bundled name or a folder; by default the bundled one of its name."""
-    prepared: str = "data"
-    """Where the prepared data sets are."""
-    runs: str = "runs"
-    """Where trained language models are kept."""
-
-
-SMOKE = Settings(data=("zinc250k",), n=40, seeds=(0, 1), ga={"zinc250k": 20}, lm_molecules=2_000)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """What only this benchmark can be told."""
-    whole = Settings()
-    parser.add_argument("--data", nargs="+", choices=whole.data, help="only these data sets")
-    parser.add_argument("--n", type=int, help=f"molecules a draw (default: {whole.n})")
-    parser.add_argument(
-        "--lm-molecules", type=int, help=f"for the language model (default: {whole.lm_molecules})"
-    )
-    parser.add_argument(
-        "--space",
-        action="append",
-        dest="spaces",
-        metavar="DATA=RUN",
-        help="the run of a data set (default: the bundled one of its name)",
-    )
+    parser.add_argument("--data", nargs="+", choices=[*TITLES], default=[*TITLES])
+    parser.add_argument("--n", type=int, default=N, help=f"molecules a draw (default: {N})")
+    parser.add_argument("--space", help="a run in place of the bundled one, for a single data set")
 
 
-def run(
+def measure(
     *,
-    smoke: bool,
+    quick: bool,
     jobs: int,
-    data: Sequence[str] | None = None,
-    n: int | None = None,
-    lm_molecules: int | None = None,
-    spaces: Sequence[str] | None = None,
+    folder: Path,
+    data: Sequence[str] = tuple(TITLES),
+    n: int = N,
+    space: str | None = None,
 ) -> dict[str, Any]:
-    """The table, with the settings of the command line."""
-    pairs = [text.partition("=") for text in spaces or ()]
-    if any(not (name and place) for name, _, place in pairs):
-        raise ConfigError(f"--space takes DATA=RUN, e.g. zinc250k=runs/mine; got {spaces}")
-    given = {"data": tuple(data) if data else None, "n": n, "lm_molecules": lm_molecules}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    changes["spaces"] = {name: place for name, _, place in pairs}
-    if not smoke:
-        return table(replace(Settings(), **changes), jobs=jobs)
-    return smoke_table(replace(SMOKE, **changes), molecules=400, jobs=jobs)
-
-
-def smoke_table(settings: Settings, *, molecules: int, jobs: int) -> dict[str, Any]:
-    """The table of a few molecules of ZINC250k, with nothing left behind."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "few.smi"
-        file.write_text("\n".join(sample_molecules("zinc250k", molecules, seed=0)), "utf-8")
-        prepare(file, Path(folder) / "zinc250k", workers=1)
-        return table(replace(settings, prepared=folder, runs=folder), jobs=jobs)
-
-
-def table(settings: Settings, *, jobs: int) -> dict[str, Any]:
     """Draw from every source and measure.
 
-    Args:
-        settings: What and how much.
-        jobs: Processes that score, and threads of the networks.
-
     Returns:
-        `settings`, `models` (of each data set: space and language model), `rows` (one for each data
-        set and source), `seconds` (by stage) and `notes` (what could not be measured, and why).
+        `settings`, `models` (of each data set: space and language model), and `rows`, one for each
+        data set and source.
 
     Raises:
         DataError: A data set is not prepared.
-        UnknownNameError: There is no run for a data set.
     """
-    for name in settings.data:
-        if not (Path(settings.prepared) / name / "prepare.json").is_file():
-            raise DataError(
-                f"{settings.prepared}/{name} is missing; make it with `molvae prepare {name} "
-                f"{settings.prepared}/{name}`"
-            )
-    spaces = {name: molvae.load(settings.spaces.get(name, name)) for name in settings.data}
+    names, lm, distinct = list(data), LM_MOLECULES, dict(GENETIC)
+    seeds: Sequence[int] = SEEDS
+    if quick:
+        names, n, seeds, lm, distinct = ["zinc250k"], 40, (0, 1), 2_000, {"zinc250k": 20}
     torch.set_num_threads(jobs)
-    clock = Clock()
     rows: list[dict[str, Any]] = []
-    models, notes = {}, set()
-    for name, space in spaces.items():
-        bench = Bench(name, space, settings, jobs, clock)
-        rows += bench.rows()
-        models[name] = bench.models
-        notes |= {bench.note} - {""}
-    about = asdict(settings) | {"radius": RADIUS, "population": POPULATION, "threads": jobs}
-    del about["prepared"], about["runs"]
+    models = {}
+    with few_prepared("zinc250k", 400) if quick else nullcontext(PREPARED) as prepared:
+        for name in names:
+            require_prepared(name, prepared)
+        for name in names:
+            vae = molvae.load(space or name)
+            model = language_model(vae, prepared / name, folder / f"language-model-{name}", lm)
+            models[name] = described(vae, model, splits(name, prepared)["valid"], lm)
+            rows += of_data(name, prepared, vae, model, n, distinct[name], seeds, jobs)
     return {
-        "settings": about,
+        "settings": {
+            "data": names,
+            "n": n,
+            "seeds": list(seeds),
+            "fcd_draws": FCD_DRAWS,
+            "ga": {name: distinct[name] for name in names},
+            "lm_molecules": lm,
+            "radius": RADIUS,
+            "population": POPULATION,
+            "threads": jobs,
+        },
         "models": models,
         "rows": rows,
-        "seconds": {stage: round(seconds) for stage, seconds in clock.seconds.items()},
-        "notes": sorted(notes),
     }
 
 
-class Bench:
-    """One data set: its molecules, its models, and how draws of them are measured."""
+def of_data(
+    name: str,
+    prepared: Path,
+    vae: LatentSpace,
+    model: LatentSpace,
+    n: int,
+    distinct: int,
+    seeds: Sequence[int],
+    jobs: int,
+) -> list[dict[str, Any]]:
+    """A row for each source; the first is the data set, to which the others are compared."""
+    parts = splits(name, prepared)
+    whole, train = [smiles for part in parts.values() for smiles in part], parts["train"]
+    try:
+        test: ChemNetStatistics | None = chemnet_statistics(parts["test"], workers=jobs)
+    except MissingPackageError as error:
+        print(f"no Fréchet ChemNet Distance: {error}", file=sys.stderr)
+        test = None
 
-    def __init__(
-        self, name: str, space: LatentSpace, settings: Settings, jobs: int, clock: Clock
-    ) -> None:
-        self.name, self.space, self.settings = name, space, settings
-        self.jobs, self.clock, self.note = jobs, clock, ""
-        folder = Path(settings.prepared) / name
-        self.splits = {split: load_split(folder, split) for split in SPLITS}
-        self.whole = [smiles for part in self.splits.values() for smiles in part]
-        self.models: dict[str, Any] = {}
-        self.test: ChemNetStatistics | None = None
-        with clock("fcd", f"{name}, test split"):
-            try:
-                self.test = chemnet_statistics(self.splits["test"], workers=jobs)
-            except MissingPackageError as error:
-                self.note = str(error)
+    def fcd(drawn: Sequence[str | None]) -> float | None:
+        return None if test is None else plain(frechet_chemnet_distance(drawn, test, workers=jobs))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each source; the first is the data set, to which the others are compared."""
-        n, space, train = self.settings.n, self.space, self.splits["train"]
-        lm, tokens = self._language_model()
-        sources: dict[str, Callable[[int], Drawn]] = {
-            "train": lambda seed: list(some(train, n, seed)),
-            "ga": lambda seed: genetic(self.whole, self.settings.ga[self.name], seed),
-            "prior": lambda seed: space.decode(space.sample(n, seed=seed)),
-            "drawn": lambda seed: space.generate(n, seed=seed),
-            "perturbed": lambda seed: perturbed(space, train, n, seed, RADIUS),
-            "language-model": lambda seed: written(lm, tokens, n, seed),
+    def measured(drawn: Drawn, seed: int, *, first: bool) -> tuple[dict[str, Any], Any]:
+        print(f"{name}: {source}, seed {seed}", file=sys.stderr, flush=True)
+        values = score([s for s in drawn if s is not None], PROPERTIES, workers=jobs)
+        lacks = novelty(drawn, whole, assume_canonical=True, workers=jobs)
+        return {
+            "seed": seed,
+            "n": len(drawn),
+            "valid": plain(validity(drawn, workers=jobs)),
+            "unique": plain(uniqueness(drawn, workers=jobs)),
+            "in_data": plain(1 - lacks),
+            **statistics(values),
+            "fcd": fcd(drawn) if first else None,
+        }, values
+
+    sources: dict[str, Callable[[int], Drawn]] = {
+        "train": lambda seed: list(some(train, n, seed)),
+        "ga": lambda seed: genetic(whole, distinct, seed),
+        "prior": lambda seed: vae.decode(vae.sample(n, seed=seed)),
+        "drawn": lambda seed: vae.generate(n, seed=seed),
+        "perturbed": lambda seed: perturbed(vae, train, n, seed, RADIUS),
+        "language-model": lambda seed: model.generate(n, seed=seed),
+    }
+    values = score(whole, PROPERTIES, workers=jobs)
+    # `prepare` drops what is no molecule and what comes twice.
+    shares = {"n": len(whole), "valid": 1.0, "unique": 1.0, "in_data": 1.0, "fcd": None}
+    data = shares | statistics(values)
+    row = {"data": name, "source": "data", "draws": [data], "histogram": histogram(values)}
+    rows = [row | summary([data], data)]
+    for source, draw in sources.items():
+        found = [
+            measured(draw(seed), seed, first=place < FCD_DRAWS) for place, seed in enumerate(seeds)
+        ]
+        draws = [one for one, _ in found]
+        counts = histogram(np.concatenate([values for _, values in found]))
+        row = {"data": name, "source": source, "draws": draws, "histogram": counts}
+        rows.append(row | summary(draws, data))
+    # The distance of finite samples is above 0: the training molecules show by how much.
+    for row in rows[1:]:
+        row["fcd_floor"] = rows[1]["fcd"]["mean"]
+    rows[2]["fcd_floor"] = fcd(some(train, distinct, seeds[0]))
+    return rows
+
+
+def language_model(vae: LatentSpace, data: Path, folder: Path, molecules: int) -> LatentSpace:
+    """A network without z and with as many weights on the same symbols, trained once."""
+
+    def size(model: ModelConfig) -> int:
+        return weights(model, len(vae.vocabulary), vae.max_length)
+
+    model = replace(ModelConfig(), latent_dim=0, explain=False, noise_levels=False)
+    config = TrainConfig(
+        data=str(data),
+        out=str(folder),
+        representation=cast(Any, vae.card.representation["name"]),
+        merges=len(vae.card.merges),
+        model=widest(model, ["decoder_dim"], size_of(vae), size),
+        molecules=molecules,
+        validate_every=molecules,
+        noisy=0.0,
+        prior=PriorConfig(passes=0),
+        device="cpu",
+    )
+    if not is_trained(folder):
+        trained(config)
+    return molvae.load(folder)
+
+
+def size_of(space: LatentSpace) -> int:
+    """Weights of a network."""
+    return sum(p.numel() for p in space.model.parameters())
+
+
+def described(
+    vae: LatentSpace, model: LatentSpace, valid: Sequence[str], molecules: int
+) -> dict[str, Any]:
+    """Both models, and how likely the language model finds validation molecules."""
+    known = [m for m, ok in zip(valid, model.readable(valid), strict=True) if ok]
+    return {
+        "space": {
+            "name": vae.name,
+            "fingerprint": vae.fingerprint,
+            "weights": size_of(vae),
+            "latent_dim": vae.dim,
+        },
+        "language_model": {
+            "weights": size_of(model),
+            "width": model.config.decoder_dim,
+            "molecules": molecules,
+            "nll_nats": round(-float(model.log_prob(known, k=1).mean()), 3),
+            "nll_of": f"{len(known)} molecules of the validation split",
+        },
+    }
+
+
+def genetic(molecules: Sequence[str], distinct: int, seed: int) -> Drawn:
+    """Offspring of random molecules by mol-ga's graph mutations and crossovers, without selection.
+
+    A generation crosses random pairs of the population, or mutates random members; the next
+    population is drawn at random from parents and offspring. Nothing is preferred, so the
+    result shows what the rules alone make of the data.
+
+    What differs from the published row: the paper wrote its own rules by hand, here they are those
+    of Jensen's graph GA in mol-ga's version; sizes of populations and shares of mutations are
+    mol-ga's or chosen here; and what is given is everything that was tried, not only the
+    distinct valid molecules, so that validity and uniqueness can be told.
+
+    Args:
+        molecules: Canonical SMILES; the first population is a random part of them.
+        distinct: Stop when there are so many distinct valid offspring; the data's own count too.
+        seed: Of everything.
+
+    Returns:
+        Every offspring that was tried.
+
+    Raises:
+        DataError: The rules do not make so many.
+
+    References:
+        Jensen (2019), doi:10.1039/C8SC05372C; Tripp and Hernández-Lobato (2023), arXiv:2310.09267.
+    """
+    drawn: Drawn = []
+    found: set[str] = set()
+    rng = Random(seed)
+    # mol-ga turns RDKit's logs off for the whole process; leaving this block turns them on again.
+    with rdBase.BlockLogs():
+        from mol_ga.graph_ga.gen_candidates import mutate, reproduce
+
+        population = some(molecules, POPULATION, seed)
+        for _ in range(GENERATIONS):
+            offspring: Drawn = []
+            for _ in range(len(population)):
+                try:
+                    if rng.random() < MUTATED:
+                        child = mutate(rng.choice(population), rng)
+                    else:
+                        pair = rng.choices(population, k=2)
+                        child = reproduce(*pair, MUTATED_AFTER, rng)
+                except RuntimeError:  # of RDKit, on what a rule has made
+                    child = None
+                offspring.append(canonical_or_none(child) if child else None)
+                if offspring[-1] is not None:
+                    found.add(offspring[-1])
+                if len(found) == distinct:
+                    return drawn + offspring
+            drawn += offspring
+            everyone = population + [child for child in offspring if child is not None]
+            population = rng.sample(everyone, min(POPULATION, len(everyone)))
+    raise DataError(
+        f"{GENERATIONS} generations from {len(molecules)} molecules made only {len(found)} "
+        f"distinct ones, {distinct} were asked for; ask for fewer"
+    )
+
+
+def perturbed(
+    space: LatentSpace, molecules: Sequence[str], n: int, seed: int, radius: float
+) -> Drawn:
+    """The neighbours of random molecules: `decode(encode(molecule) + radius * sd * N(0, I))`.
+
+    Args:
+        space: Encodes and writes, greedily.
+        molecules: Canonical SMILES; those that the model cannot read are passed over.
+        n: How many are taken; all, if there are no more.
+        seed: Of molecules and noise.
+        radius: In standard deviations of the encodings, unit by unit.
+    """
+    taken = some(molecules, n, seed)
+    taken = [m for m, ok in zip(taken, space.readable(taken), strict=True) if ok]
+    z = space.encode(taken)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(z.shape, generator=generator, dtype=z.dtype)
+    return space.decode(z + radius * z.std(dim=0) * noise)
+
+
+def statistics(values: NDArray[np.float64]) -> dict[str, dict[str, float | None]]:
+    """Mean and standard deviation by property, of what could be computed."""
+    kept = {name: v[~np.isnan(v)] for name, v in zip(PROPERTIES, values.T, strict=True)}
+    return {
+        name: {
+            "mean": plain(v.mean()) if v.size else None,
+            "sd": plain(v.std()) if v.size else None,
         }
-        with self.clock("score", f"{self.name}, data"):
-            values = score(self.whole, NAMES, workers=self.jobs)
-        # `prepare` drops what is no molecule and what comes twice.
-        whole = {"n": len(self.whole), "valid": 1.0, "unique": 1.0, "in_data": 1.0, "fcd": None}
-        data = whole | statistics(values)
-        row = {"data": self.name, "source": "data", "draws": [data], "histogram": histogram(values)}
-        rows = [row | summary([data], data)]
-        for source, draw in sources.items():
-            rows.append(self._row(source, draw, data))
-        # The distance of finite samples is above 0: the training molecules show by how much.
-        floor = rows[1]["fcd"]["mean"]
-        for row in rows[1:]:
-            row["fcd_floor"] = floor
-        if self.test is not None:
-            rows[2]["fcd_floor"] = self._floor(self.settings.ga[self.name])
-        return rows
+        for name, v in kept.items()
+    }
 
-    def _row(
-        self, source: str, draw: Callable[[int], Drawn], data: dict[str, Any]
-    ) -> dict[str, Any]:
-        draws, every = [], []
-        for number, seed in enumerate(self.settings.seeds):
-            said = f"{self.name}, seed {seed}"
-            with self.clock(f"draw: {source}", said):
-                drawn = draw(seed)
-            with self.clock("score", said):
-                values = score([s for s in drawn if s is not None], NAMES, workers=self.jobs)
-                lacks = novelty(drawn, self.whole, assume_canonical=True, workers=self.jobs)
-                measured: dict[str, Any] = {
-                    "seed": seed,
-                    "n": len(drawn),
-                    "valid": plain(validity(drawn, workers=self.jobs)),
-                    "unique": plain(uniqueness(drawn, workers=self.jobs)),
-                    "in_data": plain(1 - lacks),
-                } | statistics(values)
-            with self.clock("fcd", said):
-                wanted = number < self.settings.fcd_draws
-                draws.append(measured | {"fcd": self._fcd(drawn) if wanted else None})
-            every.append(values)
-        counts = histogram(np.concatenate(every))
-        row = {"data": self.name, "source": source, "draws": draws, "histogram": counts}
-        return row | summary(draws, data)
 
-    def _fcd(self, drawn: Sequence[str | None]) -> float | None:
-        if self.test is None:
-            return None
-        return plain(frechet_chemnet_distance(drawn, self.test, workers=self.jobs))
+def histogram(values: NDArray[np.float64]) -> dict[str, list[int]]:
+    """Molecules by property and bin; those outside of all bins are in none."""
+    return {
+        name: np.histogram(column, np.linspace(*BINS[name]))[0].tolist()
+        for name, column in zip(PROPERTIES, values.T, strict=True)
+    }
 
-    def _floor(self, n: int) -> float | None:
-        with self.clock("fcd", f"{self.name}, floor of {n}"):
-            return self._fcd(some(self.splits["train"], n, self.settings.seeds[0]))
 
-    def _language_model(self) -> tuple[language_model.LanguageModel, Tokens]:
-        card = self.space.card
-        weights = sum(p.numel() for p in self.space.model.parameters())
-        with self.clock("language model", self.name):
-            tokens = tokenise(
-                Path(self.settings.prepared) / self.name,
-                str(card.representation["name"]),
-                len(card.merges),
-                workers=self.jobs,
-            )
-            folder = Path(self.settings.runs) / f"language-model-{self.name}"
-            config = TrainConfig(
-                data="", out=str(folder), molecules=self.settings.lm_molecules, device="cpu"
-            )
-            lm = language_model.fitted(tokens, weights, config)
-            held_out = language_model.nll(lm, tokens.valid)
-        self.models = {
-            "space": {
-                "name": self.space.name,
-                "fingerprint": self.space.fingerprint,
-                "weights": weights,
-                "latent_dim": self.space.dim,
-            },
-            "language_model": {
-                "weights": sum(p.numel() for p in lm.parameters()),
-                "width": lm.width,
-                "molecules": config.molecules,
-                "seed": config.seed,
-                "nll_nats": round(held_out, 3),
-                "nll_of": f"{len(tokens.valid)} molecules of the validation split",
-            },
+def summary(draws: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean and spread over the draws of all that was measured.
+
+    Returns:
+        Each as `{"mean", "sd"}`, sd with n - 1 in the denominator and None for a single draw. Of
+        the properties: `mean` and `sd` of the molecules, and, compared to the data, `shift`, (mean
+        - data mean) / data sd, and `ratio`, sd / data sd.
+    """
+    row: dict[str, Any] = {
+        name: _over([draw[name] for draw in draws]) for name in ("n", "valid", "unique", "in_data")
+    }
+    row["fcd"] = _over([draw["fcd"] for draw in draws if draw["fcd"] is not None] or [None])
+    for name in PROPERTIES:
+        means, sds = (_known([draw[name][what] for draw in draws]) for what in ("mean", "sd"))
+        mean, sd = _known([data[name]["mean"], data[name]["sd"]])
+        row[name] = {
+            "mean": _over(means),
+            "sd": _over(sds),
+            "shift": _over((means - mean) / sd),
+            "ratio": _over(sds / sd),
         }
-        return lm, tokens
+    return row
 
 
-__all__ = ["SMOKE", "Settings", "add_arguments", "figures", "readme_table", "run", "table"]
+def _known(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _over(values: Sequence[float | None] | NDArray[np.float64]) -> dict[str, float | None]:
+    numbers = _known(values)  # type: ignore[arg-type]
+    sd = float(numbers.std(ddof=1)) if len(numbers) > 1 else np.nan
+    return {"mean": plain(float(numbers.mean())), "sd": plain(sd)}
+
+
+def table(result: Mapping[str, Any]) -> list[str]:
+    """What was measured, beside what was published."""
+    settings, models = result["settings"], result["models"]
+    names = [name for name in TITLES if name in models]
+    of = {(row["data"], row["source"]): row for row in result["rows"]}
+    scored = "draw" if settings["fcd_draws"] == 1 else f"{settings['fcd_draws']} draws"
+    lines = [
+        "The property table of Gómez-Bombarelli et al. (2018), with its published rows: do "
+        "generated molecules have the properties of the data? "
+        f"{settings['n']:,} molecules a draw, {len(settings['seeds'])} draws with different seeds, "
+        "mean (standard deviation) of each property; FCD is the Fréchet ChemNet Distance of the "
+        f"first {scored} to the test split, and in brackets how many times that of as many "
+        "training molecules."
+    ]
+    for name in names:
+        header = (TITLES[name], "n", "valid", "unique", "in data set", *PROPERTIES, "FCD")
+        rows = [[label, *_cells(source, name, of)] for source, label in ORDER.items()]
+        lines += ["", *markdown(header, rows)]
+    lines += [
+        "",
+        "How far that is from the data: mean less mean of the data, in standard deviations of the "
+        "data, and standard deviation over that of the data; ± the spread over the seeds.",
+        "",
+        *markdown(
+            ("source", "data", *(f"{p} shift" for p in PROPERTIES),
+             *(f"{p} sd ratio" for p in PROPERTIES)),
+            [
+                [ORDER[source], TITLES[name], *_compared(source, name, of)]
+                for name in names
+                for source in COMPARED
+            ],
+        ),
+        "",
+        "*Prior samples* are written greedily at vectors of the learned prior; *drawn* molecules "
+        "are draws of the whole generative model, as those of the language model without those "
+        "that had to be mended, which are drawn again; *perturbed encodings* are random training "
+        f"molecules, moved by {settings['radius']} standard deviations of the encodings in random "
+        "directions, the paper's way. The genetic algorithm is mol-ga's mutations and crossovers "
+        "without selection, from random molecules of the data set, until there are as many "
+        "distinct ones as published; the paper had rules of its own. "
+        + " ".join(_of_models(TITLES[name], models[name]) for name in names),
+    ]  # fmt: skip
+    return lines
+
+
+def _cells(source: str, name: str, of: Mapping[tuple[str, str], Any]) -> list[str]:
+    what, _, printed = source.partition(" ")
+    if printed:
+        row = PUBLISHED[name][printed]
+        values = [f"{row[p][0]:.2f} ({row[p][1]:.2f})" for p in PROPERTIES]
+        return [row["n"], NONE, NONE, NONE, *values, NONE]
+    row = of[name, what]
+    values = [f"{number(row[p]['mean']['mean'])} ({number(row[p]['sd']['mean'])})"
+              for p in PROPERTIES]  # fmt: skip
+    shares = [row[key]["mean"] for key in ("valid", "unique", "in_data")]
+    percents = [number(s, ".0%" if s in (0, 1) else ".2%") for s in shares]
+    fcd, floor = spread(row["fcd"]["mean"], row["fcd"]["sd"]), row.get("fcd_floor")
+    fcd += f" ({row['fcd']['mean'] / floor:.1f})" if floor and fcd != NONE else ""
+    return [f"{row['n']['mean']:,.0f}", *percents, *values, fcd]
+
+
+def _compared(source: str, name: str, of: Mapping[tuple[str, str], Any]) -> list[str]:
+    what, _, printed = source.partition(" ")
+    if printed:
+        row, data = PUBLISHED[name][printed], PUBLISHED[name]["data"]
+        shifts = [f"{(row[p][0] - data[p][0]) / data[p][1]:+.2f}" for p in PROPERTIES]
+        return shifts + [f"{row[p][1] / data[p][1]:.2f}" for p in PROPERTIES]
+    row = of[name, what]
+    shifts = [spread(row[p]["shift"]["mean"], row[p]["shift"]["sd"], "+.2f") for p in PROPERTIES]
+    return shifts + [spread(row[p]["ratio"]["mean"], row[p]["ratio"]["sd"]) for p in PROPERTIES]
+
+
+def _of_models(title: str, models: Mapping[str, Any]) -> str:
+    space, lm = models["space"], models["language_model"]
+    return (
+        f"{title}: the VAE has {space['weights'] / 1e6:.1f} million weights, the language model, "
+        f"on the same symbols, {lm['weights'] / 1e6:.1f} million after {lm['molecules']:,} "
+        f"molecules, and {lm['nll_nats']:.2f} nats a molecule ({lm['nll_of']})."
+    )
+
+
+@plots.styled
+def figures(result: Mapping[str, Any], folder: Path) -> None:
+    """Histograms of the three properties; one line a source, one row of panels a data set."""
+    names = [name for name in TITLES if name in result["models"]]
+    of = {(row["data"], row["source"]): row for row in result["rows"]}
+    figure, grid = plots.panels(len(names), len(PROPERTIES), (2.7, 2.4))
+    colors = dict(zip(DRAWN, ("#cccccc", *plots.COLORS), strict=False))
+    for name, line in zip(names, grid, strict=True):
+        for prop, axes in zip(PROPERTIES, line, strict=True):
+            edges = np.linspace(*BINS[prop])
+            for source, color in colors.items():
+                counts = np.array(of[name, source]["histogram"][prop], dtype=float)
+                density = counts / max(counts.sum(), 1) / np.diff(edges)
+                axes.stairs(density, edges, label=ORDER[source], color=color, fill=source == "data")
+            axes.set_yticks([])
+            axes.set_xlabel(prop)
+        line[0].set_ylabel(TITLES[name])
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    plots.save(figure, folder / "property-table.svg")

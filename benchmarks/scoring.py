@@ -1,4 +1,4 @@
-"""Scoring: `molvae.properties` against a plain loop over RDKit's own functions.
+"""How fast are properties computed? `molvae.properties` against a loop over RDKit's own functions.
 
 Both get the same molecules in the same number of processes, one after the other in one run; neither
 is warmed up. Equal means equal bit for bit.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import numpy as np
 from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen
 
+import molvae
 from molvae.chem.parallel import each
-from molvae.chem.properties import properties
-from molvae.datasets import read
+from molvae.datasets import read, sample_molecules
 
+TITLE = "Scoring"
 NAMES = ("logP", "SAS", "QED")
 
 
@@ -38,16 +39,18 @@ def plainly(smiles: str) -> tuple[float, float, float]:
     )
 
 
-def run(*, smoke: bool, jobs: int) -> dict[str, Any]:
+def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Seconds of both on ZINC250k, their ratio, and how many of the numbers differ."""
-    molecules = [text for _, text in read("zinc250k")][: 500 if smoke else None]
-    ours, own_seconds = timed(lambda m: properties(m, NAMES, workers=jobs), molecules)
+    del folder
+    few = sample_molecules("zinc250k", 500, seed=0) if quick else None
+    molecules = few or [text for _, text in read("zinc250k")]
+    ours, seconds = timed(lambda m: molvae.properties(m, NAMES, workers=jobs), molecules)
     theirs, plain_seconds = timed(lambda m: np.array(each(plainly, m, workers=jobs)), molecules)
     return {
         "molecules": len(molecules),
-        "molvae_seconds": round(own_seconds, 1),
+        "molvae_seconds": round(seconds, 1),
         "rdkit_seconds": round(plain_seconds, 1),
-        "ratio": round(own_seconds / plain_seconds, 3),
+        "ratio": round(seconds / plain_seconds, 3),
         "different_numbers": int((ours[[*NAMES]].to_numpy() != theirs).sum()),
     }
 
@@ -58,12 +61,12 @@ def timed(function: Callable[[Sequence[str]], Any], molecules: Sequence[str]) ->
     return function(molecules), time.monotonic() - start
 
 
-def readme_table(result: dict[str, Any]) -> str:
-    """The README's section, one sentence."""
-    return (
-        f"**Scoring** logP, SAS and QED of the {result['molecules']:,} molecules of ZINC250k with "
+def table(result: Mapping[str, Any]) -> list[str]:
+    """One sentence."""
+    return [
+        f"Scoring logP, SAS and QED of {result['molecules']:,} molecules of ZINC250k with "
         f"`molvae.properties` takes {result['ratio']:.2f} times as long as a loop over RDKit's own "
         f"functions in as many processes, {result['molvae_seconds']:.0f} and "
         f"{result['rdkit_seconds']:.0f} seconds in one run, and {result['different_numbers']} "
-        "numbers differ: `python -m benchmarks scoring`."
-    )
+        "numbers differ."
+    ]

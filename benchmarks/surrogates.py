@@ -1,4 +1,4 @@
-"""Surrogates: which kernel foresees the values of molecules that a search will ask for next?
+"""Which surrogate foresees the values of molecules that a search will ask for next?
 
 On what a genetic algorithm asked for, in its order: each surrogate learns the first molecules and
 foretells the next hundred. Its own leave-one-out intervals say whether it is as sure as it may be.
@@ -7,10 +7,7 @@ foretells the next hundred. Its own leave-one-out intervals say whether it is as
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,49 +16,46 @@ import torch
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 import molvae
-from benchmarks.optimisation import FOLDER, SIX, Run, mol_ga
+from benchmarks.optimisation import SIX, Run, mol_ga
+from benchmarks.shared import run
+from benchmarks.shared.tables import markdown, number, pick
 from molvae.bo.pool import features
 from molvae.bo.rank import Rank
 from molvae.bo.surrogate import CHOICES, coverage, molecule_gp, reproducible
 from molvae.bo.transforms import OutcomeTransform
 from molvae.chem.descriptors import DESCRIPTORS
 
+TITLE = "Surrogates"
 KINDS = ("structure", "descriptors", "latent", "linear", *CHOICES[3:])
 LEARNED = (100, 300, 900)
 """Molecules that a surrogate knows when it foretells the next hundred."""
 NEXT = 100
 
 
-def run(*, smoke: bool, jobs: int, folder: Path = FOLDER) -> dict[str, Any]:
+def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Means over tasks, seeds and numbers of learned molecules."""
-    folder.mkdir(parents=True, exist_ok=True)
-    learned = (20,) if smoke else LEARNED
-    ahead = 10 if smoke else NEXT
+    learned, ahead = ((20,), 10) if quick else (LEARNED, NEXT)
     runs = [
         Run(
             task=task,
             method="mol-ga",
             seed=seed,
             budget=learned[-1] + ahead,
-            start=10 if smoke else 100,
+            start=10 if quick else 100,
             batch=10,
             folder=str(folder),
         )
-        for task in (SIX[:1] if smoke else SIX)
-        for seed in ((0,) if smoke else (0, 1, 2))
+        for task in SIX[: 1 if quick else None]
+        for seed in (0, 1, 2)[: 1 if quick else None]
     ]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        rows = [
-            row
-            for found in pool.map(partial(foretold, learned=learned, ahead=ahead), runs)
-            for row in found
-        ]
+    parts = run.each(foretold, runs, [learned] * len(runs), [ahead] * len(runs), jobs=jobs)
+    rows = [row for part in parts for row in part]
     keys = ("rank_correlation", "error", "log_density", "held_50", "held_80", "held_95")
     return {
         "learned": list(learned),
         "next": ahead,
-        "tasks": len({run.task for run in runs}),
-        "seeds": len({run.seed for run in runs}),
+        "tasks": len({one.task for one in runs}),
+        "seeds": len({one.seed for one in runs}),
         "kernels": {
             kind: {
                 key: round(statistics.mean(row[key] for row in rows if row["kind"] == kind), 3)
@@ -72,9 +66,9 @@ def run(*, smoke: bool, jobs: int, folder: Path = FOLDER) -> dict[str, Any]:
     }
 
 
-def foretold(run: Run, *, learned: Sequence[int], ahead: int) -> list[dict[str, Any]]:
+def foretold(task: Run, learned: Sequence[int], ahead: int) -> list[dict[str, Any]]:
     """How well each kernel foretold the values of one run."""
-    values, smiles, _ = mol_ga(run)
+    values, smiles, _ = mol_ga(task)
     space = molvae.load("zinc250k")
     z = space.encode(smiles, skip_unknown=True)
     readable = torch.isfinite(z).all(dim=1)
@@ -111,25 +105,32 @@ def foretold(run: Run, *, learned: Sequence[int], ahead: int) -> list[dict[str, 
     return rows
 
 
-def readme_table(result: dict[str, Any]) -> str:
-    """The README's section, a table of kernels."""
-    lines = [
-        f"**Which surrogate foresees values?** On what mol-ga asked for in {result['tasks']} tasks "
-        f"with {result['seeds']} seeds: after {', '.join(map(str, result['learned']))} molecules, "
-        f"what is said of the next {result['next']}. Errors are shares of the range of values so "
-        "far; the last columns are what leave-one-out intervals of 50, 80 and 95 % hold: "
-        "`python -m benchmarks surrogates`.",
-        "",
-        "| kernel | rank correlation | error | log density | held by 50, 80, 95 % intervals |",
-        "|---" * 5 + "|",
+def table(result: Mapping[str, Any]) -> list[str]:
+    """A row for each kernel."""
+    rows = [
+        [
+            kind,
+            number(row["rank_correlation"]),
+            number(row["error"], ".3f"),
+            number(row["log_density"]),
+            pick(row, ("held_50", "held_80", "held_95"), ".0%"),
+        ]
+        for kind, row in result["kernels"].items()
     ]
-    for kind, row in result["kernels"].items():
-        lines.append(
-            f"| {kind} | {row['rank_correlation']:.2f} | {row['error']:.3f} "
-            f"| {row['log_density']:.2f} | {100 * row['held_50']:.0f}, {100 * row['held_80']:.0f}, "
-            f"{100 * row['held_95']:.0f} % |"
-        )
-    return "\n".join(lines)
-
-
-__all__ = ["readme_table", "run"]
+    return [
+        f"On what mol-ga asked for in {result['tasks']} tasks with {result['seeds']} seeds: after "
+        f"{', '.join(map(str, result['learned']))} molecules, what is said of the next "
+        f"{result['next']}. Errors are shares of the range of values so far; the last columns are "
+        "what leave-one-out intervals of 50, 80 and 95 % hold.",
+        "",
+        *markdown(
+            (
+                "kernel",
+                "rank correlation",
+                "error",
+                "log density",
+                "held by 50, 80, 95 % intervals",
+            ),
+            rows,
+        ),
+    ]

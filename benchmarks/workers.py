@@ -1,4 +1,4 @@
-"""Workers: how much of their time four asynchronous workers spend with a molecule.
+"""How much of their time do four asynchronous workers spend with a molecule?
 
 The objective sleeps for 2 to 6 seconds, at random but the same for a molecule each time, and notes
 when; `rank` chooses molecules meanwhile. Busy: seconds in calls over four times the seconds between
@@ -11,11 +11,13 @@ import hashlib
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from molvae.campaign import Campaign
 
+TITLE = "Workers"
 WORKERS, START, BUDGET, BATCH = 4, 40, 160, 10
 LOG, SHORTEST, LONGEST = "MOLVAE_BENCHMARK_LOG", "MOLVAE_SHORTEST", "MOLVAE_LONGEST"
 """Variables of the environment, which worker processes inherit."""
@@ -32,22 +34,21 @@ def slow(smiles: str) -> float:
     return float(smiles.count("c") - smiles.count("C"))
 
 
-def run(*, smoke: bool, jobs: int) -> dict[str, Any]:
+def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Share of the time that workers are busy."""
-    del jobs
-    start, budget, low, high = (6, 14, 0.2, 0.4) if smoke else (START, BUDGET, 2.0, 6.0)
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "calls.txt"
+    del jobs, folder
+    start, budget, low, high = (6, 14, 0.2, 0.4) if quick else (START, BUDGET, 2.0, 6.0)
+    with tempfile.TemporaryDirectory() as place:
+        log = Path(place) / "calls.txt"
         os.environ |= {LOG: str(log), SHORTEST: str(low), LONGEST: str(high)}
-        made = Campaign.create(
-            Path(folder) / "record.db",
+        with Campaign.create(
+            Path(place) / "record.db",
             "zinc250k",
             objective="benchmarks.workers:slow",
             start=start,
             batch=BATCH,
-        )
-        with made as c:
-            c.run(budget, workers=WORKERS)
+        ) as campaign:
+            campaign.run(budget, workers=WORKERS)
         calls = [
             (pid, float(began), float(ended))
             for pid, began, ended in (line.split() for line in log.read_text("utf-8").splitlines())
@@ -64,13 +65,12 @@ def run(*, smoke: bool, jobs: int) -> dict[str, Any]:
     }
 
 
-def readme_table(result: dict[str, Any]) -> str:
-    """The README's section: a sentence."""
+def table(result: Mapping[str, Any]) -> list[str]:
+    """A sentence."""
     low, high = result["seconds_of_a_call"]
-    return (
-        f"**Workers**: {result['workers']} processes were with a molecule for "
-        f"{100 * result['busy']:.0f} % of the time between the first and the last of "
-        f"{result['calls']} calls that took {low:g} to {high:g} seconds each, while `rank` chose "
-        f"all but the {result['start']} starting molecules on the same two cores: `python -m "
-        "benchmarks workers`."
-    )
+    return [
+        f"{result['workers']} processes were with a molecule for {100 * result['busy']:.0f} % of "
+        f"the time between the first and the last of {result['calls']} calls that took {low:g} to "
+        f"{high:g} seconds each, while `rank` chose all but the {result['start']} starting "
+        "molecules on the same two cores."
+    ]

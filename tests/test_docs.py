@@ -17,7 +17,11 @@ from tests.blocks import ROOT, run
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-NOTHING_RUNS = {"how-it-works.md", *(page for page in PAGES if page.startswith("reference/"))}
+NOTHING_RUNS = {
+    "benchmarks.md",
+    "how-it-works.md",
+    *(page for page in PAGES if page.startswith("reference/")),
+}
 NEEDS = {"tutorials/docking.md": "dockstring", "tutorials/cluster.md": "distributed"}
 FETCHED = re.compile(r"<(?:script|img|iframe|source)[^>]*\ssrc=\"?(?:https?:)?//[^>]*>")
 FETCHED_STYLE = re.compile(

@@ -1,19 +1,15 @@
 """What is measured of each model of the comparison: likelihood, codes, molecules, outliers.
 
-A group of measures is a function of a space and of what it is measured on; it is kept beside the
-run, under the run's fingerprint, and not made again. Speeds count the CPU time of a process of one
-thread, so that a busy machine changes them little.
+A group of measures is a function of a space and of what it is measured on. Speeds count the CPU
+time of a process of one thread, so that a busy machine changes them little.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.density import absurd
-from benchmarks.property_measures import plain
-from benchmarks.property_sources import some
-from molvae._files import write_atomically
+from benchmarks.shared.molecules import PROPERTIES, absurd, some
+from benchmarks.shared.run import plain, plainly
 from molvae.chem.properties import score
 from molvae.chem.sets import (
     ChemNetStatistics,
@@ -37,10 +31,9 @@ from molvae.datasets import load_split, sample_molecules
 from molvae.density import auroc
 from molvae.errors import InvalidMoleculeError
 from molvae.latent import BATCH, LatentSpace
-from molvae.metrics import PROPERTIES, fidelity
+from molvae.metrics import fidelity
 from molvae.model.decoding import decode
 from molvae.model.objectives import gaussian_total_correlation
-from molvae.tokens import computed, describe
 
 SEED = 0
 DRAWS = (1, 8, 64)
@@ -82,7 +75,7 @@ class Material:
     mean: list[float]
     """Of the properties over all held-out molecules."""
     sd: list[float]
-    """Likewise."""
+    """Likewise, their standard deviations."""
     outliers: dict[str, list[str]]
     """Molecules of other kinds."""
     fcd: ChemNetStatistics | None
@@ -92,84 +85,30 @@ class Material:
     training: frozenset[str]
 
 
-def prepared(data: Path, folder: Path, other: str, sizes: Sizes) -> None:
-    """Make what the models of a data set are measured on, unless it is there.
+def material(data: Path, other: str, sizes: Sizes, jobs: int) -> Material:
+    """What the models of a prepared data set are measured on.
 
-    Outliers are absurd molecules, as in `benchmarks.density`, and those of another data set.
+    Outliers are absurd molecules, as in the benchmark `density`, and those of another data set.
     """
-    key = {"data": describe(data), "other": other, "sizes": asdict(sizes), "seed": SEED}
-    path = folder / "material.json"
-    if path.exists() and json.loads(path.read_text("utf-8"))["key"] == json.loads(json.dumps(key)):
-        return
     test, train = (load_split(data, split) for split in ("test", "train"))
-    found = computed(data, PROPERTIES, "test", workers=1)
-    values = torch.stack([found[name] for name in PROPERTIES], dim=1).numpy()
+    values = score(test, PROPERTIES, workers=jobs)
     order = np.random.default_rng(SEED).permutation(len(test))[: sizes.held_out]
-    content = {
-        "key": key,
-        "smiles": [test[place] for place in order],
-        "values": values[order].tolist(),
-        "mean": np.nanmean(values, axis=0).tolist(),
-        "sd": np.nanstd(values, axis=0).tolist(),
-        "outliers": {
-            **absurd([test[place] for place in order[: sizes.strange]]),
+    fcd = chemnet_statistics(test, workers=jobs) if sizes.fcd else None
+    mean, sd = np.nanmean(values, axis=0).tolist(), np.nanstd(values, axis=0).tolist()
+    like = some(train, sizes.drawn, SEED)
+    return Material(
+        smiles=[test[place] for place in order],
+        values=values[order],
+        mean=mean,
+        sd=sd,
+        outliers={
+            **absurd([test[place] for place in order[: sizes.strange]], SEED),
             other: sample_molecules(other, sizes.strange, SEED),
         },
-    }
-    like = some(train, sizes.drawn, SEED)
-    fcd: ChemNetStatistics | None = None
-    if sizes.fcd:
-        fcd = chemnet_statistics(test, workers=1)
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = folder / "material.npz"
-        np.savez(arrays, mean=fcd.mean, covariance=fcd.covariance, n=np.array(fcd.n))
-    content["floor"] = of_molecules(
-        like, content["mean"], content["sd"], fcd, training=frozenset(), of_training=True
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(content).encode())
-
-
-@cache
-def material(data: Path, folder: Path) -> Material:
-    """What `prepared` made; read once by a process."""
-    content = json.loads((folder / "material.json").read_text("utf-8"))
-    fcd = None
-    if content["key"]["sizes"]["fcd"]:
-        with np.load(folder / "material.npz") as arrays:
-            fcd = ChemNetStatistics(
-                n=int(arrays["n"]), mean=arrays["mean"], covariance=arrays["covariance"]
-            )
-    return Material(
-        smiles=content["smiles"],
-        values=np.array(content["values"]),
-        mean=content["mean"],
-        sd=content["sd"],
-        outliers=content["outliers"],
         fcd=fcd,
-        floor=content["floor"],
-        training=frozenset(load_split(data, "train")),
+        floor=of_molecules(like, mean, sd, fcd, training=None),
+        training=frozenset(train),
     )
-
-
-class Kept:
-    """Measures that are kept in a file, as long as what they were made of is the same."""
-
-    def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
-        self.path, self.key = path, json.loads(json.dumps(key))
-        self.found: dict[str, Any] = {}
-        if path.exists():
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["key"] == self.key:
-                self.found = content["found"]
-
-    def __call__(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What is there under a name, or what is made for it now."""
-        if name not in self.found:
-            self.found[name] = make()
-            content = {"key": self.key, "found": self.found}
-            write_atomically(self.path, json.dumps(content, allow_nan=False).encode())
-        return dict(self.found[name])
 
 
 def codes(space: LatentSpace, what: Material) -> dict[str, Any]:
@@ -179,7 +118,7 @@ def codes(space: LatentSpace, what: Material) -> dict[str, Any]:
     """
     if space.dim == 0:
         return {}
-    found: dict[str, Any] = {k: plain(v) for k, v in fidelity(space, what.smiles).items()}
+    found: dict[str, Any] = plainly(fidelity(space, what.smiles))
     known = [m for m, ok in zip(what.smiles, space.readable(what.smiles), strict=True) if ok]
     drawn = space.draws(known, seed=SEED)[:, 0, : space.config.latent_dim]
     return found | {"total_correlation": plain(gaussian_total_correlation(drawn))}
@@ -304,8 +243,7 @@ def of_molecules(
     sd: Sequence[float],
     fcd: ChemNetStatistics | None,
     *,
-    training: frozenset[str],
-    of_training: bool = False,
+    training: frozenset[str] | None,
 ) -> dict[str, float | None]:
     """Valid, distinct and new ones, properties and FCD, of molecules in canonical SMILES.
 
@@ -317,7 +255,9 @@ def of_molecules(
     found: dict[str, float | None] = {
         "validity": len(valid) / len(molecules),
         "uniqueness": plain(uniqueness(valid, workers=1)),
-        "novelty": None if of_training else len(set(valid) - training) / max(1, len(set(valid))),
+        "novelty": None
+        if training is None
+        else len(set(valid) - training) / max(1, len(set(valid))),
     }
     shifts = []
     for name, column, centre, spread in zip(PROPERTIES, values.T, mean, sd, strict=True):
@@ -390,32 +330,3 @@ def asked(
                 "uniqueness": plain(uniqueness(valid, workers=1)),
             }
     return found
-
-
-def quietly(
-    work: Callable[[], Any],
-) -> tuple[Any, list[str]]:
-    """What a function returns, and the warnings that it gave, as texts."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        made = work()
-    return made, [str(warning.message) for warning in said]
-
-
-__all__ = [
-    "Drawn",
-    "Kept",
-    "Material",
-    "Sizes",
-    "asked",
-    "bounds",
-    "codes",
-    "draw",
-    "drawn",
-    "material",
-    "of_molecules",
-    "outliers",
-    "prepared",
-    "quietly",
-    "readable_properties",
-]

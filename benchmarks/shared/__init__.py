@@ -1,0 +1,1 @@
+"""What benchmarks share: how they run, tables, figures, pages."""

