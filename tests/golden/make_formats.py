@@ -1,4 +1,4 @@
-"""How `run-1/` and `record-1.db`, `-2.db`, `-3.db` were made, each with the molvae of its time.
+"""How `run-1/` and `record-1.db` to `record-4.db` were made, each with the molvae of its time.
 
 Not to be run again: old files must stay readable.
 """
@@ -78,8 +78,32 @@ def third() -> None:
         c.ask(2)
 
 
+def fourth() -> None:
+    record = HERE / "record-4.db"
+    for part in HERE.glob("record-4.db*"):
+        part.unlink()
+    space = load(HERE / "run-1")
+    space.name = "run-1"
+    with Campaign.create(
+        record,
+        space,
+        objective=["maximise by-hand:pIC50", "logp in -1..3"],
+        limits=["logp <= 3", "other-elements:C+N+O <= 0"],
+        strategy="rank:children=20,generations=1",
+        start=["CCO", "CCN", "CO", "CCCO"],
+        seed=0,
+    ) as c:
+        c.tell(2, [6.1, 6.4], notes={"well": "B7"})
+        c.tell(1, None, "did not dissolve", notes={"well": "B8"})
+        c.retry()
+        c.tell(3, 5.2, error=0.1)
+        c.tell(4, 5.9)
+        c.ask(2)
+
+
 if __name__ == "__main__":
     first()
     second()
     third()
+    fourth()
     shutil.rmtree(HERE / "__pycache__", ignore_errors=True)
