@@ -1,4 +1,4 @@
-"""Strategies, spaces and properties give the results that they gave when `tests/golden` was written."""
+"""Strategies, spaces and properties give the results that `tests/golden` holds."""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ def numbers() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("zinc250k", "qm9"):
         space = molvae.load(name)
-        smiles = [one for one, able in zip(MOLECULES, space.readable(MOLECULES)) if able]
+        smiles = [
+            one for one, able in zip(MOLECULES, space.readable(MOLECULES), strict=True) if able
+        ]
         z = space.encode(smiles)
         found[name] = {
             "smiles": smiles,
