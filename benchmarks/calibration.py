@@ -15,8 +15,8 @@ from typing import Any
 from benchmarks.optimisation import Run, row
 from benchmarks.shared import run
 from benchmarks.shared.tables import markdown, number
-from molvae.campaign import Campaign
-from molvae.report.calibration import coverage_of
+from molvae.analysis.calibration import coverage_of
+from molvae.campaign.campaign import Campaign
 
 TITLE = "Calibration"
 CAMPAIGNS = {

@@ -19,11 +19,11 @@ import molvae
 from benchmarks.shared import run
 from benchmarks.shared.molecules import absurd
 from benchmarks.shared.tables import TITLES, markdown, number
-from molvae.chem.mol import canonical_or_none
+from molvae.chem.datasets import sample_molecules, split_of
+from molvae.chem.molecules import canonical_or_none
 from molvae.chem.vocabulary import STOP
-from molvae.datasets import sample_molecules, split_of
-from molvae.density import Unusual, auroc, describe
-from molvae.latent import LatentSpace, pad
+from molvae.latent.density import Unusual, auroc, describe
+from molvae.latent.space import LatentSpace, pad
 from molvae.model.annealing import annealed_bound
 
 TITLE = "Unusual molecules"

@@ -24,12 +24,12 @@ import molvae
 from benchmarks.shared import plots, run
 from benchmarks.shared.molecules import PROPERTIES, few_prepared, require_prepared
 from benchmarks.shared.tables import markdown, number, pick
+from molvae.analysis.model_metrics import fidelity, generate, regression, smoothness
+from molvae.chem.datasets import load_split
 from molvae.chem.properties import score
 from molvae.config import ModelConfig, PriorConfig, TrainConfig, build, read_toml
-from molvae.datasets import load_split
-from molvae.latent import LatentSpace
-from molvae.metrics import fidelity, generate, regression, smoothness
-from molvae.recipe import train
+from molvae.latent.space import LatentSpace
+from molvae.latent.train import train
 
 TITLE = "What beta buys and costs"
 RECIPE = run.ROOT / "pipelines" / "zinc250k.toml"

@@ -48,11 +48,11 @@ from benchmarks.shared.run import cached, each, plain
 from benchmarks.shared.tables import NONE, markdown, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
 from molvae.config import PriorConfig, TrainConfig, build
-from molvae.latent import LatentSpace
-from molvae.model.priors import choose_prior, fit_vamp
+from molvae.latent.space import LatentSpace
+from molvae.latent.tokenized import label, tokenise
+from molvae.latent.train import train
+from molvae.model.prior_fitting import choose_prior, fit_vamp
 from molvae.model.training import trim
-from molvae.recipe import train
-from molvae.tokens import label, tokenise
 
 TITLE = "Generative models side by side"
 PARTS = ("data", "variants")

@@ -28,15 +28,15 @@ import molvae
 from benchmarks.shared import plots, run
 from benchmarks.shared.molecules import some, splits
 from benchmarks.shared.tables import TITLES, number, transposed
-from molvae import explore
-from molvae.chem.mol import canonical_or_none, parse
+from molvae import analysis
+from molvae.analysis.gradient_ascent import OUTSIDE
+from molvae.analysis.interpolation import Kind
+from molvae.analysis.vectors import similarities, unit_vectors
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.molecules import canonical_or_none, parse
 from molvae.chem.properties import score
-from molvae.datasets import sample_molecules
 from molvae.errors import MolvaeWarning
-from molvae.explore.ascent import OUTSIDE
-from molvae.explore.paths import Kind
-from molvae.explore.space import similarities, unit_vectors
-from molvae.latent import LatentSpace
+from molvae.latent.space import LatentSpace
 from molvae.model.priors import Flow
 
 TITLE = "The spaces as maps"
@@ -258,7 +258,7 @@ def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float
         (counts), `left` and `began_outside` (shares).
     """
     steps = round(AFTER[-1] / STEP)
-    ways = explore.ascend(space, molecules, head, step=STEP, steps=steps, keep=keep)
+    ways = analysis.ascend(space, molecules, head, step=STEP, steps=steps, keep=keep)
     sign = ways[0].sign
     true, predicted, percentile = (np.empty((len(AFTER), len(ways))) for _ in range(3))
     for column, way in enumerate(ways):
@@ -300,7 +300,7 @@ def between(space: LatentSpace, molecules: Sequence[str], pairs: int) -> dict[st
     chosen = [(molecules[2 * i], molecules[2 * i + 1]) for i in range(pairs)]
     found: dict[str, Any] = {}
     for kind in get_args(Kind):
-        ways = [explore.interpolate(space, a, b, kind=kind) for a, b in chosen]
+        ways = [analysis.interpolate(space, a, b, kind=kind) for a, b in chosen]
         alike = []
         for way in ways:
             there = [stop.smiles for stop in way.stops]
@@ -332,7 +332,7 @@ def analogies(space: LatentSpace, molecules: Sequence[str], n: int) -> dict[str,
     known = [pair for pair in known if all(space.readable(pair))][: 2 * n]
     at_place = around = asked = 0
     for (a, b), (c, answer) in zip(known[::2], known[1::2], strict=False):
-        found = explore.analogy(space, a, b, c, properties=())
+        found = analysis.analogy(space, a, b, c, properties=())
         asked += 1
         at_place += found.at == answer
         around += any(one.smiles == answer for one in found.found)

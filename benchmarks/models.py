@@ -12,9 +12,9 @@ import molvae
 from benchmarks.shared import run
 from benchmarks.shared.molecules import PROPERTIES, some, splits
 from benchmarks.shared.tables import TITLES, number, numbers, transposed
-from molvae.datasets import sample_molecules
-from molvae.figures import draw_measures
-from molvae.metrics import evaluate
+from molvae.analysis.model_figures import draw_measures
+from molvae.analysis.model_metrics import evaluate
+from molvae.chem.datasets import sample_molecules
 
 TITLE = "The bundled models"
 HELD_OUT, SAMPLES, DRAWS = 5_000, 10_000, 500

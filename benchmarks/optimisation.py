@@ -44,12 +44,17 @@ import molvae
 from benchmarks.shared import plots
 from benchmarks.shared.run import each, git, write
 from benchmarks.shared.tables import markdown, number, numbers
-from molvae.campaign import Campaign
-from molvae.chem.guacamol import SUITES, targets
-from molvae.chem.sets import filter_pass_rate, internal_diversity, property_statistics, validity
-from molvae.datasets import sample_molecules
+from molvae.analysis.set_metrics import (
+    filter_pass_rate,
+    internal_diversity,
+    property_statistics,
+    validity,
+)
+from molvae.campaign.campaign import Campaign
+from molvae.chem.datasets import sample_molecules
 from molvae.errors import DataError
-from molvae.latent import LatentSpace
+from molvae.latent.space import LatentSpace
+from molvae.objectives.guacamol import SUITES, targets
 
 TITLE = "Which method finds the best molecules in so many calls?"
 PARTS = ("studies", "methods")

@@ -20,9 +20,9 @@ import torch
 import molvae
 from benchmarks.shared import plots, run
 from benchmarks.shared.tables import markdown, number
-from molvae.bo import get_strategy
-from molvae.bo.evidence import Candidate, Evidence
-from molvae.datasets import sample_molecules
+from molvae.bo.base import Candidate, Evidence
+from molvae.bo.strategies.registry import get_strategy
+from molvae.chem.datasets import sample_molecules
 
 TITLE = "What a proposal costs"
 TASK, BATCH, BATCHES = "pmo/perindopril_mpo", 10, 10

@@ -42,19 +42,19 @@ from benchmarks.shared.molecules import (
 from benchmarks.shared.recipes import is_trained, trained, weights, widest
 from benchmarks.shared.run import plain
 from benchmarks.shared.tables import NONE, TITLES, markdown, number, spread
-from molvae.chem.mol import canonical_or_none
-from molvae.chem.properties import score
-from molvae.chem.sets import (
-    ChemNetStatistics,
+from molvae.analysis.chemnet import ChemNetStatistics
+from molvae.analysis.set_metrics import (
     chemnet_statistics,
     frechet_chemnet_distance,
     novelty,
     uniqueness,
     validity,
 )
+from molvae.chem.molecules import canonical_or_none
+from molvae.chem.properties import score
 from molvae.config import ModelConfig, PriorConfig, TrainConfig
 from molvae.errors import DataError, MissingPackageError
-from molvae.latent import LatentSpace
+from molvae.latent.space import LatentSpace
 
 TITLE = "The property table"
 RADIUS = 0.3

@@ -17,8 +17,8 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen
 
 import molvae
-from molvae.chem.parallel import each
-from molvae.datasets import read, sample_molecules
+from molvae.chem._parallel import each
+from molvae.chem.datasets import read, sample_molecules
 
 TITLE = "Scoring"
 NAMES = ("logP", "SAS", "QED")

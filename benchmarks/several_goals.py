@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 import molvae
 from benchmarks.shared import run
 from benchmarks.shared.tables import markdown, number, spread
-from molvae.datasets import sample_molecules
+from molvae.chem.datasets import sample_molecules
 
 TITLE = "Several goals"
 LEAD = "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1"

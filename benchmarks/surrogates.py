@@ -20,10 +20,10 @@ from benchmarks.optimisation import SIX, Run, mol_ga
 from benchmarks.shared import run
 from benchmarks.shared.tables import markdown, number, pick
 from molvae.bo.pool import features
-from molvae.bo.rank import Rank
+from molvae.bo.strategies.rank import Rank
 from molvae.bo.surrogate import CHOICES, coverage, molecule_gp, reproducible
 from molvae.bo.transforms import OutcomeTransform
-from molvae.chem.descriptors import DESCRIPTORS
+from molvae.chem.fingerprints import DESCRIPTORS
 
 TITLE = "Surrogates"
 KINDS = ("structure", "descriptors", "latent", "linear", *CHOICES[3:])

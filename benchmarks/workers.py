@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from molvae.campaign import Campaign
+from molvae.campaign.campaign import Campaign
 
 TITLE = "Workers"
 WORKERS, START, BUDGET, BATCH = 4, 40, 160, 10

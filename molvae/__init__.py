@@ -13,31 +13,31 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from molvae._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from molvae import explore
-    from molvae.campaign import Campaign
-    from molvae.chem.mol import canonical
-    from molvae.chem.objective import get_objective, objective
+    from molvae import analysis
+    from molvae.campaign.campaign import Campaign
+    from molvae.chem.molecules import canonical
     from molvae.chem.properties import properties
-    from molvae.latent import LatentSpace, load
+    from molvae.latent.space import LatentSpace, load
+    from molvae.objectives.registry import get_objective, objective
 
 _HOMES = {
-    "Campaign": "molvae.campaign",
-    "LatentSpace": "molvae.latent",
-    "canonical": "molvae.chem.mol",
-    "get_objective": "molvae.chem.objective",
-    "load": "molvae.latent",
-    "objective": "molvae.chem.objective",
+    "Campaign": "molvae.campaign.campaign",
+    "LatentSpace": "molvae.latent.space",
+    "canonical": "molvae.chem.molecules",
+    "get_objective": "molvae.objectives.registry",
+    "load": "molvae.latent.space",
+    "objective": "molvae.objectives.registry",
     "properties": "molvae.chem.properties",
 }
 
 __all__ = [
     "Campaign",
     "LatentSpace",
+    "analysis",
     "canonical",
-    "explore",
     "get_objective",
     "load",
     "objective",
@@ -46,8 +46,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "explore":
-        return import_module("molvae.explore")
+    if name == "analysis":
+        return import_module("molvae.analysis")
     if name not in _HOMES:
         raise AttributeError(f"module 'molvae' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

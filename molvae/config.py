@@ -7,34 +7,30 @@ from __future__ import annotations
 
 import math
 import operator
-import platform
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from importlib import metadata
 from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from molvae import __version__
-from molvae.errors import ConfigError, DataError, UnknownNameError
+from molvae.errors import ConfigError, DataError, UnknownNameError, require
 
 Config = TypeVar("Config")
+
+
 LARGEST_SEED = 2**63 - 1
+
+
 RUN = (
     *("workers", "dask", "timeout", "retries", "most_failed", "failures_in_a_row"),
     "allow_equal",
 )
 """Settings of a campaign that may be others each time it is gone on with."""
 
+
 STRATEGY_NAMES = ("random", "log-ei", "thompson", "turbo", "gradient", "rank", "ga")
 """The built-in strategies, for who must not load them to know their names."""
-
-
-def require(holds: bool, message: str) -> None:
-    """Raise `ConfigError(message)` unless the condition holds."""
-    if not holds:
-        raise ConfigError(message)
 
 
 def whole_number(
@@ -666,17 +662,6 @@ def as_settings(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
-def versions() -> dict[str, str]:
-    """Of everything that numbers depend on, as installed; nothing is imported."""
-    found = {"molvae": __version__, "python": platform.python_version()}
-    for package in ("torch", "botorch", "gpytorch", "rdkit", "selfies", "numpy"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # e.g. rdkit from conda
-            found[package] = "unknown"
-    return found
-
-
 __all__ = [
     "CampaignConfig",
     "ModelConfig",
@@ -692,8 +677,6 @@ __all__ = [
     "is_list",
     "later_seed",
     "read_toml",
-    "require",
     "short_seed",
-    "versions",
     "whole_number",
 ]

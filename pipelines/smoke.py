@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import molvae
+from molvae.analysis.model_metrics import evaluate
+from molvae.analysis.report import write_report
+from molvae.chem.datasets import load_split, prepare, sample_molecules
 from molvae.config import PrepareConfig, TrainConfig, build, read_toml
-from molvae.datasets import load_split, prepare, sample_molecules
-from molvae.metrics import evaluate
-from molvae.recipe import train
-from molvae.report import write_report
+from molvae.latent.train import train
 
 
 def smoke(recipe: Path, out: Path) -> Path:

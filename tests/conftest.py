@@ -16,7 +16,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 
-from molvae.latent import LatentSpace, load  # noqa: E402
+from molvae.latent.space import LatentSpace, load  # noqa: E402
 
 
 @pytest.fixture(scope="session")

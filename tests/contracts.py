@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from molvae.bo import Evidence, Random, Strategy
-from molvae.chem.mol import canonical
+from molvae.bo.base import Evidence, Strategy
+from molvae.bo.strategies.random import Random
+from molvae.chem.molecules import canonical
 from tests.toys import ToyObjective, ToySpace
 
 

@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 import torch
 
-from molvae import explore
-from molvae.campaign import Campaign
+from molvae import analysis
+from molvae.analysis.geometry import geometry
+from molvae.analysis.model_metrics import evaluate
+from molvae.campaign.campaign import Campaign
+from molvae.chem.datasets import sample_molecules
 from molvae.config import CampaignConfig, TrainConfig, check_seed, is_list, whole_number
-from molvae.datasets import sample_molecules
-from molvae.density import describe
 from molvae.errors import ConfigError
-from molvae.geometry import geometry
-from molvae.latent import LatentSpace
-from molvae.metrics import evaluate
+from molvae.latent.density import describe
+from molvae.latent.space import LatentSpace
 from tests.toys import ToySpace, begin
 
 TYPES: dict[str, Callable[[int], Any]] = {
@@ -82,15 +82,15 @@ def takes_seed(space: LatentSpace, path: Path) -> dict[str, Callable[[Any], Any]
         ).close(),
         "train": lambda seed: TrainConfig(data="", out="", seed=seed),
         "optimize": lambda seed: CampaignConfig(record="", objective="qed", seed=seed),
-        "neighbours": lambda seed: explore.neighbours(space, "CCO", radii=[1.0], n=1, seed=seed),
-        "analogy": lambda seed: explore.analogy(
+        "neighbours": lambda seed: analysis.neighbours(space, "CCO", radii=[1.0], n=1, seed=seed),
+        "analogy": lambda seed: analysis.analogy(
             space, "CCO", "CCN", "CCCO", radii=[0.0], n=1, seed=seed
         ),
-        "chart": lambda seed: explore.chart(space, ["CCO", "CCN", "CCC", "CCCC"], seed=seed),
-        "property_direction": lambda seed: explore.property_direction(
+        "chart": lambda seed: analysis.chart(space, ["CCO", "CCN", "CCC", "CCCC"], seed=seed),
+        "property_direction": lambda seed: analysis.property_direction(
             z.repeat(5, 1), values, "x", seed=seed
         ),
-        "group_direction": lambda seed: explore.group_direction(
+        "group_direction": lambda seed: analysis.group_direction(
             z.repeat(5, 1), z.flip(0).repeat(5, 1) + 1, "x", seed=seed
         ),
         "evaluate": lambda seed: evaluate(space, one, n_samples=0, n_draws=1, seed=seed),
@@ -116,8 +116,8 @@ def test_seeds_from_0_to_the_largest_are_taken_everywhere_and_no_others(
 def test_tuned_takes_any_seed_of_the_range(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.latent.TUNING_STEPS", 1)
-    monkeypatch.setattr("molvae.latent.REHEARSED", 2)
+    monkeypatch.setattr("molvae.latent.space.TUNING_STEPS", 1)
+    monkeypatch.setattr("molvae.latent.space.REHEARSED", 2)
     space.tuned(["CCO"], seed=LARGEST)
     with pytest.raises(ConfigError, match="seed"):
         space.tuned(["CCO"], seed=-1)

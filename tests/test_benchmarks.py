@@ -34,9 +34,9 @@ from benchmarks import (
 from benchmarks.shared import pages, plots, run, tables
 from benchmarks.shared.molecules import require_prepared
 from benchmarks.shared.recipes import weights
-from molvae.chem.mol import canonical
+from molvae.chem.molecules import canonical
 from molvae.errors import DataError, UnknownNameError
-from molvae.latent import LatentSpace
+from molvae.latent.space import LatentSpace
 
 ROOT = Path(__file__).parents[1]
 

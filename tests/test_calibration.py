@@ -9,13 +9,13 @@ import pytest
 import torch
 from scipy.stats import t as student
 
+from molvae.analysis.calibration import MAX_GROUPS, coverage_of
+from molvae.analysis.report import render
 from molvae.bo.prediction import Prediction
-from molvae.bo.store import NewTrial, Store, Trial
 from molvae.bo.surrogate import predictions
 from molvae.bo.transforms import OutcomeTransform
-from molvae.campaign import Campaign
-from molvae.report import render
-from molvae.report.calibration import MAX_GROUPS, coverage_of
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.storage import NewTrial, Store, Trial
 from tests.toys import ToyObjective, ToySpace, begin
 
 RANK = "rank:children=40,generations=1"

@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from molvae.config import (
-    CampaignConfig,
-    PrepareConfig,
-    TrainConfig,
-    as_settings,
-    build,
-    read_toml,
-)
+from molvae.config import CampaignConfig, PrepareConfig, TrainConfig, as_settings, build, read_toml
 from molvae.errors import ConfigError, DataError, UnknownNameError
 
 WITHOUT_Z = {"latent_dim": 0, "explain": False, "noise_levels": False}

@@ -13,15 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from molvae._files import (
-    Kind,
-    check_output,
-    remove_stale_drafts,
-    replacing,
-    write_atomically,
-)
-from molvae._messages import visible
-from molvae.errors import DataError
+from molvae._files import Kind, check_output, remove_stale_drafts, replacing, write_atomically
+from molvae.errors import DataError, visible
 from tests.toys import begin
 
 TEXT = Kind(name="a text", is_own=lambda file: file.read_bytes()[:4] == b"text", error=DataError)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from molvae._finite import finite
-from molvae.bo.goals import Goal, Limit
-from molvae.campaign import Campaign
+from molvae.analysis.report import write_report
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.evaluation import Call, evaluate
+from molvae.chem.values import finite
 from molvae.errors import ConfigError, DataError
-from molvae.evaluate import Call, evaluate
-from molvae.report import write_report
+from molvae.objectives.problem import Goal, Limit
 from tests.toys import ToySpace, begin
 
 LARGE = [math.inf, -math.inf, sys.float_info.max, -sys.float_info.max, 1e155, -1.1e100]
@@ -97,7 +97,7 @@ def test_campaigns_with_the_largest_values_go_on(
 ) -> None:
     """Records from before there was a largest value hold larger ones."""
     with monkeypatch.context() as patch:
-        patch.setattr("molvae._finite.MAX_VALUE", math.inf)
+        patch.setattr("molvae.chem.values.MAX_VALUE", math.inf)
         start = ToySpace().molecules[1:80:10]
         with Campaign.create(path, ToySpace(), objective=goals, start=start) as campaign:
             for trial, value in zip(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from molvae.campaign import Campaign
-from molvae.latent import load
+from molvae.campaign.campaign import Campaign
+from molvae.latent.space import load
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -19,16 +19,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from molvae.campaign import Campaign
-from molvae.chem.mol import canonical
-from molvae.chem.objective import get_objective
-from molvae.chem.program import understood
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.initial_design import read_start
+from molvae.chem.molecules import canonical
 from molvae.cli import main
 from molvae.cli.inputs import sheet
 from molvae.config import CampaignConfig, TrainConfig, build, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning
-from molvae.latent import load
-from molvae.start import read_start
+from molvae.latent.space import load
+from molvae.objectives.program import understood
+from molvae.objectives.registry import get_objective
 
 GOLDEN = Path(__file__).parent / "golden"
 SOME = [
@@ -209,7 +209,7 @@ def test_command_lines(words: list[str]) -> None:
     ):
         patch.setattr("sys.stdin", io.StringIO("id,value\n1,2\n"))
         patch.setattr("sys.path", list(sys.path))
-        patch.setattr("molvae.latent.load", lambda *_, **__: exit_(3))
+        patch.setattr("molvae.latent.space.load", lambda *_, **__: exit_(3))
         assert main(words) in (0, 1, 2)
 
 

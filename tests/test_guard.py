@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from molvae import _guard
-from molvae._guard import MARK, grouped, kill_marked, marked, signal_name
+from molvae.objectives import process_guard as _guard
+from molvae.objectives.process_guard import MARK, grouped, kill_marked, marked, signal_name
 from tests.processes import alive, until, written_pid
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ def test_marked_processes_are_ended_in_whatever_session_they_are() -> None:
 OWNER = """
 import os, subprocess, sys, time
 from pathlib import Path
-from molvae._guard import grouped, marked
+from molvae.objectives.process_guard import grouped, marked
 def start(name, **settings):
     child = subprocess.Popen(["sleep", "3600"], **settings)
     Path(sys.argv[1], name).write_text(f"{child.pid}\\n")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rdkit import Chem
 
-from molvae._interrupts import get, wait
+from molvae.objectives.interrupts import get, wait
 
 pytestmark = pytest.mark.usefixtures("interruptible")
 

@@ -18,11 +18,11 @@ from rdkit import rdBase
 from torch import Tensor
 
 import molvae
+from molvae.analysis.report import write_report
+from molvae.chem.datasets import prepare, sample_molecules
 from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
-from molvae.datasets import prepare, sample_molecules
-from molvae.latent import load
-from molvae.recipe import train
-from molvae.report import write_report
+from molvae.latent.space import load
+from molvae.latent.train import train
 
 STRATEGIES = (
     "random",
@@ -40,9 +40,9 @@ FEW = tuple(sample_molecules("zinc250k", 10, seed=3))
 def small() -> Iterator[None]:
     """Fewer steps and molecules than usual."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("molvae.latent.TUNING_STEPS", 3)
-        patch.setattr("molvae.latent.REHEARSED", 8)
-        patch.setattr("molvae.latent.REFERENCE", 20)
+        patch.setattr("molvae.latent.space.TUNING_STEPS", 3)
+        patch.setattr("molvae.latent.space.REHEARSED", 8)
+        patch.setattr("molvae.latent.space.REFERENCE", 20)
         yield
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from molvae._numbers import Censored, decimal_marks, measured, number
+from molvae.chem.values import Censored, decimal_marks, measured, number
 
 
 @pytest.mark.parametrize(

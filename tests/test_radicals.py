@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from molvae.bo.evidence import Evidence
-from molvae.bo.strategy import STRATEGIES, get_strategy
-from molvae.bo.usual import proposable
-from molvae.chem.mol import canonical, has_radicals
-from molvae.chem.sets import describe_set, filter_pass_rate, validity
+from molvae.analysis.set_metrics import describe_set, filter_pass_rate, validity
+from molvae.bo.base import Evidence
+from molvae.bo.strategies.registry import STRATEGIES, get_strategy
+from molvae.chem.datasets import prepare, sample_molecules
+from molvae.chem.molecules import canonical, has_radicals
 from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
-from molvae.datasets import prepare, sample_molecules
 from molvae.errors import MolvaeWarning
-from molvae.latent import LatentSpace, load
-from molvae.recipe import train
+from molvae.latent.density import proposable
+from molvae.latent.space import LatentSpace, load
+from molvae.latent.train import train
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 

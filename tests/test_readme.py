@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from molvae import __version__
-from molvae.chem.objective import get_objective
-from molvae.datasets import DATASETS
+from molvae._version import __version__
+from molvae.chem.datasets import DATASETS
+from molvae.objectives.registry import get_objective
 from tests.blocks import ROOT, run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

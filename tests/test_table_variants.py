@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from molvae.campaign.initial_design import Start, gather
 from molvae.errors import MolvaeError, MolvaeWarning
-from molvae.start import Start, gather
 from tests.toys import ToySpace
 
 SPACE = ToySpace()

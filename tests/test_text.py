@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from molvae import _text
-from molvae._text import decoded, read_bytes, records, separator_of
+from molvae.chem import text_files as _text
+from molvae.chem.text_files import decoded, read_bytes, records, separator_of
 from molvae.errors import DataError, MolvaeWarning
 
 

@@ -12,15 +12,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from molvae.chem.datasets import load_split, prepare, sample_molecules, split_of
 from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
-from molvae.datasets import load_split, prepare, sample_molecules, split_of
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning
-from molvae.latent import load
+from molvae.latent.space import load
+from molvae.latent.tokenized import tokenise
+from molvae.latent.train import train
+from molvae.model.checkpoint import RESUME
 from molvae.model.progress import Progress
-from molvae.model.resuming import RESUME
 from molvae.model.training import pick_device
-from molvae.recipe import train
-from molvae.tokens import tokenise
 
 MOLECULES = tuple(sample_molecules("zinc250k", 60, seed=5))
 HEXANES = tuple("C" * n for n in range(2, 40))

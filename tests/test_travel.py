@@ -19,10 +19,10 @@ import torch
 from distributed.protocol import deserialize, serialize
 from rdkit import Chem, rdBase
 
-from molvae.campaign import Campaign
+from molvae.campaign.campaign import Campaign
+from molvae.chem.datasets import sample_molecules
 from molvae.chem.vocabulary import Vocabulary
-from molvae.datasets import sample_molecules
-from molvae.latent import LatentSpace, load
+from molvae.latent.space import LatentSpace, load
 
 FEW = tuple(sample_molecules("zinc250k", 4, seed=3))
 
@@ -73,9 +73,9 @@ def here() -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("molvae.latent.REFERENCE", 20)
-    monkeypatch.setattr("molvae.latent.TUNING_STEPS", 2)
-    monkeypatch.setattr("molvae.latent.REHEARSED", 4)
+    monkeypatch.setattr("molvae.latent.space.REFERENCE", 20)
+    monkeypatch.setattr("molvae.latent.space.TUNING_STEPS", 2)
+    monkeypatch.setattr("molvae.latent.space.REHEARSED", 4)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from molvae._guard import MARK
+from molvae.campaign.evaluation import Call, Scored
+from molvae.campaign.executors import Processes, caller_of
+from molvae.campaign.transport import packed, unpacked
 from molvae.errors import CampaignError, MachineError, ObjectiveError, ProcessDiedError
-from molvae.evaluate import Call, Scored
-from molvae.transport import packed, unpacked
-from molvae.workers import Processes, caller_of
+from molvae.objectives.process_guard import MARK
 from tests.processes import alive, until, written_pid
 
 ROOT = Path(__file__).parents[1]
@@ -240,8 +240,8 @@ def test_a_campaign_that_is_killed_leaves_nothing_behind(tmp_path: Path, workers
 
 def test_workers_need_no_guard_of_main_in_a_script_from_standard_input() -> None:
     code = (
-        "from molvae.evaluate import Call\n"
-        "from molvae.workers import caller_of\n"
+        "from molvae.campaign.evaluation import Call\n"
+        "from molvae.campaign.executors import caller_of\n"
         "import molvae\n"
         "@molvae.objective('atoms')\n"
         "def atoms(mol): return mol.GetNumAtoms()\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from molvae.chem.mol import canonical
+from molvae.chem.molecules import canonical
 from molvae.errors import UnknownSymbolError
 
 FAMILIES = ("O", "N", "S", "C(=O)")
@@ -140,7 +140,7 @@ class FaultyObjective:
 
 def work(path: str, budget: int, strategy: str, workers: int = 0) -> None:
     """Begin or go on with a campaign and print each told trial: for a process that gets killed."""
-    from molvae.campaign import Campaign
+    from molvae.campaign.campaign import Campaign
 
     objective = ToyObjective(seconds=0.005)
     if Path(path).exists():
@@ -158,7 +158,7 @@ def work(path: str, budget: int, strategy: str, workers: int = 0) -> None:
 
 def begin(path: str | Path, *, n: int = 8, **settings: object) -> object:
     """A toy campaign from `n` molecules of the far corner of the grid."""
-    from molvae.campaign import Campaign
+    from molvae.campaign.campaign import Campaign
 
     space = ToySpace()
     defaults: dict[str, object] = {

@@ -20,20 +20,16 @@ from torch import Tensor
 
 from benchmarks.shared.molecules import PROPERTIES, absurd, some
 from benchmarks.shared.run import plain, plainly
+from molvae.analysis.chemnet import ChemNetStatistics
+from molvae.analysis.model_metrics import fidelity
+from molvae.analysis.set_metrics import chemnet_statistics, frechet_chemnet_distance, uniqueness
+from molvae.chem.datasets import load_split, sample_molecules
 from molvae.chem.properties import score
-from molvae.chem.sets import (
-    ChemNetStatistics,
-    chemnet_statistics,
-    frechet_chemnet_distance,
-    uniqueness,
-)
-from molvae.datasets import load_split, sample_molecules
-from molvae.density import auroc
 from molvae.errors import InvalidMoleculeError
-from molvae.latent import BATCH, LatentSpace
-from molvae.metrics import fidelity
+from molvae.latent.density import auroc
+from molvae.latent.space import BATCH, LatentSpace
 from molvae.model.decoding import decode
-from molvae.model.objectives import gaussian_total_correlation
+from molvae.model.losses import gaussian_total_correlation
 
 SEED = 0
 DRAWS = (1, 8, 64)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.shared.run import ROOT
-from molvae.chem.representation import Selfies, random_selfies
-from molvae.datasets import SPLITS, load_split, prepare, sample_molecules
+from molvae.chem.datasets import SPLITS, load_split, prepare, sample_molecules
+from molvae.chem.representations import Selfies, random_selfies
 from molvae.errors import DataError, InvalidMoleculeError
 
 PROPERTIES = ("logP", "SAS", "QED")

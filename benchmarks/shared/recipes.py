@@ -38,8 +38,8 @@ def widest(
 
 def trained(config: TrainConfig) -> dict[str, Any]:
     """Train a run, and say how fast, and with which warnings."""
+    from molvae.latent.train import train
     from molvae.model.progress import Progress
-    from molvae.recipe import train
 
     marks = [(0, time.process_time(), False)]
 

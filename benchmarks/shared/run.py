@@ -61,7 +61,7 @@ def require_clean(advice: str) -> str:
 
 def metadata(**more: Any) -> dict[str, Any]:
     """Where and with what numbers are made."""
-    from molvae.config import versions
+    from molvae._version import versions
 
     try:
         commit = git("rev-parse", "--short", "HEAD") + ("-dirty" if changes() else "")
@@ -117,7 +117,7 @@ def each(function: Callable[..., Any], *items: Iterable[Any], jobs: int) -> list
 
 def campaign(space: Any, budget: int, **settings: Any) -> Any:
     """The trials of a campaign whose record is thrown away."""
-    from molvae.campaign import Campaign
+    from molvae.campaign.campaign import Campaign
 
     with tempfile.TemporaryDirectory() as folder:
         made = Campaign.create(Path(folder) / "record.db", space, **settings)

@@ -11,34 +11,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from molvae.bo.evidence import Candidate, Evidence, Space, Strategy
-    from molvae.bo.genetic import Genetic
-    from molvae.bo.gradient import Gradient
-    from molvae.bo.proposals import decode_new
-    from molvae.bo.rank import Rank
-    from molvae.bo.store import Store, Trial
-    from molvae.bo.strategy import STRATEGIES, LogEI, Random, Thompson, get_strategy
+    from molvae.bo.base import Candidate, Evidence, Strategy
+    from molvae.bo.candidates import decode_new
+    from molvae.bo.strategies.genetic import Genetic
+    from molvae.bo.strategies.gradient import Gradient
+    from molvae.bo.strategies.log_ei import LogEI
+    from molvae.bo.strategies.random import Random
+    from molvae.bo.strategies.rank import Rank
+    from molvae.bo.strategies.registry import STRATEGIES, get_strategy
+    from molvae.bo.strategies.thompson import Thompson
+    from molvae.bo.strategies.turbo import Turbo
     from molvae.bo.surrogate import fit_gp
-    from molvae.bo.turbo import Turbo
 
 _HOMES = {
-    "STRATEGIES": "molvae.bo.strategy",
-    "Candidate": "molvae.bo.evidence",
-    "Evidence": "molvae.bo.evidence",
-    "Genetic": "molvae.bo.genetic",
-    "Gradient": "molvae.bo.gradient",
-    "LogEI": "molvae.bo.strategy",
-    "Random": "molvae.bo.strategy",
-    "Rank": "molvae.bo.rank",
-    "Space": "molvae.bo.evidence",
-    "Store": "molvae.bo.store",
-    "Strategy": "molvae.bo.evidence",
-    "Thompson": "molvae.bo.strategy",
-    "Trial": "molvae.bo.store",
-    "Turbo": "molvae.bo.turbo",
-    "decode_new": "molvae.bo.proposals",
+    "STRATEGIES": "molvae.bo.strategies.registry",
+    "Candidate": "molvae.bo.base",
+    "Evidence": "molvae.bo.base",
+    "Genetic": "molvae.bo.strategies.genetic",
+    "Gradient": "molvae.bo.strategies.gradient",
+    "LogEI": "molvae.bo.strategies.log_ei",
+    "Random": "molvae.bo.strategies.random",
+    "Rank": "molvae.bo.strategies.rank",
+    "Strategy": "molvae.bo.base",
+    "Thompson": "molvae.bo.strategies.thompson",
+    "Turbo": "molvae.bo.strategies.turbo",
+    "decode_new": "molvae.bo.candidates",
     "fit_gp": "molvae.bo.surrogate",
-    "get_strategy": "molvae.bo.strategy",
+    "get_strategy": "molvae.bo.strategies.registry",
 }
 
 __all__ = [
@@ -50,11 +49,8 @@ __all__ = [
     "LogEI",
     "Random",
     "Rank",
-    "Space",
-    "Store",
     "Strategy",
     "Thompson",
-    "Trial",
     "Turbo",
     "decode_new",
     "fit_gp",

@@ -17,16 +17,16 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.bo.evidence import Candidate, Evidence, Space
-from molvae.bo.goals import best_first
-from molvae.bo.moves import by_rank, encoded
+from molvae.bo.acquisition import Plain, Verdict
+from molvae.bo.base import Candidate, Evidence
+from molvae.bo.operators import by_rank, encoded
 from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import molecule_gp, one_step_ahead_errors, predictions
-from molvae.bo.usual import proposable
-from molvae.bo.verdict import Plain, Verdict
-from molvae.chem.descriptors import DESCRIPTORS, descriptors
 from molvae.chem.filters import passes
-from molvae.chem.fingerprints import morgan_counts
+from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
+from molvae.latent.density import proposable
+from molvae.latent.protocol import LatentSpaceProtocol
+from molvae.objectives.problem import best_first
 
 FEATURES = 2048
 """Columns of Morgan counts."""
@@ -53,7 +53,7 @@ class Pool:
     def __init__(
         self,
         evidence: Evidence,
-        space: Space,
+        space: LatentSpaceProtocol,
         *,
         verdict: Plain | Verdict,
         surrogate: str,

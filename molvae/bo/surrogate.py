@@ -34,13 +34,13 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 from torch import Tensor
 
-from molvae._isolation import isolated, seeded, threads
-from molvae.bo.evidence import Candidate, Evidence
+from molvae.bo.base import Candidate, Evidence
 from molvae.bo.kernels import KnownKernel, MinMaxKernel
 from molvae.bo.noise import complete
 from molvae.bo.prediction import LEVELS, Prediction
 from molvae.bo.transforms import OutcomeTransform
 from molvae.errors import MolvaeWarning, UnknownNameError
+from molvae.model.isolation import isolated, seeded, threads
 
 FIT_STEPS = 50
 """Of the search for hyperparameters over z. The likelihood goes on rising for a thousand more,
@@ -48,6 +48,7 @@ but with a length scale for each of 64 dimensions that is overfitting: of 300 mo
 those of 300 others were foreseen better after 50 steps than after 200 or at the mode (mean
 log-likelihood 2.07, 1.95, 1.94 on one task, 1.68, 1.57, 1.41 on another), in a tenth of the time.
 """
+
 
 MIN_STDV = 1e-150
 """Of values that are standardized; BoTorch's default, 1e-8, leaves small units as they are."""
@@ -299,6 +300,8 @@ KERNELS: dict[str, Callable[[_Columns], Kernel]] = {
     "linear": _linear,
 }
 """Kernels over `[z | descriptors | counts]` by name."""
+
+
 CHOICES = (
     "structure",
     "latent",
@@ -327,16 +330,24 @@ def _kernel(kind: str, columns: _Columns) -> Kernel:
 
 NOISE = 1e-3
 """Variance of a value around what the surrogate can say, as a share of its amplitude."""
+
+
 LEAST_AMPLITUDE = 1e-3
 """As a share of the squared range of the values: where nearly all are equal, the next one may yet
 be another."""
+
+
 TAIL_DEGREES, WIDTH = 4, 0.82
 """Errors have heavier tails than a normal distribution: Student's t, so much narrower than the
 standard deviation. Of 2,070 molecules that `rank` proposed on four tasks, half of the errors were
 below 0.58 standard deviations, and nine of ten below 1.76."""
+
+
 BOX_IN_SDS = 5.15
 """Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
 each end."""
+
+
 MOST_LEFT_OUT = 500
 """Molecules, chosen at random, on which `auto` compares kernels."""
 

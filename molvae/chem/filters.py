@@ -12,8 +12,8 @@ from functools import lru_cache
 from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from molvae.chem.mol import parse
-from molvae.chem.parallel import each
+from molvae.chem._parallel import each
+from molvae.chem.molecules import parse
 from molvae.errors import ConfigError, UnknownNameError
 
 CATALOGUES = ("PAINS", "BRENK")
@@ -32,7 +32,7 @@ def passes(
         smiles: SMILES in any form.
         catalogues: Of RDKit's FilterCatalog, at least one, in any case: PAINS (and PAINS_A, _B,
             _C), BRENK, NIH, ZINC, CHEMBL (and its parts), ALL.
-        workers: Processes, as in `molvae.chem.parallel.each`.
+        workers: Processes, as in `molvae.chem._parallel.each`.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.

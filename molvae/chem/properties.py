@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from rdkit import Chem, RDConfig
 from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors, rdqueries
 
-from molvae.chem.druglikeness import qed
-from molvae.chem.mol import parse
-from molvae.chem.parallel import each_part
+from molvae.chem._fast_qed import qed
+from molvae.chem._parallel import each_part
+from molvae.chem.molecules import parse
 from molvae.errors import ConfigError, InvalidMoleculeError, MissingPackageError, UnknownNameError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from molvae._table import SMILES, Problems, Table, names_smiles, table_of, without_unit
-from molvae._text import STDIN, decoded, fold, name_of, read_bytes, records, separator_of
-from molvae._workbook import parquet_table, workbook_table
+from molvae.chem.tables import SMILES, Problems, Table, names_smiles, table_of, without_unit
+from molvae.chem.text_files import STDIN, decoded, fold, name_of, read_bytes, records, separator_of
+from molvae.chem.workbooks import parquet_table, workbook_table
 from molvae.errors import DataError
 
 NAME = "name"

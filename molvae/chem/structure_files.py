@@ -10,12 +10,11 @@ from collections.abc import Iterator
 
 from rdkit import Chem, rdBase
 
-from molvae._messages import shown
-from molvae._table import Problems, Table
-from molvae._text import fold
-from molvae.chem.mol import canonical, parse
-from molvae.chem.readers import NAME, SMILES
-from molvae.errors import InvalidMoleculeError
+from molvae.chem.molecules import canonical, parse
+from molvae.chem.readers import NAME
+from molvae.chem.tables import SMILES, Problems, Table
+from molvae.chem.text_files import fold
+from molvae.errors import InvalidMoleculeError, shown
 
 UNREADABLE = "unreadable-drawing"
 """Stands for the SMILES of a molecule block that RDKit cannot read: no molecule is written so."""

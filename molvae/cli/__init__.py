@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from molvae import __version__
+from molvae._version import __version__
 from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
 from molvae.cli.explore import explore, interpolate, neighbours
-from molvae.cli.molecules import decode, density, encode, list_names, properties, sample
+from molvae.cli.latent import decode, density, encode, list_names, properties, sample
 from molvae.cli.terminal import run
 from molvae.cli.training import evaluate, prepare, train
 

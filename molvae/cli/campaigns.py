@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from molvae._messages import encodable
-from molvae._printing import process_prints_to_stderr
-from molvae._table import shortened_list
+from molvae.analysis.export import check_can_write_table, with_visible_text, write_table
+from molvae.chem.tables import shortened_list
 from molvae.cli.inputs import ASKED, sheet, told_value
 from molvae.cli.terminal import (
     Flat,
@@ -26,13 +25,13 @@ from molvae.cli.terminal import (
     progress,
     say,
 )
-from molvae.config import RUN, CampaignConfig, build, check_names, require
-from molvae.errors import CampaignError, DataError, ObjectiveError
-from molvae.tables import check_can_write_table, with_visible_text, write_table
+from molvae.config import RUN, CampaignConfig, build, check_names
+from molvae.errors import CampaignError, DataError, ObjectiveError, encodable, require
+from molvae.objectives.printing import process_prints_to_stderr
 
 if TYPE_CHECKING:
-    from molvae.bo.store import Trial
-    from molvae.campaign import Campaign
+    from molvae.campaign.campaign import Campaign
+    from molvae.campaign.storage import Trial
     from molvae.config import CampaignConfig as CampaignFlags
 else:
     CampaignFlags = flags(CampaignConfig)
@@ -67,7 +66,7 @@ def optimize(
         overwrite: Replace a report that is there.
         trust: Run what a record names that was made elsewhere; this machine remembers it.
     """
-    from molvae.report import write_report
+    from molvae.analysis.report import write_report
 
     chosen = _with_record(record, layers(config, settings))
     report, replaces = _check_report(chosen, config, overwrite=overwrite)
@@ -284,7 +283,8 @@ def report(
         figure_format: Of those.
         overwrite: Replace a report and figures that are there.
     """
-    from molvae.report import check_can_write, write_figures, write_report
+    from molvae.analysis.figures import write_figures
+    from molvae.analysis.report import check_can_write, write_report
 
     target = record.with_suffix(".html") if out is None else out
     check_can_write(target, overwrite=overwrite, apart_from=[record])
@@ -310,8 +310,8 @@ def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = N
     from contextlib import suppress
     from threading import Event
 
-    from molvae._interrupts import wait
-    from molvae.ui import serving
+    from molvae.analysis.server import serving
+    from molvae.objectives.interrupts import wait
 
     with serving(record, port=port, top=top, lead=lead) as address:
         print(address, flush=True)
@@ -331,14 +331,14 @@ def _with_record(record: Path | None, settings: Mapping[str, Any]) -> dict[str, 
 
 
 def _open(record: str | Path) -> Campaign:
-    from molvae.campaign import Campaign
+    from molvae.campaign.campaign import Campaign
 
     return Campaign.open(record)
 
 
 def _create(settings: Mapping[str, Any], where: str) -> Campaign:
-    from molvae.campaign import Campaign
-    from molvae.chem.program import COMMAND
+    from molvae.campaign.campaign import Campaign
+    from molvae.objectives.program import COMMAND
 
     config = build(CampaignConfig, settings, where)
     campaign = Campaign.create(
@@ -371,8 +371,8 @@ def _create(settings: Mapping[str, Any], where: str) -> Campaign:
 
 def _specs(settings: Mapping[str, Any]) -> set[str]:
     """What settings say that values are made from: who names it knows what runs."""
-    from molvae.bo.goals import read_goal, read_limit
-    from molvae.chem.program import COMMAND
+    from molvae.objectives.parsing import read_goal, read_limit
+    from molvae.objectives.program import COMMAND
 
     specs = {str(read_goal(goal)["spec"]) for goal in settings.get("goals") or ()}
     specs |= {str(read_limit(limit)["spec"]) for limit in settings.get("limits") or ()}
@@ -392,7 +392,7 @@ def _check_report(
     settings: Mapping[str, Any], config: Path | None, *, overwrite: bool
 ) -> tuple[Path | None, bool]:
     """Where the report goes, and whether it may replace one: that of a record that exists may."""
-    from molvae.report import check_can_write
+    from molvae.analysis.report import check_can_write
 
     check_names(CampaignConfig, settings, str(config or "flags"))
     require(
@@ -432,10 +432,9 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
     Raises:
         CampaignError: Names each with both values.
     """
-    from molvae.aims import same
-    from molvae.bo.strategy import get_strategy, spell
-    from molvae.campaign import describe_strategy
-    from molvae.chem.program import COMMAND
+    from molvae.bo.strategies.registry import get_strategy, spell
+    from molvae.campaign.campaign import describe_strategy, same
+    from molvae.objectives.program import COMMAND
 
     made, goals = campaign.settings, campaign.aim.goals
     kept: dict[str, Any] = {

@@ -17,8 +17,10 @@ from molvae.errors import ConfigError, UnknownNameError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.explore import Ascent, Direction, Neighbourhood
-    from molvae.latent import LatentSpace
+    from molvae.analysis.directions import Direction
+    from molvae.analysis.gradient_ascent import Ascent
+    from molvae.analysis.neighbors import Neighbourhood
+    from molvae.latent.space import LatentSpace
 
 Names = Annotated[
     tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default="logP SAS QED")
@@ -69,16 +71,16 @@ def interpolate(
         overwrite: Replace the figure.
     """
     figure = _check_figure(figure, overwrite, space)
-    from molvae import explore
-    from molvae.latent import load
+    from molvae import analysis
+    from molvae.latent.space import load
 
-    path = explore.interpolate(
+    path = analysis.interpolate(
         load(space), first, second, *more, steps=steps, kind=kind, weight=weight, properties=names
     )
     _print(path.table())
     say(f"{len(path.molecules)} distinct molecules on a way of length {path.length:.1f}")
     if figure is not None:
-        explore.draw_path(path, figure)
+        analysis.draw_path(path, figure)
 
 
 def neighbours(
@@ -112,16 +114,16 @@ def neighbours(
         overwrite: Replace the figure.
     """
     figure = _check_figure(figure, overwrite, space)
-    from molvae import explore
-    from molvae.latent import load
+    from molvae import analysis
+    from molvae.latent.space import load
 
-    found = explore.neighbours(
+    found = analysis.neighbours(
         load(space), molecule, radii=radius, n=n, seed=seed, properties=names
     )
     _print(found.table())
     _tell(found)
     if figure is not None:
-        explore.draw_neighbours(found, figure)
+        analysis.draw_neighbours(found, figure)
 
 
 @explore.command
@@ -167,18 +169,18 @@ def walk(
         overwrite: Replace the figure.
     """
     figure = _check_figure(figure, overwrite, space, data)
-    from molvae import explore
-    from molvae.latent import load
+    from molvae import analysis
+    from molvae.latent.space import load
 
     loaded = load(space)
     down, along = along.startswith("-"), along.removeprefix("-")
     found = _directions(loaded, [along, *hold], data, n, seed, column, skip_invalid)
-    direction = explore.holding(found[0], found[1:])
+    direction = analysis.holding(found[0], found[1:])
     for one in found:
         say(_about(one))
     if hold:
         say(f"with {', '.join(hold)} held {direction.left:.0%} of the direction is left")
-    path = explore.walk(
+    path = analysis.walk(
         loaded,
         molecule,
         -direction if down else direction,
@@ -188,7 +190,7 @@ def walk(
     )
     _print(path.table())
     if figure is not None:
-        explore.draw_path(path, figure)
+        analysis.draw_path(path, figure)
 
 
 @explore.command
@@ -225,16 +227,16 @@ def analogy(
         overwrite: Replace the figure.
     """
     figure = _check_figure(figure, overwrite, space)
-    from molvae import explore
-    from molvae.latent import load
+    from molvae import analysis
+    from molvae.latent.space import load
 
-    found = explore.analogy(load(space), a, b, c, radii=radius, n=n, seed=seed, properties=names)
+    found = analysis.analogy(load(space), a, b, c, radii=radius, n=n, seed=seed, properties=names)
     table = found.table()
-    table["same_change"] = explore.same_change(a, b, c, [one.smiles for one in found.found])
+    table["same_change"] = analysis.same_change(a, b, c, [one.smiles for one in found.found])
     _print(table)
     _tell(found)
     if figure is not None:
-        explore.draw_neighbours(found, figure)
+        analysis.draw_neighbours(found, figure)
 
 
 @explore.command
@@ -282,8 +284,8 @@ def ascend(
         overwrite: Replace the figure.
     """
     figure = _check_figure(figure, overwrite, space, file, climb, data)
-    from molvae import explore
-    from molvae.latent import load
+    from molvae import analysis
+    from molvae.latent.space import load
 
     loaded = load(space)
     hill: Any = climb
@@ -297,17 +299,17 @@ def ascend(
         if not is_record(climb):
             what = f"property head of {space}, and no record,"
             raise UnknownNameError(what, climb, loaded.properties)
-        from molvae.campaign import Campaign
+        from molvae.campaign.campaign import Campaign
 
         with Campaign.open(climb, loaded) as campaign:
-            hill = explore.campaign_hill(campaign)
+            hill = analysis.campaign_hill(campaign)
     molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
     if skip_invalid:
         readable = loaded.readable(molecules)
         if skipped := readable.count(False):
             say(f"{skipped} of {len(molecules)} skipped: {space} cannot read them")
         molecules = [m for m, there in zip(molecules, readable, strict=True) if there]
-    ways = explore.ascend(
+    ways = analysis.ascend(
         loaded, molecules, hill, step=step, steps=steps, keep=keep, properties=names
     )
     tables = [way.table() for way in ways]
@@ -319,7 +321,7 @@ def ascend(
     )
     _sum_up(ways)
     if figure is not None:
-        explore.draw_ascents(ways, figure)
+        analysis.draw_ascents(ways, figure)
 
 
 @explore.command(name="map")
@@ -361,9 +363,9 @@ def map_(
     figure = _check_figure(figure, overwrite, space, data, place)
     from contextlib import nullcontext
 
-    from molvae import explore
+    from molvae import analysis
     from molvae.chem.properties import PROPERTIES
-    from molvae.latent import load
+    from molvae.latent.space import load
 
     loaded = load(space)
     own = colour.lower() not in {name.lower() for name in PROPERTIES}
@@ -372,13 +374,13 @@ def map_(
     )
     opened: Any = nullcontext(())
     if place is not None and is_record(place):
-        from molvae.campaign import Campaign
+        from molvae.campaign.campaign import Campaign
 
         opened = Campaign.open(place, loaded)
     elif place is not None:
         opened = nullcontext(molecules_of(place, skip_invalid=skip_invalid, column=column))
     with opened as others:
-        found = explore.chart(
+        found = analysis.chart(
             loaded,
             molecules,
             values=values if own else None,
@@ -389,14 +391,14 @@ def map_(
         )
     _print(found.table())
     if figure is not None:
-        explore.draw_chart(found, figure)
+        analysis.draw_chart(found, figure)
 
 
 def _check_figure(figure: Path | None, overwrite: bool, *inputs: str | None) -> Path | None:
     """Refuse a figure that cannot be written, before anything is done for it."""
     if figure is None:
         return None
-    from molvae.figures import check_can_draw
+    from molvae.analysis.model_figures import check_can_draw
 
     apart = [file for file in inputs if file is not None]
     return check_can_draw(figure, overwrite=overwrite, apart_from=apart)
@@ -428,7 +430,7 @@ def _directions(
     skip_invalid: bool,
 ) -> list[Direction]:
     """Those of the space's own heads, or learned from data."""
-    from molvae import explore
+    from molvae import analysis
     from molvae.chem.properties import PROPERTIES, score
 
     if data is None:
@@ -437,7 +439,7 @@ def _directions(
                 f"{space.name} was trained without property heads; learn the direction from "
                 "molecules: --data zinc250k, or a file"
             )
-        return [explore.head_direction(space, name) for name in names]
+        return [analysis.head_direction(space, name) for name in names]
     known = {name.lower(): name for name in PROPERTIES}
     found = []
     for name in names:
@@ -448,7 +450,7 @@ def _directions(
         numbers = score(molecules, [name])[:, 0] if own is None else values
         z = space.encode(molecules, skip_unknown=True)
         found.append(
-            explore.property_direction(z, numbers, known.get(name.lower(), name), seed=seed)
+            analysis.property_direction(z, numbers, known.get(name.lower(), name), seed=seed)
         )
     return found
 

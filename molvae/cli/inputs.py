@@ -14,12 +14,11 @@ from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from molvae._messages import listed, shown
-from molvae._numbers import NO_VALUE, Censored, measured, not_a_number, number
-from molvae._table import Table, columns_of, notes_of
+from molvae.chem.tables import Table, columns_of, notes_of
+from molvae.chem.values import NO_VALUE, Censored, measured, not_a_number, number
 from molvae.cli.terminal import say
 from molvae.config import check_seed, whole_number
-from molvae.errors import DataError, InvalidMoleculeError
+from molvae.errors import DataError, InvalidMoleculeError, listed, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
 def molecules_of(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
     """Canonical SMILES of a file."""
-    from molvae.chem.mol import canonical
-    from molvae.datasets import read_molecules
+    from molvae.chem.datasets import read_molecules
+    from molvae.chem.molecules import canonical
 
     table, place = read_molecules(file, column)
     rows, skipped = list[str](), list[int]()
@@ -53,9 +52,9 @@ def say_skipped(table: Table, lines: Sequence[int], n: int) -> None:
 
 def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str], set[str] | None]:
     """Molecules to measure a model on, and its training molecules if they are known."""
-    from molvae.chem.mol import canonical_or_none
-    from molvae.chem.parallel import each
-    from molvae.datasets import DATASETS, load_split, read, split_of
+    from molvae.chem._parallel import each
+    from molvae.chem.datasets import DATASETS, load_split, read, split_of
+    from molvae.chem.molecules import canonical_or_none
 
     n, seed = whole_number(n, "n", least=1), check_seed(seed)
     training = None
@@ -89,7 +88,7 @@ def drawn(
 
     Args:
         data: A folder made by prepare, whose training molecules are taken; or as of
-            `molvae.datasets.read`.
+            `molvae.chem.datasets.read`.
         n: How many, at least 1.
         seed: Of the draw.
         skip_invalid: Leave out and count texts that are no molecules. Those of the known data sets
@@ -102,12 +101,12 @@ def drawn(
 
     Raises:
         ConfigError: n is below 1.
-        DataError: As of `molvae.datasets.read`; or a cell is no number.
+        DataError: As of `molvae.chem.datasets.read`; or a cell is no number.
         InvalidMoleculeError: A text is not a molecule.
     """
-    from molvae.chem.mol import canonical_or_none
-    from molvae.chem.parallel import each
-    from molvae.datasets import DATASETS, load_split, read_molecules
+    from molvae.chem._parallel import each
+    from molvae.chem.datasets import DATASETS, load_split, read_molecules
+    from molvae.chem.molecules import canonical_or_none
 
     n, seed = whole_number(n, "n", least=1), check_seed(seed)
     if Path(data).is_dir():
@@ -142,7 +141,7 @@ def drawn(
 
 
 def _reason(text: str) -> str:
-    from molvae.chem.mol import parse
+    from molvae.chem.molecules import parse
 
     try:
         parse(text)
@@ -276,7 +275,7 @@ def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -
 
 def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) -> None:
     """Note that a row is about another molecule than its trial."""
-    from molvae.chem.mol import canonical
+    from molvae.chem.molecules import canonical
     from molvae.chem.structure_files import is_drawing_of
 
     try:

@@ -24,9 +24,8 @@ from typing import Annotated, Any, TextIO, TypeVar, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter, Token
 
-from molvae._messages import visible
 from molvae.config import read_toml
-from molvae.errors import MolvaeError, MolvaeWarning
+from molvae.errors import MolvaeError, MolvaeWarning, visible
 
 Config = TypeVar("Config")
 Advance = Callable[[int, str], None]

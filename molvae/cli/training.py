@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from molvae._files import Kind, check_output, head_of, replacing
+from molvae._version import versions
 from molvae.cli.inputs import held_out
 from molvae.cli.terminal import (
     Count,
@@ -22,7 +23,7 @@ from molvae.cli.terminal import (
     progress,
     say,
 )
-from molvae.config import PrepareConfig, TrainConfig, build, versions
+from molvae.config import PrepareConfig, TrainConfig, build
 from molvae.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def prepare(
         workers: Processes; one per core by default.
         overwrite: Replace the folder.
     """
-    from molvae import datasets
+    from molvae.chem import datasets
 
     config = build(PrepareConfig, given(settings))
     report = datasets.prepare(source, out, config=config, workers=workers, overwrite=overwrite)
@@ -82,7 +83,7 @@ def train(
         overwrite: Replace a run that is already there.
     """
     config = build(TrainConfig, layers(recipe, settings), str(recipe or "flags"))
-    from molvae.recipe import train
+    from molvae.latent.train import train
 
     with progress(config.molecules) as advance:
         folder = train(
@@ -133,8 +134,9 @@ def evaluate(
     """
     from json import dumps
 
-    from molvae import latent, metrics
-    from molvae.figures import check_can_draw, draw_measures
+    from molvae.analysis import model_metrics as metrics
+    from molvae.analysis.model_figures import check_can_draw, draw_measures
+    from molvae.latent import space as latent
 
     inputs = [space, data]
     if out is not None:

@@ -20,8 +20,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from molvae.config import require
-from molvae.model.objectives import reconstruction
+from molvae.errors import require
+from molvae.model.losses import reconstruction
 from molvae.model.priors import Prior
 from molvae.model.vae import SequenceVAE
 

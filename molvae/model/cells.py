@@ -15,7 +15,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from molvae.config import ModelConfig, require
+from molvae.config import ModelConfig
+from molvae.errors import require
 
 KINDS = {"gru": nn.GRU, "lstm": nn.LSTM}
 

@@ -41,11 +41,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from molvae._files import Kind, check_output, head_of, write_atomically
-from molvae._isolation import isolated, seeded
-from molvae._messages import described, shown
 from molvae.chem.vocabulary import Vocabulary
-from molvae.config import ModelConfig, as_settings, build, require
-from molvae.errors import CheckpointError, MolvaeError
+from molvae.config import ModelConfig, as_settings, build
+from molvae.errors import CheckpointError, MolvaeError, described, require, shown
+from molvae.model.isolation import isolated, seeded
 from molvae.model.priors import Conditional, Normal, Prior, make_prior, plain_prior
 from molvae.model.vae import SequenceVAE, renamed
 

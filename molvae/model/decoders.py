@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molvae.config import ModelConfig
-from molvae.model.attention import Block
 from molvae.model.cells import make_cells, memory, run_cells
+from molvae.model.layers import Block
 
 
 class DecoderState(NamedTuple):

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from molvae.config import ModelConfig
-from molvae.model.attention import Block
 from molvae.model.cells import make_cells, run_cells
+from molvae.model.layers import Block
 
 
 class Summary(nn.Module):

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import ObjectiveConfig, TrainConfig, require
-from molvae.errors import warn
+from molvae.config import ObjectiveConfig, TrainConfig
+from molvae.errors import require, warn
 from molvae.model.batches import epoch_batches, epoch_rows
 from molvae.model.corruption import corrupted
 from molvae.model.decoding import decode
-from molvae.model.objectives import (
+from molvae.model.losses import (
     Known,
     Loss,
     active_units,
@@ -35,8 +35,8 @@ from molvae.model.objectives import (
 )
 from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress, Reporter
-from molvae.model.resuming import Place, load_state, save_state, start_state
 from molvae.model.structure import SAMPLE, ReadOut, SparseBits, correlation
+from molvae.model.training_state import Place, load_state, save_state, start_state
 from molvae.model.vae import SequenceVAE, blur
 
 COMPONENTS = 64

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molvae.chem.vocabulary import PAD, START
-from molvae.config import ModelConfig, require
+from molvae.config import ModelConfig
+from molvae.errors import require
 from molvae.model.decoders import Decoder, DecoderState, RecurrentDecoder, TransformerDecoder
 from molvae.model.encoders import RecurrentEncoder, TransformerEncoder
-from molvae.model.posteriors import Posterior, draw
+from molvae.model.posterior import Posterior, draw
 
 Noise = torch.Generator | Tensor | None
 """Where draws of codes come from: a generator on the network's device; None for torch's global one;

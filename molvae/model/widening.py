@@ -13,7 +13,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from molvae.config import ModelConfig, require
+from molvae.config import ModelConfig
+from molvae.errors import require
 
 READERS = (
     "decoder.initial_state.",

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.bo import Evidence, Rank
-from molvae.bo.goals import Aim, Goal, Limit
+from molvae.bo.acquisition import Plain, Verdict, best_between
+from molvae.bo.base import Evidence
 from molvae.bo.pool import Pool
-from molvae.bo.verdict import Plain, Verdict, best_between
+from molvae.bo.strategies.rank import Rank
+from molvae.objectives.problem import Aim, Goal, Limit
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 

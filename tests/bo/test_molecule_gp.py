@@ -7,15 +7,8 @@ from botorch.models import SingleTaskGP
 from torch import Tensor
 
 from molvae.bo.kernels import MinMaxKernel
-from molvae.bo.surrogate import (
-    CHOICES,
-    coverage,
-    leave_one_out,
-    molecule_gp,
-    one_step_ahead_errors,
-)
-from molvae.chem.descriptors import DESCRIPTORS, descriptors
-from molvae.chem.fingerprints import morgan_counts
+from molvae.bo.surrogate import CHOICES, coverage, leave_one_out, molecule_gp, one_step_ahead_errors
+from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
 from tests.chem.molecules import zinc
 
 D = 4

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from molvae.campaign import Campaign
+from molvae.campaign.campaign import Campaign
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.toys import ToyObjective, ToySpace
 
@@ -168,8 +168,6 @@ def test_values_known_at_the_start_are_completed(path: Path, tmp_path: Path) -> 
 
 def test_log_ei_of_several_goals_compiles_nothing() -> None:
     from botorch.acquisition.multi_objective import logei
-
-    import molvae.bo.strategy  # noqa: F401
 
     logei._try_load_fused_kernel()
     assert logei._C is None

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from molvae.bo import fit_gp
-from molvae.bo.surrogate import reproducible
+from molvae.bo.surrogate import fit_gp, reproducible
 from tests.contracts import toy_evidence
 
 

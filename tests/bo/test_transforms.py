@@ -5,12 +5,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from molvae.bo.transforms import (
-    GoodEnd,
-    OutcomeTransform,
-    standardized,
-    standardized_variances,
-)
+from molvae.bo.transforms import GoodEnd, OutcomeTransform, standardized, standardized_variances
 
 ENDS: tuple[GoodEnd, ...] = ("high", "low", "neither")
 

@@ -8,19 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from molvae.bo import (
-    STRATEGIES,
-    Evidence,
-    Genetic,
-    Gradient,
-    LogEI,
-    Random,
-    Rank,
-    Strategy,
-    Thompson,
-    Turbo,
-)
-from molvae.bo.goals import Aim, Combine, Goal, Limit
+from molvae.bo.base import Evidence, Strategy
+from molvae.bo.strategies.genetic import Genetic
+from molvae.bo.strategies.gradient import Gradient
+from molvae.bo.strategies.log_ei import LogEI
+from molvae.bo.strategies.random import Random
+from molvae.bo.strategies.rank import Rank
+from molvae.bo.strategies.registry import STRATEGIES
+from molvae.bo.strategies.thompson import Thompson
+from molvae.bo.strategies.turbo import Turbo
+from molvae.objectives.problem import Aim, Combine, Goal, Limit
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 

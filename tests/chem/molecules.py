@@ -7,7 +7,7 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from molvae.datasets import locate
+from molvae.chem.datasets import locate
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from molvae.chem.descriptors import DESCRIPTORS, descriptors
+from molvae.chem.fingerprints import DESCRIPTORS, descriptors
 from molvae.errors import ConfigError, InvalidMoleculeError
 from tests.chem.molecules import zinc
 

@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molvae.chem.merges import Ids, apply_merges, learn_merges
-from molvae.chem.vocabulary import STOP, Vocabulary
+from molvae.chem.vocabulary import STOP, Ids, Vocabulary, apply_merges, learn_merges
 
 SYMBOLS = ("a", "b", "c")
 rows = st.lists(st.text("abc", min_size=1, max_size=12), min_size=1, max_size=20)

@@ -13,7 +13,7 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen
 
 from molvae.chem import properties as module
-from molvae.chem.mol import parse
+from molvae.chem.molecules import parse
 from molvae.chem.properties import (
     PENALISED_LOGP_CONSTANTS,
     PROPERTIES,
@@ -24,7 +24,7 @@ from molvae.chem.properties import (
 )
 from molvae.errors import ConfigError, UnknownNameError
 from tests.chem.molecules import zinc
-from tests.chem.test_druglikeness import ODD
+from tests.chem.test_fast_qed import ODD
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "properties.json").read_text())
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
-from molvae._table import Table
-from molvae.chem.mol import canonical
+from molvae.analysis.export import write_table
+from molvae.chem.molecules import canonical
 from molvae.chem.readers import read_table
 from molvae.chem.structure_files import UNREADABLE, is_drawing_of, sdf_table
+from molvae.chem.tables import Table
 from molvae.errors import DataError, InvalidMoleculeError, MissingPackageError, MolvaeWarning
-from molvae.tables import write_table
 
 HEADER = ["id", "smiles", "value"]
 ROWS = [["4", "CCO", "7.31"], ["5", "c1ccccc1", "6.5"]]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molvae.chem.mol import canonical, parse
+from molvae.chem.molecules import canonical, parse
 from molvae.chem.repair import repair
-from molvae.chem.representation import RobustSmiles, Smiles
+from molvae.chem.representations import RobustSmiles, Smiles
 from molvae.errors import InvalidMoleculeError
 from tests.chem.molecules import zinc
 

@@ -11,7 +11,7 @@ from shlex import split
 
 import pytest
 
-from molvae.campaign import Campaign
+from molvae.campaign.campaign import Campaign
 from molvae.cli import main
 from tests.cli.conftest import Molvae
 from tests.toys import DenseToySpace, ToySpace, begin
@@ -482,7 +482,7 @@ def test_a_file_that_is_no_record_is_left_alone(toy: Molvae, tmp_path: Path, kin
 
 def test_another_model_is_refused(toy: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
     assert toy(*OPTIMIZE, "--budget", 6).status == 0
-    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace("retrained"))
+    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace("retrained"))
     toy("ask", "q.db").fails(1, "q.db", "toy", "retrained")
 
 
@@ -677,7 +677,7 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
 def test_molecules_come_with_how_usual_they_are(
     lab: Molvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.latent.load", lambda name, **_: DenseToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: DenseToySpace(str(name)))
     asked = lab(*CREATE, "-n", 3).table
     space = DenseToySpace()
     expected = space.percentile(space.encode([row["smiles"] for row in asked])).tolist()

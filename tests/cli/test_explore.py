@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.analysis.toy import Grid
 from tests.cli.conftest import Molvae, Result
-from tests.explore.toy import Grid
 from tests.toys import begin
 
 GRID = Grid()
@@ -17,7 +17,7 @@ FIRST, LAST = GRID.at(2, 4, "O"), GRID.at(5, 4, "O")
 @pytest.fixture
 def grid(molvae: Molvae, monkeypatch: pytest.MonkeyPatch) -> Molvae:
     """Calls the command line in an empty folder, with a toy in place of every run."""
-    monkeypatch.setattr("molvae.latent.load", lambda name, **_: Grid(str(name)))
+    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: Grid(str(name)))
     return molvae
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from molvae.campaign import Campaign
-from molvae.explore.sheet import Sheet
-from molvae.figures import draw_measures
-from molvae.report import write_figures, write_report
-from molvae.tables import write_table
+from molvae.analysis.export import write_table
+from molvae.analysis.figures import write_figures
+from molvae.analysis.model_figures import draw_measures
+from molvae.analysis.report import write_report
+from molvae.analysis.sheet import Sheet
+from molvae.campaign.campaign import Campaign
 from tests.cli.conftest import Molvae
 from tests.toys import ToySpace, begin
 
@@ -47,7 +48,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, record: Path) -> Path:
     """A folder with what users have in one: records, tables, a model folder, their own files."""
-    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
     for name in ("rec.db", "rec.csv", "rec.html", "rec.svg", "rec.json"):
         shutil.copy(record, tmp_path / name)
     (tmp_path / "start.smi").write_text("\n".join(ToySpace().molecules[:3]))

@@ -9,8 +9,8 @@ from shlex import split
 import pytest
 from rdkit import Chem
 
-from molvae.bo.store import Store
-from molvae.campaign import Campaign
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.storage import Store
 from molvae.errors import CampaignError, MolvaeWarning
 from tests.cli.conftest import Molvae
 from tests.toys import ToySpace
@@ -25,7 +25,7 @@ CREATE = split(
 @pytest.fixture
 def lab(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molvae:
     """A campaign with two measured molecules and four that wait: ids 3 to 6."""
-    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
     write(tmp_path / "measured.csv", f"smiles,value\n{MOLECULES[0]},0.5\n{MOLECULES[10]},1.5\n")
     assert molvae(*CREATE, "measured.csv").status == 0
     return molvae
@@ -395,7 +395,7 @@ def test_values_of_a_molecule_that_comes_twice_are_averaged(lab: Molvae) -> None
 
 
 def test_warnings_of_readers_are_molvae_warnings(lab: Molvae) -> None:
-    from molvae.start import read_start
+    from molvae.campaign.initial_design import read_start
 
     write(Path("s.csv"), f"smiles,other\n{MOLECULES[0]},1\n")
     with pytest.warns(MolvaeWarning, match="no molecule starts with a value"):

@@ -14,15 +14,14 @@ from typing import Any
 
 import pytest
 
-from molvae import trust
-from molvae.aims import WITHOUT_CODE, runs_code
-from molvae.bo.store import NewTrial, Store
-from molvae.campaign import Campaign
-from molvae.chem.objective import SIMILARITY
-from molvae.chem.structure import COUNTS
+from molvae.analysis.report import render
+from molvae.analysis.server import serving
+from molvae.campaign.campaign import Campaign, trust
+from molvae.campaign.storage import NewTrial, Store
 from molvae.errors import CampaignError
-from molvae.report import render
-from molvae.ui import serving
+from molvae.objectives.counts import COUNTS
+from molvae.objectives.parsing import WITHOUT_CODE, runs_code
+from molvae.objectives.registry import SIMILARITY
 from tests.cli.conftest import Molvae
 from tests.toys import ToySpace
 
@@ -77,7 +76,7 @@ def test_reading_asking_and_telling_run_nothing_that_a_record_names(
     computed: bool,
     where: str,
 ) -> None:
-    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
     Path("evil.py").write_text("open('ran', 'w')\ndef score(smiles): open('ran', 'w'); return 1.0")
     record = tmp_path / "e.db"
     if where == "goal":
@@ -166,7 +165,7 @@ def test_a_command_that_names_the_code_is_trusted(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("molvae.latent.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
     (tmp_path / "dock.py").write_text("def score(smiles): return float(len(smiles))")
     (tmp_path / "s.smi").write_text("\n".join(ToySpace().molecules[:3]))
     made = {
@@ -215,7 +214,7 @@ def test_a_new_machine_is_a_new_process_with_another_state_folder(tmp_path: Path
     code = textwrap.dedent(
         """
         import sys
-        from molvae.campaign import Campaign
+        from molvae.campaign.campaign import Campaign
         from tests.toys import ToySpace
         if sys.argv[1] == "make":
             start = ToySpace().molecules[:3]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import molvae
-from molvae.config import versions
+from molvae._version import versions
 
 HERE = Path(__file__).parent
 STRATEGIES = ("random", "log-ei", "thompson", "turbo", "gradient", "rank", "rank:latent=1", "ga")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from molvae.campaign import Campaign
-from molvae.chem.representation import get_representation
+from molvae.campaign.campaign import Campaign
+from molvae.chem.representations import get_representation
 from molvae.config import ModelConfig
-from molvae.latent import load
+from molvae.latent.space import load
 from molvae.model.checkpoint import Card, round_to_half, save_run
 from molvae.model.vae import SequenceVAE
 

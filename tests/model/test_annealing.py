@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from molvae.chem.vocabulary import STOP
 from molvae.config import ModelConfig
 from molvae.model.annealing import annealed_bound
-from molvae.model.objectives import importance_bound, log_normal
+from molvae.model.losses import importance_bound, log_normal
 from molvae.model.priors import Mixture, Normal, Prior
 from molvae.model.vae import Inference, SequenceVAE
 

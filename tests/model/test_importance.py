@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from molvae.chem.vocabulary import PAD
 from molvae.errors import ConfigError
-from molvae.model import objectives
+from molvae.model import losses as objectives
+from molvae.model.losses import importance_bound, reconstruction
 from molvae.model.noise import row_noise
-from molvae.model.objectives import importance_bound, reconstruction
 from molvae.model.priors import Normal
 from molvae.model.vae import SequenceVAE
 from tests.model.kinds import KINDS, make, random_rows

@@ -13,8 +13,8 @@ from molvae.chem.vocabulary import PAD, START, STOP
 from molvae.errors import ConfigError
 from molvae.model.checkpoint import Card, load_run, save_run
 from molvae.model.decoding import decode
-from molvae.model.objectives import reconstruction
-from molvae.model.tuning import tuned_decoder
+from molvae.model.finetuning import tuned_decoder
+from molvae.model.losses import reconstruction
 from molvae.model.vae import SequenceVAE
 from tests.model.kinds import KINDS, MAX_LENGTH, N_SYMBOLS, SMALL, make, random_rows
 

@@ -12,17 +12,14 @@ from torch import Tensor
 from molvae.chem.vocabulary import PAD, STOP
 from molvae.config import ModelConfig, PriorConfig
 from molvae.errors import MolvaeWarning
+from molvae.model.prior_fitting import choose_prior, fit_flow, fit_mixture, fit_vamp
 from molvae.model.priors import (
     Conditional,
     Flow,
     Mixture,
     Normal,
     Prior,
-    choose_prior,
     covariance_of,
-    fit_flow,
-    fit_mixture,
-    fit_vamp,
     make_prior,
     plain_prior,
 )

@@ -23,17 +23,12 @@ from molvae.chem.vocabulary import PAD, STOP
 from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.batches import epoch_batches
+from molvae.model.checkpoint import RESUME
 from molvae.model.decoding import decode
-from molvae.model.objectives import kl_to_normal
+from molvae.model.losses import kl_to_normal
 from molvae.model.progress import Progress
-from molvae.model.resuming import RESUME
 from molvae.model.structure import SparseBits
-from molvae.model.training import (
-    noisy,
-    schedule,
-    train,
-    validate,
-)
+from molvae.model.training import noisy, schedule, train, validate
 from molvae.model.vae import SequenceVAE
 
 SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4)

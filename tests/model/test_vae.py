@@ -13,13 +13,8 @@ from hypothesis import strategies as st
 from molvae.chem.vocabulary import PAD, START, STOP
 from molvae.config import ModelConfig, ObjectiveConfig
 from molvae.model.decoding import decode
-from molvae.model.objectives import (
-    active_units,
-    kl_to_normal,
-    objective,
-    reconstruction,
-)
-from molvae.model.posteriors import draw
+from molvae.model.losses import active_units, kl_to_normal, objective, reconstruction
+from molvae.model.posterior import draw
 from molvae.model.vae import Inference, SequenceVAE, blur
 from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, random_rows
 

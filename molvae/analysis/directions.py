@@ -1,0 +1,337 @@
+"""Directions in a latent space that mean something: found, told apart, and walked along."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molvae.analysis.interpolation import LatentPath, traced
+from molvae.analysis.neighbors import Neighbourhood, around
+from molvae.analysis.vectors import PROPERTIES, codes
+from molvae.chem.fingerprints import morgan_counts
+from molvae.chem.molecules import canonical
+from molvae.config import check_seed, short_seed, whole_number
+from molvae.errors import ConfigError, DataError, UnknownNameError, require
+from molvae.latent.protocol import LatentSpaceProtocol
+from molvae.model.isolation import isolated
+
+FOLDS = 5
+"""Of cross-validation."""
+
+
+LEAST = 10
+"""Molecules with values from which a direction can be learned and tested."""
+
+
+NEAR = (0.0, 1.0, 2.0, 3.0)
+"""Radii around the place of an analogy at which answers are looked for."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Direction:
+    """A direction in a latent space, along which something changes."""
+
+    name: str
+    """Of what grows along it."""
+    unit: Tensor
+    """`d`, float64, of length 1."""
+    slope: float
+    """By how much it grows for each unit of length, if it were linear in z."""
+    r2: float
+    """How well molecules that it was not learned from follow it: R2, cross-validated, 1 at best;
+    NaN if it was not learned from molecules."""
+    left: float = 1.0
+    """Cosine of the angle to the direction that was learned: below 1 if others are held."""
+    held: tuple[Direction, ...] = ()
+    """Those that a walk along this one does not move along."""
+
+    def __str__(self) -> str:
+        held = ", ".join(other.name for other in self.held)
+        return f"{self.name} with {held} held" if held else self.name
+
+    def __neg__(self) -> Direction:
+        """The opposite way; the slope is negative then."""
+        return replace(self, unit=-self.unit, slope=-self.slope)
+
+
+@isolated()
+def head_direction(space: LatentSpaceProtocol, name: str) -> Direction:
+    """The direction of a property as the space's own head reads it off z.
+
+    Args:
+        space: Trained with property heads, which are linear.
+        name: Of the property.
+
+    Raises:
+        UnknownNameError: The space has no such head.
+    """
+    column = head(space, name)
+    z = torch.zeros(1, space.dim, dtype=torch.float64, requires_grad=True)
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(space.predict(z)[:, column].sum(), z)
+    return _direction(name, slope[0], r2=math.nan)
+
+
+def head(space: LatentSpaceProtocol, name: str) -> int:
+    """The column of `predict` that holds a property.
+
+    Raises:
+        UnknownNameError: The space has no such head.
+    """
+    if name not in space.properties:
+        raise UnknownNameError(f"property head of {space.name}", name, space.properties)
+    return list(space.properties).index(name)
+
+
+@isolated()
+def property_direction(
+    z: Tensor, values: Sequence[float] | NDArray[np.float64], name: str, *, seed: int = 0
+) -> Direction:
+    """The direction in which a value grows fastest, by ridge regression on z.
+
+    Args:
+        z: Encodings of molecules, `n x d`, or NaN in rows without one.
+        values: Theirs, `n`; NaN where there is none.
+        name: Of the value.
+        seed: Of the folds.
+
+    Returns:
+        With the R2 of values predicted by regressions that knew nothing of their molecules.
+
+    Raises:
+        ConfigError: Another number of values than of vectors.
+        DataError: Fewer than 10 molecules with values, or all values are the same.
+
+    References:
+        Gómez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.metrics import r2_score
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    y = np.asarray(values, dtype=np.float64)
+    require(y.shape == (len(z),), f"{len(z)} vectors need as many values, got {y.shape}")
+    known = np.isfinite(y) & torch.isfinite(z).all(dim=1).numpy()
+    x, y = z.numpy()[known], y[known]
+    if len(y) < LEAST or not np.ptp(y) > 0:
+        raise DataError(
+            f"a direction needs at least {LEAST} molecules with different values of {name}, got "
+            f"{len(y)} with {len(set(y.tolist()))}"
+        )
+    model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15)))
+    folds = KFold(FOLDS, shuffle=True, random_state=short_seed(check_seed(seed)))
+    r2 = r2_score(y, cross_val_predict(model, x, y, cv=folds))
+    scaler, ridge = (step for _, step in model.fit(x, y).steps)
+    return _direction(name, torch.from_numpy(ridge.coef_ / scaler.scale_), r2=float(r2))
+
+
+@isolated()
+def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) -> Direction:
+    """The direction from one group of molecules to another: the difference of their means.
+
+    Args:
+        first: Encodings of the one, `n x d`; rows of NaN are left out.
+        second: Of the other, `m x d`; likewise.
+        name: Of what the second ones have and the first ones have not.
+        seed: Of the folds.
+
+    Returns:
+        With a slope of 1 over the distance of the means, so that "it" is 0 in the one group and 1
+        in the other; and the R2 of that number, predicted by the place along directions that knew
+        nothing of their molecules.
+
+    Raises:
+        DataError: Fewer than 10 molecules in a group, or the means are the same.
+
+    References:
+        Radford et al. (2016), arXiv:1511.06434 (arithmetic with means of groups).
+    """
+    from sklearn.metrics import r2_score
+    from sklearn.model_selection import StratifiedKFold
+
+    groups = [z.numpy()[torch.isfinite(z).all(dim=1).numpy()] for z in (first, second)]
+    if min(map(len, groups)) < LEAST:
+        raise DataError(
+            f"a direction needs at least {LEAST} molecules in each group, got {len(groups[0])} and "
+            f"{len(groups[1])} for {name}"
+        )
+    x, y = np.concatenate(groups), np.repeat([0.0, 1.0], [len(g) for g in groups])
+    predicted = np.empty(len(y))
+    for fit, rest in StratifiedKFold(
+        FOLDS, shuffle=True, random_state=short_seed(check_seed(seed))
+    ).split(x, y):
+        means = [x[fit][y[fit] == group].mean(axis=0) for group in (0.0, 1.0)]
+        place = (x - means[0]) @ (means[1] - means[0])
+        line = np.polynomial.Polynomial.fit(place[fit], y[fit], 1)
+        predicted[rest] = line(place[rest])
+    step = torch.from_numpy(groups[1].mean(axis=0) - groups[0].mean(axis=0))
+    r2 = float(r2_score(y, predicted))
+    return _direction(name, step / step.square().sum(), r2=r2)
+
+
+def _direction(name: str, slope: Tensor, *, r2: float) -> Direction:
+    """That of a gradient."""
+    length = float(slope.norm())
+    if not (length > 0 and math.isfinite(length)):
+        raise DataError(f"{name} does not change anywhere in z: there is no direction to it")
+    return Direction(name=name, unit=slope.double() / length, slope=length, r2=r2)
+
+
+@isolated()
+def holding(direction: Direction, others: Sequence[Direction]) -> Direction:
+    """A direction without what it shares with others: a walk along it holds these still.
+
+    Args:
+        direction: To be walked along.
+        others: What is not to change; need not be at right angles to each other.
+
+    Raises:
+        ConfigError: Nothing is left: the others span it.
+    """
+    if not others:
+        return direction
+    others = (*direction.held, *others)
+    span = torch.stack([other.unit for other in others], dim=1)  # d x k
+    basis, spread, _ = torch.linalg.svd(span, full_matrices=False)
+    basis = basis[:, spread > 1e-9 * spread[0]]
+    rest = direction.unit - basis @ (basis.T @ direction.unit)
+    left = float(rest.norm())
+    names = ", ".join(other.name for other in others)
+    if left < 1e-6:
+        raise ConfigError(f"nothing of {direction.name} is left when {names} must not change")
+    return replace(
+        direction,
+        unit=rest / left,
+        slope=direction.slope * left,
+        left=direction.left * left,
+        held=tuple(others),
+    )
+
+
+@isolated()
+def walk(
+    space: LatentSpaceProtocol,
+    smiles: str,
+    direction: Direction,
+    *,
+    length: float = 4.0,
+    steps: int = 100,
+    both: bool = True,
+    properties: Sequence[str] = PROPERTIES,
+) -> LatentPath:
+    """From a molecule straight along a direction, with every molecule on the way.
+
+    Args:
+        space: Where.
+        smiles: The molecule, SMILES in any form. The way leads through a vector that decodes to
+            it, see `LatentSpace.invert`; t is 0 there.
+        direction: See `Direction`.
+        length: How far to go, in z.
+        steps: To go so far.
+        both: Begin as far on the other side, so that the molecule is in the middle.
+        properties: What to compute of each molecule, see `molvae.properties`.
+
+    Raises:
+        ConfigError: `length` is not positive or `steps` below 1.
+        UnknownNameError: No property of that name.
+        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+    """
+    require(length > 0, f"length must be positive, got {length}")
+    steps = whole_number(steps, "steps", least=1)
+    molecule = canonical(smiles)
+    z, missed = codes(space, [molecule])
+    places = torch.arange(-steps if both else 0, steps + 1, dtype=torch.float64) * (length / steps)
+    return traced(
+        space,
+        z + places[:, None] * direction.unit,
+        places.tolist(),
+        name=f"walk along {direction}",
+        start=molecule,
+        missed=missed,
+        properties=properties,
+    )
+
+
+@isolated()
+def analogy(
+    space: LatentSpaceProtocol,
+    a: str,
+    b: str,
+    c: str,
+    *,
+    radii: Sequence[float] = NEAR,
+    n: int = 100,
+    seed: int = 0,
+    properties: Sequence[str] = PROPERTIES,
+) -> Neighbourhood:
+    """What c becomes if a becomes b: the molecules at and around `c + b - a`.
+
+    Args:
+        space: Where.
+        a: SMILES in any form.
+        b: What a became.
+        c: What is to become something in the same way.
+        radii: Around the place; 0 is the place itself.
+        n: Directions.
+        seed: Of the directions.
+        properties: What to compute of each answer, see `molvae.properties`.
+
+    Returns:
+        The answers, nearest first, with similarities to a, b and c; these three themselves are
+        counted, and no answers. `same_change` says how alike the two changes are.
+
+    Raises:
+        ConfigError: As of `neighbours`.
+        UnknownNameError: No property of that name.
+        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+
+    References:
+        Mikolov et al. (2013), arXiv:1310.4546.
+    """
+    molecules = [canonical(text) for text in (a, b, c)]
+    z, missed = codes(space, molecules)
+    place = z[2] + z[1] - z[0]
+    return around(
+        space, place, molecules, radii, n=n, seed=seed, missed=missed, properties=properties
+    )
+
+
+@isolated()
+def same_change(a: str, b: str, c: str, smiles: Sequence[str]) -> list[float]:
+    """How alike the change from c to each molecule is to that from a to b.
+
+    Args:
+        a: SMILES in any form.
+        b: Likewise.
+        c: Likewise.
+        smiles: The molecules.
+
+    Returns:
+        Cosines of the angles between differences of Morgan counts (radius 2), in [-1, 1]; 0 where
+        nothing changed.
+    """
+    counts = morgan_counts([a, b, c, *smiles], radius=2).astype(np.float64)
+    change, others = counts[1] - counts[0], counts[3:] - counts[2]
+    sizes = np.linalg.norm(others, axis=1) * np.linalg.norm(change)
+    return list(np.divide(others @ change, sizes, out=np.zeros(len(others)), where=sizes > 0))
+
+
+__all__ = [
+    "Direction",
+    "analogy",
+    "group_direction",
+    "head",
+    "head_direction",
+    "holding",
+    "property_direction",
+    "same_change",
+    "walk",
+]

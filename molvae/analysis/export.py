@@ -1,0 +1,173 @@
+"""Tables of molecules as files: CSV, TSV, SDF, Parquet.
+
+Knows formats. Knows no campaigns, beyond the columns by which their tables are recognized.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molvae._files import Kind, check_output, head_of, replacing
+from molvae.errors import DataError, visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHEET = {"id", "smiles", "percentile"}
+"""Columns of what `ask` writes; with others beside them it holds somebody's measurements."""
+
+
+TRIALS = {"id", "smiles", "status", "origin", "asked_at", "told_at"}
+"""Columns that every table of all trials has."""
+
+
+TABLE = Kind(
+    name="a table of trials",
+    is_own=lambda file: _is_of_trials(_columns(file)),
+    error=DataError,
+)
+
+
+def check_can_write_table(
+    file: str | Path, *, overwrite: bool, apart_from: Iterable[str | Path] = ()
+) -> Path:
+    """Refuse a file that cannot be written, before anything is done for it.
+
+    Args:
+        file: Where the table should go.
+        overwrite: Replace a table of trials that molvae wrote.
+        apart_from: Inputs and other outputs of the same command.
+
+    Returns:
+        The absolute path.
+
+    Raises:
+        DataError: It exists, its folder does not, or its ending is of no known format.
+    """
+    _check_ending(file)
+    return check_output(file, TABLE, overwrite=overwrite, apart_from=apart_from)
+
+
+def write_table(
+    table: pd.DataFrame,
+    file: str | Path,
+    *,
+    overwrite: bool = False,
+    apart_from: Iterable[str | Path] = (),
+) -> None:
+    r"""Write a table; it is there as a whole, or not at all.
+
+    Args:
+        table: With a column `smiles`. In SDF each molecule has coordinates in the plane, and the
+            other columns as data, where they hold something. Texts are written as they are, but for
+            control characters, which CSV, TSV and SDF show as escapes such as `\x1b`. A cell that
+            begins with `=`, `+`, `-` or `@` is not changed either: import such columns as text
+            where a spreadsheet would take them for formulas.
+        file: Its ending says the format.
+        overwrite: Replace a table of trials that molvae wrote, or one with the same columns.
+        apart_from: Inputs of the same command, which are never replaced.
+
+    Raises:
+        DataError: See `check_can_write_table`; or Parquet is wanted and pyarrow is not installed.
+    """
+    _check_ending(file)
+    names = [str(name) for name in table.columns]
+    kind = replace(TABLE, is_own=lambda path: TABLE.is_own(path) or _columns(path) == names)
+    with replacing(file, kind, overwrite=overwrite, apart_from=apart_from) as draft:
+        _WRITERS[Path(file).suffix.lower()](table, draft)
+
+
+def _check_ending(file: str | Path) -> None:
+    if Path(file).suffix.lower() not in _WRITERS:
+        raise DataError(f"{file}: a table is {', '.join(_WRITERS)}; choose another ending")
+
+
+def with_visible_text(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with the control characters of its texts made visible."""
+    table = table.rename(columns=lambda name: visible(str(name)))
+    return table.map(lambda cell: visible(cell) if isinstance(cell, str) else cell)
+
+
+def _csv(table: pd.DataFrame, file: Path, separator: str = ",") -> None:
+    with_visible_text(table).to_csv(file, index=False, sep=separator)
+
+
+def _tsv(table: pd.DataFrame, file: Path) -> None:
+    _csv(table, file, "\t")
+
+
+def _parquet(table: pd.DataFrame, file: Path) -> None:
+    try:
+        table.to_parquet(file, index=False)
+    except ImportError as error:
+        raise DataError("Parquet needs: pip install 'molvae[parquet]'") from error
+
+
+def _sdf(table: pd.DataFrame, file: Path) -> None:
+    from rdkit.Chem import MolToMolBlock
+    from rdkit.Chem.rdDepictor import Compute2DCoords
+
+    from molvae.chem.molecules import parse
+
+    # RDKit's own writer does not tell when the disk is full.
+    with open(file, "w", encoding="utf-8", newline="\n") as out:
+        for row in with_visible_text(table).to_dict("records"):
+            mol = parse(row["smiles"])
+            Compute2DCoords(mol)
+            out.write(MolToMolBlock(mol))
+            for name, value in row.items():
+                if value is not None and value == value and value != "":
+                    out.write(f">  <{_sdf_name(str(name))}>\n{_sdf_text(value)}\n\n")
+            out.write("$$$$\n")
+
+
+def _sdf_name(name: str) -> str:
+    """A name that can stand in the angle brackets of a data header."""
+    return " ".join(name.translate({ord("<"): "(", ord(">"): ")"}).split())
+
+
+def _sdf_text(value: Any) -> str:
+    """Lines of data: a blank one would end them, and `$$$$` the molecule."""
+    lines = [line for line in re.split(r"[\r\n]+", str(value)) if line.strip()]
+    return "\n".join(f" {line}" if line.startswith("$$$$") else line for line in lines)
+
+
+def _columns(file: Path) -> Sequence[str] | None:
+    """The columns of a table; None if it is none."""
+    head = head_of(file)
+    if head.startswith(b"PAR1"):
+        try:
+            import pyarrow.parquet
+
+            return list(pyarrow.parquet.read_schema(file).names)
+        except (ImportError, OSError, ValueError):
+            return None
+    try:
+        text = head.decode("utf-8-sig", errors="ignore")
+        if "\nM  END" in text:
+            return re.findall(r"^> .*<(.+)>", text.partition("\n$$$$")[0], flags=re.MULTILINE)
+        first = text.partition("\n")[0].rstrip("\r")
+        return next(csv.reader([first], delimiter="\t" if "\t" in first else ","), None)
+    except csv.Error:
+        return None
+
+
+def _is_of_trials(columns: Sequence[str] | None) -> bool:
+    there = set(columns or ())
+    return there == SHEET or TRIALS - {"told_at"} <= there  # an SDF holds no empty cells
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".sdf": _sdf,
+    ".parquet": _parquet,
+}
+
+
+__all__ = ["TABLE", "check_can_write_table", "with_visible_text", "write_table"]

@@ -1,0 +1,524 @@
+"""Pictures of what a campaign found. Knows matplotlib and `findings`, nothing of pages.
+
+In a page, colours follow the reader's light or dark mode: there, they are names that the page
+defines. Text that came from users is drawn as it is, never read as formulas.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from html import escape
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from molvae._files import replacing
+from molvae.analysis.model_figures import FIGURE, check_can_draw
+from molvae.analysis.summary import (
+    POINTS,
+    SAMPLE,
+    Distribution,
+    Findings,
+    Map,
+    Row,
+    distributions,
+    evenly,
+    findings,
+    goodness,
+    latent_map,
+    number,
+)
+from molvae.errors import CampaignError, UnknownNameError
+from molvae.objectives.problem import Goal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from molvae.campaign.campaign import Campaign
+
+Format = Literal["svg", "png"]
+
+
+STEPS = 7
+"""Shades from the worst to the best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Palette:
+    """What colours are called."""
+
+    ink: str
+    faint: str
+    accent: str
+    shade: str
+    warn: str
+    steps: tuple[str, ...]
+    """From the worst to the best."""
+
+
+PAPER = Palette(
+    ink="#1d2126", faint="#7d838c", accent="#0b6e75", shade="#eceff0", warn="#9a3412",
+    steps=("#d5dbdc", "#b4cfd1", "#8fc0c3", "#66adb2", "#3b959b", "#147a81", "#064f55"),
+)  # fmt: skip
+
+
+PAGE = Palette(
+    ink="#010101", faint="#020202", accent="#030303", shade="#040404", warn="#050505",
+    steps=tuple(f"#06060{step}" for step in range(STEPS)),
+)  # fmt: skip
+"""Stand-ins, replaced by names of the page's colours."""
+
+
+NAMES = {
+    **{getattr(PAGE, name): name for name in ("ink", "faint", "accent", "shade", "warn")},
+    **{colour: f"step{step}" for step, colour in enumerate(PAGE.steps)},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure with its words."""
+
+    name: str
+    """Of its file, without ending."""
+    title: str
+    caption: str
+    figure: Figure
+    hints: dict[str, list[str]]
+    """By the name of a group of points: what each of them is, shown when pointed at."""
+    wide: bool = False
+
+    def svg(self) -> str:
+        """As an element of a page."""
+        file = io.StringIO()
+        with _style(self.name):
+            self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        svg = file.getvalue()
+        for colour, name in NAMES.items():
+            svg = svg.replace(colour, f"var(--{name})")
+        svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+        for group, texts in self.hints.items():
+            svg = _hinted(svg, group, texts)
+        # Other pictures of the page have the same; only what is referred to needs a name.
+        svg = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)
+        svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)
+        label = escape(f"{self.title}. {self.caption}", quote=True)
+        return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _hinted(svg: str, group: str, texts: Sequence[str]) -> str:
+    """Points of a group get a title each, which browsers show when one points at them."""
+    begin = svg.find(f'<g id="{group}">')
+    if begin < 0:
+        return svg
+    end = svg.find('<g id="', begin + 1)
+    part = svg[begin : end if end > 0 else len(svg)]
+    shapes, drawn, points = part.rpartition("</defs>")
+    # Few points are drawn one by one, many as uses of a shape.
+    if len(re.findall(r"<(?:use|path) [^>]*/>", points)) != len(texts):
+        return svg
+    told = iter(texts)
+    points = re.sub(
+        r"<(use|path) ([^>]*)/>",
+        lambda m: f"<{m[1]} {m[2]}><title>{escape(next(told))}</title></{m[1]}>",
+        points,
+    )
+    return svg[:begin] + shapes + drawn + points + (svg[end:] if end > 0 else "")
+
+
+@contextmanager
+def _style(salt: str) -> Iterator[None]:
+    import matplotlib
+
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
+        "svg.hashsalt": salt,  # names differ between pictures of a page
+        "font.family": "sans-serif",
+        "font.size": 11,
+        "axes.unicode_minus": True,
+    }
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        # Letters that the font here lacks, the reader's will have.
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _axes(salt: str, palette: Palette, size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+    from matplotlib.figure import Figure
+
+    with _style(salt):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots()
+        axes.tick_params(colors=palette.ink, labelcolor=palette.ink)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(palette.ink)
+        yield figure, axes
+
+
+def pictures(found: Findings, palette: Palette = PAGE) -> list[Picture]:
+    """All that can be drawn of a campaign: growth, the front, the map, properties."""
+    if not found.ranked:
+        return []
+    made = [_progress(found, palette)]
+    if found.kind == "front":
+        made.append(_front(found, palette))
+    if (plane := latent_map(found)) is not None:
+        made.append(_map(found, plane, palette))
+    return made + [_histogram(one, found, palette) for one in distributions(found)]
+
+
+def write_figures(
+    campaign: Campaign | str | Path,
+    folder: str | Path,
+    format: Format = "svg",
+    *,
+    overwrite: bool = False,
+    apart_from: Iterable[str | Path] = (),
+) -> list[Path]:
+    """Write the figures of the report, each as a file: growth, the front, the map, properties.
+
+    Args:
+        campaign: An open campaign, or the path of its record.
+        folder: Made if it is not there; the folder that holds it must exist.
+        format: `svg` or `png`.
+        overwrite: Replace figures that are there.
+        apart_from: Other files of the same command.
+
+    Returns:
+        The files; none if no value has been told.
+
+    Raises:
+        CampaignError: The record cannot be read, a file exists, or cannot be written.
+        UnknownNameError: Another format.
+    """
+    from molvae.campaign.campaign import Campaign
+
+    if format not in get_args(Format):
+        raise UnknownNameError("format of figures", str(format), get_args(Format))
+    if not isinstance(campaign, Campaign):
+        with Campaign.open(campaign) as opened:
+            return write_figures(opened, folder, format, overwrite=overwrite, apart_from=apart_from)
+    folder = Path(os.path.abspath(folder))
+    apart = [campaign.path, *apart_from]
+    if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
+        raise CampaignError(
+            f"cannot write figures to {folder}: it has to be a folder, or a name in one that exists"
+        )
+    made = pictures(findings(campaign), PAPER)
+    paths = [folder / f"{picture.name}.{format}" for picture in made]
+    kind = replace(FIGURE, error=CampaignError)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise CampaignError(f"cannot write figures to {folder}: {error.strerror}") from error
+    for path in paths:
+        check_can_draw(path, overwrite=overwrite, apart_from=apart, error=CampaignError)
+    for picture, path in zip(made, paths, strict=True):
+        with replacing(path, kind, overwrite=overwrite) as draft, _style(picture.name):
+            metadata = {"Date": None} if format == "svg" else None
+            picture.figure.savefig(draft, dpi=200, facecolor="white", metadata=metadata)
+    return paths
+
+
+def _plain(text: str) -> str:
+    """One line that XML can hold."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _named(found: Findings, goal: Goal) -> str:
+    unit = f", {goal.unit}" if goal.unit else ""
+    return _plain(f"{found.label(goal.name)}{unit} ({goodness(goal)})")
+
+
+def _hint(found: Findings, row: Row) -> str:
+    """What a point is: the trial, its values, its molecule."""
+    values = ", ".join(f"{found.label(n)} {number(row.value(n))}" for n in found.aim.names)
+    return _plain(
+        f"trial {row.trial.id}: {values}\n{row.trial.smiles}".replace("\n", " \N{MIDDLE DOT} ")
+    )
+
+
+def _progress(found: Findings, palette: Palette) -> Picture:
+    """What was reached after each objective call."""
+    from matplotlib.ticker import MaxNLocator
+
+    grown, goal = found.grown, found.aim.goals[0]
+    n = len(grown.best)
+    calls = np.arange(1, n + 1)
+    within = np.array(grown.within, dtype=bool)
+    hints: dict[str, list[str]] = {}
+    with _axes("progress", palette, (9, 3.6)) as (figure, axes):
+        if grown.starts:
+            axes.axvspan(0.5, grown.starts + 0.5, color=palette.shade, linewidth=0)
+            axes.text(
+                grown.starts / 2 + 0.5, 1.02, "starting molecules", color=palette.faint,
+                transform=axes.get_xaxis_transform(), ha="center", va="bottom",
+            )  # fmt: skip
+        if found.kind == "value" and goal.low is not None and goal.high is not None:
+            axes.axhspan(goal.low, goal.high, color=palette.accent, alpha=0.12, linewidth=0)
+        if found.kind != "front":
+            values, rows = np.array(grown.values), found.calls
+            drawn = np.array([row.trial.id in found.drawn for row in rows], dtype=bool)
+            for group, which, inside in (
+                ("progress-within", drawn & within, True),
+                ("progress-outside", drawn & ~within & np.isfinite(values), False),
+            ):
+                if which.any():
+                    axes.scatter(
+                        calls[which], values[which], s=18, alpha=0.6, linewidths=0 if inside else 1,
+                        facecolors=palette.faint if inside else "none", edgecolors=palette.faint,
+                        gid=group,
+                    )  # fmt: skip
+                    hints[group] = [
+                        _hint(found, row) for row, its in zip(rows, which, strict=True) if its
+                    ]
+        steps = _steps_of(grown.best)
+        axes.step(
+            calls[steps], np.array(grown.best)[steps], where="post", color=palette.accent,
+            linewidth=2.2,
+        )  # fmt: skip
+        axes.set_xlim(0.5, max(n, 2) + 0.5)
+        axes.set_xlabel("objective calls", color=palette.ink)
+        label = {
+            "value": f"value ({goodness(goal)})",
+            "score": "score (larger is better)",
+            "front": "hypervolume (larger is better)",
+        }[found.kind]
+        if found.kind == "value" and goal.unit:
+            label = _plain(f"value, {goal.unit} ({goodness(goal)})")
+        axes.set_ylabel(label, color=palette.ink, parse_math=False)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    shaded = " Shaded: starting molecules." if grown.starts else ""
+    limits = " Hollow: breaks a limit, and does not count." if found.aim.limits else ""
+    if found.kind == "front":
+        points = ", ".join(
+            (f"{number(r)} outside of {found.label(g.name)}" if g.direction == "range"
+             else f"{found.label(g.name)} {number(r)}")
+            for g, r in zip(found.aim.goals, grown.reference, strict=True)
+        )  # fmt: skip
+        what = (
+            "Volume of goals that the molecules so far are better in than the reference point "
+            f"({points}: what each goal calls worst, else the worst value told)."
+        )
+        what += " Estimated from random points." if grown.estimated else ""
+        limits = " Only molecules that keep all limits count." if found.aim.limits else ""
+        title = "Hypervolume against objective calls"
+    else:
+        good = str(found.aim.goals[0].direction) if found.kind == "value" else "larger is better"
+        what = (
+            f"Line: best {found.kind} so far ({good}). Dots: each molecule's, in the order asked."
+            + _thinned(found)
+        )
+        title = f"Best {found.kind} against objective calls"
+    return Picture(
+        name="progress", title=title, caption=what + shaded + limits, figure=figure, hints=hints,
+        wide=True,
+    )  # fmt: skip
+
+
+def _steps_of(best: Sequence[float]) -> list[int]:
+    """Places at which a line that goes up or down in steps has its corners, and its end."""
+    path = np.array(best)
+    same = (path[1:] == path[:-1]) | (np.isnan(path[1:]) & np.isnan(path[:-1]))
+    corners = [0, *(np.flatnonzero(~same) + 1).tolist(), len(path) - 1]
+    return evenly(list(dict.fromkeys(corners)), POINTS)
+
+
+def _thinned(found: Findings) -> str:
+    """What a figure leaves out, for its caption."""
+    drawn, there = len(found.drawn), len(found.ranked)
+    if drawn == there:
+        return ""
+    return f" {drawn} of {there} are drawn: the best half of these, and some of the others."
+
+
+def _scatter(
+    axes: Axes,
+    found: Findings,
+    group: str,
+    points: Sequence[tuple[float, float, Row]],
+    colour: Callable[[Row], str],
+    large: Collection[int] = (),
+) -> dict[str, list[str]]:
+    """Points by origin and limits: squares for starting molecules, hollow outside of limits.
+
+    Those with ids in `large` are larger, and over the others. All of a group have one size, because
+    then its shape stands in the file once.
+    """
+    hints = {}
+    for place, kind in enumerate(product((False, True), repeat=3)):
+        big, new, within = kind
+        mine = [p for p in points if (p[2].trial.id in large, p[2].new, p[2].within) == kind]
+        if not mine:
+            continue
+        colours = [colour(row) for _, _, row in mine]
+        axes.scatter(
+            [x for x, _, _ in mine],
+            [y for _, y, _ in mine],
+            s=46.0 if big else 26.0,
+            marker="o" if new else "s",
+            facecolors=colours if within else "none",
+            edgecolors=colours,
+            linewidths=0.0 if within else 1.0,
+            gid=f"{group}-{place}",
+        )
+        hints[f"{group}-{place}"] = [_hint(found, row) for _, _, row in mine]
+    return hints
+
+
+def _front(found: Findings, palette: Palette) -> Picture:
+    """The first two goals of all molecules, those of the front before the others."""
+    first, second = found.aim.goals[:2]
+    best = {row.trial.id for row in found.front}
+    points = [
+        (row.value(first.name), row.value(second.name), row)
+        for row in reversed(found.ranked)
+        if row.trial.id in found.drawn
+    ]
+    with _axes("front", palette, (5.6, 4.4)) as (figure, axes):
+        flat = "range" not in (first.direction, second.direction)
+        if len(found.aim.goals) == 2 and flat and best:
+            line = sorted((row.value(first.name), row.value(second.name)) for row in found.front)
+            line = evenly(line, POINTS)
+            # Corners lie on the side that is worse.
+            where: Literal["pre", "post"] = "post" if first.direction == "minimise" else "pre"
+            axes.step(*zip(*line, strict=True), where=where, color=palette.accent, linewidth=1.2,
+                      alpha=0.6)  # fmt: skip
+        for goal, span in ((first, axes.axvspan), (second, axes.axhspan)):
+            if goal.direction == "range" and goal.low is not None and goal.high is not None:
+                span(goal.low, goal.high, color=palette.accent, alpha=0.1, linewidth=0)
+        hints = _scatter(
+            axes, found, "front", points,
+            lambda row: palette.accent if row.trial.id in best else palette.faint,
+            best,
+        )  # fmt: skip
+        axes.set_xlabel(_named(found, first), color=palette.ink, parse_math=False)
+        axes.set_ylabel(_named(found, second), color=palette.ink, parse_math=False)
+    more = len(found.aim.goals) - 2
+    caption = (
+        f"Large: the {len(best)} molecules that nothing is better than in everything. "
+        "Squares: starting molecules; circles: new ones."
+        + (" Hollow: breaks a limit." if found.aim.limits else "")
+        + (f" {more} more goal{'s' * (more > 1)} cannot be seen here." if more else "")
+        + _thinned(found)
+    )
+    return Picture(name="front", title="Pareto front", caption=caption, figure=figure, hints=hints)
+
+
+def _map(found: Findings, plane: Map, palette: Palette) -> Picture:
+    """Trials in the plane in which their latent vectors differ most, coloured by value."""
+    step, ends = _steps(found)
+    wide = found.kind != "front"
+    with _axes("map", palette, (9, 4.4) if wide else (5.6, 4.4)) as (figure, axes):
+        hints = _scatter(
+            axes, found, "map",
+            [(p.x, p.y, p.row) for p in plane.places if p.row.trial.id in found.drawn],
+            lambda row: palette.steps[step(row)] if row.within else palette.faint,
+        )  # fmt: skip
+        for axis, share, name in (
+            (axes.xaxis, plane.shares[0], "first"),
+            (axes.yaxis, plane.shares[1], "second"),
+        ):
+            axis.set_label_text(
+                f"{name} component ({share:.0%} of the variance)", color=palette.ink
+            )
+        bar = axes.inset_axes((1.02, 0.2, 0.025, 0.6))
+        bar.set_axis_off()
+        for place, colour in enumerate(palette.steps):
+            bar.axhspan(place, place + 1, color=colour, linewidth=0)
+        bar.set_ylim(0, STEPS)
+        for y, text, side in ((STEPS + 0.25, ends[1], "bottom"), (-0.25, ends[0], "top")):
+            bar.text(0.5, y, text, ha="center", va=side, color=palette.ink, fontsize=9,
+                     parse_math=False)  # fmt: skip
+    what = {
+        "value": f"Coloured by {found.label(found.aim.goals[0].name)}",
+        "score": "Coloured by score",
+        "front": "Coloured by the front that a molecule is on",
+    }[found.kind]
+    caption = (
+        "Principal components of the latent vectors of all molecules with values. "
+        f"{what}. Squares: starting molecules; circles: new ones."
+        + (" Hollow: breaks a limit." if found.aim.limits else "")
+        + _thinned(found)
+    )
+    return Picture(
+        name="map", title="Map of the latent space", caption=caption, figure=figure, hints=hints,
+        wide=wide,
+    )  # fmt: skip
+
+
+def _steps(found: Findings) -> tuple[Callable[[Row], int], tuple[str, str]]:
+    """The shade of a row, and what the worst and the best shade mean."""
+    if found.kind == "front":
+        return lambda row: max(0, STEPS - (row.front or STEPS)), (f"front {STEPS}+", "front 1")
+    goal = found.aim.goals[0]
+    turn = goal.column if found.kind == "value" else np.asarray
+    columns = turn(np.array([row.score for row in found.ranked]))
+    # A few that are far worse than all others would leave these in one shade.
+    low, high = float(np.percentile(columns, 5)), float(columns.max())
+
+    def step(row: Row) -> int:
+        share = (float(turn(np.array([row.score]))[0]) - low) / (high - low) if high > low else 1.0
+        return int(np.clip(math.floor(share * STEPS), 0, STEPS - 1))
+
+    if found.kind == "value" and goal.direction == "range":
+        return step, (f"{number(-low)} outside", "in range" if high == 0 else f"{number(-high)}")
+    sign = -1.0 if found.kind == "value" and goal.direction == "minimise" else 1.0
+    return step, (number(sign * low), number(sign * high))
+
+
+def _histogram(one: Distribution, found: Findings, palette: Palette) -> Picture:
+    """A property of starting and new molecules, and of the data set."""
+    from molvae.chem.properties import PROPERTIES
+
+    starting = sum(not row.new for row in found.ranked)
+    groups = [
+        (f"{found.dataset} ({len(one.dataset)} drawn)", one.dataset, palette.steps[1], True),
+        (f"starting ({_some(one.start, starting)})", one.start, palette.faint, False),
+        (f"new ({_some(one.new, len(found.ranked) - starting)})", one.new, palette.accent, False),
+    ]
+    groups = [group for group in groups if group[1]]
+    together = np.array([value for group in groups for value in group[1]] or [0.0])
+    low, high = np.percentile(together, [0.5, 99.5])
+    low, high = min(low, *(one.new or [low])), max(high, *(one.new or [high]))
+    bins = np.linspace(low, high if high > low else low + 1.0, 25)
+    with _axes(f"histogram-{one.name}", palette, (4, 2.7)) as (figure, axes):
+        for label, values, colour, filled in groups:
+            share = np.full(len(values), 1 / len(values))
+            inside = np.clip(values, bins[0], bins[-1])
+            axes.hist(
+                inside, bins, weights=share, color=colour, label=_plain(label),  # type: ignore[arg-type]
+                histtype="stepfilled" if filled else "step", linewidth=0 if filled else 1.7,
+            )  # fmt: skip
+        axes.set_xlabel(one.name, color=palette.ink)
+        axes.set_ylabel("share of molecules", color=palette.ink)
+        axes.margins(x=0)
+        if palette is PAPER:  # a page says it beneath
+            axes.legend(frameon=False, fontsize=8)
+    return Picture(
+        name=f"histogram-{one.name}",
+        title=one.name,
+        caption=f"{PROPERTIES[one.name].label}.",
+        figure=figure,
+        hints={},
+    )
+
+
+def _some(values: Sequence[float], there: int) -> str:
+    """How many values, and of how many if they are a part."""
+    return str(len(values)) if there <= SAMPLE else f"{len(values)} of {there}"
+
+
+__all__ = ["PAGE", "PAPER", "Picture", "pictures", "write_figures"]

@@ -1,0 +1,323 @@
+"""How good is a model: is it faithful, likely, smooth, and can it be sampled?
+
+Everything is measured on molecules that the caller gives; which ones (held out or not) is the
+caller's to say. Measures of sets of molecules alone are in `molvae.analysis.set_metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molvae.analysis.chemnet import ChemNetStatistics
+from molvae.analysis.geometry import geometry
+from molvae.analysis.set_metrics import chemnet_statistics, describe_set
+from molvae.bo.surrogate import fit_gp, reproducible
+from molvae.chem.fingerprints import morgan_bits, tanimoto_pairs
+from molvae.chem.molecules import canonical
+from molvae.chem.properties import score
+from molvae.config import check_seed, later_seed, whole_number
+from molvae.errors import DataError, MissingPackageError, warn
+from molvae.latent.space import LatentSpace
+from molvae.model.isolation import isolated
+from molvae.model.losses import active_units, kl_to_normal
+
+PROPERTIES = ("logP", "SAS", "QED")
+
+
+RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+"""Of the moves that smoothness is measured by, in standard deviations of the encodings."""
+
+
+K = 64
+"""Draws of the importance-weighted bound."""
+
+
+@isolated()
+def evaluate(
+    space: LatentSpace,
+    smiles: Sequence[str],
+    *,
+    n_samples: int = 10_000,
+    n_draws: int = 500,
+    seed: int = 0,
+    training: Collection[str] | None = None,
+    fcd: bool = True,
+) -> dict[str, float]:
+    """Measure a latent space on molecules, and on what it generates.
+
+    Args:
+        space: What is measured.
+        smiles: Molecules that the model has not been trained on; those that it cannot read count as
+            not reconstructed, and nothing else is measured on them.
+        n_samples: Molecules to generate in each of three ways; 0 for none.
+        n_draws: Molecules, random ones of those given, on which many draws each are made: 10
+            encodings times 10 decodings, the importance-weighted bound, and smoothness.
+        seed: Of all draws.
+        training: Canonical SMILES of the training molecules, for novelty and the floor of the
+            Fréchet ChemNet distance.
+        fcd: Whether to compute that distance; needs the package fcd, without which there is a
+            warning and it is left out.
+
+    Returns:
+        All of `fidelity`, `likelihood`, `regression`, `smoothness`, `geometry`; and of
+        `describe_set`, against the molecules given, each name after a prefix: `prior_` of the
+        likeliest molecules at draws from the learned prior, `normal_` the same with N(0, I),
+        `generated_` of `space.generate`, `training_` of as many training molecules (what a perfect
+        model would come to); `generated_redrawn`: share of what was drawn again, since it had to be
+        mended. Of a language model only what needs no vectors.
+
+    Raises:
+        ConfigError: `n_samples` is negative or `n_draws` below 1.
+        DataError: No molecules, or none that the model can read.
+        InvalidMoleculeError: A text that is not a molecule.
+    """
+    n_samples = whole_number(n_samples, "n_samples", least=0)
+    n_draws, seed = whole_number(n_draws, "n_draws", least=1), check_seed(seed)
+    molecules = [canonical(text) for text in smiles]
+    kept = _readable(space, molecules)
+    has_vectors = space.dim > 0
+    result: dict[str, float] = {
+        "molecules": len(molecules),
+        "unreadable": len(molecules) - len(kept),
+    }
+    if has_vectors:
+        result |= fidelity(space, molecules, seed=seed)
+    # Not the first: files are often sorted, QM9 by size.
+    few = [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))[:n_draws]]
+    result |= likelihood(space, few, seed=seed)
+    if has_vectors:
+        result["stochastic_reconstruction"] = stochastic_reconstruction(space, few, seed=seed)
+        result |= regression(space, kept, seed=seed)
+        result |= smoothness(space, few, seed=seed)
+        result |= geometry(space, list(dict.fromkeys(kept)), seed=seed)
+    if n_samples > 0:
+        reference = _reference(kept) if fcd else False
+        sources = generate(space, n_samples, seed=seed)
+        if training is not None:
+            known = sorted(training)
+            chosen = np.random.default_rng(seed).permutation(len(known))[:n_samples]
+            sources["training"] = [known[i] for i in chosen]
+        for name, drawn in sources.items():
+            found = describe_set(
+                drawn,
+                kept,
+                training if name != "training" else None,
+                reference,
+                assume_canonical=True,
+                radicals=space.radicals,
+            )
+            result |= {f"{name}_{key}": value for key, value in found.items()}
+        first = space.generate(n_samples, seed=seed, redraw=False)
+        changed = sum(a != b for a, b in zip(first, sources["generated"], strict=True))
+        result["generated_redrawn"] = changed / n_samples
+    return result
+
+
+@isolated()
+def fidelity(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> dict[str, float]:
+    """Whether molecules come back from the latent space, and how much z says.
+
+    Args:
+        space: What is measured.
+        smiles: Canonical SMILES.
+        seed: Of the draws from the posteriors.
+
+    Returns:
+        `molecules`: how many were given. `unreadable`: how many of them the model cannot read.
+        `reconstruction`: share that greedy decoding of the posterior mean gives back exactly
+        (canonical SMILES). `posterior_reconstruction`: the same for one draw from the posterior.
+        `posterior_tanimoto`: mean Tanimoto similarity (Morgan, radius 2, 2,048 bits) of a molecule
+        to the one decoded from that draw. `kl`: of z to N(0, I), nats per molecule, mean; NaN where
+        the posterior is no Gaussian. `active_units`: of `latent_dim`, variance of the mean above
+        0.01.
+
+    Raises:
+        DataError: No molecules, or none that the model can read.
+    """
+    kept = _readable(space, smiles)
+    mean, std = (x[:, : space.config.latent_dim] for x in space.posterior(kept))
+    from_mean = space.decode(space.encode(kept))
+    from_draw = space.decode(space.draws(kept, seed=seed)[:, 0])
+    gaussian = space.config.posterior == "gaussian"
+    kl = float(kl_to_normal(mean, 2 * std.log()).sum(dim=1).mean()) if gaussian else np.nan
+    return {
+        "molecules": len(smiles),
+        "unreadable": len(smiles) - len(kept),
+        "reconstruction": _equal(from_mean, kept) / len(smiles),
+        "posterior_reconstruction": _equal(from_draw, kept) / len(smiles),
+        "posterior_tanimoto": _similarity(from_draw, kept),
+        "kl": kl,
+        "active_units": active_units(mean),
+        "latent_dim": space.config.latent_dim,
+    }
+
+
+def _readable(space: LatentSpace, smiles: Sequence[str]) -> list[str]:
+    if len(smiles) == 0:
+        raise DataError("no molecules to evaluate on; give at least one")
+    kept = [m for m, ok in zip(smiles, space.readable(smiles), strict=True) if ok]
+    if not kept:
+        raise DataError(f"{space.name or 'the model'} can read none of {len(smiles)} molecules")
+    return kept
+
+
+@isolated()
+def stochastic_reconstruction(
+    space: LatentSpace, smiles: Sequence[str], *, times: int = 10, seed: int = 0
+) -> float:
+    """Share of exact molecules over `times` draws of z, each written `times` times by chance.
+
+    The protocol of the papers, in which symbols are drawn from the decoder.
+
+    References:
+        Kusner et al. (2017), arXiv:1703.01925; Jin et al. (2018), arXiv:1802.04364.
+    """
+    draws = space.draws(smiles, times, seed)
+    same = 0
+    for draw in range(times):
+        z = draws[:, draw].repeat(times, 1)
+        # One seed a call: the decoder adds one for each of its batches.
+        drawn = space.decode(z, temperature=1.0, seed=later_seed(seed, 10_000 * draw))
+        same += _equal(drawn, [*smiles] * times)
+    return same / (times * times * len(smiles))
+
+
+@isolated()
+def likelihood(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> dict[str, float]:
+    """Bounds on the log-probability of molecules under the model with its learned prior.
+
+    Returns:
+        `elbo` and `iwae`, of one and of 64 importance-weighted draws: nats per molecule, mean,
+        larger is better, and the same per symbol of the representation, stop included, as
+        `elbo_per_symbol` and `iwae_per_symbol`. Of a language model both are exact; NaN of an
+        autoencoder, which has no density.
+    """
+    if space.config.posterior == "point":
+        return {name + of: np.nan for of in ("", "_per_symbol") for name in ("elbo", "iwae")}
+    # The ELBO is the mean of bounds with one draw each; eight of them are enough for its mean.
+    elbo = torch.stack(
+        [space.log_prob(smiles, k=1, seed=later_seed(seed, i)) for i in range(8)]
+    ).mean()
+    iwae = space.log_prob(smiles, k=K, seed=seed).mean()
+    symbols = float(np.mean([1 + len(space.representation.split(m)) for m in smiles]))
+    found = {"elbo": float(elbo), "iwae": float(iwae)}
+    return found | {f"{name}_per_symbol": value / symbols for name, value in found.items()}
+
+
+@isolated()
+def regression(
+    space: LatentSpace, smiles: Sequence[str], *, n_gp: int = 800, seed: int = 0
+) -> dict[str, float]:
+    """How much of the properties can be read off z: R2 on molecules not fitted to.
+
+    Args:
+        space: What is measured.
+        smiles: Canonical SMILES, shuffled and cut in two: the regression is fitted to 80 % of them.
+        n_gp: At most so many are fitted to by the Gaussian process.
+        seed: Of the cut.
+
+    Returns:
+        `r2_ridge_logP` and so on by ridge regression, `r2_gp_logP` by the campaigns' Gaussian
+        process; NaN with fewer than 50 molecules. And `r2_head_logP` and so on of the heads that
+        were trained along, for what the model has heads for.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.metrics import r2_score
+    from sklearn.preprocessing import StandardScaler
+
+    heads = [name for name in PROPERTIES if name in space.properties]
+    names = [f"r2_{kind}_{name}" for kind in ("ridge", "gp") for name in PROPERTIES]
+    names += [f"r2_head_{name}" for name in heads]
+    if len(smiles) < 50:
+        return dict.fromkeys(names, np.nan)
+    z, y = space.encode(smiles), score(smiles, PROPERTIES)
+    order = np.random.default_rng(seed).permutation(len(smiles))
+    fit, rest = order[: int(0.8 * len(order))], order[int(0.8 * len(order)) :]
+    x = StandardScaler().fit(z[fit]).transform(z.numpy())
+    ridge = RidgeCV(np.logspace(-3, 4, 15)).fit(x[fit], y[fit]).predict(x[rest])
+    gp = fit_gp(z[fit[:n_gp]], torch.from_numpy(y[fit[:n_gp]]), space.bounds)
+    with torch.no_grad(), reproducible():
+        predicted = gp.posterior(z[rest]).mean.numpy()
+    scores = [r2_score(y[rest], p, multioutput="raw_values") for p in (ridge, predicted)]
+    for name in heads:
+        read = space.predict(z[rest]).detach()[:, space.properties.index(name)].numpy()
+        scores.append([r2_score(y[rest, PROPERTIES.index(name)], read)])
+    return dict(zip(names, np.concatenate(scores).tolist(), strict=True))
+
+
+@isolated()
+def smoothness(
+    space: LatentSpace, smiles: Sequence[str], *, radii: Sequence[float] = RADII, seed: int = 0
+) -> dict[str, float]:
+    """What becomes of a molecule when its z is moved.
+
+    z goes from the posterior mean to `z + r * sd * u`, u from N(0, I), sd the standard deviation of
+    the encodings unit by unit, and is decoded greedily.
+
+    Returns:
+        `same_at_R`: share that is the molecule still; `tanimoto_at_R`: mean similarity to it.
+    """
+    mean = space.encode(smiles)
+    sd = mean.std(dim=0) if len(mean) > 1 else torch.ones(space.dim, dtype=mean.dtype)
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed), dtype=mean.dtype)
+    result = {}
+    for radius in radii:
+        moved = space.decode(mean + radius * sd * noise)
+        result[f"same_at_{radius:g}"] = _equal(moved, smiles) / len(smiles)
+        result[f"tanimoto_at_{radius:g}"] = _similarity(moved, smiles)
+    return result
+
+
+@isolated()
+def generate(space: LatentSpace, n: int, *, seed: int = 0) -> dict[str, list[str | None]]:
+    """Molecules in each of the ways that a space has: `prior`, `normal` and `generated`.
+
+    Of a language model only the last.
+    """
+    if space.dim == 0:
+        return {"generated": space.generate(n, seed=seed)}
+    generator = torch.Generator().manual_seed(seed)
+    normal: Tensor = torch.randn(n, space.dim, generator=generator, dtype=torch.float64)
+    return {
+        "prior": space.decode(space.sample(n, seed=seed)),
+        "normal": space.decode(normal),
+        "generated": space.generate(n, seed=seed),
+    }
+
+
+def _reference(molecules: Sequence[str]) -> ChemNetStatistics | bool:
+    try:
+        return chemnet_statistics(molecules) if len(molecules) > 1 else False
+    except MissingPackageError as error:
+        warn(f"no Fréchet ChemNet distance: {error}")
+        return False
+
+
+def _equal(decoded: Sequence[str | None], molecules: Sequence[str]) -> int:
+    return sum(a == b for a, b in zip(decoded, molecules, strict=True))
+
+
+def _similarity(decoded: Sequence[str | None], molecules: Sequence[str]) -> float:
+    """Mean Tanimoto similarity; a row that decodes to nothing is similar to nothing."""
+    pairs = [(a, b) for a, b in zip(decoded, molecules, strict=True) if a is not None]
+    if not pairs:
+        return np.nan
+    there, here = zip(*pairs, strict=True)
+    similar: NDArray[np.float64] = tanimoto_pairs(morgan_bits(there), morgan_bits(here))
+    return float(similar.sum()) / len(molecules)
+
+
+__all__ = [
+    "evaluate",
+    "fidelity",
+    "generate",
+    "likelihood",
+    "regression",
+    "smoothness",
+    "stochastic_reconstruction",
+]

@@ -1,0 +1,240 @@
+"""What is around a place of a latent space, by how far away it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from molvae.analysis.vectors import PROPERTIES, codes, similarities, unit_vectors
+from molvae.chem.molecules import canonical
+from molvae.chem.properties import score
+from molvae.config import check_seed, whole_number
+from molvae.errors import require
+from molvae.latent.protocol import LatentSpaceProtocol
+from molvae.model.isolation import isolated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RADII = (1.0, 2.0, 3.0, 4.0, 5.0)
+"""In z; encodings have a standard deviation of about 1 in each dimension."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A molecule that vectors around a place decode to."""
+
+    smiles: str
+    """Canonical SMILES."""
+    radius: float
+    """The smallest at which it was found."""
+    counts: tuple[int, ...]
+    """How often it was found, at each radius."""
+    similarity: tuple[float, ...]
+    """Tanimoto (Morgan, radius 2, 2,048 bits), in [0, 1], to each of the given molecules."""
+    properties: dict[str, float]
+    """By name; NaN where one cannot be computed."""
+    percentile: float
+    """How usual the vector is at which it was found first, see `LatentSpace.percentile`."""
+
+    @property
+    def count(self) -> int:
+        """How often it was found in all."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Neighbourhood:
+    """Molecules around a place of a latent space."""
+
+    given: tuple[str, ...]
+    """Molecules that the place is made from, canonical SMILES; they are no neighbours."""
+    missed: tuple[str, ...]
+    """Those of them that no vector was found for."""
+    z: Tensor
+    """The place, `d`, float64."""
+    at: str | None
+    """The molecule that it decodes to."""
+    radii: tuple[float, ...]
+    """Growing."""
+    drawn: int
+    """Vectors decoded at each radius (at 0 one, since all are the same)."""
+    same: tuple[int, ...]
+    """How many of them decoded to one of the given molecules, at each radius."""
+    nothing: tuple[int, ...]
+    """How many of them decoded to no molecule, at each radius."""
+    found: tuple[Neighbour, ...]
+    """All others, each once; nearest first, then more often found first, then more similar (to the
+    last of the given molecules) first."""
+
+    def table(self) -> pd.DataFrame:
+        """The neighbours, a row for each.
+
+        Columns smiles, radius, count (at all radii), similarity (to the given molecule; of several
+        similarity_1, similarity_2, ...), one for each property, and percentile.
+        """
+        import pandas as pd
+
+        several = len(self.given) > 1
+        names = [
+            f"similarity_{i}" if several else "similarity" for i, _ in enumerate(self.given, 1)
+        ]
+        rows = [
+            {
+                "smiles": one.smiles,
+                "radius": one.radius,
+                "count": one.count,
+                **dict(zip(names, one.similarity, strict=True)),
+                **one.properties,
+                "percentile": one.percentile,
+            }
+            for one in self.found
+        ]
+        first = ["smiles", "radius", "count", *names]
+        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=first)
+
+    def summary(self) -> pd.DataFrame:
+        """The radii, a row for each.
+
+        Columns radius, drawn, same, nothing, distinct (molecules among the others), new (those not
+        found at a smaller radius), similarity (mean of the others to the last given molecule, as
+        often as they were found; NaN if there are none).
+        """
+        import pandas as pd
+
+        rows = []
+        for place, radius in enumerate(self.radii):
+            there = [one for one in self.found if one.counts[place]]
+            others = sum(one.counts[place] for one in there)
+            alike = sum(one.counts[place] * one.similarity[-1] for one in there)
+            rows.append(
+                {
+                    "radius": radius,
+                    "drawn": self.same[place] + self.nothing[place] + others,
+                    "same": self.same[place],
+                    "nothing": self.nothing[place],
+                    "distinct": len(there),
+                    "new": sum(one.radius == radius for one in there),
+                    "similarity": alike / others if others else float("nan"),
+                }
+            )
+        return pd.DataFrame(rows)
+
+
+@isolated()
+def neighbours(
+    space: LatentSpaceProtocol,
+    smiles: str,
+    *,
+    radii: Sequence[float] = RADII,
+    n: int = 100,
+    seed: int = 0,
+    properties: Sequence[str] = PROPERTIES,
+) -> Neighbourhood:
+    """The molecules around one, by how far from it they are in z.
+
+    The vector that decodes to it (see `LatentSpace.invert`) is moved by each radius in random
+    directions, the same ones for all radii, and decoded.
+
+    Args:
+        space: Where.
+        smiles: The molecule, SMILES in any form.
+        radii: Lengths of the moves, none negative.
+        n: Directions.
+        seed: Of the directions.
+        properties: What to compute of each neighbour, see `molvae.properties`.
+
+    Raises:
+        ConfigError: No radius, a negative one, or n below 1.
+        UnknownNameError: No property of that name.
+        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+    """
+    molecule = canonical(smiles)
+    z, missed = codes(space, [molecule])
+    return around(
+        space, z[0], [molecule], radii, n=n, seed=seed, missed=missed, properties=properties
+    )
+
+
+@isolated()
+def around(
+    space: LatentSpaceProtocol,
+    z: Tensor,
+    given: Sequence[str],
+    radii: Sequence[float],
+    *,
+    n: int,
+    seed: int,
+    missed: Sequence[str] = (),
+    properties: Sequence[str] = PROPERTIES,
+) -> Neighbourhood:
+    """The molecules around a place.
+
+    Args:
+        space: Where.
+        z: The place, `d`.
+        given: Canonical SMILES that similarity is measured to, at least one; they are counted as
+            `same`, and no neighbours.
+        radii: Lengths of moves from it.
+        n: Directions.
+        seed: Of the directions.
+        missed: Of the given molecules, those that the place is only near.
+        properties: What to compute of each neighbour.
+
+    Raises:
+        ConfigError: As of `neighbours`.
+        UnknownNameError: No property of that name.
+    """
+    n, seed = whole_number(n, "n", least=1), check_seed(seed)
+    lengths = tuple(sorted({float(radius) for radius in radii}))
+    require(bool(lengths) and lengths[0] >= 0, f"radii must be numbers from 0, got {list(radii)}")
+    u = unit_vectors(n, space.dim, seed)
+    same, nothing = [0] * len(lengths), [0] * len(lengths)
+    counts: dict[str, list[int]] = {}
+    first: dict[str, Tensor] = {}
+    for place, radius in enumerate(lengths):
+        vectors = z + radius * (u if radius else u[:1])
+        for vector, molecule in zip(vectors, space.decode(vectors), strict=True):
+            if molecule is None:
+                nothing[place] += 1
+            elif molecule in given:
+                same[place] += 1
+            else:
+                counts.setdefault(molecule, [0] * len(lengths))[place] += 1
+                first.setdefault(molecule, vector)
+    molecules = list(counts)
+    alike, numbers = similarities(molecules, given), score(molecules, properties)
+    with torch.no_grad():
+        usual = space.percentile(torch.stack([*first.values()])).tolist() if first else []
+    found = [
+        Neighbour(
+            smiles=molecule,
+            radius=next(r for r, count in zip(lengths, counts[molecule], strict=True) if count),
+            counts=tuple(counts[molecule]),
+            similarity=tuple(similar),
+            properties=dict(zip(properties, values, strict=True)),
+            percentile=percentile,
+        )
+        for molecule, similar, values, percentile in zip(
+            molecules, alike.tolist(), numbers.tolist(), usual, strict=True
+        )
+    ]
+    found.sort(key=lambda one: (one.radius, -one.count, -one.similarity[-1]))
+    return Neighbourhood(
+        given=tuple(given),
+        missed=tuple(missed),
+        z=z,
+        at=space.decode(z[None])[0],
+        radii=lengths,
+        drawn=n,
+        same=tuple(same),
+        nothing=tuple(nothing),
+        found=tuple(found),
+    )
+
+
+__all__ = ["RADII", "Neighbour", "Neighbourhood", "around", "neighbours"]

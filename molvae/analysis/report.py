@@ -1,0 +1,390 @@
+"""One HTML file that tells what a campaign found: to read, to print, to mail.
+
+The file holds everything it shows: no font, no address is fetched, and a policy in its head forbids
+it. The one script, which sorts and filters tables, is allowed by its hash; without it the page is
+complete. Molecules and messages come from users and from records that others sent: all text is
+escaped, and drawings are images, in which nothing can run.
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molvae._files import Kind, check_output, head_of, replacing
+from molvae.analysis import reproduce
+from molvae.analysis.calibration import coverage_of
+from molvae.analysis.figures import pictures
+from molvae.analysis.summary import (
+    LISTED,
+    PROPERTIES,
+    SAMPLE,
+    Findings,
+    Row,
+    broken_limits,
+    dataset_properties,
+    findings,
+    goodness,
+    number,
+    reasons,
+    unusual,
+)
+from molvae.errors import CampaignError, InvalidMoleculeError, require
+from molvae.objectives.problem import Limit
+
+if TYPE_CHECKING:
+    from molvae.campaign.campaign import Campaign
+
+SIZE = (260, 190)
+"""Of a drawing, pixels."""
+
+
+REPORT = Kind(
+    name="a report",
+    is_own=lambda file: b'<meta name="generator" content="molvae">' in head_of(file),
+    error=CampaignError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A number of a card."""
+
+    label: str
+    full: str
+    """The whole name."""
+    value: float
+    unit: str = ""
+    error: float | None = None
+    limits: str = ""
+    """What it should be."""
+    kept: bool | None = None
+    """None: nothing is asked of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A molecule as drawn."""
+
+    smiles: str
+    drawing: str
+    """A data address of an image; empty if it cannot be drawn."""
+    head: str
+    unit: str
+    note: str
+    numbers: list[Number]
+    """Of goals and limits."""
+    properties: list[Number]
+    lead: bool = False
+    compared: bool = False
+    """What the lead has not is in colour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A headline number."""
+
+    label: str
+    value: str
+    note: str
+
+
+def write_report(
+    campaign: Campaign | str | Path,
+    out: str | Path,
+    *,
+    top: int = 24,
+    lead: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the report of a campaign.
+
+    The file appears under its name when it is complete, so that a reader never sees half of one.
+
+    Args:
+        campaign: An open campaign, or the path of its record.
+        out: The HTML file to write.
+        top: How many of the best molecules are drawn.
+        lead: SMILES of a molecule to which the best ones are compared: what it has not is drawn in
+            colour. By default that of a similarity among goals and limits, if there is one.
+        overwrite: Replace a report that is there. Any other file is never replaced.
+
+    Returns:
+        Where it was written.
+
+    Raises:
+        CampaignError: The record cannot be read, the file exists, or it cannot be written.
+        ConfigError: `top` is negative.
+        InvalidMoleculeError: `lead` is not a molecule.
+    """
+    from molvae.campaign.campaign import Campaign
+
+    require(top >= 0, f"top must not be negative, got {top}")
+    record = campaign.path if isinstance(campaign, Campaign) else campaign
+    target = check_can_write(out, overwrite=overwrite, apart_from=[record])
+    if not isinstance(campaign, Campaign):
+        with Campaign.open(campaign) as opened:
+            html = render(opened, top=top, lead=lead)
+    else:
+        html = render(campaign, top=top, lead=lead)
+    with replacing(target, REPORT, overwrite=overwrite, apart_from=[record]) as draft:
+        draft.write_text(html, encoding="utf-8")
+    return Path(out)
+
+
+def check_can_write(
+    out: str | Path, *, overwrite: bool = False, apart_from: Iterable[str | Path] = ()
+) -> Path:
+    """Refuse a path where the report cannot go, before a long campaign runs for it.
+
+    Args:
+        out: The HTML file.
+        overwrite: Replace a report that is there.
+        apart_from: Inputs and other outputs of the same command.
+
+    Returns:
+        The absolute path.
+
+    Raises:
+        CampaignError: The file exists and may not be overwritten, or its folder does not exist.
+    """
+    return check_output(out, REPORT, overwrite=overwrite, apart_from=apart_from)
+
+
+def render(
+    campaign: Campaign, *, top: int = 24, lead: str | None = None, refresh: int | None = None
+) -> str:
+    """The report as HTML.
+
+    Args:
+        campaign: Open.
+        top: As in `write_report`, and so is `lead`.
+        lead: See there.
+        refresh: Seconds after which a browser loads the page anew; None: never.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from molvae.chem.datasets import DATASETS
+
+    environment = Environment(
+        loader=PackageLoader("molvae"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["begin"] = _begin
+    found = findings(campaign, lead=lead)
+    cards = _cards(found, top)
+    sample = dataset_properties(found.dataset) if found.dataset and found.ranked else None
+    script = _script()
+    return environment.get_template("report.html").render(
+        found=found,
+        title=_title(found),
+        goodness=goodness(found.aim.goals[0]),
+        record=campaign.path.name,
+        written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        refresh=refresh,
+        tiles=_tiles(found),
+        cards=cards,
+        shown=sum(not card.lead for card in cards),
+        pictures=pictures(found),
+        limits=broken_limits(found),
+        foreseen=[
+            (found.label(name), name, rows)
+            for name in found.aim.measured
+            if (rows := coverage_of([r.trial for r in found.rows], name, batch=campaign.batch))
+        ],
+        reasons=reasons(found.failures),
+        failures=found.failures[-(LISTED // 4) :],
+        unusual=unusual(found),
+        nan=math.nan,
+        percentiles=any(row.trial.percentile is not None for row in found.rows),
+        headings=[(found.label(n), n, found.aim.parts[n].unit or "") for n in found.aim.names],
+        notes=list(dict.fromkeys(name for row in found.rows for name in row.trial.notes)),
+        messages=any(row.trial.message or row.trial.earlier_failures for row in found.rows),
+        again=reproduce.again(campaign, len(found.calls)),
+        settings=reproduce.flat({k: v for k, v in campaign.settings.items() if k != "versions"}),
+        versions=reproduce.versions(campaign),
+        few=SAMPLE if len(found.ranked) > SAMPLE else 0,
+        sampled=0 if sample is None else len(sample),
+        sample_lacks=sample is None and bool(found.ranked) and found.dataset in DATASETS,
+        script=script,
+        script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
+    )
+
+
+@lru_cache(maxsize=1)
+def _script() -> str:
+    """What sorts and filters tables."""
+    return (files("molvae") / "templates" / "report.js").read_text(encoding="utf-8").strip()
+
+
+def _begin(text: str, length: int) -> str:
+    """A long text's beginning: a message may be a whole log, and the record has all of it."""
+    return text if len(text) <= length else text[:length] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _title(found: Findings) -> str:
+    """Of a single goal, its name and best value; else the names of all goals."""
+    names = ", ".join(found.label(goal.name) for goal in found.aim.goals)
+    best = found.best()
+    return f"{names}: {number(best.score)}" if best and found.kind == "value" else names
+
+
+def _tiles(found: Findings) -> list[Tile]:
+    waiting = sum(row.trial.status == "asked" for row in found.rows)
+    starts = sum(not row.new for row in found.rows)
+    tiles = []
+    if found.kind == "front":
+        front, grown = found.front, found.grown
+        new = sum(row.new for row in front)
+        at_start = grown.best[grown.starts - 1] if grown.starts else math.nan
+        tiles += [
+            Tile(label="On the Pareto front", value=str(len(front)), note=f"{new} of them new"),
+            Tile(
+                label="Hypervolume",
+                value=number(grown.best[-1] if grown.best else math.nan),
+                note=f"{number(at_start)} after the starting molecules",
+            ),
+        ]
+    else:
+        best, first, unit = found.best(), found.best(start=True), found.aim.goals[0].unit
+        unit = f" {unit}" if unit and found.kind == "value" else ""
+        none = "none keeps all limits" if found.ranked else "none told yet"
+        tiles += [
+            Tile(
+                label=f"Best {found.kind}",
+                value=number(best.score) + unit if best else number(math.nan),
+                note=f"trial {best.trial.id}, {best.trial.origin}" if best else none,
+            ),
+            Tile(
+                label="Best starting molecule",
+                value=number(first.score) + unit if first else number(math.nan),
+                note=f"of {starts}",
+            ),
+        ]
+    tiles.append(
+        Tile(
+            label="Objective calls",
+            value=str(len(found.calls)),
+            note=f"{waiting} more waiting for a value"
+            if waiting
+            else "starting molecules included",
+        )
+    )
+    if found.aim.limits:
+        within = sum(row.within for row in found.ranked)
+        tiles.append(
+            Tile(label="Keep all limits", value=str(within), note=f"of {len(found.ranked)} scored")
+        )
+    failed = Tile(
+        label="Could not be scored",
+        value=str(len(found.failures)),
+        note="recorded, not counted as zero",
+    )
+    return [*tiles, failed]
+
+
+def _cards(found: Findings, top: int) -> list[Card]:
+    """The lead, if there is one, then the best molecules, with drawings and numbers."""
+    from molvae.chem.properties import score
+
+    rows = found.ranked[:top]
+    smiles = [row.trial.smiles for row in rows]
+    drawn = [found.lead, *smiles] if found.lead and rows else smiles
+    computed = score(drawn, PROPERTIES, workers=1).tolist()
+    cards = []
+    by_smiles = {row.trial.smiles: row for row in found.ranked}
+    for place, (text, numbers) in enumerate(zip(drawn, computed, strict=True)):
+        lead = len(drawn) > len(rows) and place == 0
+        row = by_smiles.get(text)
+        drawing, compared = _drawing(text, None if lead else found.lead)
+        cards.append(
+            Card(
+                smiles=text,
+                drawing=drawing,
+                compared=compared,
+                head="The lead" if lead else _head(found, row),
+                unit="" if lead or found.kind != "value" else found.aim.goals[0].unit or "",
+                note=_note(row, lead),
+                numbers=_numbers(found, row),
+                properties=[
+                    Number(label=name, full=name, value=value)
+                    for name, value in zip(PROPERTIES, numbers, strict=True)
+                    if row is None or name.lower() not in map(str.lower, _listed(found))
+                ],
+                lead=lead,
+            )
+        )
+    return cards
+
+
+def _head(found: Findings, row: Row | None) -> str:
+    assert row is not None
+    if found.kind == "front":
+        return "on the front" if row.front == 1 and row.within else f"front {row.front}"
+    return number(row.score)
+
+
+def _note(row: Row | None, lead: bool) -> str:
+    if row is None:
+        return "not a trial"
+    return f"trial {row.trial.id}" if lead else f"no. {row.place} · trial {row.trial.id}"
+
+
+def _listed(found: Findings) -> tuple[str, ...]:
+    """Values that a card lists; that of a single goal is its heading."""
+    return found.aim.names[1:] if found.kind == "value" else found.aim.names
+
+
+def _numbers(found: Findings, row: Row | None) -> list[Number]:
+    if row is None:
+        return []
+    asked = {limit.name: limit for limit in found.aim.limits}
+    of = []
+    names = found.aim.names if row.broken or found.kind != "value" else _listed(found)
+    for name in names:
+        limit = asked.get(name)
+        of.append(
+            Number(
+                label=found.label(name),
+                full=name,
+                value=row.value(name),
+                unit=found.aim.parts[name].unit or "",
+                error=row.trial.errors.get(name),
+                limits="" if limit is None else _ends(limit),
+                kept=None if limit is None else name not in row.broken,
+            )
+        )
+    return of
+
+
+def _ends(limit: Limit) -> str:
+    ends = (("\N{GREATER-THAN OR EQUAL TO}", limit.low), ("\N{LESS-THAN OR EQUAL TO}", limit.high))
+    return " and ".join(f"{sign} {end:g}" for sign, end in ends if end is not None)
+
+
+def _drawing(smiles: str, lead: str | None) -> tuple[str, bool]:
+    """The molecule as an image's data address, empty if undrawn; whether it shows a difference."""
+    from molvae.chem.depiction import draw, draw_difference
+
+    try:
+        compared = None if lead is None else draw_difference(smiles, lead, size=SIZE)
+        svg = compared or draw(smiles, size=SIZE)
+    except InvalidMoleculeError:  # a record that was not written by molvae
+        return "", False
+    address = "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
+    return address, compared is not None
+
+
+__all__ = ["check_can_write", "render", "write_report"]

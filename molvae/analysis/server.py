@@ -1,0 +1,170 @@
+"""The report of a campaign, live in a browser of this machine; read-only.
+
+Answers nothing but the page, to nobody but this machine. A page of another site may point a name
+of its own at this address, to read through the visitor's browser what the visitor can: so a request
+has to name this machine as its host.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molvae.errors import CampaignError, MolvaeError, require
+
+if TYPE_CHECKING:
+    from molvae.campaign.storage import Trial
+
+HOST = "127.0.0.1"
+
+
+REFRESH = 30
+"""Seconds after which the page loads itself anew."""
+
+
+SILENCE = 10
+"""Seconds after which a browser that asked for nothing is let go."""
+
+
+@dataclass
+class Page:
+    """The report of a record, made anew when something was asked or told since."""
+
+    record: Path
+    top: int = 24
+    lead: str | None = None
+    _seen: list[Trial] | None = None
+    """Trials when the page was made."""
+    _html: bytes = b""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def html(self) -> bytes:
+        """The page as it stands.
+
+        Raises:
+            MolvaeError: The record cannot be read.
+        """
+        from molvae.analysis.report import render
+        from molvae.campaign.campaign import Campaign
+
+        with self._lock, Campaign.open(self.record) as campaign:
+            seen = campaign.trials
+            if seen != self._seen:
+                page = render(campaign, top=self.top, lead=self.lead, refresh=REFRESH)
+                self._html, self._seen = page.encode(), seen
+            return self._html
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    server_version, sys_version = "molvae", ""
+    timeout = SILENCE
+
+    def do_GET(self) -> None:
+        if not self._meant():
+            self._answer(
+                HTTPStatus.FORBIDDEN, b"this page is only for the machine that it runs on\n"
+            )
+        elif self.path != "/":
+            self._nothing()
+        else:
+            try:
+                html = self.server.page.html()
+            except MolvaeError as error:
+                self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"molvae: {error}\n".encode())
+            else:
+                self._answer(HTTPStatus.OK, html, "text/html")
+
+    def _nothing(self) -> None:
+        self._answer(HTTPStatus.NOT_FOUND, b"there is only the page /\n")
+
+    do_HEAD = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _nothing
+
+    def _meant(self) -> bool:
+        """The browser was told to go to this machine, not to a name that somebody made up."""
+        port = self.server.server_port
+        names = {f"{name}:{port}" for name in ("localhost", HOST)}
+        if port == 80:
+            names |= {"localhost", HOST}
+        hosts = self.headers.get_all("Host") or []
+        return len(hosts) == 1 and hosts[0].strip().lower() in names
+
+    def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain") -> None:
+        self.send_response(status)
+        for name, value in (
+            ("Content-Type", f"{kind}; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("Content-Security-Policy", "frame-ancestors 'none'"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+            ("Referrer-Policy", "no-referrer"),
+            ("X-Content-Type-Options", "nosniff"),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what is asked for is always the same."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, port: int, page: Page) -> None:
+        super().__init__((HOST, port), _Handler)
+        self.page = page
+
+
+@contextmanager
+def serving(
+    record: str | Path, *, port: int = 8000, top: int = 24, lead: str | None = None
+) -> Iterator[str]:
+    """Serve the report of a record from another thread, as long as the context lasts.
+
+    The page is made anew when one looks at it and something was asked or told since. Nothing can be
+    written through it.
+
+    Args:
+        record: The SQLite file of a campaign, which may be running.
+        port: From 0 to 65535; 0: any that is free.
+        top: How many of the best molecules are drawn.
+        lead: As in `molvae.analysis.report.write_report`.
+
+    Yields:
+        The address.
+
+    Raises:
+        CampaignError: The record cannot be read, or the port is taken.
+        ConfigError: `port` or `top` is out of range.
+        InvalidMoleculeError: `lead` is not a molecule.
+    """
+    require(0 <= port <= 65535, f"port must lie between 0 and 65535, got {port}")
+    require(top >= 0, f"top must not be negative, got {top}")
+    page = Page(Path(record), top, lead)
+    page.html()  # what is wrong shows before anybody looks
+    try:
+        server = _Server(port, page)
+    except OSError as error:
+        raise CampaignError(
+            f"cannot serve on port {port}: {error.strerror}; choose another one (--port)"
+        ) from error
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+__all__ = ["serving"]

@@ -1,0 +1,533 @@
+"""What a record says, in numbers and names: best first, growth, limits broken, failures, a map.
+
+Nothing here draws or writes, and no network is loaded: the latent vectors are in the record.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molvae.analysis.hypervolume import EXACT, growth, reference_point
+from molvae.campaign.initial_design import ORIGIN
+from molvae.chem.values import MAX_VALUE
+from molvae.errors import MolvaeError
+from molvae.objectives.problem import Aim, Goal, Limit, fronts
+
+if TYPE_CHECKING:
+    from molvae.campaign.campaign import Campaign
+    from molvae.campaign.storage import Trial
+
+DASH = "\N{EN DASH}"
+
+
+SIMILARITY = "similarity:"
+
+
+PROPERTIES = ("logP", "SAS", "QED")
+"""Of every molecule shown, whatever the campaign is after."""
+
+
+SAMPLE = 500
+"""Molecules at most whose properties are computed: of the data set, starting ones, new ones."""
+
+
+POINTS = 1000
+"""Points of a figure, at most."""
+
+
+LISTED = 2000
+"""Rows of a table, at most; all of them are in what `export` writes."""
+
+
+FIRST = 1.0
+"""Percentile below which a molecule is called unusual."""
+
+
+LONGEST = 34
+"""Letters of a name in a heading; the whole of it is there as a hint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A trial, judged."""
+
+    trial: Trial
+    place: int | None = None
+    """From 1, the best; None if it has no values to be judged by."""
+    within: bool = True
+    """It keeps all limits."""
+    broken: frozenset[str] = frozenset()
+    """Names of limits that it breaks."""
+    score: float = math.nan
+    """Product or sum of several goals; of a single goal, its value; NaN in a Pareto search."""
+    front: int | None = None
+    """In a Pareto search: 1 for those that nothing is better than in everything, then 2, ..."""
+
+    @property
+    def new(self) -> bool:
+        """It was proposed, not given."""
+        return self.trial.origin != ORIGIN
+
+    def value(self, name: str) -> float:
+        """In its own sign; NaN where there is none."""
+        return self.trial.values.get(name, math.nan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What was reached after each objective call."""
+
+    values: list[float]
+    """Of each call's molecule; NaN if it failed, and in a Pareto search."""
+    within: list[bool]
+    """It keeps all limits."""
+    best: list[float]
+    """Best value or score so far of what keeps all limits, or the hypervolume."""
+    starts: int
+    """Calls for starting molecules; they come first."""
+    reference: tuple[float, ...] = ()
+    """From which the hypervolume is measured, in each goal's own sign."""
+    estimated: bool = False
+    """The hypervolume is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """How a limit was kept."""
+
+    limit: Limit
+    told: int
+    starting: int
+    """Starting molecules that break it."""
+    new: int
+    """New ones that do."""
+    median: float
+    """By how much, of those that break it; NaN if none does."""
+    most: float
+
+    @property
+    def count(self) -> int:
+        """All that break it."""
+        return self.starting + self.new
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unusual:
+    """Molecules whose encodings are less dense than almost all of what the model generates."""
+
+    starting: int
+    """Starting molecules below the first percentile."""
+    of_starting: int
+    """Starting molecules whose percentile is known."""
+    new: int
+    of_new: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A trial on the map."""
+
+    row: Row
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """Latent vectors in the plane in which they differ most."""
+
+    places: list[Place]
+    """The worst first, so that the best are drawn over them."""
+    shares: tuple[float, float]
+    """Of the variance, that each axis shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """A property of the starting molecules, of the new ones, and of the data set."""
+
+    name: str
+    start: list[float]
+    new: list[float]
+    dataset: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """A campaign as it stands."""
+
+    aim: Aim
+    rows: list[Row]
+    """In the order asked."""
+    lead: str | None = None
+    """The molecule that others are compared with, canonical."""
+    dataset: str | None = None
+    """That random starting molecules came from."""
+
+    @property
+    def kind(self) -> Literal["value", "score", "front"]:
+        """What molecules are ranked by."""
+        if len(self.aim.goals) == 1:
+            return "value"
+        return "front" if self.aim.combine == "pareto" else "score"
+
+    @cached_property
+    def ranked(self) -> list[Row]:
+        """Those that have values, best first."""
+        there = [row for row in self.rows if row.place is not None]
+        return sorted(there, key=lambda row: row.place or 0)
+
+    @cached_property
+    def front(self) -> list[Row]:
+        """Within all limits, and nothing is better in everything."""
+        return [row for row in self.ranked if row.front == 1 and row.within]
+
+    @cached_property
+    def failures(self) -> list[Row]:
+        """Those that could not be scored."""
+        return [row for row in self.rows if row.trial.status == "failed"]
+
+    @cached_property
+    def grown(self) -> Progress:
+        """What was reached after each objective call."""
+        return progress(self)
+
+    @cached_property
+    def drawn(self) -> frozenset[int]:
+        """Ids of those that figures show: all that have values, or the best and some others."""
+        half = POINTS // 2
+        if len(self.ranked) <= POINTS:
+            shown = self.ranked
+        else:
+            shown = self.ranked[:half] + evenly(self.ranked[half:], POINTS - half)
+        return frozenset(row.trial.id for row in shown)
+
+    @cached_property
+    def listed(self) -> list[Row]:
+        """Of few trials all, of many the best and the latest, in the order asked."""
+        if len(self.rows) <= LISTED:
+            return self.rows
+        chosen = {row.trial.id for row in self.ranked[: LISTED // 2]}
+        for row in reversed(self.rows):
+            if len(chosen) == LISTED:
+                break
+            chosen.add(row.trial.id)
+        return [row for row in self.rows if row.trial.id in chosen]
+
+    @cached_property
+    def calls(self) -> list[Row]:
+        """Those that objectives were called for."""
+        return [row for row in self.rows if row.trial.status != "asked"]
+
+    def best(self, *, start: bool = False) -> Row | None:
+        """The best that keeps all limits, perhaps of the starting molecules alone."""
+        return next((r for r in self.ranked if r.within and not (start and r.new)), None)
+
+    def label(self, name: str) -> str:
+        """A value's name as a heading: not too long, and the lead is called so."""
+        if self.lead is not None and name == SIMILARITY + self.lead:
+            return "similarity to the lead"
+        return name if len(name) <= LONGEST else name[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def findings(campaign: Campaign, *, lead: str | None = None) -> Findings:
+    """Read a campaign.
+
+    Args:
+        campaign: Open.
+        lead: SMILES of a molecule to compare with; by default that of a similarity among goals and
+            limits, if there is one.
+
+    Raises:
+        CampaignError: The record cannot be read.
+        InvalidMoleculeError: `lead` is not a molecule.
+    """
+    aim = campaign.aim
+    trials = [_drawable(trial) for trial in campaign.trials]
+    judged = [
+        t
+        for t in trials  # others than molvae may have written them
+        if t.status == "told" and all(math.isfinite(t.values.get(n, math.nan)) for n in aim.names)
+    ]
+    values = np.array([[t.values[n] for n in aim.names] for t in judged], dtype=np.float64)
+    values = values.reshape(len(judged), len(aim.names))
+    rows = {trial.id: Row(trial=trial) for trial in trials}
+    slacks, y = aim.slacks(values), aim.y(values)
+    pareto = len(aim.goals) > 1 and aim.combine == "pareto"
+    front = fronts(y) + 1 if pareto else None
+    if len(aim.goals) == 1:
+        score = values[:, 0]
+    else:
+        score = np.full(len(judged), math.nan) if pareto else aim.merit(aim.columns(values))[:, 0]
+    for place, i in enumerate(aim.order(values).tolist(), 1):
+        broken = [x.name for x, s in zip(aim.limits, slacks[i], strict=True) if not s >= 0]
+        rows[judged[i].id] = Row(
+            trial=judged[i],
+            place=place,
+            within=not broken,
+            broken=frozenset(broken),
+            score=float(score[i]),
+            front=None if front is None else int(front[i]),
+        )
+    dataset = campaign.settings.get("dataset")
+    return Findings(
+        aim=aim,
+        rows=list(rows.values()),
+        lead=_lead(aim, lead),
+        dataset=dataset if isinstance(dataset, str) else None,
+    )
+
+
+def _drawable(trial: Trial) -> Trial:
+    """Values of records that are older than the largest value count as that."""
+    if all(abs(value) <= MAX_VALUE for value in trial.values.values()):
+        return trial
+    within = {
+        name: math.copysign(min(abs(value), MAX_VALUE), value) if math.isfinite(value) else value
+        for name, value in trial.values.items()
+    }
+    return replace(trial, values=within)
+
+
+def _lead(aim: Aim, given: str | None) -> str | None:
+    from molvae.chem.molecules import canonical, canonical_or_none
+
+    if given is not None:
+        return canonical(given)
+    for part in aim.parts.values():
+        if part.spec is not None and part.spec.strip().startswith(SIMILARITY):
+            return canonical_or_none(part.spec.strip().removeprefix(SIMILARITY))
+    return None
+
+
+def number(value: Any) -> str:
+    """A number for people: four significant digits, a dash for NaN."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    if math.isnan(value):
+        return DASH
+    return f"{value:#.4g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
+
+
+def goodness(goal: Goal) -> str:
+    """Which of its values are good, in words."""
+    if goal.direction == "range":
+        return f"{goal.low:g} to {goal.high:g} is good"
+    return f"{'smaller' if goal.direction == 'minimise' else 'larger'} is better"
+
+
+def best_so_far(values: Sequence[float], columns: Sequence[float]) -> list[float]:
+    """After each call, the value whose column was largest; NaN changes nothing.
+
+    >>> best_so_far([math.nan, 3.0, 1.0, 2.0], [math.nan, -3.0, -1.0, -2.0])
+    [nan, 3.0, 1.0, 1.0]
+    """
+    best, at, path = math.nan, math.nan, []
+    for value, column in zip(values, columns, strict=True):
+        if not math.isnan(column) and not column <= at:
+            best, at = value, column
+        path.append(best)
+    return path
+
+
+def progress(found: Findings) -> Progress:
+    """Growth along the calls."""
+    aim, calls = found.aim, found.calls
+    values = [row.score for row in calls]
+    within = [row.place is not None and row.within for row in calls]
+    starts = sum(not row.new for row in calls)
+    if found.kind != "front":
+        goal = aim.goals[0]
+        columns = np.array(values)
+        if found.kind == "value":
+            columns = goal.column(columns)
+        columns[~np.array(within, dtype=bool)] = math.nan
+        best = best_so_far(values, columns.tolist())
+        return Progress(values=values, within=within, best=best, starts=starts)
+    columns = np.array([[row.value(n) for n in aim.names] for row in calls], dtype=np.float64)
+    columns = aim.columns(columns.reshape(len(calls), len(aim.names)))
+    told = np.array([row.place is not None for row in calls], dtype=bool)
+    if not told.any():
+        return Progress(values=values, within=within, best=[0.0] * len(calls), starts=starts)
+    reference = reference_point(aim, columns[told])
+    columns[~np.array(within, dtype=bool)] = math.nan
+    return Progress(
+        values=values,
+        within=within,
+        best=growth(columns, reference).tolist(),
+        starts=starts,
+        reference=tuple(_own(goal, r) for goal, r in zip(aim.goals, reference, strict=True)),
+        estimated=len(aim.goals) > EXACT,
+    )
+
+
+def _own(goal: Goal, column: float) -> float:
+    """A column's number in the goal's own sign; of a range, the distance outside."""
+    return float(column) if goal.direction == "maximise" else -float(column)
+
+
+def broken_limits(found: Findings) -> list[Broken]:
+    """How each limit was kept, in the order of the campaign."""
+    told = found.ranked
+    rows = []
+    for limit in found.aim.limits:
+        bad = [row for row in told if limit.name in row.broken]
+        over = -limit.slack(np.array([row.value(limit.name) for row in bad], dtype=np.float64))
+        rows.append(
+            Broken(
+                limit=limit,
+                told=len(told),
+                starting=sum(not row.new for row in bad),
+                new=sum(row.new for row in bad),
+                median=float(np.median(over)) if bad else math.nan,
+                most=float(over.max()) if bad else math.nan,
+            )
+        )
+    return rows
+
+
+def unusual(found: Findings) -> Unusual | None:
+    """How many molecules left the known world; None if of no new one it is known."""
+    known = [(row.new, p) for row in found.rows if (p := row.trial.percentile) is not None]
+    new = [percentile for is_new, percentile in known if is_new]
+    starting = [percentile for is_new, percentile in known if not is_new]
+    if not new:
+        return None
+    return Unusual(
+        starting=sum(percentile < FIRST for percentile in starting),
+        of_starting=len(starting),
+        new=sum(percentile < FIRST for percentile in new),
+        of_new=len(new),
+    )
+
+
+def reasons(failures: Sequence[Row]) -> list[tuple[str, list[int]]]:
+    """Messages of failures with the ids of their trials, the most frequent first.
+
+    A message that names its molecule counts as the same one for all molecules.
+    """
+    by_message: dict[str, list[int]] = defaultdict(list)
+    for row in failures:
+        message = row.trial.message.replace(row.trial.smiles, "SMILES")
+        by_message[message or "no reason given"].append(row.trial.id)
+    return sorted(by_message.items(), key=lambda item: -len(item[1]))
+
+
+def latent_map(found: Findings) -> Map | None:
+    """The latent vectors in the plane in which they differ most; None if there is no such plane.
+
+    The signs of the axes are fixed, so that a record has one map.
+    """
+    rows = found.ranked[::-1]
+    z = [np.frombuffer(r.trial.z_bytes, "<f8", count=len(r.trial.z_bytes) // 8) for r in rows]
+    sizes = {len(row) for row in z}
+    if len(z) < 3 or len(sizes) != 1 or min(sizes) < 2:
+        return None
+    points = np.stack(z).astype(np.float64)
+    there = np.asarray(np.isfinite(points).all(axis=1))
+    if there.sum() < 3:
+        return None
+    centred = points[there] - points[there].mean(axis=0)
+    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
+    if not spread[0] > 0:
+        return None
+    plane = axes[:2]
+    strongest = plane[np.arange(2), np.abs(plane).argmax(axis=1)]
+    where = centred @ (plane * np.where(strongest < 0, -1.0, 1.0)[:, None]).T
+    shares = spread[:2] ** 2 / (spread**2).sum()
+    kept = [row for row, is_there in zip(rows, there.tolist(), strict=True) if is_there]
+    return Map(
+        places=[
+            Place(row=row, x=float(x), y=float(y))
+            for row, (x, y) in zip(kept, where.tolist(), strict=True)
+        ],
+        shares=(float(shares[0]), float(shares[1])),
+    )
+
+
+def distributions(found: Findings) -> list[Distribution]:
+    """Properties of molecules that have values, beside those of the data set."""
+    from molvae.chem.properties import score
+
+    rows = [
+        row
+        for group in (False, True)
+        for row in evenly([row for row in found.rows if row.place and row.new == group], SAMPLE)
+    ]
+    table = score([row.trial.smiles for row in rows], PROPERTIES, workers=1)
+    new = np.array([row.new for row in rows], dtype=bool)
+    sample = None if found.dataset is None else dataset_properties(found.dataset)
+
+    def finite(column: NDArray[np.float64]) -> list[float]:
+        return [float(value) for value in column if math.isfinite(value)]
+
+    return [
+        Distribution(
+            name=name,
+            start=finite(table[~new, i]),
+            new=finite(table[new, i]),
+            dataset=[] if sample is None else finite(sample[:, i]),
+        )
+        for i, name in enumerate(PROPERTIES)
+    ]
+
+
+def evenly(items: Sequence[Any], most: int) -> list[Any]:
+    """So many items at most, evenly from the first to the last.
+
+    >>> evenly("abcdefg", 3)
+    ['a', 'd', 'g']
+    """
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
+@lru_cache(maxsize=4)
+def dataset_properties(name: str) -> NDArray[np.float64] | None:
+    """Properties of random molecules of a data set, `SAMPLE x len(PROPERTIES)`.
+
+    None if it is not one of those that packages carry, or its package is not here.
+    """
+    from molvae.chem.datasets import DATASETS, sample_molecules
+    from molvae.chem.properties import score
+
+    if name not in DATASETS:  # a record may hold any path: nothing is read from there
+        return None
+    try:
+        return score(sample_molecules(name, SAMPLE, seed=0), PROPERTIES, workers=1)
+    except MolvaeError:
+        return None
+
+
+__all__ = [
+    "DASH",
+    "PROPERTIES",
+    "Broken",
+    "Distribution",
+    "Findings",
+    "Map",
+    "Progress",
+    "Row",
+    "Unusual",
+    "best_so_far",
+    "broken_limits",
+    "dataset_properties",
+    "distributions",
+    "evenly",
+    "findings",
+    "goodness",
+    "latent_map",
+    "number",
+    "progress",
+    "reasons",
+    "unusual",
+]

@@ -1,0 +1,243 @@
+"""Where candidates come from: latent vectors become molecules that were never asked for.
+
+A decoder maps many vectors to one molecule and some to none, so a chosen vector is the beginning of
+a search. Knows nothing of values; ranking is the strategy's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import torch
+from botorch.utils.sampling import draw_sobol_samples
+from torch import Tensor
+
+from molvae.bo.base import Candidate, Evidence
+from molvae.errors import CampaignError
+from molvae.latent.density import proposable
+from molvae.latent.protocol import LatentSpaceProtocol
+
+FIRST_RADIUS = 0.01
+"""First step from a vector, as a share of the box's width per dimension; each round doubles it."""
+
+
+ROUNDS = 6
+"""Radii tried, so the last is 0.32 of the width."""
+
+
+TRIES = 8
+"""Vectors decoded per radius and molecule wanted."""
+
+
+PATIENCE = 256
+"""Vectors decoded per molecule wanted before the search is given up."""
+
+
+CHUNK = 16
+"""Vectors of a ranking that are decoded together."""
+
+
+def decode_new(
+    space: LatentSpaceProtocol,
+    z: Tensor,
+    taken: Collection[str],
+    *,
+    bounds: Tensor,
+    seed: int,
+    rounds: int = ROUNDS,
+    patience: int = PATIENCE,
+) -> list[Candidate]:
+    """One new molecule for each latent vector, at the vector or as near to it as one is found.
+
+    Where `z` decodes to nothing, to a molecule that is taken, or to one found for an earlier row,
+    vectors `z + r w u` are decoded, with `w` the widths of the box, `u` standard normal, clipped to
+    the box, and `r` growing from 0.01 by doubling; the first new molecule is taken. What is still
+    missing after `rounds` radii is drawn from the prior.
+
+    Args:
+        space: Decodes and samples.
+        z: Chosen vectors, `n x d`.
+        taken: Molecules not to be proposed.
+        bounds: The box, `2 x d`, that the neighbourhood is clipped to.
+        seed: Of the steps and the draws.
+        rounds: Radii tried; 0 goes on to the prior at once.
+        patience: Vectors decoded per row before giving up.
+
+    Returns:
+        `n` candidates in the order of `z`; each holds the vector that was decoded.
+
+    Raises:
+        CampaignError: Patience is exhausted.
+    """
+    found: list[Candidate | None] = [None] * len(z)
+    seen = set(taken)
+
+    def settle(owners: list[int | None], vectors: Tensor) -> None:
+        """Give new molecules to the rows that their vectors were made for, or to the first open."""
+        for owner, vector, smiles in zip(owners, vectors, space.decode(vectors), strict=True):
+            row = owner if owner is not None else next(iter(missing(found)), None)
+            if row is None or found[row] is not None or smiles is None or smiles in seen:
+                continue
+            if proposable(space, smiles):
+                seen.add(smiles)
+                found[row] = Candidate(smiles, vector.clone())
+
+    if len(z):
+        settle(list(range(len(z))), z)
+    generator = torch.Generator().manual_seed(seed)
+    width = bounds[1] - bounds[0]
+    decoded = 1
+    for k in range(rounds):
+        if not (rows := missing(found)):
+            break
+        anchors = [row for row in rows for _ in range(TRIES)]
+        u = torch.randn(len(anchors), z.shape[1], generator=generator, dtype=z.dtype)
+        near = (z[anchors] + FIRST_RADIUS * 2**k * width * u).clamp(bounds[0], bounds[1])
+        settle(list(anchors), near)
+        decoded += TRIES
+    draw = 0
+    while rows := missing(found):
+        if decoded >= patience:
+            raise CampaignError(
+                f"no new molecule after {decoded} vectors were decoded for each of {len(rows)} "
+                "wanted "
+                f"({len(taken)} molecules are in the record already); ask for fewer, or end the "
+                "campaign"
+            )
+        draw += 1
+        settle(
+            [None] * (TRIES * len(rows)), space.sample(TRIES * len(rows), seed=derived(seed, draw))
+        )
+        decoded += TRIES
+    return [candidate for candidate in found if candidate is not None]
+
+
+def missing(found: list[Candidate | None]) -> list[int]:
+    """Rows without a candidate."""
+    return [row for row, candidate in enumerate(found) if candidate is None]
+
+
+def around_and_across(
+    z: Tensor, bounds: Tensor, n: int, *, share: float, sigma: float, seed: int
+) -> Tensor:
+    """Latent vectors to choose among: some around good ones, the others all over the box.
+
+    Around: a good vector, of which each dimension is moved with probability min(1, 20/d) (at least
+    one), by a normal step, and clipped to the box. In many dimensions a move of all of them at once
+    goes too far to keep what was good. Across: a scrambled Sobol sequence.
+
+    Args:
+        z: Good vectors, `k x d`.
+        bounds: The box, `2 x d`.
+        n: Vectors wanted.
+        share: Of them, the part that is made around `z`, in [0, 1].
+        sigma: Standard deviation of a step, as a share of the box's width.
+        seed: Of both parts.
+
+    Returns:
+        `n x d`, float64.
+
+    References:
+        Regis and Shoemaker (2013), doi:10.1080/0305215X.2012.687731 (perturbing some dimensions);
+        Eriksson et al. (2019), arXiv:1910.01739 (min(1, 20/d), Thompson sampling among such
+        points).
+    """
+    near, d = round(share * n), bounds.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    anchors = z[torch.randint(len(z), (near,), generator=generator)]
+    moved = torch.rand(near, d, generator=generator) < min(1.0, 20.0 / d)
+    moved[torch.arange(near), torch.randint(d, (near,), generator=generator)] = True
+    steps = torch.randn(near, d, generator=generator, dtype=z.dtype) * moved
+    around = (anchors + sigma * (bounds[1] - bounds[0]) * steps).clamp(bounds[0], bounds[1])
+    if near == n:
+        return around
+    across = draw_sobol_samples(bounds, n=n - near, q=1, seed=derived(seed, 0)).squeeze(1)
+    return torch.cat([around, across])
+
+
+def around_one(centre: Tensor, region: Tensor, n: int, *, seed: int) -> Tensor:
+    """Vectors in a region around its centre, `n x d`, some dimensions moved at a time.
+
+    Each dimension is moved with probability min(1, 20/d), at least one of them, to a place in the
+    region that a scrambled Sobol sequence gives.
+
+    Args:
+        centre: `d`.
+        region: A box, `2 x d`.
+        n: Vectors wanted.
+        seed: Of everything.
+
+    References:
+        Eriksson et al. (2019), arXiv:1910.01739.
+    """
+    d = len(centre)
+    generator = torch.Generator().manual_seed(seed)
+    moved = torch.rand(n, d, generator=generator) < min(1.0, 20.0 / d)
+    moved[torch.arange(n), torch.randint(d, (n,), generator=generator)] = True
+    places = draw_sobol_samples(region, n=n, q=1, seed=derived(seed, 0)).squeeze(1)
+    return torch.where(moved, places, centre)
+
+
+def first_new(
+    space: LatentSpaceProtocol,
+    z: Tensor,
+    order: list[list[int]],
+    known: frozenset[str],
+    *,
+    bounds: Tensor,
+    seed: int,
+    patience: int,
+) -> list[Candidate]:
+    """For each ranking of `z`, the first vector that decodes to a new molecule.
+
+    A ranking without one within `patience` is left to `decode_new`, from its best vector.
+    """
+    decoded: dict[int, str | None] = {}
+    taken, chosen = set(known), dict[int, Candidate]()
+    for draw, ranking in enumerate(order):
+        ranking = ranking[:patience]
+        for start in range(0, len(ranking), CHUNK):
+            part = ranking[start : start + CHUNK]
+            fresh = [i for i in part if i not in decoded]
+            if fresh:
+                decoded.update(zip(fresh, space.decode(z[fresh]), strict=True))
+            for i in part:
+                smiles = decoded[i]
+                if smiles is not None and smiles not in taken and proposable(space, smiles):
+                    chosen[draw] = Candidate(smiles, z[i].clone())
+                    taken.add(smiles)
+                    break
+            if draw in chosen:
+                break
+    left = [draw for draw in range(len(order)) if draw not in chosen]
+    nearby = decode_new(
+        space,
+        z[[order[draw][0] for draw in left]],
+        taken,
+        bounds=bounds,
+        seed=derived(seed, 1),
+        patience=patience,
+    )
+    chosen.update(zip(left, nearby, strict=True))
+    return [chosen[draw] for draw in range(len(order))]
+
+
+def around_all(evidence: Evidence) -> Tensor:
+    """The box, widened where a told molecule lies outside: it is data as well, `2 x d`.
+
+    A search that starts at the best molecules must find them inside.
+    """
+    low, high = evidence.bounds
+    if len(evidence.z):
+        low = torch.minimum(low, evidence.z.amin(dim=0))
+        high = torch.maximum(high, evidence.z.amax(dim=0))
+    return torch.stack([low, high])
+
+
+def derived(seed: int, *path: int) -> int:
+    """A seed below 2**31 that differs for every path; the same on every machine."""
+    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0]) >> 1
+
+
+__all__ = ["around_all", "around_and_across", "around_one", "decode_new", "derived", "first_new"]

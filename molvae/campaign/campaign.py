@@ -1,0 +1,949 @@
+"""A campaign: ask, tell, run, resume. The single object with state, and its state is the record.
+
+What is known is read from the record whenever molecules are chosen, and the seed of a batch comes
+from the campaign's seed and the number of trials in the record: so a campaign that was killed goes
+on as it would have. Knows when to ask and to tell. Knows neither how molecules are chosen
+(`bo.strategy`), nor how the record is written (`bo.store`), nor how an objective is called
+(`evaluate`).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molvae._version import versions
+from molvae.campaign.evaluation import Call, Scored, completed_by, outcome_of
+from molvae.campaign.history import (
+    best_of,
+    evidence_of,
+    predictions_of,
+    table_of,
+    told_of,
+    values_of,
+)
+from molvae.campaign.initial_design import ORIGIN, Start, gather
+from molvae.campaign.metadata import aim_of, check_facts
+from molvae.campaign.storage import FORMAT, NewTrial, Outcome, Store, Trial, check_can_create, now
+from molvae.campaign.trust import is_trusted, trust
+from molvae.config import Patience, check_seed, is_list, whole_number
+from molvae.errors import CampaignError, ConfigError, UnknownNameError, require, shown, warn
+from molvae.objectives.manual import ByHand
+from molvae.objectives.parsing import (
+    _goal,
+    _limit,
+    computed,
+    costs_nothing,
+    make_objective,
+    merged,
+    name_of,
+    read_aim,
+    runs_code,
+)
+from molvae.objectives.problem import Aim, Combine, Direction, Goal, Limit
+from molvae.objectives.program import Program
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molvae.bo.base import Evidence, Strategy
+    from molvae.campaign.executors import Executor
+    from molvae.latent.protocol import LatentSpaceProtocol
+    from molvae.objectives.scoring import Objective
+
+    _Chosen = tuple[int, Sequence[NewTrial]]
+
+EQUAL = 10
+"""Told values, at least a batch, that look like a mistake if all of them are the same number."""
+
+
+class Campaign:
+    """The search for molecules that are good at one thing, kept in a record.
+
+    Make one with `Campaign.create` or `Campaign.open`. Use as a context manager, or call `close`.
+
+        >>> c = Campaign.create("qed.db", "zinc250k", objective="qed")  # doctest: +SKIP
+        >>> c.run(budget=200)  # doctest: +SKIP
+        >>> c.best(3)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        space: LatentSpaceProtocol | None = None,
+        objective: Objective | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self._store = store
+        self.settings: dict[str, Any] = store.facts()
+        """What the record was made with: format, created, versions, space, objectives, strategy,
+        seed, batch, start, dataset, skipped, duplicates."""
+        check_facts(self.settings, store.path)
+        self.aim = aim_of(self.settings, store.path)
+        """Goals and limits."""
+        self.seed, self.batch = int(self.settings["seed"]), int(self.settings["batch"])
+        self._space, self._strategy = space, strategy
+        self._choosing = threading.RLock()
+        """One thread at a time chooses molecules."""
+        self._runner: int | None = None
+        """The thread that runs the campaign."""
+        self._objectives = {} if objective is None else {name_of(objective): objective}
+        if space is not None:
+            self._check_space(space)
+        if objective is not None:
+            self._check_objective(objective)
+        if strategy is not None and describe_strategy(strategy) != self.settings["strategy"]:
+            raise CampaignError(
+                f"{store.path} was made with strategy {self.settings['strategy']}, got "
+                f"{describe_strategy(strategy)}; a campaign keeps its strategy"
+            )
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        space: LatentSpaceProtocol | str | Path,
+        *,
+        objective: Objective | str | Sequence[str | Mapping[str, Any]],
+        limits: Sequence[str] = (),
+        combine: Combine = "pareto",
+        strategy: Strategy | str = "rank",
+        seed: int = 0,
+        start: int | str | Path | Sequence[str] = 100,
+        dataset: str = "zinc250k",
+        batch: int = 10,
+        direction: Direction | None = None,
+        name: str | None = None,
+        unit: str | None = None,
+        skip_invalid: bool = False,
+    ) -> Campaign:
+        """Begin a campaign. Everything is checked before anything is written.
+
+        With several objectives, or limits, those that RDKit computes (properties, similarities,
+        counts) are computed for every molecule; a surrogate guesses at the others alone.
+
+        The starting molecules become the first trials. They wait to be scored and count towards the
+        budget like all others, unless a file brings their values.
+
+        Args:
+            path: The record to make.
+            space: A latent space, or what to load it by: a bundled run or a run folder.
+            objective: What to look for: a name (`molvae list`), `module:attribute`, `by-hand:NAME`
+                if values are only ever told, or an object with `name`, `direction` and
+                `__call__(list of SMILES)`. Or several goals, each as
+                `molvae.objectives.parsing.read_goal` takes it: "qed",
+                "minimise sas, weight 2", "logp in 1..3".
+            limits: What every molecule should keep: "logp <= 5", "similarity:CCO >= 0.4",
+                "alerts:PAINS <= 0".
+            combine: How several goals become one search, see
+                `molvae.objectives.problem.Aim`: `pareto`, `product` of desirabilities, or `sum`.
+            strategy: How molecules are chosen: a name (`molvae list`), or an object with `name` and
+                `propose`.
+            seed: Same seed and same record: same proposals; from 0 to 2**63 - 1, as all seeds.
+            start: That many random molecules of `dataset`, a list of SMILES, or a file of
+                molecules, see `molvae.chem.readers.read_table`. A column `value`, or one with the
+                objective's name, holds values that are known already: empty is not known, NaN is
+                known to fail; several values of a molecule are replicates. Beside it `error` or
+                NAME_error holds standard errors. Other columns are kept as notes.
+            dataset: Where random starting molecules come from.
+            batch: Molecules chosen together before the surrogate is fitted anew.
+            direction: Overrides the objective's own.
+            name: Of the values in the record and in tables, instead of the objective's own.
+            unit: Of the values, shown with them.
+            skip_invalid: Leave out, and count, given molecules that are none or that the space
+                cannot encode. Random ones that it cannot encode are replaced in any case.
+
+        Raises:
+            CampaignError: The record exists or cannot be written.
+            ConfigError: A setting is out of range.
+            UnknownNameError: No such objective, strategy, run or data set.
+            ObjectiveError: The objective's module fails to import.
+            InvalidMoleculeError: A given text is not a molecule, or cannot be written in the
+                representation.
+            UnknownSymbolError: The space never saw a symbol of a given molecule.
+            DataError: The file is empty or a value in it is not a number.
+        """
+        path = Path(path).absolute()
+        check_can_create(path)
+        seed, batch = check_seed(seed), whole_number(batch, "batch", least=1)
+        require(
+            not isinstance(start, Mapping) and getattr(start, "ndim", 1) < 2,
+            f"start is a {type(start).__name__}; give a list of SMILES and tell their values "
+            "after, or write a table with columns smiles and value to a file",
+        )
+        if not isinstance(start, str | Path) and is_list(start):
+            start = list(cast("Sequence[str]", start))
+        if isinstance(strategy, str):
+            from molvae.bo.strategies.registry import get_strategy
+
+            strategy = get_strategy(strategy)
+        aim, objectives = read_aim(
+            objective, limits, combine, record=path, direction=direction, name=name, unit=unit
+        )
+        space = _load(space)
+        require(
+            space.dim > 0,
+            f"{space.name or 'the model'} is a language model: it has no vectors to search among; "
+            "take a space with latent_dim above 0",
+        )
+        first = gather(
+            start, space, aim.measured, dataset=dataset, seed=seed, skip_invalid=skip_invalid
+        )
+        described = describe_strategy(strategy)
+        facts = {
+            "format": FORMAT,
+            "created": now(),
+            "versions": versions(),
+            "space": {
+                "name": _findable(space.name),
+                "fingerprint": space.fingerprint,
+                "dim": space.dim,
+            },
+            "objectives": [asdict(goal) for goal in aim.goals],
+            "limits": [asdict(limit) for limit in aim.limits],
+            "combine": aim.combine,
+            "strategy": described,
+            "strategy_text": _spelled(described),
+            "seed": seed,
+            "batch": batch,
+            "start": _start_label(start),
+            "dataset": None if isinstance(start, str | Path | list) else dataset,
+            "skipped": first.skipped,
+            "duplicates": first.duplicates,
+        }
+        trials = []
+        for trial, percentile in zip(first.trials, _percentiles(space, first), strict=True):
+            values = completed(aim, trial, objectives)
+            failed = values is not None and not set(aim.names) <= set(values)
+            trials.append(replace(trial, values=values, failed=failed, percentile=percentile))
+        campaign = cls(Store.create(path, facts, trials), space=space, strategy=strategy)
+        campaign._objectives = objectives
+        campaign.trust()
+        return campaign
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        space: LatentSpaceProtocol | str | Path | None = None,
+        objective: Objective | str | None = None,
+        *,
+        strategy: Strategy | None = None,
+        trust: bool = False,
+    ) -> Campaign:
+        """Go on with a campaign, exactly where it stopped.
+
+        Args:
+            path: The record.
+            space: The latent space it was made with, if at hand. By default it is loaded when first
+                needed, so that telling a value or reading the table needs no model.
+            objective: Needed for `run` if the campaign was made with an object of yours.
+            strategy: Needed for `ask` and `run` if the campaign was made with a strategy of yours.
+            trust: Let `run` import the modules and run the commands that the record names, though
+                it was not made on this machine; see `Campaign.trust`.
+
+        Raises:
+            CampaignError: No record, or damaged, foreign or newer; or it was made with another
+                model, objective or strategy than the one given.
+        """
+        store = Store.open(path)
+        try:
+            if isinstance(objective, str):
+                objective = make_objective(objective, None, record=store.path)
+            campaign = cls(
+                store,
+                space=None if space is None else _load(space),
+                objective=objective,
+                strategy=strategy,
+            )
+            if trust:
+                campaign.trust()
+            return campaign
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the record; safe to call twice."""
+        self._store.close()
+
+    def __enter__(self) -> Campaign:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"Campaign({str(self.path)!r}, {self.aim}, "
+            f"{self.settings['strategy']['name']}, {len(self)} trials)"
+        )
+
+    def __len__(self) -> int:
+        """Trials asked, the starting ones included."""
+        return self._store.count()
+
+    @property
+    def path(self) -> Path:
+        """The record."""
+        return self._store.path
+
+    @property
+    def name(self) -> str:
+        """Of the goal; of the first one, if there are several."""
+        return self.aim.goals[0].name
+
+    @property
+    def direction(self) -> Direction:
+        """Which of its values are good."""
+        return self.aim.goals[0].direction
+
+    @property
+    def skipped(self) -> int:
+        """Given starting molecules that were left out."""
+        return int(self.settings["skipped"])
+
+    @property
+    def duplicates(self) -> int:
+        """Given starting molecules that repeated an earlier one."""
+        return int(self.settings["duplicates"])
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, in the order asked."""
+        return self._store.trials()
+
+    @property
+    def best_value(self) -> float | None:
+        """The best value told so far, of several goals that of their product or sum.
+
+        None if there is none, or in a Pareto search, which has no single best.
+        """
+        told = told_of(self.trials)
+        if not told or (len(self.aim.goals) > 1 and self.aim.combine == "pareto"):
+            return None
+        values = values_of(told, self.aim)
+        first = int(self.aim.order(values)[0])
+        if len(self.aim.goals) == 1:
+            return float(values[first, 0])
+        return float(self.aim.merit(self.aim.columns(values))[first, 0])
+
+    @property
+    def space(self) -> LatentSpaceProtocol:
+        """The latent space, loaded when first needed.
+
+        Raises:
+            CampaignError: The model found under the recorded name is another one.
+        """
+        if self._space is None:
+            space = _load(self.settings["space"]["name"])
+            self._check_space(space)
+            self._space = space
+        return self._space
+
+    @property
+    def objective(self) -> Objective:
+        """That of the goal, of the first one if there are several; made when first needed.
+
+        Raises:
+            CampaignError: It was an object and has to be given again.
+        """
+        return self._objective(self.name)
+
+    def _objective(self, name: str) -> Objective:
+        if name not in self._objectives:
+            part = self.aim.parts[name]
+            if part.spec is None:
+                raise CampaignError(
+                    f"objective {name!r} of {self.path} was given as an object; give it again: "
+                    "Campaign.open(path, objective=...)"
+                )
+            if runs_code(part.spec) and not is_trusted(self.settings):
+                raise CampaignError(
+                    f"{self.path} was not made on this machine, and to score molecules it would "
+                    f"run {', '.join(map(shown, self.code))}; if you trust who made it, say so "
+                    "once: --trust (Campaign.open(path, trust=True))"
+                )
+            own = isinstance(part, Goal) and part.direction != "range"
+            direction = part.direction if own else None  # type: ignore[union-attr]
+            made = make_objective(part.spec, direction, name=name, record=self.path)
+            self._check_objective(made)
+            self._objectives[name] = made
+        return self._objectives[name]
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """What `run` imports or runs, as the record names it: `module:attribute`, `command:WORDS`.
+
+        Empty if it only calls what molvae brings, or objects that are given.
+        """
+        specs = (part.spec for part in self.aim.parts.values() if part.spec is not None)
+        return tuple(dict.fromkeys(spec for spec in specs if runs_code(spec)))
+
+    def trust(self) -> None:
+        """Let `run` import and run the `code` that the record names, from now on.
+
+        That is remembered on this machine, outside of the record. What was made on this machine is
+        trusted from the beginning. Reading, asking and telling run no code of a record's.
+        """
+        if self.code:
+            trust(self.settings, self.path, self.code)
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy, made when first needed.
+
+        Raises:
+            CampaignError: It was an object and has to be given again.
+        """
+        if self._strategy is None:
+            from molvae.bo.strategies.registry import STRATEGIES, get_strategy
+
+            recorded = self.settings["strategy"]
+            if recorded["name"] not in STRATEGIES or recorded["settings"] is None:
+                raise CampaignError(
+                    f"strategy {recorded['name']!r} of {self.path} was given as an object; give it "
+                    "again: "
+                    "Campaign.open(path, strategy=...)"
+                )
+            try:
+                self._strategy = get_strategy(recorded["name"], **recorded["settings"])
+            except (ConfigError, UnknownNameError, TypeError) as error:
+                raise CampaignError(
+                    f"{self.path} is damaged: it has no settings of a strategy ({error})"
+                ) from error
+        return self._strategy
+
+    def ask(self, n: int | None = None, *, allow_equal: bool = False) -> list[Trial]:
+        """Choose new molecules and write them into the record, all of them or none.
+
+        As long as no value is told, there is nothing to choose by: then the starting molecules
+        that wait are handed out instead, from the first one on, until one is told.
+
+        Args:
+            n: How many; by default a batch.
+            allow_equal: Go on although all values of the first batch are the same number. A
+                mistake in an objective looks like that, but so does a goal that few molecules meet.
+
+        Returns:
+            The trials, waiting to be told.
+
+        Raises:
+            ConfigError: n is below 1.
+            CampaignError: Too little is told for the strategy, all values are the same, no new
+                molecule was found, or another process asked meanwhile.
+        """
+        n = self.batch if n is None else whole_number(n, "n", least=1)
+        self._check_is_not_run_elsewhere()
+        with self._choosing:
+            if not told_of(self.trials) and (waiting := self._waiting_start()):
+                return waiting[:n]
+            self._check_values_differ(allow_equal)
+            with self._store.writing("ask"):
+                return self._write(self._choose(n)())
+
+    def _check_is_not_run_elsewhere(self) -> None:
+        """Refuse to choose molecules while another thread does."""
+        if self._runner not in (None, threading.get_ident()):
+            raise CampaignError(
+                f"{self.path} is being run in another thread, which chooses the molecules; wait "
+                "until it is done (telling and reading work meanwhile)"
+            )
+
+    def _choose(self, n: int) -> Callable[[], _Chosen]:
+        """Look at the record; what is given back chooses by that, and touches it no more."""
+        from molvae.bo.candidates import derived
+        from molvae.latent.density import percentiles
+
+        evidence, space, strategy = self.evidence(), self.space, self.strategy
+        asked = len(evidence.known)
+
+        def choose() -> _Chosen:
+            found = strategy.propose(evidence, space, n, seed=derived(self.seed, asked))
+            smiles = [candidate.smiles for candidate in found]
+            if len(set(smiles)) != n or evidence.known.intersection(smiles):
+                raise CampaignError(
+                    f"strategy {strategy.name!r} did not give {n} distinct new molecules: "
+                    f"{smiles}; mend it, or use another strategy"
+                )
+            return asked, [
+                NewTrial(
+                    smiles=c.smiles,
+                    z=c.z.tolist(),
+                    origin=" ".join(part for part in (strategy.name, c.made) if part),
+                    percentile=percentile,
+                    predictions=predictions_of(c, self.aim),
+                )
+                for c, percentile in zip(found, percentiles(space, smiles), strict=True)
+            ]
+
+        return choose
+
+    def _write(self, chosen: _Chosen) -> list[Trial]:
+        asked, trials = chosen
+        return self._store.ask(trials, expected=asked)
+
+    def _waiting_start(self) -> list[Trial]:
+        return [t for t in self.trials if t.origin == ORIGIN and t.status == "asked"]
+
+    def tell(
+        self,
+        trial: int,
+        value: float | Sequence[float] | Mapping[str, float | Sequence[float] | None] | None,
+        message: str = "",
+        *,
+        error: float | Mapping[str, float] | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> Trial:
+        """Write a value into the record; it is on disk when this returns.
+
+        Args:
+            trial: The trial's id.
+            value: In the objective's own sign. None or NaN: it could not be scored; the molecule is
+                then neither looked at by the surrogate nor asked for again. Several: replicates,
+                whose mean and standard error are taken; NaN among them is left out. Of a campaign
+                that measures several things: a mapping of such values by name; if one of them is
+                lacking the trial has failed, and the others are kept. What is computed need not
+                be told.
+            message: Kept with it.
+            error: Standard error of the value, or of values by name, if it is known: the surrogate
+                believes it so far.
+            notes: Whatever else is to be kept, by name.
+
+        Raises:
+            CampaignError: No such trial, or it was told before, or another process is writing.
+            ConfigError: A value is infinite or not a number, or it is not said of what it is.
+        """
+        trial = whole_number(trial, "a trial's id")
+        outcome = outcome_of(self.aim, value, error=error, notes=notes, message=message)
+        return self._store.tell(trial, self._completed({trial: outcome})[trial])
+
+    def tell_all(
+        self,
+        values: Mapping[int, Any],
+        *,
+        errors: Mapping[int, float | Mapping[str, float]] | None = None,
+        messages: Mapping[int, str] | None = None,
+        notes: Mapping[int, Mapping[str, str]] | None = None,
+    ) -> list[int]:
+        """Write the values of many trials into the record: all of them, or none.
+
+        What was told before with the same values is passed over, so that the same sheet can be told
+        again.
+
+        Args:
+            values: By the trial's id; each as of `tell`, and so are the others.
+            errors: Standard errors.
+            messages: Kept with the values.
+            notes: Whatever else is to be kept.
+
+        Returns:
+            Ids of the trials that were not told before.
+
+        Raises:
+            CampaignError: A trial is not there, or was told something else before; or another
+                process is writing.
+            ConfigError: As `tell`.
+        """
+        require(hasattr(values, "items"), f"values must stand by the trial's id, got {values!r}")
+        outcomes = {}
+        for trial, value in values.items():
+            outcomes[whole_number(trial, "a trial's id")] = outcome_of(
+                self.aim,
+                value,
+                error=(errors or {}).get(trial) or None,
+                notes=(notes or {}).get(trial),
+                message=(messages or {}).get(trial, ""),
+            )
+        return self._store.tell_all(self._completed(outcomes))
+
+    def _completed(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
+        """With the values that can be computed, where anything was measured."""
+        done = dict(outcomes)
+        for id_, outcome in outcomes.items():
+            lacking = [name for name in self.aim.computed if name not in outcome.values]
+            if outcome.values and lacking:
+                for found in self._store.trials([id_]):  # none, if there is no such trial
+                    more = self._compute([found.smiles], lacking)[0]
+                    done[id_] = completed_by(outcome, more, self.aim)
+        return done
+
+    def retry(
+        self, trials: Sequence[int] | None = None, *, message: str | None = None
+    ) -> list[Trial]:
+        """Put failed trials back, to be scored or told again: it was not the molecules' fault.
+
+        That they failed stays in the record, see `Trial.earlier_failures`. They wait as if they had
+        just been asked, and count towards a budget once, when they have an outcome again.
+
+        Args:
+            trials: Ids of failed trials; all of them by default.
+            message: Those only whose message contains this text, in any case.
+
+        Returns:
+            The trials, waiting; none if no trial has failed.
+
+        Raises:
+            CampaignError: A given trial has not failed, or no failure has such a message; or
+                another process is writing.
+        """
+        failed = [trial for trial in self.trials if trial.status == "failed"]
+        if trials is not None:
+            ids = {trial.id for trial in failed}
+            for id_ in trials:
+                if id_ not in ids:
+                    raise CampaignError(
+                        f"{self.path}: trial {id_} has not failed; failed are: "
+                        f"{', '.join(map(str, sorted(ids))) or 'none'}"
+                    )
+            failed = [trial for trial in failed if trial.id in set(trials)]
+        if message is not None:
+            found = [t for t in failed if message.casefold() in t.message.casefold()]
+            if failed and not found:
+                messages = Counter(trial.message or "no reason given" for trial in failed)
+                said = "; ".join(f"{one} ({n})" for one, n in messages.most_common(3))
+                raise CampaignError(
+                    f"{self.path}: none of {len(failed)} failures says {message!r}; most often "
+                    f"they say: {said}"
+                )
+            failed = found
+        return self._store.retry([trial.id for trial in failed]) if failed else []
+
+    def _compute(self, smiles: Sequence[str], names: Sequence[str]) -> list[dict[str, float]]:
+        """Values that need no call, of each molecule; what cannot be computed is not there."""
+        return computed({name: self._objective(name) for name in names}, smiles)
+
+    def run(
+        self,
+        budget: int,
+        *,
+        workers: int = 0,
+        dask: str | None = None,
+        executor: Executor | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        most_failed: float = 0.5,
+        failures_in_a_row: int = 5,
+        allow_equal: bool = False,
+        on_trial: Callable[[Trial], None] | None = None,
+    ) -> None:
+        """Score what waits, then choose and score new molecules, until the budget is spent.
+
+        Molecules are scored one at a time, so that an interruption loses at most one call; an
+        objective with an attribute `batch_size` gets that many at once. Whatever stops this, told
+        values are in the record, and `run` goes on from there, also in another process.
+
+        With workers, as soon as one is free the next molecule is chosen, with those in progress
+        taken into account; what is chosen then depends on how long calls take.
+
+        A call that raises an `Exception`, answers with no finite number, or is given up is a failed
+        trial with the reason as its message. But trouble of the machine is no outcome; the trials
+        wait then, to be scored when the run goes on or by the next one:
+
+        * The first calls all fail, or later as many one after the other for the same reason: it is
+          the objective that is wrong, or an outage. The run stops.
+        * A worker dies, or is lost with its cluster. Another one gets the molecule; that has failed
+          if three processes have died with it. Workers that are lost again and again stop the run.
+        * An objective raises `MachineError`, a program cannot be started, or the process is told to
+          end. The run stops.
+
+        Args:
+            budget: Objective calls in all; starting molecules and earlier runs included. A trial
+                that was put back counts again only when it has an outcome again.
+            workers: Processes that call the objective; 0: this one. The objective is loaded there
+                before the first call; it may be defined anywhere. With `executor`: how many calls
+                it takes at once.
+            dask: Address of the scheduler of a Dask cluster, or its scheduler file, instead.
+            executor: Anything with `submit(function, *arguments)`, instead.
+            timeout: Seconds after which a call is given up; its process is stopped, with all that
+                it has started.
+            retries: Further tries of a call that raised or was given up.
+            most_failed: Share of the last 20 calls above which the run stops; 1: it never stops
+                for failures.
+            failures_in_a_row: Failures for the same reason, with no call that works between them,
+                after which the run stops and they wait; 0: never. NaN does not count.
+            allow_equal: See `ask`.
+            on_trial: Called with each trial when its outcome is in the record.
+
+        Raises:
+            ConfigError: A setting is out of range.
+            ObjectiveError: The first calls all failed, or later ones in a row; an answer was no
+                list of values; or the objective cannot be sent to workers, or not be loaded there.
+            CampaignError: Too many calls failed, workers are lost, or another process is writing;
+                and see `ask`.
+        """
+        from molvae.campaign.executors import caller_of
+        from molvae.campaign.scheduler import Run
+
+        budget = whole_number(budget, "budget", least=1)
+        workers = whole_number(workers, "workers", least=0)
+        retries = whole_number(retries, "retries", least=0)
+        failures_in_a_row = whole_number(failures_in_a_row, "failures_in_a_row", least=0)
+        require(
+            executor is None or workers >= 1,
+            "with an executor, workers says how many calls it takes at once; give at least 1",
+        )
+        patience = Patience(
+            timeout=timeout,
+            retries=retries,
+            most_failed=most_failed,
+            failures_in_a_row=failures_in_a_row,
+        )
+        calls = self._calls(timeout)
+        if all(isinstance(c.objective, Program) or costs_nothing(c.objective) for c in calls):
+            # Programs are stopped where they run.
+            patience, timeout = replace(patience, timeout=None), None
+        if timeout is not None and executor is None and dask is None:
+            workers = max(1, workers)  # what hangs can be stopped only from outside
+        with (
+            self._store.writing("run"),
+            self._running(),
+            caller_of(calls, workers, dask, executor) as caller,
+        ):
+            trials = self.trials
+            run = Run(
+                campaign=_Search(self, allow_equal, on_trial),
+                caller=caller,
+                patience=patience,
+                budget=budget,
+                batch=self.batch,
+                together=max(_batch_size(call.objective) for call in calls),
+                values=len(self.aim.names),
+                waiting=deque(trial for trial in trials if trial.status == "asked"),
+                done=sum(trial.status != "asked" for trial in trials),
+                any_told=any(trial.status == "told" for trial in trials),
+            )
+            self._check_values_differ(allow_equal)
+            run.go()
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        self._check_is_not_run_elsewhere()
+        with self._choosing:
+            self._runner = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._runner = None
+
+    def _calls(self, timeout: float | None) -> list[Call]:
+        """What is called for each molecule: each objective once, whatever it measures."""
+        by_spec: dict[object, list[str]] = {}
+        for name, part in self.aim.parts.items():
+            by_spec.setdefault(part.spec or id(self._objective(name)), []).append(name)
+        calls = []
+        for names in by_spec.values():
+            objective = self._objective(names[0])
+            if isinstance(objective, ByHand):
+                objective([])  # says what to do instead
+            if isinstance(objective, Program):
+                objective = replace(objective, timeout=timeout)
+            calls.append(Call(objective=objective, names=tuple(names)))
+        return calls
+
+    def evidence(self) -> Evidence:
+        """What a strategy may look at now; values are turned so that larger is better."""
+        aim = self.aim
+
+        def compute(smiles: Sequence[str]) -> NDArray[np.float64]:
+            found = self._compute(smiles, aim.computed)
+            rows = [[one.get(name, math.nan) for name in aim.computed] for one in found]
+            return np.array(rows, dtype=np.float64).reshape(len(smiles), len(aim.computed))
+
+        from molvae.model.isolation import isolated
+
+        with isolated():
+            return evidence_of(self.trials, aim, self.space.bounds, compute)
+
+    def table(self) -> pd.DataFrame:
+        """All trials in the order asked.
+
+        Returns:
+            Columns id, smiles, a column of values with the name of each goal and limit (NaN where
+            there is none), status, origin, percentile (how usual the molecule is to the space,
+            from 0 to 100, see `LatentSpace.percentile`; NaN where that is not known), message,
+            asked_at, told_at; then, if there are several goals, `score`, their product or sum, or
+            `front`, 1 for the Pareto front, 2 for that of the others, and so on; with limits,
+            `within_limits`;
+            and if anything of the kind was told, NAME_error, NAME_replicates (text, with ; between
+            them), and a column for each note.
+        """
+        return table_of(self.trials, self.aim)
+
+    def best(self, k: int = 10) -> pd.DataFrame:
+        """The `k` best told molecules, best first, earlier first if equal; columns as `table`.
+
+        What breaks a limit comes after all that does not. In a Pareto search the front comes first,
+        see `molvae.objectives.problem.Aim.order`.
+        """
+        return best_of(self.table(), self.aim, whole_number(k, "k", least=0))
+
+    def _check_values_differ(self, allow_equal: bool) -> bool:
+        """Stop a campaign whose objective says the same of every molecule.
+
+        A docking program that returns 0 whenever it fails would otherwise spend the whole budget.
+
+        Returns:
+            Whether two values differ.
+        """
+        goals = [goal for goal in self.aim.goals if not goal.computed]
+        if not goals:
+            return True
+        all_differ = True
+        for goal in goals:
+            told, different = self._store.different(goal.name)
+            all_differ = all_differ and different > 1
+            if different == 1 and told >= max(EQUAL, self.batch) and not allow_equal:
+                value = told_of(self.trials)[0].values[goal.name]
+                raise CampaignError(
+                    f"{self.path}: all {told} values of {goal.name} told so far are {value:g}, so "
+                    "there is nothing to choose by; if the objective is wrong, mend it and begin "
+                    "a new record; if this is how things are, go on with allow_equal "
+                    "(--allow-equal)"
+                )
+        return all_differ
+
+    def _check_space(self, space: LatentSpaceProtocol) -> None:
+        recorded = self.settings["space"]
+        if space.fingerprint != recorded["fingerprint"] or space.dim != recorded["dim"]:
+            raise CampaignError(
+                f"{self.path} was made with the model {recorded['name']!r} (dim {recorded['dim']}, "
+                f"fingerprint {recorded['fingerprint'][:12]}), got {space.name!r} "
+                f"(dim {space.dim}, fingerprint {space.fingerprint[:12]}); give that model, or "
+                "start a new campaign"
+            )
+
+    def _check_objective(self, objective: Objective) -> None:
+        if name_of(objective) not in self.aim.parts:
+            raise CampaignError(
+                f"{self.path} asks for {', '.join(map(repr, self.aim.names))}, got the objective "
+                f"{objective.name!r}; give that one, or start a new campaign"
+            )
+        recorded, version = (
+            self.aim.parts[name_of(objective)].version,
+            getattr(objective, "version", None),
+        )
+        if recorded is not None and str(version) != recorded:
+            warn(
+                f"{self.path} was begun with version {recorded} of {objective.name!r}, now it is "
+                f"version {version}: values may not be comparable"
+            )
+
+
+@dataclass
+class _Search:
+    """A campaign as a run sees it."""
+
+    campaign: Campaign
+    allow_equal: bool
+    on_trial: Callable[[Trial], None] | None
+    differ: bool = False
+    """Two values do."""
+
+    def choose(self, n: int) -> Callable[[], _Chosen]:
+        return self.campaign._choose(n)
+
+    def write(self, chosen: _Chosen) -> list[Trial]:
+        return self.campaign._write(chosen)
+
+    def told(self, trial: Trial, scored: Scored) -> None:
+        campaign = self.campaign
+        outcome = campaign.tell(trial.id, scored.values, scored.message)
+        if self.on_trial is not None:
+            self.on_trial(outcome)
+        self.differ = self.differ or campaign._check_values_differ(self.allow_equal)
+
+
+def describe_strategy(strategy: Strategy) -> dict[str, Any]:
+    """A strategy as the record keeps it: its name, and its settings if it is a dataclass."""
+    settings = (
+        asdict(strategy) if is_dataclass(strategy) and not isinstance(strategy, type) else None
+    )
+    if settings is not None:  # as it comes back from the record
+        settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
+    return {"name": strategy.name, "settings": settings}
+
+
+def _spelled(described: Mapping[str, Any]) -> str | None:
+    """A strategy as users write it; None for an object of theirs."""
+    from molvae.bo.strategies.registry import STRATEGIES, spell
+
+    built_in = described["name"] in STRATEGIES and described["settings"] is not None
+    return spell(**described) if built_in else None
+
+
+def _batch_size(objective: Objective) -> int:
+    """How many molecules an objective wants at once."""
+    size = getattr(objective, "batch_size", 1)
+    return whole_number(size, f"batch_size of the objective {objective.name!r}", least=1)
+
+
+def _load(space: LatentSpaceProtocol | str | Path) -> LatentSpaceProtocol:
+    if isinstance(space, str | Path):
+        from molvae.latent.space import load
+
+        return load(space)
+    return space
+
+
+def _percentiles(space: LatentSpaceProtocol, start: Start) -> list[float | None]:
+    import torch
+
+    from molvae.latent.density import percentiles
+
+    z = torch.tensor([trial.z for trial in start.trials], dtype=torch.float64, device="cpu")
+    smiles = [trial.smiles for trial in start.trials]
+    return percentiles(space, smiles, z.reshape(len(smiles), space.dim))
+
+
+def _findable(name: str) -> str:
+    """A run folder by its full path, so that the record opens from anywhere; else the name."""
+    if not Path(name).is_dir():
+        return name
+    from molvae.latent.space import list_runs
+
+    return name if name in list_runs() else str(Path(name).resolve())
+
+
+def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
+    if isinstance(start, list):
+        return f"{len(start)} given molecules"
+    return str(start) if isinstance(start, str | Path) else int(cast(int, start))
+
+
+def same(
+    aim: Aim, record: Path, *, goals: Sequence[Any] = (), limits: Sequence[str] = ()
+) -> tuple[bool, bool]:
+    """Whether goals, and limits, as users write them are those of an aim."""
+    return (
+        _alike([_goal(text, record)[0] for text in goals]) == _alike(aim.goals),
+        _alike(merged([_limit(text, record)[0] for text in limits])) == _alike(aim.limits),
+    )
+
+
+def completed(
+    aim: Aim, trial: NewTrial, objectives: Mapping[str, Objective]
+) -> dict[str, float] | None:
+    """Values that are known at the start, with those that can be computed if none is lacking."""
+    if trial.values is None or not set(aim.measured) <= set(trial.values):
+        return None if trial.values is None else dict(trial.values)
+    mine = {name: objectives[name] for name in aim.computed}
+    return {**trial.values, **computed(mine, [trial.smiles])[0]}
+
+
+def _alike(parts: Sequence[Goal | Limit]) -> list[Goal | Limit]:
+    """Without what is not said in a setting."""
+    return [replace(part, version=None, computed=False) for part in parts]
+
+
+__all__ = ["Campaign", "completed", "describe_strategy", "same"]

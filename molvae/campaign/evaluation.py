@@ -1,0 +1,246 @@
+"""Calling objectives: from molecules to values, in order, one for one.
+
+What is called, what came back, and what that means. Knows neither records nor processes: this is
+the part that may run on another machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from molvae.campaign.storage import Outcome
+from molvae.chem import values as _numbers
+from molvae.chem.values import MAX_VALUE, finite, scalar
+from molvae.config import is_list
+from molvae.errors import (
+    CampaignError,
+    ConfigError,
+    MachineError,
+    ObjectiveError,
+    UnknownNameError,
+    described,
+    encodable,
+    message_of,
+    one_line,
+    require,
+    shown,
+)
+from molvae.objectives.interrupts import take_back
+from molvae.objectives.printing import prints_to_stderr
+from molvae.objectives.problem import Aim
+from molvae.objectives.process_guard import kill_marked, marked
+
+if TYPE_CHECKING:
+    from molvae.objectives.scoring import Objective
+
+ANSWERED_NAN = "could not be scored"
+"""The message of NaN, which is what an objective says of a molecule, and no trouble."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """An objective, and the values that it brings."""
+
+    objective: Objective
+    names: tuple[str, ...]
+    """Of the values; an objective that brings several gives a mapping for each molecule."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What came of one molecule."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    """By name, in the objective's own sign, finite; what could not be scored is not there."""
+    message: str = ""
+    """Why not, if so."""
+    broke: bool = False
+    """It did not answer: another try may."""
+
+
+def evaluate(calls: Sequence[Call], smiles: Sequence[str]) -> list[Scored]:
+    """Score molecules.
+
+    An objective that is better off with many molecules at once (a docking program, a model on a
+    GPU) says so by an attribute `batch_size`; the caller hands over that many. If it breaks on
+    many, it gets them again one by one, so that only the one that it breaks on is lost.
+
+    What objectives print goes to standard error. What they start is ended if this process is
+    killed meanwhile.
+
+    Args:
+        calls: Each is called with all of `smiles`.
+        smiles: Canonical SMILES.
+
+    Returns:
+        One result a molecule. An `Exception` is a result: not scored, with its message. So is what
+        is no finite number.
+
+    Raises:
+        CampaignError: Values of the objective are told by hand.
+        MachineError: The objective says that it is not the molecule's fault.
+        ObjectiveError: It gave another number of values than it got molecules.
+    """
+    starts_nothing = all(getattr(call.objective, "computed", False) for call in calls)
+    take_back()
+    with prints_to_stderr(), contextlib.nullcontext("") if starts_nothing else marked() as mark:
+        try:
+            found = [_call(call, smiles) for call in calls]
+        except BaseException as error:
+            if mark and not isinstance(error, Exception):  # the campaign is told to end
+                kill_marked(mark)
+            raise
+    return [
+        Scored(
+            values={name: value for one in row for name, value in one.values.items()},
+            message=one_line("; ".join(one.message for one in row if one.message)),
+            broke=any(one.broke for one in row),
+        )
+        for row in zip(*found, strict=True)
+    ]
+
+
+def _call(call: Call, smiles: Sequence[str]) -> list[Scored]:
+    objective = call.objective
+    ask: Callable[[list[str]], Any] = getattr(objective, "answers", objective)
+    try:
+        answers = list(ask(list(smiles)))
+    except (CampaignError, MachineError):
+        raise
+    except Exception as error:  # what is no Exception ends a process, or is meant to
+        if len(smiles) > 1:
+            return [_call(call, [one])[0] for one in smiles]
+        say = message_of if isinstance(error, ObjectiveError) else described
+        return [Scored(message=say(error), broke=True)]
+    if len(answers) != len(smiles):
+        raise ObjectiveError(
+            f"objective {objective.name!r} gave {len(answers)} values for {len(smiles)} molecules; "
+            "it must return one per molecule, NaN where it cannot score"
+        )
+    return [_scored(answer, call.names) for answer in answers]
+
+
+def _scored(answer: Any, names: Sequence[str]) -> Scored:
+    if not isinstance(answer, Mapping):
+        if len(names) > 1:
+            text = f"expected values of {', '.join(names)}, the objective returned {shown(answer)}"
+            return Scored(message=text)
+        answer = {names[0]: answer}
+    answer = {encodable(str(name)): value for name, value in answer.items()}
+    values, messages = dict[str, float](), []
+    for name in names:
+        if name not in answer:
+            there = one_line(", ".join(answer) or "nothing", 200)
+            messages.append(f"the objective returned {there}, no {name}")
+            continue
+        try:
+            number = scalar(answer[name])
+        except ValueError as error:
+            messages.append(f"the objective returned {shown(answer[name])}, {error}")
+            continue
+        try:
+            finite(number)
+        except ValueError as error:
+            messages.append(f"the objective returned {number}, which {error}")
+            continue
+        if math.isnan(number):
+            messages.append(ANSWERED_NAN)
+        else:
+            values[name] = number
+    return Scored(values=values, message="; ".join(messages))
+
+
+def outcome_of(
+    aim: Aim, value: Any, *, error: Any, notes: Mapping[str, str] | None, message: str
+) -> Outcome:
+    """Arguments and errors as of `Campaign.tell`."""
+    require(isinstance(message, str), f"a message must be a text, got {message!r}")
+    require(
+        notes is None
+        or (
+            isinstance(notes, Mapping)
+            and all(isinstance(text, str) for note in notes.items() for text in note)
+        ),
+        f"notes must be texts by name, got {notes!r}",
+    )
+    values, replicates = dict[str, float](), dict[str, list[float]]()
+    for name, of in _by_name(value, aim).items():
+        numbers = [_number(one) for one in (of if is_list(of) else [of])]
+        known = [number for number in numbers if not math.isnan(number)]
+        if known:
+            values[name] = statistics.fmean(known)
+        if len(known) > 1:
+            replicates[name] = known
+    errors = {} if error is None else _by_name(error, aim)
+    for name, one in errors.items():
+        require(
+            name in values and name not in replicates and 0 <= _number(one) < math.inf,
+            f"a standard error must be a finite number from 0, beside one value; got {one!r}",
+        )
+    for name, known in replicates.items():
+        errors[name] = statistics.stdev(known) / math.sqrt(len(known))
+    return Outcome(
+        told=set(aim.names) <= set(values),
+        values=values,
+        errors={name: _number(one) for name, one in errors.items()},
+        replicates=replicates,
+        notes=notes or {},
+        message=message,
+    )
+
+
+def completed_by(outcome: Outcome, more: Mapping[str, float], aim: Aim) -> Outcome:
+    """With further values, which may be all that it lacked."""
+    values = {**outcome.values, **more}
+    return replace(outcome, values=values, told=set(aim.names) <= set(values))
+
+
+def _by_name(value: Any, aim: Aim) -> dict[str, Any]:
+    """A value, or values, of what is measured."""
+    if not isinstance(value, Mapping):
+        measured = aim.measured or aim.names
+        if value is None:
+            return {}
+        require(
+            len(measured) == 1,
+            f"this campaign measures {', '.join(measured)}; give values by name, got {value!r}",
+        )
+        return {measured[0]: value}
+    for name in value:
+        if name not in aim.names:
+            raise UnknownNameError("value", str(name), aim.names)
+    return dict(value)
+
+
+def _number(value: object) -> float:
+    require(
+        str(getattr(value, "dtype", type(value).__name__)) not in ("bool", "torch.bool"),
+        f"a value must be a number, or NaN if it could not be scored; got {value!r}: if it stands "
+        "for a number, write 1.0 or 0.0",
+    )
+    if isinstance(value, str):
+        try:
+            return math.nan if value.strip().lower() == "nan" else _numbers.number(value)
+        except ValueError as error:
+            said = _numbers.not_a_number(value, error)
+            raise ConfigError(f"a value must be a number, or NaN; {said}") from error
+    try:
+        number = math.nan if value is None else scalar(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"a value must be a number, or NaN if it could not be scored; got {value!r}"
+        ) from error
+    try:
+        return finite(number)
+    except ValueError as error:
+        raise ConfigError(
+            f"a value must be at most {MAX_VALUE:g} in magnitude; {number:g} {error}"
+        ) from error
+
+
+__all__ = ["ANSWERED_NAN", "Call", "Scored", "completed_by", "evaluate", "outcome_of"]

@@ -1,0 +1,403 @@
+"""Where objectives are called: in this process, in others, on a cluster.
+
+An executor of a user's is anything with `submit(function, *arguments)` whose result has `result()`,
+such as those of `concurrent.futures`, `mpi4py.futures`, submitit and Dask. Those of molvae itself
+load the objectives once, before any molecule is at stake, and can take back a call that never
+returns, by ending the process that is stuck.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from multiprocessing import Pipe, get_context
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from molvae.campaign.evaluation import Call, Scored, evaluate
+from molvae.campaign.transport import packed
+from molvae.campaign.worker import Reply, main
+from molvae.errors import MachineError, MolvaeError, ObjectiveError, ProcessDiedError, require
+from molvae.objectives.interrupts import get
+from molvae.objectives.process_guard import ended, grouped, kill_group, marked, signal_name
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+POLL_SECONDS = 0.1
+"""Time between two looks at whether a process is alive that has not answered."""
+
+
+LEAVE_SECONDS = 5.0
+"""Time that a process without work is given to end by itself."""
+
+
+class Pending(Protocol):
+    """A call that was submitted.
+
+    May have `add_done_callback(function)`; `cancel()`, which takes the call back; and `began`, when
+    it began by `time.monotonic`, None if it has not, from which its timeout counts.
+    """
+
+    def result(self) -> Any:
+        """Wait for it; raises what the call raised."""
+        ...
+
+
+class Executor(Protocol):
+    """Takes calls."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Pending:
+        """Begin a call."""
+        ...
+
+
+class Caller(Protocol):
+    """Scores molecules, several at once.
+
+    What the result of a call raises is no outcome of its molecules: a `ProcessDiedError` may be
+    due to them, another `MolvaeError` stops the campaign, and after anything else they are called
+    again.
+    """
+
+    def capacity(self) -> int:
+        """Calls that are taken at once, now."""
+        ...
+
+    def call(self, smiles: Sequence[str]) -> Pending:
+        """Begin to score molecules; the result is one `Scored` for each."""
+        ...
+
+
+class Here:
+    """Calls in this process, one at a time, at once."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = calls
+
+    def capacity(self) -> int:
+        """One."""
+        return 1
+
+    def call(self, smiles: Sequence[str]) -> Pending:
+        """Score; an exception is the result's."""
+        future: Future[list[Scored]] = Future()
+        try:
+            future.set_result(evaluate(self._calls, smiles))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class OfUser:
+    """Calls by an executor that somebody else has made."""
+
+    def __init__(self, calls: Sequence[Call], executor: Executor, workers: int) -> None:
+        self._calls, self._executor, self._workers = calls, executor, workers
+
+    def capacity(self) -> int:
+        """As many as were named."""
+        return self._workers
+
+    def call(self, smiles: Sequence[str]) -> Pending:
+        """Submit it."""
+        return self._executor.submit(evaluate, self._calls, smiles)
+
+
+class _Task(Future[list[Scored]]):
+    """A call that waits for a process, or that one is working on."""
+
+    def __init__(self, smiles: Sequence[str]) -> None:
+        super().__init__()
+        self.smiles = list(smiles)
+        self.began: float | None = None
+        self.process: _Process | None = None
+
+    def cancel(self) -> bool:
+        """Take it back, also from the process that works on it, which is ended."""
+        if not super().cancel() and self.process is not None and not self.done():
+            self.process.kill()
+        return True
+
+
+class Processes:
+    """Worker processes on this machine, each of which can be ended and is replaced if it dies.
+
+    Args:
+        calls: The objectives, which are loaded before this returns.
+        workers: How many.
+
+    Raises:
+        ObjectiveError: The objectives cannot be sent to a process, or not be loaded there.
+    """
+
+    def __init__(self, calls: Sequence[Call], workers: int) -> None:
+        require(workers >= 1, f"workers must be at least 1, got {workers}")
+        self._payload = packed(calls)
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._processes: set[_Process] = set()
+        self._lock = threading.Lock()
+        self._closing = False
+        loaded: SimpleQueue[MolvaeError | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._serve, args=(loaded,), daemon=True)
+            for _ in range(workers)
+        ]
+        try:
+            for thread in self._threads:
+                thread.start()
+            refused = get(loaded)
+        except BaseException:
+            self.close(now=True)
+            raise
+        if refused is not None:
+            self.close(now=True)
+            raise refused
+
+    def capacity(self) -> int:
+        """As many as there are processes."""
+        return len(self._threads)
+
+    def call(self, smiles: Sequence[str]) -> Pending:
+        """Hand molecules to the next process that is free; `cancel()` ends the process."""
+        task = _Task(smiles)
+        self._tasks.put(task)
+        return task
+
+    def close(self, *, now: bool = False) -> None:
+        """End all processes.
+
+        Args:
+            now: Whatever they are doing; otherwise they are without work, and leave.
+        """
+        with self._lock:
+            self._closing = True
+            processes = list(self._processes)
+        if now:
+            for process in processes:
+                process.kill()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(2 * LEAVE_SECONDS)
+
+    def _serve(self, loaded: SimpleQueue[MolvaeError | None]) -> None:
+        """Keep one process, and give it one task after the other."""
+        process = None
+        try:
+            process = self._started()
+            loaded.put(None)
+        except MolvaeError as error:
+            loaded.put(error)
+        while (task := self._tasks.get()) is not None:
+            if not task.set_running_or_notify_cancel():
+                continue
+            try:
+                if process is None or process.has_ended():
+                    process = self._replaced(process)
+                task.process, task.began = process, time.monotonic()
+                kind, content = process.ask(task.smiles)
+            except MolvaeError as error:
+                self._forgotten(process)
+                process = None
+                task.set_exception(error)
+            else:
+                if kind == "scored":
+                    task.set_result(content)
+                else:
+                    task.set_exception(content)
+        if process is not None:
+            process.leave()
+            self._forgotten(process)
+
+    def _started(self) -> _Process:
+        with self._lock:
+            if self._closing:
+                raise MachineError("no process is begun any more")
+            process = _Process()
+            self._processes.add(process)
+        try:
+            process.load(self._payload)
+        except MolvaeError:
+            self._forgotten(process)
+            raise
+        return process
+
+    def _replaced(self, process: _Process | None) -> _Process:
+        self._forgotten(process)
+        return self._started()
+
+    def _forgotten(self, process: _Process | None) -> None:
+        if process is not None:
+            process.kill()
+            process.reap()
+            with self._lock:
+                self._processes.discard(process)
+
+
+class _Process:
+    """A process that calls objectives, with a group of its own for all that they start."""
+
+    def __init__(self) -> None:
+        self._connection, there = Pipe()
+        self._stack = contextlib.ExitStack()
+        with there:
+            try:
+                self.pid, self._status = _begun(there)
+            except OSError as error:
+                raise MachineError(f"cannot start a process: {error.strerror}") from error
+        self._stack.enter_context(grouped(self.pid))
+
+    def load(self, payload: bytes) -> None:
+        """Have it load the objectives.
+
+        Raises:
+            ObjectiveError: It cannot.
+            MachineError: It died meanwhile.
+        """
+        try:
+            self._send(payload)
+            kind, content = self._answer()
+        except ProcessDiedError as error:
+            raise MachineError(f"{error} while it loaded the objective") from error
+        if kind == "refused":
+            raise ObjectiveError(
+                f"a worker process cannot load the objective: {content}; what it needs must be "
+                "found there by import, or go on without workers and timeout"
+            )
+
+    def ask(self, smiles: Sequence[str]) -> Reply:
+        """Have it score molecules.
+
+        Raises:
+            ProcessDiedError: It died meanwhile.
+        """
+        self._send(smiles)
+        return self._answer()
+
+    def _send(self, content: Any) -> None:
+        with contextlib.suppress(OSError):  # it has died, which is said below
+            self._connection.send(content)
+
+    def _answer(self) -> Reply:
+        try:
+            while not self._connection.poll(POLL_SECONDS):
+                if self.has_ended() and not self._connection.poll(0):
+                    break
+            else:
+                reply: Reply = self._connection.recv()
+                return reply
+        except (EOFError, OSError):  # it is ending
+            ends = time.monotonic() + LEAVE_SECONDS
+            while not self.has_ended() and time.monotonic() < ends:
+                time.sleep(0.01)
+        self.kill()
+        raise ProcessDiedError(f"the process died ({_exit(self.reap())})")
+
+    def has_ended(self) -> bool:
+        """Whether it is gone; it is not reaped by that, where that can be avoided."""
+        if hasattr(os, "waitid"):
+            return ended(self.pid)
+        try:
+            return self._status(0) is not None
+        except subprocess.TimeoutExpired:
+            return False
+
+    def kill(self) -> None:
+        """End it and its group."""
+        if not self._connection.closed:
+            kill_group(self.pid)
+
+    def leave(self) -> None:
+        """Let it end by itself."""
+        self._connection.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._status(LEAVE_SECONDS)
+        kill_group(self.pid)
+
+    def reap(self) -> int | None:
+        """Its exit status, once it has ended."""
+        self._stack.close()
+        self._connection.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._status(LEAVE_SECONDS)
+        return None
+
+
+def _begun(connection: Connection) -> tuple[int, Callable[[float], int | None]]:
+    """A new worker process: its number, and what gives its exit status within some seconds."""
+    if os.name != "posix":
+        # With the script imported, as there is no other way to hand over a pipe.
+        process = get_context("spawn").Process(target=main, args=(connection,), daemon=True)
+        process.start()
+
+        def status(seconds: float) -> int | None:
+            process.join(seconds)
+            return process.exitcode
+
+        return process.pid or 0, status
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from multiprocessing.connection import Connection\n"
+        f"from molvae.campaign.worker import main\nmain(Connection({connection.fileno()}))"
+    )
+    popen = subprocess.Popen(
+        [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", code],  # type: ignore[attr-defined]
+        stdin=subprocess.DEVNULL,
+        pass_fds=(connection.fileno(),),
+        start_new_session=True,
+    )
+    return popen.pid, popen.wait
+
+
+def _exit(status: int | None) -> str:
+    if status is None:
+        return "it does not end"
+    return signal_name(-status) if status < 0 else f"exit status {status}"
+
+
+@contextlib.contextmanager
+def caller_of(
+    calls: Sequence[Call], workers: int, dask: str | None, executor: Executor | None = None
+) -> Iterator[Caller]:
+    """What calls objectives, for some settings.
+
+    Args:
+        calls: The objectives.
+        workers: Processes; 0 for this one.
+        dask: Address of a cluster instead.
+        executor: This one instead, for so many calls at once.
+
+    Raises:
+        ObjectiveError: The objectives cannot be sent to workers, or not be loaded there.
+        CampaignError: There is no such cluster.
+    """
+    require(workers >= 0, f"workers must not be negative, got {workers}")
+    if executor is not None:
+        yield OfUser(calls, executor, workers)
+    elif dask is not None:
+        from molvae.campaign.dask_executor import Cluster
+
+        with contextlib.closing(Cluster(dask, calls)) as cluster:
+            yield cluster
+    elif not workers:
+        yield Here(calls)
+    else:
+        with marked():
+            processes = Processes(calls, workers)
+            try:
+                yield processes
+            except BaseException:
+                processes.close(now=True)
+                raise
+            processes.close()
+
+
+__all__ = ["Caller", "Executor", "Here", "OfUser", "Pending", "Processes", "caller_of"]

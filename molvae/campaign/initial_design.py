@@ -1,0 +1,332 @@
+"""The molecules that a campaign starts with: given, from a file, or drawn from a data set.
+
+Gathers, checks and encodes them before anything is written. Knows no record and calls no objective.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from molvae.campaign.storage import NewTrial
+from molvae.config import is_list, whole_number
+from molvae.errors import (
+    ConfigError,
+    DataError,
+    InvalidMoleculeError,
+    MolvaeError,
+    listed,
+    shown,
+    warn,
+    without_warnings,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from molvae.chem.tables import Table
+    from molvae.chem.values import Censored
+    from molvae.latent.protocol import LatentSpaceProtocol
+
+ORIGIN = "start"
+
+
+REDRAWS = 20
+"""Times that random molecules which the space cannot encode are replaced before giving up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a campaign starts with."""
+
+    trials: tuple[NewTrial, ...]
+    skipped: int = 0
+    """Given molecules left out: no molecules, or none that the space can encode."""
+    duplicates: int = 0
+    """Given molecules that repeated an earlier one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """A text that should be a molecule, and what came with it."""
+
+    text: str
+    where: str
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Measurements, by name; NaN: known to fail."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """Standard errors of values."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What else is said of it."""
+
+
+def gather(
+    start: int | str | Path | Sequence[str],
+    space: LatentSpaceProtocol,
+    names: Sequence[str],
+    *,
+    dataset: str,
+    seed: int,
+    skip_invalid: bool,
+) -> Start:
+    """The first trials of a campaign; arguments and errors as in `Campaign.create`.
+
+    Args:
+        start: Count, file or SMILES.
+        space: Encodes the molecules.
+        names: Under which measured values are kept.
+        dataset: Where random molecules come from.
+        seed: Of the drawing.
+        skip_invalid: Leave out instead of raising.
+    """
+    if isinstance(start, str | Path):
+        given = read_start(start, names, check_molecules=not skip_invalid)
+    elif is_list(start):
+        given = [
+            Given(text=text, where=f"starting molecule {i}")
+            for i, text in enumerate(cast("Sequence[str]", start), 1)
+        ]
+    else:
+        try:
+            n = whole_number(start, "start", least=0)
+        except ConfigError as error:
+            raise ConfigError(
+                f"start must be a number of molecules from 0, a file, or a list of SMILES; got "
+                f"{start!r}"
+            ) from error
+        return _drawn(n, space, dataset, seed)
+    return _given(given, space, names, skip_invalid=skip_invalid)
+
+
+def read_start(
+    path: str | Path, names: Sequence[str], *, check_molecules: bool = False
+) -> list[Given]:
+    """Molecules of a file, and their values from columns of these names; of one, also `value`.
+
+    Args:
+        path: The file.
+        names: Of what is measured.
+        check_molecules: Report texts that are no molecules together with all other bad lines.
+
+    Raises:
+        ConfigError: The name of a data set instead of a file.
+        DataError: The file cannot be read, is empty, a value in it is not a number, or a molecule
+            has some of the values but not all.
+    """
+    from molvae.chem.datasets import DATASETS, read_molecules
+    from molvae.chem.molecules import canonical
+    from molvae.chem.tables import columns_of, notes_of
+
+    if str(path) in DATASETS:
+        raise ConfigError(
+            f"start={str(path)!r} would start with all of that data set; give a number of "
+            f"molecules, and dataset={str(path)!r}"
+        )
+    table, place = read_molecules(path, None, (*names, "value"))
+    alone = len(names) == 1
+    columns = columns_of(table, names, "value" if alone else "{}")
+    if columns and (lacking := [name for name in names if name not in columns]):
+        raise DataError(
+            f"{table.lacks(*lacking[:1])}; there is one of {', '.join(columns)}: give values of "
+            "all, or of none"
+        )
+    if names and not table.has_header and table.is_numbered():
+        _warn(
+            f"{table.name}: numbers stand behind the molecules, and are kept as names; if they are "
+            f'values, write "smiles {names[0]}" into the first line'
+        )
+    elif names and not columns and len(table.header) > 1 and table.has_header:
+        _warn(f"{table.lacks(*names, *['value'] * alone)}; so no molecule starts with a value")
+    values = {name: table.measured(at) for name, at in columns.items()}
+    beside = columns_of(table, list(columns), "error" if alone else "{}_error", own="{}_error")
+    errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
+    if None not in map(table.find, ("status", "origin", "asked_at")):
+        _complete_export(table, values, errors)
+    table.warn_of_bounds(
+        {columns[name]: found for name, found in values.items()},
+        "these molecules start without a value, with the bound as a note",
+    )
+    used = {place, *columns.values(), *beside.values()}
+    found = []
+    for line, cells in table.rows:
+        notes = notes_of(table, cells, used)
+        measured = {}
+        for name, at in columns.items():
+            here = values[name].get(line, [])
+            measured[name] = [one for one in here if isinstance(one, float)]
+            if cells[at] and (len(measured[name]) < len(here) or not here):
+                notes[table.header[at]] = cells[at]  # a bound, or a word for no value
+        found.append(
+            Given(
+                text=cells[place],
+                where=f"{table.name}, {table.where(line)}",
+                values={name: here for name, here in measured.items() if here},
+                errors={name: of[line] for name, of in errors.items() if line in of},
+                notes=notes,
+            )
+        )
+        if check_molecules:
+            try:
+                canonical(cells[place])
+            except InvalidMoleculeError as error:
+                table.invalid(line, error)
+    table.problems.check()
+    return found
+
+
+def _complete_export(
+    table: Table,
+    values: Mapping[str, dict[int, list[float | Censored]]],
+    errors: Mapping[str, dict[int, float]],
+) -> None:
+    """Of a table that molvae exported, take failures and replicates as they were."""
+    status = table.column("status")
+    for name, found in values.items():
+        if (replicates := table.find(f"{name}_replicates")) is not None:
+            several = table.measured(replicates)
+            found |= several
+            for line in several:
+                errors.get(name, {}).pop(line, None)  # it is computed anew
+        for line, cells in table.rows:
+            if cells[status] == "failed":
+                found.setdefault(line, [math.nan])
+
+
+def _given(
+    given: Sequence[Given], space: LatentSpaceProtocol, names: Sequence[str], *, skip_invalid: bool
+) -> Start:
+    from molvae.chem.molecules import canonical
+
+    rows: dict[str, list[Given]] = {}
+    left_out, bad = list[Given](), list[str]()
+    for one in given:
+        try:
+            rows.setdefault(canonical(one.text), []).append(one)
+        except InvalidMoleculeError as error:
+            left_out.append(one)
+            bad.append(f"{one.where}: {error}")
+    if bad and not skip_invalid:
+        raise InvalidMoleculeError(listed(bad, "mend that, or skip invalid molecules"))
+    lacking = [
+        f"{several[0].where}: a value of {', '.join(known)} but none of "
+        f"{', '.join(name for name in names if name not in known)}"
+        for several in rows.values()
+        if (known := {name: None for one in several for name in one.values})
+        and len(known) < len(names)
+    ]
+    if lacking:
+        raise DataError(
+            listed(lacking, "give all of them, NaN for what could not be measured, or none")
+        )
+    molecules = list(rows)
+    z = _encode_known(space, molecules) if molecules else space.encode([])
+    usable = _encoded(z)
+    lost = sorted({*range(len(molecules))} - {*usable})
+    if lost and not skip_invalid:
+        _refuse(space, [(rows[molecules[row]][0].where, molecules[row]) for row in lost])
+    left_out += [one for row in lost for one in rows[molecules[row]]]
+    if given and not usable:
+        raise DataError(
+            f"none of {len(given)} starting molecules can be used; check that they are SMILES"
+        )
+    if left_out:
+        said = listed([f"{one.where}: {shown(one.text, 60)}" for one in left_out])
+        _warn(f"{len(left_out)} starting molecules left out, with their values: {said}")
+    if mixed := [rows[molecules[row]][0].where for row in usable if "." in molecules[row]]:
+        _warn(
+            f"{len(mixed)} starting molecules of several parts, taken as written: {listed(mixed)}"
+        )
+    trials = [_merged(molecules[row], z[row].tolist(), rows[molecules[row]]) for row in usable]
+    duplicates = sum(len(several) - 1 for several in rows.values())
+    return Start(trials=tuple(trials), skipped=len(left_out), duplicates=duplicates)
+
+
+def _warn(text: str) -> None:
+    warn(text)
+
+
+def _refuse(space: LatentSpaceProtocol, lost: Sequence[tuple[str, str]]) -> None:
+    """Raise the first error of molecules that the space cannot read, with those of all others."""
+    errors = list[MolvaeError]()
+    said = list[str]()
+    for where, smiles in lost:
+        try:
+            space.encode([smiles])
+        except MolvaeError as error:
+            errors.append(error)
+            said.append(f"{where}: {error}")
+    parts = "write the parent molecule of a salt alone; " if any("." in m for _, m in lost) else ""
+    errors[0].args = (listed(said, f"{parts}or leave these molecules out (--skip-invalid)"),)
+    raise errors[0]
+
+
+def _merged(smiles: str, z: list[float], rows: Sequence[Given]) -> NewTrial:
+    """One trial of all rows of a molecule: a value wins over a failure, several are replicates."""
+    all_values: dict[str, list[float]] = {}
+    for row in rows:
+        for name, values in row.values.items():
+            all_values.setdefault(name, []).extend(values)
+    known = {name: [v for v in of if not math.isnan(v)] for name, of in all_values.items()}
+    several = {name: of for name, of in known.items() if len(of) > 1}
+    errors = {name: error for row in rows for name, error in row.errors.items()}
+    notes: dict[str, dict[str, None]] = {}
+    for row in rows:
+        own = {f"standard error of {name}": str(e) for name, e in row.errors.items()}
+        replaced = {note: text for note, text in own.items() if several}
+        for name, text in {**row.notes, **replaced}.items():
+            notes.setdefault(name, {})[text] = None
+    return NewTrial(
+        smiles=smiles,
+        z=z,
+        origin=ORIGIN,
+        values={n: statistics.fmean(of) for n, of in known.items() if of} if all_values else None,
+        errors=errors | {n: statistics.stdev(of) / math.sqrt(len(of)) for n, of in several.items()},
+        replicates=several,
+        notes={name: "; ".join(texts) for name, texts in notes.items()},
+        message="known at the start" if all_values else "",
+    )
+
+
+def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Start:
+    """`n` random molecules that the space can encode; at first `sample_molecules`."""
+    if n == 0:
+        return Start(trials=())
+    from molvae.bo.candidates import derived
+    from molvae.chem.datasets import sample_molecules
+
+    trials: dict[str, NewTrial] = {}
+    for draw in range(REDRAWS):
+        molecules = [
+            smiles
+            for smiles in sample_molecules(
+                dataset, n - len(trials), derived(seed, draw) if draw else seed
+            )
+            if smiles not in trials
+        ]
+        z = _encode_known(space, molecules)
+        for row in _encoded(z):
+            smiles = molecules[row]
+            trials[smiles] = NewTrial(smiles=smiles, z=z[row].tolist(), origin=ORIGIN)
+        if len(trials) == n:
+            return Start(trials=tuple(trials.values()))
+    raise DataError(
+        f"only {len(trials)} of {n} random molecules of {dataset} can be encoded by "
+        f"{space.name!r}; start from "
+        "a data set or a file that is nearer to its training molecules"
+    )
+
+
+def _encode_known(space: LatentSpaceProtocol, molecules: Sequence[str]) -> Tensor:
+    with without_warnings():  # what is left out is counted by the caller
+        return space.encode(molecules, skip_unknown=True)
+
+
+def _encoded(z: Tensor) -> list[int]:
+    return [row for row, missing in enumerate(z.isnan().any(dim=1).tolist()) if not missing]
+
+
+__all__ = ["Given", "Start", "gather", "read_start"]

@@ -1,0 +1,131 @@
+"""Objectives on their way to other processes and machines.
+
+Code that the other side can import travels by its name; what was defined in a notebook, a script or
+a console, a lambda or a local class travels as it is, by cloudpickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from molvae.campaign.evaluation import Call, Scored, evaluate
+from molvae.errors import ObjectiveError, described
+from molvae.objectives.printing import prints_to_stderr
+
+Score = Callable[[Sequence[str]], list[Scored]]
+
+
+def packed(calls: Sequence[Call]) -> bytes:
+    """Objectives as bytes.
+
+    Raises:
+        ObjectiveError: One cannot be sent; says which and why.
+    """
+    for call in calls:
+        try:
+            _pickled(call)
+        except Exception as error:  # whatever a class of a user's raises when it is pickled
+            raise ObjectiveError(
+                f"objective {call.objective.name!r} cannot be sent to other processes: "
+                f"{described(error)}; let it make what cannot be sent when it is first called, or "
+                "go on without workers and timeout"
+            ) from error
+    return _pickled(tuple(calls))
+
+
+def _pickled(thing: Any) -> bytes:
+    import cloudpickle
+
+    from molvae.objectives.scoring import PerMolecule
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            # By itself it goes by the place of its function, which in a script is nowhere else.
+            if isinstance(obj, PerMolecule) and obj.function.__module__ == "__main__":
+                return partial(PerMolecule, **vars(obj)), ()
+            return super().reducer_override(obj)
+
+    file = io.BytesIO()
+    Pickler(file).dump(thing)
+    return file.getvalue()
+
+
+def unpacked(payload: bytes) -> Score:
+    """What scores molecules by objectives that were `packed`; raises what their loading raises."""
+    with prints_to_stderr():
+        calls: tuple[Call, ...] = pickle.loads(payload)
+    return partial(evaluate, calls)
+
+
+class NotLoadedError(Exception):
+    """A worker of a cluster has not loaded the objectives: it is new, or cannot load them."""
+
+
+_loaded: dict[str, Score | str] = {}
+"""Of a worker of a cluster, by key: objectives, or why they cannot be loaded."""
+
+
+_loaded_at: dict[str, float] = {}
+
+
+def key_of(payload: bytes) -> str:
+    """By which a payload is known on workers."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def load_on_worker(payload: bytes) -> None:
+    """Load objectives in this process, to be used by `score_on_worker`."""
+    key = key_of(payload)
+    try:
+        _loaded[key] = unpacked(payload)
+    except BaseException as error:
+        _loaded[key] = described(error)
+    _loaded_at[key] = time.monotonic()
+
+
+def forget_on_worker(payload: bytes) -> None:
+    """The campaign has ended."""
+    _loaded.pop(key_of(payload), None)
+
+
+def refused_on_worker(key: str) -> str | None:
+    """Why objectives are not loaded in this process; None if they are."""
+    found = _loaded.get(key, "they were not loaded")
+    return found if isinstance(found, str) else None
+
+
+def seconds_loaded(key: str) -> float:
+    """Since objectives were loaded in this process."""
+    return time.monotonic() - _loaded_at.get(key, -math.inf)
+
+
+def score_on_worker(key: str, smiles: Sequence[str]) -> list[Scored]:
+    """Score molecules by objectives that this process has loaded.
+
+    Raises:
+        NotLoadedError: It has not.
+    """
+    score = _loaded.get(key)
+    if score is None or isinstance(score, str):
+        raise NotLoadedError(score or "they were not loaded")
+    return score(smiles)
+
+
+__all__ = [
+    "NotLoadedError",
+    "forget_on_worker",
+    "key_of",
+    "load_on_worker",
+    "packed",
+    "refused_on_worker",
+    "score_on_worker",
+    "seconds_loaded",
+    "unpacked",
+]

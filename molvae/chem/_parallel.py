@@ -1,0 +1,122 @@
+"""One function over many items, in several processes when that pays. Knows nothing of molecules."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import TypeVar
+
+from molvae.errors import ConfigError
+
+In = TypeVar("In")
+
+
+Out = TypeVar("Out")
+
+
+FEW = 2_000
+"""Up to this many items, starting processes costs more than it saves."""
+
+
+CHUNK = 500
+
+
+IDLE_SECONDS = 10
+"""After which processes without work end; until then they serve the next call."""
+
+
+def each(
+    function: Callable[[In], Out], items: Sequence[In], *, workers: int | None = None
+) -> list[Out]:
+    """`[function(item) for item in items]`, order kept; arguments and errors as `stream`."""
+    return list(stream(function, items, workers=workers))
+
+
+def stream(
+    function: Callable[[In], Out], items: Sequence[In], *, workers: int | None = None
+) -> Iterator[Out]:
+    """The results of a function, one for one and in order, each as soon as it is its turn.
+
+    Args:
+        function: Anything that cloudpickle can send; what it raises comes through.
+        items: Anything that can be pickled.
+        workers: Processes; None for one per core when there are more than 2,000 items, and none
+            when there are fewer. They are never forked, since torch's threads may be running, and
+            do not import the script that called.
+
+    Raises:
+        ConfigError: `workers` is below 1, or the processes died.
+    """
+    workers = _processes(workers, items)
+    if workers == 1:
+        return _here(function, items)
+    return _there(partial(_part, function), items, workers)
+
+
+def each_part(
+    function: Callable[[Sequence[In]], Sequence[Out]],
+    items: Sequence[In],
+    *,
+    workers: int | None = None,
+) -> list[Out]:
+    """`each` for a function of many items, which gives as many results in the same order.
+
+    For what is faster many at a time; it gets up to 500. Arguments and errors as `stream`.
+    """
+    workers = _processes(workers, items)
+    if workers == 1:
+        return [result for part in _parts(items) for result in function(part)]
+    return list(_there(function, items, workers))
+
+
+def _processes(workers: int | None, items: Sequence[In]) -> int:
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers must be at least 1 process, got {workers}")
+    if workers is None:
+        return (os.cpu_count() or 1) if len(items) > FEW else 1
+    return workers
+
+
+def _here(function: Callable[[In], Out], items: Sequence[In]) -> Iterator[Out]:
+    return (function(item) for item in items)
+
+
+def _there(
+    function: Callable[[Sequence[In]], Sequence[Out]], items: Sequence[In], workers: int
+) -> Iterator[Out]:
+    from joblib import Parallel, delayed
+
+    run = Parallel(
+        workers,
+        backend="loky",
+        batch_size=1,
+        return_as="generator",
+        idle_worker_timeout=IDLE_SECONDS,
+    )
+    outputs = run(delayed(function)(part) for part in _parts(items))
+    try:
+        for results in outputs:
+            yield from results
+    except BrokenProcessPool as error:
+        raise ConfigError(
+            "the worker processes died, perhaps for lack of memory; give workers=1, which needs "
+            "less of it"
+        ) from error
+    finally:
+        with warnings.catch_warnings():  # that not all of it was read
+            warnings.simplefilter("ignore", UserWarning)
+            outputs.close()  # where an error of it can be seen, not when it is collected
+
+
+def _parts(items: Sequence[In]) -> list[Sequence[In]]:
+    return [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+
+
+def _part(function: Callable[[In], Out], items: Sequence[In]) -> list[Out]:
+    return [function(item) for item in items]
+
+
+__all__ = ["each", "each_part", "stream"]

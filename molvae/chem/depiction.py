@@ -1,0 +1,139 @@
+"""Drawings of molecules, and of what differs between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdDepictor, rdFMCS
+from rdkit.Chem.Draw import rdMolDraw2D
+
+from molvae.chem.molecules import BOND, parse
+from molvae.errors import ConfigError
+
+TIMEOUT = 1
+"""Seconds for a search; most take milliseconds."""
+
+
+COLOUR = (0.62, 0.87, 0.85)
+"""Of atoms and bonds that are new: the letters on them stay readable."""
+
+
+def common(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Chem.Mol | None:
+    """The largest connected substructure that two molecules share, as a query; rings stay whole.
+
+    Args:
+        smiles: SMILES in any form.
+        lead: The other one.
+        timeout: Seconds, from 1.
+
+    Returns:
+        None if they share no two atoms that are bound, or it was not found in time.
+
+    Raises:
+        InvalidMoleculeError: A text is not a molecule.
+    """
+    with rdBase.BlockLogs():
+        found = rdFMCS.FindMCS(
+            [parse(smiles), parse(lead)],
+            timeout=timeout,
+            ringMatchesRingOnly=True,
+            completeRingsOnly=True,
+        )
+    if found.canceled or found.numAtoms < 2:
+        return None
+    query: Chem.Mol = Chem.MolFromSmarts(found.smartsString)
+    return query
+
+
+def draw_difference(
+    smiles: str,
+    lead: str,
+    *,
+    size: tuple[int, int] = (220, 160),
+    longest_bond: float | None = None,
+) -> str | None:
+    """A molecule, turned as the lead is drawn, with what the lead has not in colour; SVG.
+
+    Args:
+        smiles: SMILES in any form.
+        lead: SMILES in any form.
+        size: Width and height in pixels, each at least 1.
+        longest_bond: As of `molvae.chem.depiction.draw`.
+
+    Returns:
+        None if nothing in common was found, so that nothing can be said of the difference: draw
+        such a molecule by `molvae.chem.depiction.draw`, and say so.
+
+    Raises:
+        InvalidMoleculeError: A text is not a molecule.
+    """
+    mol, other = parse(smiles), parse(lead)
+    query = common(smiles, lead)
+    # RDKit writes some bonds (of any order, say) as a pattern that does not match them.
+    if query is None or not (mol.HasSubstructMatch(query) and other.HasSubstructMatch(query)):
+        return None
+    rdDepictor.Compute2DCoords(other)
+    rdDepictor.GenerateDepictionMatching2DStructure(mol, other, refPatt=query)
+    match = mol.GetSubstructMatch(query)
+    atoms = sorted(set(range(mol.GetNumAtoms())) - set(match))
+    # Bonds that hold new atoms as well, and those that close a ring between old ones.
+    shared = {
+        frozenset((match[bond.GetBeginAtomIdx()], match[bond.GetEndAtomIdx()]))
+        for bond in query.GetBonds()
+    }
+    bonds = [
+        bond.GetIdx()
+        for bond in mol.GetBonds()
+        if frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) not in shared
+    ]
+    drawer = rdMolDraw2D.MolDraw2DSVG(*size)
+    drawer.drawOptions().setHighlightColour(COLOUR)
+    if longest_bond is not None:
+        drawer.drawOptions().fixedBondLength = longest_bond / BOND  # type: ignore[assignment]
+    rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
+    drawer.FinishDrawing()
+    svg: str = drawer.GetDrawingText()
+    return svg[svg.index("<svg") :].strip()
+
+
+def draw(
+    smiles: str,
+    *,
+    size: tuple[int, int] = (220, 160),
+    highlight: Sequence[int] | None = None,
+    longest_bond: float | None = None,
+) -> str:
+    """A drawing of a molecule, as an SVG element that can stand inside HTML (no XML prolog).
+
+    Args:
+        smiles: SMILES in any form.
+        size: Width and height in pixels, each at least 1.
+        highlight: Atoms to colour, by their place in `smiles`, counted from 0.
+        longest_bond: Pixels, so that small molecules are not drawn larger than others; without it
+            each fills its space.
+
+    Raises:
+        InvalidMoleculeError: `smiles` is not a molecule.
+        ConfigError: `size` is not positive, or `highlight` names an atom that is not there.
+    """
+    width, height = size
+    if width < 1 or height < 1:
+        raise ConfigError(f"size must be at least 1 x 1 pixels, got {width} x {height}")
+    mol = parse(smiles)
+    atoms = list(highlight or ())
+    if any(not 0 <= atom < mol.GetNumAtoms() for atom in atoms):
+        raise ConfigError(
+            f"highlight must hold atoms between 0 and {mol.GetNumAtoms() - 1} of {smiles!r}, "
+            f"got {atoms}"
+        )
+    drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
+    if longest_bond is not None:
+        drawer.drawOptions().fixedBondLength = longest_bond / BOND  # type: ignore[assignment]
+    rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms)
+    drawer.FinishDrawing()
+    svg: str = drawer.GetDrawingText()
+    return svg[svg.index("<svg") :].strip()
+
+
+__all__ = ["common", "draw", "draw_difference"]

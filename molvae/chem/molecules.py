@@ -1,0 +1,173 @@
+"""Molecules as RDKit reads them: parsing and canonical SMILES, the identity of a molecule."""
+
+from __future__ import annotations
+
+import re
+from contextlib import nullcontext
+from functools import lru_cache
+
+from rdkit import Chem, rdBase
+
+from molvae.errors import MAX_SHOWN, InvalidMoleculeError, shown
+
+MAX_SMILES_LENGTH = 10_000
+"""Characters of a SMILES text. RDKit needs a time to write a chain that grows with its square, and
+its writer calls itself with each atom: from some 15,000 on the whole process dies."""
+
+
+BEYOND_SMILES = re.compile(
+    r"\[[^\]]*(?:(?<!@O)H\d\d|[+-]\d\d\d|[+-](?:1[6-9]|[2-9]\d)|#(?:[2-9]\d\d|1[2-9]\d|119|\d{4,}))"
+    r"|\[\d{4,}"
+)
+"""Atoms with ten hydrogens, charges above 15, isotopes above 999 or elements beyond 118, which the
+language lacks: RDKit reads `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
+
+
+BOND = 1.5
+"""Length of a bond in RDKit's drawings; what it calls the length is pixels for each unit."""
+
+
+REMEMBERED = 20_000
+"""Texts whose canonical form is kept: a search asks for that of the same molecules all the time."""
+
+
+JUST_READ = 500
+"""Molecules that are kept: what has just been made canonical is looked at in other ways next."""
+
+
+def parse(text: str) -> Chem.Mol:
+    """The molecule that a SMILES text stands for, sanitised, with hydrogens implicit.
+
+    Args:
+        text: SMILES in any form. Space around it is ignored; space within is an error, because
+            RDKit would silently take what follows for a name.
+
+    Raises:
+        InvalidMoleculeError: The text is not a molecule, or has no atoms; holds RDKit's reason.
+    """
+    if not isinstance(text, str):
+        raise InvalidMoleculeError(f"expected a SMILES text, got {shown(text)}")
+    text = text.strip()
+    if not text:
+        raise _invalid(text, "the text is empty")
+    if len(text) > MAX_SMILES_LENGTH:  # before anything looks at all of it
+        raise _invalid(text, f"longer than {MAX_SMILES_LENGTH:,} characters")
+    if len(text.split()) > 1:
+        raise _invalid(text, "a SMILES holds no space; give the first word only")
+    if not text.isascii():  # RDKit's own error would not be a text
+        raise _invalid(text, "SMILES is written in ASCII")
+    if ">" in text.replace("->", ""):
+        raise _invalid(text, "it is a reaction; give one molecule")
+    return Chem.Mol(_parsed(text))  # a copy, which the caller may change
+
+
+@lru_cache(maxsize=JUST_READ)
+def _parsed(text: str) -> Chem.Mol:
+    if BEYOND_SMILES.search(text):
+        raise _invalid(text, "an atom has at most 9 hydrogens, charge 15, isotope 999, element 118")
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(text)
+    if mol is None:
+        raise _invalid(text, _reason(text))
+    if mol.GetNumAtoms() == 0:
+        raise _invalid(text, "it has no atoms")
+    return mol
+
+
+def _invalid(text: str, reason: str) -> InvalidMoleculeError:
+    return InvalidMoleculeError(f"not a valid molecule: {shown(text)} ({reason})")
+
+
+def canonical(text: str) -> str:
+    """RDKit's canonical isomeric SMILES: the identity of a molecule everywhere in molvae.
+
+        >>> canonical("OC(=O)c1ccccc1OC(C)=O")
+        'CC(=O)Oc1ccccc1C(=O)O'
+
+    Salts keep all their fragments, and tautomers stay different molecules. RDKit's own writer is
+    not idempotent: what it wrote may be read and written as another text (rare in data sets, seen
+    in generated molecules with odd stereochemistry). An identity must be, so writing is repeated
+    until nothing changes; of texts that lead to each other, the first in the alphabet is taken.
+
+    Args:
+        text: SMILES in any form.
+
+    Raises:
+        InvalidMoleculeError: The text is not a molecule; holds RDKit's reason.
+    """
+    if not isinstance(text, str):
+        parse(text)  # which says what is wrong
+    return _canonical(text)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _canonical(text: str) -> str:
+    texts = [_written(text)]
+    while (again := _written(texts[-1])) not in texts:
+        texts.append(again)
+    return min(texts[texts.index(again) :])
+
+
+def _written(text: str) -> str:
+    mol = parse(text)
+    try:
+        return Chem.MolToSmiles(mol)
+    except RuntimeError as error:
+        raise _invalid(text, "RDKit reads it, but cannot write it") from error
+
+
+def has_radicals(text: str) -> bool:
+    """Whether an atom of a molecule has unpaired electrons, as RDKit counts them.
+
+        >>> has_radicals("[CH2]CC"), has_radicals("CCC")
+        (True, False)
+
+    Args:
+        text: SMILES in any form.
+
+    Raises:
+        InvalidMoleculeError: The text is not a molecule.
+    """
+    # Atoms without brackets have all their hydrogens.
+    return "[" in text and _has_radicals(text)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _has_radicals(text: str) -> bool:
+    return any(atom.GetNumRadicalElectrons() for atom in parse(text).GetAtoms())
+
+
+def canonical_or_none(text: str) -> str | None:
+    """`canonical`, or None where the text is not a molecule."""
+    try:
+        return canonical(text)
+    except InvalidMoleculeError:
+        return None
+
+
+def _reason(text: str) -> str:
+    """Why RDKit refuses a text, in one line. Parses again, so for the unhappy path only."""
+    try:
+        return _complaint(text)
+    except Exception as error:  # of some atoms RDKit raises whatever it is asked about
+        return " ".join(str(error).split("Violation occurred")[0].split()) or "RDKit cannot read it"
+
+
+def _complaint(text: str) -> str:
+    # Older RDKits can only write their reason to stderr; for them the problem of syntax stays
+    # unnamed.
+    capture = getattr(rdBase, "CaptureErrorLog", nullcontext)
+    with rdBase.BlockLogs(), capture() as log:  # which would leave warnings alone
+        mol = Chem.MolFromSmiles(text, sanitize=False)
+        messages = str(getattr(log, "messages", ""))
+        problems = () if mol is None else Chem.DetectChemistryProblems(mol)
+    if problems:
+        return " ".join(problems[0].Message().split())
+    for line in messages.splitlines():
+        _, found, rest = line.partition("Parse Error: ")
+        if found:
+            return rest.split(" while parsing")[0].split(" for input")[0].strip()[:MAX_SHOWN]
+    return "it is not written in SMILES"
+
+
+__all__ = ["canonical", "canonical_or_none", "has_radicals", "parse"]

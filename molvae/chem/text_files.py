@@ -1,0 +1,267 @@
+"""Text tables: files as bytes, as text, and as rows of cells.
+
+Unpacks within limits, finds the encoding and the separator, and keeps the numbers of lines. Knows
+neither molecules nor what a column means.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import sys
+import warnings
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import IO
+
+from molvae.errors import DataError, MolvaeWarning, shown
+
+STDIN = "-"
+
+
+MAX_BYTES = 2**30
+"""Of a file that is read, after unpacking."""
+
+
+PART = 2**20
+"""Bytes that are read at once."""
+
+
+MAX_RATIO = 100
+"""Times that a file may grow by unpacking: lists of molecules grow three to ten times."""
+
+
+SMALL_BYTES = 2**26
+"""Of an unpacked file whose growth is of no concern."""
+
+
+GZIP = b"\x1f\x8b"
+
+
+SEPARATORS = (",", ";", "\t")
+
+
+SNIFFED_ROWS = 1000
+"""Rows that are looked at to find the separator, where the header does not settle it."""
+
+
+Record = tuple[int, list[str]]
+"""Line at which a row begins, counted from 1, and its cells."""
+
+
+def name_of(source: str | Path) -> str:
+    """What a source is called in messages."""
+    return "standard input" if str(source) == STDIN else str(source)
+
+
+def read_bytes(source: str | Path) -> bytes:
+    """The bytes of a file or of standard input, unpacked if they are compressed by gzip.
+
+    Raises:
+        DataError: It cannot be read, or is larger than `MAX_BYTES`.
+    """
+    name = name_of(source)
+    try:
+        if str(source) == STDIN:
+            return _unpacked(_standard_input(), name)
+        with open(source, "rb") as file:
+            return _unpacked(file, name, packed=str(source).lower().endswith(".gz"))
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(f"cannot read {name}: {reason}") from error
+
+
+def _standard_input() -> IO[bytes]:
+    if sys.stdin is None:
+        raise DataError("standard input is closed; name a file")
+    raw: IO[bytes] | None = getattr(sys.stdin, "buffer", None)
+    if raw is not None:
+        return raw
+    return io.BytesIO(sys.stdin.read().encode("utf-8", "surrogateescape"))
+
+
+def _unpacked(file: IO[bytes], name: str, *, packed: bool = False) -> bytes:
+    data = _limited(file, name)
+    if not packed and not data.startswith(GZIP):
+        return data
+    raw, parts, size = io.BytesIO(data), list[bytes](), 0
+    with gzip.GzipFile(fileobj=raw) as opened:
+        while part := opened.read(PART):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BYTES or size > max(SMALL_BYTES, MAX_RATIO * raw.tell()):
+                raise DataError(
+                    f"{name} has {len(data):,} bytes and unpacks to more than {size:,}; unpack it "
+                    "and look whether it is what it should be, or split it"
+                )
+    return b"".join(parts)
+
+
+def _limited(file: IO[bytes], name: str) -> bytes:
+    """All of a file, read in parts, so that no more is held than is allowed."""
+    parts, size = list[bytes](), 0
+    while part := file.read(PART):
+        parts.append(part)
+        size += len(part)
+        if size > MAX_BYTES:
+            raise DataError(f"{name} is larger than {MAX_BYTES:,} bytes; split it")
+    return b"".join(parts)
+
+
+def decoded(data: bytes, name: str) -> str:
+    """Bytes as text, with line feeds between lines.
+
+    UTF-8 or UTF-16, with or without a mark. Anything else is taken for Windows-1252, which is said.
+
+    Raises:
+        DataError: It is no text.
+    """
+    encoding = _encoding_of(data)
+    try:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            if encoding != "utf-8":
+                raise
+            text, encoding = data.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read {name}: it is no text ({error.reason})") from error
+    text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(
+            f"{name}, line {line}: a NUL character; it is no text, or damaged: take it out"
+        )
+    if encoding == "cp1252":
+        warnings.warn(
+            f"{name} is not UTF-8; it is read as Windows-1252: look at names with accents",
+            MolvaeWarning,
+            stacklevel=2,
+        )
+    return text
+
+
+def _encoding_of(data: bytes) -> str:
+    for mark, encoding in (
+        (b"\xff\xfe\0\0", "utf-32"),
+        (b"\0\0\xfe\xff", "utf-32"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    ):
+        if data.startswith(mark):
+            return encoding
+    even, odd = data[:4096:2], data[1:4096:2]
+    if odd.count(0) > len(odd) / 2 and not even.count(0):
+        return "utf-16-le"
+    if even.count(0) > len(even) / 2 and not odd.count(0):
+        return "utf-16-be"
+    return "utf-8"
+
+
+def separator_of(text: str, name: str, wanted: Collection[str] = ()) -> str:
+    """What separates the cells of a table: a comma, a semicolon or a tab.
+
+    It is the one that stands in the header, outside of quotes. Of several it is the one by which
+    the header has a wanted column; else the one by which all rows have as many cells as the header.
+
+    Args:
+        text: The table.
+        name: Of its file, for messages.
+        wanted: Names of columns, in any case, of which the table should have one.
+
+    Raises:
+        DataError: It can be read by several, and they would give different cells.
+    """
+    headers = {separator: _header(text, separator) for separator in SEPARATORS}
+    present = [separator for separator, header in headers.items() if len(header) > 1]
+    if not present:  # one column: whatever stands in the rows is too much
+        return next((one for one in SEPARATORS if one in text), ",")
+    names = {fold(one) for one in wanted}
+    fitting = [one for one in present if names & {fold(cell) for cell in headers[one]}] or present
+    if len(fitting) > 1:
+        fitting = [one for one in fitting if _consistent(text, one)] or fitting[:1]
+    if len(fitting) > 1:
+        said = " or ".join({",": "commas", ";": "semicolons", "\t": "tabs"}[one] for one in fitting)
+        raise DataError(
+            f"{name} may be separated by {said}, and the cells differ; put quotes around the names "
+            "in the header that hold such a character"
+        )
+    return fitting[0]
+
+
+def fold(name: str) -> str:
+    """A column's name without regard to case and blanks."""
+    return " ".join(name.split()).casefold()
+
+
+def _header(text: str, separator: str) -> list[str]:
+    try:
+        return next((cells for _, cells in records(text, separator, "") if any(cells)), [])
+    except DataError:  # the quotes fit another separator
+        return []
+
+
+def _consistent(text: str, separator: str) -> bool:
+    try:
+        lengths = set()
+        for place, (_, cells) in enumerate(records(text, separator, "")):
+            if any(cell.strip() for cell in cells):
+                lengths.add(len(cells))
+            if len(lengths) > 1 or place >= SNIFFED_ROWS:
+                break
+    except DataError:
+        return False
+    return len(lengths) == 1
+
+
+def records(text: str, separator: str, name: str) -> Iterator[Record]:
+    """The rows of a table, header and empty lines included; line breaks in quotes are kept.
+
+    Only line feeds end a row, so `text` comes from `decoded`. Cells may be of any length.
+
+    Raises:
+        DataError: A quote has no partner; names the line in which it opens.
+    """
+    if '"' not in text:
+        for line, row in enumerate(text.split("\n"), 1):
+            yield line, row.split(separator)
+        return
+    ends = re.escape(separator) + r"\n"
+    quoted = re.compile(rf' *"([^"]*+(?:""[^"]*+)*+)" *(?=[{ends}]|\Z)')
+    plain = re.compile(rf"[^{ends}]*+")
+    opening = re.compile(r' *"')
+    place, line = 0, 1
+    while place <= len(text):
+        end = text.find("\n", place)
+        end = len(text) if end < 0 else end
+        if text.find('"', place, end) < 0:
+            yield line, text[place:end].split(separator)
+            place, line = end + 1, line + 1
+            continue
+        began, cells = line, list[str]()
+        while True:
+            if found := quoted.match(text, place):
+                cells.append(found[1].replace('""', '"'))
+                line += found[1].count("\n")
+            elif opening.match(text, place):
+                cell = re.match(r"[^\n]*", text[place : place + 100])
+                raise DataError(
+                    f"{name}, line {line}: the quote that opens at "
+                    f"{shown(cell[0] if cell else '', 30)} has no partner that ends the cell; "
+                    "mend it, or double the quotes that belong to the text"
+                )
+            else:
+                found = plain.match(text, place)
+                assert found is not None
+                cells.append(found[0])
+            place = found.end()
+            if place >= len(text) or text[place] == "\n":
+                break
+            place += 1
+        yield began, cells
+        place, line = place + 1, line + 1
+
+
+__all__ = ["STDIN", "Record", "decoded", "fold", "name_of", "read_bytes", "records", "separator_of"]

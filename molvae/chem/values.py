@@ -1,0 +1,226 @@
+"""What counts as one number: from Python objects, from arrays, and from text."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import numbers
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from molvae.errors import shown
+
+MAX_VALUE = 1e100
+"""Largest magnitude of a value, a standard error, a limit, a weight."""
+
+
+def finite(number: float) -> float:
+    """The number, if it may be a value; so may NaN, which stands for none.
+
+    Raises:
+        ValueError: Says why it may not, as a clause that follows the number.
+    """
+    if abs(number) > MAX_VALUE:
+        kind = "is infinite" if math.isinf(number) else f"is beyond {MAX_VALUE:g} in magnitude"
+        raise ValueError(f"{kind}; what could not be scored is NaN, not a large number")
+    return number
+
+
+def scalar(value: Any) -> float:
+    """A number as a float; NaN and infinities are numbers here.
+
+    Numbers are those of Python and NumPy, and arrays and tensors of one element. True and False are
+    none, whatever they are made of: they say whether something worked, and would become 1 and 0.
+    Nor are texts, even those that look like numbers, complex numbers, and lists.
+
+    Raises:
+        ValueError: It is none.
+    """
+    one = _only_element(value)
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    if (
+        isinstance(one, bool | str | bytes | bytearray | datetime.date | datetime.timedelta)
+        or (isinstance(one, numbers.Complex) and not isinstance(one, numbers.Real))
+        or kind in ("m", "M")  # times, which may become whole numbers
+        or not (hasattr(one, "__float__") or hasattr(one, "__index__"))
+    ):
+        raise ValueError("not a number")
+    try:
+        return float(one)
+    except OverflowError:  # a whole number of more digits than a float has
+        return math.inf if one > 0 else -math.inf
+    except Exception as error:  # of a class of somebody else's
+        raise ValueError("not a number") from error
+
+
+def _only_element(value: Any) -> Any:
+    """The element of an array, a tensor or a column that has one; anything else as it is."""
+    if not callable(getattr(value, "item", None)):
+        return value
+    mask = getattr(value, "mask", False)
+    try:
+        if not callable(mask) and bool(mask):  # a masked number, whose item would be 0
+            return None
+        return value.item()
+    except Exception:
+        return None
+
+
+_POINT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
+
+
+_EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
+"""1,234 and 1.234: with decimals or, elsewhere in the world, thousands."""
+
+
+_THOUSANDS = re.compile(
+    r"[+-]?[0-9]{1,3}(?:[ '\u2019\u00a0\u202f_.,][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+(?:_[0-9]+)+"
+)
+
+
+_CENSORED = re.compile(r"(?:<=|>=|=<|=>|<<|>>|<|>|\u2264|\u2265)\s*[+-]?[.,]?[0-9].*", re.DOTALL)
+
+
+_UNIT = re.compile(r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(?![xX_])(?:[^\W\d]|[%°]).*")
+
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}([./])[0-9]{1,2}\1[0-9]{2,4}\b")
+
+
+_ADORNED = re.compile(
+    r"(?:~|\u2248|'|(?:ca\.?|approx\.?|about)\s)?\s*([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)"
+    r"(?:\s*\*+|\s*(\u00b1|\+/?-)\s*[0-9.,]+)?",
+    re.IGNORECASE,
+)
+"""A number with a mark: that it is not meant exactly, of a footnote, or of its spread."""
+
+
+FAILED = ("failed", "nan")
+"""Texts of what could not be measured, in any case."""
+
+
+NO_VALUE = (
+    *("", "-", "--", "\u2013", "\u2014", "n.d.", "n.d", "nd", "n/d", "n.a.", "n.a", "na", "n/a"),
+    *("#n/a", "n.t.", "nt", "n/t", "none", "null", "not determined", "not tested", "not measured"),
+)
+"""Texts of cells without a value, in any case."""
+
+
+@dataclass(frozen=True)
+class Censored:
+    """A bound instead of a value, e.g. <5 or >10000."""
+
+    text: str
+
+
+def number(text: str, *, decimal_comma: bool | None = False) -> float:
+    """A finite number with a decimal point, or with a decimal comma where that is beyond doubt.
+
+    >>> number("5,29"), number("1e-9"), number("1,234", decimal_comma=True)
+    (5.29, 1e-09, 1.234)
+
+    Args:
+        text: The number; blanks around it and a typographic minus are allowed.
+        decimal_comma: Whether the numbers around it are written so; None: some are, some are not.
+
+    Raises:
+        ValueError: Says why it is none, as a clause that follows the text.
+    """
+    written = text.strip().replace("\u2212", "-")
+    if _EITHER.fullmatch(written) and decimal_comma is not ("," in written):
+        raise ValueError(
+            f"is either {written.replace(',', '.')} or {re.sub('[.,]', '', written)}; write it "
+            "with a decimal point, and without separators of thousands"
+        )
+    if _COMMA.fullmatch(written):
+        return finite(float(written.replace(",", ".")))
+    if _POINT.fullmatch(written):
+        return finite(float(written))
+    if _THOUSANDS.fullmatch(written):
+        raise ValueError("has separators of thousands; write the number without them")
+    if re.fullmatch(r"[+-]?(inf(inity)?|nan)", written, re.IGNORECASE):
+        raise ValueError("is not finite")
+    if unit := _UNIT.fullmatch(written):
+        raise ValueError(
+            f"is not a number; write {unit[1]} only, and a unit into the name of the column"
+        )
+    if _DATE.match(written):
+        raise ValueError(
+            "is a date; where a spreadsheet made it of a number such as 1.3, import that column as "
+            "text"
+        )
+    if adorned := _ADORNED.fullmatch(written):
+        rest = ", and its standard error into a column error" if adorned[2] else ""
+        raise ValueError(f"is not a number; write {adorned[1]} only{rest}")
+    raise ValueError("is not a number")
+
+
+def measured(
+    text: str, *, decimal_comma: bool | None = False, alone: bool = True
+) -> float | Censored | None:
+    """What a cell says of a measurement: a number, NaN if it failed, a bound, or nothing.
+
+    Args:
+        text: The cell, or one of several in it.
+        decimal_comma: As of `number`.
+        alone: It is the only one. Among several, nothing but an empty text is no value, and a
+            number has digits on both sides of its mark: `5,;29` is 5,29 with a slip.
+
+    Raises:
+        ValueError: It is none of these; see `number`.
+    """
+    written = " ".join(text.split()).lower()
+    if written in NO_VALUE[: None if alone else 1]:
+        return None
+    if written in FAILED:
+        return math.nan
+    if _CENSORED.fullmatch(text.strip()):
+        return Censored(text.strip())
+    if not alone and re.search(r"^[^0-9]?[.,]|[.,]$", written):
+        raise ValueError("is not a number")
+    return number(text, decimal_comma=decimal_comma)
+
+
+def decimal_marks(texts: Iterable[str]) -> set[str]:
+    """The decimal marks, comma and point, of the numbers that can be read in one way only."""
+    marks = set[str]()
+    for text in texts:
+        if "," not in text and "." not in text:
+            continue
+        written = text.strip().lstrip("<>=\u2264\u2265 ").replace("\u2212", "-")
+        if not _EITHER.fullmatch(written):
+            if _COMMA.fullmatch(written):
+                marks.add(",")
+            elif "." in written and _POINT.fullmatch(written):
+                marks.add(".")
+    return marks
+
+
+def is_ambiguous(text: str) -> bool:
+    """Whether a number has one reading with decimals and one with thousands."""
+    return _EITHER.fullmatch(text.strip()) is not None
+
+
+def not_a_number(text: str, reason: object) -> str:
+    """The clause for a message."""
+    return f"{shown(text.strip(), 40)} {reason}"
+
+
+__all__ = [
+    "FAILED",
+    "MAX_VALUE",
+    "NO_VALUE",
+    "Censored",
+    "decimal_marks",
+    "finite",
+    "is_ambiguous",
+    "measured",
+    "not_a_number",
+    "number",
+    "scalar",
+]

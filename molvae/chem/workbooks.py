@@ -1,0 +1,121 @@
+"""Excel workbooks and Parquet files as tables of text cells."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+from collections.abc import Collection
+from datetime import datetime, time
+from typing import Any
+
+from molvae.chem.tables import Problems, Table, shortened_list, table_of, without_unit
+from molvae.chem.text_files import MAX_BYTES, Record, fold
+from molvae.errors import DataError, MissingPackageError, shown
+
+
+def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
+    """The sheet of a workbook that has a wanted column.
+
+    Raises:
+        DataError: It is damaged, or several sheets have one.
+        MissingPackageError: openpyxl is not installed.
+    """
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{name} is an Excel workbook, which needs: pip install 'molvae[xlsx]'; or save it as "
+            "CSV"
+        ) from error
+    try:
+        size = sum(part.file_size for part in zipfile.ZipFile(io.BytesIO(data)).infolist())
+        if size > MAX_BYTES:
+            raise DataError(f"{name} unpacks to {size:,} bytes; split it")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parts that are no cells
+            values, formulas = (
+                openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=stored)
+                for stored in (True, False)
+            )
+            tables = [
+                _sheet(values[sheet.title], sheet, f"{name}, sheet {sheet.title}")
+                for sheet in formulas.worksheets
+            ]
+    except DataError:
+        raise
+    except Exception as error:  # whatever a damaged workbook makes of it
+        raise DataError(f"cannot read {name}: it is damaged ({shown(str(error))})") from error
+    tables = [table for table in tables if table.header]
+    names = {fold(one) for one in wanted}
+    fitting = [
+        table for table in tables if names & {fold(without_unit(one)) for one in table.header}
+    ] or tables
+    if len(fitting) > 1:
+        raise DataError(
+            f"{name} has several sheets with a table: "
+            f"{shortened_list([table.name.partition(', sheet ')[2] for table in fitting])}; keep "
+            "one of them, or save it as CSV"
+        )
+    return fitting[0] if fitting else Table(name, [], [], Problems(name))
+
+
+def _sheet(values: Any, formulas: Any, name: str) -> Table:
+    for sheet in (values, formulas):
+        sheet.reset_dimensions()  # what a file says of its size may be wrong
+    rows, lost = list[Record](), list[tuple[int, str]]()
+    for line, (row, written) in enumerate(
+        zip(values.iter_rows(), formulas.iter_rows(), strict=True),
+        1,
+    ):
+        if any(cells := [_cell(one.value) for one in row]):
+            rows.append((line, cells))
+        lost += [
+            (line, f"column {place}: the value of the formula {shown(one.value, 40)} is not in "
+             "the file; open and save it in the spreadsheet program")
+            for place, (cell, one) in enumerate(zip(row, written, strict=True), 1)
+            if cell.value is None and one.value is not None
+        ]  # fmt: skip
+    width = max((len(cells) for _, cells in rows), default=0)
+    table = table_of(
+        ((line, cells + [""] * (width - len(cells))) for line, cells in rows), name, None, "row"
+    )
+    for line, text in lost:
+        table.problems.add(line, text, f"row {line}")
+    return table
+
+
+def parquet_table(data: bytes, name: str) -> Table:
+    """The columns of a Parquet file.
+
+    Raises:
+        DataError: It is damaged.
+        MissingPackageError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{name} is Parquet, which needs: pip install 'molvae[parquet]'"
+        ) from error
+    try:
+        found = parquet.ParquetFile(io.BytesIO(data)).read()
+        columns = [map(_cell, column.to_pylist()) for column in found.columns]
+    except Exception as error:  # whatever a damaged file makes of it
+        raise DataError(f"cannot read {name}: it is damaged ({shown(str(error))})") from error
+    rows = map(list, zip(*columns, strict=True))
+    return table_of([(0, list(found.column_names)), *enumerate(rows, 1)], name, None, "row")
+
+
+def _cell(value: object) -> str:
+    """A typed cell as it would stand in a text table."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    if isinstance(value, datetime) and value.time() == time():
+        return str(value.date())
+    return str(value)
+
+
+__all__ = ["parquet_table", "workbook_table"]

@@ -1,0 +1,538 @@
+"""A prepared data set as tensors: molecules as rows of ids, and their properties.
+
+Both are kept beside the data for the next time, each under what it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rdkit import Chem
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+from torch.nn.functional import pad as pad_columns
+
+from molvae._files import write_atomically
+from molvae.chem._parallel import each, each_part
+from molvae.chem.datasets import kept_columns, load_split
+from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.molecules import parse
+from molvae.chem.properties import named, score
+from molvae.chem.representations import Representation, Smiles, get_representation
+from molvae.chem.vocabulary import PAD, STOP, Ids, Vocabulary, apply_merges, learn_merges
+from molvae.errors import DataError, InvalidMoleculeError, UnknownNameError, UnknownSymbolError
+from molvae.model.structure import SparseBits
+
+logger = logging.getLogger(__name__)
+
+
+LEAST = 2
+"""Training molecules: of one alone there is no box and no scale of z."""
+
+
+AT_ONCE = 100_000
+"""Molecules that are turned into integers together: their symbols take memory."""
+
+
+RADIUS, SIZE = 2, 2048
+"""Of Morgan fingerprints."""
+
+
+SPELLINGS = 4
+"""Of each molecule, beside its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """A data set as integers: all that the network's training needs."""
+
+    train: Tensor
+    """`n x max_length`, uint8 or int16, ended by stop, padded."""
+    valid: Tensor
+    """Likewise; molecules with symbols that no training molecule has, and longer ones, are left out
+    and counted. May be empty."""
+    vocabulary: Vocabulary
+    """Of the training molecules, with the merges learned from them."""
+    representation: dict[str, Any]
+    """Name and settings."""
+    places: Tensor
+    """Which line of the training molecules each training row was written from, int32, `n`."""
+    left_out: dict[str, int]
+    """Molecules that could not be written, by split and reason."""
+
+
+def tokenise(
+    data: str | Path, representation: str, merges: int = 0, *, workers: int | None = None
+) -> Tokens:
+    """The splits of a prepared data set as integers; kept beside the data for the next time.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        representation: Name of one.
+        merges: How many times the most frequent pair of neighbours becomes one.
+        workers: Processes that write molecules as symbols; None for one per core.
+
+    Raises:
+        DataError: The data folder is missing, was changed after it was prepared, or has fewer than
+            two training molecules that can be written.
+    """
+    folder = Path(data)
+    writer = get_representation(representation)
+    described = {"name": writer.name, "settings": writer.settings()}
+    key = {
+        "representation": described,
+        "merges": merges,
+        "data": describe(folder),
+        "versions": {name: version(name) for name in ("rdkit", "selfies")},
+        "tensors": ["train", "valid", "places"],
+    }
+    cache = folder / f"{representation}-{merges}.safetensors"
+    if (found := _read_cache(cache, key)) is not None:
+        tensors, about = found
+        return Tokens(
+            **tensors,
+            vocabulary=Vocabulary(about["vocabulary"], about["merges"]),
+            representation=described,
+            left_out=about["left_out"],
+        )
+    left_out: dict[str, int] = {}
+    split: dict[str, list[list[str]]] = {}
+    for name in ("train", "valid"):
+        rows = each(_Split(representation), load_split(folder, name), workers=workers)
+        split[name] = [row for row in rows if row is not None]
+        left_out[f"{name}: not writable as {representation}"] = len(rows) - len(split[name])
+        if name == "train":
+            places = [place for place, row in enumerate(rows) if row is not None]
+    lost = left_out[f"train: not writable as {representation}"]
+    _check_enough(folder, representation, len(places), lost)
+    vocabulary = Vocabulary.from_sequences(split["train"])
+    flat, _ = _as_ids(split["train"], vocabulary)
+    vocabulary, flat = learn_merges(flat, vocabulary.symbols, merges)
+    train_ids = _as_rows(flat)
+    flat, unknown = _as_ids(split["valid"], vocabulary)
+    valid_ids = _as_rows(apply_merges(flat, vocabulary))
+    short = (valid_ids != PAD).sum(dim=1) <= train_ids.shape[1]
+    valid_ids = valid_ids[short, : train_ids.shape[1]]
+    valid_ids = pad_columns(valid_ids, (0, train_ids.shape[1] - valid_ids.shape[1]), value=PAD)
+    left_out["valid: unknown symbol or too long"] = unknown + int((~short).sum())
+    small = torch.uint8 if len(vocabulary) <= 256 else torch.int16
+    tokens = Tokens(
+        train=train_ids.to(small),
+        valid=valid_ids.to(small),
+        places=torch.tensor(places, dtype=torch.int32),
+        vocabulary=vocabulary,
+        representation=described,
+        left_out=left_out,
+    )
+    about = {
+        "vocabulary": list(vocabulary.symbols),
+        "merges": vocabulary.pairs,
+        "left_out": left_out,
+    }
+    tensors = {"train": tokens.train, "valid": tokens.valid, "places": tokens.places}
+    _write_cache(cache, key, tensors, about)
+    return tokens
+
+
+def _check_enough(folder: Path, representation: str, n: int, lost: int) -> None:
+    if n < LEAST:
+        raise DataError(
+            f"{folder}: a training needs at least {LEAST} training molecules that can be written "
+            f"as {representation}; train.smi has {n + lost}, of which {n} can. 90 % of the "
+            "molecules that are prepared go there, by their hash: prepare more"
+        )
+
+
+def _key(
+    folder: Path, split: str, representation: str, vocabulary: Vocabulary, max_length: int
+) -> dict[str, Any]:
+    """All that rows of a known vocabulary are made from."""
+    writer = get_representation(representation)
+    return {
+        "representation": {"name": writer.name, "settings": writer.settings()},
+        "vocabulary": list(vocabulary.symbols),
+        "merges": vocabulary.pairs,
+        "max_length": max_length,
+        "split": split,
+        "data": describe(folder),
+        "versions": {name: version(name) for name in ("rdkit", "selfies")},
+    }
+
+
+def _digest(key: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _written(
+    symbols: Sequence[list[str] | None], vocabulary: Vocabulary, max_length: int
+) -> tuple[list[int], Tensor]:
+    """Those that can be written with the vocabulary and are not too long, and their rows."""
+    known = set(vocabulary.symbols)
+    there = [i for i, row in enumerate(symbols) if row is not None and known.issuperset(row)]
+    flat, _ = _as_ids([symbols[i] or [] for i in there], vocabulary)
+    rows = _as_rows(apply_merges(flat, vocabulary))
+    fits = (rows != PAD).sum(dim=1) <= max_length
+    rows = rows[fits, :max_length]
+    rows = pad_columns(rows, (0, max_length - rows.shape[1]), value=PAD)
+    return [i for i, fit in zip(there, fits.tolist(), strict=True) if fit], rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Molecules of a split as integers, written with a vocabulary that is given."""
+
+    ids: Tensor
+    """`n x max_length`, uint8 or int16, ended by stop, padded."""
+    places: Tensor
+    """Which line of the split each row was written from, int32, `n`."""
+
+
+def write_rows(
+    data: str | Path,
+    split: str,
+    representation: str,
+    vocabulary: Vocabulary,
+    max_length: int,
+    *,
+    workers: int | None = None,
+) -> Rows:
+    """A split of a prepared data set as integers of a known vocabulary; kept beside the data.
+
+    Molecules that cannot be written, that have symbols which the vocabulary lacks, or that are
+    longer than `max_length` are left out: `places` tells.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        split: `train`, `valid` or `test`.
+        representation: Name of one.
+        vocabulary: With its merges.
+        max_length: Longest row, stop included.
+        workers: Processes that write molecules as symbols; None for one per core.
+
+    Raises:
+        DataError: The data folder is missing, or of the training molecules hardly one is left.
+    """
+    folder = Path(data)
+    key = _key(folder, split, representation, vocabulary, max_length)
+    cache = folder / f"{split}-{_digest(key)}.safetensors"
+    if (found := _read_cache(cache, key)) is not None:
+        return Rows(**found[0])
+    molecules = load_split(folder, split)
+    small = torch.uint8 if len(vocabulary) <= 256 else torch.int16
+    ids, places = [torch.zeros(0, max_length, dtype=small)], [torch.zeros(0, dtype=torch.int32)]
+    for start in range(0, len(molecules), AT_ONCE):
+        symbols = each(_Split(representation), molecules[start : start + AT_ONCE], workers=workers)
+        there, rows = _written(symbols, vocabulary, max_length)
+        ids.append(rows.to(small))
+        places.append(torch.tensor(there, dtype=torch.int32) + start)
+    made = Rows(ids=torch.cat(ids), places=torch.cat(places))
+    if split == "train":
+        lost = len(molecules) - len(made.ids)
+        _check_enough(folder, f"{representation} with this vocabulary", len(made.ids), lost)
+    _write_cache(cache, key, {"ids": made.ids, "places": made.places}, {})
+    return made
+
+
+def spellings(
+    data: str | Path,
+    split: str,
+    representation: str,
+    vocabulary: Vocabulary,
+    rows: Rows,
+    *,
+    n: int = SPELLINGS,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Tensor:
+    """Other spellings of molecules, from random atoms on; kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        split: `train`, `valid` or `test`.
+        representation: One that writes SMILES.
+        vocabulary: With its merges.
+        rows: Of the split, see `write_rows`.
+        n: Of each molecule.
+        seed: Of the atoms.
+        workers: Processes; None for one per core.
+
+    Returns:
+        `len(rows.ids) x n x max_length`, of the type of the ids. Where a spelling is too long or
+        has unknown symbols, the row itself.
+    """
+    folder, length = Path(data), rows.ids.shape[1]
+    key = _key(folder, split, representation, vocabulary, length) | {"n": n, "seed": seed}
+    cache = folder / f"spellings-{_digest(key)}.safetensors"
+    if (found := _read_cache(cache, key)) is not None:
+        return found[0]["spellings"]
+    molecules = load_split(folder, split)
+    chosen = [(molecules[i], seed + n * i) for i in rows.places.tolist()]
+    made = rows.ids[:, None].repeat(1, n, 1)
+    for start in range(0, len(chosen), AT_ONCE):
+        part = chosen[start : start + AT_ONCE]
+        symbols = [
+            row for few in each(_Spell(representation, n), part, workers=workers) for row in few
+        ]
+        there, ids = _written(symbols, vocabulary, length)
+        at = torch.tensor(there) + start * n
+        made.view(-1, length)[at] = ids.to(made.dtype)
+    _write_cache(cache, key, {"spellings": made}, {})
+    return made
+
+
+class _Spell:
+    """Some random spellings of a molecule, as symbols."""
+
+    def __init__(self, representation: str, n: int) -> None:
+        self.n, self.kekule = n, representation == "robust-smiles"
+
+    def __call__(self, one: tuple[str, int]) -> list[list[str]]:
+        smiles, seed = one
+        mol = parse(smiles)
+        if self.kekule:
+            Chem.Kekulize(mol, clearAromaticFlags=True)
+        texts = Chem.MolToRandomSmilesVect(mol, self.n, seed + 1, kekuleSmiles=self.kekule)
+        return [Smiles().split(text) for text in texts]
+
+
+def fingerprints(
+    data: str | Path, split: str = "train", *, workers: int | None = None
+) -> SparseBits:
+    """Morgan fingerprints of a split, radius 2, 2,048 bits; kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        split: `train`, `valid` or `test`.
+        workers: Processes that compute them; None for one per core.
+
+    Raises:
+        DataError: The data folder is missing.
+    """
+    folder = Path(data)
+    key = {
+        "split": split,
+        "radius": RADIUS,
+        "size": SIZE,
+        "data": describe(folder),
+        "versions": {"rdkit": version("rdkit")},
+    }
+    cache = folder / f"fingerprints{'' if split == 'train' else f'-{split}'}.safetensors"
+    if (found := _read_cache(cache, key)) is None:
+        made = each_part(_set_bits, load_split(folder, split), workers=workers)
+        ends = np.cumsum([len(row) for row in made])
+        columns = np.concatenate([np.zeros(0, np.uint16), *made])
+        # As int16, which torch handles; the bytes are the same.
+        tensors = {
+            "columns": torch.from_numpy(columns.view(np.int16)),
+            "ends": torch.from_numpy(ends.astype(np.int64)),
+        }
+        _write_cache(cache, key, tensors, {})
+    else:
+        tensors = found[0]
+    columns = tensors["columns"].numpy().view(np.uint16)
+    return SparseBits(columns=columns, ends=tensors["ends"].numpy(), size=SIZE)
+
+
+def _set_bits(smiles: Sequence[str]) -> list[np.ndarray[Any, np.dtype[np.uint16]]]:
+    """Of each molecule the columns that are set."""
+    bits = morgan_bits(smiles, radius=RADIUS, size=SIZE)
+    return [np.flatnonzero(row).astype(np.uint16) for row in bits]
+
+
+def label(
+    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
+) -> Tensor:
+    """Numbers of the molecules of a prepared data set; those computed are kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        names: See `label_names`.
+        split: `train`, `valid` or `test`.
+        workers: Processes that compute properties; None for one per core.
+
+    Returns:
+        `n x len(names)`, float64, one row for each line; NaN for what is not known or cannot be
+        computed.
+
+    Raises:
+        DataError: The data folder is missing, or damaged.
+        UnknownNameError: See `label_names`.
+    """
+    folder = Path(data)
+    molecules = load_split(folder, split)
+    kept = kept_columns(folder, split)
+    names = label_names(folder, names)
+    lacking = [name for name in names if name not in kept]
+    found = computed(folder, lacking, split, workers=workers)
+    columns = [
+        torch.tensor(kept[name], dtype=torch.float64) if name in kept else found[name]
+        for name in names
+    ]
+    if any(len(column) != len(molecules) for column in columns):
+        raise DataError(f"{folder}: {split}.csv and {split}.smi differ; prepare the data again")
+    return torch.stack(columns, dim=1) if columns else torch.zeros(len(molecules), 0).double()
+
+
+def label_names(data: str | Path, names: Sequence[str]) -> list[str]:
+    """Names as they are spelled: of columns that `prepare` kept, and of `molvae.properties`.
+
+    A column goes before a property of the same name; names of properties may be in any case.
+
+    Raises:
+        UnknownNameError: Neither.
+    """
+    kept = kept_columns(data, "train")
+    try:
+        return [name if name in kept else named([name])[0] for name in names]
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            "property or kept column", error.name, [*error.known, *kept]
+        ) from error
+
+
+def computed(
+    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
+) -> dict[str, Tensor]:
+    """Properties of the molecules of a prepared data set, by name; kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        names: Of `molvae.properties`, as they are spelled there.
+        split: `train`, `valid` or `test`.
+        workers: Processes; None for one per core.
+
+    Returns:
+        `n` each, float64, NaN for what cannot be computed. Others may be there too, from before.
+
+    Raises:
+        DataError: The data folder is missing.
+    """
+    if not names:
+        return {}
+    folder = Path(data)
+    key = {"split": split, "data": describe(folder), "versions": {"rdkit": version("rdkit")}}
+    cache = folder / f"properties{'' if split == 'train' else f'-{split}'}.safetensors"
+    found = _read_cache(cache, key)
+    known = found[0] if found is not None else {}
+    if missing := [name for name in names if name not in known]:
+        values = torch.from_numpy(score(load_split(folder, split), missing, workers=workers))
+        known |= {name: values[:, i].contiguous() for i, name in enumerate(missing)}
+        _write_cache(cache, key, known, {})
+    return known
+
+
+class _Split:
+    """`representation.split` as something that a process pool can send; None where it fails."""
+
+    def __init__(self, name: str) -> None:
+        self.representation: Representation = get_representation(name)
+
+    def __call__(self, smiles: str) -> list[str] | None:
+        try:
+            return self.representation.split(smiles)
+        except InvalidMoleculeError:
+            return None
+
+
+def _as_ids(sequences: Sequence[Sequence[str]], vocabulary: Vocabulary) -> tuple[Ids, int]:
+    """Molecules one after the other, each ended by stop, and how many hold an unknown symbol.
+
+    Without merges: those are made on the whole array, which takes a fraction of the time.
+    """
+    single = Vocabulary(vocabulary.symbols)
+    ids: list[int] = []
+    unknown = 0
+    for symbols in sequences:
+        try:
+            ids += [*single.ids(symbols), STOP]
+        except UnknownSymbolError:
+            unknown += 1
+    return np.array(ids, dtype=np.int32), unknown
+
+
+def _as_rows(flat: Ids) -> Tensor:
+    """One padded row for each molecule."""
+    if not len(flat):
+        return torch.zeros(0, 0, dtype=torch.int32)
+    ends = np.flatnonzero(flat == STOP)
+    rows = torch.split(torch.from_numpy(flat), np.diff(ends, prepend=-1).tolist())
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=PAD)
+
+
+def describe(folder: Path) -> Any:
+    """What `prepare` wrote about the data: source, counts, and the hash of every split.
+
+    Raises:
+        DataError: The folder was not made by `prepare`, or was changed since.
+    """
+    try:
+        about = json.loads((folder / "prepare.json").read_text("utf-8"))
+        hashes = {
+            f"{name}.{kind}": split[key]
+            for name, split in about["splits"].items()
+            for kind, key in (("smi", "sha256"), ("csv", "columns_sha256"))
+            if key in split
+        }
+        changed = [
+            name
+            for name, expected in hashes.items()
+            if (path := folder / name).exists()
+            and hashlib.sha256(path.read_bytes()).hexdigest() != expected
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{folder} is no prepared data set ({error}); make it with `molvae prepare`"
+        ) from error
+    if changed:
+        raise DataError(
+            f"{folder}: {', '.join(changed)} was changed after it was prepared, so that what is "
+            "kept beside it is no longer right; change the source, and prepare it again"
+        )
+    return about
+
+
+def _read_cache(path: Path, key: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What was written under the same key; None if there is nothing, or something else."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["about"])
+            if about["key"] != json.loads(json.dumps(key)):
+                return None
+            # Copies: the tensors themselves are windows on the file, which may be written anew.
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, about  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        logger.warning("%s is damaged (%s); writing it again", path, error)
+        return None
+
+
+def _write_cache(
+    path: Path, key: dict[str, Any], tensors: dict[str, Tensor], about: dict[str, Any]
+) -> None:
+    metadata = {"about": json.dumps(about | {"key": key})}
+    write_atomically(path, save_tensors(tensors, metadata))
+
+
+__all__ = [
+    "Rows",
+    "Tokens",
+    "computed",
+    "describe",
+    "fingerprints",
+    "label",
+    "label_names",
+    "spellings",
+    "tokenise",
+    "write_rows",
+]

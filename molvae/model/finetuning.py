@@ -1,0 +1,71 @@
+"""A decoder that goes on learning: rows which it has not seen, without forgetting the others.
+
+The encoder stays as it is, so that a vector means the same before and after.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from molvae.chem.vocabulary import PAD
+from molvae.model.losses import reconstruction
+from molvae.model.training import noisy, trim
+from molvae.model.vae import SequenceVAE
+
+SHARED = ("said.", "said_head")
+"""Weights of the decoder that say what the encoder meant: they stay, as it does."""
+
+
+def tuned_decoder(
+    model: SequenceVAE,
+    rows: Tensor,
+    weights: Tensor,
+    *,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+    noise: float,
+    seed: int,
+) -> SequenceVAE:
+    """A copy of the network whose decoder has learned rows.
+
+    Args:
+        model: Stays as it is.
+        rows: Ids, `n x t`, ended by stop, padded.
+        weights: How often each row is drawn, relative to the others, `n`.
+        steps: Of Adam.
+        batch: Rows of each.
+        learning_rate: Of Adam, constant.
+        noise: Share of rows decoded from z with noise, see `TrainConfig.noisy`.
+        seed: Of all draws.
+
+    References:
+        Tripp et al. (2020), arXiv:2006.09191 (retraining on weighted molecules).
+    """
+    new = copy.deepcopy(model).train()
+    learned = [p for name, p in new.decoder.named_parameters() if not name.startswith(SHARED)]
+    for parameter in new.parameters():
+        parameter.requires_grad_(False)
+    for parameter in learned:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.Adam(learned, lr=learning_rate, betas=(0.9, 0.99))
+    generator, weights = torch.Generator(rows.device).manual_seed(seed), weights.to(rows.device)
+    for _ in range(steps):
+        chosen = torch.multinomial(weights, batch, replacement=True, generator=generator)
+        ids = trim(rows[chosen])
+        with torch.no_grad():
+            code = new.infer(ids, noise=generator).code
+            code, level = noisy(code, noise, new.config.latent_dim, generator=generator)
+        with torch.enable_grad():
+            nats = reconstruction(new.logits(code, ids, noise=level), ids)
+            optimiser.zero_grad(set_to_none=True)
+            (nats.sum() / int((ids != PAD).sum())).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(learned, 1.0)
+        optimiser.step()
+    return new.eval()
+
+
+__all__ = ["tuned_decoder"]

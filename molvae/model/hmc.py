@@ -1,0 +1,163 @@
+"""Langevin and Hamiltonian Monte Carlo: from what the encoder says of z to p(z | x) itself.
+
+The encoder's q(z | x) only comes near to the posterior p(z | x), which is proportional to p(x | z)
+p(z). Chains that start at draws of the one end, after enough moves, as draws of the other.
+
+References:
+    Hoffman (2017), proceedings.mlr.press/v70/hoffman17a.html (of deep latent Gaussian models, from
+    the encoder on); Betancourt (2017), arXiv:1701.02434 (Hamiltonian Monte Carlo); Roberts and
+    Tweedie (1996), doi:10.2307/3318418 (Langevin, of one leapfrog step each).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from molvae.errors import require
+from molvae.model.losses import reconstruction
+from molvae.model.noise import row_generators, row_noise
+from molvae.model.priors import Prior
+from molvae.model.vae import SequenceVAE
+
+Density = Callable[[Tensor], Tensor]
+"""Natural logarithm of a density but for a constant, `n x d` to `n`; differentiable."""
+
+
+SHORTEST = 0.5
+"""Of a move's steps, drawn evenly from this share of the length asked for up to all of it: no chain
+comes back to where it was because its moves were a period long."""
+
+
+class Refined(NamedTuple):
+    """Where chains ended, and how they came there."""
+
+    z: Tensor
+    """`n x d`."""
+    log_density: Tensor
+    """There, `n`."""
+    acceptance: Tensor
+    """Share of the moves that each chain accepted, `n`; NaN if there were none. Moves of many steps
+    do best at 0.65, of one step at 0.57; far below, the steps are too long."""
+
+
+def refined(
+    log_density: Density,
+    z: Tensor,
+    *,
+    scale: Tensor,
+    steps: int,
+    step: float,
+    leapfrogs: int = 1,
+    generator: torch.Generator | Sequence[torch.Generator],
+) -> Refined:
+    """Move chains so that they become draws from a density; all of them at once, each on its own.
+
+    Args:
+        log_density: Of what is to be drawn from. A row's must not depend on the others.
+        z: Where the chains start, `n x d`.
+        scale: About the width of the density, `n x d`, positive; steps are measured in it.
+        steps: Moves of each chain.
+        step: Length of a leapfrog step, in units of the scale.
+        leapfrogs: Steps of a move. 1 is the Metropolis-adjusted Langevin algorithm; more is
+            Hamiltonian Monte Carlo, and as many gradients.
+        generator: Of momenta, step lengths and acceptances, on the device of z; or one for each
+            chain, so that it does not depend on the others.
+    """
+
+    def look(z: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            height = log_density(z)
+            (slope,) = torch.autograd.grad(height.sum(), z)
+        return height.detach(), slope
+
+    def drawn(draw: Callable[..., Tensor], width: int) -> Tensor:
+        settings: dict[str, Any] = {"device": z.device, "dtype": z.dtype}
+        if isinstance(generator, torch.Generator):
+            return draw(len(z), width, generator=generator, **settings)
+        return torch.stack([draw(width, generator=own, **settings) for own in generator])
+
+    z, accepted = z.detach(), z.new_zeros(len(z))
+    height, slope = look(z)
+    for _ in range(steps):
+        momentum = drawn(torch.randn, z.shape[1])
+        energy = height - 0.5 * momentum.square().sum(dim=1)
+        length = step * scale * (SHORTEST + (1 - SHORTEST) * drawn(torch.rand, 1))
+        there, slope_there, height_there = z, slope, height
+        for _ in range(leapfrogs):
+            momentum = momentum + 0.5 * length * slope_there
+            there = there + length * momentum
+            height_there, slope_there = look(there)
+            momentum = momentum + 0.5 * length * slope_there
+        gained = height_there - 0.5 * momentum.square().sum(dim=1) - energy
+        moves = drawn(torch.rand, 1)[:, 0].log() < gained  # not where it is no number
+        z = torch.where(moves[:, None], there, z)
+        slope = torch.where(moves[:, None], slope_there, slope)
+        height = torch.where(moves, height_there, height)
+        accepted = accepted + moves
+    return Refined(z, height, accepted / steps if steps else accepted * torch.nan)
+
+
+def refined_codes(
+    model: SequenceVAE,
+    prior: Prior,
+    ids: Tensor,
+    *,
+    steps: int,
+    step: float,
+    leapfrogs: int,
+    seed: int,
+    weight: float = 1.0,
+) -> Refined:
+    """Codes of rows, about as p(code | x) has them: chains from draws of the encoder's posterior.
+
+    Args:
+        model: The network.
+        prior: Its density of codes, on the CPU.
+        ids: `n x t`, ended by stop, padded.
+        steps: Moves of each chain; 0 leaves the draws.
+        step: See `refined`; the scale is the spread that the encoder gives.
+        leapfrogs: See `refined`.
+        seed: Of everything random; a row's chain does not depend on the other rows.
+        weight: Of log p(x | code), beside log p(code). 1 is the posterior; 1 / beta is what an
+            encoder trained with a weight of beta on its KL term aims at, for its decoder to write x
+            more surely.
+
+    Returns:
+        Chains of one row each, `n x code_dim`, float64, on the CPU.
+
+    Raises:
+        ConfigError: The posterior is a point, which gives no scale.
+    """
+    require(
+        model.config.posterior != "point",
+        "a deterministic autoencoder does not say how far its codes may be moved; take a model "
+        "with posterior = 'gaussian' or 'flow'",
+    )
+
+    def log_density(code: Tensor) -> Tensor:
+        code = code.float()
+        given = -reconstruction(model.logits(code.to(ids.device), ids), ids)
+        return weight * given.double().cpu() + prior.log_prob(code).double()
+
+    with torch.no_grad():
+        start = model.infer(ids, noise=row_noise(ids, 1, model.code_dim, seed)[:, 0])
+    logvar = torch.cat([start.logvar, start.y_logvar], dim=1).double().cpu()
+    # Without cuDNN, whose recurrent layers have gradients in training only.
+    with torch.backends.cudnn.flags(enabled=False):
+        return refined(
+            log_density,
+            start.code.double().cpu(),
+            scale=(0.5 * logvar).exp(),
+            steps=steps,
+            step=step,
+            leapfrogs=leapfrogs,
+            generator=row_generators(ids, seed + 1),
+        )
+
+
+__all__ = ["Refined", "refined", "refined_codes"]

@@ -1,0 +1,103 @@
+"""What a caller has set up in torch and NumPy changes no result, and is as it was afterwards.
+
+`isolated` goes around every public function that computes with torch; `seeded` around the few
+things that draw from torch's global generator and cannot be given another one. Everything else
+draws from generators of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+
+_dtype_lock = threading.Lock()
+
+
+_dtype_users = 0
+
+
+_dtype_before = torch.float32
+
+
+_generator_lock = threading.RLock()
+
+
+@contextmanager
+def isolated(*, keep_grad: bool = False) -> Iterator[None]:
+    """Compute as in a fresh process; also a decorator.
+
+    The default dtype is float32, the default device the CPU, autocast is off, gradients are on and
+    inference mode is off, and NumPy's floating-point errors are reported as usual. All of it holds
+    for the current thread alone, except for the default dtype, which torch keeps once for the
+    process: other threads find float32 meanwhile.
+
+    Args:
+        keep_grad: Leave gradients and inference mode as the caller has them, for functions whose
+            results gradients flow through.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_default_float32())
+        if torch.empty(0).device.type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if not keep_grad:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
+        yield
+
+
+@contextmanager
+def _default_float32() -> Iterator[None]:
+    """Nested and concurrent users share it: the first one sets, the last one restores."""
+    global _dtype_users, _dtype_before
+    with _dtype_lock:
+        if _dtype_users == 0:
+            _dtype_before = torch.get_default_dtype()
+        _dtype_users += 1
+        if _dtype_before != torch.float32:
+            torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        with _dtype_lock:
+            _dtype_users -= 1
+            if _dtype_users == 0 and _dtype_before != torch.float32:
+                torch.set_default_dtype(_dtype_before)
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Let torch compute on `n` threads; 0 leaves as many as there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's global generator, one thread at a time, and restore its state afterwards.
+
+    Args:
+        seed: Of the draws inside, on the CPU.
+    """
+    generator = torch.default_generator
+    with _generator_lock:
+        before = generator.get_state()
+        generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            generator.set_state(before)
+
+
+__all__ = ["isolated", "seeded", "threads"]

@@ -1,0 +1,358 @@
+"""What is minimised: negative bounds on the log-probability of molecules, in nats per molecule.
+
+References:
+    Kingma and Welling (2013), arXiv:1312.6114 (the evidence lower bound); Higgins et al. (2017),
+    beta-VAE; Kingma et al. (2016), arXiv:1606.04934 (free bits); Burda et al. (2015),
+    arXiv:1509.00519 (importance-weighted bound); Chen et al. (2018), arXiv:1802.04942 (total
+    correlation); Kingma et al. (2014), arXiv:1406.5298, and Kang and Cho (2018),
+    doi:10.1021/acs.jcim.8b00801 (semi-supervised).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from molvae.chem.vocabulary import PAD
+from molvae.config import ObjectiveConfig
+from molvae.errors import require
+from molvae.model.noise import row_noise
+from molvae.model.priors import Prior
+from molvae.model.vae import Inference, SequenceVAE
+
+LOG_2_PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The terms of the objective, each the mean over a batch, in nats per molecule."""
+
+    total: Tensor
+    """What is minimised; of the evidence lower bound `reconstruction + beta * kl`."""
+    reconstruction: Tensor
+    """-log p(x | z), summed over the symbols of a molecule, stop included."""
+    kl: Tensor
+    """KL(q(z | x) || N(0, I)), summed over the latent units; and of conditions that are not known
+    KL(q(y | x) || p(y)), at one draw."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the conditions of a batch, and how they are distributed."""
+
+    y: Tensor
+    """`n x p`, in standard deviations from the mean; NaN where not known."""
+    covariance: Tensor
+    """Of p(y), whose mean is 0, `p x p`."""
+
+
+def kl_to_normal(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL divergence of N(mean, exp(logvar)) from N(0, 1), unit by unit, in nats.
+
+    Args:
+        mean: `n x d`.
+        logvar: Natural logarithm of the variance, `n x d`.
+
+    Returns:
+        `n x d`, not negative.
+    """
+    return 0.5 * (mean.square() + logvar.exp() - logvar - 1)
+
+
+def reconstruction(logits: Tensor, ids: Tensor) -> Tensor:
+    """-log p(ids) under the logits, summed over the symbols of each row; padding counts nothing.
+
+    Args:
+        logits: `n x length x symbols`.
+        ids: `n x length`.
+
+    Returns:
+        Nats, `n`.
+    """
+    # Flat: over transposed logits it is a strided loop.
+    losses = functional.cross_entropy(
+        logits.float().flatten(0, 1), ids.flatten(), ignore_index=PAD, reduction="none"
+    )
+    return losses.view(ids.shape).sum(dim=1)
+
+
+def log_normal(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    """Log-density of N(mean, exp(logvar)), unit by unit, in nats; of the arguments' shape."""
+    return -0.5 * ((x - mean).square() * (-logvar).exp() + logvar + LOG_2_PI)
+
+
+def log_known(y: Tensor, covariance: Tensor) -> Tensor:
+    """Log-density of what is known of each row under N(0, covariance), in nats.
+
+    Args:
+        y: `n x p`; NaN where not known, which counts nothing.
+        covariance: `p x p`.
+
+    Returns:
+        `n`; 0 where nothing is known.
+    """
+    known = ~y.isnan()
+    both = known[:, :, None] & known[:, None, :]
+    # What is not known becomes a standard normal of its own, at 0.
+    apart = torch.where(both, covariance, torch.eye(y.shape[1], device=y.device))
+    there = torch.where(known, y, 0.0)
+    joint = torch.distributions.MultivariateNormal(torch.zeros_like(there), apart)
+    log_density: Tensor = joint.log_prob(there)  # type: ignore[no-untyped-call]
+    return log_density + 0.5 * LOG_2_PI * (~known).sum(dim=1)
+
+
+def objective(
+    config: ObjectiveConfig,
+    beta: float,
+    inference: Inference,
+    losses: Tensor,
+    *,
+    posterior: str = "gaussian",
+    known: Known | None = None,
+    molecules: int | None = None,
+) -> Loss:
+    """What a batch costs.
+
+    With conditions, y: a molecule whose conditions are known costs what the bound on log p(x | y)
+    says, with z from q(z | x, y); of others y is drawn from q(y | x), with its KL divergence from
+    p(y), given what else is known. The constant -log p(y) of what is known is left out.
+
+    Args:
+        config: The kind.
+        beta: Weight of the KL term, not negative.
+        inference: Codes drawn for the rows, `config.draws` of each.
+        losses: -log p(x | code) of each, `n * draws`, as `reconstruction` gives them.
+        posterior: Kind of q(z | x), see `ModelConfig`. That of z alone, `point`, has no KL term.
+        known: Of the conditions, for a model that has any.
+        molecules: In the training set; needed for the total correlation.
+    """
+    exact = posterior if config.kind != "iwae" else "drawn"
+    of_z, of_y = _divergences(inference, exact, known)
+    kl = of_z.sum(dim=1) + of_y
+    rec, whole = losses.mean(), kl.mean()
+    if config.kind == "iwae":
+        total = -weighted_bound(-losses - beta * kl, config.draws).mean()
+    elif config.free_bits > 0:
+        # Over the batch first: a molecule may say more with one unit and less with another.
+        units = of_z.mean(dim=0).clamp(min=config.free_bits).sum()
+        total = rec + beta * (units + of_y.mean())
+    else:
+        total = rec + beta * whole
+    if config.kind == "total-correlation":
+        total = total + beta * (config.total_correlation - 1) * _shared(inference, molecules)
+    return Loss(total=total, reconstruction=rec, kl=whole)
+
+
+def _shared(inference: Inference, molecules: int | None) -> Tensor:
+    mean, logvar = inference.mean, inference.logvar
+    if molecules is None or min(len(mean), molecules) < 2:  # the last row of an epoch, alone
+        return mean.new_zeros(())
+    return decomposed(inference.code[:, : mean.shape[1]], mean, logvar, molecules).shared
+
+
+def _divergences(
+    inference: Inference, posterior: str, known: Known | None
+) -> tuple[Tensor, Tensor]:
+    """KL divergences of z from N(0, I), `n x d`, and of drawn conditions from p(y), `n`.
+
+    For a Gaussian in closed form, else as the draws say; then those of z are one column.
+    """
+    mean, logvar = inference.mean, inference.logvar
+    n, d = mean.shape
+    of_y, log_q = mean.new_zeros(n), inference.log_q
+    if known is not None:
+        draws = n // len(known.y)
+        seen, guess, spread = (
+            x.repeat_interleave(draws, dim=0)
+            for x in (known.y, inference.y_mean, inference.y_logvar)
+        )
+        y = inference.code[:, d:]
+        drawn = torch.where(seen.isnan(), log_normal(y, guess, spread), 0.0).sum(dim=1)
+        covariance = known.covariance
+        of_y = drawn - log_known(y, covariance) + log_known(seen, covariance)
+        log_q = log_q - drawn
+    if posterior == "gaussian":
+        return kl_to_normal(mean, logvar), of_y
+    if posterior == "point":
+        return torch.zeros_like(mean), of_y
+    z = inference.code[:, :d]
+    prior = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(dim=1)
+    return (log_q - prior)[:, None], of_y
+
+
+def weighted_bound(log_weights: Tensor, draws: int) -> Tensor:
+    """Logarithm of the mean weight of each row, over draws that lie next to each other.
+
+    Args:
+        log_weights: log p(x, z) - log q(z | x), `n * draws`.
+        draws: Of each row.
+
+    Returns:
+        `n`; the evidence lower bound with one draw, and with more a tighter one.
+    """
+    return torch.logsumexp(log_weights.view(-1, draws), dim=1) - math.log(draws)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of the mean KL divergence of z from N(0, I), estimated; each a scalar, in nats."""
+
+    mutual: Tensor
+    """How much z says of the molecule: of q(z | x) from the aggregated posterior."""
+    shared: Tensor
+    """Total correlation: of the aggregated posterior from the product of its marginals."""
+    single: Tensor
+    """Of these marginals from N(0, 1)."""
+
+
+def decomposed(z: Tensor, mean: Tensor, logvar: Tensor, molecules: int) -> Parts:
+    """The KL divergence in three parts; their sum is its estimate by the draws.
+
+    The density of the aggregated posterior at a draw is the mean over all molecules of their
+    posteriors' densities there: that of the molecule itself, and the batch's mean for all others,
+    so batches must be drawn evenly. The logarithm makes the total correlation too high where
+    posteriors hardly overlap; its gradient is what a training needs.
+
+    Args:
+        z: A draw of each row's posterior, `n x d`, with `n` at least 2.
+        mean: Of the posteriors, Gaussians, `n x d`.
+        logvar: Likewise.
+        molecules: In the training set, at least 2.
+    """
+    n = len(z)
+    of_each = log_normal(z[:, None], mean[None], logvar[None])  # draw x molecule x unit
+    others = math.log((molecules - 1) / molecules / (n - 1))
+    weights = z.new_full((n, n), others).fill_diagonal_(-math.log(molecules))
+    own = of_each.diagonal().sum(dim=0)
+    joint = torch.logsumexp(of_each.sum(dim=2) + weights, dim=1)
+    marginals = torch.logsumexp(of_each + weights[..., None], dim=1).sum(dim=1)
+    prior = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(dim=1)
+    parts = (own - joint, joint - marginals, marginals - prior)
+    return Parts(*(part.mean() for part in parts))
+
+
+def condition_loss(mean: Tensor, logvar: Tensor, y: Tensor) -> Tensor:
+    """-log q(y | x) of known conditions: of each the mean where it is known, and the sum of these.
+
+    Not over all molecules: what few labels say would drown in the other terms.
+
+    Args:
+        mean: Of q(y | x), `n x p`.
+        logvar: Likewise.
+        y: `n x p`; NaN where not known, which counts nothing.
+
+    References:
+        Kingma et al. (2014), arXiv:1406.5298 (equation 9).
+    """
+    known = ~y.isnan()
+    losses = -log_normal(torch.where(known, y, 0.0), mean, logvar)
+    return (torch.where(known, losses, 0.0).sum(dim=0) / known.sum(dim=0).clamp(min=1)).sum()
+
+
+def property_loss(predicted: Tensor, measured: Tensor) -> Tensor:
+    """Half of the squared error, summed over the properties, mean over the molecules.
+
+    With one unit of variance that is -log p(properties | z) of a Gaussian, but for a constant: nats
+    per molecule, as the other terms.
+
+    Args:
+        predicted: `n x p`.
+        measured: `n x p`; NaN where it is not known, which counts nothing.
+
+    References:
+        Gomez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572 (trained along with a VAE).
+    """
+    known = ~torch.isnan(measured)
+    error = torch.where(known, predicted.float() - measured, 0.0)
+    return 0.5 * error.square().sum(dim=1).mean()
+
+
+AT_ONCE = 512
+"""Rows that `importance_bound` sends through the decoder together."""
+
+
+@torch.inference_mode()
+def importance_bound(
+    model: SequenceVAE, prior: Prior, ids: Tensor, *, draws: int, seed: int = 0
+) -> Tensor:
+    """Lower bound on log p(ids), in nats, from draws of each row's posterior over codes.
+
+    Of a language model, which has nothing to draw, log p itself.
+
+    Args:
+        model: The network.
+        prior: Its density of codes, on the CPU.
+        ids: `n x t`, ended by stop, padded; quickest when sorted by length.
+        draws: Of codes, for each row.
+        seed: Of the draws; those of a row do not depend on the other rows.
+
+    Returns:
+        `n`, float64, on the CPU. With one draw an unbiased draw of the ELBO; grows with draws
+        towards log p.
+
+    Raises:
+        ConfigError: The posterior is a point, of which there is no density.
+
+    References:
+        Burda et al. (2015), arXiv:1509.00519.
+    """
+    require(
+        model.config.posterior != "point",
+        "a deterministic autoencoder has no log-probability: its posterior is a point; take a "
+        "model with posterior = 'gaussian' or 'flow'",
+    )
+    draws = draws if model.code_dim else 1
+    bounds = [torch.zeros(0, dtype=torch.float64)]
+    for rows in torch.split(ids, max(1, AT_ONCE // draws)) if len(ids) else ():
+        rows = rows[:, : int((rows != PAD).sum(dim=1).max())]
+        weights = []
+        for noise in torch.split(row_noise(rows, draws, model.code_dim, seed), AT_ONCE, dim=1):
+            k = noise.shape[1]
+            found = model.infer(rows, draws=k, noise=noise.flatten(0, 1))
+            repeated = rows.repeat_interleave(k, dim=0)
+            given = -reconstruction(model.logits(found.code, repeated), repeated)
+            log_p = given.cpu() + prior.log_prob(found.code.cpu())
+            weights.append((log_p - found.log_q.cpu()).double().view(len(rows), k))
+        bounds.append(torch.logsumexp(torch.cat(weights, dim=1), dim=1) - math.log(draws))
+    return torch.cat(bounds)
+
+
+def gaussian_total_correlation(codes: Tensor) -> float:
+    """How much the units of codes have in common, as far as a Gaussian shows it.
+
+    Half of the negative log-determinant of their correlation matrix: the total correlation if they
+    are Gaussian, else a part of it.
+
+    Args:
+        codes: `n x d`; draws from posteriors show the aggregated posterior.
+
+    Returns:
+        Nats, from 0; units that never vary are left out. NaN for no more codes than units.
+    """
+    codes = codes.double()
+    n, d = codes.shape
+    if n <= d:
+        return math.nan
+    codes = codes[:, codes.amax(dim=0) > codes.amin(dim=0)]
+    d = codes.shape[1]
+    correlation = torch.corrcoef(codes.T).reshape(d, d)
+    return max(0.0, -0.5 * float(torch.linalg.slogdet(correlation)[1]))
+
+
+def active_units(means: Tensor, threshold: float = 0.01) -> int:
+    """Latent units whose posterior mean varies over a data set by more than the threshold.
+
+    Args:
+        means: Posterior means of many molecules, `n x d`.
+        threshold: Of the variance of the mean.
+
+    References:
+        Burda et al. (2015), arXiv:1509.00519, section 5.
+    """
+    if means.shape[1] == 0:
+        return 0
+    return int((torch.var(means, dim=0, correction=0) > threshold).sum())

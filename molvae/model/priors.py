@@ -1,0 +1,392 @@
+"""Priors over latent vectors.
+
+A standard normal, a Gaussian mixture, a VampPrior, a normalizing flow, and one that is conditional
+on properties.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+import zuko
+from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
+
+
+class Prior(nn.Module, ABC):
+    """A distribution over codes: z, or z and conditions."""
+
+    kind: str
+    dim: int
+    """Numbers of a code."""
+
+    @abstractmethod
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Natural logarithm of the density at `n x dim`, float32; `n`."""
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw `n x dim`, float32; the same for the same state of the generator."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What `make_prior` needs to build it without weights, ready for JSON."""
+
+
+class Normal(Prior):
+    """N(0, I)."""
+
+    kind = "normal"
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """See `Prior`."""
+        return -0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=1)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """See `Prior`."""
+        return torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
+
+    def settings(self) -> dict[str, Any]:
+        """See `Prior`."""
+        return {"kind": self.kind, "dim": self.dim}
+
+
+COMPONENTS = {"mixture": 20, "vamp": 100}
+"""By default."""
+
+
+class Mixture(Prior):
+    """A mixture of Gaussians with full covariances."""
+
+    kind = "mixture"
+    logits: Tensor
+    means: Tensor
+    factors: Tensor
+
+    def __init__(self, dim: int, components: int) -> None:
+        super().__init__()
+        self.dim, self.components = dim, components
+        self.register_buffer("logits", torch.zeros(components))
+        self.register_buffer("means", torch.zeros(components, dim))
+        self.register_buffer("factors", torch.eye(dim).repeat(components, 1, 1))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """See `Prior`."""
+        parts = torch.distributions.MultivariateNormal(self.means, scale_tril=self.factors)
+        of_each: Tensor = parts.log_prob(z[:, None])  # type: ignore[no-untyped-call]
+        return torch.logsumexp(self.logits.log_softmax(0) + of_each, dim=1)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """See `Prior`."""
+        if n == 0:
+            return torch.zeros(0, self.dim, dtype=torch.float32)
+        which = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)
+        noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
+        return self.means[which] + torch.einsum("nij,nj->ni", self.factors[which], noise)
+
+    def settings(self) -> dict[str, Any]:
+        """See `Prior`."""
+        return {"kind": self.kind, "dim": self.dim, "components": self.components}
+
+
+class Vamp(Prior):
+    """A mixture of posteriors of made-up molecules, each a diagonal Gaussian.
+
+    What is kept are the Gaussians: the encoder that made them is not needed to use it.
+    """
+
+    kind = "vamp"
+    logits: Tensor
+    means: Tensor
+    stds: Tensor
+
+    def __init__(self, dim: int, components: int) -> None:
+        super().__init__()
+        self.dim, self.components = dim, components
+        self.register_buffer("logits", torch.zeros(components))
+        self.register_buffer("means", torch.zeros(components, dim))
+        self.register_buffer("stds", torch.ones(components, dim))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """See `Prior`."""
+        return mixture_log_prob(z, self.logits, self.means, self.stds)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """See `Prior`."""
+        if n == 0:
+            return torch.zeros(0, self.dim, dtype=torch.float32)
+        which = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)
+        noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
+        return self.means[which] + self.stds[which] * noise
+
+    def settings(self) -> dict[str, Any]:
+        """See `Prior`."""
+        return {"kind": self.kind, "dim": self.dim, "components": self.components}
+
+
+def mixture_log_prob(z: Tensor, logits: Tensor, means: Tensor, stds: Tensor) -> Tensor:
+    """Log-density of a mixture of diagonal Gaussians.
+
+    Args:
+        z: `n x d`.
+        logits: Of the weights, `k`.
+        means: `k x d`.
+        stds: `k x d`.
+
+    Returns:
+        `n`.
+    """
+    distance = ((z[:, None] - means) / stds).square().sum(dim=2)
+    of_each = -0.5 * (distance + z.shape[1] * math.log(2 * math.pi)) - stds.log().sum(dim=1)
+    return torch.logsumexp(logits.log_softmax(0) + of_each, dim=1)
+
+
+LAYERS = {"flow": 6, "autoregressive": 2}
+"""Of each kind, by default: one autoregressive layer can do more, and takes longer to draw from."""
+
+
+class Flow(Prior):
+    """Layers of monotonic rational-quadratic splines, over standardised z.
+
+    Args:
+        dim: Numbers in z.
+        kind: `flow`: coupling layers, each of which moves half of the units as the other half says.
+            `autoregressive`: each unit is moved as all before it say.
+        given: How many numbers it depends on.
+        layers: 0 takes the default of the kind.
+        hidden: Width of the networks, of two hidden layers.
+        bins: Of a spline.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        kind: Literal["flow", "autoregressive"] = "flow",
+        given: int = 0,
+        layers: int = 0,
+        hidden: int = 256,
+        bins: int = 8,
+    ) -> None:
+        super().__init__()
+        layers = layers or LAYERS[kind]
+        self.kind, self.dim, self.given = kind, dim, given
+        self.layers, self.hidden, self.bins = layers, hidden, bins
+        self.register_buffer("centre", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        # Which half is moved and which decides how: another one each time, always the same ones.
+        masks = torch.Generator().manual_seed(0)
+        splines = {
+            "univariate": zuko.transforms.MonotonicRQSTransform,
+            "shapes": [(bins,), (bins,), (bins - 1,)],
+            "hidden_features": (hidden, hidden),
+        }
+
+        def layer(i: int) -> Any:
+            if kind == "autoregressive":
+                order = torch.arange(dim) if i % 2 == 0 else torch.arange(dim).flip(0)
+                return zuko.flows.MaskedAutoregressiveTransform(dim, given, order=order, **splines)
+            mask = torch.randperm(dim, generator=masks) % 2 == 0
+            return zuko.flows.GeneralCouplingTransform(dim, given, mask=mask, **splines)
+
+        self.flow = zuko.flows.Flow(
+            transform=[layer(i) for i in range(layers)],
+            base=zuko.flows.UnconditionalDistribution(
+                zuko.distributions.DiagNormal, torch.zeros(dim), torch.ones(dim), buffer=True
+            ),
+        )
+
+    def log_prob(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        """See `Prior`; `given` is `n x given`."""
+        log_prob: Tensor = self.flow(given).log_prob((z - self.centre) / self.scale)
+        return log_prob - self.scale.log().sum()
+
+    def sample(self, n: int, generator: torch.Generator, given: Tensor | None = None) -> Tensor:
+        """See `Prior`; `given` is `n x given`."""
+        noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
+        return self.from_noise(noise, given)
+
+    @torch.no_grad()
+    def to_noise(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        """Where in N(0, I) z comes from; `n x dim` to `n x dim`."""
+        noise: Tensor = self.flow(given).transform((z - self.centre) / self.scale)
+        return noise
+
+    @torch.no_grad()
+    def from_noise(self, noise: Tensor, given: Tensor | None = None) -> Tensor:
+        """What becomes of N(0, I); the inverse of `to_noise`."""
+        if len(noise) == 0:
+            return noise
+        standard: Tensor = self.flow(given).transform.inv(noise)
+        return self.centre + self.scale * standard
+
+    def settings(self) -> dict[str, Any]:
+        """See `Prior`."""
+        sizes = {"layers": self.layers, "hidden": self.hidden, "bins": self.bins}
+        given = {"given": self.given} if self.given else {}
+        return {"kind": self.kind, "dim": self.dim, **given, **sizes}
+
+
+SMALLEST = 1e-4
+"""Eigenvalue of a covariance: conditions that say the same stay a distribution."""
+
+
+class Conditional(Prior):
+    """p(y) p(z | y): codes are `[z | y]`, y in the units of the network.
+
+    Args:
+        z: Of z given y: a flow, or N(0, I), which does not depend on it.
+        conditions: Numbers in y.
+    """
+
+    kind = "conditional"
+    mean: Tensor
+    covariance: Tensor
+
+    def __init__(self, z: Normal | Flow, conditions: int) -> None:
+        super().__init__()
+        self.z, self.conditions, self.dim = z, conditions, z.dim + conditions
+        self.register_buffer("mean", torch.zeros(conditions))
+        self.register_buffer("covariance", torch.eye(conditions))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """See `Prior`."""
+        z, y = self.parts(z)
+        of_y: Tensor = MultivariateNormal(self.mean, self.covariance).log_prob(y)  # type: ignore[no-untyped-call]
+        return of_y + (self.z.log_prob(z, y) if isinstance(self.z, Flow) else self.z.log_prob(z))
+
+    def sample(
+        self, n: int, generator: torch.Generator, where: Mapping[int, float] | None = None
+    ) -> Tensor:
+        """See `Prior`.
+
+        Args:
+            n: How many.
+            generator: Of all draws.
+            where: Conditions that are to have a value, by their place in y; the others are drawn
+                given those.
+        """
+        y = self.sample_conditions(n, generator, where or {})
+        if isinstance(self.z, Flow):
+            return torch.cat([self.z.sample(n, generator, y), y], dim=1)
+        return torch.cat([self.z.sample(n, generator), y], dim=1)
+
+    def sample_conditions(
+        self, n: int, generator: torch.Generator, where: Mapping[int, float]
+    ) -> Tensor:
+        """Conditions, `n x conditions`: those of `where` as they are, the others given those."""
+        known = sorted(where)
+        rest = [i for i in range(self.conditions) if i not in where]
+        y = torch.zeros(n, self.conditions, dtype=torch.float32)
+        values = torch.tensor([where[i] for i in known], dtype=torch.float64)
+        y[:, known] = values.float()
+        if not rest:
+            return y
+        mean, covariance = self.mean.double(), self.covariance.double()
+        across = covariance[rest][:, known]
+        slope = torch.linalg.solve(covariance[known][:, known], across.T).T
+        left = covariance[rest][:, rest] - slope @ across.T
+        noise = torch.randn(n, len(rest), generator=generator, dtype=torch.float32).double()
+        factor = torch.linalg.cholesky(left)
+        drawn = mean[rest] + slope @ (values - mean[known]) + noise @ factor.T
+        y[:, rest] = drawn.float()
+        return y
+
+    def moved(self, code: Tensor, y: Tensor) -> Tensor:
+        """Codes with other conditions, and of z what it says beside them.
+
+        What is kept is where z comes from in the noise that the flow makes z of.
+
+        Args:
+            code: `n x dim`.
+            y: The new conditions, `n x conditions`.
+        """
+        z, old = self.parts(code)
+        if isinstance(self.z, Flow):
+            z = self.z.from_noise(self.z.to_noise(z, old), y)
+        return torch.cat([z, y], dim=1)
+
+    def parts(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Z and conditions of codes."""
+        return code[:, : self.z.dim], code[:, self.z.dim :]
+
+    def settings(self) -> dict[str, Any]:
+        """See `Prior`."""
+        sizes = {"dim": self.dim, "conditions": self.conditions}
+        return {"kind": self.kind, **sizes, "z": self.z.settings()}
+
+
+def covariance_of(y: Tensor) -> Tensor:
+    """Covariance of numbers of which some are not known: of each pair, over what is known of both.
+
+    Args:
+        y: `n x p`; NaN where not known.
+
+    Returns:
+        `p x p`, float32, positive definite.
+    """
+    known = ~y.isnan()
+    y = y.double()
+    mean = y.nanmean(dim=0)
+    centred = torch.where(known, y - mean, 0.0)
+    pairs = known.double().T @ known.double()
+    # Pairs that are never known together count as unrelated.
+    covariance = centred.T @ centred / pairs.clamp(min=1)
+    values, vectors = torch.linalg.eigh(covariance)
+    mended: Tensor = vectors * values.clamp(min=SMALLEST) @ vectors.T
+    return (0.5 * (mended + mended.T)).float()
+
+
+def make_prior(settings: Mapping[str, Any]) -> Prior:
+    """A prior of the right sizes, its weights to be loaded; the inverse of `Prior.settings`.
+
+    Raises:
+        KeyError, TypeError, ValueError: The settings are none.
+    """
+    sizes = dict(settings)
+    match kind := sizes.pop("kind"):
+        case "normal":
+            return Normal(**sizes)
+        case "mixture":
+            return Mixture(**sizes)
+        case "vamp":
+            return Vamp(**sizes)
+        case "flow" | "autoregressive":
+            return Flow(kind=kind, **sizes)
+        case "conditional":
+            z, dim = make_prior(sizes.pop("z")), sizes.pop("dim")
+            if not isinstance(z, Normal | Flow) or z.dim + sizes["conditions"] != dim:
+                raise ValueError(f"not a prior of z given conditions: {settings}")
+            return Conditional(z, **sizes)
+    raise ValueError(f"no prior is called {kind!r}")
+
+
+def plain_prior(dim: int, conditions: int = 0) -> Prior:
+    """What codes are under where nothing was learned: N(0, I)."""
+    return Conditional(Normal(dim), conditions) if conditions else Normal(dim)
+
+
+__all__ = [
+    "COMPONENTS",
+    "LAYERS",
+    "Conditional",
+    "Flow",
+    "Mixture",
+    "Normal",
+    "Prior",
+    "Vamp",
+    "covariance_of",
+    "make_prior",
+    "mixture_log_prob",
+    "plain_prior",
+]

@@ -1,0 +1,221 @@
+"""The state that a training goes on from: one file, of one moment.
+
+Of one that was interrupted, or of a finished one that kept it, from which the next stage starts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from molvae._files import write_atomically
+from molvae.config import TrainConfig
+from molvae.errors import CheckpointError
+from molvae.model.checkpoint import RESUME, STATE
+from molvae.model.vae import SequenceVAE
+
+READOUT = "readout."
+
+
+@dataclass
+class Place:
+    """Where the loop stands: everything beside tensors that resuming needs."""
+
+    epoch: int = 0
+    batch: int = 0
+    seen: int = 0
+
+
+def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
+    """Settings by name; of a table inside as `table.name`."""
+    settings = asdict(config)
+    # A folder may be moved to another machine; the prior comes after this loop.
+    for name in (
+        "out",
+        "data",
+        "more_data",
+        "start_from",
+        "keep_state",
+        "validate_every",
+        "threads",
+        "device",
+        "prior",
+    ):
+        del settings[name]
+    if config.lr_decay == 0:  # a stage at a constant rate may end sooner or later
+        del settings["molecules"]
+    for table in ("model", "objective"):
+        settings |= {f"{table}.{name}": value for name, value in settings.pop(table).items()}
+    return settings
+
+
+def save_state(
+    folder: Path,
+    model: SequenceVAE,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    config: TrainConfig,
+    place: Place,
+    data: Mapping[str, Any] | None = None,
+    readout: nn.Module | None = None,
+) -> None:
+    """One file: weights, optimizer, generator and place are of one moment.
+
+    Args:
+        folder: Where it goes.
+        model: The network.
+        optimizer: Of its weights.
+        generator: Of everything that the training draws.
+        config: Settings, most of which have to be the same later.
+        place: Where the loop stands.
+        data: What the rows were made from; has to be the same later.
+        readout: A module that is trained along.
+    """
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    if readout is not None:
+        tensors |= {f"{READOUT}{k}": v for k, v in readout.state_dict().items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    tensors[f"rng.{generator.device.type}"] = generator.get_state()
+    metadata = {
+        "place": json.dumps(asdict(place)),
+        "settings": json.dumps(_what_must_agree(config), sort_keys=True),
+        "data": json.dumps(data, sort_keys=True),
+    }
+    write_atomically(
+        folder / RESUME,
+        save_tensors({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata),
+    )
+
+
+def load_state(
+    folder: Path,
+    model: SequenceVAE,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    config: TrainConfig,
+    data: Mapping[str, Any] | None = None,
+    readout: nn.Module | None = None,
+) -> Place:
+    """Put network, optimizer and generator into the state of a file; arguments as of `save_state`.
+
+    Network, optimizer, generator and read-out are changed in place.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or was made with other settings or from other data.
+    """
+    path = folder / RESUME
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} is not there: the training was finished, or stopped before its first "
+            "validation; start it without resuming"
+        )
+    tensors, metadata, place = _read(path)
+    saved, saved_data = metadata["settings"], metadata["data"]
+    now, plain = (
+        json.loads(json.dumps(_what_must_agree(c))) for c in (config, TrainConfig(data="", out=""))
+    )
+    saved = plain | saved  # settings that are younger than the file
+    if changed := sorted(k for k in now if saved.get(k) != now[k]):
+        name = changed[0]
+        raise CheckpointError(
+            f"{path} was made with {name} = {saved.get(name)!r}, now it is {now[name]!r}; resume "
+            "with the settings of the beginning, or start a new run folder"
+        )
+    if saved_data is not None and saved_data != json.loads(json.dumps(data)):
+        raise CheckpointError(
+            f"{path} was made from other molecules: {_difference(saved_data, data or {})}; resume "
+            "with the data of the beginning, or start a new run folder"
+        )
+    try:
+        _restore(tensors, model, optimizer, readout)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} holds the weights of another network, as other data or another version of "
+            "molvae make it; start a new run folder"
+        ) from error
+    if (rng := f"rng.{generator.device.type}") in tensors:
+        generator.set_state(tensors[rng])
+    else:  # it began on another kind of device, which draws other numbers
+        generator.manual_seed(config.seed + place.seen)
+    return place
+
+
+def _difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first thing that two descriptions of data disagree in."""
+    name = next(name for name in sorted({*saved, *now}) if saved.get(name) != now.get(name))
+    return f"{name} is not the same"
+
+
+def start_state(
+    folder: Path,
+    model: SequenceVAE,
+    optimizer: torch.optim.Optimizer,
+    readout: nn.Module | None = None,
+) -> None:
+    """Begin with the weights and the optimizer's state that another training ended with.
+
+    Args:
+        folder: That holds the state.
+        model: Of the same sizes; changed in place.
+        optimizer: Likewise.
+        readout: Likewise, if the other training had one.
+
+    Raises:
+        CheckpointError: The state is damaged, or of another network.
+    """
+    tensors, _, _ = _read(folder / STATE)
+    try:
+        _restore(tensors, model, optimizer, readout)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{folder / STATE} is of another network than the model beside it ({error}); copy the "
+            "run folder again"
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Place]:
+    """Tensors, settings and data, and place."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            # Copies: the tensors themselves are windows on the file.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        # Older files do not name the data.
+        made = {name: json.loads(metadata.get(name, "null")) for name in ("settings", "data")}
+        return tensors, made, Place(**json.loads(metadata["place"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); start the training anew") from error
+
+
+def _restore(
+    tensors: dict[str, Tensor],
+    model: SequenceVAE,
+    optimizer: torch.optim.Optimizer,
+    readout: nn.Module | None,
+) -> None:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    model.load_state_dict(part("model."))
+    if readout is not None and (saved := part(READOUT)):
+        readout.load_state_dict(saved)
+    states: dict[int, dict[str, Tensor]] = {}
+    groups = optimizer.state_dict()["param_groups"]
+    n = sum(len(group["params"]) for group in groups)
+    for key, tensor in part("optimizer.").items():
+        index, name = key.split(".", 1)
+        if int(index) < n:  # the other training may have had a read-out, which comes last
+            states.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+__all__ = ["Place", "load_state", "save_state", "start_state"]

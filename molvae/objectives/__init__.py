@@ -1,0 +1,1 @@
+"""What to optimize: problems, scoring functions, and how they are found by name and stated."""

@@ -1,0 +1,220 @@
+"""Running another program: what it prints is kept within limits, and nothing of it outlives it.
+
+Knows nothing of molecules, nor of what a program's answer means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from molvae.errors import MachineError, ProcessDiedError
+from molvae.objectives.interrupts import wait
+from molvae.objectives.process_guard import MARK, ended, grouped, kill_group, kill_marked, marked
+
+KEPT_BYTES = 1_000_000
+"""Of each stream that a program prints: half of it from the beginning, half from the end."""
+
+
+MAX_OUTPUT_BYTES = 1_000_000_000
+"""Printed in all, after which a program is ended."""
+
+
+READ_SECONDS = 2.0
+"""Time to read what is left when a program has ended, if another process keeps its output open."""
+
+
+END_SECONDS = 10.0
+"""Time that a killed program is given to be gone; it can take for ever if its disk does."""
+
+
+KILLS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
+"""Signals that come from somebody else, e.g. from a system without memory: not the molecule's
+doing."""
+
+
+_number = itertools.count(1)
+
+
+class Kept:
+    """The beginning and the end of a stream of bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._half = limit // 2
+        self._head, self._tail = bytearray(), bytearray()
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """More of the stream."""
+        self.total += len(data)
+        room = self._half - len(self._head)
+        self._head += data[:room]
+        self._tail += data[max(room, 0) :]
+        if len(self._tail) > 2 * self._half:
+            del self._tail[: -self._half]
+
+    @property
+    def left_out(self) -> int:
+        """Bytes that were not kept."""
+        return max(0, self.total - len(self._head) - self._half)
+
+    @property
+    def text(self) -> str:
+        """What was kept; bytes that are no text are escapes, and a line says what is left out."""
+        head, tail = bytes(self._head), bytes(self._tail)
+        if self.left_out:
+            head += f"\n[... {self.left_out:,} bytes left out ...]\n".encode()
+            tail = tail[-self._half :]
+        return (head + tail).decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a program ended."""
+
+    status: int
+    """Of its exit; negative: the signal that ended it."""
+    stdout: Kept
+    stderr: Kept
+    timed_out: bool = False
+    printed_too_much: bool = False
+    max_output: int = MAX_OUTPUT_BYTES
+
+
+def run(
+    words: Sequence[str], given: str, *, cwd: Path | None = None, timeout: float | None = None
+) -> Ended:
+    """Run a program until it ends, or is ended.
+
+    With the program, all of its group of processes is ended, and so it is when this process is
+    interrupted or killed. If others keep its output open, they are ended as well (on Linux).
+
+    Args:
+        words: The program and its arguments; no shell reads them.
+        given: On its standard input.
+        cwd: Where it runs; here by default.
+        timeout: Seconds after which it is ended.
+
+    Raises:
+        MachineError: It cannot be started.
+        ProcessDiedError: Somebody else has killed it.
+    """
+    with marked() as mark:
+        mark = f"{mark}.{next(_number)}."
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                env=os.environ | {MARK: mark},
+                bufsize=0,
+                start_new_session=True,  # a group of its own
+            )
+        except (OSError, ValueError) as error:  # ValueError: a null byte
+            reason = getattr(error, "strerror", None) or error
+            raise MachineError(f"cannot run {words[0]}: {reason}") from error
+        try:
+            with grouped(process.pid):
+                return _finished(process, words, given, mark, timeout)
+        finally:
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+
+
+def _finished(
+    process: subprocess.Popen[bytes],
+    words: Sequence[str],
+    given: str,
+    mark: str,
+    timeout: float | None,
+) -> Ended:
+    out, err, over = Kept(KEPT_BYTES), Kept(KEPT_BYTES), threading.Event()
+    limit, too_much = MAX_OUTPUT_BYTES, threading.Event()
+
+    def read(stream: IO[bytes], kept: Kept) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it was closed meanwhile
+            while data := stream.read(1 << 16):
+                kept.add(data)
+                if out.total + err.total > limit:
+                    too_much.set()
+                    over.set()
+
+    def write(stream: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError), stream:
+            rest = memoryview(given.encode("utf-8", "surrogateescape"))
+            while rest:
+                rest = rest[stream.write(rest) :]
+
+    def wait_for_end() -> None:
+        if not ended(process.pid, wait=True):  # where that cannot be known without reaping
+            process.wait()
+        over.set()
+
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    readers = [
+        threading.Thread(target=read, args=args, daemon=True)
+        for args in ((process.stdout, out), (process.stderr, err))
+    ]
+    threads = [
+        *readers,
+        threading.Thread(target=write, args=(process.stdin,), daemon=True),
+        threading.Thread(target=wait_for_end, daemon=True),
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        by_itself = wait(over, timeout) and not too_much.is_set()
+    finally:
+        kill_group(process.pid)
+        status = _reaped(process)
+    for reader in readers:
+        reader.join(READ_SECONDS / 2)
+    if any(reader.is_alive() for reader in readers):  # somebody has left the group
+        kill_marked(mark)
+        for reader in readers:
+            reader.join(READ_SECONDS / 2)
+    if by_itself and (killed := _killed_by(status)):
+        raise ProcessDiedError(f"{words[0]} was killed ({killed})")
+    return Ended(
+        status=status,
+        stdout=out,
+        stderr=err,
+        timed_out=not by_itself and not too_much.is_set(),
+        printed_too_much=too_much.is_set(),
+        max_output=limit,
+    )
+
+
+def _reaped(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        return -int(signal.SIGTERM)
+
+
+def _killed_by(status: int) -> str | None:
+    """The signal by which somebody else has ended a program, or what a shell has called for it."""
+    for name in KILLS:
+        if hasattr(signal, name) and status in (
+            -getattr(signal, name),
+            128 + getattr(signal, name),
+        ):
+            return name
+    return None
+
+
+__all__ = ["Ended", "Kept", "run"]

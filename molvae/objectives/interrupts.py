@@ -1,0 +1,68 @@
+"""Ctrl-C while this process waits.
+
+RDKit's searches (substructures, common substructures, conformers) listen to Ctrl-C themselves, in
+whatever thread they run, and then give the signal back so that the system goes on with what it
+interrupts: a wait in the main thread would not end. So waits here are short, and take the signal
+back each time.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+POLL_SECONDS = 0.2
+
+
+Item = TypeVar("Item")
+
+
+def take_back() -> None:
+    """Have Ctrl-C interrupt whatever this thread waits for, if it is the main one."""
+    if threading.current_thread() is threading.main_thread():
+        handler = signal.getsignal(signal.SIGINT)
+        if handler is not None:  # None: it was not set from Python
+            signal.signal(signal.SIGINT, handler)
+
+
+def wait(event: threading.Event, seconds: float | None = None) -> bool:
+    """Wait for an event, for so long at the most; whether it has come."""
+    return _patiently(event.wait, seconds)
+
+
+def get(queue: SimpleQueue[Item], seconds: float | None = None) -> Item:
+    """The next item of a queue.
+
+    Raises:
+        Empty: None came within so many seconds.
+    """
+    items: list[Item] = []
+
+    def came(timeout: float) -> bool:
+        try:
+            items.append(queue.get(timeout=timeout))
+        except Empty:
+            return False
+        return True
+
+    if not _patiently(came, seconds):
+        raise Empty
+    return items[0]
+
+
+def _patiently(came: Callable[[float], bool], seconds: float | None) -> bool:
+    ends = None if seconds is None else time.monotonic() + seconds
+    while True:
+        take_back()
+        left = POLL_SECONDS if ends is None else ends - time.monotonic()
+        if came(max(0.0, min(POLL_SECONDS, left))):
+            return True
+        if ends is not None and time.monotonic() >= ends:
+            return False
+
+
+__all__ = ["get", "take_back", "wait"]

@@ -1,0 +1,356 @@
+"""What a campaign is after: goals, limits, and how several of them become one search.
+
+Numbers only: what is measured or computed, and how, is others' business. In every column that this
+module makes, larger is better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molvae.chem.values import MAX_VALUE
+from molvae.errors import ConfigError, UnknownNameError, require
+
+Direction = Literal["maximise", "minimise", "range"]
+
+
+Combine = Literal["pareto", "product", "sum"]
+
+
+Array = NDArray[np.float64]
+
+
+MAX_VIOLATION = 1e30
+"""Of one limit, in units of the median distance from it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """A value that is to be good."""
+
+    name: str
+    """Of the values in the record and in tables."""
+    direction: Direction
+    """`range`: neither below `low` nor above `high`; all in between is equally good."""
+    spec: str | None
+    """What its objective is made from; None: it was an object."""
+    unit: str | None = None
+    """Of its values."""
+    version: str | None = None
+    """That the objective said it has."""
+    low: float | None = None
+    high: float | None = None
+    worst: float | None = None
+    """Value whose desirability is 0, and all that is worse; of a range: so far outside."""
+    best: float | None = None
+    """Value whose desirability is 1, and all that is better."""
+    weight: float = 1.0
+    """In a product or a sum."""
+    computed: bool = False
+    """Known for every molecule, without a call: no surrogate guesses at it."""
+
+    def __post_init__(self) -> None:
+        if self.direction not in get_args(Direction):
+            raise UnknownNameError("direction", str(self.direction), get_args(Direction))
+        require(
+            0 < self.weight <= MAX_VALUE,
+            f"goal {self.name}: its weight must be a positive number, got {self.weight}",
+        )
+        _check_ends(f"goal {self.name}", self.low, self.high, self.worst, self.best)
+        if self.direction == "range":
+            require(
+                self.low is not None and self.high is not None and self.low < self.high,
+                f"goal {self.name}: a range is low..high with low < high, got "
+                f"{self.low}..{self.high}",
+            )
+        elif self.worst is not None and self.best is not None:
+            rises = self.worst < self.best
+            require(
+                rises if self.direction == "maximise" else self.best < self.worst,
+                f"goal {self.name}: to {self.direction}, best must be on the other side of worst, "
+                f"got worst {self.worst} and best {self.best}",
+            )
+
+    def column(self, values: Array) -> Array:
+        """Values turned so that larger is better; 0 inside a range, less the distance outside."""
+        if self.direction == "range":
+            assert self.low is not None
+            assert self.high is not None
+            inside: Array = np.minimum(0.0, np.minimum(values - self.low, self.high - values))
+            return inside
+        return values if self.direction == "maximise" else -values
+
+    def desirability(self, column: Array) -> Array:
+        """From 0, useless, to 1, as good as can be wished, linearly in between.
+
+        References:
+            Derringer and Suich (1980), doi:10.1080/00224065.1980.11980968.
+        """
+        zero, one = self.scale()
+        share: Array = np.clip((column - zero) / (one - zero), 0.0, 1.0)
+        return share
+
+    def scale(self) -> tuple[float, float]:
+        """Columns whose desirability is 0 and 1.
+
+        Raises:
+            ConfigError: It was not said what is worst and best.
+        """
+        if self.direction == "range":
+            assert self.low is not None
+            assert self.high is not None
+            return -(self.worst if self.worst is not None else self.high - self.low), 0.0
+        if self.worst is None or self.best is None:
+            raise ConfigError(
+                f"goal {self.name}: in a product it needs a scale; say which values are worst and "
+                f"best, e.g. '{self.direction} {self.name}, worst 0, best 1'"
+            )
+        sign = 1.0 if self.direction == "maximise" else -1.0
+        return sign * self.worst, sign * self.best
+
+    def __str__(self) -> str:
+        if self.direction == "range":
+            return f"{self.name} in {self.low:g}..{self.high:g}"
+        return f"{self.direction} {self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """A value that has to be at least `low`, or at most `high`, or both."""
+
+    name: str
+    spec: str | None
+    low: float | None = None
+    high: float | None = None
+    unit: str | None = None
+    version: str | None = None
+    computed: bool = False
+
+    def __post_init__(self) -> None:
+        require(
+            self.low is not None or self.high is not None,
+            f"limit {self.name}: it needs <= or >= and a number",
+        )
+        _check_ends(f"limit {self.name}", self.low, self.high)
+
+    def slack(self, values: Array) -> Array:
+        """How far inside; negative is outside."""
+        low = np.full_like(values, np.inf) if self.low is None else values - self.low
+        high = np.full_like(values, np.inf) if self.high is None else self.high - values
+        inside: Array = np.minimum(low, high)
+        return inside
+
+    def __str__(self) -> str:
+        parts = [f">= {self.low:g}"] if self.low is not None else []
+        parts += [f"<= {self.high:g}"] if self.high is not None else []
+        return f"{self.name} {' and '.join(parts)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """Goals and limits together."""
+
+    goals: tuple[Goal, ...]
+    limits: tuple[Limit, ...] = ()
+    combine: Combine = "pareto"
+    """`pareto`: all that is not worse in everything than something else. `product`: the weighted
+    geometric mean of desirabilities. `sum`: the weighted sum of values, those to be minimised
+    negative."""
+
+    def __post_init__(self) -> None:
+        if self.combine not in get_args(Combine):
+            raise UnknownNameError("way to combine goals", str(self.combine), get_args(Combine))
+        require(len(self.goals) > 0, "a campaign needs a goal")
+        names = [goal.name for goal in self.goals]
+        twice = {name for name in names if names.count(name) > 1}
+        require(not twice, f"two goals are called {', '.join(sorted(twice))}; say one name each")
+        if self.combine == "product" and len(self.goals) > 1:
+            for goal in self.goals:
+                goal.scale()
+
+    @property
+    def parts(self) -> dict[str, Goal | Limit]:
+        """All that has values, by name: goals, then limits on other values."""
+        return {limit.name: limit for limit in self.limits} | {g.name: g for g in self.goals}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all values, those of goals first."""
+        goals, limits = [g.name for g in self.goals], [limit.name for limit in self.limits]
+        return tuple(dict.fromkeys([*goals, *limits]))
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Of values that cost calls."""
+        return tuple(name for name in self.names if not self.parts[name].computed)
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """Of values that are known for every molecule."""
+        return tuple(name for name in self.names if self.parts[name].computed)
+
+    @property
+    def plain(self) -> bool:
+        """One measured goal and nothing else, of which one end is good."""
+        goal, *others = self.goals
+        return not (others or self.limits or goal.computed or goal.direction == "range")
+
+    @property
+    def outcomes(self) -> int:
+        """Columns of `y`: goals of a Pareto search, else one."""
+        return len(self.goals) if self.combine == "pareto" else 1
+
+    def columns(self, values: Array) -> Array:
+        """Of each goal; larger is better.
+
+        Args:
+            values: `n x len(names)`, in their own sign.
+
+        Returns:
+            `n x len(goals)`.
+        """
+        values = _within_range(values)
+        rows = [g.column(values[:, self.names.index(g.name)]) for g in self.goals]
+        return np.stack(rows, axis=1)
+
+    def slacks(self, values: Array) -> Array:
+        """Of each limit, `n x len(limits)`; negative is outside."""
+        values = _within_range(values)
+        rows = [x.slack(values[:, self.names.index(x.name)]) for x in self.limits]
+        return np.stack(rows, axis=1) if rows else np.empty((len(values), 0))
+
+    def merit(self, columns: Array) -> Array:
+        """Columns of goals as what is maximised, `n x outcomes`."""
+        if self.combine == "pareto":
+            return columns
+        weights = np.array([goal.weight for goal in self.goals])
+        if self.combine == "sum":
+            total: Array = (columns @ weights)[:, None]
+            return total
+        shares = np.stack([g.desirability(c) for g, c in zip(self.goals, columns.T, strict=True)])
+        with np.errstate(divide="ignore"):
+            mean: Array = np.exp(weights @ np.log(shares) / weights.sum())
+        return mean[:, None]
+
+    def violation(self, slacks: Array) -> Array:
+        """How far outside of the limits, `n`; 0 inside.
+
+        That of each limit is in units of the median distance of these values from it, so that
+        several can be added whatever they measure.
+        """
+        outside = np.zeros(len(slacks))
+        for slack in slacks.T:
+            away = np.abs(slack[slack != 0])
+            unit = np.median(away) if len(away) else 1.0
+            with np.errstate(over="ignore"):
+                outside += np.minimum(np.maximum(0.0, -slack) / unit, MAX_VIOLATION)
+        return outside
+
+    def y(self, values: Array) -> Array:
+        """What a strategy maximises, `n x outcomes`: all that breaks a limit is below all else.
+
+        Merits stay as they are; violations count in units of their range, so that neither hides
+        the other.
+
+        References:
+            Deb (2000), doi:10.1016/S0045-7825(99)00389-8 (feasible before infeasible).
+        """
+        merit, outside = self.merit(self.columns(values)), self.violation(self.slacks(values))
+        kept = merit[outside == 0]
+        if len(kept) == len(merit):
+            return merit
+        if not len(kept):
+            return np.repeat(-outside[:, None], self.outcomes, axis=1)
+        worst, best = kept.min(axis=0), kept.max(axis=0)
+        span = np.where(best > worst, best - worst, np.abs(best))
+        below = worst - np.where(span > 0, span, 1.0) * outside[:, None]
+        below = np.minimum(below, np.nextafter(worst, -np.inf))
+        return np.where(outside[:, None] > 0, below, merit)
+
+    def feasible(self, values: Array) -> NDArray[np.bool_]:
+        """Which keep all limits."""
+        return np.asarray((self.slacks(values) >= 0).all(axis=1))
+
+    def order(self, values: Array) -> NDArray[np.intp]:
+        """Places from the best to the worst.
+
+        In a Pareto search: by how many sets of better ones would have to be taken away before
+        nothing is better in everything, and among equals by the first goal.
+        """
+        return best_first(self.y(values))
+
+    def __str__(self) -> str:
+        how = {"pareto": "", "product": " (product)", "sum": " (sum)"}[self.combine]
+        goals = ", ".join(map(str, self.goals)) + (how if len(self.goals) > 1 else "")
+        return goals + ("; " + ", ".join(map(str, self.limits)) if self.limits else "")
+
+
+def _check_ends(what: str, *ends: float | None) -> None:
+    for end in ends:
+        require(
+            end is None or abs(end) <= MAX_VALUE,
+            f"{what}: its numbers must be finite, at most {MAX_VALUE:g} in magnitude; got {end}",
+        )
+
+
+def _within_range(values: Array) -> Array:
+    """Values that were recorded before there was a largest one count as that."""
+    within: Array = np.clip(values, -MAX_VALUE, MAX_VALUE)
+    return within
+
+
+def best_first(y: Array) -> NDArray[np.intp]:
+    """Places of rows of `y`, see `Aim.order`."""
+    if y.shape[1] == 1:
+        return np.argsort(-y[:, 0], kind="stable")
+    return np.lexsort((-y[:, 0], fronts(y)))
+
+
+def fronts(y: Array) -> NDArray[np.intp]:
+    """For each row, how many fronts are before it: 0 for those that nothing dominates."""
+    from moocore import pareto_rank  # type: ignore[import-untyped]
+
+    return np.asarray(pareto_rank(y, maximise=True), dtype=np.intp)
+
+
+def nondominated(y: Array) -> NDArray[np.bool_]:
+    """Which rows no other row is at least as good as in all columns and better in one."""
+    from moocore import is_nondominated
+
+    return np.asarray(is_nondominated(y, maximise=True, keep_weakly=True), dtype=np.bool_)
+
+
+COLUMNS = ("id", "smiles", "status", "origin", "percentile", "message", "asked_at", "told_at")
+"""Of every table; values stand behind the molecule."""
+
+
+JUDGED = ("front", "score", "within_limits")
+"""Of tables of several goals, and of limits."""
+
+
+BESIDE = ("error", "replicates")
+"""What NAME_ is put before: columns beside values."""
+
+
+EARLIER = "earlier_failures"
+"""A column of tables where trials were asked again after they had failed."""
+
+
+__all__ = [
+    "BESIDE",
+    "COLUMNS",
+    "EARLIER",
+    "JUDGED",
+    "Aim",
+    "Combine",
+    "Direction",
+    "Goal",
+    "Limit",
+    "best_first",
+    "fronts",
+    "nondominated",
+]

@@ -1,0 +1,254 @@
+"""What a call starts ends with it: programs, their children, and children of Python objectives.
+
+A process that is killed cannot clean up. So a second, small process (a guard) is started by each
+process that calls objectives, and waits for its end. Then it ends the groups of processes that it
+was told of, and, on Linux, all processes that carry a mark in their environment, whatever group or
+session they are in. What is started while a mark is set inherits it.
+
+On Windows there is neither: there, only the started process itself is ended.
+
+Run as a program, without the rest of molvae, this file is the guard.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+
+MARK = "MOLVAE_CALL"
+"""The variable of the environment by which processes that a call has started are known."""
+
+
+POLL_SECONDS = 1.0
+"""Time between two looks at whether the owner is still there, if a child of its keeps our pipe."""
+
+
+MAX_SWEEPS = 20
+"""Times that all processes are looked through, because marked ones may start others meanwhile."""
+
+
+_WORKS_HERE = hasattr(os, "killpg")
+
+
+class _Guard:
+    """The guard of one process, and what it was told."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.mark = f"{self.owner}-{uuid.uuid4().hex}"
+        self.lock = threading.RLock()
+        self.calls = 0
+        """That are going on, with the mark set."""
+        self.mark_before: str | None = None
+        self._told: list[str] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def add(self, what: str) -> None:
+        with self.lock:
+            self._told.append(what)
+            self._send(f"+ {what}\n")
+
+    def remove(self, what: str) -> None:
+        with self.lock:
+            self._told.remove(what)
+            self._send(f"- {what}\n")
+
+    def _send(self, line: str) -> None:
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                self._write(line)
+                return
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait()  # somebody has ended it: another one is told everything
+        with contextlib.suppress(OSError):  # no process can be started: there will be none
+            self._process = self._started()
+            self._write("".join(f"+ {what}\n" for what in self._told))
+
+    def _write(self, text: str) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        os.write(self._process.stdin.fileno(), text.encode())
+
+    @staticmethod
+    def _started() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={name: value for name, value in os.environ.items() if name != MARK},
+            start_new_session=True,
+        )
+
+    def close(self) -> None:
+        """Let it go, when this process ends by itself."""
+        if self._process is None or os.getpid() != self.owner:
+            return
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._write("quit\n")  # a child of ours may hold the pipe open
+            self._process.stdin.close()
+            self._process.wait(timeout=10)
+
+
+_guard: _Guard | None = None
+
+
+_making = threading.Lock()
+
+
+def _of_this_process() -> _Guard:
+    global _guard
+    with _making:
+        if _guard is None or _guard.owner != os.getpid():  # this one was forked from another
+            _guard = _Guard()
+            atexit.register(_guard.close)
+        return _guard
+
+
+@contextlib.contextmanager
+def marked() -> Iterator[str]:
+    """While this lasts, all that is started is ended if this process is killed.
+
+    Yields:
+        The mark that it carries; more may be appended to it for a part of what is started.
+    """
+    if not _WORKS_HERE:
+        yield ""
+        return
+    guard = _of_this_process()
+    with guard.lock:
+        guard.calls += 1
+        if guard.calls == 1:
+            guard.mark_before = os.environ.get(MARK)
+            os.environ[MARK] = guard.mark
+            guard.add(f"mark {guard.mark}")
+    try:
+        yield guard.mark
+    finally:
+        with guard.lock:
+            guard.calls -= 1
+            if guard.calls == 0:
+                guard.remove(f"mark {guard.mark}")
+                if guard.mark_before is None:
+                    os.environ.pop(MARK, None)
+                else:
+                    os.environ[MARK] = guard.mark_before
+
+
+@contextlib.contextmanager
+def grouped(leader: int) -> Iterator[None]:
+    """While this lasts, a group of processes is ended if this process is killed."""
+    if not _WORKS_HERE:
+        yield
+        return
+    guard = _of_this_process()
+    guard.add(f"group {leader}")
+    try:
+        yield
+    finally:
+        guard.remove(f"group {leader}")
+
+
+def kill_group(leader: int) -> None:
+    """End a process that leads a group, and all others of the group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if _WORKS_HERE:
+            os.killpg(leader, signal.SIGKILL)
+        else:
+            os.kill(leader, signal.SIGTERM)  # on Windows this ends it at once
+
+
+def kill_marked(mark: str) -> None:
+    """End all processes whose mark begins with this text; does nothing but on Linux."""
+    for _ in range(MAX_SWEEPS):
+        found = _marked_processes(mark)
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def ended(pid: int, *, wait: bool = False) -> bool:
+    """Whether a child of this process has ended; it is not reaped.
+
+    Until it is, its number is not given to another process, so that its group can be ended by it.
+
+    Args:
+        pid: Of the child.
+        wait: Until it has.
+    """
+    if not hasattr(os, "waitid"):
+        return False
+    options = os.WEXITED | os.WNOWAIT | (0 if wait else os.WNOHANG)
+    try:
+        return os.waitid(os.P_PID, pid, options) is not None
+    except ChildProcessError:  # somebody has reaped it
+        return True
+
+
+def signal_name(number: int) -> str:
+    """E.g. SIGKILL, of 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _marked_processes(mark: str) -> list[int]:
+    variable = f"{MARK}={mark}".encode()
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+    found = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                variables = file.read().split(b"\0")
+            if pid != os.getpid() and any(one.startswith(variable) for one in variables):
+                found.append(pid)
+    return found
+
+
+def _watch(owner: int) -> None:
+    """Be the guard: hear what is to be ended, wait for the end of its owner, end it."""
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    told, rest = list[str](), b""
+    while True:
+        if select.select([0], [], [], POLL_SECONDS)[0]:
+            data = os.read(0, 65_536)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                sign, _, what = line.decode().partition(" ")
+                if sign == "+":
+                    told.append(what)
+                elif sign == "-":
+                    told.remove(what)
+                else:
+                    return
+        elif os.getppid() != owner:
+            break
+    for what in told:
+        kind, _, which = what.partition(" ")
+        if kind == "group":
+            kill_group(int(which))
+        else:
+            kill_marked(which)
+
+
+if __name__ == "__main__":
+    _watch(int(sys.argv[1]))

@@ -1,0 +1,251 @@
+"""An objective that is another program: a docking run, a simulation, somebody's script.
+
+Knows how a program is called and understood. Each call has a folder of its own, which stays, with
+what the program was given and what it said. How a program is run and ended is `processes`' part.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from molvae.errors import MachineError, ObjectiveError, one_line, require, shown
+from molvae.objectives.child_processes import Ended, run
+from molvae.objectives.process_guard import signal_name
+
+COMMAND = "command:"
+"""What the name of an objective that is a program begins with; its words follow."""
+
+
+PLACE = "{smiles}"
+"""In a command: where the molecule goes, as one argument; without it, it goes to standard input."""
+
+
+Answer = Any
+"""A number, or numbers by name, as they were understood; what is none is kept as it is."""
+
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+
+
+_NO_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """Calls a program for each molecule, or for several at once on its standard input.
+
+    The answer on standard output is a number in the last line; or JSON, a number or an object with
+    a number for each objective; or CSV with a header. For several molecules: as many lines, a JSON
+    list, or as many rows. An exit status other than 0 is a failure. No shell is involved, so a
+    molecule cannot be taken for a command.
+
+    A call has ended when the program has: whatever it started and left running is ended. Of what
+    it prints a megabyte is kept, its beginning and its end; a program that prints more than a
+    gigabyte is ended, and has failed.
+    """
+
+    name: str
+    direction: str
+    command: str
+    """Words as a shell would split them; `{smiles}` stands for the molecule. Names of files are
+    looked up where the process is that calls, not in the folder of the call."""
+    folder: str | None = None
+    """Each call gets a folder in this one; None: the current one is its place, and nothing stays
+    but the message."""
+    timeout: float | None = None
+    """Seconds after which it is stopped, with all that it has started; for each molecule."""
+    batch_size: int = 1
+    """Molecules at once; more than one only without `{smiles}`."""
+    doc: str = ""
+
+    def __post_init__(self) -> None:
+        require(bool(_words(self.command)), f"a command has words, got {self.command!r}")
+        require(
+            self.batch_size == 1 or PLACE not in self.command,
+            f"with {PLACE} a command takes one molecule, got batch_size {self.batch_size}",
+        )
+
+    def __call__(self, smiles: Sequence[str], /) -> list[Any]:
+        """A number, or numbers by name, for each molecule; NaN where the program says so.
+
+        Raises:
+            MachineError: It cannot be run.
+            ProcessDiedError: Somebody else has killed it.
+            ObjectiveError: It failed, took too long, printed too much, or gave no such answer.
+        """
+        if PLACE in self.command:
+            return [self._one_call([molecule])[0] for molecule in smiles]
+        return self._one_call(smiles)
+
+    def _one_call(self, smiles: Sequence[str]) -> list[Answer]:
+        words = [word.replace(PLACE, smiles[0]) for word in found(_words(self.command))]
+        lines = "".join(f"{molecule}\n" for molecule in smiles)
+        given = "" if PLACE in self.command else lines
+        folder = None if self.folder is None else _new_folder(Path(self.folder), lines)
+        limit = None if self.timeout is None else self.timeout * len(smiles)
+        if folder is not None:
+            _write(folder / "molecules.smi", lines)
+        ended = run(words, given, cwd=folder, timeout=limit)
+        if folder is not None:
+            _write(folder / "stdout.txt", ended.stdout.text)
+            _write(folder / "stderr.txt", ended.stderr.text)
+        where = "" if folder is None else f" (see {folder})"
+        if reason := _failure(words[0], ended, limit):
+            raise ObjectiveError(reason + where)
+        try:
+            # Of an output that was cut nothing but its last lines can be understood.
+            return understood(ended.stdout.text, smiles, whole=not ended.stdout.left_out)
+        except ValueError as error:
+            raise ObjectiveError(f"{words[0]}: {error}{where}") from error
+
+
+def _failure(name: str, ended: Ended, limit: float | None) -> str | None:
+    """Why a program did not answer, if so."""
+    if ended.printed_too_much:
+        return f"{name} was ended: it had printed more than {ended.max_output:,} bytes"
+    if ended.timed_out:
+        return f"no answer within {limit:g} s"
+    if not ended.status:
+        return None
+    how = f"ended with status {ended.status}"
+    if ended.status < 0:
+        how = f"was ended by {signal_name(-ended.status)}"
+    text = ended.stderr.text.strip() or ended.stdout.text.strip() or "it said nothing"
+    return f"{name} {how}: {one_line(text.splitlines()[-1], 1_000)}"
+
+
+def understood(text: str, smiles: Sequence[str], *, whole: bool = True) -> list[Answer]:
+    """What a program printed, as one answer a molecule.
+
+    Args:
+        text: All of it, or if not `whole`, what was kept of it.
+        smiles: The molecules.
+        whole: Otherwise it must end with numbers, one a line.
+
+    Raises:
+        ValueError: It is none of the forms that `Program` names.
+    """
+    n = len(smiles)
+    answers = (whole and _json(text, n)) or _numbers(text, n) or (whole and _csv(text, smiles))
+    if not answers:
+        cut = "" if whole else ", which was too much to be kept"
+        raise ValueError(
+            f"expected a number for each of {n} molecules, JSON or CSV on standard output, got "
+            f"{shown(text.strip()[-100:])}{cut}"
+        )
+    return answers
+
+
+def _json(text: str, n: int) -> list[Answer] | None:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    items = content if isinstance(content, list) else [content]
+    if len(items) != n:
+        return None
+    return [
+        {str(name): _not_null(value) for name, value in item.items()}
+        if isinstance(item, Mapping)
+        else _not_null(item)
+        for item in items
+    ]
+
+
+def _not_null(value: Any) -> Any:
+    """JSON has no NaN, so that many write null."""
+    return math.nan if value is None else value
+
+
+def _numbers(text: str, n: int) -> list[Answer] | None:
+    lines = [line.strip() for line in text.strip().splitlines()]
+    numbers = [_number(line) for line in lines[-n:]]
+    return None if len(lines) < n or None in numbers else numbers
+
+
+def _csv(text: str, smiles: Sequence[str]) -> list[Answer] | None:
+    lines = text.strip().splitlines()
+    if not lines:
+        return None
+    try:
+        rows = list(csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ","))
+    except csv.Error:
+        return None
+    by_molecule = {row["smiles"]: row for row in rows if row.get("smiles")}
+    if set(smiles) <= set(by_molecule):
+        rows = [by_molecule[molecule] for molecule in smiles]
+    if len(rows) != len(smiles):
+        return None
+    return [
+        {name: _cell(cell) for name, cell in row.items() if name and name != "smiles"}
+        for row in rows
+    ]
+
+
+def _cell(text: str | None) -> Any:
+    """A number; NaN where a cell is empty; any other text as it is, to be said where it matters."""
+    text = (text or "").strip()
+    number = _number(text)
+    return number if number is not None else text or math.nan
+
+
+def _number(text: str) -> float | None:
+    """Numbers as programs print them; Python's `float` also takes 1_000 for one."""
+    if _NUMBER.fullmatch(text) or _NO_FINITE.fullmatch(text):
+        return float(text)
+    return None
+
+
+def found(words: Sequence[str]) -> list[str]:
+    """Words of a command with the programs and files among them by their full paths."""
+    first = shutil.which(words[0]) or words[0]
+    return [os.path.abspath(w) if os.path.isfile(w) else w for w in (first, *words[1:])]
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command, posix=sys.platform != "win32")
+    except ValueError as error:
+        raise ObjectiveError(f"the command {command!r} cannot be read: {error}") from error
+
+
+def _new_folder(parent: Path, content: str) -> Path:
+    """A folder that is not there yet: a molecule that is tried again gets another one."""
+    name = hashlib.sha256(content.encode()).hexdigest()[:16]
+    for number in range(1, 10_000):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise MachineError(f"cannot make {folder}: {error.strerror}") from error
+        return folder
+    raise MachineError(f"{parent} is full of folders {name}-...; empty it")
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file of a call; what the program has put in its place is replaced, not followed."""
+    try:
+        file.unlink(missing_ok=True)
+        with open(file, "x", encoding="utf-8", errors="backslashreplace") as opened:
+            opened.write(text)
+    except FileNotFoundError:
+        pass  # the program has removed its folder
+    except OSError as error:
+        raise MachineError(f"cannot write {file}: {error.strerror}") from error
+
+
+__all__ = ["COMMAND", "Program", "found", "understood"]

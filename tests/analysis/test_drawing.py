@@ -1,0 +1,147 @@
+"""Pictures: complete, the same each time, and readable by those who look for words in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from molvae.analysis.directions import analogy
+from molvae.analysis.drawing import draw_ascents, draw_path
+from molvae.analysis.gradient_ascent import Ascent, ascend
+from molvae.analysis.grids import draw_chart, draw_neighbours
+from molvae.analysis.interpolation import interpolate, traced
+from molvae.analysis.neighbors import neighbours
+from molvae.analysis.projection import chart
+from molvae.analysis.sheet import Sheet, _path
+from molvae.chem.depiction import draw
+from molvae.errors import ConfigError
+from tests.analysis.toy import Grid
+from tests.toys import begin
+
+GRID = Grid()
+FIRST, LAST = GRID.at(2, 4, "O"), GRID.at(5, 4, "O")
+
+
+def texts(file: Path) -> list[str]:
+    """All words of an SVG."""
+    return [
+        "".join(element.itertext()).strip()
+        for element in ElementTree.fromstring(file.read_text()).iter()
+        if element.tag.endswith("}text")
+    ]
+
+
+def ways(n: int) -> list[Ascent]:
+    return ascend(GRID, [FIRST, LAST][:n], "-distance", step=1)
+
+
+DRAWINGS: dict[str, Callable[[Path], Path]] = {
+    "path": lambda file: draw_path(interpolate(GRID, FIRST, LAST, steps=12), file),
+    "ascent": lambda file: draw_ascents(ways(1), file),
+    "ascents": lambda file: draw_ascents(ways(2), file),
+    "neighbours": lambda file: draw_neighbours(
+        neighbours(GRID, FIRST, radii=[0.3, 1.0], n=20), file, columns=3
+    ),
+    "analogy": lambda file: draw_neighbours(
+        analogy(GRID, FIRST, LAST, GRID.at(3, 3, "N"), radii=[0, 1], n=4), file
+    ),
+    "chart": lambda file: draw_chart(chart(GRID, GRID.molecules[::4], place=[FIRST, LAST]), file),
+}
+SAID = {
+    "path": [
+        "interpolation, straight",
+        "4 distinct molecules on a way of length 3.0",
+        "percentile",
+    ],
+    "ascent": ["down distance", "predicted", "true", "similarity"],
+    "ascents": ["down distance", "distance in z", "percentile"],
+    "neighbours": ["neighbours", "r = 1", "20 drawn, 20 the same, 0 others, 0 new"],
+    "analogy": ["analogy", "is to", "as", "is to ?"],
+    "chart": ["PCA of 81 molecules", "logP", "1", "2"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(SAID))
+def test_a_picture_says_what_it_shows_and_is_the_same_each_time(name: str, tmp_path: Path) -> None:
+    first = DRAWINGS[name](tmp_path / f"{name}.svg")
+    found = texts(first)
+    assert set(SAID[name]) <= set(found), found
+    assert DRAWINGS[name](tmp_path / "again.svg").read_bytes() == first.read_bytes()
+    assert b"<dc:date>" not in first.read_bytes()
+
+
+def test_png_and_pdf_have_the_same_bytes_each_time(tmp_path: Path) -> None:
+    path = interpolate(GRID, FIRST, LAST, steps=12)
+    for ending, head in ((".png", b"\x89PNG"), (".pdf", b"%PDF")):
+        files = [draw_path(path, tmp_path / f"{i}{ending}").read_bytes() for i in (1, 2)]
+        assert files[0].startswith(head)
+        assert files[0] == files[1]
+
+
+def test_a_molecule_is_drawn_with_the_lines_of_rdkit(tmp_path: Path) -> None:
+    sheet = Sheet(300, 200)
+    sheet.molecule(20, 10, 176, 124, "OCc1cc[nH]c1")
+    file = sheet.save(tmp_path / "m.svg")
+    expected = draw("OCc1cc[nH]c1", size=(176, 124), longest_bond=36.0).count("<path")
+    groups = [
+        element
+        for element in ElementTree.fromstring(file.read_text()).iter()
+        if element.get("id", "").startswith("patch_")
+    ]
+    assert len(groups) == expected + 1  # the sheet
+    # Red oxygen, blue nitrogen.
+    assert "#ff0000" in file.read_text()
+    assert "#0000ff" in file.read_text()
+
+
+def test_all_commands_of_an_outline_are_read() -> None:
+    outline = _path("M 1.5,2 L 3,-4 Q 5,6 7,8 C 9,10 11,12 13,14 Z")
+    assert outline.codes.tolist() == [1, 2, 3, 3, 4, 4, 4, 79]
+    assert outline.vertices[:-1].tolist() == [
+        [1.5, 2], [3, -4], [5, 6], [7, 8], [9, 10], [11, 12], [13, 14],
+    ]  # fmt: skip
+    assert _path("M 0,0 1,1 2,2").codes.tolist() == [1, 2, 2]
+
+
+def test_of_many_molecules_the_longest_are_drawn_with_both_ends(tmp_path: Path) -> None:
+    path = interpolate(GRID, GRID.at(1, 4, "O"), GRID.at(9, 4, "O"), steps=40)
+    found = texts(draw_path(path, tmp_path / "p.svg", most=4))
+    assert "9 distinct molecules on a way of length 8.0, 4 of 9 stops drawn" in found
+    assert {"t 0.00 to 0.05", "t 0.95 to 1.00"} <= set(found)
+
+
+def test_where_there_is_no_molecule_it_is_said(tmp_path: Path) -> None:
+    z = GRID.encode([FIRST]).repeat(2, 1)
+    z[1] -= 5
+    path = traced(GRID, z, [0.0, 9.0], name="out", start=FIRST)
+    assert "no molecule" in texts(draw_path(path, tmp_path / "p.svg"))
+
+
+def test_trials_are_placed_with_a_legend(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as campaign:  # type: ignore[attr-defined]
+        campaign.run(12)
+        found = chart(GRID, GRID.molecules, place=campaign)
+    said = texts(draw_chart(found, tmp_path / "c.svg", most=3))
+    assert {"starting molecules", "new molecules", "10", "11", "12"} <= set(said)
+
+
+@pytest.mark.parametrize("name", ["p.gif", "no/folder/p.svg"])
+def test_files_that_cannot_be_are_refused(name: str, tmp_path: Path) -> None:
+    path = interpolate(GRID, FIRST, LAST, steps=2)
+    with pytest.raises(ConfigError, match="p"):
+        draw_path(path, tmp_path / name)
+
+
+def test_draw_neighbours_search_for_common_parts_cancelled_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = neighbours(GRID, FIRST, radii=(1.0,), n=6, seed=0)
+    words = " ".join(texts(draw_neighbours(found, tmp_path / "a.svg")))
+    assert "in colour: what that one has not" in words
+    assert "not compared" not in words
+    monkeypatch.setattr("molvae.chem.depiction.common", lambda *_: None)
+    words = " ".join(texts(draw_neighbours(found, tmp_path / "b.svg")))
+    assert f"not compared, since nothing in common was found: {len(found.found)}" in words

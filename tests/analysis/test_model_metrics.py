@@ -1,0 +1,142 @@
+"""Measures of a model, on models whose answers are known."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from molvae.analysis.geometry import geometry
+from molvae.analysis.model_figures import draw_measures
+from molvae.analysis.model_metrics import evaluate, fidelity, regression
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.fingerprints import morgan_bits
+from molvae.errors import ConfigError, DataError
+from molvae.latent.space import LatentSpace
+
+SMALL = {"n_draws": 20, "fcd": False}
+
+
+def test_the_bundled_model_is_faithful_and_always_valid(space: LatentSpace) -> None:
+    molecules = sample_molecules("zinc250k", 100, seed=5)
+    result = evaluate(space, molecules, n_samples=100, training=molecules, **SMALL)
+    assert result["molecules"] == 100
+    assert result["reconstruction"] > 0.6
+    assert result["reconstruction"] > result["posterior_reconstruction"]
+    assert result["reconstruction"] > result["stochastic_reconstruction"]
+    assert 0.2 < result["posterior_tanimoto"] <= 1
+    assert result["generated_validity"] == 1.0
+    for source in ("prior", "normal", "generated"):
+        assert result[f"{source}_validity"] > 0.9  # the others are radicals
+        assert result[f"{source}_uniqueness"] > 0.95
+        assert result[f"{source}_novelty"] > 0.95
+    assert result["active_units"] == space.dim
+    assert 20 < result["kl"] < 100
+    assert result["iwae"] > result["elbo"]
+    assert result["iwae_per_symbol"] == pytest.approx(result["iwae"] / 40, rel=0.3)
+    assert result["r2_ridge_SAS"] < 1
+    assert result["same_at_0.05"] > result["same_at_0.5"] > result["same_at_1"]
+    assert result["tanimoto_at_0.05"] > result["tanimoto_at_0.5"] > result["tanimoto_at_1"]
+    assert result["training_logP_shift_in_sds"] == pytest.approx(0)
+
+
+def test_the_same_seed_gives_the_same_numbers(space: LatentSpace) -> None:
+    first, second = (
+        evaluate(space, ["CCO", "CCN"], n_samples=20, seed=1, **SMALL) for _ in range(2)
+    )
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert value == second[name] or (math.isnan(value) and math.isnan(second[name])), name
+
+
+def test_unreadable_molecules_count_as_not_reconstructed(space: LatentSpace) -> None:
+    molecules = sample_molecules("zinc250k", 20, seed=5)
+    alone = fidelity(space, molecules)
+    mixed = fidelity(space, [*molecules, *["CC[Se]CC"] * 20])
+    assert mixed["unreadable"] == 20
+    assert mixed["reconstruction"] == pytest.approx(alone["reconstruction"] / 2)
+    with pytest.raises(DataError, match="can read none"):
+        evaluate(space, ["CC[Se]CC"], **SMALL)
+
+
+def test_a_decoder_that_always_writes_the_same(
+    space: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space, "decode", lambda z, **_: ["CCO"] * len(torch.as_tensor(z)))
+    monkeypatch.setattr(space, "generate", lambda n, **_: [None] * n)
+    result = evaluate(space, ["CCO", "c1ccccc1"], n_samples=50, training=["CCO"], **SMALL)
+    assert result["reconstruction"] == 0.5
+    assert result["stochastic_reconstruction"] == 0.5
+    assert result["same_at_0.3"] == 0.5
+    assert result["prior_uniqueness"] == 1 / 50
+    assert result["prior_novelty"] == 0
+    assert result["generated_validity"] == 0
+    assert result["posterior_tanimoto"] == pytest.approx(0.5)
+
+
+def test_a_property_that_is_linear_in_z_is_read_off_it(
+    space: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z = torch.randn(400, space.dim, generator=torch.Generator().manual_seed(0)).double()
+    y = torch.stack([z[:, 0], z[:, 1] + z[:, 2], torch.randn(400).double()], dim=1).numpy()
+    monkeypatch.setattr(space, "encode", lambda _: z)
+    monkeypatch.setattr("molvae.analysis.model_metrics.score", lambda *_: y)
+    result = regression(space, ["C"] * 400, n_gp=300)
+    assert result["r2_ridge_logP"] > 0.95
+    assert result["r2_ridge_SAS"] > 0.95
+    assert result["r2_ridge_QED"] < 0.3
+    assert result["r2_gp_logP"] > 0.8
+    assert all(math.isnan(value) for value in regression(space, ["C"] * 10).values())
+
+
+def test_the_figure_is_drawn_and_other_names_are_refused(tmp_path: Path) -> None:
+    found = {"same_at_0.1": 0.9, "tanimoto_at_0.1": 0.95}
+    for source in ("prior", "generated"):
+        for name in ("logP", "SAS", "QED"):
+            found |= {f"{source}_{name}_shift_in_sds": 0.1, f"{source}_{name}_sd_ratio": 1.1}
+    for name in ("a.svg", "a.png"):
+        assert draw_measures(found, tmp_path / name).stat().st_size > 5_000
+    with pytest.raises(ConfigError, match="must end in"):
+        draw_measures(found, tmp_path / "a.txt")
+
+
+def test_nothing_to_evaluate_on_is_an_error(space: LatentSpace) -> None:
+    with pytest.raises(DataError, match="at least one"):
+        evaluate(space, [])
+    for wrong in ({"n_draws": 0}, {"n_samples": -1}):
+        with pytest.raises(ConfigError, match="must"):
+            evaluate(space, ["CCO"], **wrong)
+
+
+class Fingerprints:
+    """A space whose vectors are fingerprints themselves, or their negatives, or nothing."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def encode(self, smiles: list[str]) -> torch.Tensor:
+        bits = torch.from_numpy(morgan_bits(smiles)).double()
+        # Of unit length, so that distances fall with common bits.
+        return self.factor * bits / bits.norm(dim=1, keepdim=True)
+
+
+def test_geometry_of_fingerprints_themselves_is_nearly_perfect() -> None:
+    molecules = sample_molecules("zinc250k", 150, seed=5)
+    found = geometry(Fingerprints(1.0), molecules)  # type: ignore[arg-type]
+    assert found["distance_tanimoto_correlation"] < -0.95
+    assert found["trustworthiness"] > 0.98
+    assert found["neighbor_tanimoto_1"] == pytest.approx(found["neighbor_tanimoto_best"], abs=0.01)
+    by_rank = [found[f"neighbor_tanimoto_{k}"] for k in (1, 2, 5, 10, 20, 50, "random")]
+    assert by_rank == sorted(by_rank, reverse=True)
+
+
+def test_geometry_of_a_point_and_of_few_molecules_is_not_a_number() -> None:
+    molecules = sample_molecules("zinc250k", 60, seed=5)
+    found = geometry(Fingerprints(0.0), molecules)  # type: ignore[arg-type]
+    assert math.isnan(found["distance_tanimoto_correlation"])
+    assert found["neighbor_tanimoto_random"] < found["neighbor_tanimoto_best"]
+    few = geometry(Fingerprints(1.0), molecules[:2])  # type: ignore[arg-type]
+    assert few.keys() == found.keys()
+    assert all(map(math.isnan, few.values()))

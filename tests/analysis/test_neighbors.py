@@ -1,0 +1,115 @@
+"""What is around a molecule, by how far away it is."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from molvae.analysis.neighbors import neighbours
+from molvae.analysis.vectors import unit_vectors
+from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.errors import ConfigError, MolvaeWarning
+from molvae.latent.space import LatentSpace
+from tests.analysis.toy import Forgetful, Grid
+
+GRID = Grid()
+MIDDLE = GRID.at(5, 5, "N")
+CORNER = GRID.at(1, 1, "O")
+
+
+def test_directions_are_even_over_the_sphere() -> None:
+    u = unit_vectors(4000, 3, seed=0)
+    torch.testing.assert_close(u.norm(dim=1), torch.ones(4000).double())
+    assert u.mean(dim=0).abs().max() < 0.05
+    # Of a sphere in three dimensions each coordinate is even on [-1, 1].
+    assert u.abs().mean(dim=0).tolist() == pytest.approx([0.5] * 3, abs=0.02)
+    assert torch.equal(u, unit_vectors(4000, 3, seed=0))
+    assert not torch.equal(u, unit_vectors(4000, 3, seed=1))
+
+
+def test_nearer_than_half_way_to_the_next_there_is_only_the_molecule() -> None:
+    found = neighbours(GRID, MIDDLE, radii=[0.49], n=50)
+    assert (found.same, found.nothing, found.found) == ((50,), (0,), ())
+    assert found.table().empty
+    assert math.isnan(found.summary()["similarity"][0])
+
+
+def test_the_next_ones_are_found_at_the_radius_where_they_begin() -> None:
+    found = neighbours(GRID, MIDDLE, radii=[1.4, 0.4, 0.9], n=400)
+    assert found.radii == (0.4, 0.9, 1.4)
+    by_radius = {
+        radius: {one.smiles for one in found.found if one.radius == radius}
+        for radius in found.radii
+    }
+    # A quarter of a carbon chain away in a or b: these four; X changes two away.
+    assert by_radius[0.4] == set()
+    assert by_radius[0.9] == {GRID.at(a, b, "N") for a, b in ((4, 5), (6, 5), (5, 4), (5, 6))} | {
+        GRID.at(a, b, "N") for a in (4, 6) for b in (4, 6)
+    }
+    assert {GRID.at(5, 5, x) for x in "OS"} <= by_radius[1.4]
+    assert [one.radius for one in found.found] == sorted(one.radius for one in found.found)
+    for one, after in zip(found.found[:-1], found.found[1:], strict=True):
+        if one.radius == after.radius:
+            assert (one.count, one.similarity) >= (after.count, after.similarity)
+
+
+def test_every_vector_is_counted_once() -> None:
+    found = neighbours(GRID, CORNER, radii=[0.3, 1.0, 3.0, 5.0], n=200)
+    for place in range(4):
+        others = sum(one.counts[place] for one in found.found)
+        assert found.same[place] + found.nothing[place] + others == 200
+    assert found.nothing[0] == 0
+    assert found.nothing[3] > 100  # at a corner most of a sphere is outside of the grid
+    summary = found.summary()
+    assert summary["nothing"].tolist() == list(found.nothing)
+    assert summary["drawn"].tolist() == [200] * 4
+    assert summary["new"].sum() == len(found.found)
+
+
+def test_similarity_and_properties_are_those_of_the_molecule() -> None:
+    found = neighbours(GRID, MIDDLE, radii=[1.0, 2.0], n=60, properties=["logP"])
+    table = found.table()
+    assert list(table.columns) == ["smiles", "radius", "count", "similarity", "logP", "percentile"]
+    expected = tanimoto(morgan_bits(list(table["smiles"])), morgan_bits([MIDDLE]))[:, 0]
+    assert table["similarity"].tolist() == expected.tolist()
+    assert table["percentile"].between(0, 100).all()
+    second = found.summary()["similarity"][1]
+    weights = [one.counts[1] for one in found.found]
+    mean = sum(w * one.similarity[0] for w, one in zip(weights, found.found, strict=True))
+    assert second == pytest.approx(mean / sum(weights))
+
+
+def test_the_same_seed_gives_the_same_neighbours() -> None:
+    found = [neighbours(GRID, MIDDLE, radii=[2.0], n=20, seed=seed).found for seed in (0, 0, 1)]
+    assert found[0] == found[1] != found[2]
+
+
+def test_the_place_itself_is_drawn_once() -> None:
+    found = neighbours(GRID, MIDDLE, radii=[0, 0.1], n=30)
+    assert found.same == (1, 30)
+    assert found.at == MIDDLE
+
+
+def test_a_molecule_without_a_vector_is_named() -> None:
+    space = Forgetful()
+    with pytest.warns(MolvaeWarning, match="no vector that decodes to"):
+        found = neighbours(space, MIDDLE, radii=[0.1], n=5)
+    assert found.missed == (MIDDLE,)
+    assert (found.at, found.same) == (space.at(6, 5, "N"), (0,))
+    assert [one.smiles for one in found.found] == [space.at(6, 5, "N")]
+
+
+@pytest.mark.parametrize(("radii", "n"), [([], 5), ([-1.0], 5), ([1.0], 0), ([math.nan], 5)])
+def test_what_makes_no_sense_is_refused(radii: list[float], n: int) -> None:
+    with pytest.raises(ConfigError):
+        neighbours(GRID, MIDDLE, radii=radii, n=n)
+
+
+def test_in_a_real_space_fewer_are_the_same_further_away(qm9: LatentSpace) -> None:
+    found = neighbours(qm9, "OCc1cc[nH]c1", radii=[0.5, 3.0, 6.0], n=40)
+    assert found.missed == ()
+    assert found.same[0] == 40
+    assert found.same[0] > found.same[1] > found.same[2]
+    assert all(one.smiles != "OCc1cc[nH]c1" for one in found.found)

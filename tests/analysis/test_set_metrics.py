@@ -1,0 +1,467 @@
+"""Measures of sets of molecules: worked by hand, and what must hold for any set."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import sys
+import warnings
+from random import Random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molvae.analysis import chemnet
+from molvae.analysis import set_metrics as module
+from molvae.analysis.set_metrics import (
+    PropertyDistance,
+    PropertyStatistics,
+    chemnet_statistics,
+    describe_set,
+    filter_pass_rate,
+    frechet_chemnet_distance,
+    internal_diversity,
+    nearest_neighbour_similarity,
+    novelty,
+    property_distances,
+    property_statistics,
+    scaffold_similarity,
+    uniqueness,
+    validity,
+)
+from molvae.chem import filters, properties
+from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.chem.molecules import parse
+from molvae.chem.properties import PROPERTIES, Property, score
+from molvae.errors import (
+    ConfigError,
+    DataError,
+    InvalidMoleculeError,
+    MissingPackageError,
+    UnknownNameError,
+)
+from tests.chem.molecules import molecules, zinc
+
+SOME = list(zinc()[:8])
+OTHERS = list(zinc()[8:16])
+INVALID = [None, "", "C1CC", "nonsense", "CN(C)(C)(C)C"]
+OF_ONE = {
+    "validity": validity,
+    "uniqueness": uniqueness,
+    "internal_diversity": internal_diversity,
+    "filter_pass_rate": filter_pass_rate,
+}
+OF_TWO = {
+    "novelty": novelty,
+    "scaffold_similarity": scaffold_similarity,
+    "nearest_neighbour_similarity": nearest_neighbour_similarity,
+}
+some_molecules = st.lists(molecules, min_size=1, max_size=5)
+
+
+def rewritten(smiles: list[str], seed: int = 0) -> list[str]:
+    """The same molecules from another atom, in another order."""
+    texts = [Chem.MolToRandomSmilesVect(parse(text), 1, randomSeed=seed + 1)[0] for text in smiles]
+    Random(seed).shuffle(texts)
+    return texts
+
+
+def test_validity_uniqueness_and_novelty_by_hand():
+    given = ["CCO", None, "OCC", "C1CC", "CCN", ""]
+    assert validity(given) == 3 / 6
+    assert uniqueness(given) == 2 / 3
+    assert novelty(given, ["C(O)C", "c1ccccc1"]) == 1 / 2
+    assert novelty(given, ["c1ccccc1"]) == 1
+    assert novelty(given, {"NCC", "OCC"}) == 0
+
+
+def test_canonical_references_can_be_trusted_unread():
+    assert novelty(["OCC", "CCN"], {"CCO"}, assume_canonical=True) == 1 / 2
+    assert novelty(["OCC", "CCN"], {"OCC"}, assume_canonical=True) == 1
+
+
+def test_internal_diversity_by_hand():
+    # Ethane has the bits [CH3] and [CH3 next to CH3]; propane [CH3], [CH2], [CH3 next to CH2] and
+    # [CH2 between CH3]; one of five is common.
+    assert internal_diversity(["CC", "CCC"]) == pytest.approx(1 - (1 + 1 + 0.2 + 0.2) / 4)
+    assert internal_diversity(["CC", "CCC"], p=2) == pytest.approx(1 - math.sqrt(2.08 / 4))
+    assert internal_diversity(["C", "O"]) == pytest.approx(1 / 2)
+    assert internal_diversity(["C"]) == 0
+    assert internal_diversity(["CCO", "OCC", None]) == 0
+
+
+def test_blocks_change_nothing(monkeypatch):
+    similar = tanimoto(morgan_bits(SOME), morgan_bits(SOME))
+    to_others = tanimoto(morgan_bits(SOME), morgan_bits(OTHERS))
+    for block in (3, 8, 1_000):
+        monkeypatch.setattr(module, "BLOCK", block)
+        assert internal_diversity(SOME) == pytest.approx(1 - similar.mean())
+        assert internal_diversity(SOME, p=3) == pytest.approx(1 - (similar**3).mean() ** (1 / 3))
+        found = nearest_neighbour_similarity(SOME, OTHERS)
+        assert found == pytest.approx(to_others.max(axis=1).mean())
+
+
+def test_nearest_neighbour_similarity_by_hand():
+    assert nearest_neighbour_similarity(["CC", "CCC", None], ["O", "CCC"]) == pytest.approx(0.6)
+    assert nearest_neighbour_similarity(["CC"], ["O"]) == 0
+
+
+def test_scaffold_similarity_by_hand():
+    # Naphthalene twice and biphenyl once, against once and twice: (2, 1).(1, 2) / 5. Toluene has
+    # one ring and ethanol none.
+    given = ["Cc1ccc2ccccc2c1", "Oc1cccc2ccccc12", "Fc1ccccc1-c1ccccc1", "Cc1ccccc1", "CCO"]
+    reference = ["Nc1ccc2ccccc2c1", "Clc1ccccc1-c1ccccc1", "CCOc1ccc(cc1)-c1ccccc1", "CCN"]
+    assert scaffold_similarity(given, reference) == pytest.approx(4 / 5)
+    # With benzene: (2, 1, 1).(1, 2, 0) / (sqrt 6 sqrt 5).
+    found = scaffold_similarity(given, reference, min_rings=1)
+    assert found == pytest.approx(4 / math.sqrt(30))
+
+
+def test_what_links_rings_is_part_of_a_scaffold_and_substituents_are_not():
+    assert scaffold_similarity(["c1ccccc1-c1ccccc1"], ["c1ccccc1Cc1ccccc1"]) == 0
+    assert scaffold_similarity(["Cc1ccccc1-c1ccccc1"], ["c1ccccc1-c1cccc(C(=O)O)c1"]) == 1
+
+
+def test_sets_without_scaffolds_have_no_similarity():
+    assert math.isnan(scaffold_similarity(["CCO"], ["c1ccccc1-c1ccccc1"]))
+    assert math.isnan(scaffold_similarity(["c1ccccc1-c1ccccc1"], ["c1ccccc1"]))
+
+
+def test_alerts_by_hand():
+    quinone, aldehyde, clean = "O=C1C=CC(=O)C=C1", "O=Cc1ccccc1", "CC(=O)NC1CCCCC1"
+    given = [quinone, aldehyde, clean, clean, None]
+    assert filter_pass_rate(given) == 2 / 4
+    assert filter_pass_rate(given, ["pains"]) == 3 / 4
+    assert filter_pass_rate([aldehyde], ["PAINS"]) == 1
+    assert filter_pass_rate([aldehyde], ["BRENK"]) == 0
+
+
+def test_statistics_of_properties_by_hand():
+    found = property_statistics(["C", "CC", None, "CCCCCC"], ["heavy_atoms", "rings"])
+    assert list(found) == ["heavy_atoms", "rings"]
+    atoms = found["heavy_atoms"]
+    assert (atoms.mean, atoms.n, atoms.missing) == (3, 3, 0)
+    assert atoms.sd == pytest.approx(math.sqrt((4 + 1 + 9) / 3))
+    assert found["rings"] == PropertyStatistics(mean=0, sd=0, n=3, missing=0)
+
+
+def test_distances_of_properties_by_hand():
+    # In order, 1 goes to 3 and 2 to 5.
+    found = property_distances(["CC", "C"], ["CCCCC", "CCC"], ["heavy_atoms"])
+    expected = PropertyDistance(wasserstein=2.5, shift=-2.5, sd_ratio=0.5)
+    assert found == {"heavy_atoms": expected}
+    # Half of the reference is where the set is, half of it 2 away.
+    found = property_distances(["C"], ["C", "CCC"], ["heavy_atoms"])["heavy_atoms"]
+    assert found == PropertyDistance(wasserstein=1, shift=-1, sd_ratio=0)
+
+
+def test_the_default_properties_are_those_of_the_field():
+    found = property_statistics(SOME)
+    values = score(SOME, ["logP", "SAS", "QED"])
+    assert [made.mean for made in found.values()] == pytest.approx(values.mean(axis=0))
+    assert [made.sd for made in found.values()] == pytest.approx(values.std(axis=0))
+
+
+def test_properties_that_cannot_be_computed_are_counted(monkeypatch):
+    def broken(mol: Chem.Mol) -> float:
+        if mol.GetNumAtoms() > 2:
+            raise ValueError("too large")
+        return float(mol.GetNumAtoms())
+
+    made = Property(name="MW", label="", unit="", of=broken, doc="")
+    monkeypatch.setitem(PROPERTIES, "MW", made)
+    found = property_statistics(["C", "CC", "CCC"], ["MW"])["MW"]
+    assert found == PropertyStatistics(mean=1.5, sd=0.5, n=2, missing=1)
+    distance = property_distances(["C", "CC", "CCC"], ["CC", "C"], ["MW"])["MW"]
+    assert distance == PropertyDistance(wasserstein=0, shift=0, sd_ratio=1)
+    none = property_distances(["CCC"], ["C", "CC"], ["MW"])["MW"]
+    assert all(map(math.isnan, (none.wasserstein, none.shift, none.sd_ratio)))
+    nothing = property_statistics(["CCC"], ["MW"])["MW"]
+    assert math.isnan(nothing.mean)
+    assert (nothing.n, nothing.missing) == (0, 1)
+
+
+def test_a_reference_without_spread_is_no_unit():
+    found = property_distances(["C", "CC"], ["CCC", "CCC"], ["heavy_atoms"])["heavy_atoms"]
+    assert found.wasserstein == 1.5
+    assert math.isnan(found.shift)
+    assert math.isnan(found.sd_ratio)
+
+
+@pytest.mark.parametrize("smiles", [[], INVALID])
+def test_nothing_valid_is_nan(smiles):
+    for name, measure in OF_ONE.items():
+        if name != "validity":
+            assert math.isnan(measure(smiles)), name
+    for name, measure in OF_TWO.items():
+        assert math.isnan(measure(smiles, SOME[:2])), name
+    assert math.isnan(property_statistics(smiles)["QED"].mean)
+    assert math.isnan(property_distances(smiles, SOME[:2])["QED"].wasserstein)
+    found = describe_set(smiles, SOME[:2], SOME[:2])
+    assert (found["texts"], found["molecules"]) == (len(smiles), 0)
+    assert found["validity"] == 0 if smiles else math.isnan(found["validity"])
+
+
+def test_invalid_texts_change_nothing_but_validity():
+    pure, mixed = (
+        describe_set(texts, OTHERS[:3], SOME[:2])
+        for texts in (SOME[:4], [INVALID[0], *SOME[:2], *INVALID[1:], *SOME[2:4]])
+    )
+    assert (pure.pop("texts"), pure.pop("validity")) == (4, 1)
+    assert (mixed.pop("texts"), mixed.pop("validity")) == (9, 4 / 9)
+    assert mixed == pytest.approx(pure, nan_ok=True)
+
+
+@pytest.mark.parametrize("measure", [*OF_TWO.values(), property_distances, describe_set])
+def test_references_must_be_molecules(measure):
+    with pytest.raises(InvalidMoleculeError, match=r"reference, molecule 2 of 3: .*ring"):
+        measure(["CCO"], ["CC", "C1CC", "O"])
+    with pytest.raises(DataError, match="reference holds no molecules"):
+        measure(["CCO"], [])
+    with pytest.raises(ConfigError, match=r"use \[reference\]"):
+        measure(["CCO"], "CCO")
+
+
+def test_the_training_set_is_named():
+    with pytest.raises(InvalidMoleculeError, match="training, molecule 1 of 1"):
+        describe_set(["CCO"], training=[""])
+
+
+def test_single_texts_are_refused():
+    for measure in (*OF_ONE.values(), describe_set):
+        with pytest.raises(ConfigError, match=r"use \[smiles\]"):
+            measure("CCO")
+    with pytest.raises(ConfigError, match=r"use \[name\]"):
+        filter_pass_rate(["C"], "PAINS")
+    with pytest.raises(ConfigError, match=r"use \[reference\]"):
+        novelty(["CCO"], "CCO", assume_canonical=True)
+
+
+def test_settings_out_of_range_are_refused():
+    for p in (0, -1, math.nan, math.inf):
+        with pytest.raises(ConfigError, match="p must be a number above 0"):
+            internal_diversity(["C"], p)
+    with pytest.raises(ConfigError, match="min_rings must be at least 1"):
+        scaffold_similarity(["C"], ["C"], min_rings=0)
+    with pytest.raises(ConfigError, match="no catalogues"):
+        filter_pass_rate(["C"], [])
+    with pytest.raises(UnknownNameError, match="did you mean 'PAINS'"):
+        filter_pass_rate(["C"], ["PAIN"])
+    with pytest.raises(UnknownNameError, match="did you mean 'QED'"):
+        property_statistics(["C"], ["QEDD"])
+    with pytest.raises(ConfigError, match="workers must be at least 1"):
+        validity(["C"], workers=0)
+
+
+def test_all_that_takes_long_can_go_to_other_processes(monkeypatch):
+    sent = []
+
+    def elsewhere(function, items, *, workers):
+        assert workers == 2
+        sent.append(function)
+        there, things = pickle.loads(pickle.dumps((function, items)))
+        return [pickle.loads(pickle.dumps(there(thing))) for thing in things]
+
+    given = [*SOME[:3], None, "nonsense"]
+    alone = describe_set(given, OTHERS[:2], SOME[:1], workers=1)
+
+    def part_elsewhere(function, items, *, workers):
+        assert workers == 2
+        sent.append(function)
+        there, things = pickle.loads(pickle.dumps((function, items)))
+        return pickle.loads(pickle.dumps(there(things)))
+
+    monkeypatch.setattr(module, "each", elsewhere)
+    monkeypatch.setattr(filters, "each", elsewhere)
+    monkeypatch.setattr(properties, "each_part", part_elsewhere)
+    assert describe_set(given, OTHERS[:2], SOME[:1], workers=2) == pytest.approx(alone, nan_ok=True)
+    # Reading three sets, properties and scaffolds of two, alerts of one.
+    assert len(sent) == 3 + 2 + 2 + 1
+
+
+def test_form_and_order_change_nothing():
+    first = describe_set(SOME, OTHERS, SOME[:2])
+    again = describe_set(rewritten(SOME), rewritten(OTHERS), rewritten(SOME[:2]))
+    assert again == pytest.approx(first, nan_ok=True)
+
+
+def test_equal_sets_are_equal_in_every_measure():
+    found = describe_set(SOME, rewritten(SOME), rewritten(SOME))
+    assert found["novelty"] == 0
+    assert found["uniqueness"] == 1
+    assert found["nearest_neighbour_similarity"] == 1
+    assert found["scaffold_similarity"] == pytest.approx(1)
+    for name in ("logP", "SAS", "QED"):
+        assert found[f"{name}_wasserstein"] == pytest.approx(0)
+        assert found[f"{name}_shift_in_sds"] == pytest.approx(0)
+        assert found[f"{name}_sd_ratio"] == pytest.approx(1)
+
+
+def test_a_description_holds_the_single_measures_and_nothing_unasked():
+    given, reference, training = [*SOME[:3], None], OTHERS[:3], SOME[:1]
+    found = describe_set(given)
+    statistics = {f"{n}_{what}" for n in ("logP", "SAS", "QED") for what in ("mean", "sd")}
+    missing = {f"{n}_missing" for n in ("logP", "SAS", "QED")}
+    assert set(found) == {"texts", "molecules", *OF_ONE} | statistics | missing
+    for name, measure in OF_ONE.items():
+        assert found[name] == measure(given)
+    assert found["QED_mean"] == property_statistics(given)["QED"].mean
+
+    found = describe_set(given, reference, training, names=["MW"], catalogues=["NIH"])
+    assert found["novelty"] == novelty(given, training) == 2 / 3
+    assert found["scaffold_similarity"] == pytest.approx(
+        scaffold_similarity(given, reference), nan_ok=True
+    )
+    assert found["nearest_neighbour_similarity"] == nearest_neighbour_similarity(given, reference)
+    assert found["filter_pass_rate"] == filter_pass_rate(given, ["NIH"])
+    distance = property_distances(given, reference, ["MW"])["MW"]
+    assert found["MW_wasserstein"] == distance.wasserstein
+    assert found["MW_shift_in_sds"] == distance.shift
+    assert found["MW_sd_ratio"] == distance.sd_ratio
+    assert "QED_mean" not in found
+
+
+@given(some_molecules, some_molecules)
+@settings(deadline=None, max_examples=25)
+def test_ranges(smiles, reference):
+    found = describe_set(smiles, reference, reference)
+    assert found["validity"] == 1
+    assert 1 / len(smiles) <= found["uniqueness"] <= 1
+    assert 0 <= found["novelty"] <= 1
+    assert 0 <= found["internal_diversity"] <= 1 - 1 / len(smiles) + 1e-9
+    assert 0 <= found["filter_pass_rate"] <= 1
+    assert 0 <= found["nearest_neighbour_similarity"] <= 1
+    similarity = found["scaffold_similarity"]
+    assert math.isnan(similarity) or 0 <= similarity <= 1
+    for name in ("logP", "SAS", "QED"):
+        difference = found[f"{name}_mean"] - property_statistics(reference)[name].mean
+        # The distance is at least that of the means.
+        assert found[f"{name}_wasserstein"] >= abs(difference) - 1e-9
+    if found["novelty"] == 0:
+        assert found["nearest_neighbour_similarity"] == 1
+
+
+@given(some_molecules)
+@settings(deadline=None, max_examples=15)
+def test_repeating_a_set_changes_only_its_uniqueness(smiles):
+    once, twice = describe_set(smiles, SOME[:2]), describe_set([*smiles, *smiles], SOME[:2])
+    for name in once:
+        if name not in ("texts", "molecules", "uniqueness"):
+            # A sum of squared rounding errors is large under a root.
+            assert twice[name] == pytest.approx(once[name], abs=1e-6, nan_ok=True), name
+    assert twice["uniqueness"] == pytest.approx(once["uniqueness"] / 2)
+
+
+def test_diversity_falls_as_molecules_become_more_alike():
+    alike = ["CCCCO", "CCCCCO", "CCCCCCO"]
+    assert internal_diversity(alike) < internal_diversity(["CCCCO", "c1ccncc1", "FC(F)(F)Cl"])
+    assert internal_diversity(SOME, p=2) < internal_diversity(SOME, p=1)
+
+
+ACTIVATIONS = {
+    "C": (0, 0),
+    "CC": (2, 0),
+    "CCC": (8, 0),
+    "CCCC": (0, 2),
+}
+
+
+@pytest.fixture
+def tiny_chemnet(monkeypatch):
+    """A network of two activations in place of the package fcd; returns what it is asked."""
+    asked = []
+
+    def get_predictions(model, smiles, *, n_jobs, device):
+        assert (n_jobs, device) == (0, "cpu")
+        asked.append(smiles)
+        return np.array([ACTIVATIONS[text] for text in smiles], dtype=np.float32)
+
+    fake = SimpleNamespace(get_predictions=get_predictions, load_ref_model=lambda: None)
+    monkeypatch.setitem(sys.modules, "fcd", fake)
+    return asked
+
+
+def test_frechet_distance_by_hand(tiny_chemnet):
+    # Means 1 and 4, variances 2 and 32 along one axis: 9 + (sqrt 2 - sqrt 32)².
+    assert frechet_chemnet_distance(["C", "CC"], ["C", "CCC"]) == pytest.approx(9 + 18)
+    # Means (1, 0) and (0, 1), variances 2 along either axis: nothing in common.
+    assert frechet_chemnet_distance(["C", "CC"], ["C", "CCCC"]) == pytest.approx(2 + 4)
+    assert frechet_chemnet_distance(["CC", "C"], ["C", "CC"]) == pytest.approx(0)
+
+
+def test_repeated_molecules_count_and_are_predicted_once(tiny_chemnet):
+    made = chemnet_statistics(["CC", "C", "CC", "CC"])
+    assert tiny_chemnet == [["C", "CC"]]
+    assert made.n == 4
+    assert made.mean.tolist() == [1.5, 0]
+    assert made.covariance == pytest.approx(np.array([[1, 0], [0, 0]]))
+
+
+def test_reference_statistics_are_computed_once(tiny_chemnet):
+    reference = chemnet_statistics(["C", "CCC"])
+    first = frechet_chemnet_distance(["C", "CC"], reference)
+    found = describe_set(["C", None, "CC"], fcd=reference)
+    assert found["frechet_chemnet_distance"] == first == pytest.approx(27)
+    assert tiny_chemnet == [["C", "CCC"], ["C", "CC"], ["C", "CC"]]
+    assert describe_set(["C", "CC"], ["C", "CCC"], fcd=True)["frechet_chemnet_distance"] == first
+
+
+def test_a_covariance_needs_two_molecules(tiny_chemnet):
+    assert math.isnan(frechet_chemnet_distance(["C", None], ["C", "CC"]))
+    assert math.isnan(frechet_chemnet_distance([], ["C", "CC"]))
+    with pytest.raises(DataError, match="at least 2 molecules"):
+        frechet_chemnet_distance(["C", "CC"], ["C"])
+    with pytest.raises(DataError, match="at least 2 molecules"):
+        describe_set(["C", "CC"], ["C"], fcd=True)
+    with pytest.raises(ConfigError, match="needs a reference"):
+        describe_set(["C", "CC"], fcd=True)
+
+
+def test_without_fcd_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcd", None)
+    reference = chemnet.ChemNetStatistics(n=2, mean=np.zeros(2), covariance=np.eye(2))
+    for call in (
+        lambda: frechet_chemnet_distance(["C", "CC"], reference),
+        lambda: frechet_chemnet_distance(["C", "CC"], ["C", "CC"]),
+        lambda: chemnet_statistics(["C", "CC"]),
+        lambda: describe_set(["C", "CC"], ["C", "CC"], fcd=True),
+    ):
+        with pytest.raises(MissingPackageError, match=r"pip install 'molvae\[fcd\]'"):
+            call()
+    assert "frechet_chemnet_distance" not in describe_set(["C"], ["C"])
+
+
+def test_frechet_chemnet_distance_is_that_of_the_package():
+    fcd = pytest.importorskip("fcd")
+    import torch
+
+    state = torch.get_rng_state()
+    reference = chemnet_statistics(OTHERS)
+    assert reference.mean.shape == (512,)
+    found = frechet_chemnet_distance(SOME, reference)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert frechet_chemnet_distance(rewritten(SOME), reference) == found
+    assert frechet_chemnet_distance(OTHERS, reference) == pytest.approx(0, abs=1e-4)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = fcd.load_ref_model()
+        sides = [
+            fcd.get_predictions(model, smiles, n_jobs=0, device="cpu").astype(np.float64)
+            for smiles in (SOME, OTHERS)
+        ]
+        # Its square root wants covariances that are not singular, so a few activations only.
+        a, b = (side[:, np.argsort(-sides[0].var(axis=0))[:5]] for side in sides)
+        expected = fcd.calculate_frechet_distance(
+            a.mean(axis=0), np.cov(a.T), b.mean(axis=0), np.cov(b.T)
+        )
+    assert found > expected > 0
+    few = [
+        chemnet.ChemNetStatistics(n=len(side), mean=side.mean(axis=0), covariance=np.cov(side.T))
+        for side in (a, b)
+    ]
+    assert chemnet.frechet(*few) == pytest.approx(expected, rel=1e-6)

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from molvae.bo.base import Evidence
+from molvae.bo.strategies.genetic import Genetic
+from molvae.bo.strategies.gradient import Gradient
+from molvae.bo.strategies.log_ei import LogEI
+from molvae.bo.strategies.random import Random
+from molvae.bo.strategies.rank import Rank
+from molvae.bo.strategies.registry import STRATEGIES, get_strategy, spell
+from molvae.bo.strategies.thompson import Thompson
+from molvae.bo.strategies.turbo import Turbo
+from molvae.config import STRATEGY_NAMES
+from molvae.errors import CampaignError, ConfigError, UnknownNameError
+from tests.contracts import LearningStrategyContract, StrategyContract, toy_evidence
+from tests.toys import ToySpace
+
+
+class TestRandom(StrategyContract):
+    def make(self) -> Random:
+        return Random()
+
+
+class TestLogEI(LearningStrategyContract):
+    def make(self) -> LogEI:
+        return LogEI(restarts=2, raw_samples=32, iterations=30)
+
+
+class TestThompson(LearningStrategyContract):
+    def make(self) -> Thompson:
+        return Thompson(vectors=128)
+
+
+class TestRank(LearningStrategyContract):
+    def make(self) -> Rank:
+        return Rank(surrogate="auto", generations=2, children=40, latent=1.0)
+
+
+class TestTurbo(LearningStrategyContract):
+    def make(self) -> Turbo:
+        return Turbo(vectors=256)
+
+
+class TestGradient(LearningStrategyContract):
+    def make(self) -> Gradient:
+        return Gradient(step=0.03, sigma=0.05)
+
+
+class TestGradientOfAHead(StrategyContract):
+    def make(self) -> Gradient:
+        return Gradient(head="-distance", step=0.03, sigma=0.05)
+
+
+class TestGenetic(StrategyContract):
+    def make(self) -> Genetic:
+        return Genetic()
+
+
+def test_names_are_those_of_the_table() -> None:
+    assert tuple(STRATEGIES) == STRATEGY_NAMES
+    assert set(STRATEGIES) == {
+        "random",
+        "log-ei",
+        "thompson",
+        "turbo",
+        "gradient",
+        "rank",
+        "ga",
+    }
+    assert all(get_strategy(name).name == name for name in STRATEGIES)
+
+
+def test_settings_are_passed_and_checked() -> None:
+    assert get_strategy("log-ei", restarts=8) == LogEI(restarts=8)
+    with pytest.raises(UnknownNameError, match="did you mean 'log-ei'"):
+        get_strategy("logei")
+    with pytest.raises(UnknownNameError, match="did you mean 'restarts'"):
+        get_strategy("log-ei", restart=8)
+    with pytest.raises(ConfigError, match="restarts must be at least 1, got 0"):
+        get_strategy("log-ei", restarts=0)
+    with pytest.raises(ConfigError, match="around must lie in"):
+        get_strategy("thompson", around=1.5)
+
+
+def test_settings_can_be_written_after_the_name() -> None:
+    written = "rank:latent=0.25, generations=3,filters=PAINS+BRENK,surrogate=structure+latent"
+    assert get_strategy(written) == Rank(
+        latent=0.25, generations=3, filters=("PAINS", "BRENK"), surrogate="structure+latent"
+    )
+    assert get_strategy("rank:latent=0", latent=1.0) == Rank(latent=1.0)
+    assert get_strategy("log-ei:") == LogEI()
+    for text in ("rank", "rank:latent=0.25,filters=PAINS+BRENK", "gradient:head=-SAS"):
+        made = get_strategy(text)
+        assert spell(made.name, dataclasses.asdict(made)) == text
+    assert spell("mine", {"a": 1}) == "mine"
+    with pytest.raises(ConfigError, match=r"generations must be a number \(int\), got '1.5'"):
+        get_strategy("rank:generations=1.5")
+    with pytest.raises(ConfigError, match="expected name=value, got 'latent'"):
+        get_strategy("rank:latent")
+    with pytest.raises(UnknownNameError, match="did you mean 'latent'"):
+        get_strategy("rank:latents=1")
+    with pytest.raises(ConfigError, match="latent must lie in"):
+        get_strategy("rank:latent=2")
+
+
+@pytest.mark.parametrize("strategy", [LogEI(), Thompson()])
+@pytest.mark.parametrize("y", [[], [1.0], [2.0, 2.0, 2.0]])
+def test_too_few_values_are_no_reason_to_guess(strategy: LogEI | Thompson, y: list[float]) -> None:
+    space = ToySpace()
+    molecules = space.molecules[: len(y)]
+    evidence = Evidence(
+        smiles=tuple(molecules),
+        z=space.encode(molecules),
+        y=torch.tensor(y, dtype=torch.float64).reshape(-1, 1),
+        pending_z=space.encode([]),
+        known=frozenset(molecules),
+        bounds=space.bounds,
+    )
+    with pytest.raises(CampaignError, match=r"at least 2 different values.*strategy random"):
+        strategy.propose(evidence, space, 1, seed=0)
+
+
+@pytest.mark.parametrize(
+    "strategy", [Random(), LogEI(raw_samples=16, iterations=5), Thompson(vectors=64)]
+)
+def test_exhausted_patience_is_said(strategy: Random) -> None:
+    space, evidence = ToySpace(), toy_evidence()
+    everything = Evidence(
+        smiles=evidence.smiles,
+        z=evidence.z,
+        y=evidence.y,
+        pending_z=evidence.pending_z,
+        known=frozenset(space.molecules),
+        bounds=evidence.bounds,
+    )
+    with pytest.raises(CampaignError, match="no new molecule after"):
+        strategy.propose(everything, space, 1, seed=0)
+
+
+@pytest.mark.parametrize(
+    "strategy", [LogEI(restarts=2, raw_samples=16, iterations=10), Thompson(vectors=64)]
+)
+def test_molecules_outside_the_box_and_twins_are_evidence_too(strategy: LogEI) -> None:
+    """Given molecules may lie outside the box, and two may have the same vector."""
+    space, evidence = ToySpace(), toy_evidence()
+    z = evidence.z.clone()
+    z[0], z[1] = 3 * space.bounds[1], z[2]
+    odd = Evidence(
+        smiles=evidence.smiles,
+        z=z,
+        y=evidence.y,
+        pending_z=evidence.pending_z,
+        known=evidence.known,
+        bounds=evidence.bounds,
+    )
+    assert len(strategy.propose(odd, space, 2, seed=0)) == 2
+
+
+def test_64_dimensions() -> None:
+    """The real size of a latent space: fewer steps, the same code paths."""
+    space = ToySpace()
+    small = toy_evidence(n=10)
+    generator = torch.Generator().manual_seed(0)
+    z = torch.cat([small.z, torch.randn(10, 61, generator=generator, dtype=torch.float64)], dim=1)
+    evidence = Evidence(
+        smiles=small.smiles,
+        z=z,
+        y=small.y,
+        pending_z=z[:0],
+        known=small.known,
+        bounds=torch.cat(
+            [space.bounds, torch.tensor([[-3.0], [3.0]]).double().expand(2, 61)], dim=1
+        ),
+    )
+
+    class Projected:
+        name, fingerprint, dim, bounds = "wide", "", 64, evidence.bounds
+
+        def encode(self, smiles: list[str], *, skip_unknown: bool = False) -> torch.Tensor:
+            raise AssertionError("not needed")
+
+        def decode(self, z: torch.Tensor) -> list[str | None]:
+            return space.decode(z[:, :3].contiguous())
+
+        def sample(self, n: int, seed: int = 0) -> torch.Tensor:
+            return torch.cat([space.sample(n, seed), torch.zeros(n, 61).double()], dim=1)
+
+    for strategy in (LogEI(restarts=2, raw_samples=32, iterations=10), Thompson(vectors=64)):
+        candidates = strategy.propose(evidence, Projected(), 2, seed=0)
+        assert all(candidate.z.shape == (64,) for candidate in candidates)
+
+
+@pytest.mark.parametrize("strategy", [LogEI(restarts=2, raw_samples=32, iterations=20), Thompson()])
+def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -> None:
+    space = ToySpace()
+    evidence = toy_evidence(12)
+    narrow = dataclasses.replace(
+        evidence,
+        bounds=torch.stack([evidence.z.median(0).values - 0.1, evidence.z.median(0).values]),
+    )
+    chosen = strategy.propose(narrow, space, 3, seed=0)
+    assert len({candidate.smiles for candidate in chosen} - narrow.known) == 3
+
+
+def test_gradient_climbs_a_property_head() -> None:
+    """Down the distance to the toy's hill top, whatever the told values are."""
+    space, evidence = ToySpace(), toy_evidence(12)
+    misleading = dataclasses.replace(evidence, y=evidence.y.flip(0))
+    climbed = Gradient(head="-distance", step=0.03, sigma=0.05).propose(
+        misleading, space, 4, seed=0
+    )
+    starts = misleading.z[misleading.y[:, 0].argsort(descending=True, stable=True)[:4]]
+    ends = torch.stack([candidate.z for candidate in climbed])
+    assert bool((space.predict(ends) < space.predict(starts)).all())
+    with pytest.raises(UnknownNameError, match="did you mean 'distance'"):
+        Gradient(head="distances").propose(evidence, space, 1, seed=0)

@@ -1,0 +1,522 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.evaluation import ANSWERED_NAN, Scored
+from molvae.campaign.scheduler import Held, Streak, cause_of
+from molvae.campaign.storage import Trial
+from molvae.campaign.transport import NotLoadedError
+from molvae.errors import CampaignError, ConfigError, ObjectiveError, ProcessDiedError
+from tests.processes import until
+from tests.toys import FaultyObjective, ToyObjective, ToySpace, begin
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "c.db"
+
+
+class Breaks(ToyObjective):
+    """Raises at some calls, counted from 1."""
+
+    def __init__(self, *at: int) -> None:
+        super().__init__()
+        self.at, self.n = at, 0
+
+    def __call__(self, smiles: Sequence[str]) -> list[float]:
+        self.n += 1
+        if self.n in self.at:
+            raise ValueError(f"call {self.n}")
+        return super().__call__(smiles)
+
+
+# --- what is the molecules' fault, and what is the objective's
+
+
+def test_an_objective_that_never_works_stops_the_run_and_costs_nothing(path: Path) -> None:
+    objective = Breaks(*range(1, 100))
+    with begin(path, objective=objective) as campaign:
+        with pytest.raises(ObjectiveError, match=r"first 5 calls failed.*ValueError: call 1; noth"):
+            campaign.run(20)
+        assert {t.status for t in campaign.trials} == {"asked"}
+        with pytest.raises(ObjectiveError, match=r"first 2 calls failed"):
+            campaign.run(2)
+        objective.at = ()
+        campaign.run(20)
+        assert {t.status for t in campaign.trials} == {"told"}
+
+
+def test_first_failures_are_written_when_a_call_has_worked(path: Path) -> None:
+    with begin(path, objective=Breaks(1, 2, 3, 4, 7)) as campaign:
+        campaign.run(8)
+        assert [t.status for t in campaign.trials] == (
+            ["failed"] * 4 + ["told"] * 2 + ["failed", "told"]
+        )
+        assert campaign.trials[1].message == "ValueError: call 2"
+
+
+def test_most_failed_1_writes_whatever_comes(path: Path) -> None:
+    with begin(path, objective=Breaks(*range(1, 100))) as campaign:
+        campaign.run(8, most_failed=1.0)
+        assert {t.status for t in campaign.trials} == {"failed"}
+
+
+def test_failures_for_one_reason_in_a_row_stop_the_run_and_wait(path: Path) -> None:
+    with begin(path, n=40, objective=Breaks(*range(11, 100))) as campaign:
+        with pytest.raises(ObjectiveError, match=r"^5 calls failed one after .*ValueError"):
+            campaign.run(40)
+        assert [t.status for t in campaign.trials] == ["told"] * 10 + ["asked"] * 30
+        assert campaign.objective.n == 15  # type: ignore[attr-defined]
+        with pytest.raises(ObjectiveError, match="12 calls failed"):
+            campaign.run(40, failures_in_a_row=12)
+        campaign.objective.at = ()  # type: ignore[attr-defined]
+        campaign.run(40)
+        assert {t.status for t in campaign.trials} == {"told"}
+
+
+def test_a_call_that_works_settles_the_failures_before_it(path: Path) -> None:
+    broken = (3, 4, 5, 6, 8, 9, 10, 11)
+    with begin(path, n=12, objective=Breaks(*broken)) as campaign:
+        campaign.run(12)
+        failed = [t.id for t in campaign.trials if t.status == "failed"]
+        assert failed == list(broken)
+
+
+def test_failures_for_several_reasons_in_a_row_are_the_molecules(path: Path) -> None:
+    reasons = iter(["no pocket", "no charges", "too large", "no licence", "broken ring", "no pose"])
+
+    class Various(ToyObjective):
+        def __call__(self, smiles: Sequence[str]) -> list[float]:
+            if len(self.calls) == 2 and (reason := next(reasons, None)):
+                raise ValueError(reason)
+            return super().__call__(smiles)
+
+    with begin(path, n=12, objective=Various()) as campaign:
+        campaign.run(12)
+        assert [t.status for t in campaign.trials] == (["told"] * 2 + ["failed"] * 6 + ["told"] * 4)
+
+
+def test_nan_in_a_row_is_an_answer_and_no_trouble(path: Path) -> None:
+    space = ToySpace()
+    start = space.molecules[:12]
+    with begin(path, objective=ToyObjective(fails=start[1:9]), start=start) as campaign:
+        campaign.run(12)
+        assert [t.id for t in campaign.trials if t.status == "failed"] == list(range(2, 10))
+
+
+def test_failures_in_a_row_0_writes_whatever_comes(path: Path) -> None:
+    with begin(path, objective=Breaks(*range(1, 100))) as campaign:
+        campaign.run(8, failures_in_a_row=0)
+        assert {t.status for t in campaign.trials} == {"failed"}
+
+
+def test_too_many_failures_between_successes_stop_the_run_and_are_written(path: Path) -> None:
+    broken = [n for n in range(2, 100) if n % 4]
+    with begin(path, n=40, objective=Breaks(*broken)) as campaign:
+        with pytest.raises(CampaignError, match=r"14 of the last 20 calls failed, most often: Val"):
+            campaign.run(40)
+        statuses = [t.status for t in campaign.trials]
+        assert statuses[:20].count("failed") == 14
+        assert statuses[20:] == ["asked"] * 20
+
+
+def test_retries_are_counted_as_one_call(path: Path) -> None:
+    objective = Breaks(2, 5, 6)
+    with begin(path, objective=objective) as campaign:
+        campaign.run(8, retries=1)
+        assert [t.status for t in campaign.trials] == ["told"] * 3 + ["failed"] + ["told"] * 4
+        assert campaign.trials[3].message == "ValueError: call 6 (tried 2 times)"
+        assert objective.n == 10
+
+
+def test_of_many_at_once_only_the_culprit_fails(path: Path) -> None:
+    class Together(ToyObjective):
+        batch_size = 4
+
+        def __call__(self, smiles: Sequence[str]) -> list[float]:
+            if any(molecule == culprit for molecule in smiles):
+                raise ValueError("this one")
+            return super().__call__(smiles)
+
+    with begin(path, objective=Together()) as campaign:
+        culprit = campaign.trials[2].smiles
+        campaign.run(8)
+        assert [t.id for t in campaign.trials if t.status == "failed"] == [3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"timeout": 0.0}, "timeout must be a positive"),
+        ({"retries": -1}, "retries must be a whole number from 0"),
+        ({"most_failed": 1.5}, r"most_failed must lie in \[0, 1\]"),
+        ({"failures_in_a_row": -1}, "failures_in_a_row must"),
+        ({"workers": -1}, "workers must be a whole number from 0"),
+        ({"executor": ThreadPoolExecutor(1)}, "workers says how many calls"),
+    ],
+)
+def test_settings_are_checked(path: Path, settings: dict[str, Any], message: str) -> None:
+    with begin(path) as campaign, pytest.raises(ConfigError, match=message):
+        campaign.run(8, **settings)
+
+
+# --- what is trouble of the machine
+
+
+class Scripted:
+    """Calls that go as they are told: by exceptions, or by working."""
+
+    def __init__(self, *results: BaseException | None, workers: int = 1) -> None:
+        self.results, self.workers, self.seen = list(results), workers, list[list[str]]()
+
+    def capacity(self) -> int:
+        return self.workers
+
+    def call(self, smiles: Sequence[str]) -> Future[list[Scored]]:
+        self.seen.append(list(smiles))
+        future: Future[list[Scored]] = Future()
+        result = self.results.pop(0) if self.results else None
+        if result is None:
+            future.set_result([Scored(values={"hill": float(len(self.seen))}) for _ in smiles])
+        else:
+            future.set_exception(result)
+        return future
+
+
+@pytest.fixture
+def scripted(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """A campaign whose calls go as they are told."""
+
+    @contextlib.contextmanager
+    def begun(caller: Scripted, **settings: Any) -> Iterator[Campaign]:
+        monkeypatch.setattr(
+            "molvae.campaign.executors.caller_of", lambda *_: contextlib.nullcontext(caller)
+        )
+        with begin(path, **settings) as campaign:
+            yield campaign
+
+    return begun
+
+
+LOST = OSError("connection reset")
+DIED = ProcessDiedError("the process died (SIGKILL)")
+
+
+def test_calls_that_are_lost_are_made_again(scripted: Any) -> None:
+    caller = Scripted(LOST, LOST, None, LOST, LOST)
+    with scripted(caller) as campaign:
+        campaign.run(8)
+        assert {t.status for t in campaign.trials} == {"told"}
+        assert len(caller.seen) == 12
+        first = campaign.trials[0].smiles
+        assert caller.seen[:3] == [[first]] * 3
+
+
+def test_calls_that_are_lost_again_and_again_stop_the_run_and_wait(scripted: Any) -> None:
+    with scripted(Scripted(None, *[LOST] * 9)) as campaign:
+        with pytest.raises(CampaignError, match=r"last 3 calls were lost .*OSError: connection"):
+            campaign.run(8)
+        assert [t.status for t in campaign.trials] == ["told"] + ["asked"] * 7
+
+
+def test_workers_that_have_not_loaded_yet_are_no_trouble(scripted: Any) -> None:
+    with scripted(Scripted(*[NotLoadedError("new")] * 9)) as campaign:
+        campaign.run(8)
+        assert {t.status for t in campaign.trials} == {"told"}
+
+
+def test_a_molecule_has_failed_when_three_processes_died_of_it_alone(scripted: Any) -> None:
+    with scripted(Scripted(DIED, DIED, None, DIED, DIED, DIED)) as campaign:
+        campaign.run(8)
+        assert [t.status for t in campaign.trials] == ["told", "failed"] + ["told"] * 6
+        assert campaign.trials[1].message == "the process died (SIGKILL), 3 times"
+
+
+def test_a_cluster_counts_the_deaths_itself(scripted: Any) -> None:
+    died = ProcessDiedError("the process died, on each worker")
+    died.deaths = 4
+    with scripted(Scripted(died)) as campaign:
+        campaign.run(8)
+        assert campaign.trials[0].message == "the process died, on each worker, 4 times"
+
+
+def test_processes_that_die_of_every_molecule_stop_the_run_and_wait(scripted: Any) -> None:
+    with scripted(Scripted(None, *[DIED] * 99)) as campaign:
+        with pytest.raises(ObjectiveError, match="5 calls failed one after the other"):
+            campaign.run(8)
+        assert [t.status for t in campaign.trials] == ["told"] + ["asked"] * 7
+
+
+def test_of_several_molecules_with_which_a_process_died_each_is_called_alone(
+    scripted: Any,
+) -> None:
+    class Together(ToyObjective):
+        batch_size = 4
+
+    caller = Scripted(DIED)
+    with scripted(caller, objective=Together()) as campaign:
+        campaign.run(8)
+        assert [len(smiles) for smiles in caller.seen] == [4, 1, 1, 1, 1, 4]
+        assert {t.status for t in campaign.trials} == {"told"}
+
+
+def held(cause: str, *, call: int, came: int, message: str = "broke") -> Held:
+    return Held(trial=call, scored=Scored(message=message), cause=cause, call=call, came=came)  # type: ignore[arg-type]
+
+
+def test_a_call_that_began_before_a_failure_does_not_settle_it() -> None:
+    streak = Streak(most=3, worked=True)
+    first, second = held("a", call=1, came=10), held("a", call=2, came=20)
+    assert streak.failed(first) == streak.failed(second) == []
+    assert streak.success(call=3, began=5) == []
+    assert streak.success(call=4, began=15) == [first]
+    assert streak.held == [second]
+    assert streak.success(call=2, began=5) == [second]  # of the same call, so at the same time
+
+
+def test_an_outage_with_two_messages_is_one_still() -> None:
+    streak = Streak(most=3, worked=True)
+    for n in range(5):
+        assert streak.suspects(100) == []
+        streak.failed(held("ab"[n % 2], call=n, came=n))
+    assert [one.cause for one in streak.suspects(100)] == ["a"] * 3
+
+
+def test_answers_of_nan_are_held_only_before_anything_worked() -> None:
+    nan = held(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
+    assert Streak(most=3, worked=True).failed(nan) == [nan]
+    assert Streak(most=3, worked=False).failed(nan) == []
+    assert Streak(most=0, worked=False).failed(nan) == [nan]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("no licence for CCO", "no licence for CCN"),
+        ("HTTP 503: /score?smiles=C%3DC", "HTTP 503: /score?smiles=N%3DN"),
+        ("timeout after 3.5 s (attempt 2)", "timeout after 12 s (attempt 3)"),
+        ("<Socket at 0x7f01ab>: refused", "<Socket at 0x6e88cd>: refused"),
+        ("ended with status 4 (see /a/b.calls/01ab)", "ended with status 4 (see /a/b.calls/ffe2)"),
+        ("request 5f1c09aa-3b failed", "request 7e44d0bc-3b failed"),
+    ],
+)
+def test_messages_that_differ_by_molecule_time_or_place_have_one_cause(
+    one: str, other: str
+) -> None:
+    pairs = {"CCO": "CCN", "C=C": "N=N"}
+    smiles = next((s for s in pairs if s in one.replace("%3D", "=")), "O")
+    assert cause_of(one, smiles) == cause_of(other, pairs.get(smiles, "S"))
+    assert cause_of(one, smiles) != cause_of("no pocket", smiles)
+
+
+def test_a_pool_of_a_users_own_that_breaks_leaves_its_molecules_waiting(path: Path) -> None:
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        begin(path, objective=Deadly(), start=ToySpace().molecules[:4]) as campaign,
+        pytest.raises(CampaignError, match="the executor takes no calls: BrokenProcessPool"),
+    ):
+        campaign.run(4, executor=pool, workers=1)
+    with Campaign.open(path, ToySpace(), ToyObjective()) as campaign:
+        assert [t.status for t in campaign.trials] == ["told", "asked", "asked", "asked"]
+
+
+class Deadly(ToyObjective):
+    """Ends its process at the second call there."""
+
+    def __call__(self, smiles: Sequence[str]) -> list[float]:
+        Deadly.n = getattr(Deadly, "n", 0) + 1
+        if Deadly.n == 2:
+            os._exit(1)
+        return super().__call__(smiles)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupted_run_stops_while_molecules_are_being_chosen(path: Path) -> None:
+    class Slow(ToyStrategy):
+        def propose(self, *_: Any, **__: Any) -> Any:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            while True:
+                time.sleep(0.01)
+
+    with begin(path, n=2, strategy=Slow()) as campaign:
+        with pytest.raises(KeyboardInterrupt):
+            campaign.run(4)
+        assert [t.status for t in campaign.trials] == ["told", "told"]
+    until(lambda: "choosing" not in {thread.name for thread in threading.enumerate()})
+
+
+@dataclass(frozen=True)
+class ToyStrategy:
+    name: ClassVar[str] = "toy"
+
+
+# --- workers
+
+
+def faults(campaign: Campaign) -> None:
+    """Every outcome is what `FaultyObjective` does with the molecule."""
+    expected = {
+        "raises": "ValueError: no pocket",
+        "hangs": "no answer within",
+        "dies": "the process died|KilledWorker|killed",
+        "nan": "could not be scored",
+    }
+    import re
+
+    for trial in campaign.trials:
+        fault = FaultyObjective.fault(trial.smiles)
+        assert trial.status == ("failed" if fault else "told"), trial
+        assert re.match(expected.get(fault, "^$"), trial.message), trial
+
+
+def test_whatever_goes_wrong_with_workers_the_budget_is_accounted_for(path: Path) -> None:
+    space = ToySpace()
+    kinds: dict[str, list[str]] = {}
+    for molecule in space.molecules:
+        kinds.setdefault(FaultyObjective.fault(molecule), []).append(molecule)
+    start = [m for kind, some in kinds.items() for m in some[: 2 if kind else 8]]
+    with begin(path, objective=FaultyObjective(), start=start) as campaign:
+        campaign.run(24, workers=4, timeout=4.0, most_failed=1.0)
+        assert len(campaign) == 24
+        assert {FaultyObjective.fault(t.smiles) for t in campaign.trials} == set(kinds)
+        faults(campaign)
+
+
+def test_what_hangs_here_is_stopped_as_well(path: Path) -> None:
+    """With a timeout, an objective is called in a process of its own."""
+    space = ToySpace()
+    hangs = [m for m in space.molecules if FaultyObjective.fault(m) == "hangs"][:1]
+    fine = [m for m in space.molecules if not FaultyObjective.fault(m)][:2]
+    with begin(path, objective=FaultyObjective(), start=[*hangs, *fine]) as campaign:
+        campaign.run(3, timeout=4.0)
+        assert [t.status for t in campaign.trials] == ["failed", "told", "told"]
+
+
+class OnlyResult:
+    """What every executor's pending call can do, and nothing else."""
+
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = future
+
+    def result(self) -> Any:
+        return self._future.result()
+
+
+class Threads:
+    """The least that an executor has to do. Counts how many calls are in progress."""
+
+    def __init__(self, workers: int, *, plain: bool) -> None:
+        self.pool, self.plain = ThreadPoolExecutor(workers), plain
+        self.now, self.most, self.lock = 0, 0, threading.Lock()
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        def counted() -> Any:
+            with self.lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+            try:
+                return function(*arguments)
+            finally:
+                with self.lock:
+                    self.now -= 1
+
+        future = self.pool.submit(counted)
+        return OnlyResult(future) if self.plain else future
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_an_executor_of_ones_own(path: Path, plain: bool) -> None:
+    executor = Threads(3, plain=plain)
+    seen: list[Trial] = []
+    with begin(path, objective=ToyObjective(seconds=0.02)) as campaign:
+        campaign.run(24, executor=executor, workers=3, on_trial=seen.append)
+        assert len(campaign) == len(seen) == 24
+        assert {t.status for t in campaign.trials} == {"told"}
+        assert executor.most == 3
+
+
+def test_what_is_in_progress_is_taken_into_account(path: Path) -> None:
+    """With four workers molecules are chosen while others are scored: pending, not forgotten."""
+    pending: list[int] = []
+
+    class Watching(type(begin(path.with_name("other.db"), strategy="random").strategy)):  # type: ignore[misc]
+        def propose(self, evidence: Any, space: Any, n: int, *, seed: int) -> Any:
+            pending.append(len(evidence.pending_smiles))
+            return super().propose(evidence, space, n, seed=seed)
+
+    with begin(path, objective=ToyObjective(seconds=0.02), strategy=Watching()) as campaign:
+        campaign.run(30, executor=Threads(4, plain=False), workers=4)
+        assert len(campaign) == 30
+    assert max(pending) >= 2
+
+
+def test_an_executor_that_is_gone(path: Path) -> None:
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    with begin(path) as campaign:
+        with pytest.raises(CampaignError, match="takes no calls: RuntimeError"):
+            campaign.run(8, executor=pool, workers=1)
+        campaign.run(8)
+
+
+def test_interrupted_with_workers_it_goes_on(path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(trial: Trial) -> None:
+        if trial.id > 3:
+            raise StopError
+
+    with begin(path, objective=ToyObjective()) as campaign:
+        with pytest.raises(StopError):
+            campaign.run(20, executor=Threads(4, plain=False), workers=4, on_trial=stop)
+        assert sum(t.status == "told" for t in campaign.trials) >= 1
+        campaign.run(20)
+        assert [t.status for t in campaign.trials] == ["told"] * 20
+
+
+# --- one writer
+
+
+def test_two_writers_are_refused_and_readers_are_not(path: Path) -> None:
+    begin(path).close()
+    hold = (
+        "import sys, pathlib; from molvae.campaign.storage import Store\n"
+        f"with Store.open({str(path)!r}).writing('run'):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT,
+    ) as other:  # fmt: skip
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        with Campaign.open(path, ToySpace(), ToyObjective()) as campaign:
+            assert len(campaign.table()) == 8
+            by = rf"being written by another process \(run, pid {other.pid} on .*, since 20"
+            with pytest.raises(CampaignError, match=by):
+                campaign.run(8)
+            with pytest.raises(CampaignError, match=by):
+                campaign.tell(1, 0.5)
+            other.kill()  # what a dead process held is free
+            other.wait()
+            campaign.run(8)
+    assert sorted(p.name for p in path.parent.iterdir() if p.name.endswith("-lock")) == []

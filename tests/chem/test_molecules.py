@@ -1,0 +1,162 @@
+"""parse, canonical, draw."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molvae.chem.depiction import draw, draw_difference
+from molvae.chem.molecules import canonical, canonical_or_none, parse
+from molvae.errors import ConfigError, InvalidMoleculeError
+from tests.chem.molecules import molecules
+
+
+@given(molecules)
+@settings(deadline=None, max_examples=200)
+def test_canonical_is_idempotent(text):
+    once = canonical(text)
+    assert canonical(once) == once
+
+
+@given(molecules, st.integers(0, 2**31 - 1))
+@settings(deadline=None, max_examples=100)
+def test_canonical_does_not_depend_on_the_order_of_atoms(text, seed):
+    mol = parse(text)
+    (shuffled,) = Chem.MolToRandomSmilesVect(mol, 1, seed)
+    assert canonical(shuffled) == canonical(text)
+
+
+def test_canonical_of_known_molecules():
+    assert canonical("OC(=O)c1ccccc1OC(C)=O") == "CC(=O)Oc1ccccc1C(=O)O"
+    assert canonical("C1=CC=CC=C1") == "c1ccccc1"
+    assert canonical("  OCC\n") == "CCO"
+    assert canonical("[H]C([H])([H])O") == "CO"
+    assert canonical("N[C@@H](C)C(=O)O") != canonical("N[C@H](C)C(=O)O")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("CN(C)(C)(C)C", "Explicit valence for atom # 1 N, 5, is greater than permitted"),
+        ("c1cccc1", "Can't kekulize mol"),
+        ("C1CC", "unclosed ring"),
+        ("CC)C", "extra close parentheses"),
+        ("xyz", "syntax error"),
+        ("", "empty"),
+        ("  ", "empty"),
+        ("CCO ethanol", "holds no space"),
+        (None, "expected a SMILES text, got None"),
+        (float("nan"), "got nan"),
+    ],
+)
+def test_what_is_no_molecule_is_refused_with_the_reason_in_one_line(text, reason, capfd):
+    with pytest.raises(InvalidMoleculeError) as caught:
+        parse(text)
+    message = str(caught.value)
+    assert reason in message
+    assert "\n" not in message
+    assert canonical_or_none(text) is None
+    assert capfd.readouterr() == ("", "")  # RDKit's own log stays quiet
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        # RDKit raises where it should return nothing
+        ("[CH255]", "at most 9 hydrogens"),
+        ("[#119]", "element 118"),
+        # and takes these for other molecules
+        ("[CH260]", "at most 9 hydrogens"),
+        ("[#264]", "at most 9 hydrogens"),
+        ("[13C-200]", "at most 9 hydrogens"),
+        ("CC[C@H+999]O", "at most 9 hydrogens"),
+        ("[65536C]", "at most 9 hydrogens"),
+        # or dies of these
+        ("C" * 100_000, "longer than"),
+        ("C(" * 4_000 + "C" + ")" * 4_000, "longer than"),
+        ("(" * 4_000, "syntax error"),
+        ("C" * 4_000 + "1", "unclosed ring"),
+        ("[C@TH9](C)(N)O", "Invalid chiral specification"),
+        ("\ud800", "written in ASCII"),
+        ("C\x00C", "syntax error"),
+        ("A>>B", "reaction"),
+        ("CC>O>CC", "reaction"),
+        ("CCO |$a;;b$|", "holds no space"),
+        ("CCO|$a;;b$|", "syntax error"),
+        ("C%", "syntax error"),
+        ("*[" * 10, "syntax error"),
+    ],
+)
+def test_parse_hostile_text_is_one_short_error(text, reason, capfd):
+    with pytest.raises(InvalidMoleculeError, match=reason) as caught:
+        canonical(text)
+    assert len(str(caught.value).encode()) < 500
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("*", "*"),
+        ("[*:1]CCO", "OCC[*:1]"),
+        ("[Na+].[Cl-]", "[Cl-].[Na+]"),
+        ("[13CH4]", "[13CH4]"),
+        ("C%99CCC%99", "C1CCC1"),
+        ("C%(123)CCC%(123)", "C1CCC1"),
+        ("[Fe+3]", "[Fe+3]"),
+        ("[Og]", "[Og]"),
+        ("C->N", "C->N"),
+        ("[NH4+:12]", "[NH4+:12]"),
+    ],
+)
+def test_canonical_of_unusual_molecules(text, same):
+    assert canonical(text) == same
+    assert draw(text).startswith("<svg")
+
+
+def test_canonical_long_chain_is_read():
+    chain = "C" * 4_999
+    assert canonical(chain) == chain
+
+
+def test_rdkits_log_is_muted_only_inside(capfd):
+    canonical_or_none("c1cccc1")
+    Chem.MolFromSmiles("c1cccc1")
+    assert "kekulize" in capfd.readouterr().err
+
+
+def test_a_drawing_is_an_svg_element_of_the_size_asked_for():
+    svg = draw("CCO", size=(300, 100))
+    assert svg.startswith("<svg")
+    root = ET.fromstring(svg)
+    assert root.tag.endswith("svg")
+    assert (root.get("width"), root.get("height")) == ("300px", "100px")
+    assert draw("CCO") == draw("CCO")
+    assert draw("CCO", highlight=[2]) != draw("CCO")
+
+
+def test_small_molecules_are_drawn_no_larger_than_others():
+    def longest(svg):
+        lines = re.findall(r"d='M ([\d.]+),([\d.]+) L ([\d.]+),([\d.]+)'", svg)
+        return max(math.dist((float(a), float(b)), (float(c), float(d))) for a, b, c, d in lines)
+
+    assert longest(draw("CC")) > 100
+    assert longest(draw("CC", longest_bond=25)) == pytest.approx(25, abs=0.2)
+    lead = draw_difference("CCC", "CC", longest_bond=25)
+    assert longest(lead) == pytest.approx(25, abs=0.2)
+
+
+def test_bad_drawings_are_refused():
+    with pytest.raises(ConfigError, match="between 0 and 2"):
+        draw("CCO", highlight=[3])
+    with pytest.raises(ConfigError, match="at least 1 x 1"):
+        draw("CCO", size=(0, 10))
+    with pytest.raises(InvalidMoleculeError):
+        draw("C1")

@@ -1,0 +1,146 @@
+"""How usual points of a latent space are."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+
+from molvae.chem.datasets import sample_molecules, split_of
+from molvae.chem.representations import Selfies, random_selfies
+from molvae.errors import ConfigError, InvalidMoleculeError, MolvaeWarning
+from molvae.latent.density import Reference, auroc, describe, log_density
+from molvae.latent.space import LatentSpace
+from molvae.model.priors import Normal
+
+
+def test_log_density_is_the_priors_and_gradients_reach_z() -> None:
+    z = torch.tensor([[0.0, 0.0], [torch.nan, 1.0], [3.0, 4.0]], dtype=torch.float64)
+    z.requires_grad_()
+    found = log_density(Normal(2), z)
+    assert found.dtype == torch.float64
+    assert found[0].item() == pytest.approx(-1.8378771)
+    assert found[2].item() == pytest.approx(-1.8378771 - 12.5)
+    assert found.isnan().tolist() == [False, True, False]
+    found[[0, 2]].sum().backward()
+    assert z.grad is not None
+    assert z.grad[2].tolist() == [-3.0, -4.0]
+    assert log_density(Normal(2), torch.zeros(0, 2, dtype=torch.float64)).shape == (0,)
+
+
+def test_a_percentile_counts_the_known_codes_that_are_less_dense() -> None:
+    asked = []
+
+    def known() -> torch.Tensor:
+        asked.append(1)
+        return torch.tensor([[0.5], [1.0], [-2.0], [3.0], [torch.nan]], dtype=torch.float64)
+
+    reference = Reference(Normal(1), known)
+    z = torch.tensor([[0.0], [0.7], [-1.5], [2.5], [9.0], [torch.nan]], dtype=torch.float64)
+    found = reference.percentile(z)
+    assert found[:5].tolist() == [100.0, 75.0, 50.0, 25.0, 0.0]
+    assert found[5].isnan()
+    assert reference.percentile(z[:2]).tolist() == [100.0, 75.0]
+    assert len(asked) == 1
+    assert reference.percentile(torch.zeros(0, 1, dtype=torch.float64)).shape == (0,)
+
+
+def test_without_known_codes_no_percentile_can_be_said() -> None:
+    reference = Reference(Normal(1), lambda: torch.zeros(0, 1, dtype=torch.float64))
+    assert reference.percentile(torch.zeros(2, 1, dtype=torch.float64)).isnan().all()
+
+
+def test_percentiles_of_known_molecules_spread_over_the_range(space: LatentSpace) -> None:
+    found = space.percentile(space.encode(sample_molecules("zinc250k", 300, seed=11)))
+    assert found.shape == (300,)
+    assert found.dtype == torch.float64
+    assert 0 <= found.min() <= found.max() <= 100
+    # What the space generates is about as usual as its data: neither end is crowded.
+    assert 35 < found.median() < 75
+    assert (found < 1).double().mean() < 0.1
+    assert (found > 99).double().mean() < 0.1
+
+
+def test_what_is_far_from_all_codes_is_below_all_of_them(space: LatentSpace) -> None:
+    z = torch.cat([20 * torch.ones(1, space.dim), torch.full((1, space.dim), torch.nan)]).double()
+    found = space.percentile(z)
+    assert found[0] == 0
+    assert found[1].isnan()
+    with pytest.raises(ConfigError, match=f"n x {space.dim}"):
+        space.percentile(z[:, :5])
+    with pytest.raises(ConfigError, match="not finite"):
+        space.log_density(z)
+
+
+def test_a_tuned_copy_of_a_space_compares_with_the_same_codes(
+    space: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.latent.space.TUNING_STEPS", 1)
+    monkeypatch.setattr("molvae.latent.space.REHEARSED", 5)
+    fresh = LatentSpace(copy.deepcopy(space.model), space.card, prior=space.prior)
+    tuned = fresh.tuned(["CCO"], seed=1)
+    z = space.encode(sample_molecules("zinc250k", 20, seed=12))
+    first = tuned.percentile(z)
+    assert torch.equal(first, fresh.percentile(z))
+    assert torch.equal(first, space.percentile(z))
+
+
+MIXED = ("CC(=O)Oc1ccccc1C(=O)O", "[Au]", "C1=CC2=CC1=CC=C2C#CC#CC#CF")
+"""Aspirin, what the model cannot read, and what it never saw the like of."""
+
+
+def test_an_outlier_score_is_the_bound_per_symbol(space: LatentSpace) -> None:
+    scores = space.outlier_score(MIXED, k=4, seed=2)
+    assert scores.dtype == torch.float64
+    read = [MIXED[0], MIXED[2]]
+    symbols = [len(space.representation.split(molecule)) + 1 for molecule in read]
+    assert space.lengths(read) == symbols
+    expected = -space.log_prob(read, k=4, seed=2) / torch.tensor(symbols)
+    assert torch.equal(scores[[0, 2]], expected)
+    assert scores[1] == torch.inf
+    assert scores[0] < 2 < scores[2]
+    assert space.outlier_score([]).shape == (0,)
+    with pytest.raises(ConfigError, match="k must be a whole number from 1"):
+        space.outlier_score(MIXED, k=0)
+
+
+def test_what_cannot_be_read_is_skipped_and_counted_when_asked(space: LatentSpace) -> None:
+    with pytest.warns(MolvaeWarning, match="1 of 3 molecules skipped: .* their scores are NaN"):
+        scores = space.outlier_score(MIXED, k=1, skip_unknown=True)
+    assert scores.isnan().tolist() == [False, True, False]
+    with pytest.raises(InvalidMoleculeError):
+        space.outlier_score(["C(("], skip_unknown=True)
+
+
+def test_what_a_space_says_of_molecules(space: LatentSpace) -> None:
+    log_prob, scores, percentiles = describe(space, MIXED, k=2, seed=1)
+    torch.testing.assert_close(log_prob[[0, 2]], space.log_prob([MIXED[0], MIXED[2]], k=2, seed=1))
+    assert torch.equal(scores, space.outlier_score(MIXED, k=2, seed=1))
+    assert torch.equal(percentiles[0], space.percentile(space.encode(MIXED[:1]))[0])
+    assert (log_prob[1], scores[1]) == (-torch.inf, torch.inf)
+    assert percentiles.isnan().tolist() == [False, True, False]
+
+
+def test_the_area_under_the_curve_counts_pairs() -> None:
+    usual, inf = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.inf
+    assert auroc(usual, torch.tensor([5.0, inf])) == 1.0
+    assert auroc(usual, torch.tensor([0.0])) == 0.0
+    assert auroc(usual, torch.tensor([2.5])) == 0.5
+    assert auroc(usual, torch.tensor([2.0, 4.5])) == pytest.approx((1.5 / 4 + 1) / 2)
+    assert auroc(torch.tensor([1.0, inf]), torch.tensor([inf])) == 0.75
+    for one, other in ((usual, usual[:0]), (usual[:0], usual), (usual, usual / 0 * 0)):
+        assert math.isnan(auroc(one, other))
+
+
+def test_absurd_molecules_are_told_from_known_ones(space: LatentSpace) -> None:
+    known = [m for m in sample_molecules("zinc250k", 1000, seed=3) if split_of(m) == "test"]
+    written = [Selfies().split(molecule) for molecule in known]
+    symbols = [symbol for one in written for symbol in one]
+    absurd = random_selfies([len(one) for one in written], 1, symbols=symbols)
+    usual, strange = (space.outlier_score(one, k=2) for one in (known, absurd))
+    assert auroc(usual, strange) >= 0.95
+    # What can be read is told as well as what cannot.
+    assert torch.isfinite(strange).sum() > 5
+    assert auroc(usual, strange[torch.isfinite(strange)]) >= 0.95

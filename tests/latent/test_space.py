@@ -1,0 +1,247 @@
+"""The bundled latent space: molecules to vectors and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import molvae
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.molecules import canonical, has_radicals
+from molvae.errors import (
+    ConfigError,
+    InvalidMoleculeError,
+    MolvaeWarning,
+    TooLongError,
+    UnknownNameError,
+    UnknownSymbolError,
+)
+from molvae.latent.space import LatentSpace, list_runs
+
+ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
+
+
+@pytest.fixture(scope="module")
+def molecules() -> list[str]:
+    return sample_molecules("zinc250k", 60, seed=1)
+
+
+def test_bundled_runs_are_small_and_complete() -> None:
+    assert "zinc250k" in list_runs()
+    for name in list_runs():
+        folder = Path(molvae.__file__).parent / "weights" / name
+        names = {path.name for path in folder.iterdir()}
+        assert names - {"prior.safetensors"} == {"model.json", "model.safetensors"}
+        assert sum(path.stat().st_size for path in folder.iterdir()) <= 10e6
+
+
+def test_encoding_keeps_the_order_whatever_the_lengths(
+    space: LatentSpace, molecules: list[str]
+) -> None:
+    z = space.encode(molecules)
+    assert z.shape == (60, space.dim)
+    assert z.dtype == torch.float64
+    assert z.device.type == "cpu"
+    backwards = space.encode(molecules[::-1])
+    torch.testing.assert_close(z, backwards.flip(0), atol=1e-5, rtol=0)
+
+
+def test_any_spelling_of_a_molecule_has_the_same_vector(space: LatentSpace) -> None:
+    z = space.encode([ASPIRIN, "OC(=O)c1ccccc1OC(C)=O"])
+    assert torch.equal(z[0], z[1])
+
+
+def test_most_molecules_come_back(space: LatentSpace, molecules: list[str]) -> None:
+    back = space.decode(space.encode(molecules))
+    assert sum(a == b for a, b in zip(molecules, back, strict=True)) >= 36
+
+
+def test_decoding_gives_canonical_molecules_one_for_one(space: LatentSpace) -> None:
+    decoded = space.decode(space.sample(200, seed=4))
+    assert len(decoded) == 200
+    assert all(s is not None and canonical(s) == s for s in decoded)
+    assert len(set(decoded)) > 180
+    assert space.decode(space.sample(200, seed=4)) == decoded
+    assert space.decode(torch.empty(0, space.dim)) == []
+
+
+def test_molecules_of_the_prior_have_one_name(space: LatentSpace) -> None:
+    """RDKit alone would give some of them another SMILES when they are read again."""
+    for smiles in space.decode(space.sample(300, seed=4)):
+        assert smiles is not None
+        assert canonical(smiles) == smiles
+
+
+def test_a_single_vector_and_a_numpy_array_are_taken(space: LatentSpace) -> None:
+    z = space.encode([ASPIRIN])
+    assert space.decode(z[0]) == space.decode(z) == space.decode(z.numpy())  # type: ignore[arg-type]
+
+
+def test_sampled_decoding_repeats_with_its_seed(space: LatentSpace) -> None:
+    z = space.encode([ASPIRIN]).expand(40, -1)
+    first = space.decode(z, temperature=1.0, seed=1)
+    assert first == space.decode(z, temperature=1.0, seed=1)
+    assert first != space.decode(z, temperature=1.0, seed=2)
+    with pytest.raises(ConfigError, match="temperature must not be negative"):
+        space.decode(z, temperature=-1.0)
+
+
+def test_samples_repeat_with_their_seed_and_leave_the_generator_alone(space: LatentSpace) -> None:
+    state = torch.get_rng_state()
+    z = space.sample(1000, seed=3)
+    made = space.generate(20, seed=3)
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(z, space.sample(1000, seed=3))
+    assert not torch.equal(z, space.sample(1000, seed=4))
+    assert z.shape == (1000, space.dim)
+    assert z.dtype == torch.float64
+    assert made == space.generate(20, seed=3) != space.generate(20, seed=4)
+
+
+def test_samples_lie_where_molecules_do(space: LatentSpace, molecules: list[str]) -> None:
+    mean, std = space.posterior(molecules)
+    z = space.sample(5000)
+    expected = (mean.var(dim=0) + std.square().mean(dim=0)).sqrt().mean()
+    assert float(z.std(dim=0).mean()) == pytest.approx(float(expected), rel=0.15)
+
+
+def test_generated_molecules_follow_their_settings(space: LatentSpace) -> None:
+    quiet = space.generate(30, seed=1, noise=0, redraw=False)
+    written = space.decode(space.sample(30, seed=1))
+    assert quiet == [None if has_radicals(m) else m for m in written if m is not None]
+    assert space.generate(30, seed=1) != quiet
+    assert space.generate(30, seed=1, noise=1, temperature=1.0) != space.generate(30, seed=1)
+    assert space.generate(0) == []
+    mended = space.generate(200, seed=1, redraw=False)
+    changed = [a != b for a, b in zip(mended, space.generate(200, seed=1), strict=True)]
+    assert 0 < sum(changed) < 60
+    for wrong in ({"noise": 1.5}, {"noise": -0.1}, {"n": -1}):
+        with pytest.raises(ConfigError, match=r"noise must lie|whole number"):
+            space.generate(**({"n": 3} | wrong))
+
+
+def test_the_bound_grows_with_k_and_prefers_molecules_like_the_training_set(
+    space: LatentSpace, molecules: list[str]
+) -> None:
+    few = space.log_prob(molecules[:20], k=1)
+    many = space.log_prob(molecules[:20], k=50)
+    assert few.shape == (20,)
+    assert few.dtype == torch.float64
+    assert float(many.mean()) > float(few.mean())
+    odd = space.log_prob(["FC1(F)C2=CC1=C2OSSN=C1NC1=S", "C1=CC2=CC1=CC=C2C#CC#CC#CF"], k=50)
+    assert float(odd.max()) < float(many.mean())
+    assert torch.equal(many, space.log_prob(molecules[:20], k=50))
+    with pytest.raises(ConfigError, match="k must be a whole number from 1"):
+        space.log_prob(["CCO"], k=0)
+    assert space.log_prob([]).shape == (0,)
+
+
+def test_the_box_holds_most_molecules(space: LatentSpace, molecules: list[str]) -> None:
+    z = space.encode(molecules)
+    inside = (z >= space.bounds[0]) & (z <= space.bounds[1])
+    assert space.bounds.shape == (2, space.dim)
+    assert inside.double().mean() > 0.95
+
+
+def test_an_unknown_symbol_is_named_with_place_and_molecule(space: LatentSpace) -> None:
+    with pytest.raises(UnknownSymbolError) as caught:
+        space.encode(["CCO", "CC[Se]CC"])
+    assert (caught.value.symbol, caught.value.position) == ("[Se]", 2)
+    assert caught.value.molecule == "CC[Se]CC"
+
+
+def test_unreadable_molecules_are_skipped_and_counted_when_asked(space: LatentSpace) -> None:
+    smiles = ["CCO", "CC[Se]CC", "C" * 300, "CCN"]
+    with pytest.warns(MolvaeWarning, match="2 of 4"):
+        z = space.encode(smiles, skip_unknown=True)
+    assert z.isnan().all(dim=1).tolist() == [False, True, True, False]
+    assert torch.equal(z[[0, 3]], space.encode(["CCO", "CCN"]))
+    assert space.readable(smiles) == [True, False, False, True]
+
+
+def test_what_cannot_be_encoded_is_an_error(space: LatentSpace) -> None:
+    with pytest.raises(InvalidMoleculeError):
+        space.encode(["CCO", "C(("])
+    with pytest.raises(InvalidMoleculeError):
+        space.encode(["C(("], skip_unknown=True)
+    with pytest.raises(TooLongError, match=r"\d+ symbols"):
+        space.encode(["C" * 300])
+    with pytest.raises(ConfigError, match=r"\[smiles\]"):
+        space.encode("CCO")
+
+
+@pytest.mark.parametrize("z", [torch.zeros(3, 5), torch.zeros(2, 2, 64)])
+def test_vectors_of_another_shape_are_an_error(space: LatentSpace, z: torch.Tensor) -> None:
+    with pytest.raises(ConfigError, match=f"n x {space.dim}"):
+        space.decode(z)
+
+
+def test_vectors_that_are_not_finite_are_an_error(space: LatentSpace) -> None:
+    with pytest.raises(ConfigError, match="not finite"):
+        space.decode(torch.full((1, space.dim), torch.nan))
+
+
+def test_a_name_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'zinc250k'"):
+        molvae.load("zink250k")
+    with pytest.raises(UnknownNameError):
+        molvae.load(tmp_path / "nothing")
+
+
+ODD = (
+    "CC1CCC(C(C)C)C(O)C1",
+    "Nc1cccc(S(=O)(=O)Nc2cccc(OS(=O)(=O)N3CCN(C#CNc4ncccn4)C3)c2)c1",
+    "CCC[C@H](C)[C@@H]1CCCC[C@@H]1C(=O)C(=O)C(=O)C(O)Nc1cccc(Cn2ccnc2CC)c1",
+    "Cc1cccc(N(C)C(=O)C=C=C2NC(=O)c3ccccc3N2)c1",
+    "Cc1ccc(S(=O)(=O)c2cc(-c3ccc(C(F)(F)F)cc3)nn2[O-])cc1",
+    "CCO",
+)
+"""What searches came upon; the encoder has seen nothing of the kind."""
+
+
+def rewritten(space: LatentSpace, z: torch.Tensor) -> list[bool]:
+    """Which of the odd molecules vectors decode to."""
+    molecules = [canonical(text) for text in ODD]
+    return [a == b for a, b in zip(space.decode(z), molecules, strict=True)]
+
+
+def test_inversion_finds_what_decodes_to_molecules_unlike_the_training_ones(
+    space: LatentSpace,
+) -> None:
+    encoded, inverted = space.encode(ODD), space.invert(ODD)
+    by_encoding, by_inversion = rewritten(space, encoded), rewritten(space, inverted)
+    assert sum(by_encoding) <= 3
+    assert sum(by_inversion) >= 5
+    # What decodes as it should is left as it is.
+    assert torch.equal(inverted[by_encoding], encoded[by_encoding])
+    with pytest.warns(MolvaeWarning, match="1 of 2 molecules skipped"):
+        assert torch.isnan(space.invert(["[Au]", "CCO"], skip_unknown=True)[0]).all()
+    with pytest.raises(UnknownSymbolError):
+        space.invert(["[Au]"])
+    assert space.invert([]).shape == (0, space.dim)
+
+
+def test_a_tuned_decoder_writes_what_it_could_not_and_the_encoder_is_the_same(
+    space: LatentSpace,
+) -> None:
+    drawn = torch.random.get_rng_state()
+    before = {name: tensor.clone() for name, tensor in space.model.state_dict().items()}
+    tuned = space.tuned([*ODD, "[Au]"], seed=1)  # gold cannot be read and is left out
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    assert all(torch.equal(before[k], tensor) for k, tensor in space.model.state_dict().items())
+    z = space.encode(ODD)
+    assert torch.equal(tuned.encode(ODD), z)
+    assert sum(rewritten(space, z)) <= 3
+    assert sum(rewritten(tuned, z)) >= 5
+    # It has not forgotten the others.
+    known = sample_molecules("zinc250k", 40, seed=3)
+    kept = [a == b for a, b in zip(tuned.decode(tuned.encode(known)), known, strict=True)]
+    assert sum(kept) >= 24
+    assert space.tuned(["[Au]"]) is space
+    again = space.tuned([*ODD, "[Au]"], seed=1)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(tuned.model.parameters(), again.model.parameters(), strict=True)
+    )

@@ -1,0 +1,574 @@
+"""From molecules to a run folder, end to end in seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import shutil
+import warnings
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import molvae
+from molvae.analysis.model_metrics import evaluate
+from molvae.chem.datasets import load_split, prepare, sample_molecules
+from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.properties import score
+from molvae.chem.representations import RobustSmiles
+from molvae.chem.vocabulary import STOP, Vocabulary
+from molvae.config import (
+    ModelConfig,
+    ObjectiveConfig,
+    PrepareConfig,
+    PriorConfig,
+    TrainConfig,
+    build,
+    read_toml,
+)
+from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning, UnknownNameError
+from molvae.latent.space import WEIGHTS, LatentSpace, list_runs
+from molvae.latent.tokenized import (
+    fingerprints,
+    label,
+    label_names,
+    spellings,
+    tokenise,
+    write_rows,
+)
+from molvae.latent.train import train
+from molvae.model.structure import correlation
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "some.smi").write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)))
+    prepare(str(folder / "some.smi"), folder / "some", config=PrepareConfig(), workers=1)
+    return folder / "some"
+
+
+@pytest.fixture
+def config(data: Path, tmp_path: Path) -> TrainConfig:
+    model = ModelConfig(
+        latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4
+    )
+    return TrainConfig(
+        data=str(data),
+        out=str(tmp_path / "run"),
+        molecules=600,
+        validate_every=300,
+        # So short a training would be told that it has collapsed.
+        objective=ObjectiveConfig(beta=0.0),
+        device="cpu",
+        model=model,
+    )
+
+
+def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfig) -> None:
+    folder = train(config, workers=1)
+    names = {p.name for p in folder.iterdir()} - {"prior.safetensors"}
+    assert names == {"metrics.jsonl", "model.json", "model.safetensors"}
+    space = molvae.load(folder)
+    assert space.dim == 8
+    assert space.encode(["CCO"]).shape == (1, 8)
+    assert bool((space.bounds[0] < space.bounds[1]).all())
+    about = json.loads((folder / "model.json").read_text())["about"]
+    assert build(TrainConfig, about["recipe"]) == config
+    assert about["versions"]["torch"]
+    assert about["training_molecules"] > 200
+    noise, temperature = space.card.drawing
+    assert noise > 0
+    assert space.generate(5) == space.generate(5, noise=noise, temperature=temperature)
+    log_density = about["validation"]["log_density_of_z"]
+    assert space.prior.kind == max(log_density, key=lambda kind: log_density[kind])
+    assert (folder / "prior.safetensors").exists() == (space.prior.kind != "normal")
+
+
+def test_heads_are_trained_along_and_speak_in_the_properties_units(config: TrainConfig) -> None:
+    names = ("SAS", "logP")
+    config = dataclasses.replace(
+        config,
+        properties=("sas", "logP"),
+        property_weight=5.0,
+        molecules=12_000,
+        batch_size=64,
+        learning_rate=5e-3,
+    )
+    space = molvae.load(train(config, workers=1))
+    assert space.properties == names
+    molecules = load_split(config.data, "train")
+    true = torch.from_numpy(score(molecules, names))
+    read = space.predict(space.encode(molecules)).detach()
+    left = (read - true).square().mean(dim=0) / true.var(dim=0)
+    assert bool((left < 0.5).all())
+    z = space.encode(["CCO"]).requires_grad_()
+    space.predict(z)[:, 0].sum().backward()
+    assert z.grad is not None
+    assert bool(z.grad.any())
+
+
+SIZES = ModelConfig(latent_dim=6, embedding_dim=8, encoder_dim=24, decoder_dim=32, position_dim=4)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data with a column: the number of heavy atoms, not known for a third of the molecules."""
+    folder = tmp_path_factory.mktemp("table")
+    molecules = sample_molecules("zinc250k", 300, seed=0)
+    sizes = score(molecules, ["heavy_atoms"])[:, 0]
+    cells = ["" if i % 3 == 0 else f"{size:g}" for i, size in enumerate(sizes)]
+    rows = [f"{m},{cell}" for m, cell in zip(molecules, cells, strict=True)]
+    (folder / "some.csv").write_text("\n".join(["smiles,size", *rows]))
+    keep = PrepareConfig(keep=("size",))
+    prepare(str(folder / "some.csv"), folder / "some", config=keep, workers=1)
+    return folder / "some"
+
+
+def test_labels_are_columns_or_properties_and_missing_ones_are_nan(table: Path) -> None:
+    both = label(table, ["size", "LOGP"], workers=1)
+    molecules = load_split(table, "train")
+    assert both.shape == (len(molecules), 2)
+    known = ~both[:, 0].isnan()
+    assert 0.5 < known.double().mean() < 0.8
+    true = torch.from_numpy(score(molecules, ["heavy_atoms", "logP"]))
+    torch.testing.assert_close(both[known], true[known])
+    torch.testing.assert_close(both[:, 1], true[:, 1])
+    assert torch.equal(label(table, ["logP"], workers=1)[:, 0], both[:, 1])
+    assert len(label(table, ["size"], "valid", workers=1)) == len(load_split(table, "valid"))
+    assert label_names(table, ["size", "LOGP"]) == ["size", "logP"]
+    with pytest.raises(UnknownNameError, match="did you mean 'size'"):
+        label(table, ["sise"])
+
+
+@pytest.fixture(scope="module")
+def conditional(table: Path, tmp_path_factory: pytest.TempPathFactory) -> LatentSpace:
+    """A run with a condition and a head for a column, shown half of their labels."""
+    config = TrainConfig(
+        data=str(table),
+        out=str(tmp_path_factory.mktemp("run") / "run"),
+        merges=80,  # shorter rows, which are learned sooner
+        molecules=8_000,
+        batch_size=32,
+        learning_rate=5e-3,
+        validate_every=8_000,
+        conditions=("logp",),
+        condition_weight=3.0,
+        properties=("size",),
+        property_weight=3.0,
+        labelled=0.5,
+        noisy=0.0,
+        device="cpu",
+        model=SIZES,
+        objective=ObjectiveConfig(beta=0.02),
+        prior=PriorConfig(passes=30),
+    )
+    return molvae.load(train(config, workers=1))
+
+
+def test_a_run_with_conditions_says_their_units(conditional: LatentSpace, table: Path) -> None:
+    assert conditional.conditions == ("logP",)
+    assert conditional.properties == ("size",)
+    assert conditional.dim == 7
+    assert conditional.bounds.shape == (2, 7)
+    labels = label(table, ["logP"])[:, 0]
+    shown = conditional.about["labelled_molecules"]
+    assert shown == -(-len(labels) // 2)
+    (unit,) = conditional.card.conditions
+    # Of the half that was shown, not of all.
+    assert unit.mean == pytest.approx(float(labels.mean()), abs=0.3)
+    assert unit.mean != pytest.approx(float(labels.mean()), abs=1e-6)
+    assert conditional.prior.kind == "conditional"
+    z = conditional.encode(load_split(table, "train"))
+    guess = z[:, 6] * unit.sd + unit.mean
+    assert float((guess - labels).square().mean() / labels.var()) < 0.7
+    size = conditional.predict(z).detach()[:, 0]
+    true = torch.from_numpy(score(load_split(table, "train"), ["heavy_atoms"]))[:, 0]
+    assert float((size - true).square().mean() / true.var()) < 0.7
+
+
+def test_molecules_are_generated_for_conditions(conditional: LatentSpace) -> None:
+    (unit,) = conditional.card.conditions
+    z = conditional.sample(5, where={"LogP": 1.5})
+    expected = torch.full((5,), (1.5 - unit.mean) / unit.sd).double()
+    torch.testing.assert_close(z[:, 6], expected, atol=1e-6, rtol=1e-6)
+    means = []
+    for wanted in (-0.5, 5.0):
+        drawn = conditional.generate(150, where={"logP": wanted}, redraw=False)
+        assert drawn == conditional.generate(150, where={"logP": wanted}, redraw=False)
+        means.append(score([m for m in drawn if m], ["logP"])[:, 0].mean())
+    assert means[1] > means[0] + 0.5
+    with pytest.raises(ConfigError, match="tolerance must not be negative"):
+        conditional.generate(3, where={"logP": 1.5}, tolerance=-1)
+    with pytest.raises(ConfigError, match=r"tolerance=0\.1 is for conditions"):
+        conditional.generate(3, tolerance=0.1)
+    with pytest.raises(UnknownNameError, match="no condition is called 'QED'"):
+        conditional.generate(3, where={"QED": 0.5})
+    with pytest.raises(ConfigError, match="finite"):
+        conditional.sample(3, where={"logP": math.inf})
+
+
+def test_what_the_encoder_reads_as_something_else_is_drawn_again(conditional: LatentSpace) -> None:
+    (unit,) = conditional.card.conditions
+
+    def off(**settings: Any) -> float:
+        drawn = conditional.generate(100, where={"logP": 1.5}, **settings)
+        made = [m for m in drawn if m is not None]
+        readable = compress(made, conditional.readable(made))
+        guess = conditional.encode(list(readable))[:, 6]
+        return float((guess - (1.5 - unit.mean) / unit.sd).abs().mean())
+
+    once = off(redraw=False)
+    with pytest.warns(MolvaeWarning, match="of 100 molecules are expected to miss what was asked"):
+        assert off(tolerance=0.0) < off(tolerance=1.0) < once
+
+
+def test_what_the_encoder_doubts_is_drawn_again(
+    conditional: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (unit,) = conditional.card.conditions
+    doubted = set(conditional.generate(20, where={"logP": 1.5}, redraw=False)) - {None}
+
+    def guessed(molecules: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        doubt = torch.tensor([[2.0 * (molecule in doubted)] for molecule in molecules])
+        return torch.full_like(doubt, (1.5 - unit.mean) / unit.sd), doubt  # the guess of all alike
+
+    monkeypatch.setattr(conditional, "_guessed", guessed)
+    drawn = conditional.generate(20, where={"logP": 1.5})
+    assert None not in drawn
+    assert not doubted & set(drawn)
+
+
+def test_a_property_is_transferred(conditional: LatentSpace, table: Path) -> None:
+    molecules = load_split(table, "train")[:100]
+    found = {to: conditional.transfer(molecules, {"logP": to}) for to in (-0.5, 5.0)}
+    assert all(len(drawn) == 100 for drawn in found.values())
+    low, high = (score([m for m in found[to] if m], ["logP"])[:, 0].mean() for to in found)
+    assert high > low + 0.5
+    # To what they have: the same as decoding their vectors.
+    (unit,) = conditional.card.conditions
+    own = conditional.encode(molecules[:1])
+    kept = conditional.transfer(molecules[:1], {"logP": float(own[0, 6]) * unit.sd + unit.mean})
+    assert kept == conditional.decode(own)
+
+
+def test_vectors_with_conditions_are_vectors_like_others(
+    conditional: LatentSpace, table: Path
+) -> None:
+    molecules = load_split(table, "train")[:20]
+    mean, std = conditional.posterior(molecules)
+    torch.testing.assert_close(mean, conditional.encode(molecules))
+    draws = conditional.draws(molecules, 400, seed=1)
+    assert draws.shape == (20, 400, 7)
+    torch.testing.assert_close(draws[..., 6].mean(1), mean[:, 6], atol=0.2, rtol=0.1)
+    torch.testing.assert_close(draws[..., 6].std(1), std[:, 6], atol=0.05, rtol=0.2)
+    assert torch.equal(draws, conditional.draws(molecules, 400, seed=1))
+    assert conditional.invert(molecules[:3]).shape == (3, 7)
+    assert len(conditional.decode(conditional.sample(4))) == 4
+    bound = conditional.log_prob(molecules, k=8)
+    assert bool(torch.isfinite(bound).all())
+    assert conditional.tuned(molecules[:2]).conditions == ("logP",)
+
+
+def test_what_has_no_conditions_says_so(space: LatentSpace) -> None:
+    for ask in (
+        lambda: space.generate(3, where={"logP": 2.0}),
+        lambda: space.transfer(["CCO"], {"logP": 2.0}),
+    ):
+        with pytest.raises(ConfigError, match="trained without conditions"):
+            ask()
+
+
+def small(config: TrainConfig, **settings: Any) -> LatentSpace:
+    return molvae.load(train(dataclasses.replace(config, **settings), workers=1))
+
+
+def test_a_language_model_generates_and_has_no_vectors(config: TrainConfig, tmp_path: Path) -> None:
+    sizes = dataclasses.replace(config.model, latent_dim=0, explain=False, noise_levels=False)
+    space = small(config, model=sizes, noisy=0.0)
+    assert space.dim == 0
+    drawn = space.generate(150, seed=1)  # most of a model so small are radicals
+    assert len(set(drawn)) > 10
+    assert drawn == space.generate(150, seed=1)
+    exact = space.log_prob(["CCO", "c1ccccc1"])
+    torch.testing.assert_close(exact, space.log_prob(["CCO", "c1ccccc1"], k=1, seed=5))
+    for ask in (
+        lambda: space.encode(["CCO"]),
+        lambda: space.posterior(["CCO"]),
+        lambda: space.decode(torch.zeros(1, 0)),
+        lambda: molvae.Campaign.create(tmp_path / "c.db", space, objective="qed", start=["CCO"]),
+    ):
+        with pytest.raises(ConfigError, match="language model"):
+            ask()
+    found = evaluate(space, load_split(config.data, "test"), n_samples=10, n_draws=3, fcd=False)
+    assert found["elbo"] == pytest.approx(found["iwae"])
+    assert "reconstruction" not in found
+
+
+def test_an_autoencoder_has_vectors_and_no_density(config: TrainConfig) -> None:
+    sizes = dataclasses.replace(config.model, posterior="point")
+    space = small(config, model=sizes, noisy=0.0)
+    molecules = load_split(config.data, "test")
+    mean, std = space.posterior(molecules)
+    assert bool((std == 0).all())
+    assert torch.equal(space.draws(molecules, 2)[:, 0], space.draws(molecules, 2)[:, 1])
+    assert torch.equal(mean, space.encode(molecules))
+    with pytest.raises(ConfigError, match="autoencoder"):
+        space.log_prob(["CCO"])
+    found = evaluate(space, molecules, n_samples=10, n_draws=3, fcd=False)
+    assert math.isnan(found["iwae"])
+    assert math.isnan(found["kl"])
+    assert 0 <= found["reconstruction"] <= 1
+    assert len(space.generate(5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("vamp", {}), ("autoregressive", {"posterior": "flow"})]
+)
+def test_the_asked_for_prior_is_fitted(
+    config: TrainConfig, kind: str, model: dict[str, Any]
+) -> None:
+    prior = PriorConfig(kind=kind, passes=3)  # type: ignore[arg-type]
+    with warnings.catch_warnings():  # so young a model may be as well off with N(0, I)
+        warnings.simplefilter("ignore", MolvaeWarning)
+        space = small(
+            config, prior=prior, noisy=0.0, model=dataclasses.replace(config.model, **model)
+        )
+    assert space.prior.kind == kind
+    assert set(space.about["validation"]["log_density_of_z"]) == {"normal", kind}
+    assert space.about["validation"]["total_correlation_nats"] >= 0
+    molecules = load_split(config.data, "test")
+    mean, std = space.posterior(molecules)
+    assert mean.shape == std.shape == (len(molecules), 8)
+    assert bool((std > 0).all())
+    assert len(space.decode(space.sample(6))) == 6
+
+
+def replace_split(folder: Path, name: str, text: str) -> None:
+    """Let a prepared data set hold other molecules, as if it had been prepared so."""
+    (folder / f"{name}.smi").write_text(text)
+    about = json.loads((folder / "prepare.json").read_text())
+    about["splits"][name] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    (folder / "prepare.json").write_text(json.dumps(about))
+
+
+def test_what_heads_cannot_learn_is_said_before_the_training(config: TrainConfig) -> None:
+    with pytest.raises(UnknownNameError, match="logD"):
+        train(dataclasses.replace(config, properties=("logD",)), workers=1)
+    folder = Path(config.data).with_name("alike")
+    shutil.copytree(config.data, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    replace_split(folder, "train", "CCO\nCCO\n")
+    replace_split(folder, "valid", "CCO\n")
+    with pytest.raises(DataError, match="fewer than two values"):
+        train(dataclasses.replace(config, data=str(folder), properties=("logP",)), workers=1)
+
+
+def test_training_molecules_that_cannot_be_written_are_an_error(data: Path) -> None:
+    folder = data.with_name("unreadable")
+    shutil.copytree(data, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    replace_split(folder, "train", "[Na+].[Cl-]\n")
+    with pytest.raises(DataError, match="at least 2 training molecules"):
+        tokenise(folder, "robust-smiles", workers=1)
+
+
+def test_the_same_recipe_gives_the_same_weights(config: TrainConfig, tmp_path: Path) -> None:
+    first = train(config, workers=1)
+    second = train(dataclasses.replace(config, out=str(tmp_path / "again")), workers=1)
+    weights = "model.safetensors"
+    assert (first / weights).read_bytes() == (second / weights).read_bytes()
+
+
+def test_a_run_is_not_overwritten_unless_asked(config: TrainConfig) -> None:
+    train(config, workers=1)
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        train(config, workers=1)
+    train(config, workers=1, overwrite=True)
+
+
+def test_tokens_come_from_the_cache_until_the_data_change(data: Path) -> None:
+    first = tokenise(data, "selfies", workers=1)
+    again = tokenise(data, "selfies", workers=1)
+    assert torch.equal(first.train, again.train)
+    assert first.vocabulary.symbols == again.vocabulary.symbols
+    (data / "selfies-0.safetensors").write_bytes(b"damaged")
+    assert torch.equal(tokenise(data, "selfies", workers=1).train, first.train)
+    smiles = tokenise(data, "smiles", workers=1)
+    assert smiles.vocabulary.symbols != first.vocabulary.symbols
+
+
+def test_tokens_spell_the_training_molecules(data: Path) -> None:
+    from molvae.chem.representations import get_representation
+
+    for name in ("selfies", "smiles", "robust-smiles"):
+        for merges in (0, 40):
+            tokens = tokenise(data, name, merges, workers=1)
+            writer = get_representation(name)
+            rows = tokens.train.tolist()
+            molecules = [writer.join(tokens.vocabulary.spell(row)) for row in rows]
+            assert molecules == load_split(data, "train")
+            for molecule, row in zip(molecules, rows, strict=True):
+                ids = tokens.vocabulary.ids(writer.split(molecule))
+                assert [*ids, STOP] == row[: len(ids) + 1]
+
+
+def test_merges_shorten_and_are_the_same_for_held_out_molecules(data: Path) -> None:
+    plain, merged = (tokenise(data, "smiles", n, workers=1) for n in (0, 40))
+    assert len(plain.vocabulary) < len(merged.vocabulary) <= len(plain.vocabulary) + 40
+    assert plain.train.shape[1] > merged.train.shape[1]
+    spelled = [merged.vocabulary.spell(row) for row in merged.valid.tolist()]
+    assert spelled == [plain.vocabulary.spell(row) for row in plain.valid.tolist()]
+
+
+def test_a_folder_that_was_not_prepared(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="molvae prepare"):
+        train(dataclasses.replace(config, data=str(tmp_path)), workers=1)
+
+
+@pytest.mark.parametrize("name", list_runs())
+def test_bundled_runs_are_small_and_come_from_the_committed_recipes(name: str) -> None:
+    recipe = build(TrainConfig, read_toml(ROOT / "pipelines" / f"{name}.toml"))
+    assert sum(file.stat().st_size for file in (WEIGHTS / name).iterdir()) < 10_000_000
+    about = dict(molvae.load(name).about["recipe"])
+    tables: dict[str, dict[str, object]] = {"objective": {}, "prior": {}}
+    for old, new in TrainConfig.MOVED.items():  # the cards are older than the tables
+        table, _, key = new.partition(".")
+        tables[table][key] = about.pop(old)
+    trained = build(TrainConfig, about | tables)
+    assert dataclasses.replace(trained, threads=recipe.threads) == recipe
+
+
+def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainConfig) -> None:
+    objective = ObjectiveConfig(beta=0.0, similarity=20.0, fingerprint=0.5)
+    longer = dataclasses.replace(
+        config,
+        molecules=2500,
+        validate_every=2500,
+        batch_size=32,
+        learning_rate=1e-2,
+        noisy=0.0,
+        prior=PriorConfig(kind="normal"),
+    )
+    told = dataclasses.replace(longer, objective=objective, neighbors=True)
+    found = []
+    for i, one in enumerate((longer, told)):
+        space = molvae.load(train(dataclasses.replace(one, out=f"{config.out}{i}"), workers=1))
+        molecules = load_split(config.data, "train")[:200]
+        bits = torch.from_numpy(morgan_bits(molecules).astype("float32"))
+        found.append(float(correlation(space.encode(molecules), bits)))
+    assert found[1] < min(-0.5, found[0] - 0.2)
+
+
+def test_train_in_stages_goes_on_where_the_first_ended(config: TrainConfig, tmp_path: Path) -> None:
+    """Two stages at a constant rate end with other weights than one, but none of them jumps."""
+    objective = ObjectiveConfig(beta=0.0, similarity=5.0, fingerprint=0.5)
+    one = dataclasses.replace(
+        config,
+        objective=objective,
+        lr_decay=0.0,
+        keep_state=True,
+        properties=("logP",),
+        noisy=0.0,
+    )
+    first = train(one, workers=1)
+    assert (first / "state.safetensors").exists()
+    two = dataclasses.replace(
+        one, out=str(tmp_path / "two"), start_from=str(first), lr_warm_up=0.0, keep_state=False
+    )
+    two = dataclasses.replace(two, model=ModelConfig(), molecules=1, learning_rate=1e-12)
+    second = molvae.load(train(two, workers=1))
+    assert not (tmp_path / "two" / "state.safetensors").exists()
+    before = molvae.load(first)
+    assert second.card.vocabulary == before.card.vocabulary
+    molecules = load_split(config.data, "test")
+    torch.testing.assert_close(
+        second.encode(molecules), before.encode(molecules), atol=5e-3, rtol=0
+    )
+    z = before.encode(molecules)
+    torch.testing.assert_close(second.predict(z), before.predict(z), atol=5e-3, rtol=0)
+    # Without the kept state it is the rounded weights that a training starts from.
+    (first / "state.safetensors").unlink()
+    third = molvae.load(train(dataclasses.replace(two, out=str(tmp_path / "three")), workers=1))
+    torch.testing.assert_close(third.encode(molecules), z, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"representation": "selfies"}, {"merges": 7}, {"model": ModelConfig(latent_dim=9)}],
+)
+def test_train_from_a_model_of_other_sizes_is_refused(
+    config: TrainConfig, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    first = train(dataclasses.replace(config, noisy=0.0), workers=1)
+    two = dataclasses.replace(config, out=str(tmp_path / "two"), start_from=str(first), **change)
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        train(two, workers=1)
+    assert not (tmp_path / "two").exists()
+
+
+def test_train_with_more_data_learns_both_and_says_so(
+    config: TrainConfig, table: Path, tmp_path: Path
+) -> None:
+    both = dataclasses.replace(
+        config,
+        more_data=(str(table),),
+        more_share=0.5,
+        properties=("logP",),
+        neighbors=True,
+        spellings=0.5,
+        corruption=0.1,
+        noisy=0.0,
+    )
+    folder = train(both, workers=1)
+    about = json.loads((folder / "model.json").read_text())["about"]
+    assert 0 < about["more_data"][0]["training_molecules"] <= len(load_split(table, "train"))
+    assert build(TrainConfig, about["recipe"]) == both
+
+
+def test_write_rows_leaves_out_what_the_vocabulary_lacks(data: Path, tmp_path: Path) -> None:
+    tokens = tokenise(data, "robust-smiles", 5, workers=1)
+    length = tokens.train.shape[1]
+    rows = write_rows(data, "train", "robust-smiles", tokens.vocabulary, length, workers=1)
+    assert torch.equal(rows.ids, tokens.train)
+    assert torch.equal(rows.places, tokens.places)
+    again = write_rows(data, "train", "robust-smiles", tokens.vocabulary, length, workers=1)
+    assert torch.equal(again.ids, rows.ids)
+    short = write_rows(data, "train", "robust-smiles", tokens.vocabulary, 20, workers=1)
+    assert 0 < len(short.ids) < len(rows.ids)
+    assert torch.equal(short.ids[:, -1] != 0, (short.ids != 0).sum(dim=1) == 20)
+    few = Vocabulary([symbol for symbol in tokens.vocabulary.symbols if symbol != "N"])
+    lacking = write_rows(data, "train", "robust-smiles", few, 200, workers=1)
+    molecules = load_split(data, "train")
+    assert 0 < len(lacking.ids) < len(rows.ids)
+    assert not any("N" in molecules[i].replace("[N", "") for i in lacking.places.tolist())
+
+
+def test_fingerprints_are_those_of_the_molecules(data: Path) -> None:
+    molecules = load_split(data, "valid")
+    for _ in range(2):  # computed, and read again
+        found = fingerprints(data, "valid", workers=1)
+        dense = found.dense(torch.arange(len(molecules)).numpy())
+        assert torch.equal(dense.bool(), torch.from_numpy(morgan_bits(molecules)))
+
+
+def test_spellings_are_other_texts_of_the_same_molecules(data: Path) -> None:
+    tokens = tokenise(data, "robust-smiles", 20, workers=1)
+    length = tokens.train.shape[1]
+    rows = write_rows(data, "train", "robust-smiles", tokens.vocabulary, length, workers=1)
+    args = (data, "train", "robust-smiles", tokens.vocabulary, rows)
+    first, again = (spellings(*args, n=3, workers=1) for _ in range(2))
+    assert first.shape == (len(rows.ids), 3, length)
+    assert torch.equal(first, again)
+    other = (first != rows.ids[:, None]).any(dim=2)
+    assert other.float().mean() > 0.7
+    molecules, writer = load_split(data, "train"), RobustSmiles()
+    for place, few in zip(rows.places[:50].tolist(), first[:50].tolist(), strict=True):
+        for ids in few:
+            symbols = tokens.vocabulary.spell(i for i in ids if i > STOP)
+            assert writer.join(symbols) == molecules[place]

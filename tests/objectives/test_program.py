@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from molvae.campaign.evaluation import Call, evaluate
+from molvae.errors import ConfigError, MachineError, ObjectiveError, ProcessDiedError
+from molvae.objectives import child_processes as processes
+from molvae.objectives.program import Program, understood
+from molvae.objectives.registry import get_objective
+from tests.processes import alive, until, written_pid
+
+PYTHON = sys.executable
+
+
+def program(code: str, *arguments: str, **settings: object) -> Program:
+    words = " ".join([PYTHON, "-c", f'"{code}"', *arguments])
+    defaults = {"name": "p", "direction": "maximise", "command": words}
+    return Program(**(defaults | settings))  # type: ignore[arg-type]
+
+
+LENGTHS = "import sys; [print(len(line.strip())) for line in sys.stdin]"
+
+
+def test_a_molecule_as_an_argument() -> None:
+    scored = program("import sys; print('noise'); print(len(sys.argv[1]))", "{smiles}")
+    assert scored(["CCO", "C"]) == [3.0, 1.0]
+
+
+def test_no_shell_reads_the_molecule(tmp_path: Path) -> None:
+    scored = program("import sys; print(len(sys.argv[1]))", "{smiles}")
+    evil = f"C;touch {tmp_path}/evil $(touch {tmp_path}/evil) C"
+    assert scored([evil]) == [float(len(evil))]
+    assert not (tmp_path / "evil").exists()
+
+
+def test_molecules_on_standard_input() -> None:
+    assert program(LENGTHS)(["CCO"]) == [3.0]
+    assert program(LENGTHS, batch_size=2)(["CCO", "C"]) == [3.0, 1.0]
+    with pytest.raises(ConfigError, match="takes one molecule, got batch_size 2"):
+        program("", "{smiles}", batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("-7.25\n", [-7.25]),
+        ("reading\n\nscore:\n1e-3\n\n", [0.001]),
+        ('{"affinity": -7.5, "strain": null}', [{"affinity": -7.5, "strain": math.nan}]),
+        ("smiles,affinity,pose\nCCO,-7,a.pdb\n", [{"affinity": -7.0, "pose": "a.pdb"}]),
+        ("affinity,strain\n,1_000\n", [{"affinity": math.nan, "strain": "1_000"}]),
+        ("false", [False]),
+        ('{"affinity": true}', [{"affinity": True}]),
+        ("affinity\tstrain\n-7\t2\n", [{"affinity": -7.0, "strain": 2.0}]),
+        ("nan", [math.nan]),
+    ],
+)
+def test_what_a_program_may_say(text: str, answers: list[object]) -> None:
+    assert repr(understood(text, ["CCO"])) == repr(answers)
+
+
+def test_rows_are_found_by_their_molecule() -> None:
+    text = "smiles,y\nC,1\nCCO,2\n"
+    assert understood(text, ["CCO", "C"]) == [{"y": 2.0}, {"y": 1.0}]
+    assert understood('[1, {"y": 2}]', ["CCO", "C"]) == [1.0, {"y": 2.0}]
+    assert understood("skip this\n1\n2", ["CCO", "C"]) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("text", ["", "no number", "1\n2\n3 4", "[1, 2]"])
+def test_what_is_not_understood(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a number for each of 1 molecules, JSON or CSV"):
+        understood(text, ["CCO"])
+
+
+def test_failures_say_why_and_where_to_look(tmp_path: Path) -> None:
+    code = "import sys; print('half', flush=True); print('no pocket', file=sys.stderr); sys.exit(4)"
+    failing = program(code, "{smiles}", folder=str(tmp_path / "calls"))
+    for call in (1, 2):  # the same molecule again
+        with pytest.raises(ObjectiveError, match=r"ended with status 4: no pocket \(see .*calls"):
+            failing(["CCO"])
+        folders = sorted((tmp_path / "calls").iterdir())
+        assert len(folders) == call
+        assert (folders[-1] / "stderr.txt").read_text() == "no pocket\n"
+        assert (folders[-1] / "stdout.txt").read_text() == "half\n"
+        assert (folders[-1] / "molecules.smi").read_text() == "CCO\n"
+    with pytest.raises(ObjectiveError, match="cannot run no-such-program: No such file"):
+        Program(name="p", direction="maximise", command="no-such-program {smiles}")(["C"])
+    with pytest.raises(ObjectiveError, match=r"expected a number .*got 'hello'"):
+        program("print('hello')", "{smiles}")(["C"])
+
+
+def test_it_runs_in_its_folder_but_files_are_found_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "score.py").write_text("open('out.pdb', 'w').write('x'); print(1.5)")
+    monkeypatch.chdir(tmp_path)
+    command = f"{PYTHON} score.py {{smiles}}"
+    scored = Program(name="p", direction="maximise", command=command, folder="calls")
+    assert scored(["CCO"]) == [1.5]
+    assert [p.name for p in (tmp_path / "calls").glob("*/out.pdb")] == ["out.pdb"]
+
+
+def shell(place: Path, script: str, **settings: object) -> Program:
+    """A program that is a script of the shell, in which `$F` is a folder."""
+    (place / "program.sh").write_text(f"F={place}\n{script}")
+    return Program(
+        name="p",
+        direction="maximise",
+        command=f"sh {place / 'program.sh'} {{smiles}}",
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+def gone(pid: int) -> None:
+    until(lambda: not alive(pid))
+
+
+def test_program_ending_is_not_waiting_for_what_it_left_behind(tmp_path: Path) -> None:
+    """The child holds the program's output open."""
+    made = shell(tmp_path, "sleep 3600 & echo $! > $F/pid; echo 2.5")
+    assert made(["C"]) == [2.5]
+    gone(written_pid(tmp_path / "pid"))
+
+
+@pytest.mark.parametrize("start", ["sleep 3600 &", "setsid sleep 3600 &"])
+def test_program_timing_out_is_ended_with_all_that_it_started(tmp_path: Path, start: str) -> None:
+    made = shell(tmp_path, f"{start} echo $! > $F/pid; sleep 3600", timeout=1.0)
+    with pytest.raises(ObjectiveError, match=r"^no answer within 1 s$"):
+        made(["C"])
+    gone(written_pid(tmp_path / "pid"))
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_program_interrupted_is_ended_and_nothing_is_answered(tmp_path: Path) -> None:
+    made = shell(tmp_path, "sleep 3600 & echo $! > $F/pid; sleep 3600")
+
+    def interrupt() -> None:
+        written_pid(tmp_path / "pid")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        made(["C"])
+    gone(written_pid(tmp_path / "pid"))
+
+
+@pytest.mark.parametrize("script", ["kill -KILL $$", "kill -TERM $$", "exit 137"])
+def test_program_killed_by_others_is_not_the_molecules_failure(tmp_path: Path, script: str) -> None:
+    with pytest.raises(ProcessDiedError, match=r"was killed \(SIG(KILL|TERM)\)$"):
+        shell(tmp_path, script)(["C"])
+
+
+def test_program_ended_by_its_own_fault_has_failed(tmp_path: Path) -> None:
+    with pytest.raises(ObjectiveError, match="was ended by SIGSEGV: it said nothing") as caught:
+        shell(tmp_path, "kill -SEGV $$")(["C"])
+    assert type(caught.value) is ObjectiveError
+
+
+def test_program_that_cannot_be_run_is_trouble_of_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "not-executable").write_text("x")
+    (tmp_path / "calls").write_text("a file, and no folder")
+    for command, folder in (
+        ("no-such-program {smiles}", None),
+        (f"{tmp_path / 'not-executable'} {{smiles}}", None),
+        ("echo {smiles}", str(tmp_path / "calls")),
+    ):
+        made = Program(name="p", direction="maximise", command=command, folder=folder)
+        with pytest.raises(MachineError, match=r"^cannot "):
+            made(["C"])
+
+
+@pytest.mark.parametrize(
+    ("printed", "message"),
+    [
+        ("false", "the objective returned False, not a number"),
+        ("true", "the objective returned True, not a number"),
+        ('{\\"p\\": false}', "the objective returned False, not a number"),
+        ('[\\"1.5\\"]', "the objective returned '1.5', not a number"),
+        ("p\\nFalse", "the objective returned 'False', not a number"),
+        ("None", r"expected a number .*got 'None'"),
+        ("1_000", r"expected a number .*got '1_000'"),
+        ("", "expected a number .*got ''"),
+        ("[" * 50_000, "expected a number"),
+        ("null", "^could not be scored$"),
+        ("inf", "is infinite"),
+    ],
+)
+def test_what_a_program_answers_in_place_of_a_number_is_a_failure(
+    printed: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "answer").write_text(printed.encode().decode("unicode_escape"))
+    made = shell(tmp_path, "cat $F/answer")
+    (scored,) = evaluate([Call(objective=made, names=("p",))], ["C"])  # type: ignore[arg-type]
+    assert scored.values == {}
+    assert re.search(message, scored.message)
+
+
+def test_output_is_kept_within_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "KEPT_BYTES", 2_000)
+    script = "head -c 300000 /dev/zero | tr '\\0' x; echo; echo 7.5; head -c 300000 /dev/zero >&2"
+    made = shell(tmp_path, script, folder=str(tmp_path / "calls"))
+    assert made(["C"]) == [7.5]
+    (folder,) = (tmp_path / "calls").iterdir()
+    for name, begin, end in (("stdout.txt", "xxx", "x\n7.5\n"), ("stderr.txt", "\0", "\0")):
+        text = (folder / name).read_text()
+        assert len(text) < 2_100
+        assert "bytes left out" in text
+        assert text.startswith(begin)
+        assert text.endswith(end)
+    (tmp_path / "answer").write_text(json.dumps({"p": 1.5, "log": "x" * 5_000}))
+    with pytest.raises(ObjectiveError, match="too much to be kept") as caught:
+        shell(tmp_path, "cat $F/answer")(["C"])
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_program_that_prints_for_ever_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "MAX_OUTPUT_BYTES", 1_000_000)
+    for stream in ("", ">&2"):
+        with pytest.raises(ObjectiveError, match="printed more than 1,000,000 bytes"):
+            shell(tmp_path, f"yes {stream}")(["C"])
+
+
+def test_a_long_line_of_bytes_that_are_no_text_becomes_a_short_message(tmp_path: Path) -> None:
+    (tmp_path / "error").write_bytes(b"\xff\xfe" * 100_000)
+    with pytest.raises(ObjectiveError, match=r"ended with status 1: \\xff\\xfe") as caught:
+        shell(tmp_path, "cat $F/error >&2; exit 1")(["C"])
+    assert len(str(caught.value)) < 2_000
+    assert str(caught.value).isascii()
+
+
+def test_logs_of_a_call_replace_what_the_program_put_there_and_follow_no_link(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "precious").write_text("data")
+    script = "ln -s $F/precious stdout.txt; mkdir -p x; echo mine > stderr.txt; echo 1"
+    assert shell(tmp_path, script, folder=str(tmp_path / "calls"))(["C"]) == [1.0]
+    assert (tmp_path / "precious").read_text() == "data"
+    (folder,) = (tmp_path / "calls").iterdir()
+    assert (folder / "stdout.txt").read_text() == "1\n"
+    assert not (folder / "stdout.txt").is_symlink()
+
+
+def test_a_program_that_does_not_read_its_input_is_no_trouble() -> None:
+    many = ["C" * 1_000] * 200
+    code = "for n in range(200): print(n)"
+    assert program(code, batch_size=200)(many) == [float(n) for n in range(200)]
+
+
+def test_by_its_name() -> None:
+    made = get_objective("command:dock.sh {smiles}", direction="minimise")
+    assert isinstance(made, Program)
+    assert (made.command, made.direction) == ("dock.sh {smiles}", "minimise")
+    with pytest.raises(ObjectiveError, match="cannot be read: No closing quotation"):
+        get_objective("command:dock.sh 'a")
+    with pytest.raises(ConfigError, match="a command has words"):
+        get_objective("command:")

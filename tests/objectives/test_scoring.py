@@ -1,0 +1,299 @@
+"""Objectives: found by name, right in sign, honest about what they cannot score."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import sys
+
+import pytest
+
+from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.chem.properties import score
+from molvae.errors import (
+    ConfigError,
+    InvalidMoleculeError,
+    MolvaeError,
+    ObjectiveError,
+    UnknownNameError,
+)
+from molvae.objectives import scoring as module
+from molvae.objectives.registry import get_objective, list_objectives, objective
+from tests.chem.molecules import zinc
+
+SOME = ["CCO", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O"]
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    """Write a module into the current directory; its imports are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.setattr(module, "_registered", {})
+    made = []
+
+    def write(text: str, name: str = "my_scores") -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        made.append(name)
+
+    yield write
+    for name in made:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "direction"),
+    [
+        ("qed", "QED", "maximise"),
+        ("sas", "SAS", "minimise"),
+        ("logp", "logP", "maximise"),
+        ("mw", "MW", "maximise"),
+        ("tpsa", "TPSA", "maximise"),
+        ("rings", "rings", "maximise"),
+        ("heavy-atoms", "heavy_atoms", "maximise"),
+        ("penalised-logp", "penalised_logP", "maximise"),
+        ("penalized-logp", "penalised_logP", "maximise"),
+        ("QED", "QED", "maximise"),
+    ],
+)
+def test_every_property_is_an_objective_in_its_own_sign(name, column, direction):
+    made = get_objective(name)
+    assert made.direction == direction
+    assert made(SOME) == score(SOME, [column])[:, 0].tolist()
+
+
+def test_the_objective_of_2018():
+    made = get_objective("5*qed-sas")
+    qed, sas = score(SOME, ["QED", "SAS"]).T
+    assert made.direction == "maximise"
+    assert made(SOME) == pytest.approx((5 * qed - sas).tolist())
+
+
+def test_similarity_is_tanimoto_to_the_target():
+    made = get_objective("similarity:OCC")
+    assert made.name == "similarity:CCO"  # the identity of a molecule, however it is written
+    values = made([*SOME, "nonsense", *zinc()[:5]])
+    assert values[0] == 1.0
+    assert math.isnan(values[3])
+    assert values[4:] == tanimoto(morgan_bits(zinc()[:5]), morgan_bits(["CCO"]))[:, 0].tolist()
+    with pytest.raises(InvalidMoleculeError, match="unclosed ring"):
+        get_objective("similarity:C1CC")
+
+
+@pytest.mark.parametrize("name", ["qed", "5*qed-sas", "similarity:CCO"])
+def test_order_is_kept_and_what_is_no_molecule_is_nan(name):
+    made = get_objective(name)
+    values = made(["CCO", "C1CC", "CCO", ""])
+    assert [math.isnan(value) for value in values] == [False, True, False, True]
+    assert values[0] == values[2]
+    assert made([]) == []
+
+
+def test_a_direction_can_be_set_and_changes_no_value():
+    up, down = get_objective("logp"), get_objective("logp", direction="minimise")
+    assert (up.direction, down.direction) == ("maximise", "minimise")
+    assert up(SOME) == down(SOME)
+    with pytest.raises(UnknownNameError, match="did you mean 'maximise'"):
+        get_objective("qed", direction="maximize")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [("qde", "qed"), ("penalised-logP1", "penalised-logp"), ("heavyatoms", "heavy-atoms")],
+)
+def test_an_unknown_name_gets_a_suggestion(spec, meant):
+    with pytest.raises(UnknownNameError, match=f"did you mean '{meant}'"):
+        get_objective(spec)
+
+
+def test_the_list_is_what_can_be_had():
+    rows = list_objectives()
+    for name, direction, text in rows:
+        assert text
+        if ":" not in name:
+            made = get_objective(name)
+            assert (made.name, made.direction) == (name, direction)
+    names = [name for name, _, _ in rows]
+    assert {"qed", "5*qed-sas", "similarity:SMILES", "module:attribute"} <= set(names)
+
+
+def test_a_function_of_a_smiles(user_module):
+    user_module('def f(smiles):\n    """Letters."""\n    return len(smiles)\n')
+    made = get_objective("my_scores:f")
+    assert (made.name, made.direction) == ("my_scores:f", "maximise")
+    assert made(["CCO", "C"]) == [3.0, 1.0]
+    assert get_objective("my_scores:f", direction="minimise").direction == "minimise"
+
+
+def test_a_wrapped_function_is_still_a_function(user_module):
+    user_module(
+        "import functools\n"
+        "@functools.lru_cache\n"
+        "def f(smiles):\n    return len(smiles)\n"
+        "def g(smiles, power):\n    return len(smiles) ** power\n"
+        "h = functools.partial(g, power=2)\n"
+        "class Lab:\n    @staticmethod\n    def score(smiles):\n        return 7\n"
+    )
+    assert get_objective("my_scores:f")(["CCO"]) == [3.0]
+    assert get_objective("my_scores:h")(["CCO"]) == [9.0]
+    assert get_objective("my_scores:Lab.score")(["CCO"]) == [7.0]
+
+
+def test_a_class_and_an_object_get_a_list(user_module):
+    user_module(
+        "class Docking:\n"
+        "    name = 'docking'\n"
+        "    direction = 'minimise'\n"
+        "    batch_size = 4\n"
+        "    def __call__(self, smiles):\n"
+        "        assert isinstance(smiles, list)\n"
+        "        return [-len(s) for s in smiles]\n"
+        "docking = Docking()\n"
+    )
+    for spec in ("my_scores:Docking", "my_scores:docking"):
+        made = get_objective(spec)
+        assert (made.name, made.direction, made.batch_size) == ("docking", "minimise", 4)
+        assert made(("CCO", "C")) == [-3.0, -1.0]
+
+
+def test_a_decorated_function_gets_molecules(user_module):
+    user_module(
+        "from molvae import objective\n"
+        "@objective('oxygens', direction='minimise')\n"
+        "def f(mol):\n"
+        '    """Number of oxygen atoms."""\n'
+        "    return sum(atom.GetSymbol() == 'O' for atom in mol.GetAtoms())\n"
+    )
+    with pytest.raises(UnknownNameError):
+        get_objective("oxygens")
+    made = get_objective("my_scores:f")
+    assert (made.name, made.direction) == ("oxygens", "minimise")
+    assert made(["CCO", "CC", "C1C"])[:2] == [1.0, 0.0]
+    assert math.isnan(made(["C1C"])[0])
+    assert get_objective("oxygens") is made
+    assert ("oxygens", "minimise", "Number of oxygen atoms") in list_objectives()
+    again = pickle.loads(pickle.dumps(get_objective("oxygens", direction="maximise")))
+    assert again == get_objective("oxygens", direction="maximise")
+    assert again(["OO"]) == [2.0]
+
+
+@pytest.mark.parametrize("spec", ["qed", "similarity:CCO", "5*qed-sas"])
+def test_built_in_objectives_survive_pickling(spec):
+    made = get_objective(spec)
+    assert pickle.loads(pickle.dumps(made))(SOME) == made(SOME)
+
+
+def test_functions_survive_pickling(user_module):
+    user_module("def f(smiles):\n    return 1\n")
+    made = get_objective("my_scores:f", direction="minimise")
+    assert pickle.loads(pickle.dumps(made)) == made
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "None",
+        "float('nan')",
+        "float('inf')",
+        "-float('inf')",
+        "'0.5'",
+        "1j",
+        "[1]",
+        "True",
+        "10**400",
+    ],
+)
+def test_what_is_no_real_number_is_nan(user_module, value):
+    user_module(
+        f"def f(smiles):\n    return {value}\n"
+        f"class Many:\n    def __call__(self, smiles):\n        return [{value} for s in smiles]\n"
+    )
+    assert math.isnan(get_objective("my_scores:f")(["C"])[0])
+    assert math.isnan(get_objective("my_scores:Many")(["C"])[0])
+
+
+def test_an_error_names_molecule_place_and_reason_and_is_chained(user_module):
+    user_module(
+        "from molvae import objective\n"
+        "def f(smiles):\n    return 1 / smiles.count('N')\n"
+        "@objective('g')\ndef g(mol):\n    raise KeyError('grid')\n"
+        "class Many:\n    def __call__(self, smiles):\n        raise RuntimeError('no licence')\n"
+    )
+    with pytest.raises(ObjectiveError, match=r"broke on 'CCO': ZeroDivisionError: .*line 3") as one:
+        get_objective("my_scores:f")(["CN", "CCO"])
+    assert isinstance(one.value.__cause__, ZeroDivisionError)
+    with pytest.raises(ObjectiveError, match="'g' broke on 'CC': KeyError: 'grid'"):
+        get_objective("my_scores:g")(["CC"])
+    with pytest.raises(ObjectiveError, match=r"broke on 'C', \.\.\.: RuntimeError: no licence"):
+        get_objective("my_scores:Many")(["C", "CC"])
+
+
+def test_the_wrong_number_of_values_is_an_error(user_module):
+    user_module("class Many:\n    def __call__(self, smiles):\n        return [1.0]\n")
+    with pytest.raises(ObjectiveError, match="gave 1 values for 2 molecules"):
+        get_objective("my_scores:Many")(["C", "CC"])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import no_such_package_at_all\n", "No module named 'no_such_package_at_all'"),
+        ("x = 1 / 0\n", r"ZeroDivisionError: division by zero \(my_scores.py, line 1\)"),
+        ("def f(:\n", r"SyntaxError: .*line 1"),
+        ("raise SystemExit('usage: ...')\n", "SystemExit: usage"),
+    ],
+)
+def test_a_module_that_fails_to_import_shows_its_own_error(user_module, text, says):
+    user_module(text)
+    with pytest.raises(ObjectiveError, match=says) as caught:
+        get_objective("my_scores:f")
+    assert "\n" not in str(caught.value)
+    assert "cannot import 'my_scores'" in str(caught.value)
+    assert "neither in" not in str(caught.value)  # the module itself was found
+
+
+def test_a_module_that_is_not_there_is_said_to_be_missing(user_module, tmp_path):
+    with pytest.raises(ObjectiveError, match=f"neither in {tmp_path} nor an installed package"):
+        get_objective("no_such_module:f")
+
+
+def test_a_missing_attribute_gets_a_suggestion(user_module):
+    user_module("def amides(smiles):\n    return 1\n")
+    with pytest.raises(UnknownNameError, match="did you mean 'amides'"):
+        get_objective("my_scores:amide")
+
+
+def test_what_cannot_be_called_or_made_is_refused(user_module):
+    user_module(
+        "x = 3\n"
+        "class NoCall:\n    pass\n"
+        "class Needy:\n    def __init__(self, receptor):\n        pass\n"
+        "class Odd:\n    direction = 'up'\n    def __call__(self, smiles):\n        return []\n"
+    )
+    for attribute, says in (
+        ("x", "cannot be called"),
+        ("NoCall", "lacks __call__"),
+        ("Needy", "receptor"),
+    ):
+        with pytest.raises(ObjectiveError, match=says):
+            get_objective(f"my_scores:{attribute}")
+    with pytest.raises(UnknownNameError, match="no direction is called 'up'"):
+        get_objective("my_scores:Odd")
+
+
+def test_names_are_taken_once(monkeypatch):
+    monkeypatch.setattr(module, "_registered", {})
+    objective("mine")(lambda mol: 1.0)
+    for name in ("qed", "penalized-logp", "mine"):
+        with pytest.raises(ConfigError, match="exists already"):
+            objective(name)(_another)
+    for name in ("", "a:b"):
+        with pytest.raises(ConfigError, match="colon"):
+            objective(name)
+    with pytest.raises(MolvaeError, match="direction"):
+        objective("other", direction="up")  # type: ignore[arg-type]
+    assert "other" not in {name for name, _, _ in list_objectives()}
+
+
+def _another(mol: object) -> float:
+    return 0.0
