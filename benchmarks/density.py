@@ -21,8 +21,8 @@ from benchmarks.shared.molecules import absurd
 from benchmarks.shared.tables import TITLES, markdown, number
 from molvae.chem.datasets import sample_molecules, split_of
 from molvae.chem.molecules import canonical_or_none
-from molvae.chem.vocabulary import STOP
-from molvae.latent.density import Unusual, auroc, describe
+from molvae.chem.vocabulary import EOS
+from molvae.latent.density import TypicalityScores, auroc, typicality
 from molvae.latent.space import LatentSpace, pad
 from molvae.model.annealing import annealed_bound
 
@@ -62,7 +62,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     # A few in a hundred are for testing.
     own = [m for m in sample_molecules(name, 80 * n, seed=SEED) if split_of(m) == "test"][:n]
     k = 2 if quick else 64
-    usual = describe(space, own, k=k, seed=SEED)
+    usual = typicality(space, own, k=k, seed=SEED)
     # Data sets that come with packages of their own are left out of a quick run.
     others = [] if quick else [o for o in SETS if "absurd" not in o and o != name]
     sets = absurd(own, SEED) | {
@@ -72,7 +72,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         for other in others
     }
     rows = {
-        other: recognised(usual, describe(space, sets[other], k=k, seed=SEED))
+        other: recognised(usual, typicality(space, sets[other], k=k, seed=SEED))
         for other in SETS
         if other in sets
     }
@@ -80,7 +80,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     return {"molecules": len(own), "sets": rows, "bounds": bounds(space, few, quick)}
 
 
-def recognised(usual: Unusual, strange: Unusual) -> dict[str, float | None]:
+def recognised(usual: TypicalityScores, strange: TypicalityScores) -> dict[str, float | None]:
     """How well each score tells strange molecules, and how many of these can be read."""
     there = torch.isfinite(strange.outlier_score)
     found = {
@@ -97,7 +97,7 @@ def recognised(usual: Unusual, strange: Unusual) -> dict[str, float | None]:
 def bounds(space: LatentSpace, molecules: Sequence[str], quick: bool) -> dict[str, Any]:
     """Bounds on log p in nats, means over molecules."""
     symbols = map(space.representation.split, molecules)
-    ids = pad([[*space.vocabulary.ids(split), STOP] for split in symbols])
+    ids = pad([[*space.vocabulary.ids(split), EOS] for split in symbols])
     draws = {
         # Small k are noisy: the mean of as many as the largest k has draws.
         str(k): float(

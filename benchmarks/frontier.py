@@ -24,7 +24,7 @@ import molvae
 from benchmarks.shared import plots, run
 from benchmarks.shared.molecules import PROPERTIES, few_prepared, require_prepared
 from benchmarks.shared.tables import markdown, number, pick
-from molvae.analysis.model_metrics import fidelity, generate, regression, smoothness
+from molvae.analysis.model_metrics import generate, reconstruction_metrics, regression, smoothness
 from molvae.chem.datasets import load_split
 from molvae.chem.properties import score
 from molvae.config import ModelConfig, PriorConfig, TrainConfig, build, read_toml
@@ -92,8 +92,8 @@ def measured(space: LatentSpace, valid: Sequence[str], jobs: int) -> dict[str, A
     differs from that of the validation molecules, in their standard deviations; `prior` writes
     draws from the prior greedily, `generated` as `generate` does.
     """
-    readable = [m for m, ok in zip(valid, space.readable(valid), strict=True) if ok]
-    found: dict[str, float] = dict(fidelity(space, readable[:HELD_OUT]))
+    readable = [m for m, ok in zip(valid, space.can_encode(valid), strict=True) if ok]
+    found: dict[str, float] = dict(reconstruction_metrics(space, readable[:HELD_OUT]))
     found |= smoothness(space, readable[:MOVED], radii=RADII)
     found |= regression(space, readable[:HELD_OUT], n_gp=200)
     there = score(valid, PROPERTIES, workers=jobs)

@@ -49,10 +49,10 @@ from benchmarks.shared.tables import NONE, markdown, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
 from molvae.config import PriorConfig, TrainConfig, build
 from molvae.latent.space import LatentSpace
-from molvae.latent.tokenized import label, tokenise
+from molvae.latent.tokenized import label, tokenize
 from molvae.latent.train import train
 from molvae.model.prior_fitting import choose_prior, fit_vamp
-from molvae.model.training import trim
+from molvae.model.training import trim_padding
 
 TITLE = "Generative models side by side"
 PARTS = ("data", "variants")
@@ -278,7 +278,7 @@ def merge(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
     """Train and measure variants of a data set, and the priors if the baseline is among them."""
     # Made once, by one process, and read by all.
-    tokenise(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=jobs)
+    tokenize(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=jobs)
     label(plan.prepared, PROPERTIES, workers=jobs)
     what = material(plan.prepared, plan.other, plan.sizes, jobs)
     order = sorted(variants, key=lambda name: name not in SLOWEST)
@@ -366,7 +366,7 @@ def row(plan: Plan, variant: str, what: Material) -> dict[str, Any]:
 def _row(plan: Plan, variant: str, what: Material, place: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     sizes = plan.sizes
-    tokens = tokenise(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=1)
+    tokens = tokenize(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=1)
     shape = len(tokens.vocabulary), tokens.train.shape[1]
     config = recipe(plan, variant, *shape, place)
     about = cached(place / "training.json", lambda: trained(config))
@@ -429,7 +429,7 @@ def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
     torch.set_num_threads(1)
     (run,) = (path for path in plan.folder.glob(f"{BASELINE}-*") if is_trained(path))
     space, sizes = copy(molvae.load(run)), plan.sizes
-    tokens = tokenise(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=1)
+    tokens = tokenize(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=1)
     rows = tokens.train[:: max(1, math.ceil(len(tokens.train) / sizes.codes))]
     of_rows, new = codes_of(space, rows, 4), codes_of(space, tokens.valid, 1)[0]
     passes = sizes.passes if kind != "normal" else 0
@@ -455,7 +455,8 @@ def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
         "fit_seconds": round(seconds, 1),
         "warnings": said,
         "bounds": bounds(space, what, sizes.bounded),
-        "drawn": {"fluent": made.fluent, "per_second": round(made.per_second)} | of_made,
+        "drawn": {"fluent": made.is_valid_as_written, "per_second": round(made.per_second)}
+        | of_made,
     }
 
 
@@ -467,7 +468,7 @@ def codes_of(space: LatentSpace, rows: torch.Tensor, draws: int) -> torch.Tensor
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         for part in torch.split(order, 512):
-            code = space.model.infer(trim(rows[part]), draws=draws).code
+            code = space.model.infer(trim_padding(rows[part]), draws=draws).code
             found[:, part] = code.view(len(part), draws, -1).transpose(0, 1)
     return found
 

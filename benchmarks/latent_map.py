@@ -29,7 +29,7 @@ from benchmarks.shared import plots, run
 from benchmarks.shared.molecules import some, splits
 from benchmarks.shared.tables import TITLES, number, transposed
 from molvae import analysis
-from molvae.analysis.gradient_ascent import OUTSIDE
+from molvae.analysis.ascent import OOD_PERCENTILE
 from molvae.analysis.interpolation import Kind
 from molvae.analysis.vectors import similarities, unit_vectors
 from molvae.chem.datasets import sample_molecules
@@ -37,7 +37,7 @@ from molvae.chem.molecules import canonical_or_none, parse
 from molvae.chem.properties import score
 from molvae.errors import MolvaeWarning
 from molvae.latent.space import LatentSpace
-from molvae.model.priors import Flow
+from molvae.model.priors import FlowPrior
 
 TITLE = "The spaces as maps"
 HEADS = ("logP", "-SAS", "QED")
@@ -91,7 +91,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         test = sample_molecules(name, 300, seed=SEED)
     else:
         test = some(splits(name)["test"], 20_000, SEED)
-    test = [m for m, ok in zip(test, space.readable(test), strict=True) if ok]
+    test = [m for m, ok in zip(test, space.can_encode(test), strict=True) if ok]
     with warnings.catch_warnings():
         # Molecules that no vector decodes to are counted instead.
         warnings.simplefilter("ignore", MolvaeWarning)
@@ -174,7 +174,7 @@ def other_moves(
     _, sd = space.posterior(molecules)
     wide = u * (sd / sd.square().mean().sqrt())[:, None]
     moves: dict[str, Callable[[float], Tensor]] = {"posterior": lambda r: z[:, None] + r * wide}
-    if isinstance(prior := space.prior, Flow):
+    if isinstance(prior := space.prior, FlowPrior):
         noise = prior.to_noise(z.float())
 
         def to(radius: float) -> Tensor:
@@ -258,7 +258,7 @@ def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float
         (counts), `left` and `began_outside` (shares).
     """
     steps = round(AFTER[-1] / STEP)
-    ways = analysis.ascend(space, molecules, head, step=STEP, steps=steps, keep=keep)
+    ways = analysis.gradient_ascent(space, molecules, head, step=STEP, steps=steps, keep=keep)
     sign = ways[0].sign
     true, predicted, percentile = (np.empty((len(AFTER), len(ways))) for _ in range(3))
     for column, way in enumerate(ways):
@@ -276,7 +276,7 @@ def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float
         "error": [standard_error(row) for row in true],
         "predicted": predicted.mean(axis=1).tolist(),
         "percentile": percentile.mean(axis=1).tolist(),
-        "outside": (percentile < OUTSIDE).mean(axis=1).tolist(),
+        "outside": (percentile < OOD_PERCENTILE).mean(axis=1).tolist(),
         "gain": float(gains.mean()),
         "gain_error": standard_error(gains),
         "expected": float(np.mean([sign * (w.predicted[-1] - w.predicted[0]) for w in ways])),
@@ -329,7 +329,7 @@ def analogies(space: LatentSpace, molecules: Sequence[str], n: int) -> dict[str,
         what is found around it (`around`).
     """
     known = [(m, b) for m in molecules if (b := aminated(m)) is not None]
-    known = [pair for pair in known if all(space.readable(pair))][: 2 * n]
+    known = [pair for pair in known if all(space.can_encode(pair))][: 2 * n]
     at_place = around = asked = 0
     for (a, b), (c, answer) in zip(known[::2], known[1::2], strict=False):
         found = analysis.analogy(space, a, b, c, properties=())

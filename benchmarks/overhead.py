@@ -20,7 +20,7 @@ import torch
 import molvae
 from benchmarks.shared import plots, run
 from benchmarks.shared.tables import markdown, number
-from molvae.bo.base import Candidate, Evidence
+from molvae.bo.base import Candidate, Observations
 from molvae.bo.strategies.registry import get_strategy
 from molvae.chem.datasets import sample_molecules
 
@@ -51,8 +51,8 @@ def measured(name: str, n: int, batches: int) -> dict[str, Any]:
     """Batches of a strategy from `n` molecules with values on, and the one before them apart."""
     space = molvae.load("zinc250k")
     drawn = sample_molecules("zinc250k", n + n // 50 + 20, seed=0)
-    smiles = [m for m, ok in zip(drawn, space.readable(drawn), strict=True) if ok][:n]
-    evidence = Evidence(
+    smiles = [m for m, ok in zip(drawn, space.can_encode(drawn), strict=True) if ok][:n]
+    observations = Observations(
         smiles=tuple(smiles),
         z=space.encode(smiles),
         y=values_of(smiles),
@@ -62,15 +62,15 @@ def measured(name: str, n: int, batches: int) -> dict[str, Any]:
         origins=("start",) * n,
     )
     strategy = get_strategy(name)
-    strategy.propose(first(evidence, min(n, 20)), space, 1, seed=0)  # imports, compilation
+    strategy.propose(first(observations, min(n, 20)), space, 1, seed=0)  # imports, compilation
     began = time.monotonic()
-    chosen = strategy.propose(evidence, space, BATCH, seed=1)
+    chosen = strategy.propose(observations, space, BATCH, seed=1)
     opening = time.monotonic() - began
     seconds: list[float] = []
     while len(seconds) < batches and opening + sum(seconds) < ENOUGH:
-        evidence = with_values(evidence, name, chosen)
+        observations = with_values(observations, name, chosen)
         began = time.monotonic()
-        chosen = strategy.propose(evidence, space, BATCH, seed=2 + len(seconds))
+        chosen = strategy.propose(observations, space, BATCH, seed=2 + len(seconds))
         seconds.append(time.monotonic() - began)
     return {
         "strategy": name,
@@ -88,27 +88,30 @@ def values_of(smiles: Sequence[str]) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)[:, None]
 
 
-def first(evidence: Evidence, n: int) -> Evidence:
+def first(observations: Observations, n: int) -> Observations:
     """The first `n` molecules with values."""
     return replace(
-        evidence,
-        smiles=evidence.smiles[:n],
-        z=evidence.z[:n],
-        y=evidence.y[:n],
-        origins=evidence.origins[:n],
+        observations,
+        smiles=observations.smiles[:n],
+        z=observations.z[:n],
+        y=observations.y[:n],
+        origins=observations.origins[:n],
     )
 
 
-def with_values(evidence: Evidence, name: str, chosen: Sequence[Candidate]) -> Evidence:
+def with_values(observations: Observations, name: str, chosen: Sequence[Candidate]) -> Observations:
     """The campaign after a batch came back."""
     smiles = [candidate.smiles for candidate in chosen]
     return replace(
-        evidence,
-        smiles=(*evidence.smiles, *smiles),
-        z=torch.cat([evidence.z, torch.stack([candidate.z for candidate in chosen])]),
-        y=torch.cat([evidence.y, values_of(smiles)]),
-        known=evidence.known | set(smiles),
-        origins=(*evidence.origins, *(f"{name} {candidate.made}".strip() for candidate in chosen)),
+        observations,
+        smiles=(*observations.smiles, *smiles),
+        z=torch.cat([observations.z, torch.stack([candidate.z for candidate in chosen])]),
+        y=torch.cat([observations.y, values_of(smiles)]),
+        known=observations.known | set(smiles),
+        origins=(
+            *observations.origins,
+            *(f"{name} {candidate.operator}".strip() for candidate in chosen),
+        ),
     )
 
 

@@ -265,7 +265,7 @@ def described(
     vae: LatentSpace, model: LatentSpace, valid: Sequence[str], molecules: int
 ) -> dict[str, Any]:
     """Both models, and how likely the language model finds validation molecules."""
-    known = [m for m, ok in zip(valid, model.readable(valid), strict=True) if ok]
+    known = [m for m, ok in zip(valid, model.can_encode(valid), strict=True) if ok]
     return {
         "space": {
             "name": vae.name,
@@ -355,7 +355,7 @@ def perturbed(
         radius: In standard deviations of the encodings, unit by unit.
     """
     taken = some(molecules, n, seed)
-    taken = [m for m, ok in zip(taken, space.readable(taken), strict=True) if ok]
+    taken = [m for m, ok in zip(taken, space.can_encode(taken), strict=True) if ok]
     z = space.encode(taken)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(z.shape, generator=generator, dtype=z.dtype)

@@ -17,7 +17,7 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen
 
 import molvae
-from molvae.chem._parallel import each
+from molvae.chem._parallel import parallel_map
 from molvae.chem.datasets import read, sample_molecules
 
 TITLE = "Scoring"
@@ -45,7 +45,9 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     few = sample_molecules("zinc250k", 500, seed=0) if quick else None
     molecules = few or [text for _, text in read("zinc250k")]
     ours, seconds = timed(lambda m: molvae.properties(m, NAMES, workers=jobs), molecules)
-    theirs, plain_seconds = timed(lambda m: np.array(each(plainly, m, workers=jobs)), molecules)
+    theirs, plain_seconds = timed(
+        lambda m: np.array(parallel_map(plainly, m, workers=jobs)), molecules
+    )
     return {
         "molecules": len(molecules),
         "molvae_seconds": round(seconds, 1),

@@ -95,7 +95,7 @@ def campaign(task: tuple[str, int, int, int]) -> dict[str, Any]:
     method, seed, start, budget = task
     space = molvae.load("zinc250k")
     drawn = sample_molecules("zinc250k", start + 20, seed=seed)
-    readable = [m for m, ok in zip(drawn, space.readable(drawn), strict=True) if ok and m != LEAD]
+    readable = [m for m, ok in zip(drawn, space.can_encode(drawn), strict=True) if ok and m != LEAD]
     trials = run.campaign(
         space, budget, start=[LEAD, *readable][:start], batch=BATCH, seed=seed, **SETTINGS[method]
     )

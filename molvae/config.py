@@ -22,7 +22,7 @@ Config = TypeVar("Config")
 LARGEST_SEED = 2**63 - 1
 
 
-RUN = (
+RESUMABLE_FIELDS = (
     *("workers", "dask", "timeout", "retries", "most_failed", "failures_in_a_row"),
     "allow_equal",
 )
@@ -184,7 +184,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
+class LossConfig:
     """What a training minimises; nats per molecule."""
 
     kind: Literal["elbo", "iwae", "total-correlation"] = "elbo"
@@ -357,7 +357,7 @@ class TrainConfig:
     validate_every: int = 250_000
     """Molecules between two validations; each also saves the state that `--resume` goes on from."""
     model: ModelConfig = ModelConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
+    objective: LossConfig = LossConfig()
     prior: PriorConfig = PriorConfig()
 
     def __post_init__(self) -> None:
@@ -455,14 +455,14 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RunLimits:
     """What a run puts up with."""
 
     timeout: float | None = None
     """Seconds after which a call is given up."""
     retries: int = 0
     """Further tries of a call that raised, died or was given up."""
-    most_failed: float = 0.5
+    max_failure_rate: float = 0.5
     """Share of the last calls above which a run stops; 1: never."""
     failures_in_a_row: int = 5
     """With one and the same reason, after which a run stops and leaves them waiting; 0: never."""
@@ -472,7 +472,8 @@ class Patience:
         require(positive, f"timeout must be a positive number of seconds, got {self.timeout}")
         require(self.retries >= 0, f"retries must not be negative, got {self.retries}")
         require(
-            0 <= self.most_failed <= 1, f"most_failed must lie in [0, 1], got {self.most_failed}"
+            0 <= self.max_failure_rate <= 1,
+            f"most_failed must lie in [0, 1], got {self.max_failure_rate}",
         )
         require(
             self.failures_in_a_row >= 0,
@@ -529,12 +530,12 @@ class CampaignConfig:
     """Seconds after which a call is given up."""
     retries: int = 0
     """Further tries of a call that raised, died or was given up."""
-    most_failed: float = 0.5
+    max_failure_rate: float = 0.5
     """Share of the last 20 calls above which the campaign stops; 1: never stop for failures."""
     failures_in_a_row: int = 5
     """Calls that fail one after the other for the same reason, an outage perhaps, after which the
     campaign stops and they wait; 0: never."""
-    allow_equal: bool = False
+    allow_constant: bool = False
     """Go on although all values of the first batch are the same number."""
     skip_invalid: bool = False
     """Leave out and count invalid starting molecules; otherwise the first one is an error."""
@@ -550,10 +551,10 @@ class CampaignConfig:
                 getattr(self, name) is None or self.objective is not None,
                 f"{name} belongs to objective; with goals, say it of each of them",
             )
-        Patience(
+        RunLimits(
             timeout=self.timeout,
             retries=self.retries,
-            most_failed=self.most_failed,
+            max_failure_rate=self.max_failure_rate,
             failures_in_a_row=self.failures_in_a_row,
         )
         require(self.workers >= 0, f"workers must not be negative, got {self.workers}")
@@ -664,11 +665,11 @@ def as_settings(config: Any) -> dict[str, Any]:
 
 __all__ = [
     "CampaignConfig",
+    "LossConfig",
     "ModelConfig",
-    "ObjectiveConfig",
-    "Patience",
     "PrepareConfig",
     "PriorConfig",
+    "RunLimits",
     "TrainConfig",
     "as_settings",
     "build",

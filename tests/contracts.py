@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from molvae.bo.base import Evidence, Strategy
+from molvae.bo.base import Observations, Strategy
 from molvae.bo.strategies.random import Random
 from molvae.chem.molecules import canonical
 from tests.toys import ToyObjective, ToySpace
 
 
-def toy_evidence(n: int = 12, pending: int = 0, failed: int = 2, seed: int = 0) -> Evidence:
+def toy_evidence(n: int = 12, pending: int = 0, failed: int = 2, seed: int = 0) -> Observations:
     """`n` told molecules of the toy space, chosen at random, with the hill's values."""
     space = ToySpace()
     chosen = (
         np.random.default_rng(seed).permutation(space.molecules)[: n + pending + failed].tolist()
     )
     told, waiting = chosen[:n], chosen[n : n + pending]
-    return Evidence(
+    return Observations(
         smiles=tuple(told),
         z=space.encode(told),
         y=torch.tensor(ToyObjective()(told), dtype=torch.float64).reshape(-1, 1),
@@ -41,16 +41,16 @@ class StrategyContract:
 
     @pytest.mark.parametrize(("n", "pending"), [(1, 0), (1, 3), (8, 0), (8, 3)])
     def test_gives_new_distinct_molecules(self, n: int, pending: int) -> None:
-        evidence, space = toy_evidence(pending=pending), ToySpace()
-        candidates = self.make().propose(evidence, space, n, seed=1)
+        observations, space = toy_evidence(pending=pending), ToySpace()
+        candidates = self.make().propose(observations, space, n, seed=1)
         smiles = [candidate.smiles for candidate in candidates]
         assert len(smiles) == len(set(smiles)) == n
-        assert not evidence.known.intersection(smiles)
+        assert not observations.known.intersection(smiles)
         assert smiles == [canonical(molecule) for molecule in smiles]
 
     def test_z_is_what_was_decoded(self) -> None:
-        evidence, space = toy_evidence(), ToySpace()
-        for candidate in self.make().propose(evidence, space, 8, seed=2):
+        observations, space = toy_evidence(), ToySpace()
+        for candidate in self.make().propose(observations, space, 8, seed=2):
             assert candidate.z.shape == (space.dim,)
             assert candidate.z.dtype == torch.float64
             assert not candidate.z.requires_grad
@@ -61,21 +61,21 @@ class StrategyContract:
 
     @pytest.mark.parametrize("pending", [0, 3])
     def test_same_seed_same_proposals_whatever_the_global_seeds(self, pending: int) -> None:
-        evidence, space, strategy = toy_evidence(pending=pending), ToySpace(), self.make()
+        observations, space, strategy = toy_evidence(pending=pending), ToySpace(), self.make()
         batches = []
         for global_seed in (0, 1):
             torch.manual_seed(global_seed)
             np.random.seed(global_seed)  # noqa: NPY002 - the legacy state is what must not matter
             random.seed(global_seed)
-            batches.append(strategy.propose(evidence, space, 3, seed=5))
+            batches.append(strategy.propose(observations, space, 3, seed=5))
         for one, other in zip(*batches, strict=True):
             assert one.smiles == other.smiles
             assert torch.equal(one.z, other.z)
 
     def test_another_seed_gives_other_proposals(self) -> None:
-        evidence, space, strategy = toy_evidence(), ToySpace(), self.make()
+        observations, space, strategy = toy_evidence(), ToySpace(), self.make()
         batches = {
-            tuple(c.smiles for c in strategy.propose(evidence, space, 8, seed=seed))
+            tuple(c.smiles for c in strategy.propose(observations, space, 8, seed=seed))
             for seed in range(3)
         }
         assert len(batches) > 1
@@ -85,18 +85,18 @@ class StrategyContract:
             numpy_state = np.random.get_state()  # noqa: NPY002
             return torch.get_rng_state().tolist(), str(numpy_state), random.getstate()
 
-        evidence, space = toy_evidence(), ToySpace()
+        observations, space = toy_evidence(), ToySpace()
         before, threads = states(), torch.get_num_threads()
-        self.make().propose(evidence, space, 2, seed=3)
+        self.make().propose(observations, space, 2, seed=3)
         assert states() == before
         assert torch.get_num_threads() == threads
 
     def test_evidence_is_untouched(self) -> None:
-        evidence, copy = toy_evidence(pending=3), toy_evidence(pending=3)
-        self.make().propose(evidence, ToySpace(), 2, seed=3)
-        assert torch.equal(evidence.z, copy.z)
-        assert torch.equal(evidence.y, copy.y)
-        assert torch.equal(evidence.pending_z, copy.pending_z)
+        observations, copy = toy_evidence(pending=3), toy_evidence(pending=3)
+        self.make().propose(observations, ToySpace(), 2, seed=3)
+        assert torch.equal(observations.z, copy.z)
+        assert torch.equal(observations.y, copy.y)
+        assert torch.equal(observations.pending_z, copy.pending_z)
 
 
 class LearningStrategyContract(StrategyContract):
@@ -109,20 +109,20 @@ class LearningStrategyContract(StrategyContract):
         """Best value of the hill after some batches, for three starts."""
         space, objective, found = ToySpace(), ToyObjective(), []
         for seed in range(3):
-            evidence = toy_evidence(n=8, failed=0, seed=seed)
+            observations = toy_evidence(n=8, failed=0, seed=seed)
             for step in range(batches):
-                new = strategy.propose(evidence, space, batch, seed=100 * seed + step)
+                new = strategy.propose(observations, space, batch, seed=100 * seed + step)
                 smiles = [candidate.smiles for candidate in new]
                 y = torch.tensor(objective(smiles), dtype=torch.float64).reshape(-1, 1)
-                evidence = Evidence(
-                    smiles=(*evidence.smiles, *smiles),
-                    z=torch.cat([evidence.z, torch.stack([c.z for c in new])]),
-                    y=torch.cat([evidence.y, y]),
-                    pending_z=evidence.pending_z,
-                    known=evidence.known | set(smiles),
+                observations = Observations(
+                    smiles=(*observations.smiles, *smiles),
+                    z=torch.cat([observations.z, torch.stack([c.z for c in new])]),
+                    y=torch.cat([observations.y, y]),
+                    pending_z=observations.pending_z,
+                    known=observations.known | set(smiles),
                     bounds=space.bounds,
                 )
-            found.append(float(evidence.y.max()))
+            found.append(float(observations.y.max()))
         return found
 
 

@@ -19,7 +19,7 @@ from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
 from molvae.config import CampaignConfig, TrainConfig, check_seed, is_list, whole_number
 from molvae.errors import ConfigError
-from molvae.latent.density import describe
+from molvae.latent.density import typicality
 from molvae.latent.space import LatentSpace
 from tests.toys import ToySpace, begin
 
@@ -75,18 +75,18 @@ def takes_seed(space: LatentSpace, path: Path) -> dict[str, Callable[[Any], Any]
         "refine": lambda seed: space.refine(one, steps=0, seed=seed),
         "log_prob": lambda seed: space.log_prob(one, k=1, seed=seed),
         "outlier_score": lambda seed: space.outlier_score(one, k=1, seed=seed),
-        "describe": lambda seed: describe(space, one, k=1, seed=seed),
+        "describe": lambda seed: typicality(space, one, k=1, seed=seed),
         "sample_molecules": lambda seed: sample_molecules("zinc250k", 1, seed),
         "create": lambda seed: Campaign.create(
             path / f"{seed}.db", ToySpace(), objective="qed", start=0, seed=seed
         ).close(),
         "train": lambda seed: TrainConfig(data="", out="", seed=seed),
         "optimize": lambda seed: CampaignConfig(record="", objective="qed", seed=seed),
-        "neighbours": lambda seed: analysis.neighbours(space, "CCO", radii=[1.0], n=1, seed=seed),
+        "neighbours": lambda seed: analysis.neighbors(space, "CCO", radii=[1.0], n=1, seed=seed),
         "analogy": lambda seed: analysis.analogy(
             space, "CCO", "CCN", "CCCO", radii=[0.0], n=1, seed=seed
         ),
-        "chart": lambda seed: analysis.chart(space, ["CCO", "CCN", "CCC", "CCCC"], seed=seed),
+        "chart": lambda seed: analysis.project(space, ["CCO", "CCN", "CCC", "CCCC"], seed=seed),
         "property_direction": lambda seed: analysis.property_direction(
             z.repeat(5, 1), values, "x", seed=seed
         ),
@@ -174,7 +174,7 @@ def test_molecules_come_in_lists_of_every_type(
 ) -> None:
     texts = ["CCO", "CCN", "c1ccccc1O"]
     assert torch.equal(space.encode(of(texts)), space.encode(texts))
-    assert space.readable(of(texts)) == [True] * 3
+    assert space.can_encode(of(texts)) == [True] * 3
     assert torch.equal(space.log_prob(of(texts), k=1), space.log_prob(texts, k=1))
     with Campaign.create(tmp_path / "a.db", space, objective="qed", start=of(texts)) as campaign:
         assert [trial.smiles for trial in campaign.trials] == ["CCO", "CCN", "Oc1ccccc1"]

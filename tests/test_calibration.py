@@ -15,7 +15,7 @@ from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import predictions
 from molvae.bo.transforms import OutcomeTransform
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.storage import NewTrial, Store, Trial
+from molvae.campaign.storage import NewTrial, Storage, Trial
 from tests.toys import ToyObjective, ToySpace, begin
 
 RANK = "rank:children=40,generations=1"
@@ -80,7 +80,7 @@ def test_predictions_come_back_from_a_record(tmp_path: Path) -> None:
         NewTrial(smiles="CC", z=[0.0], origin="rank", predictions=said),
         NewTrial(smiles="CO", z=[0.0], origin="rank"),
     ]
-    with Store.create(tmp_path / "r.db", {}, new) as store:
+    with Storage.create(tmp_path / "r.db", {}, new) as store:
         first, second = store.trials()
         assert first.predictions == said
         assert isinstance(first.predictions["y"], Prediction)

@@ -12,10 +12,10 @@ import pytest
 
 from molvae.analysis.report import write_report
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.evaluation import Call, evaluate
+from molvae.campaign.evaluation import EvaluationTask, evaluate
 from molvae.chem.values import finite
 from molvae.errors import ConfigError, DataError
-from molvae.objectives.problem import Goal, Limit
+from molvae.objectives.problem import Constraint, Objective
 from tests.toys import ToySpace, begin
 
 LARGE = [math.inf, -math.inf, sys.float_info.max, -sys.float_info.max, 1e155, -1.1e100]
@@ -63,7 +63,7 @@ def test_evaluate_fails_what_is_too_large_with_advice() -> None:
         def __call__(self, smiles: Sequence[str]) -> list[float]:
             return LARGE
 
-    for one in evaluate([Call(objective=Penalty(), names=("hill",))], ["C"] * len(LARGE)):
+    for one in evaluate([EvaluationTask(objective=Penalty(), names=("hill",))], ["C"] * len(LARGE)):
         assert one.values == {}
         assert "NaN" in one.message
         assert not one.broke  # another try would say the same
@@ -83,11 +83,11 @@ def test_a_starting_file_with_a_value_that_is_too_large_is_refused(
 @pytest.mark.parametrize("number", LARGE)
 def test_goals_and_limits_refuse_numbers_that_are_too_large(number: float) -> None:
     with pytest.raises(ConfigError):
-        Limit(name="a", spec=None, high=number)
+        Constraint(name="a", spec=None, high=number)
     with pytest.raises(ConfigError):
-        Goal(name="a", spec=None, direction="maximise", worst=number)
+        Objective(name="a", spec=None, direction="maximise", worst=number)
     with pytest.raises(ConfigError):
-        Goal(name="a", spec=None, direction="maximise", weight=abs(number))
+        Objective(name="a", spec=None, direction="maximise", weight=abs(number))
 
 
 @pytest.mark.parametrize("largest", [1e100, sys.float_info.max])
@@ -104,7 +104,7 @@ def test_campaigns_with_the_largest_values_go_on(
                 campaign.trials, [largest, -largest, 1, 2, 3, 4, 5, 6], strict=True
             ):
                 values = {"a": value, "b": float(trial.id)}
-                campaign.tell(trial.id, {name: values[name] for name in campaign.aim.measured})
+                campaign.tell(trial.id, {name: values[name] for name in campaign.problem.measured})
     with Campaign.open(path, ToySpace()) as campaign:
         assert len(campaign.ask(2)) == 2
         assert len(campaign.best(3)) == 3

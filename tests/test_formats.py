@@ -52,7 +52,7 @@ def test_old_records_become_new_ones_and_where_they_cannot_are_read(
             assert [one.message for one in again.earlier_failures] == [failed[0].message]
         # What is asked from now on has one, where the space can read it.
         for new in c.ask(8):
-            known = c.space.readable([new.smiles]) == [True]  # type: ignore[attr-defined]
+            known = c.space.can_encode([new.smiles]) == [True]  # type: ignore[attr-defined]
             assert new.percentile is None or known
 
 

@@ -27,7 +27,7 @@ from molvae.cli.inputs import sheet
 from molvae.config import CampaignConfig, TrainConfig, build, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning
 from molvae.latent.space import load
-from molvae.objectives.program import understood
+from molvae.objectives.program import parse_output
 from molvae.objectives.registry import get_objective
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -131,7 +131,7 @@ def test_sheets_and_starting_molecules(text: str) -> None:
 @fuzz(60, 1000, text=st.one_of(tables, st.text(max_size=60), values.map(str)))
 def test_what_programs_print(text: str) -> None:
     with contextlib.suppress(ValueError):
-        answers = understood(text, ["CCO"])
+        answers = parse_output(text, ["CCO"])
         assert len(answers) == 1
 
 

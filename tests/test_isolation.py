@@ -20,7 +20,7 @@ from torch import Tensor
 import molvae
 from molvae.analysis.report import write_report
 from molvae.chem.datasets import prepare, sample_molecules
-from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
+from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.latent.space import load
 from molvae.latent.train import train
 
@@ -91,7 +91,7 @@ def main_calls(folder: Path, data: Path) -> dict[str, Any]:
         out=str(folder / "run"),
         molecules=120,
         validate_every=60,
-        objective=ObjectiveConfig(beta=0.0),
+        objective=LossConfig(beta=0.0),
         device="cpu",
         model=ModelConfig(
             latent_dim=4, embedding_dim=4, encoder_dim=8, decoder_dim=16, position_dim=2

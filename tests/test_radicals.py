@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from molvae.analysis.set_metrics import describe_set, filter_pass_rate, validity
-from molvae.bo.base import Evidence
+from molvae.analysis.set_metrics import distribution_metrics, filter_pass_rate, validity
+from molvae.bo.base import Observations
 from molvae.bo.strategies.registry import STRATEGIES, get_strategy
 from molvae.chem.datasets import prepare, sample_molecules
 from molvae.chem.molecules import canonical, has_radicals
-from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
+from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import MolvaeWarning
 from molvae.latent.density import proposable
 from molvae.latent.space import LatentSpace, load
@@ -55,9 +55,11 @@ def test_validity_leaves_radicals_out_unless_told_otherwise() -> None:
     texts = ["CCO", "C[CH]O", None, "C1"]
     assert validity(texts) == 0.25
     assert validity(texts, radicals=True) == 0.5
-    found = describe_set(texts, ["CCO", "CCN"], names=["logP"])
+    found = distribution_metrics(texts, ["CCO", "CCN"], names=["logP"])
     assert (found["molecules"], found["validity"]) == (1, 0.25)
-    assert describe_set(texts, ["CCO", "CCN"], names=["logP"], radicals=True)["molecules"] == 2
+    assert (
+        distribution_metrics(texts, ["CCO", "CCN"], names=["logP"], radicals=True)["molecules"] == 2
+    )
     assert filter_pass_rate(["CCO", "C[CH]O"]) == 1.0
 
 
@@ -92,12 +94,12 @@ class RadicalSpace(ToySpace):
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "ga"])
 def test_strategies_propose_no_radicals_unless_the_space_learned_from_them(name: str) -> None:
-    space, evidence = RadicalSpace(), toy_evidence()
+    space, observations = RadicalSpace(), toy_evidence()
     strategy = get_strategy(name)
-    found = [c.smiles for c in strategy.propose(evidence, space, 12, seed=1)]
+    found = [c.smiles for c in strategy.propose(observations, space, 12, seed=1)]
     assert not any(map(has_radicals, found))
     space.radicals = True  # type: ignore[attr-defined]
-    found = [c.smiles for c in strategy.propose(evidence, space, 12, seed=1)]
+    found = [c.smiles for c in strategy.propose(observations, space, 12, seed=1)]
     if name == "random":
         assert any(map(has_radicals, found))
 
@@ -105,7 +107,7 @@ def test_strategies_propose_no_radicals_unless_the_space_learned_from_them(name:
 def test_graph_moves_from_radicals_propose_none(space: LatentSpace) -> None:
     start = ("CC[N+](C)CCO", "CCC[NH+]CC", "C[N+](C)c1ccccc1", "CCCCO", "CCc1ccccc1O")
     z = space.encode(start)
-    evidence = Evidence(
+    observations = Observations(
         smiles=start,
         z=z,
         y=torch.tensor([[5.0], [4.0], [3.0], [2.0], [1.0]], dtype=torch.float64),
@@ -113,7 +115,7 @@ def test_graph_moves_from_radicals_propose_none(space: LatentSpace) -> None:
         known=frozenset(start),
         bounds=space.bounds,
     )
-    found = [c.smiles for c in get_strategy("ga").propose(evidence, space, 20, seed=0)]
+    found = [c.smiles for c in get_strategy("ga").propose(observations, space, 20, seed=0)]
     assert len(found) == 20
     assert not any(map(has_radicals, found))
 
@@ -141,7 +143,7 @@ def test_model_that_learned_from_radicals_may_write_them(tmp_path: Path) -> None
         representation="smiles",
         molecules=2000,
         batch_size=16,
-        objective=ObjectiveConfig(beta=0.0),
+        objective=LossConfig(beta=0.0),
         device="cpu",
         model=ModelConfig(
             latent_dim=4, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=2

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from molvae.campaign.initial_design import Start, gather
+from molvae.campaign.initial_design import InitialDesign, build_initial_design
 from molvae.errors import MolvaeError, MolvaeWarning
 from tests.toys import ToySpace
 
@@ -53,11 +53,11 @@ def written(
     return "".join(separator.join(map(quoted, row)) + end for row in cells)
 
 
-def started(path: Path) -> Start:
-    return gather(path, SPACE, ["pIC50"], dataset="", seed=0, skip_invalid=False)
+def started(path: Path) -> InitialDesign:
+    return build_initial_design(path, SPACE, ["pIC50"], dataset="", seed=0, skip_invalid=False)
 
 
-def content(start: Start, *, notes: bool = True) -> dict[str, object]:
+def content(start: InitialDesign, *, notes: bool = True) -> dict[str, object]:
     return {
         trial.smiles: (
             None if trial.values is None else dict(trial.values),
@@ -194,7 +194,7 @@ def test_two_quotes_that_do_not_belong_there_swallow_no_row(tmp_path: Path) -> N
     assert min(answers.values()) > 5, answers
 
 
-def attempt(file: Path) -> tuple[Start | None, str]:
+def attempt(file: Path) -> tuple[InitialDesign | None, str]:
     try:
         return started(file), ""
     except MolvaeError as error:

@@ -13,10 +13,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from molvae.chem.datasets import load_split, prepare, sample_molecules, split_of
-from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
+from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning
 from molvae.latent.space import load
-from molvae.latent.tokenized import tokenise
+from molvae.latent.tokenized import tokenize
 from molvae.latent.train import train
 from molvae.model.checkpoint import RESUME
 from molvae.model.progress import Progress
@@ -41,7 +41,7 @@ def small(data: Path, out: Path) -> TrainConfig:
         batch_size=8,
         validate_every=20,
         # So short a training would be told that it has collapsed.
-        objective=ObjectiveConfig(beta=0.0),
+        objective=LossConfig(beta=0.0),
         device="cpu",
         model=ModelConfig(
             latent_dim=4, embedding_dim=4, encoder_dim=8, decoder_dim=16, position_dim=2
@@ -149,11 +149,11 @@ def test_train_resumed_from_an_older_state_refuses_other_shapes_in_one_line(
 @pytest.mark.parametrize("name", ["train.smi", "valid.smi"])
 def test_prepared_data_that_were_changed_by_hand_are_refused(tmp_path: Path, name: str) -> None:
     data = prepared(tmp_path / "a", MOLECULES)
-    tokenise(data, "smiles", workers=1)  # which is kept beside them
+    tokenize(data, "smiles", workers=1)  # which is kept beside them
     with open(data / name, "a") as file:
         file.write("CCO\n")
     with pytest.raises(DataError, match=f"{name} was changed"):
-        tokenise(data, "smiles", workers=1)
+        tokenize(data, "smiles", workers=1)
 
 
 @pytest.mark.parametrize("name", ["mps", "gpu", "", "cuda:x", "cpu:0", "meta", "CUDA"])

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from molvae.campaign.evaluation import Call, Scored
-from molvae.campaign.executors import Processes, caller_of
+from molvae.campaign.evaluation import EvaluationResult, EvaluationTask
+from molvae.campaign.executors import ProcessExecutor, make_executor
 from molvae.campaign.transport import packed, unpacked
 from molvae.errors import CampaignError, MachineError, ObjectiveError, ProcessDiedError
 from molvae.objectives.process_guard import MARK
@@ -45,8 +45,8 @@ def objective(function: Callable[[str], Any], **attributes: Any) -> Any:
     return made
 
 
-def calls(function: Callable[[str], Any], **attributes: Any) -> list[Call]:
-    return [Call(objective=objective(function, **attributes), names=("y",))]
+def calls(function: Callable[[str], Any], **attributes: Any) -> list[EvaluationTask]:
+    return [EvaluationTask(objective=objective(function, **attributes), names=("y",))]
 
 
 def deadly(smiles: str) -> float:
@@ -71,16 +71,16 @@ deadly.__module__ = "__main__"  # by value
 
 
 @pytest.fixture
-def deadly_worker() -> Iterator[Processes]:
-    with caller_of(calls(deadly), 1, None) as caller:
-        assert isinstance(caller, Processes)
+def deadly_worker() -> Iterator[ProcessExecutor]:
+    with make_executor(calls(deadly), 1, None) as caller:
+        assert isinstance(caller, ProcessExecutor)
         yield caller
 
 
 @pytest.mark.parametrize("attribute", [lambda: 1, sys.stdout.__class__, {1: [2]}])
 def test_whatever_can_be_pickled_by_value_is_sent(attribute: Any) -> None:
     (scored,) = unpacked(packed(calls(lambda smiles: 2.5, attribute=attribute)))(["CCO"])
-    assert scored == Scored(values={"y": 2.5})
+    assert scored == EvaluationResult(values={"y": 2.5})
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_whatever_can_be_pickled_by_value_is_sent(attribute: Any) -> None:
 def test_what_cannot_be_sent_is_refused_before_a_process_begins(attribute: Any) -> None:
     with (
         pytest.raises(ObjectiveError, match=r"^objective 'y' cannot be sent to other processes: "),
-        caller_of(calls(len, attribute=attribute), 2, None),
+        make_executor(calls(len, attribute=attribute), 2, None),
     ):
         raise AssertionError
 
@@ -113,7 +113,7 @@ _imported.__module__ = "__main__"
 def test_what_a_worker_cannot_load_is_refused_before_the_first_call() -> None:
     with (
         pytest.raises(ObjectiveError, match=r"cannot load the objective: ModuleNotFoundError"),
-        caller_of(calls(len, attribute=Missing()), 2, None),
+        make_executor(calls(len, attribute=Missing()), 2, None),
     ):
         raise AssertionError
 
@@ -130,18 +130,18 @@ def test_what_a_worker_cannot_load_is_refused_before_the_first_call() -> None:
     ],
 )
 def test_a_process_that_dies_is_said_and_replaced(
-    deadly_worker: Processes, molecule: str, reason: str
+    deadly_worker: ProcessExecutor, molecule: str, reason: str
 ) -> None:
     with pytest.raises(ProcessDiedError, match=rf"^the process died \({reason}\)$"):
         deadly_worker.call([molecule]).result()
-    assert deadly_worker.call(["CCO"]).result() == [Scored(values={"y": 3.0})]
+    assert deadly_worker.call(["CCO"]).result() == [EvaluationResult(values={"y": 3.0})]
 
 
-def test_a_process_that_dies_between_calls_is_replaced(deadly_worker: Processes) -> None:
+def test_a_process_that_dies_between_calls_is_replaced(deadly_worker: ProcessExecutor) -> None:
     (process,) = deadly_worker._processes
     os.kill(process.pid, signal.SIGKILL)
     until(process.has_ended)
-    assert deadly_worker.call(["CCO"]).result() == [Scored(values={"y": 3.0})]
+    assert deadly_worker.call(["CCO"]).result() == [EvaluationResult(values={"y": 3.0})]
 
 
 def test_objectives_are_loaded_once_and_keep_what_they_learn() -> None:
@@ -151,7 +151,7 @@ def test_objectives_are_loaded_once_and_keep_what_they_learn() -> None:
         seen.append(smiles)
         return float(len(seen))
 
-    with caller_of(calls(count), 1, None) as caller:
+    with make_executor(calls(count), 1, None) as caller:
         assert [caller.call(["C"]).result()[0].values["y"] for _ in range(3)] == [1.0, 2.0, 3.0]
     assert seen == []
 
@@ -163,7 +163,7 @@ def test_errors_about_the_machine_come_back_as_what_they_are() -> None:
     def refuse(smiles: str) -> float:
         raise {"a": CampaignError, "b": NoLicenceError}[smiles]("no licence")
 
-    with caller_of(calls(refuse), 1, None) as caller:
+    with make_executor(calls(refuse), 1, None) as caller:
         for smiles, kind in (("a", CampaignError), ("b", MachineError)):
             with pytest.raises(kind, match=r"^no licence$") as caught:
                 caller.call([smiles]).result()
@@ -177,7 +177,7 @@ def test_what_objectives_print_goes_to_standard_error(capfd: pytest.CaptureFixtu
         os.write(1, b"C\n")
         return 1.0
 
-    with caller_of(calls(talk), 1, None) as caller:
+    with make_executor(calls(talk), 1, None) as caller:
         caller.call(["C"]).result()
     captured = capfd.readouterr()
     assert captured.out == ""
@@ -197,7 +197,7 @@ starts_children.__module__ = "__main__"
 
 
 def test_a_call_that_is_taken_back_leaves_nothing_behind(tmp_path: Path) -> None:
-    with caller_of(calls(starts_children), 1, None) as caller:
+    with make_executor(calls(starts_children), 1, None) as caller:
         pending: Any = caller.call([str(tmp_path)])
         pids = [written_pid(tmp_path / name) for name in ("child", "stray")]
         assert pending.began is not None
@@ -212,7 +212,7 @@ def test_a_campaign_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) ->
     pids = []
 
     def interrupted() -> None:
-        with caller_of(calls(starts_children), 1, None) as caller:
+        with make_executor(calls(starts_children), 1, None) as caller:
             caller.call([str(tmp_path)])
             pids.extend(written_pid(tmp_path / name) for name in ("child", "stray"))
             raise KeyboardInterrupt

@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmarks.shared.molecules import PROPERTIES, absurd, some
 from benchmarks.shared.run import plain, plainly
 from molvae.analysis.chemnet import ChemNetStatistics
-from molvae.analysis.model_metrics import fidelity
+from molvae.analysis.model_metrics import reconstruction_metrics
 from molvae.analysis.set_metrics import chemnet_statistics, frechet_chemnet_distance, uniqueness
 from molvae.chem.datasets import load_split, sample_molecules
 from molvae.chem.properties import score
@@ -114,8 +114,8 @@ def codes(space: LatentSpace, what: Material) -> dict[str, Any]:
     """
     if space.dim == 0:
         return {}
-    found: dict[str, Any] = plainly(fidelity(space, what.smiles))
-    known = [m for m, ok in zip(what.smiles, space.readable(what.smiles), strict=True) if ok]
+    found: dict[str, Any] = plainly(reconstruction_metrics(space, what.smiles))
+    known = [m for m, ok in zip(what.smiles, space.can_encode(what.smiles), strict=True) if ok]
     drawn = space.draws(known, seed=SEED)[:, 0, : space.config.latent_dim]
     return found | {"total_correlation": plain(gaussian_total_correlation(drawn))}
 
@@ -132,7 +132,7 @@ def bounds(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
     """
     if space.config.posterior == "point":
         return {}
-    known = [m for m, ok in zip(what.smiles, space.readable(what.smiles), strict=True) if ok][:n]
+    known = [m for m, ok in zip(what.smiles, space.can_encode(what.smiles), strict=True) if ok][:n]
     each = torch.stack([space.log_prob(known, k=1, seed=SEED + i) for i in range(ELBOS)])
     of = {1: each.mean(dim=0)}
     for k in DRAWS[1:]:
@@ -158,7 +158,7 @@ def readable_properties(space: LatentSpace, what: Material) -> dict[str, Any]:
 
     if space.dim == 0:
         return {}
-    there = np.array(space.readable(what.smiles)) & np.isfinite(what.values).all(axis=1)
+    there = np.array(space.can_encode(what.smiles)) & np.isfinite(what.values).all(axis=1)
     z = space.encode([m for m, ok in zip(what.smiles, there, strict=True) if ok])
     y = what.values[there]
     ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15)))
@@ -178,7 +178,7 @@ class Drawn:
     """What a model wrote."""
 
     molecules: list[str | None]
-    fluent: float
+    is_valid_as_written: float
     """Share that needed no mending to be a molecule."""
     per_second: float
     """Molecules written in a second of CPU time, before they are read as molecules."""
@@ -200,7 +200,7 @@ def draw(space: LatentSpace, n: int, seed: int) -> Drawn:
     rows = _written(space, z, noise, temperature, seed)
     seconds = time.process_time() - began
     molecules = [_molecule(space, symbols) for symbols in rows]
-    fluent = sum(space.representation.fluent(symbols) for symbols in rows) / n
+    fluent = sum(space.representation.is_valid_as_written(symbols) for symbols in rows) / n
     return Drawn(molecules, fluent, n / seconds)
 
 
@@ -227,7 +227,7 @@ def drawn(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
     """Molecules that the model generates, against the held-out ones; and how fast."""
     found = draw(space, n, SEED)
     return {
-        "fluent": found.fluent,
+        "fluent": found.is_valid_as_written,
         "per_second": round(found.per_second),
         **of_molecules(found.molecules, what.mean, what.sd, what.fcd, training=what.training),
     }
@@ -281,7 +281,7 @@ def outliers(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
         of_kind = _strangeness(space, molecules)
         for name in of_usual:
             found[f"{name}_{kind}"] = plain(auroc(of_usual[name], of_kind[name]))
-        found[f"unreadable_{kind}"] = 1 - float(np.mean(space.readable(molecules)))
+        found[f"unreadable_{kind}"] = 1 - float(np.mean(space.can_encode(molecules)))
     return found
 
 
@@ -290,7 +290,7 @@ def _strangeness(space: LatentSpace, molecules: Sequence[str]) -> dict[str, Tens
     if space.config.posterior != "point":
         found["bound"] = space.outlier_score(molecules, k=STRANGE_DRAWS, seed=SEED)
     if space.dim:
-        there = torch.tensor(space.readable(molecules))
+        there = torch.tensor(space.can_encode(molecules))
         known = [m for m, ok in zip(molecules, there.tolist(), strict=True) if ok]
         density = torch.full((len(molecules),), torch.inf, dtype=torch.float64)
         density[there] = -space.log_density(space.encode(known)).detach()

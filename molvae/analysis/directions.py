@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.analysis.interpolation import LatentPath, traced
-from molvae.analysis.neighbors import Neighbourhood, around
+from molvae.analysis.interpolation import LatentPath, decode_path
+from molvae.analysis.neighborhood import Neighborhood, around
 from molvae.analysis.vectors import PROPERTIES, codes
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.molecules import canonical
@@ -34,7 +34,7 @@ NEAR = (0.0, 1.0, 2.0, 3.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Direction:
+class LatentDirection:
     """A direction in a latent space, along which something changes."""
 
     name: str
@@ -48,20 +48,20 @@ class Direction:
     NaN if it was not learned from molecules."""
     left: float = 1.0
     """Cosine of the angle to the direction that was learned: below 1 if others are held."""
-    held: tuple[Direction, ...] = ()
+    held: tuple[LatentDirection, ...] = ()
     """Those that a walk along this one does not move along."""
 
     def __str__(self) -> str:
         held = ", ".join(other.name for other in self.held)
         return f"{self.name} with {held} held" if held else self.name
 
-    def __neg__(self) -> Direction:
+    def __neg__(self) -> LatentDirection:
         """The opposite way; the slope is negative then."""
         return replace(self, unit=-self.unit, slope=-self.slope)
 
 
 @isolated()
-def head_direction(space: LatentSpaceProtocol, name: str) -> Direction:
+def head_direction(space: LatentSpaceProtocol, name: str) -> LatentDirection:
     """The direction of a property as the space's own head reads it off z.
 
     Args:
@@ -92,7 +92,7 @@ def head(space: LatentSpaceProtocol, name: str) -> int:
 @isolated()
 def property_direction(
     z: Tensor, values: Sequence[float] | NDArray[np.float64], name: str, *, seed: int = 0
-) -> Direction:
+) -> LatentDirection:
     """The direction in which a value grows fastest, by ridge regression on z.
 
     Args:
@@ -134,7 +134,7 @@ def property_direction(
 
 
 @isolated()
-def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) -> Direction:
+def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) -> LatentDirection:
     """The direction from one group of molecules to another: the difference of their means.
 
     Args:
@@ -177,16 +177,16 @@ def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) 
     return _direction(name, step / step.square().sum(), r2=r2)
 
 
-def _direction(name: str, slope: Tensor, *, r2: float) -> Direction:
+def _direction(name: str, slope: Tensor, *, r2: float) -> LatentDirection:
     """That of a gradient."""
     length = float(slope.norm())
     if not (length > 0 and math.isfinite(length)):
         raise DataError(f"{name} does not change anywhere in z: there is no direction to it")
-    return Direction(name=name, unit=slope.double() / length, slope=length, r2=r2)
+    return LatentDirection(name=name, unit=slope.double() / length, slope=length, r2=r2)
 
 
 @isolated()
-def holding(direction: Direction, others: Sequence[Direction]) -> Direction:
+def orthogonalize(direction: LatentDirection, others: Sequence[LatentDirection]) -> LatentDirection:
     """A direction without what it shares with others: a walk along it holds these still.
 
     Args:
@@ -217,10 +217,10 @@ def holding(direction: Direction, others: Sequence[Direction]) -> Direction:
 
 
 @isolated()
-def walk(
+def traverse(
     space: LatentSpaceProtocol,
     smiles: str,
-    direction: Direction,
+    direction: LatentDirection,
     *,
     length: float = 4.0,
     steps: int = 100,
@@ -233,7 +233,7 @@ def walk(
         space: Where.
         smiles: The molecule, SMILES in any form. The way leads through a vector that decodes to
             it, see `LatentSpace.invert`; t is 0 there.
-        direction: See `Direction`.
+        direction: See `LatentDirection`.
         length: How far to go, in z.
         steps: To go so far.
         both: Begin as far on the other side, so that the molecule is in the middle.
@@ -249,7 +249,7 @@ def walk(
     molecule = canonical(smiles)
     z, missed = codes(space, [molecule])
     places = torch.arange(-steps if both else 0, steps + 1, dtype=torch.float64) * (length / steps)
-    return traced(
+    return decode_path(
         space,
         z + places[:, None] * direction.unit,
         places.tolist(),
@@ -271,7 +271,7 @@ def analogy(
     n: int = 100,
     seed: int = 0,
     properties: Sequence[str] = PROPERTIES,
-) -> Neighbourhood:
+) -> Neighborhood:
     """What c becomes if a becomes b: the molecules at and around `c + b - a`.
 
     Args:
@@ -286,7 +286,7 @@ def analogy(
 
     Returns:
         The answers, nearest first, with similarities to a, b and c; these three themselves are
-        counted, and no answers. `same_change` says how alike the two changes are.
+        counted, and no answers. `same_transformation` says how alike the two changes are.
 
     Raises:
         ConfigError: As of `neighbours`.
@@ -305,7 +305,7 @@ def analogy(
 
 
 @isolated()
-def same_change(a: str, b: str, c: str, smiles: Sequence[str]) -> list[float]:
+def same_transformation(a: str, b: str, c: str, smiles: Sequence[str]) -> list[float]:
     """How alike the change from c to each molecule is to that from a to b.
 
     Args:
@@ -325,13 +325,13 @@ def same_change(a: str, b: str, c: str, smiles: Sequence[str]) -> list[float]:
 
 
 __all__ = [
-    "Direction",
+    "LatentDirection",
     "analogy",
     "group_direction",
     "head",
     "head_direction",
-    "holding",
+    "orthogonalize",
     "property_direction",
-    "same_change",
-    "walk",
+    "same_transformation",
+    "traverse",
 ]

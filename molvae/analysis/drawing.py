@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molvae.analysis.gradient_ascent import Ascent
-from molvae.analysis.interpolation import LatentPath, Stop
+from molvae.analysis.ascent import AscentPath
+from molvae.analysis.interpolation import LatentPath, Segment
 from molvae.analysis.sheet import ACCENT, CELL, FAINT, GAP, LINE, MARGIN, SHADE, Sheet, cell
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def draw_path(path: LatentPath, file: str | Path, *, most: int = MOST) -> Path:
     )  # fmt: skip
 
 
-def draw_ascents(ascents: Sequence[Ascent], file: str | Path, *, most: int = MOST) -> Path:
+def draw_ascents(ascents: Sequence[AscentPath], file: str | Path, *, most: int = MOST) -> Path:
     """Ways up: the molecules on them, what was predicted and what is true, and how usual they are.
 
     One way is drawn as a path; of several, each is a row of molecules, the first 8 of them.
@@ -82,7 +82,7 @@ def draw_ascents(ascents: Sequence[Ascent], file: str | Path, *, most: int = MOS
     )  # fmt: skip
 
 
-def _several(ascents: Sequence[Ascent], file: str | Path) -> Path:
+def _several(ascents: Sequence[AscentPath], file: str | Path) -> Path:
     shown = list(ascents[: len(COLOURS)])
     width = 2 * MARGIN + COLUMNS * CELL[0] + (COLUMNS - 1) * GAP
     high = CELL[1] + 2 * LINE + GAP
@@ -124,7 +124,7 @@ Curve = Callable[["Axes", str | None], None]
 
 def _sheet(
     path: LatentPath,
-    chosen: Sequence[Stop],
+    chosen: Sequence[Segment],
     heads: Sequence[str],
     feet: Sequence[str],
     curves: Sequence[Curve],
@@ -169,7 +169,7 @@ def _sheet(
     return sheet.save(file)
 
 
-def _numbers(axes: Axes, stops: Sequence[Stop]) -> None:
+def _numbers(axes: Axes, stops: Sequence[Segment]) -> None:
     """The numbers of molecules above a frame, where there is room for them."""
     low, high = axes.get_xlim()
     last = -math.inf
@@ -183,36 +183,36 @@ def _numbers(axes: Axes, stops: Sequence[Stop]) -> None:
             last = middle
 
 
-def _longest(path: LatentPath, most: int) -> list[Stop]:
+def _longest(path: LatentPath, most: int) -> list[Segment]:
     """At most so many stops of a path, in its order: the first, the last, and the longest."""
     inner = sorted(path.stops[1:-1], key=lambda stop: stop.first - stop.last)[: max(0, most - 2)]
     ends = [path.stops[0], path.stops[-1]] if len(path.stops) > 1 else [path.stops[0]]
     return sorted([*ends, *inner], key=lambda stop: stop.first)
 
 
-def _at(stop: Stop) -> str:
+def _at(stop: Segment) -> str:
     return f"t {stop.t:.2f}" if stop.t == stop.until else f"t {stop.t:.2f} to {stop.until:.2f}"
 
 
-def _alike(stop: Stop) -> str:
+def _alike(stop: Segment) -> str:
     if stop.smiles is None:
         return ""
     return "similarity " + ", ".join(f"{value:.2f}" for value in stop.similarity)
 
 
-def _value(ascent: Ascent, value: float) -> str:
+def _value(ascent: AscentPath, value: float) -> str:
     return f"{_own_name(ascent)} {value:.3g}" if math.isfinite(value) else ""
 
 
-def _title(ascent: Ascent) -> str:
+def _title(ascent: AscentPath) -> str:
     return f"{'down' if ascent.climbed.startswith('-') else 'up'} {_own_name(ascent)}"
 
 
-def _own_name(ascent: Ascent) -> str:
+def _own_name(ascent: AscentPath) -> str:
     return ascent.climbed.removeprefix("-")
 
 
-def _ended(ascent: Ascent) -> str:
+def _ended(ascent: AscentPath) -> str:
     why = {
         "summit": "ended where no step leads higher",
         "steps": "all steps taken",
@@ -263,7 +263,7 @@ def _property(path: LatentPath, name: str) -> Curve:
     return curve
 
 
-def _climbed(ascent: Ascent) -> Curve:
+def _climbed(ascent: AscentPath) -> Curve:
     def curve(axes: Axes, colour: str | None) -> None:
         path = ascent.path
         axes.plot(path.t, ascent.predicted, color=colour or FAINT, lw=1, ls=(0, (3, 2)),
@@ -276,7 +276,7 @@ def _climbed(ascent: Ascent) -> Curve:
     return curve
 
 
-def _usual(ascent: Ascent) -> Curve:
+def _usual(ascent: AscentPath) -> Curve:
     return _percentile(ascent.path)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what a campaign found. Knows matplotlib and `findings`, nothing of pages.
+"""Pictures of what a campaign found. Knows matplotlib and `summarize`, nothing of pages.
 
 In a page, colours follow the reader's light or dark mode: there, they are names that the page
 defines. Text that came from users is drawn as it is, never read as formulas.
@@ -26,19 +26,19 @@ from molvae.analysis.model_figures import FIGURE, check_can_draw
 from molvae.analysis.summary import (
     POINTS,
     SAMPLE,
+    CampaignSummary,
     Distribution,
-    Findings,
     Map,
     Row,
     distributions,
     evenly,
-    findings,
     goodness,
     latent_map,
     number,
+    summarize,
 )
 from molvae.errors import CampaignError, UnknownNameError
-from molvae.objectives.problem import Goal
+from molvae.objectives.problem import Objective
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,7 +167,7 @@ def _axes(salt: str, palette: Palette, size: tuple[float, float]) -> Iterator[tu
         yield figure, axes
 
 
-def pictures(found: Findings, palette: Palette = PAGE) -> list[Picture]:
+def pictures(found: CampaignSummary, palette: Palette = PAGE) -> list[Picture]:
     """All that can be drawn of a campaign: growth, the front, the map, properties."""
     if not found.ranked:
         return []
@@ -216,7 +216,7 @@ def write_figures(
         raise CampaignError(
             f"cannot write figures to {folder}: it has to be a folder, or a name in one that exists"
         )
-    made = pictures(findings(campaign), PAPER)
+    made = pictures(summarize(campaign), PAPER)
     paths = [folder / f"{picture.name}.{format}" for picture in made]
     kind = replace(FIGURE, error=CampaignError)
     try:
@@ -237,24 +237,24 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _named(found: Findings, goal: Goal) -> str:
+def _named(found: CampaignSummary, goal: Objective) -> str:
     unit = f", {goal.unit}" if goal.unit else ""
     return _plain(f"{found.label(goal.name)}{unit} ({goodness(goal)})")
 
 
-def _hint(found: Findings, row: Row) -> str:
+def _hint(found: CampaignSummary, row: Row) -> str:
     """What a point is: the trial, its values, its molecule."""
-    values = ", ".join(f"{found.label(n)} {number(row.value(n))}" for n in found.aim.names)
+    values = ", ".join(f"{found.label(n)} {number(row.value(n))}" for n in found.problem.names)
     return _plain(
         f"trial {row.trial.id}: {values}\n{row.trial.smiles}".replace("\n", " \N{MIDDLE DOT} ")
     )
 
 
-def _progress(found: Findings, palette: Palette) -> Picture:
+def _progress(found: CampaignSummary, palette: Palette) -> Picture:
     """What was reached after each objective call."""
     from matplotlib.ticker import MaxNLocator
 
-    grown, goal = found.grown, found.aim.goals[0]
+    grown, goal = found.grown, found.problem.goals[0]
     n = len(grown.best)
     calls = np.arange(1, n + 1)
     within = np.array(grown.within, dtype=bool)
@@ -301,22 +301,24 @@ def _progress(found: Findings, palette: Palette) -> Picture:
         axes.set_ylabel(label, color=palette.ink, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     shaded = " Shaded: starting molecules." if grown.starts else ""
-    limits = " Hollow: breaks a limit, and does not count." if found.aim.limits else ""
+    limits = " Hollow: breaks a limit, and does not count." if found.problem.limits else ""
     if found.kind == "front":
         points = ", ".join(
             (f"{number(r)} outside of {found.label(g.name)}" if g.direction == "range"
              else f"{found.label(g.name)} {number(r)}")
-            for g, r in zip(found.aim.goals, grown.reference, strict=True)
+            for g, r in zip(found.problem.goals, grown.reference, strict=True)
         )  # fmt: skip
         what = (
             "Volume of goals that the molecules so far are better in than the reference point "
             f"({points}: what each goal calls worst, else the worst value told)."
         )
         what += " Estimated from random points." if grown.estimated else ""
-        limits = " Only molecules that keep all limits count." if found.aim.limits else ""
+        limits = " Only molecules that keep all limits count." if found.problem.limits else ""
         title = "Hypervolume against objective calls"
     else:
-        good = str(found.aim.goals[0].direction) if found.kind == "value" else "larger is better"
+        good = (
+            str(found.problem.goals[0].direction) if found.kind == "value" else "larger is better"
+        )
         what = (
             f"Line: best {found.kind} so far ({good}). Dots: each molecule's, in the order asked."
             + _thinned(found)
@@ -336,7 +338,7 @@ def _steps_of(best: Sequence[float]) -> list[int]:
     return evenly(list(dict.fromkeys(corners)), POINTS)
 
 
-def _thinned(found: Findings) -> str:
+def _thinned(found: CampaignSummary) -> str:
     """What a figure leaves out, for its caption."""
     drawn, there = len(found.drawn), len(found.ranked)
     if drawn == there:
@@ -346,7 +348,7 @@ def _thinned(found: Findings) -> str:
 
 def _scatter(
     axes: Axes,
-    found: Findings,
+    found: CampaignSummary,
     group: str,
     points: Sequence[tuple[float, float, Row]],
     colour: Callable[[Row], str],
@@ -378,9 +380,9 @@ def _scatter(
     return hints
 
 
-def _front(found: Findings, palette: Palette) -> Picture:
+def _front(found: CampaignSummary, palette: Palette) -> Picture:
     """The first two goals of all molecules, those of the front before the others."""
-    first, second = found.aim.goals[:2]
+    first, second = found.problem.goals[:2]
     best = {row.trial.id for row in found.front}
     points = [
         (row.value(first.name), row.value(second.name), row)
@@ -389,7 +391,7 @@ def _front(found: Findings, palette: Palette) -> Picture:
     ]
     with _axes("front", palette, (5.6, 4.4)) as (figure, axes):
         flat = "range" not in (first.direction, second.direction)
-        if len(found.aim.goals) == 2 and flat and best:
+        if len(found.problem.goals) == 2 and flat and best:
             line = sorted((row.value(first.name), row.value(second.name)) for row in found.front)
             line = evenly(line, POINTS)
             # Corners lie on the side that is worse.
@@ -406,18 +408,18 @@ def _front(found: Findings, palette: Palette) -> Picture:
         )  # fmt: skip
         axes.set_xlabel(_named(found, first), color=palette.ink, parse_math=False)
         axes.set_ylabel(_named(found, second), color=palette.ink, parse_math=False)
-    more = len(found.aim.goals) - 2
+    more = len(found.problem.goals) - 2
     caption = (
         f"Large: the {len(best)} molecules that nothing is better than in everything. "
         "Squares: starting molecules; circles: new ones."
-        + (" Hollow: breaks a limit." if found.aim.limits else "")
+        + (" Hollow: breaks a limit." if found.problem.limits else "")
         + (f" {more} more goal{'s' * (more > 1)} cannot be seen here." if more else "")
         + _thinned(found)
     )
     return Picture(name="front", title="Pareto front", caption=caption, figure=figure, hints=hints)
 
 
-def _map(found: Findings, plane: Map, palette: Palette) -> Picture:
+def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
     """Trials in the plane in which their latent vectors differ most, coloured by value."""
     step, ends = _steps(found)
     wide = found.kind != "front"
@@ -443,14 +445,14 @@ def _map(found: Findings, plane: Map, palette: Palette) -> Picture:
             bar.text(0.5, y, text, ha="center", va=side, color=palette.ink, fontsize=9,
                      parse_math=False)  # fmt: skip
     what = {
-        "value": f"Coloured by {found.label(found.aim.goals[0].name)}",
+        "value": f"Coloured by {found.label(found.problem.goals[0].name)}",
         "score": "Coloured by score",
         "front": "Coloured by the front that a molecule is on",
     }[found.kind]
     caption = (
         "Principal components of the latent vectors of all molecules with values. "
         f"{what}. Squares: starting molecules; circles: new ones."
-        + (" Hollow: breaks a limit." if found.aim.limits else "")
+        + (" Hollow: breaks a limit." if found.problem.limits else "")
         + _thinned(found)
     )
     return Picture(
@@ -459,12 +461,12 @@ def _map(found: Findings, plane: Map, palette: Palette) -> Picture:
     )  # fmt: skip
 
 
-def _steps(found: Findings) -> tuple[Callable[[Row], int], tuple[str, str]]:
+def _steps(found: CampaignSummary) -> tuple[Callable[[Row], int], tuple[str, str]]:
     """The shade of a row, and what the worst and the best shade mean."""
     if found.kind == "front":
         return lambda row: max(0, STEPS - (row.front or STEPS)), (f"front {STEPS}+", "front 1")
-    goal = found.aim.goals[0]
-    turn = goal.column if found.kind == "value" else np.asarray
+    goal = found.problem.goals[0]
+    turn = goal.to_maximization if found.kind == "value" else np.asarray
     columns = turn(np.array([row.score for row in found.ranked]))
     # A few that are far worse than all others would leave these in one shade.
     low, high = float(np.percentile(columns, 5)), float(columns.max())
@@ -479,7 +481,7 @@ def _steps(found: Findings) -> tuple[Callable[[Row], int], tuple[str, str]]:
     return step, (number(sign * low), number(sign * high))
 
 
-def _histogram(one: Distribution, found: Findings, palette: Palette) -> Picture:
+def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> Picture:
     """A property of starting and new molecules, and of the data set."""
     from molvae.chem.properties import PROPERTIES
 

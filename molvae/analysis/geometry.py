@@ -71,13 +71,13 @@ def geometry(
             trustworthiness(1 - similar, z, n_neighbors=NEIGHBORS, metric="precomputed")
         )
     np.fill_diagonal(distance, np.inf)
-    by_rank = np.take_along_axis(similar, np.argsort(distance, axis=1)[:, :-1], axis=1)
+    sample_by_rank = np.take_along_axis(similar, np.argsort(distance, axis=1)[:, :-1], axis=1)
     for k in RANKS:
         if k < len(chosen):
-            result[f"neighbor_tanimoto_{k}"] = float(by_rank[:, k - 1].mean())
+            result[f"neighbor_tanimoto_{k}"] = float(sample_by_rank[:, k - 1].mean())
     np.fill_diagonal(similar, -1)
     result["neighbor_tanimoto_best"] = float(similar.max(axis=1).mean())
-    result["neighbor_tanimoto_random"] = float(by_rank.mean())
+    result["neighbor_tanimoto_random"] = float(sample_by_rank.mean())
     return result
 
 

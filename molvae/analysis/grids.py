@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molvae.analysis.neighbors import Neighbour, Neighbourhood
-from molvae.analysis.projection import Chart, Spot
+from molvae.analysis.neighborhood import Neighbor, Neighborhood
+from molvae.analysis.projection import ProjectedMolecule, Projection
 from molvae.analysis.sheet import ACCENT, CELL, FAINT, GAP, LINE, MARGIN, SECOND, SHADE, Sheet, cell
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ COLUMNS = 6
 """Molecules in a row."""
 
 
-def draw_neighbours(
-    found: Neighbourhood, file: str | Path, *, columns: int = COLUMNS, title: str = ""
+def draw_neighbors(
+    found: Neighborhood, file: str | Path, *, columns: int = COLUMNS, title: str = ""
 ) -> Path:
     """A row of molecules for each radius: those that were found there first, the most often ones.
 
@@ -98,11 +98,11 @@ def _radii(axes: Axes, summary: Sequence[Mapping[Any, Any]]) -> None:
                 borderaxespad=0, handlelength=1.2)  # fmt: skip
 
 
-def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
+def draw_projection(project: Projection, file: str | Path, *, most: int = 8) -> Path:
     """A map: molecules as points in the colour of a value, and those that were placed on it.
 
     Args:
-        chart: Of `molvae.analysis.chart`.
+        project: Of `molvae.analysis.project`.
         file: Replaced if it is there.
         most: Of the placed molecules that are drawn beside it: the first ones; of a campaign's
             trials the last ones.
@@ -112,8 +112,8 @@ def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
     """
     from matplotlib import colormaps
 
-    data = [spot for spot in chart.spots if spot.kind == "data"]
-    others = [spot for spot in chart.spots if spot.kind != "data"]
+    data = [spot for spot in project.spots if spot.kind == "data"]
+    others = [spot for spot in project.spots if spot.kind != "data"]
     trials = any(spot.kind in ("start", "new") for spot in others)
     listed = (others[-most:] if trials else others[:most]) if others else []
     side = 640
@@ -147,8 +147,8 @@ def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
                 linewidths=0.8, zorder=3,
             )  # fmt: skip
     axes.margins(0.04)
-    axes.set_xlabel(chart.axes[0])
-    axes.set_ylabel(chart.axes[1])
+    axes.set_xlabel(project.axes[0])
+    axes.set_ylabel(project.axes[1])
     _labels(axes, listed)
     bar = sheet.figure.colorbar(
         drawn,
@@ -157,9 +157,9 @@ def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=3, width=0.6)
-    sheet.text(left + side + 24, MARGIN + side / 4 + 4, chart.colour, size=13, bold=True)
+    sheet.text(left + side + 24, MARGIN + side / 4 + 4, project.colour, size=13, bold=True)
     sheet.text(
-        left, MARGIN, f"{chart.method.upper()} of {len(data):,} molecules", size=16, bold=True
+        left, MARGIN, f"{project.method.upper()} of {len(data):,} molecules", size=16, bold=True
     )
     if trials:
         legend = axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0.5, 1.0),
@@ -168,12 +168,12 @@ def draw_chart(chart: Chart, file: str | Path, *, most: int = 8) -> Path:
     for place, spot in enumerate(listed):
         x = left + side + 110 + (place % 2) * (CELL[0] + GAP)
         y = MARGIN + (place // 2) * (CELL[1] + LINE + GAP)
-        value = f"{chart.colour} {spot.value:.3g}" if math.isfinite(spot.value) else ""
+        value = f"{project.colour} {spot.value:.3g}" if math.isfinite(spot.value) else ""
         cell(sheet, x, y, spot.smiles, None, spot.label, value, head_inside=True)
     return sheet.save(file)
 
 
-def _labels(axes: Axes, spots: Sequence[Spot]) -> None:
+def _labels(axes: Axes, spots: Sequence[ProjectedMolecule]) -> None:
     """Numbers beside points, each to the side where it is furthest from those before."""
     taken: list[tuple[float, float]] = []
     figure = axes.get_figure()
@@ -205,8 +205,8 @@ def _halo() -> list[Any]:
     return [withStroke(linewidth=2, foreground="white")]
 
 
-def _often(one: Neighbour) -> str:
+def _often(one: Neighbor) -> str:
     return f"{one.similarity[-1]:.2f}, {one.count} time{'s' * (one.count != 1)}"
 
 
-__all__ = ["draw_chart", "draw_neighbours"]
+__all__ = ["draw_neighbors", "draw_projection"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from molvae.objectives.problem import Aim, Array, nondominated
+from molvae.objectives.problem import Array, OptimizationProblem, is_non_dominated
 
 EXACT = 3
 """Goals up to which volumes are exact; beyond, that takes minutes, and they are estimated."""
@@ -21,27 +21,29 @@ DRAWS = 2**14
 """Points of an estimate, whose standard error is then below 0.4 % of the whole box."""
 
 
-def reference_point(aim: Aim, columns: Array) -> Array:
+def reference_point(problem: OptimizationProblem, columns: Array) -> Array:
     """What is as bad as it gets: each goal's `worst` if it has one, else the worst value told.
 
     Args:
-        aim: With several goals.
+        problem: With several goals.
         columns: Of goals, `n x len(goals)`, n from 1.
 
     Returns:
         `len(goals)`, in columns.
     """
     point: Array = columns.min(axis=0)
-    for place, goal in enumerate(aim.goals):
+    for place, goal in enumerate(problem.goals):
         if goal.worst is not None:
             # Of a range, `worst` is a distance outside.
             point[place] = (
-                -goal.worst if goal.direction == "range" else goal.column(np.array([goal.worst]))[0]
+                -goal.worst
+                if goal.direction == "range"
+                else goal.to_maximization(np.array([goal.worst]))[0]
             )
     return point
 
 
-def growth(columns: Array, reference: Array) -> Array:
+def hypervolume_trace(columns: Array, reference: Array) -> Array:
     """The volume after each row; exact up to `EXACT` columns, else estimated.
 
     Of many rows it is computed after every few, `STEPS` times in all, and stays as it is in
@@ -65,7 +67,7 @@ def growth(columns: Array, reference: Array) -> Array:
         new = new[~np.array(beaten, dtype=bool)]
         if len(new):
             front = np.vstack([front, new])
-            front = front[nondominated(front)]
+            front = front[is_non_dominated(front)]
             total = max(total, measure(front, reference))
         path[end - 1 :] = total
         begin = end
@@ -99,4 +101,4 @@ class _Estimate:
         return self.size * (1 - len(self.left) / DRAWS)
 
 
-__all__ = ["EXACT", "growth", "reference_point", "volume"]
+__all__ = ["EXACT", "hypervolume_trace", "reference_point", "volume"]

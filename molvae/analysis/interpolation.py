@@ -38,7 +38,7 @@ PARALLEL = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stop:
+class Segment:
     """A molecule on a path: from the first vector that decodes to it to the last one in a row."""
 
     smiles: str | None
@@ -83,7 +83,7 @@ class LatentPath:
     """Of the space's prior at each of them, in nats."""
     percentile: tuple[float, ...]
     """How usual each of them is, from 0 to 100, see `LatentSpace.percentile`."""
-    stops: tuple[Stop, ...]
+    stops: tuple[Segment, ...]
     """The molecules on the way, each as often as it is come to."""
 
     @property
@@ -119,7 +119,7 @@ class LatentPath:
         return pd.DataFrame(rows)
 
 
-def traced(
+def decode_path(
     space: LatentSpaceProtocol,
     z: Tensor,
     t: Sequence[float],
@@ -162,7 +162,7 @@ def traced(
         log_density=tuple(density),
         percentile=tuple(percentile),
         stops=tuple(
-            Stop(
+            Segment(
                 smiles=decoded[run[0]],
                 first=run[0],
                 last=run[-1],
@@ -196,7 +196,7 @@ def interpolate(
         smiles: At least two molecules, SMILES in any form.
         steps: From one molecule to the next; there are `steps + 1` vectors from the first to the
             second.
-        kind: `straight`; `spherical`: along a great circle around the origin, the distance from it
+        kind: `linear`; `slerp`: along a great circle around the origin, the distance from it
             changing evenly, straight where the origin is in line with both; or `density`: bent
             towards where the prior is dense.
         weight: Of the density for the latter: the path is that of the smallest
@@ -226,10 +226,10 @@ def interpolate(
         if kind == "density":
             made = along_density(space, a, b, shares, weight=weight)
         else:
-            made = spherical(a, b, shares) if kind == "spherical" else straight(a, b, shares)
+            made = slerp(a, b, shares) if kind == "spherical" else linear(a, b, shares)
         rows += [made[:-1], b[None]]  # not only up to rounding
         t += [leg + share for share in shares.tolist()]
-    return traced(
+    return decode_path(
         space,
         torch.cat(rows),
         t,
@@ -241,12 +241,12 @@ def interpolate(
     )
 
 
-def straight(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
+def linear(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
     """Points on the line from a to b, both `d`, at shares of the way: `n x d`."""
     return torch.lerp(a, b, shares[:, None])
 
 
-def spherical(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
+def slerp(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
     """Points on the great circle from a to b, both `d`, at shares of the angle: `n x d`.
 
     Their distances from the origin change evenly. Where there is no such circle, or more than one,
@@ -254,11 +254,11 @@ def spherical(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
     """
     lengths = torch.stack([a.norm(), b.norm()])
     if not bool((lengths > 0).all()):
-        return straight(a, b, shares)
+        return linear(a, b, shares)
     u, v = a / lengths[0], b / lengths[1]
     angle = torch.acos((u @ v).clamp(-1, 1))
     if angle.sin() < PARALLEL:
-        return straight(a, b, shares)
+        return linear(a, b, shares)
     turned = torch.sin((1 - shares) * angle)[:, None] * u + torch.sin(shares * angle)[:, None] * v
     return turned / angle.sin() * torch.lerp(lengths[0], lengths[1], shares)[:, None]
 
@@ -278,7 +278,7 @@ def along_density(
     `length^2 - weight * log-density`; the ends stay.
     """
     scale = spread(space)
-    whole = straight(a, b, torch.linspace(0, 1, knots + 1, dtype=a.dtype))
+    whole = linear(a, b, torch.linspace(0, 1, knots + 1, dtype=a.dtype))
     inner = ((whole[1:-1] - a) / scale).requires_grad_()
     ends = torch.zeros_like(a)[None], ((b - a) / scale)[None]
     optimiser = torch.optim.Adam([inner], lr=RATE)
@@ -294,7 +294,7 @@ def along_density(
     bent = torch.cat([a[None], a + inner.detach() * scale, b[None]])
     way = torch.cat([bent.new_zeros(1), (bent[1:] - bent[:-1]).norm(dim=1).cumsum(0)])
     if not way[-1] > 0:
-        return straight(a, b, shares)
+        return linear(a, b, shares)
     where = (shares * way[-1]).numpy()
     columns = [np.interp(where, way.numpy(), column.numpy()) for column in bent.T]
     return torch.from_numpy(np.stack(columns, axis=1))
@@ -303,10 +303,10 @@ def along_density(
 __all__ = [
     "Kind",
     "LatentPath",
-    "Stop",
+    "Segment",
     "along_density",
+    "decode_path",
     "interpolate",
-    "spherical",
-    "straight",
-    "traced",
+    "linear",
+    "slerp",
 ]

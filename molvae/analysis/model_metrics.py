@@ -15,7 +15,7 @@ from torch import Tensor
 
 from molvae.analysis.chemnet import ChemNetStatistics
 from molvae.analysis.geometry import geometry
-from molvae.analysis.set_metrics import chemnet_statistics, describe_set
+from molvae.analysis.set_metrics import chemnet_statistics, distribution_metrics
 from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.chem.fingerprints import morgan_bits, tanimoto_pairs
 from molvae.chem.molecules import canonical
@@ -33,7 +33,7 @@ RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 """Of the moves that smoothness is measured by, in standard deviations of the encodings."""
 
 
-K = 64
+N_IMPORTANCE_SAMPLES = 64
 """Draws of the importance-weighted bound."""
 
 
@@ -64,9 +64,9 @@ def evaluate(
             warning and it is left out.
 
     Returns:
-        All of `fidelity`, `likelihood`, `regression`, `smoothness`, `geometry`; and of
-        `describe_set`, against the molecules given, each name after a prefix: `prior_` of the
-        likeliest molecules at draws from the learned prior, `normal_` the same with N(0, I),
+        All of `reconstruction_metrics`, `likelihood`, `regression`, `smoothness`, `geometry`; and
+        of `distribution_metrics`, against the molecules given, each name after a prefix: `prior_`
+        of the likeliest molecules at draws from the learned prior, `normal_` the same with N(0, I),
         `generated_` of `space.generate`, `training_` of as many training molecules (what a perfect
         model would come to); `generated_redrawn`: share of what was drawn again, since it had to be
         mended. Of a language model only what needs no vectors.
@@ -86,7 +86,7 @@ def evaluate(
         "unreadable": len(molecules) - len(kept),
     }
     if has_vectors:
-        result |= fidelity(space, molecules, seed=seed)
+        result |= reconstruction_metrics(space, molecules, seed=seed)
     # Not the first: files are often sorted, QM9 by size.
     few = [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))[:n_draws]]
     result |= likelihood(space, few, seed=seed)
@@ -103,7 +103,7 @@ def evaluate(
             chosen = np.random.default_rng(seed).permutation(len(known))[:n_samples]
             sources["training"] = [known[i] for i in chosen]
         for name, drawn in sources.items():
-            found = describe_set(
+            found = distribution_metrics(
                 drawn,
                 kept,
                 training if name != "training" else None,
@@ -119,7 +119,9 @@ def evaluate(
 
 
 @isolated()
-def fidelity(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> dict[str, float]:
+def reconstruction_metrics(
+    space: LatentSpace, smiles: Sequence[str], *, seed: int = 0
+) -> dict[str, float]:
     """Whether molecules come back from the latent space, and how much z says.
 
     Args:
@@ -160,7 +162,7 @@ def fidelity(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> dic
 def _readable(space: LatentSpace, smiles: Sequence[str]) -> list[str]:
     if len(smiles) == 0:
         raise DataError("no molecules to evaluate on; give at least one")
-    kept = [m for m, ok in zip(smiles, space.readable(smiles), strict=True) if ok]
+    kept = [m for m, ok in zip(smiles, space.can_encode(smiles), strict=True) if ok]
     if not kept:
         raise DataError(f"{space.name or 'the model'} can read none of {len(smiles)} molecules")
     return kept
@@ -203,7 +205,7 @@ def likelihood(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> d
     elbo = torch.stack(
         [space.log_prob(smiles, k=1, seed=later_seed(seed, i)) for i in range(8)]
     ).mean()
-    iwae = space.log_prob(smiles, k=K, seed=seed).mean()
+    iwae = space.log_prob(smiles, k=N_IMPORTANCE_SAMPLES, seed=seed).mean()
     symbols = float(np.mean([1 + len(space.representation.split(m)) for m in smiles]))
     found = {"elbo": float(elbo), "iwae": float(iwae)}
     return found | {f"{name}_per_symbol": value / symbols for name, value in found.items()}
@@ -314,9 +316,9 @@ def _similarity(decoded: Sequence[str | None], molecules: Sequence[str]) -> floa
 
 __all__ = [
     "evaluate",
-    "fidelity",
     "generate",
     "likelihood",
+    "reconstruction_metrics",
     "regression",
     "smoothness",
     "stochastic_reconstruction",

@@ -37,7 +37,7 @@ NEIGHBOURS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spot:
+class ProjectedMolecule:
     """A molecule on a map."""
 
     smiles: str
@@ -54,7 +54,7 @@ class Spot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class Projection:
     """A plane with molecules."""
 
     method: Method
@@ -62,7 +62,7 @@ class Chart:
     """What the coordinates are."""
     colour: str
     """Name of the value."""
-    spots: tuple[Spot, ...]
+    spots: tuple[ProjectedMolecule, ...]
     """Data first, then what was placed, in the order given."""
     skipped: int
     """Molecules that the space cannot read, and that are not on the map."""
@@ -86,7 +86,7 @@ class Chart:
 
 
 @isolated()
-def plane(
+def fit_projection(
     z: Tensor, method: Method = "pca", *, seed: int = 0
 ) -> tuple[Callable[[Tensor], NDArray[np.float64]], tuple[str, str]]:
     """A plane through latent vectors, or a curved one near them, and what its axes are called.
@@ -168,7 +168,7 @@ def _umap(z: Tensor, seed: int) -> tuple[Callable[[Tensor], NDArray[np.float64]]
 
 
 @isolated()
-def chart(
+def project(
     space: LatentSpaceProtocol,
     smiles: Sequence[str],
     *,
@@ -177,7 +177,7 @@ def chart(
     place: Sequence[str] | Campaign = (),
     method: Method = "pca",
     seed: int = 0,
-) -> Chart:
+) -> Projection:
     """A map of a data set, coloured by a property or any other value, and others placed on it.
 
     Args:
@@ -188,7 +188,7 @@ def chart(
             `colour`.
         colour: A property of `molvae.properties`, or the name of `values`.
         place: Molecules to show among them, or a campaign, whose trials are shown.
-        method: See `plane`.
+        method: See `fit_projection`.
         seed: Of UMAP.
 
     Returns:
@@ -216,7 +216,7 @@ def chart(
         )
     z = space.encode(molecules, skip_unknown=True)
     there = torch.isfinite(z).all(dim=1).nonzero()[:, 0].tolist()
-    put, axes = plane(z[there], method, seed=seed)
+    put, axes = fit_projection(z[there], method, seed=seed)
     spots = _spots(put(z[there]), [molecules[i] for i in there], numbers[there].tolist(), "data")
     skipped = len(molecules) - len(there)
     known = PROPERTIES.get(colour)
@@ -231,7 +231,7 @@ def chart(
         spots += _spots(put(z[there]), names, shown[there].tolist(), "placed", labels)
     else:
         spots += _trials(put, place, colour)
-    return Chart(
+    return Projection(
         method=method,
         axes=axes,
         colour=colour,
@@ -243,7 +243,7 @@ def chart(
 
 def _trials(
     put: Callable[[Tensor], NDArray[np.float64]], campaign: Campaign, colour: str
-) -> list[Spot]:
+) -> list[ProjectedMolecule]:
     from molvae.campaign.initial_design import ORIGIN
     from molvae.chem.properties import PROPERTIES
 
@@ -251,14 +251,14 @@ def _trials(
     if not trials:
         return []
     where = put(torch.stack([trial.z for trial in trials]))
-    if colour in campaign.aim.names:
+    if colour in campaign.problem.names:
         values = [float(trial.values.get(colour, math.nan)) for trial in trials]
     elif colour in PROPERTIES:
         values = score([trial.smiles for trial in trials], [colour])[:, 0].tolist()
     else:
         values = [math.nan] * len(trials)
     return [
-        Spot(
+        ProjectedMolecule(
             smiles=trial.smiles,
             x=float(x),
             y=float(y),
@@ -276,14 +276,14 @@ def _spots(
     values: Sequence[float],
     kind: Literal["data", "placed"],
     labels: Sequence[str] | None = None,
-) -> list[Spot]:
+) -> list[ProjectedMolecule]:
     labels = [""] * len(smiles) if labels is None else labels
     return [
-        Spot(smiles=molecule, x=x, y=y, value=float(value), kind=kind, label=label)
+        ProjectedMolecule(smiles=molecule, x=x, y=y, value=float(value), kind=kind, label=label)
         for molecule, (x, y), value, label in zip(
             smiles, where.tolist(), values, labels, strict=True
         )
     ]
 
 
-__all__ = ["Chart", "Method", "Spot", "chart", "plane"]
+__all__ = ["Method", "ProjectedMolecule", "Projection", "fit_projection", "project"]

@@ -27,18 +27,18 @@ from molvae.analysis.summary import (
     LISTED,
     PROPERTIES,
     SAMPLE,
-    Findings,
+    CampaignSummary,
     Row,
     broken_limits,
     dataset_properties,
-    findings,
     goodness,
     number,
     reasons,
+    summarize,
     unusual,
 )
 from molvae.errors import CampaignError, InvalidMoleculeError, require
-from molvae.objectives.problem import Limit
+from molvae.objectives.problem import Constraint
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
@@ -183,14 +183,14 @@ def render(
     )
     environment.filters["number"] = number
     environment.filters["begin"] = _begin
-    found = findings(campaign, lead=lead)
+    found = summarize(campaign, lead=lead)
     cards = _cards(found, top)
     sample = dataset_properties(found.dataset) if found.dataset and found.ranked else None
     script = _script()
     return environment.get_template("report.html").render(
         found=found,
         title=_title(found),
-        goodness=goodness(found.aim.goals[0]),
+        goodness=goodness(found.problem.goals[0]),
         record=campaign.path.name,
         written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         refresh=refresh,
@@ -201,18 +201,20 @@ def render(
         limits=broken_limits(found),
         foreseen=[
             (found.label(name), name, rows)
-            for name in found.aim.measured
+            for name in found.problem.measured
             if (rows := coverage_of([r.trial for r in found.rows], name, batch=campaign.batch))
         ],
         reasons=reasons(found.failures),
         failures=found.failures[-(LISTED // 4) :],
         unusual=unusual(found),
         nan=math.nan,
-        percentiles=any(row.trial.percentile is not None for row in found.rows),
-        headings=[(found.label(n), n, found.aim.parts[n].unit or "") for n in found.aim.names],
+        density_percentiles=any(row.trial.percentile is not None for row in found.rows),
+        headings=[
+            (found.label(n), n, found.problem.parts[n].unit or "") for n in found.problem.names
+        ],
         notes=list(dict.fromkeys(name for row in found.rows for name in row.trial.notes)),
         messages=any(row.trial.message or row.trial.earlier_failures for row in found.rows),
-        again=reproduce.again(campaign, len(found.calls)),
+        reproduction=reproduce.reproduction_command(campaign, len(found.calls)),
         settings=reproduce.flat({k: v for k, v in campaign.settings.items() if k != "versions"}),
         versions=reproduce.versions(campaign),
         few=SAMPLE if len(found.ranked) > SAMPLE else 0,
@@ -234,14 +236,14 @@ def _begin(text: str, length: int) -> str:
     return text if len(text) <= length else text[:length] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _title(found: Findings) -> str:
+def _title(found: CampaignSummary) -> str:
     """Of a single goal, its name and best value; else the names of all goals."""
-    names = ", ".join(found.label(goal.name) for goal in found.aim.goals)
+    names = ", ".join(found.label(goal.name) for goal in found.problem.goals)
     best = found.best()
     return f"{names}: {number(best.score)}" if best and found.kind == "value" else names
 
 
-def _tiles(found: Findings) -> list[Tile]:
+def _tiles(found: CampaignSummary) -> list[Tile]:
     waiting = sum(row.trial.status == "asked" for row in found.rows)
     starts = sum(not row.new for row in found.rows)
     tiles = []
@@ -258,7 +260,7 @@ def _tiles(found: Findings) -> list[Tile]:
             ),
         ]
     else:
-        best, first, unit = found.best(), found.best(start=True), found.aim.goals[0].unit
+        best, first, unit = found.best(), found.best(start=True), found.problem.goals[0].unit
         unit = f" {unit}" if unit and found.kind == "value" else ""
         none = "none keeps all limits" if found.ranked else "none told yet"
         tiles += [
@@ -282,7 +284,7 @@ def _tiles(found: Findings) -> list[Tile]:
             else "starting molecules included",
         )
     )
-    if found.aim.limits:
+    if found.problem.limits:
         within = sum(row.within for row in found.ranked)
         tiles.append(
             Tile(label="Keep all limits", value=str(within), note=f"of {len(found.ranked)} scored")
@@ -295,7 +297,7 @@ def _tiles(found: Findings) -> list[Tile]:
     return [*tiles, failed]
 
 
-def _cards(found: Findings, top: int) -> list[Card]:
+def _cards(found: CampaignSummary, top: int) -> list[Card]:
     """The lead, if there is one, then the best molecules, with drawings and numbers."""
     from molvae.chem.properties import score
 
@@ -315,7 +317,7 @@ def _cards(found: Findings, top: int) -> list[Card]:
                 drawing=drawing,
                 compared=compared,
                 head="The lead" if lead else _head(found, row),
-                unit="" if lead or found.kind != "value" else found.aim.goals[0].unit or "",
+                unit="" if lead or found.kind != "value" else found.problem.goals[0].unit or "",
                 note=_note(row, lead),
                 numbers=_numbers(found, row),
                 properties=[
@@ -329,7 +331,7 @@ def _cards(found: Findings, top: int) -> list[Card]:
     return cards
 
 
-def _head(found: Findings, row: Row | None) -> str:
+def _head(found: CampaignSummary, row: Row | None) -> str:
     assert row is not None
     if found.kind == "front":
         return "on the front" if row.front == 1 and row.within else f"front {row.front}"
@@ -342,17 +344,17 @@ def _note(row: Row | None, lead: bool) -> str:
     return f"trial {row.trial.id}" if lead else f"no. {row.place} · trial {row.trial.id}"
 
 
-def _listed(found: Findings) -> tuple[str, ...]:
+def _listed(found: CampaignSummary) -> tuple[str, ...]:
     """Values that a card lists; that of a single goal is its heading."""
-    return found.aim.names[1:] if found.kind == "value" else found.aim.names
+    return found.problem.names[1:] if found.kind == "value" else found.problem.names
 
 
-def _numbers(found: Findings, row: Row | None) -> list[Number]:
+def _numbers(found: CampaignSummary, row: Row | None) -> list[Number]:
     if row is None:
         return []
-    asked = {limit.name: limit for limit in found.aim.limits}
+    asked = {limit.name: limit for limit in found.problem.limits}
     of = []
-    names = found.aim.names if row.broken or found.kind != "value" else _listed(found)
+    names = found.problem.names if row.broken or found.kind != "value" else _listed(found)
     for name in names:
         limit = asked.get(name)
         of.append(
@@ -360,7 +362,7 @@ def _numbers(found: Findings, row: Row | None) -> list[Number]:
                 label=found.label(name),
                 full=name,
                 value=row.value(name),
-                unit=found.aim.parts[name].unit or "",
+                unit=found.problem.parts[name].unit or "",
                 error=row.trial.errors.get(name),
                 limits="" if limit is None else _ends(limit),
                 kept=None if limit is None else name not in row.broken,
@@ -369,18 +371,18 @@ def _numbers(found: Findings, row: Row | None) -> list[Number]:
     return of
 
 
-def _ends(limit: Limit) -> str:
+def _ends(limit: Constraint) -> str:
     ends = (("\N{GREATER-THAN OR EQUAL TO}", limit.low), ("\N{LESS-THAN OR EQUAL TO}", limit.high))
     return " and ".join(f"{sign} {end:g}" for sign, end in ends if end is not None)
 
 
 def _drawing(smiles: str, lead: str | None) -> tuple[str, bool]:
     """The molecule as an image's data address, empty if undrawn; whether it shows a difference."""
-    from molvae.chem.depiction import draw, draw_difference
+    from molvae.chem.depiction import draw_mcs_difference, draw_molecule
 
     try:
-        compared = None if lead is None else draw_difference(smiles, lead, size=SIZE)
-        svg = compared or draw(smiles, size=SIZE)
+        compared = None if lead is None else draw_mcs_difference(smiles, lead, size=SIZE)
+        svg = compared or draw_molecule(smiles, size=SIZE)
     except InvalidMoleculeError:  # a record that was not written by molvae
         return "", False
     address = "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")

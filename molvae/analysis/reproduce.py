@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from molvae._version import __version__
 from molvae.analysis.summary import DASH
 from molvae.config import STRATEGY_NAMES
-from molvae.objectives.problem import Goal, Limit
+from molvae.objectives.problem import Constraint, Objective
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
@@ -20,7 +20,7 @@ _GIVEN = re.compile(r"\d+ given molecules")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Again:
+class Reproduction:
     """The command that begins the same campaign."""
 
     command: str
@@ -29,27 +29,27 @@ class Again:
     """What the command alone does not bring back."""
 
 
-def again(campaign: Campaign, calls: int) -> Again:
+def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
     """The command that begins the same campaign; it is not run, and nothing is imported for it.
 
     Args:
         campaign: Open.
         calls: Objective calls so far.
     """
-    from molvae.objectives.parsing import BY_HAND
+    from molvae.objectives.parsing import MANUAL
     from molvae.objectives.program import COMMAND
 
-    made, aim, notes = campaign.settings, campaign.aim, list[str]()
-    by_hand = all((goal.spec or "").startswith(BY_HAND) for goal in aim.goals)
+    made, problem, notes = campaign.settings, campaign.problem, list[str]()
+    by_hand = all((goal.spec or "").startswith(MANUAL) for goal in problem.goals)
     words = ["molvae", *(("ask",) if by_hand else ("optimize",)), campaign.path.name]
     words += ["--create"] if by_hand else []
-    goal = aim.goals[0]
-    if len(aim.goals) > 1 or goal.direction == "range":
-        words += ["--goals", *(_goal(goal) for goal in aim.goals)]
-        words += ["--combine", aim.combine] if len(aim.goals) > 1 else []
+    goal = problem.goals[0]
+    if len(problem.goals) > 1 or goal.direction == "range":
+        words += ["--goals", *(_goal(goal) for goal in problem.goals)]
+        words += ["--combine", problem.combine] if len(problem.goals) > 1 else []
         notes += [
             f"The unit of {g.name}, {g.unit}, has to stand in a TOML file."
-            for g in aim.goals
+            for g in problem.goals
             if g.unit
         ]
     else:
@@ -60,9 +60,9 @@ def again(campaign: Campaign, calls: int) -> Again:
             words += ["--objective", spec]
         words += ["--direction", goal.direction]
         words += ["--unit", goal.unit] if goal.unit else []
-    if aim.limits:
-        words += ["--limits", *(text for limit in aim.limits for text in _limits(limit))]
-    objects = [name for name, part in aim.parts.items() if part.spec is None]
+    if problem.limits:
+        words += ["--limits", *(text for limit in problem.limits for text in _limits(limit))]
+    objects = [name for name, part in problem.parts.items() if part.spec is None]
     text = _strategy_text(made)
     if text is None:
         objects.append(made["strategy"]["name"])
@@ -86,7 +86,7 @@ def again(campaign: Campaign, calls: int) -> Again:
     words += ["--batch", str(campaign.batch), "--seed", str(campaign.seed)]
     if not by_hand:
         words += ["--budget", str(max(1, calls))]
-    return Again(command=_lines(words), notes=tuple(notes))
+    return Reproduction(command=_lines(words), notes=tuple(notes))
 
 
 def _strategy_text(made: Mapping[str, Any]) -> str | None:
@@ -126,8 +126,8 @@ def _short(value: float) -> str:
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
-def _goal(goal: Goal) -> str:
-    """As `molvae.objectives.parsing.read_goal` takes it."""
+def _goal(goal: Objective) -> str:
+    """As `molvae.objectives.parsing.parse_objective` takes it."""
     spec = goal.spec or _object(goal.name)
     if goal.low is not None and goal.high is not None and goal.direction == "range":
         text = f"{spec} in {_short(goal.low)}..{_short(goal.high)}"
@@ -139,7 +139,7 @@ def _goal(goal: Goal) -> str:
     return text
 
 
-def _limits(limit: Limit) -> list[str]:
+def _limits(limit: Constraint) -> list[str]:
     spec = limit.spec or _object(limit.name)
     ends = ((">=", limit.low), ("<=", limit.high))
     return [f"{spec} {sign} {_short(end)}" for sign, end in ends if end is not None]
@@ -168,4 +168,4 @@ def versions(campaign: Campaign) -> list[tuple[str, str, str]]:
     return [(str(n), str(then.get(n, DASH)), str(now.get(n, DASH))) for n in names]
 
 
-__all__ = ["Again", "again", "flat", "versions"]
+__all__ = ["Reproduction", "flat", "reproduction_command", "versions"]

@@ -28,7 +28,7 @@ REFRESH = 30
 """Seconds after which the page loads itself anew."""
 
 
-SILENCE = 10
+REQUEST_TIMEOUT_S = 10
 """Seconds after which a browser that asked for nothing is let go."""
 
 
@@ -64,7 +64,7 @@ class Page:
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     server_version, sys_version = "molvae", ""
-    timeout = SILENCE
+    timeout = REQUEST_TIMEOUT_S
 
     def do_GET(self) -> None:
         if not self._meant():
@@ -125,7 +125,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(
+def serve(
     record: str | Path, *, port: int = 8000, top: int = 24, lead: str | None = None
 ) -> Iterator[str]:
     """Serve the report of a record from another thread, as long as the context lasts.
@@ -167,4 +167,4 @@ def serving(
         thread.join()
 
 
-__all__ = ["serving"]
+__all__ = ["serve"]

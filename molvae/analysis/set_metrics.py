@@ -6,9 +6,9 @@ ChemNet distance, which needs the optional package `fcd`.
 Every measure takes texts in any form and reads them itself. Texts of `smiles` that are no molecules
 (None included) lower `validity` and are left out of all else; with nothing left the result is NaN,
 because what a model writes may well be nonsense. Radicals count as such texts, since no data set of
-drug-like molecules has any; `validity` and `describe_set` can be told otherwise. A `reference` is
-the caller's own data: a text in it that is no molecule is an error, and so is an empty one.
-Molecules that occur repeatedly count each time, except where a docstring says distinct. The order
+drug-like molecules has any; `validity` and `distribution_metrics` can be told otherwise.
+A `reference` is the caller's own data: a text in it that is no molecule is an error, and so is an
+empty one. Molecules that occur repeatedly count each time, except where a docstring says distinct. The order
 does not matter.
 """
 
@@ -25,7 +25,7 @@ from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molvae.analysis.chemnet import ChemNetStatistics, chemnet, fcd_package, frechet
-from molvae.chem._parallel import each
+from molvae.chem._parallel import parallel_map
 from molvae.chem.filters import CATALOGUES, known_catalogues, passes
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical, canonical_or_none, has_radicals, parse
@@ -73,7 +73,7 @@ def validity(
         smiles: SMILES in any form; None is no molecule.
         radicals: Molecules with unpaired electrons count as well, as in GuacaMol and MOSES, where
             everything does that RDKit reads.
-        workers: Processes, as in `molvae.chem._parallel.each`.
+        workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Raises:
         ConfigError: A single text instead of a list, `workers` below 1, or workers that died.
@@ -105,7 +105,7 @@ def novelty(
         assume_canonical: `reference` holds what `canonical` writes, as prepared data sets do: it is
             not read, which saves minutes for hundreds of thousands of molecules. Texts in another
             form would not be recognised.
-        workers: Processes, as in `molvae.chem._parallel.each`.
+        workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Raises:
         InvalidMoleculeError: A text of `reference` is no molecule.
@@ -131,7 +131,7 @@ def internal_diversity(
     Args:
         smiles: SMILES in any form; None is no molecule.
         p: Exponent of the power mean, above 0; larger ones punish clusters of similar molecules.
-        workers: Processes for reading, as in `molvae.chem._parallel.each`.
+        workers: Processes for reading, as in `molvae.chem._parallel.parallel_map`.
 
     Returns:
         NaN if no text is valid.
@@ -168,7 +168,7 @@ def scaffold_similarity(
         reference: SMILES in any form.
         min_rings: Scaffolds with fewer rings are left out, at least 1; MOSES' code leaves out those
             with one, so that benzene does not decide.
-        workers: Processes, as in `molvae.chem._parallel.each`.
+        workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Returns:
         NaN if one of the sets has no scaffold.
@@ -201,7 +201,7 @@ def nearest_neighbour_similarity(
     Args:
         smiles: SMILES in any form; None is no molecule.
         reference: SMILES in any form.
-        workers: Processes for reading, as in `molvae.chem._parallel.each`.
+        workers: Processes for reading, as in `molvae.chem._parallel.parallel_map`.
 
     Returns:
         NaN if no text is valid.
@@ -233,7 +233,7 @@ def filter_pass_rate(
     Args:
         smiles: SMILES in any form; None is no molecule.
         catalogues: As of `molvae.chem.filters.passes`, which gives their sources.
-        workers: Processes, as in `molvae.chem._parallel.each`.
+        workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Returns:
         NaN if no text is valid.
@@ -258,7 +258,7 @@ def property_statistics(
     Args:
         smiles: SMILES in any form; None is no molecule.
         names: Of `molvae.chem.properties.PROPERTIES`, in any case.
-        workers: Processes, as in `molvae.chem._parallel.each`.
+        workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Returns:
         By the names as given. Mean and sd are NaN if nothing could be computed.
@@ -284,7 +284,7 @@ def property_distances(
         smiles: SMILES in any form; None is no molecule.
         reference: SMILES in any form.
         names: Of `molvae.chem.properties.PROPERTIES`, in any case.
-        workers: Processes, as in `molvae.chem._parallel.each`.
+        workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Returns:
         By the names as given, over the molecules whose property can be computed. All NaN if there
@@ -313,7 +313,7 @@ def chemnet_statistics(smiles: Sequence[str], *, workers: int | None = None) -> 
 
     Args:
         smiles: SMILES in any form, at least two.
-        workers: Processes for reading, as in `molvae.chem._parallel.each`. ChemNet runs in
+        workers: Processes for reading, as in `molvae.chem._parallel.parallel_map`. ChemNet runs in
             this one, on the CPU.
 
     Raises:
@@ -342,7 +342,7 @@ def frechet_chemnet_distance(
     Args:
         smiles: SMILES in any form; None is no molecule.
         reference: SMILES in any form, at least two, or what `chemnet_statistics` made of them.
-        workers: Processes for reading, as in `molvae.chem._parallel.each`.
+        workers: Processes for reading, as in `molvae.chem._parallel.parallel_map`.
 
     Returns:
         NaN if fewer than two texts are valid.
@@ -362,7 +362,7 @@ def frechet_chemnet_distance(
     return _chemnet_distance(_read(smiles, workers), reference)
 
 
-def describe_set(
+def distribution_metrics(
     smiles: Sequence[str | None],
     reference: Sequence[str] | None = None,
     training: Collection[str] | None = None,
@@ -386,7 +386,7 @@ def describe_set(
         catalogues: Of structural alerts.
         assume_canonical: `reference` and `training` hold what `canonical` writes; see `novelty`.
         radicals: Molecules with unpaired electrons count as valid: for data that has such.
-        workers: Processes, as in `molvae.chem._parallel.each`.
+        workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Returns:
         Always `texts`, how many were given; `molecules`, how many of them are valid; `validity`;
@@ -491,7 +491,7 @@ def _canonical(texts: Collection[str | None], name: str, workers: int | None) ->
         raise ConfigError(
             f"{name} must be a list of SMILES, got the single text {texts!r}; use [{name}]"
         )
-    return each(_canonical_or_none, list(texts), workers=workers)
+    return parallel_map(_canonical_or_none, list(texts), workers=workers)
 
 
 def _canonical_or_none(text: str | None) -> str | None:
@@ -551,7 +551,7 @@ def _scaffold_similarity(
     a, b = (
         Counter(
             scaffold
-            for scaffold, rings in each(_scaffold, molecules, workers=workers)
+            for scaffold, rings in parallel_map(_scaffold, molecules, workers=workers)
             if rings >= min_rings
         )
         for molecules in (molecules, reference)
@@ -619,7 +619,7 @@ __all__ = [
     "PropertyDistance",
     "PropertyStatistics",
     "chemnet_statistics",
-    "describe_set",
+    "distribution_metrics",
     "filter_pass_rate",
     "frechet_chemnet_distance",
     "internal_diversity",

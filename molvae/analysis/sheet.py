@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from molvae._files import replacing
 from molvae.analysis.model_figures import FIGURE, check_can_draw
-from molvae.chem.depiction import draw, draw_difference
+from molvae.chem.depiction import draw_mcs_difference, draw_molecule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,9 +90,9 @@ class Sheet:
         size = (width, height)
         svg = None
         if lead is not None and lead != smiles:
-            svg = draw_difference(smiles, lead, size=size, longest_bond=BOND)
+            svg = draw_mcs_difference(smiles, lead, size=size, longest_bond=BOND)
             self.uncompared += svg is None
-        svg = svg or draw(smiles, size=size, longest_bond=BOND)
+        svg = svg or draw_molecule(smiles, size=size, longest_bond=BOND)
         for element in ElementTree.fromstring(svg).iter():
             kind = element.tag.rpartition("}")[2]
             if kind in ("path", "ellipse"):

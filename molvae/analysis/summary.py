@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.analysis.hypervolume import EXACT, growth, reference_point
+from molvae.analysis.hypervolume import EXACT, hypervolume_trace, reference_point
 from molvae.campaign.initial_design import ORIGIN
 from molvae.chem.values import MAX_VALUE
 from molvae.errors import MolvaeError
-from molvae.objectives.problem import Aim, Goal, Limit, fronts
+from molvae.objectives.problem import Constraint, Objective, OptimizationProblem, fronts
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
@@ -100,10 +100,10 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Broken:
+class ConstraintViolations:
     """How a limit was kept."""
 
-    limit: Limit
+    limit: Constraint
     told: int
     starting: int
     """Starting molecules that break it."""
@@ -161,10 +161,10 @@ class Distribution:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class CampaignSummary:
     """A campaign as it stands."""
 
-    aim: Aim
+    problem: OptimizationProblem
     rows: list[Row]
     """In the order asked."""
     lead: str | None = None
@@ -175,9 +175,9 @@ class Findings:
     @property
     def kind(self) -> Literal["value", "score", "front"]:
         """What molecules are ranked by."""
-        if len(self.aim.goals) == 1:
+        if len(self.problem.goals) == 1:
             return "value"
-        return "front" if self.aim.combine == "pareto" else "score"
+        return "front" if self.problem.combine == "pareto" else "score"
 
     @cached_property
     def ranked(self) -> list[Row]:
@@ -238,7 +238,7 @@ class Findings:
         return name if len(name) <= LONGEST else name[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def findings(campaign: Campaign, *, lead: str | None = None) -> Findings:
+def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary:
     """Read a campaign.
 
     Args:
@@ -250,25 +250,32 @@ def findings(campaign: Campaign, *, lead: str | None = None) -> Findings:
         CampaignError: The record cannot be read.
         InvalidMoleculeError: `lead` is not a molecule.
     """
-    aim = campaign.aim
+    problem = campaign.problem
     trials = [_drawable(trial) for trial in campaign.trials]
     judged = [
         t
         for t in trials  # others than molvae may have written them
-        if t.status == "told" and all(math.isfinite(t.values.get(n, math.nan)) for n in aim.names)
+        if t.status == "told"
+        and all(math.isfinite(t.values.get(n, math.nan)) for n in problem.names)
     ]
-    values = np.array([[t.values[n] for n in aim.names] for t in judged], dtype=np.float64)
-    values = values.reshape(len(judged), len(aim.names))
+    values = np.array([[t.values[n] for n in problem.names] for t in judged], dtype=np.float64)
+    values = values.reshape(len(judged), len(problem.names))
     rows = {trial.id: Row(trial=trial) for trial in trials}
-    slacks, y = aim.slacks(values), aim.y(values)
-    pareto = len(aim.goals) > 1 and aim.combine == "pareto"
+    constraint_slacks, y = problem.constraint_slacks(values), problem.y(values)
+    pareto = len(problem.goals) > 1 and problem.combine == "pareto"
     front = fronts(y) + 1 if pareto else None
-    if len(aim.goals) == 1:
+    if len(problem.goals) == 1:
         score = values[:, 0]
     else:
-        score = np.full(len(judged), math.nan) if pareto else aim.merit(aim.columns(values))[:, 0]
-    for place, i in enumerate(aim.order(values).tolist(), 1):
-        broken = [x.name for x, s in zip(aim.limits, slacks[i], strict=True) if not s >= 0]
+        score = (
+            np.full(len(judged), math.nan)
+            if pareto
+            else problem.scalarize(problem.columns(values))[:, 0]
+        )
+    for place, i in enumerate(problem.order(values).tolist(), 1):
+        broken = [
+            x.name for x, s in zip(problem.limits, constraint_slacks[i], strict=True) if not s >= 0
+        ]
         rows[judged[i].id] = Row(
             trial=judged[i],
             place=place,
@@ -278,10 +285,10 @@ def findings(campaign: Campaign, *, lead: str | None = None) -> Findings:
             front=None if front is None else int(front[i]),
         )
     dataset = campaign.settings.get("dataset")
-    return Findings(
-        aim=aim,
+    return CampaignSummary(
+        problem=problem,
         rows=list(rows.values()),
-        lead=_lead(aim, lead),
+        lead=_lead(problem, lead),
         dataset=dataset if isinstance(dataset, str) else None,
     )
 
@@ -297,12 +304,12 @@ def _drawable(trial: Trial) -> Trial:
     return replace(trial, values=within)
 
 
-def _lead(aim: Aim, given: str | None) -> str | None:
+def _lead(problem: OptimizationProblem, given: str | None) -> str | None:
     from molvae.chem.molecules import canonical, canonical_or_none
 
     if given is not None:
         return canonical(given)
-    for part in aim.parts.values():
+    for part in problem.parts.values():
         if part.spec is not None and part.spec.strip().startswith(SIMILARITY):
             return canonical_or_none(part.spec.strip().removeprefix(SIMILARITY))
     return None
@@ -317,7 +324,7 @@ def number(value: Any) -> str:
     return f"{value:#.4g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
-def goodness(goal: Goal) -> str:
+def goodness(goal: Objective) -> str:
     """Which of its values are good, in words."""
     if goal.direction == "range":
         return f"{goal.low:g} to {goal.high:g} is good"
@@ -338,51 +345,51 @@ def best_so_far(values: Sequence[float], columns: Sequence[float]) -> list[float
     return path
 
 
-def progress(found: Findings) -> Progress:
+def progress(found: CampaignSummary) -> Progress:
     """Growth along the calls."""
-    aim, calls = found.aim, found.calls
+    problem, calls = found.problem, found.calls
     values = [row.score for row in calls]
     within = [row.place is not None and row.within for row in calls]
     starts = sum(not row.new for row in calls)
     if found.kind != "front":
-        goal = aim.goals[0]
+        goal = problem.goals[0]
         columns = np.array(values)
         if found.kind == "value":
-            columns = goal.column(columns)
+            columns = goal.to_maximization(columns)
         columns[~np.array(within, dtype=bool)] = math.nan
         best = best_so_far(values, columns.tolist())
         return Progress(values=values, within=within, best=best, starts=starts)
-    columns = np.array([[row.value(n) for n in aim.names] for row in calls], dtype=np.float64)
-    columns = aim.columns(columns.reshape(len(calls), len(aim.names)))
+    columns = np.array([[row.value(n) for n in problem.names] for row in calls], dtype=np.float64)
+    columns = problem.columns(columns.reshape(len(calls), len(problem.names)))
     told = np.array([row.place is not None for row in calls], dtype=bool)
     if not told.any():
         return Progress(values=values, within=within, best=[0.0] * len(calls), starts=starts)
-    reference = reference_point(aim, columns[told])
+    reference = reference_point(problem, columns[told])
     columns[~np.array(within, dtype=bool)] = math.nan
     return Progress(
         values=values,
         within=within,
-        best=growth(columns, reference).tolist(),
+        best=hypervolume_trace(columns, reference).tolist(),
         starts=starts,
-        reference=tuple(_own(goal, r) for goal, r in zip(aim.goals, reference, strict=True)),
-        estimated=len(aim.goals) > EXACT,
+        reference=tuple(_own(goal, r) for goal, r in zip(problem.goals, reference, strict=True)),
+        estimated=len(problem.goals) > EXACT,
     )
 
 
-def _own(goal: Goal, column: float) -> float:
+def _own(goal: Objective, column: float) -> float:
     """A column's number in the goal's own sign; of a range, the distance outside."""
     return float(column) if goal.direction == "maximise" else -float(column)
 
 
-def broken_limits(found: Findings) -> list[Broken]:
+def broken_limits(found: CampaignSummary) -> list[ConstraintViolations]:
     """How each limit was kept, in the order of the campaign."""
     told = found.ranked
     rows = []
-    for limit in found.aim.limits:
+    for limit in found.problem.limits:
         bad = [row for row in told if limit.name in row.broken]
         over = -limit.slack(np.array([row.value(limit.name) for row in bad], dtype=np.float64))
         rows.append(
-            Broken(
+            ConstraintViolations(
                 limit=limit,
                 told=len(told),
                 starting=sum(not row.new for row in bad),
@@ -394,7 +401,7 @@ def broken_limits(found: Findings) -> list[Broken]:
     return rows
 
 
-def unusual(found: Findings) -> Unusual | None:
+def unusual(found: CampaignSummary) -> Unusual | None:
     """How many molecules left the known world; None if of no new one it is known."""
     known = [(row.new, p) for row in found.rows if (p := row.trial.percentile) is not None]
     new = [percentile for is_new, percentile in known if is_new]
@@ -421,7 +428,7 @@ def reasons(failures: Sequence[Row]) -> list[tuple[str, list[int]]]:
     return sorted(by_message.items(), key=lambda item: -len(item[1]))
 
 
-def latent_map(found: Findings) -> Map | None:
+def latent_map(found: CampaignSummary) -> Map | None:
     """The latent vectors in the plane in which they differ most; None if there is no such plane.
 
     The signs of the axes are fixed, so that a record has one map.
@@ -453,7 +460,7 @@ def latent_map(found: Findings) -> Map | None:
     )
 
 
-def distributions(found: Findings) -> list[Distribution]:
+def distributions(found: CampaignSummary) -> list[Distribution]:
     """Properties of molecules that have values, beside those of the data set."""
     from molvae.chem.properties import score
 
@@ -511,9 +518,9 @@ def dataset_properties(name: str) -> NDArray[np.float64] | None:
 __all__ = [
     "DASH",
     "PROPERTIES",
-    "Broken",
+    "CampaignSummary",
+    "ConstraintViolations",
     "Distribution",
-    "Findings",
     "Map",
     "Progress",
     "Row",
@@ -523,11 +530,11 @@ __all__ = [
     "dataset_properties",
     "distributions",
     "evenly",
-    "findings",
     "goodness",
     "latent_map",
     "number",
     "progress",
     "reasons",
+    "summarize",
     "unusual",
 ]

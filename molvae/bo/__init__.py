@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from molvae.bo.base import Candidate, Evidence, Strategy
-    from molvae.bo.candidates import decode_new
+    from molvae.bo.base import Candidate, Observations, Strategy
+    from molvae.bo.candidates import decode_novel
     from molvae.bo.strategies.genetic import Genetic
     from molvae.bo.strategies.gradient import Gradient
     from molvae.bo.strategies.log_ei import LogEI
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "STRATEGIES": "molvae.bo.strategies.registry",
     "Candidate": "molvae.bo.base",
-    "Evidence": "molvae.bo.base",
+    "Observations": "molvae.bo.base",
     "Genetic": "molvae.bo.strategies.genetic",
     "Gradient": "molvae.bo.strategies.gradient",
     "LogEI": "molvae.bo.strategies.log_ei",
@@ -35,7 +35,7 @@ _HOMES = {
     "Strategy": "molvae.bo.base",
     "Thompson": "molvae.bo.strategies.thompson",
     "Turbo": "molvae.bo.strategies.turbo",
-    "decode_new": "molvae.bo.candidates",
+    "decode_novel": "molvae.bo.candidates",
     "fit_gp": "molvae.bo.surrogate",
     "get_strategy": "molvae.bo.strategies.registry",
 }
@@ -43,16 +43,16 @@ _HOMES = {
 __all__ = [
     "STRATEGIES",
     "Candidate",
-    "Evidence",
     "Genetic",
     "Gradient",
     "LogEI",
+    "Observations",
     "Random",
     "Rank",
     "Strategy",
     "Thompson",
     "Turbo",
-    "decode_new",
+    "decode_novel",
     "fit_gp",
     "get_strategy",
 ]

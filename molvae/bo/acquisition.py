@@ -17,10 +17,10 @@ from botorch.utils.multi_objective.hypervolume import infer_reference_point
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.bo.base import Evidence
+from molvae.bo.base import Observations
 from molvae.bo.noise import complete
 from molvae.bo.transforms import GoodEnd, OutcomeTransform
-from molvae.objectives.problem import Aim, Goal, Limit, nondominated
+from molvae.objectives.problem import Constraint, Objective, OptimizationProblem, is_non_dominated
 
 Array = NDArray[np.float64]
 
@@ -29,14 +29,14 @@ BESIDE = 0.05
 """Weight of the sum in a scalarisation by the worst goal, so that the others count as well."""
 
 
-class Plain:
+class UpperConfidenceBound:
     """One measured goal: the upper confidence bound."""
 
-    def __init__(self, evidence: Evidence, weights: Array) -> None:
+    def __init__(self, observations: Observations, weights: Array) -> None:
         self.weights, self.n = weights, len(weights)
-        self.transforms = (OutcomeTransform(evidence.y[:, 0], "high"),)
-        self.measured = transformed(evidence.y, self.transforms)
-        self.noise = transformed_noise(evidence.y, evidence.noise, self.transforms)
+        self.transforms = (OutcomeTransform(observations.y[:, 0], "high"),)
+        self.measured = transformed(observations.y, self.transforms)
+        self.noise = transformed_noise(observations.y, observations.noise, self.transforms)
 
     def believe(self, scores: Tensor) -> None:
         """Nothing depends on it."""
@@ -45,7 +45,7 @@ class Plain:
         """Nothing is computed, `n x 0`."""
         return np.empty((len(smiles), 0))
 
-    def allowed(self, exact: Array) -> NDArray[np.bool_]:
+    def feasible(self, exact: Array) -> NDArray[np.bool_]:
         """Everything."""
         return np.ones(len(exact), dtype=bool)
 
@@ -53,14 +53,14 @@ class Plain:
         """Under one of the weights."""
         return mean[:, 0] + float(self.weights[which]) * sd[:, 0]
 
-    def gains(
+    def hypervolume_improvement(
         self, mean: Tensor, sd: Tensor, exact: Array, which: int, chosen: Sequence[int]
     ) -> Tensor:
         """The same: that some are chosen is known from the smaller uncertainty."""
         return self.scores(mean, sd, exact, which)
 
 
-class Verdict:
+class MultiObjectiveUCB:
     """Several goals, or limits.
 
     Of goals that are combined into one number, that number for the optimistic values. In a Pareto
@@ -75,32 +75,36 @@ class Verdict:
 
     def __init__(
         self,
-        evidence: Evidence,
-        aim: Aim,
+        observations: Observations,
+        problem: OptimizationProblem,
         compute: Callable[[Sequence[str]], Array],
         weights: Array,
         rng: np.random.Generator,
     ) -> None:
-        self.aim, self.compute = aim, compute
+        self.problem, self.compute = problem, compute
         self.weights, self.n = weights, len(weights)
-        if aim.outcomes > 1:  # without a draw else, so that a limit that all keep changes nothing
-            self.goal_weights = rng.dirichlet(np.ones(len(aim.goals)), size=self.n)
-        assert evidence.values is not None
-        self.values = evidence.values.numpy()
-        measured = evidence.values[:, [aim.names.index(name) for name in aim.measured]]
+        if (
+            problem.outcomes > 1
+        ):  # without a draw else, so that a limit that all keep changes nothing
+            self.goal_weights = rng.dirichlet(np.ones(len(problem.goals)), size=self.n)
+        assert observations.values is not None
+        self.values = observations.values.numpy()
+        measured = observations.values[:, [problem.names.index(name) for name in problem.measured]]
         self.transforms = tuple(
-            OutcomeTransform(column, good_end(aim, name))
-            for name, column in zip(aim.measured, measured.T, strict=True)
+            OutcomeTransform(column, good_end(problem, name))
+            for name, column in zip(problem.measured, measured.T, strict=True)
         )
         self.measured = transformed(measured, self.transforms)
-        self.noise = transformed_noise(measured, evidence.noise, self.transforms)
+        self.noise = transformed_noise(measured, observations.noise, self.transforms)
         self._compare_with(self.values)
 
     def believe(self, scores: Tensor) -> None:
         """Compare with what is believed of the measured values, `n x measured`, not with them."""
         values = self.values.copy()
-        for k, (name, transform) in enumerate(zip(self.aim.measured, self.transforms, strict=True)):
-            values[:, self.aim.names.index(name)] = transform.inverse(scores[:, k]).numpy()
+        for k, (name, transform) in enumerate(
+            zip(self.problem.measured, self.transforms, strict=True)
+        ):
+            values[:, self.problem.names.index(name)] = transform.inverse(scores[:, k]).numpy()
         self._compare_with(values)
 
     def _compare_with(self, values: Array) -> None:
@@ -108,71 +112,73 @@ class Verdict:
 
         0 is what a quarter is worse than: how bad the worst is does not matter.
         """
-        columns, ok = self.aim.columns(values), self.aim.feasible(values)
+        columns, ok = self.problem.columns(values), self.problem.feasible(values)
         good = columns[ok] if ok.any() else columns
         self.low, high = np.quantile(good, 0.25, axis=0), good.max(axis=0)
         self.low = np.where(high > self.low, self.low, good.min(axis=0))
         self.span = np.where(high > self.low, high - self.low, 1.0)
-        if self.aim.outcomes > 1:
+        if self.problem.outcomes > 1:
             good = (good - self.low) / self.span
-            self.front = good[nondominated(good)]
+            self.front = good[is_non_dominated(good)]
             below = infer_reference_point(
                 torch.from_numpy(self.front), scale=0.1, max_ref_point=None
             )
             one = len(self.front) < 2
             self.reference = below.clamp_max(0.0) if one else below
 
-    def allowed(self, exact: Array) -> NDArray[np.bool_]:
+    def feasible(self, exact: Array) -> NDArray[np.bool_]:
         """What keeps all limits that can be computed."""
         ok = np.ones(len(exact), dtype=bool)
-        for limit in self.aim.limits:
-            if limit.name in self.aim.computed:
-                ok &= limit.slack(exact[:, self.aim.computed.index(limit.name)]) >= 0
+        for limit in self.problem.limits:
+            if limit.name in self.problem.computed:
+                ok &= limit.slack(exact[:, self.problem.computed.index(limit.name)]) >= 0
         return ok
 
     def _optimistic(
         self, mean: Tensor, sd: Tensor, exact: Array, weight: float
     ) -> tuple[Array, Array]:
         """Columns of goals, and violations of limits, as they may well be."""
-        aim = self.aim
-        low = np.empty((len(exact), len(aim.names)))
+        problem = self.problem
+        low = np.empty((len(exact), len(problem.names)))
         high = np.empty_like(low)
-        for k, (name, transform) in enumerate(zip(aim.measured, self.transforms, strict=True)):
-            place, reach = aim.names.index(name), weight * sd[:, k]
+        for k, (name, transform) in enumerate(zip(problem.measured, self.transforms, strict=True)):
+            place, reach = problem.names.index(name), weight * sd[:, k]
             ends = [
                 transform.inverse(end).numpy() for end in (mean[:, k] - reach, mean[:, k] + reach)
             ]
             low[:, place], high[:, place] = np.minimum(*ends), np.maximum(*ends)
-        for k, name in enumerate(aim.computed):
-            low[:, aim.names.index(name)] = high[:, aim.names.index(name)] = exact[:, k]
+        for k, name in enumerate(problem.computed):
+            low[:, problem.names.index(name)] = high[:, problem.names.index(name)] = exact[:, k]
 
-        def best(part: Goal | Limit) -> Array:
-            place = aim.names.index(part.name)
+        def best(part: Objective | Constraint) -> Array:
+            place = problem.names.index(part.name)
             return best_between(part, low[:, place], high[:, place])
 
-        columns = np.stack([goal.column(best(goal)) for goal in aim.goals], axis=1)
-        slacks = [limit.slack(best(limit)) for limit in aim.limits]
-        return columns, aim.violation(np.array(slacks).T.reshape(len(exact), len(slacks)))
+        columns = np.stack([goal.to_maximization(best(goal)) for goal in problem.goals], axis=1)
+        constraint_slacks = [limit.slack(best(limit)) for limit in problem.limits]
+        return columns, problem.violation(
+            np.array(constraint_slacks).T.reshape(len(exact), len(constraint_slacks))
+        )
 
     def scores(self, mean: Tensor, sd: Tensor, exact: Array, which: int) -> Tensor:
         """Under one of the weights."""
         return self._scores(*self._optimistic(mean, sd, exact, float(self.weights[which])), which)
 
     def _scores(self, columns: Array, outside: Array, which: int) -> Tensor:
-        if self.aim.outcomes == 1:
-            merit = self.aim.merit(columns)[:, 0]
+        if self.problem.outcomes == 1:
+            merit = self.problem.scalarize(columns)[:, 0]
         else:
             lacking = (1 - (columns - self.low) / self.span) * self.goal_weights[which]
             merit = -lacking.max(axis=1) - BESIDE * lacking.sum(axis=1)
         return _feasible_first(merit, outside)
 
-    def gains(
+    def hypervolume_improvement(
         self, mean: Tensor, sd: Tensor, exact: Array, which: int, chosen: Sequence[int]
     ) -> Tensor:
         """What a molecule may add to those that were told and those that are chosen."""
         columns, outside = self._optimistic(mean, sd, exact, float(self.weights[which]))
         scores = self._scores(columns, outside, which)
-        if self.aim.outcomes == 1:
+        if self.problem.outcomes == 1:
             return scores
         expected, _ = self._optimistic(mean, sd, exact, 0.0)
         there = (expected[list(chosen)] - self.low) / self.span
@@ -187,19 +193,19 @@ class Verdict:
         return _feasible_first(total.numpy(), outside)
 
 
-def good_end(aim: Aim, name: str) -> GoodEnd:
+def good_end(problem: OptimizationProblem, name: str) -> GoodEnd:
     """Which end of a value is good; of what has to keep a limit, and is no goal, neither."""
-    for goal in aim.goals:
+    for goal in problem.goals:
         if goal.name == name and goal.direction != "range":
             return "high" if goal.direction == "maximise" else "low"
     return "neither"
 
 
-def best_between(part: Goal | Limit, low: Array, high: Array) -> Array:
+def best_between(part: Objective | Constraint, low: Array, high: Array) -> Array:
     """The best of the values from `low` to `high`."""
     wants_low = part.high is not None
     wants_high = part.low is not None
-    if isinstance(part, Goal) and part.direction != "range":
+    if isinstance(part, Objective) and part.direction != "range":
         wants_low, wants_high = part.direction == "minimise", part.direction == "maximise"
     if wants_low and wants_high:
         assert part.low is not None
@@ -249,4 +255,4 @@ def _feasible_first(merit: Array, outside: Array) -> Tensor:
     return torch.from_numpy(merit)
 
 
-__all__ = ["Plain", "Verdict", "best_between", "good_end", "improvement"]
+__all__ = ["MultiObjectiveUCB", "UpperConfidenceBound", "best_between", "good_end", "improvement"]

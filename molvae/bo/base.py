@@ -1,8 +1,8 @@
 """What a strategy may look at, what it gives back, and what it may ask of a latent space.
 
 The vocabulary of this layer; nothing is computed here. A strategy that ranks decoded molecules
-finds them in `Evidence.smiles` and `Candidate.smiles`; one with several objectives finds them as
-columns of `Evidence.y`.
+finds them in `Observations.smiles` and `Candidate.smiles`; one with several objectives finds them
+as columns of `Observations.y`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from molvae.bo.prediction import Prediction
 from molvae.bo.transforms import standardized, standardized_variances
 from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
-from molvae.objectives.problem import Aim
+from molvae.objectives.problem import OptimizationProblem
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Evidence:
+class Observations:
     """All that is known when molecules are chosen; built anew from the record each time.
 
     Raises:
@@ -52,14 +52,14 @@ class Evidence:
     noise: Tensor | None = None
     """Variances of the measured values, `n x measured`, see `molvae.bo.noise`; NaN: as of the
     others; None: of no value. With one goal and no limits, those of `y`."""
-    aim: Aim | None = None
+    problem: OptimizationProblem | None = None
     """Goals and limits, where there is more than one measured goal, or that goal is a range: `y` is
     made of `values` by it, for strategies that know of no goals. One column of `y` is one number to
     maximise, more are a Pareto search."""
     values: Tensor | None = None
-    """All values in their own sign, `n x len(aim.names)`."""
+    """All values in their own sign, `n x len(problem.names)`."""
     compute: Callable[[Sequence[str]], NDArray[np.float64]] | None = None
-    """Values of any molecules that need no call, `n x len(aim.computed)`."""
+    """Values of any molecules that need no call, `n x len(problem.computed)`."""
 
     def __post_init__(self) -> None:
         d = self.bounds.shape[-1]
@@ -93,7 +93,7 @@ class Evidence:
     @property
     def y_noise(self) -> Tensor | None:
         """Variances of `y`; known where it is what was measured: one goal and no limits."""
-        plain = self.aim is None or (len(self.aim.goals) == 1 and not self.aim.limits)
+        plain = self.problem is None or (len(self.problem.goals) == 1 and not self.problem.limits)
         return self.noise if plain else None
 
     @cached_property
@@ -101,7 +101,7 @@ class Evidence:
         """Variances of `scores`, where those of `y` are known."""
         return None if self.y_noise is None else standardized_variances(self.y, self.y_noise)
 
-    def since(self, first: int) -> Evidence:
+    def since(self, first: int) -> Observations:
         """The same without the earliest scored molecules, as if they had never been told."""
         return replace(
             self,
@@ -113,7 +113,9 @@ class Evidence:
             values=None if self.values is None else self.values[first:],
         )
 
-    def need_values(self, strategy: str, different: int = 2, *, several: bool = False) -> None:
+    def require_observations(
+        self, strategy: str, different: int = 2, *, several: bool = False
+    ) -> None:
         """Refuse what there is nothing to learn from: that would be random search in disguise.
 
         Args:
@@ -146,11 +148,11 @@ class Candidate:
     """Canonical SMILES."""
     z: Tensor
     """`d`, float64."""
-    made: str = ""
+    operator: str = ""
     """By what, if a strategy has several ways; kept in the record after the strategy's name."""
     predictions: tuple[Prediction, ...] = ()
-    """What is foreseen of its measured values: of `Evidence.y` if there is no `aim`, else of each
-    of `aim.measured`. Empty: nothing is."""
+    """What is foreseen of its measured values: of `Observations.y` if there is no `problem`, else
+    of each of `problem.measured`. Empty: nothing is."""
 
 
 class Strategy(Protocol):
@@ -162,18 +164,18 @@ class Strategy(Protocol):
         ...
 
     def propose(
-        self, evidence: Evidence, space: LatentSpaceProtocol, n: int, *, seed: int
+        self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """The next `n` molecules to score.
 
         Args:
-            evidence: What is known.
+            observations: What is known.
             space: Decodes, encodes and samples.
             n: Molecules wanted, at least 1.
             seed: The only source of randomness.
 
         Returns:
-            `n` distinct canonical molecules, none of them in `evidence.known`.
+            `n` distinct canonical molecules, none of them in `observations.known`.
 
         Raises:
             CampaignError: The evidence is too small for this strategy, or no new molecule could be
@@ -188,4 +190,4 @@ def _at_least_one(strategy: Any, *names: str) -> None:
         require(value >= 1, f"{name} must be at least 1, got {value}")
 
 
-__all__ = ["Candidate", "Evidence", "Strategy"]
+__all__ = ["Candidate", "Observations", "Strategy"]

@@ -13,7 +13,7 @@ import torch
 from botorch.utils.sampling import draw_sobol_samples
 from torch import Tensor
 
-from molvae.bo.base import Candidate, Evidence
+from molvae.bo.base import Candidate, Observations
 from molvae.errors import CampaignError
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -38,7 +38,7 @@ CHUNK = 16
 """Vectors of a ranking that are decoded together."""
 
 
-def decode_new(
+def decode_novel(
     space: LatentSpaceProtocol,
     z: Tensor,
     taken: Collection[str],
@@ -107,7 +107,8 @@ def decode_new(
             )
         draw += 1
         settle(
-            [None] * (TRIES * len(rows)), space.sample(TRIES * len(rows), seed=derived(seed, draw))
+            [None] * (TRIES * len(rows)),
+            space.sample(TRIES * len(rows), seed=spawn_seed(seed, draw)),
         )
         decoded += TRIES
     return [candidate for candidate in found if candidate is not None]
@@ -118,7 +119,7 @@ def missing(found: list[Candidate | None]) -> list[int]:
     return [row for row, candidate in enumerate(found) if candidate is None]
 
 
-def around_and_across(
+def local_and_global_samples(
     z: Tensor, bounds: Tensor, n: int, *, share: float, sigma: float, seed: int
 ) -> Tensor:
     """Latent vectors to choose among: some around good ones, the others all over the box.
@@ -152,11 +153,11 @@ def around_and_across(
     around = (anchors + sigma * (bounds[1] - bounds[0]) * steps).clamp(bounds[0], bounds[1])
     if near == n:
         return around
-    across = draw_sobol_samples(bounds, n=n - near, q=1, seed=derived(seed, 0)).squeeze(1)
+    across = draw_sobol_samples(bounds, n=n - near, q=1, seed=spawn_seed(seed, 0)).squeeze(1)
     return torch.cat([around, across])
 
 
-def around_one(centre: Tensor, region: Tensor, n: int, *, seed: int) -> Tensor:
+def trust_region_samples(centre: Tensor, region: Tensor, n: int, *, seed: int) -> Tensor:
     """Vectors in a region around its centre, `n x d`, some dimensions moved at a time.
 
     Each dimension is moved with probability min(1, 20/d), at least one of them, to a place in the
@@ -175,11 +176,11 @@ def around_one(centre: Tensor, region: Tensor, n: int, *, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     moved = torch.rand(n, d, generator=generator) < min(1.0, 20.0 / d)
     moved[torch.arange(n), torch.randint(d, (n,), generator=generator)] = True
-    places = draw_sobol_samples(region, n=n, q=1, seed=derived(seed, 0)).squeeze(1)
+    places = draw_sobol_samples(region, n=n, q=1, seed=spawn_seed(seed, 0)).squeeze(1)
     return torch.where(moved, places, centre)
 
 
-def first_new(
+def first_novel(
     space: LatentSpaceProtocol,
     z: Tensor,
     order: list[list[int]],
@@ -191,7 +192,7 @@ def first_new(
 ) -> list[Candidate]:
     """For each ranking of `z`, the first vector that decodes to a new molecule.
 
-    A ranking without one within `patience` is left to `decode_new`, from its best vector.
+    A ranking without one within `patience` is left to `decode_novel`, from its best vector.
     """
     decoded: dict[int, str | None] = {}
     taken, chosen = set(known), dict[int, Candidate]()
@@ -211,33 +212,40 @@ def first_new(
             if draw in chosen:
                 break
     left = [draw for draw in range(len(order)) if draw not in chosen]
-    nearby = decode_new(
+    nearby = decode_novel(
         space,
         z[[order[draw][0] for draw in left]],
         taken,
         bounds=bounds,
-        seed=derived(seed, 1),
+        seed=spawn_seed(seed, 1),
         patience=patience,
     )
     chosen.update(zip(left, nearby, strict=True))
     return [chosen[draw] for draw in range(len(order))]
 
 
-def around_all(evidence: Evidence) -> Tensor:
+def expand_bounds(observations: Observations) -> Tensor:
     """The box, widened where a told molecule lies outside: it is data as well, `2 x d`.
 
     A search that starts at the best molecules must find them inside.
     """
-    low, high = evidence.bounds
-    if len(evidence.z):
-        low = torch.minimum(low, evidence.z.amin(dim=0))
-        high = torch.maximum(high, evidence.z.amax(dim=0))
+    low, high = observations.bounds
+    if len(observations.z):
+        low = torch.minimum(low, observations.z.amin(dim=0))
+        high = torch.maximum(high, observations.z.amax(dim=0))
     return torch.stack([low, high])
 
 
-def derived(seed: int, *path: int) -> int:
+def spawn_seed(seed: int, *path: int) -> int:
     """A seed below 2**31 that differs for every path; the same on every machine."""
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0]) >> 1
 
 
-__all__ = ["around_all", "around_and_across", "around_one", "decode_new", "derived", "first_new"]
+__all__ = [
+    "decode_novel",
+    "expand_bounds",
+    "first_novel",
+    "local_and_global_samples",
+    "spawn_seed",
+    "trust_region_samples",
+]

@@ -45,7 +45,7 @@ class MinMaxKernel(Kernel):  # type: ignore[misc]
         return _ratio(common, x1.sum(dim=-1)[..., :, None], x2.sum(dim=-1)[..., None, :])
 
 
-class KnownKernel(Kernel):  # type: ignore[misc]
+class PrecomputedKernel(Kernel):  # type: ignore[misc]
     """A kernel whose matrix of some points is there already; it is not computed again.
 
     Args:
@@ -71,4 +71,4 @@ def _ratio(common: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(either > 0, common / either.clamp_min(1.0), torch.ones_like(common))
 
 
-__all__ = ["KnownKernel", "MinMaxKernel"]
+__all__ = ["MinMaxKernel", "PrecomputedKernel"]

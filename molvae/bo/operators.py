@@ -28,7 +28,7 @@ MUTATED, MUTATED_AFTER = 0.1, 0.01
 mol-ga's own numbers."""
 
 
-def latent_moves(
+def perturb_latent(
     space: LatentSpaceProtocol, parents: Tensor, *, radii: tuple[float, float], seed: int
 ) -> list[Candidate]:
     """One child for each parent that decodes to a molecule.
@@ -81,7 +81,7 @@ def latent_moves(
     ]
 
 
-def graph_moves(parents: Sequence[str], *, seed: int) -> list[str]:
+def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> list[str]:
     """Children of random pairs of parents by graph crossover and mutation.
 
     Args:
@@ -139,7 +139,7 @@ def encoded(space: LatentSpaceProtocol, smiles: Sequence[str]) -> list[Candidate
     ]
 
 
-def by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDArray[np.int64]:
+def sample_by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Places in a ranking, best first, drawn evenly on a logarithmic scale: the best often."""
     u = generator.random(n)
     places = np.floor(np.exp(u * np.log(n_ranked + 1))).astype(np.int64) - 1
@@ -147,4 +147,4 @@ def by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDArray[np
     return drawn
 
 
-__all__ = ["by_rank", "encoded", "graph_moves", "latent_moves"]
+__all__ = ["encoded", "graph_ga_offspring", "perturb_latent", "sample_by_rank"]

@@ -17,9 +17,9 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.bo.acquisition import Plain, Verdict
-from molvae.bo.base import Candidate, Evidence
-from molvae.bo.operators import by_rank, encoded
+from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
+from molvae.bo.base import Candidate, Observations
+from molvae.bo.operators import encoded, sample_by_rank
 from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import molecule_gp, one_step_ahead_errors, predictions
 from molvae.chem.filters import passes
@@ -36,60 +36,60 @@ LATEST = 30
 """Latest proposals by which it is judged how sure the surrogate may be of the next ones."""
 
 
-class Pool:
+class CandidatePool:
     """Told molecules, then candidates, with what is believed of each.
 
     Args:
-        evidence: What is known.
+        observations: What is known.
         space: Encodes.
         verdict: Says what is good.
         surrogate: Kernels, see `molecule_gp`.
         radius: Of the Morgan counts.
-        most: Told molecules that the surrogate learns from, see `best_and_random`.
+        most: Told molecules that the surrogate learns from, see `subsample_best_and_random`.
         filters: Catalogues of alerts; what has one is not taken in.
         seed: Of the choice of learned molecules.
     """
 
     def __init__(
         self,
-        evidence: Evidence,
+        observations: Observations,
         space: LatentSpaceProtocol,
         *,
-        verdict: Plain | Verdict,
+        verdict: UpperConfidenceBound | MultiObjectiveUCB,
         surrogate: str,
         radius: int,
         most: int,
         filters: tuple[str, ...],
         seed: int,
     ) -> None:
-        self.space, self.known, self.verdict = space, set(evidence.known), verdict
+        self.space, self.known, self.verdict = space, set(observations.known), verdict
         self.surrogate, self.radius, self.filters = surrogate, radius, filters
         self.sees_z = bool(re.search("latent|linear|auto", surrogate))
-        self.told = len(evidence.smiles)
+        self.told = len(observations.smiles)
         self.mean = verdict.measured
         """Expected values, `n x measured`, as scores: those of told molecules are known, unless
         they are known to be noisy."""
         self.sd = torch.zeros_like(self.mean)
-        self.exact = verdict.compute(evidence.smiles)
+        self.exact = verdict.compute(observations.smiles)
         """Computed values, `n x computed`."""
-        self.readable = torch.ones(self.told, dtype=torch.bool)
+        self.can_encode = torch.ones(self.told, dtype=torch.bool)
         """By the space, as far as it was tried."""
-        order = torch.from_numpy(best_first(evidence.y.numpy()).copy())
-        learned = best_and_random(-order.argsort().double(), most, seed=seed)
-        self.smiles = list(evidence.smiles)
-        self.z: list[Tensor | None] = list(evidence.z)
+        order = torch.from_numpy(best_first(observations.y.numpy()).copy())
+        learned = subsample_best_and_random(-order.argsort().double(), most, seed=seed)
+        self.smiles = list(observations.smiles)
+        self.z: list[Tensor | None] = list(observations.z)
         """None where it is not computed yet: what graph moves made is encoded only when needed."""
-        self.made = [""] * self.told
+        self.operator = [""] * self.told
         """By which moves."""
-        seen = features([evidence.smiles[i] for i in learned], radius)
+        seen = features([observations.smiles[i] for i in learned], radius)
         pending = None
-        if evidence.pending_smiles:
-            also = features(evidence.pending_smiles, radius)
-            pending = torch.cat([evidence.pending_z, also], dim=1)
+        if observations.pending_smiles:
+            also = features(observations.pending_smiles, radius)
+            pending = torch.cat([observations.pending_z, also], dim=1)
         noise = None if verdict.noise is None else verdict.noise[learned]
         self.models = [
             molecule_gp(
-                torch.cat([evidence.z[learned], seen], dim=1),
+                torch.cat([observations.z[learned], seen], dim=1),
                 self.mean[learned][:, [column]],
                 space.bounds,
                 kind=surrogate,
@@ -99,14 +99,14 @@ class Pool:
             )
             for column in range(self.mean.shape[1])
         ]
-        proposed = set(evidence.proposed)
+        proposed = set(observations.proposed)
         latest = [place for place, i in enumerate(learned) if i in proposed][-LATEST:]
         self.inflation = [_inflation(model, latest) for model in self.models]
         """Variances of what is foreseen, over those that the models say. The search goes by the
         models alone: with these, it found less where they are large."""
         if noise is not None:
             seen = features(self.smiles, radius)
-            x = torch.cat([evidence.z, seen], dim=1)
+            x = torch.cat([observations.z, seen], dim=1)
             self.mean = torch.cat([model.posterior(x).mean for model in self.models], dim=1)
             verdict.believe(self.mean)
 
@@ -130,11 +130,11 @@ class Pool:
         places = list(range(len(self.smiles), len(self.smiles) + len(new)))
         self.smiles += new
         self.z += [vector for vector, _ in new.values()]
-        self.made += [by for _, by in new.values()]
+        self.operator += [by for _, by in new.values()]
         unknown = self.mean.new_zeros(len(new), self.mean.shape[1])
         self.mean, self.sd = torch.cat([self.mean, unknown]), torch.cat([self.sd, unknown])
         self.exact = np.concatenate([self.exact, self.verdict.compute(list(new))])
-        self.readable = torch.cat([self.readable, torch.ones(len(new), dtype=torch.bool)])
+        self.can_encode = torch.cat([self.can_encode, torch.ones(len(new), dtype=torch.bool)])
         if self.sees_z:
             self.vectors(places)
             places = [i for i in places if self.z[i] is not None]
@@ -159,23 +159,23 @@ class Pool:
             z = {candidate.smiles: candidate.z for candidate in found}
             for i in lacking:
                 self.z[i] = z.get(self.smiles[i])
-                self.readable[i] = self.z[i] is not None
+                self.can_encode[i] = self.z[i] is not None
         there = [vector for i in places if (vector := self.z[i]) is not None]
         return torch.stack(there) if there else torch.empty(0, self.space.dim).double()
 
     def _scores(self, which: int) -> Tensor:
         """Of everything, under one of the verdict's weights; minus infinity if not readable."""
         scores = self.verdict.scores(self.mean, self.sd, self.exact, which)
-        return scores.masked_fill(~self.readable, -torch.inf)
+        return scores.masked_fill(~self.can_encode, -torch.inf)
 
-    def allowed(self) -> int:
+    def feasible(self) -> int:
         """Candidates that keep all limits which can be computed."""
-        return int((self.verdict.allowed(self.exact) & self.readable.numpy())[self.told :].sum())
+        return int((self.verdict.feasible(self.exact) & self.can_encode.numpy())[self.told :].sum())
 
     def parents(self, n: int, rng: np.random.Generator) -> list[int]:
         """Drawn by rank, each from the ranking under one of the weights."""
         which = rng.integers(self.verdict.n, size=n)
-        ranks = by_rank(int(self.readable.sum()), n, rng)
+        ranks = sample_by_rank(int(self.can_encode.sum()), n, rng)
         order = [
             self._scores(k).argsort(descending=True, stable=True) for k in range(self.verdict.n)
         ]
@@ -210,7 +210,7 @@ class Pool:
             sd = torch.zeros_like(mean)
             for column, covariance in enumerate(covariances):
                 sd[:, column] = covariance.diagonal().clamp_min(0).sqrt()
-            gains = self.verdict.gains(mean, sd, exact, k, chosen)
+            gains = self.verdict.hypervolume_improvement(mean, sd, exact, k, chosen)
             top = int(gains.masked_fill(~left, -torch.inf).argmax())
             left[top] = False
             chosen.append(top)
@@ -227,7 +227,7 @@ class Pool:
         encodings = {c.smiles: c.z for c in encoded(self.space, [smiles[i] for i in astray])}
         for i in astray:
             z[i] = encodings.get(smiles[i], z[i])
-        made = [self.made[places[i]] for i in chosen]
+        made = [self.operator[places[i]] for i in chosen]
         said = [foreseen[i] for i in chosen]
         return [Candidate(*parts) for parts in zip(smiles, z, made, said, strict=True)]
 
@@ -255,7 +255,7 @@ def _inflation(model: SingleTaskGP, latest: Sequence[int]) -> float:
     return float((1 + errors.square().sum()) / (1 + len(errors)))
 
 
-def best_and_random(y: Tensor, most: int, *, seed: int) -> list[int]:
+def subsample_best_and_random(y: Tensor, most: int, *, seed: int) -> list[int]:
     """Places of at most `most` values, in order: the best, and as many drawn from the others."""
     if len(y) <= most:
         return list(range(len(y)))
@@ -290,4 +290,4 @@ def _features_of(smiles: str, radius: int) -> NDArray[np.float32]:
     return row
 
 
-__all__ = ["Pool", "best_and_random", "features", "unfiltered"]
+__all__ = ["CandidatePool", "features", "subsample_best_and_random", "unfiltered"]

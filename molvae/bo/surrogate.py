@@ -34,8 +34,8 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 from torch import Tensor
 
-from molvae.bo.base import Candidate, Evidence
-from molvae.bo.kernels import KnownKernel, MinMaxKernel
+from molvae.bo.base import Candidate, Observations
+from molvae.bo.kernels import MinMaxKernel, PrecomputedKernel
 from molvae.bo.noise import complete
 from molvae.bo.prediction import LEVELS, Prediction
 from molvae.bo.transforms import OutcomeTransform
@@ -89,22 +89,22 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
     return model
 
 
-def foreseen(
-    candidates: Sequence[Candidate], model: SingleTaskGP, evidence: Evidence
+def predict_gp(
+    candidates: Sequence[Candidate], model: SingleTaskGP, observations: Observations
 ) -> list[Candidate]:
     """Candidates with what a GP over z foresees of their values, where values are what it learned.
 
     Args:
         candidates: Of a strategy.
         model: Fitted to the scores of the evidence.
-        evidence: With one goal; of several, or with limits, nothing is foreseen of any value.
+        observations: With one goal; of several, or with limits, nothing is foreseen of any value.
     """
-    if evidence.aim is not None or not candidates:
+    if observations.problem is not None or not candidates:
         return list(candidates)
     z = torch.stack([candidate.z for candidate in candidates])
     with torch.no_grad(), reproducible():
         said = model.posterior(z, observation_noise=True)
-        transform = OutcomeTransform(evidence.y[:, 0], "high")
+        transform = OutcomeTransform(observations.y[:, 0], "high")
         of_each = predictions(said.mean[:, 0], said.variance[:, 0], transform)
     return [
         replace(candidate, predictions=(one,))
@@ -181,7 +181,7 @@ def molecule_gp(
     similar = _kernel(kind, _Columns(bounds, descriptors, x))
     with torch.no_grad():
         matrix = similar(x).to_dense()
-        amplitude = likeliest_amplitude(matrix[:n, :n], y - middle, known)
+        amplitude = max_likelihood_amplitude(matrix[:n, :n], y - middle, known)
         least = NOISE * amplitude
         if pending is not None:
             whole = amplitude * matrix[:n, :n] + _diagonal(least, known, n)
@@ -189,7 +189,7 @@ def molecule_gp(
             y = torch.cat([y, middle + amplitude * matrix[n:, :n] @ weights])
             if known is not None:
                 known = torch.cat([known, known.median().expand(len(x) - n)])
-    mean, kernel = ConstantMean(), ScaleKernel(KnownKernel(similar, x, matrix))
+    mean, kernel = ConstantMean(), ScaleKernel(PrecomputedKernel(similar, x, matrix))
     mean.constant = middle
     kernel.outputscale = amplitude
     likelihood: GaussianLikelihood | FixedNoiseGaussianLikelihood
@@ -213,7 +213,9 @@ def _diagonal(least: Tensor, known: Tensor | None, n: int) -> Tensor:
     return torch.diag(least.expand(n) if known is None else least + known)
 
 
-def likeliest_amplitude(correlations: Tensor, y: Tensor, noise: Tensor | None = None) -> Tensor:
+def max_likelihood_amplitude(
+    correlations: Tensor, y: Tensor, noise: Tensor | None = None
+) -> Tensor:
     """The variance that a process of mean 0 most likely has.
 
     Args:
@@ -439,10 +441,10 @@ __all__ = [
     "KERNELS",
     "coverage",
     "fit_gp",
-    "foreseen",
     "leave_one_out",
     "molecule_gp",
     "one_step_ahead_errors",
+    "predict_gp",
     "predictions",
     "reproducible",
 ]

@@ -22,43 +22,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae._version import versions
-from molvae.campaign.evaluation import Call, Scored, completed_by, outcome_of
+from molvae.campaign.evaluation import (
+    EvaluationResult,
+    EvaluationTask,
+    adds_values_to,
+    parse_outcome,
+)
 from molvae.campaign.history import (
-    best_of,
-    evidence_of,
+    best_trials,
+    completed_trials,
+    observations_of,
     predictions_of,
-    table_of,
-    told_of,
+    to_dataframe,
     values_of,
 )
-from molvae.campaign.initial_design import ORIGIN, Start, gather
-from molvae.campaign.metadata import aim_of, check_facts
-from molvae.campaign.storage import FORMAT, NewTrial, Outcome, Store, Trial, check_can_create, now
+from molvae.campaign.initial_design import ORIGIN, InitialDesign, build_initial_design
+from molvae.campaign.metadata import check_facts, problem_of
+from molvae.campaign.storage import FORMAT, NewTrial, Outcome, Storage, Trial, check_can_create, now
 from molvae.campaign.trust import is_trusted, trust
-from molvae.config import Patience, check_seed, is_list, whole_number
+from molvae.config import RunLimits, check_seed, is_list, whole_number
 from molvae.errors import CampaignError, ConfigError, UnknownNameError, require, shown, warn
-from molvae.objectives.manual import ByHand
+from molvae.objectives.manual import ManualScoring
 from molvae.objectives.parsing import (
     _goal,
     _limit,
     computed,
-    costs_nothing,
+    is_cheap,
     make_objective,
     merged,
     name_of,
-    read_aim,
+    parse_problem,
     runs_code,
 )
-from molvae.objectives.problem import Aim, Combine, Direction, Goal, Limit
+from molvae.objectives.problem import Combine, Constraint, Direction, Objective, OptimizationProblem
 from molvae.objectives.program import Program
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.bo.base import Evidence, Strategy
+    from molvae.bo.base import Observations, Strategy
     from molvae.campaign.executors import Executor
     from molvae.latent.protocol import LatentSpaceProtocol
-    from molvae.objectives.scoring import Objective
+    from molvae.objectives.scoring import ScoringFunction
 
     _Chosen = tuple[int, Sequence[NewTrial]]
 
@@ -78,18 +83,18 @@ class Campaign:
 
     def __init__(
         self,
-        store: Store,
+        store: Storage,
         *,
         space: LatentSpaceProtocol | None = None,
-        objective: Objective | None = None,
+        objective: ScoringFunction | None = None,
         strategy: Strategy | None = None,
     ) -> None:
         self._store = store
-        self.settings: dict[str, Any] = store.facts()
+        self.settings: dict[str, Any] = store.metadata()
         """What the record was made with: format, created, versions, space, objectives, strategy,
         seed, batch, start, dataset, skipped, duplicates."""
         check_facts(self.settings, store.path)
-        self.aim = aim_of(self.settings, store.path)
+        self.problem = problem_of(self.settings, store.path)
         """Goals and limits."""
         self.seed, self.batch = int(self.settings["seed"]), int(self.settings["batch"])
         self._space, self._strategy = space, strategy
@@ -114,7 +119,7 @@ class Campaign:
         path: str | Path,
         space: LatentSpaceProtocol | str | Path,
         *,
-        objective: Objective | str | Sequence[str | Mapping[str, Any]],
+        objective: ScoringFunction | str | Sequence[str | Mapping[str, Any]],
         limits: Sequence[str] = (),
         combine: Combine = "pareto",
         strategy: Strategy | str = "rank",
@@ -141,12 +146,13 @@ class Campaign:
             objective: What to look for: a name (`molvae list`), `module:attribute`, `by-hand:NAME`
                 if values are only ever told, or an object with `name`, `direction` and
                 `__call__(list of SMILES)`. Or several goals, each as
-                `molvae.objectives.parsing.read_goal` takes it: "qed",
+                `molvae.objectives.parsing.parse_objective` takes it: "qed",
                 "minimise sas, weight 2", "logp in 1..3".
             limits: What every molecule should keep: "logp <= 5", "similarity:CCO >= 0.4",
                 "alerts:PAINS <= 0".
             combine: How several goals become one search, see
-                `molvae.objectives.problem.Aim`: `pareto`, `product` of desirabilities, or `sum`.
+                `molvae.objectives.problem.OptimizationProblem`: `pareto`, `product` of
+                desirabilities, or `sum`.
             strategy: How molecules are chosen: a name (`molvae list`), or an object with `name` and
                 `propose`.
             seed: Same seed and same record: same proposals; from 0 to 2**63 - 1, as all seeds.
@@ -187,7 +193,7 @@ class Campaign:
             from molvae.bo.strategies.registry import get_strategy
 
             strategy = get_strategy(strategy)
-        aim, objectives = read_aim(
+        problem, objectives = parse_problem(
             objective, limits, combine, record=path, direction=direction, name=name, unit=unit
         )
         space = _load(space)
@@ -196,8 +202,8 @@ class Campaign:
             f"{space.name or 'the model'} is a language model: it has no vectors to search among; "
             "take a space with latent_dim above 0",
         )
-        first = gather(
-            start, space, aim.measured, dataset=dataset, seed=seed, skip_invalid=skip_invalid
+        first = build_initial_design(
+            start, space, problem.measured, dataset=dataset, seed=seed, skip_invalid=skip_invalid
         )
         described = describe_strategy(strategy)
         facts = {
@@ -209,9 +215,9 @@ class Campaign:
                 "fingerprint": space.fingerprint,
                 "dim": space.dim,
             },
-            "objectives": [asdict(goal) for goal in aim.goals],
-            "limits": [asdict(limit) for limit in aim.limits],
-            "combine": aim.combine,
+            "objectives": [asdict(goal) for goal in problem.goals],
+            "limits": [asdict(limit) for limit in problem.limits],
+            "combine": problem.combine,
             "strategy": described,
             "strategy_text": _spelled(described),
             "seed": seed,
@@ -223,10 +229,10 @@ class Campaign:
         }
         trials = []
         for trial, percentile in zip(first.trials, _percentiles(space, first), strict=True):
-            values = completed(aim, trial, objectives)
-            failed = values is not None and not set(aim.names) <= set(values)
+            values = completed(problem, trial, objectives)
+            failed = values is not None and not set(problem.names) <= set(values)
             trials.append(replace(trial, values=values, failed=failed, percentile=percentile))
-        campaign = cls(Store.create(path, facts, trials), space=space, strategy=strategy)
+        campaign = cls(Storage.create(path, facts, trials), space=space, strategy=strategy)
         campaign._objectives = objectives
         campaign.trust()
         return campaign
@@ -236,7 +242,7 @@ class Campaign:
         cls,
         path: str | Path,
         space: LatentSpaceProtocol | str | Path | None = None,
-        objective: Objective | str | None = None,
+        objective: ScoringFunction | str | None = None,
         *,
         strategy: Strategy | None = None,
         trust: bool = False,
@@ -256,7 +262,7 @@ class Campaign:
             CampaignError: No record, or damaged, foreign or newer; or it was made with another
                 model, objective or strategy than the one given.
         """
-        store = Store.open(path)
+        store = Storage.open(path)
         try:
             if isinstance(objective, str):
                 objective = make_objective(objective, None, record=store.path)
@@ -285,7 +291,7 @@ class Campaign:
 
     def __repr__(self) -> str:
         return (
-            f"Campaign({str(self.path)!r}, {self.aim}, "
+            f"Campaign({str(self.path)!r}, {self.problem}, "
             f"{self.settings['strategy']['name']}, {len(self)} trials)"
         )
 
@@ -301,12 +307,12 @@ class Campaign:
     @property
     def name(self) -> str:
         """Of the goal; of the first one, if there are several."""
-        return self.aim.goals[0].name
+        return self.problem.goals[0].name
 
     @property
     def direction(self) -> Direction:
         """Which of its values are good."""
-        return self.aim.goals[0].direction
+        return self.problem.goals[0].direction
 
     @property
     def skipped(self) -> int:
@@ -329,14 +335,14 @@ class Campaign:
 
         None if there is none, or in a Pareto search, which has no single best.
         """
-        told = told_of(self.trials)
-        if not told or (len(self.aim.goals) > 1 and self.aim.combine == "pareto"):
+        told = completed_trials(self.trials)
+        if not told or (len(self.problem.goals) > 1 and self.problem.combine == "pareto"):
             return None
-        values = values_of(told, self.aim)
-        first = int(self.aim.order(values)[0])
-        if len(self.aim.goals) == 1:
+        values = values_of(told, self.problem)
+        first = int(self.problem.order(values)[0])
+        if len(self.problem.goals) == 1:
             return float(values[first, 0])
-        return float(self.aim.merit(self.aim.columns(values))[first, 0])
+        return float(self.problem.scalarize(self.problem.columns(values))[first, 0])
 
     @property
     def space(self) -> LatentSpaceProtocol:
@@ -352,7 +358,7 @@ class Campaign:
         return self._space
 
     @property
-    def objective(self) -> Objective:
+    def objective(self) -> ScoringFunction:
         """That of the goal, of the first one if there are several; made when first needed.
 
         Raises:
@@ -360,9 +366,9 @@ class Campaign:
         """
         return self._objective(self.name)
 
-    def _objective(self, name: str) -> Objective:
+    def _objective(self, name: str) -> ScoringFunction:
         if name not in self._objectives:
-            part = self.aim.parts[name]
+            part = self.problem.parts[name]
             if part.spec is None:
                 raise CampaignError(
                     f"objective {name!r} of {self.path} was given as an object; give it again: "
@@ -374,7 +380,7 @@ class Campaign:
                     f"run {', '.join(map(shown, self.code))}; if you trust who made it, say so "
                     "once: --trust (Campaign.open(path, trust=True))"
                 )
-            own = isinstance(part, Goal) and part.direction != "range"
+            own = isinstance(part, Objective) and part.direction != "range"
             direction = part.direction if own else None  # type: ignore[union-attr]
             made = make_objective(part.spec, direction, name=name, record=self.path)
             self._check_objective(made)
@@ -387,7 +393,7 @@ class Campaign:
 
         Empty if it only calls what molvae brings, or objects that are given.
         """
-        specs = (part.spec for part in self.aim.parts.values() if part.spec is not None)
+        specs = (part.spec for part in self.problem.parts.values() if part.spec is not None)
         return tuple(dict.fromkeys(spec for spec in specs if runs_code(spec)))
 
     def trust(self) -> None:
@@ -424,7 +430,7 @@ class Campaign:
                 ) from error
         return self._strategy
 
-    def ask(self, n: int | None = None, *, allow_equal: bool = False) -> list[Trial]:
+    def ask(self, n: int | None = None, *, allow_constant: bool = False) -> list[Trial]:
         """Choose new molecules and write them into the record, all of them or none.
 
         As long as no value is told, there is nothing to choose by: then the starting molecules
@@ -432,7 +438,7 @@ class Campaign:
 
         Args:
             n: How many; by default a batch.
-            allow_equal: Go on although all values of the first batch are the same number. A
+            allow_constant: Go on although all values of the first batch are the same number. A
                 mistake in an objective looks like that, but so does a goal that few molecules meet.
 
         Returns:
@@ -446,9 +452,9 @@ class Campaign:
         n = self.batch if n is None else whole_number(n, "n", least=1)
         self._check_is_not_run_elsewhere()
         with self._choosing:
-            if not told_of(self.trials) and (waiting := self._waiting_start()):
+            if not completed_trials(self.trials) and (waiting := self._waiting_start()):
                 return waiting[:n]
-            self._check_values_differ(allow_equal)
+            self._check_values_differ(allow_constant)
             with self._store.writing("ask"):
                 return self._write(self._choose(n)())
 
@@ -462,16 +468,16 @@ class Campaign:
 
     def _choose(self, n: int) -> Callable[[], _Chosen]:
         """Look at the record; what is given back chooses by that, and touches it no more."""
-        from molvae.bo.candidates import derived
-        from molvae.latent.density import percentiles
+        from molvae.bo.candidates import spawn_seed
+        from molvae.latent.density import density_percentiles
 
-        evidence, space, strategy = self.evidence(), self.space, self.strategy
-        asked = len(evidence.known)
+        observations, space, strategy = self.observations(), self.space, self.strategy
+        asked = len(observations.known)
 
         def choose() -> _Chosen:
-            found = strategy.propose(evidence, space, n, seed=derived(self.seed, asked))
+            found = strategy.propose(observations, space, n, seed=spawn_seed(self.seed, asked))
             smiles = [candidate.smiles for candidate in found]
-            if len(set(smiles)) != n or evidence.known.intersection(smiles):
+            if len(set(smiles)) != n or observations.known.intersection(smiles):
                 raise CampaignError(
                     f"strategy {strategy.name!r} did not give {n} distinct new molecules: "
                     f"{smiles}; mend it, or use another strategy"
@@ -480,11 +486,11 @@ class Campaign:
                 NewTrial(
                     smiles=c.smiles,
                     z=c.z.tolist(),
-                    origin=" ".join(part for part in (strategy.name, c.made) if part),
+                    origin=" ".join(part for part in (strategy.name, c.operator) if part),
                     percentile=percentile,
-                    predictions=predictions_of(c, self.aim),
+                    predictions=predictions_of(c, self.problem),
                 )
-                for c, percentile in zip(found, percentiles(space, smiles), strict=True)
+                for c, percentile in zip(found, density_percentiles(space, smiles), strict=True)
             ]
 
         return choose
@@ -525,7 +531,7 @@ class Campaign:
             ConfigError: A value is infinite or not a number, or it is not said of what it is.
         """
         trial = whole_number(trial, "a trial's id")
-        outcome = outcome_of(self.aim, value, error=error, notes=notes, message=message)
+        outcome = parse_outcome(self.problem, value, error=error, notes=notes, message=message)
         return self._store.tell(trial, self._completed({trial: outcome})[trial])
 
     def tell_all(
@@ -558,8 +564,8 @@ class Campaign:
         require(hasattr(values, "items"), f"values must stand by the trial's id, got {values!r}")
         outcomes = {}
         for trial, value in values.items():
-            outcomes[whole_number(trial, "a trial's id")] = outcome_of(
-                self.aim,
+            outcomes[whole_number(trial, "a trial's id")] = parse_outcome(
+                self.problem,
                 value,
                 error=(errors or {}).get(trial) or None,
                 notes=(notes or {}).get(trial),
@@ -571,11 +577,11 @@ class Campaign:
         """With the values that can be computed, where anything was measured."""
         done = dict(outcomes)
         for id_, outcome in outcomes.items():
-            lacking = [name for name in self.aim.computed if name not in outcome.values]
+            lacking = [name for name in self.problem.computed if name not in outcome.values]
             if outcome.values and lacking:
                 for found in self._store.trials([id_]):  # none, if there is no such trial
                     more = self._compute([found.smiles], lacking)[0]
-                    done[id_] = completed_by(outcome, more, self.aim)
+                    done[id_] = adds_values_to(outcome, more, self.problem)
         return done
 
     def retry(
@@ -632,9 +638,9 @@ class Campaign:
         executor: Executor | None = None,
         timeout: float | None = None,
         retries: int = 0,
-        most_failed: float = 0.5,
+        max_failure_rate: float = 0.5,
         failures_in_a_row: int = 5,
-        allow_equal: bool = False,
+        allow_constant: bool = False,
         on_trial: Callable[[Trial], None] | None = None,
     ) -> None:
         """Score what waits, then choose and score new molecules, until the budget is spent.
@@ -668,11 +674,11 @@ class Campaign:
             timeout: Seconds after which a call is given up; its process is stopped, with all that
                 it has started.
             retries: Further tries of a call that raised or was given up.
-            most_failed: Share of the last 20 calls above which the run stops; 1: it never stops
-                for failures.
+            max_failure_rate: Share of the last 20 calls above which the run stops; 1: it never
+                stops for failures.
             failures_in_a_row: Failures for the same reason, with no call that works between them,
                 after which the run stops and they wait; 0: never. NaN does not count.
-            allow_equal: See `ask`.
+            allow_constant: See `ask`.
             on_trial: Called with each trial when its outcome is in the record.
 
         Raises:
@@ -682,8 +688,8 @@ class Campaign:
             CampaignError: Too many calls failed, workers are lost, or another process is writing;
                 and see `ask`.
         """
-        from molvae.campaign.executors import caller_of
-        from molvae.campaign.scheduler import Run
+        from molvae.campaign.executors import make_executor
+        from molvae.campaign.scheduler import Scheduler
 
         budget = whole_number(budget, "budget", least=1)
         workers = whole_number(workers, "workers", least=0)
@@ -693,14 +699,14 @@ class Campaign:
             executor is None or workers >= 1,
             "with an executor, workers says how many calls it takes at once; give at least 1",
         )
-        patience = Patience(
+        patience = RunLimits(
             timeout=timeout,
             retries=retries,
-            most_failed=most_failed,
+            max_failure_rate=max_failure_rate,
             failures_in_a_row=failures_in_a_row,
         )
         calls = self._calls(timeout)
-        if all(isinstance(c.objective, Program) or costs_nothing(c.objective) for c in calls):
+        if all(isinstance(c.objective, Program) or is_cheap(c.objective) for c in calls):
             # Programs are stopped where they run.
             patience, timeout = replace(patience, timeout=None), None
         if timeout is not None and executor is None and dask is None:
@@ -708,23 +714,23 @@ class Campaign:
         with (
             self._store.writing("run"),
             self._running(),
-            caller_of(calls, workers, dask, executor) as caller,
+            make_executor(calls, workers, dask, executor) as caller,
         ):
             trials = self.trials
-            run = Run(
-                campaign=_Search(self, allow_equal, on_trial),
+            run = Scheduler(
+                campaign=_Search(self, allow_constant, on_trial),
                 caller=caller,
                 patience=patience,
                 budget=budget,
                 batch=self.batch,
                 together=max(_batch_size(call.objective) for call in calls),
-                values=len(self.aim.names),
+                values=len(self.problem.names),
                 waiting=deque(trial for trial in trials if trial.status == "asked"),
                 done=sum(trial.status != "asked" for trial in trials),
                 any_told=any(trial.status == "told" for trial in trials),
             )
-            self._check_values_differ(allow_equal)
-            run.go()
+            self._check_values_differ(allow_constant)
+            run.run()
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -736,34 +742,34 @@ class Campaign:
         finally:
             self._runner = None
 
-    def _calls(self, timeout: float | None) -> list[Call]:
+    def _calls(self, timeout: float | None) -> list[EvaluationTask]:
         """What is called for each molecule: each objective once, whatever it measures."""
         by_spec: dict[object, list[str]] = {}
-        for name, part in self.aim.parts.items():
+        for name, part in self.problem.parts.items():
             by_spec.setdefault(part.spec or id(self._objective(name)), []).append(name)
         calls = []
         for names in by_spec.values():
             objective = self._objective(names[0])
-            if isinstance(objective, ByHand):
+            if isinstance(objective, ManualScoring):
                 objective([])  # says what to do instead
             if isinstance(objective, Program):
                 objective = replace(objective, timeout=timeout)
-            calls.append(Call(objective=objective, names=tuple(names)))
+            calls.append(EvaluationTask(objective=objective, names=tuple(names)))
         return calls
 
-    def evidence(self) -> Evidence:
+    def observations(self) -> Observations:
         """What a strategy may look at now; values are turned so that larger is better."""
-        aim = self.aim
+        problem = self.problem
 
         def compute(smiles: Sequence[str]) -> NDArray[np.float64]:
-            found = self._compute(smiles, aim.computed)
-            rows = [[one.get(name, math.nan) for name in aim.computed] for one in found]
-            return np.array(rows, dtype=np.float64).reshape(len(smiles), len(aim.computed))
+            found = self._compute(smiles, problem.computed)
+            rows = [[one.get(name, math.nan) for name in problem.computed] for one in found]
+            return np.array(rows, dtype=np.float64).reshape(len(smiles), len(problem.computed))
 
         from molvae.model.isolation import isolated
 
         with isolated():
-            return evidence_of(self.trials, aim, self.space.bounds, compute)
+            return observations_of(self.trials, problem, self.space.bounds, compute)
 
     def table(self) -> pd.DataFrame:
         """All trials in the order asked.
@@ -778,17 +784,17 @@ class Campaign:
             and if anything of the kind was told, NAME_error, NAME_replicates (text, with ; between
             them), and a column for each note.
         """
-        return table_of(self.trials, self.aim)
+        return to_dataframe(self.trials, self.problem)
 
     def best(self, k: int = 10) -> pd.DataFrame:
         """The `k` best told molecules, best first, earlier first if equal; columns as `table`.
 
         What breaks a limit comes after all that does not. In a Pareto search the front comes first,
-        see `molvae.objectives.problem.Aim.order`.
+        see `molvae.objectives.problem.OptimizationProblem.order`.
         """
-        return best_of(self.table(), self.aim, whole_number(k, "k", least=0))
+        return best_trials(self.table(), self.problem, whole_number(k, "k", least=0))
 
-    def _check_values_differ(self, allow_equal: bool) -> bool:
+    def _check_values_differ(self, allow_constant: bool) -> bool:
         """Stop a campaign whose objective says the same of every molecule.
 
         A docking program that returns 0 whenever it fails would otherwise spend the whole budget.
@@ -796,15 +802,15 @@ class Campaign:
         Returns:
             Whether two values differ.
         """
-        goals = [goal for goal in self.aim.goals if not goal.computed]
+        goals = [goal for goal in self.problem.goals if not goal.computed]
         if not goals:
             return True
         all_differ = True
         for goal in goals:
-            told, different = self._store.different(goal.name)
+            told, different = self._store.n_distinct(goal.name)
             all_differ = all_differ and different > 1
-            if different == 1 and told >= max(EQUAL, self.batch) and not allow_equal:
-                value = told_of(self.trials)[0].values[goal.name]
+            if different == 1 and told >= max(EQUAL, self.batch) and not allow_constant:
+                value = completed_trials(self.trials)[0].values[goal.name]
                 raise CampaignError(
                     f"{self.path}: all {told} values of {goal.name} told so far are {value:g}, so "
                     "there is nothing to choose by; if the objective is wrong, mend it and begin "
@@ -823,14 +829,14 @@ class Campaign:
                 "start a new campaign"
             )
 
-    def _check_objective(self, objective: Objective) -> None:
-        if name_of(objective) not in self.aim.parts:
+    def _check_objective(self, objective: ScoringFunction) -> None:
+        if name_of(objective) not in self.problem.parts:
             raise CampaignError(
-                f"{self.path} asks for {', '.join(map(repr, self.aim.names))}, got the objective "
-                f"{objective.name!r}; give that one, or start a new campaign"
+                f"{self.path} asks for {', '.join(map(repr, self.problem.names))}, got the "
+                f"objective {objective.name!r}; give that one, or start a new campaign"
             )
         recorded, version = (
-            self.aim.parts[name_of(objective)].version,
+            self.problem.parts[name_of(objective)].version,
             getattr(objective, "version", None),
         )
         if recorded is not None and str(version) != recorded:
@@ -845,7 +851,7 @@ class _Search:
     """A campaign as a run sees it."""
 
     campaign: Campaign
-    allow_equal: bool
+    allow_constant: bool
     on_trial: Callable[[Trial], None] | None
     differ: bool = False
     """Two values do."""
@@ -856,12 +862,12 @@ class _Search:
     def write(self, chosen: _Chosen) -> list[Trial]:
         return self.campaign._write(chosen)
 
-    def told(self, trial: Trial, scored: Scored) -> None:
+    def told(self, trial: Trial, scored: EvaluationResult) -> None:
         campaign = self.campaign
         outcome = campaign.tell(trial.id, scored.values, scored.message)
         if self.on_trial is not None:
             self.on_trial(outcome)
-        self.differ = self.differ or campaign._check_values_differ(self.allow_equal)
+        self.differ = self.differ or campaign._check_values_differ(self.allow_constant)
 
 
 def describe_strategy(strategy: Strategy) -> dict[str, Any]:
@@ -876,13 +882,13 @@ def describe_strategy(strategy: Strategy) -> dict[str, Any]:
 
 def _spelled(described: Mapping[str, Any]) -> str | None:
     """A strategy as users write it; None for an object of theirs."""
-    from molvae.bo.strategies.registry import STRATEGIES, spell
+    from molvae.bo.strategies.registry import STRATEGIES, format_strategy
 
     built_in = described["name"] in STRATEGIES and described["settings"] is not None
-    return spell(**described) if built_in else None
+    return format_strategy(**described) if built_in else None
 
 
-def _batch_size(objective: Objective) -> int:
+def _batch_size(objective: ScoringFunction) -> int:
     """How many molecules an objective wants at once."""
     size = getattr(objective, "batch_size", 1)
     return whole_number(size, f"batch_size of the objective {objective.name!r}", least=1)
@@ -896,14 +902,14 @@ def _load(space: LatentSpaceProtocol | str | Path) -> LatentSpaceProtocol:
     return space
 
 
-def _percentiles(space: LatentSpaceProtocol, start: Start) -> list[float | None]:
+def _percentiles(space: LatentSpaceProtocol, start: InitialDesign) -> list[float | None]:
     import torch
 
-    from molvae.latent.density import percentiles
+    from molvae.latent.density import density_percentiles
 
     z = torch.tensor([trial.z for trial in start.trials], dtype=torch.float64, device="cpu")
     smiles = [trial.smiles for trial in start.trials]
-    return percentiles(space, smiles, z.reshape(len(smiles), space.dim))
+    return density_percentiles(space, smiles, z.reshape(len(smiles), space.dim))
 
 
 def _findable(name: str) -> str:
@@ -922,26 +928,30 @@ def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
 
 
 def same(
-    aim: Aim, record: Path, *, goals: Sequence[Any] = (), limits: Sequence[str] = ()
+    problem: OptimizationProblem,
+    record: Path,
+    *,
+    goals: Sequence[Any] = (),
+    limits: Sequence[str] = (),
 ) -> tuple[bool, bool]:
     """Whether goals, and limits, as users write them are those of an aim."""
     return (
-        _alike([_goal(text, record)[0] for text in goals]) == _alike(aim.goals),
-        _alike(merged([_limit(text, record)[0] for text in limits])) == _alike(aim.limits),
+        _alike([_goal(text, record)[0] for text in goals]) == _alike(problem.goals),
+        _alike(merged([_limit(text, record)[0] for text in limits])) == _alike(problem.limits),
     )
 
 
 def completed(
-    aim: Aim, trial: NewTrial, objectives: Mapping[str, Objective]
+    problem: OptimizationProblem, trial: NewTrial, objectives: Mapping[str, ScoringFunction]
 ) -> dict[str, float] | None:
     """Values that are known at the start, with those that can be computed if none is lacking."""
-    if trial.values is None or not set(aim.measured) <= set(trial.values):
+    if trial.values is None or not set(problem.measured) <= set(trial.values):
         return None if trial.values is None else dict(trial.values)
-    mine = {name: objectives[name] for name in aim.computed}
+    mine = {name: objectives[name] for name in problem.computed}
     return {**trial.values, **computed(mine, [trial.smiles])[0]}
 
 
-def _alike(parts: Sequence[Goal | Limit]) -> list[Goal | Limit]:
+def _alike(parts: Sequence[Objective | Constraint]) -> list[Objective | Constraint]:
     """Without what is not said in a setting."""
     return [replace(part, version=None, computed=False) for part in parts]
 

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from molvae.campaign.evaluation import Call, Scored
+from molvae.campaign.evaluation import EvaluationResult, EvaluationTask
 from molvae.campaign.transport import (
     NotLoadedError,
     key_of,
@@ -52,7 +52,7 @@ BEGAN = "molvae-began-"
 """With the key of the objectives: the topic under which workers say that a call has begun."""
 
 
-class Cluster:
+class DaskExecutor:
     """A Dask cluster that exists: local, over SSH, of Slurm's jobs by dask-jobqueue.
 
     Workers need molvae and what the objective imports. One thread for each is best: a call that
@@ -68,7 +68,7 @@ class Cluster:
         ObjectiveError: They cannot be sent.
     """
 
-    def __init__(self, address: str, calls: Sequence[Call]) -> None:
+    def __init__(self, address: str, calls: Sequence[EvaluationTask]) -> None:
         try:
             from distributed import Client
         except ImportError as error:
@@ -235,9 +235,9 @@ class Cluster:
 class _OnCluster:
     """A call on the cluster."""
 
-    def __init__(self, cluster: Cluster, future: Any) -> None:
+    def __init__(self, cluster: DaskExecutor, future: Any) -> None:
         self._cluster, self._future, self._key = cluster, future, future.key
-        self._came: Future[list[Scored]] = Future()
+        self._came: Future[list[EvaluationResult]] = Future()
         Thread(target=self._fetch, daemon=True).start()
 
     @property
@@ -245,7 +245,7 @@ class _OnCluster:
         worker, began = self._cluster._began.get(self._key, ("", None))
         return began if worker in self._cluster._threads else None  # it begins again elsewhere
 
-    def result(self) -> list[Scored]:
+    def result(self) -> list[EvaluationResult]:
         return self._came.result()
 
     def add_done_callback(self, function: Callable[[Any], None]) -> None:
@@ -300,7 +300,7 @@ class _OnCluster:
                 cluster._stuck[one] = f"it is stuck and cannot be restarted ({described(error)})"
 
 
-def score_and_say(key: str, smiles: Sequence[str]) -> list[Scored]:
+def score_and_say(key: str, smiles: Sequence[str]) -> list[EvaluationResult]:
     """On a worker: say that the call has begun, then score."""
     from distributed import get_worker
 
@@ -344,4 +344,4 @@ def _asking(key: str) -> Callable[[], str | None]:
     return ask
 
 
-__all__ = ["Cluster"]
+__all__ = ["DaskExecutor"]

@@ -32,27 +32,27 @@ from molvae.errors import (
 )
 from molvae.objectives.interrupts import take_back
 from molvae.objectives.printing import prints_to_stderr
-from molvae.objectives.problem import Aim
+from molvae.objectives.problem import OptimizationProblem
 from molvae.objectives.process_guard import kill_marked, marked
 
 if TYPE_CHECKING:
-    from molvae.objectives.scoring import Objective
+    from molvae.objectives.scoring import ScoringFunction
 
 ANSWERED_NAN = "could not be scored"
 """The message of NaN, which is what an objective says of a molecule, and no trouble."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class EvaluationTask:
     """An objective, and the values that it brings."""
 
-    objective: Objective
+    objective: ScoringFunction
     names: tuple[str, ...]
     """Of the values; an objective that brings several gives a mapping for each molecule."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class EvaluationResult:
     """What came of one molecule."""
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Scored:
     """It did not answer: another try may."""
 
 
-def evaluate(calls: Sequence[Call], smiles: Sequence[str]) -> list[Scored]:
+def evaluate(calls: Sequence[EvaluationTask], smiles: Sequence[str]) -> list[EvaluationResult]:
     """Score molecules.
 
     An objective that is better off with many molecules at once (a docking program, a model on a
@@ -96,7 +96,7 @@ def evaluate(calls: Sequence[Call], smiles: Sequence[str]) -> list[Scored]:
                 kill_marked(mark)
             raise
     return [
-        Scored(
+        EvaluationResult(
             values={name: value for one in row for name, value in one.values.items()},
             message=one_line("; ".join(one.message for one in row if one.message)),
             broke=any(one.broke for one in row),
@@ -105,7 +105,7 @@ def evaluate(calls: Sequence[Call], smiles: Sequence[str]) -> list[Scored]:
     ]
 
 
-def _call(call: Call, smiles: Sequence[str]) -> list[Scored]:
+def _call(call: EvaluationTask, smiles: Sequence[str]) -> list[EvaluationResult]:
     objective = call.objective
     ask: Callable[[list[str]], Any] = getattr(objective, "answers", objective)
     try:
@@ -116,7 +116,7 @@ def _call(call: Call, smiles: Sequence[str]) -> list[Scored]:
         if len(smiles) > 1:
             return [_call(call, [one])[0] for one in smiles]
         say = message_of if isinstance(error, ObjectiveError) else described
-        return [Scored(message=say(error), broke=True)]
+        return [EvaluationResult(message=say(error), broke=True)]
     if len(answers) != len(smiles):
         raise ObjectiveError(
             f"objective {objective.name!r} gave {len(answers)} values for {len(smiles)} molecules; "
@@ -125,11 +125,11 @@ def _call(call: Call, smiles: Sequence[str]) -> list[Scored]:
     return [_scored(answer, call.names) for answer in answers]
 
 
-def _scored(answer: Any, names: Sequence[str]) -> Scored:
+def _scored(answer: Any, names: Sequence[str]) -> EvaluationResult:
     if not isinstance(answer, Mapping):
         if len(names) > 1:
             text = f"expected values of {', '.join(names)}, the objective returned {shown(answer)}"
-            return Scored(message=text)
+            return EvaluationResult(message=text)
         answer = {names[0]: answer}
     answer = {encodable(str(name)): value for name, value in answer.items()}
     values, messages = dict[str, float](), []
@@ -152,11 +152,16 @@ def _scored(answer: Any, names: Sequence[str]) -> Scored:
             messages.append(ANSWERED_NAN)
         else:
             values[name] = number
-    return Scored(values=values, message="; ".join(messages))
+    return EvaluationResult(values=values, message="; ".join(messages))
 
 
-def outcome_of(
-    aim: Aim, value: Any, *, error: Any, notes: Mapping[str, str] | None, message: str
+def parse_outcome(
+    problem: OptimizationProblem,
+    value: Any,
+    *,
+    error: Any,
+    notes: Mapping[str, str] | None,
+    message: str,
 ) -> Outcome:
     """Arguments and errors as of `Campaign.tell`."""
     require(isinstance(message, str), f"a message must be a text, got {message!r}")
@@ -169,14 +174,14 @@ def outcome_of(
         f"notes must be texts by name, got {notes!r}",
     )
     values, replicates = dict[str, float](), dict[str, list[float]]()
-    for name, of in _by_name(value, aim).items():
+    for name, of in _by_name(value, problem).items():
         numbers = [_number(one) for one in (of if is_list(of) else [of])]
         known = [number for number in numbers if not math.isnan(number)]
         if known:
             values[name] = statistics.fmean(known)
         if len(known) > 1:
             replicates[name] = known
-    errors = {} if error is None else _by_name(error, aim)
+    errors = {} if error is None else _by_name(error, problem)
     for name, one in errors.items():
         require(
             name in values and name not in replicates and 0 <= _number(one) < math.inf,
@@ -185,7 +190,7 @@ def outcome_of(
     for name, known in replicates.items():
         errors[name] = statistics.stdev(known) / math.sqrt(len(known))
     return Outcome(
-        told=set(aim.names) <= set(values),
+        told=set(problem.names) <= set(values),
         values=values,
         errors={name: _number(one) for name, one in errors.items()},
         replicates=replicates,
@@ -194,16 +199,18 @@ def outcome_of(
     )
 
 
-def completed_by(outcome: Outcome, more: Mapping[str, float], aim: Aim) -> Outcome:
+def adds_values_to(
+    outcome: Outcome, more: Mapping[str, float], problem: OptimizationProblem
+) -> Outcome:
     """With further values, which may be all that it lacked."""
     values = {**outcome.values, **more}
-    return replace(outcome, values=values, told=set(aim.names) <= set(values))
+    return replace(outcome, values=values, told=set(problem.names) <= set(values))
 
 
-def _by_name(value: Any, aim: Aim) -> dict[str, Any]:
+def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
     """A value, or values, of what is measured."""
     if not isinstance(value, Mapping):
-        measured = aim.measured or aim.names
+        measured = problem.measured or problem.names
         if value is None:
             return {}
         require(
@@ -212,8 +219,8 @@ def _by_name(value: Any, aim: Aim) -> dict[str, Any]:
         )
         return {measured[0]: value}
     for name in value:
-        if name not in aim.names:
-            raise UnknownNameError("value", str(name), aim.names)
+        if name not in problem.names:
+            raise UnknownNameError("value", str(name), problem.names)
     return dict(value)
 
 
@@ -243,4 +250,11 @@ def _number(value: object) -> float:
         ) from error
 
 
-__all__ = ["ANSWERED_NAN", "Call", "Scored", "completed_by", "evaluate", "outcome_of"]
+__all__ = [
+    "ANSWERED_NAN",
+    "EvaluationResult",
+    "EvaluationTask",
+    "adds_values_to",
+    "evaluate",
+    "parse_outcome",
+]

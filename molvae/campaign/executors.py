@@ -20,7 +20,7 @@ from multiprocessing import Pipe, get_context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from molvae.campaign.evaluation import Call, Scored, evaluate
+from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, evaluate
 from molvae.campaign.transport import packed
 from molvae.campaign.worker import Reply, main
 from molvae.errors import MachineError, MolvaeError, ObjectiveError, ProcessDiedError, require
@@ -71,14 +71,14 @@ class Caller(Protocol):
         ...
 
     def call(self, smiles: Sequence[str]) -> Pending:
-        """Begin to score molecules; the result is one `Scored` for each."""
+        """Begin to score molecules; the result is one `EvaluationResult` for each."""
         ...
 
 
-class Here:
+class SerialExecutor:
     """Calls in this process, one at a time, at once."""
 
-    def __init__(self, calls: Sequence[Call]) -> None:
+    def __init__(self, calls: Sequence[EvaluationTask]) -> None:
         self._calls = calls
 
     def capacity(self) -> int:
@@ -87,7 +87,7 @@ class Here:
 
     def call(self, smiles: Sequence[str]) -> Pending:
         """Score; an exception is the result's."""
-        future: Future[list[Scored]] = Future()
+        future: Future[list[EvaluationResult]] = Future()
         try:
             future.set_result(evaluate(self._calls, smiles))
         except Exception as error:
@@ -95,10 +95,10 @@ class Here:
         return future
 
 
-class OfUser:
+class UserExecutor:
     """Calls by an executor that somebody else has made."""
 
-    def __init__(self, calls: Sequence[Call], executor: Executor, workers: int) -> None:
+    def __init__(self, calls: Sequence[EvaluationTask], executor: Executor, workers: int) -> None:
         self._calls, self._executor, self._workers = calls, executor, workers
 
     def capacity(self) -> int:
@@ -110,7 +110,7 @@ class OfUser:
         return self._executor.submit(evaluate, self._calls, smiles)
 
 
-class _Task(Future[list[Scored]]):
+class _Task(Future[list[EvaluationResult]]):
     """A call that waits for a process, or that one is working on."""
 
     def __init__(self, smiles: Sequence[str]) -> None:
@@ -126,7 +126,7 @@ class _Task(Future[list[Scored]]):
         return True
 
 
-class Processes:
+class ProcessExecutor:
     """Worker processes on this machine, each of which can be ended and is replaced if it dies.
 
     Args:
@@ -137,7 +137,7 @@ class Processes:
         ObjectiveError: The objectives cannot be sent to a process, or not be loaded there.
     """
 
-    def __init__(self, calls: Sequence[Call], workers: int) -> None:
+    def __init__(self, calls: Sequence[EvaluationTask], workers: int) -> None:
         require(workers >= 1, f"workers must be at least 1, got {workers}")
         self._payload = packed(calls)
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
@@ -364,8 +364,11 @@ def _exit(status: int | None) -> str:
 
 
 @contextlib.contextmanager
-def caller_of(
-    calls: Sequence[Call], workers: int, dask: str | None, executor: Executor | None = None
+def make_executor(
+    calls: Sequence[EvaluationTask],
+    workers: int,
+    dask: str | None,
+    executor: Executor | None = None,
 ) -> Iterator[Caller]:
     """What calls objectives, for some settings.
 
@@ -381,17 +384,17 @@ def caller_of(
     """
     require(workers >= 0, f"workers must not be negative, got {workers}")
     if executor is not None:
-        yield OfUser(calls, executor, workers)
+        yield UserExecutor(calls, executor, workers)
     elif dask is not None:
-        from molvae.campaign.dask_executor import Cluster
+        from molvae.campaign.dask_executor import DaskExecutor
 
-        with contextlib.closing(Cluster(dask, calls)) as cluster:
+        with contextlib.closing(DaskExecutor(dask, calls)) as cluster:
             yield cluster
     elif not workers:
-        yield Here(calls)
+        yield SerialExecutor(calls)
     else:
         with marked():
-            processes = Processes(calls, workers)
+            processes = ProcessExecutor(calls, workers)
             try:
                 yield processes
             except BaseException:
@@ -400,4 +403,12 @@ def caller_of(
             processes.close()
 
 
-__all__ = ["Caller", "Executor", "Here", "OfUser", "Pending", "Processes", "caller_of"]
+__all__ = [
+    "Caller",
+    "Executor",
+    "Pending",
+    "ProcessExecutor",
+    "SerialExecutor",
+    "UserExecutor",
+    "make_executor",
+]

@@ -13,58 +13,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.errors import CampaignError
-from molvae.objectives.problem import COLUMNS, EARLIER, Aim, fronts
+from molvae.objectives.problem import COLUMNS, EARLIER, OptimizationProblem, fronts
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from molvae.bo.base import Candidate, Evidence
+    from molvae.bo.base import Candidate, Observations
     from molvae.bo.prediction import Prediction
     from molvae.campaign.storage import Trial
 
 
-def told_of(trials: Sequence[Trial]) -> list[Trial]:
+def completed_trials(trials: Sequence[Trial]) -> list[Trial]:
     """Those that have all values."""
     return [trial for trial in trials if trial.status == "told"]
 
 
-def values_of(told: Sequence[Trial], aim: Aim) -> NDArray[np.float64]:
-    """Values of told trials in their own sign, `n x len(aim.names)`.
+def values_of(told: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
+    """Values of told trials in their own sign, `n x len(problem.names)`.
 
     Raises:
         CampaignError: One was told without a value: the record is damaged.
     """
     try:
-        rows = [[trial.values[name] for name in aim.names] for trial in told]
+        rows = [[trial.values[name] for name in problem.names] for trial in told]
     except KeyError as error:
         raise CampaignError(
             f"the record is damaged: a trial was told, but not its value of {error}; go on from a "
             "copy"
         ) from error
-    return np.array(rows, dtype=np.float64).reshape(len(told), len(aim.names))
+    return np.array(rows, dtype=np.float64).reshape(len(told), len(problem.names))
 
 
-def evidence_of(
+def observations_of(
     trials: Sequence[Trial],
-    aim: Aim,
+    problem: OptimizationProblem,
     bounds: Tensor,
     compute: Callable[[Sequence[str]], NDArray[np.float64]],
-) -> Evidence:
+) -> Observations:
     """What a strategy may look at; values are turned so that larger is better.
 
     Args:
         trials: All of a campaign.
-        aim: What it is after.
+        problem: What it is after.
         bounds: Of the space, `2 x d`.
-        compute: Values of molecules that need no call, `n x len(aim.computed)`.
+        compute: Values of molecules that need no call, `n x len(problem.computed)`.
 
     Raises:
         CampaignError: A trial has no vector of the space: the record is damaged.
     """
     import torch
 
-    from molvae.bo.base import Evidence
+    from molvae.bo.base import Observations
     from molvae.bo.noise import variances_of_means
 
     d = bounds.shape[1]
@@ -74,56 +74,56 @@ def evidence_of(
                 f"the record is damaged: the vector of trial {trial.id} has {len(trial.z_bytes)} "
                 f"bytes, not {8 * d}; go on from a copy"
             )
-    told, waiting = told_of(trials), [trial for trial in trials if trial.status == "asked"]
+    told, waiting = completed_trials(trials), [trial for trial in trials if trial.status == "asked"]
 
     def stack(rows: Sequence[Trial]) -> Tensor:
         return torch.stack([trial.z for trial in rows]) if rows else torch.empty(0, d).double()
 
-    values, noise = values_of(told, aim), None
-    if any(trial.errors for trial in told) and aim.measured:
+    values, noise = values_of(told, problem), None
+    if any(trial.errors for trial in told) and problem.measured:
         columns = [
             variances_of_means(
                 [trial.errors.get(name) for trial in told],
                 [trial.replicates.get(name, ()) for trial in told],
             )
-            for name in aim.measured
+            for name in problem.measured
         ]
         if np.isfinite(columns).any():
             noise = torch.from_numpy(np.stack(columns, axis=1))
-    return Evidence(
+    return Observations(
         smiles=tuple(trial.smiles for trial in told),
         z=stack(told),
-        y=torch.from_numpy(aim.y(values)),
+        y=torch.from_numpy(problem.y(values)),
         pending_smiles=tuple(trial.smiles for trial in waiting),
         pending_z=stack(waiting),
         known=frozenset(trial.smiles for trial in trials),
         bounds=bounds,
         origins=tuple(trial.origin for trial in told),
         noise=noise,
-        aim=None if aim.plain else aim,
-        values=None if aim.plain else torch.from_numpy(values),
-        compute=None if aim.plain else compute,
+        problem=None if problem.is_single_objective else problem,
+        values=None if problem.is_single_objective else torch.from_numpy(values),
+        compute=None if problem.is_single_objective else compute,
     )
 
 
-def predictions_of(candidate: Candidate, aim: Aim) -> dict[str, Prediction]:
+def predictions_of(candidate: Candidate, problem: OptimizationProblem) -> dict[str, Prediction]:
     """What is foreseen of a candidate's values, by name, in their own sign."""
     if not candidate.predictions:
         return {}
-    turned = aim.plain and aim.goals[0].direction == "minimise"
+    turned = problem.is_single_objective and problem.goals[0].direction == "minimise"
     return {
         name: said.negated() if turned else said
-        for name, said in zip(aim.measured, candidate.predictions, strict=True)
+        for name, said in zip(problem.measured, candidate.predictions, strict=True)
     }
 
 
-def table_of(trials: Sequence[Trial], aim: Aim) -> pd.DataFrame:
+def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.DataFrame:
     """See `Campaign.table`."""
     import pandas as pd
 
     # A record from before percentiles may have a goal of that name.
-    columns = list(dict.fromkeys([*COLUMNS[:2], *aim.names, *COLUMNS[2:]]))
-    judged = judged_of(trials, aim)
+    columns = list(dict.fromkeys([*COLUMNS[:2], *problem.names, *COLUMNS[2:]]))
+    judged = derived_columns(trials, problem)
     taken = {*columns, *judged, EARLIER}
     rows = []
     for place, trial in enumerate(trials):
@@ -131,7 +131,7 @@ def table_of(trials: Sequence[Trial], aim: Aim) -> pd.DataFrame:
             "id": trial.id,
             "smiles": trial.smiles,
             "percentile": trial.percentile,
-            **{name: trial.values.get(name, math.nan) for name in aim.names},
+            **{name: trial.values.get(name, math.nan) for name in problem.names},
             "status": trial.status,
             "origin": trial.origin,
             "message": trial.message,
@@ -153,17 +153,17 @@ def table_of(trials: Sequence[Trial], aim: Aim) -> pd.DataFrame:
     return table.astype({"percentile": float})
 
 
-def judged_of(trials: Sequence[Trial], aim: Aim) -> dict[str, list[Any]]:
+def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> dict[str, list[Any]]:
     """What several goals, and limits, say of each trial; None of those without values."""
     told = [place for place, trial in enumerate(trials) if trial.status == "told"]
-    values = values_of([trials[place] for place in told], aim)
+    values = values_of([trials[place] for place in told], problem)
     found: dict[str, NDArray[Any]] = {}
-    if len(aim.goals) > 1 and aim.combine == "pareto":
-        found["front"] = fronts(aim.y(values)) + 1
-    elif len(aim.goals) > 1:
-        found["score"] = aim.merit(aim.columns(values))[:, 0]
-    if aim.limits:
-        found["within_limits"] = aim.feasible(values)
+    if len(problem.goals) > 1 and problem.combine == "pareto":
+        found["front"] = fronts(problem.y(values)) + 1
+    elif len(problem.goals) > 1:
+        found["score"] = problem.scalarize(problem.columns(values))[:, 0]
+    if problem.limits:
+        found["within_limits"] = problem.feasible(values)
     whole: dict[str, list[Any]] = {name: [None] * len(trials) for name in found}
     for name, column in found.items():
         for place, value in zip(told, column.tolist(), strict=True):
@@ -171,19 +171,19 @@ def judged_of(trials: Sequence[Trial], aim: Aim) -> dict[str, list[Any]]:
     return whole
 
 
-def best_of(table: pd.DataFrame, aim: Aim, k: int) -> pd.DataFrame:
+def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd.DataFrame:
     """The `k` best rows of such a table, see `Campaign.best`."""
     told = table[table["status"] == "told"]
-    order = aim.order(told[list(aim.names)].to_numpy(dtype=np.float64))
+    order = problem.order(told[list(problem.names)].to_numpy(dtype=np.float64))
     return told.iloc[order[:k]].reset_index(drop=True)
 
 
 __all__ = [
-    "best_of",
-    "evidence_of",
-    "judged_of",
+    "best_trials",
+    "completed_trials",
+    "derived_columns",
+    "observations_of",
     "predictions_of",
-    "table_of",
-    "told_of",
+    "to_dataframe",
     "values_of",
 ]

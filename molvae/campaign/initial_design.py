@@ -40,7 +40,7 @@ REDRAWS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class InitialDesign:
     """What a campaign starts with."""
 
     trials: tuple[NewTrial, ...]
@@ -51,7 +51,7 @@ class Start:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class InitialMolecule:
     """A text that should be a molecule, and what came with it."""
 
     text: str
@@ -64,7 +64,7 @@ class Given:
     """What else is said of it."""
 
 
-def gather(
+def build_initial_design(
     start: int | str | Path | Sequence[str],
     space: LatentSpaceProtocol,
     names: Sequence[str],
@@ -72,7 +72,7 @@ def gather(
     dataset: str,
     seed: int,
     skip_invalid: bool,
-) -> Start:
+) -> InitialDesign:
     """The first trials of a campaign; arguments and errors as in `Campaign.create`.
 
     Args:
@@ -87,7 +87,7 @@ def gather(
         given = read_start(start, names, check_molecules=not skip_invalid)
     elif is_list(start):
         given = [
-            Given(text=text, where=f"starting molecule {i}")
+            InitialMolecule(text=text, where=f"starting molecule {i}")
             for i, text in enumerate(cast("Sequence[str]", start), 1)
         ]
     else:
@@ -104,7 +104,7 @@ def gather(
 
 def read_start(
     path: str | Path, names: Sequence[str], *, check_molecules: bool = False
-) -> list[Given]:
+) -> list[InitialMolecule]:
     """Molecules of a file, and their values from columns of these names; of one, also `value`.
 
     Args:
@@ -161,7 +161,7 @@ def read_start(
             if cells[at] and (len(measured[name]) < len(here) or not here):
                 notes[table.header[at]] = cells[at]  # a bound, or a word for no value
         found.append(
-            Given(
+            InitialMolecule(
                 text=cells[place],
                 where=f"{table.name}, {table.where(line)}",
                 values={name: here for name, here in measured.items() if here},
@@ -197,12 +197,16 @@ def _complete_export(
 
 
 def _given(
-    given: Sequence[Given], space: LatentSpaceProtocol, names: Sequence[str], *, skip_invalid: bool
-) -> Start:
+    given: Sequence[InitialMolecule],
+    space: LatentSpaceProtocol,
+    names: Sequence[str],
+    *,
+    skip_invalid: bool,
+) -> InitialDesign:
     from molvae.chem.molecules import canonical
 
-    rows: dict[str, list[Given]] = {}
-    left_out, bad = list[Given](), list[str]()
+    rows: dict[str, list[InitialMolecule]] = {}
+    left_out, bad = list[InitialMolecule](), list[str]()
     for one in given:
         try:
             rows.setdefault(canonical(one.text), []).append(one)
@@ -242,7 +246,7 @@ def _given(
         )
     trials = [_merged(molecules[row], z[row].tolist(), rows[molecules[row]]) for row in usable]
     duplicates = sum(len(several) - 1 for several in rows.values())
-    return Start(trials=tuple(trials), skipped=len(left_out), duplicates=duplicates)
+    return InitialDesign(trials=tuple(trials), skipped=len(left_out), duplicates=duplicates)
 
 
 def _warn(text: str) -> None:
@@ -264,7 +268,7 @@ def _refuse(space: LatentSpaceProtocol, lost: Sequence[tuple[str, str]]) -> None
     raise errors[0]
 
 
-def _merged(smiles: str, z: list[float], rows: Sequence[Given]) -> NewTrial:
+def _merged(smiles: str, z: list[float], rows: Sequence[InitialMolecule]) -> NewTrial:
     """One trial of all rows of a molecule: a value wins over a failure, several are replicates."""
     all_values: dict[str, list[float]] = {}
     for row in rows:
@@ -291,11 +295,11 @@ def _merged(smiles: str, z: list[float], rows: Sequence[Given]) -> NewTrial:
     )
 
 
-def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Start:
+def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> InitialDesign:
     """`n` random molecules that the space can encode; at first `sample_molecules`."""
     if n == 0:
-        return Start(trials=())
-    from molvae.bo.candidates import derived
+        return InitialDesign(trials=())
+    from molvae.bo.candidates import spawn_seed
     from molvae.chem.datasets import sample_molecules
 
     trials: dict[str, NewTrial] = {}
@@ -303,7 +307,7 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Start
         molecules = [
             smiles
             for smiles in sample_molecules(
-                dataset, n - len(trials), derived(seed, draw) if draw else seed
+                dataset, n - len(trials), spawn_seed(seed, draw) if draw else seed
             )
             if smiles not in trials
         ]
@@ -312,7 +316,7 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Start
             smiles = molecules[row]
             trials[smiles] = NewTrial(smiles=smiles, z=z[row].tolist(), origin=ORIGIN)
         if len(trials) == n:
-            return Start(trials=tuple(trials.values()))
+            return InitialDesign(trials=tuple(trials.values()))
     raise DataError(
         f"only {len(trials)} of {n} random molecules of {dataset} can be encoded by "
         f"{space.name!r}; start from "
@@ -329,4 +333,4 @@ def _encoded(z: Tensor) -> list[int]:
     return [row for row, missing in enumerate(z.isnan().any(dim=1).tolist()) if not missing]
 
 
-__all__ = ["Given", "Start", "gather", "read_start"]
+__all__ = ["InitialDesign", "InitialMolecule", "build_initial_design", "read_start"]

@@ -17,11 +17,11 @@ from filelock import FileLock, Timeout
 
 from molvae.errors import CampaignError
 
-PATIENCE = 2.0
+LOCK_TIMEOUT_S = 2.0
 """Seconds to wait for a writer that may be about to finish: telling a value takes far less."""
 
 
-class RecordLock:
+class CampaignLock:
     """The lock of an open record; it may be taken several times, also by several threads.
 
     Args:
@@ -33,7 +33,7 @@ class RecordLock:
         # Processes meet at the file; links to the record lead to the same one.
         real = Path(os.path.realpath(record))
         path = real.with_name(real.name + "-lock")
-        self._file = FileLock(path, timeout=PATIENCE, thread_local=False)
+        self._file = FileLock(path, timeout=LOCK_TIMEOUT_S, thread_local=False)
         self._changing = threading.Lock()
         self._times = 0
 
@@ -88,4 +88,4 @@ class RecordLock:
             return ""
 
 
-__all__ = ["RecordLock"]
+__all__ = ["CampaignLock"]

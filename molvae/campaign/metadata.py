@@ -14,7 +14,7 @@ from typing import Any
 from molvae.config import build
 from molvae.errors import CampaignError, MolvaeError, shown
 from molvae.objectives.parsing import runs_code
-from molvae.objectives.problem import Aim, Goal, Limit
+from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "objectives": (list,),
@@ -65,7 +65,7 @@ def check_facts(facts: Mapping[str, Any], record: Path) -> None:
             raise _damaged(record, f"its {name} is {facts[name]}")
 
 
-def aim_of(facts: Mapping[str, Any], record: Path) -> Aim:
+def problem_of(facts: Mapping[str, Any], record: Path) -> OptimizationProblem:
     """Goals and limits.
 
     That a value is computed for every molecule, without being asked, holds only for what molvae
@@ -76,9 +76,9 @@ def aim_of(facts: Mapping[str, Any], record: Path) -> Aim:
     """
     where = "its goals and limits"
     try:
-        goals = [build(Goal, goal, where) for goal in facts["objectives"]]
-        limits = [build(Limit, limit, where) for limit in facts.get("limits", ())]
-        return Aim(
+        goals = [build(Objective, goal, where) for goal in facts["objectives"]]
+        limits = [build(Constraint, limit, where) for limit in facts.get("limits", ())]
+        return OptimizationProblem(
             goals=tuple(replace(goal, computed=_is_computed(goal)) for goal in goals),
             limits=tuple(replace(limit, computed=_is_computed(limit)) for limit in limits),
             combine=facts.get("combine", "pareto"),
@@ -87,7 +87,7 @@ def aim_of(facts: Mapping[str, Any], record: Path) -> Aim:
         raise _damaged(record, str(error)) from error
 
 
-def _is_computed(part: Goal | Limit) -> bool:
+def _is_computed(part: Objective | Constraint) -> bool:
     return part.computed and (part.spec is None or not runs_code(part.spec))
 
 
@@ -101,4 +101,4 @@ def _damaged(record: Path, why: str) -> CampaignError:
     )
 
 
-__all__ = ["aim_of", "check_facts"]
+__all__ = ["check_facts", "problem_of"]

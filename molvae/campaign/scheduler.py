@@ -29,9 +29,9 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from molvae.campaign.evaluation import ANSWERED_NAN, Scored
+from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
 from molvae.campaign.transport import NotLoadedError
-from molvae.config import Patience
+from molvae.config import RunLimits
 from molvae.errors import (
     CampaignError,
     MolvaeError,
@@ -74,7 +74,7 @@ STOP_SECONDS = 5.0
 """Time that the choice of molecules is given to end when a run is interrupted."""
 
 
-class Searching(Protocol):
+class Search(Protocol):
     """What a run needs of a campaign."""
 
     def choose(self, n: int) -> Callable[[], Any]:
@@ -85,7 +85,7 @@ class Searching(Protocol):
         """Write what was chosen into the record."""
         ...
 
-    def told(self, trial: Trial, scored: Scored) -> None:
+    def told(self, trial: Trial, scored: EvaluationResult) -> None:
         """Write an outcome into the record."""
         ...
 
@@ -113,7 +113,7 @@ class Held:
     """A failure that is not written yet."""
 
     trial: Trial
-    scored: Scored
+    scored: EvaluationResult
     cause: str
     call: int
     came: int
@@ -180,7 +180,7 @@ class Streak:
 
 
 @dataclass(kw_only=True)
-class Run:
+class Scheduler:
     """One run; its state is what is being called now.
 
     Args:
@@ -196,9 +196,9 @@ class Run:
         any_told: One of them is no failure.
     """
 
-    campaign: Searching
+    campaign: Search
     caller: Caller
-    patience: Patience
+    patience: RunLimits
     budget: int
     batch: int
     together: int
@@ -232,10 +232,10 @@ class Run:
 
     def __post_init__(self) -> None:
         patience = self.patience
-        most = 0 if patience.most_failed >= 1 else patience.failures_in_a_row
+        most = 0 if patience.max_failure_rate >= 1 else patience.failures_in_a_row
         self._streak = Streak(most=most, worked=self.any_told)
 
-    def go(self) -> None:
+    def run(self) -> None:
         """Until the budget is spent.
 
         Raises:
@@ -361,7 +361,7 @@ class Run:
         try:
             outcomes = pending.result()
         except ProcessDiedError as error:
-            self._died(running, error)
+            self._on_worker_lost(running, error)
         except MolvaeError:
             self.waiting.extendleft(reversed(running.trials))
             raise
@@ -371,7 +371,7 @@ class Run:
             self._trouble(running, error)
         else:
             for trial, scored in zip(running.trials, outcomes, strict=True):
-                self._came(trial, scored, running, number, came)
+                self._on_result(trial, scored, running, number, came)
             self._judge()
 
     def _until_next_look(self) -> float:
@@ -409,11 +409,11 @@ class Run:
             self._one_by_one(running)
             return
         limit = "" if self.patience.timeout is None else f" within {self.patience.timeout:g} s"
-        scored = Scored(message=f"no answer{limit}", broke=True)
-        self._came(running.trials[0], scored, running, number, came)
+        scored = EvaluationResult(message=f"no answer{limit}", broke=True)
+        self._on_result(running.trials[0], scored, running, number, came)
         self._judge()
 
-    def _died(self, running: _Running, error: ProcessDiedError) -> None:
+    def _on_worker_lost(self, running: _Running, error: ProcessDiedError) -> None:
         """A process has died with molecules. Any of them may be to blame, or none."""
         if len(running.trials) > 1:
             self._one_by_one(running)
@@ -425,8 +425,8 @@ class Run:
             self.waiting.appendleft(trial)
             return
         came, self._events = self._events, self._events + 1
-        scored = Scored(message=f"{message_of(error)}, {tries} times")
-        self._came(trial, scored, running, self._numbers, came)
+        scored = EvaluationResult(message=f"{message_of(error)}, {tries} times")
+        self._on_result(trial, scored, running, self._numbers, came)
         self._judge()
 
     def _one_by_one(self, running: _Running) -> None:
@@ -449,8 +449,8 @@ class Run:
                 "the molecules wait: mend the workers, then run the same command"
             ) from error
 
-    def _came(
-        self, trial: Trial, scored: Scored, running: _Running, number: int, came: int
+    def _on_result(
+        self, trial: Trial, scored: EvaluationResult, running: _Running, number: int, came: int
     ) -> None:
         """An outcome."""
         self._troubles = 0
@@ -502,7 +502,7 @@ class Run:
                 "them fail in a row (--failures-in-a-row; 0: any number)"
             )
         failed = sum(self._recent)
-        if len(self._recent) == RECENT and failed > self.patience.most_failed * RECENT:
+        if len(self._recent) == RECENT and failed > self.patience.max_failure_rate * RECENT:
             self._write(self._streak.rest())
             (cause, _), *_ = self._reasons.most_common(1)
             reason = self._messages[cause]
@@ -579,4 +579,4 @@ def _cancel(pending: Pending) -> None:
         pending.cancel()
 
 
-__all__ = ["Run", "Searching", "Streak", "cause_of"]
+__all__ = ["Scheduler", "Search", "Streak", "cause_of"]

@@ -48,7 +48,7 @@ import numpy as np
 
 from molvae._files import Kind, check_output, replacing
 from molvae.bo.prediction import Prediction
-from molvae.campaign.lock import RecordLock
+from molvae.campaign.lock import CampaignLock
 from molvae.errors import CampaignError, encodable, listed
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ CREATE TABLE prediction (
 """
 
 
-def _forever(*tables: str) -> str:
+def _insert_only_triggers(*tables: str) -> str:
     return "".join(
         f"CREATE TRIGGER {table}_{act.lower()} BEFORE {act} ON {table} "
         "BEGIN SELECT RAISE(ABORT, 'facts of a record are not changed'); END;\n"
@@ -172,11 +172,11 @@ def _forever(*tables: str) -> str:
     )
 
 
-_STEPS = {
-    1: _SCHEMA + _forever("campaign", "trial", "outcome", "value"),
-    2: _SINCE_2 + _forever("note"),
+_MIGRATIONS = {
+    1: _SCHEMA + _insert_only_triggers("campaign", "trial", "outcome", "value"),
+    2: _SINCE_2 + _insert_only_triggers("note"),
     3: _SINCE_3,
-    4: _SINCE_4 + _forever("outcome", "value", "note", "remark", "prediction"),
+    4: _SINCE_4 + _insert_only_triggers("outcome", "value", "note", "remark", "prediction"),
 }
 """What makes a record of each format out of one of the format before."""
 
@@ -305,20 +305,20 @@ _PREDICTIONS = """
 _REMARKS = "(SELECT json_group_object(name, text) FROM remark WHERE remark.trial = trial.id)"
 
 
-class Store:
+class Storage:
     """A record that is open, for all threads. Use as a context manager, or call `close`."""
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, *, readable_only: bool = False
     ) -> None:
         self.path, self._connection, self.readable_only = path, connection, readable_only
-        self._lock = RecordLock(path)
+        self._lock = CampaignLock(path)
         self._mutex = threading.RLock()  # one thread at a time uses the connection
 
     @classmethod
     def create(
         cls, path: str | Path, facts: Mapping[str, Any], trials: Sequence[NewTrial] = ()
-    ) -> Store:
+    ) -> Storage:
         """A new record with its facts and first trials; all of it is on disk, or nothing.
 
         Args:
@@ -335,10 +335,10 @@ class Store:
         # name.
         with (
             replacing(path, RECORD) as draft,
-            _plainly(path),
+            _readable_errors(path),
             contextlib.closing(_connect(draft, "rw")) as connection,
         ):
-            connection.executescript("".join(_STEPS.values()))
+            connection.executescript("".join(_MIGRATIONS.values()))
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
             store = cls(path, connection)
@@ -351,7 +351,7 @@ class Store:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: str | Path) -> Store:
+    def open(cls, path: str | Path) -> Storage:
         """A record that exists; one of an older format is brought to this one.
 
         Where nothing may be written, on a read-only disk, it can be read all the same.
@@ -363,7 +363,7 @@ class Store:
         _check_header(path)
         real = Path(os.path.realpath(path))
         readable_only = not (os.access(real, os.W_OK) and os.access(real.parent, os.W_OK))
-        with _plainly(path):
+        with _readable_errors(path):
             connection = _connect(real, "ro" if readable_only else "rw")
             store = cls(path, connection, readable_only=readable_only)
             try:
@@ -385,7 +385,7 @@ class Store:
         with self._transaction("migrate"):
             version = self._format()  # another process may have been faster
             for step in range(version + 1, FORMAT + 1):
-                for statement in _statements(_STEPS[step]):
+                for statement in _statements(_MIGRATIONS[step]):
                     self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {FORMAT}")
 
@@ -437,7 +437,7 @@ class Store:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._mutex, _plainly(self.path):
+        with self._mutex, _readable_errors(self.path):
             yield
 
     def close(self) -> None:
@@ -445,13 +445,13 @@ class Store:
         with self._mutex:
             self._connection.close()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Storage:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What the campaign was made with."""
         with self._reading():
             rows = self._connection.execute("SELECT key, value FROM campaign").fetchall()
@@ -515,7 +515,7 @@ class Store:
             )
         return trials
 
-    def different(self, objective: str) -> tuple[int, int]:
+    def n_distinct(self, objective: str) -> tuple[int, int]:
         """How many trials are told a value, and how many different values."""
         with self._reading():
             n, different = self._connection.execute(
@@ -622,7 +622,7 @@ class Store:
     def _transaction(self, what: str) -> Iterator[None]:
         if self.readable_only:
             raise CampaignError(f"cannot write {self.path}: it may only be read here")
-        with self.writing(what), self._mutex, _plainly(self.path):
+        with self.writing(what), self._mutex, _readable_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -773,7 +773,7 @@ def _connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
         uri=True,
         isolation_level=None,
         timeout=30,
-        check_same_thread=False,  # `Store` sees to it that one thread at a time uses it
+        check_same_thread=False,  # `Storage` sees to it that one thread at a time uses it
     )
     try:
         for pragma in (
@@ -832,7 +832,7 @@ def _schema(version: int) -> _Schema:
     """That of a record of a format."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         for step in range(1, version + 1):
-            connection.executescript(_STEPS[step])
+            connection.executescript(_MIGRATIONS[step])
         return _schema_of(connection)
 
 
@@ -857,7 +857,7 @@ def _statements(script: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _plainly(path: Path) -> Iterator[None]:
+def _readable_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into one line with the file's name."""
     try:
         yield
@@ -871,4 +871,13 @@ def _plainly(path: Path) -> Iterator[None]:
         raise CampaignError(f"{path} is damaged ({error}); go on from a copy") from error
 
 
-__all__ = ["FORMAT", "Failure", "NewTrial", "Outcome", "Store", "Trial", "check_can_create", "now"]
+__all__ = [
+    "FORMAT",
+    "Failure",
+    "NewTrial",
+    "Outcome",
+    "Storage",
+    "Trial",
+    "check_can_create",
+    "now",
+]

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from molvae.campaign.evaluation import Call, Scored, evaluate
+from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, evaluate
 from molvae.errors import ObjectiveError, described
 from molvae.objectives.printing import prints_to_stderr
 
-Score = Callable[[Sequence[str]], list[Scored]]
+Score = Callable[[Sequence[str]], list[EvaluationResult]]
 
 
-def packed(calls: Sequence[Call]) -> bytes:
+def packed(calls: Sequence[EvaluationTask]) -> bytes:
     """Objectives as bytes.
 
     Raises:
@@ -60,7 +60,7 @@ def _pickled(thing: Any) -> bytes:
 def unpacked(payload: bytes) -> Score:
     """What scores molecules by objectives that were `packed`; raises what their loading raises."""
     with prints_to_stderr():
-        calls: tuple[Call, ...] = pickle.loads(payload)
+        calls: tuple[EvaluationTask, ...] = pickle.loads(payload)
     return partial(evaluate, calls)
 
 
@@ -106,7 +106,7 @@ def seconds_loaded(key: str) -> float:
     return time.monotonic() - _loaded_at.get(key, -math.inf)
 
 
-def score_on_worker(key: str, smiles: Sequence[str]) -> list[Scored]:
+def score_on_worker(key: str, smiles: Sequence[str]) -> list[EvaluationResult]:
     """Score molecules by objectives that this process has loaded.
 
     Raises:

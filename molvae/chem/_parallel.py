@@ -17,7 +17,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-FEW = 2_000
+MIN_ITEMS_FOR_PROCESSES = 2_000
 """Up to this many items, starting processes costs more than it saves."""
 
 
@@ -28,7 +28,7 @@ IDLE_SECONDS = 10
 """After which processes without work end; until then they serve the next call."""
 
 
-def each(
+def parallel_map(
     function: Callable[[In], Out], items: Sequence[In], *, workers: int | None = None
 ) -> list[Out]:
     """`[function(item) for item in items]`, order kept; arguments and errors as `stream`."""
@@ -56,13 +56,13 @@ def stream(
     return _there(partial(_part, function), items, workers)
 
 
-def each_part(
+def parallel_map_batches(
     function: Callable[[Sequence[In]], Sequence[Out]],
     items: Sequence[In],
     *,
     workers: int | None = None,
 ) -> list[Out]:
-    """`each` for a function of many items, which gives as many results in the same order.
+    """`parallel_map` for a function of many items, which gives as many results in the same order.
 
     For what is faster many at a time; it gets up to 500. Arguments and errors as `stream`.
     """
@@ -76,7 +76,7 @@ def _processes(workers: int | None, items: Sequence[In]) -> int:
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1 process, got {workers}")
     if workers is None:
-        return (os.cpu_count() or 1) if len(items) > FEW else 1
+        return (os.cpu_count() or 1) if len(items) > MIN_ITEMS_FOR_PROCESSES else 1
     return workers
 
 
@@ -119,4 +119,4 @@ def _part(function: Callable[[In], Out], items: Sequence[In]) -> list[Out]:
     return [function(item) for item in items]
 
 
-__all__ = ["each", "each_part", "stream"]
+__all__ = ["parallel_map", "parallel_map_batches", "stream"]

@@ -19,7 +19,7 @@ COLOUR = (0.62, 0.87, 0.85)
 """Of atoms and bonds that are new: the letters on them stay readable."""
 
 
-def common(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Chem.Mol | None:
+def common_substructure(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Chem.Mol | None:
     """The largest connected substructure that two molecules share, as a query; rings stay whole.
 
     Args:
@@ -46,7 +46,7 @@ def common(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Chem.Mol | None
     return query
 
 
-def draw_difference(
+def draw_mcs_difference(
     smiles: str,
     lead: str,
     *,
@@ -59,17 +59,17 @@ def draw_difference(
         smiles: SMILES in any form.
         lead: SMILES in any form.
         size: Width and height in pixels, each at least 1.
-        longest_bond: As of `molvae.chem.depiction.draw`.
+        longest_bond: As of `molvae.chem.depiction.draw_molecule`.
 
     Returns:
         None if nothing in common was found, so that nothing can be said of the difference: draw
-        such a molecule by `molvae.chem.depiction.draw`, and say so.
+        such a molecule by `molvae.chem.depiction.draw_molecule`, and say so.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
     """
     mol, other = parse(smiles), parse(lead)
-    query = common(smiles, lead)
+    query = common_substructure(smiles, lead)
     # RDKit writes some bonds (of any order, say) as a pattern that does not match them.
     if query is None or not (mol.HasSubstructMatch(query) and other.HasSubstructMatch(query)):
         return None
@@ -97,7 +97,7 @@ def draw_difference(
     return svg[svg.index("<svg") :].strip()
 
 
-def draw(
+def draw_molecule(
     smiles: str,
     *,
     size: tuple[int, int] = (220, 160),
@@ -136,4 +136,4 @@ def draw(
     return svg[svg.index("<svg") :].strip()
 
 
-__all__ = ["common", "draw", "draw_difference"]
+__all__ = ["common_substructure", "draw_mcs_difference", "draw_molecule"]

@@ -12,7 +12,7 @@ from functools import lru_cache
 from rdkit import Chem
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from molvae.chem._parallel import each
+from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import parse
 from molvae.errors import ConfigError, UnknownNameError
 
@@ -32,7 +32,7 @@ def passes(
         smiles: SMILES in any form.
         catalogues: Of RDKit's FilterCatalog, at least one, in any case: PAINS (and PAINS_A, _B,
             _C), BRENK, NIH, ZINC, CHEMBL (and its parts), ALL.
-        workers: Processes, as in `molvae.chem._parallel.each`.
+        workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
@@ -45,7 +45,7 @@ def passes(
         doi:10.1002/cmdc.200700139; NIH: Jadhav et al. (2010), doi:10.1021/jm901070c, and
         Doveston et al. (2015), doi:10.1039/C4OB02287D.
     """
-    return each(_Passes(known_catalogues(catalogues)), smiles, workers=workers)
+    return parallel_map(_Passes(known_catalogues(catalogues)), smiles, workers=workers)
 
 
 def known_catalogues(names: Sequence[str]) -> tuple[str, ...]:

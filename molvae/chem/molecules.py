@@ -27,11 +27,11 @@ BOND = 1.5
 """Length of a bond in RDKit's drawings; what it calls the length is pixels for each unit."""
 
 
-REMEMBERED = 20_000
+CANONICAL_CACHE_SIZE = 20_000
 """Texts whose canonical form is kept: a search asks for that of the same molecules all the time."""
 
 
-JUST_READ = 500
+PARSE_CACHE_SIZE = 500
 """Molecules that are kept: what has just been made canonical is looked at in other ways next."""
 
 
@@ -61,7 +61,7 @@ def parse(text: str) -> Chem.Mol:
     return Chem.Mol(_parsed(text))  # a copy, which the caller may change
 
 
-@lru_cache(maxsize=JUST_READ)
+@lru_cache(maxsize=PARSE_CACHE_SIZE)
 def _parsed(text: str) -> Chem.Mol:
     if BEYOND_SMILES.search(text):
         raise _invalid(text, "an atom has at most 9 hydrogens, charge 15, isotope 999, element 118")
@@ -100,7 +100,7 @@ def canonical(text: str) -> str:
     return _canonical(text)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CANONICAL_CACHE_SIZE)
 def _canonical(text: str) -> str:
     texts = [_written(text)]
     while (again := _written(texts[-1])) not in texts:
@@ -132,7 +132,7 @@ def has_radicals(text: str) -> bool:
     return "[" in text and _has_radicals(text)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CANONICAL_CACHE_SIZE)
 def _has_radicals(text: str) -> bool:
     return any(atom.GetNumRadicalElectrons() for atom in parse(text).GetAtoms())
 

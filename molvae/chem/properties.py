@@ -20,7 +20,7 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors, rdqueries
 
 from molvae.chem._fast_qed import qed
-from molvae.chem._parallel import each_part
+from molvae.chem._parallel import parallel_map_batches
 from molvae.chem.molecules import parse
 from molvae.errors import ConfigError, InvalidMoleculeError, MissingPackageError, UnknownNameError
 
@@ -197,7 +197,7 @@ def score(
         ConfigError: A single text instead of a list, `workers` below 1, or workers that died.
     """
     names = named(names)
-    rows = each_part(_Rows(tuple(names)), _as_list(smiles), workers=workers)
+    rows = parallel_map_batches(_Rows(tuple(names)), _as_list(smiles), workers=workers)
     values = [row for row, _ in rows]
     return np.array(values, dtype=np.float64).reshape(len(rows), len(names))
 
@@ -224,7 +224,7 @@ def properties(
 
     names = named(PROPERTIES if names is None else names)
     texts = _as_list(smiles)
-    rows = each_part(_Rows(tuple(names)), texts, workers=workers)
+    rows = parallel_map_batches(_Rows(tuple(names)), texts, workers=workers)
     values = np.array([row for row, _ in rows], dtype=np.float64).reshape(len(rows), len(names))
     return pd.DataFrame(
         {

@@ -51,7 +51,7 @@ class Representation(Protocol):
         """
         ...
 
-    def fluent(self, symbols: Sequence[str]) -> bool:
+    def is_valid_as_written(self, symbols: Sequence[str]) -> bool:
         """Whether `join` takes symbols as they stand; False if it has to mend them."""
         ...
 
@@ -118,7 +118,7 @@ class Selfies:
         except selfies.EncoderError as error:
             raise InvalidMoleculeError(f"SELFIES cannot write {smiles!r}: {_why(error)}") from error
 
-    def fluent(self, symbols: Sequence[str]) -> bool:
+    def is_valid_as_written(self, symbols: Sequence[str]) -> bool:
         """True: what SELFIES means by any sequence is part of its grammar."""
         return True
 
@@ -244,7 +244,7 @@ class Smiles:
             position = match.end()
         return symbols
 
-    def fluent(self, symbols: Sequence[str]) -> bool:
+    def is_valid_as_written(self, symbols: Sequence[str]) -> bool:
         """True: nothing is mended here, what is wrong is no molecule."""
         return True
 
@@ -303,7 +303,7 @@ class RobustSmiles:
             raise InvalidMoleculeError(f"{smiles!r} has no Kekule SMILES that is read as itself")
         return Smiles().split(kekule)
 
-    def fluent(self, symbols: Sequence[str]) -> bool:
+    def is_valid_as_written(self, symbols: Sequence[str]) -> bool:
         """Whether they are correct SMILES."""
         return canonical_or_none("".join(symbols)) is not None
 

@@ -16,7 +16,7 @@ from molvae.chem.tables import SMILES, Problems, Table
 from molvae.chem.text_files import fold
 from molvae.errors import InvalidMoleculeError, shown
 
-UNREADABLE = "unreadable-drawing"
+CANNOT_ENCODE = "unreadable-drawing"
 """Stands for the SMILES of a molecule block that RDKit cannot read: no molecule is written so."""
 _FIELD = re.compile(r">[^<]*<([^>]*)>")
 
@@ -41,7 +41,7 @@ def sdf_table(text: str, name: str) -> Table:
     rows = []
     for line, drawn, fields in records:
         smiles = fields.get(own or "", "") or drawn
-        if drawn not in ("", UNREADABLE) and smiles != drawn and not _agree(drawn, smiles):
+        if drawn not in ("", CANNOT_ENCODE) and smiles != drawn and not _agree(drawn, smiles):
             problems.add(
                 line,
                 f"the drawing is {shown(drawn)}, but its field {own} says {shown(smiles)}",
@@ -105,7 +105,7 @@ def smiles_of(block: list[str]) -> str:
                     return Chem.MolToSmiles(mol)
             except Exception:  # RDKit raises whatever it likes on damaged blocks
                 continue
-    return UNREADABLE
+    return CANNOT_ENCODE
 
 
 def _agree(drawn: str, smiles: str) -> bool:
@@ -136,4 +136,4 @@ def is_drawing_of(drawn: str, smiles: str) -> bool:
     return next(flat) == next(flat)
 
 
-__all__ = ["UNREADABLE", "is_drawing_of", "sdf_table", "smiles_of"]
+__all__ = ["CANNOT_ENCODE", "is_drawing_of", "sdf_table", "smiles_of"]

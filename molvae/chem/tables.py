@@ -358,7 +358,7 @@ def notes_of(table: Table, cells: Sequence[str], used: Collection[int | None]) -
     return notes
 
 
-def table_of(
+def to_dataframe(
     found: Iterable[Record], name: str, separator: str | None, unit: str = "line"
 ) -> Table:
     """Rows below a header; what is wrong with them is noted."""
@@ -497,6 +497,6 @@ __all__ = [
     "names_smiles",
     "notes_of",
     "shortened_list",
-    "table_of",
+    "to_dataframe",
     "without_unit",
 ]

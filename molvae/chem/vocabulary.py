@@ -11,7 +11,7 @@ import numpy as np
 
 from molvae.errors import UnknownSymbolError
 
-PAD, START, STOP = 0, 1, 2
+PAD, BOS, EOS = 0, 1, 2
 
 
 SPECIALS = ("<pad>", "<start>", "<stop>")
@@ -88,9 +88,9 @@ class Vocabulary:
         """The symbols of ids up to the first stop; padding and start are passed over."""
         symbols: list[str] = []
         for i in ids:
-            if i == STOP:
+            if i == EOS:
                 break
-            if i not in (PAD, START):
+            if i not in (PAD, BOS):
                 symbols += [self.symbols[j - len(SPECIALS)] for j in self.spellings[i]]
         return symbols
 
@@ -119,7 +119,7 @@ class Vocabulary:
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 
 
-def learn_merges(flat: Ids, symbols: Sequence[str], n: int) -> tuple[Vocabulary, Ids]:
+def train_bpe(flat: Ids, symbols: Sequence[str], n: int) -> tuple[Vocabulary, Ids]:
     """Merge the most frequent pair of neighbours, again and again.
 
     Args:
@@ -146,7 +146,7 @@ def learn_merges(flat: Ids, symbols: Sequence[str], n: int) -> tuple[Vocabulary,
     return vocabulary, flat
 
 
-def apply_merges(flat: Ids, vocabulary: Vocabulary) -> Ids:
+def apply_bpe(flat: Ids, vocabulary: Vocabulary) -> Ids:
     """Ids of single symbols as the vocabulary with its merges writes them."""
     for left, right, both in vocabulary.merges:
         flat = _replace(flat, left, right, both)
@@ -165,4 +165,4 @@ def _replace(flat: Ids, left: int, right: int, both: int) -> Ids:
     return np.delete(flat, at + 1)
 
 
-__all__ = ["Ids", "apply_merges", "learn_merges"]
+__all__ = ["Ids", "apply_bpe", "train_bpe"]

@@ -14,7 +14,7 @@ from cyclopts import App
 
 from molvae._version import __version__
 from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
-from molvae.cli.explore import explore, interpolate, neighbours
+from molvae.cli.explore import explore, interpolate, neighbors
 from molvae.cli.latent import decode, density, encode, list_names, properties, sample
 from molvae.cli.terminal import run
 from molvae.cli.training import evaluate, prepare, train
@@ -45,7 +45,7 @@ for command in (
     report,
     ui,
     interpolate,
-    neighbours,
+    neighbors,
     explore,
     density,
 ):

@@ -25,7 +25,7 @@ from molvae.cli.terminal import (
     progress,
     say,
 )
-from molvae.config import RUN, CampaignConfig, build, check_names
+from molvae.config import RESUMABLE_FIELDS, CampaignConfig, build, check_names
 from molvae.errors import CampaignError, DataError, ObjectiveError, encodable, require
 from molvae.objectives.printing import process_prints_to_stderr
 
@@ -75,9 +75,9 @@ def optimize(
     with campaign:
         if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
             campaign.trust()
-        aim = {} if {"objective", "goals"} & set(chosen) else {"objective": campaign.name}
+        problem = {} if {"objective", "goals"} & set(chosen) else {"objective": campaign.name}
         with process_prints_to_stderr():
-            _run(campaign, build(CampaignConfig, {**aim, **chosen}))
+            _run(campaign, build(CampaignConfig, {**problem, **chosen}))
         print_tsv(*_best(campaign, top))
         _sum_up(campaign, chosen["record"])
         if report is not None:
@@ -117,7 +117,7 @@ def ask(
     chosen = given(settings)
     inputs: list[str | Path] = [record, *_input_files(chosen)]
     target = out and check_can_write_table(out, overwrite=overwrite, apart_from=inputs)
-    allow_equal = chosen.pop("allow_equal", False)
+    allow_constant = chosen.pop("allow_equal", False)
     if chosen and not create:
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
     with (
@@ -125,7 +125,7 @@ def ask(
         _create(_with_record(record, chosen), "flags") if create else _open(record) as campaign,
     ):
         trials = _waiting(campaign) if create or waiting else []
-        trials = trials if trials or waiting else campaign.ask(n, allow_equal=allow_equal)
+        trials = trials if trials or waiting else campaign.ask(n, allow_constant=allow_constant)
         rows = [(trial.id, trial.smiles, trial.percentile) for trial in trials]
     if target is None:
         print_tsv(ASKED, rows)
@@ -163,7 +163,7 @@ def tell(
         message: Kept with the value, e.g. why it failed.
     """
     with _open(record) as campaign:
-        names = campaign.aim.measured
+        names = campaign.problem.measured
         if file is None and trial is not None and value is not None:
             if len(names) != 1:
                 raise DataError(f"this campaign measures {', '.join(names)}; tell them by --file")
@@ -310,10 +310,10 @@ def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = N
     from contextlib import suppress
     from threading import Event
 
-    from molvae.analysis.server import serving
+    from molvae.analysis.server import serve
     from molvae.objectives.interrupts import wait
 
-    with serving(record, port=port, top=top, lead=lead) as address:
+    with serve(record, port=port, top=top, lead=lead) as address:
         print(address, flush=True)
         say("Ctrl-C ends it")
         with suppress(KeyboardInterrupt):
@@ -371,11 +371,11 @@ def _create(settings: Mapping[str, Any], where: str) -> Campaign:
 
 def _specs(settings: Mapping[str, Any]) -> set[str]:
     """What settings say that values are made from: who names it knows what runs."""
-    from molvae.objectives.parsing import read_goal, read_limit
+    from molvae.objectives.parsing import parse_constraint, parse_objective
     from molvae.objectives.program import COMMAND
 
-    specs = {str(read_goal(goal)["spec"]) for goal in settings.get("goals") or ()}
-    specs |= {str(read_limit(limit)["spec"]) for limit in settings.get("limits") or ()}
+    specs = {str(parse_objective(goal)["spec"]) for goal in settings.get("goals") or ()}
+    specs |= {str(parse_constraint(limit)["spec"]) for limit in settings.get("limits") or ()}
     if settings.get("command") is not None:
         specs.add(COMMAND + str(settings["command"]))
     elif settings.get("objective") is not None:
@@ -432,14 +432,14 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
     Raises:
         CampaignError: Names each with both values.
     """
-    from molvae.bo.strategies.registry import get_strategy, spell
+    from molvae.bo.strategies.registry import format_strategy, get_strategy
     from molvae.campaign.campaign import describe_strategy, same
     from molvae.objectives.program import COMMAND
 
-    made, goals = campaign.settings, campaign.aim.goals
+    made, goals = campaign.settings, campaign.problem.goals
     kept: dict[str, Any] = {
-        "combine": campaign.aim.combine,
-        "strategy": spell(**made["strategy"]),
+        "combine": campaign.problem.combine,
+        "strategy": format_strategy(**made["strategy"]),
         "space": made["space"]["name"],
         **{name: made[name] for name in ("start", "dataset", "batch", "seed")},
     }
@@ -449,9 +449,9 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
         kept["objective"] = goals[0].name if command else spec
         kept |= {"command": command, "unit": goals[0].unit, "direction": goals[0].direction}
     texts = {what: settings.get(what) or () for what in ("goals", "limits")}
-    alike = same(campaign.aim, campaign.path, **texts)
+    alike = same(campaign.problem, campaign.path, **texts)
     for (what, given_), recorded, agrees in zip(
-        texts.items(), (goals, campaign.aim.limits), alike, strict=True
+        texts.items(), (goals, campaign.problem.limits), alike, strict=True
     ):
         kept[what] = given_ if agrees or not given_ else ", ".join(map(str, recorded)) or "none"
     if (
@@ -480,7 +480,7 @@ def _run(campaign: Campaign, config: CampaignConfig) -> None:
     trials = campaign.trials
     before = done = sum(trial.status != "asked" for trial in trials)
     failed = sum(trial.status == "failed" for trial in trials)
-    plain = len(campaign.aim.goals) == 1 and not campaign.aim.limits
+    plain = len(campaign.problem.goals) == 1 and not campaign.problem.limits
     best = campaign.best_value if plain else None
     better = max if campaign.direction == "maximise" else min
     began = time.monotonic()
@@ -497,7 +497,7 @@ def _run(campaign: Campaign, config: CampaignConfig) -> None:
         advance(done, "  ".join(part for part in (*parts, f"{seconds:.2g} s a call") if part))
 
     with progress(config.budget) as advance:
-        settings = {name: getattr(config, name) for name in RUN}
+        settings = {name: getattr(config, name) for name in RESUMABLE_FIELDS}
         try:
             campaign.run(config.budget, on_trial=show, **settings)
         except SystemExit as error:
@@ -515,11 +515,11 @@ def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
     best = campaign.best(top)
     smiles = list(best["smiles"])
     numbers = score(smiles, SHOWN).tolist()
-    aim = campaign.aim
-    if len(aim.goals) == 1 and not aim.limits:
-        columns, header = [aim.goals[0].name], ["value"]
+    problem = campaign.problem
+    if len(problem.goals) == 1 and not problem.limits:
+        columns, header = [problem.goals[0].name], ["value"]
     else:
-        columns = [c for c in (*aim.names, "score", "front", "within_limits") if c in best]
+        columns = [c for c in (*problem.names, "score", "front", "within_limits") if c in best]
         header = columns
     rows = [
         [i, id_, s, *values, *p]
@@ -532,7 +532,7 @@ def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
 
 def _sum_up(campaign: Campaign, record: str) -> None:
     """Best against best of the start, calls, and where the record is."""
-    aim, table = campaign.aim, campaign.best(len(campaign))
+    problem, table = campaign.problem, campaign.best(len(campaign))
     starting = table[table["origin"] == "start"]
     calls = sum(trial.status != "asked" for trial in campaign.trials)
     failed = calls - len(table)
@@ -544,7 +544,7 @@ def _sum_up(campaign: Campaign, record: str) -> None:
             "new"
         )
     else:
-        column = "score" if "score" in table else aim.goals[0].name
+        column = "score" if "score" in table else problem.goals[0].name
         for what, rows in (("best", table), ("best starting molecule", starting)):
             for row in rows.head(1).to_dict("records"):
                 say(f"{what}  {row[column]:.4f}  (trial {row['id']})  {row['smiles']}")
@@ -554,7 +554,7 @@ def _sum_up(campaign: Campaign, record: str) -> None:
     if len(known):
         say(f"{sum(known < 1)} of {len(known)} new molecules lie below the first percentile")
     note = f", {failed} could not be scored" if failed else ""
-    say(f"{aim}: {calls} objective calls{note}")
+    say(f"{problem}: {calls} objective calls{note}")
     say(f"record  {record}")
 
 

@@ -17,9 +17,9 @@ from molvae.errors import ConfigError, UnknownNameError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molvae.analysis.directions import Direction
-    from molvae.analysis.gradient_ascent import Ascent
-    from molvae.analysis.neighbors import Neighbourhood
+    from molvae.analysis.ascent import AscentPath
+    from molvae.analysis.directions import LatentDirection
+    from molvae.analysis.neighborhood import Neighborhood
     from molvae.latent.space import LatentSpace
 
 Names = Annotated[
@@ -83,7 +83,7 @@ def interpolate(
         analysis.draw_path(path, figure)
 
 
-def neighbours(
+def neighbors(
     space: str,
     molecule: str,
     /,
@@ -117,17 +117,17 @@ def neighbours(
     from molvae import analysis
     from molvae.latent.space import load
 
-    found = analysis.neighbours(
+    found = analysis.neighbors(
         load(space), molecule, radii=radius, n=n, seed=seed, properties=names
     )
     _print(found.table())
     _tell(found)
     if figure is not None:
-        analysis.draw_neighbours(found, figure)
+        analysis.draw_neighbors(found, figure)
 
 
 @explore.command
-def walk(
+def traverse(
     space: str,
     molecule: str,
     /,
@@ -175,12 +175,12 @@ def walk(
     loaded = load(space)
     down, along = along.startswith("-"), along.removeprefix("-")
     found = _directions(loaded, [along, *hold], data, n, seed, column, skip_invalid)
-    direction = analysis.holding(found[0], found[1:])
+    direction = analysis.orthogonalize(found[0], found[1:])
     for one in found:
         say(_about(one))
     if hold:
         say(f"with {', '.join(hold)} held {direction.left:.0%} of the direction is left")
-    path = analysis.walk(
+    path = analysis.traverse(
         loaded,
         molecule,
         -direction if down else direction,
@@ -232,15 +232,17 @@ def analogy(
 
     found = analysis.analogy(load(space), a, b, c, radii=radius, n=n, seed=seed, properties=names)
     table = found.table()
-    table["same_change"] = analysis.same_change(a, b, c, [one.smiles for one in found.found])
+    table["same_change"] = analysis.same_transformation(
+        a, b, c, [one.smiles for one in found.found]
+    )
     _print(table)
     _tell(found)
     if figure is not None:
-        analysis.draw_neighbours(found, figure)
+        analysis.draw_neighbors(found, figure)
 
 
 @explore.command
-def ascend(
+def gradient_ascent(
     space: str,
     file: InFile = "-",
     /,
@@ -302,14 +304,14 @@ def ascend(
         from molvae.campaign.campaign import Campaign
 
         with Campaign.open(climb, loaded) as campaign:
-            hill = analysis.campaign_hill(campaign)
+            hill = analysis.campaign_target(campaign)
     molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
     if skip_invalid:
-        readable = loaded.readable(molecules)
+        readable = loaded.can_encode(molecules)
         if skipped := readable.count(False):
             say(f"{skipped} of {len(molecules)} skipped: {space} cannot read them")
         molecules = [m for m, there in zip(molecules, readable, strict=True) if there]
-    ways = analysis.ascend(
+    ways = analysis.gradient_ascent(
         loaded, molecules, hill, step=step, steps=steps, keep=keep, properties=names
     )
     tables = [way.table() for way in ways]
@@ -380,7 +382,7 @@ def map_(
     elif place is not None:
         opened = nullcontext(molecules_of(place, skip_invalid=skip_invalid, column=column))
     with opened as others:
-        found = analysis.chart(
+        found = analysis.project(
             loaded,
             molecules,
             values=values if own else None,
@@ -391,7 +393,7 @@ def map_(
         )
     _print(found.table())
     if figure is not None:
-        analysis.draw_chart(found, figure)
+        analysis.draw_projection(found, figure)
 
 
 def _check_figure(figure: Path | None, overwrite: bool, *inputs: str | None) -> Path | None:
@@ -408,7 +410,7 @@ def _print(table: pd.DataFrame) -> None:
     print_tsv(list(table.columns), table.itertuples(index=False, name=None))
 
 
-def _tell(found: Neighbourhood) -> None:
+def _tell(found: Neighborhood) -> None:
     """What became of all vectors, radius by radius."""
     same = "the same" if len(found.given) == 1 else "of those given"
     for row in found.summary().to_dict("records"):
@@ -428,7 +430,7 @@ def _directions(
     seed: int,
     column: str | None,
     skip_invalid: bool,
-) -> list[Direction]:
+) -> list[LatentDirection]:
     """Those of the space's own heads, or learned from data."""
     from molvae import analysis
     from molvae.chem.properties import PROPERTIES, score
@@ -455,12 +457,12 @@ def _directions(
     return found
 
 
-def _about(direction: Direction) -> str:
+def _about(direction: LatentDirection) -> str:
     learned = "" if math.isnan(direction.r2) else f"R2 {direction.r2:.2f} (cross-validated), "
     return f"{direction.name}: {learned}{direction.slope:.3g} for each unit of length in z"
 
 
-def _sum_up(ways: Sequence[Ascent]) -> None:
+def _sum_up(ways: Sequence[AscentPath]) -> None:
     """What came of all ways: better or not, by how much, and where they went."""
     gains = [way.gain for way in ways if not math.isnan(way.gain)]
     expected = [way.sign * (way.predicted[-1] - way.predicted[0]) for way in ways]
@@ -480,4 +482,4 @@ def _sum_up(ways: Sequence[Ascent]) -> None:
     )
 
 
-__all__ = ["explore", "interpolate", "neighbours"]
+__all__ = ["explore", "interpolate", "neighbors"]

@@ -52,7 +52,7 @@ def say_skipped(table: Table, lines: Sequence[int], n: int) -> None:
 
 def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str], set[str] | None]:
     """Molecules to measure a model on, and its training molecules if they are known."""
-    from molvae.chem._parallel import each
+    from molvae.chem._parallel import parallel_map
     from molvae.chem.datasets import DATASETS, load_split, read, split_of
     from molvae.chem.molecules import canonical_or_none
 
@@ -62,7 +62,7 @@ def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str
         test, training = load_split(data, "test"), set(load_split(data, "train"))
     elif data in DATASETS:
         say(f"reading all of {data}; a folder made by prepare is faster")
-        parsed = each(canonical_or_none, [text for _, text in read(data)])
+        parsed = parallel_map(canonical_or_none, [text for _, text in read(data)])
         molecules = sorted({molecule for molecule in parsed if molecule is not None})
         test = [molecule for molecule in molecules if split_of(molecule) == "test"]
         training = {molecule for molecule in molecules if split_of(molecule) == "train"}
@@ -104,7 +104,7 @@ def drawn(
         DataError: As of `molvae.chem.datasets.read`; or a cell is no number.
         InvalidMoleculeError: A text is not a molecule.
     """
-    from molvae.chem._parallel import each
+    from molvae.chem._parallel import parallel_map
     from molvae.chem.datasets import DATASETS, load_split, read_molecules
     from molvae.chem.molecules import canonical_or_none
 
@@ -123,7 +123,7 @@ def drawn(
     texts = [cells[place] for _, cells in rows]
     # A value may stand in any of the rows of a molecule; otherwise the first ones will do.
     all_rows = values is not None and not known_set
-    parsed = each(canonical_or_none, texts) if all_rows else map(canonical_or_none, texts)
+    parsed = parallel_map(canonical_or_none, texts) if all_rows else map(canonical_or_none, texts)
     for (line, cells), molecule in zip(rows, parsed, strict=True):
         if molecule is None:
             skipped.append(line)

@@ -110,18 +110,18 @@ def density(
         skip_invalid: Leave out and count texts that are no molecules, and molecules that the run
             cannot read.
     """
-    from molvae.latent.density import describe
+    from molvae.latent.density import typicality
     from molvae.latent.space import load
 
     loaded = load(space)
     molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
     if skip_invalid:
-        kept = [m for m, ok in zip(molecules, loaded.readable(molecules), strict=True) if ok]
+        kept = [m for m, ok in zip(molecules, loaded.can_encode(molecules), strict=True) if ok]
         if len(kept) < len(molecules):
             left_out = len(molecules) - len(kept)
             say(f"{left_out} of {len(molecules)} skipped: {space} cannot read them")
         molecules = kept
-    columns = (column_.tolist() for column_ in describe(loaded, molecules, k=k, seed=seed))
+    columns = (column_.tolist() for column_ in typicality(loaded, molecules, k=k, seed=seed))
     header = ("smiles", "log_prob", "outlier_score", "percentile")
     print_tsv(header, zip(molecules, *columns, strict=True))
 

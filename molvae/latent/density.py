@@ -93,7 +93,7 @@ class Reference:
         return torch.where(densities.isnan(), torch.nan, shares)
 
 
-class Unusual(NamedTuple):
+class TypicalityScores(NamedTuple):
     """What a space says of molecules, each `n`, float64."""
 
     log_prob: Tensor
@@ -105,9 +105,9 @@ class Unusual(NamedTuple):
 
 
 @isolated()
-def describe(
+def typicality(
     space: LatentSpaceProtocol, smiles: Sequence[str], *, k: int = 64, seed: int = 0
-) -> Unusual:
+) -> TypicalityScores:
     """How usual molecules are to a space.
 
     Args:
@@ -121,12 +121,12 @@ def describe(
         InvalidMoleculeError: A text is not a molecule.
     """
     scores = space.outlier_score(smiles, k=k, seed=seed)
-    readable = space.readable(smiles)
+    readable = space.can_encode(smiles)
     there, known = torch.tensor(readable, dtype=torch.bool), list(compress(smiles, readable))
     log_prob, percentile = -scores, torch.full_like(scores, torch.nan)
     log_prob[there] *= torch.tensor(space.lengths(known))
     percentile[there] = space.percentile(space.encode(known))
-    return Unusual(log_prob, scores, percentile)
+    return TypicalityScores(log_prob, scores, percentile)
 
 
 def auroc(usual: Tensor, strange: Tensor) -> float:
@@ -165,7 +165,7 @@ def proposable(space: LatentSpaceProtocol, smiles: str | None) -> bool:
     return bool(getattr(space, "radicals", False)) or not has_radicals(smiles)
 
 
-def percentiles(
+def density_percentiles(
     space: LatentSpaceProtocol, smiles: Sequence[str], encodings: Tensor | None = None
 ) -> list[float | None]:
     """Percentiles of the densities of encodings, see `LatentSpace.percentile`.
@@ -194,10 +194,10 @@ __all__ = [
     "REFERENCE",
     "SEED",
     "Reference",
-    "Unusual",
+    "TypicalityScores",
     "auroc",
-    "describe",
+    "density_percentiles",
     "log_density",
-    "percentiles",
     "proposable",
+    "typicality",
 ]

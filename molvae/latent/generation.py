@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from molvae.config import later_seed
 
-REDRAWS = 10
+MAX_RESAMPLES = 10
 """How often what is at fault is drawn again."""
 
 
-SOUGHT = 20
+MAX_RESAMPLES_CONDITIONAL = 20
 """How often, where something is wanted of a molecule: of more draws the best is nearer."""
 
 
@@ -24,7 +24,7 @@ REDRAWN_SEED = 1_000_003
 """From one such draw to the next, added to the seed: far from the seeds that a user counts up."""
 
 
-class Draw(NamedTuple):
+class Sample(NamedTuple):
     """A molecule that was drawn, and what is wrong with it."""
 
     molecule: str | None
@@ -35,9 +35,9 @@ class Draw(NamedTuple):
     """By how much it misses what was wanted; 0 where nothing was."""
 
 
-def best_draws(
-    draw: Callable[[int, int], list[Draw]], n: int, *, seed: int, redraws: int, tolerance: float
-) -> list[Draw]:
+def rejection_sample(
+    draw: Callable[[int, int], list[Sample]], n: int, *, seed: int, redraws: int, tolerance: float
+) -> list[Sample]:
     """Draw, and draw again what was mended or misses what was wanted by more than the tolerance.
 
     A molecule is better than none, one that was not mended than one that was, and then the nearer
@@ -54,9 +54,9 @@ def best_draws(
     Returns:
         n draws, each the best of its turns.
     """
-    best, places, slips = [Draw(None, True, math.inf)] * n, list(range(n)), False
+    best, places, slips = [Sample(None, True, math.inf)] * n, list(range(n)), False
 
-    def fault(one: Draw) -> tuple[bool, bool, float]:
+    def fault(one: Sample) -> tuple[bool, bool, float]:
         return one.molecule is None, one.mended and not slips, one.missed
 
     for turn in range(redraws + 1):
@@ -72,4 +72,4 @@ def best_draws(
     return best
 
 
-__all__ = ["REDRAWS", "SOUGHT", "Draw", "best_draws"]
+__all__ = ["MAX_RESAMPLES", "MAX_RESAMPLES_CONDITIONAL", "Sample", "rejection_sample"]

@@ -61,7 +61,7 @@ class LatentSpaceProtocol(Protocol):
         """A space with the same encoder, whose decoder has learned molecules, best ones first."""
         ...
 
-    def readable(self, smiles: Sequence[str]) -> list[bool]:
+    def can_encode(self, smiles: Sequence[str]) -> list[bool]:
         """Whether each molecule can be encoded."""
         ...
 

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.chem.molecules import REMEMBERED, canonical, has_radicals
+from molvae.chem.molecules import CANONICAL_CACHE_SIZE, canonical, has_radicals
 from molvae.chem.representations import Representation, get_representation
-from molvae.chem.vocabulary import PAD, STOP, Vocabulary
+from molvae.chem.vocabulary import EOS, PAD, Vocabulary
 from molvae.config import ModelConfig, check_seed, later_seed, whole_number
 from molvae.errors import (
     ConfigError,
@@ -33,15 +33,20 @@ from molvae.errors import (
     without_warnings,
 )
 from molvae.latent.density import REFERENCE, SEED, Reference, log_density
-from molvae.latent.generation import REDRAWS, SOUGHT, Draw, best_draws
-from molvae.model.checkpoint import Card, fingerprint, load_run
+from molvae.latent.generation import (
+    MAX_RESAMPLES,
+    MAX_RESAMPLES_CONDITIONAL,
+    Sample,
+    rejection_sample,
+)
+from molvae.model.checkpoint import ModelCard, fingerprint, load_run
 from molvae.model.decoding import decode
-from molvae.model.finetuning import tuned_decoder
-from molvae.model.hmc import refined_codes
+from molvae.model.finetuning import finetune_decoder
+from molvae.model.hmc import sample_posterior_codes
 from molvae.model.isolation import isolated
 from molvae.model.losses import importance_bound, reconstruction
 from molvae.model.noise import row_noise
-from molvae.model.priors import Conditional, Prior, plain_prior
+from molvae.model.priors import ConditionalPrior, Prior, standard_normal_prior
 from molvae.model.training import pick_device
 from molvae.model.vae import SequenceVAE
 
@@ -70,11 +75,11 @@ INVERSION_ROUNDS, INVERSION_STEPS, INVERSION_RATE = 8, 5, 0.1
 """Of `invert`: how often what was found is looked at, Adam's steps in between, and their length."""
 
 
-LEAPFROGS, LEAST_ACCEPTANCE = 5, 0.2
+N_LEAPFROG_STEPS, LEAST_ACCEPTANCE = 5, 0.2
 """Of `refine`: steps of a move, and the share of moves accepted below which it warns."""
 
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 """Run folders that ship with the package."""
 
 
@@ -148,7 +153,7 @@ class LatentSpace:
     def __init__(
         self,
         model: SequenceVAE,
-        card: Card,
+        card: ModelCard,
         *,
         prior: Prior | None = None,
         name: str = "",
@@ -156,7 +161,9 @@ class LatentSpace:
         device: torch.device | None = None,
     ) -> None:
         self.model = model.to(device or torch.device("cpu")).eval()
-        self.prior = (prior or plain_prior(card.model.latent_dim, len(card.conditions))).eval()
+        self.prior = (
+            prior or standard_normal_prior(card.model.latent_dim, len(card.conditions))
+        ).eval()
         self.card, self.name, self.fingerprint = card, name, fingerprint
         self.vocabulary = Vocabulary(card.vocabulary, card.merges)
         self.representation: Representation = get_representation(
@@ -173,7 +180,7 @@ class LatentSpace:
 
     def _remember(self) -> None:
         """Keep the ids of molecules: a campaign tunes on all of its own again and again."""
-        self._ids = lru_cache(maxsize=REMEMBERED)(self._written)
+        self._ids = lru_cache(maxsize=CANONICAL_CACHE_SIZE)(self._written)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_ids"}
@@ -284,7 +291,7 @@ class LatentSpace:
         for molecule in molecules:
             try:
                 rows.append(self._ids(molecule))
-            except UNREADABLE:
+            except CANNOT_ENCODE:
                 if not skip_unknown:
                     raise
                 rows.append(None)
@@ -401,13 +408,13 @@ class LatentSpace:
 
         def work(ids: Tensor) -> Tensor:
             with torch.inference_mode(False):  # gradients are needed
-                found = refined_codes(
+                found = sample_posterior_codes(
                     self.model,
                     self.prior,
                     ids,
                     steps=steps,
                     step=step,
-                    leapfrogs=LEAPFROGS,
+                    n_leapfrog_steps=N_LEAPFROG_STEPS,
                     seed=seed,
                     weight=weight,
                 )
@@ -451,7 +458,7 @@ class LatentSpace:
         each = REHEARSAL * sum(weights) / (1 - REHEARSAL) / max(1, len(others))
         space = copy.copy(self)
         space._ids = self._ids
-        space.model = tuned_decoder(
+        space.model = finetune_decoder(
             self.model,
             pad([*own, *others]).to(self.device),
             torch.tensor([*weights, *[each] * len(others)]),
@@ -463,7 +470,7 @@ class LatentSpace:
         )
         return space
 
-    def readable(self, smiles: Sequence[str]) -> list[bool]:
+    def can_encode(self, smiles: Sequence[str]) -> list[bool]:
         """Whether each molecule can be encoded: its symbols are known, and it is not too long.
 
         Raises:
@@ -473,7 +480,7 @@ class LatentSpace:
         for molecule in [canonical(text) for text in _as_list(smiles)]:
             try:
                 self._ids(molecule)
-            except UNREADABLE:
+            except CANNOT_ENCODE:
                 answers.append(False)
             else:
                 answers.append(True)
@@ -579,7 +586,7 @@ class LatentSpace:
         if not where:
             return self.prior.sample(n, generator).double()
         known = self._standard(where)
-        assert isinstance(self.prior, Conditional)
+        assert isinstance(self.prior, ConditionalPrior)
         return self.prior.sample(n, generator, known).double()
 
     @isolated()
@@ -609,7 +616,7 @@ class LatentSpace:
             raise ConfigError(
                 f"{self.name or 'the model'} has no z that could be kept; use generate(where=...)"
             )
-        assert isinstance(self.prior, Conditional)
+        assert isinstance(self.prior, ConditionalPrior)
         z = self.encode(smiles)
         y = z[:, self.config.latent_dim :].clone()
         for place, value in known.items():
@@ -697,18 +704,18 @@ class LatentSpace:
         wanted = self._standard(where) if where else {}
         level = noise
 
-        def draw(n: int, seed: int) -> list[Draw]:
+        def draw(n: int, seed: int) -> list[Sample]:
             z = self._noised(self.sample(n, seed, where=where), level, later_seed(seed, 1))
             rows = self._write(z, noise=level, temperature=temperature, seed=seed)
             made = [self._molecule(symbols) for symbols in rows]
-            mended = [not self.representation.fluent(symbols) for symbols in rows]
+            mended = [not self.representation.is_valid_as_written(symbols) for symbols in rows]
             for i, molecule in enumerate(made):
                 if molecule is not None and not self.radicals and has_radicals(molecule):
                     made[i], mended[i] = None, True
-            return list(map(Draw, made, mended, self._missed(made, wanted)))
+            return list(map(Sample, made, mended, self._missed(made, wanted)))
 
-        redraws = (SOUGHT if wanted else REDRAWS) if redraw else 0
-        best = best_draws(draw, n, seed=seed, redraws=redraws, tolerance=tolerance)
+        redraws = (MAX_RESAMPLES_CONDITIONAL if wanted else MAX_RESAMPLES) if redraw else 0
+        best = rejection_sample(draw, n, seed=seed, redraws=redraws, tolerance=tolerance)
         far = sum(one.missed > tolerance for one in best)
         if redraw and far:
             warn(
@@ -816,7 +823,7 @@ class LatentSpace:
             InvalidMoleculeError: A text is not a molecule.
         """
         molecules = [canonical(text) for text in _as_list(smiles)]
-        readable = self.readable(molecules)
+        readable = self.can_encode(molecules)
         if skip_unknown and not all(readable):
             warn(
                 f"{readable.count(False)} of {len(readable)} molecules skipped: "
@@ -875,13 +882,13 @@ class LatentSpace:
         ids = self.vocabulary.ids(self.representation.split(molecule), molecule)
         if len(ids) >= self.max_length:
             raise TooLongError(molecule, len(ids), self.max_length - 1)
-        return (*ids, STOP)
+        return (*ids, EOS)
 
     def _rows(self, molecules: Sequence[str]) -> list[tuple[int, ...]]:
         """Ids of those that the model can read."""
         rows = []
         for molecule in molecules:
-            with suppress(*UNREADABLE):
+            with suppress(*CANNOT_ENCODE):
                 rows.append(self._ids(molecule))
         return rows
 
@@ -892,7 +899,7 @@ class LatentSpace:
             return None
 
 
-UNREADABLE = (UnknownSymbolError, TooLongError, InvalidMoleculeError)
+CANNOT_ENCODE = (UnknownSymbolError, TooLongError, InvalidMoleculeError)
 """What a representation and a vocabulary raise for a molecule that RDKit accepts."""
 
 

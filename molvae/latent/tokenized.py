@@ -23,13 +23,13 @@ from torch import Tensor
 from torch.nn.functional import pad as pad_columns
 
 from molvae._files import write_atomically
-from molvae.chem._parallel import each, each_part
+from molvae.chem._parallel import parallel_map, parallel_map_batches
 from molvae.chem.datasets import kept_columns, load_split
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.molecules import parse
 from molvae.chem.properties import named, score
 from molvae.chem.representations import Representation, Smiles, get_representation
-from molvae.chem.vocabulary import PAD, STOP, Ids, Vocabulary, apply_merges, learn_merges
+from molvae.chem.vocabulary import EOS, PAD, Ids, Vocabulary, apply_bpe, train_bpe
 from molvae.errors import DataError, InvalidMoleculeError, UnknownNameError, UnknownSymbolError
 from molvae.model.structure import SparseBits
 
@@ -53,7 +53,7 @@ SPELLINGS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tokens:
+class TokenizedDataset:
     """A data set as integers: all that the network's training needs."""
 
     train: Tensor
@@ -71,9 +71,9 @@ class Tokens:
     """Molecules that could not be written, by split and reason."""
 
 
-def tokenise(
+def tokenize(
     data: str | Path, representation: str, merges: int = 0, *, workers: int | None = None
-) -> Tokens:
+) -> TokenizedDataset:
     """The splits of a prepared data set as integers; kept beside the data for the next time.
 
     Args:
@@ -99,7 +99,7 @@ def tokenise(
     cache = folder / f"{representation}-{merges}.safetensors"
     if (found := _read_cache(cache, key)) is not None:
         tensors, about = found
-        return Tokens(
+        return TokenizedDataset(
             **tensors,
             vocabulary=Vocabulary(about["vocabulary"], about["merges"]),
             representation=described,
@@ -108,7 +108,7 @@ def tokenise(
     left_out: dict[str, int] = {}
     split: dict[str, list[list[str]]] = {}
     for name in ("train", "valid"):
-        rows = each(_Split(representation), load_split(folder, name), workers=workers)
+        rows = parallel_map(_Split(representation), load_split(folder, name), workers=workers)
         split[name] = [row for row in rows if row is not None]
         left_out[f"{name}: not writable as {representation}"] = len(rows) - len(split[name])
         if name == "train":
@@ -117,16 +117,16 @@ def tokenise(
     _check_enough(folder, representation, len(places), lost)
     vocabulary = Vocabulary.from_sequences(split["train"])
     flat, _ = _as_ids(split["train"], vocabulary)
-    vocabulary, flat = learn_merges(flat, vocabulary.symbols, merges)
+    vocabulary, flat = train_bpe(flat, vocabulary.symbols, merges)
     train_ids = _as_rows(flat)
     flat, unknown = _as_ids(split["valid"], vocabulary)
-    valid_ids = _as_rows(apply_merges(flat, vocabulary))
+    valid_ids = _as_rows(apply_bpe(flat, vocabulary))
     short = (valid_ids != PAD).sum(dim=1) <= train_ids.shape[1]
     valid_ids = valid_ids[short, : train_ids.shape[1]]
     valid_ids = pad_columns(valid_ids, (0, train_ids.shape[1] - valid_ids.shape[1]), value=PAD)
     left_out["valid: unknown symbol or too long"] = unknown + int((~short).sum())
     small = torch.uint8 if len(vocabulary) <= 256 else torch.int16
-    tokens = Tokens(
+    tokens = TokenizedDataset(
         train=train_ids.to(small),
         valid=valid_ids.to(small),
         places=torch.tensor(places, dtype=torch.int32),
@@ -180,7 +180,7 @@ def _written(
     known = set(vocabulary.symbols)
     there = [i for i, row in enumerate(symbols) if row is not None and known.issuperset(row)]
     flat, _ = _as_ids([symbols[i] or [] for i in there], vocabulary)
-    rows = _as_rows(apply_merges(flat, vocabulary))
+    rows = _as_rows(apply_bpe(flat, vocabulary))
     fits = (rows != PAD).sum(dim=1) <= max_length
     rows = rows[fits, :max_length]
     rows = pad_columns(rows, (0, max_length - rows.shape[1]), value=PAD)
@@ -231,7 +231,9 @@ def write_rows(
     small = torch.uint8 if len(vocabulary) <= 256 else torch.int16
     ids, places = [torch.zeros(0, max_length, dtype=small)], [torch.zeros(0, dtype=torch.int32)]
     for start in range(0, len(molecules), AT_ONCE):
-        symbols = each(_Split(representation), molecules[start : start + AT_ONCE], workers=workers)
+        symbols = parallel_map(
+            _Split(representation), molecules[start : start + AT_ONCE], workers=workers
+        )
         there, rows = _written(symbols, vocabulary, max_length)
         ids.append(rows.to(small))
         places.append(torch.tensor(there, dtype=torch.int32) + start)
@@ -281,7 +283,9 @@ def spellings(
     for start in range(0, len(chosen), AT_ONCE):
         part = chosen[start : start + AT_ONCE]
         symbols = [
-            row for few in each(_Spell(representation, n), part, workers=workers) for row in few
+            row
+            for few in parallel_map(_Spell(representation, n), part, workers=workers)
+            for row in few
         ]
         there, ids = _written(symbols, vocabulary, length)
         at = torch.tensor(there) + start * n
@@ -328,7 +332,7 @@ def fingerprints(
     }
     cache = folder / f"fingerprints{'' if split == 'train' else f'-{split}'}.safetensors"
     if (found := _read_cache(cache, key)) is None:
-        made = each_part(_set_bits, load_split(folder, split), workers=workers)
+        made = parallel_map_batches(_set_bits, load_split(folder, split), workers=workers)
         ends = np.cumsum([len(row) for row in made])
         columns = np.concatenate([np.zeros(0, np.uint16), *made])
         # As int16, which torch handles; the bytes are the same.
@@ -454,7 +458,7 @@ def _as_ids(sequences: Sequence[Sequence[str]], vocabulary: Vocabulary) -> tuple
     unknown = 0
     for symbols in sequences:
         try:
-            ids += [*single.ids(symbols), STOP]
+            ids += [*single.ids(symbols), EOS]
         except UnknownSymbolError:
             unknown += 1
     return np.array(ids, dtype=np.int32), unknown
@@ -464,7 +468,7 @@ def _as_rows(flat: Ids) -> Tensor:
     """One padded row for each molecule."""
     if not len(flat):
         return torch.zeros(0, 0, dtype=torch.int32)
-    ends = np.flatnonzero(flat == STOP)
+    ends = np.flatnonzero(flat == EOS)
     rows = torch.split(torch.from_numpy(flat), np.diff(ends, prepend=-1).tolist())
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=PAD)
 
@@ -526,13 +530,13 @@ def _write_cache(
 
 __all__ = [
     "Rows",
-    "Tokens",
+    "TokenizedDataset",
     "computed",
     "describe",
     "fingerprints",
     "label",
     "label_names",
     "spellings",
-    "tokenise",
+    "tokenize",
     "write_rows",
 ]

@@ -28,14 +28,14 @@ from molvae.errors import CheckpointError, DataError, require, warn
 from molvae.latent.space import LatentSpace, find_run
 from molvae.latent.tokenized import (
     Rows,
-    Tokens,
+    TokenizedDataset,
     computed,
     describe,
     fingerprints,
     label,
     label_names,
     spellings,
-    tokenise,
+    tokenize,
     write_rows,
 )
 from molvae.model.cells import with_cell
@@ -43,8 +43,8 @@ from molvae.model.checkpoint import (
     CARD,
     RESUME,
     STATE,
-    Card,
     Condition,
+    ModelCard,
     check_can_save,
     load_run,
     round_to_half,
@@ -56,7 +56,7 @@ from molvae.model.prior_fitting import choose_prior, fit_vamp
 from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress
 from molvae.model.structure import SparseBits
-from molvae.model.training import in_bf16, pick_device, trim, validate
+from molvae.model.training import in_bf16, pick_device, trim_padding, validate
 from molvae.model.training import train as fit
 from molvae.model.vae import SequenceVAE
 from molvae.model.widening import widened
@@ -70,7 +70,7 @@ NOISES = (0.6, 0.7, 0.8)
 
 
 TEMPERATURES = (0.0, 0.6, 0.7, 0.75, 0.8)
-"""What `choose_drawing` tries."""
+"""What `calibrate_sampling` tries."""
 
 
 DRAWN_LIKE = ("logP", "SAS", "QED")
@@ -248,7 +248,7 @@ def _train(
     )
     round_to_half(prior)
     shared = gaussian_total_correlation(new[:, : config.model.latent_dim])
-    card = Card(
+    card = ModelCard(
         model=config.model,
         representation=tokens.representation,
         vocabulary=tokens.vocabulary.symbols,
@@ -292,7 +292,7 @@ def _train(
         # Where labels are few, no more is known of the others here.
         known = known[tokens.places.long()[shown]] if config.labelled < 1 else known
         space = LatentSpace(model, card, prior=prior)
-        drawing = choose_drawing(space, known.numpy(), seed=config.seed, workers=workers)
+        drawing = calibrate_sampling(space, known.numpy(), seed=config.seed, workers=workers)
         card = replace(card, drawing=drawing)
     save_run(folder, model, card, prior)
     (folder / STATE).unlink(missing_ok=True)
@@ -311,7 +311,7 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     )
 
 
-def choose_drawing(
+def calibrate_sampling(
     space: LatentSpace, known: NDArray[np.float64], *, seed: int = 0, workers: int | None = None
 ) -> tuple[float, float]:
     """Noise and temperature with which `generate` comes nearest to molecules in their properties.
@@ -337,7 +337,7 @@ def choose_drawing(
 
 
 def _distance(here: NDArray[np.float64], there: NDArray[np.float64]) -> float:
-    """See `choose_drawing`; infinite if there is nothing to compare."""
+    """See `calibrate_sampling`; infinite if there is nothing to compare."""
     if min(len(here), len(there)) < 2:
         return math.inf
     sd = np.nanstd(there, axis=0)
@@ -352,7 +352,7 @@ class _Before:
 
     folder: Path
     model: SequenceVAE
-    card: Card
+    card: ModelCard
 
 
 def _started(config: TrainConfig) -> tuple[TrainConfig, _Before | None]:
@@ -381,10 +381,10 @@ def _started(config: TrainConfig) -> tuple[TrainConfig, _Before | None]:
     return config, _Before(folder, model, card)
 
 
-def _tokens(config: TrainConfig, before: _Before | None, workers: int | None) -> Tokens:
+def _tokens(config: TrainConfig, before: _Before | None, workers: int | None) -> TokenizedDataset:
     """The data set as integers, with the vocabulary of the model that the training starts from."""
     if before is None:
-        return tokenise(config.data, config.representation, config.merges, workers=workers)
+        return tokenize(config.data, config.representation, config.merges, workers=workers)
     card = before.card
     vocabulary = Vocabulary(card.vocabulary, card.merges)
     train, valid = (
@@ -394,7 +394,7 @@ def _tokens(config: TrainConfig, before: _Before | None, workers: int | None) ->
         for split in ("train", "valid")
     )
     lines = {name: len(load_split(config.data, name)) for name in ("train", "valid")}
-    return Tokens(
+    return TokenizedDataset(
         train=train.ids,
         valid=valid.ids,
         vocabulary=vocabulary,
@@ -433,7 +433,7 @@ def _unknown_below(labels: Tensor, n: int) -> Tensor:
     return torch.cat([labels, labels.new_full((n - len(labels), labels.shape[1]), torch.nan)])
 
 
-def _identity(folders: Sequence[str], tokens: Tokens) -> dict[str, Any]:
+def _identity(folders: Sequence[str], tokens: TokenizedDataset) -> dict[str, Any]:
     """What a resumed training must have been made from: hashes of the splits, and the symbols."""
     symbols = json.dumps(
         [tokens.representation, tokens.vocabulary.symbols, tokens.vocabulary.pairs]
@@ -496,7 +496,7 @@ def _codes(model: SequenceVAE, rows: Tensor, y: Tensor | None, *, draws: int, se
 
     def draw(part: Tensor) -> Tensor:
         known = None if y is None or not model.n_conditions else y[part]
-        code = model.infer(trim(rows[part]), known, draws, generator).code
+        code = model.infer(trim_padding(rows[part]), known, draws, generator).code
         return code.view(len(part), draws, -1)
 
     return _by_length(rows, draw).transpose(0, 1).contiguous()
@@ -505,7 +505,7 @@ def _codes(model: SequenceVAE, rows: Tensor, y: Tensor | None, *, draws: int, se
 @torch.inference_mode()
 def _encoded(model: SequenceVAE, rows: Tensor) -> Tensor:
     """The one code of each row, `n x code_dim`."""
-    return _by_length(rows, lambda part: model.encode(trim(rows[part])))
+    return _by_length(rows, lambda part: model.encode(trim_padding(rows[part])))
 
 
 def _by_length(rows: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
@@ -525,4 +525,4 @@ def _box(codes: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(low.tolist()), tuple(high.tolist())
 
 
-__all__ = ["choose_drawing", "train"]
+__all__ = ["calibrate_sampling", "train"]

@@ -44,7 +44,7 @@ def annealed_bound(
     *,
     chains: int = 16,
     steps: int = 200,
-    leapfrogs: int = 5,
+    n_leapfrog_steps: int = 5,
     start: Literal["posterior", "prior"] = "posterior",
     seed: int = 0,
 ) -> Tensor:
@@ -56,7 +56,7 @@ def annealed_bound(
         ids: `n x t`, ended by stop, padded.
         chains: Of each row.
         steps: Distributions between start and target, the target counted.
-        leapfrogs: Evaluations of the gradient in each move.
+        n_leapfrog_steps: Evaluations of the gradient in each move.
         start: Where chains begin. The posterior is nearer to the target; the prior knows nothing
             of the encoder, and so finds what the posterior leaves out.
         seed: Of all draws.
@@ -88,7 +88,7 @@ def annealed_bound(
                 else prior.sample(len(rows), generator).double(),
                 scale=scale,
                 steps=steps,
-                leapfrogs=leapfrogs,
+                n_leapfrog_steps=n_leapfrog_steps,
                 chains=chains,
                 generator=generator,
             )
@@ -103,7 +103,7 @@ def annealed_weights(
     *,
     scale: Tensor,
     steps: int,
-    leapfrogs: int,
+    n_leapfrog_steps: int,
     chains: int,
     generator: torch.Generator,
 ) -> Tensor:
@@ -119,7 +119,7 @@ def annealed_weights(
         z: `n x d`, float64, the chains of a row one after the other.
         scale: About the width of the target, `n x d`.
         steps: See `annealed_bound`.
-        leapfrogs: Likewise.
+        n_leapfrog_steps: Likewise.
         chains: Of each row; they share their step lengths.
         generator: Of all draws, on the CPU.
 
@@ -143,7 +143,7 @@ def annealed_weights(
                 lambda x: _look(start, target, x),
                 now,
                 each[:, None] * scale,
-                leapfrogs,
+                n_leapfrog_steps,
                 generator,
             )
             if first:
@@ -181,7 +181,7 @@ def _move(
     look: Callable[[Tensor], _Here],
     temperature: float,
     size: Tensor,
-    leapfrogs: int,
+    n_leapfrog_steps: int,
     generator: torch.Generator,
 ) -> tuple[_Here, Tensor]:
     """A Hamiltonian Monte Carlo move of all chains, and which of them accepted it.
@@ -191,16 +191,16 @@ def _move(
         look: What is found elsewhere.
         temperature: Of the distribution to keep, from 0 at the start to 1 at the target.
         size: Step length, `n x d`.
-        leapfrogs: Steps.
+        n_leapfrog_steps: Steps.
         generator: Of momenta and acceptances.
     """
     momentum = torch.randn(here.z.shape, generator=generator, dtype=torch.float64)
     energy = here.height(temperature) - 0.5 * momentum.square().sum(dim=1)
     there = here
     momentum = momentum + 0.5 * size * there.slope(temperature)
-    for step in range(leapfrogs):
+    for step in range(n_leapfrog_steps):
         there = look(there.z + size * momentum)
-        last = step == leapfrogs - 1
+        last = step == n_leapfrog_steps - 1
         momentum = momentum + (0.5 if last else 1.0) * size * there.slope(temperature)
     gained = there.height(temperature) - 0.5 * momentum.square().sum(dim=1) - energy
     luck = torch.rand(len(gained), generator=generator, dtype=torch.float64)

@@ -45,8 +45,14 @@ from molvae.chem.vocabulary import Vocabulary
 from molvae.config import ModelConfig, as_settings, build
 from molvae.errors import CheckpointError, MolvaeError, described, require, shown
 from molvae.model.isolation import isolated, seeded
-from molvae.model.priors import Conditional, Normal, Prior, make_prior, plain_prior
-from molvae.model.vae import SequenceVAE, renamed
+from molvae.model.priors import (
+    ConditionalPrior,
+    NormalPrior,
+    Prior,
+    make_prior,
+    standard_normal_prior,
+)
+from molvae.model.vae import SequenceVAE, upgrade_state_dict
 
 FORMAT = 3
 """2 has merges, `explain`, property heads and priors; a run of format 1 is read as one without. 3
@@ -73,7 +79,7 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class ModelCard:
     """What `model.json` says about a run."""
 
     model: ModelConfig
@@ -172,7 +178,7 @@ def round_to_half(model: nn.Module) -> None:
 
 
 def save_run(
-    folder: str | Path, model: SequenceVAE, card: Card, prior: Prior | None = None
+    folder: str | Path, model: SequenceVAE, card: ModelCard, prior: Prior | None = None
 ) -> None:
     """Write weights and card; the weights first: a card never speaks of weights not there.
 
@@ -181,7 +187,7 @@ def save_run(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     parts: dict[str, nn.Module] = {WEIGHTS: model}
-    if prior is not None and not isinstance(prior, Normal):
+    if prior is not None and not isinstance(prior, NormalPrior):
         parts[PRIOR] = prior
     files = {}
     for name, part in parts.items():
@@ -231,7 +237,7 @@ def fingerprint(folder: str | Path) -> str:
 
 
 @isolated()
-def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
+def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, ModelCard]:
     """The network and its prior, in evaluation mode on the CPU, and the card.
 
     Raises:
@@ -253,20 +259,24 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, Card]:
         )
     _load(model, folder, WEIGHTS, card)
     if not card.prior:
-        return model.eval(), plain_prior(card.model.latent_dim, len(card.conditions)), card
+        return (
+            model.eval(),
+            standard_normal_prior(card.model.latent_dim, len(card.conditions)),
+            card,
+        )
     _check_sizes(card.prior, folder / PRIOR, card)
     with _understood(folder / CARD), seeded(0):  # the weights that are drawn here are replaced
         prior = make_prior(card.prior)
         require(prior.dim == card.dim, f"it has a prior of {prior.dim} numbers, not {card.dim}")
         require(
-            isinstance(prior, Conditional) == bool(card.conditions),
+            isinstance(prior, ConditionalPrior) == bool(card.conditions),
             "its prior and its conditions do not belong together",
         )
     _load(prior, folder, PRIOR, card)
     return model.eval(), prior.eval(), card
 
 
-def _check_sizes(sizes: Mapping[str, Any], weights: Path, card: Card) -> None:
+def _check_sizes(sizes: Mapping[str, Any], weights: Path, card: ModelCard) -> None:
     """Refuse a card that asks for a network that its file of weights cannot hold."""
     try:
         held = len(_weights(weights.parent, weights.name, card.files))
@@ -304,10 +314,10 @@ def _understood(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _load(module: nn.Module, folder: Path, name: str, card: Card) -> None:
+def _load(module: nn.Module, folder: Path, name: str, card: ModelCard) -> None:
     path, content = folder / name, _weights(folder, name, card.files)
     try:
-        tensors = renamed(load_tensors(content))
+        tensors = upgrade_state_dict(load_tensors(content))
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file ({error}); copy the run folder again"
@@ -366,7 +376,7 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _read_card(path: Path) -> Card:
+def _read_card(path: Path) -> ModelCard:
     text = _read(path)
     with _understood(path):
         content = json.loads(text)
@@ -378,7 +388,7 @@ def _read_card(path: Path) -> Card:
             "Upgrade molvae, or train the run again"
         )
     with _understood(path):
-        card = Card(
+        card = ModelCard(
             model=build(ModelConfig, OLDEST | content["model"], str(path)),
             representation={"name": str(content["representation"]["name"])}
             | dict(content["representation"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from molvae.chem.vocabulary import PAD, SPECIALS, STOP
+from molvae.chem.vocabulary import EOS, PAD, SPECIALS
 
 
 def corrupted(
@@ -27,7 +27,7 @@ def corrupted(
     """
     if share == 0:
         return ids
-    inside = (ids != PAD) & (ids != STOP)
+    inside = (ids != PAD) & (ids != EOS)
     draw = torch.rand(ids.shape, generator=generator, device=ids.device)
     others = torch.randint(
         len(SPECIALS), n_symbols, ids.shape, generator=generator, device=ids.device

@@ -78,7 +78,7 @@ class Decoder(nn.Module, ABC):
         """
 
 
-class Placed(nn.Module):
+class PositionalProjection(nn.Module):
     """A view of the code that is linear in it and depends on the position."""
 
     def __init__(self, code_dim: int, max_length: int, position_dim: int) -> None:
@@ -126,7 +126,7 @@ class RecurrentDecoder(Decoder):
         c = config
         self.config, self.read = config, read
         self.initial_state = affine(code_dim, c.decoder_dim)
-        self.placed = Placed(code_dim, max_length, c.position_dim)
+        self.placed = PositionalProjection(code_dim, max_length, c.position_dim)
         if read is not None:
             self.said = nn.Linear(c.encoder_dim, c.position_dim)
             self.said_head = nn.Parameter(
@@ -208,7 +208,7 @@ class TransformerDecoder(Decoder):
         c = config
         self.config = config
         self.inward = nn.Linear(c.embedding_dim + code_dim + c.position_dim, c.decoder_dim)
-        self.placed = Placed(code_dim, max_length, c.position_dim)
+        self.placed = PositionalProjection(code_dim, max_length, c.position_dim)
         self.positions = nn.Parameter(torch.normal(0.0, 0.02, (max_length, c.decoder_dim)))
         if c.noise_levels:
             self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)

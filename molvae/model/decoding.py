@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from molvae.chem.vocabulary import PAD, START, STOP
+from molvae.chem.vocabulary import BOS, EOS, PAD
 from molvae.model.vae import SequenceVAE
 
 
@@ -43,20 +43,20 @@ def decode(
         generator = torch.Generator(z.device).manual_seed(int(seed or 0))
     ids = torch.full((len(z), model.max_length), PAD, dtype=torch.long, device=z.device)
     rows = torch.arange(len(z), device=z.device)  # where each running sequence belongs
-    symbol = torch.full((len(z),), START, dtype=torch.long, device=z.device)
+    symbol = torch.full((len(z),), BOS, dtype=torch.long, device=z.device)
     state = model.start(z, z.new_full((len(z),), noise))
     for position in range(model.max_length):
         if len(rows) == 0:
             break
         logits, state = model.step(symbol, state, position)
-        logits[:, (PAD, START)] = -torch.inf
+        logits[:, (PAD, BOS)] = -torch.inf
         if temperature > 0:
             p = torch.softmax(logits / temperature, dim=-1)
             symbol = torch.multinomial(p, 1, generator=generator)[:, 0]
         else:
             symbol = logits.argmax(dim=-1)
         ids[rows, position] = symbol
-        running = symbol != STOP
+        running = symbol != EOS
         if not bool(running.all()):
             rows, symbol = rows[running], symbol[running]
             state = state.rows(running)

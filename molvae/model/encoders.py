@@ -19,7 +19,7 @@ from molvae.model.cells import make_cells, run_cells
 from molvae.model.layers import Block
 
 
-class Summary(nn.Module):
+class Pooling(nn.Module):
     """One vector for a row's states: linear in end states, their average, and sums by position.
 
     Args:
@@ -59,7 +59,7 @@ class RecurrentEncoder(nn.Module):
         self.forwards = make_cells(c, c.embedding_dim, c.encoder_dim)
         self.backwards = make_cells(c, c.embedding_dim, c.encoder_dim)
         both = 2 * c.encoder_dim
-        self.summary = Summary(both, both, c.position_dim, max_length, width)
+        self.summary = Pooling(both, both, c.position_dim, max_length, width)
 
     def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
         """Summaries of rows; padding changes nothing.
@@ -106,7 +106,7 @@ class TransformerEncoder(nn.Module):
         self.positions = nn.Parameter(torch.normal(0.0, 0.02, (max_length, c.encoder_dim)))
         self.blocks = nn.ModuleList(Block(c.encoder_dim, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.encoder_dim)
-        self.summary = Summary(0, c.encoder_dim, c.position_dim, max_length, width)
+        self.summary = Pooling(0, c.encoder_dim, c.position_dim, max_length, width)
 
     def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
         """Summaries of rows; as of `RecurrentEncoder`, but nothing is read."""
@@ -116,4 +116,4 @@ class TransformerEncoder(nn.Module):
         return self.summary(self.norm(x), inside), None
 
 
-__all__ = ["RecurrentEncoder", "Summary", "TransformerEncoder"]
+__all__ = ["Pooling", "RecurrentEncoder", "TransformerEncoder"]

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
 from molvae.model.losses import reconstruction
-from molvae.model.training import noisy, trim
+from molvae.model.training import noisy, trim_padding
 from molvae.model.vae import SequenceVAE
 
 SHARED = ("said.", "said_head")
 """Weights of the decoder that say what the encoder meant: they stay, as it does."""
 
 
-def tuned_decoder(
+def finetune_decoder(
     model: SequenceVAE,
     rows: Tensor,
     weights: Tensor,
@@ -55,7 +55,7 @@ def tuned_decoder(
     generator, weights = torch.Generator(rows.device).manual_seed(seed), weights.to(rows.device)
     for _ in range(steps):
         chosen = torch.multinomial(weights, batch, replacement=True, generator=generator)
-        ids = trim(rows[chosen])
+        ids = trim_padding(rows[chosen])
         with torch.no_grad():
             code = new.infer(ids, noise=generator).code
             code, level = noisy(code, noise, new.config.latent_dim, generator=generator)
@@ -68,4 +68,4 @@ def tuned_decoder(
     return new.eval()
 
 
-__all__ = ["tuned_decoder"]
+__all__ = ["finetune_decoder"]

@@ -32,7 +32,7 @@ SHORTEST = 0.5
 comes back to where it was because its moves were a period long."""
 
 
-class Refined(NamedTuple):
+class HMCResult(NamedTuple):
     """Where chains ended, and how they came there."""
 
     z: Tensor
@@ -44,16 +44,16 @@ class Refined(NamedTuple):
     do best at 0.65, of one step at 0.57; far below, the steps are too long."""
 
 
-def refined(
+def hmc_sample(
     log_density: Density,
     z: Tensor,
     *,
     scale: Tensor,
     steps: int,
     step: float,
-    leapfrogs: int = 1,
+    n_leapfrog_steps: int = 1,
     generator: torch.Generator | Sequence[torch.Generator],
-) -> Refined:
+) -> HMCResult:
     """Move chains so that they become draws from a density; all of them at once, each on its own.
 
     Args:
@@ -62,7 +62,7 @@ def refined(
         scale: About the width of the density, `n x d`, positive; steps are measured in it.
         steps: Moves of each chain.
         step: Length of a leapfrog step, in units of the scale.
-        leapfrogs: Steps of a move. 1 is the Metropolis-adjusted Langevin algorithm; more is
+        n_leapfrog_steps: Steps of a move. 1 is the Metropolis-adjusted Langevin algorithm; more is
             Hamiltonian Monte Carlo, and as many gradients.
         generator: Of momenta, step lengths and acceptances, on the device of z; or one for each
             chain, so that it does not depend on the others.
@@ -88,7 +88,7 @@ def refined(
         energy = height - 0.5 * momentum.square().sum(dim=1)
         length = step * scale * (SHORTEST + (1 - SHORTEST) * drawn(torch.rand, 1))
         there, slope_there, height_there = z, slope, height
-        for _ in range(leapfrogs):
+        for _ in range(n_leapfrog_steps):
             momentum = momentum + 0.5 * length * slope_there
             there = there + length * momentum
             height_there, slope_there = look(there)
@@ -99,20 +99,20 @@ def refined(
         slope = torch.where(moves[:, None], slope_there, slope)
         height = torch.where(moves, height_there, height)
         accepted = accepted + moves
-    return Refined(z, height, accepted / steps if steps else accepted * torch.nan)
+    return HMCResult(z, height, accepted / steps if steps else accepted * torch.nan)
 
 
-def refined_codes(
+def sample_posterior_codes(
     model: SequenceVAE,
     prior: Prior,
     ids: Tensor,
     *,
     steps: int,
     step: float,
-    leapfrogs: int,
+    n_leapfrog_steps: int,
     seed: int,
     weight: float = 1.0,
-) -> Refined:
+) -> HMCResult:
     """Codes of rows, about as p(code | x) has them: chains from draws of the encoder's posterior.
 
     Args:
@@ -120,8 +120,8 @@ def refined_codes(
         prior: Its density of codes, on the CPU.
         ids: `n x t`, ended by stop, padded.
         steps: Moves of each chain; 0 leaves the draws.
-        step: See `refined`; the scale is the spread that the encoder gives.
-        leapfrogs: See `refined`.
+        step: See `hmc_sample`; the scale is the spread that the encoder gives.
+        n_leapfrog_steps: See `hmc_sample`.
         seed: Of everything random; a row's chain does not depend on the other rows.
         weight: Of log p(x | code), beside log p(code). 1 is the posterior; 1 / beta is what an
             encoder trained with a weight of beta on its KL term aims at, for its decoder to write x
@@ -149,15 +149,15 @@ def refined_codes(
     logvar = torch.cat([start.logvar, start.y_logvar], dim=1).double().cpu()
     # Without cuDNN, whose recurrent layers have gradients in training only.
     with torch.backends.cudnn.flags(enabled=False):
-        return refined(
+        return hmc_sample(
             log_density,
             start.code.double().cpu(),
             scale=(0.5 * logvar).exp(),
             steps=steps,
             step=step,
-            leapfrogs=leapfrogs,
+            n_leapfrog_steps=n_leapfrog_steps,
             generator=row_generators(ids, seed + 1),
         )
 
 
-__all__ = ["Refined", "refined", "refined_codes"]
+__all__ = ["HMCResult", "hmc_sample", "sample_posterior_codes"]

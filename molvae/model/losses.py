@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import ObjectiveConfig
+from molvae.config import LossConfig
 from molvae.errors import require
 from molvae.model.noise import row_noise
 from molvae.model.priors import Prior
-from molvae.model.vae import Inference, SequenceVAE
+from molvae.model.vae import EncoderOutput, SequenceVAE
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -41,7 +41,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Known:
+class Labels:
     """What is known of the conditions of a batch, and how they are distributed."""
 
     y: Tensor
@@ -105,14 +105,14 @@ def log_known(y: Tensor, covariance: Tensor) -> Tensor:
     return log_density + 0.5 * LOG_2_PI * (~known).sum(dim=1)
 
 
-def objective(
-    config: ObjectiveConfig,
+def compute_loss(
+    config: LossConfig,
     beta: float,
-    inference: Inference,
+    inference: EncoderOutput,
     losses: Tensor,
     *,
     posterior: str = "gaussian",
-    known: Known | None = None,
+    known: Labels | None = None,
     molecules: int | None = None,
 ) -> Loss:
     """What a batch costs.
@@ -135,7 +135,7 @@ def objective(
     kl = of_z.sum(dim=1) + of_y
     rec, whole = losses.mean(), kl.mean()
     if config.kind == "iwae":
-        total = -weighted_bound(-losses - beta * kl, config.draws).mean()
+        total = -iwae_bound(-losses - beta * kl, config.draws).mean()
     elif config.free_bits > 0:
         # Over the batch first: a molecule may say more with one unit and less with another.
         units = of_z.mean(dim=0).clamp(min=config.free_bits).sum()
@@ -147,15 +147,17 @@ def objective(
     return Loss(total=total, reconstruction=rec, kl=whole)
 
 
-def _shared(inference: Inference, molecules: int | None) -> Tensor:
+def _shared(inference: EncoderOutput, molecules: int | None) -> Tensor:
     mean, logvar = inference.mean, inference.logvar
     if molecules is None or min(len(mean), molecules) < 2:  # the last row of an epoch, alone
         return mean.new_zeros(())
-    return decomposed(inference.code[:, : mean.shape[1]], mean, logvar, molecules).shared
+    return total_correlation_terms(
+        inference.code[:, : mean.shape[1]], mean, logvar, molecules
+    ).shared
 
 
 def _divergences(
-    inference: Inference, posterior: str, known: Known | None
+    inference: EncoderOutput, posterior: str, known: Labels | None
 ) -> tuple[Tensor, Tensor]:
     """KL divergences of z from N(0, I), `n x d`, and of drawn conditions from p(y), `n`.
 
@@ -184,7 +186,7 @@ def _divergences(
     return (log_q - prior)[:, None], of_y
 
 
-def weighted_bound(log_weights: Tensor, draws: int) -> Tensor:
+def iwae_bound(log_weights: Tensor, draws: int) -> Tensor:
     """Logarithm of the mean weight of each row, over draws that lie next to each other.
 
     Args:
@@ -209,7 +211,7 @@ class Parts:
     """Of these marginals from N(0, 1)."""
 
 
-def decomposed(z: Tensor, mean: Tensor, logvar: Tensor, molecules: int) -> Parts:
+def total_correlation_terms(z: Tensor, mean: Tensor, logvar: Tensor, molecules: int) -> Parts:
     """The KL divergence in three parts; their sum is its estimate by the draws.
 
     The density of the aggregated posterior at a draw is the mean over all molecules of their

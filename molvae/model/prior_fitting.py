@@ -17,12 +17,12 @@ from molvae.errors import warn
 from molvae.model.isolation import seeded
 from molvae.model.priors import (
     COMPONENTS,
-    Conditional,
-    Flow,
-    Mixture,
-    Normal,
+    ConditionalPrior,
+    FlowPrior,
+    MixturePrior,
+    NormalPrior,
     Prior,
-    Vamp,
+    VampPrior,
     covariance_of,
     mixture_log_prob,
 )
@@ -48,7 +48,7 @@ def choose_prior(
     config: PriorConfig,
     *,
     conditions: int = 0,
-    vamp: Callable[[], Vamp] | None = None,
+    vamp: Callable[[], VampPrior] | None = None,
     seed: int = 0,
 ) -> tuple[Prior, dict[str, float]]:
     """Fit the asked-for kind; or, with `auto`, several, and keep the one of likeliest codes.
@@ -63,8 +63,8 @@ def choose_prior(
 
     Returns:
         The prior, and of each kind that was fitted, and of N(0, I), the mean log-density of
-        held-out codes, in nats. With conditions the prior is `Conditional`, and the kinds are those
-        of z given y.
+        held-out codes, in nats. With conditions the prior is `ConditionalPrior`, and the
+        kinds are those of z given y.
 
     Warns:
         MolvaeWarning: The asked-for kind makes held-out codes less likely than N(0, I) does.
@@ -73,7 +73,7 @@ def choose_prior(
     dim = width - conditions
     z, y = train[..., :dim], train[..., dim:] if conditions else None
     kinds = _kinds(config, n, dim, conditions)
-    priors: dict[str, Prior] = {"normal": Normal(dim)}
+    priors: dict[str, Prior] = {"normal": NormalPrior(dim)}
     for kind in kinds:
         if kind == "mixture":
             priors[kind] = fit_mixture(z[0], components=config.components, seed=seed)
@@ -118,8 +118,8 @@ def _kinds(config: PriorConfig, n: int, dim: int, conditions: int) -> tuple[Kind
     return tuple(kind for kind in AUTO if enough[kind])
 
 
-def _with_conditions(z: Prior, y: Tensor) -> Conditional:
-    prior = Conditional(z, y.shape[1])  # type: ignore[arg-type]  # `PriorConfig` allows no others
+def _with_conditions(z: Prior, y: Tensor) -> ConditionalPrior:
+    prior = ConditionalPrior(z, y.shape[1])  # type: ignore[arg-type]  # `PriorConfig` allows no others
     prior.mean, prior.covariance = y.mean(dim=0), covariance_of(y)
     return prior.eval()
 
@@ -128,7 +128,7 @@ STEPS = 300
 """Of `fit_vamp` at most: each takes the encoder through all made-up molecules."""
 
 
-def fit_mixture(codes: Tensor, *, components: int = 0, seed: int = 0) -> Mixture:
+def fit_mixture(codes: Tensor, *, components: int = 0, seed: int = 0) -> MixturePrior:
     """A mixture by expectation maximisation, with fewer components where there are few codes.
 
     Args:
@@ -144,7 +144,7 @@ def fit_mixture(codes: Tensor, *, components: int = 0, seed: int = 0) -> Mixture
         components, reg_covar=1e-3, max_iter=50, tol=1e-2, random_state=short_seed(seed)
     )
     fitted.fit(codes.double().numpy())
-    prior = Mixture(dim, components)
+    prior = MixturePrior(dim, components)
     prior.logits = torch.tensor(fitted.weights_, dtype=torch.float32).log()
     prior.means = torch.tensor(fitted.means_, dtype=torch.float32)
     prior.factors = torch.linalg.cholesky(torch.tensor(fitted.covariances_)).float()
@@ -172,7 +172,7 @@ def fit_vamp(
     seed: int = 0,
     batch_size: int = 512,
     learning_rate: float = 3e-2,
-) -> Vamp:
+) -> VampPrior:
     """A mixture of posteriors of made-up molecules, which are learned; the encoder stays.
 
     A made-up molecule has, where a real one has symbols, vectors as the encoder embeds symbols;
@@ -231,7 +231,7 @@ def fit_vamp(
             decay.step()
         with torch.no_grad():
             weights, means, stds = gaussians()
-    prior = Vamp(codes.shape[2], components)
+    prior = VampPrior(codes.shape[2], components)
     prior.logits, prior.means, prior.stds = weights.detach(), means.detach(), stds.detach()
     return prior.eval()
 
@@ -246,22 +246,22 @@ def fit_flow(
     seed: int = 0,
     batch_size: int = 512,
     learning_rate: float = 1e-3,
-) -> Flow:
+) -> FlowPrior:
     """A flow by maximum likelihood of draws from the posteriors, others in each pass.
 
     Args:
         codes: `k` draws for each of `n` molecules, `k x n x d`, used in turn.
         passes: Over the molecules.
-        kind: See `Flow`.
+        kind: See `FlowPrior`.
         given: What it depends on, `k x n x p`; None for nothing.
-        hidden: See `Flow`.
+        hidden: See `FlowPrior`.
         seed: Of weights and order.
         batch_size: Molecules a step.
         learning_rate: Peak, of Adam; cosine decay.
     """
     k, n, dim = codes.shape
     with seeded(seed):
-        prior = Flow(dim, kind, 0 if given is None else given.shape[2], hidden=hidden)
+        prior = FlowPrior(dim, kind, 0 if given is None else given.shape[2], hidden=hidden)
     generator = torch.Generator().manual_seed(seed)
     with torch.enable_grad():
         flat = codes.reshape(k * n, dim)

@@ -37,7 +37,7 @@ class Prior(nn.Module, ABC):
         """What `make_prior` needs to build it without weights, ready for JSON."""
 
 
-class Normal(Prior):
+class NormalPrior(Prior):
     """N(0, I)."""
 
     kind = "normal"
@@ -63,7 +63,7 @@ COMPONENTS = {"mixture": 20, "vamp": 100}
 """By default."""
 
 
-class Mixture(Prior):
+class MixturePrior(Prior):
     """A mixture of Gaussians with full covariances."""
 
     kind = "mixture"
@@ -97,7 +97,7 @@ class Mixture(Prior):
         return {"kind": self.kind, "dim": self.dim, "components": self.components}
 
 
-class Vamp(Prior):
+class VampPrior(Prior):
     """A mixture of posteriors of made-up molecules, each a diagonal Gaussian.
 
     What is kept are the Gaussians: the encoder that made them is not needed to use it.
@@ -153,7 +153,7 @@ LAYERS = {"flow": 6, "autoregressive": 2}
 """Of each kind, by default: one autoregressive layer can do more, and takes longer to draw from."""
 
 
-class Flow(Prior):
+class FlowPrior(Prior):
     """Layers of monotonic rational-quadratic splines, over standardised z.
 
     Args:
@@ -241,7 +241,7 @@ SMALLEST = 1e-4
 """Eigenvalue of a covariance: conditions that say the same stay a distribution."""
 
 
-class Conditional(Prior):
+class ConditionalPrior(Prior):
     """p(y) p(z | y): codes are `[z | y]`, y in the units of the network.
 
     Args:
@@ -253,7 +253,7 @@ class Conditional(Prior):
     mean: Tensor
     covariance: Tensor
 
-    def __init__(self, z: Normal | Flow, conditions: int) -> None:
+    def __init__(self, z: NormalPrior | FlowPrior, conditions: int) -> None:
         super().__init__()
         self.z, self.conditions, self.dim = z, conditions, z.dim + conditions
         self.register_buffer("mean", torch.zeros(conditions))
@@ -263,7 +263,9 @@ class Conditional(Prior):
         """See `Prior`."""
         z, y = self.parts(z)
         of_y: Tensor = MultivariateNormal(self.mean, self.covariance).log_prob(y)  # type: ignore[no-untyped-call]
-        return of_y + (self.z.log_prob(z, y) if isinstance(self.z, Flow) else self.z.log_prob(z))
+        return of_y + (
+            self.z.log_prob(z, y) if isinstance(self.z, FlowPrior) else self.z.log_prob(z)
+        )
 
     def sample(
         self, n: int, generator: torch.Generator, where: Mapping[int, float] | None = None
@@ -277,7 +279,7 @@ class Conditional(Prior):
                 given those.
         """
         y = self.sample_conditions(n, generator, where or {})
-        if isinstance(self.z, Flow):
+        if isinstance(self.z, FlowPrior):
             return torch.cat([self.z.sample(n, generator, y), y], dim=1)
         return torch.cat([self.z.sample(n, generator), y], dim=1)
 
@@ -312,7 +314,7 @@ class Conditional(Prior):
             y: The new conditions, `n x conditions`.
         """
         z, old = self.parts(code)
-        if isinstance(self.z, Flow):
+        if isinstance(self.z, FlowPrior):
             z = self.z.from_noise(self.z.to_noise(z, old), y)
         return torch.cat([z, y], dim=1)
 
@@ -356,37 +358,37 @@ def make_prior(settings: Mapping[str, Any]) -> Prior:
     sizes = dict(settings)
     match kind := sizes.pop("kind"):
         case "normal":
-            return Normal(**sizes)
+            return NormalPrior(**sizes)
         case "mixture":
-            return Mixture(**sizes)
+            return MixturePrior(**sizes)
         case "vamp":
-            return Vamp(**sizes)
+            return VampPrior(**sizes)
         case "flow" | "autoregressive":
-            return Flow(kind=kind, **sizes)
+            return FlowPrior(kind=kind, **sizes)
         case "conditional":
             z, dim = make_prior(sizes.pop("z")), sizes.pop("dim")
-            if not isinstance(z, Normal | Flow) or z.dim + sizes["conditions"] != dim:
+            if not isinstance(z, NormalPrior | FlowPrior) or z.dim + sizes["conditions"] != dim:
                 raise ValueError(f"not a prior of z given conditions: {settings}")
-            return Conditional(z, **sizes)
+            return ConditionalPrior(z, **sizes)
     raise ValueError(f"no prior is called {kind!r}")
 
 
-def plain_prior(dim: int, conditions: int = 0) -> Prior:
+def standard_normal_prior(dim: int, conditions: int = 0) -> Prior:
     """What codes are under where nothing was learned: N(0, I)."""
-    return Conditional(Normal(dim), conditions) if conditions else Normal(dim)
+    return ConditionalPrior(NormalPrior(dim), conditions) if conditions else NormalPrior(dim)
 
 
 __all__ = [
     "COMPONENTS",
     "LAYERS",
-    "Conditional",
-    "Flow",
-    "Mixture",
-    "Normal",
+    "ConditionalPrior",
+    "FlowPrior",
+    "MixturePrior",
+    "NormalPrior",
     "Prior",
-    "Vamp",
+    "VampPrior",
     "covariance_of",
     "make_prior",
     "mixture_log_prob",
-    "plain_prior",
+    "standard_normal_prior",
 ]

@@ -19,24 +19,24 @@ import torch
 from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import ObjectiveConfig, TrainConfig
+from molvae.config import LossConfig, TrainConfig
 from molvae.errors import require, warn
 from molvae.model.batches import epoch_batches, epoch_rows
 from molvae.model.corruption import corrupted
 from molvae.model.decoding import decode
 from molvae.model.losses import (
-    Known,
+    Labels,
     Loss,
     active_units,
+    compute_loss,
     condition_loss,
-    objective,
     property_loss,
     reconstruction,
 )
 from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress, Reporter
 from molvae.model.structure import SAMPLE, ReadOut, SparseBits, correlation
-from molvae.model.training_state import Place, load_state, save_state, start_state
+from molvae.model.training_state import TrainingState, load_state, save_state, start_state
 from molvae.model.vae import SequenceVAE, blur
 
 COMPONENTS = 64
@@ -86,7 +86,7 @@ def in_bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16"
 
 
-def schedule(config: TrainConfig, seen: int) -> tuple[float, float]:
+def learning_rate_at(config: TrainConfig, seen: int) -> tuple[float, float]:
     """Learning-rate factor and beta after `seen` molecules: linear rises, cosine decay to 2 %.
 
     The decay takes the last `config.lr_decay` of the training; before it, the factor is 1.
@@ -127,10 +127,10 @@ def validate(
     means = []
     generator = torch.Generator(device).manual_seed(seed)
     for batch in torch.split(rows, batch_size):
-        ids = trim(batch).to(device)
+        ids = trim_padding(batch).to(device)
         inference = model.infer(ids, noise=generator)
-        loss = objective(
-            ObjectiveConfig(),
+        loss = compute_loss(
+            LossConfig(),
             1.0,
             inference,
             reconstruction(model.logits(inference.code, ids), ids),
@@ -158,12 +158,12 @@ def exact(model: SequenceVAE, rows: Tensor, *, batch_size: int = 512) -> float |
     same = 0
     some = rows[:: max(1, math.ceil(len(rows) / EXACT))]
     for batch in torch.split(some, batch_size):
-        written = decode(model, model.encode(trim(batch).to(device)).float())
+        written = decode(model, model.encode(trim_padding(batch).to(device)).float())
         same += int((written.cpu() == batch.long()).all(dim=1).sum())
     return same / max(1, len(some))
 
 
-def trim(rows: Tensor) -> Tensor:
+def trim_padding(rows: Tensor) -> Tensor:
     """Rows as int64 without the columns in which every row is padding."""
     longest = int((rows != PAD).sum(dim=1).max())
     return rows[:, :longest].long()
@@ -217,7 +217,7 @@ def train(
     Warns:
         MolvaeWarning: The posterior has collapsed: z carries almost nothing.
     """
-    device, optimizer = begin(model, config)
+    device, optimizer = setup_training(model, config)
     readout = _readout(model, fingerprints, config)
     if readout is not None:
         optimizer.add_param_group({"params": list(readout.to(device).parameters())})
@@ -227,7 +227,7 @@ def train(
     covariance = covariance_of(conditions)
     lengths = (rows != PAD).sum(dim=1).numpy()
     few = _few(conditions)
-    place = Place()
+    place = TrainingState()
     if resume:
         place = load_state(folder, model, optimizer, generator, config, data, readout)
     elif start is not None:
@@ -238,22 +238,22 @@ def train(
 
     while place.seen < config.molecules:
         for index in _batches_from(lengths, config, place, main or len(rows), fingerprints):
-            factor, beta = schedule(config, place.seen)
+            factor, beta = learning_rate_at(config, place.seen)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * factor
-            ids = trim(rows[index]).to(device)
+            ids = trim_padding(rows[index]).to(device)
             y, known, again = labels[index].to(device), None, None
             if model.n_conditions:
-                known = Known(conditions[index].to(device), covariance.to(device))
+                known = Labels(conditions[index].to(device), covariance.to(device))
             if few is not None:
                 more = few[_drawn(len(few), len(ids) // 2, config, place)]
-                again = trim(rows[more]).to(device), conditions[more].to(device)
+                again = trim_padding(rows[more]).to(device), conditions[more].to(device)
             bits = None
             if structured and fingerprints is not None:
                 bits = fingerprints.dense(index.numpy()).to(device)
             read = ids
             if spellings is not None and (other := _other(spellings, config, place)) is not None:
-                read = trim(spellings[index, other]).to(device)
+                read = trim_padding(spellings[index, other]).to(device)
             batch = _Batch(ids, read, y, known, again, len(rows), bits, generator)
             loss, of_properties, of_conditions, of_structure = _step(
                 model, batch, config, beta, readout
@@ -296,7 +296,7 @@ class _Batch:
     read: Tensor
     """What the encoder is shown: the same rows, or other spellings of them."""
     labels: Tensor
-    known: Known | None
+    known: Labels | None
     again: tuple[Tensor, Tensor] | None
     """Rows whose conditions are known, and these, where few are."""
     molecules: int
@@ -335,7 +335,7 @@ def _step(
             generator=generator,
             states=states,
         )
-    loss = objective(
+    loss = compute_loss(
         config.objective,
         beta,
         inference,
@@ -385,26 +385,28 @@ def _few(conditions: Tensor) -> Tensor | None:
     return known if 0 < 2 * len(known) < len(conditions) else None
 
 
-def _other(spellings: Tensor, config: TrainConfig, place: Place) -> int | None:
+def _other(spellings: Tensor, config: TrainConfig, place: TrainingState) -> int | None:
     """Which of the other spellings the encoder reads in this step; None for the true rows."""
     rng = np.random.default_rng((config.seed, place.epoch, place.batch, 1))
     return int(rng.integers(spellings.shape[1])) if rng.random() < config.spellings else None
 
 
-def _drawn(n: int, size: int, config: TrainConfig, place: Place) -> Tensor:
+def _drawn(n: int, size: int, config: TrainConfig, place: TrainingState) -> Tensor:
     """Numbers below n, with repeats; the same at the same place of a training."""
     rng = np.random.default_rng((config.seed, place.epoch, place.batch))
     return torch.from_numpy(rng.integers(n, size=max(1, size)))
 
 
-def _nothing_known(model: SequenceVAE, n: int, covariance: Tensor) -> Known | None:
+def _nothing_known(model: SequenceVAE, n: int, covariance: Tensor) -> Labels | None:
     if not model.n_conditions:
         return None
     covariance = covariance.to(next(model.parameters()).device)
-    return Known(covariance.new_full((n, model.n_conditions), torch.nan), covariance)
+    return Labels(covariance.new_full((n, model.n_conditions), torch.nan), covariance)
 
 
-def begin(model: nn.Module, config: TrainConfig) -> tuple[torch.device, torch.optim.Optimizer]:
+def setup_training(
+    model: nn.Module, config: TrainConfig
+) -> tuple[torch.device, torch.optim.Optimizer]:
     """Bring a network to its device for training, and give it an optimizer.
 
     Args:
@@ -447,7 +449,7 @@ def noisy(
 def _batches_from(
     lengths: np.ndarray[Any, Any],
     config: TrainConfig,
-    place: Place,
+    place: TrainingState,
     main: int,
     fingerprints: SparseBits | None,
 ) -> Iterator[Tensor]:

@@ -26,7 +26,7 @@ READOUT = "readout."
 
 
 @dataclass
-class Place:
+class TrainingState:
     """Where the loop stands: everything beside tensors that resuming needs."""
 
     epoch: int = 0
@@ -63,7 +63,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     config: TrainConfig,
-    place: Place,
+    place: TrainingState,
     data: Mapping[str, Any] | None = None,
     readout: nn.Module | None = None,
 ) -> None:
@@ -104,7 +104,7 @@ def load_state(
     config: TrainConfig,
     data: Mapping[str, Any] | None = None,
     readout: nn.Module | None = None,
-) -> Place:
+) -> TrainingState:
     """Put network, optimizer and generator into the state of a file; arguments as of `save_state`.
 
     Network, optimizer, generator and read-out are changed in place.
@@ -182,7 +182,7 @@ def start_state(
         ) from error
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Place]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], TrainingState]:
     """Tensors, settings and data, and place."""
     try:
         with safe_open(path, "pt") as file:
@@ -191,7 +191,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Place]:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         # Older files do not name the data.
         made = {name: json.loads(metadata.get(name, "null")) for name in ("settings", "data")}
-        return tensors, made, Place(**json.loads(metadata["place"]))
+        return tensors, made, TrainingState(**json.loads(metadata["place"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); start the training anew") from error
 
@@ -218,4 +218,4 @@ def _restore(
     optimizer.load_state_dict({"state": states, "param_groups": groups})
 
 
-__all__ = ["Place", "load_state", "save_state", "start_state"]
+__all__ = ["TrainingState", "load_state", "save_state", "start_state"]

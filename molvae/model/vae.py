@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molvae.chem.vocabulary import PAD, START
+from molvae.chem.vocabulary import BOS, PAD
 from molvae.config import ModelConfig
 from molvae.errors import require
 from molvae.model.decoders import Decoder, DecoderState, RecurrentDecoder, TransformerDecoder
@@ -32,7 +32,7 @@ Noise = torch.Generator | Tensor | None
 or standard normal numbers themselves, float32, `(n * draws) x code_dim`, as codes are laid out."""
 
 
-class Inference(NamedTuple):
+class EncoderOutput(NamedTuple):
     """Codes drawn for rows, `draws` of each next to each other, and how likely it was to draw them.
 
     Gradients reach the encoder through all of it.
@@ -151,7 +151,7 @@ class SequenceVAE(nn.Module):
 
     def infer(
         self, ids: Tensor, y: Tensor | None = None, draws: int = 1, noise: Noise = None
-    ) -> Inference:
+    ) -> EncoderOutput:
         """Draw codes from q(z, y | x), or from q(z | x, y) where y is known.
 
         Args:
@@ -174,7 +174,7 @@ class SequenceVAE(nn.Module):
         z, log_q = self.q.draw(summary, mean, logvar, of_z)
         log_q = log_q + log_q_y.sum(dim=1)
         code = torch.cat([z, drawn], dim=1)
-        return Inference(code, log_q, mean, logvar, y_mean, y_logvar, states)
+        return EncoderOutput(code, log_q, mean, logvar, y_mean, y_logvar, states)
 
     def encode(self, ids: Tensor) -> Tensor:
         """The one code of each row, `n x code_dim`.
@@ -243,7 +243,7 @@ class SequenceVAE(nn.Module):
         Returns:
             `n x t x v`.
         """
-        before = functional.pad(ids[:, :-1], (1, 0), value=START)
+        before = functional.pad(ids[:, :-1], (1, 0), value=BOS)
         if word_dropout > 0:
             shown = torch.rand(before.shape, generator=generator, device=ids.device)
             hidden = shown < word_dropout
@@ -293,7 +293,7 @@ def blur(
     return torch.cat([(1 - level.square()).sqrt() * z + level * more, y], dim=1)
 
 
-RENAMED = {
+RENAMED_KEYS = {
     "forwards.": "encoder.forwards.",
     "backwards.": "encoder.backwards.",
     "posterior_head.": "encoder.summary.head.",
@@ -310,14 +310,14 @@ RENAMED = {
 """Beginnings of the names that weights of format 1 and 2 have, and what they are called now."""
 
 
-def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def upgrade_state_dict(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of format 1 and 2 under the names that they have now; newer ones as they are."""
     if "symbol_head.weight" not in tensors:
         return dict(tensors)
     new = {}
     for name, tensor in tensors.items():
-        old = next((old for old in RENAMED if name.startswith(old)), "")
-        new[RENAMED.get(old, "") + name.removeprefix(old)] = tensor
+        old = next((old for old in RENAMED_KEYS if name.startswith(old)), "")
+        new[RENAMED_KEYS.get(old, "") + name.removeprefix(old)] = tensor
     return new
 
 
@@ -326,4 +326,4 @@ def _repeated(x: Tensor, draws: int) -> Tensor:
     return x if draws == 1 else x.repeat_interleave(draws, dim=0)
 
 
-__all__ = ["DecoderState", "Inference", "Noise", "SequenceVAE", "blur", "renamed"]
+__all__ = ["DecoderState", "EncoderOutput", "Noise", "SequenceVAE", "blur", "upgrade_state_dict"]

@@ -56,7 +56,7 @@ class _Count:
         raise NotImplementedError
 
 
-class Matches(_Count):
+class SubstructureCount(_Count):
     """Places where a SMARTS pattern matches, those with other atoms counted apart."""
 
     def check(self) -> None:
@@ -68,7 +68,7 @@ class Matches(_Count):
         return len(mol.GetSubstructMatches(_pattern(self.of)))
 
 
-class Alerts(_Count):
+class AlertCount(_Count):
     """Structural alerts of some of RDKit's catalogues, with `+` between their names."""
 
     def check(self) -> None:
@@ -80,7 +80,7 @@ class Alerts(_Count):
         return number_of_alerts(mol, tuple(self.of.split("+")))
 
 
-class OtherElements(_Count):
+class ElementsOutsideCount(_Count):
     """Atoms of other elements than those named, with `+` between; hydrogen is always allowed."""
 
     def check(self) -> None:
@@ -100,7 +100,7 @@ class OtherElements(_Count):
         return sum(atom.GetSymbol() not in allowed for atom in mol.GetAtoms())
 
 
-class LargestRing(_Count):
+class LargestRingSize(_Count):
     """Atoms in the largest ring; 0 without rings."""
 
     def count(self, mol: Chem.Mol) -> int:
@@ -109,9 +109,9 @@ class LargestRing(_Count):
 
 
 COUNTS: dict[str, Callable[..., _Count]] = {
-    "matches:": Matches,
-    "alerts:": Alerts,
-    "other-elements:": OtherElements,
+    "matches:": SubstructureCount,
+    "alerts:": AlertCount,
+    "other-elements:": ElementsOutsideCount,
 }
 """What counts something, by how its name begins."""
 
@@ -125,4 +125,4 @@ def _pattern(smarts: str) -> Chem.Mol:
     return found
 
 
-__all__ = ["COUNTS", "Alerts", "LargestRing", "Matches", "OtherElements"]
+__all__ = ["COUNTS", "AlertCount", "ElementsOutsideCount", "LargestRingSize", "SubstructureCount"]

@@ -192,7 +192,7 @@ up to 10 bonds apart: counts. Pharmacophores: bits."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PropertyTerm:
     """What is thought of the value of a measure."""
 
     measure: Measure
@@ -218,7 +218,7 @@ class Tanimoto:
 
 
 @dataclass(frozen=True)
-class Near:
+class TargetValue:
     """How near a measure comes to that of a target, in [0, 1]."""
 
     measure: Measure
@@ -257,7 +257,7 @@ class Formula:
 
 
 @dataclass(frozen=True)
-class Contains:
+class HasSubstructure:
     """1 if a substructure is there, else 0."""
 
     smarts: str
@@ -268,14 +268,14 @@ class Contains:
 
 
 @dataclass(frozen=True)
-class Lacks:
+class LacksSubstructure:
     """1 if a substructure is not there, else 0."""
 
     smarts: str
 
     def __call__(self, mol: Chem.Mol) -> float:
         """0 or 1."""
-        return 1.0 - Contains(self.smarts)(mol)
+        return 1.0 - HasSubstructure(self.smarts)(mol)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -361,7 +361,7 @@ SITAGLIPTIN = "Fc1cc(c(F)cc1F)CC(N)CC(=O)N3Cc2nnc(n2CC3)C(F)(F)F"
 ZALEPLON = "O=C(C)N(CC)C1=CC=CC(C2=CC=NC3=C(C=NN23)C#N)=C1"
 
 
-HOPPED = "CCCOc1cc2ncnc(Nc3ccc4ncsc4c3)c2cc1S(=O)(=O)C(C)(C)C"
+HOP_SCAFFOLD = "CCCOc1cc2ncnc(Nc3ccc4ncsc4c3)c2cc1S(=O)(=O)C(C)(C)C"
 """What is to be hopped from: a quinazoline with a benzothiazole."""
 
 
@@ -381,7 +381,7 @@ def _similarity(name: str, target: str, fingerprint: str) -> Task:
     return _task(
         f"{name}_similarity",
         f"Like {name}: Tanimoto similarity, {fingerprint} counts, 0.75 and more is 1",
-        Wanted(Tanimoto(target, fingerprint), partial(thresholded, threshold=0.75)),
+        PropertyTerm(Tanimoto(target, fingerprint), partial(thresholded, threshold=0.75)),
     )
 
 
@@ -394,9 +394,9 @@ def _sitagliptin(**settings: Any) -> Task:
     return _task(
         "sitagliptin_mpo",
         "Unlike sitagliptin (ECFP4), with its logP and TPSA, and near C16H15F6N5O",
-        Wanted(Tanimoto(SITAGLIPTIN, "ECFP4"), partial(gaussian, mu=0.0, sigma=0.1)),
-        Near(logp, SITAGLIPTIN, sigma=0.2),
-        Near(tpsa, SITAGLIPTIN, sigma=5.0),
+        PropertyTerm(Tanimoto(SITAGLIPTIN, "ECFP4"), partial(gaussian, mu=0.0, sigma=0.1)),
+        TargetValue(logp, SITAGLIPTIN, sigma=0.2),
+        TargetValue(tpsa, SITAGLIPTIN, sigma=5.0),
         Formula("C16H15F6N5O", **settings),
     )
 
@@ -435,63 +435,63 @@ _GUACAMOL = (
     _task(
         "osimertinib_mpo",
         "Like osimertinib (FCFP4), but not too much (ECFP6); TPSA from 100 Å², logP to 1",
-        Wanted(Tanimoto(OSIMERTINIB, "FCFP4"), partial(thresholded, threshold=0.8)),
-        Wanted(Tanimoto(OSIMERTINIB, "ECFP6"), partial(min_gaussian, mu=0.85, sigma=0.1)),
-        Wanted(tpsa, partial(max_gaussian, mu=100.0, sigma=10.0)),
-        Wanted(logp, partial(min_gaussian, mu=1.0, sigma=1.0)),
+        PropertyTerm(Tanimoto(OSIMERTINIB, "FCFP4"), partial(thresholded, threshold=0.8)),
+        PropertyTerm(Tanimoto(OSIMERTINIB, "ECFP6"), partial(min_gaussian, mu=0.85, sigma=0.1)),
+        PropertyTerm(tpsa, partial(max_gaussian, mu=100.0, sigma=10.0)),
+        PropertyTerm(logp, partial(min_gaussian, mu=1.0, sigma=1.0)),
     ),
     _task(
         "fexofenadine_mpo",
         "Like fexofenadine (AP), TPSA from 90 Å², logP to 4",
-        Wanted(Tanimoto(FEXOFENADINE, "AP"), partial(thresholded, threshold=0.8)),
-        Wanted(tpsa, partial(max_gaussian, mu=90.0, sigma=10.0)),
-        Wanted(logp, partial(min_gaussian, mu=4.0, sigma=1.0)),
+        PropertyTerm(Tanimoto(FEXOFENADINE, "AP"), partial(thresholded, threshold=0.8)),
+        PropertyTerm(tpsa, partial(max_gaussian, mu=90.0, sigma=10.0)),
+        PropertyTerm(logp, partial(min_gaussian, mu=4.0, sigma=1.0)),
     ),
     _task(
         "ranolazine_mpo",
         "Like ranolazine (AP), logP from 7, TPSA from 95 Å², one fluorine",
-        Wanted(Tanimoto(RANOLAZINE, "AP"), partial(thresholded, threshold=0.7)),
-        Wanted(logp, partial(max_gaussian, mu=7.0, sigma=1.0)),
-        Wanted(tpsa, partial(max_gaussian, mu=95.0, sigma=20.0)),
-        Wanted(fluorines, partial(gaussian, mu=1.0, sigma=1.0)),
+        PropertyTerm(Tanimoto(RANOLAZINE, "AP"), partial(thresholded, threshold=0.7)),
+        PropertyTerm(logp, partial(max_gaussian, mu=7.0, sigma=1.0)),
+        PropertyTerm(tpsa, partial(max_gaussian, mu=95.0, sigma=20.0)),
+        PropertyTerm(fluorines, partial(gaussian, mu=1.0, sigma=1.0)),
     ),
     _task(
         "perindopril_mpo",
         "Like perindopril (ECFP4), two aromatic rings",
         Tanimoto(PERINDOPRIL, "ECFP4"),
-        Wanted(aromatic_rings, partial(gaussian, mu=2.0, sigma=0.5)),
+        PropertyTerm(aromatic_rings, partial(gaussian, mu=2.0, sigma=0.5)),
     ),
     _task(
         "amlodipine_mpo",
         "Like amlodipine (ECFP4), three rings",
         Tanimoto(AMLODIPINE, "ECFP4"),
-        Wanted(rings, partial(gaussian, mu=3.0, sigma=0.5)),
+        PropertyTerm(rings, partial(gaussian, mu=3.0, sigma=0.5)),
     ),
     _sitagliptin(),
     _zaleplon(),
     _task(
         "valsartan_smarts",
         "With a substructure of valsartan; logP, TPSA and Bertz complexity of sitagliptin",
-        Contains("CN(C=O)Cc1ccc(c2ccccc2)cc1"),
-        Near(logp, SITAGLIPTIN, sigma=0.2),
-        Near(tpsa, SITAGLIPTIN, sigma=5.0),
-        Near(bertz, SITAGLIPTIN, sigma=30.0),
+        HasSubstructure("CN(C=O)Cc1ccc(c2ccccc2)cc1"),
+        TargetValue(logp, SITAGLIPTIN, sigma=0.2),
+        TargetValue(tpsa, SITAGLIPTIN, sigma=5.0),
+        TargetValue(bertz, SITAGLIPTIN, sigma=30.0),
     ),
     _task(
         "deco_hop",
         "Keep a scaffold and the pharmacophores (PHCO), change the decoration",
-        Wanted(Tanimoto(HOPPED, "PHCO"), partial(thresholded, threshold=0.85)),
-        Lacks("CS([#6])(=O)=O"),
-        Lacks("[#7]-c1ccc2ncsc2c1"),
-        Contains(SCAFFOLD),
+        PropertyTerm(Tanimoto(HOP_SCAFFOLD, "PHCO"), partial(thresholded, threshold=0.85)),
+        LacksSubstructure("CS([#6])(=O)=O"),
+        LacksSubstructure("[#7]-c1ccc2ncsc2c1"),
+        HasSubstructure(SCAFFOLD),
         mean=arithmetic,
     ),
     _task(
         "scaffold_hop",
         "Keep a decoration and the pharmacophores (PHCO), change the scaffold",
-        Wanted(Tanimoto(HOPPED, "PHCO"), partial(thresholded, threshold=0.75)),
-        Contains("[#6]-[#6]-[#6]-[#8]-[#6]~[#6]~[#6]~[#6]~[#6]-[#7]-c1ccc2ncsc2c1"),
-        Lacks(SCAFFOLD),
+        PropertyTerm(Tanimoto(HOP_SCAFFOLD, "PHCO"), partial(thresholded, threshold=0.75)),
+        HasSubstructure("[#6]-[#6]-[#6]-[#8]-[#6]~[#6]~[#6]~[#6]~[#6]-[#7]-c1ccc2ncsc2c1"),
+        LacksSubstructure(SCAFFOLD),
         mean=arithmetic,
     ),
     _task("qed", "Drug-likeness (QED)", qed),
@@ -562,9 +562,9 @@ def targets(name: str) -> tuple[str, ...]:
 
 def _target(part: Measure) -> str | None:
     match part:
-        case Wanted():
+        case PropertyTerm():
             return _target(part.measure)
-        case Tanimoto() | Near():
+        case Tanimoto() | TargetValue():
             return part.target
         case _:
             return None

@@ -10,7 +10,7 @@ from molvae.errors import CampaignError
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByHand:
+class ManualScoring:
     """An objective that nobody can call: its values come from a laboratory, by `tell`."""
 
     name: str
@@ -27,4 +27,4 @@ class ByHand:
         )
 
 
-__all__ = ["ByHand"]
+__all__ = ["ManualScoring"]

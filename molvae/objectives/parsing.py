@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING, Any, cast
 
 from molvae.chem.values import MAX_VALUE
 from molvae.errors import ConfigError, UnknownNameError, encodable, require
-from molvae.objectives.manual import ByHand
+from molvae.objectives.manual import ManualScoring
 from molvae.objectives.problem import (
     BESIDE,
     COLUMNS,
     EARLIER,
     JUDGED,
-    Aim,
     Combine,
+    Constraint,
     Direction,
-    Goal,
-    Limit,
+    Objective,
+    OptimizationProblem,
 )
 from molvae.objectives.program import Program
 
 if TYPE_CHECKING:
-    from molvae.objectives.scoring import Objective
+    from molvae.objectives.scoring import ScoringFunction
 
-BY_HAND = "by-hand:"
+MANUAL = "by-hand:"
 """`by-hand:NAME` is an objective without a function: its values are only told."""
 
 
-WITHOUT_CODE = (BY_HAND, "similarity:", "matches:", "alerts:", "other-elements:")
+WITHOUT_CODE = (MANUAL, "similarity:", "matches:", "alerts:", "other-elements:")
 """Beginnings of specs that run nothing but molvae's own code."""
 
 
@@ -42,8 +42,8 @@ CALLS = ".calls"
 """After a record's name: the folder in which the calls of a program are kept."""
 
 
-def read_aim(
-    objective: Objective | str | Sequence[str | Mapping[str, Any]],
+def parse_problem(
+    objective: ScoringFunction | str | Sequence[str | Mapping[str, Any]],
     limits: Sequence[str],
     combine: Combine,
     *,
@@ -51,7 +51,7 @@ def read_aim(
     direction: Direction | None = None,
     name: str | None = None,
     unit: str | None = None,
-) -> tuple[Aim, dict[str, Objective]]:
+) -> tuple[OptimizationProblem, dict[str, ScoringFunction]]:
     """Goals and limits, and the objective of each by its name; arguments as in `Campaign.create`.
 
     A single goal without limits is measured, whatever it is. Of several, those that RDKit computes
@@ -60,7 +60,7 @@ def read_aim(
     if isinstance(objective, str) or not isinstance(objective, Sequence):
         spec = objective if isinstance(objective, str) else None
         made = make_objective(objective, direction, name=name, record=record)
-        goal = Goal(
+        goal = Objective(
             name=name_of(made),
             direction=direction or cast(Direction, made.direction),
             spec=spec,
@@ -78,23 +78,23 @@ def read_aim(
     kept = [_limit(text, record) for text in limits]
     several = len(goals) + len(kept) > 1
     _check_names([name_of(made) for _, made in [*goals, *kept]])
-    aim = Aim(
+    problem = OptimizationProblem(
         goals=tuple(
             replace(g, computed=several and is_computed(g.spec, made)) for g, made in goals
         ),
         limits=merged([limit for limit, _ in kept]),
         combine=combine,
     )
-    return aim, {name_of(made): made for _, made in [*goals, *kept]}
+    return problem, {name_of(made): made for _, made in [*goals, *kept]}
 
 
 def make_objective(
-    objective: Objective | str,
+    objective: ScoringFunction | str,
     direction: str | None,
     *,
     name: str | None = None,
     record: Path | None = None,
-) -> Objective:
+) -> ScoringFunction:
     """The objective, under another name if one is given; its calls are kept beside the record."""
     made = _objective(objective, direction)
     if isinstance(made, Program) and made.folder is None and record is not None:
@@ -104,12 +104,14 @@ def make_objective(
     return made
 
 
-def _objective(objective: Objective | str, direction: str | None) -> Objective:
+def _objective(objective: ScoringFunction | str, direction: str | None) -> ScoringFunction:
     if isinstance(objective, str):
-        if objective.startswith(BY_HAND):
-            name = objective.removeprefix(BY_HAND).strip()
-            require(bool(name), f"{objective!r} lacks a name; write e.g. {BY_HAND}pIC50")
-            return cast("Objective", ByHand(name=name, direction=direction or "maximise"))
+        if objective.startswith(MANUAL):
+            name = objective.removeprefix(MANUAL).strip()
+            require(bool(name), f"{objective!r} lacks a name; write e.g. {MANUAL}pIC50")
+            return cast(
+                "ScoringFunction", ManualScoring(name=name, direction=direction or "maximise")
+            )
         from molvae.objectives.registry import get_objective
 
         return get_objective(objective, direction=cast(Any, direction))
@@ -122,7 +124,9 @@ def _objective(objective: Objective | str, direction: str | None) -> Objective:
     return objective
 
 
-def computed(objectives: Mapping[str, Objective], smiles: Sequence[str]) -> list[dict[str, float]]:
+def computed(
+    objectives: Mapping[str, ScoringFunction], smiles: Sequence[str]
+) -> list[dict[str, float]]:
     """Values of objectives that cost nothing, for each molecule; what is no number is left out."""
     columns = {name: objective(smiles) for name, objective in objectives.items()}
     return [
@@ -131,19 +135,19 @@ def computed(objectives: Mapping[str, Objective], smiles: Sequence[str]) -> list
     ]
 
 
-def name_of(objective: Objective) -> str:
+def name_of(objective: ScoringFunction) -> str:
     """The name of an objective as records can hold it."""
     return encodable(str(objective.name))
 
 
-def costs_nothing(objective: Objective) -> bool:
+def is_cheap(objective: ScoringFunction) -> bool:
     """RDKit computes it, and nobody would call it an experiment."""
     return bool(getattr(objective, "computed", False))
 
 
-def is_computed(spec: str | None, objective: Objective) -> bool:
+def is_computed(spec: str | None, objective: ScoringFunction) -> bool:
     """It costs nothing, and computing it runs no code but molvae's own or the caller's object."""
-    return costs_nothing(objective) and (spec is None or not runs_code(spec))
+    return is_cheap(objective) and (spec is None or not runs_code(spec))
 
 
 def runs_code(spec: str) -> bool:
@@ -170,13 +174,13 @@ def _check_names(names: Sequence[str]) -> None:
         )
 
 
-def _version(objective: Objective) -> str | None:
+def _version(objective: ScoringFunction) -> str | None:
     version = getattr(objective, "version", None)
     return None if version is None else str(version)
 
 
-def _goal(text: str | Mapping[str, Any], record: Path) -> tuple[Goal, Objective]:
-    given = read_goal(text)
+def _goal(text: str | Mapping[str, Any], record: Path) -> tuple[Objective, ScoringFunction]:
+    given = parse_objective(text)
     spec, name = given.pop("spec"), given.pop("name", None)
     direction = given.get("direction")
     # An objective has no ranges: values outside are its business, what is good is the goal's.
@@ -187,7 +191,7 @@ def _goal(text: str | Mapping[str, Any], record: Path) -> tuple[Goal, Objective]
     if bounds is not None and given["direction"] != "range":
         low, high = bounds if given["direction"] == "maximise" else reversed(bounds)
         given = {"worst": low, "best": high} | given
-    goal = Goal(
+    goal = Objective(
         name=name_of(made),
         spec=spec,
         version=_version(made),
@@ -197,10 +201,10 @@ def _goal(text: str | Mapping[str, Any], record: Path) -> tuple[Goal, Objective]
     return goal, made
 
 
-def _limit(text: str, record: Path) -> tuple[Limit, Objective]:
-    given = read_limit(text)
+def _limit(text: str, record: Path) -> tuple[Constraint, ScoringFunction]:
+    given = parse_constraint(text)
     made = make_objective(given["spec"], None, record=record)
-    limit = Limit(
+    limit = Constraint(
         name=name_of(made),
         version=_version(made),
         computed=is_computed(given["spec"], made),
@@ -222,17 +226,17 @@ _GOAL = re.compile(
 _LIMIT = re.compile(rf"(?P<spec>\S.*?)\s*(?P<sign><=|>=)\s*(?P<number>{_NUMBER})\s*")
 
 
-def read_goal(text: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A goal as users write it, as fields of `Goal`; what they do not say is not there.
+def parse_objective(text: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A goal as users write it, as fields of `Objective`; what they do not say is not there.
 
-        >>> read_goal("minimise sas, weight 2")
+        >>> parse_objective("minimise sas, weight 2")
         {'spec': 'sas', 'direction': 'minimise', 'weight': 2.0}
-        >>> read_goal("logp in 1..3")
+        >>> parse_objective("logp in 1..3")
         {'spec': 'logp', 'direction': 'range', 'low': 1.0, 'high': 3.0}
 
     Args:
         text: `[maximise|minimise] NAME [in LOW..HIGH][, weight W][, worst A][, best B]`, where NAME
-            is that of an objective; or a table with `objective` and fields of `Goal`.
+            is that of an objective; or a table with `objective` and fields of `Objective`.
 
     Raises:
         ConfigError: It cannot be read.
@@ -241,7 +245,9 @@ def read_goal(text: str | Mapping[str, Any]) -> dict[str, Any]:
         given = dict(text)
         require("objective" in given, f"goal {given}: it lacks objective")
         given["spec"] = given.pop("objective")
-        known = [field.name for field in fields(Goal) if field.name not in ("version", "computed")]
+        known = [
+            field.name for field in fields(Objective) if field.name not in ("version", "computed")
+        ]
         for key in given:
             if key not in known:
                 raise UnknownNameError("setting of a goal", key, ["objective", *known])
@@ -267,10 +273,10 @@ def read_goal(text: str | Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def read_limit(text: str) -> dict[str, Any]:
-    """A limit as users write it, as fields of `Limit`.
+def parse_constraint(text: str) -> dict[str, Any]:
+    """A limit as users write it, as fields of `Constraint`.
 
-        >>> read_limit("logp <= 5")
+        >>> parse_constraint("logp <= 5")
         {'spec': 'logp', 'high': 5.0}
 
     Raises:
@@ -285,9 +291,9 @@ def read_limit(text: str) -> dict[str, Any]:
     }
 
 
-def merged(limits: Sequence[Limit]) -> tuple[Limit, ...]:
+def merged(limits: Sequence[Constraint]) -> tuple[Constraint, ...]:
     """Limits of one value together: at least and at most."""
-    by_name: dict[str, Limit] = {}
+    by_name: dict[str, Constraint] = {}
     for limit in limits:
         if (earlier := by_name.get(limit.name)) is not None:
             lows = [x.low for x in (earlier, limit) if x.low is not None]
@@ -298,16 +304,16 @@ def merged(limits: Sequence[Limit]) -> tuple[Limit, ...]:
 
 
 __all__ = [
-    "BY_HAND",
     "CALLS",
+    "MANUAL",
     "computed",
-    "costs_nothing",
+    "is_cheap",
     "is_computed",
     "make_objective",
     "merged",
     "name_of",
-    "read_aim",
-    "read_goal",
-    "read_limit",
+    "parse_constraint",
+    "parse_objective",
+    "parse_problem",
     "runs_code",
 ]

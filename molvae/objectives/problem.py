@@ -29,7 +29,7 @@ MAX_VIOLATION = 1e30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Goal:
+class Objective:
     """A value that is to be good."""
 
     name: str
@@ -75,7 +75,7 @@ class Goal:
                 f"got worst {self.worst} and best {self.best}",
             )
 
-    def column(self, values: Array) -> Array:
+    def to_maximization(self, values: Array) -> Array:
         """Values turned so that larger is better; 0 inside a range, less the distance outside."""
         if self.direction == "range":
             assert self.low is not None
@@ -119,7 +119,7 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limit:
+class Constraint:
     """A value that has to be at least `low`, or at most `high`, or both."""
 
     name: str
@@ -151,11 +151,11 @@ class Limit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aim:
+class OptimizationProblem:
     """Goals and limits together."""
 
-    goals: tuple[Goal, ...]
-    limits: tuple[Limit, ...] = ()
+    goals: tuple[Objective, ...]
+    limits: tuple[Constraint, ...] = ()
     combine: Combine = "pareto"
     """`pareto`: all that is not worse in everything than something else. `product`: the weighted
     geometric mean of desirabilities. `sum`: the weighted sum of values, those to be minimised
@@ -173,7 +173,7 @@ class Aim:
                 goal.scale()
 
     @property
-    def parts(self) -> dict[str, Goal | Limit]:
+    def parts(self) -> dict[str, Objective | Constraint]:
         """All that has values, by name: goals, then limits on other values."""
         return {limit.name: limit for limit in self.limits} | {g.name: g for g in self.goals}
 
@@ -194,7 +194,7 @@ class Aim:
         return tuple(name for name in self.names if self.parts[name].computed)
 
     @property
-    def plain(self) -> bool:
+    def is_single_objective(self) -> bool:
         """One measured goal and nothing else, of which one end is good."""
         goal, *others = self.goals
         return not (others or self.limits or goal.computed or goal.direction == "range")
@@ -214,16 +214,16 @@ class Aim:
             `n x len(goals)`.
         """
         values = _within_range(values)
-        rows = [g.column(values[:, self.names.index(g.name)]) for g in self.goals]
+        rows = [g.to_maximization(values[:, self.names.index(g.name)]) for g in self.goals]
         return np.stack(rows, axis=1)
 
-    def slacks(self, values: Array) -> Array:
+    def constraint_slacks(self, values: Array) -> Array:
         """Of each limit, `n x len(limits)`; negative is outside."""
         values = _within_range(values)
         rows = [x.slack(values[:, self.names.index(x.name)]) for x in self.limits]
         return np.stack(rows, axis=1) if rows else np.empty((len(values), 0))
 
-    def merit(self, columns: Array) -> Array:
+    def scalarize(self, columns: Array) -> Array:
         """Columns of goals as what is maximised, `n x outcomes`."""
         if self.combine == "pareto":
             return columns
@@ -236,14 +236,14 @@ class Aim:
             mean: Array = np.exp(weights @ np.log(shares) / weights.sum())
         return mean[:, None]
 
-    def violation(self, slacks: Array) -> Array:
+    def violation(self, constraint_slacks: Array) -> Array:
         """How far outside of the limits, `n`; 0 inside.
 
         That of each limit is in units of the median distance of these values from it, so that
         several can be added whatever they measure.
         """
-        outside = np.zeros(len(slacks))
-        for slack in slacks.T:
+        outside = np.zeros(len(constraint_slacks))
+        for slack in constraint_slacks.T:
             away = np.abs(slack[slack != 0])
             unit = np.median(away) if len(away) else 1.0
             with np.errstate(over="ignore"):
@@ -259,7 +259,10 @@ class Aim:
         References:
             Deb (2000), doi:10.1016/S0045-7825(99)00389-8 (feasible before infeasible).
         """
-        merit, outside = self.merit(self.columns(values)), self.violation(self.slacks(values))
+        merit, outside = (
+            self.scalarize(self.columns(values)),
+            self.violation(self.constraint_slacks(values)),
+        )
         kept = merit[outside == 0]
         if len(kept) == len(merit):
             return merit
@@ -273,7 +276,7 @@ class Aim:
 
     def feasible(self, values: Array) -> NDArray[np.bool_]:
         """Which keep all limits."""
-        return np.asarray((self.slacks(values) >= 0).all(axis=1))
+        return np.asarray((self.constraint_slacks(values) >= 0).all(axis=1))
 
     def order(self, values: Array) -> NDArray[np.intp]:
         """Places from the best to the worst.
@@ -304,7 +307,7 @@ def _within_range(values: Array) -> Array:
 
 
 def best_first(y: Array) -> NDArray[np.intp]:
-    """Places of rows of `y`, see `Aim.order`."""
+    """Places of rows of `y`, see `OptimizationProblem.order`."""
     if y.shape[1] == 1:
         return np.argsort(-y[:, 0], kind="stable")
     return np.lexsort((-y[:, 0], fronts(y)))
@@ -317,7 +320,7 @@ def fronts(y: Array) -> NDArray[np.intp]:
     return np.asarray(pareto_rank(y, maximise=True), dtype=np.intp)
 
 
-def nondominated(y: Array) -> NDArray[np.bool_]:
+def is_non_dominated(y: Array) -> NDArray[np.bool_]:
     """Which rows no other row is at least as good as in all columns and better in one."""
     from moocore import is_nondominated
 
@@ -345,12 +348,12 @@ __all__ = [
     "COLUMNS",
     "EARLIER",
     "JUDGED",
-    "Aim",
     "Combine",
+    "Constraint",
     "Direction",
-    "Goal",
-    "Limit",
+    "Objective",
+    "OptimizationProblem",
     "best_first",
     "fronts",
-    "nondominated",
+    "is_non_dominated",
 ]

@@ -28,7 +28,7 @@ COMMAND = "command:"
 """What the name of an objective that is a program begins with; its words follow."""
 
 
-PLACE = "{smiles}"
+SMILES_PLACEHOLDER = "{smiles}"
 """In a command: where the molecule goes, as one argument; without it, it goes to standard input."""
 
 
@@ -73,8 +73,9 @@ class Program:
     def __post_init__(self) -> None:
         require(bool(_words(self.command)), f"a command has words, got {self.command!r}")
         require(
-            self.batch_size == 1 or PLACE not in self.command,
-            f"with {PLACE} a command takes one molecule, got batch_size {self.batch_size}",
+            self.batch_size == 1 or SMILES_PLACEHOLDER not in self.command,
+            f"with {SMILES_PLACEHOLDER} a command takes one molecule, got batch_size "
+            f"{self.batch_size}",
         )
 
     def __call__(self, smiles: Sequence[str], /) -> list[Any]:
@@ -85,14 +86,16 @@ class Program:
             ProcessDiedError: Somebody else has killed it.
             ObjectiveError: It failed, took too long, printed too much, or gave no such answer.
         """
-        if PLACE in self.command:
+        if SMILES_PLACEHOLDER in self.command:
             return [self._one_call([molecule])[0] for molecule in smiles]
         return self._one_call(smiles)
 
     def _one_call(self, smiles: Sequence[str]) -> list[Answer]:
-        words = [word.replace(PLACE, smiles[0]) for word in found(_words(self.command))]
+        words = [
+            word.replace(SMILES_PLACEHOLDER, smiles[0]) for word in found(_words(self.command))
+        ]
         lines = "".join(f"{molecule}\n" for molecule in smiles)
-        given = "" if PLACE in self.command else lines
+        given = "" if SMILES_PLACEHOLDER in self.command else lines
         folder = None if self.folder is None else _new_folder(Path(self.folder), lines)
         limit = None if self.timeout is None else self.timeout * len(smiles)
         if folder is not None:
@@ -106,7 +109,7 @@ class Program:
             raise ObjectiveError(reason + where)
         try:
             # Of an output that was cut nothing but its last lines can be understood.
-            return understood(ended.stdout.text, smiles, whole=not ended.stdout.left_out)
+            return parse_output(ended.stdout.text, smiles, whole=not ended.stdout.left_out)
         except ValueError as error:
             raise ObjectiveError(f"{words[0]}: {error}{where}") from error
 
@@ -126,7 +129,7 @@ def _failure(name: str, ended: Ended, limit: float | None) -> str | None:
     return f"{name} {how}: {one_line(text.splitlines()[-1], 1_000)}"
 
 
-def understood(text: str, smiles: Sequence[str], *, whole: bool = True) -> list[Answer]:
+def parse_output(text: str, smiles: Sequence[str], *, whole: bool = True) -> list[Answer]:
     """What a program printed, as one answer a molecule.
 
     Args:
@@ -248,4 +251,4 @@ def _write(file: Path, text: str) -> None:
         raise MachineError(f"cannot write {file}: {error.strerror}") from error
 
 
-__all__ = ["COMMAND", "Program", "found", "understood"]
+__all__ = ["COMMAND", "Program", "found", "parse_output"]

@@ -16,16 +16,16 @@ from rdkit import Chem
 from molvae.chem.molecules import canonical
 from molvae.chem.properties import PROPERTIES
 from molvae.errors import ConfigError, ObjectiveError, UnknownNameError
-from molvae.objectives.counts import COUNTS, LargestRing
+from molvae.objectives.counts import COUNTS, LargestRingSize
 from molvae.objectives.guacamol import TASKS, Task
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.program import COMMAND, Program
 from molvae.objectives.scoring import (
     Batched,
     Direction,
-    Objective,
     PerMolecule,
     Properties,
+    ScoringFunction,
     Similarity,
     _check_direction,
     _first_line,
@@ -44,7 +44,7 @@ def _of_property(name: str, property_name: str, direction: Direction) -> Propert
     )
 
 
-BUILT_IN: dict[str, Objective] = {
+BUILT_IN: dict[str, ScoringFunction] = {
     made.name: made
     for made in (
         _of_property("qed", "QED", "maximise"),
@@ -55,7 +55,7 @@ BUILT_IN: dict[str, Objective] = {
         _of_property("tpsa", "TPSA", "maximise"),
         _of_property("rings", "rings", "maximise"),
         _of_property("heavy-atoms", "heavy_atoms", "maximise"),
-        LargestRing(name="largest-ring", direction="minimise"),
+        LargestRingSize(name="largest-ring", direction="minimise"),
         Properties(
             name="5*qed-sas",
             direction="maximise",
@@ -119,7 +119,7 @@ def objective(
     return register
 
 
-def get_objective(spec: str, *, direction: Direction | None = None) -> Objective:
+def get_objective(spec: str, *, direction: Direction | None = None) -> ScoringFunction:
     """An objective by its name.
 
     Args:
@@ -167,7 +167,7 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> Objective
         made = _imported(spec)
     else:
         raise UnknownNameError("objective", spec, _meant(spec, [*known, *ALIASES]))
-    redirected: Objective = made if direction is None else replace(made, direction=direction)
+    redirected: ScoringFunction = made if direction is None else replace(made, direction=direction)
     return redirected
 
 

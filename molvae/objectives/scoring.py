@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
 from rdkit import Chem
@@ -35,7 +36,7 @@ from molvae.errors import (
 Direction = Literal["maximise", "minimise"]
 
 
-class Objective(Protocol):
+class ScoringFunction(Protocol):
     """Anything with a name and a direction that turns molecules into numbers.
 
     An attribute `batch_size`, if there is one, says how many molecules are best given at once.
@@ -208,7 +209,9 @@ def _tell(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     if frames and not isinstance(error, SyntaxError):  # which says its place itself
         here = frames[-1]
-        if here.filename != __file__ and not here.filename.startswith("<frozen"):
+        if Path(here.filename).parent != Path(__file__).parent and not here.filename.startswith(
+            "<frozen"
+        ):
             text += f" ({os.path.basename(here.filename)}, line {here.lineno})"
     return text
 
@@ -254,4 +257,4 @@ def _found(module: str, qualname: str, state: dict[str, Any]) -> PerMolecule:
     return PerMolecule(**state, function=function)
 
 
-__all__ = ["Direction", "Objective"]
+__all__ = ["Direction", "ScoringFunction"]

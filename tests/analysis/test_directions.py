@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from molvae.analysis.directions import (
-    Direction,
+    LatentDirection,
     analogy,
     group_direction,
     head_direction,
-    holding,
+    orthogonalize,
     property_direction,
-    same_change,
-    walk,
+    same_transformation,
+    traverse,
 )
 from molvae.errors import ConfigError, DataError, UnknownNameError
 from molvae.latent.space import LatentSpace
@@ -31,8 +31,8 @@ def unit(*numbers: float) -> torch.Tensor:
     return found / found.norm()
 
 
-def direction(name: str, *numbers: float) -> Direction:
-    return Direction(name=name, unit=unit(*numbers), slope=1.0, r2=1.0)
+def direction(name: str, *numbers: float) -> LatentDirection:
+    return LatentDirection(name=name, unit=unit(*numbers), slope=1.0, r2=1.0)
 
 
 def test_regression_finds_the_direction_and_how_steep_it_is() -> None:
@@ -83,33 +83,37 @@ def test_a_head_is_a_direction() -> None:
 
 def test_holding_others_leaves_what_they_do_not_share() -> None:
     mixed = direction("mixed", 1, 1, 0)
-    held = holding(mixed, [direction("b", 0, 1, 0)])
+    held = orthogonalize(mixed, [direction("b", 0, 1, 0)])
     torch.testing.assert_close(held.unit, unit(1, 0, 0))
     assert held.left == pytest.approx(math.sqrt(0.5))
     assert held.slope == pytest.approx(math.sqrt(0.5))
     assert str(held) == "mixed with b held"
-    assert holding(mixed, []) is mixed
+    assert orthogonalize(mixed, []) is mixed
     # Those that are held need not be at right angles, and stay held when others are added.
-    both = holding(direction("all", 1, 1, 1), [direction("b", 0, 1, 0), direction("bc", 0, 1, 1)])
+    both = orthogonalize(
+        direction("all", 1, 1, 1), [direction("b", 0, 1, 0), direction("bc", 0, 1, 1)]
+    )
     torch.testing.assert_close(both.unit, unit(1, 0, 0))
-    again = holding(holding(direction("all", 1, 2, 3), [direction("x", 1, 1, 0)]), [mixed, held])
+    again = orthogonalize(
+        orthogonalize(direction("all", 1, 2, 3), [direction("x", 1, 1, 0)]), [mixed, held]
+    )
     torch.testing.assert_close(again.unit, unit(0, 0, 1))
 
 
 def test_nothing_is_left_if_all_of_it_is_to_be_held() -> None:
     with pytest.raises(ConfigError, match=r"nothing of a is left when b, c must not change"):
-        holding(direction("a", 1, 1, 0), [direction("b", 1, 0, 0), direction("c", 0, 1, 0)])
+        orthogonalize(direction("a", 1, 1, 0), [direction("b", 1, 0, 0), direction("c", 0, 1, 0)])
 
 
 def test_a_walk_grows_what_it_is_along_and_nothing_else() -> None:
-    path = walk(GRID, GRID.at(5, 4, "S"), direction("a", 1, 0, 0), length=3, steps=30)
+    path = traverse(GRID, GRID.at(5, 4, "S"), direction("a", 1, 0, 0), length=3, steps=30)
     assert path.molecules == [GRID.at(a, 4, "S") for a in (2, 3, 4, 5, 6, 7, 8)]
     assert (path.t[0], path.t[30], path.t[-1]) == (-3.0, 0.0, 3.0)
     assert path.decoded[30] == path.start == GRID.at(5, 4, "S")
     assert path.end is None
     assert list(path.table().columns[:4]) == ["t", "until", "smiles", "similarity"]
     assert path.table()["similarity"].max() == 1
-    one_side = walk(GRID, GRID.at(5, 4, "S"), -direction("a", 1, 0, 0), length=3, both=False)
+    one_side = traverse(GRID, GRID.at(5, 4, "S"), -direction("a", 1, 0, 0), length=3, both=False)
     assert one_side.molecules == [GRID.at(a, 4, "S") for a in (5, 4, 3, 2)]
     assert (-direction("a", 1, 0, 0)).slope == -1
 
@@ -117,14 +121,16 @@ def test_a_walk_grows_what_it_is_along_and_nothing_else() -> None:
 def test_a_walk_along_what_is_held_does_not_change_it() -> None:
     values = {"a": Z[:, 0] + Z[:, 1], "b": Z[:, 1]}
     found = {name: property_direction(Z, v.numpy(), name) for name, v in values.items()}
-    path = walk(GRID, GRID.at(4, 4, "N"), holding(found["a"], [found["b"]]), length=2, steps=20)
+    path = traverse(
+        GRID, GRID.at(4, 4, "N"), orthogonalize(found["a"], [found["b"]]), length=2, steps=20
+    )
     assert path.molecules == [GRID.at(a, 4, "N") for a in (2, 3, 4, 5, 6)]
 
 
 @pytest.mark.parametrize("numbers", [{"length": 0.0}, {"length": -1.0}, {"steps": 0}])
 def test_walks_that_lead_nowhere_are_refused(numbers: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
-        walk(GRID, GRID.at(5, 4, "S"), direction("a", 1, 0, 0), **numbers)  # type: ignore[arg-type]
+        traverse(GRID, GRID.at(5, 4, "S"), direction("a", 1, 0, 0), **numbers)  # type: ignore[arg-type]
 
 
 def test_an_analogy_makes_the_same_change() -> None:
@@ -137,16 +143,16 @@ def test_an_analogy_makes_the_same_change() -> None:
     assert not {a, b, c} & {one.smiles for one in found.found}
     columns = ["smiles", "radius", "count", "similarity_1", "similarity_2", "similarity_3"]
     assert list(found.table().columns[:6]) == columns
-    changes = same_change(a, b, c, [one.smiles for one in found.found])
+    changes = same_transformation(a, b, c, [one.smiles for one in found.found])
     assert changes[0] > 0.9
     assert changes[0] >= max(changes) - 0.1
 
 
 def test_nothing_changed_is_no_change() -> None:
-    assert same_change("CCO", "CCO", "CCN", ["CCC"]) == [0.0]
-    assert same_change("CCO", "CCN", "CCCO", ["CCCO"]) == [0.0]
-    (same,) = same_change("CCO", "CCN", "CCO", ["CCN"])
-    (back,) = same_change("CCO", "CCN", "CCN", ["CCO"])
+    assert same_transformation("CCO", "CCO", "CCN", ["CCC"]) == [0.0]
+    assert same_transformation("CCO", "CCN", "CCCO", ["CCCO"]) == [0.0]
+    (same,) = same_transformation("CCO", "CCN", "CCO", ["CCN"])
+    (back,) = same_transformation("CCO", "CCN", "CCN", ["CCO"])
     assert (same, back) == (pytest.approx(1), pytest.approx(-1))
 
 
@@ -167,8 +173,8 @@ def test_in_a_real_space_a_walk_along_a_head_moves_its_prediction_only(
     qm9: LatentSpace,
 ) -> None:
     heads = {name: head_direction(qm9, name) for name in qm9.properties}
-    direction = holding(heads["logP"], [heads["SAS"], heads["QED"]])
-    path = walk(qm9, "OCc1cc[nH]c1", direction, length=2, steps=10)
+    direction = orthogonalize(heads["logP"], [heads["SAS"], heads["QED"]])
+    path = traverse(qm9, "OCc1cc[nH]c1", direction, length=2, steps=10)
     read = qm9.predict(path.z[[0, -1]]).detach()
     change = (read[1] - read[0]).tolist()
     by_name = dict(zip(qm9.properties, change, strict=True))

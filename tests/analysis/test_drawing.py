@@ -8,15 +8,15 @@ from xml.etree import ElementTree
 
 import pytest
 
+from molvae.analysis.ascent import AscentPath, gradient_ascent
 from molvae.analysis.directions import analogy
 from molvae.analysis.drawing import draw_ascents, draw_path
-from molvae.analysis.gradient_ascent import Ascent, ascend
-from molvae.analysis.grids import draw_chart, draw_neighbours
-from molvae.analysis.interpolation import interpolate, traced
-from molvae.analysis.neighbors import neighbours
-from molvae.analysis.projection import chart
+from molvae.analysis.grids import draw_neighbors, draw_projection
+from molvae.analysis.interpolation import decode_path, interpolate
+from molvae.analysis.neighborhood import neighbors
+from molvae.analysis.projection import project
 from molvae.analysis.sheet import Sheet, _path
-from molvae.chem.depiction import draw
+from molvae.chem.depiction import draw_molecule
 from molvae.errors import ConfigError
 from tests.analysis.toy import Grid
 from tests.toys import begin
@@ -34,21 +34,23 @@ def texts(file: Path) -> list[str]:
     ]
 
 
-def ways(n: int) -> list[Ascent]:
-    return ascend(GRID, [FIRST, LAST][:n], "-distance", step=1)
+def ways(n: int) -> list[AscentPath]:
+    return gradient_ascent(GRID, [FIRST, LAST][:n], "-distance", step=1)
 
 
 DRAWINGS: dict[str, Callable[[Path], Path]] = {
     "path": lambda file: draw_path(interpolate(GRID, FIRST, LAST, steps=12), file),
     "ascent": lambda file: draw_ascents(ways(1), file),
     "ascents": lambda file: draw_ascents(ways(2), file),
-    "neighbours": lambda file: draw_neighbours(
-        neighbours(GRID, FIRST, radii=[0.3, 1.0], n=20), file, columns=3
+    "neighbours": lambda file: draw_neighbors(
+        neighbors(GRID, FIRST, radii=[0.3, 1.0], n=20), file, columns=3
     ),
-    "analogy": lambda file: draw_neighbours(
+    "analogy": lambda file: draw_neighbors(
         analogy(GRID, FIRST, LAST, GRID.at(3, 3, "N"), radii=[0, 1], n=4), file
     ),
-    "chart": lambda file: draw_chart(chart(GRID, GRID.molecules[::4], place=[FIRST, LAST]), file),
+    "chart": lambda file: draw_projection(
+        project(GRID, GRID.molecules[::4], place=[FIRST, LAST]), file
+    ),
 }
 SAID = {
     "path": [
@@ -85,7 +87,7 @@ def test_a_molecule_is_drawn_with_the_lines_of_rdkit(tmp_path: Path) -> None:
     sheet = Sheet(300, 200)
     sheet.molecule(20, 10, 176, 124, "OCc1cc[nH]c1")
     file = sheet.save(tmp_path / "m.svg")
-    expected = draw("OCc1cc[nH]c1", size=(176, 124), longest_bond=36.0).count("<path")
+    expected = draw_molecule("OCc1cc[nH]c1", size=(176, 124), longest_bond=36.0).count("<path")
     groups = [
         element
         for element in ElementTree.fromstring(file.read_text()).iter()
@@ -116,15 +118,15 @@ def test_of_many_molecules_the_longest_are_drawn_with_both_ends(tmp_path: Path) 
 def test_where_there_is_no_molecule_it_is_said(tmp_path: Path) -> None:
     z = GRID.encode([FIRST]).repeat(2, 1)
     z[1] -= 5
-    path = traced(GRID, z, [0.0, 9.0], name="out", start=FIRST)
+    path = decode_path(GRID, z, [0.0, 9.0], name="out", start=FIRST)
     assert "no molecule" in texts(draw_path(path, tmp_path / "p.svg"))
 
 
 def test_trials_are_placed_with_a_legend(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:  # type: ignore[attr-defined]
         campaign.run(12)
-        found = chart(GRID, GRID.molecules, place=campaign)
-    said = texts(draw_chart(found, tmp_path / "c.svg", most=3))
+        found = project(GRID, GRID.molecules, place=campaign)
+    said = texts(draw_projection(found, tmp_path / "c.svg", most=3))
     assert {"starting molecules", "new molecules", "10", "11", "12"} <= set(said)
 
 
@@ -138,10 +140,10 @@ def test_files_that_cannot_be_are_refused(name: str, tmp_path: Path) -> None:
 def test_draw_neighbours_search_for_common_parts_cancelled_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = neighbours(GRID, FIRST, radii=(1.0,), n=6, seed=0)
-    words = " ".join(texts(draw_neighbours(found, tmp_path / "a.svg")))
+    found = neighbors(GRID, FIRST, radii=(1.0,), n=6, seed=0)
+    words = " ".join(texts(draw_neighbors(found, tmp_path / "a.svg")))
     assert "in colour: what that one has not" in words
     assert "not compared" not in words
-    monkeypatch.setattr("molvae.chem.depiction.common", lambda *_: None)
-    words = " ".join(texts(draw_neighbours(found, tmp_path / "b.svg")))
+    monkeypatch.setattr("molvae.chem.depiction.common_substructure", lambda *_: None)
+    words = " ".join(texts(draw_neighbors(found, tmp_path / "b.svg")))
     assert f"not compared, since nothing in common was found: {len(found.found)}" in words

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from molvae.analysis.interpolation import along_density, interpolate, spherical, straight
+from molvae.analysis.interpolation import along_density, interpolate, linear, slerp
 from molvae.analysis.vectors import BOX_IN_SDS, similarities
 from molvae.bo import surrogate
 from molvae.chem.fingerprints import morgan_bits, tanimoto
@@ -77,9 +77,9 @@ def test_a_way_back_comes_to_a_molecule_again() -> None:
 
 def test_what_decodes_to_nothing_is_a_stop_without_a_molecule() -> None:
     corner, far = GRID.at(1, 1, "O"), torch.tensor([[-4.0, -4, -3], [-7, -4, -3]]).double()
-    from molvae.analysis.interpolation import traced
+    from molvae.analysis.interpolation import decode_path
 
-    path = traced(GRID, far, [0.0, 3.0], name="out", start=corner)
+    path = decode_path(GRID, far, [0.0, 3.0], name="out", start=corner)
     assert [stop.smiles for stop in path.stops] == [corner, None]
     assert math.isnan(path.stops[1].similarity[0])
     assert math.isnan(path.stops[1].properties["logP"])
@@ -98,7 +98,7 @@ def test_ends_that_no_vector_decodes_to_are_named() -> None:
 def test_a_great_circle_keeps_its_distance_from_the_origin() -> None:
     a, b = torch.tensor([2.0, 0, 0]).double(), torch.tensor([0.0, 4, 0]).double()
     shares = torch.linspace(0, 1, 5).double()
-    points = spherical(a, b, shares)
+    points = slerp(a, b, shares)
     assert points.norm(dim=1).tolist() == pytest.approx([2, 2.5, 3, 3.5, 4])
     angles = torch.atan2(points[:, 1], points[:, 0]) / math.pi * 180
     assert angles.tolist() == pytest.approx([0, 22.5, 45, 67.5, 90])
@@ -108,7 +108,7 @@ def test_a_great_circle_keeps_its_distance_from_the_origin() -> None:
 def test_without_a_great_circle_the_way_is_straight(b: list[float]) -> None:
     a, end = torch.tensor([2.0, 0.0]).double(), torch.tensor(b).double()
     shares = torch.linspace(0, 1, 5).double()
-    assert torch.equal(spherical(a, end, shares), straight(a, end, shares))
+    assert torch.equal(slerp(a, end, shares), linear(a, end, shares))
 
 
 class Bell:
@@ -133,7 +133,7 @@ def test_without_weight_the_way_along_the_density_is_straight() -> None:
     a, b = torch.tensor([3.0, -2.0]).double(), torch.tensor([3.0, 2.0]).double()
     shares = torch.linspace(0, 1, 7).double()
     bent = along_density(Bell(), a, b, shares, weight=0)  # type: ignore[arg-type]
-    torch.testing.assert_close(bent, straight(a, b, shares))
+    torch.testing.assert_close(bent, linear(a, b, shares))
     same = along_density(Bell(), a, a, shares, weight=0)  # type: ignore[arg-type]
     torch.testing.assert_close(same, a.repeat(7, 1))
 

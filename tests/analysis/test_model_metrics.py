@@ -10,7 +10,7 @@ import torch
 
 from molvae.analysis.geometry import geometry
 from molvae.analysis.model_figures import draw_measures
-from molvae.analysis.model_metrics import evaluate, fidelity, regression
+from molvae.analysis.model_metrics import evaluate, reconstruction_metrics, regression
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.fingerprints import morgan_bits
 from molvae.errors import ConfigError, DataError
@@ -53,8 +53,8 @@ def test_the_same_seed_gives_the_same_numbers(space: LatentSpace) -> None:
 
 def test_unreadable_molecules_count_as_not_reconstructed(space: LatentSpace) -> None:
     molecules = sample_molecules("zinc250k", 20, seed=5)
-    alone = fidelity(space, molecules)
-    mixed = fidelity(space, [*molecules, *["CC[Se]CC"] * 20])
+    alone = reconstruction_metrics(space, molecules)
+    mixed = reconstruction_metrics(space, [*molecules, *["CC[Se]CC"] * 20])
     assert mixed["unreadable"] == 20
     assert mixed["reconstruction"] == pytest.approx(alone["reconstruction"] / 2)
     with pytest.raises(DataError, match="can read none"):
@@ -128,8 +128,8 @@ def test_geometry_of_fingerprints_themselves_is_nearly_perfect() -> None:
     assert found["distance_tanimoto_correlation"] < -0.95
     assert found["trustworthiness"] > 0.98
     assert found["neighbor_tanimoto_1"] == pytest.approx(found["neighbor_tanimoto_best"], abs=0.01)
-    by_rank = [found[f"neighbor_tanimoto_{k}"] for k in (1, 2, 5, 10, 20, 50, "random")]
-    assert by_rank == sorted(by_rank, reverse=True)
+    sample_by_rank = [found[f"neighbor_tanimoto_{k}"] for k in (1, 2, 5, 10, 20, 50, "random")]
+    assert sample_by_rank == sorted(sample_by_rank, reverse=True)
 
 
 def test_geometry_of_a_point_and_of_few_molecules_is_not_a_number() -> None:

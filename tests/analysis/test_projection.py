@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from molvae.analysis.projection import chart, plane
+from molvae.analysis.projection import fit_projection, project
 from molvae.chem.properties import score
 from molvae.errors import (
     ConfigError,
@@ -29,7 +29,7 @@ def test_points_of_a_plane_keep_their_distances() -> None:
     generator = torch.Generator().manual_seed(0)
     flat = torch.randn(40, 2, generator=generator).double() * torch.tensor([3.0, 1.0])
     turn = torch.linalg.qr(torch.randn(6, 6, generator=generator).double()).Q[:2]
-    put, axes = plane(flat @ turn + 5)
+    put, axes = fit_projection(flat @ turn + 5)
     where = torch.from_numpy(put(flat @ turn + 5))
     torch.testing.assert_close(torch.cdist(where, where), torch.cdist(flat, flat))
     assert where[:, 0].var() > where[:, 1].var()
@@ -39,7 +39,7 @@ def test_points_of_a_plane_keep_their_distances() -> None:
 
 
 def test_a_map_holds_the_data_with_its_values() -> None:
-    found = chart(GRID, GRID.molecules, colour="mw")
+    found = project(GRID, GRID.molecules, colour="mw")
     assert found.colour == "MW"
     assert [spot.smiles for spot in found.spots] == GRID.molecules
     weights = score(GRID.molecules, ["MW"])[:, 0]
@@ -53,7 +53,7 @@ def test_a_map_holds_the_data_with_its_values() -> None:
 
 def test_molecules_are_placed_where_their_codes_are() -> None:
     others = [GRID.at(1, 1, "O"), GRID.at(9, 9, "S")]
-    found = chart(GRID, GRID.molecules[::5], values=range(65), colour="own", place=others)
+    found = project(GRID, GRID.molecules[::5], values=range(65), colour="own", place=others)
     placed = [spot for spot in found.spots if spot.kind == "placed"]
     assert [(spot.smiles, spot.label) for spot in placed] == [(others[0], "1"), (others[1], "2")]
     np.testing.assert_allclose(
@@ -61,14 +61,14 @@ def test_molecules_are_placed_where_their_codes_are() -> None:
     )
     assert all(math.isnan(spot.value) for spot in placed)  # nobody knows their own values
     assert [spot.value for spot in found.spots][:65] == list(range(65))
-    assert chart(GRID, GRID.molecules, place=others).spots[-1].value == pytest.approx(
+    assert project(GRID, GRID.molecules, place=others).spots[-1].value == pytest.approx(
         score(others[1:], ["logP"])[0, 0]
     )
 
 
 def test_what_the_space_cannot_read_is_counted(qm9: LatentSpace) -> None:
     with pytest.warns(MolvaeWarning, match="1 of"):
-        found = chart(qm9, ["CCO", "CCN", "CCCO", "[Xe]"], place=["CC", "C[Se]C"])
+        found = project(qm9, ["CCO", "CCN", "CCCO", "[Xe]"], place=["CC", "C[Se]C"])
     assert found.skipped == 2
     assert [spot.smiles for spot in found.spots] == ["CCO", "CCN", "CCCO", "CC"]
     assert found.spots[-1].label == "1"
@@ -77,8 +77,8 @@ def test_what_the_space_cannot_read_is_counted(qm9: LatentSpace) -> None:
 def test_trials_of_a_campaign_are_placed_by_their_own_vectors(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:  # type: ignore[attr-defined]
         campaign.run(12)
-        found = chart(GRID, GRID.molecules, place=campaign)
-        told = chart(GRID, GRID.molecules, values=[0.0] * 324, colour="hill", place=campaign)
+        found = project(GRID, GRID.molecules, place=campaign)
+        told = project(GRID, GRID.molecules, values=[0.0] * 324, colour="hill", place=campaign)
         trials = campaign.trials
     spots = [spot for spot in found.spots if spot.kind != "data"]
     assert [spot.smiles for spot in spots] == [trial.smiles for trial in trials]
@@ -89,7 +89,7 @@ def test_trials_of_a_campaign_are_placed_by_their_own_vectors(tmp_path: Path) ->
     values = [spot.value for spot in told.spots if spot.kind != "data"]
     assert values == [trial.values["hill"] for trial in trials]
     with begin(tmp_path / "d.db", start=[]) as empty:  # type: ignore[attr-defined]
-        assert len(chart(GRID, GRID.molecules, place=empty).spots) == 324
+        assert len(project(GRID, GRID.molecules, place=empty).spots) == 324
 
 
 def test_umap_keeps_groups_apart_and_is_a_function_of_its_seed() -> None:
@@ -97,28 +97,28 @@ def test_umap_keeps_groups_apart_and_is_a_function_of_its_seed() -> None:
     generator = torch.Generator().manual_seed(0)
     groups = torch.arange(60) % 2
     z = torch.randn(60, 5, generator=generator).double() + 20.0 * groups[:, None]
-    put, axes = plane(z, "umap", seed=1)
+    put, axes = fit_projection(z, "umap", seed=1)
     where = torch.from_numpy(put(z)).double()
     centres = torch.stack([where[groups == g].mean(dim=0) for g in (0, 1)])
     assert torch.equal(torch.cdist(where, centres).argmin(dim=1), groups)
     assert axes == ("UMAP 1", "UMAP 2")
     near = torch.from_numpy(put(z[:2] + 0.01)).double()
     assert torch.equal(torch.cdist(near, centres).argmin(dim=1), groups[:2])
-    np.testing.assert_array_equal(plane(z, "umap", seed=1)[0](z), where)
+    np.testing.assert_array_equal(fit_projection(z, "umap", seed=1)[0](z), where)
 
 
 def test_without_umap_the_way_to_get_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'molvae\[umap\]'"):
-        chart(GRID, GRID.molecules, method="umap")
+        project(GRID, GRID.molecules, method="umap")
 
 
 def test_what_makes_no_map_is_refused() -> None:
     with pytest.raises(DataError, match="at least 3"):
-        chart(GRID, GRID.molecules[:2])
+        project(GRID, GRID.molecules[:2])
     with pytest.raises(ConfigError, match="as many values"):
-        chart(GRID, GRID.molecules, values=[1.0])
+        project(GRID, GRID.molecules, values=[1.0])
     with pytest.raises(UnknownNameError, match="pca"):
-        chart(GRID, GRID.molecules, method="tsne")  # type: ignore[arg-type]
+        project(GRID, GRID.molecules, method="tsne")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="logP"):
-        chart(GRID, GRID.molecules, colour="logQ")
+        project(GRID, GRID.molecules, colour="logQ")

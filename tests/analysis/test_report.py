@@ -22,30 +22,30 @@ import numpy as np
 import pytest
 
 from molvae.analysis.figures import write_figures
-from molvae.analysis.hypervolume import growth, reference_point, volume
+from molvae.analysis.hypervolume import hypervolume_trace, reference_point, volume
 from molvae.analysis.report import render, write_report
-from molvae.analysis.reproduce import again
-from molvae.analysis.server import serving
+from molvae.analysis.reproduce import reproduction_command
+from molvae.analysis.server import serve
 from molvae.analysis.summary import (
     Unusual,
     best_so_far,
     broken_limits,
     evenly,
-    findings,
     latent_map,
     number,
     progress,
     reasons,
+    summarize,
     unusual,
 )
 from molvae.campaign.campaign import Campaign, same
-from molvae.campaign.storage import NewTrial, Store
+from molvae.campaign.storage import NewTrial, Storage
 from molvae.chem.datasets import sample_molecules
-from molvae.chem.depiction import common, draw_difference
+from molvae.chem.depiction import common_substructure, draw_mcs_difference
 from molvae.cli import main
 from molvae.errors import CampaignError, ConfigError, InvalidMoleculeError, UnknownNameError
-from molvae.objectives.parsing import read_goal, read_limit
-from molvae.objectives.problem import Aim, Goal
+from molvae.objectives.parsing import parse_constraint, parse_objective
+from molvae.objectives.problem import Objective, OptimizationProblem
 from tests.toys import ToyObjective, begin
 
 CHROMIUM = next(
@@ -198,7 +198,7 @@ def test_a_foreign_record_cannot_smuggle_anything_in(tmp_path: Path) -> None:
         NewTrial(smiles=smiles, z=[0.0], origin=EVIL, values={"f": 1.0}, message=EVIL)
         for smiles in (EVIL, '"><script>1</script>', "C |$<script>alert(1)</script>$|")
     ]
-    Store.create(tmp_path / "evil.db", facts, trials).close()
+    Storage.create(tmp_path / "evil.db", facts, trials).close()
     with Campaign.open(tmp_path / "evil.db") as c:
         page = report(c, tmp_path)
     assert page.text.count("cannot be drawn") == 3
@@ -254,7 +254,7 @@ def test_a_report_of_many_trials_shows_the_best_and_the_latest_and_says_so(
         c.tell(3, None, "broke")
         c.run(30)
         page = report(c, tmp_path, top=2)
-        found = findings(c)
+        found = summarize(c)
         ids = [row.trial.id for row in found.listed]
         assert ids == sorted(ids)
         assert len(ids) == 10
@@ -274,7 +274,7 @@ def test_a_report_of_many_trials_shows_the_best_and_the_latest_and_says_so(
 def test_a_report_loads_no_torch(tmp_path: Path) -> None:
     begin(tmp_path / "c.db", strategy="rank").close()
     code = (
-        "import sys; from molvae.analysis.report import write_report; write_report('c.db', 'c.html'); "
+        "import sys; from molvae.analysis.report import write_report as f; f('c.db', 'c.html'); "
         "sys.exit('torch' in sys.modules)"
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -314,9 +314,9 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
         "strategy": {"name": "rank", "settings": None}, "seed": 0, "batch": 1,
     }  # fmt: skip
     facts |= {"start": 2, "dataset": None, "skipped": 0, "duplicates": 0}
-    Store.create(tmp_path / "a.db", facts, [*start, *new]).close()
+    Storage.create(tmp_path / "a.db", facts, [*start, *new]).close()
     with Campaign.open(tmp_path / "a.db") as c:
-        assert unusual(findings(c)) == Unusual(starting=1, of_starting=2, new=1, of_new=3)
+        assert unusual(summarize(c)) == Unusual(starting=1, of_starting=2, new=1, of_new=3)
         page = report(c, tmp_path)
     assert "1 of 3 new molecules (33 %) lie below the first percentile" in page.words
     assert "and 1 of 2 starting molecules" in page.words
@@ -325,7 +325,7 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
 
 
 def test_where_no_density_is_known_none_is_shown(campaign: Campaign, tmp_path: Path) -> None:
-    assert unusual(findings(campaign)) is None
+    assert unusual(summarize(campaign)) is None
     assert "percentile" not in report(campaign, tmp_path).words
 
 
@@ -350,7 +350,7 @@ def test_several_goals_say_what_they_are_and_how_far_they_came(
     several: Campaign, tmp_path: Path
 ) -> None:
     page = report(several, tmp_path, top=6)
-    assert str(several.aim) in page.words
+    assert str(several.problem) in page.words
     table = several.table()
     front = table[(table["front"] == 1) & (table["within_limits"] == True)]  # noqa: E712
     assert f"On the Pareto front {len(front)} " in page.words
@@ -373,7 +373,7 @@ def test_scores_of_a_product_or_a_sum(tmp_path: Path, combine: str) -> None:
         c.run(16)
         page = report(c, tmp_path)
         best, value = c.best(1).iloc[0], c.best_value
-        found = findings(c)
+        found = summarize(c)
     assert f"Best score {number(value)}" in page.words
     assert f"({combine})" in page.words
     assert progress(found).best[-1] == value == best["score"]
@@ -385,7 +385,7 @@ def test_a_range_and_what_breaks_a_limit_comes_after_all_else(tmp_path: Path) ->
     with begin(tmp_path / "c.db", objective=["logp in 0..1"], limits=["mw <= 150"]) as c:
         c.run(20)
         page = report(c, tmp_path)
-        found = findings(c)
+        found = summarize(c)
     (limit,) = broken_limits(found)
     heavy = [row for row in found.rows if row.value("mw") > 150]
     assert limit.count == len(heavy) > 0
@@ -414,25 +414,27 @@ def test_the_volume_is_that_of_botorch() -> None:
         y, reference = draws.random((24, m)), draws.random(m) * 0.3
         expected = Hypervolume(torch.from_numpy(reference)).compute(torch.from_numpy(y))
         assert volume(y, reference) == pytest.approx(expected)
-        grown = growth(np.vstack([y, y[:3]]), reference)
+        grown = hypervolume_trace(np.vstack([y, y[:3]]), reference)
         assert grown[-1] == pytest.approx(expected, rel=1e-9 if m < 4 else 0.1)
         assert (np.diff(grown) >= 0).all()
 
 
 def test_rows_without_values_add_no_volume() -> None:
     columns = np.array([[np.nan, np.nan], [0.5, 0.5], [np.nan, 1.0], [0.2, 2.0], [0.5, 0.5]])
-    assert growth(columns, np.zeros(2)).tolist() == pytest.approx([0.0, 0.25, 0.25, 0.55, 0.55])
+    assert hypervolume_trace(columns, np.zeros(2)).tolist() == pytest.approx(
+        [0.0, 0.25, 0.25, 0.55, 0.55]
+    )
 
 
 def test_the_reference_is_what_goals_call_worst() -> None:
-    aim = Aim(
+    problem = OptimizationProblem(
         goals=(
-            Goal(name="a", direction="minimise", spec=None, worst=7.0),
-            Goal(name="b", direction="range", spec=None, low=0.0, high=1.0, worst=4.0),
-            Goal(name="c", direction="maximise", spec=None),
+            Objective(name="a", direction="minimise", spec=None, worst=7.0),
+            Objective(name="b", direction="range", spec=None, low=0.0, high=1.0, worst=4.0),
+            Objective(name="c", direction="maximise", spec=None),
         )
     )
-    assert reference_point(aim, np.array([[-9.0, -1.0, 3.0], [-2.0, 0.0, 5.0]])).tolist() == [
+    assert reference_point(problem, np.array([[-9.0, -1.0, 3.0], [-2.0, 0.0, 5.0]])).tolist() == [
         -7.0,
         -4.0,
         3.0,
@@ -443,15 +445,15 @@ def test_the_reference_is_what_goals_call_worst() -> None:
 
 
 def test_what_the_lead_lacks_is_in_colour() -> None:
-    query = common("Cc1ccccc1Cl", "Cc1ccccc1")
+    query = common_substructure("Cc1ccccc1Cl", "Cc1ccccc1")
     assert query is not None
     assert query.GetNumAtoms() == 7
-    assert "#9EDDD8" in draw_difference("Cc1ccccc1Cl", "Cc1ccccc1")
-    assert "#9EDDD8" not in draw_difference("Cc1ccccc1", "Cc1ccccc1Cl")
-    assert common("C", "O") is None
+    assert "#9EDDD8" in draw_mcs_difference("Cc1ccccc1Cl", "Cc1ccccc1")
+    assert "#9EDDD8" not in draw_mcs_difference("Cc1ccccc1", "Cc1ccccc1Cl")
+    assert common_substructure("C", "O") is None
     # Nothing in common was found: nothing is known of the difference.
-    assert draw_difference("CCO", "c1ccccc1") is None
-    assert draw_difference("C~C", "CCO") is None
+    assert draw_mcs_difference("CCO", "c1ccccc1") is None
+    assert draw_mcs_difference("C~C", "CCO") is None
 
 
 def test_report_search_for_common_parts_cancelled_promises_no_colour(
@@ -491,7 +493,7 @@ def test_failures_are_grouped_by_reason(tmp_path: Path) -> None:
         c.tell(4, None)
         c.tell(5, 1.0)
         page = report(c, tmp_path)
-        assert reasons(findings(c).failures) == [
+        assert reasons(summarize(c).failures) == [
             ("no pocket for SMILES", [1, 2, 3]),
             ("no reason given", [4]),
         ]
@@ -499,7 +501,7 @@ def test_failures_are_grouped_by_reason(tmp_path: Path) -> None:
 
 
 def test_the_map_is_the_same_each_time_and_needs_a_plane(campaign: Campaign) -> None:
-    first, second = latent_map(findings(campaign)), latent_map(findings(campaign))
+    first, second = latent_map(summarize(campaign)), latent_map(summarize(campaign))
     assert first is not None
     assert second is not None
     assert [(p.x, p.y) for p in first.places] == [(p.x, p.y) for p in second.places]
@@ -527,7 +529,7 @@ def test_errors_replicates_and_notes_are_shown(tmp_path: Path) -> None:
 
 def test_the_command_begins_the_same_campaign(several: Campaign, tmp_path: Path) -> None:
     several.path.with_suffix(".smi").write_text("")
-    words = shlex.split(again(several, 3).command.replace("\\\n", " "))
+    words = shlex.split(reproduction_command(several, 3).command.replace("\\\n", " "))
     assert words[:3] == ["molvae", "optimize", "several.db"]
     flags: dict[str, list[str]] = {}
     for word in words[3:]:
@@ -535,18 +537,21 @@ def test_the_command_begins_the_same_campaign(several: Campaign, tmp_path: Path)
             flag = flags[word] = []
         else:
             flag.append(word)
-    for text, goal in zip(flags["--goals"], several.aim.goals, strict=True):
-        for key, value in read_goal(text).items():
+    for text, goal in zip(flags["--goals"], several.problem.goals, strict=True):
+        for key, value in parse_objective(text).items():
             assert getattr(goal, key) == value
-    for text, limit in zip(flags["--limits"], several.aim.limits, strict=True):
-        for key, value in read_limit(text).items():
+    for text, limit in zip(flags["--limits"], several.problem.limits, strict=True):
+        for key, value in parse_constraint(text).items():
             assert getattr(limit, key) == value
     written = {"goals": flags["--goals"], "limits": flags["--limits"]}
-    assert same(several.aim, several.path, **written) == (True, True)
+    assert same(several.problem, several.path, **written) == (True, True)
     assert flags["--strategy"] == ["random"]
     assert flags["--seed"] == ["0"]
     assert flags["--start"] == ["start.smi"]
-    assert any("starting molecules were given from Python" in n for n in again(several, 3).notes)
+    assert any(
+        "starting molecules were given from Python" in n
+        for n in reproduction_command(several, 3).notes
+    )
 
 
 def test_what_came_from_python_is_named(campaign: Campaign, tmp_path: Path) -> None:
@@ -623,7 +628,7 @@ def get(
 
 
 def test_the_page_is_live_and_for_this_machine_alone(tmp_path: Path) -> None:
-    with begin(tmp_path / "c.db") as c, serving(c.path, port=0) as address:
+    with begin(tmp_path / "c.db") as c, serve(c.path, port=0) as address:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
         port = address.split(":")[2].strip("/")
         status, headers, html = get(address)
@@ -649,13 +654,13 @@ def test_the_page_is_live_and_for_this_machine_alone(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CampaignError, match="there is no record"), serving(tmp_path / "no.db"):
+    with pytest.raises(CampaignError, match="there is no record"), serve(tmp_path / "no.db"):
         pass
-    with begin(tmp_path / "c.db") as c, serving(c.path, port=0) as address:
+    with begin(tmp_path / "c.db") as c, serve(c.path, port=0) as address:
         port = int(address.split(":")[2].strip("/"))
-        with pytest.raises(CampaignError, match="choose another one"), serving(c.path, port=port):
+        with pytest.raises(CampaignError, match="choose another one"), serve(c.path, port=port):
             pass
-        with pytest.raises(ConfigError, match="port"), serving(c.path, port=70000):
+        with pytest.raises(ConfigError, match="port"), serve(c.path, port=70000):
             pass
         c.path.unlink()
         for ending in ("-wal", "-shm"):
@@ -666,7 +671,7 @@ def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
 
 
 def test_many_may_look_at_once(campaign: Campaign) -> None:
-    with serving(campaign.path, port=0) as address:
+    with serve(campaign.path, port=0) as address:
         seen: list[int] = []
         threads = [threading.Thread(target=lambda: seen.append(get(address)[0])) for _ in range(4)]
         for thread in threads:
@@ -734,7 +739,7 @@ def thousand(path: Path) -> Campaign:
                 message="" if i % 20 else f"RuntimeError: docking of {smiles} did not converge",
             )
         )
-    Store.create(path, facts, trials).close()
+    Storage.create(path, facts, trials).close()
     return Campaign.open(path)
 
 

@@ -21,7 +21,7 @@ from molvae.analysis.set_metrics import (
     PropertyDistance,
     PropertyStatistics,
     chemnet_statistics,
-    describe_set,
+    distribution_metrics,
     filter_pass_rate,
     frechet_chemnet_distance,
     internal_diversity,
@@ -201,14 +201,14 @@ def test_nothing_valid_is_nan(smiles):
         assert math.isnan(measure(smiles, SOME[:2])), name
     assert math.isnan(property_statistics(smiles)["QED"].mean)
     assert math.isnan(property_distances(smiles, SOME[:2])["QED"].wasserstein)
-    found = describe_set(smiles, SOME[:2], SOME[:2])
+    found = distribution_metrics(smiles, SOME[:2], SOME[:2])
     assert (found["texts"], found["molecules"]) == (len(smiles), 0)
     assert found["validity"] == 0 if smiles else math.isnan(found["validity"])
 
 
 def test_invalid_texts_change_nothing_but_validity():
     pure, mixed = (
-        describe_set(texts, OTHERS[:3], SOME[:2])
+        distribution_metrics(texts, OTHERS[:3], SOME[:2])
         for texts in (SOME[:4], [INVALID[0], *SOME[:2], *INVALID[1:], *SOME[2:4]])
     )
     assert (pure.pop("texts"), pure.pop("validity")) == (4, 1)
@@ -216,7 +216,7 @@ def test_invalid_texts_change_nothing_but_validity():
     assert mixed == pytest.approx(pure, nan_ok=True)
 
 
-@pytest.mark.parametrize("measure", [*OF_TWO.values(), property_distances, describe_set])
+@pytest.mark.parametrize("measure", [*OF_TWO.values(), property_distances, distribution_metrics])
 def test_references_must_be_molecules(measure):
     with pytest.raises(InvalidMoleculeError, match=r"reference, molecule 2 of 3: .*ring"):
         measure(["CCO"], ["CC", "C1CC", "O"])
@@ -228,11 +228,11 @@ def test_references_must_be_molecules(measure):
 
 def test_the_training_set_is_named():
     with pytest.raises(InvalidMoleculeError, match="training, molecule 1 of 1"):
-        describe_set(["CCO"], training=[""])
+        distribution_metrics(["CCO"], training=[""])
 
 
 def test_single_texts_are_refused():
-    for measure in (*OF_ONE.values(), describe_set):
+    for measure in (*OF_ONE.values(), distribution_metrics):
         with pytest.raises(ConfigError, match=r"use \[smiles\]"):
             measure("CCO")
     with pytest.raises(ConfigError, match=r"use \[name\]"):
@@ -267,7 +267,7 @@ def test_all_that_takes_long_can_go_to_other_processes(monkeypatch):
         return [pickle.loads(pickle.dumps(there(thing))) for thing in things]
 
     given = [*SOME[:3], None, "nonsense"]
-    alone = describe_set(given, OTHERS[:2], SOME[:1], workers=1)
+    alone = distribution_metrics(given, OTHERS[:2], SOME[:1], workers=1)
 
     def part_elsewhere(function, items, *, workers):
         assert workers == 2
@@ -275,22 +275,24 @@ def test_all_that_takes_long_can_go_to_other_processes(monkeypatch):
         there, things = pickle.loads(pickle.dumps((function, items)))
         return pickle.loads(pickle.dumps(there(things)))
 
-    monkeypatch.setattr(module, "each", elsewhere)
-    monkeypatch.setattr(filters, "each", elsewhere)
-    monkeypatch.setattr(properties, "each_part", part_elsewhere)
-    assert describe_set(given, OTHERS[:2], SOME[:1], workers=2) == pytest.approx(alone, nan_ok=True)
+    monkeypatch.setattr(module, "parallel_map", elsewhere)
+    monkeypatch.setattr(filters, "parallel_map", elsewhere)
+    monkeypatch.setattr(properties, "parallel_map_batches", part_elsewhere)
+    assert distribution_metrics(given, OTHERS[:2], SOME[:1], workers=2) == pytest.approx(
+        alone, nan_ok=True
+    )
     # Reading three sets, properties and scaffolds of two, alerts of one.
     assert len(sent) == 3 + 2 + 2 + 1
 
 
 def test_form_and_order_change_nothing():
-    first = describe_set(SOME, OTHERS, SOME[:2])
-    again = describe_set(rewritten(SOME), rewritten(OTHERS), rewritten(SOME[:2]))
+    first = distribution_metrics(SOME, OTHERS, SOME[:2])
+    again = distribution_metrics(rewritten(SOME), rewritten(OTHERS), rewritten(SOME[:2]))
     assert again == pytest.approx(first, nan_ok=True)
 
 
 def test_equal_sets_are_equal_in_every_measure():
-    found = describe_set(SOME, rewritten(SOME), rewritten(SOME))
+    found = distribution_metrics(SOME, rewritten(SOME), rewritten(SOME))
     assert found["novelty"] == 0
     assert found["uniqueness"] == 1
     assert found["nearest_neighbour_similarity"] == 1
@@ -303,7 +305,7 @@ def test_equal_sets_are_equal_in_every_measure():
 
 def test_a_description_holds_the_single_measures_and_nothing_unasked():
     given, reference, training = [*SOME[:3], None], OTHERS[:3], SOME[:1]
-    found = describe_set(given)
+    found = distribution_metrics(given)
     statistics = {f"{n}_{what}" for n in ("logP", "SAS", "QED") for what in ("mean", "sd")}
     missing = {f"{n}_missing" for n in ("logP", "SAS", "QED")}
     assert set(found) == {"texts", "molecules", *OF_ONE} | statistics | missing
@@ -311,7 +313,7 @@ def test_a_description_holds_the_single_measures_and_nothing_unasked():
         assert found[name] == measure(given)
     assert found["QED_mean"] == property_statistics(given)["QED"].mean
 
-    found = describe_set(given, reference, training, names=["MW"], catalogues=["NIH"])
+    found = distribution_metrics(given, reference, training, names=["MW"], catalogues=["NIH"])
     assert found["novelty"] == novelty(given, training) == 2 / 3
     assert found["scaffold_similarity"] == pytest.approx(
         scaffold_similarity(given, reference), nan_ok=True
@@ -328,7 +330,7 @@ def test_a_description_holds_the_single_measures_and_nothing_unasked():
 @given(some_molecules, some_molecules)
 @settings(deadline=None, max_examples=25)
 def test_ranges(smiles, reference):
-    found = describe_set(smiles, reference, reference)
+    found = distribution_metrics(smiles, reference, reference)
     assert found["validity"] == 1
     assert 1 / len(smiles) <= found["uniqueness"] <= 1
     assert 0 <= found["novelty"] <= 1
@@ -348,7 +350,10 @@ def test_ranges(smiles, reference):
 @given(some_molecules)
 @settings(deadline=None, max_examples=15)
 def test_repeating_a_set_changes_only_its_uniqueness(smiles):
-    once, twice = describe_set(smiles, SOME[:2]), describe_set([*smiles, *smiles], SOME[:2])
+    once, twice = (
+        distribution_metrics(smiles, SOME[:2]),
+        distribution_metrics([*smiles, *smiles], SOME[:2]),
+    )
     for name in once:
         if name not in ("texts", "molecules", "uniqueness"):
             # A sum of squared rounding errors is large under a root.
@@ -404,10 +409,13 @@ def test_repeated_molecules_count_and_are_predicted_once(tiny_chemnet):
 def test_reference_statistics_are_computed_once(tiny_chemnet):
     reference = chemnet_statistics(["C", "CCC"])
     first = frechet_chemnet_distance(["C", "CC"], reference)
-    found = describe_set(["C", None, "CC"], fcd=reference)
+    found = distribution_metrics(["C", None, "CC"], fcd=reference)
     assert found["frechet_chemnet_distance"] == first == pytest.approx(27)
     assert tiny_chemnet == [["C", "CCC"], ["C", "CC"], ["C", "CC"]]
-    assert describe_set(["C", "CC"], ["C", "CCC"], fcd=True)["frechet_chemnet_distance"] == first
+    assert (
+        distribution_metrics(["C", "CC"], ["C", "CCC"], fcd=True)["frechet_chemnet_distance"]
+        == first
+    )
 
 
 def test_a_covariance_needs_two_molecules(tiny_chemnet):
@@ -416,9 +424,9 @@ def test_a_covariance_needs_two_molecules(tiny_chemnet):
     with pytest.raises(DataError, match="at least 2 molecules"):
         frechet_chemnet_distance(["C", "CC"], ["C"])
     with pytest.raises(DataError, match="at least 2 molecules"):
-        describe_set(["C", "CC"], ["C"], fcd=True)
+        distribution_metrics(["C", "CC"], ["C"], fcd=True)
     with pytest.raises(ConfigError, match="needs a reference"):
-        describe_set(["C", "CC"], fcd=True)
+        distribution_metrics(["C", "CC"], fcd=True)
 
 
 def test_without_fcd_the_message_says_what_to_install(monkeypatch):
@@ -428,11 +436,11 @@ def test_without_fcd_the_message_says_what_to_install(monkeypatch):
         lambda: frechet_chemnet_distance(["C", "CC"], reference),
         lambda: frechet_chemnet_distance(["C", "CC"], ["C", "CC"]),
         lambda: chemnet_statistics(["C", "CC"]),
-        lambda: describe_set(["C", "CC"], ["C", "CC"], fcd=True),
+        lambda: distribution_metrics(["C", "CC"], ["C", "CC"], fcd=True),
     ):
         with pytest.raises(MissingPackageError, match=r"pip install 'molvae\[fcd\]'"):
             call()
-    assert "frechet_chemnet_distance" not in describe_set(["C"], ["C"])
+    assert "frechet_chemnet_distance" not in distribution_metrics(["C"], ["C"])
 
 
 def test_frechet_chemnet_distance_is_that_of_the_package():

@@ -25,7 +25,7 @@ class Grid(ToySpace):
     def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
         return self.encode(smiles, skip_unknown=skip_unknown)
 
-    def readable(self, smiles: Sequence[str]) -> list[bool]:
+    def can_encode(self, smiles: Sequence[str]) -> list[bool]:
         return torch.isfinite(self.encode(smiles, skip_unknown=True)).all(dim=1).tolist()
 
     def predict(self, z: Tensor) -> Tensor:

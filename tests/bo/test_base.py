@@ -10,14 +10,14 @@ from tests.contracts import toy_evidence
 
 
 def test_shapes_must_agree() -> None:
-    evidence = toy_evidence(n=4)
+    observations = toy_evidence(n=4)
     with pytest.raises(CampaignError, match=r"evidence.z must be 4 x 3, got 3 x 3"):
-        replace(evidence, z=evidence.z[:3])
+        replace(observations, z=observations.z[:3])
     with pytest.raises(CampaignError, match=r"evidence.y must be 4 x 1, got 3 x 1"):
-        replace(evidence, y=evidence.y[:3])
+        replace(observations, y=observations.y[:3])
 
 
 def test_nan_is_not_evidence() -> None:
-    evidence = toy_evidence(n=4)
+    observations = toy_evidence(n=4)
     with pytest.raises(CampaignError, match=r"evidence\.y holds numbers that are not finite"):
-        replace(evidence, y=torch.full_like(evidence.y, torch.nan))
+        replace(observations, y=torch.full_like(observations.y, torch.nan))

@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.bo.acquisition import Plain, Verdict, best_between
-from molvae.bo.base import Evidence
-from molvae.bo.pool import Pool
+from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound, best_between
+from molvae.bo.base import Observations
+from molvae.bo.pool import CandidatePool
 from molvae.bo.strategies.rank import Rank
-from molvae.objectives.problem import Aim, Goal, Limit
+from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 
 SMALL = Rank(generations=1, children=40)
-UP = Goal(name="y", direction="maximise", spec=None)
-DOWN = Goal(name="y", direction="minimise", spec=None)
+UP = Objective(name="y", direction="maximise", spec=None)
+DOWN = Objective(name="y", direction="minimise", spec=None)
 
 
 def none_computed(smiles: Sequence[str]) -> NDArray[np.float64]:
@@ -32,28 +32,30 @@ def carbons(smiles: Sequence[str]) -> NDArray[np.float64]:
     return np.array([[molecule.count("C")] for molecule in smiles], dtype=np.float64)
 
 
-def goals(evidence: Evidence, aim: Aim, values: Tensor) -> Evidence:
+def goals(observations: Observations, problem: OptimizationProblem, values: Tensor) -> Observations:
     """The same molecules in a campaign with several goals or limits."""
     return dataclasses.replace(
-        evidence,
-        y=torch.from_numpy(aim.y(values.numpy())),
-        aim=aim,
+        observations,
+        y=torch.from_numpy(problem.y(values.numpy())),
+        problem=problem,
         values=values,
-        compute=carbons if aim.computed else none_computed,
+        compute=carbons if problem.computed else none_computed,
     )
 
 
-def pool_of(evidence: Evidence, n: int = 1) -> Pool:
+def pool_of(observations: Observations, n: int = 1) -> CandidatePool:
     weights = np.full(n, 0.5)
-    verdict: Plain | Verdict
-    if evidence.aim is None or evidence.compute is None:
-        verdict = Plain(evidence, weights)
+    verdict: UpperConfidenceBound | MultiObjectiveUCB
+    if observations.problem is None or observations.compute is None:
+        verdict = UpperConfidenceBound(observations, weights)
     else:
         rng = np.random.default_rng(0)
-        verdict = Verdict(evidence, evidence.aim, evidence.compute, weights, rng)
+        verdict = MultiObjectiveUCB(
+            observations, observations.problem, observations.compute, weights, rng
+        )
     with torch.no_grad():
-        return Pool(
-            evidence,
+        return CandidatePool(
+            observations,
             ToySpace(),
             verdict=verdict,
             surrogate="structure+descriptors",
@@ -64,103 +66,115 @@ def pool_of(evidence: Evidence, n: int = 1) -> Pool:
         )
 
 
-def chosen(evidence: Evidence, n: int = 4, seed: int = 0) -> list[str]:
-    return [c.smiles for c in SMALL.propose(evidence, ToySpace(), n, seed=seed)]
+def chosen(observations: Observations, n: int = 4, seed: int = 0) -> list[str]:
+    return [c.smiles for c in SMALL.propose(observations, ToySpace(), n, seed=seed)]
 
 
-def screen(n: int = 40) -> Evidence:
+def screen(n: int = 40) -> Observations:
     """Mostly inactive, with a few actives."""
-    evidence = toy_evidence(n)
-    y = torch.where(evidence.y > evidence.y.quantile(0.85), 8 + evidence.y / 20, 5.0)
-    return dataclasses.replace(evidence, y=y)
+    observations = toy_evidence(n)
+    y = torch.where(observations.y > observations.y.quantile(0.85), 8 + observations.y / 20, 5.0)
+    return dataclasses.replace(observations, y=y)
 
 
 def test_a_limit_that_everything_keeps_changes_nothing() -> None:
-    evidence = screen()
-    measured = Limit(name="other", spec=None, high=1e3)
-    computed = Limit(name="carbons", spec=None, high=1e3, computed=True)
-    own = Limit(name="y", spec=None, low=-1e3)
-    expected = chosen(evidence)
+    observations = screen()
+    measured = Constraint(name="other", spec=None, high=1e3)
+    computed = Constraint(name="carbons", spec=None, high=1e3, computed=True)
+    own = Constraint(name="y", spec=None, low=-1e3)
+    expected = chosen(observations)
     for limit, values in (
-        (computed, torch.cat([evidence.y, torch.from_numpy(carbons(evidence.smiles))], dim=1)),
-        (measured, torch.cat([evidence.y, evidence.y.flip(0)], dim=1)),
-        (own, evidence.y),
+        (
+            computed,
+            torch.cat([observations.y, torch.from_numpy(carbons(observations.smiles))], dim=1),
+        ),
+        (measured, torch.cat([observations.y, observations.y.flip(0)], dim=1)),
+        (own, observations.y),
     ):
-        assert chosen(goals(evidence, Aim(goals=(UP,), limits=(limit,)), values)) == expected
-    down = Aim(goals=(DOWN,), limits=(own,))
-    assert chosen(goals(evidence, down, -evidence.y)) == expected
+        assert (
+            chosen(goals(observations, OptimizationProblem(goals=(UP,), limits=(limit,)), values))
+            == expected
+        )
+    down = OptimizationProblem(goals=(DOWN,), limits=(own,))
+    assert chosen(goals(observations, down, -observations.y)) == expected
 
 
-@pytest.mark.parametrize("aim", [Aim(goals=(UP,), limits=(Limit(name="y", spec=None, low=-9.0),))])
-def test_the_best_of_a_screen_are_told_apart_with_a_limit_too(aim: Aim) -> None:
-    evidence = screen()
-    active = evidence.y[:, 0] > 6
+@pytest.mark.parametrize(
+    "aim", [OptimizationProblem(goals=(UP,), limits=(Constraint(name="y", spec=None, low=-9.0),))]
+)
+def test_the_best_of_a_screen_are_told_apart_with_a_limit_too(problem: OptimizationProblem) -> None:
+    observations = screen()
+    active = observations.y[:, 0] > 6
     assert int(active.sum()) == 6
-    for pool in (pool_of(evidence), pool_of(goals(evidence, aim, evidence.y))):
+    for pool in (pool_of(observations), pool_of(goals(observations, problem, observations.y))):
         scores = pool.mean[active, 0]
-        assert len(scores.unique()) == len(evidence.y[active, 0].unique()) > 2
-        assert torch.equal(scores.argsort(), evidence.y[active, 0].argsort())
+        assert len(scores.unique()) == len(observations.y[active, 0].unique()) > 2
+        assert torch.equal(scores.argsort(), observations.y[active, 0].argsort())
 
 
 def test_predictions_and_the_pareto_front_are_on_one_scale() -> None:
     """What is better than all that was measured adds to the front, however far out that lies."""
-    evidence = screen()
-    other = Goal(name="other", direction="minimise", spec=None)
-    values = torch.cat([evidence.y, torch.rand(40, 1).double()], dim=1)
-    pool = pool_of(goals(evidence, Aim(goals=(UP, other)), values))
+    observations = screen()
+    other = Objective(name="other", direction="minimise", spec=None)
+    values = torch.cat([observations.y, torch.rand(40, 1).double()], dim=1)
+    pool = pool_of(goals(observations, OptimizationProblem(goals=(UP, other)), values))
     verdict = pool.verdict
-    assert isinstance(verdict, Verdict)
+    assert isinstance(verdict, MultiObjectiveUCB)
     best = pool.mean.max(dim=0).values
     sd, exact = torch.zeros(3, 2).double(), np.empty((3, 0))
     candidates = torch.stack([best + 0.3, best + 0.1, best - 9])
-    gains = verdict.gains(candidates, sd, exact, 0, [])
+    gains = verdict.hypervolume_improvement(candidates, sd, exact, 0, [])
     assert float(gains[0]) > float(gains[1]) > float(gains[2])
 
 
 @pytest.mark.parametrize("worst", [-1e3, -1e6, -1e90])
-@pytest.mark.parametrize("limits", [(), (Limit(name="y", spec=None, low=-1e99),)])
-def test_how_bad_an_outlier_is_does_not_matter(worst: float, limits: tuple[Limit, ...]) -> None:
+@pytest.mark.parametrize("limits", [(), (Constraint(name="y", spec=None, low=-1e99),)])
+def test_how_bad_an_outlier_is_does_not_matter(
+    worst: float, limits: tuple[Constraint, ...]
+) -> None:
     def proposals(value: float) -> list[str]:
-        evidence = toy_evidence(20)
-        y = evidence.y.clone()
+        observations = toy_evidence(20)
+        y = observations.y.clone()
         y[7] = value
-        spoilt = dataclasses.replace(evidence, y=y)
+        spoilt = dataclasses.replace(observations, y=y)
         if limits:
-            spoilt = goals(spoilt, Aim(goals=(UP,), limits=limits), y)
+            spoilt = goals(spoilt, OptimizationProblem(goals=(UP,), limits=limits), y)
         return chosen(spoilt)
 
     assert proposals(worst) == proposals(-500.0)
 
 
 def test_how_bad_an_outlier_is_does_not_matter_in_a_pareto_search() -> None:
-    other = Goal(name="other", direction="minimise", spec=None)
-    evidence = toy_evidence(20)
+    other = Objective(name="other", direction="minimise", spec=None)
+    observations = toy_evidence(20)
     batches = []
     for worst in (500.0, 1e6):
-        values = torch.cat([evidence.y, carbons_of(evidence)], dim=1)
+        values = torch.cat([observations.y, carbons_of(observations)], dim=1)
         values[7] = values.new_tensor([-worst, worst])
-        batches.append(chosen(goals(evidence, Aim(goals=(UP, other)), values)))
+        batches.append(chosen(goals(observations, OptimizationProblem(goals=(UP, other)), values)))
     assert batches[0] == batches[1]
 
 
-def carbons_of(evidence: Evidence) -> Tensor:
-    return torch.from_numpy(carbons(evidence.smiles))
+def carbons_of(observations: Observations) -> Tensor:
+    return torch.from_numpy(carbons(observations.smiles))
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(1e-9, 0.0), (1e9, 0.0), (1.0, -50.0)])
 def test_proposals_do_not_depend_on_the_unit(factor: float, offset: float) -> None:
-    evidence = toy_evidence(20)
-    noise = torch.full_like(evidence.y, 0.5)
-    plain = dataclasses.replace(evidence, noise=noise)
-    other = dataclasses.replace(evidence, y=factor * evidence.y + offset, noise=factor**2 * noise)
+    observations = toy_evidence(20)
+    noise = torch.full_like(observations.y, 0.5)
+    plain = dataclasses.replace(observations, noise=noise)
+    other = dataclasses.replace(
+        observations, y=factor * observations.y + offset, noise=factor**2 * noise
+    )
     assert chosen(other) == chosen(plain)
-    second = Goal(name="other", direction="minimise", spec=None)
-    aim, more = Aim(goals=(UP, second)), carbons_of(evidence)
+    second = Objective(name="other", direction="minimise", spec=None)
+    problem, more = OptimizationProblem(goals=(UP, second)), carbons_of(observations)
     batches = [
-        chosen(goals(one, aim, torch.cat([one.y, more], dim=1)))
+        chosen(goals(one, problem, torch.cat([one.y, more], dim=1)))
         for one in (
-            evidence,
-            dataclasses.replace(evidence, y=other.y),
+            observations,
+            dataclasses.replace(observations, y=other.y),
         )
     ]
     assert batches[0] == batches[1]
@@ -168,16 +182,16 @@ def test_proposals_do_not_depend_on_the_unit(factor: float, offset: float) -> No
 
 def test_parents_are_ranked_by_what_is_believed_of_them() -> None:
     """A lucky value among similar molecules, known to be rough, is not believed."""
-    evidence = toy_evidence(30)
-    order = evidence.y[:, 0].argsort()
+    observations = toy_evidence(30)
+    order = observations.y[:, 0].argsort()
     lucky, best = int(order[10]), int(order[-1])
-    y = evidence.y.clone()
+    y = observations.y.clone()
     y[lucky] = y[best] + 20.0
-    exact = pool_of(dataclasses.replace(evidence, y=y))
+    exact = pool_of(dataclasses.replace(observations, y=y))
     assert int(exact.mean[:30, 0].argmax()) == lucky
     noise = torch.full_like(y, 1e-2)
     noise[lucky] = 1e4
-    noisy = pool_of(dataclasses.replace(evidence, y=y, noise=noise))
+    noisy = pool_of(dataclasses.replace(observations, y=y, noise=noise))
     assert int(noisy.mean[:30, 0].argmax()) in order[-3:].tolist()
     assert bool((noisy.sd[:30] == 0).all())
     assert noisy.parents(50, np.random.default_rng(0)).count(lucky) < 5
@@ -185,18 +199,18 @@ def test_parents_are_ranked_by_what_is_believed_of_them() -> None:
 
 
 def test_a_lucky_value_does_not_make_the_pareto_front() -> None:
-    evidence = toy_evidence(30)
-    values = torch.cat([evidence.y, carbons_of(evidence)], dim=1)
+    observations = toy_evidence(30)
+    values = torch.cat([observations.y, carbons_of(observations)], dim=1)
     lucky = int(values[:, 0].argsort()[10])
     values[lucky, 0] = 50.0
     noise = torch.full_like(values, 1e-2)
     noise[lucky, 0] = 1e4
-    other = Goal(name="other", direction="minimise", spec=None)
-    rough = dataclasses.replace(evidence, noise=noise)
+    other = Objective(name="other", direction="minimise", spec=None)
+    rough = dataclasses.replace(observations, noise=noise)
     fronts = []
-    for one in (evidence, rough):
-        verdict = pool_of(goals(one, Aim(goals=(UP, other)), values)).verdict
-        assert isinstance(verdict, Verdict)
+    for one in (observations, rough):
+        verdict = pool_of(goals(one, OptimizationProblem(goals=(UP, other)), values)).verdict
+        assert isinstance(verdict, MultiObjectiveUCB)
         best = verdict.front[:, 0].max() * verdict.span[0] + verdict.low[0]
         fronts.append(float(best))
     assert fronts[0] == pytest.approx(50.0)
@@ -218,30 +232,30 @@ def test_pending_molecules_leave_beliefs_of_others_as_they_are() -> None:
 
 
 def test_surer_after_having_been_right_and_less_sure_after_having_been_wrong() -> None:
-    evidence = toy_evidence(40)
+    observations = toy_evidence(40)
     origins = ("start",) * 20 + ("rank latent",) * 20
-    smooth = carbons_of(evidence)
+    smooth = carbons_of(observations)
     wrong = smooth.clone()
     wrong[20::2], wrong[21::2] = smooth.min(), smooth.max()
     sure, unsure = (
-        pool_of(dataclasses.replace(evidence, y=y, origins=origins)).inflation[0]
+        pool_of(dataclasses.replace(observations, y=y, origins=origins)).inflation[0]
         for y in (smooth, wrong)
     )
     assert sure < 1 < unsure
-    assert pool_of(evidence).inflation == [1.0]
-    starting = dataclasses.replace(evidence, origins=("start",) * 40)
+    assert pool_of(observations).inflation == [1.0]
+    starting = dataclasses.replace(observations, origins=("start",) * 40)
     assert pool_of(starting).inflation == [1.0]
 
 
 def test_the_best_between_two_values() -> None:
     low, high = np.array([0.0, 3.0, 9.0]), np.array([2.0, 6.0, 10.0])
-    amid = Goal(name="y", direction="range", low=4.0, high=5.0, spec=None)
+    amid = Objective(name="y", direction="range", low=4.0, high=5.0, spec=None)
     for part, expected in (
         (UP, high),
         (DOWN, low),
         (amid, [2.0, 4.5, 9.0]),
-        (Limit(name="y", spec=None, low=4.0), high),
-        (Limit(name="y", spec=None, high=4.0), low),
-        (Limit(name="y", spec=None, low=4.0, high=5.0), [2.0, 4.5, 9.0]),
+        (Constraint(name="y", spec=None, low=4.0), high),
+        (Constraint(name="y", spec=None, high=4.0), low),
+        (Constraint(name="y", spec=None, low=4.0, high=5.0), [2.0, 4.5, 9.0]),
     ):
         assert best_between(part, low, high).tolist() == list(expected)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from molvae.bo.candidates import around_and_across, decode_new, derived
+from molvae.bo.candidates import decode_novel, local_and_global_samples, spawn_seed
 from molvae.errors import CampaignError
 from tests.toys import ToySpace
 
@@ -11,7 +11,7 @@ from tests.toys import ToySpace
 def test_a_free_molecule_is_taken_as_it_is() -> None:
     space = ToySpace()
     z = space.encode(space.molecules[:5])
-    candidates = decode_new(space, z, set(), bounds=space.bounds, seed=0)
+    candidates = decode_novel(space, z, set(), bounds=space.bounds, seed=0)
     assert [c.smiles for c in candidates] == space.molecules[:5]
     assert torch.equal(torch.stack([c.z for c in candidates]), z)
 
@@ -19,7 +19,7 @@ def test_a_free_molecule_is_taken_as_it_is() -> None:
 def test_a_taken_molecule_gives_a_neighbour() -> None:
     space = ToySpace()
     z = space.encode([space.molecules[200]])
-    (candidate,) = decode_new(space, z, {space.molecules[200]}, bounds=space.bounds, seed=0)
+    (candidate,) = decode_novel(space, z, {space.molecules[200]}, bounds=space.bounds, seed=0)
     assert candidate.smiles != space.molecules[200]
     assert float((space.encode([candidate.smiles]) - z).norm()) < 4  # of a grid 8 x 8 x 6
     assert space.decode(candidate.z[None]) == [candidate.smiles]
@@ -28,7 +28,7 @@ def test_a_taken_molecule_gives_a_neighbour() -> None:
 def test_one_vector_twice_gives_two_molecules() -> None:
     space = ToySpace()
     z = space.encode([space.molecules[100]] * 4)
-    smiles = [c.smiles for c in decode_new(space, z, set(), bounds=space.bounds, seed=0)]
+    smiles = [c.smiles for c in decode_novel(space, z, set(), bounds=space.bounds, seed=0)]
     assert smiles[0] == space.molecules[100]
     assert len(set(smiles)) == 4
 
@@ -37,7 +37,7 @@ def test_a_vector_without_a_molecule_is_searched_around() -> None:
     space = ToySpace()
     corner = space.bounds[1:].clone()
     assert space.decode(corner) == [None]
-    (candidate,) = decode_new(space, corner, set(), bounds=space.bounds, seed=0)
+    (candidate,) = decode_novel(space, corner, set(), bounds=space.bounds, seed=0)
     assert candidate.smiles in space.molecules
 
 
@@ -45,7 +45,7 @@ def test_the_last_molecule_comes_from_the_prior() -> None:
     space = ToySpace()
     taken = set(space.molecules) - {space.molecules[7]}
     far = space.encode([space.molecules[-1]])
-    (candidate,) = decode_new(
+    (candidate,) = decode_novel(
         space, far, taken, bounds=space.bounds, seed=0, rounds=0, patience=100_000
     )
     assert candidate.smiles == space.molecules[7]
@@ -54,20 +54,20 @@ def test_the_last_molecule_comes_from_the_prior() -> None:
 def test_patience_ends() -> None:
     space = ToySpace()
     with pytest.raises(CampaignError, match="324 molecules are in the record already"):
-        decode_new(
+        decode_novel(
             space, space.encode(space.molecules[:2]), space.molecules, bounds=space.bounds, seed=0
         )
 
 
 def test_nothing_asked_nothing_given() -> None:
     space = ToySpace()
-    assert decode_new(space, space.encode([]), set(), bounds=space.bounds, seed=0) == []
+    assert decode_novel(space, space.encode([]), set(), bounds=space.bounds, seed=0) == []
 
 
 def test_vectors_around_and_across_stay_in_the_box() -> None:
     space = ToySpace()
     best = space.encode(space.molecules[:3])
-    z = around_and_across(best, space.bounds, 64, share=0.5, sigma=0.01, seed=0)
+    z = local_and_global_samples(best, space.bounds, 64, share=0.5, sigma=0.01, seed=0)
     assert z.shape == (64, 3)
     assert z.dtype == torch.float64
     assert bool(((z >= space.bounds[0]) & (z <= space.bounds[1])).all())
@@ -75,22 +75,26 @@ def test_vectors_around_and_across_stay_in_the_box() -> None:
     assert float(near[:32].max()) < 1.0
     assert float(near[:32].min()) > 0.0
     assert float(near[32:].median()) > 3.0
-    again = around_and_across(best, space.bounds, 64, share=0.5, sigma=0.01, seed=0)
+    again = local_and_global_samples(best, space.bounds, 64, share=0.5, sigma=0.01, seed=0)
     assert torch.equal(z, again)
-    assert len(around_and_across(best, space.bounds, 64, share=1.0, sigma=0.01, seed=0)) == 64
+    assert (
+        len(local_and_global_samples(best, space.bounds, 64, share=1.0, sigma=0.01, seed=0)) == 64
+    )
 
 
 def test_in_many_dimensions_few_of_them_move() -> None:
     bounds = torch.tensor([[-1.0], [1.0]]).double().expand(2, 100)
-    z = around_and_across(torch.zeros(1, 100).double(), bounds, 200, share=1.0, sigma=0.1, seed=0)
+    z = local_and_global_samples(
+        torch.zeros(1, 100).double(), bounds, 200, share=1.0, sigma=0.1, seed=0
+    )
     moved = (z != 0).sum(dim=1)
     assert int(moved.min()) >= 1
     assert 15 < float(moved.double().mean()) < 25
 
 
 def test_derived_seeds_differ_and_stay() -> None:
-    seeds = {derived(seed, n) for seed in range(20) for n in range(50)}
+    seeds = {spawn_seed(seed, n) for seed in range(20) for n in range(50)}
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**31 for seed in seeds)
     # Proposals of existing records hang on these numbers.
-    assert derived(0, 100) == 752779187
+    assert spawn_seed(0, 100) == 752779187

@@ -8,7 +8,7 @@ import torch
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
-from molvae.bo.operators import by_rank, graph_moves, latent_moves
+from molvae.bo.operators import graph_ga_offspring, perturb_latent, sample_by_rank
 from molvae.latent.space import LatentSpace
 from tests.toys import ToySpace
 
@@ -18,9 +18,9 @@ MOLECULES = ["CC(C)Cc1ccc(C(C)C(=O)O)cc1", "CC(=O)Nc1ccc(O)cc1", "CN1CCC[C@H]1c1
 def test_small_latent_steps_stay_and_large_ones_leave() -> None:
     space = ToySpace()
     parents = space.encode(space.molecules[100:101]).repeat(200, 1)
-    near = latent_moves(space, parents, radii=(1e-3, 2e-3), seed=0)
+    near = perturb_latent(space, parents, radii=(1e-3, 2e-3), seed=0)
     assert {c.smiles for c in near} == {space.molecules[100]}
-    far = latent_moves(space, parents, radii=(0.5, 1.0), seed=0)
+    far = perturb_latent(space, parents, radii=(0.5, 1.0), seed=0)
     assert len({c.smiles for c in far}) > 10
     for candidate in far:
         assert space.decode(candidate.z[None]) == [candidate.smiles]
@@ -30,7 +30,7 @@ def test_latent_children_lie_between_their_parents() -> None:
     space = ToySpace()
     low, high = space.encode([space.molecules[0], space.molecules[80]])
     parents = torch.stack([low, high]).repeat(100, 1)
-    children = latent_moves(space, parents, radii=(1e-3, 1e-3), seed=1)
+    children = perturb_latent(space, parents, radii=(1e-3, 1e-3), seed=1)
     z = torch.stack([c.z for c in children])
     assert bool((z >= torch.minimum(low, high) - 0.05).all())
     assert bool((z <= torch.maximum(low, high) + 0.05).all())
@@ -40,7 +40,7 @@ def test_latent_children_lie_between_their_parents() -> None:
 def test_moves_repeat_with_their_seed_and_differ_with_another() -> None:
     space = ToySpace()
     parents = space.encode(space.molecules[:50])
-    draws = [latent_moves(space, parents, radii=(0.1, 1.0), seed=s) for s in (0, 0, 1)]
+    draws = [perturb_latent(space, parents, radii=(0.1, 1.0), seed=s) for s in (0, 0, 1)]
     a, b, c = ([m.smiles for m in draw] for draw in draws)
     assert a == b != c
 
@@ -48,8 +48,8 @@ def test_moves_repeat_with_their_seed_and_differ_with_another() -> None:
 def test_graph_children_are_new_canonical_molecules() -> None:
     parents = MOLECULES * 10
     state = np.random.get_state()[1].tolist()  # noqa: NPY002
-    children = graph_moves(parents, seed=0)
-    assert children == graph_moves(parents, seed=0)
+    children = graph_ga_offspring(parents, seed=0)
+    assert children == graph_ga_offspring(parents, seed=0)
     assert len(set(children) - set(MOLECULES)) > 3
     assert len(set(children)) == len(children)
     assert children == [Chem.CanonSmiles(m) for m in children]
@@ -61,7 +61,7 @@ def test_patterns_compiled_once_make_the_children_of_mol_ga(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parents = MOLECULES * 10
-    ours = graph_moves(parents, seed=1)
+    ours = graph_ga_offspring(parents, seed=1)
     from mol_ga.graph_ga import crossover, mutate  # not before: it turns RDKit's log off for all
 
     assert crossover.Chem is not Chem
@@ -69,20 +69,20 @@ def test_patterns_compiled_once_make_the_children_of_mol_ga(
     monkeypatch.setattr(crossover, "Chem", Chem)
     monkeypatch.setattr(crossover, "AllChem", AllChem)
     monkeypatch.setattr(mutate, "AllChem", AllChem)
-    assert graph_moves(parents, seed=1) == ours
+    assert graph_ga_offspring(parents, seed=1) == ours
 
 
 def test_no_parents_no_children(space: LatentSpace) -> None:
-    assert graph_moves([], seed=0) == []
-    assert latent_moves(space, space.encode([]), radii=(0.1, 1.0), seed=0) == []
+    assert graph_ga_offspring([], seed=0) == []
+    assert perturb_latent(space, space.encode([]), radii=(0.1, 1.0), seed=0) == []
 
 
 def test_ranks_are_drawn_the_better_the_oftener() -> None:
-    drawn = by_rank(100, 10_000, np.random.default_rng(0))
+    drawn = sample_by_rank(100, 10_000, np.random.default_rng(0))
     assert drawn.min() == 0
     assert drawn.max() == 99
     often = np.bincount(drawn, minlength=100)
     # Evenly on a logarithmic scale: P(rank < k) = log(k + 1) / log(101).
     for k in (1, 10, 50):
         assert abs(often[:k].sum() / 10_000 - np.log(k + 1) / np.log(101)) < 0.02
-    assert by_rank(1, 5, np.random.default_rng(0)).tolist() == [0] * 5
+    assert sample_by_rank(1, 5, np.random.default_rng(0)).tolist() == [0] * 5

@@ -34,9 +34,9 @@ def start(path: Path, **settings: Any) -> Campaign:
 
 def everything(campaign: Campaign) -> list[float]:
     """The first column of what is maximised, of every molecule of the toy space."""
-    found = campaign._compute(ToySpace().molecules, campaign.aim.names)
-    values = np.array([[one[name] for name in campaign.aim.names] for one in found])
-    return [float(value) for value in campaign.aim.y(values)[:, 0]]
+    found = campaign._compute(ToySpace().molecules, campaign.problem.names)
+    values = np.array([[one[name] for name in campaign.problem.names] for one in found])
+    return [float(value) for value in campaign.problem.y(values)[:, 0]]
 
 
 def slow(smiles: str) -> dict[str, float]:
@@ -54,7 +54,7 @@ def test_computed_goals_are_known_and_found(path: Path, combine: str) -> None:
     goals = ["minimise mw, worst 300, best 40", "maximise tpsa, worst 0, best 60"]
     with start(path, objective=goals, combine=combine) as campaign:
         campaign.run(24)
-        assert campaign.aim.measured == ()
+        assert campaign.problem.measured == ()
         best = campaign.best(1).iloc[0]
         values = dict(zip(ToySpace().molecules, everything(campaign), strict=True))
         better = sum(value > values[best["smiles"]] for value in values.values())
@@ -78,7 +78,7 @@ def test_one_call_may_bring_several_values(path: Path) -> None:
         "logp in -1..1",
     ]
     with start(path, objective=goals) as campaign:
-        assert campaign.aim.measured == ("hill", "carbons")
+        assert campaign.problem.measured == ("hill", "carbons")
         assert [call.names for call in campaign._calls(None)] == [("hill", "carbons"), ("logp",)]
         campaign.run(20)
         table = campaign.table()

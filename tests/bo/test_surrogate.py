@@ -8,8 +8,8 @@ from tests.contracts import toy_evidence
 
 
 def test_predicts_held_out_values() -> None:
-    evidence, held_out = toy_evidence(n=30, seed=0), toy_evidence(n=30, seed=1)
-    model = fit_gp(evidence.z, evidence.y, evidence.bounds)
+    observations, held_out = toy_evidence(n=30, seed=0), toy_evidence(n=30, seed=1)
+    model = fit_gp(observations.z, observations.y, observations.bounds)
     with torch.no_grad():
         predicted = model.posterior(held_out.z).mean
     residual = (predicted - held_out.y).square().mean()
@@ -17,20 +17,24 @@ def test_predicts_held_out_values() -> None:
 
 
 def test_several_objectives_are_columns() -> None:
-    evidence = toy_evidence(n=10)
-    y = torch.cat([evidence.y, -3 * evidence.y], dim=1)
+    observations = toy_evidence(n=10)
+    y = torch.cat([observations.y, -3 * observations.y], dim=1)
     with torch.no_grad():
-        posterior = fit_gp(evidence.z, y, evidence.bounds).posterior(evidence.z[:4])
+        posterior = fit_gp(observations.z, y, observations.bounds).posterior(observations.z[:4])
     assert posterior.mean.shape == (4, 2)
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e3, 7.0), (1e-12, 0.0), (1e90, 0.0)])
 def test_scale_and_offset_of_the_values_do_not_matter(scale: float, shift: float) -> None:
-    evidence = toy_evidence(n=10)
+    observations = toy_evidence(n=10)
     with torch.no_grad():
-        plain = fit_gp(evidence.z, evidence.y, evidence.bounds).posterior(evidence.bounds).mean
-        scaled = fit_gp(evidence.z, scale * evidence.y + shift, evidence.bounds)
-        mean = (scaled.posterior(evidence.bounds).mean - shift) / scale
+        plain = (
+            fit_gp(observations.z, observations.y, observations.bounds)
+            .posterior(observations.bounds)
+            .mean
+        )
+        scaled = fit_gp(observations.z, scale * observations.y + shift, observations.bounds)
+        mean = (scaled.posterior(observations.bounds).mean - shift) / scale
     assert torch.allclose(mean, plain, rtol=1e-3, atol=1e-2)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from molvae.bo.base import Evidence, Strategy
+from molvae.bo.base import Observations, Strategy
 from molvae.bo.strategies.genetic import Genetic
 from molvae.bo.strategies.gradient import Gradient
 from molvae.bo.strategies.log_ei import LogEI
@@ -17,7 +17,7 @@ from molvae.bo.strategies.rank import Rank
 from molvae.bo.strategies.registry import STRATEGIES
 from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
-from molvae.objectives.problem import Aim, Combine, Goal, Limit
+from molvae.objectives.problem import Combine, Constraint, Objective, OptimizationProblem
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 
@@ -51,15 +51,17 @@ class Unit:
     def of(self, values: np.ndarray | float) -> np.ndarray | float:
         return (-1 if self.negated else 1) * (values * self.scale + self.shift)
 
-    def goal(self, name: str, direction: str, worst: float, best: float, weight: float) -> Goal:
+    def goal(
+        self, name: str, direction: str, worst: float, best: float, weight: float
+    ) -> Objective:
         other = {"maximise": "minimise", "minimise": "maximise"}
         turned = other[direction] if self.negated else direction
         ends = {"worst": float(self.of(worst)), "best": float(self.of(best))}
-        return Goal(name=name, direction=turned, spec=None, weight=weight, **ends)
+        return Objective(name=name, direction=turned, spec=None, weight=weight, **ends)
 
-    def at_least(self, name: str, low: float, **more: bool) -> Limit:
+    def at_least(self, name: str, low: float, **more: bool) -> Constraint:
         end = "high" if self.negated else "low"
-        return Limit(name=name, spec=None, **{end: float(self.of(low))}, **more)
+        return Constraint(name=name, spec=None, **{end: float(self.of(low))}, **more)
 
 
 UNITS = {
@@ -85,40 +87,40 @@ def evidence_in(
     combine: Combine = "pareto",
     limits: str = "",
     worst: float | None = None,
-) -> Evidence:
+) -> Observations:
     """The same toy campaign, its values in some unit, the first of them perhaps an outlier."""
     hill = HILL if worst is None else np.array([worst, *HILL[1:]])
     weight = 1 / unit.scale if combine == "sum" else 1.0
     first = unit.goal("hill", "maximise", -60.0, 0.0, weight)
-    second = Goal(name="place", direction="minimise", spec=None, worst=5.0, best=-5.0)
+    second = Objective(name="place", direction="minimise", spec=None, worst=5.0, best=-5.0)
     values = {"hill": unit.of(hill), "place": PLACES[:, 0], "side": PLACES[:, 1]}
     kept = {
         "": (),
-        "measured": (Limit(name="side", spec=None, high=1.0),),
+        "measured": (Constraint(name="side", spec=None, high=1.0),),
         "own": (unit.at_least("hill", -30.0),),
         "computed": (unit.at_least("place", 0.0, computed=True),),
     }[limits]
     if limits == "computed":
         values["place"] = unit.of(PLACES[:, 0])
-    aim = Aim(goals=(first, second)[:goals], limits=kept, combine=combine)
-    rows = np.stack([values[name] for name in aim.names], axis=1)
+    problem = OptimizationProblem(goals=(first, second)[:goals], limits=kept, combine=combine)
+    rows = np.stack([values[name] for name in problem.names], axis=1)
 
     def compute(smiles: list[str]) -> np.ndarray:
         places = unit.of(SPACE.encode(smiles, skip_unknown=True).nan_to_num()[:, :1].numpy())
-        return np.asarray(places)[:, : len(aim.computed)]
+        return np.asarray(places)[:, : len(problem.computed)]
 
     return replace(
         toy_evidence(N, pending=2),
-        y=torch.from_numpy(aim.y(rows)),
-        aim=None if aim.plain else aim,
-        values=None if aim.plain else torch.from_numpy(rows),
-        compute=None if aim.plain else compute,
+        y=torch.from_numpy(problem.y(rows)),
+        problem=None if problem.is_single_objective else problem,
+        values=None if problem.is_single_objective else torch.from_numpy(rows),
+        compute=None if problem.is_single_objective else compute,
         origins=("start",) * (N // 2) + ("turbo",) * (N - N // 2),
     )
 
 
-def proposed(strategy: Strategy, evidence: Evidence) -> list[str]:
-    return [c.smiles for c in strategy.propose(evidence, SPACE, 2, seed=4)]
+def proposed(strategy: Strategy, observations: Observations) -> list[str]:
+    return [c.smiles for c in strategy.propose(observations, SPACE, 2, seed=4)]
 
 
 def check_same(strategy: Strategy, units: list[str], **setup: object) -> None:

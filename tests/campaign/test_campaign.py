@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 
-from molvae.bo.base import Candidate, Evidence
+from molvae.bo.base import Candidate, Observations
 from molvae.bo.strategies.log_ei import LogEI
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.storage import FORMAT, Trial
@@ -202,11 +202,11 @@ def test_an_objective_that_always_says_the_same_stops_the_campaign(path: Path) -
             ):
                 campaign.run(40)
             assert objective.calls == 10
-        campaign.run(33, allow_equal=True)
+        campaign.run(33, allow_constant=True)
         assert objective.calls == 33
         with pytest.raises(CampaignError, match="all 33 values"):
             campaign.ask()
-        assert len(campaign.ask(2, allow_equal=True)) == 2
+        assert len(campaign.ask(2, allow_constant=True)) == 2
 
 
 def test_replicates_and_standard_errors(path: Path) -> None:
@@ -234,11 +234,11 @@ def test_nan_is_a_failed_trial(path: Path, value: float | None) -> None:
         trial = campaign.tell(1, value, "docking broke")
         assert (trial.status, trial.values, trial.message) == ("failed", {}, "docking broke")
         campaign.tell(2, 1.5)
-        evidence = campaign.evidence()
-        assert evidence.smiles == (campaign.trials[1].smiles,)
-        assert evidence.y.tolist() == [[1.5]]
-        assert trial.smiles in evidence.known
-        assert trial.smiles not in evidence.pending_smiles
+        observations = campaign.observations()
+        assert observations.smiles == (campaign.trials[1].smiles,)
+        assert observations.y.tolist() == [[1.5]]
+        assert trial.smiles in observations.known
+        assert trial.smiles not in observations.pending_smiles
 
 
 def test_molecules_that_cannot_be_scored_count_and_do_not_stop_the_run(path: Path) -> None:
@@ -471,12 +471,14 @@ class First:
     name: str = "first"
     repeat: bool = False
 
-    def propose(self, evidence: Evidence, space: Any, n: int, *, seed: int) -> list[Candidate]:
+    def propose(
+        self, observations: Observations, space: Any, n: int, *, seed: int
+    ) -> list[Candidate]:
         pool = space.decode(space.sample(200, seed=seed))
-        new = {m for m in pool if m is not None and m not in evidence.known}
+        new = {m for m in pool if m is not None and m not in observations.known}
         ranked = sorted(new, key=lambda m: (len(m), m))[:n]
         if self.repeat:
-            ranked[0] = evidence.smiles[0]
+            ranked[0] = observations.smiles[0]
         return [Candidate(m, z) for m, z in zip(ranked, space.encode(ranked), strict=True)]
 
 
@@ -508,7 +510,7 @@ def test_minimise_turns_the_evidence_and_nothing_else(path: Path) -> None:
     with begin(path, n=3, direction="minimise") as campaign:
         for id_, value in ((1, 5.0), (2, -1.0), (3, 2.0)):
             campaign.tell(id_, value)
-        assert campaign.evidence().y.flatten().tolist() == [-5.0, 1.0, -2.0]
+        assert campaign.observations().y.flatten().tolist() == [-5.0, 1.0, -2.0]
         assert campaign.table()["hill"].tolist() == [5.0, -1.0, 2.0]
         assert campaign.best(2)["hill"].tolist() == [-1.0, 2.0]
         assert campaign.best_value == -1.0
@@ -542,8 +544,10 @@ class Elsewhere:
 
     name = "elsewhere"
 
-    def propose(self, evidence: Evidence, space: Any, n: int, *, seed: int) -> Sequence[Candidate]:
-        new = [m for m in ToySpace().molecules if m not in evidence.known][:n]
+    def propose(
+        self, observations: Observations, space: Any, n: int, *, seed: int
+    ) -> Sequence[Candidate]:
+        new = [m for m in ToySpace().molecules if m not in observations.known][:n]
         return [Candidate(m, torch.full((3,), 9.0).double()) for m in new]
 
 
@@ -593,9 +597,9 @@ def test_settings_say_what_it_was_made_with(path: Path) -> None:
 
 
 def test_a_record_without_settings(path: Path) -> None:
-    from molvae.campaign.storage import Store
+    from molvae.campaign.storage import Storage
 
-    Store.create(path, {"seed": 1}).close()
+    Storage.create(path, {"seed": 1}).close()
     with pytest.raises(CampaignError, match="lacks settings"):
         Campaign.open(path)
 
@@ -819,7 +823,7 @@ def test_retry_puts_all_failed_trials_back_and_they_are_scored_again(path: Path)
     with outage(path) as campaign:
         assert [trial.id for trial in campaign.retry()] == [1, 3]
         assert campaign.retry() == []
-        assert campaign.evidence().smiles == (campaign.trials[1].smiles,)
+        assert campaign.observations().smiles == (campaign.trials[1].smiles,)
         campaign.run(6)
         assert [trial.status for trial in campaign.trials] == ["told"] * 6
         table = campaign.table()

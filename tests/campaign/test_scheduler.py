@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.evaluation import ANSWERED_NAN, Scored
+from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
 from molvae.campaign.scheduler import Held, Streak, cause_of
 from molvae.campaign.storage import Trial
 from molvae.campaign.transport import NotLoadedError
@@ -74,7 +74,7 @@ def test_first_failures_are_written_when_a_call_has_worked(path: Path) -> None:
 
 def test_most_failed_1_writes_whatever_comes(path: Path) -> None:
     with begin(path, objective=Breaks(*range(1, 100))) as campaign:
-        campaign.run(8, most_failed=1.0)
+        campaign.run(8, max_failure_rate=1.0)
         assert {t.status for t in campaign.trials} == {"failed"}
 
 
@@ -189,12 +189,14 @@ class Scripted:
     def capacity(self) -> int:
         return self.workers
 
-    def call(self, smiles: Sequence[str]) -> Future[list[Scored]]:
+    def call(self, smiles: Sequence[str]) -> Future[list[EvaluationResult]]:
         self.seen.append(list(smiles))
-        future: Future[list[Scored]] = Future()
+        future: Future[list[EvaluationResult]] = Future()
         result = self.results.pop(0) if self.results else None
         if result is None:
-            future.set_result([Scored(values={"hill": float(len(self.seen))}) for _ in smiles])
+            future.set_result(
+                [EvaluationResult(values={"hill": float(len(self.seen))}) for _ in smiles]
+            )
         else:
             future.set_exception(result)
         return future
@@ -207,7 +209,7 @@ def scripted(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     @contextlib.contextmanager
     def begun(caller: Scripted, **settings: Any) -> Iterator[Campaign]:
         monkeypatch.setattr(
-            "molvae.campaign.executors.caller_of", lambda *_: contextlib.nullcontext(caller)
+            "molvae.campaign.executors.make_executor", lambda *_: contextlib.nullcontext(caller)
         )
         with begin(path, **settings) as campaign:
             yield campaign
@@ -278,7 +280,9 @@ def test_of_several_molecules_with_which_a_process_died_each_is_called_alone(
 
 
 def held(cause: str, *, call: int, came: int, message: str = "broke") -> Held:
-    return Held(trial=call, scored=Scored(message=message), cause=cause, call=call, came=came)  # type: ignore[arg-type]
+    return Held(
+        trial=call, scored=EvaluationResult(message=message), cause=cause, call=call, came=came
+    )  # type: ignore[arg-type]
 
 
 def test_a_call_that_began_before_a_failure_does_not_settle_it() -> None:
@@ -393,7 +397,7 @@ def test_whatever_goes_wrong_with_workers_the_budget_is_accounted_for(path: Path
         kinds.setdefault(FaultyObjective.fault(molecule), []).append(molecule)
     start = [m for kind, some in kinds.items() for m in some[: 2 if kind else 8]]
     with begin(path, objective=FaultyObjective(), start=start) as campaign:
-        campaign.run(24, workers=4, timeout=4.0, most_failed=1.0)
+        campaign.run(24, workers=4, timeout=4.0, max_failure_rate=1.0)
         assert len(campaign) == 24
         assert {FaultyObjective.fault(t.smiles) for t in campaign.trials} == set(kinds)
         faults(campaign)
@@ -423,7 +427,7 @@ class Threads:
     """The least that an executor has to do. Counts how many calls are in progress."""
 
     def __init__(self, workers: int, *, plain: bool) -> None:
-        self.pool, self.plain = ThreadPoolExecutor(workers), plain
+        self.pool, self.is_single_objective = ThreadPoolExecutor(workers), plain
         self.now, self.most, self.lock = 0, 0, threading.Lock()
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
@@ -438,7 +442,7 @@ class Threads:
                     self.now -= 1
 
         future = self.pool.submit(counted)
-        return OnlyResult(future) if self.plain else future
+        return OnlyResult(future) if self.is_single_objective else future
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -457,9 +461,9 @@ def test_what_is_in_progress_is_taken_into_account(path: Path) -> None:
     pending: list[int] = []
 
     class Watching(type(begin(path.with_name("other.db"), strategy="random").strategy)):  # type: ignore[misc]
-        def propose(self, evidence: Any, space: Any, n: int, *, seed: int) -> Any:
-            pending.append(len(evidence.pending_smiles))
-            return super().propose(evidence, space, n, seed=seed)
+        def propose(self, observations: Any, space: Any, n: int, *, seed: int) -> Any:
+            pending.append(len(observations.pending_smiles))
+            return super().propose(observations, space, n, seed=seed)
 
     with begin(path, objective=ToyObjective(seconds=0.02), strategy=Watching()) as campaign:
         campaign.run(30, executor=Threads(4, plain=False), workers=4)

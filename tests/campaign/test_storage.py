@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from molvae.campaign.storage import FORMAT, NewTrial, Outcome, Store
+from molvae.campaign.storage import FORMAT, NewTrial, Outcome, Storage
 from molvae.errors import CampaignError
 
 ROOT = Path(__file__).parents[2]
@@ -34,10 +34,10 @@ def left(path: Path) -> list[str]:
 
 
 def test_what_is_written_is_read(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE, TWO]) as store:
-        assert store.facts() == FACTS
+    with Storage.create(path, FACTS, [ONE, TWO]) as store:
+        assert store.metadata() == FACTS
         store.tell(2, told({"y": 1 / 3}, message="fine"))
-    with Store.open(path) as store:
+    with Storage.open(path) as store:
         first, second = store.trials()
         assert (first.id, first.smiles, first.origin, first.status) == (1, "CCO", "start", "asked")
         assert (first.values, first.message, first.told_at) == ({}, "", None)
@@ -53,18 +53,18 @@ def test_what_is_written_is_read(path: Path) -> None:
 def test_values_known_at_creation(path: Path) -> None:
     known = NewTrial(smiles="C", z=[0.0, 0.0], origin="start", values={"y": 2.0})
     failed = NewTrial(smiles="N", z=[0.0, 0.0], origin="start", values={}, message="broke")
-    with Store.create(path, FACTS, [known, failed, ONE]) as store:
+    with Storage.create(path, FACTS, [known, failed, ONE]) as store:
         assert [t.status for t in store.trials()] == ["told", "failed", "asked"]
 
 
 def test_several_objectives(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE]) as store:
+    with Storage.create(path, FACTS, [ONE]) as store:
         store.tell(1, told({"b": 2.0, "a": 1.0}))
         assert store.trials()[0].values == {"a": 1.0, "b": 2.0}
 
 
 def test_told_once_only(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE, TWO]) as store:
+    with Storage.create(path, FACTS, [ONE, TWO]) as store:
         told_at = store.tell(1, told({"y": 0.83})).told_at
         with pytest.raises(
             CampaignError, match=rf"trial 1 \(CCO\) was told 0.83 \(y\) on {told_at}"
@@ -77,7 +77,7 @@ def test_told_once_only(path: Path) -> None:
 
 
 def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE, TWO]) as store:
+    with Storage.create(path, FACTS, [ONE, TWO]) as store:
         store.tell(
             1, Outcome(told=False, values={"y": 1.0}, notes={"n": "a"}, message="no licence")
         )
@@ -93,15 +93,15 @@ def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> 
         store.tell(1, told({"y": 2.0}, message="at last"))
         with pytest.raises(CampaignError, match="was told 2"):
             store.tell(1, told({"y": 3.0}))
-    with Store.open(path) as store:
+    with Storage.open(path) as store:
         first = store.trials()[0]
         assert (first.status, first.values, first.message) == ("told", {"y": 2.0}, "at last")
         assert [failure.message for failure in first.earlier_failures] == ["no licence", "again"]
-        assert store.different("y") == (1, 1)
+        assert store.n_distinct("y") == (1, 1)
 
 
 def test_text_that_is_no_unicode_is_kept_as_escapes(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE]) as store:
+    with Storage.create(path, FACTS, [ONE]) as store:
         outcome = Outcome(
             told=True, values={"\udcff": 1.0}, notes={"\ud800": "\udfff"}, message="a\udcffb"
         )
@@ -112,14 +112,14 @@ def test_text_that_is_no_unicode_is_kept_as_escapes(path: Path) -> None:
 
 def test_no_such_trial(path: Path) -> None:
     with (
-        Store.create(path, FACTS, [ONE]) as store,
+        Storage.create(path, FACTS, [ONE]) as store,
         pytest.raises(CampaignError, match="has no trial 7; it has 1"),
     ):
         store.tell(7, told({"y": 1.0}))
 
 
 def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE]) as store:
+    with Storage.create(path, FACTS, [ONE]) as store:
         with pytest.raises(CampaignError, match=r"UNIQUE constraint failed: trial.smiles"):
             store.ask([TWO, ONE], expected=1)
         assert store.count() == 1
@@ -127,14 +127,14 @@ def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
 
 
 def test_an_outcome_is_written_with_its_values_or_not_at_all(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE]) as store:
+    with Storage.create(path, FACTS, [ONE]) as store:
         with pytest.raises(CampaignError, match="NOT NULL"):
             store.tell(1, told({"y": float("nan")}))  # SQLite keeps NaN as NULL
         assert store.trials()[0].status == "asked"
 
 
 def test_two_processes_do_not_choose_from_the_same_evidence(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE]) as store, Store.open(path) as other:
+    with Storage.create(path, FACTS, [ONE]) as store, Storage.open(path) as other:
         other.ask([TWO], expected=1)
         with pytest.raises(CampaignError, match="1 trials were asked by another process"):
             store.ask([NewTrial(smiles="C", z=[0, 0], origin="x")], expected=1)
@@ -153,19 +153,19 @@ def test_two_processes_do_not_choose_from_the_same_evidence(path: Path) -> None:
     ],
 )
 def test_facts_are_not_changed_by_anyone(path: Path, statement: str) -> None:
-    with Store.create(path, FACTS, [ONE]) as store:
+    with Storage.create(path, FACTS, [ONE]) as store:
         store.tell(1, told({"y": 0.5}))
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA recursive_triggers = ON")
     with pytest.raises(sqlite3.IntegrityError, match="facts of a record are not changed"):
         connection.execute(statement)
     connection.close()
-    with Store.open(path) as store:
+    with Storage.open(path) as store:
         assert store.trials()[0].values == {"y": 0.5}
 
 
 def test_told_values_are_synced_and_logged(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE]) as store:
+    with Storage.create(path, FACTS, [ONE]) as store:
         pragma = store._connection.execute
         assert pragma("PRAGMA journal_mode").fetchone() == ("wal",)
         assert pragma("PRAGMA synchronous").fetchone() == (2,)
@@ -174,11 +174,11 @@ def test_told_values_are_synced_and_logged(path: Path) -> None:
 
 def test_the_file_alone_holds_all_that_was_written(path: Path, tmp_path: Path) -> None:
     """Also while the record is open, and after the process that wrote it was killed."""
-    with Store.create(path, FACTS, [ONE, TWO]) as store:
+    with Storage.create(path, FACTS, [ONE, TWO]) as store:
         for n, trial in enumerate((1, 2)):
             store.tell(trial, told({"y": 0.5}))
             shutil.copy(path, tmp_path / f"copy-{n}.db")
-            with Store.open(tmp_path / f"copy-{n}.db") as copy:
+            with Storage.open(tmp_path / f"copy-{n}.db") as copy:
                 assert [t.status for t in copy.trials()] == [t.status for t in store.trials()]
     code = (
         "import os, sys\nfrom molvae.campaign.storage import NewTrial, Store\n"
@@ -188,18 +188,18 @@ def test_the_file_alone_holds_all_that_was_written(path: Path, tmp_path: Path) -
     )
     subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=False)
     shutil.copy(path, tmp_path / "copy.db")
-    with Store.open(tmp_path / "copy.db") as copy:
+    with Storage.open(tmp_path / "copy.db") as copy:
         assert copy.count() == 3
 
 
 def test_a_reader_does_not_keep_the_log_from_being_written_into_the_file(
     path: Path, tmp_path: Path
 ) -> None:
-    with Store.create(path, FACTS, [ONE, TWO]) as store, Store.open(path) as reader:
+    with Storage.create(path, FACTS, [ONE, TWO]) as store, Storage.open(path) as reader:
         reader.trials()
         store.tell(1, told({"y": 0.5}))
         shutil.copy(path, tmp_path / "copy.db")
-    with Store.open(tmp_path / "copy.db") as copy:
+    with Storage.open(tmp_path / "copy.db") as copy:
         assert copy.trials()[0].values == {"y": 0.5}
 
 
@@ -223,24 +223,24 @@ def test_a_reader_does_not_keep_the_log_from_being_written_into_the_file(
     ],
 )
 def test_open_refuses_a_schema_that_is_not_molvaes_own(path: Path, statement: str) -> None:
-    Store.create(path, FACTS, [ONE]).close()
+    Storage.create(path, FACTS, [ONE]).close()
     connection = sqlite3.connect(path)
     connection.executescript(statement)
     connection.close()
     with pytest.raises(CampaignError, match=r"molvae did not make|is damaged") as caught:
-        Store.open(path)
+        Storage.open(path)
     assert "\n" not in str(caught.value)
 
 
 def test_open_does_not_wait_for_a_pipe(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(CampaignError, match="no file"):
-        Store.open(path)
+        Storage.open(path)
 
 
 def test_threads_that_tell_at_once_lose_nothing(path: Path) -> None:
     trials = [NewTrial(smiles="C" * n, z=[0.0], origin="start") for n in range(1, 81)]
-    with Store.create(path, FACTS, trials) as store, ThreadPoolExecutor(4) as threads:
+    with Storage.create(path, FACTS, trials) as store, ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda n: store.tell(n, told({"y": float(n)})), range(1, 81)))
         assert [t.values for t in store.trials()] == [{"y": float(n)} for n in range(1, 81)]
         assert left(path) == [path.name, f"{path.name}-shm", f"{path.name}-wal"]
@@ -248,7 +248,7 @@ def test_threads_that_tell_at_once_lose_nothing(path: Path) -> None:
 
 
 def test_threads_share_the_lock_that_one_of_them_holds(path: Path) -> None:
-    with Store.create(path, FACTS, [ONE, TWO]) as store, ThreadPoolExecutor(1) as thread:
+    with Storage.create(path, FACTS, [ONE, TWO]) as store, ThreadPoolExecutor(1) as thread:
         with store.writing("run"):
             thread.submit(store.tell, 1, told({"y": 1.0})).result()
             # It is still held: another process would have to wait.
@@ -259,11 +259,11 @@ def test_threads_share_the_lock_that_one_of_them_holds(path: Path) -> None:
 def test_one_process_writes_at_a_time_whatever_it_calls_the_record(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.campaign.lock.PATIENCE", 0.05)
-    Store.create(path, FACTS, [ONE]).close()
+    monkeypatch.setattr("molvae.campaign.lock.LOCK_TIMEOUT_S", 0.05)
+    Storage.create(path, FACTS, [ONE]).close()
     link = path.with_name("link.db")
     link.symlink_to(path)
-    with Store.open(path) as store, Store.open(link) as other:
+    with Storage.open(path) as store, Storage.open(link) as other:
         with store.writing("run"), pytest.raises(CampaignError, match=r"another process \(run"):
             other.tell(1, told({"y": 1.0}))
         other.tell(1, told({"y": 1.0}))
@@ -273,7 +273,7 @@ def test_a_record_stays_where_it_is_when_the_working_folder_changes(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.chdir(path.parent)
-    with Store.create(path.name, FACTS, [ONE]) as store:
+    with Storage.create(path.name, FACTS, [ONE]) as store:
         other = tmp_path_factory.mktemp("elsewhere")
         monkeypatch.chdir(other)
         store.tell(1, told({"y": 1.0}))
@@ -285,7 +285,7 @@ def test_a_record_stays_where_it_is_when_the_working_folder_changes(
 def test_an_existing_file_is_not_overwritten(path: Path) -> None:
     path.write_text("precious")
     with pytest.raises(CampaignError, match="exists; open it to go on with it, or choose another"):
-        Store.create(path, FACTS)
+        Storage.create(path, FACTS)
     assert path.read_text() == "precious"
     assert left(path) == [path.name]
 
@@ -293,18 +293,18 @@ def test_an_existing_file_is_not_overwritten(path: Path) -> None:
 def test_the_log_of_a_deleted_record_is_not_played_into_a_new_one(path: Path) -> None:
     path.with_name(path.name + "-wal").write_bytes(b"old")
     with pytest.raises(CampaignError, match="left of a deleted record"):
-        Store.create(path, FACTS)
+        Storage.create(path, FACTS)
 
 
 def test_a_creation_that_fails_leaves_nothing(path: Path) -> None:
     with pytest.raises(CampaignError, match="UNIQUE"):
-        Store.create(path, FACTS, [ONE, ONE])
+        Storage.create(path, FACTS, [ONE, ONE])
     assert left(path) == []
 
 
 def test_no_folder(path: Path) -> None:
     with pytest.raises(CampaignError, match=r"there is no folder .*; make it first"):
-        Store.create(path.parent / "no" / "a.db", FACTS)
+        Storage.create(path.parent / "no" / "a.db", FACTS)
 
 
 @pytest.mark.skipif(
@@ -314,55 +314,55 @@ def test_no_permission(path: Path) -> None:
     path.parent.chmod(0o500)
     try:
         with pytest.raises(CampaignError, match="no permission"):
-            Store.create(path, FACTS)
+            Storage.create(path, FACTS)
     finally:
         path.parent.chmod(0o700)
 
 
 def test_open_refuses_what_is_no_record(path: Path) -> None:
     with pytest.raises(CampaignError, match="there is no record"):
-        Store.open(path)
+        Storage.open(path)
     with pytest.raises(CampaignError, match="cannot read"):
-        Store.open(path.parent)
+        Storage.open(path.parent)
     path.write_bytes(b"")
     with pytest.raises(CampaignError, match="is empty, and not a molvae record"):
-        Store.open(path)
+        Storage.open(path)
     path.write_text("smiles,value\nCCO,1\n")
     with pytest.raises(CampaignError, match="is not a molvae record"):
-        Store.open(path)
+        Storage.open(path)
     path.unlink()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE trial (id)")
     connection.close()
     with pytest.raises(CampaignError, match="database of another program"):
-        Store.open(path)
+        Storage.open(path)
     assert left(path) == [path.name]
 
 
 def test_open_refuses_a_newer_format(path: Path) -> None:
-    Store.create(path, FACTS).close()
+    Storage.create(path, FACTS).close()
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
     connection.close()
     with pytest.raises(
         CampaignError, match=rf"format {FORMAT + 1}, made by a newer molvae.*update molvae"
     ):
-        Store.open(path)
+        Storage.open(path)
 
 
 @pytest.mark.parametrize("keep", [50, 100, 4096, 0.5, 0.9])
 def test_open_refuses_a_truncated_file(path: Path, keep: float) -> None:
     trials = [NewTrial(smiles="C" * n, z=[0.0] * 64, origin="start") for n in range(1, 60)]
-    Store.create(path, FACTS, trials).close()
+    Storage.create(path, FACTS, trials).close()
     content = path.read_bytes()
     path.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
     with pytest.raises(CampaignError, match="is damaged") as caught:
-        Store.open(path)
+        Storage.open(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_closed_record_says_so(path: Path) -> None:
-    store = Store.create(path, FACTS)
+    store = Storage.create(path, FACTS)
     store.close()
     store.close()
     with pytest.raises(CampaignError, match="is closed; open it again"):
@@ -370,7 +370,7 @@ def test_a_closed_record_says_so(path: Path) -> None:
 
 
 def test_ctrl_c_within_a_step_undoes_the_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Store.create(path, FACTS, [ONE]) as store:
+    with Storage.create(path, FACTS, [ONE]) as store:
 
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
@@ -397,9 +397,9 @@ def test_errors_replicates_and_notes_are_kept(path: Path) -> None:
         notes={"plate": "7; 'B'", "ünit": ""},
         message="c is lacking",
     )
-    with Store.create(path, FACTS, [ONE, TWO]) as store:
+    with Storage.create(path, FACTS, [ONE, TWO]) as store:
         store.tell(1, outcome)
-    with Store.open(path) as store:
+    with Storage.open(path) as store:
         trial, other = store.trials()
         assert (trial.status, trial.values, trial.errors) == ("failed", outcome.values, {"a": 0.25})
         assert (trial.replicates, trial.notes) == ({"a": [1.0, 2.0]}, outcome.notes)
@@ -408,15 +408,15 @@ def test_errors_replicates_and_notes_are_kept(path: Path) -> None:
 
 def test_percentiles_are_kept_where_they_are_known(path: Path) -> None:
     known = NewTrial(smiles="C", z=[0.0, 0.0], origin="random", percentile=12.5)
-    with Store.create(path, FACTS, [ONE, known]) as store:
+    with Storage.create(path, FACTS, [ONE, known]) as store:
         store.tell(2, told({"y": 1.0}))
-    with Store.open(path) as store:
+    with Storage.open(path) as store:
         assert [trial.percentile for trial in store.trials()] == [None, 12.5]
 
 
 def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
     """The largest file that the process may write is hardly larger than the record."""
-    Store.create(path, FACTS, [ONE, TWO]).close()
+    Storage.create(path, FACTS, [ONE, TWO]).close()
     tell = f"""
 import os, resource, signal
 from molvae.campaign.storage import NewTrial, Outcome, Store
@@ -437,7 +437,7 @@ with Store.open({str(path)!r}) as store:
         [sys.executable, "-c", tell], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert re.search("(disk|full).*; nothing of this step was written", done.stdout), done
-    with Store.open(path) as store:
+    with Storage.open(path) as store:
         assert [trial.values for trial in store.trials()] == [{"y": 0.5}, {"y": 0.7}]
 
 
@@ -445,11 +445,11 @@ def test_where_nothing_may_be_written_a_record_is_read(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tests may run as root, who may write everywhere: so the answer of `access` is replaced."""
-    with Store.create(path, FACTS, [ONE]) as store:
+    with Storage.create(path, FACTS, [ONE]) as store:
         store.tell(1, told({"y": 0.5}))
     before = left(path)
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    with Store.open(path) as store:
+    with Storage.open(path) as store:
         assert store.trials()[0].values == {"y": 0.5}
         assert left(path) == before
         with pytest.raises(CampaignError, match="it may only be read here"):

@@ -6,30 +6,30 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molvae.chem.vocabulary import STOP, Ids, Vocabulary, apply_merges, learn_merges
+from molvae.chem.vocabulary import EOS, Ids, Vocabulary, apply_bpe, train_bpe
 
 SYMBOLS = ("a", "b", "c")
 rows = st.lists(st.text("abc", min_size=1, max_size=12), min_size=1, max_size=20)
 
 
 def flat(texts: list[str], vocabulary: Vocabulary) -> Ids:
-    ids = [i for text in texts for i in [*vocabulary.ids(text), STOP]]
+    ids = [i for text in texts for i in [*vocabulary.ids(text), EOS]]
     return np.array(ids, dtype=np.int32)
 
 
 def test_the_most_frequent_pair_comes_first() -> None:
     plain = Vocabulary(SYMBOLS)
-    vocabulary, merged = learn_merges(flat(["abab", "abc"], plain), SYMBOLS, 2)
+    vocabulary, merged = train_bpe(flat(["abab", "abc"], plain), SYMBOLS, 2)
     ab = len(plain)
     assert vocabulary.merges[0] == (3, 4, ab)
-    assert merged.tolist() == [ab, ab, STOP, ab, 5, STOP]  # no pair is left that occurs twice
+    assert merged.tolist() == [ab, ab, EOS, ab, 5, EOS]  # no pair is left that occurs twice
     assert vocabulary.spell(merged.tolist()) == list("abab")
 
 
 def test_runs_are_merged_from_the_left() -> None:
     vocabulary = Vocabulary(SYMBOLS, [(3, 3)])
     assert vocabulary.ids("aaaaa") == [6, 6, 3]
-    assert apply_merges(flat(["aaaaa"], Vocabulary(SYMBOLS)), vocabulary).tolist() == [6, 6, 3, 2]
+    assert apply_bpe(flat(["aaaaa"], Vocabulary(SYMBOLS)), vocabulary).tolist() == [6, 6, 3, 2]
 
 
 def test_two_ways_to_the_same_spelling_share_an_id() -> None:
@@ -44,15 +44,15 @@ def test_one_by_one_is_the_same_as_all_at_once(
     learned: list[str], others: list[str], n: int
 ) -> None:
     plain = Vocabulary(SYMBOLS)
-    vocabulary, merged = learn_merges(flat(learned, plain), SYMBOLS, n)
+    vocabulary, merged = train_bpe(flat(learned, plain), SYMBOLS, n)
     assert merged.tolist() == flat(learned, vocabulary).tolist()
-    together = apply_merges(flat(others, plain), vocabulary).tolist()
+    together = apply_bpe(flat(others, plain), vocabulary).tolist()
     assert together == flat(others, vocabulary).tolist()
     for text in others:
         assert vocabulary.spell(vocabulary.ids(text)) == list(text)
 
 
 def test_no_merge_across_molecules_or_of_what_occurs_once() -> None:
-    vocabulary, merged = learn_merges(flat(["ab", "c"], Vocabulary(SYMBOLS)), SYMBOLS, 5)
+    vocabulary, merged = train_bpe(flat(["ab", "c"], Vocabulary(SYMBOLS)), SYMBOLS, 5)
     assert vocabulary.merges == []
-    assert merged.tolist() == [3, 4, STOP, 5, STOP]
+    assert merged.tolist() == [3, 4, EOS, 5, EOS]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molvae.chem.depiction import draw, draw_difference
+from molvae.chem.depiction import draw_mcs_difference, draw_molecule
 from molvae.chem.molecules import canonical, canonical_or_none, parse
 from molvae.errors import ConfigError, InvalidMoleculeError
 from tests.chem.molecules import molecules
@@ -118,7 +118,7 @@ def test_parse_hostile_text_is_one_short_error(text, reason, capfd):
 )
 def test_canonical_of_unusual_molecules(text, same):
     assert canonical(text) == same
-    assert draw(text).startswith("<svg")
+    assert draw_molecule(text).startswith("<svg")
 
 
 def test_canonical_long_chain_is_read():
@@ -133,13 +133,13 @@ def test_rdkits_log_is_muted_only_inside(capfd):
 
 
 def test_a_drawing_is_an_svg_element_of_the_size_asked_for():
-    svg = draw("CCO", size=(300, 100))
+    svg = draw_molecule("CCO", size=(300, 100))
     assert svg.startswith("<svg")
     root = ET.fromstring(svg)
     assert root.tag.endswith("svg")
     assert (root.get("width"), root.get("height")) == ("300px", "100px")
-    assert draw("CCO") == draw("CCO")
-    assert draw("CCO", highlight=[2]) != draw("CCO")
+    assert draw_molecule("CCO") == draw_molecule("CCO")
+    assert draw_molecule("CCO", highlight=[2]) != draw_molecule("CCO")
 
 
 def test_small_molecules_are_drawn_no_larger_than_others():
@@ -147,16 +147,16 @@ def test_small_molecules_are_drawn_no_larger_than_others():
         lines = re.findall(r"d='M ([\d.]+),([\d.]+) L ([\d.]+),([\d.]+)'", svg)
         return max(math.dist((float(a), float(b)), (float(c), float(d))) for a, b, c, d in lines)
 
-    assert longest(draw("CC")) > 100
-    assert longest(draw("CC", longest_bond=25)) == pytest.approx(25, abs=0.2)
-    lead = draw_difference("CCC", "CC", longest_bond=25)
+    assert longest(draw_molecule("CC")) > 100
+    assert longest(draw_molecule("CC", longest_bond=25)) == pytest.approx(25, abs=0.2)
+    lead = draw_mcs_difference("CCC", "CC", longest_bond=25)
     assert longest(lead) == pytest.approx(25, abs=0.2)
 
 
 def test_bad_drawings_are_refused():
     with pytest.raises(ConfigError, match="between 0 and 2"):
-        draw("CCO", highlight=[3])
+        draw_molecule("CCO", highlight=[3])
     with pytest.raises(ConfigError, match="at least 1 x 1"):
-        draw("CCO", size=(0, 10))
+        draw_molecule("CCO", size=(0, 10))
     with pytest.raises(InvalidMoleculeError):
-        draw("C1")
+        draw_molecule("C1")

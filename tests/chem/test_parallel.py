@@ -8,25 +8,25 @@ import sys
 
 import pytest
 
-from molvae.chem._parallel import CHUNK, each, stream
+from molvae.chem._parallel import CHUNK, parallel_map, stream
 from molvae.errors import ConfigError
 
 
 def test_processes_keep_the_order_and_do_the_work_elsewhere():
     numbers = list(range(-CHUNK, 2 * CHUNK + 3))
-    assert each(abs, numbers, workers=2) == [abs(number) for number in numbers]
-    assert os.getpid() not in each(_pid, numbers[:3], workers=2)
+    assert parallel_map(abs, numbers, workers=2) == [abs(number) for number in numbers]
+    assert os.getpid() not in parallel_map(_pid, numbers[:3], workers=2)
 
 
 def test_few_items_stay_in_this_process():
-    assert each(_pid, [0, 1]) == [os.getpid()] * 2
-    assert each(_pid, [], workers=2) == []
+    assert parallel_map(_pid, [0, 1]) == [os.getpid()] * 2
+    assert parallel_map(_pid, [], workers=2) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_the_function_raises_comes_through(workers):
     with pytest.raises(ZeroDivisionError):
-        each(_inverse, [1, 0], workers=workers)
+        parallel_map(_inverse, [1, 0], workers=workers)
 
 
 def test_results_come_one_by_one():
@@ -57,20 +57,20 @@ def test_a_script_needs_no_guard_and_may_come_from_standard_input(tmp_path, by):
 
 def test_processes_that_die_are_said():
     with pytest.raises(ConfigError, match="processes died"):
-        each(os._exit, [1, 1], workers=2)
-    assert each(abs, [-1], workers=2) == [1]  # and the next call has others
+        parallel_map(os._exit, [1, 1], workers=2)
+    assert parallel_map(abs, [-1], workers=2) == [1]  # and the next call has others
 
 
 def test_a_list_that_nobody_reads_to_the_end_is_given_up():
     results = stream(abs, list(range(10 * CHUNK)), workers=2)
     assert next(results) == 0
     results.close()
-    assert each(abs, [-1], workers=2) == [1]
+    assert parallel_map(abs, [-1], workers=2) == [1]
 
 
 def test_no_workers_are_refused():
     with pytest.raises(ConfigError, match="workers must be at least 1 process, got 0"):
-        each(abs, [1], workers=0)
+        parallel_map(abs, [1], workers=0)
 
 
 def _pid(_: int) -> int:

@@ -14,7 +14,7 @@ from rdkit import Chem
 from molvae.analysis.export import write_table
 from molvae.chem.molecules import canonical
 from molvae.chem.readers import read_table
-from molvae.chem.structure_files import UNREADABLE, is_drawing_of, sdf_table
+from molvae.chem.structure_files import CANNOT_ENCODE, is_drawing_of, sdf_table
 from molvae.chem.tables import Table
 from molvae.errors import DataError, InvalidMoleculeError, MissingPackageError, MolvaeWarning
 
@@ -110,7 +110,7 @@ def test_read_table_of_a_damaged_or_empty_file_names_it(tmp_path: Path, name: st
         name, b"x\n\n\nM  END\n$$$$\n"
     ))  # fmt: skip
     if name == "a.sdf":
-        assert read_table(tmp_path / name).rows[0][1][0] == UNREADABLE
+        assert read_table(tmp_path / name).rows[0][1][0] == CANNOT_ENCODE
         return
     with pytest.raises(DataError, match=rf"{name}.*damaged"):
         read_table(tmp_path / name)
@@ -128,7 +128,7 @@ def test_read_table_without_the_package_names_the_extra(
 # --- text tables
 
 
-def table_of(tmp_path: Path, text: str, name: str = "t.csv") -> Table:
+def to_dataframe(tmp_path: Path, text: str, name: str = "t.csv") -> Table:
     (tmp_path / name).write_bytes(text.encode())
     found = read_table(tmp_path / name, lists=True)
     found.problems.check()
@@ -154,7 +154,7 @@ def test_rows_that_do_not_fit_the_header_are_named(
     tmp_path: Path, text: str, parts: list[str]
 ) -> None:
     with pytest.raises(DataError) as caught:
-        table_of(tmp_path, text)
+        to_dataframe(tmp_path, text)
     for part in parts:
         assert part in str(caught.value)
 
@@ -162,7 +162,7 @@ def test_rows_that_do_not_fit_the_header_are_named(
 def test_all_bad_rows_are_reported_at_once_the_first_ten_by_line(tmp_path: Path) -> None:
     text = "smiles,value\n" + "CCO,1,2\n" * 15
     with pytest.raises(DataError) as caught:
-        table_of(tmp_path, text)
+        to_dataframe(tmp_path, text)
     said = str(caught.value)
     assert "line 2:" in said
     assert "line 11:" in said
@@ -183,14 +183,14 @@ def test_all_bad_rows_are_reported_at_once_the_first_ten_by_line(tmp_path: Path)
     ],
 )
 def test_what_spreadsheets_leave_around_a_table_is_no_matter(tmp_path: Path, text: str) -> None:
-    found = table_of(tmp_path, text)
+    found = to_dataframe(tmp_path, text)
     places = (found.column("smiles"), found.column("value"))
     (row,) = found.rows
     assert [row[1][place] for place in places] == ["CCO", "1"]
 
 
 def test_columns_without_a_name_keep_what_they_hold(tmp_path: Path) -> None:
-    found = table_of(tmp_path, ",smiles\n0,CCO\n1,CCN\n")
+    found = to_dataframe(tmp_path, ",smiles\n0,CCO\n1,CCN\n")
     assert found.header == ["column 1", "smiles"]
 
 
@@ -207,13 +207,13 @@ def test_columns_without_a_name_keep_what_they_hold(tmp_path: Path) -> None:
 def test_column_is_found_in_any_case_and_with_a_unit(
     tmp_path: Path, header: str, wanted: str, place: int | None
 ) -> None:
-    found = table_of(tmp_path, header + "\n" + "1" + ",1" * header.count(",") + "\n")
+    found = to_dataframe(tmp_path, header + "\n" + "1" + ",1" * header.count(",") + "\n")
     assert found.find(wanted) == place
 
 
 @pytest.mark.parametrize("header", ["value,Value", "value (nM),value (uM)", "value,value"])
 def test_column_that_is_there_twice_is_refused_with_both(tmp_path: Path, header: str) -> None:
-    found = table_of(tmp_path, f"smiles,{header}\nCCO,1,2\n")
+    found = to_dataframe(tmp_path, f"smiles,{header}\nCCO,1,2\n")
     with pytest.raises(DataError) as caught:
         found.find("value")
     for name in header.split(","):
@@ -221,7 +221,7 @@ def test_column_that_is_there_twice_is_refused_with_both(tmp_path: Path, header:
 
 
 def test_column_that_is_not_there_comes_with_the_nearest(tmp_path: Path) -> None:
-    found = table_of(tmp_path, "smiles,valeu\nCCO,1\n")
+    found = to_dataframe(tmp_path, "smiles,valeu\nCCO,1\n")
     with pytest.raises(DataError, match=r"columns are: smiles, valeu; did you mean 'valeu'"):
         found.column("value")
 
@@ -240,7 +240,7 @@ def test_column_that_is_not_there_comes_with_the_nearest(tmp_path: Path) -> None
 def test_find_molecules_by_the_word_in_a_name(
     tmp_path: Path, header: str, place: int | None
 ) -> None:
-    found = table_of(tmp_path, header + "\nC,C\n")
+    found = to_dataframe(tmp_path, header + "\nC,C\n")
     assert found.find_molecules() == place
     if place is not None and "smiles," not in header:
         (tmp_path / "t.txt").write_text(header + "\nC,C\n", "utf-8")
@@ -248,7 +248,7 @@ def test_find_molecules_by_the_word_in_a_name(
 
 
 def test_find_molecules_among_several_names_is_refused(tmp_path: Path) -> None:
-    found = table_of(tmp_path, "canonical_smiles,isomeric_smiles\nC,C\n")
+    found = to_dataframe(tmp_path, "canonical_smiles,isomeric_smiles\nC,C\n")
     with pytest.raises(DataError, match="canonical_smiles, isomeric_smiles"):
         found.find_molecules()
 
@@ -280,7 +280,7 @@ def test_header_below_a_title_is_named(tmp_path: Path, text: str, line: int) -> 
     ],
 )
 def test_numbers_with_decimal_commas(tmp_path: Path, text: str, values: list[float]) -> None:
-    found = table_of(tmp_path, text)
+    found = to_dataframe(tmp_path, text)
     assert list(found.numbers(found.column("value")).values()) == values
 
 
@@ -294,20 +294,20 @@ def test_numbers_with_decimal_commas(tmp_path: Path, text: str, values: list[flo
     ],
 )
 def test_numbers_that_may_have_thousands_are_refused(tmp_path: Path, text: str) -> None:
-    found = table_of(tmp_path, text)
+    found = to_dataframe(tmp_path, text)
     found.numbers(found.column("value"))
     with pytest.raises(DataError, match=r"line 2: value: '1[.,]234' is either 1\.234 or 1234"):
         found.problems.check()
 
 
 def test_numbers_by_the_semicolon_alone_are_said(tmp_path: Path) -> None:
-    found = table_of(tmp_path, "smiles;value\nC;1,234\nCC;2,345\n")
+    found = to_dataframe(tmp_path, "smiles;value\nC;1,234\nCC;2,345\n")
     with pytest.warns(MolvaeWarning, match=r"1,234 in column 'value' is read as 1\.234"):
         assert found.numbers(1) == {2: 1.234, 3: 2.345}
 
 
 def test_numbers_of_bounds_are_unknown_and_said(tmp_path: Path) -> None:
-    found = table_of(tmp_path, "smiles,value\nC,<5\nCC,1;2\nCCC,NaN\nCCCC,n.d.\n")
+    found = to_dataframe(tmp_path, "smiles,value\nC,<5\nCC,1;2\nCCC,NaN\nCCCC,n.d.\n")
     with pytest.warns(MolvaeWarning, match=r"of value bounds are given.*1 in all.*<5 \(line 2\)"):
         assert found.numbers(1) == {3: 1.5}
 
@@ -329,7 +329,7 @@ def test_numbers_of_bounds_are_unknown_and_said(tmp_path: Path) -> None:
 def test_list_of_smiles(
     tmp_path: Path, text: str, header: list[str], rows: list[tuple[int, list[str]]]
 ) -> None:
-    found = table_of(tmp_path, text, "t.smi")
+    found = to_dataframe(tmp_path, text, "t.smi")
     assert (found.header, found.rows) == (header, rows)
 
 
@@ -409,7 +409,7 @@ def test_sdf_drawing_that_is_no_molecule_gives_a_text_that_tells_why() -> None:
     found = sdf_table(text, "t.sdf")
     with pytest.raises(InvalidMoleculeError, match="valence"):
         canonical(found.rows[0][1][0])
-    with pytest.raises(InvalidMoleculeError, match=UNREADABLE):
+    with pytest.raises(InvalidMoleculeError, match=CANNOT_ENCODE):
         canonical(found.rows[1][1][0])
     assert canonical(found.rows[2][1][0]) == "CC(C)(C)C"
 

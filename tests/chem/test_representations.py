@@ -173,11 +173,11 @@ def test_wrong_names_and_settings_are_refused():
 
 
 def test_what_has_to_be_mended_is_not_fluent():
-    assert RobustSmiles().fluent(list("C1CC1"))
-    assert not RobustSmiles().fluent(list("C1CC"))
-    assert not RobustSmiles().fluent([])
+    assert RobustSmiles().is_valid_as_written(list("C1CC1"))
+    assert not RobustSmiles().is_valid_as_written(list("C1CC"))
+    assert not RobustSmiles().is_valid_as_written([])
     for representation in (Selfies(), Smiles()):
-        assert representation.fluent(list("C1CC"))
+        assert representation.is_valid_as_written(list("C1CC"))
 
 
 @pytest.mark.parametrize("symbols", [None, ["[C]", "[C]", "[=O]", "[Ring1]", "[=Branch1]", "[N]"]])

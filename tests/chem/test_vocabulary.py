@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molvae.chem.vocabulary import PAD, SPECIALS, START, STOP, Vocabulary
+from molvae.chem.vocabulary import BOS, EOS, PAD, SPECIALS, Vocabulary
 from molvae.errors import UnknownSymbolError
 
 symbols = st.lists(st.sampled_from(["[C]", "[=C]", "[N]", "Cl", "."]), max_size=30)
@@ -31,14 +31,14 @@ def test_the_order_of_the_sequences_does_not_matter():
 def test_spell_undoes_ids(sequence):
     vocabulary = Vocabulary(["[C]", "[=C]", "[N]", "Cl", "."])
     ids = vocabulary.ids(sequence)
-    assert not {PAD, START, STOP} & set(ids)
-    assert vocabulary.spell([START, *ids, STOP, PAD, PAD]) == sequence
+    assert not {PAD, BOS, EOS} & set(ids)
+    assert vocabulary.spell([BOS, *ids, EOS, PAD, PAD]) == sequence
 
 
 @given(symbols, symbols)
 def test_nothing_is_spelt_after_stop(before, after):
     vocabulary = Vocabulary(["[C]", "[=C]", "[N]", "Cl", "."])
-    ids = [*vocabulary.ids(before), STOP, *vocabulary.ids(after)]
+    ids = [*vocabulary.ids(before), EOS, *vocabulary.ids(after)]
     assert vocabulary.spell(ids) == before
 
 

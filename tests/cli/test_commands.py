@@ -581,8 +581,8 @@ def test_several_goals_and_limits(toy: Molvae, tmp_path: Path) -> None:
     with Campaign.open("q.db") as campaign:
         table = campaign.table()
         assert set(table.columns) >= {"carbons:f", "mw", "logp", "tpsa", "front", "within_limits"}
-        assert campaign.aim.measured == ("carbons:f",)
-        assert str(campaign.aim) == "maximise carbons:f, minimise mw; logp <= 3, tpsa >= 20"
+        assert campaign.problem.measured == ("carbons:f",)
+        assert str(campaign.problem) == "maximise carbons:f, minimise mw; logp <= 3, tpsa >= 20"
         best = campaign.best(3)
         assert (best["front"] == 1).all()
         assert best["within_limits"].all()
@@ -630,7 +630,7 @@ def test_goals_in_a_file_may_be_tables(toy: Molvae, tmp_path: Path) -> None:
     done = toy("optimize", "--config", "c.toml")
     assert done.status == 0, done.err
     with Campaign.open("c.db") as campaign:
-        assert [goal.weight for goal in campaign.aim.goals] == [3.0, 1.0]
+        assert [goal.weight for goal in campaign.problem.goals] == [3.0, 1.0]
         assert campaign.best_value == max(campaign.table()["score"])
     assert toy("optimize", "--config", "c.toml", "--budget", 8).status == 0
     (tmp_path / "c.toml").write_text('record = "d.db"\n[[goals]]\nobjective = "qed"\nlo = 1\n')

@@ -10,7 +10,7 @@ import pytest
 from rdkit import Chem
 
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.storage import Store
+from molvae.campaign.storage import Storage
 from molvae.errors import CampaignError, MolvaeWarning
 from tests.cli.conftest import Molvae
 from tests.toys import ToySpace
@@ -158,15 +158,15 @@ def test_tell_the_same_sheet_again_changes_nothing_and_is_said(lab: Molvae) -> N
 
 
 def test_tell_all_is_one_transaction(lab: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
-    insert, calls = Store._insert_outcome, []
+    insert, calls = Storage._insert_outcome, []
 
-    def interrupted(self: Store, *arguments: object) -> None:
+    def interrupted(self: Storage, *arguments: object) -> None:
         calls.append(arguments)
         if len(calls) == 3:
             raise KeyboardInterrupt
         insert(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Store, "_insert_outcome", interrupted)
+    monkeypatch.setattr(Storage, "_insert_outcome", interrupted)
     sheet = "id,value\n3,1\n4,2\n5,3\n6,4\n"
     assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 130
     assert len(waiting()) == 4

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from molvae.analysis.report import render
-from molvae.analysis.server import serving
-from molvae.campaign.campaign import Campaign, trust
-from molvae.campaign.storage import NewTrial, Store
+from molvae.analysis.server import serve
+from molvae.campaign import trust
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.storage import NewTrial, Storage
 from molvae.errors import CampaignError
 from molvae.objectives.counts import COUNTS
 from molvae.objectives.parsing import WITHOUT_CODE, runs_code
@@ -61,7 +62,7 @@ def forge(path: Path, goals: list[dict[str, Any]], limits: list[dict[str, Any]])
         NewTrial(smiles=smiles, z=[0.0, 0.0, 0.0], origin="start")
         for smiles in (TOUCH, *space.molecules[:2])
     ]
-    Store.create(path, facts, trials).close()
+    Storage.create(path, facts, trials).close()
 
 
 @pytest.mark.parametrize("spec", [" os:system", "evil:score", "command:touch ran"])
@@ -89,11 +90,11 @@ def test_reading_asking_and_telling_run_nothing_that_a_record_names(
         campaign.tell(1, {"y": 0.5, "z": 1.0})
         campaign.tell(2, {"y": 0.5})
         campaign.ask(2)
-        campaign.evidence()
+        campaign.observations()
         campaign.table()
         repr(campaign)
         render(campaign)
-    with serving(record, port=0):
+    with serve(record, port=0):
         pass
     for words in (
         "tell e.db 3 0.5", "ask e.db -n 1", "export e.db", "report e.db", "retry e.db",

@@ -11,15 +11,15 @@ import torch
 from molvae.chem.datasets import sample_molecules, split_of
 from molvae.chem.representations import Selfies, random_selfies
 from molvae.errors import ConfigError, InvalidMoleculeError, MolvaeWarning
-from molvae.latent.density import Reference, auroc, describe, log_density
+from molvae.latent.density import Reference, auroc, log_density, typicality
 from molvae.latent.space import LatentSpace
-from molvae.model.priors import Normal
+from molvae.model.priors import NormalPrior
 
 
 def test_log_density_is_the_priors_and_gradients_reach_z() -> None:
     z = torch.tensor([[0.0, 0.0], [torch.nan, 1.0], [3.0, 4.0]], dtype=torch.float64)
     z.requires_grad_()
-    found = log_density(Normal(2), z)
+    found = log_density(NormalPrior(2), z)
     assert found.dtype == torch.float64
     assert found[0].item() == pytest.approx(-1.8378771)
     assert found[2].item() == pytest.approx(-1.8378771 - 12.5)
@@ -27,7 +27,7 @@ def test_log_density_is_the_priors_and_gradients_reach_z() -> None:
     found[[0, 2]].sum().backward()
     assert z.grad is not None
     assert z.grad[2].tolist() == [-3.0, -4.0]
-    assert log_density(Normal(2), torch.zeros(0, 2, dtype=torch.float64)).shape == (0,)
+    assert log_density(NormalPrior(2), torch.zeros(0, 2, dtype=torch.float64)).shape == (0,)
 
 
 def test_a_percentile_counts_the_known_codes_that_are_less_dense() -> None:
@@ -37,7 +37,7 @@ def test_a_percentile_counts_the_known_codes_that_are_less_dense() -> None:
         asked.append(1)
         return torch.tensor([[0.5], [1.0], [-2.0], [3.0], [torch.nan]], dtype=torch.float64)
 
-    reference = Reference(Normal(1), known)
+    reference = Reference(NormalPrior(1), known)
     z = torch.tensor([[0.0], [0.7], [-1.5], [2.5], [9.0], [torch.nan]], dtype=torch.float64)
     found = reference.percentile(z)
     assert found[:5].tolist() == [100.0, 75.0, 50.0, 25.0, 0.0]
@@ -48,7 +48,7 @@ def test_a_percentile_counts_the_known_codes_that_are_less_dense() -> None:
 
 
 def test_without_known_codes_no_percentile_can_be_said() -> None:
-    reference = Reference(Normal(1), lambda: torch.zeros(0, 1, dtype=torch.float64))
+    reference = Reference(NormalPrior(1), lambda: torch.zeros(0, 1, dtype=torch.float64))
     assert reference.percentile(torch.zeros(2, 1, dtype=torch.float64)).isnan().all()
 
 
@@ -115,12 +115,12 @@ def test_what_cannot_be_read_is_skipped_and_counted_when_asked(space: LatentSpac
 
 
 def test_what_a_space_says_of_molecules(space: LatentSpace) -> None:
-    log_prob, scores, percentiles = describe(space, MIXED, k=2, seed=1)
+    log_prob, scores, density_percentiles = typicality(space, MIXED, k=2, seed=1)
     torch.testing.assert_close(log_prob[[0, 2]], space.log_prob([MIXED[0], MIXED[2]], k=2, seed=1))
     assert torch.equal(scores, space.outlier_score(MIXED, k=2, seed=1))
-    assert torch.equal(percentiles[0], space.percentile(space.encode(MIXED[:1]))[0])
+    assert torch.equal(density_percentiles[0], space.percentile(space.encode(MIXED[:1]))[0])
     assert (log_prob[1], scores[1]) == (-torch.inf, torch.inf)
-    assert percentiles.isnan().tolist() == [False, True, False]
+    assert density_percentiles.isnan().tolist() == [False, True, False]
 
 
 def test_the_area_under_the_curve_counts_pairs() -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from molvae.latent.generation import REDRAWN_SEED, Draw, best_draws
+from molvae.latent.generation import REDRAWN_SEED, Sample, rejection_sample
 
 
 def drawing(
-    *turns: list[Draw],
-) -> tuple[Callable[[int, int], list[Draw]], list[tuple[int, int]]]:
+    *turns: list[Sample],
+) -> tuple[Callable[[int, int], list[Sample]], list[tuple[int, int]]]:
     """Hands out these draws in turn, and notes how many were asked for with which seed."""
     asked: list[tuple[int, int]] = []
 
-    def draw(n: int, seed: int) -> list[Draw]:
+    def draw(n: int, seed: int) -> list[Sample]:
         asked.append((n, seed))
         return turns[len(asked) - 1]
 
@@ -22,46 +22,46 @@ def drawing(
 
 
 def test_what_is_good_is_not_drawn_again() -> None:
-    first = [Draw("C", False, 0.1), Draw("CC", True, 0.0), Draw("CCC", False, 0.9)]
-    draw, asked = drawing(first, [Draw("N", False, 0.2), Draw("NC", False, 0.3)])
-    best = best_draws(draw, 3, seed=7, redraws=5, tolerance=0.5)
-    assert best == [Draw("C", False, 0.1), Draw("N", False, 0.2), Draw("NC", False, 0.3)]
+    first = [Sample("C", False, 0.1), Sample("CC", True, 0.0), Sample("CCC", False, 0.9)]
+    draw, asked = drawing(first, [Sample("N", False, 0.2), Sample("NC", False, 0.3)])
+    best = rejection_sample(draw, 3, seed=7, redraws=5, tolerance=0.5)
+    assert best == [Sample("C", False, 0.1), Sample("N", False, 0.2), Sample("NC", False, 0.3)]
     assert asked == [(3, 7), (2, 7 + REDRAWN_SEED)]
 
 
 def test_the_nearest_is_kept_where_all_miss() -> None:
-    turns = [[Draw("C", False, 0.9)], [Draw("CC", False, 0.6)], [Draw("CCC", False, 0.8)]]
+    turns = [[Sample("C", False, 0.9)], [Sample("CC", False, 0.6)], [Sample("CCC", False, 0.8)]]
     draw, asked = drawing(*turns)
-    assert best_draws(draw, 1, seed=0, redraws=2, tolerance=0.5) == turns[1]
+    assert rejection_sample(draw, 1, seed=0, redraws=2, tolerance=0.5) == turns[1]
     assert len(asked) == 3
 
 
 def test_what_was_not_mended_is_better_though_it_misses() -> None:
-    draw, _ = drawing([Draw("C", True, 0.0)], [Draw("CC", False, 0.9)])
-    assert best_draws(draw, 1, seed=0, redraws=1, tolerance=0.5) == [Draw("CC", False, 0.9)]
+    draw, _ = drawing([Sample("C", True, 0.0)], [Sample("CC", False, 0.9)])
+    assert rejection_sample(draw, 1, seed=0, redraws=1, tolerance=0.5) == [Sample("CC", False, 0.9)]
 
 
 def test_a_molecule_is_better_than_none() -> None:
     far = math.inf  # what the model cannot read, it cannot judge
     draw, _ = drawing(
-        [Draw("C", False, far), Draw(None, False, far)],
-        [Draw(None, False, far), Draw("N", True, far)],
+        [Sample("C", False, far), Sample(None, False, far)],
+        [Sample(None, False, far), Sample("N", True, far)],
     )
-    best = best_draws(draw, 2, seed=0, redraws=1, tolerance=0.5)
-    assert best == [Draw("C", False, far), Draw("N", True, far)]
+    best = rejection_sample(draw, 2, seed=0, redraws=1, tolerance=0.5)
+    assert best == [Sample("C", False, far), Sample("N", True, far)]
 
 
 def test_no_molecule_is_an_outcome_where_nothing_was_wanted() -> None:
-    draw, asked = drawing([Draw(None, False, 0.0)])
-    assert best_draws(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Draw(None, False, 0.0)]
+    draw, asked = drawing([Sample(None, False, 0.0)])
+    assert rejection_sample(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Sample(None, False, 0.0)]
     assert len(asked) == 1
 
 
 def test_a_model_that_mostly_slips_is_not_waited_for() -> None:
-    slipped = [Draw("C", True, 0.0)] * 16 + [Draw("N", False, 0.0)] * 14
+    slipped = [Sample("C", True, 0.0)] * 16 + [Sample("N", False, 0.0)] * 14
     draw, asked = drawing(slipped)
-    assert best_draws(draw, 30, seed=0, redraws=9, tolerance=0.5) == slipped
+    assert rejection_sample(draw, 30, seed=0, redraws=9, tolerance=0.5) == slipped
     assert len(asked) == 1
     # A single slip says nothing about a model.
-    draw, asked = drawing([Draw("C", True, 0.0)], [Draw("N", False, 0.0)])
-    assert best_draws(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Draw("N", False, 0.0)]
+    draw, asked = drawing([Sample("C", True, 0.0)], [Sample("N", False, 0.0)])
+    assert rejection_sample(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Sample("N", False, 0.0)]

@@ -158,7 +158,7 @@ def test_unreadable_molecules_are_skipped_and_counted_when_asked(space: LatentSp
         z = space.encode(smiles, skip_unknown=True)
     assert z.isnan().all(dim=1).tolist() == [False, True, True, False]
     assert torch.equal(z[[0, 3]], space.encode(["CCO", "CCN"]))
-    assert space.readable(smiles) == [True, False, False, True]
+    assert space.can_encode(smiles) == [True, False, False, True]
 
 
 def test_what_cannot_be_encoded_is_an_error(space: LatentSpace) -> None:

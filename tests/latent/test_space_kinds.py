@@ -10,7 +10,7 @@ from molvae.chem.representations import get_representation
 from molvae.errors import ConfigError, MolvaeWarning
 from molvae.latent.space import LatentSpace, load, pad
 from molvae.latent.space import space as latent
-from molvae.model.checkpoint import Card, Condition
+from molvae.model.checkpoint import Condition, ModelCard
 from molvae.model.losses import reconstruction
 from tests.model.kinds import KINDS, MAX_LENGTH, make
 
@@ -25,7 +25,7 @@ def made(kind: str, conditions: int = 0) -> LatentSpace:
     """A space of an untrained network."""
     model = make(kind, conditions=conditions)
     writer = get_representation("selfies")
-    card = Card(
+    card = ModelCard(
         model=KINDS[kind],
         representation={"name": writer.name, "settings": writer.settings()},
         vocabulary=("[C]", "[O]", "[N]", "[=C]", "[#N]", "[F]"),
@@ -79,7 +79,7 @@ def test_refined_vectors_say_the_molecules_better(kind: str, conditions: int) ->
 
 def test_refining_brings_back_molecules_that_the_encoders_draws_lose() -> None:
     space = load("qm9")
-    molecules = [m for m in space.generate(40, seed=4) if m and space.readable([m])[0]]
+    molecules = [m for m in space.generate(40, seed=4) if m and space.can_encode([m])[0]]
 
     def back(steps: int) -> int:
         z = space.refine(molecules, steps=steps, seed=1)

@@ -21,10 +21,10 @@ from molvae.chem.datasets import load_split, prepare, sample_molecules
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.properties import score
 from molvae.chem.representations import RobustSmiles
-from molvae.chem.vocabulary import STOP, Vocabulary
+from molvae.chem.vocabulary import EOS, Vocabulary
 from molvae.config import (
+    LossConfig,
     ModelConfig,
-    ObjectiveConfig,
     PrepareConfig,
     PriorConfig,
     TrainConfig,
@@ -38,7 +38,7 @@ from molvae.latent.tokenized import (
     label,
     label_names,
     spellings,
-    tokenise,
+    tokenize,
     write_rows,
 )
 from molvae.latent.train import train
@@ -66,7 +66,7 @@ def config(data: Path, tmp_path: Path) -> TrainConfig:
         molecules=600,
         validate_every=300,
         # So short a training would be told that it has collapsed.
-        objective=ObjectiveConfig(beta=0.0),
+        objective=LossConfig(beta=0.0),
         device="cpu",
         model=model,
     )
@@ -167,7 +167,7 @@ def conditional(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Latent
         noisy=0.0,
         device="cpu",
         model=SIZES,
-        objective=ObjectiveConfig(beta=0.02),
+        objective=LossConfig(beta=0.02),
         prior=PriorConfig(passes=30),
     )
     return molvae.load(train(config, workers=1))
@@ -221,7 +221,7 @@ def test_what_the_encoder_reads_as_something_else_is_drawn_again(conditional: La
     def off(**settings: Any) -> float:
         drawn = conditional.generate(100, where={"logP": 1.5}, **settings)
         made = [m for m in drawn if m is not None]
-        readable = compress(made, conditional.readable(made))
+        readable = compress(made, conditional.can_encode(made))
         guess = conditional.encode(list(readable))[:, 6]
         return float((guess - (1.5 - unit.mean) / unit.sd).abs().mean())
 
@@ -375,7 +375,7 @@ def test_training_molecules_that_cannot_be_written_are_an_error(data: Path) -> N
     shutil.copytree(data, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     replace_split(folder, "train", "[Na+].[Cl-]\n")
     with pytest.raises(DataError, match="at least 2 training molecules"):
-        tokenise(folder, "robust-smiles", workers=1)
+        tokenize(folder, "robust-smiles", workers=1)
 
 
 def test_the_same_recipe_gives_the_same_weights(config: TrainConfig, tmp_path: Path) -> None:
@@ -393,13 +393,13 @@ def test_a_run_is_not_overwritten_unless_asked(config: TrainConfig) -> None:
 
 
 def test_tokens_come_from_the_cache_until_the_data_change(data: Path) -> None:
-    first = tokenise(data, "selfies", workers=1)
-    again = tokenise(data, "selfies", workers=1)
+    first = tokenize(data, "selfies", workers=1)
+    again = tokenize(data, "selfies", workers=1)
     assert torch.equal(first.train, again.train)
     assert first.vocabulary.symbols == again.vocabulary.symbols
     (data / "selfies-0.safetensors").write_bytes(b"damaged")
-    assert torch.equal(tokenise(data, "selfies", workers=1).train, first.train)
-    smiles = tokenise(data, "smiles", workers=1)
+    assert torch.equal(tokenize(data, "selfies", workers=1).train, first.train)
+    smiles = tokenize(data, "smiles", workers=1)
     assert smiles.vocabulary.symbols != first.vocabulary.symbols
 
 
@@ -408,18 +408,18 @@ def test_tokens_spell_the_training_molecules(data: Path) -> None:
 
     for name in ("selfies", "smiles", "robust-smiles"):
         for merges in (0, 40):
-            tokens = tokenise(data, name, merges, workers=1)
+            tokens = tokenize(data, name, merges, workers=1)
             writer = get_representation(name)
             rows = tokens.train.tolist()
             molecules = [writer.join(tokens.vocabulary.spell(row)) for row in rows]
             assert molecules == load_split(data, "train")
             for molecule, row in zip(molecules, rows, strict=True):
                 ids = tokens.vocabulary.ids(writer.split(molecule))
-                assert [*ids, STOP] == row[: len(ids) + 1]
+                assert [*ids, EOS] == row[: len(ids) + 1]
 
 
 def test_merges_shorten_and_are_the_same_for_held_out_molecules(data: Path) -> None:
-    plain, merged = (tokenise(data, "smiles", n, workers=1) for n in (0, 40))
+    plain, merged = (tokenize(data, "smiles", n, workers=1) for n in (0, 40))
     assert len(plain.vocabulary) < len(merged.vocabulary) <= len(plain.vocabulary) + 40
     assert plain.train.shape[1] > merged.train.shape[1]
     spelled = [merged.vocabulary.spell(row) for row in merged.valid.tolist()]
@@ -445,7 +445,7 @@ def test_bundled_runs_are_small_and_come_from_the_committed_recipes(name: str) -
 
 
 def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainConfig) -> None:
-    objective = ObjectiveConfig(beta=0.0, similarity=20.0, fingerprint=0.5)
+    objective = LossConfig(beta=0.0, similarity=20.0, fingerprint=0.5)
     longer = dataclasses.replace(
         config,
         molecules=2500,
@@ -467,7 +467,7 @@ def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainCon
 
 def test_train_in_stages_goes_on_where_the_first_ended(config: TrainConfig, tmp_path: Path) -> None:
     """Two stages at a constant rate end with other weights than one, but none of them jumps."""
-    objective = ObjectiveConfig(beta=0.0, similarity=5.0, fingerprint=0.5)
+    objective = LossConfig(beta=0.0, similarity=5.0, fingerprint=0.5)
     one = dataclasses.replace(
         config,
         objective=objective,
@@ -532,7 +532,7 @@ def test_train_with_more_data_learns_both_and_says_so(
 
 
 def test_write_rows_leaves_out_what_the_vocabulary_lacks(data: Path, tmp_path: Path) -> None:
-    tokens = tokenise(data, "robust-smiles", 5, workers=1)
+    tokens = tokenize(data, "robust-smiles", 5, workers=1)
     length = tokens.train.shape[1]
     rows = write_rows(data, "train", "robust-smiles", tokens.vocabulary, length, workers=1)
     assert torch.equal(rows.ids, tokens.train)
@@ -558,7 +558,7 @@ def test_fingerprints_are_those_of_the_molecules(data: Path) -> None:
 
 
 def test_spellings_are_other_texts_of_the_same_molecules(data: Path) -> None:
-    tokens = tokenise(data, "robust-smiles", 20, workers=1)
+    tokens = tokenize(data, "robust-smiles", 20, workers=1)
     length = tokens.train.shape[1]
     rows = write_rows(data, "train", "robust-smiles", tokens.vocabulary, length, workers=1)
     args = (data, "train", "robust-smiles", tokens.vocabulary, rows)
@@ -570,5 +570,5 @@ def test_spellings_are_other_texts_of_the_same_molecules(data: Path) -> None:
     molecules, writer = load_split(data, "train"), RobustSmiles()
     for place, few in zip(rows.places[:50].tolist(), first[:50].tolist(), strict=True):
         for ids in few:
-            symbols = tokens.vocabulary.spell(i for i in ids if i > STOP)
+            symbols = tokens.vocabulary.spell(i for i in ids if i > EOS)
             assert writer.join(symbols) == molecules[place]

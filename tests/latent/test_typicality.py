@@ -7,14 +7,14 @@ import warnings
 import pytest
 import torch
 
-from molvae.latent.density import percentiles
+from molvae.latent.density import density_percentiles
 from tests.toys import DenseToySpace, ToySpace
 
 
 def test_a_space_without_a_density_says_nothing() -> None:
     space = ToySpace()
-    assert percentiles(space, space.molecules[:2]) == [None, None]
-    assert percentiles(space, []) == []
+    assert density_percentiles(space, space.molecules[:2]) == [None, None]
+    assert density_percentiles(space, []) == []
 
 
 def test_percentiles_are_those_of_encodings() -> None:
@@ -22,15 +22,15 @@ def test_percentiles_are_those_of_encodings() -> None:
     middle, corner = space.decode(torch.tensor([[0.0, 0.0, 1.0], [4.0, 4.0, 3.0]]).double())
     assert middle is not None
     assert corner is not None
-    found = percentiles(space, [middle, corner])
+    found = density_percentiles(space, [middle, corner])
     assert found == [pytest.approx(100 * (1 - 2 / 324)), 0.0]  # two are in the middle
-    assert percentiles(space, [middle, corner], space.encode([middle, corner])) == found
+    assert density_percentiles(space, [middle, corner], space.encode([middle, corner])) == found
 
 
 def test_of_what_cannot_be_read_nothing_is_said_and_nobody_is_warned() -> None:
     space = DenseToySpace()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        first, second = percentiles(space, [space.molecules[0], "c1ccccc1"])
+        first, second = density_percentiles(space, [space.molecules[0], "c1ccccc1"])
     assert first is not None
     assert second is None

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from molvae.chem.vocabulary import PAD, STOP
+from molvae.chem.vocabulary import EOS, PAD
 from molvae.config import ModelConfig
 from molvae.model.vae import SequenceVAE
 
@@ -52,5 +52,5 @@ def random_rows(lengths: list[int], width: int, seed: int = 0) -> Tensor:
     rows = torch.full((len(lengths), width), PAD)
     for row, length in zip(rows, lengths, strict=True):
         row[: length - 1] = torch.randint(3, N_SYMBOLS, (length - 1,), generator=generator)
-        row[length - 1] = STOP
+        row[length - 1] = EOS
     return rows

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from molvae.chem.vocabulary import STOP
+from molvae.chem.vocabulary import EOS
 from molvae.config import ModelConfig
 from molvae.model.annealing import annealed_bound
 from molvae.model.losses import importance_bound, log_normal
-from molvae.model.priors import Mixture, Normal, Prior
-from molvae.model.vae import Inference, SequenceVAE
+from molvae.model.priors import MixturePrior, NormalPrior, Prior
+from molvae.model.vae import EncoderOutput, SequenceVAE
 
 SYMBOLS = 8
 X = torch.tensor([[0.3, -1.2, 2.0], [1.5, 0.4, -0.7], [-2.5, 3.0, 0.1]])
@@ -35,12 +35,12 @@ class LinearGaussian(nn.Module):
         mean = X[ids[:, 0] - 1] @ W @ torch.linalg.inv(precision) / NOISE**2
         return mean, torch.linalg.inv(precision).diagonal().log().expand_as(mean)
 
-    def infer(self, ids: Tensor, *, draws: int, noise: Tensor) -> Inference:
+    def infer(self, ids: Tensor, *, draws: int, noise: Tensor) -> EncoderOutput:
         mean, logvar = self.posterior(ids)
         wide, spread = (x.repeat_interleave(draws, dim=0) for x in (mean, logvar))
         z = wide + noise * (0.5 * spread).exp()
         none = z.new_zeros(len(z), 0)
-        return Inference(z, log_normal(z, wide, spread).sum(dim=1), wide, spread, none, none)
+        return EncoderOutput(z, log_normal(z, wide, spread).sum(dim=1), wide, spread, none, none)
 
     def logits(self, z: Tensor, ids: Tensor) -> Tensor:
         of_x = torch.distributions.Normal(z @ W.T, NOISE).log_prob(X[ids[:, 0] - 1]).sum(1)
@@ -55,7 +55,7 @@ IDS = torch.tensor([[1], [2], [3]])
 
 def exact(prior: Prior) -> Tensor:
     """log p(x): N(m, S) in z is N(W m, W S W' + noise) in x, and a mixture of these."""
-    if isinstance(prior, Mixture):
+    if isinstance(prior, MixturePrior):
         parts = zip(prior.logits.softmax(0), prior.means, prior.factors, strict=True)
     else:
         parts = zip(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None], strict=True)
@@ -69,15 +69,15 @@ def exact(prior: Prior) -> Tensor:
     return torch.logsumexp(torch.stack(each), dim=0).double()
 
 
-def two_hills() -> Mixture:
-    prior = Mixture(2, 2)
+def two_hills() -> MixturePrior:
+    prior = MixturePrior(2, 2)
     prior.logits = torch.tensor([0.2, -0.3])
     prior.means = torch.tensor([[1.0, 0.5], [-0.8, -1.0]])
     prior.factors = torch.tensor([[[0.8, 0.0], [0.3, 0.6]], [[0.7, 0.0], [-0.2, 0.9]]])
     return prior
 
 
-PRIORS = pytest.mark.parametrize("prior", [Normal(2), two_hills()], ids=["normal", "mixture"])
+PRIORS = pytest.mark.parametrize("prior", [NormalPrior(2), two_hills()], ids=["normal", "mixture"])
 
 
 def bound(prior: Prior, k: int, seed: int, times: int = 1) -> Tensor:
@@ -94,7 +94,7 @@ def test_the_bound_agrees_with_the_exact_value(prior: Prior) -> None:
 @PRIORS
 def test_annealing_agrees_with_the_exact_value(prior: Prior) -> None:
     drawn = torch.get_rng_state()
-    found = annealed_bound(MODEL, prior, IDS, chains=5000, steps=40, leapfrogs=2)
+    found = annealed_bound(MODEL, prior, IDS, chains=5000, steps=40, n_leapfrog_steps=2)
     assert found.dtype == torch.float64
     assert (found - exact(prior)).abs().max() < 0.01
     assert torch.equal(drawn, torch.get_rng_state())
@@ -103,7 +103,9 @@ def test_annealing_agrees_with_the_exact_value(prior: Prior) -> None:
 @PRIORS
 def test_annealing_needs_no_encoder(prior: Prior) -> None:
     """From the prior, further away: standard errors are below 0.01."""
-    found = annealed_bound(MODEL, prior, IDS, chains=4000, steps=40, leapfrogs=3, start="prior")
+    found = annealed_bound(
+        MODEL, prior, IDS, chains=4000, steps=40, n_leapfrog_steps=3, start="prior"
+    )
     assert (found - exact(prior)).abs().max() < 0.03
 
 
@@ -121,7 +123,7 @@ def test_annealing_rises_with_its_steps_towards_the_exact_value() -> None:
     """From the prior, with one chain: means over 500, as they are told."""
     prior, ids = two_hills(), IDS.repeat_interleave(500, dim=0)
     few, more, many = (
-        annealed_bound(MODEL, prior, ids, chains=1, steps=steps, leapfrogs=3, start="prior")
+        annealed_bound(MODEL, prior, ids, chains=1, steps=steps, n_leapfrog_steps=3, start="prior")
         .view(3, 500)
         .mean(dim=1)
         for steps in (2, 10, 80)
@@ -134,13 +136,13 @@ def test_annealing_rises_with_its_steps_towards_the_exact_value() -> None:
 def test_both_agree_on_a_sequence_model_and_annealing_repeats_with_its_seed() -> None:
     torch.manual_seed(0)
     sizes = ModelConfig(latent_dim=3, embedding_dim=4, encoder_dim=5, decoder_dim=6, position_dim=2)
-    model, prior = SequenceVAE(sizes, 7, 9).eval(), Normal(3)
+    model, prior = SequenceVAE(sizes, 7, 9).eval(), NormalPrior(3)
     with torch.no_grad():
         model.encoder.summary.head.bias[3:] += 3  # untrained, p(z | x) is about as wide as p(z)
         model.decoder.initial_state.weight.mul_(4)  # and z matters all the same
-    ids = torch.tensor([[3, 4, STOP, 0, 0], [5, 6, 4, 3, STOP], [6, STOP, 0, 0, 0]])
+    ids = torch.tensor([[3, 4, EOS, 0, 0], [5, 6, 4, 3, EOS], [6, EOS, 0, 0, 0]])
     expected = importance_bound(model, prior, ids, draws=50_000, seed=1)
-    found = annealed_bound(model, prior, ids, chains=200, steps=30, leapfrogs=3)
+    found = annealed_bound(model, prior, ids, chains=200, steps=30, n_leapfrog_steps=3)
     assert (found - expected).abs().max() < 0.03
     first, again, other = (
         annealed_bound(model, prior, ids, seed=seed, chains=2, steps=3) for seed in (4, 4, 5)

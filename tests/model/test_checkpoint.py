@@ -15,7 +15,7 @@ from molvae.model.checkpoint import (
     CARD,
     PRIOR,
     WEIGHTS,
-    Card,
+    ModelCard,
     fingerprint,
     load_run,
     round_to_half,
@@ -27,8 +27,8 @@ from molvae.model.vae import SequenceVAE
 SMALL = ModelConfig(latent_dim=2, embedding_dim=3, encoder_dim=4, decoder_dim=5, position_dim=2)
 
 
-def card() -> Card:
-    return Card(
+def card() -> ModelCard:
+    return ModelCard(
         model=SMALL,
         representation={"name": "selfies", "settings": {}},
         vocabulary=("[C]", "[O]"),

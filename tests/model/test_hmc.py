@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from molvae.model.hmc import refined
+from molvae.model.hmc import hmc_sample
 
 MAP = torch.tensor([[1.0, 0.5], [-0.3, 1.0], [0.8, -0.6]], dtype=torch.float64)
 SD = 0.5
@@ -22,15 +22,17 @@ def log_density(z: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("leapfrogs", "step", "steps"), [(1, 1.5, 60), (4, 1.2, 20)])
-def test_chains_become_draws_of_the_posterior(leapfrogs: int, step: float, steps: int) -> None:
+def test_chains_become_draws_of_the_posterior(
+    n_leapfrog_steps: int, step: float, steps: int
+) -> None:
     n = 8_000
-    found = refined(
+    found = hmc_sample(
         log_density,
         torch.full((n, 2), 3.0, dtype=torch.float64),
         scale=COVARIANCE.diagonal().sqrt().expand(n, 2),
         steps=steps,
         step=step,
-        leapfrogs=leapfrogs,
+        n_leapfrog_steps=n_leapfrog_steps,
         generator=torch.Generator().manual_seed(0),
     )
     torch.testing.assert_close(found.z.mean(dim=0), MEAN, atol=0.02, rtol=0)
@@ -50,7 +52,7 @@ def start(n: int) -> dict[str, Tensor]:
 def test_short_steps_are_accepted_and_long_ones_are_not() -> None:
     rates = [
         float(
-            refined(
+            hmc_sample(
                 log_density,
                 **start(200),
                 steps=10,
@@ -69,7 +71,7 @@ def test_same_seed_same_chains_and_no_steps_leave_z() -> None:
     def run(seed: int, steps: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         torch.rand(3)  # the global generator plays no part
-        return refined(log_density, **start(5), steps=steps, step=0.5, generator=generator).z
+        return hmc_sample(log_density, **start(5), steps=steps, step=0.5, generator=generator).z
 
     assert torch.equal(run(0, 5), run(0, 5))
     assert not torch.equal(run(0, 5), run(1, 5))
@@ -81,7 +83,7 @@ def test_a_move_to_where_the_density_is_no_number_is_refused() -> None:
         return torch.where(z[:, 0] > 0.5, torch.nan, log_density(z))
 
     generator = torch.Generator().manual_seed(0)
-    found = refined(hole, **start(500), steps=20, step=0.8, generator=generator)
+    found = hmc_sample(hole, **start(500), steps=20, step=0.8, generator=generator)
     assert bool((found.z[:, 0] <= 0.5).all())
     assert bool(torch.isfinite(found.z).all())
     assert 0 < float(found.acceptance.mean()) < 1

@@ -14,7 +14,7 @@ from molvae.errors import ConfigError
 from molvae.model import losses as objectives
 from molvae.model.losses import importance_bound, reconstruction
 from molvae.model.noise import row_noise
-from molvae.model.priors import Normal
+from molvae.model.priors import NormalPrior
 from molvae.model.vae import SequenceVAE
 from tests.model.kinds import KINDS, make, random_rows
 
@@ -47,7 +47,7 @@ def plain(model: SequenceVAE, row: Tensor, n: int = 20_000) -> float:
 )
 def test_it_is_what_plain_monte_carlo_finds(kind: str, conditions: int) -> None:
     model = wide(kind, conditions)
-    prior = Normal(model.code_dim)
+    prior = NormalPrior(model.code_dim)
     bound = importance_bound(model, prior, ROWS, draws=4_000)
     for row, found in zip(ROWS, bound, strict=True):
         assert float(found) == pytest.approx(plain(model, row), abs=0.05)
@@ -63,12 +63,12 @@ def test_of_a_language_model_it_is_exact_with_one_draw() -> None:
         with torch.no_grad():
             exact = -reconstruction(model.logits(torch.zeros(3, 0), ROWS), ROWS)
         for draws in (1, 50):
-            found = importance_bound(model, Normal(0), ROWS, draws=draws)
+            found = importance_bound(model, NormalPrior(0), ROWS, draws=draws)
             torch.testing.assert_close(found, exact.double())
 
 
 def test_importance_bound_of_a_row_depends_on_the_row_and_the_seed_alone() -> None:
-    model, prior = make("recurrent"), Normal(4)
+    model, prior = make("recurrent"), NormalPrior(4)
     state = torch.get_rng_state()
     together = importance_bound(model, prior, ROWS, draws=3)
     assert torch.equal(state, torch.get_rng_state())
@@ -97,7 +97,7 @@ def test_row_noise_differs_between_rows_and_is_standard_normal() -> None:
 
 
 def test_importance_bound_of_no_rows_is_empty() -> None:
-    model, prior = make("recurrent"), Normal(4)
+    model, prior = make("recurrent"), NormalPrior(4)
     assert importance_bound(model, prior, ROWS[:0], draws=3).shape == (0,)
 
 
@@ -111,14 +111,14 @@ def test_no_more_rows_go_through_the_decoder_than_allowed(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(model, "logits", spy)
     monkeypatch.setattr(objectives, "AT_ONCE", 8)
-    many = importance_bound(model, Normal(4), ROWS, draws=20)
+    many = importance_bound(model, NormalPrior(4), ROWS, draws=20)
     assert seen == [8, 8, 4] * 3
     seen.clear()
-    few = importance_bound(model, Normal(4), ROWS, draws=3)
+    few = importance_bound(model, NormalPrior(4), ROWS, draws=3)
     assert seen == [6, 3]
     assert bool(torch.isfinite(torch.cat([many, few])).all())
 
 
 def test_a_point_has_no_density() -> None:
     with pytest.raises(ConfigError, match="posterior is a point"):
-        importance_bound(make("point"), Normal(4), ROWS, draws=1)
+        importance_bound(make("point"), NormalPrior(4), ROWS, draws=1)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from molvae.chem.vocabulary import PAD, START, STOP
+from molvae.chem.vocabulary import BOS, EOS, PAD
 from molvae.errors import ConfigError
-from molvae.model.checkpoint import Card, load_run, save_run
+from molvae.model.checkpoint import ModelCard, load_run, save_run
 from molvae.model.decoding import decode
-from molvae.model.finetuning import tuned_decoder
+from molvae.model.finetuning import finetune_decoder
 from molvae.model.losses import reconstruction
 from molvae.model.vae import SequenceVAE
 from tests.model.kinds import KINDS, MAX_LENGTH, N_SYMBOLS, SMALL, make, random_rows
@@ -67,7 +67,7 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(kind: str, conditions: int
     code, noise = torch.randn(3, model.code_dim), torch.tensor([0.0, 0.3, 0.8])
     with torch.no_grad():
         together = model.logits(code, rows, noise=noise)
-        state, symbol, left = model.start(code, noise), torch.full((3,), START), torch.arange(3)
+        state, symbol, left = model.start(code, noise), torch.full((3,), BOS), torch.arange(3)
         for place in range(8):
             if place == 4:  # one of the sequences has come to its end
                 left, symbol = torch.tensor([0, 2]), symbol[[0, 2]]
@@ -124,7 +124,7 @@ def test_gradients_reach_every_weight(kind: str, conditions: int) -> None:
 @every_kind_with_conditions_or_not
 def test_a_run_comes_back(kind: str, conditions: int, tmp_path: Path) -> None:
     model = make(kind, properties=min(1, KINDS[kind].latent_dim))
-    card = Card(
+    card = ModelCard(
         model=KINDS[kind],
         representation={"name": "selfies", "settings": {}},
         vocabulary=tuple(f"[{i}]" for i in range(N_SYMBOLS - 3)),
@@ -174,9 +174,9 @@ def test_greedy_decoding_takes_the_likeliest_symbols(kind: str, conditions: int)
         row = row[row != PAD]
         with torch.no_grad():
             logits = model.logits(one[None], row[None])[0]
-        logits[:, [PAD, START]] = -torch.inf
+        logits[:, [PAD, BOS]] = -torch.inf
         assert torch.equal(logits.argmax(dim=1), row)
-        assert bool((row[:-1] != STOP).all())
+        assert bool((row[:-1] != EOS).all())
 
 
 @every_kind
@@ -184,7 +184,7 @@ def test_a_tuned_decoder_has_learned_and_the_encoder_is_the_same(kind: str) -> N
     model, rows = make(kind), random_rows([4, 6, 7, 3], 7)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     noise = 0.25 if KINDS[kind].noise_levels else 0.0
-    new = tuned_decoder(
+    new = finetune_decoder(
         model, rows, torch.ones(4), steps=20, batch=8, learning_rate=0.01, noise=noise, seed=0
     )
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())

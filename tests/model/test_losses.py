@@ -8,22 +8,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from molvae.config import ObjectiveConfig
+from molvae.config import LossConfig
 from molvae.model.losses import (
-    Known,
+    Labels,
+    compute_loss,
     condition_loss,
-    decomposed,
     gaussian_total_correlation,
+    iwae_bound,
     kl_to_normal,
     log_known,
     log_normal,
-    objective,
     property_loss,
-    weighted_bound,
+    total_correlation_terms,
 )
-from molvae.model.vae import Inference
+from molvae.model.vae import EncoderOutput
 
-ELBO = ObjectiveConfig(beta=1.0)
+ELBO = LossConfig(beta=1.0)
 A, B, NOISE = 0.8, 1.3, 0.5
 """x = A y + B z + NOISE e, all standard normal: a model that can be solved."""
 
@@ -32,7 +32,7 @@ def log_p(x: Tensor, mean: float | Tensor, variance: float) -> Tensor:
     return log_normal(x, torch.as_tensor(mean).expand_as(x), torch.full_like(x, math.log(variance)))
 
 
-def solved(x: Tensor, known: Tensor | None, draws: int, widen: float = 1.0) -> Inference:
+def solved(x: Tensor, known: Tensor | None, draws: int, widen: float = 1.0) -> EncoderOutput:
     """The exact posteriors of the model, or wider ones; x and known labels are `n`, NaN if not."""
     n = len(x)
     variance = A**2 + B**2 + NOISE**2
@@ -48,7 +48,7 @@ def solved(x: Tensor, known: Tensor | None, draws: int, widen: float = 1.0) -> I
     logvar = torch.full_like(mean, math.log(widen**2 * NOISE**2 / (B**2 + NOISE**2)))
     z = mean + (0.5 * logvar).exp() * torch.randn(n * draws)
     y_logvar = (widen**2 * y_var).log()
-    return Inference(
+    return EncoderOutput(
         torch.stack([z, y], dim=1),
         log_q + log_normal(z, mean, logvar),
         mean[:, None],
@@ -58,7 +58,7 @@ def solved(x: Tensor, known: Tensor | None, draws: int, widen: float = 1.0) -> I
     )
 
 
-def losses(inference: Inference, x: Tensor) -> Tensor:
+def losses(inference: EncoderOutput, x: Tensor) -> Tensor:
     z, y = inference.code.T
     x = x.repeat_interleave(len(z) // len(x))
     return -log_p(x, A * y + B * z, NOISE**2)
@@ -92,17 +92,17 @@ def test_with_the_exact_posteriors_the_bound_is_the_log_probability(
         exact = integrated(x, float(LABELS[i]) if labelled else None)
         one, label = X[i : i + 1], known[i : i + 1]
         draws = 4 if kind == "iwae" else 1
-        config = ObjectiveConfig(kind=kind, beta=1.0, draws=draws)  # type: ignore[arg-type]
+        config = LossConfig(kind=kind, beta=1.0, draws=draws)  # type: ignore[arg-type]
         copies = one if kind == "iwae" else one.expand(40_000)
         labels = label if kind == "iwae" else label.expand(40_000)
         inference = solved(copies, labels, draws)
-        loss = objective(
+        loss = compute_loss(
             config,
             1.0,
             inference,
             losses(inference, copies),
             posterior=posterior,
-            known=Known(labels[:, None], ONE),
+            known=Labels(labels[:, None], ONE),
         )
         # Every draw has the same weight, so that four of them are enough; the evidence lower bound
         # with its KL in closed form is right on average.
@@ -117,15 +117,15 @@ def test_the_bound_of_a_wrong_posterior_is_lower_and_grows_with_the_draws() -> N
     exact = sum(integrated(x, None) for x in X.tolist()) / 3
     bounds = []
     for draws in (2, 8, 64, 1024):
-        config = ObjectiveConfig(kind="iwae", draws=draws)
+        config = LossConfig(kind="iwae", draws=draws)
         copies = X.repeat(max(1, 20_000 // draws))
         inference = solved(copies, None, draws, widen=2.0)
-        known = Known(torch.full((len(copies), 1), torch.nan), ONE)
-        loss = objective(config, 1.0, inference, losses(inference, copies), known=known)
+        known = Labels(torch.full((len(copies), 1), torch.nan), ONE)
+        loss = compute_loss(config, 1.0, inference, losses(inference, copies), known=known)
         bounds.append(float(-loss.total))
     inference = solved(X.repeat(20_000), None, 1, widen=2.0)
-    known = Known(torch.full((60_000, 1), torch.nan), ONE)
-    elbo = objective(ELBO, 1.0, inference, losses(inference, X.repeat(20_000)), known=known)
+    known = Labels(torch.full((60_000, 1), torch.nan), ONE)
+    elbo = compute_loss(ELBO, 1.0, inference, losses(inference, X.repeat(20_000)), known=known)
     # Of y, and of z given y: each a Gaussian twice as wide as it should be.
     gap = 2 * (math.log(1 / 2) - 0.5 + 0.5 * 4)
     assert float(-elbo.total) == pytest.approx(exact - gap, abs=0.05)
@@ -145,7 +145,7 @@ def test_what_is_known_of_two_related_conditions_counts_for_the_other() -> None:
     drawn = mean + precision**-0.5 * torch.randn(50_000)
     logvar = -math.log(precision)
     nothing = torch.zeros(50_000, 0)
-    inference = Inference(
+    inference = EncoderOutput(
         torch.stack([drawn, known[:, 1]], dim=1),
         log_normal(drawn, torch.tensor(mean), torch.tensor(logvar)),
         nothing,
@@ -153,12 +153,12 @@ def test_what_is_known_of_two_related_conditions_counts_for_the_other() -> None:
         torch.tensor([[mean, 0.3]]).expand(50_000, 2),
         torch.tensor([[logvar, 0.0]]).expand(50_000, 2),
     )
-    loss = objective(
+    loss = compute_loss(
         ELBO,
         1.0,
         inference,
         -log_p(torch.full((50_000,), x), drawn, 0.25),
-        known=Known(known, covariance),
+        known=Labels(known, covariance),
     )
     exact = log_p(torch.tensor(x), 0.9, 0.25 + 0.64)
     assert float(-loss.total) == pytest.approx(float(exact), abs=1e-3)
@@ -176,12 +176,12 @@ def test_the_density_of_what_is_known_leaves_the_rest_out() -> None:
     torch.testing.assert_close(log_known(y, covariance), torch.stack(expected))
 
 
-def plain(mean: Tensor, logvar: Tensor, draws: int = 1) -> Inference:
+def plain(mean: Tensor, logvar: Tensor, draws: int = 1) -> EncoderOutput:
     """What a Gaussian encoder without conditions infers."""
     mean, logvar = (x.repeat_interleave(draws, dim=0) for x in (mean, logvar))
     z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
     nothing = mean.new_zeros(len(mean), 0)
-    return Inference(z, log_normal(z, mean, logvar).sum(1), mean, logvar, nothing, nothing)
+    return EncoderOutput(z, log_normal(z, mean, logvar).sum(1), mean, logvar, nothing, nothing)
 
 
 def test_beta_and_free_bits_weigh_the_divergence() -> None:
@@ -190,10 +190,10 @@ def test_beta_and_free_bits_weigh_the_divergence() -> None:
     logvar = torch.tensor([[-1.0, -0.01], [-1.0, 0.01]])
     inference, rec = plain(mean, logvar), torch.tensor([3.0, 5.0])
     units = kl_to_normal(mean, logvar).mean(dim=0)
-    loss = objective(ELBO, 0.3, inference, rec)
+    loss = compute_loss(ELBO, 0.3, inference, rec)
     torch.testing.assert_close(loss.total, 4 + 0.3 * units.sum())
     torch.testing.assert_close(loss.kl, units.sum())
-    free = objective(ObjectiveConfig(free_bits=0.05), 0.3, inference, rec)
+    free = compute_loss(LossConfig(free_bits=0.05), 0.3, inference, rec)
     torch.testing.assert_close(free.total, 4 + 0.3 * (units[0] + 0.05))
     torch.testing.assert_close(free.kl, loss.kl)
     (slope,) = torch.autograd.grad(free.total, mean)
@@ -204,13 +204,13 @@ def test_beta_and_free_bits_weigh_the_divergence() -> None:
 def test_a_point_has_no_divergence() -> None:
     mean = torch.tensor([[1.0, 2.0]])
     inference = plain(mean, torch.full((1, 2), -torch.inf))
-    loss = objective(ELBO, 1.0, inference, torch.tensor([3.0]), posterior="point")
+    loss = compute_loss(ELBO, 1.0, inference, torch.tensor([3.0]), posterior="point")
     assert (float(loss.total), float(loss.kl)) == (3.0, 0.0)
 
 
 def test_equal_weights_have_their_own_logarithm_and_unequal_ones_that_of_their_mean() -> None:
     weights = torch.tensor([1.0, 3.0, 0.5, 0.5])
-    found = weighted_bound(weights.log(), 2).exp()
+    found = iwae_bound(weights.log(), 2).exp()
     torch.testing.assert_close(found, torch.tensor([2.0, 0.5]))
 
 
@@ -227,7 +227,7 @@ def correlated(n: int, rho: float, variance: float) -> tuple[Tensor, Tensor, Ten
 def test_the_parts_of_the_divergence_are_what_they_are_for_a_gaussian() -> None:
     torch.manual_seed(0)
     z, mean, logvar, expected = correlated(2_000, 0.8, 0.2)
-    parts = decomposed(z, mean, logvar, 2_000)
+    parts = total_correlation_terms(z, mean, logvar, 2_000)
     assert float(parts.shared) == pytest.approx(expected, abs=0.03)
     by_draws = log_normal(z, mean, logvar).sum(1) - log_p(z, 0.0, 1.0).sum(1)
     whole = parts.mutual + parts.shared + parts.single
@@ -243,7 +243,7 @@ def test_batches_of_a_larger_set_estimate_its_total_correlation() -> None:
     torch.manual_seed(0)
     z, mean, logvar, expected = correlated(6_400, 0.8, 0.2)
     found = [
-        float(decomposed(z[rows], mean[rows], logvar[rows], 6_400).shared)
+        float(total_correlation_terms(z[rows], mean[rows], logvar[rows], 6_400).shared)
         for rows in torch.split(torch.randperm(6_400), 128)
     ]
     assert sum(found) / len(found) == pytest.approx(expected, abs=0.1)
@@ -253,15 +253,15 @@ def test_the_total_correlation_is_weighed_relative_to_the_rest() -> None:
     torch.manual_seed(0)
     z, mean, logvar, _ = correlated(200, 0.8, 0.2)
     nothing = z.new_zeros(200, 0)
-    inference = Inference(z, torch.zeros(200), mean, logvar, nothing, nothing)
+    inference = EncoderOutput(z, torch.zeros(200), mean, logvar, nothing, nothing)
     rec = torch.ones(200)
 
     def total(weight: float) -> float:
-        config = ObjectiveConfig(kind="total-correlation", total_correlation=weight)
-        return float(objective(config, 0.5, inference, rec, molecules=1_000).total)
+        config = LossConfig(kind="total-correlation", total_correlation=weight)
+        return float(compute_loss(config, 0.5, inference, rec, molecules=1_000).total)
 
-    assert total(1.0) == pytest.approx(float(objective(ELBO, 0.5, inference, rec).total))
-    shared = float(decomposed(z, mean, logvar, 1_000).shared)
+    assert total(1.0) == pytest.approx(float(compute_loss(ELBO, 0.5, inference, rec).total))
+    shared = float(total_correlation_terms(z, mean, logvar, 1_000).shared)
     assert total(7.0) == pytest.approx(total(1.0) + 0.5 * 6 * shared, rel=1e-4)
 
 

@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from molvae.chem.vocabulary import PAD, STOP
+from molvae.chem.vocabulary import EOS, PAD
 from molvae.config import ModelConfig, PriorConfig
 from molvae.errors import MolvaeWarning
 from molvae.model.prior_fitting import choose_prior, fit_flow, fit_mixture, fit_vamp
 from molvae.model.priors import (
-    Conditional,
-    Flow,
-    Mixture,
-    Normal,
+    ConditionalPrior,
+    FlowPrior,
+    MixturePrior,
+    NormalPrior,
     Prior,
     covariance_of,
     make_prior,
-    plain_prior,
+    standard_normal_prior,
 )
 from molvae.model.vae import SequenceVAE
 
@@ -41,8 +41,8 @@ def encoder() -> tuple[SequenceVAE, Tensor]:
     torch.manual_seed(0)
     sizes = ModelConfig(latent_dim=2, embedding_dim=4, encoder_dim=8, decoder_dim=8, position_dim=4)
     rows = torch.randint(3, 9, (400, 6))
-    rows[:, 5] = STOP
-    rows[::3, 3:] = torch.tensor([STOP, PAD, PAD])
+    rows[:, 5] = EOS
+    rows[::3, 3:] = torch.tensor([EOS, PAD, PAD])
     return SequenceVAE(sizes, 9, 6).eval(), rows
 
 
@@ -51,7 +51,7 @@ def priors() -> dict[str, Prior]:
     codes = ring(2_000, 0)
     model, rows = encoder()
     return {
-        "normal": Normal(2),
+        "normal": NormalPrior(2),
         "mixture": fit_mixture(codes[0]),
         "vamp": fit_vamp(model, rows, codes, passes=20, components=30),
         "flow": fit_flow(codes, passes=30, hidden=32),
@@ -60,11 +60,11 @@ def priors() -> dict[str, Prior]:
     }
 
 
-def joint(codes: Tensor) -> Conditional:
+def joint(codes: Tensor) -> ConditionalPrior:
     """Of the second number given the first: two branches."""
     z, y = codes[..., 1:], codes[..., :1]
     flow = fit_flow(z, passes=20, kind="autoregressive", given=y, hidden=32)
-    prior = Conditional(flow, 1)
+    prior = ConditionalPrior(flow, 1)
     prior.mean, prior.covariance = y.reshape(-1, 1).mean(0), covariance_of(y.reshape(-1, 1))
     return prior
 
@@ -185,7 +185,7 @@ def test_a_prior_that_is_worse_than_none_is_said() -> None:
 
 def test_few_codes_have_few_components() -> None:
     mixture = fit_mixture(torch.randn(20, 2, generator=torch.Generator().manual_seed(0)))
-    assert isinstance(mixture, Mixture)
+    assert isinstance(mixture, MixturePrior)
     assert mixture.components == 2
 
 
@@ -200,18 +200,18 @@ def labelled(n: int, seed: int) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def conditional() -> Conditional:
+def conditional() -> ConditionalPrior:
     prior, found = choose_prior(
         labelled(4_000, 0), labelled(500, 1)[0], PriorConfig(passes=12), conditions=2
     )
     assert set(found) == {"normal", "flow"}
     assert found["flow"] > found["normal"] + 1
-    assert isinstance(prior, Conditional)
+    assert isinstance(prior, ConditionalPrior)
     return prior
 
 
 def test_conditions_that_are_asked_for_are_met_and_the_rest_agrees(
-    conditional: Conditional,
+    conditional: ConditionalPrior,
 ) -> None:
     code = conditional.sample(4_000, torch.Generator().manual_seed(2), {0: 1.5})
     z, y = conditional.parts(code)
@@ -229,7 +229,7 @@ def test_conditions_that_are_asked_for_are_met_and_the_rest_agrees(
     )
 
 
-def test_codes_move_to_other_conditions_and_keep_the_rest(conditional: Conditional) -> None:
+def test_codes_move_to_other_conditions_and_keep_the_rest(conditional: ConditionalPrior) -> None:
     code = labelled(1_000, 3)[0]
     z, y = conditional.parts(code)
     torch.testing.assert_close(conditional.moved(code, y), code, atol=1e-3, rtol=1e-3)
@@ -240,15 +240,15 @@ def test_codes_move_to_other_conditions_and_keep_the_rest(conditional: Condition
 
 
 def test_conditions_without_a_flow_do_not_move_z() -> None:
-    prior = plain_prior(2, 1)
-    assert isinstance(prior, Conditional)
+    prior = standard_normal_prior(2, 1)
+    assert isinstance(prior, ConditionalPrior)
     code = torch.randn(4, 3)
     moved = prior.moved(code, torch.ones(4, 1))
     assert torch.equal(moved, torch.cat([code[:, :2], torch.ones(4, 1)], dim=1))
     assert prior.sample(3, torch.Generator().manual_seed(0), {0: 2.0})[:, 2].tolist() == [2.0] * 3
-    only = plain_prior(0, 2)
+    only = standard_normal_prior(0, 2)
     assert only.log_prob(torch.zeros(1, 2)).item() == pytest.approx(-math.log(2 * math.pi))
-    assert isinstance(plain_prior(3), Normal)
+    assert isinstance(standard_normal_prior(3), NormalPrior)
 
 
 def test_a_covariance_is_of_what_is_known_and_always_one() -> None:
@@ -265,6 +265,6 @@ def test_a_covariance_is_of_what_is_known_and_always_one() -> None:
 def test_a_flow_goes_there_and_back() -> None:
     torch.manual_seed(0)
     for kind in ("flow", "autoregressive"):
-        flow = Flow(3, kind, given=2)  # type: ignore[arg-type]
+        flow = FlowPrior(3, kind, given=2)  # type: ignore[arg-type]
         z, y = torch.randn(6, 3), torch.randn(6, 2)
         torch.testing.assert_close(flow.from_noise(flow.to_noise(z, y), y), z, atol=1e-4, rtol=1e-4)

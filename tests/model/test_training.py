@@ -19,8 +19,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from molvae.chem.vocabulary import PAD, STOP
-from molvae.config import ModelConfig, ObjectiveConfig, TrainConfig
+from molvae.chem.vocabulary import EOS, PAD
+from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.batches import epoch_batches
 from molvae.model.checkpoint import RESUME
@@ -28,7 +28,7 @@ from molvae.model.decoding import decode
 from molvae.model.losses import kl_to_normal
 from molvae.model.progress import Progress
 from molvae.model.structure import SparseBits
-from molvae.model.training import noisy, schedule, train, validate
+from molvae.model.training import learning_rate_at, noisy, train, validate
 from molvae.model.vae import SequenceVAE
 
 SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4)
@@ -37,7 +37,7 @@ CONFIG = TrainConfig(
     out="",
     molecules=1200,
     batch_size=16,
-    objective=ObjectiveConfig(beta=0.01),
+    compute_loss=LossConfig(beta=0.01),
     validate_every=200,
     device="cpu",
     model=SMALL,
@@ -51,7 +51,7 @@ def rows(n: int = 60) -> Tensor:
     for row in out:
         k = int(torch.randint(2, LENGTH, (1,), generator=generator))
         row[:k] = torch.randint(3, N_SYMBOLS, (k,), generator=generator)
-        row[k] = STOP
+        row[k] = EOS
     return out
 
 
@@ -77,18 +77,18 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
 
 
 def test_schedules_rise_and_decay() -> None:
-    rise = ObjectiveConfig(beta=0.5, beta_warm_up=0.2)
-    config = dataclasses.replace(CONFIG, molecules=1000, objective=rise, lr_warm_up=0.1)
-    assert schedule(config, 0) == (0.0, 0.0)
-    assert schedule(config, 50)[0] == pytest.approx(0.5, rel=0.02)
-    assert schedule(config, 100)[1] == pytest.approx(0.25)
-    assert schedule(config, 900)[1] == 0.5
-    assert schedule(config, 1000)[0] == pytest.approx(0.02)
+    rise = LossConfig(beta=0.5, beta_warm_up=0.2)
+    config = dataclasses.replace(CONFIG, molecules=1000, compute_loss=rise, lr_warm_up=0.1)
+    assert learning_rate_at(config, 0) == (0.0, 0.0)
+    assert learning_rate_at(config, 50)[0] == pytest.approx(0.5, rel=0.02)
+    assert learning_rate_at(config, 100)[1] == pytest.approx(0.25)
+    assert learning_rate_at(config, 900)[1] == 0.5
+    assert learning_rate_at(config, 1000)[0] == pytest.approx(0.02)
     late = dataclasses.replace(config, lr_decay=0.2)
-    assert [schedule(late, seen)[0] for seen in (100, 500, 800)] == [1.0, 1.0, 1.0]
-    assert schedule(late, 900)[0] == pytest.approx(0.51)
-    assert schedule(late, 1000)[0] == pytest.approx(0.02)
-    assert schedule(dataclasses.replace(config, lr_decay=0.0), 1000)[0] == 1.0
+    assert [learning_rate_at(late, seen)[0] for seen in (100, 500, 800)] == [1.0, 1.0, 1.0]
+    assert learning_rate_at(late, 900)[0] == pytest.approx(0.51)
+    assert learning_rate_at(late, 1000)[0] == pytest.approx(0.02)
+    assert learning_rate_at(dataclasses.replace(config, lr_decay=0.0), 1000)[0] == 1.0
 
 
 def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
         CONFIG,
         molecules=24_000,
         batch_size=60,
-        objective=ObjectiveConfig(beta=0.0),
+        compute_loss=LossConfig(beta=0.0),
         learning_rate=1e-2,
         word_dropout=0.0,
         validate_every=24_000,
@@ -154,22 +154,22 @@ def test_validation_repeats_and_leaves_the_generator_alone() -> None:
 
 
 def test_collapse_is_said(tmp_path: Path) -> None:
-    heavy = ObjectiveConfig(beta=200.0, beta_warm_up=0.0)
-    config = dataclasses.replace(CONFIG, objective=heavy, molecules=3000)
+    heavy = LossConfig(beta=200.0, beta_warm_up=0.0)
+    config = dataclasses.replace(CONFIG, compute_loss=heavy, molecules=3000)
     with pytest.warns(MolvaeWarning, match="collapsing"):
         fit(tmp_path, config=config)
 
 
 KINDS: dict[str, dict[str, Any]] = {
-    "iwae": {"objective": ObjectiveConfig(kind="iwae", beta=0.1, draws=4)},
+    "iwae": {"objective": LossConfig(kind="iwae", beta=0.1, draws=4)},
     "total correlation": {
-        "objective": ObjectiveConfig(kind="total-correlation", beta=0.01, total_correlation=5.0)
+        "objective": LossConfig(kind="total-correlation", beta=0.01, total_correlation=5.0)
     },
-    "free bits": {"objective": ObjectiveConfig(beta=0.1, free_bits=0.2)},
+    "free bits": {"objective": LossConfig(beta=0.1, free_bits=0.2)},
     "flow": {"model": dataclasses.replace(SMALL, posterior="flow")},
     "point": {
         "model": dataclasses.replace(SMALL, posterior="point"),
-        "objective": ObjectiveConfig(beta=0.0),
+        "objective": LossConfig(beta=0.0),
     },
     "language model": {
         "model": dataclasses.replace(SMALL, latent_dim=0, explain=False, noise_levels=False),
@@ -334,7 +334,7 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
     x, bits = rows(), np.random.default_rng(0).random((len(rows()), 32)) < 0.3
     config = dataclasses.replace(
         CONFIG,
-        objective=ObjectiveConfig(beta=0.0, similarity=3.0, fingerprint=1.0),
+        compute_loss=LossConfig(beta=0.0, similarity=3.0, fingerprint=1.0),
         neighbors=True,
         more_data=("more",),
         more_share=0.5,
@@ -373,7 +373,7 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
 def test_a_stage_at_a_constant_rate_may_end_sooner_or_later(tmp_path: Path) -> None:
     half, whole = CONFIG.molecules // 2, CONFIG.molecules
     constant = dataclasses.replace(CONFIG, lr_decay=0.0, lr_warm_up=0.0, molecules=whole)
-    constant = dataclasses.replace(constant, objective=ObjectiveConfig(beta=0.0, beta_warm_up=0.0))
+    constant = dataclasses.replace(constant, compute_loss=LossConfig(beta=0.0, beta_warm_up=0.0))
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     expected = fit(tmp_path / "whole", config=constant).state_dict()
@@ -389,7 +389,7 @@ def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not there"):
         fit(tmp_path, resume=True)
     fit(tmp_path)
-    other = dataclasses.replace(CONFIG, objective=ObjectiveConfig(beta=0.2))
+    other = dataclasses.replace(CONFIG, compute_loss=LossConfig(beta=0.2))
     with pytest.raises(CheckpointError, match=r"objective\.beta = 0\.01, now it is 0\.2"):
         fit(tmp_path, config=other, resume=True)
     (tmp_path / RESUME).write_bytes(b"not tensors")

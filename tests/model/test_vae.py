@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molvae.chem.vocabulary import PAD, START, STOP
-from molvae.config import ModelConfig, ObjectiveConfig
+from molvae.chem.vocabulary import BOS, EOS, PAD
+from molvae.config import LossConfig, ModelConfig
 from molvae.model.decoding import decode
 from molvae.model.losses import active_units, kl_to_normal, objective, reconstruction
 from molvae.model.posterior import draw
-from molvae.model.vae import Inference, SequenceVAE, blur
+from molvae.model.vae import EncoderOutput, SequenceVAE, blur
 from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, random_rows
 
 SMALL = ModelConfig(latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=7, position_dim=3)
@@ -86,7 +86,7 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(explain: bool, noise_level
     rows, z, noise = random_rows([8, 8], 8), torch.randn(2, 4), torch.tensor([0.0, 0.8])
     with torch.no_grad():
         together = model.logits(z, rows, noise=noise)
-        state, symbol = model.start(z, noise), torch.full((2,), START)
+        state, symbol = model.start(z, noise), torch.full((2,), BOS)
         for place in range(8):
             alone, state = model.step(symbol, state, place)
             torch.testing.assert_close(alone, together[:, place])
@@ -198,13 +198,13 @@ def test_loss_equals_a_slow_reference(model: SequenceVAE) -> None:
         mean, logvar = model.posterior(rows)
         z = mean + 0.3
         nothing = torch.zeros(3, 0)
-        inference = Inference(z, torch.zeros(3), mean, logvar, nothing, nothing)
+        inference = EncoderOutput(z, torch.zeros(3), mean, logvar, nothing, nothing)
         losses = reconstruction(model.logits(z, rows), rows)
-        loss = objective(ObjectiveConfig(), 0.7, inference, losses)
+        loss = objective(LossConfig(), 0.7, inference, losses)
         rec = kl = 0.0
         for i in range(3):
             state = model.start(z[i : i + 1])
-            symbol = torch.tensor([START])
+            symbol = torch.tensor([BOS])
             for t, target in enumerate(rows[i].tolist()):
                 if target == PAD:
                     break
@@ -256,14 +256,14 @@ def test_greedy_decoding_takes_the_likeliest_symbols(model: SequenceVAE) -> None
     assert ids.shape == (20, MAX_LENGTH)
     for i in range(20):
         state = model.start(z[i : i + 1])
-        symbol = torch.tensor([START])
+        symbol = torch.tensor([BOS])
         for t in range(MAX_LENGTH):
             with torch.no_grad():
                 logits, state = model.step(symbol, state, t)
-            logits[:, [PAD, START]] = -torch.inf
+            logits[:, [PAD, BOS]] = -torch.inf
             symbol = logits.argmax(dim=1)
             assert int(symbol) == int(ids[i, t])
-            if int(symbol) == STOP:
+            if int(symbol) == EOS:
                 assert bool((ids[i, t + 1 :] == PAD).all())
                 break
 

@@ -12,12 +12,19 @@ from hypothesis import strategies as st
 
 from molvae.bo.acquisition import improvement
 from molvae.errors import ConfigError, UnknownNameError
-from molvae.objectives.parsing import merged, read_goal, read_limit
-from molvae.objectives.problem import Aim, Goal, Limit, best_first, fronts, nondominated
+from molvae.objectives.parsing import merged, parse_constraint, parse_objective
+from molvae.objectives.problem import (
+    Constraint,
+    Objective,
+    OptimizationProblem,
+    best_first,
+    fronts,
+    is_non_dominated,
+)
 
-UP = Goal(name="up", direction="maximise", spec=None, worst=0.0, best=10.0)
-DOWN = Goal(name="down", direction="minimise", spec=None, worst=5.0, best=1.0)
-AMID = Goal(name="amid", direction="range", spec=None, low=1.0, high=3.0)
+UP = Objective(name="up", direction="maximise", spec=None, worst=0.0, best=10.0)
+DOWN = Objective(name="down", direction="minimise", spec=None, worst=5.0, best=1.0)
+AMID = Objective(name="amid", direction="range", spec=None, low=1.0, high=3.0)
 
 
 def rows(*values: tuple[float, ...]) -> np.ndarray:
@@ -44,18 +51,18 @@ def rows(*values: tuple[float, ...]) -> np.ndarray:
     ],
 )  # fmt: skip
 def test_goals_are_read(text: str, fields: dict[str, object]) -> None:
-    assert read_goal(text) == fields
+    assert parse_objective(text) == fields
 
 
 def test_a_goal_as_a_table() -> None:
     table = {"objective": "logp", "low": 1, "high": 3, "weight": 2}
-    assert read_goal(table) == {
+    assert parse_objective(table) == {
         "spec": "logp", "direction": "range", "low": 1, "high": 3, "weight": 2,
     }  # fmt: skip
     with pytest.raises(UnknownNameError, match="did you mean 'weight'"):
-        read_goal({"objective": "qed", "wieght": 1})
+        parse_objective({"objective": "qed", "wieght": 1})
     with pytest.raises(ConfigError, match="lacks objective"):
-        read_goal({"weight": 1})
+        parse_objective({"weight": 1})
 
 
 @pytest.mark.parametrize(
@@ -67,18 +74,18 @@ def test_a_goal_as_a_table() -> None:
     ],
 )
 def test_limits_are_read(text: str, fields: dict[str, object]) -> None:
-    assert read_limit(text) == fields
+    assert parse_constraint(text) == fields
 
 
 @pytest.mark.parametrize("text", ["", "logp", "logp < 5", "<= 5", "logp <= five"])
 def test_what_is_no_limit(text: str) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_limit(text)
+        parse_constraint(text)
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_goal_or_an_error_of_ours(text: str) -> None:
-    for read in (read_goal, read_limit):
+    for read in (parse_objective, parse_constraint):
         with contextlib.suppress(ConfigError):
             read(text)
 
@@ -97,12 +104,12 @@ def test_any_text_is_a_goal_or_an_error_of_ours(text: str) -> None:
 )
 def test_goals_are_checked(fields: dict[str, object], message: str) -> None:
     with pytest.raises((ConfigError, UnknownNameError), match=message):
-        Goal(**({"name": "y", "spec": None} | fields))  # type: ignore[arg-type]
+        Objective(**({"name": "y", "spec": None} | fields))  # type: ignore[arg-type]
 
 
 def test_limits_of_one_value_are_one() -> None:
-    low = Limit(name="logp", spec="logp", low=1.0)
-    both = merged([low, Limit(name="mw", spec="mw", high=500.0), Limit(name="logp", spec="logp", high=3.0), Limit(name="logp", spec="logp", high=4.0)])  # fmt: skip  # noqa: E501
+    low = Constraint(name="logp", spec="logp", low=1.0)
+    both = merged([low, Constraint(name="mw", spec="mw", high=500.0), Constraint(name="logp", spec="logp", high=3.0), Constraint(name="logp", spec="logp", high=4.0)])  # fmt: skip  # noqa: E501
     assert [(x.name, x.low, x.high) for x in both] == [("logp", 1.0, 3.0), ("mw", None, 500.0)]
     assert str(both[0]) == "logp >= 1 and <= 3"
 
@@ -111,73 +118,88 @@ def test_limits_of_one_value_are_one() -> None:
 
 
 def test_columns_are_turned_so_that_larger_is_better() -> None:
-    aim = Aim(goals=(UP, DOWN, AMID))
-    columns = aim.columns(rows((3.0, 2.0, 2.0), (4.0, 1.0, 0.5), (5.0, 9.0, 4.5)))
+    problem = OptimizationProblem(goals=(UP, DOWN, AMID))
+    columns = problem.columns(rows((3.0, 2.0, 2.0), (4.0, 1.0, 0.5), (5.0, 9.0, 4.5)))
     assert columns.tolist() == [[3.0, -2.0, 0.0], [4.0, -1.0, -0.5], [5.0, -9.0, -1.5]]
-    assert aim.names == ("up", "down", "amid")
+    assert problem.names == ("up", "down", "amid")
 
 
 def test_desirabilities_by_hand() -> None:
-    aim = Aim(goals=(UP, DOWN, AMID), combine="product")
+    problem = OptimizationProblem(goals=(UP, DOWN, AMID), combine="product")
     values = rows((5.0, 3.0, 2.0), (10.0, 1.0, 4.0), (-1.0, 1.0, 2.0), (20.0, 0.0, 1.0))
     shares = (0.5 * 0.5 * 1.0, 1.0 * 1.0 * 0.5, 0.0, 1.0)
-    assert aim.y(values)[:, 0] == pytest.approx([share ** (1 / 3) for share in shares])
-    heavy = Aim(goals=(UP, Goal(**{**vars(DOWN), "weight": 3.0})), combine="product")
+    assert problem.y(values)[:, 0] == pytest.approx([share ** (1 / 3) for share in shares])
+    heavy = OptimizationProblem(
+        goals=(UP, Objective(**{**vars(DOWN), "weight": 3.0})), combine="product"
+    )
     assert heavy.y(rows((5.0, 2.0)))[0, 0] == pytest.approx((0.5 * 0.75**3) ** 0.25)
 
 
 def test_a_sum_by_hand() -> None:
-    aim = Aim(goals=(Goal(**{**vars(UP), "weight": 2.0}), DOWN, AMID), combine="sum")
-    assert aim.y(rows((3.0, 2.0, 4.0))).tolist() == [[6.0 - 2.0 - 1.0]]
+    problem = OptimizationProblem(
+        goals=(Objective(**{**vars(UP), "weight": 2.0}), DOWN, AMID), combine="sum"
+    )
+    assert problem.y(rows((3.0, 2.0, 4.0))).tolist() == [[6.0 - 2.0 - 1.0]]
 
 
 def test_what_breaks_a_limit_is_below_all_that_does_not() -> None:
-    limits = (Limit(name="up", spec=None, low=2.0), Limit(name="other", spec=None, high=10.0))
+    limits = (
+        Constraint(name="up", spec=None, low=2.0),
+        Constraint(name="other", spec=None, high=10.0),
+    )
     for combine in ("pareto", "sum"):
-        aim = Aim(goals=(UP, DOWN), limits=limits, combine=combine)  # type: ignore[arg-type]
-        assert aim.names == ("up", "down", "other")
+        problem = OptimizationProblem(goals=(UP, DOWN), limits=limits, combine=combine)  # type: ignore[arg-type]
+        assert problem.names == ("up", "down", "other")
         values = rows((3.0, 4.0, 9.0), (1.0, 0.0, 0.0), (9.0, 0.0, 15.0), (5.0, 3.0, 10.0))
-        assert aim.feasible(values).tolist() == [True, False, False, True]
+        assert problem.feasible(values).tolist() == [True, False, False, True]
         # Median distances from the limits are 2 and 5.
-        assert aim.violation(aim.slacks(values)).tolist() == [0.0, 0.5, 1.0, 0.0]
-        y = aim.y(values)
+        assert problem.violation(problem.constraint_slacks(values)).tolist() == [0.0, 0.5, 1.0, 0.0]
+        y = problem.y(values)
         assert (y[[1, 2]] < y[[0, 3]].min(axis=0)).all()
-        assert set(aim.order(values)[:2].tolist()) == {0, 3}
+        assert set(problem.order(values)[:2].tolist()) == {0, 3}
 
 
 @pytest.mark.parametrize("scale", [1e-15, 1e-3, 1e3, 1e15])
 def test_violation_and_merit_are_of_one_size_in_every_unit(scale: float) -> None:
-    aim = Aim(
-        goals=(Goal(name="up", direction="maximise", spec=None),),
-        limits=(Limit(name="b", spec=None, high=5.0),),
+    problem = OptimizationProblem(
+        goals=(Objective(name="up", direction="maximise", spec=None),),
+        limits=(Constraint(name="b", spec=None, high=5.0),),
     )
     values = rows((0.1, 1.0), (0.9, 2.0), (0.5, 3.0), (0.7, 9.0))
-    y = aim.y(values)
+    y = problem.y(values)
     assert y[3, 0] == pytest.approx(0.1 - 0.8 * 4 / 3.5)  # median distance from the limit: 3.5
-    assert aim.y(values * [scale, 1.0]) == pytest.approx(scale * y)
-    limit = Aim(goals=aim.goals, limits=(Limit(name="b", spec=None, high=-45.0 * scale),))
+    assert problem.y(values * [scale, 1.0]) == pytest.approx(scale * y)
+    limit = OptimizationProblem(
+        goals=problem.goals, limits=(Constraint(name="b", spec=None, high=-45.0 * scale),)
+    )
     assert limit.y((values - [0.0, 50.0]) * [1.0, scale]) == pytest.approx(y)
 
 
 @pytest.mark.parametrize("value", [0.0, 1e20, -1e-20])
 def test_what_breaks_a_limit_is_below_equal_merits_however_large(value: float) -> None:
-    aim = Aim(goals=(UP,), limits=(Limit(name="b", spec=None, high=5.0),))
-    y = aim.y(rows((value, 1.0), (value, 5.0), (value, 5.0 + 1e-12), (value, 9.0)))[:, 0]
+    problem = OptimizationProblem(goals=(UP,), limits=(Constraint(name="b", spec=None, high=5.0),))
+    y = problem.y(rows((value, 1.0), (value, 5.0), (value, 5.0 + 1e-12), (value, 9.0)))[:, 0]
     assert y[0] == y[1] > y[2] > y[3]
-    nothing_kept = aim.y(rows((value, 6.0), (3.0, 9.0)))[:, 0]
+    nothing_kept = problem.y(rows((value, 6.0), (3.0, 9.0)))[:, 0]
     assert nothing_kept[0] > nothing_kept[1]
 
 
 def test_computed_and_measured() -> None:
-    easy = Limit(name="logp", spec="logp", high=5.0, computed=True)
-    aim = Aim(goals=(UP,), limits=(easy,))
-    assert (aim.measured, aim.computed, aim.plain) == (("up",), ("logp",), False)
-    assert Aim(goals=(UP,)).plain
-    assert str(aim) == "maximise up; logp <= 5"
+    easy = Constraint(name="logp", spec="logp", high=5.0, computed=True)
+    problem = OptimizationProblem(goals=(UP,), limits=(easy,))
+    assert (problem.measured, problem.computed, problem.is_single_objective) == (
+        ("up",),
+        ("logp",),
+        False,
+    )
+    assert OptimizationProblem(goals=(UP,)).is_single_objective
+    assert str(problem) == "maximise up; logp <= 5"
     with pytest.raises(ConfigError, match="two goals are called up"):
-        Aim(goals=(UP, UP))
+        OptimizationProblem(goals=(UP, UP))
     with pytest.raises(ConfigError, match="goal y: in a product it needs a scale"):
-        Aim(goals=(UP, Goal(name="y", direction="maximise", spec=None)), combine="product")
+        OptimizationProblem(
+            goals=(UP, Objective(name="y", direction="maximise", spec=None)), combine="product"
+        )
 
 
 @given(
@@ -189,7 +211,7 @@ def test_fronts_against_the_definition(y: np.ndarray) -> None:
     def dominated(row: np.ndarray, others: np.ndarray) -> bool:
         return any((o >= row).all() and (o > row).any() for o in others)
 
-    assert nondominated(y).tolist() == [not dominated(row, y) for row in y]
+    assert is_non_dominated(y).tolist() == [not dominated(row, y) for row in y]
     rank = fronts(y)
     for front in range(rank.max() + 1):
         left = y[rank >= front]
@@ -209,7 +231,7 @@ def test_improvement_is_the_difference_of_hypervolumes() -> None:
     volume = Hypervolume(ref_point=reference)
 
     def of(y: torch.Tensor) -> float:
-        front = torch.from_numpy(y.numpy()[nondominated(y.numpy())])
+        front = torch.from_numpy(y.numpy()[is_non_dominated(y.numpy())])
         return volume.compute(front)
 
     expected = [of(torch.cat([there, point[None]])) - of(there) for point in points]

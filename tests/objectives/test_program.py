@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from molvae.campaign.evaluation import Call, evaluate
+from molvae.campaign.evaluation import EvaluationTask, evaluate
 from molvae.errors import ConfigError, MachineError, ObjectiveError, ProcessDiedError
 from molvae.objectives import child_processes as processes
-from molvae.objectives.program import Program, understood
+from molvae.objectives.program import Program, parse_output
 from molvae.objectives.registry import get_objective
 from tests.processes import alive, until, written_pid
 
@@ -64,20 +64,20 @@ def test_molecules_on_standard_input() -> None:
     ],
 )
 def test_what_a_program_may_say(text: str, answers: list[object]) -> None:
-    assert repr(understood(text, ["CCO"])) == repr(answers)
+    assert repr(parse_output(text, ["CCO"])) == repr(answers)
 
 
 def test_rows_are_found_by_their_molecule() -> None:
     text = "smiles,y\nC,1\nCCO,2\n"
-    assert understood(text, ["CCO", "C"]) == [{"y": 2.0}, {"y": 1.0}]
-    assert understood('[1, {"y": 2}]', ["CCO", "C"]) == [1.0, {"y": 2.0}]
-    assert understood("skip this\n1\n2", ["CCO", "C"]) == [1.0, 2.0]
+    assert parse_output(text, ["CCO", "C"]) == [{"y": 2.0}, {"y": 1.0}]
+    assert parse_output('[1, {"y": 2}]', ["CCO", "C"]) == [1.0, {"y": 2.0}]
+    assert parse_output("skip this\n1\n2", ["CCO", "C"]) == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("text", ["", "no number", "1\n2\n3 4", "[1, 2]"])
 def test_what_is_not_understood(text: str) -> None:
     with pytest.raises(ValueError, match="expected a number for each of 1 molecules, JSON or CSV"):
-        understood(text, ["CCO"])
+        parse_output(text, ["CCO"])
 
 
 def test_failures_say_why_and_where_to_look(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_what_a_program_answers_in_place_of_a_number_is_a_failure(
 ) -> None:
     (tmp_path / "answer").write_text(printed.encode().decode("unicode_escape"))
     made = shell(tmp_path, "cat $F/answer")
-    (scored,) = evaluate([Call(objective=made, names=("p",))], ["C"])  # type: ignore[arg-type]
+    (scored,) = evaluate([EvaluationTask(objective=made, names=("p",))], ["C"])  # type: ignore[arg-type]
     assert scored.values == {}
     assert re.search(message, scored.message)
 

@@ -17,7 +17,7 @@ from molvae.errors import (
     ObjectiveError,
     UnknownNameError,
 )
-from molvae.objectives import scoring as module
+from molvae.objectives import registry as module
 from molvae.objectives.registry import get_objective, list_objectives, objective
 from tests.chem.molecules import zinc
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from rdkit import rdBase
 
-from molvae.bo.base import Candidate, Evidence
-from molvae.bo.candidates import derived
-from molvae.bo.operators import encoded, graph_moves
+from molvae.bo.base import Candidate, Observations
+from molvae.bo.candidates import spawn_seed
+from molvae.bo.operators import encoded, graph_ga_offspring
 from molvae.errors import CampaignError, require
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -42,23 +42,23 @@ class Genetic:
 
     @isolated()
     def propose(
-        self, evidence: Evidence, space: LatentSpaceProtocol, n: int, *, seed: int
+        self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        with rdBase.BlockLogs():  # see `graph_moves`
+        with rdBase.BlockLogs():  # see `graph_ga_offspring`
             from mol_ga.sample_population import uniform_quantile_sampling
 
-        evidence.need_values(self.name, 1)
+        observations.require_observations(self.name, 1)
         ranked = sorted(
-            zip(evidence.scores[:, 0].tolist(), evidence.smiles, strict=True),
+            zip(observations.scores[:, 0].tolist(), observations.smiles, strict=True),
             key=lambda told: -told[0],
         )
         chosen: dict[str, Candidate] = {}
         for generation in range(self.patience):
-            rng = Generator(derived(seed, generation))
+            rng = Generator(spawn_seed(seed, generation))
             parents = uniform_quantile_sampling(ranked[: self.population], 2 * n, rng)
-            children = graph_moves(parents, seed=derived(seed, generation, 0))
-            unknown = [c for c in children if c not in evidence.known and c not in chosen]
+            children = graph_ga_offspring(parents, seed=spawn_seed(seed, generation, 0))
+            unknown = [c for c in children if c not in observations.known and c not in chosen]
             new = [c for c in unknown if proposable(space, c)]
             for candidate in encoded(space, new[: n - len(chosen)]):
                 chosen[candidate.smiles] = candidate

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from molvae.bo.base import Candidate, Evidence
-from molvae.bo.candidates import PATIENCE, around_all, derived, first_new
+from molvae.bo.base import Candidate, Observations
+from molvae.bo.candidates import PATIENCE, expand_bounds, first_novel, spawn_seed
 from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.errors import UnknownNameError, require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -51,20 +51,20 @@ class Gradient:
 
     @isolated()
     def propose(
-        self, evidence: Evidence, space: LatentSpaceProtocol, n: int, *, seed: int
+        self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_values(self.name)
-        box = around_all(evidence)
+        observations.require_observations(self.name)
+        box = expand_bounds(observations)
         width = box[1] - box[0]
-        top = evidence.scores[:, 0].argsort(descending=True, stable=True)
-        starts = evidence.z[top[torch.arange(n) % len(top)]]
+        top = observations.scores[:, 0].argsort(descending=True, stable=True)
+        starts = observations.z[top[torch.arange(n) % len(top)]]
         generator = torch.Generator().manual_seed(seed)
         moved = torch.randn(starts.shape, generator=generator, dtype=starts.dtype)
         u = (starts + self.sigma * width * moved - box[0]) / width
         path = []
         with reproducible(seed):
-            value = self._value(evidence, space, box)
+            value = self._value(observations, space, box)
             for _ in range(self.steps):
                 u = u.detach().requires_grad_()
                 (slope,) = torch.autograd.grad(value(box[0] + u * width).sum(), u)
@@ -74,22 +74,22 @@ class Gradient:
         z = torch.stack(path, dim=1)  # n x steps x d
         # The furthest step first: it is expected to be the best.
         order = [[row * self.steps + k for k in reversed(range(self.steps))] for row in range(n)]
-        return first_new(
+        return first_novel(
             space,
             z.flatten(0, 1),
             order,
-            evidence.known,
+            observations.known,
             bounds=box,
-            seed=derived(seed, 1),
+            seed=spawn_seed(seed, 1),
             patience=self.patience,
         )
 
     def _value(
-        self, evidence: Evidence, space: LatentSpaceProtocol, box: Tensor
+        self, observations: Observations, space: LatentSpaceProtocol, box: Tensor
     ) -> Callable[[Tensor], Tensor]:
         """What is climbed: `n x d` to `n` values."""
         if not self.head:
-            model = fit_gp(evidence.z, evidence.scores, box, evidence.score_noise)
+            model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
             return lambda z: model.posterior(z).mean[:, 0]
         sign, name = (-1, self.head[1:]) if self.head.startswith("-") else (1, self.head)
         if name not in space.properties:

@@ -14,13 +14,13 @@ from botorch.optim.optimize import optimize_acqf
 from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.hypervolume import infer_reference_point
 
-from molvae.bo.base import Candidate, Evidence, _at_least_one
-from molvae.bo.candidates import PATIENCE, around_all, decode_new, derived
-from molvae.bo.surrogate import fit_gp, foreseen, reproducible
+from molvae.bo.base import Candidate, Observations, _at_least_one
+from molvae.bo.candidates import PATIENCE, decode_novel, expand_bounds, spawn_seed
+from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
 from molvae.errors import require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
-from molvae.objectives.problem import nondominated
+from molvae.objectives.problem import is_non_dominated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,29 +66,29 @@ class LogEI:
 
     @isolated()
     def propose(
-        self, evidence: Evidence, space: LatentSpaceProtocol, n: int, *, seed: int
+        self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_values(self.name, several=True)
-        box = around_all(evidence)
+        observations.require_observations(self.name, several=True)
+        box = expand_bounds(observations)
         with reproducible(seed):
-            model = fit_gp(evidence.z, evidence.scores, box, evidence.score_noise)
+            model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
             settings: dict[str, Any] = {
-                "X_pending": evidence.pending_z if len(evidence.pending_z) else None,
+                "X_pending": observations.pending_z if len(observations.pending_z) else None,
                 "sampler": SobolQMCNormalSampler(torch.Size([self.samples])),
                 "prune_baseline": True,
             }
             acquisition: AcquisitionFunction
-            if evidence.scores.shape[1] == 1:
-                expected = model.posterior(evidence.z).mean[:, 0]
+            if observations.scores.shape[1] == 1:
+                expected = model.posterior(observations.z).mean[:, 0]
                 best = expected.topk(min(self.best, len(expected))).indices
-                acquisition = qLogNoisyExpectedImprovement(model, evidence.z[best], **settings)
+                acquisition = qLogNoisyExpectedImprovement(model, observations.z[best], **settings)
             else:
                 reference = infer_reference_point(
-                    evidence.scores[nondominated(evidence.scores.numpy())]
+                    observations.scores[is_non_dominated(observations.scores.numpy())]
                 )
                 acquisition = qLogNoisyExpectedHypervolumeImprovement(
-                    model, reference.tolist(), evidence.z, **settings
+                    model, reference.tolist(), observations.z, **settings
                 )
             z, _ = optimize_acqf(
                 acquisition,
@@ -107,15 +107,15 @@ class LogEI:
                 # time.
                 retry_on_optimization_warning=False,
             )
-        found = decode_new(
+        found = decode_novel(
             space,
             z.detach(),
-            evidence.known,
+            observations.known,
             bounds=box,
-            seed=derived(seed, 1),
+            seed=spawn_seed(seed, 1),
             patience=self.patience,
         )
-        return foreseen(found, model, evidence)
+        return predict_gp(found, model, observations)
 
 
 __all__ = ["LogEI"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from molvae.bo.base import Candidate, Evidence, _at_least_one
-from molvae.bo.candidates import PATIENCE, decode_new
+from molvae.bo.base import Candidate, Observations, _at_least_one
+from molvae.bo.candidates import PATIENCE, decode_novel
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
@@ -25,15 +25,15 @@ class Random:
 
     @isolated()
     def propose(
-        self, evidence: Evidence, space: LatentSpaceProtocol, n: int, *, seed: int
+        self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`; the values are not looked at."""
         z = space.sample(n, seed=seed)
-        return decode_new(
+        return decode_novel(
             space,
             z,
-            evidence.known,
-            bounds=evidence.bounds,
+            observations.known,
+            bounds=observations.bounds,
             seed=seed,
             rounds=0,
             patience=self.patience,

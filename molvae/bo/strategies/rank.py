@@ -16,11 +16,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from molvae.bo.acquisition import Plain, Verdict
-from molvae.bo.base import Candidate, Evidence
-from molvae.bo.candidates import PATIENCE, decode_new, derived
-from molvae.bo.operators import graph_moves, latent_moves
-from molvae.bo.pool import Pool, unfiltered
+from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
+from molvae.bo.base import Candidate, Observations
+from molvae.bo.candidates import PATIENCE, decode_novel, spawn_seed
+from molvae.bo.operators import graph_ga_offspring, perturb_latent
+from molvae.bo.pool import CandidatePool, unfiltered
 from molvae.bo.surrogate import KERNELS, reproducible
 from molvae.chem.filters import known_catalogues
 from molvae.errors import CampaignError, require
@@ -88,7 +88,7 @@ class Rank:
     """Told molecules after which the decoder is tuned on the best of them, again and again; 0 for
     never."""
     shortest: float = 0.3
-    """Radius of the smallest latent step, see `latent_moves`; much smaller ones end where they
+    """Radius of the smallest latent step, see `perturb_latent`; much smaller ones end where they
     began."""
     longest: float = 1.0
     """Radius of the largest, at most 1."""
@@ -133,43 +133,47 @@ class Rank:
 
     @isolated()
     def propose(
-        self, evidence: Evidence, space: LatentSpaceProtocol, n: int, *, seed: int
+        self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_values(self.name, 1, several=True)
+        observations.require_observations(self.name, 1, several=True)
         rng = np.random.default_rng(seed)
         low, high = np.log(self.safest), np.log(self.boldest)
         weights = np.exp(low + (high - low) * rng.random(n))
         children = max(self.children, MOVES_EACH * n)
-        n_latent = round(self.share(evidence) * children)
+        n_latent = round(self.share(observations) * children)
         shortest = self.shortest
         with reproducible(seed), torch.no_grad():
-            verdict: Plain | Verdict
-            if evidence.aim is not None and evidence.compute is not None:
-                verdict = Verdict(evidence, evidence.aim, evidence.compute, weights, rng)
+            verdict: UpperConfidenceBound | MultiObjectiveUCB
+            if observations.problem is not None and observations.compute is not None:
+                verdict = MultiObjectiveUCB(
+                    observations, observations.problem, observations.compute, weights, rng
+                )
             else:
-                verdict = Plain(evidence, weights)
-            pool = Pool(
-                evidence,
+                verdict = UpperConfidenceBound(observations, weights)
+            pool = CandidatePool(
+                observations,
                 space,
                 verdict=verdict,
                 surrogate=self.surrogate,
                 radius=self.radius,
                 most=self.most,
                 filters=self.filters,
-                seed=derived(seed, 102),
+                seed=spawn_seed(seed, 102),
             )
-            maker = self.maker(evidence, space) if n_latent else space
+            maker = self.maker(observations, space) if n_latent else space
             for generation in range(MOST_GENERATIONS * self.generations):
-                if generation >= self.generations and pool.allowed() >= n:
+                if generation >= self.generations and pool.feasible() >= n:
                     break
-                seeds = [derived(seed, generation, part) for part in range(2)]
+                seeds = [spawn_seed(seed, generation, part) for part in range(2)]
                 parents = pool.parents(children, rng)
-                graph = graph_moves([pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1])
+                graph = graph_ga_offspring(
+                    [pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1]
+                )
                 latent: list[Candidate] = []
                 if len(z := pool.vectors(parents[:n_latent])):
                     radii = (shortest, self.longest)
-                    latent = latent_moves(maker, z, radii=radii, seed=seeds[0])
+                    latent = perturb_latent(maker, z, radii=radii, seed=seeds[0])
                     new = {c.smiles for c in latent} - pool.known
                     if len(new) < len(z) / 2:  # steps end where they began: they are too short
                         shortest = min(GROWTH * shortest, self.longest)
@@ -179,56 +183,56 @@ class Rank:
                     [LATENT] * len(latent) + [GRAPH] * len(graph),
                 )
             chosen = pool.batch()
-        return chosen + self._drawn(n - len(chosen), chosen, evidence, space, seed=seed)
+        return chosen + self._drawn(n - len(chosen), chosen, observations, space, seed=seed)
 
-    def share(self, evidence: Evidence) -> float:
+    def share(self, observations: Observations) -> float:
         """Of latent moves among all: what they brought of the best tenth of what was told.
 
         Counted over the latest molecules; as the share grows, so does what they bring, until nearly
         all moves are of the kind that serves this objective.
         """
-        if not self.window or not 0 < self.latent < 1 or not evidence.origins:
+        if not self.window or not 0 < self.latent < 1 or not observations.origins:
             return self.latent
-        best = best_first(evidence.y.numpy())[: max(MOVES_EACH, len(evidence.smiles) // 10)]
+        best = best_first(observations.y.numpy())[: max(MOVES_EACH, len(observations.smiles) // 10)]
         good = set(best.tolist())
-        own = [i for i, o in enumerate(evidence.origins) if o.endswith((LATENT, GRAPH))]
-        won = [evidence.origins[i] for i in own[-self.window :] if i in good]
+        own = [i for i, o in enumerate(observations.origins) if o.endswith((LATENT, GRAPH))]
+        won = [observations.origins[i] for i in own[-self.window :] if i in good]
         latent = sum(origin.endswith(LATENT) for origin in won)
         share = (latent + BELIEF * self.latent) / (len(won) + BELIEF)
         return min(max(share, LEAST), 1 - LEAST)
 
-    def maker(self, evidence: Evidence, space: LatentSpaceProtocol) -> LatentSpaceProtocol:
+    def maker(self, observations: Observations, space: LatentSpaceProtocol) -> LatentSpaceProtocol:
         """The space that latent moves are made in: tuned on what was told by the last round number.
 
         A function of the evidence, so that an interrupted campaign goes on as if it had not been.
         """
-        told = len(evidence.smiles) // self.tune * self.tune if self.tune else 0
-        y = evidence.y[:told]
+        told = len(observations.smiles) // self.tune * self.tune if self.tune else 0
+        y = observations.y[:told]
         if len(y) < 2 or bool((y == y[0]).all()):  # nothing to learn, or none is better
             return space
         best = best_first(y.numpy()).tolist()
-        return _tuned(space, tuple(evidence.smiles[i] for i in best))  # type: ignore[arg-type]
+        return _tuned(space, tuple(observations.smiles[i] for i in best))  # type: ignore[arg-type]
 
     def _drawn(
         self,
         n: int,
         chosen: Sequence[Candidate],
-        evidence: Evidence,
+        observations: Observations,
         space: LatentSpaceProtocol,
         *,
         seed: int,
     ) -> list[Candidate]:
         """What the pool lacks, from the prior."""
-        taken, found = evidence.known | {c.smiles for c in chosen}, list[Candidate]()
+        taken, found = observations.known | {c.smiles for c in chosen}, list[Candidate]()
         for draw in range(self.patience):
             if len(found) == n:
                 break
-            drawn = decode_new(
+            drawn = decode_novel(
                 space,
-                space.sample(n - len(found), seed=derived(seed, 100, draw)),
+                space.sample(n - len(found), seed=spawn_seed(seed, 100, draw)),
                 taken,
-                bounds=evidence.bounds,
-                seed=derived(seed, 101, draw),
+                bounds=observations.bounds,
+                seed=spawn_seed(seed, 101, draw),
                 patience=self.patience,
             )
             taken |= {c.smiles for c in drawn}

@@ -84,7 +84,7 @@ def _written(text: str, kind: Kind) -> dict[str, Any]:
     return settings
 
 
-def spell(name: str, settings: Mapping[str, Any] | None) -> str:
+def format_strategy(name: str, settings: Mapping[str, Any] | None) -> str:
     """A strategy as `get_strategy` reads it: its name, and the settings that are not its defaults.
 
     Args:
@@ -102,4 +102,4 @@ def spell(name: str, settings: Mapping[str, Any] | None) -> str:
     return name + (":" + ",".join(changed) if changed else "")
 
 
-__all__ = ["STRATEGIES", "get_strategy", "spell"]
+__all__ = ["STRATEGIES", "format_strategy", "get_strategy"]

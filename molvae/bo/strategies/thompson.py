@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import torch
 
-from molvae.bo.base import Candidate, Evidence, _at_least_one
-from molvae.bo.candidates import PATIENCE, around_all, around_and_across, first_new
-from molvae.bo.surrogate import fit_gp, foreseen, reproducible
+from molvae.bo.base import Candidate, Observations, _at_least_one
+from molvae.bo.candidates import PATIENCE, expand_bounds, first_novel, local_and_global_samples
+from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
 from molvae.errors import require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
@@ -47,14 +47,14 @@ class Thompson:
 
     @isolated()
     def propose(
-        self, evidence: Evidence, space: LatentSpaceProtocol, n: int, *, seed: int
+        self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_values(self.name)
-        box = around_all(evidence)
-        top = evidence.scores[:, 0].argsort(descending=True, stable=True)[: self.best]
-        z = around_and_across(
-            evidence.z[top],
+        observations.require_observations(self.name)
+        box = expand_bounds(observations)
+        top = observations.scores[:, 0].argsort(descending=True, stable=True)[: self.best]
+        z = local_and_global_samples(
+            observations.z[top],
             box,
             self.vectors,
             share=self.around,
@@ -62,14 +62,20 @@ class Thompson:
             seed=seed,
         )
         with reproducible(seed):
-            model = fit_gp(evidence.z, evidence.scores, box, evidence.score_noise)
+            model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
             with torch.no_grad():
                 draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
         order = draws.argsort(dim=1, descending=True, stable=True)
-        found = first_new(
-            space, z, order.tolist(), evidence.known, bounds=box, seed=seed, patience=self.patience
+        found = first_novel(
+            space,
+            z,
+            order.tolist(),
+            observations.known,
+            bounds=box,
+            seed=seed,
+            patience=self.patience,
         )
-        return foreseen(found, model, evidence)
+        return predict_gp(found, model, observations)
 
 
 __all__ = ["Thompson"]

@@ -10,9 +10,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from molvae.bo.base import Candidate, Evidence
-from molvae.bo.candidates import PATIENCE, around_all, around_one, decode_new, derived, first_new
-from molvae.bo.surrogate import fit_gp, foreseen, reproducible
+from molvae.bo.base import Candidate, Observations
+from molvae.bo.candidates import (
+    PATIENCE,
+    decode_novel,
+    expand_bounds,
+    first_novel,
+    spawn_seed,
+    trust_region_samples,
+)
+from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
 from molvae.errors import require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
@@ -60,26 +67,26 @@ class Turbo:
 
     @isolated()
     def propose(
-        self, evidence: Evidence, space: LatentSpaceProtocol, n: int, *, seed: int
+        self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        evidence.need_values(self.name)
-        box = around_all(evidence)
-        own = [origin.split(" ")[0] == self.name for origin in evidence.origins]
+        observations.require_observations(self.name)
+        box = expand_bounds(observations)
+        own = [origin.split(" ")[0] == self.name for origin in observations.origins]
         side, since = self.region(
-            evidence.scores[:, 0],
+            observations.scores[:, 0],
             n,
-            evidence.bounds.shape[1],
+            observations.bounds.shape[1],
             torch.tensor(own, dtype=torch.bool),
         )
-        recent = evidence.since(since)
+        recent = observations.since(since)
         if since and (len(recent.y) < self.fresh or recent.y.min() == recent.y.max()):
-            return decode_new(
+            return decode_novel(
                 space,
                 space.sample(n, seed=seed),
-                evidence.known,
+                observations.known,
                 bounds=box,
-                seed=derived(seed, 1),
+                seed=spawn_seed(seed, 1),
                 rounds=0,
                 patience=self.patience,
             )
@@ -89,14 +96,14 @@ class Turbo:
             scales = model.covar_module.lengthscale.detach()[0]
             half = 0.5 * side * (box[1] - box[0]) * scales / scales.log().mean().exp()
             region = torch.stack([best - half, best + half]).clamp(box[0], box[1])
-            vectors = around_one(best, region, self.vectors, seed=seed)
+            vectors = trust_region_samples(best, region, self.vectors, seed=seed)
             with torch.no_grad():
                 draws = model.posterior(vectors).rsample(torch.Size([n])).squeeze(-1)
         order = draws.argsort(dim=1, descending=True, stable=True).tolist()
-        found = first_new(
-            space, vectors, order, evidence.known, bounds=box, seed=seed, patience=self.patience
+        found = first_novel(
+            space, vectors, order, observations.known, bounds=box, seed=seed, patience=self.patience
         )
-        return foreseen(found, model, recent)
+        return predict_gp(found, model, recent)
 
     def region(self, y: Tensor, batch: int, d: int, own: Tensor | None = None) -> tuple[float, int]:
         """Side of the trust region, and from which value on it counts, after all told values.

@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from molvae.bo.base import Evidence
+from molvae.bo.base import Observations
 from molvae.bo.strategies.genetic import Genetic
 from molvae.bo.strategies.gradient import Gradient
 from molvae.bo.strategies.log_ei import LogEI
 from molvae.bo.strategies.random import Random
 from molvae.bo.strategies.rank import Rank
-from molvae.bo.strategies.registry import STRATEGIES, get_strategy, spell
+from molvae.bo.strategies.registry import STRATEGIES, format_strategy, get_strategy
 from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
 from molvae.config import STRATEGY_NAMES
@@ -95,8 +95,8 @@ def test_settings_can_be_written_after_the_name() -> None:
     assert get_strategy("log-ei:") == LogEI()
     for text in ("rank", "rank:latent=0.25,filters=PAINS+BRENK", "gradient:head=-SAS"):
         made = get_strategy(text)
-        assert spell(made.name, dataclasses.asdict(made)) == text
-    assert spell("mine", {"a": 1}) == "mine"
+        assert format_strategy(made.name, dataclasses.asdict(made)) == text
+    assert format_strategy("mine", {"a": 1}) == "mine"
     with pytest.raises(ConfigError, match=r"generations must be a number \(int\), got '1.5'"):
         get_strategy("rank:generations=1.5")
     with pytest.raises(ConfigError, match="expected name=value, got 'latent'"):
@@ -112,7 +112,7 @@ def test_settings_can_be_written_after_the_name() -> None:
 def test_too_few_values_are_no_reason_to_guess(strategy: LogEI | Thompson, y: list[float]) -> None:
     space = ToySpace()
     molecules = space.molecules[: len(y)]
-    evidence = Evidence(
+    observations = Observations(
         smiles=tuple(molecules),
         z=space.encode(molecules),
         y=torch.tensor(y, dtype=torch.float64).reshape(-1, 1),
@@ -121,21 +121,21 @@ def test_too_few_values_are_no_reason_to_guess(strategy: LogEI | Thompson, y: li
         bounds=space.bounds,
     )
     with pytest.raises(CampaignError, match=r"at least 2 different values.*strategy random"):
-        strategy.propose(evidence, space, 1, seed=0)
+        strategy.propose(observations, space, 1, seed=0)
 
 
 @pytest.mark.parametrize(
     "strategy", [Random(), LogEI(raw_samples=16, iterations=5), Thompson(vectors=64)]
 )
 def test_exhausted_patience_is_said(strategy: Random) -> None:
-    space, evidence = ToySpace(), toy_evidence()
-    everything = Evidence(
-        smiles=evidence.smiles,
-        z=evidence.z,
-        y=evidence.y,
-        pending_z=evidence.pending_z,
+    space, observations = ToySpace(), toy_evidence()
+    everything = Observations(
+        smiles=observations.smiles,
+        z=observations.z,
+        y=observations.y,
+        pending_z=observations.pending_z,
         known=frozenset(space.molecules),
-        bounds=evidence.bounds,
+        bounds=observations.bounds,
     )
     with pytest.raises(CampaignError, match="no new molecule after"):
         strategy.propose(everything, space, 1, seed=0)
@@ -146,16 +146,16 @@ def test_exhausted_patience_is_said(strategy: Random) -> None:
 )
 def test_molecules_outside_the_box_and_twins_are_evidence_too(strategy: LogEI) -> None:
     """Given molecules may lie outside the box, and two may have the same vector."""
-    space, evidence = ToySpace(), toy_evidence()
-    z = evidence.z.clone()
+    space, observations = ToySpace(), toy_evidence()
+    z = observations.z.clone()
     z[0], z[1] = 3 * space.bounds[1], z[2]
-    odd = Evidence(
-        smiles=evidence.smiles,
+    odd = Observations(
+        smiles=observations.smiles,
         z=z,
-        y=evidence.y,
-        pending_z=evidence.pending_z,
-        known=evidence.known,
-        bounds=evidence.bounds,
+        y=observations.y,
+        pending_z=observations.pending_z,
+        known=observations.known,
+        bounds=observations.bounds,
     )
     assert len(strategy.propose(odd, space, 2, seed=0)) == 2
 
@@ -166,7 +166,7 @@ def test_64_dimensions() -> None:
     small = toy_evidence(n=10)
     generator = torch.Generator().manual_seed(0)
     z = torch.cat([small.z, torch.randn(10, 61, generator=generator, dtype=torch.float64)], dim=1)
-    evidence = Evidence(
+    observations = Observations(
         smiles=small.smiles,
         z=z,
         y=small.y,
@@ -178,7 +178,7 @@ def test_64_dimensions() -> None:
     )
 
     class Projected:
-        name, fingerprint, dim, bounds = "wide", "", 64, evidence.bounds
+        name, fingerprint, dim, bounds = "wide", "", 64, observations.bounds
 
         def encode(self, smiles: list[str], *, skip_unknown: bool = False) -> torch.Tensor:
             raise AssertionError("not needed")
@@ -190,17 +190,19 @@ def test_64_dimensions() -> None:
             return torch.cat([space.sample(n, seed), torch.zeros(n, 61).double()], dim=1)
 
     for strategy in (LogEI(restarts=2, raw_samples=32, iterations=10), Thompson(vectors=64)):
-        candidates = strategy.propose(evidence, Projected(), 2, seed=0)
+        candidates = strategy.propose(observations, Projected(), 2, seed=0)
         assert all(candidate.z.shape == (64,) for candidate in candidates)
 
 
 @pytest.mark.parametrize("strategy", [LogEI(restarts=2, raw_samples=32, iterations=20), Thompson()])
 def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -> None:
     space = ToySpace()
-    evidence = toy_evidence(12)
+    observations = toy_evidence(12)
     narrow = dataclasses.replace(
-        evidence,
-        bounds=torch.stack([evidence.z.median(0).values - 0.1, evidence.z.median(0).values]),
+        observations,
+        bounds=torch.stack(
+            [observations.z.median(0).values - 0.1, observations.z.median(0).values]
+        ),
     )
     chosen = strategy.propose(narrow, space, 3, seed=0)
     assert len({candidate.smiles for candidate in chosen} - narrow.known) == 3
@@ -208,8 +210,8 @@ def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -
 
 def test_gradient_climbs_a_property_head() -> None:
     """Down the distance to the toy's hill top, whatever the told values are."""
-    space, evidence = ToySpace(), toy_evidence(12)
-    misleading = dataclasses.replace(evidence, y=evidence.y.flip(0))
+    space, observations = ToySpace(), toy_evidence(12)
+    misleading = dataclasses.replace(observations, y=observations.y.flip(0))
     climbed = Gradient(head="-distance", step=0.03, sigma=0.05).propose(
         misleading, space, 4, seed=0
     )
@@ -217,4 +219,4 @@ def test_gradient_climbs_a_property_head() -> None:
     ends = torch.stack([candidate.z for candidate in climbed])
     assert bool((space.predict(ends) < space.predict(starts)).all())
     with pytest.raises(UnknownNameError, match="did you mean 'distance'"):
-        Gradient(head="distances").propose(evidence, space, 1, seed=0)
+        Gradient(head="distances").propose(observations, space, 1, seed=0)

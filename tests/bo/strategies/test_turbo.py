@@ -67,8 +67,8 @@ def test_a_batch_that_is_not_told_in_full_is_not_judged() -> None:
 
 def test_propose_takes_the_initial_design_from_the_origins() -> None:
     """With 8 dimensions and batches of 10, 100 random values would be a restart that forgets."""
-    evidence = replace(toy_evidence(60), origins=("start",) * 60)
-    counted = replace(evidence, origins=("turbo",) * 60)
+    observations = replace(toy_evidence(60), origins=("start",) * 60)
+    counted = replace(observations, origins=("turbo",) * 60)
 
     class Seen(Turbo):
         def region(self, y, batch, d, own=None):  # type: ignore[no-untyped-def]
@@ -76,7 +76,7 @@ def test_propose_takes_the_initial_design_from_the_origins() -> None:
             return super().region(y, batch, d, own)
 
     seen: list[int] = []
-    for one in (evidence, counted):
+    for one in (observations, counted):
         Seen(vectors=32).propose(one, ToySpace(), 2, seed=0)
     assert seen == [0, 60]
 

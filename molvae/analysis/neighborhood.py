@@ -25,7 +25,7 @@ RADII = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Neighbour:
+class Neighbor:
     """A molecule that vectors around a place decode to."""
 
     smiles: str
@@ -48,7 +48,7 @@ class Neighbour:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Neighbourhood:
+class Neighborhood:
     """Molecules around a place of a latent space."""
 
     given: tuple[str, ...]
@@ -67,7 +67,7 @@ class Neighbourhood:
     """How many of them decoded to one of the given molecules, at each radius."""
     nothing: tuple[int, ...]
     """How many of them decoded to no molecule, at each radius."""
-    found: tuple[Neighbour, ...]
+    found: tuple[Neighbor, ...]
     """All others, each once; nearest first, then more often found first, then more similar (to the
     last of the given molecules) first."""
 
@@ -126,7 +126,7 @@ class Neighbourhood:
 
 
 @isolated()
-def neighbours(
+def neighbors(
     space: LatentSpaceProtocol,
     smiles: str,
     *,
@@ -134,7 +134,7 @@ def neighbours(
     n: int = 100,
     seed: int = 0,
     properties: Sequence[str] = PROPERTIES,
-) -> Neighbourhood:
+) -> Neighborhood:
     """The molecules around one, by how far from it they are in z.
 
     The vector that decodes to it (see `LatentSpace.invert`) is moved by each radius in random
@@ -171,7 +171,7 @@ def around(
     seed: int,
     missed: Sequence[str] = (),
     properties: Sequence[str] = PROPERTIES,
-) -> Neighbourhood:
+) -> Neighborhood:
     """The molecules around a place.
 
     Args:
@@ -186,7 +186,7 @@ def around(
         properties: What to compute of each neighbour.
 
     Raises:
-        ConfigError: As of `neighbours`.
+        ConfigError: As of `neighbors`.
         UnknownNameError: No property of that name.
     """
     n, seed = whole_number(n, "n", least=1), check_seed(seed)
@@ -211,7 +211,7 @@ def around(
     with torch.no_grad():
         usual = space.percentile(torch.stack([*first.values()])).tolist() if first else []
     found = [
-        Neighbour(
+        Neighbor(
             smiles=molecule,
             radius=next(r for r, count in zip(lengths, counts[molecule], strict=True) if count),
             counts=tuple(counts[molecule]),
@@ -224,7 +224,7 @@ def around(
         )
     ]
     found.sort(key=lambda one: (one.radius, -one.count, -one.similarity[-1]))
-    return Neighbourhood(
+    return Neighborhood(
         given=tuple(given),
         missed=tuple(missed),
         z=z,
@@ -237,4 +237,4 @@ def around(
     )
 
 
-__all__ = ["RADII", "Neighbour", "Neighbourhood", "around", "neighbours"]
+__all__ = ["RADII", "Neighbor", "Neighborhood", "around", "neighbors"]

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from molvae.analysis.directions import head_direction, property_direction
-from molvae.analysis.gradient_ascent import (
-    Hill,
-    ascend,
-    campaign_hill,
-    climb,
-    direction_hill,
-    head_hill,
+from molvae.analysis.ascent import (
+    AscentTarget,
+    campaign_target,
+    climb_target,
+    direction_target,
+    gradient_ascent,
+    head_target,
 )
+from molvae.analysis.directions import head_direction, property_direction
 from molvae.campaign.campaign import Campaign
 from molvae.chem.properties import score
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
@@ -30,7 +30,7 @@ TOP = GRID.at(7, 2, "S")  # at z = (2, -3, 1)
 
 def test_a_way_down_the_distance_ends_at_the_top_of_the_hill() -> None:
     starts = [GRID.at(2, 8, "O"), GRID.at(9, 9, "S"), TOP]
-    ways = ascend(GRID, starts, "-distance")
+    ways = gradient_ascent(GRID, starts, "-distance")
     for way, start in zip(ways, starts, strict=True):
         assert way.path.decoded[-1] == TOP
         assert way.ended == "summit"
@@ -48,7 +48,7 @@ def test_a_slope_is_climbed_to_the_wall_and_along_it() -> None:
         return z @ torch.tensor([1.0, 0.2, 0.0], dtype=z.dtype)
 
     z = torch.tensor([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]]).double()
-    ways, ended = climb(GRID, z, up, step=0.5, steps=500)
+    ways, ended = climb_target(GRID, z, up, step=0.5, steps=500)
     high = GRID.bounds[1]
     torch.testing.assert_close(ways[0][-1], torch.stack([high[0], high[1], torch.tensor(0.0)]))
     # The box of one that begins outside is wider, for this one only.
@@ -58,7 +58,7 @@ def test_a_slope_is_climbed_to_the_wall_and_along_it() -> None:
 
 
 def test_steps_are_of_one_length_and_at_most_so_many() -> None:
-    (way,) = ascend(GRID, [GRID.at(1, 5, "O")], "a", step=0.5, steps=6)
+    (way,) = gradient_ascent(GRID, [GRID.at(1, 5, "O")], "a", step=0.5, steps=6)
     assert way.ended == "steps"
     assert way.path.t == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5, 3])
     assert way.predicted == pytest.approx([1, 1.5, 2, 2.5, 3, 3.5, 4])
@@ -72,7 +72,7 @@ def test_a_ridge_is_climbed_without_zigzag() -> None:
         return z[:, 0] - 5 * z[:, 1].square()
 
     z = torch.tensor([[-4.0, 1.0, 0.0]]).double()
-    (way,), _ = climb(GRID, z, up, step=0.5, steps=60)
+    (way,), _ = climb_target(GRID, z, up, step=0.5, steps=60)
     assert up(way).diff().min() > 0
     assert way[-1, 0] > 3
     assert way[10:, 1].abs().max() < 0.25
@@ -80,29 +80,29 @@ def test_a_ridge_is_climbed_without_zigzag() -> None:
 
 def test_no_way_leads_below_the_percentile_that_is_to_be_kept() -> None:
     start = GRID.at(6, 6, "N")
-    (free,) = ascend(GRID, [start], "a")
-    (kept,) = ascend(GRID, [start], "a", keep=40)
+    (free,) = gradient_ascent(GRID, [start], "a")
+    (kept,) = gradient_ascent(GRID, [start], "a", keep=40)
     assert min(free.path.percentile) < 40 <= min(kept.path.percentile)
     assert kept.ended == "edge"
     assert kept.path.t[-1] < free.path.t[-1]
-    (rare,) = ascend(GRID, [GRID.at(9, 9, "C(=O)")], "a", keep=40)
+    (rare,) = gradient_ascent(GRID, [GRID.at(9, 9, "C(=O)")], "a", keep=40)
     assert rare.ended == "edge"
     assert min(rare.path.percentile) == rare.path.percentile[0] < 40
 
 
 def test_where_the_known_world_is_left_is_said() -> None:
-    (way,) = ascend(GRID, [GRID.at(6, 9, "N")], "a", steps=100)
+    (way,) = gradient_ascent(GRID, [GRID.at(6, 9, "N")], "a", steps=100)
     assert way.left is not None
     here = way.path.t.index(way.left)
     assert way.path.percentile[here] < 1 <= way.path.percentile[here - 1]
-    (stays,) = ascend(GRID, [GRID.at(6, 6, "N")], "-distance")
+    (stays,) = gradient_ascent(GRID, [GRID.at(6, 6, "N")], "-distance")
     assert stays.left is None
 
 
 def test_true_values_are_those_of_the_molecules_on_the_way(
     qm9: LatentSpace,
 ) -> None:
-    ways = ascend(qm9, ["OCc1cc[nH]c1", "CC1CC1C#N"], "-SAS", steps=12, step=0.5)
+    ways = gradient_ascent(qm9, ["OCc1cc[nH]c1", "CC1CC1C#N"], "-SAS", steps=12, step=0.5)
     for way in ways:
         molecules = [stop.smiles or "" for stop in way.path.stops]
         assert list(way.true) == score(molecules, ["SAS"])[:, 0].tolist()
@@ -113,7 +113,7 @@ def test_true_values_are_those_of_the_molecules_on_the_way(
         assert way.predicted[-1] < way.predicted[0]
         table = way.table()
         assert list(table.columns[:5]) == ["t", "until", "smiles", "predicted", "true"]
-    again = ascend(qm9, ["CC1CC1C#N"], "-SAS", steps=12, step=0.5)[0]
+    again = gradient_ascent(qm9, ["CC1CC1C#N"], "-SAS", steps=12, step=0.5)[0]
     # What others there are changes nothing but the last bits of their sums.
     torch.testing.assert_close(again.path.z, ways[1].path.z, atol=1e-4, rtol=0)
 
@@ -125,7 +125,7 @@ def test_one_begins_outside_of_the_box_and_says_so() -> None:
             self.bounds = self.bounds / 4
 
     space = Narrow()
-    inside, outside = ascend(space, [space.at(5, 5, "N"), space.at(8, 5, "N")], "a")
+    inside, outside = gradient_ascent(space, [space.at(5, 5, "N"), space.at(8, 5, "N")], "a")
     assert (inside.began_outside, outside.began_outside) == (False, True)
     assert inside.path.z[-1, 0] == pytest.approx(float(space.bounds[1, 0]))
     assert outside.path.z[-1, 0] == outside.path.z[0, 0] == 3.0
@@ -134,15 +134,17 @@ def test_one_begins_outside_of_the_box_and_says_so() -> None:
 def test_a_direction_is_climbed_both_ways() -> None:
     z = GRID.encode(GRID.molecules)
     learned = property_direction(z, score(GRID.molecules, ["logP"])[:, 0], "logP")
-    up, down = (ascend(GRID, [GRID.at(5, 5, "N")], d, steps=8)[0] for d in (learned, -learned))
+    up, down = (
+        gradient_ascent(GRID, [GRID.at(5, 5, "N")], d, steps=8)[0] for d in (learned, -learned)
+    )
     assert (up.climbed, down.climbed) == ("logP", "-logP")
     assert up.gain > 0
     assert down.gain > 0
     assert up.true[-1] > up.true[0] == down.true[0] > down.true[-1]
     assert up.predicted[-1] - up.predicted[0] == pytest.approx(2 * learned.slope)
     assert down.predicted[-1] - down.predicted[0] == pytest.approx(-2 * learned.slope)
-    nameless = direction_hill(head_direction(GRID, "a"))
-    (way,) = ascend(GRID, [GRID.at(5, 5, "N")], nameless, steps=4)
+    nameless = direction_target(head_direction(GRID, "a"))
+    (way,) = gradient_ascent(GRID, [GRID.at(5, 5, "N")], nameless, steps=4)
     assert all(map(math.isnan, way.true))
     assert math.isnan(way.gain)
 
@@ -152,10 +154,10 @@ def test_a_campaign_is_climbed_by_what_its_values_say(tmp_path: Path) -> None:
     spread = GRID.molecules[::7]
     with begin(tmp_path / "c.db", start=spread) as campaign:  # type: ignore[attr-defined]
         campaign.run(len(spread))
-        hill = campaign_hill(campaign)
+        hill = campaign_target(campaign)
         told = {trial.smiles: trial.values["hill"] for trial in campaign.trials}
     assert hill.name == "hill"
-    ways = ascend(GRID, [GRID.at(2, 8, "O"), spread[3]], hill, steps=60)
+    ways = gradient_ascent(GRID, [GRID.at(2, 8, "O"), spread[3]], hill, steps=60)
     for way in ways:
         near = GRID.encode([way.path.molecules[-1]])
         assert (near - objective.top).norm() < 2.1  # it has seen every seventh molecule only
@@ -170,8 +172,8 @@ def test_a_campaign_that_minimises_is_climbed_down(tmp_path: Path) -> None:
         tmp_path / "c.db", GRID, objective="logp", direction="minimise", start=start
     ) as campaign:
         campaign.run(len(start))
-        hill = campaign_hill(campaign)
-    (way,) = ascend(GRID, [GRID.at(8, 8, "N")], hill, steps=12)
+        hill = campaign_target(campaign)
+    (way,) = gradient_ascent(GRID, [GRID.at(8, 8, "N")], hill, steps=12)
     assert way.sign == -1
     assert way.predicted[-1] < way.predicted[0]
     # RDKit computes it, so it is known of every molecule.
@@ -182,21 +184,21 @@ def test_a_campaign_that_minimises_is_climbed_down(tmp_path: Path) -> None:
 
 def test_a_campaign_without_values_cannot_be_climbed(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign, pytest.raises(CampaignError, match="told"):  # type: ignore[attr-defined]
-        campaign_hill(campaign)
+        campaign_target(campaign)
 
 
 @pytest.mark.parametrize("numbers", [{"step": 0.0}, {"steps": 0}, {"keep": -1.0}, {"keep": 101.0}])
 def test_numbers_out_of_range_are_refused(numbers: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
-        ascend(GRID, [TOP], "a", **numbers)  # type: ignore[arg-type]
+        gradient_ascent(GRID, [TOP], "a", **numbers)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_climbed_is_named() -> None:
     with pytest.raises(UnknownNameError, match="distance"):
-        ascend(GRID, [TOP], "-height")
+        gradient_ascent(GRID, [TOP], "-height")
     with pytest.raises(ConfigError, match="at least one"):
-        ascend(GRID, [], "a")
-    assert head_hill(GRID, "-a").sign == -1
-    flat = Hill(name="flat", up=lambda z: 0 * z.sum(dim=1))
-    (way,) = ascend(GRID, [TOP], flat)
+        gradient_ascent(GRID, [], "a")
+    assert head_target(GRID, "-a").sign == -1
+    flat = AscentTarget(name="flat", up=lambda z: 0 * z.sum(dim=1))
+    (way,) = gradient_ascent(GRID, [TOP], flat)
     assert (way.ended, len(way.path.z)) == ("summit", 1)

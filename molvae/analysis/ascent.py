@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from molvae.analysis.directions import Direction, head
-from molvae.analysis.interpolation import LatentPath, traced
+from molvae.analysis.directions import LatentDirection, head
+from molvae.analysis.interpolation import LatentPath, decode_path
 from molvae.analysis.vectors import PROPERTIES, codes
 from molvae.chem.molecules import canonical
 from molvae.chem.properties import PROPERTIES as KNOWN
@@ -35,7 +35,7 @@ ENOUGH = 0.5
 """Of what the gradient promises, what a step has to give: less is a step across a ridge."""
 
 
-OUTSIDE = 1.0
+OOD_PERCENTILE = 1.0
 """Percentile below which a vector is as hardly any known molecule."""
 
 
@@ -44,7 +44,7 @@ FLAT = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Hill:
+class AscentTarget:
     """What is climbed, and how it is shown."""
 
     name: str
@@ -58,7 +58,7 @@ class Hill:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Ascent:
+class AscentPath:
     """A way up from one molecule."""
 
     path: LatentPath
@@ -83,7 +83,7 @@ class Ascent:
 
         Outside are vectors that are less usual than 99 % of known molecules.
         """
-        outside = [p < OUTSIDE for p in self.path.percentile]
+        outside = [p < OOD_PERCENTILE for p in self.path.percentile]
         if not outside[-1]:
             return None
         inside = [t for t, out in zip(self.path.t, outside, strict=True) if not out]
@@ -105,7 +105,7 @@ class Ascent:
         return table
 
 
-def head_hill(space: LatentSpaceProtocol, name: str) -> Hill:
+def head_target(space: LatentSpaceProtocol, name: str) -> AscentTarget:
     """A property as the space reads it off z; `-NAME` goes down.
 
     Raises:
@@ -117,10 +117,10 @@ def head_hill(space: LatentSpaceProtocol, name: str) -> Hill:
     def up(z: Tensor) -> Tensor:
         return sign * space.predict(z)[:, column]
 
-    return Hill(name=name, up=up, sign=sign, measure=_property(bare))
+    return AscentTarget(name=name, up=up, sign=sign, measure=_property(bare))
 
 
-def direction_hill(direction: Direction) -> Hill:
+def direction_target(direction: LatentDirection) -> AscentTarget:
     """A direction; what is predicted is what grows along it, but for a constant.
 
     True values are known where its name is that of a property.
@@ -131,11 +131,11 @@ def direction_hill(direction: Direction) -> Hill:
         return abs(direction.slope) * (z @ direction.unit)
 
     name = direction.name if sign > 0 else f"-{direction.name}"
-    return Hill(name=name, up=up, sign=sign, measure=_property(direction.name))
+    return AscentTarget(name=name, up=up, sign=sign, measure=_property(direction.name))
 
 
 @isolated()
-def campaign_hill(campaign: Campaign) -> Hill:
+def campaign_target(campaign: Campaign) -> AscentTarget:
     """What a Gaussian process over z expects that has learned all values of a campaign.
 
     Of a campaign with one goal and no limits, values are as they were told; else the product or
@@ -147,18 +147,18 @@ def campaign_hill(campaign: Campaign) -> Hill:
             front.
     """
     from molvae.bo.surrogate import fit_gp, reproducible
-    from molvae.objectives.parsing import costs_nothing
+    from molvae.objectives.parsing import is_cheap
 
-    evidence, goal = campaign.evidence(), campaign.aim.goals[0]
-    evidence.need_values("gradient")
-    low, high = evidence.bounds
+    observations, goal = campaign.observations(), campaign.problem.goals[0]
+    observations.require_observations("gradient")
+    low, high = observations.bounds
     box = torch.stack(
-        [torch.minimum(low, evidence.z.amin(0)), torch.maximum(high, evidence.z.amax(0))]
+        [torch.minimum(low, observations.z.amin(0)), torch.maximum(high, observations.z.amax(0))]
     )
-    model = fit_gp(evidence.z, evidence.y, box, evidence.y_noise)
-    plain = len(campaign.aim.names) == 1 and goal.direction != "range"
+    model = fit_gp(observations.z, observations.y, box, observations.y_noise)
+    plain = len(campaign.problem.names) == 1 and goal.direction != "range"
     sign = -1.0 if plain and goal.direction == "minimise" else 1.0
-    values = dict(zip(evidence.smiles, (sign * evidence.y[:, 0]).tolist(), strict=True))
+    values = dict(zip(observations.smiles, (sign * observations.y[:, 0]).tolist(), strict=True))
     objective = None
     if plain and goal.spec is not None:
         with suppress(MolvaeError):  # it is not needed: what it would say of others stays unknown
@@ -171,11 +171,11 @@ def campaign_hill(campaign: Campaign) -> Hill:
 
     def measure(smiles: Sequence[str]) -> list[float]:
         unknown = [molecule for molecule in dict.fromkeys(smiles) if molecule not in values]
-        if objective is not None and costs_nothing(objective) and unknown:
+        if objective is not None and is_cheap(objective) and unknown:
             values.update(zip(unknown, map(float, objective(unknown)), strict=True))
         return [values.get(molecule, math.nan) for molecule in smiles]
 
-    return Hill(name=goal.name if plain else "score", up=up, sign=sign, measure=measure)
+    return AscentTarget(name=goal.name if plain else "score", up=up, sign=sign, measure=measure)
 
 
 def _property(name: str) -> Callable[[Sequence[str]], Sequence[float]] | None:
@@ -185,16 +185,16 @@ def _property(name: str) -> Callable[[Sequence[str]], Sequence[float]] | None:
 
 
 @isolated()
-def ascend(
+def gradient_ascent(
     space: LatentSpaceProtocol,
     smiles: Sequence[str],
-    hill: Hill | Direction | str,
+    hill: AscentTarget | LatentDirection | str,
     *,
     step: float = 0.25,
     steps: int = 40,
     keep: float = 0.0,
     properties: Sequence[str] = PROPERTIES,
-) -> list[Ascent]:
+) -> list[AscentPath]:
     """Go up from each molecule, in small steps along the gradient.
 
     Each way begins at a vector that decodes to its molecule, see `LatentSpace.invert`, stays in the
@@ -205,7 +205,7 @@ def ascend(
         space: Where.
         smiles: Molecules to begin at, SMILES in any form.
         hill: What to climb: a property head of the space (`QED`, or `-SAS` to go down), a
-            `Direction`, or what `head_hill`, `direction_hill` and `campaign_hill` make.
+            `LatentDirection`, or what `head_target`, `direction_target` and `campaign_target` make.
         step: Largest length of one, in z.
         steps: Of a way, at most.
         keep: Percentile, from 0 to 100, of the prior's density that no way goes below, see
@@ -229,12 +229,12 @@ def ascend(
     steps = whole_number(steps, "steps", least=1)
     require(0 <= keep <= 100, f"keep must be a percentile from 0 to 100, got {keep}")
     if isinstance(hill, str):
-        hill = head_hill(space, hill)
-    elif isinstance(hill, Direction):
-        hill = direction_hill(hill)
+        hill = head_target(space, hill)
+    elif isinstance(hill, LatentDirection):
+        hill = direction_target(hill)
     molecules = [canonical(text) for text in smiles]
     z, missed = codes(space, molecules)
-    rows, ended = climb(space, z, hill.up, step=step, steps=steps, keep=keep)
+    rows, ended = climb_target(space, z, hill.up, step=step, steps=steps, keep=keep)
     outside = ((z < space.bounds[0]) | (z > space.bounds[1])).any(dim=1).tolist()
     return [
         _described(space, hill, m, row, m in missed, out, end, properties)
@@ -242,7 +242,7 @@ def ascend(
     ]
 
 
-def climb(
+def climb_target(
     space: LatentSpaceProtocol,
     z: Tensor,
     up: Callable[[Tensor], Tensor],
@@ -251,7 +251,7 @@ def climb(
     steps: int,
     keep: float = 0.0,
 ) -> tuple[list[Tensor], list[Literal["summit", "steps", "edge"]]]:
-    """Vectors on the ways up; arguments as of `ascend`, z is `n x d`.
+    """Vectors on the ways up; arguments as of `gradient_ascent`, z is `n x d`.
 
     Returns:
         Of each row its vectors, the first included, and why it ended.
@@ -314,15 +314,15 @@ def _slope(up: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
 
 def _described(
     space: LatentSpaceProtocol,
-    hill: Hill,
+    hill: AscentTarget,
     molecule: str,
     z: Tensor,
     missed: bool,
     began_outside: bool,
     ended: Literal["summit", "steps", "edge"],
     properties: Sequence[str],
-) -> Ascent:
-    path = traced(
+) -> AscentPath:
+    path = decode_path(
         space,
         z,
         [0.0, *(z[1:] - z[:-1]).norm(dim=1).cumsum(0).tolist()],
@@ -338,7 +338,7 @@ def _described(
     if hill.measure is not None and (known := [m for m in there if m is not None]):
         measured = dict(zip(known, hill.measure(known), strict=True))
         true = [math.nan if m is None else float(measured[m]) for m in there]
-    return Ascent(
+    return AscentPath(
         path=path,
         climbed=hill.name,
         sign=hill.sign,
@@ -349,4 +349,12 @@ def _described(
     )
 
 
-__all__ = ["Ascent", "Hill", "ascend", "campaign_hill", "climb", "direction_hill", "head_hill"]
+__all__ = [
+    "AscentPath",
+    "AscentTarget",
+    "campaign_target",
+    "climb_target",
+    "direction_target",
+    "gradient_ascent",
+    "head_target",
+]

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from molvae.analysis.neighbors import neighbours
+from molvae.analysis.neighborhood import neighbors
 from molvae.analysis.vectors import unit_vectors
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.errors import ConfigError, MolvaeWarning
@@ -30,14 +30,14 @@ def test_directions_are_even_over_the_sphere() -> None:
 
 
 def test_nearer_than_half_way_to_the_next_there_is_only_the_molecule() -> None:
-    found = neighbours(GRID, MIDDLE, radii=[0.49], n=50)
+    found = neighbors(GRID, MIDDLE, radii=[0.49], n=50)
     assert (found.same, found.nothing, found.found) == ((50,), (0,), ())
     assert found.table().empty
     assert math.isnan(found.summary()["similarity"][0])
 
 
 def test_the_next_ones_are_found_at_the_radius_where_they_begin() -> None:
-    found = neighbours(GRID, MIDDLE, radii=[1.4, 0.4, 0.9], n=400)
+    found = neighbors(GRID, MIDDLE, radii=[1.4, 0.4, 0.9], n=400)
     assert found.radii == (0.4, 0.9, 1.4)
     by_radius = {
         radius: {one.smiles for one in found.found if one.radius == radius}
@@ -56,7 +56,7 @@ def test_the_next_ones_are_found_at_the_radius_where_they_begin() -> None:
 
 
 def test_every_vector_is_counted_once() -> None:
-    found = neighbours(GRID, CORNER, radii=[0.3, 1.0, 3.0, 5.0], n=200)
+    found = neighbors(GRID, CORNER, radii=[0.3, 1.0, 3.0, 5.0], n=200)
     for place in range(4):
         others = sum(one.counts[place] for one in found.found)
         assert found.same[place] + found.nothing[place] + others == 200
@@ -69,7 +69,7 @@ def test_every_vector_is_counted_once() -> None:
 
 
 def test_similarity_and_properties_are_those_of_the_molecule() -> None:
-    found = neighbours(GRID, MIDDLE, radii=[1.0, 2.0], n=60, properties=["logP"])
+    found = neighbors(GRID, MIDDLE, radii=[1.0, 2.0], n=60, properties=["logP"])
     table = found.table()
     assert list(table.columns) == ["smiles", "radius", "count", "similarity", "logP", "percentile"]
     expected = tanimoto(morgan_bits(list(table["smiles"])), morgan_bits([MIDDLE]))[:, 0]
@@ -82,12 +82,12 @@ def test_similarity_and_properties_are_those_of_the_molecule() -> None:
 
 
 def test_the_same_seed_gives_the_same_neighbours() -> None:
-    found = [neighbours(GRID, MIDDLE, radii=[2.0], n=20, seed=seed).found for seed in (0, 0, 1)]
+    found = [neighbors(GRID, MIDDLE, radii=[2.0], n=20, seed=seed).found for seed in (0, 0, 1)]
     assert found[0] == found[1] != found[2]
 
 
 def test_the_place_itself_is_drawn_once() -> None:
-    found = neighbours(GRID, MIDDLE, radii=[0, 0.1], n=30)
+    found = neighbors(GRID, MIDDLE, radii=[0, 0.1], n=30)
     assert found.same == (1, 30)
     assert found.at == MIDDLE
 
@@ -95,7 +95,7 @@ def test_the_place_itself_is_drawn_once() -> None:
 def test_a_molecule_without_a_vector_is_named() -> None:
     space = Forgetful()
     with pytest.warns(MolvaeWarning, match="no vector that decodes to"):
-        found = neighbours(space, MIDDLE, radii=[0.1], n=5)
+        found = neighbors(space, MIDDLE, radii=[0.1], n=5)
     assert found.missed == (MIDDLE,)
     assert (found.at, found.same) == (space.at(6, 5, "N"), (0,))
     assert [one.smiles for one in found.found] == [space.at(6, 5, "N")]
@@ -104,11 +104,11 @@ def test_a_molecule_without_a_vector_is_named() -> None:
 @pytest.mark.parametrize(("radii", "n"), [([], 5), ([-1.0], 5), ([1.0], 0), ([math.nan], 5)])
 def test_what_makes_no_sense_is_refused(radii: list[float], n: int) -> None:
     with pytest.raises(ConfigError):
-        neighbours(GRID, MIDDLE, radii=radii, n=n)
+        neighbors(GRID, MIDDLE, radii=radii, n=n)
 
 
 def test_in_a_real_space_fewer_are_the_same_further_away(qm9: LatentSpace) -> None:
-    found = neighbours(qm9, "OCc1cc[nH]c1", radii=[0.5, 3.0, 6.0], n=40)
+    found = neighbors(qm9, "OCc1cc[nH]c1", radii=[0.5, 3.0, 6.0], n=40)
     assert found.missed == ()
     assert found.same[0] == 40
     assert found.same[0] > found.same[1] > found.same[2]
