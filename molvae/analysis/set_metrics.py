@@ -8,8 +8,8 @@ Every measure takes texts in any form and reads them itself. Texts of `smiles` t
 because what a model writes may well be nonsense. Radicals count as such texts, since no data set of
 drug-like molecules has any; `validity` and `distribution_metrics` can be told otherwise.
 A `reference` is the caller's own data: a text in it that is no molecule is an error, and so is an
-empty one. Molecules that occur repeatedly count each time, except where a docstring says distinct. The order
-does not matter.
+empty one. Molecules that occur repeatedly count each time, except where a docstring says distinct.
+The order does not matter.
 """
 
 from __future__ import annotations
