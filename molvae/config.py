@@ -23,8 +23,8 @@ LARGEST_SEED = 2**63 - 1
 
 
 RESUMABLE_FIELDS = (
-    *("workers", "dask", "timeout", "retries", "most_failed", "failures_in_a_row"),
-    "allow_equal",
+    *("workers", "dask", "timeout", "retries", "max_failure_rate", "failures_in_a_row"),
+    "allow_constant",
 )
 """Settings of a campaign that may be others each time it is gone on with."""
 
@@ -473,7 +473,7 @@ class RunLimits:
         require(self.retries >= 0, f"retries must not be negative, got {self.retries}")
         require(
             0 <= self.max_failure_rate <= 1,
-            f"most_failed must lie in [0, 1], got {self.max_failure_rate}",
+            f"max_failure_rate must lie in [0, 1], got {self.max_failure_rate}",
         )
         require(
             self.failures_in_a_row >= 0,

@@ -48,9 +48,7 @@ def draw_neighbors(
     sheet = Sheet(width, 2 * MARGIN + 1.6 * LINE + first + sum(heights))
     several = len(found.given) > 1
     left = MARGIN + label
-    sheet.text(
-        MARGIN, MARGIN, title or ("analogy" if several else "neighbours"), size=16, bold=True
-    )
+    sheet.text(MARGIN, MARGIN, title or ("analogy" if several else "neighbors"), size=16, bold=True)
     top: float = MARGIN + 1.6 * LINE
     for place, molecule in enumerate(found.given):
         x = left + place * (CELL[0] + apart)

@@ -814,8 +814,8 @@ class Campaign:
                 raise CampaignError(
                     f"{self.path}: all {told} values of {goal.name} told so far are {value:g}, so "
                     "there is nothing to choose by; if the objective is wrong, mend it and begin "
-                    "a new record; if this is how things are, go on with allow_equal "
-                    "(--allow-equal)"
+                    "a new record; if this is how things are, go on with allow_constant "
+                    "(--allow-constant)"
                 )
         return all_differ
 

@@ -509,7 +509,7 @@ class Scheduler:
             raise CampaignError(
                 f"{failed} of the last {RECENT} calls failed, most often: {reason}; they are "
                 "recorded as failed. Mend the objective and go on (molvae retry puts them back), "
-                "or let more fail (--most-failed)"
+                "or let more fail (--max-failure-rate)"
             )
 
 

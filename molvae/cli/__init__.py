@@ -44,12 +44,16 @@ for command in (
     export,
     report,
     ui,
-    interpolate,
-    neighbors,
     explore,
-    density,
 ):
     app.command(command)
+explore.command(density)
+for old, command in {
+    "interpolate": interpolate,
+    "neighbours": neighbors,
+    "density": density,
+}.items():  # as they were called before they had one shelf
+    app.command(command, name=old, show=False)
 app.command(list_names, name="list")
 
 

@@ -117,7 +117,7 @@ def ask(
     chosen = given(settings)
     inputs: list[str | Path] = [record, *_input_files(chosen)]
     target = out and check_can_write_table(out, overwrite=overwrite, apart_from=inputs)
-    allow_constant = chosen.pop("allow_equal", False)
+    allow_constant = chosen.pop("allow_constant", False)
     if chosen and not create:
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
     with (

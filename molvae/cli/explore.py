@@ -37,6 +37,7 @@ explore = App(
 )
 
 
+@explore.command
 def interpolate(
     space: str,
     first: str,
@@ -83,6 +84,7 @@ def interpolate(
         analysis.draw_path(path, figure)
 
 
+@explore.command
 def neighbors(
     space: str,
     molecule: str,
@@ -242,7 +244,7 @@ def analogy(
 
 
 @explore.command
-def gradient_ascent(
+def ascend(
     space: str,
     file: InFile = "-",
     /,
@@ -480,6 +482,10 @@ def _sum_up(ways: Sequence[AscentPath]) -> None:
         f"allowed region {ends['edge']}; left the known world {left}; began outside of the box "
         f"{outside}"
     )
+
+
+for _old, _command in {"walk": traverse, "neighbours": neighbors}.items():
+    explore.command(_command, name=_old, show=False)
 
 
 __all__ = ["explore", "interpolate", "neighbors"]

@@ -60,7 +60,7 @@ SAID = {
     ],
     "ascent": ["down distance", "predicted", "true", "similarity"],
     "ascents": ["down distance", "distance in z", "percentile"],
-    "neighbours": ["neighbours", "r = 1", "20 drawn, 20 the same, 0 others, 0 new"],
+    "neighbours": ["neighbors", "r = 1", "20 drawn, 20 the same, 0 others, 0 new"],
     "analogy": ["analogy", "is to", "as", "is to ?"],
     "chart": ["PCA of 81 molecules", "logP", "1", "2"],
 }

@@ -35,7 +35,7 @@ def main(path):
                 os.kill(worker.process.pid, signal.SIGKILL)
         with begin(path, objective=FaultyObjective(), start=start) as campaign:
             campaign.run(
-                16, dask=cluster.scheduler_address, timeout=1.0, most_failed=1.0, on_trial=show
+                16, dask=cluster.scheduler_address, timeout=1.0, max_failure_rate=1.0, on_trial=show
             )
             for trial in campaign.trials:
                 fault = FaultyObjective.fault(trial.smiles)

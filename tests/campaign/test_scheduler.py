@@ -72,7 +72,7 @@ def test_first_failures_are_written_when_a_call_has_worked(path: Path) -> None:
         assert campaign.trials[1].message == "ValueError: call 2"
 
 
-def test_most_failed_1_writes_whatever_comes(path: Path) -> None:
+def test_max_failure_rate_1_writes_whatever_comes(path: Path) -> None:
     with begin(path, objective=Breaks(*range(1, 100))) as campaign:
         campaign.run(8, max_failure_rate=1.0)
         assert {t.status for t in campaign.trials} == {"failed"}
@@ -166,7 +166,7 @@ def test_of_many_at_once_only_the_culprit_fails(path: Path) -> None:
     [
         ({"timeout": 0.0}, "timeout must be a positive"),
         ({"retries": -1}, "retries must be a whole number from 0"),
-        ({"most_failed": 1.5}, r"most_failed must lie in \[0, 1\]"),
+        ({"max_failure_rate": 1.5}, r"max_failure_rate must lie in \[0, 1\]"),
         ({"failures_in_a_row": -1}, "failures_in_a_row must"),
         ({"workers": -1}, "workers must be a whole number from 0"),
         ({"executor": ThreadPoolExecutor(1)}, "workers says how many calls"),

@@ -42,7 +42,9 @@ def files(folder: Path) -> set[str]:
 
 
 def test_density_says_how_usual_molecules_are(molvae: Molvae) -> None:
-    done = molvae("density", "zinc250k", "--k", 4, stdin="OC(=O)c1ccccc1OC(C)=O\nC#N\n[Au]\n")
+    done = molvae(
+        "explore", "density", "zinc250k", "--k", 4, stdin="OC(=O)c1ccccc1OC(C)=O\nC#N\n[Au]\n"
+    )
     assert done.status == 0, done.err
     usual, odd, unreadable = done.table
     assert usual["smiles"] == "CC(=O)Oc1ccccc1C(=O)O"
@@ -51,7 +53,7 @@ def test_density_says_how_usual_molecules_are(molvae: Molvae) -> None:
     assert 0 <= float(usual["percentile"]) <= 100
     known = {"smiles": "[Au]", "log_prob": "-inf", "outlier_score": "inf", "percentile": ""}
     assert unreadable == known
-    words = ["density", "zinc250k", "--k", 1]
+    words = ["explore", "density", "zinc250k", "--k", 1]
     molvae(*words, stdin="CCO\nC(\n").fails(1, "line 2", "--skip-invalid")
     done = molvae(*words, "--skip-invalid", stdin="C(\n[Au]\nCCO\n")
     assert [row["smiles"] for row in done.table] == ["CCO"]
@@ -557,7 +559,7 @@ def test_workers_call_a_module_of_ones_own(toy: Molvae, tmp_path: Path) -> None:
         "import os\ndef f(smiles):\n    if 'S' in smiles: os._exit(3)\n    return len(smiles)\n"
     )
     words = [*optimize_with("--objective", "mine:f"), "--workers", 2, "--timeout", 60]
-    done = toy(*words, "--budget", 12, "--most-failed", 1)
+    done = toy(*words, "--budget", 12, "--max-failure-rate", 1)
     assert done.status == 0, done.err
     with Campaign.open("q.db") as campaign:
         assert len(campaign) == 12

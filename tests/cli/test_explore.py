@@ -31,7 +31,7 @@ def write(name: str, *lines: str) -> None:
 
 
 def test_interpolate_prints_the_molecules_on_the_way(grid: Molvae) -> None:
-    done = grid("interpolate", "toy", FIRST, LAST, GRID.at(5, 5, "O"), "--names", "MW")
+    done = grid("explore", "interpolate", "toy", FIRST, LAST, GRID.at(5, 5, "O"), "--names", "MW")
     assert column(done, "smiles") == [GRID.at(a, 4, "O") for a in (2, 3, 4, 5)] + [
         GRID.at(5, 5, "O")
     ]
@@ -43,32 +43,34 @@ def test_interpolate_prints_the_molecules_on_the_way(grid: Molvae) -> None:
 
 
 def test_figures_are_written_and_not_overwritten(grid: Molvae, tmp_path: Path) -> None:
-    words = ["interpolate", "toy", FIRST, LAST, "--steps", 6, "--figure", "way.svg"]
+    words = ["explore", "interpolate", "toy", FIRST, LAST, "--steps", 6, "--figure", "way.svg"]
     assert grid(*words).status == 0
     assert "<svg" in (tmp_path / "way.svg").read_text()
     grid(*words).fails(1, "way.svg", "exists", "--overwrite")
     assert grid(*words, "--overwrite").status == 0
-    grid("neighbours", "toy", FIRST, "--figure", "n.gif").fails(1, "n.gif", ".svg")
+    grid("explore", "neighbors", "toy", FIRST, "--figure", "n.gif").fails(1, "n.gif", ".svg")
 
 
 def test_neighbours_are_printed_nearest_first(grid: Molvae, tmp_path: Path) -> None:
-    done = grid("neighbours", "toy", FIRST, "--radius", 0.4, 1, "-n", 30, "--figure", "n.png")
+    done = grid(
+        "explore", "neighbors", "toy", FIRST, "--radius", 0.4, 1, "-n", 30, "--figure", "n.png"
+    )
     assert set(column(done, "radius")) == {"1"}
     assert GRID.at(3, 4, "O") in column(done, "smiles")
     assert "r 0.4: 30 drawn, 30 the same, 0 no molecule, 0 others" in done.err
     assert (tmp_path / "n.png").read_bytes().startswith(b"\x89PNG")
-    nobody = grid("neighbours", "toy", FIRST, "--radius", 0.1, "-n", 3)
+    nobody = grid("explore", "neighbors", "toy", FIRST, "--radius", 0.1, "-n", 3)
     assert (nobody.status, nobody.table) == (0, [])
 
 
 def test_a_walk_along_a_head_with_another_held(grid: Molvae) -> None:
-    done = grid("explore", "walk", "toy", FIRST, "--along", "a", "--hold", "b", "--length", 1)
+    done = grid("explore", "traverse", "toy", FIRST, "--along", "a", "--hold", "b", "--length", 1)
     assert column(done, "smiles") == [GRID.at(a, 4, "O") for a in (1, 2, 3)]
     assert "a: 1 for each unit of length in z" in done.err
     assert "with b held 100% of the direction is left" in done.err
-    down = grid("explore", "walk", "toy", FIRST, "--along", "-a", "--length", 1)
+    down = grid("explore", "traverse", "toy", FIRST, "--along", "-a", "--length", 1)
     assert column(down, "smiles") == [GRID.at(a, 4, "O") for a in (3, 2, 1)]
-    grid("explore", "walk", "toy", FIRST, "--along", "c").fails(1, "'c'", "distance")
+    grid("explore", "traverse", "toy", FIRST, "--along", "c").fails(1, "'c'", "distance")
 
 
 def test_a_walk_along_a_column_of_a_file(grid: Molvae) -> None:
@@ -76,14 +78,14 @@ def test_a_walk_along_a_column_of_a_file(grid: Molvae) -> None:
     rows = [f"{m},{float(v[1])},{float(v[0])}" for m, v in zip(GRID.molecules, z, strict=True)]
     write("own.csv", "smiles,activity,other", *rows, f"{GRID.molecules[0]},,")
     words = ["--along", "activity", "--hold", "other", "--data", "own.csv", "--length", 1]
-    done = grid("explore", "walk", "toy", FIRST, *words)
+    done = grid("explore", "traverse", "toy", FIRST, *words)
     assert column(done, "smiles") == [GRID.at(2, b, "O") for b in (3, 4, 5)]
     assert "activity: R2 1.00 (cross-validated), 1 for each unit" in done.err
-    grid("explore", "walk", "toy", FIRST, "--along", "nothing", "--data", "own.csv").fails(
+    grid("explore", "traverse", "toy", FIRST, "--along", "nothing", "--data", "own.csv").fails(
         1, "nothing", "activity"
     )
     write("bad.csv", "smiles,activity", *(f"{m},high" for m in GRID.molecules[:20]))
-    grid("explore", "walk", "toy", FIRST, "--along", "activity", "--data", "bad.csv").fails(
+    grid("explore", "traverse", "toy", FIRST, "--along", "activity", "--data", "bad.csv").fails(
         1, "bad.csv, line", "'high'"
     )
 
@@ -92,10 +94,10 @@ def test_a_run_without_heads_says_how_to_do_without(
     grid: Molvae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Grid, "properties", ())
-    grid("explore", "walk", "toy", FIRST, "--along", "logP").fails(1, "--data zinc250k")
+    grid("explore", "traverse", "toy", FIRST, "--along", "logP").fails(1, "--data zinc250k")
     write("all.smi", *GRID.molecules)
     words = ["--along", "logp", "--data", "all.smi", "--length", 1]
-    done = grid("explore", "walk", "toy", FIRST, *words)
+    done = grid("explore", "traverse", "toy", FIRST, *words)
     values = [float(value) for value in column(done, "logP")]
     assert values[-1] > values[0]
     assert done.err.startswith("logP: R2 0.")

@@ -133,7 +133,7 @@ def test_failures_for_one_reason_are_one_line_and_retry_and_optimize_go_on(
     words = [*OPTIMIZE, "--objective", "licensed:f", "--budget", 12]
     toy(*words).fails(1, "no licence", "the molecules", "--failures-in-a-row")
     assert "failed" not in statuses()
-    done = toy(*words, "--failures-in-a-row", 0, "--most-failed", 1)
+    done = toy(*words, "--failures-in-a-row", 0, "--max-failure-rate", 1)
     assert done.status == 0, done.err
     failed = statuses().count("failed")
     assert failed > 5
@@ -146,7 +146,7 @@ def test_failures_for_one_reason_are_one_line_and_retry_and_optimize_go_on(
 @pytest.mark.skipif(sys.platform == "win32", reason="names are Unicode there")
 def test_a_name_that_is_no_text_is_kept_as_escapes(toy: Molvae) -> None:
     name = os.fsdecode(b"aff\xffinity")
-    words = [*OPTIMIZE, "--objective", name, "--command", "echo 1.5", "--allow-equal"]
+    words = [*OPTIMIZE, "--objective", name, "--command", "echo 1.5", "--allow-constant"]
     done = toy(*words, "--budget", 7)
     assert done.status == 0, done.err
     with Campaign.open("q.db", ToySpace()) as campaign:
