@@ -228,7 +228,7 @@ def test_a_campaign_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) ->
 def test_a_campaign_that_is_killed_leaves_nothing_behind(tmp_path: Path, workers: int) -> None:
     code = (
         "from tests.test_workers import *\n"
-        f"with caller_of(calls(starts_children), {workers}, None) as caller:\n"
+        f"with make_executor(calls(starts_children), {workers}, None) as caller:\n"
         f"    caller.call([{str(tmp_path)!r}]).result()\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as campaign:
@@ -240,12 +240,12 @@ def test_a_campaign_that_is_killed_leaves_nothing_behind(tmp_path: Path, workers
 
 def test_workers_need_no_guard_of_main_in_a_script_from_standard_input() -> None:
     code = (
-        "from molvae.campaign.evaluation import Call\n"
-        "from molvae.campaign.executors import caller_of\n"
+        "from molvae.campaign.evaluation import EvaluationTask\n"
+        "from molvae.campaign.executors import make_executor\n"
         "import molvae\n"
         "@molvae.objective('atoms')\n"
         "def atoms(mol): return mol.GetNumAtoms()\n"
-        "with caller_of([Call(objective=atoms, names=('atoms',))], 1, None) as caller:\n"
+        "with make_executor([EvaluationTask(objective=atoms, names=('atoms',))], 1, None) as caller:\n"
         "    print(caller.call(['CCO']).result()[0].values)\n"
     )
     done = subprocess.run(

@@ -502,8 +502,8 @@ def test_interrupted_with_workers_it_goes_on(path: Path) -> None:
 def test_two_writers_are_refused_and_readers_are_not(path: Path) -> None:
     begin(path).close()
     hold = (
-        "import sys, pathlib; from molvae.campaign.storage import Store\n"
-        f"with Store.open({str(path)!r}).writing('run'):\n"
+        "import sys, pathlib; from molvae.campaign.storage import Storage\n"
+        f"with Storage.open({str(path)!r}).writing('run'):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

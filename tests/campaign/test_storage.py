@@ -181,8 +181,8 @@ def test_the_file_alone_holds_all_that_was_written(path: Path, tmp_path: Path) -
             with Storage.open(tmp_path / f"copy-{n}.db") as copy:
                 assert [t.status for t in copy.trials()] == [t.status for t in store.trials()]
     code = (
-        "import os, sys\nfrom molvae.campaign.storage import NewTrial, Store\n"
-        "store = Store.open(sys.argv[1])\n"
+        "import os, sys\nfrom molvae.campaign.storage import NewTrial, Storage\n"
+        "store = Storage.open(sys.argv[1])\n"
         "store.ask([NewTrial(smiles='C', z=[0.0, 0.0], origin='x')], expected=2)\n"
         "os.kill(os.getpid(), 9)"
     )
@@ -419,10 +419,10 @@ def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
     Storage.create(path, FACTS, [ONE, TWO]).close()
     tell = f"""
 import os, resource, signal
-from molvae.campaign.storage import NewTrial, Outcome, Store
+from molvae.campaign.storage import NewTrial, Outcome, Storage
 from molvae.errors import CampaignError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-with Store.open({str(path)!r}) as store:
+with Storage.open({str(path)!r}) as store:
     store.tell(1, Outcome(told=True, values={{"y": 0.5}}))
     size = os.path.getsize({str(path)!r} + "-wal")
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))

@@ -40,9 +40,9 @@ def test_results_come_one_by_one():
 def test_a_script_needs_no_guard_and_may_come_from_standard_input(tmp_path, by):
     script = tmp_path / "script.py"
     script.write_text(
-        "from molvae.chem._parallel import each\n"
+        "from molvae.chem._parallel import parallel_map\n"
         "def square(n): return n * n\n"
-        "print(each(square, [1, 2, 3], workers=2))\n"
+        "print(parallel_map(square, [1, 2, 3], workers=2))\n"
     )
     done = subprocess.run(
         [sys.executable, script if by == "file" else "-"],

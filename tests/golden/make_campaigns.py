@@ -55,7 +55,7 @@ def numbers() -> dict[str, Any]:
     for name in ("zinc250k", "qm9"):
         space = molvae.load(name)
         smiles = [
-            one for one, able in zip(MOLECULES, space.readable(MOLECULES), strict=True) if able
+            one for one, able in zip(MOLECULES, space.can_encode(MOLECULES), strict=True) if able
         ]
         z = space.encode(smiles)
         found[name] = {

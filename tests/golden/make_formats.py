@@ -14,7 +14,7 @@ from molvae.campaign.campaign import Campaign
 from molvae.chem.representations import get_representation
 from molvae.config import ModelConfig
 from molvae.latent.space import load
-from molvae.model.checkpoint import Card, round_to_half, save_run
+from molvae.model.checkpoint import ModelCard, round_to_half, save_run
 from molvae.model.vae import SequenceVAE
 
 HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ def first() -> None:
     model = SequenceVAE(SIZES, 7, 9)
     round_to_half(model)
     writer = get_representation("selfies")
-    card = Card(
+    card = ModelCard(
         model=SIZES,
         representation={"name": writer.name, "settings": writer.settings()},
         vocabulary=("[C]", "[O]", "[N]", "[=C]"),

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from molvae.chem.representations import get_representation
 from molvae.errors import ConfigError, MolvaeWarning
+from molvae.latent import space as latent
 from molvae.latent.space import LatentSpace, load, pad
-from molvae.latent.space import space as latent
 from molvae.model.checkpoint import Condition, ModelCard
 from molvae.model.losses import reconstruction
 from tests.model.kinds import KINDS, MAX_LENGTH, make

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from molvae.chem.vocabulary import BOS, EOS, PAD
 from molvae.config import LossConfig, ModelConfig
 from molvae.model.decoding import decode
-from molvae.model.losses import active_units, kl_to_normal, objective, reconstruction
+from molvae.model.losses import active_units, compute_loss, kl_to_normal, reconstruction
 from molvae.model.posterior import draw
 from molvae.model.vae import EncoderOutput, SequenceVAE, blur
 from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, random_rows
@@ -200,7 +200,7 @@ def test_loss_equals_a_slow_reference(model: SequenceVAE) -> None:
         nothing = torch.zeros(3, 0)
         inference = EncoderOutput(z, torch.zeros(3), mean, logvar, nothing, nothing)
         losses = reconstruction(model.logits(z, rows), rows)
-        loss = objective(LossConfig(), 0.7, inference, losses)
+        loss = compute_loss(LossConfig(), 0.7, inference, losses)
         rec = kl = 0.0
         for i in range(3):
             state = model.start(z[i : i + 1])
