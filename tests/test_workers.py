@@ -245,7 +245,8 @@ def test_workers_need_no_guard_of_main_in_a_script_from_standard_input() -> None
         "import molvae\n"
         "@molvae.objective('atoms')\n"
         "def atoms(mol): return mol.GetNumAtoms()\n"
-        "with make_executor([EvaluationTask(objective=atoms, names=('atoms',))], 1, None) as caller:\n"
+        "task = EvaluationTask(objective=atoms, names=('atoms',))\n"
+        "with make_executor([task], 1, None) as caller:\n"
         "    print(caller.call(['CCO']).result()[0].values)\n"
     )
     done = subprocess.run(

@@ -48,12 +48,10 @@ for command in (
 ):
     app.command(command)
 explore.command(density)
-for old, command in {
-    "interpolate": interpolate,
-    "neighbours": neighbors,
-    "density": density,
-}.items():  # as they were called before they had one shelf
-    app.command(command, name=old, show=False)
+# As they were called before they stood under `explore`.
+app.command(interpolate, name="interpolate", show=False)
+app.command(neighbors, name="neighbours", show=False)
+app.command(density, name="density", show=False)
 app.command(list_names, name="list")
 
 

@@ -484,8 +484,7 @@ def _sum_up(ways: Sequence[AscentPath]) -> None:
     )
 
 
-for _old, _command in {"walk": traverse, "neighbours": neighbors}.items():
-    explore.command(_command, name=_old, show=False)
+explore.command(traverse, name="walk", show=False)  # its name in earlier versions
 
 
 __all__ = ["explore", "interpolate", "neighbors"]

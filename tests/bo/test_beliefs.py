@@ -102,7 +102,7 @@ def test_a_limit_that_everything_keeps_changes_nothing() -> None:
 @pytest.mark.parametrize(
     "problem",
     [OptimizationProblem(goals=(UP,), limits=(Constraint(name="y", spec=None, low=-9.0),))],
-    [OptimizationProblem(goals=(UP,), limits=(Constraint(name="y", spec=None, low=-9.0),))],
+)
 def test_the_best_of_a_screen_are_told_apart_with_a_limit_too(problem: OptimizationProblem) -> None:
     observations = screen()
     active = observations.y[:, 0] > 6

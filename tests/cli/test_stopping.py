@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from shlex import split
 
@@ -112,11 +113,17 @@ def test_an_objective_that_ends_the_program_is_one_line_and_its_molecule_waits(
 
 
 def test_the_page_of_a_campaign_ends_by_ctrl_c_after_rdkit_has_searched(
-    toy: Molvae, tmp_path: Path
+    toy: Molvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    serve_forever = ThreadingHTTPServer.serve_forever
+
+    def interrupted(self: ThreadingHTTPServer, poll_interval: float = 0.5) -> None:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        serve_forever(self, poll_interval)
+
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", interrupted)
     assert toy(*OPTIMIZE, "--objective", "qed", "--budget", 6).status == 0
     Chem.MolFromSmiles("CCO").GetSubstructMatch(Chem.MolFromSmiles("CO"))
-    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
     assert toy("ui", "q.db", "--port", 0).status == 0
 
 

@@ -37,7 +37,7 @@ CONFIG = TrainConfig(
     out="",
     molecules=1200,
     batch_size=16,
-    compute_loss=LossConfig(beta=0.01),
+    objective=LossConfig(beta=0.01),
     validate_every=200,
     device="cpu",
     model=SMALL,
@@ -78,7 +78,7 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
 
 def test_schedules_rise_and_decay() -> None:
     rise = LossConfig(beta=0.5, beta_warm_up=0.2)
-    config = dataclasses.replace(CONFIG, molecules=1000, compute_loss=rise, lr_warm_up=0.1)
+    config = dataclasses.replace(CONFIG, molecules=1000, objective=rise, lr_warm_up=0.1)
     assert learning_rate_at(config, 0) == (0.0, 0.0)
     assert learning_rate_at(config, 50)[0] == pytest.approx(0.5, rel=0.02)
     assert learning_rate_at(config, 100)[1] == pytest.approx(0.25)
@@ -96,7 +96,7 @@ def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
         CONFIG,
         molecules=24_000,
         batch_size=60,
-        compute_loss=LossConfig(beta=0.0),
+        objective=LossConfig(beta=0.0),
         learning_rate=1e-2,
         word_dropout=0.0,
         validate_every=24_000,
@@ -155,7 +155,7 @@ def test_validation_repeats_and_leaves_the_generator_alone() -> None:
 
 def test_collapse_is_said(tmp_path: Path) -> None:
     heavy = LossConfig(beta=200.0, beta_warm_up=0.0)
-    config = dataclasses.replace(CONFIG, compute_loss=heavy, molecules=3000)
+    config = dataclasses.replace(CONFIG, objective=heavy, molecules=3000)
     with pytest.warns(MolvaeWarning, match="collapsing"):
         fit(tmp_path, config=config)
 
@@ -334,7 +334,7 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
     x, bits = rows(), np.random.default_rng(0).random((len(rows()), 32)) < 0.3
     config = dataclasses.replace(
         CONFIG,
-        compute_loss=LossConfig(beta=0.0, similarity=3.0, fingerprint=1.0),
+        objective=LossConfig(beta=0.0, similarity=3.0, fingerprint=1.0),
         neighbors=True,
         more_data=("more",),
         more_share=0.5,
@@ -373,7 +373,7 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
 def test_a_stage_at_a_constant_rate_may_end_sooner_or_later(tmp_path: Path) -> None:
     half, whole = CONFIG.molecules // 2, CONFIG.molecules
     constant = dataclasses.replace(CONFIG, lr_decay=0.0, lr_warm_up=0.0, molecules=whole)
-    constant = dataclasses.replace(constant, compute_loss=LossConfig(beta=0.0, beta_warm_up=0.0))
+    constant = dataclasses.replace(constant, objective=LossConfig(beta=0.0, beta_warm_up=0.0))
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     expected = fit(tmp_path / "whole", config=constant).state_dict()
@@ -389,7 +389,7 @@ def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not there"):
         fit(tmp_path, resume=True)
     fit(tmp_path)
-    other = dataclasses.replace(CONFIG, compute_loss=LossConfig(beta=0.2))
+    other = dataclasses.replace(CONFIG, objective=LossConfig(beta=0.2))
     with pytest.raises(CheckpointError, match=r"objective\.beta = 0\.01, now it is 0\.2"):
         fit(tmp_path, config=other, resume=True)
     (tmp_path / RESUME).write_bytes(b"not tensors")
