@@ -21,7 +21,7 @@ def log_density(z: Tensor) -> Tensor:
     return -0.5 * ((X - z @ MAP.T) / SD).square().sum(dim=1) - 0.5 * z.square().sum(dim=1)
 
 
-@pytest.mark.parametrize(("leapfrogs", "step", "steps"), [(1, 1.5, 60), (4, 1.2, 20)])
+@pytest.mark.parametrize(("n_leapfrog_steps", "step", "steps"), [(1, 1.5, 60), (4, 1.2, 20)])
 def test_chains_become_draws_of_the_posterior(
     n_leapfrog_steps: int, step: float, steps: int
 ) -> None:

@@ -26,7 +26,7 @@ NAMED = {
     for name in (
         *("celecoxib", "troglitazone", "thiothixene", "aripiprazole", "albuterol", "mestranol"),
         *("camphor", "menthol", "tadalafil", "sildenafil", "osimertinib", "fexofenadine"),
-        *("ranolazine", "perindopril", "amlodipine", "sitagliptin", "zaleplon", "hopped"),
+        *("ranolazine", "perindopril", "amlodipine", "sitagliptin", "zaleplon", "hop_scaffold"),
     )
 }
 SPELLINGS = (
@@ -102,8 +102,8 @@ def bell(distance: float) -> float:
         # Properties of sitagliptin without the substructure, and nothing at all.
         ("valsartan_smarts", NAMED["sitagliptin"], 0.0),
         # Pharmacophores and scaffold are there, and so is the decoration.
-        ("deco_hop", NAMED["hopped"], (1 + 0 + 0 + 1) / 4),
-        ("scaffold_hop", NAMED["hopped"], (1 + 1 + 0) / 3),
+        ("deco_hop", NAMED["hop_scaffold"], (1 + 0 + 0 + 1) / 4),
+        ("scaffold_hop", NAMED["hop_scaffold"], (1 + 1 + 0) / 3),
         ("deco_hop", "C", (0 + 1 + 1 + 0) / 4),
         ("scaffold_hop", "C", (0 + 0 + 1) / 3),
     ],
@@ -271,7 +271,7 @@ def test_the_molecules_that_a_task_names():
     assert found["median2"] == (NAMED["tadalafil"], NAMED["sildenafil"])
     assert found["osimertinib_mpo"] == (NAMED["osimertinib"],)
     assert found["valsartan_smarts"] == found["sitagliptin_mpo"] == (NAMED["sitagliptin"],)
-    assert found["deco_hop"] == found["scaffold_hop"] == (NAMED["hopped"],)
+    assert found["deco_hop"] == found["scaffold_hop"] == (NAMED["hop_scaffold"],)
     assert [name for name, texts in found.items() if not texts] == [
         *("isomers_c7h8n2o2", "isomers_c9h10n2o2pf2cl", "isomers_c11h24", "qed"),
         *("isomers_c7h8n2o2_prev", "isomers_c9h10n2o2pf2cl_prev"),
