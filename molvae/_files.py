@@ -3,6 +3,11 @@
 `check_output` decides for every command and function whether a path may become an output.
 `replacing` and `write_atomically` write beside the path, flush to the disk, and rename, so that
 under the name there is the old file or the new one, never a part.
+
+An output of HTML, SVG, PDF, PNG or JSON carries a stamp: its kind and a SHA-256 of its content. A
+file that was edited since, or that anything else wrote, has no valid stamp and is never replaced.
+A new kind of output needs no more than `Kind(name="a report", stamp="report", error=...)`;
+`replacing` adds the stamp. Tables have no place for one: their kinds have `is_own` instead.
 """
 
 from __future__ import annotations
@@ -16,9 +21,11 @@ import secrets
 import shutil
 import socket
 import stat
+import struct
 import sys
 import time
 import unicodedata
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -45,12 +52,44 @@ class Kind:
     """A kind of output."""
 
     name: str
-    """With an article, for messages: what molvae would have written there."""
-    is_own: Callable[[Path], bool]
-    """Whether a file (or folder) that exists is one of this kind, written by molvae."""
+    """For messages, with an article."""
     error: type[MolvaeError]
-    """What is raised."""
+    """Raised if such an output cannot be written."""
+    stamp: str = ""
+    """The kind in one word, for the stamp in the file; without one, `is_own` decides."""
+    is_own: Callable[[Path], bool] = lambda path: False
+    """Whether an existing file or folder is of this kind, and as molvae wrote it."""
     is_folder: bool = False
+
+
+def add_stamp(content: bytes, word: str) -> bytes:
+    """HTML, SVG, PDF, PNG or JSON (an object) with a stamp that does not change how it is shown."""
+    digest = sha256(word.encode() + content).hexdigest()
+    at, stamp = _stamp(content, f"molvae {word} sha256:{digest}".encode())
+    return content[:at] + stamp + content[at:]
+
+
+def has_valid_stamp(file: Path, word: str) -> bool:
+    """Whether molvae wrote a file as this kind of output, and nobody has edited it since."""
+    content = file.read_bytes()
+    texts = re.findall(rb"molvae %s sha256:[0-9a-f]{64}" % re.escape(word.encode()), content)
+    if not texts:
+        return False
+    before, stamp, after = content.rpartition(_stamp(content, texts[-1])[1])
+    return bool(stamp) and add_stamp(before + after, word) == content
+
+
+def _stamp(content: bytes, text: bytes) -> tuple[int, bytes]:
+    """The place of a stamp in a file's content, and the stamp in the file's format."""
+    if content.startswith(b"\x89PNG"):  # a text chunk before the last chunk, which has 12 bytes
+        chunk = b"tEXtmolvae\0" + text
+        length, checksum = struct.pack(">I", len(chunk) - 4), struct.pack(">I", zlib.crc32(chunk))
+        return len(content) - 12, length + chunk + checksum
+    if content.startswith(b"%PDF"):
+        return len(content), b"% " + text + b"\n"
+    if content.lstrip().startswith(b"{"):  # the last member of the object
+        return len(content[: content.rindex(b"}")].rstrip()), b',\n "stamp": "' + text + b'"'
+    return len(content), b"<!-- " + text + b" -->\n"
 
 
 def check_output(
@@ -126,10 +165,12 @@ def _why_not_replaced(given: Path, target: Path, kind: Kind, overwrite: bool) ->
     if is_record(target):
         return f"{given} exists and is a campaign record or database, which nothing replaces"
     empty = not (any(target.iterdir()) if kind.is_folder else target.stat().st_size)
-    if not empty and not kind.is_own(target):
+    if not empty and not (
+        has_valid_stamp(target, kind.stamp) if kind.stamp else kind.is_own(target)
+    ):
         return (
-            f"{given} exists, and molvae did not write it as {kind.name}: it is not replaced, not "
-            "even with --overwrite; choose another name, or remove it first"
+            f"{given} exists, and molvae did not write it as {kind.name}, or it was edited since: "
+            "it is not replaced, not even with --overwrite; choose another name, or remove it first"
         )
     if not overwrite:
         return f"{given} exists; choose another name, or overwrite it (--overwrite)"
@@ -212,6 +253,8 @@ def replacing(
         else:
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield draft
+        if kind.stamp:
+            draft.write_bytes(add_stamp(draft.read_bytes(), kind.stamp))
         for written in (*draft.rglob("*"), draft):
             _flush(written)
         check_output(target, kind, overwrite=overwrite, apart_from=apart)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import json
 import multiprocessing
 import os
 import signal
@@ -10,10 +12,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
-from molvae._files import Kind, check_output, remove_stale_drafts, replacing, write_atomically
+from molvae._files import (
+    Kind,
+    add_stamp,
+    check_output,
+    has_valid_stamp,
+    remove_stale_drafts,
+    replacing,
+    write_atomically,
+)
 from molvae.errors import DataError, visible
 from tests.toys import begin
 
@@ -167,6 +180,49 @@ def test_replacing_asks_again_at_the_moment_of_writing(tmp_path: Path, overwrite
         be_late()
     assert file.read_text() == "theirs"
     assert names(tmp_path) == ["a.txt"]
+
+
+def contents() -> dict[str, bytes]:
+    """A file of each format that can carry a stamp."""
+    figure = Figure(figsize=(1, 1))
+    made = {"html": b"<!doctype html>\n<p>1</p>\n", "json": b'{\n "a": {"b": 1}\n}\n'}
+    for ending in ("svg", "pdf", "png"):
+        with io.BytesIO() as file:
+            figure.savefig(file, format=ending)
+            made[ending] = file.getvalue()
+    return made
+
+
+def test_stamped_outputs_are_replaced_unless_edited(tmp_path: Path) -> None:
+    kind, other = (Kind(name="a x", stamp=word, error=DataError) for word in ("plate", "report"))
+    for ending, content in contents().items():
+        file = tmp_path / f"a.{ending}"
+        for _ in range(2):
+            with replacing(file, kind, overwrite=True) as draft:
+                draft.write_bytes(content)
+        written = file.read_bytes()
+        assert has_valid_stamp(file, "plate")
+        assert not has_valid_stamp(file, "report")
+        for edited in (content, written + b" ", written.replace(b"1", b"2", 1)):
+            file.write_bytes(edited)
+            for one in (kind, other):
+                with pytest.raises(DataError, match="edited"):
+                    check_output(file, one, overwrite=True)
+        file.write_bytes(written)
+        with pytest.raises(DataError, match="edited"):
+            check_output(file, other, overwrite=True)
+        check_output(file, kind, overwrite=True)
+
+
+def test_stamped_outputs_are_still_of_their_format(tmp_path: Path) -> None:
+    for ending, content in contents().items():
+        (tmp_path / f"a.{ending}").write_bytes(add_stamp(content, "plate"))
+    assert json.loads((tmp_path / "a.json").read_text()).keys() == {"a", "stamp"}
+    ElementTree.parse(tmp_path / "a.svg")
+    with Image.open(tmp_path / "a.png") as image:
+        image.load()
+        assert image.info["molvae"].startswith("molvae plate sha256:")
+    assert (tmp_path / "a.pdf").read_bytes().count(b"%%EOF") == 1
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])

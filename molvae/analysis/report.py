@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molvae._files import Kind, check_output, head_of, replacing
+from molvae._files import Kind, check_output, replacing
 from molvae.analysis import reproduce
 from molvae.analysis.calibration import coverage_of
 from molvae.analysis.figures import pictures
@@ -47,11 +47,7 @@ SIZE = (260, 190)
 """Of a drawing, pixels."""
 
 
-REPORT = Kind(
-    name="a report",
-    is_own=lambda file: b'<meta name="generator" content="molvae">' in head_of(file),
-    error=CampaignError,
-)
+REPORT = Kind(name="a report", stamp="report", error=CampaignError)
 
 
 @dataclass(frozen=True, kw_only=True)

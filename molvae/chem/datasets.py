@@ -22,7 +22,7 @@ import numpy as np
 import rdkit
 from rdkit import Chem
 
-from molvae._files import Kind, replacing
+from molvae._files import Kind, head_of, replacing
 from molvae._version import __version__
 from molvae.chem._parallel import stream
 from molvae.chem.molecules import canonical, has_radicals, parse
@@ -122,22 +122,36 @@ DATASETS: dict[str, Dataset] = {
 `prepare`."""
 
 
-BESIDE = re.compile(
-    r"(?!(model|prior|resume|state)\.).*\.safetensors(\.part)?|\.molvae-.*\.draft.*|\.DS_Store"
-)
-"""Files that a training, or a file manager, keeps beside the data."""
-
-
 def _is_prepared(folder: Path) -> bool:
-    """Whether `prepare` made a folder, and nobody has put anything else there."""
-    ours = {"prepare.json", *(f"{name}.{kind}" for name in SPLITS for kind in ("smi", "csv"))}
+    """Whether a folder holds only what `prepare` wrote, unedited, and caches of trainings."""
     try:
         about = json.loads((folder / "prepare.json").read_text("utf-8"))
-        names = {path.name for path in folder.iterdir()}
-    except (OSError, ValueError):
+        digests = {
+            f"{split}.{ending}": counts[key]
+            for split, counts in about["splits"].items()
+            for ending, key in (("smi", "sha256"), ("csv", "columns_sha256"))
+            if key in counts
+        }
+        return about["format"] == 1 and all(
+            path.is_file()
+            and not path.is_symlink()
+            and (
+                path.name in ("prepare.json", ".DS_Store")
+                or (path.name in digests and _sha256(path) == digests[path.name])
+                or re.fullmatch(r"\.molvae-.*\.draft.*", path.name) is not None
+                or (path.suffix == ".safetensors" and _is_cache(path))
+            )
+            for path in folder.iterdir()
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
-    known = isinstance(about, dict) and {"format", "splits"} <= about.keys()
-    return known and all(name in ours or BESIDE.fullmatch(name) for name in names)
+
+
+def _is_cache(path: Path) -> bool:
+    """Whether a training wrote a safetensors file, by the metadata in its header."""
+    head = head_of(path, 2**24)
+    header = json.loads(head[8 : 8 + int.from_bytes(head[:8], "little")])
+    return "key" in json.loads(header["__metadata__"]["about"])
 
 
 PREPARED = Kind(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from molvae._files import Kind, check_output, head_of, replacing
+from molvae._files import Kind, check_output, replacing
 from molvae._version import versions
 from molvae.cli.inputs import held_out
 from molvae.cli.terminal import (
@@ -32,11 +31,7 @@ if TYPE_CHECKING:
 else:
     PrepareFlags, TrainFlags = map(flags, (PrepareConfig, TrainConfig))
 
-MEASURES = Kind(
-    name="a file of measures",
-    is_own=lambda file: bool(re.match(rb'\s*{\s*"about":\s*{.*"fingerprint"', head_of(file), re.S)),
-    error=DataError,
-)
+MEASURES = Kind(name="a file of measures", stamp="measures", error=DataError)
 """JSON that evaluate writes."""
 
 

@@ -12,7 +12,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from molvae.chem import datasets
 from molvae.chem.datasets import (
@@ -355,6 +357,33 @@ def test_a_folder_is_replaced_only_when_told_and_only_if_prepare_made_it(tmp_pat
     with pytest.raises(DataError, match="exists"):
         prepare(one, two)
     assert sorted(os.listdir(tmp_path)) == ["1.smi", "2.smi", "home", "out"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "valid.smi").write_text("CCO\n"),
+        lambda folder: (folder / "train.csv").write_text("smiles,mine\n"),
+        lambda folder: (folder / "codes.safetensors").write_text("precious"),
+        lambda folder: save_file({"z": np.zeros(3)}, folder / "codes.safetensors"),
+        lambda folder: (folder / "codes.safetensors").mkdir(),
+        lambda folder: (folder / ".molvae-0-1-2.draft").mkdir(),
+        lambda folder: (folder / "test.csv").symlink_to(folder / "train.csv"),
+    ],
+)
+def test_prepare_replaces_no_folder_with_changed_or_foreign_files(tmp_path, change):
+    source = write(tmp_path / "a.csv", "smiles,a\nCCO,1\n")
+    config = PrepareConfig(keep=("a",))
+    prepare(source, tmp_path / "out", config=config)
+    cache = {"about": json.dumps({"key": {}})}
+    save_file({"z": np.zeros(3)}, tmp_path / "out" / "cache.safetensors", cache)
+    prepare(source, tmp_path / "out", config=config, overwrite=True)
+    (tmp_path / "out" / "test.csv").unlink()
+    change(tmp_path / "out")
+    before = sorted(map(str, tmp_path.rglob("*")))
+    with pytest.raises(DataError, match="did not write it"):
+        prepare(source, tmp_path / "out", config=config, overwrite=True)
+    assert sorted(map(str, tmp_path.rglob("*"))) == before
 
 
 @pytest.mark.parametrize("old", [False, True])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from molvae._files import add_stamp
 from molvae.analysis.export import write_table
 from molvae.analysis.figures import write_figures
 from molvae.analysis.model_figures import draw_measures
@@ -213,8 +214,10 @@ def test_a_resumed_campaign_brings_its_report_up_to_date(molvae: Molvae, here: P
 
 def test_measures_are_replaced_by_measures(molvae: Molvae, here: Path) -> None:
     about = {"about": {"fingerprint": "", "versions": {}}, "result": {}}
-    for content, status in ((json.dumps(about, indent=1), True), ('{"about": 1}', False)):
-        (here / "m.json").write_text(content)
+    ours = add_stamp(json.dumps(about, indent=1).encode(), "measures")
+    edited = ours.replace(b"{}", b"1", 1)
+    for content, status in ((ours, True), (edited, False), (b'{"about": 1}', False)):
+        (here / "m.json").write_bytes(content)
         words = ["evaluate", "toy", "--data", "nothing.smi", "--out", "m.json", "--overwrite"]
         done = molvae(*words)
         assert done.status == 1
