@@ -6,11 +6,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 SOURCES := pyproject.toml constraints.txt README.md LICENSE $(shell find molvae -type f -not -name '*.py[co]')
 
 .DEFAULT_GOAL := help
-.PHONY: help campaign test lint smoke docs clean
+.PHONY: help campaign test test-more lint smoke docs clean
 
 help:
 	@echo "make campaign   300 calls of 5*qed-sas with rank, and with random molecules to compare: runs/"
-	@echo "make test       format, lint, types, tests"
+	@echo "make test       format, lint, types, tests: a few minutes"
+	@echo "make test-more  the slow tests, and every session of README and documentation"
 	@echo "make lint       format, lint, types"
 	@echo "make smoke      data, model, measures, campaign, report, benchmark, in small: runs/smoke"
 	@echo "make docs       the documentation site, from docs/: site/index.html"
@@ -27,6 +28,9 @@ campaign: $(VENV)/installed
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses logical --dist worksteal
+
+test-more: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "docs or slow" --numprocesses logical --dist worksteal
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check

@@ -15,6 +15,8 @@ import pytest
 from tests import clidoc
 from tests.blocks import ROOT, run
 
+pytestmark = pytest.mark.docs
+
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 NOTHING_RUNS = {

@@ -77,7 +77,7 @@ def ours(work: Callable[[], Any]) -> None:
 
 
 def each(quick: int, many: int) -> Callable[[Any], Any]:
-    """So many examples, or many more in a test of its own that is marked slow."""
+    """So many examples, or many more in a test of its own that is marked stress."""
 
     def decorate(test: Any) -> Any:
         checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -85,9 +85,9 @@ def each(quick: int, many: int) -> Callable[[Any], Any]:
         body = test.hypothesis.inner_test
         name = test.__name__
         module = sys.modules[test.__module__]
-        slow = settings(max_examples=many, **common)(given(**test.given)(body))
-        slow.__name__ = slow.__qualname__ = f"{name}_ten_thousand"
-        setattr(module, slow.__name__, pytest.mark.slow(slow))
+        stress = settings(max_examples=many, **common)(given(**test.given)(body))
+        stress.__name__ = stress.__qualname__ = f"{name}_ten_thousand"
+        setattr(module, stress.__name__, pytest.mark.stress(stress))
         return settings(max_examples=quick, **common)(test)
 
     return decorate

@@ -16,6 +16,7 @@ from tests.blocks import ROOT, run
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.docs
 def test_the_sessions_of_the_readme_run(tmp_path: Path) -> None:
     n, here = run(README, tmp_path)
     assert n > 15

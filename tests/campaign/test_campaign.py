@@ -371,7 +371,7 @@ def test_kill_9_with_workers_loses_nothing_told(tmp_path: Path) -> None:
     killed(tmp_path, kills=2, strategy="random", workers=4)
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_a_hundred_kills(tmp_path: Path, workers: int) -> None:
     """Ten campaigns of ten kills each."""
