@@ -10,14 +10,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rdkit import Chem
-from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
+from rdkit.Chem.FilterCatalog import (
+    FilterCatalog,
+    FilterCatalogEntry,
+    FilterCatalogParams,
+    SmartsMatcher,
+)
 
 from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import parse
+from molvae.chem.unstable_groups import UNSTABLE
 from molvae.errors import ConfigError, UnknownNameError
 
 CATALOGUES = ("PAINS", "BRENK")
 """What disturbs assays, and what is reactive, toxic or metabolised."""
+
+OWN = "UNSTABLE"
+"""Beside RDKit's catalogues."""
 
 
 def passes(
@@ -30,13 +39,14 @@ def passes(
 
     Args:
         smiles: SMILES in any form.
-        catalogues: Of RDKit's FilterCatalog, at least one, in any case: PAINS (and PAINS_A, _B,
-            _C), BRENK, NIH, ZINC, CHEMBL (and its parts), ALL.
+        catalogues: At least one, in any case: UNSTABLE (groups that do not survive on a shelf or in
+            water, see `molvae.chem.unstable_groups`), and those of RDKit's FilterCatalog: PAINS
+            (and PAINS_A, _B, _C), BRENK, NIH, ZINC, CHEMBL (and its parts), ALL.
         workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
-        UnknownNameError: RDKit has no catalogue of that name.
+        UnknownNameError: There is no catalogue of that name.
         ConfigError: No catalogue, a single text instead of a list, `workers` below 1, or workers
             that died.
 
@@ -49,22 +59,33 @@ def passes(
 
 
 def known_catalogues(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of catalogues, given in any case, as RDKit spells them.
+    """Names of catalogues, given in any case, as they are spelled.
 
     Raises:
-        UnknownNameError: RDKit has no catalogue of that name.
+        UnknownNameError: There is no catalogue of that name.
         ConfigError: None at all, or a single text instead of a list.
     """
     if isinstance(names, str):
         raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
     if len(names) == 0:
         raise ConfigError("no catalogues of alerts to filter by; give at least one, e.g. PAINS")
-    known = list(FilterCatalogParams.FilterCatalogs.names)
+    known = [OWN, *FilterCatalogParams.FilterCatalogs.names]
     spelling = {name.lower(): name for name in known}
     for name in names:
         if name.lower() not in spelling:
             raise UnknownNameError("catalogue of alerts", name, known)
     return tuple(spelling[name.lower()] for name in names)
+
+
+def alerts(smiles: str, catalogues: Sequence[str] = CATALOGUES) -> list[str]:
+    """Names of the structural alerts that a molecule has, sorted.
+
+    Raises:
+        InvalidMoleculeError: The text is not a molecule.
+        UnknownNameError, ConfigError: As of `passes`.
+    """
+    matches = _catalogue(known_catalogues(catalogues)).GetMatches(parse(smiles))
+    return sorted({match.GetDescription() for match in matches})
 
 
 def number_of_alerts(mol: Chem.Mol, names: tuple[str, ...]) -> int:
@@ -86,8 +107,13 @@ class _Passes:
 def _catalogue(names: tuple[str, ...]) -> FilterCatalog:
     parameters = FilterCatalogParams()
     for name in names:
-        parameters.AddCatalog(FilterCatalogParams.FilterCatalogs.names[name])
-    return FilterCatalog(parameters)
+        if name != OWN:
+            parameters.AddCatalog(FilterCatalogParams.FilterCatalogs.names[name])
+    catalogue = FilterCatalog(parameters)
+    if OWN in names:
+        for group, smarts in UNSTABLE.items():
+            catalogue.AddEntry(FilterCatalogEntry(group, SmartsMatcher(group, smarts, 1)))
+    return catalogue
 
 
-__all__ = ["CATALOGUES", "known_catalogues", "number_of_alerts", "passes"]
+__all__ = ["CATALOGUES", "alerts", "known_catalogues", "number_of_alerts", "passes"]

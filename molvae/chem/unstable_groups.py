@@ -1,0 +1,117 @@
+"""Groups that do not survive on a shelf or in water, or cannot be made: the catalog `UNSTABLE`.
+
+Of 4,000 random molecules of ZINC250k 1.1 % have one of them, no single group more than 0.3 %; of 90
+common drugs 10, each for a group that is known to be reactive (azide, nitroso, peroxide, ...).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_NOT_ACYL = "!$(N-C=[O,S,N]);!$(N-S=O);!$(N-a)"
+"""Of a nitrogen: its lone pair is free."""
+_NO_HETERO = "!$(C[#7,#8,#16])"
+"""Of an imine's carbon: no amidine, imidate or the like."""
+
+UNSTABLE: Mapping[str, str] = MappingProxyType(
+    {
+        # Two heteroatoms with lone pairs in a row
+        "peroxide": "[#8X2,#8X1-][#8X2]",
+        "polysulfide": "[SX2][SX2][SX2]",
+        "acyclic disulfide": "[SX2;!R][SX2;!R]",
+        "thiosulfinate or thiosulfonate": "[SX2][SX3,SX4]=O",
+        "sulfur-sulfur double bond": "[#16]=[#16]",
+        "sulfenic acid, ester or amide": "[SX2;!R][OX2,NX3;!$(N=*);!$(NS(=O)=O)]",
+        "oxygen-sulfur single bond": "[OX2;!$(OS(=O)=O)][SX2,SX3]",
+        "sulfinic acid": "[SX3](=O)[OX2H,OX1-]",
+        "sulfine or sulfene": "[#6]=[SX2,SX3,SX4]=[OX1]",
+        "sulfur diimide": "[#7]=[#16X2]=[#7,#8]",
+        "acyl sulfone or sulfoxide": "[CX3](=O)[SX3,SX4]=O",
+        "three nitrogens in a row": "[#7;!a]~[#7;!a]~[#7;!a]",
+        "azo beside a heteroatom": "[NX2]=[NX2;!R][!#6]",
+        "aliphatic azo": "[CX4][NX2]=[NX2][#6]",
+        "diazene": "[NX2H]=[NX2]",
+        "diazo or diazonium": "[$([#6]=[NX2+]=[NX1-]),$([NX2+]#[NX1])]",
+        "azide": "[NX2]=[NX2+]=[NX1-]",
+        "alkyl hydrazine": f"[NX3H2][NX3;{_NOT_ACYL}]",
+        "unsubstituted hydrazone": "[NX3H2][NX2]=[#6]",
+        "ammonium beside nitrogen": "[NX4+][#7]",
+        "nitroso": "[NX2]=[OX1]",
+        "nitrite or nitrate ester": "[OX2][$(N=O),$([N+](=O)[O-])]",
+        "nitramine": "[#7][N+](=O)[O-]",
+        "nitroalkyl amine or ether": "[NX3,OX2][CX4][N+](=O)[O-]",
+        "nitrile oxide": "[CX2]#[NX2+][OX1-]",
+        "two heteroatoms on oxygen": "[NX3,OX2;!a][OX2][NX3,OX2;!a]",
+        "acyloxyamine": "[NX3;!$(N-C=O)][OX2][CX3]=[OX1]",
+        "acyloxyimine": "[CX3](=O)[OX2][NX2]=[CX3]",
+        "N-hydroxyamine": f"[NX3;{_NOT_ACYL}][OX2H]",
+        "phosphorus-phosphorus bond": "[#15][#15]",
+        "phosphine with hydrogen": "[PX3H,PX3H2]",
+        # Halogens
+        "halogen on a heteroatom": "[#7,#8,#15,#16;!$(S(F)(F)(F)(F)F)][F,Cl,Br,I]",
+        "halogen-halogen bond": "[F,Cl,Br,I]~[F,Cl,Br,I]",
+        "hypervalent halogen": "[Cl,Br,I;X2,X3,X4]",
+        "acyl or imidoyl halide": "[CX3](=[#7,#8,#16])[F,Cl,Br,I]",
+        "alpha-halo amine": f"[NX3;{_NOT_ACYL}][CX4][F,Cl,Br,I]",
+        "alpha-halo ether or thioether": "[OX2,SX2][CX4][Cl,Br,I]",
+        "alkynyl halide": "[CX2]#[CX2][F,Cl,Br,I]",
+        "cyanogen or its halide": "[NX1]#[CX2][F,Cl,Br,I,$(C#N)]",
+        "geminal bromide or iodide": "[CX4;!$(C(F)(F)F)]([Br,I])[Br,I,Cl]",
+        "vinylogous acyl halide": "[Cl,Br,I][CX3]=[CX3][CX3]=O",
+        "silicon-heteroatom bond": "[Si][F,Cl,Br,I,#7,SX2]",
+        "boron halide or amide": "[#5][F,Cl,Br,I,#7]",
+        # Two heteroatoms on one saturated carbon
+        "hemiaminal": "[NX3][CX4][OX2H]",
+        "hemiacetal or geminal diol": "[OX2][CX4][OX2H]",
+        "hemithioacetal": "[SX2][CX4][OX2H,SX2H]",
+        "thiol beside nitrogen or oxygen": "[NX3,OX2][CX4][SX2H]",
+        "acyclic aminal": f"[NX3;!R;{_NOT_ACYL}][CX4;!R][NX3;!R;{_NOT_ACYL}]",
+        "primary aminal": "[NX3H2][CX4][#7,#8,#16;!R;!+]",
+        "acyclic N,O-acetal": f"[NX3;!R;{_NOT_ACYL}][CX4;!R][OX2;!R]",
+        "three heteroatoms on one carbon": "[CX4]([#7,#8])([#7,#8])[#7,#8]",
+        "cyanohydrin or aminonitrile": "[OX2H,NX3H2][CX4][CX2]#[NX1]",
+        "acylal": "[CX3](=O)[OX2;!R][CX4;!R][OX2;!R][CX3]=O",
+        # Carbonyls and imines
+        "anhydride": "[CX3](=[OX1])[OX2,SX2;!R][CX3]=[OX1,SX1]",
+        "mixed anhydride": "[CX3](=O)[OX2][SX4,PX4]=O",
+        "carbonic or carbamic acid": "[NX3,OX2][CX3](=[OX1])[OX2H,OX1-]",
+        "thioaldehyde or thioketone": f"[CX3;{_NO_HETERO}]=[SX1]",
+        "thioacid": "[CX3](=[OX1,SX1])[SX2H,SX1-]",
+        "beta-keto acid": "[#6][CX3](=[OX1])[CX4;!$(C(C)(C)(C)C)][CX3](=O)[OX2H,OX1-]",
+        "three carbonyls in a row": "[CX3](=O)[CX3](=O)[CX3]=O",
+        "acyl cyanide": "[CX3](=O)[CX2]#N",
+        "aldehyde": "[CX3H1](=O)[#6]",
+        "acyl or sulfonyl imine": "[$([CX3]=O),$([SX4](=O)=O),$([SX3]=O)][NX2]="
+        "[CX3;!$(C[#7,#8,#16]);!$(C(=N)~[#7,#8,#16])]",
+        "N-unsubstituted imine or imidate": "[CX3;!$(C[#7,#16])]=[NX2H]",
+        "acyclic aliphatic imine": f"[CX4][NX2;!R]=[CX3;!R;{_NO_HETERO};!$(C~a)]",
+        "iminium": f"[NX3+;!$(N[OX1-])]=[CX3;!R;{_NO_HETERO}]",
+        # Double and triple bonds
+        "enol": "[CX3;!$(C=[#7,#8,#16])](=[CX3;!$(C[C,S]=[O,N]);!$(C-C#N);!$(C[N+]=O)])[OX2H]",
+        "enethiol": "[CX3]=[CX3][SX2H]",
+        "enamine with hydrogen": f"[CX3H1,CX3H2;!R]=[CX3;!R][NX3;H1,H2;{_NOT_ACYL}]",
+        "ynol or ynamine": "[CX2]#[CX2][#7,#8;!+]",
+        "cumulene": "[CX2](=[CX3,CX2])=[CX3,CX2]",
+        "ketene, isocyanate or carbodiimide": "[CX2](=[CX3,NX2])=[#7,#8,#16]",
+        "isonitrile": "[CX1-]#[NX2+]",
+        "conjugated diyne": "[CX2]#[CX2][CX2]#[CX2]",
+        "carbocation or carbanion": "[#6-,#6+;!$([#6-]#[N+])]",
+        "oxonium": "[OX3+;!a]",
+        # Strained rings
+        "aziridine": "[NX3r3,NX4r3]1[#6][#6]1",
+        "azirine, oxirene or thiirene": "[$([#7,#8,#16]1[#6]=[#6,#7]1),$([#6]1=[#7][#6]1)]",
+        "epoxide or thiirane": "[OX2r3,SX2r3]1[CX4][CX4]1",
+        "three-membered ring with two heteroatoms": "[#7,#8,#16]1[#7,#8,#16][#6,#7,#8,#16]1",
+        "cyclopropene": "[#6X3r3]=,:[#6X3r3]",
+        "cyclopropanone or its imine": "[CX3r3]=[#7,#8]",
+        "cyclobutadiene": "[#6]1=,:[#6][#6]=,:[#6]1",
+        "cyclobutene or azetine": "[CX3r4]=[CX3r4,NX2r4]",
+        "four-membered ring with adjacent heteroatoms": "[#7,#8,#16;r4][#7,#8,#16;r4]",
+        "beta-lactone": "[OX2r4][CX3r4]=O",
+        "allene or alkyne in a ring": "[$([R;CX2](=[R])=[R]),$([r3,r4,r5,r6,r7]#[r3,r4,r5,r6,r7])]",
+    }
+)
+"""SMARTS by name."""
+
+__all__ = ["UNSTABLE"]
