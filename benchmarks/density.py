@@ -96,8 +96,8 @@ def recognised(usual: TypicalityScores, strange: TypicalityScores) -> dict[str, 
 
 def bounds(space: LatentSpace, molecules: Sequence[str], quick: bool) -> dict[str, Any]:
     """Bounds on log p in nats, means over molecules."""
-    symbols = map(space.representation.split, molecules)
-    ids = pad([[*space.vocabulary.ids(split), EOS] for split in symbols])
+    symbols = map(space.representation.tokenize, molecules)
+    ids = pad([[*space.vocabulary.encode(split), EOS] for split in symbols])
     draws = {
         # Small k are noisy: the mean of as many as the largest k has draws.
         str(k): float(

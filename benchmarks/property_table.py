@@ -243,7 +243,7 @@ def language_model(vae: LatentSpace, data: Path, folder: Path, molecules: int) -
         data=str(data),
         out=str(folder),
         representation=cast(Any, vae.card.representation["name"]),
-        merges=len(vae.card.merges),
+        merges=len(vae.card.bpe_merges),
         model=widest(model, ["decoder_dim"], size_of(vae), size),
         molecules=molecules,
         validate_every=molecules,

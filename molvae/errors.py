@@ -119,24 +119,28 @@ class InvalidMoleculeError(MolvaeError, ValueError):
     """A text that RDKit does not accept as a molecule, or that a representation cannot write."""
 
 
-class UnknownSymbolError(MolvaeError, ValueError):
-    """A symbol that the model's vocabulary does not have."""
+class UnknownTokenError(MolvaeError, ValueError):
+    """A token that the model's vocabulary does not have."""
 
-    def __init__(self, symbol: str, position: int, molecule: str, n_symbols: int) -> None:
+    def __init__(self, token: str, position: int, molecule: str, n_tokens: int) -> None:
         super().__init__(
-            f"symbol {shown(symbol)} at position {position} of {shown(molecule)} is not "
-            f"among the model's {n_symbols} symbols; leave this molecule out, skip such molecules, "
-            "or train on data that has the symbol"
+            f"token {shown(token)} at position {position} of {shown(molecule)} is not "
+            f"among the model's {n_tokens} tokens; leave this molecule out, skip such molecules, "
+            "or train on data that has the token"
         )
-        self.symbol, self.position, self.molecule = symbol, position, molecule
+        self.token, self.position, self.molecule = token, position, molecule
+
+
+UnknownSymbolError = UnknownTokenError
+"""The old name."""
 
 
 class TooLongError(MolvaeError, ValueError):
-    """A molecule with more symbols than the model can read or write."""
+    """A molecule with more tokens than the model can read or write."""
 
     def __init__(self, molecule: str, length: int, longest: int) -> None:
         super().__init__(
-            f"{shown(molecule)} has {length} symbols, the model reads at most {longest}; "
+            f"{shown(molecule)} has {length} tokens, the model reads at most {longest}; "
             "leave this molecule out, skip such molecules, or train on longer ones"
         )
         self.molecule, self.length, self.longest = molecule, length, longest

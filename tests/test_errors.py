@@ -6,10 +6,10 @@ import pickle
 import pytest
 
 from molvae import errors
-from molvae.errors import MolvaeError, TooLongError, UnknownNameError, UnknownSymbolError
+from molvae.errors import MolvaeError, TooLongError, UnknownNameError, UnknownTokenError
 
 ARGUMENTS = {
-    UnknownSymbolError: ("[Xe]", 3, "C[Xe]", 50),
+    UnknownTokenError: ("[Xe]", 3, "C[Xe]", 50),
     TooLongError: ("CCCC", 4, 3),
     UnknownNameError: ("objective", "qud", ["qed", "sas"]),
 }

@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parent / "golden"
 def test_run_format_1() -> None:
     space = load(GOLDEN / "run-1")
     assert space.dim == 3
-    assert space.vocabulary.symbols == ("[C]", "[O]", "[N]", "[=C]")
+    assert space.vocabulary.tokens == ("[C]", "[O]", "[N]", "[=C]")
     expected = torch.tensor([[0.298091, -0.052992, -0.491848]], dtype=torch.float64)
     torch.testing.assert_close(space.encode(["CCO"]), expected, atol=1e-5, rtol=0)
 

@@ -98,7 +98,7 @@ def test_deep_copy_shares_nothing_with_the_original() -> None:
     space = load("qm9")
     space.encode(["CCO"])  # so that there is something in its cache
     there = copy.deepcopy(space)
-    there.vocabulary = Vocabulary(tuple(reversed(there.vocabulary.symbols)), ())
+    there.vocabulary = Vocabulary(tuple(reversed(there.vocabulary.tokens)), ())
     assert not torch.equal(there.encode(["CCO"]), space.encode(["CCO"]))
     with torch.no_grad():
         for parameter in there.model.parameters():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from molvae.chem.molecules import canonical
-from molvae.errors import UnknownSymbolError
+from molvae.errors import UnknownTokenError
 
 FAMILIES = ("O", "N", "S", "C(=O)")
 LENGTH = 9
@@ -49,7 +49,7 @@ class ToySpace:
         for text in smiles:
             molecule = canonical(text)
             if molecule not in self._z and not skip_unknown:
-                raise UnknownSymbolError(molecule[0], 0, molecule, len(self._z))
+                raise UnknownTokenError(molecule[0], 0, molecule, len(self._z))
             rows.append(self._z.get(molecule, (torch.nan,) * self.dim))
         return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), self.dim)
 

@@ -212,13 +212,13 @@ def _written(
         ids = decode(
             space.model, part.float(), noise=noise, temperature=temperature, seed=seed + turn
         )
-        rows += [space.vocabulary.spell(row) for row in ids.tolist()]
+        rows += [space.vocabulary.decode(row) for row in ids.tolist()]
     return rows
 
 
 def _molecule(space: LatentSpace, symbols: Sequence[str]) -> str | None:
     try:
-        return space.representation.join(symbols)
+        return space.representation.detokenize(symbols)
     except InvalidMoleculeError:
         return None
 

@@ -219,7 +219,7 @@ def gradient_ascent(
     Raises:
         ConfigError: A number out of range; or no molecules.
         UnknownNameError: The space has no such head; or no property of that name.
-        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
 
     References:
         Gómez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572.

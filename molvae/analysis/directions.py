@@ -242,7 +242,7 @@ def traverse(
     Raises:
         ConfigError: `length` is not positive or `steps` below 1.
         UnknownNameError: No property of that name.
-        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
     """
     require(length > 0, f"length must be positive, got {length}")
     steps = whole_number(steps, "steps", least=1)
@@ -291,7 +291,7 @@ def analogy(
     Raises:
         ConfigError: As of `neighbours`.
         UnknownNameError: No property of that name.
-        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
 
     References:
         Mikolov et al. (2013), arXiv:1310.4546.

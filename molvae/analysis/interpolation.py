@@ -207,7 +207,7 @@ def interpolate(
     Raises:
         ConfigError: Fewer than two molecules, fewer than one step, or a negative weight.
         UnknownNameError: No kind, or no property, of that name.
-        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
 
     References:
         White (2016), arXiv:1609.04468 (spherical); Arvanitidis et al. (2018), arXiv:1710.11379

@@ -206,7 +206,7 @@ def likelihood(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> d
         [space.log_prob(smiles, k=1, seed=later_seed(seed, i)) for i in range(8)]
     ).mean()
     iwae = space.log_prob(smiles, k=N_IMPORTANCE_SAMPLES, seed=seed).mean()
-    symbols = float(np.mean([1 + len(space.representation.split(m)) for m in smiles]))
+    symbols = float(np.mean([1 + len(space.representation.tokenize(m)) for m in smiles]))
     found = {"elbo": float(elbo), "iwae": float(iwae)}
     return found | {f"{name}_per_symbol": value / symbols for name, value in found.items()}
 

@@ -151,7 +151,7 @@ def neighbors(
     Raises:
         ConfigError: No radius, a negative one, or n below 1.
         UnknownNameError: No property of that name.
-        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
     """
     molecule = canonical(smiles)
     z, missed = codes(space, [molecule])

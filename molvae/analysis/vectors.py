@@ -35,7 +35,7 @@ def codes(space: LatentSpaceProtocol, smiles: Sequence[str]) -> tuple[Tensor, li
         there is a warning, too.
 
     Raises:
-        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
     """
     molecules = [canonical(text) for text in smiles]
     z = space.invert(molecules)

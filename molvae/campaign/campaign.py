@@ -176,7 +176,7 @@ class Campaign:
             ObjectiveError: The objective's module fails to import.
             InvalidMoleculeError: A given text is not a molecule, or cannot be written in the
                 representation.
-            UnknownSymbolError: The space never saw a symbol of a given molecule.
+            UnknownTokenError: The space never saw a symbol of a given molecule.
             DataError: The file is empty or a value in it is not a number.
         """
         path = Path(path).absolute()

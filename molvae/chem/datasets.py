@@ -557,7 +557,7 @@ class _Clean:
             return "", "element", ""
         smiles = Chem.MolToSmiles(mol)
         try:
-            same = self.selfies.join(self.selfies.split(smiles)) == smiles
+            same = self.selfies.detokenize(self.selfies.tokenize(smiles)) == smiles
         except InvalidMoleculeError:
             same = False
         if not same:

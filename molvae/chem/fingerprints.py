@@ -84,34 +84,6 @@ def tanimoto_pairs(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(either > 0, common / np.maximum(either, 1), 1.0)
 
 
-def minmax(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """MinMax similarity, the Tanimoto of counts: sum of minima over sum of maxima, in [0, 1].
-
-    Args:
-        a: Counts, `n x size`, none negative.
-        b: Counts, `m x size`, none negative.
-
-    Returns:
-        `n x m`; two rows without any count are alike (1).
-
-    References:
-        Ralaivola et al. (2005), doi:10.1016/j.neunet.2005.07.009.
-    """
-    _check(a, b)
-    total_a, total_b = (side.sum(axis=1, dtype=np.float64) for side in (a, b))
-    common = np.zeros((len(a), len(b)))
-    # min(x, y) is the number of levels t that both reach, so the sum of minima is a product of 0-1
-    # matrices per level; few columns reach the higher ones.
-    level = 1
-    while (
-        len(a) and len(b) and (shared := (a.max(axis=0) >= level) & (b.max(axis=0) >= level)).any()
-    ):
-        a, b = a[:, shared], b[:, shared]
-        common += (a >= level).astype(np.float64) @ (b >= level).astype(np.float64).T
-        level += 1
-    return _ratio(common, total_a, total_b)
-
-
 def _ratio(
     common: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -184,7 +156,6 @@ def descriptors(smiles: Sequence[str]) -> NDArray[np.float64]:
 __all__ = [
     "DESCRIPTORS",
     "descriptors",
-    "minmax",
     "morgan_bits",
     "morgan_counts",
     "tanimoto",

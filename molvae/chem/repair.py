@@ -1,8 +1,8 @@
-"""Reading any sequence of SMILES symbols as a molecule, so that nothing a model writes is lost.
+"""Repair: any sequence of SMILES tokens becomes a molecule, so no output of a model is lost.
 
-SMILES fails in two ways. Its brackets and ring numbers need partners: here those without one are
-left out. And its atoms can be given more bonds than they have: here a bond is lowered to what both
-ends have left, and an atom that finds none left hangs on the nearest one before it that has.
+Brackets and ring numbers without a partner are left out. Bond orders are reduced to the free
+valence of both atoms; if there is none, the atom is attached to the nearest preceding atom with
+free valence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 ORDERS = {"": 1, "-": 1, "/": 1, "\\": 1, "~": 1, ":": 1, "=": 2, "#": 3, "$": 4}
-"""How many bonds each bond symbol stands for."""
+"""Order of each bond token."""
 
 BRACKET = re.compile(
     r"\[\d*(?P<element>[A-Za-z][a-z]?|\*)@{0,2}(?:H(?P<hydrogens>\d*))?(?P<charge>[+-]+\d*)?"
@@ -22,29 +22,29 @@ BRACKET = re.compile(
 
 @dataclass
 class _Atom:
-    symbol: str
+    token: str
     bond: str
-    """To the atom before it; empty for a single one."""
+    """To the preceding atom; empty for a single bond."""
     before: int | None
     free: int
-    """Bonds that it can still have."""
+    """Free valence."""
     rings: list[tuple[int, str]] = field(default_factory=list)
-    """Rings that open or close here, with the bond as written here, in the order written."""
+    """Numbers of the rings that open or close here, and the bond written with each."""
     after: list[int] = field(default_factory=list)
-    """Atoms that hang on this one, in the order written."""
+    """Atoms attached to this one, in the order written."""
 
 
-def repair(symbols: Iterable[str], constraints: Mapping[str, int]) -> str:
-    """SMILES that is a molecule, nearest to what the symbols say.
+def repair(tokens: Iterable[str], constraints: Mapping[str, int]) -> str:
+    """Valid SMILES close to what the tokens say.
 
     Args:
-        symbols: Atoms, bonds, brackets, ring numbers and dots of Kekule SMILES, in any order.
-        constraints: Most bonds of each element and charge, e.g. `N` or `N+1`; `?` for all others.
+        tokens: Atoms, bonds, brackets, ring numbers and dots of Kekulé SMILES, in any order.
+        constraints: Maximal number of bonds of each element and charge, e.g. `N` or `N+1`; `?` for
+            all others.
 
     Returns:
-        SMILES of the same molecule if there was nothing to mend. Left out are bonds that lead
-        nowhere, brackets and ring numbers without a partner, rings for which an end has no bond
-        left, and atoms that nothing in their fragment has a bond left for.
+        SMILES of the same molecule if nothing needs repair. Left out are bonds that lead nowhere,
+        brackets and ring numbers without a partner, rings and atoms without free valence.
     """
     atoms: list[_Atom] = []
     roots: list[int] = []
@@ -55,27 +55,27 @@ def repair(symbols: Iterable[str], constraints: Mapping[str, int]) -> str:
     here: int | None = None
     bond = ""
     numbers = count()
-    for symbol in symbols:
-        if symbol in ORDERS:
-            bond = symbol
+    for token in tokens:
+        if token in ORDERS:
+            bond = token
             continue
-        if symbol == "(":
+        if token == "(":
             if here is not None:
                 branches.append(here)
-        elif symbol == ")":
+        elif token == ")":
             if branches:
                 here = branches.pop()
-        elif symbol == ".":
+        elif token == ".":
             here = None
             branches.clear()
-        elif symbol[0].isdigit() or symbol[0] == "%":
+        elif token[0].isdigit() or token[0] == "%":
             if here is None:
                 pass
-            elif symbol not in rings:
-                rings[symbol] = here, next(numbers), bond
-                atoms[here].rings.append((rings[symbol][1], bond))
+            elif token not in rings:
+                rings[token] = here, next(numbers), bond
+                atoms[here].rings.append((rings[token][1], bond))
             else:
-                there, number, opened = rings.pop(symbol)
+                there, number, opened = rings.pop(token)
                 one, other = atoms[here], atoms[there]
                 ends = frozenset((here, there))
                 order = min(ORDERS[bond or opened], one.free, other.free)
@@ -85,7 +85,7 @@ def repair(symbols: Iterable[str], constraints: Mapping[str, int]) -> str:
                     one.rings.append((number, ""))
                     kept[number] = _written(bond or opened, order)
         else:
-            free = _capacity(symbol, constraints)
+            free = _capacity(token, constraints)
             before = here
             while before is not None and atoms[before].free == 0:
                 before = atoms[before].before
@@ -93,7 +93,7 @@ def repair(symbols: Iterable[str], constraints: Mapping[str, int]) -> str:
                 if here is not None:
                     continue
                 roots.append(len(atoms))
-                atoms.append(_Atom(symbol, "", None, free))
+                atoms.append(_Atom(token, "", None, free))
             else:
                 order = min(ORDERS[bond], free, atoms[before].free)
                 if order == 0:
@@ -101,16 +101,16 @@ def repair(symbols: Iterable[str], constraints: Mapping[str, int]) -> str:
                 atoms[before].free -= order
                 atoms[before].after.append(len(atoms))
                 bonded.add(frozenset((before, len(atoms))))
-                atoms.append(_Atom(symbol, _written(bond, order), before, free - order))
+                atoms.append(_Atom(token, _written(bond, order), before, free - order))
             here = len(atoms) - 1
         bond = ""
     return ".".join(_write(atoms, root, kept) for root in roots)
 
 
-def _capacity(symbol: str, constraints: Mapping[str, int]) -> int:
-    """Bonds to other atoms that an atom can have; hydrogens in its symbol take some of them."""
-    if not (match := BRACKET.match(symbol)):
-        return constraints.get(symbol.capitalize(), constraints["?"])
+def _capacity(token: str, constraints: Mapping[str, int]) -> int:
+    """Valence of an atom left for other atoms, after the hydrogens in its token."""
+    if not (match := BRACKET.match(token)):
+        return constraints.get(token.capitalize(), constraints["?"])
     element, hydrogens, charge = match.group("element", "hydrogens", "charge")
     key = element.capitalize()
     if charge:
@@ -121,12 +121,12 @@ def _capacity(symbol: str, constraints: Mapping[str, int]) -> int:
 
 
 def _written(bond: str, order: int) -> str:
-    """The bond's own symbol if it has kept its order."""
+    """The bond's own token if it has kept its order."""
     return bond if ORDERS[bond] == order else {1: "", 2: "=", 3: "#"}[order]
 
 
 def _write(atoms: list[_Atom], root: int, kept: Mapping[int, str]) -> str:
-    """The tree that hangs on an atom; without recursion, since chains may be long."""
+    """SMILES of the tree below an atom; without recursion, since chains may be long."""
     text: list[str] = []
     todo: list[int | str] = [root]
     labels: dict[int, int] = {}  # of the rings that are open
@@ -136,7 +136,7 @@ def _write(atoms: list[_Atom], root: int, kept: Mapping[int, str]) -> str:
             text.append(item)
             continue
         atom = atoms[item]
-        text += [atom.bond, atom.symbol]
+        text += [atom.bond, atom.token]
         closed = []
         for number, bond in atom.rings:
             if number not in kept:

@@ -1,4 +1,4 @@
-"""Symbols and their integers. Pure Python: both the chemistry and the network may import it."""
+"""Tokens, their ids, and byte-pair encoding (BPE) of neighboring tokens. Depends on NumPy alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from molvae.errors import UnknownSymbolError
+from molvae.errors import UnknownTokenError
 
 PAD, BOS, EOS = 0, 1, 2
 
@@ -18,35 +18,35 @@ SPECIALS = ("<pad>", "<start>", "<stop>")
 
 
 class Vocabulary:
-    """The symbols that a model knows, and which neighbours it reads and writes as one.
+    """The tokens of a model, and the pairs of neighbors that BPE writes as one id.
 
-    Ids: the specials, the symbols in their order, and then one for each new thing that a merge
-    makes. Two merges that spell the same share an id.
+    Ids: the specials, the tokens in their order, and then one for each new sequence of tokens that
+    a merge makes. Two merges that make the same sequence share an id.
 
     Args:
-        symbols: Distinct symbols without the specials; the first has id 3.
-        merges: Pairs of ids that are written as one, applied in this order.
+        tokens: Distinct, without the specials; the first has id 3.
+        merges: Pairs of ids that become one id, applied in this order.
     """
 
-    def __init__(self, symbols: Sequence[str], merges: Iterable[Sequence[int]] = ()) -> None:
-        self.symbols = tuple(symbols)
-        self._ids = {symbol: i for i, symbol in enumerate(self.symbols, start=len(SPECIALS))}
-        if len(self._ids) != len(self.symbols):
-            raise ValueError("a vocabulary's symbols must be distinct")
-        self.spellings: list[tuple[int, ...]] = [(i,) for i in range(len(SPECIALS) + len(symbols))]
-        """The symbols, as ids, that each id stands for."""
-        self.merges: list[tuple[int, int, int]] = []
-        """Left, right, and the id of both together."""
+    def __init__(self, tokens: Sequence[str], merges: Iterable[Sequence[int]] = ()) -> None:
+        self.tokens = tuple(tokens)
+        self._ids = {token: i for i, token in enumerate(self.tokens, start=len(SPECIALS))}
+        if len(self._ids) != len(self.tokens):
+            raise ValueError("a vocabulary's tokens must be distinct")
+        self.spellings: list[tuple[int, ...]] = [(i,) for i in range(len(SPECIALS) + len(tokens))]
+        """The ids of single tokens that each id stands for."""
+        self.bpe_merges: list[tuple[int, int, int]] = []
+        """Left id, right id, and the id of both together."""
         self._known = {spelling: i for i, spelling in enumerate(self.spellings)}
-        self._places: dict[tuple[int, int], list[int]] = {}  # of a pair among the merges
+        self._merges_of_pair: dict[tuple[int, int], list[int]] = {}
         for left, right in merges:
             self._merge(left, right)
 
     @classmethod
     def from_sequences(cls, sequences: Iterable[Sequence[str]]) -> Vocabulary:
-        """All symbols of the sequences, the most frequent first, equals in alphabetical order."""
-        counts = Counter(symbol for sequence in sequences for symbol in sequence)
-        return cls(sorted(counts, key=lambda symbol: (-counts[symbol], symbol)))
+        """All tokens of the sequences, the most frequent first, ties in alphabetical order."""
+        counts = Counter(token for sequence in sequences for token in sequence)
+        return cls(sorted(counts, key=lambda token: (-counts[token], token)))
 
     def __len__(self) -> int:
         """Number of ids, specials included."""
@@ -54,45 +54,55 @@ class Vocabulary:
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The merges as they were given."""
-        return tuple((left, right) for left, right, _ in self.merges)
+        """The argument `merges`."""
+        return tuple((left, right) for left, right, _ in self.bpe_merges)
 
     def merged(self, left: int, right: int) -> Vocabulary:
-        """A vocabulary with one merge more."""
-        return Vocabulary(self.symbols, [*self.pairs, (left, right)])
+        """A vocabulary with one more merge."""
+        return Vocabulary(self.tokens, [*self.pairs, (left, right)])
 
-    def ids(self, symbols: Sequence[str], molecule: str = "") -> list[int]:
-        """The ids of symbols, merged, without start and stop.
+    def encode(self, tokens: Sequence[str], molecule: str = "") -> list[int]:
+        """The ids of the tokens of one molecule, merged, without start and stop.
 
         Args:
-            symbols: Of one molecule.
+            tokens: As `Representation.tokenize` returns them.
             molecule: Named in the error message.
 
         Raises:
-            UnknownSymbolError: Names the first unknown symbol and its position, counted from 0.
+            UnknownTokenError: Names the first unknown token and its position, counted from 0.
         """
         try:
-            ids = [self._ids[symbol] for symbol in symbols]
+            ids = [self._ids[token] for token in tokens]
         except KeyError:
-            place, symbol = next((i, s) for i, s in enumerate(symbols) if s not in self._ids)
-            raise UnknownSymbolError(symbol, place, molecule, len(self.symbols)) from None
+            place, token = next((i, t) for i, t in enumerate(tokens) if t not in self._ids)
+            raise UnknownTokenError(token, place, molecule, len(self.tokens)) from None
         last = -1
-        while places := [
-            place for pair in pairwise(ids) for place in self._places.get(pair, ()) if place > last
+        while later := [
+            merge
+            for pair in pairwise(ids)
+            for merge in self._merges_of_pair.get(pair, ())
+            if merge > last
         ]:
-            last = min(places)
-            ids = self._replace(ids, *self.merges[last])
+            last = min(later)
+            left, right, both = self.bpe_merges[last]
+            merged: list[int] = []
+            for i in ids:
+                if merged and merged[-1] == left and i == right:
+                    merged[-1] = both
+                else:
+                    merged.append(i)
+            ids = merged
         return ids
 
-    def spell(self, ids: Iterable[int]) -> list[str]:
-        """The symbols of ids up to the first stop; padding and start are passed over."""
-        symbols: list[str] = []
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The tokens of ids up to the first stop; padding and start are skipped."""
+        tokens: list[str] = []
         for i in ids:
             if i == EOS:
                 break
             if i not in (PAD, BOS):
-                symbols += [self.symbols[j - len(SPECIALS)] for j in self.spellings[i]]
-        return symbols
+                tokens += [self.tokens[j - len(SPECIALS)] for j in self.spellings[i]]
+        return tokens
 
     def _merge(self, left: int, right: int) -> None:
         if not all(len(SPECIALS) <= i < len(self) for i in (left, right)):
@@ -101,37 +111,29 @@ class Vocabulary:
         if spelling not in self._known:
             self._known[spelling] = len(self)
             self.spellings.append(spelling)
-        # A pair can come twice: later merges can make it anew.
-        self._places.setdefault((left, right), []).append(len(self.merges))
-        self.merges.append((left, right, self._known[spelling]))
-
-    @staticmethod
-    def _replace(ids: list[int], left: int, right: int, both: int) -> list[int]:
-        merged: list[int] = []
-        for i in ids:
-            if merged and merged[-1] == left and i == right:
-                merged[-1] = both
-            else:
-                merged.append(i)
-        return merged
+        # A pair can come twice: later merges can make it again.
+        self._merges_of_pair.setdefault((left, right), []).append(len(self.bpe_merges))
+        self.bpe_merges.append((left, right, self._known[spelling]))
 
 
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 
 
-def train_bpe(flat: Ids, symbols: Sequence[str], n: int) -> tuple[Vocabulary, Ids]:
-    """Merge the most frequent pair of neighbours, again and again.
+def train_bpe(flat: Ids, tokens: Sequence[str], n: int) -> tuple[Vocabulary, Ids]:
+    """Merge the most frequent pair of neighboring ids, `n` times.
 
     Args:
-        flat: Ids of the molecules, one after the other, each ended by stop.
-        symbols: What the ids stand for, without the specials.
-        n: How often; fewer where no pair occurs twice.
+        flat: Ids of all molecules, concatenated, each ended by stop.
+        tokens: Without the specials.
+        n: Number of merges; fewer are made if no pair occurs twice. Ties are broken by the ids.
 
     Returns:
-        The vocabulary with the merges, and the array as that vocabulary writes it. Equally frequent
-        pairs are taken in the order of their ids.
+        The vocabulary with the merges, and `flat` encoded with it.
+
+    References:
+        Sennrich et al. (2016), arXiv:1508.07909.
     """
-    vocabulary = Vocabulary(symbols)
+    vocabulary = Vocabulary(tokens)
     most = len(vocabulary) + n
     for _ in range(n):
         inside = (flat[:-1] >= len(SPECIALS)) & (flat[1:] >= len(SPECIALS))
@@ -142,19 +144,19 @@ def train_bpe(flat: Ids, symbols: Sequence[str], n: int) -> tuple[Vocabulary, Id
             break
         left, right = divmod(best, most)
         vocabulary = vocabulary.merged(left, right)
-        flat = _replace(flat, left, right, vocabulary.merges[-1][2])
+        flat = _replace(flat, *vocabulary.bpe_merges[-1])
     return vocabulary, flat
 
 
 def apply_bpe(flat: Ids, vocabulary: Vocabulary) -> Ids:
-    """Ids of single symbols as the vocabulary with its merges writes them."""
-    for left, right, both in vocabulary.merges:
-        flat = _replace(flat, left, right, both)
+    """Ids of single tokens, concatenated, encoded with the vocabulary's merges."""
+    for merge in vocabulary.bpe_merges:
+        flat = _replace(flat, *merge)
     return flat
 
 
 def _replace(flat: Ids, left: int, right: int, both: int) -> Ids:
-    """Every `left, right` becomes `both`, from the left: the middle of `a a a` belongs to one."""
+    """`both` for every `left, right`, from the left: of `a a a` the first two are merged."""
     at = np.flatnonzero((flat[:-1] == left) & (flat[1:] == right))
     if left == right and len(at):
         first = np.diff(at, prepend=at[0] - 2) != 1  # of each run of overlapping pairs

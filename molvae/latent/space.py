@@ -28,7 +28,7 @@ from molvae.errors import (
     InvalidMoleculeError,
     TooLongError,
     UnknownNameError,
-    UnknownSymbolError,
+    UnknownTokenError,
     warn,
     without_warnings,
 )
@@ -165,7 +165,7 @@ class LatentSpace:
             prior or standard_normal_prior(card.model.latent_dim, len(card.conditions))
         ).eval()
         self.card, self.name, self.fingerprint = card, name, fingerprint
-        self.vocabulary = Vocabulary(card.vocabulary, card.merges)
+        self.vocabulary = Vocabulary(card.vocabulary, card.bpe_merges)
         self.representation: Representation = get_representation(
             str(card.representation["name"]), card.representation.get("settings")
         )
@@ -221,7 +221,7 @@ class LatentSpace:
 
         Raises:
             InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
-            UnknownSymbolError: The model never saw one of the symbols; names it, its place and the
+            UnknownTokenError: The model never saw one of the symbols; names it, its place and the
                 molecule.
             TooLongError: The molecule has more symbols than the longest that the model can write.
             ConfigError: The model is a language model, which has no vectors.
@@ -335,7 +335,7 @@ class LatentSpace:
             their molecules, and the last step's vectors where none was found.
 
         Raises:
-            InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `encode`.
+            InvalidMoleculeError, UnknownTokenError, TooLongError: As of `encode`.
         """
         molecules = [canonical(text) for text in _as_list(smiles)]
         found = self.encode(molecules, skip_unknown=skip_unknown)
@@ -392,7 +392,7 @@ class LatentSpace:
 
         Raises:
             ConfigError: A number out of range, or the model's posterior is a point.
-            InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `encode`.
+            InvalidMoleculeError, UnknownTokenError, TooLongError: As of `encode`.
 
         Warns:
             MolvaeWarning: Less than a fifth of the moves was accepted: the steps are too long.
@@ -563,7 +563,7 @@ class LatentSpace:
                 temperature=temperature,
                 seed=seed,
             )
-            rows += [self.vocabulary.spell(row) for row in ids.tolist()]
+            rows += [self.vocabulary.decode(row) for row in ids.tolist()]
             seed = None if seed is None else seed + 1
         return rows
 
@@ -605,7 +605,7 @@ class LatentSpace:
             Canonical SMILES in the order given; None where the sequence is not a molecule.
 
         Raises:
-            InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `encode`.
+            InvalidMoleculeError, UnknownTokenError, TooLongError: As of `encode`.
             ConfigError, UnknownNameError: As of `sample`; or the model has no z.
 
         References:
@@ -775,7 +775,7 @@ class LatentSpace:
 
         Raises:
             ConfigError: k is below 1.
-            InvalidMoleculeError, UnknownSymbolError, TooLongError: See `encode`.
+            InvalidMoleculeError, UnknownTokenError, TooLongError: See `encode`.
 
         References:
             Burda et al. (2015), arXiv:1509.00519.
@@ -797,7 +797,7 @@ class LatentSpace:
         Raises:
             InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
         """
-        return [len(self.representation.split(canonical(text))) + 1 for text in _as_list(smiles)]
+        return [len(self.representation.tokenize(canonical(text))) + 1 for text in _as_list(smiles)]
 
     @isolated()
     def outlier_score(
@@ -879,7 +879,7 @@ class LatentSpace:
             return self.encode(made, skip_unknown=True)
 
     def _written(self, molecule: str) -> tuple[int, ...]:
-        ids = self.vocabulary.ids(self.representation.split(molecule), molecule)
+        ids = self.vocabulary.encode(self.representation.tokenize(molecule), molecule)
         if len(ids) >= self.max_length:
             raise TooLongError(molecule, len(ids), self.max_length - 1)
         return (*ids, EOS)
@@ -894,12 +894,12 @@ class LatentSpace:
 
     def _molecule(self, symbols: Sequence[str]) -> str | None:
         try:
-            return self.representation.join(symbols)
+            return self.representation.detokenize(symbols)
         except InvalidMoleculeError:
             return None
 
 
-CANNOT_ENCODE = (UnknownSymbolError, TooLongError, InvalidMoleculeError)
+CANNOT_ENCODE = (UnknownTokenError, TooLongError, InvalidMoleculeError)
 """What a representation and a vocabulary raise for a molecule that RDKit accepts."""
 
 

@@ -30,7 +30,7 @@ from molvae.chem.molecules import parse
 from molvae.chem.properties import named, score
 from molvae.chem.representations import Representation, Smiles, get_representation
 from molvae.chem.vocabulary import EOS, PAD, Ids, Vocabulary, apply_bpe, train_bpe
-from molvae.errors import DataError, InvalidMoleculeError, UnknownNameError, UnknownSymbolError
+from molvae.errors import DataError, InvalidMoleculeError, UnknownNameError, UnknownTokenError
 from molvae.model.structure import SparseBits
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def tokenize(
     _check_enough(folder, representation, len(places), lost)
     vocabulary = Vocabulary.from_sequences(split["train"])
     flat, _ = _as_ids(split["train"], vocabulary)
-    vocabulary, flat = train_bpe(flat, vocabulary.symbols, merges)
+    vocabulary, flat = train_bpe(flat, vocabulary.tokens, merges)
     train_ids = _as_rows(flat)
     flat, unknown = _as_ids(split["valid"], vocabulary)
     valid_ids = _as_rows(apply_bpe(flat, vocabulary))
@@ -135,7 +135,7 @@ def tokenize(
         left_out=left_out,
     )
     about = {
-        "vocabulary": list(vocabulary.symbols),
+        "vocabulary": list(vocabulary.tokens),
         "merges": vocabulary.pairs,
         "left_out": left_out,
     }
@@ -160,7 +160,7 @@ def _key(
     writer = get_representation(representation)
     return {
         "representation": {"name": writer.name, "settings": writer.settings()},
-        "vocabulary": list(vocabulary.symbols),
+        "vocabulary": list(vocabulary.tokens),
         "merges": vocabulary.pairs,
         "max_length": max_length,
         "split": split,
@@ -177,7 +177,7 @@ def _written(
     symbols: Sequence[list[str] | None], vocabulary: Vocabulary, max_length: int
 ) -> tuple[list[int], Tensor]:
     """Those that can be written with the vocabulary and are not too long, and their rows."""
-    known = set(vocabulary.symbols)
+    known = set(vocabulary.tokens)
     there = [i for i, row in enumerate(symbols) if row is not None and known.issuperset(row)]
     flat, _ = _as_ids([symbols[i] or [] for i in there], vocabulary)
     rows = _as_rows(apply_bpe(flat, vocabulary))
@@ -306,7 +306,7 @@ class _Spell:
         if self.kekule:
             Chem.Kekulize(mol, clearAromaticFlags=True)
         texts = Chem.MolToRandomSmilesVect(mol, self.n, seed + 1, kekuleSmiles=self.kekule)
-        return [Smiles().split(text) for text in texts]
+        return [Smiles().tokenize(text) for text in texts]
 
 
 def fingerprints(
@@ -443,7 +443,7 @@ class _Split:
 
     def __call__(self, smiles: str) -> list[str] | None:
         try:
-            return self.representation.split(smiles)
+            return self.representation.tokenize(smiles)
         except InvalidMoleculeError:
             return None
 
@@ -453,13 +453,13 @@ def _as_ids(sequences: Sequence[Sequence[str]], vocabulary: Vocabulary) -> tuple
 
     Without merges: those are made on the whole array, which takes a fraction of the time.
     """
-    single = Vocabulary(vocabulary.symbols)
+    single = Vocabulary(vocabulary.tokens)
     ids: list[int] = []
     unknown = 0
     for symbols in sequences:
         try:
-            ids += [*single.ids(symbols), EOS]
-        except UnknownSymbolError:
+            ids += [*single.encode(symbols), EOS]
+        except UnknownTokenError:
             unknown += 1
     return np.array(ids, dtype=np.int32), unknown
 

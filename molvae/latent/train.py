@@ -251,8 +251,8 @@ def _train(
     card = ModelCard(
         model=config.model,
         representation=tokens.representation,
-        vocabulary=tokens.vocabulary.symbols,
-        merges=tokens.vocabulary.pairs,
+        vocabulary=tokens.vocabulary.tokens,
+        bpe_merges=tokens.vocabulary.pairs,
         properties=tuple(heads),
         conditions=tuple(
             Condition(name=name, mean=float(mean[i]), sd=float(sd[i]))
@@ -361,7 +361,7 @@ def _started(config: TrainConfig) -> tuple[TrainConfig, _Before | None]:
         return config, None
     folder = find_run(config.start_from)
     model, _, card = load_run(folder)
-    writer, merges = card.representation["name"], len(card.merges)
+    writer, merges = card.representation["name"], len(card.bpe_merges)
     asked = card.about.get("recipe", {}).get("merges", merges)
     model_asked, own_model = config.model, card.model
     if model_asked.latent_dim > own_model.latent_dim:  # more units, which is all that may differ
@@ -386,7 +386,7 @@ def _tokens(config: TrainConfig, before: _Before | None, workers: int | None) ->
     if before is None:
         return tokenize(config.data, config.representation, config.merges, workers=workers)
     card = before.card
-    vocabulary = Vocabulary(card.vocabulary, card.merges)
+    vocabulary = Vocabulary(card.vocabulary, card.bpe_merges)
     train, valid = (
         write_rows(
             config.data, split, config.representation, vocabulary, card.max_length, workers=workers
@@ -435,9 +435,7 @@ def _unknown_below(labels: Tensor, n: int) -> Tensor:
 
 def _identity(folders: Sequence[str], tokens: TokenizedDataset) -> dict[str, Any]:
     """What a resumed training must have been made from: hashes of the splits, and the symbols."""
-    symbols = json.dumps(
-        [tokens.representation, tokens.vocabulary.symbols, tokens.vocabulary.pairs]
-    )
+    symbols = json.dumps([tokens.representation, tokens.vocabulary.tokens, tokens.vocabulary.pairs])
     made: dict[str, Any] = {"the vocabulary": hashlib.sha256(symbols.encode()).hexdigest()}
     for i, folder in enumerate(folders):
         splits = describe(Path(folder))["splits"]

@@ -91,7 +91,7 @@ class ModelCard:
     """Longest row, stop included."""
     bounds: tuple[tuple[float, ...], tuple[float, ...]]
     """Lower and upper end, unit by unit, of the box that holds the training molecules."""
-    merges: tuple[tuple[int, int], ...] = ()
+    bpe_merges: tuple[tuple[int, int], ...] = ()
     """Pairs of ids that are written as one; see `Vocabulary`."""
     properties: tuple[str, ...] = ()
     """What the network's heads read off z, in the properties' own units."""
@@ -207,7 +207,7 @@ def save_run(
         "representation": card.representation,
         "max_length": card.max_length,
         "vocabulary": list(card.vocabulary),
-        "merges": [list(pair) for pair in card.merges],
+        "merges": [list(pair) for pair in card.bpe_merges],
         "properties": list(card.properties),
         "conditions": [asdict(condition) for condition in card.conditions],
         "bounds": [list(end) for end in card.bounds],
@@ -249,10 +249,10 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, ModelCard]:
     _check_sizes({**asdict(card.model), "max_length": card.max_length}, folder / WEIGHTS, card)
     # Built without memory first: a damaged card must not make us allocate what it asks for.
     with _understood(folder / CARD), seeded(0), torch.device("meta"):
-        n_symbols = len(Vocabulary(card.vocabulary, card.merges))
+        n_tokens = len(Vocabulary(card.vocabulary, card.bpe_merges))
         model = SequenceVAE(
             card.model,
-            n_symbols,
+            n_tokens,
             card.max_length,
             len(card.properties),
             len(card.conditions),
@@ -398,7 +398,7 @@ def _read_card(path: Path) -> ModelCard:
                 tuple(float(x) for x in content["bounds"][0]),
                 tuple(float(x) for x in content["bounds"][1]),
             ),
-            merges=tuple((int(left), int(right)) for left, right in content.get("merges", ())),
+            bpe_merges=tuple((int(left), int(right)) for left, right in content.get("merges", ())),
             properties=tuple(str(name) for name in content.get("properties", ())),
             conditions=tuple(
                 build(Condition, one, f"{path} [conditions]")
@@ -415,7 +415,7 @@ def _read_card(path: Path) -> ModelCard:
             raise ValueError("bounds are not finite")
         if any(not 0 < condition.sd < math.inf for condition in card.conditions):
             raise ValueError("a condition has no standard deviation")
-        Vocabulary(card.vocabulary, card.merges)
+        Vocabulary(card.vocabulary, card.bpe_merges)
         if card.max_length < 1:
             raise ValueError("max_length must be at least 1")
     return card

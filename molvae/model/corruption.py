@@ -13,7 +13,7 @@ from molvae.chem.vocabulary import EOS, PAD, SPECIALS
 
 
 def corrupted(
-    ids: Tensor, share: float, n_symbols: int, generator: torch.Generator | None = None
+    ids: Tensor, share: float, n_tokens: int, generator: torch.Generator | None = None
 ) -> Tensor:
     """Rows in which a share of the symbols is left out or replaced, half of it each.
 
@@ -22,7 +22,7 @@ def corrupted(
     Args:
         ids: `n x t`, ended by stop, padded on the right.
         share: Of the symbols, from 0 to 1.
-        n_symbols: Size of the vocabulary, specials included.
+        n_tokens: Size of the vocabulary, specials included.
         generator: Of the draws; torch's global one if it is None.
     """
     if share == 0:
@@ -30,7 +30,7 @@ def corrupted(
     inside = (ids != PAD) & (ids != EOS)
     draw = torch.rand(ids.shape, generator=generator, device=ids.device)
     others = torch.randint(
-        len(SPECIALS), n_symbols, ids.shape, generator=generator, device=ids.device
+        len(SPECIALS), n_tokens, ids.shape, generator=generator, device=ids.device
     )
     ids = torch.where(inside & (draw < share / 2), others, ids)
     gone = inside & (draw >= share / 2) & (draw < share)

@@ -108,7 +108,7 @@ class RecurrentDecoder(Decoder):
 
     Args:
         config: Sizes.
-        n_symbols: Size of the vocabulary, specials included.
+        n_tokens: Size of the vocabulary, specials included.
         max_length: Longest row, stop included.
         code_dim: Numbers of a code.
         read: With `explain`, the forward encoder; see `RecurrentEncoder.read`.
@@ -117,7 +117,7 @@ class RecurrentDecoder(Decoder):
     def __init__(
         self,
         config: ModelConfig,
-        n_symbols: int,
+        n_tokens: int,
         max_length: int,
         code_dim: int,
         read: Callable[..., tuple[Tensor, Tensor]] | None,
@@ -136,7 +136,7 @@ class RecurrentDecoder(Decoder):
             self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
         width = c.embedding_dim + code_dim + c.position_dim
         self.cells = make_cells(c, width, c.decoder_dim)
-        self.symbol_head = nn.Linear(c.decoder_dim, n_symbols)
+        self.symbol_head = nn.Linear(c.decoder_dim, n_tokens)
 
     def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
         """See `Decoder`."""
@@ -198,12 +198,12 @@ class TransformerDecoder(Decoder):
 
     Args:
         config: Sizes.
-        n_symbols: Size of the vocabulary, specials included.
+        n_tokens: Size of the vocabulary, specials included.
         max_length: Longest row, stop included.
         code_dim: Numbers of a code.
     """
 
-    def __init__(self, config: ModelConfig, n_symbols: int, max_length: int, code_dim: int) -> None:
+    def __init__(self, config: ModelConfig, n_tokens: int, max_length: int, code_dim: int) -> None:
         super().__init__()
         c = config
         self.config = config
@@ -214,7 +214,7 @@ class TransformerDecoder(Decoder):
             self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
         self.blocks = nn.ModuleList(Block(c.decoder_dim, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.decoder_dim)
-        self.symbol_head = nn.Linear(c.decoder_dim, n_symbols)
+        self.symbol_head = nn.Linear(c.decoder_dim, n_tokens)
 
     def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
         """See `Decoder`."""

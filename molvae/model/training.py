@@ -320,7 +320,7 @@ def _step(
     """
     ids, known, draws, generator = batch.ids, batch.known, config.objective.draws, batch.generator
     with autocast(config.precision, ids.device):
-        read = corrupted(batch.read, config.corruption, model.n_symbols, generator)
+        read = corrupted(batch.read, config.corruption, model.n_tokens, generator)
         inference = model.infer(read, None if known is None else known.y, draws, generator)
         repeated = ids.repeat_interleave(draws, dim=0) if draws > 1 else ids
         code, noise = noisy(inference.code, config.noisy, model.config.latent_dim, draws, generator)

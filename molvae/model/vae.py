@@ -72,7 +72,7 @@ class SequenceVAE(nn.Module):
 
     Args:
         config: Sizes and kinds.
-        n_symbols: Size of the vocabulary, specials included.
+        n_tokens: Size of the vocabulary, specials included.
         max_length: Longest row, stop included.
         n_properties: How many numbers `properties` reads off codes.
         n_conditions: How many numbers of a code are conditions.
@@ -84,17 +84,17 @@ class SequenceVAE(nn.Module):
     def __init__(
         self,
         config: ModelConfig,
-        n_symbols: int,
+        n_tokens: int,
         max_length: int,
         n_properties: int = 0,
         n_conditions: int = 0,
     ) -> None:
         super().__init__()
-        self.config, self.n_symbols, self.max_length = config, n_symbols, max_length
+        self.config, self.n_tokens, self.max_length = config, n_tokens, max_length
         self.n_conditions, self.code_dim = n_conditions, config.latent_dim + n_conditions
         # Here and elsewhere weights are drawn as one new tensor: drawn in place, or multiplied, on
         # the meta device that runs are loaded by, they would import torch's compiler: seconds.
-        drawn = torch.randn(n_symbols, config.embedding_dim)
+        drawn = torch.randn(n_tokens, config.embedding_dim)
         drawn[PAD] = 0
         self.embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
             drawn, freeze=False, padding_idx=PAD
@@ -111,9 +111,9 @@ class SequenceVAE(nn.Module):
             if config.explain:
                 assert isinstance(self.encoder, RecurrentEncoder)  # the configuration sees to it
                 read = self.encoder.read
-            self.decoder = RecurrentDecoder(config, n_symbols, max_length, self.code_dim, read)
+            self.decoder = RecurrentDecoder(config, n_tokens, max_length, self.code_dim, read)
         else:
-            self.decoder = TransformerDecoder(config, n_symbols, max_length, self.code_dim)
+            self.decoder = TransformerDecoder(config, n_tokens, max_length, self.code_dim)
         require(
             self.code_dim > 0 or n_properties == 0,
             "there is nothing to read properties off with latent_dim = 0; leave them out",

@@ -18,7 +18,7 @@ from molvae.errors import (
     InvalidMoleculeError,
     MolvaeWarning,
     UnknownNameError,
-    UnknownSymbolError,
+    UnknownTokenError,
 )
 from molvae.latent.space import LatentSpace
 from tests.analysis.toy import Forgetful, Grid
@@ -173,7 +173,7 @@ def test_molecules_are_refused_as_the_space_refuses_them() -> None:
         interpolate(GRID, "OCOC")
     with pytest.raises(InvalidMoleculeError):
         interpolate(GRID, "OCOC", "C(")
-    with pytest.raises(UnknownSymbolError):
+    with pytest.raises(UnknownTokenError):
         interpolate(GRID, "OCOC", "c1ccccc1")
 
 

@@ -2,13 +2,30 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
 
 from molvae.bo.kernels import MinMaxKernel
-from molvae.chem.fingerprints import minmax
+from molvae.chem.fingerprints import morgan_counts
 
 
 def counts(n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).poisson(0.4, size=(n, 30)).astype(np.uint16)
+
+
+def minmax(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Sum of minima over sum of maxima; 1 for two empty rows. Ralaivola et al. (2005)."""
+    lower, upper = (f(a[:, None, :], b[None]).sum(2, dtype=float) for f in (np.minimum, np.maximum))
+    return np.divide(lower, upper, out=np.ones_like(lower), where=upper > 0)
+
+
+def test_minmax_is_rdkits_tanimoto_of_counts() -> None:
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    smiles = ["CCO", "CCCCO", "c1ccccc1O"]
+    found = minmax(*[morgan_counts(smiles, radius=2)] * 2)
+    counts = [generator.GetCountFingerprint(Chem.MolFromSmiles(text)) for text in smiles]
+    for row, count in zip(found, counts, strict=True):
+        assert np.allclose(row, DataStructs.BulkTanimotoSimilarity(count, counts))
 
 
 def test_the_kernel_is_the_similarity_of_fingerprints() -> None:

@@ -31,7 +31,7 @@ from molvae.errors import (
     MolvaeWarning,
     ObjectiveError,
     UnknownNameError,
-    UnknownSymbolError,
+    UnknownTokenError,
 )
 from tests.toys import DenseToySpace, ToyObjective, ToySpace, begin
 
@@ -625,7 +625,7 @@ def test_an_existing_record_is_not_overwritten(path: Path) -> None:
         ({"batch": 0}, ConfigError, "batch must be a whole number from 1"),
         ({"start": -1}, ConfigError, "start must be"),
         ({"start": ["CCO", "C1CC"]}, InvalidMoleculeError, "^starting molecule 2: .*C1CC"),
-        ({"start": ["OCOC", "c1ccccc1"]}, UnknownSymbolError, "c1ccccc1"),
+        ({"start": ["OCOC", "c1ccccc1"]}, UnknownTokenError, "c1ccccc1"),
         ({"start": ["C1CC"], "skip_invalid": True}, DataError, "none of 1 starting molecules"),
         ({"start": "no-such-file.smi"}, MolvaeError, "no-such-file.smi"),
         ({"start": "zinc250k"}, ConfigError, "dataset='zinc250k'"),

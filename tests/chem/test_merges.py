@@ -13,7 +13,7 @@ rows = st.lists(st.text("abc", min_size=1, max_size=12), min_size=1, max_size=20
 
 
 def flat(texts: list[str], vocabulary: Vocabulary) -> Ids:
-    ids = [i for text in texts for i in [*vocabulary.ids(text), EOS]]
+    ids = [i for text in texts for i in [*vocabulary.encode(text), EOS]]
     return np.array(ids, dtype=np.int32)
 
 
@@ -21,21 +21,21 @@ def test_the_most_frequent_pair_comes_first() -> None:
     plain = Vocabulary(SYMBOLS)
     vocabulary, merged = train_bpe(flat(["abab", "abc"], plain), SYMBOLS, 2)
     ab = len(plain)
-    assert vocabulary.merges[0] == (3, 4, ab)
+    assert vocabulary.bpe_merges[0] == (3, 4, ab)
     assert merged.tolist() == [ab, ab, EOS, ab, 5, EOS]  # no pair is left that occurs twice
-    assert vocabulary.spell(merged.tolist()) == list("abab")
+    assert vocabulary.decode(merged.tolist()) == list("abab")
 
 
 def test_runs_are_merged_from_the_left() -> None:
     vocabulary = Vocabulary(SYMBOLS, [(3, 3)])
-    assert vocabulary.ids("aaaaa") == [6, 6, 3]
+    assert vocabulary.encode("aaaaa") == [6, 6, 3]
     assert apply_bpe(flat(["aaaaa"], Vocabulary(SYMBOLS)), vocabulary).tolist() == [6, 6, 3, 2]
 
 
 def test_two_ways_to_the_same_spelling_share_an_id() -> None:
     vocabulary = Vocabulary(SYMBOLS, [(3, 4), (6, 5), (4, 5), (3, 8)])  # ab, ab+c, bc, a+bc
     assert len(vocabulary) == 3 + 3 + 3
-    assert vocabulary.merges[3] == (3, 8, 7)
+    assert vocabulary.bpe_merges[3] == (3, 8, 7)
 
 
 @given(rows, rows, st.integers(0, 12))
@@ -49,10 +49,10 @@ def test_one_by_one_is_the_same_as_all_at_once(
     together = apply_bpe(flat(others, plain), vocabulary).tolist()
     assert together == flat(others, vocabulary).tolist()
     for text in others:
-        assert vocabulary.spell(vocabulary.ids(text)) == list(text)
+        assert vocabulary.decode(vocabulary.encode(text)) == list(text)
 
 
 def test_no_merge_across_molecules_or_of_what_occurs_once() -> None:
     vocabulary, merged = train_bpe(flat(["ab", "c"], Vocabulary(SYMBOLS)), SYMBOLS, 5)
-    assert vocabulary.merges == []
+    assert vocabulary.bpe_merges == []
     assert merged.tolist() == [3, 4, EOS, 5, EOS]

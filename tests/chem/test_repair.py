@@ -14,7 +14,7 @@ from tests.chem.molecules import zinc
 
 CONSTRAINTS = RobustSmiles().constraints
 
-ALPHABET = sorted({symbol for smiles in zinc()[:500] for symbol in RobustSmiles().split(smiles)})
+ALPHABET = sorted({symbol for smiles in zinc()[:500] for symbol in RobustSmiles().tokenize(smiles)})
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,18 @@ ALPHABET = sorted({symbol for smiles in zinc()[:500] for symbol in RobustSmiles(
     ],
 )
 def test_what_has_no_partner_is_left_out(broken: str, mended: str) -> None:
-    assert canonical(repair(Smiles().split(broken), CONSTRAINTS)) == canonical(mended)
+    assert canonical(repair(Smiles().tokenize(broken), CONSTRAINTS)) == canonical(mended)
 
 
 def test_correct_smiles_is_the_same_molecule() -> None:
     for smiles in zinc():
-        assert canonical(repair(RobustSmiles().split(smiles), CONSTRAINTS)) == canonical(smiles)
+        assert canonical(repair(RobustSmiles().tokenize(smiles), CONSTRAINTS)) == canonical(smiles)
 
 
 def test_many_open_rings_get_labels_of_two_digits() -> None:
     opened = "".join(f"C%{n}" for n in range(10, 24))
     closed = "".join(f"C%{n}" for n in range(10, 24))
-    mended = repair(Smiles().split(opened + "CC" + closed), CONSTRAINTS)
+    mended = repair(Smiles().tokenize(opened + "CC" + closed), CONSTRAINTS)
     assert canonical(mended) == canonical(opened + "CC" + closed)
 
 
@@ -65,9 +65,9 @@ def test_any_symbols_with_an_atom_are_a_molecule(symbols: list[str]) -> None:
     robust = RobustSmiles()
     if not any(symbol[0].isalpha() or symbol[0] == "[" for symbol in symbols):
         with pytest.raises(InvalidMoleculeError, match="hold no atom"):
-            robust.join(symbols)
+            robust.detokenize(symbols)
         return
-    smiles = robust.join(symbols)
+    smiles = robust.detokenize(symbols)
     assert canonical(smiles) == smiles
 
 
@@ -75,14 +75,14 @@ def test_any_symbols_with_an_atom_are_a_molecule(symbols: list[str]) -> None:
 @settings(deadline=None, max_examples=200)
 def test_one_wrong_symbol_is_still_a_molecule_of_no_more_atoms(data: st.DataObject) -> None:
     robust = RobustSmiles()
-    symbols = robust.split(data.draw(st.sampled_from(zinc())))
+    symbols = robust.tokenize(data.draw(st.sampled_from(zinc())))
     place = data.draw(st.integers(0, len(symbols) - 1))
     symbols[place] = data.draw(st.sampled_from(ALPHABET))
     atoms = sum(symbol[0].isalpha() or symbol[0] == "[" for symbol in symbols)
     # Fewer only where a fragment has no bond left at all.
-    assert 1 <= parse(robust.join(symbols)).GetNumAtoms() <= atoms
+    assert 1 <= parse(robust.detokenize(symbols)).GetNumAtoms() <= atoms
 
 
 def test_aromatic_atoms_without_a_kekule_form_are_an_error() -> None:
     with pytest.raises(InvalidMoleculeError, match="kekulize"):
-        RobustSmiles().join([*"c1cccc1"])
+        RobustSmiles().detokenize([*"c1cccc1"])

@@ -7,45 +7,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from molvae.chem.vocabulary import BOS, EOS, PAD, SPECIALS, Vocabulary
-from molvae.errors import UnknownSymbolError
+from molvae.errors import UnknownTokenError
 
 symbols = st.lists(st.sampled_from(["[C]", "[=C]", "[N]", "Cl", "."]), max_size=30)
 
 
 def test_the_most_frequent_symbol_is_first_and_ties_are_alphabetical():
     vocabulary = Vocabulary.from_sequences([["N", "C", "C"], ["B", "C", "A"]])
-    assert vocabulary.symbols == ("C", "A", "B", "N")
+    assert vocabulary.tokens == ("C", "A", "B", "N")
     assert len(vocabulary) == 4 + len(SPECIALS)
-    assert vocabulary.ids(["C", "N"]) == [3, 6]
+    assert vocabulary.encode(["C", "N"]) == [3, 6]
 
 
 def test_the_order_of_the_sequences_does_not_matter():
     sequences = [["N", "C"], ["B"], ["C", "A", "B"]]
     assert (
-        Vocabulary.from_sequences(sequences).symbols
-        == Vocabulary.from_sequences(reversed(sequences)).symbols
+        Vocabulary.from_sequences(sequences).tokens
+        == Vocabulary.from_sequences(reversed(sequences)).tokens
     )
 
 
 @given(symbols)
 def test_spell_undoes_ids(sequence):
     vocabulary = Vocabulary(["[C]", "[=C]", "[N]", "Cl", "."])
-    ids = vocabulary.ids(sequence)
+    ids = vocabulary.encode(sequence)
     assert not {PAD, BOS, EOS} & set(ids)
-    assert vocabulary.spell([BOS, *ids, EOS, PAD, PAD]) == sequence
+    assert vocabulary.decode([BOS, *ids, EOS, PAD, PAD]) == sequence
 
 
 @given(symbols, symbols)
 def test_nothing_is_spelt_after_stop(before, after):
     vocabulary = Vocabulary(["[C]", "[=C]", "[N]", "Cl", "."])
-    ids = [*vocabulary.ids(before), EOS, *vocabulary.ids(after)]
-    assert vocabulary.spell(ids) == before
+    ids = [*vocabulary.encode(before), EOS, *vocabulary.encode(after)]
+    assert vocabulary.decode(ids) == before
 
 
 def test_an_unknown_symbol_is_named_with_place_and_molecule():
-    with pytest.raises(UnknownSymbolError, match=r"'\[Se\]' at position 1 of 'C\[Se\]C'") as caught:
-        Vocabulary(["[C]"]).ids(["[C]", "[Se]", "[Te]"], "C[Se]C")
-    assert (caught.value.symbol, caught.value.position) == ("[Se]", 1)
+    with pytest.raises(UnknownTokenError, match=r"'\[Se\]' at position 1 of 'C\[Se\]C'") as caught:
+        Vocabulary(["[C]"]).encode(["[C]", "[Se]", "[Te]"], "C[Se]C")
+    assert (caught.value.token, caught.value.position) == ("[Se]", 1)
     assert caught.value.molecule == "C[Se]C"
 
 

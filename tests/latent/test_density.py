@@ -8,8 +8,9 @@ import math
 import pytest
 import torch
 
+from benchmarks.shared.random_selfies import random_selfies
 from molvae.chem.datasets import sample_molecules, split_of
-from molvae.chem.representations import Selfies, random_selfies
+from molvae.chem.representations import Selfies
 from molvae.errors import ConfigError, InvalidMoleculeError, MolvaeWarning
 from molvae.latent.density import Reference, auroc, log_density, typicality
 from molvae.latent.space import LatentSpace
@@ -95,7 +96,7 @@ def test_an_outlier_score_is_the_bound_per_symbol(space: LatentSpace) -> None:
     scores = space.outlier_score(MIXED, k=4, seed=2)
     assert scores.dtype == torch.float64
     read = [MIXED[0], MIXED[2]]
-    symbols = [len(space.representation.split(molecule)) + 1 for molecule in read]
+    symbols = [len(space.representation.tokenize(molecule)) + 1 for molecule in read]
     assert space.lengths(read) == symbols
     expected = -space.log_prob(read, k=4, seed=2) / torch.tensor(symbols)
     assert torch.equal(scores[[0, 2]], expected)
@@ -136,7 +137,7 @@ def test_the_area_under_the_curve_counts_pairs() -> None:
 
 def test_absurd_molecules_are_told_from_known_ones(space: LatentSpace) -> None:
     known = [m for m in sample_molecules("zinc250k", 1000, seed=3) if split_of(m) == "test"]
-    written = [Selfies().split(molecule) for molecule in known]
+    written = [Selfies().tokenize(molecule) for molecule in known]
     symbols = [symbol for one in written for symbol in one]
     absurd = random_selfies([len(one) for one in written], 1, symbols=symbols)
     usual, strange = (space.outlier_score(one, k=2) for one in (known, absurd))

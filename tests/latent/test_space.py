@@ -16,7 +16,7 @@ from molvae.errors import (
     MolvaeWarning,
     TooLongError,
     UnknownNameError,
-    UnknownSymbolError,
+    UnknownTokenError,
 )
 from molvae.latent.space import LatentSpace, list_runs
 
@@ -146,9 +146,9 @@ def test_the_box_holds_most_molecules(space: LatentSpace, molecules: list[str]) 
 
 
 def test_an_unknown_symbol_is_named_with_place_and_molecule(space: LatentSpace) -> None:
-    with pytest.raises(UnknownSymbolError) as caught:
+    with pytest.raises(UnknownTokenError) as caught:
         space.encode(["CCO", "CC[Se]CC"])
-    assert (caught.value.symbol, caught.value.position) == ("[Se]", 2)
+    assert (caught.value.token, caught.value.position) == ("[Se]", 2)
     assert caught.value.molecule == "CC[Se]CC"
 
 
@@ -218,7 +218,7 @@ def test_inversion_finds_what_decodes_to_molecules_unlike_the_training_ones(
     assert torch.equal(inverted[by_encoding], encoded[by_encoding])
     with pytest.warns(MolvaeWarning, match="1 of 2 molecules skipped"):
         assert torch.isnan(space.invert(["[Au]", "CCO"], skip_unknown=True)[0]).all()
-    with pytest.raises(UnknownSymbolError):
+    with pytest.raises(UnknownTokenError):
         space.invert(["[Au]"])
     assert space.invert([]).shape == (0, space.dim)
 

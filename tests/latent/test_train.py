@@ -401,11 +401,11 @@ def test_tokens_come_from_the_cache_until_the_data_change(data: Path) -> None:
     first = tokenize(data, "selfies", workers=1)
     again = tokenize(data, "selfies", workers=1)
     assert torch.equal(first.train, again.train)
-    assert first.vocabulary.symbols == again.vocabulary.symbols
+    assert first.vocabulary.tokens == again.vocabulary.tokens
     (data / "selfies-0.safetensors").write_bytes(b"damaged")
     assert torch.equal(tokenize(data, "selfies", workers=1).train, first.train)
     smiles = tokenize(data, "smiles", workers=1)
-    assert smiles.vocabulary.symbols != first.vocabulary.symbols
+    assert smiles.vocabulary.tokens != first.vocabulary.tokens
 
 
 def test_tokens_spell_the_training_molecules(data: Path) -> None:
@@ -416,10 +416,10 @@ def test_tokens_spell_the_training_molecules(data: Path) -> None:
             tokens = tokenize(data, name, merges, workers=1)
             writer = get_representation(name)
             rows = tokens.train.tolist()
-            molecules = [writer.join(tokens.vocabulary.spell(row)) for row in rows]
+            molecules = [writer.detokenize(tokens.vocabulary.decode(row)) for row in rows]
             assert molecules == load_split(data, "train")
             for molecule, row in zip(molecules, rows, strict=True):
-                ids = tokens.vocabulary.ids(writer.split(molecule))
+                ids = tokens.vocabulary.encode(writer.tokenize(molecule))
                 assert [*ids, EOS] == row[: len(ids) + 1]
 
 
@@ -427,8 +427,8 @@ def test_merges_shorten_and_are_the_same_for_held_out_molecules(data: Path) -> N
     plain, merged = (tokenize(data, "smiles", n, workers=1) for n in (0, 40))
     assert len(plain.vocabulary) < len(merged.vocabulary) <= len(plain.vocabulary) + 40
     assert plain.train.shape[1] > merged.train.shape[1]
-    spelled = [merged.vocabulary.spell(row) for row in merged.valid.tolist()]
-    assert spelled == [plain.vocabulary.spell(row) for row in plain.valid.tolist()]
+    spelled = [merged.vocabulary.decode(row) for row in merged.valid.tolist()]
+    assert spelled == [plain.vocabulary.decode(row) for row in plain.valid.tolist()]
 
 
 def test_a_folder_that_was_not_prepared(config: TrainConfig, tmp_path: Path) -> None:
@@ -549,7 +549,7 @@ def test_write_rows_leaves_out_what_the_vocabulary_lacks(data: Path, tmp_path: P
     short = write_rows(data, "train", "robust-smiles", tokens.vocabulary, 20, workers=1)
     assert 0 < len(short.ids) < len(rows.ids)
     assert torch.equal(short.ids[:, -1] != 0, (short.ids != 0).sum(dim=1) == 20)
-    few = Vocabulary([symbol for symbol in tokens.vocabulary.symbols if symbol != "N"])
+    few = Vocabulary([symbol for symbol in tokens.vocabulary.tokens if symbol != "N"])
     lacking = write_rows(data, "train", "robust-smiles", few, 200, workers=1)
     molecules = load_split(data, "train")
     assert 0 < len(lacking.ids) < len(rows.ids)
@@ -577,5 +577,5 @@ def test_spellings_are_other_texts_of_the_same_molecules(data: Path) -> None:
     molecules, writer = load_split(data, "train"), RobustSmiles()
     for place, few in zip(rows.places[:50].tolist(), first[:50].tolist(), strict=True):
         for ids in few:
-            symbols = tokens.vocabulary.spell(i for i in ids if i > EOS)
-            assert writer.join(symbols) == molecules[place]
+            symbols = tokens.vocabulary.decode(i for i in ids if i > EOS)
+            assert writer.detokenize(symbols) == molecules[place]
