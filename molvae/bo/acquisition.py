@@ -20,7 +20,13 @@ from torch import Tensor
 from molvae.bo.base import Observations
 from molvae.bo.noise import complete
 from molvae.bo.transforms import GoodEnd, OutcomeTransform
-from molvae.objectives.problem import Constraint, Objective, OptimizationProblem, is_non_dominated
+from molvae.objectives.problem import (
+    Constraint,
+    Objective,
+    OptimizationProblem,
+    is_non_dominated,
+    outlier_floor,
+)
 
 Array = NDArray[np.float64]
 
@@ -114,7 +120,8 @@ class MultiObjectiveUCB:
         """
         columns, ok = self.problem.columns(values), self.problem.feasible(values)
         good = columns[ok] if ok.any() else columns
-        self.low, high = np.quantile(good, 0.25, axis=0), good.max(axis=0)
+        floor = [outlier_floor(column, 0.25) for column in good.T]
+        self.low, high = np.maximum(np.quantile(good, 0.25, axis=0), floor), good.max(axis=0)
         self.low = np.where(high > self.low, self.low, good.min(axis=0))
         self.span = np.where(high > self.low, high - self.low, 1.0)
         if self.problem.outcomes > 1:
@@ -250,9 +257,11 @@ def improvement(points: Tensor, there: Tensor, reference: Tensor) -> Tensor:
 
 
 def _feasible_first(merit: Array, outside: Array) -> Tensor:
-    if outside.any() and len(merit):
-        merit = np.where(outside > 0, merit.min() - outside, merit)
-    return torch.from_numpy(merit)
+    """Merits; where a limit is broken, ranks instead, those of infeasible molecules negative."""
+    if not outside.any():
+        return torch.from_numpy(merit)
+    ranks, below = (np.unique(v, return_inverse=True)[1] for v in (merit, -outside))
+    return torch.from_numpy(np.where(outside > 0, below - float(len(merit)), ranks))
 
 
 __all__ = ["MultiObjectiveUCB", "UpperConfidenceBound", "best_between", "good_end", "improvement"]

@@ -14,6 +14,8 @@ from scipy.special import ndtri  # type: ignore[import-untyped]
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 from torch import Tensor
 
+from molvae.objectives.problem import outlier_floor
+
 Array = NDArray[np.float64]
 GoodEnd = Literal["high", "low", "neither"]
 """Which end of the values is good; `neither`: of a range, or of a constraint."""
@@ -48,9 +50,14 @@ class OutcomeTransform:
     def __init__(self, values: Tensor, good: GoodEnd) -> None:
         self.sign = -1.0 if good == "low" else 1.0
         upward = self._upward(values)
-        self.origin = float(np.sort(upward)[(len(upward) - 1) // 2])
+        usual, floor = np.sort(upward), outlier_floor(upward)
+        if good == "neither":
+            floor, ceiling = outlier_floor(upward, 0.25), -outlier_floor(-upward, 0.25)
+            inside = (usual >= floor) & (usual <= ceiling)
+            usual, floor = usual[inside] if inside.any() else usual, -np.inf
+        self.origin = max(float(usual[(len(usual) - 1) // 2]), floor)
         above, below = float(upward.max()) - self.origin, self.origin - float(upward.min())
-        amid = float(np.subtract(*np.quantile(upward, [0.75, 0.25])))
+        amid = float(np.subtract(*np.quantile(usual, [0.75, 0.25])))
         self.unit = (
             (amid if good == "neither" else 0.0) or above or below or abs(self.origin) or 1.0
         )

@@ -28,6 +28,15 @@ MAX_VIOLATION = 1e30
 """Of one limit, in units of the median distance from it."""
 
 
+MAX_SPAN = 10.0
+"""Of the merits of feasible molecules, in units of the distance from their median to the best."""
+
+
+RESOLUTION = 1e-9
+"""Least unit of violations in `OptimizationProblem.y`, as a share of the worst merit: less would be
+lost in rounding."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """A value that is to be good."""
@@ -270,6 +279,9 @@ class OptimizationProblem:
             return np.repeat(-outside[:, None], self.outcomes, axis=1)
         worst, best = kept.min(axis=0), kept.max(axis=0)
         span = np.where(best > worst, best - worst, np.abs(best))
+        usual = best - np.maximum(np.quantile(kept, 0.5, axis=0), [*map(outlier_floor, kept.T)])
+        span = np.where(usual > 0, np.minimum(span, MAX_SPAN * usual), span)
+        span = np.maximum(span, RESOLUTION * np.abs(worst))
         below = worst - np.where(span > 0, span, 1.0) * outside[:, None]
         below = np.minimum(below, np.nextafter(worst, -np.inf))
         return np.where(outside[:, None] > 0, below, merit)
@@ -304,6 +316,32 @@ def _within_range(values: Array) -> Array:
     """Values that were recorded before there was a largest one count as that."""
     within: Array = np.clip(values, -MAX_VALUE, MAX_VALUE)
     return within
+
+
+def outlier_floor(values: Array, share: float = 0.5) -> float:
+    """Smallest value that is no bad outlier, if the worst `share` of the values are such outliers.
+
+    The worst ones are outliers, e.g. a penalty for failed dockings, if they lie far below a group
+    of better ones: farther than the width of that group, if most of the worst are one number, or
+    than ten times that width, or if the group is 20 times as dense as values usually are.
+
+    Args:
+        values: `n`, larger is better.
+        share: In (0, 1).
+
+    Returns:
+        Minus infinity if there are no such outliers.
+    """
+    ordered, counts = np.unique(values, return_counts=True)
+    at = int(np.searchsorted(counts.cumsum(), share * len(values)))
+    level, better = ordered[at], ordered[at + 1 :]
+    width, gap = better[-1:] - better, better - ordered[at:-1]
+    dense = (better - level) * counts[at + 1 :][::-1].cumsum()[::-1] / len(values) > 20 * width
+    far = (gap > 10 * width) | dense
+    far[-4:] = False  # a few of the best are close to each other by chance
+    if counts[at] >= share * len(values):
+        far[:1] |= (gap > width)[:1] & (width > 0)[:1]
+    return float(better[far].min(initial=np.inf)) if far.any() else -np.inf
 
 
 def best_first(y: Array) -> NDArray[np.intp]:
@@ -356,4 +394,5 @@ __all__ = [
     "best_first",
     "fronts",
     "is_non_dominated",
+    "outlier_floor",
 ]

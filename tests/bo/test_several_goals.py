@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from molvae.bo.acquisition import MultiObjectiveUCB, _feasible_first
+from molvae.bo.base import Observations
+from molvae.bo.transforms import standardized
 from molvae.campaign.campaign import Campaign
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
+from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from tests.toys import ToyObjective, ToySpace
 
 GOALS = ["minimise mw", "maximise tpsa"]
@@ -164,6 +169,63 @@ def test_values_known_at_the_start_are_completed(path: Path, tmp_path: Path) -> 
     file.write_text("smiles,a,b\nCOCO,1,\n")
     with pytest.raises(Exception, match="line 2: a value of a but none of b"):
         start(path.with_name("d.db"), objective=goals, start=str(file))
+
+
+@pytest.mark.parametrize("direction", ["maximise", "minimise"])
+def test_feasible_scores_do_not_depend_on_an_outlier(direction: Any) -> None:
+    """More than half of the molecules break a limit."""
+    problem = OptimizationProblem(
+        goals=(Objective(name="y", spec=None, direction=direction),),
+        limits=(Constraint(name="b", spec=None, high=5.0),),
+    )
+    sign = 1 if direction == "maximise" else -1
+    infeasible, good = [(i, 9.0 + i) for i in range(11)], [(float(i), 1.0) for i in range(1, 9)]
+    scores = []
+    for outlier in (-1e2, -1e3, -1e6, -1e99):
+        values = np.array([*infeasible, *good, (outlier, 1.0)]) * (sign, 1)
+        y = problem.y(values)
+        assert y[:11].max() < y[11:].min()
+        assert len(np.unique(y[:11])) == 11
+        scores.append(standardized(torch.from_numpy(y)))
+        torch.testing.assert_close(scores[-1], scores[0], atol=1e-6, rtol=0)
+    assert float(scores[0][18] - scores[0][11]) > 1
+
+
+def test_order_by_violation_does_not_depend_on_an_outlier() -> None:
+    outside = np.array([0.0, 0.3, 0.1, 0.2, 0.0, 0.0])
+    for outlier in (-1e2, -1e99):
+        merit = np.array([2.0, 9.0, 9.0, 9.0, outlier, 3.0])
+        order = _feasible_first(merit, outside).argsort(descending=True)
+        assert order.tolist() == [5, 0, 4, 2, 3, 1]
+
+
+def test_scale_of_a_goal_does_not_depend_on_penalties() -> None:
+    problem = OptimizationProblem(
+        goals=(
+            Objective(name="a", spec=None, direction="maximise", computed=True),
+            Objective(name="b", spec=None, direction="maximise", computed=True),
+        )
+    )
+    found = []
+    for penalty in (-1e2, -1e6, -1e99):
+        a = [penalty] * 11 + [float(i) for i in range(9)]
+        values = np.array([a, [*range(20)]], dtype=float).T
+        observations = Observations(
+            smiles=("C",) * 20,
+            z=torch.zeros(20, 1),
+            y=torch.from_numpy(problem.y(values)),
+            pending_z=torch.zeros(0, 1),
+            known=frozenset(),
+            bounds=torch.tensor([[-1.0], [1.0]]),
+            problem=problem,
+            values=torch.from_numpy(values),
+        )
+        rng = np.random.default_rng(0)
+        ucb = MultiObjectiveUCB(
+            observations, problem, lambda _: np.empty((0, 2)), np.array([1.0]), rng
+        )
+        found.append((ucb.low.tolist(), ucb.span.tolist()))
+    assert found[0] == found[1] == found[2]
 
 
 def test_log_ei_of_several_goals_compiles_nothing() -> None:

@@ -6,6 +6,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from molvae.bo.transforms import GoodEnd, OutcomeTransform, standardized, standardized_variances
+from molvae.objectives.problem import outlier_floor
 
 ENDS: tuple[GoodEnd, ...] = ("high", "low", "neither")
 
@@ -140,3 +141,35 @@ def test_standardized_variances_do_not_depend_on_the_unit_and_keep_nan() -> None
     torch.testing.assert_close(
         standardized_variances(1e-9 * y, 1e-18 * noise), found, equal_nan=True
     )
+
+
+PENALTIES = (-10.0, -1e3, -1e6, -1e99)
+GOOD = torch.linspace(1, 9, 9, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.55, 0.75, 0.95])
+@pytest.mark.parametrize("good", ENDS)
+def test_scores_of_good_values_do_not_depend_on_a_penalty(share: float, good: GoodEnd) -> None:
+    sign = -1 if good == "low" else 1
+    n = round(9 * share / (1 - share))
+    scores = []
+    for penalty in PENALTIES:
+        values = sign * torch.cat([GOOD, GOOD.new_full((n,), penalty)])
+        scores.append(OutcomeTransform(values, good)(values))
+        torch.testing.assert_close(scores[-1][:9], scores[0][:9], atol=1e-6, rtol=0)
+    assert bool((scores[0][:9].diff() > 0.05).all())
+    assert bool((scores[0][9:] < scores[0][0]).all())
+
+
+def test_scores_of_good_values_do_not_depend_on_penalties_that_differ() -> None:
+    clash = torch.logspace(2, 4, 15, dtype=torch.float64)
+    first, second = (
+        standardized(torch.cat([GOOD, -scale * clash])[:, None])[:, 0] for scale in (1, 1e6)
+    )
+    torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
+    assert float(first[8] - first[0]) > 1
+
+
+def test_ordinary_values_have_no_outlier_floor() -> None:
+    for values in (draws(100), screen(), draws(100).log(), -draws(100).log()):
+        assert outlier_floor(values.numpy()) == -float("inf")
