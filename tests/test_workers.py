@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
-from molvae.campaign.evaluation import EvaluationResult, EvaluationTask
+from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, LostCallError, evaluate
 from molvae.campaign.executors import ProcessExecutor, make_executor
 from molvae.campaign.transport import packed, unpacked
 from molvae.errors import CampaignError, MachineError, ObjectiveError, ProcessDiedError
+from molvae.objectives.printing import process_prints_to_stderr
 from molvae.objectives.process_guard import MARK
 from tests.processes import alive, until, written_pid
 
@@ -62,6 +63,8 @@ def deadly(smiles: str) -> float:
             os.kill(os.getpid(), signal.SIGKILL)
         case "sys.exit":
             sys.exit(3)
+        case "Ctrl-C":
+            raise KeyboardInterrupt
         case "segmentation fault":
             ctypes.string_at(0)
     return float(len(smiles))
@@ -125,7 +128,8 @@ def test_what_a_worker_cannot_load_is_refused_before_the_first_call() -> None:
         ("exit 17", "exit status 17"),
         ("C's exit", "exit status 0"),
         ("killed", "SIGKILL"),
-        ("sys.exit", "exit status 3"),
+        ("sys.exit", "SystemExit: 3"),
+        ("Ctrl-C", "KeyboardInterrupt"),
         ("segmentation fault", "SIGSEGV"),
     ],
 )
@@ -142,6 +146,73 @@ def test_a_process_that_dies_between_calls_is_replaced(deadly_worker: ProcessExe
     os.kill(process.pid, signal.SIGKILL)
     until(process.has_ended)
     assert deadly_worker.call(["CCO"]).result() == [EvaluationResult(values={"y": 3.0})]
+
+
+def forks(smiles: str) -> float:
+    """In a forked child: another value, an error, or an end by itself."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return float(len(smiles))
+    if smiles == "raises":
+        raise FileNotFoundError(smiles)
+    if smiles == "exits":
+        sys.exit(5)
+    return -1.0
+
+
+forks.__module__ = "__main__"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_only_the_process_that_was_called_answers(workers: int) -> None:
+    with make_executor(calls(forks), workers, None) as caller:
+        for smiles in ("CCO", "raises", "exits", "C", "CC"):
+            (scored,) = caller.call([smiles]).result()
+            assert scored.values == {"y": float(len(smiles))}
+
+
+def test_a_reply_that_was_not_asked_for_is_dropped() -> None:
+    import gc
+    from multiprocessing.connection import Connection
+
+    def talks(smiles: str) -> float:
+        for one in gc.get_objects():
+            if isinstance(one, Connection):
+                one.send((0, "scored", None))
+        return float(len(smiles))
+
+    with make_executor(calls(talks), 1, None) as caller:
+        values = [caller.call(["C" * n]).result()[0].values["y"] for n in (1, 2, 3)]
+    assert values == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), ConnectionRefusedError(111, "no")])
+def test_errors_of_the_machine_lose_a_call_and_are_no_outcome(error: OSError, workers: int) -> None:
+    def breaks(smiles: str) -> float:
+        raise error
+
+    with (
+        make_executor(calls(breaks), workers, None) as caller,
+        pytest.raises(LostCallError, match=error.strerror),
+    ):
+        caller.call(["C"]).result()
+
+
+@pytest.mark.parametrize("close", ["sys.stdout.close()", "sys.stdout = sys.stderr = None"])
+def test_objectives_cannot_close_the_standard_streams(close: str) -> None:
+    def closes(smiles: str) -> float:
+        exec(close, {"sys": sys})
+        print("still here")
+        return 1.0
+
+    before = sys.stdout, sys.stderr
+    with process_prints_to_stderr():
+        assert evaluate(calls(closes), ["C"])
+        print("and here")
+    assert (sys.stdout, sys.stderr) == before
+    assert not any(stream.closed for stream in before)
 
 
 def test_objectives_are_loaded_once_and_keep_what_they_learn() -> None:

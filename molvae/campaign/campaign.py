@@ -14,7 +14,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -567,7 +567,7 @@ class Campaign:
             outcomes[whole_number(trial, "a trial's id")] = parse_outcome(
                 self.problem,
                 value,
-                error=(errors or {}).get(trial) or None,
+                error=(errors or {}).get(trial),
                 notes=(notes or {}).get(trial),
                 message=(messages or {}).get(trial, ""),
             )
@@ -699,7 +699,7 @@ class Campaign:
             executor is None or workers >= 1,
             "with an executor, workers says how many calls it takes at once; give at least 1",
         )
-        patience = RunLimits(
+        limits = RunLimits(
             timeout=timeout,
             retries=retries,
             max_failure_rate=max_failure_rate,
@@ -708,29 +708,39 @@ class Campaign:
         calls = self._calls(timeout)
         if all(isinstance(c.objective, Program) or is_cheap(c.objective) for c in calls):
             # Programs are stopped where they run.
-            patience, timeout = replace(patience, timeout=None), None
+            limits, timeout = replace(limits, timeout=None), None
         if timeout is not None and executor is None and dask is None:
             workers = max(1, workers)  # what hangs can be stopped only from outside
+        differ = False
+
+        def tell(trial: Trial, scored: EvaluationResult) -> None:
+            nonlocal differ
+            outcome = self.tell(trial.id, scored.values or None, scored.message)
+            if on_trial is not None:
+                on_trial(outcome)
+            differ = differ or self._check_values_differ(allow_constant)
+
         with (
             self._store.writing("run"),
             self._running(),
             make_executor(calls, workers, dask, executor) as caller,
         ):
             trials = self.trials
-            run = Scheduler(
-                campaign=_Search(self, allow_constant, on_trial),
-                caller=caller,
-                patience=patience,
-                budget=budget,
-                batch=self.batch,
-                together=max(_batch_size(call.objective) for call in calls),
-                values=len(self.problem.names),
-                waiting=deque(trial for trial in trials if trial.status == "asked"),
-                done=sum(trial.status != "asked" for trial in trials),
-                any_told=any(trial.status == "told" for trial in trials),
-            )
             self._check_values_differ(allow_constant)
-            run.run()
+            Scheduler(
+                choose=self._choose,
+                write=self._write,
+                tell=tell,
+                caller=caller,
+                limits=limits,
+                budget=budget,
+                batch_size=self.batch,
+                together=max(_batch_size(call.objective) for call in calls),
+                n_values=len(self.problem.names),
+                pending=deque(trial for trial in trials if trial.status == "asked"),
+                done=sum(trial.status != "asked" for trial in trials),
+                any_complete=any(trial.status == "told" for trial in trials),
+            ).run()
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -844,30 +854,6 @@ class Campaign:
                 f"{self.path} was begun with version {recorded} of {objective.name!r}, now it is "
                 f"version {version}: values may not be comparable"
             )
-
-
-@dataclass
-class _Search:
-    """A campaign as a run sees it."""
-
-    campaign: Campaign
-    allow_constant: bool
-    on_trial: Callable[[Trial], None] | None
-    differ: bool = False
-    """Two values do."""
-
-    def choose(self, n: int) -> Callable[[], _Chosen]:
-        return self.campaign._choose(n)
-
-    def write(self, chosen: _Chosen) -> list[Trial]:
-        return self.campaign._write(chosen)
-
-    def told(self, trial: Trial, scored: EvaluationResult) -> None:
-        campaign = self.campaign
-        outcome = campaign.tell(trial.id, scored.values, scored.message)
-        if self.on_trial is not None:
-            self.on_trial(outcome)
-        self.differ = self.differ or campaign._check_values_differ(self.allow_constant)
 
 
 def describe_strategy(strategy: Strategy) -> dict[str, Any]:

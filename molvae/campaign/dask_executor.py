@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from molvae.campaign.evaluation import EvaluationResult, EvaluationTask
+from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, LostCallError
 from molvae.campaign.transport import (
     NotLoadedError,
     key_of,
@@ -238,7 +238,13 @@ class _OnCluster:
     def __init__(self, cluster: DaskExecutor, future: Any) -> None:
         self._cluster, self._future, self._key = cluster, future, future.key
         self._came: Future[list[EvaluationResult]] = Future()
+        self._worker: str | None = None
+        """Where it was made, once it has come back."""
         Thread(target=self._fetch, daemon=True).start()
+
+    @property
+    def worker(self) -> str | None:
+        return self._worker or self._cluster._began.get(self._key, (None, 0.0))[0]
 
     @property
     def began(self) -> float | None:
@@ -255,7 +261,9 @@ class _OnCluster:
         """In a thread of its own: a result may be lost with its worker, and take its time again."""
         future = self._future
         try:
-            self._came.set_result(future.result())
+            result = future.result()
+            self._worker = self.worker
+            self._came.set_result(result)
         except BaseException as error:
             self._came.set_exception(self._understood(error))
         self._cluster._bound.pop(future, None)
@@ -272,7 +280,7 @@ class _OnCluster:
             died = ProcessDiedError("the process died, on each worker of the cluster that tried")
             died.deaths = getattr(error, "allowed_failures", 0) + 1
             return died
-        if isinstance(error, MolvaeError | NotLoadedError):
+        if isinstance(error, MolvaeError | NotLoadedError | LostCallError | SystemExit):
             return error
         # Of the network, the scheduler, or a worker that lacks molvae.
         return ConnectionError(described(error))

@@ -7,6 +7,7 @@ the part that may run on another machine.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -33,13 +34,25 @@ from molvae.errors import (
 from molvae.objectives.interrupts import take_back
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.problem import OptimizationProblem
-from molvae.objectives.process_guard import kill_marked, marked
+from molvae.objectives.process_guard import in_this_process, kill_marked, marked
+from molvae.objectives.scoring import listed_values, one_per_molecule
 
 if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction
 
 ANSWERED_NAN = "could not be scored"
 """The message of NaN, which is what an objective says of a molecule, and no trouble."""
+
+
+MACHINE_ERRORS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM,
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH,
+}  # fmt: skip
+"""Errors of a full disk, of too many open files, of the network: never a molecule's fault."""
+
+
+class LostCallError(Exception):
+    """A call was lost to trouble of the machine, not of its molecules: it is made again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +103,8 @@ def evaluate(calls: Sequence[EvaluationTask], smiles: Sequence[str]) -> list[Eva
     take_back()
     with prints_to_stderr(), contextlib.nullcontext("") if starts_nothing else marked() as mark:
         try:
-            found = [_call(call, smiles) for call in calls]
+            with in_this_process():
+                found = [_call(call, smiles) for call in calls]
         except BaseException as error:
             if mark and not isinstance(error, Exception):  # the campaign is told to end
                 kill_marked(mark)
@@ -109,20 +123,27 @@ def _call(call: EvaluationTask, smiles: Sequence[str]) -> list[EvaluationResult]
     objective = call.objective
     ask: Callable[[list[str]], Any] = getattr(objective, "answers", objective)
     try:
-        answers = list(ask(list(smiles)))
+        answers = listed_values(ask(list(smiles)))
     except (CampaignError, MachineError):
         raise
     except Exception as error:  # what is no Exception ends a process, or is meant to
+        if reason := _machine_trouble(error):
+            raise LostCallError(reason) from error
         if len(smiles) > 1:
             return [_call(call, [one])[0] for one in smiles]
         say = message_of if isinstance(error, ObjectiveError) else described
         return [EvaluationResult(message=say(error), broke=True)]
-    if len(answers) != len(smiles):
-        raise ObjectiveError(
-            f"objective {objective.name!r} gave {len(answers)} values for {len(smiles)} molecules; "
-            "it must return one per molecule, NaN where it cannot score"
-        )
+    answers = one_per_molecule(objective.name, answers, len(smiles))
     return [_scored(answer, call.names) for answer in answers]
+
+
+def _machine_trouble(error: BaseException | None) -> str:
+    """The operating system's error behind this one, if molecules cannot be its cause."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+            return described(error)
+        error = error.__cause__
+    return ""
 
 
 def _scored(answer: Any, names: Sequence[str]) -> EvaluationResult:
@@ -174,8 +195,16 @@ def parse_outcome(
         f"notes must be texts by name, got {notes!r}",
     )
     values, replicates = dict[str, float](), dict[str, list[float]]()
+    require(
+        not (isinstance(value, Mapping) and not value),
+        "there is no value; give None if the molecule could not be scored",
+    )
     for name, of in _by_name(value, problem).items():
         numbers = [_number(one) for one in (of if is_list(of) else [of])]
+        require(
+            bool(numbers),
+            f"there is no value of {name}; give None if the molecule could not be scored",
+        )
         known = [number for number in numbers if not math.isnan(number)]
         if known:
             values[name] = statistics.fmean(known)
@@ -254,6 +283,7 @@ __all__ = [
     "ANSWERED_NAN",
     "EvaluationResult",
     "EvaluationTask",
+    "LostCallError",
     "adds_values_to",
     "evaluate",
     "parse_outcome",

@@ -20,7 +20,12 @@ from multiprocessing import Pipe, get_context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, evaluate
+from molvae.campaign.evaluation import (
+    EvaluationResult,
+    EvaluationTask,
+    LostCallError,
+    evaluate,
+)
 from molvae.campaign.transport import packed
 from molvae.campaign.worker import Reply, main
 from molvae.errors import MachineError, MolvaeError, ObjectiveError, ProcessDiedError, require
@@ -41,8 +46,9 @@ LEAVE_SECONDS = 5.0
 class Pending(Protocol):
     """A call that was submitted.
 
-    May have `add_done_callback(function)`; `cancel()`, which takes the call back; and `began`, when
-    it began by `time.monotonic`, None if it has not, from which its timeout counts.
+    May have `add_done_callback(function)`; `cancel()`, which takes the call back; `began`, when it
+    began by `time.monotonic`, None if it has not, from which its timeout counts; and `worker`, the
+    name of the worker that has it.
     """
 
     def result(self) -> Any:
@@ -90,7 +96,7 @@ class SerialExecutor:
         future: Future[list[EvaluationResult]] = Future()
         try:
             future.set_result(evaluate(self._calls, smiles))
-        except Exception as error:
+        except (Exception, SystemExit, GeneratorExit) as error:
             future.set_exception(error)
         return future
 
@@ -118,6 +124,7 @@ class _Task(Future[list[EvaluationResult]]):
         self.smiles = list(smiles)
         self.began: float | None = None
         self.process: _Process | None = None
+        self.worker: str | None = None
 
     def cancel(self) -> bool:
         """Take it back, also from the process that works on it, which is ended."""
@@ -146,8 +153,8 @@ class ProcessExecutor:
         self._closing = False
         loaded: SimpleQueue[MolvaeError | None] = SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._serve, args=(loaded,), daemon=True)
-            for _ in range(workers)
+            threading.Thread(target=self._serve, args=(f"worker {n}", loaded), daemon=True)
+            for n in range(1, workers + 1)
         ]
         try:
             for thread in self._threads:
@@ -188,7 +195,7 @@ class ProcessExecutor:
             if thread.ident is not None:
                 thread.join(2 * LEAVE_SECONDS)
 
-    def _serve(self, loaded: SimpleQueue[MolvaeError | None]) -> None:
+    def _serve(self, name: str, loaded: SimpleQueue[MolvaeError | None]) -> None:
         """Keep one process, and give it one task after the other."""
         process = None
         try:
@@ -202,8 +209,10 @@ class ProcessExecutor:
             try:
                 if process is None or process.has_ended():
                     process = self._replaced(process)
-                task.process, task.began = process, time.monotonic()
+                task.process, task.worker, task.began = process, name, time.monotonic()
                 kind, content = process.ask(task.smiles)
+                if isinstance(content, ProcessDiedError):  # it is about to
+                    raise content
             except MolvaeError as error:
                 self._forgotten(process)
                 process = None
@@ -212,7 +221,7 @@ class ProcessExecutor:
                 if kind == "scored":
                     task.set_result(content)
                 else:
-                    task.set_exception(content)
+                    task.set_exception(LostCallError(content) if kind == "lost" else content)
         if process is not None:
             process.leave()
             self._forgotten(process)
@@ -247,6 +256,8 @@ class _Process:
 
     def __init__(self) -> None:
         self._connection, there = Pipe()
+        self._number = 0
+        """Of the last task."""
         self._stack = contextlib.ExitStack()
         with there:
             try:
@@ -273,27 +284,29 @@ class _Process:
                 "found there by import, or go on without workers and timeout"
             )
 
-    def ask(self, smiles: Sequence[str]) -> Reply:
+    def ask(self, smiles: Sequence[str]) -> tuple[str, Any]:
         """Have it score molecules.
 
         Raises:
             ProcessDiedError: It died meanwhile.
         """
-        self._send(smiles)
+        self._number += 1
+        self._send((self._number, smiles))
         return self._answer()
 
     def _send(self, content: Any) -> None:
         with contextlib.suppress(OSError):  # it has died, which is said below
             self._connection.send(content)
 
-    def _answer(self) -> Reply:
+    def _answer(self) -> tuple[str, Any]:
         try:
-            while not self._connection.poll(POLL_SECONDS):
-                if self.has_ended() and not self._connection.poll(0):
+            while True:
+                if self._connection.poll(POLL_SECONDS):
+                    reply: Reply = self._connection.recv()
+                    if reply[0] == self._number:  # another one was not asked for
+                        return reply[1:]
+                elif self.has_ended() and not self._connection.poll(0):
                     break
-            else:
-                reply: Reply = self._connection.recv()
-                return reply
         except (EOFError, OSError):  # it is ending
             ends = time.monotonic() + LEAVE_SECONDS
             while not self.has_ended() and time.monotonic() < ends:

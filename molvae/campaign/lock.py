@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ from molvae.errors import CampaignError
 
 LOCK_TIMEOUT_S = 2.0
 """Seconds to wait for a writer that may be about to finish: telling a value takes far less."""
+
+
+_BEGINNING = b'{"pid":'
+"""What a lock file begins with."""
 
 
 class CampaignLock:
@@ -34,6 +39,7 @@ class CampaignLock:
         real = Path(os.path.realpath(record))
         path = real.with_name(real.name + "-lock")
         self._file = FileLock(path, timeout=LOCK_TIMEOUT_S, thread_local=False)
+        self._owner_pid = os.getpid()
         self._changing = threading.Lock()
         self._times = 0
 
@@ -48,6 +54,11 @@ class CampaignLock:
         Raises:
             CampaignError: Another process holds it, which is named; or no file can be made there.
         """
+        if os.getpid() != self._owner_pid:
+            raise CampaignError(
+                f"{self.record} was opened by another process (pid {self._owner_pid}), of which "
+                f"this one (pid {os.getpid()}) is a copy; open it here"
+            )
         with self._changing:
             if not self._times:
                 self._acquire(what, since)
@@ -62,7 +73,30 @@ class CampaignLock:
                         Path(self._file.lock_file).unlink()
                     self._file.release()
 
+    def check(self) -> None:
+        """Refuse a file of somebody else's in the place of the lock: it would be lost.
+
+        Raises:
+            CampaignError: There is one.
+        """
+        path = Path(self._file.lock_file)
+        try:
+            is_ours = stat.S_ISREG(os.lstat(path).st_mode)
+            if is_ours:
+                with path.open("rb") as file:
+                    is_ours = file.read(len(_BEGINNING)) in (b"", _BEGINNING)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise CampaignError(f"cannot read {path}: {error.strerror}") from error
+        if not is_ours:
+            raise CampaignError(
+                f"{path} stands where the lock of {self.record.name} would; molvae did not make "
+                "it: move it away"
+            )
+
     def _acquire(self, what: str, since: str) -> None:
+        self.check()
         try:
             self._file.acquire()
         except Timeout as error:

@@ -746,7 +746,8 @@ def check_can_create(path: Path) -> None:
     if path.exists():
         raise CampaignError(f"{path} exists; open it to go on with it, or choose another name")
     target = check_output(path, RECORD)
-    for ending in ("-wal", "-journal"):
+    CampaignLock(path).check()
+    for ending in ("-wal", "-journal", "-shm"):
         # SQLite would play a deleted record's log into the new one.
         if (leftover := target.with_name(target.name + ending)).exists():
             raise CampaignError(

@@ -18,6 +18,7 @@ from typing import Any
 from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, evaluate
 from molvae.errors import ObjectiveError, described
 from molvae.objectives.printing import prints_to_stderr
+from molvae.objectives.process_guard import in_this_process
 
 Score = Callable[[Sequence[str]], list[EvaluationResult]]
 
@@ -59,7 +60,7 @@ def _pickled(thing: Any) -> bytes:
 
 def unpacked(payload: bytes) -> Score:
     """What scores molecules by objectives that were `packed`; raises what their loading raises."""
-    with prints_to_stderr():
+    with prints_to_stderr(), in_this_process():
         calls: tuple[EvaluationTask, ...] = pickle.loads(payload)
     return partial(evaluate, calls)
 

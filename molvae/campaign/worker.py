@@ -14,34 +14,40 @@ from molvae import errors
 from molvae.errors import described, message_of
 from molvae.objectives.printing import to_stderr
 
-Reply = tuple[Literal["ready", "refused", "scored", "raised"], Any]
-"""What a worker sends: that it has loaded the objectives, or why not; outcomes, or an error that is
-not a molecule's."""
+Reply = tuple[int, Literal["ready", "refused", "scored", "raised", "lost"], Any]
+"""What a worker sends: the number of the task, 0 for loading; what came of it; outcomes, or an
+error that is not a molecule's."""
 
 
 def main(connection: Connection) -> None:
     """Serve the process at the other end of a pipe until it lets go."""
     to_stderr()
     if os.name == "posix":
-        os.set_inheritable(connection.fileno(), False)  # what an objective starts has no part in it
+        os.set_inheritable(connection.fileno(), False)  # not for programs that an objective starts
     payload = connection.recv()
     try:
         from molvae.campaign.transport import unpacked
 
         score = unpacked(payload)
     except BaseException as error:
-        connection.send(("refused", described(error)))
+        connection.send((0, "refused", described(error)))
         return
-    connection.send(("ready", None))
+    connection.send((0, "ready", None))
     while True:
         try:
-            smiles = connection.recv()
+            number, smiles = connection.recv()
         except (EOFError, OSError):  # the campaign has ended, or is gone
             return
         try:
-            reply: Reply = ("scored", score(smiles))
+            reply: Reply = number, "scored", score(smiles)
         except errors.MolvaeError as error:
-            reply = ("raised", _known(error))
+            reply = number, "raised", _known(error)
+        except Exception as error:
+            reply = number, "lost", described(error)
+        except BaseException as error:  # the objective ends its process
+            died = errors.ProcessDiedError(f"the process died ({described(error)})")
+            connection.send((number, "raised", died))
+            return
         connection.send(reply)
 
 

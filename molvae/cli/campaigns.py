@@ -26,7 +26,7 @@ from molvae.cli.terminal import (
     say,
 )
 from molvae.config import RESUMABLE_FIELDS, CampaignConfig, build, check_names
-from molvae.errors import CampaignError, DataError, ObjectiveError, encodable, require
+from molvae.errors import CampaignError, DataError, encodable, require
 from molvae.objectives.printing import process_prints_to_stderr
 
 if TYPE_CHECKING:
@@ -498,14 +498,7 @@ def _run(campaign: Campaign, config: CampaignConfig) -> None:
 
     with progress(config.budget) as advance:
         settings = {name: getattr(config, name) for name in RESUMABLE_FIELDS}
-        try:
-            campaign.run(config.budget, on_trial=show, **settings)
-        except SystemExit as error:
-            raise ObjectiveError(
-                f"the objective ended the program (sys.exit({error.code!r})): its molecule waits. "
-                "Let it raise an error or return NaN where it cannot score, or give it workers, "
-                "which it may end"
-            ) from error
+        campaign.run(config.budget, on_trial=show, **settings)
 
 
 def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:

@@ -190,8 +190,13 @@ class _TerminatedError(KeyboardInterrupt):
 @contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
     """Unless somebody else looks after it."""
+    owner = os.getpid()
 
     def end(*_: object) -> None:
+        if os.getpid() != owner:  # a forked child, which ends as others do
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         raise _TerminatedError
 
     mine = (
@@ -232,7 +237,7 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
             return 0
         except BrokenPipeError:
             return 141
-        except (CycloptsError, MolvaeError, OSError, KeyboardInterrupt) as error:
+        except (CycloptsError, MolvaeError, OSError, MemoryError, KeyboardInterrupt) as error:
             if debug:
                 traceback.print_exc()
             status, line = _explain(error, interrupted.get(tokens[0], "") if tokens else "")
@@ -282,6 +287,8 @@ def _explain(error: BaseException, interrupted: str) -> tuple[int, str]:
         return status, f"{what}{'; ' if interrupted else ''}{interrupted}"
     if isinstance(error, CycloptsError):
         return 2, f"{_one_line(error)} (see molvae --help)"
+    if isinstance(error, MemoryError):
+        return 1, "there is not enough memory; give the process more, or do less at once"
     if isinstance(error, OSError) and not isinstance(error, MolvaeError):
         return 1, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
     return 1, _one_line(error)

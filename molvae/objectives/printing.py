@@ -1,4 +1,4 @@
-"""What others print goes to standard error, so that standard output holds data alone."""
+"""Redirect what objectives print to standard error: standard output holds data alone."""
 
 from __future__ import annotations
 
@@ -8,50 +8,73 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 _lock = threading.Lock()
-
-
 _depth = 0
+_streams: tuple[TextIO | None, TextIO | None] = None, None
+"""Standard output and standard error outside of all blocks."""
 
 
-_before: TextIO | None = None
+class _Lent:
+    """A stream that whoever closes it does not close for others."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def close(self) -> None:
+        self._stream.flush()
 
 
 @contextlib.contextmanager
 def prints_to_stderr() -> Iterator[None]:
-    """Have what Python code prints on standard error; of all threads, and any may ask for it."""
-    global _depth, _before
+    """Send what Python code prints, in any thread, to standard error.
+
+    Inside, both standard streams are stand-ins: code that closes or replaces them harms no one.
+    """
+    global _depth, _streams
     with _lock:
+        if not _depth:
+            _streams = sys.stdout, sys.stderr
         _depth += 1
-        if _depth == 1:
-            _before, sys.stdout = sys.stdout, _stderr()
+        _lend()
     try:
         yield
     finally:
         with _lock:
             _depth -= 1
-            if _depth == 0:
-                sys.stdout, _before = _before, None
+            if _depth:
+                _lend()
+            else:
+                sys.stdout, sys.stderr = _streams
+
+
+def _lend() -> None:
+    stream = _streams[1]
+    if stream is None:
+        stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stderr = _Lent(stream)
 
 
 @contextlib.contextmanager
 def process_prints_to_stderr() -> Iterator[None]:
-    """The same for the process: for libraries in C and for programs that it starts as well."""
+    """The same for the whole process: also for C libraries and for programs that it starts."""
     with contextlib.ExitStack() as stack:
         if sys.stdout is not None:
             sys.stdout.flush()
         with contextlib.suppress(OSError):  # standard output is closed: nothing can get there
             kept = os.dup(1)
-            stack.callback(_give_back, kept)
+            stack.callback(_restore, kept)
             to_stderr()
         stack.enter_context(prints_to_stderr())
         yield
 
 
 def to_stderr() -> None:
-    """Let the process's standard output be its standard error, for good."""
+    """Make the process's standard output its standard error, for good."""
     try:
         os.dup2(2, 1)
     except OSError:  # standard error is closed
@@ -60,15 +83,11 @@ def to_stderr() -> None:
         os.close(nowhere)
 
 
-def _give_back(kept: int) -> None:
-    with contextlib.suppress(Exception):  # what C has not written yet, where we can ask for it
+def _restore(kept: int) -> None:
+    with contextlib.suppress(Exception):  # C's own buffers, where they can be flushed from here
         ctypes.CDLL(None).fflush(None)
     os.dup2(kept, 1)
     os.close(kept)
-
-
-def _stderr() -> TextIO:
-    return sys.stderr if sys.stderr is not None else open(os.devnull, "w", encoding="utf-8")
 
 
 __all__ = ["prints_to_stderr", "process_prints_to_stderr", "to_stderr"]

@@ -159,6 +159,22 @@ def grouped(leader: int) -> Iterator[None]:
         guard.remove(f"group {leader}")
 
 
+@contextlib.contextmanager
+def in_this_process() -> Iterator[None]:
+    """End a forked child that leaves this block: it would go on as a second molvae."""
+    owner = os.getpid()
+    status = 1
+    try:
+        yield
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
+    finally:
+        if os.getpid() != owner:
+            os._exit(status)
+
+
 def kill_group(leader: int) -> None:
     """End a process that leads a group, and all others of the group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -19,6 +19,7 @@ from molvae.errors import ConfigError, ObjectiveError, UnknownNameError
 from molvae.objectives.counts import COUNTS, LargestRingSize
 from molvae.objectives.guacamol import TASKS, Task
 from molvae.objectives.printing import prints_to_stderr
+from molvae.objectives.process_guard import in_this_process
 from molvae.objectives.program import COMMAND, Program
 from molvae.objectives.scoring import (
     Batched,
@@ -224,7 +225,7 @@ def _imported(spec: str) -> Any:
         return PerMolecule(name=spec, direction="maximise", function=target, of="smiles", doc=doc)
     if isinstance(target, type):
         try:
-            with prints_to_stderr():
+            with prints_to_stderr(), in_this_process():
                 target = target()
         except Exception as error:
             raise ObjectiveError(f"{spec}() failed: {_tell(error)}") from error
@@ -248,7 +249,7 @@ def _import(name: str, spec: str) -> Any:
         sys.path.insert(0, os.getcwd())
     importlib.invalidate_caches()
     try:
-        with prints_to_stderr():
+        with prints_to_stderr(), in_this_process():
             return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name in _parents(name)

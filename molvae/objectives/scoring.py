@@ -12,7 +12,7 @@ import inspect
 import math
 import os
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -183,24 +183,49 @@ class Batched:
         Raises:
             ObjectiveError: It raised, or did not return one value per molecule.
         """
-        return [_numbers(answer) for answer in self.answers(smiles)]
+        answers = one_per_molecule(self.name, self.answers(smiles), len(smiles))
+        return [_numbers(answer) for answer in answers]
 
-    def answers(self, smiles: Sequence[str], /) -> list[Any]:
+    def answers(self, smiles: Sequence[str], /) -> Any:
         """What the object returns, as it is; errors as of a call."""
         smiles = list(smiles)
         what = ", ".join(map(repr, smiles[:1])) + (", ..." if len(smiles) > 1 else "")
         try:
-            values = list(self.function(smiles))
+            return listed_values(self.function(smiles))
         except (CampaignError, MachineError):
             raise
         except Exception as error:
             raise _broke(self.name, what, error) from error
-        if len(values) != len(smiles):
-            raise ObjectiveError(
-                f"objective {self.name!r} gave {len(values)} values for {len(smiles)} molecules; "
-                "it must return one per molecule, in order, NaN where it cannot score"
-            )
-        return values
+
+
+def one_per_molecule(name: str, values: Any, n: int) -> list[Any]:
+    """The values of `n` molecules as a list.
+
+    Raises:
+        ObjectiveError: They are another number, or in a container whose elements are not the
+            values, or not in order: a table, a mapping, a set, a text.
+    """
+    if not isinstance(values := listed_values(values), list):
+        raise ObjectiveError(
+            f"objective {name!r} returned a {type(values).__name__}, not one value per molecule; "
+            "return a list, in order, NaN where it cannot score"
+        )
+    if len(values) != n:
+        raise ObjectiveError(
+            f"objective {name!r} returned {len(values)} values for {n} molecules; "
+            "it must return one per molecule, in order, NaN where it cannot score"
+        )
+    return values
+
+
+def listed_values(values: Any) -> Any:
+    """Values as a list; a container whose elements are no values in order stays as it is."""
+    other = (
+        isinstance(values, Mapping | Set | str | bytes | bytearray | memoryview)
+        or hasattr(values, "columns")
+        or any(n != 1 for n in getattr(values, "shape", ())[1:])
+    )
+    return values if other else list(values)
 
 
 def _tell(error: BaseException) -> str:
@@ -257,4 +282,4 @@ def _found(module: str, qualname: str, state: dict[str, Any]) -> PerMolecule:
     return PerMolecule(**state, function=function)
 
 
-__all__ = ["Direction", "ScoringFunction"]
+__all__ = ["Direction", "ScoringFunction", "listed_values", "one_per_molecule"]

@@ -228,6 +228,22 @@ def test_a_standard_error_that_cannot_be(path: Path, value: Any, error: float) -
         assert campaign.trials[0].status == "asked"
 
 
+@pytest.mark.parametrize("value", [[], {}, np.array([]), {"hill": []}, iter(())])
+def test_an_empty_value_is_refused(path: Path, value: Any) -> None:
+    with begin(path) as campaign:
+        for tell in (lambda: campaign.tell(1, value), lambda: campaign.tell_all({1: value})):
+            with pytest.raises(ConfigError, match="there is no value"):
+                tell()
+        assert campaign.trials[0].status == "asked"
+
+
+def test_an_error_of_0_is_kept(path: Path) -> None:
+    with begin(path) as campaign:
+        campaign.tell(1, 5.0, error=0.0)
+        campaign.tell_all({2: 5.0, 3: 5.0}, errors={2: 0.0, 3: {"hill": 0.0}})
+        assert [t.errors for t in campaign.trials[:3]] == [{"hill": 0.0}] * 3
+
+
 @pytest.mark.parametrize("value", [None, math.nan])
 def test_nan_is_a_failed_trial(path: Path, value: float | None) -> None:
     with begin(path, n=3) as campaign:

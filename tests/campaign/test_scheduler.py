@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ import pytest
 
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
-from molvae.campaign.scheduler import Held, Streak, cause_of
+from molvae.campaign.failures import Held, Streak, cause_of
 from molvae.campaign.storage import Trial
 from molvae.campaign.transport import NotLoadedError
 from molvae.errors import CampaignError, ConfigError, ObjectiveError, ProcessDiedError
@@ -233,9 +234,76 @@ def test_calls_that_are_lost_are_made_again(scripted: Any) -> None:
 
 def test_calls_that_are_lost_again_and_again_stop_the_run_and_wait(scripted: Any) -> None:
     with scripted(Scripted(None, *[LOST] * 9)) as campaign:
-        with pytest.raises(CampaignError, match=r"last 3 calls were lost .*OSError: connection"):
+        with pytest.raises(CampaignError, match=r"last 3 calls were lost.*connection reset"):
             campaign.run(8)
         assert [t.status for t in campaign.trials] == ["told"] + ["asked"] * 7
+
+
+def test_a_timeout_of_the_network_is_no_molecules_failure(scripted: Any) -> None:
+    late = TimeoutError(errno.ETIMEDOUT, "timed out")
+    with scripted(Scripted(None, late, None, TimeoutError(), None)) as campaign:
+        campaign.run(8, timeout=60.0)
+        failed = [t for t in campaign.trials if t.status == "failed"]
+        assert [t.message for t in failed] == ["no answer within 60 s"]
+
+
+def test_a_timeout_is_no_answer_only_if_there_is_one(scripted: Any) -> None:
+    with scripted(Scripted(None, TimeoutError(), None)) as campaign:
+        campaign.run(8)
+        assert "failed" not in {t.status for t in campaign.trials}
+
+
+class OneSick(Scripted):
+    """Two workers in turn, the first of which fails at whatever it gets."""
+
+    def call(self, smiles: Sequence[str]) -> Future[list[EvaluationResult]]:
+        future = super().call(smiles)
+        future.worker = "worker 1" if len(self.seen) % 2 else "worker 2"  # type: ignore[attr-defined]
+        if future.worker == "worker 1":  # type: ignore[attr-defined]
+            n = len(self.seen)
+            failed = EvaluationResult(message=f"no licence: {'abcdefgh'[n % 8] * 3}", broke=True)
+            future._result = [failed for _ in smiles]  # type: ignore[attr-defined]
+        return future
+
+
+@pytest.mark.parametrize("budget", [6, 24])
+def test_a_worker_that_fails_while_others_work_is_named_and_its_molecules_stay_pending(
+    scripted: Any, budget: int
+) -> None:
+    with scripted(OneSick(workers=2)) as campaign:
+        with pytest.raises(ObjectiveError, match="on worker 1"):
+            campaign.run(budget)
+        statuses = [t.status for t in campaign.trials]
+        assert "failed" not in statuses
+        assert statuses.count("told") >= 2
+
+
+@pytest.mark.parametrize("result", [None, 1.0, [], [None], [EvaluationResult()] * 2])
+def test_an_executor_that_answers_something_else_is_refused(path: Path, result: Any) -> None:
+    class Other:
+        def submit(self, *_: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_result(result)
+            return future
+
+    with begin(path) as campaign, pytest.raises(CampaignError, match="executor's result"):
+        campaign.run(8, executor=Other(), workers=1)
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit()])
+@pytest.mark.parametrize("threads", [0, 2])
+def test_an_objective_that_ends_the_program_is_an_error(
+    path: Path, error: BaseException, threads: int
+) -> None:
+    class Ends(ToyObjective):
+        def __call__(self, smiles: Sequence[str]) -> list[float]:
+            raise error
+
+    pool: Any = {"executor": ThreadPoolExecutor(threads), "workers": threads} if threads else {}
+    with begin(path, objective=Ends()) as campaign:
+        with pytest.raises(ObjectiveError, match="ended the program"):
+            campaign.run(8, **pool)
+        assert {t.status for t in campaign.trials} == {"asked"}
 
 
 def test_workers_that_have_not_loaded_yet_are_no_trouble(scripted: Any) -> None:
@@ -303,6 +371,26 @@ def test_an_outage_with_two_messages_is_one_still() -> None:
     assert [one.cause for one in streak.suspects(100)] == ["a"] * 3
 
 
+def test_failures_of_one_worker_are_settled_by_its_own_calls_alone() -> None:
+    streak = Streak(most=3, worked=True)
+    one, two = (replace(held("a", call=n, came=n), worker="one") for n in (1, 2))
+    streak.failed(one)
+    assert streak.success(call=3, began=4, worker="two") == []
+    assert len(streak) == 1
+    assert streak.success(call=5, began=6, worker="one") == [one]
+    streak.failed(two)
+    assert streak.last_suspects() == []
+    assert streak.rest() == [two]
+
+
+def test_an_outage_in_ever_new_words_is_one_still() -> None:
+    streak = Streak(most=3, worked=True)
+    for n in range(6):
+        assert streak.suspects(100) == []
+        streak.failed(held("abcdef"[n], call=n, came=n))
+    assert len(streak.suspects(100)) == 6
+
+
 def test_answers_of_nan_are_held_only_before_anything_worked() -> None:
     nan = held(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
     assert Streak(most=3, worked=True).failed(nan) == [nan]
@@ -319,6 +407,12 @@ def test_answers_of_nan_are_held_only_before_anything_worked() -> None:
         ("<Socket at 0x7f01ab>: refused", "<Socket at 0x6e88cd>: refused"),
         ("ended with status 4 (see /a/b.calls/01ab)", "ended with status 4 (see /a/b.calls/ffe2)"),
         ("request 5f1c09aa-3b failed", "request 7e44d0bc-3b failed"),
+        (
+            "request abcdefab-dead-4bad-beef-cafecafecafe failed",
+            "request 12345678-0a1b-4c2d-9e3f-0123456789ab failed",
+        ),
+        ("k3_x9..sock: connection refused", "pq7..sock: connection refused"),
+        ("x" * 3000 + "CCO", "x" * 3000 + "CCN"),
     ],
 )
 def test_messages_that_differ_by_molecule_time_or_place_have_one_cause(

@@ -13,6 +13,7 @@ import pytest
 
 from molvae.campaign.storage import FORMAT, NewTrial, Outcome, Storage
 from molvae.errors import CampaignError
+from tests.toys import begin
 
 ROOT = Path(__file__).parents[2]
 FACTS = {"seed": 0, "objectives": [{"name": "y"}]}
@@ -454,3 +455,46 @@ def test_where_nothing_may_be_written_a_record_is_read(
         assert left(path) == before
         with pytest.raises(CampaignError, match="it may only be read here"):
             store.ask([TWO], expected=1)
+
+
+def test_a_forked_copy_of_the_process_cannot_write(path: Path) -> None:
+    with begin(path) as campaign:
+        child = os.fork()
+        if not child:
+            try:
+                campaign.tell(1, 0.5)
+            except CampaignError as error:
+                os._exit(3 if "another process" in str(error) else 4)
+            finally:
+                os._exit(5)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+        assert campaign.trials[0].status == "asked"
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "link", "folder"])
+def test_what_lies_in_the_place_of_the_lock_is_kept(path: Path, kind: str) -> None:
+    begin(path).close()
+    lock = path.with_name(path.name + "-lock")
+    if kind == "file":
+        lock.write_text("notes\n")
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    elif kind == "link":
+        (path.parent / "notes").write_text("")
+        lock.symlink_to("notes")
+    else:
+        lock.mkdir()
+    with Storage.open(path) as storage, pytest.raises(CampaignError, match="-lock"):
+        storage.ask([], expected=8)
+    assert os.path.lexists(lock)
+    assert kind != "file" or lock.read_text() == "notes\n"
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-journal", "-shm", "-lock"])
+def test_create_refuses_what_lies_in_the_place_of_side_files(path: Path, ending: str) -> None:
+    side = path.with_name(path.name + ending)
+    side.write_text("notes\n")
+    with pytest.raises(CampaignError, match=ending):
+        begin(path)
+    assert side.read_text() == "notes\n"
+    assert not path.exists()

@@ -6,8 +6,11 @@ import math
 import pickle
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from molvae.campaign.evaluation import EvaluationTask, evaluate
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.properties import score
 from molvae.errors import (
@@ -19,6 +22,7 @@ from molvae.errors import (
 )
 from molvae.objectives import registry as module
 from molvae.objectives.registry import get_objective, list_objectives, objective
+from molvae.objectives.scoring import Batched
 from tests.chem.molecules import zinc
 
 SOME = ["CCO", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O"]
@@ -230,8 +234,55 @@ def test_an_error_names_molecule_place_and_reason_and_is_chained(user_module):
 
 def test_the_wrong_number_of_values_is_an_error(user_module):
     user_module("class Many:\n    def __call__(self, smiles):\n        return [1.0]\n")
-    with pytest.raises(ObjectiveError, match="gave 1 values for 2 molecules"):
+    with pytest.raises(ObjectiveError, match="1 values for 2 molecules"):
         get_objective("my_scores:Many")(["C", "CC"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda smiles: pd.DataFrame({"a": [1.0], "b": [2.0]}),
+        lambda smiles: pd.DataFrame({"a": [1.0] * len(smiles)}),
+        lambda smiles: {i: 1.0 for i, _ in enumerate(smiles)},
+        lambda smiles: dict.fromkeys(smiles, 1.0).keys(),
+        lambda smiles: {float(i) for i, _ in enumerate(smiles)},
+        lambda smiles: b"\x01" * len(smiles),
+        lambda smiles: "1" * len(smiles),
+        lambda smiles: np.ones((len(smiles), 2)),
+        lambda smiles: np.ones((1, len(smiles))),
+    ],
+)
+def test_a_container_whose_elements_are_no_values_is_refused(answer):
+    for ask in (Batched(name="y", direction="maximise", function=answer), answer):
+        ask = ask if isinstance(ask, Batched) else named(ask)
+        with pytest.raises(ObjectiveError, match="not one value per molecule"):
+            evaluate([EvaluationTask(objective=ask, names=("y",))], ["C", "CC"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda smiles: (float(len(one)) for one in smiles),
+        lambda smiles: tuple(map(len, smiles)),
+        lambda smiles: pd.Series({one: len(one) for one in smiles}),
+        lambda smiles: np.array([[len(one)] for one in smiles]),
+        lambda smiles: {one: len(one) for one in smiles}.values(),
+        lambda smiles: range(1, 1 + len(smiles)),
+    ],
+)
+def test_values_in_order_may_stand_in_any_sequence(answer):
+    found = evaluate([EvaluationTask(objective=named(answer), names=("y",))], ["C", "CC"])
+    assert [one.values["y"] for one in found] == [1.0, 2.0]
+
+
+def named(function):
+    class Named:
+        name, direction = "y", "maximise"
+
+        def __call__(self, smiles):
+            return function(smiles)
+
+    return Named()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""Failed calls in a row: the fault of molecules, or trouble of a worker or the machine?"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
+
+if TYPE_CHECKING:
+    from molvae.campaign.storage import Trial
+
+CAUSE_CHARACTERS = 300
+"""Leading characters of a message by which causes are told apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A failure that is not recorded yet."""
+
+    trial: Trial
+    scored: EvaluationResult
+    cause: str
+    call: int
+    came: int
+    """Calls that had begun or come back before."""
+    worker: str | None = None
+    """The worker that was called; None if it is not known."""
+
+
+@dataclass(kw_only=True)
+class Streak:
+    """Failures since a call last worked.
+
+    They may be an outage (a licence server, a network, one bad node) rather than the molecules'
+    fault, and are held back: when `most` of them have one cause, or twice as many have any, the run
+    stops, and their trials stay pending. Before anything has worked, all causes count as one.
+
+    A call that works settles the failures before it on the same worker: they were the molecules'
+    fault. It must have begun after them: a call that began before an outage may end during it.
+    """
+
+    most: int
+    """0: nothing is held back."""
+    worked: bool
+    """A call has worked, in this run or an earlier one."""
+    held: list[Held] = field(default_factory=list)
+    """Failures after which no call has worked."""
+    doubtful: list[Held] = field(default_factory=list)
+    """Failures after which only other workers' calls have worked."""
+    _working: set[str | None] = field(default_factory=set)
+    """Workers on which a call has worked in this run."""
+
+    def __len__(self) -> int:
+        return len(self.held) + len(self.doubtful)
+
+    def failed(self, failure: Held) -> list[Held]:
+        """Add a failure; returns failures to be recorded."""
+        # NaN is an objective's answer, and no trouble.
+        answered = self.worked and failure.scored.message == ANSWERED_NAN
+        if answered or not self.most:
+            return [failure]
+        self.held.append(failure)
+        return []
+
+    def success(self, call: int, began: int, worker: str | None = None) -> list[Held]:
+        """Note that a call worked; returns failures to be recorded.
+
+        Args:
+            call: Its number.
+            began: Calls that had begun or come back before it began.
+            worker: The worker that was called.
+        """
+        self.worked = True
+        self._working.add(worker)
+        before = [one for one in self.held if one.came < began or one.call == call]
+        self.held = [one for one in self.held if one not in before]
+        before += self.doubtful
+        self.doubtful = [
+            one for one in before if None not in (worker, one.worker) and one.worker != worker
+        ]
+        return [one for one in before if one not in self.doubtful]
+
+    def suspects(self, budget: int) -> list[Held]:
+        """Failures that look like trouble, if there are any.
+
+        Args:
+            budget: Calls that are left, those of held failures included.
+        """
+        if not self.most:
+            return []
+        if not self.worked:
+            return self.held if len(self.held) >= min(self.most, budget) else []
+        for group in [self.held, *self._by_worker().values()]:
+            causes = Counter(one.cause for one in group)
+            cause, n = max(causes.items(), key=lambda item: item[1], default=("", 0))
+            if n >= self.most:
+                return [one for one in group if one.cause == cause]
+            if len(group) >= 2 * self.most:
+                return group
+        return self._of_idle_workers(self.most)
+
+    def last_suspects(self) -> list[Held]:
+        """At the end of a run: failures of a worker on which nothing worked, while others did."""
+        return self._of_idle_workers(2) if self.most else []
+
+    def _of_idle_workers(self, least: int) -> list[Held]:
+        for worker, group in self._by_worker().items():
+            if self._working and worker not in self._working and len(group) >= least:
+                return group
+        return []
+
+    def _by_worker(self) -> dict[str, list[Held]]:
+        groups: dict[str, list[Held]] = {}
+        for one in [*self.doubtful, *self.held]:
+            if one.worker is not None:
+                groups.setdefault(one.worker, []).append(one)
+        return groups
+
+    def rest(self) -> list[Held]:
+        """All that is held, which then is not any more."""
+        rest = [*self.doubtful, *self.held]
+        self.held, self.doubtful = [], []
+        return rest
+
+
+def cause_of(message: str, smiles: str) -> str:
+    """A failure's message without what differs from molecule to molecule and from time to time.
+
+    >>> cause_of("no pose of 'CCO' in /tmp/x17 after 3.5 s", "CCO")
+    "no pose of 'SMILES' in PATH after # s"
+    """
+    quoted = urllib.parse.quote(smiles), urllib.parse.quote(smiles, safe="")
+    for text in (smiles, repr(smiles)[1:-1], *quoted):
+        message = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", "SMILES", message)
+    for pattern, word in _VARYING:
+        message = pattern.sub(word, message)
+    return message[:CAUSE_CHARACTERS]
+
+
+_VARYING = [
+    (re.compile(pattern), word)
+    for pattern, word in (
+        (r"(?:[A-Za-z]:)?(?:[/\\][\w.+~-]+){2,}[/\\]?", "PATH"),
+        (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "#"),  # UUID
+        (r"[+-]?\d+(?:[.,:]\d+)+(?:[eE][+-]?\d+)?", "#"),
+        (r"[+-]?\b\w*\d\w*", "#"),  # numbers, and names with digits: k3_x9, 0x7f01ab
+        (r"\w*#[\w#]*", "#"),  # with a unit: 3.5s
+    )
+]
+
+__all__ = ["Held", "Streak", "cause_of"]
