@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.storage import Outcome
 from molvae.chem import values as _numbers
-from molvae.chem.values import MAX_VALUE, finite, scalar
+from molvae.chem.values import MAX_VALUE, finite, listed_values, one_per_molecule, scalar
 from molvae.config import is_list
 from molvae.errors import (
     CampaignError,
@@ -35,7 +35,6 @@ from molvae.objectives.interrupts import take_back
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.problem import OptimizationProblem
 from molvae.objectives.process_guard import in_this_process, kill_marked, marked
-from molvae.objectives.scoring import listed_values, one_per_molecule
 
 if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction

@@ -6,11 +6,11 @@ import datetime
 import math
 import numbers
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from molvae.errors import shown
+from molvae.errors import ObjectiveError, shown
 
 MAX_VALUE = 1e100
 """Largest magnitude of a value, a standard error, a limit, a weight."""
@@ -66,6 +66,36 @@ def _only_element(value: Any) -> Any:
         return value.item()
     except Exception:
         return None
+
+
+def one_per_molecule(name: str, values: Any, n: int) -> list[Any]:
+    """The values of `n` molecules as a list.
+
+    Raises:
+        ObjectiveError: They are another number, or in a container whose elements are not the
+            values, or not in order: a table, a mapping, a set, a text.
+    """
+    if not isinstance(values := listed_values(values), list):
+        raise ObjectiveError(
+            f"objective {name!r} returned a {type(values).__name__}, not one value per molecule; "
+            "return a list, in order, NaN where it cannot score"
+        )
+    if len(values) != n:
+        raise ObjectiveError(
+            f"objective {name!r} returned {len(values)} values for {n} molecules; "
+            "it must return one per molecule, in order, NaN where it cannot score"
+        )
+    return values
+
+
+def listed_values(values: Any) -> Any:
+    """Values as a list; a container whose elements are no values in order stays as it is."""
+    other = (
+        isinstance(values, Mapping | Set | str | bytes | bytearray | memoryview)
+        or hasattr(values, "columns")
+        or any(n != 1 for n in getattr(values, "shape", ())[1:])
+    )
+    return values if other else list(values)
 
 
 _POINT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -219,8 +249,10 @@ __all__ = [
     "decimal_marks",
     "finite",
     "is_ambiguous",
+    "listed_values",
     "measured",
     "not_a_number",
     "number",
+    "one_per_molecule",
     "scalar",
 ]

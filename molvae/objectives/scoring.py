@@ -12,7 +12,7 @@ import inspect
 import math
 import os
 import traceback
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from rdkit import Chem
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical_or_none, parse
 from molvae.chem.properties import score
-from molvae.chem.values import scalar
+from molvae.chem.values import listed_values, one_per_molecule, scalar
 from molvae.errors import (
     CampaignError,
     InvalidMoleculeError,
@@ -198,36 +198,6 @@ class Batched:
             raise _broke(self.name, what, error) from error
 
 
-def one_per_molecule(name: str, values: Any, n: int) -> list[Any]:
-    """The values of `n` molecules as a list.
-
-    Raises:
-        ObjectiveError: They are another number, or in a container whose elements are not the
-            values, or not in order: a table, a mapping, a set, a text.
-    """
-    if not isinstance(values := listed_values(values), list):
-        raise ObjectiveError(
-            f"objective {name!r} returned a {type(values).__name__}, not one value per molecule; "
-            "return a list, in order, NaN where it cannot score"
-        )
-    if len(values) != n:
-        raise ObjectiveError(
-            f"objective {name!r} returned {len(values)} values for {n} molecules; "
-            "it must return one per molecule, in order, NaN where it cannot score"
-        )
-    return values
-
-
-def listed_values(values: Any) -> Any:
-    """Values as a list; a container whose elements are no values in order stays as it is."""
-    other = (
-        isinstance(values, Mapping | Set | str | bytes | bytearray | memoryview)
-        or hasattr(values, "columns")
-        or any(n != 1 for n in getattr(values, "shape", ())[1:])
-    )
-    return values if other else list(values)
-
-
 def _tell(error: BaseException) -> str:
     """A foreign error in one line, with the place in its file."""
     text = described(error)
@@ -282,4 +252,4 @@ def _found(module: str, qualname: str, state: dict[str, Any]) -> PerMolecule:
     return PerMolecule(**state, function=function)
 
 
-__all__ = ["Direction", "ScoringFunction", "listed_values", "one_per_molecule"]
+__all__ = ["Direction", "ScoringFunction"]
