@@ -17,14 +17,15 @@ import torch
 
 import molvae
 from benchmarks.shared import run
+from benchmarks.shared.annealing import annealed_bound
+from benchmarks.shared.model_measures import auroc
 from benchmarks.shared.molecules import absurd
 from benchmarks.shared.tables import TITLES, markdown, number
 from molvae.chem.datasets import sample_molecules, split_of
 from molvae.chem.molecules import canonical_or_none
 from molvae.chem.vocabulary import EOS
-from molvae.latent.density import TypicalityScores, auroc, typicality
+from molvae.latent.density import TypicalityScores, typicality
 from molvae.latent.space import LatentSpace, pad
-from molvae.model.annealing import annealed_bound
 
 TITLE = "Unusual molecules"
 MOLECULES, ANNEALED = 300, 10

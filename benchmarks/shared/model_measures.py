@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from benchmarks.shared.molecules import PROPERTIES, absurd, some
@@ -26,7 +27,6 @@ from molvae.analysis.set_metrics import chemnet_statistics, frechet_chemnet_dist
 from molvae.chem.datasets import load_split, sample_molecules
 from molvae.chem.properties import score
 from molvae.errors import InvalidMoleculeError
-from molvae.latent.density import auroc
 from molvae.latent.space import BATCH, LatentSpace
 from molvae.model.decoding import decode
 from molvae.model.losses import gaussian_total_correlation
@@ -283,6 +283,17 @@ def outliers(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
             found[f"{name}_{kind}"] = plain(auroc(of_usual[name], of_kind[name]))
         found[f"unreadable_{kind}"] = 1 - float(np.mean(space.can_encode(molecules)))
     return found
+
+
+def auroc(usual: Tensor, strange: Tensor) -> float:
+    """ROC AUC of scores, larger is stranger, may be infinite; NaN if one is empty or has NaN."""
+    scores = torch.cat([usual, strange])
+    if not len(usual) or not len(strange) or bool(scores.isnan().any()):
+        return math.nan
+    _, ranks = np.unique(
+        scores.numpy(), return_inverse=True
+    )  # scikit-learn refuses infinite scores
+    return float(roc_auc_score([0] * len(usual) + [1] * len(strange), ranks))
 
 
 def _strangeness(space: LatentSpace, molecules: Sequence[str]) -> dict[str, Tensor]:

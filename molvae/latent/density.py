@@ -129,28 +129,6 @@ def typicality(
     return TypicalityScores(log_prob, scores, percentile)
 
 
-def auroc(usual: Tensor, strange: Tensor) -> float:
-    """How well scores tell strange things from usual ones: the area under the ROC curve.
-
-    That is how often a strange one has a larger score than a usual one; equal scores count half.
-
-    Args:
-        usual: Scores, larger is stranger, `n`; infinite ones are allowed.
-        strange: Likewise, `m`.
-
-    Returns:
-        From 0 to 1, 0.5 for guesses; NaN if one of them is empty, or a score is NaN.
-    """
-    if not len(usual) or not len(strange) or bool(usual.isnan().any() | strange.isnan().any()):
-        return math.nan
-    in_order = usual.sort().values
-    below, not_above = (
-        torch.searchsorted(in_order, strange, right=right).double().mean() / len(usual)
-        for right in (False, True)
-    )
-    return float((below + not_above) / 2)
-
-
 def proposable(space: LatentSpaceProtocol, smiles: str | None) -> bool:
     """Whether there is a molecule, and one of a kind that may be proposed.
 
@@ -195,7 +173,6 @@ __all__ = [
     "SEED",
     "Reference",
     "TypicalityScores",
-    "auroc",
     "density_percentiles",
     "log_density",
     "proposable",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-import math
 
 import pytest
 import torch
 
+from benchmarks.shared.model_measures import auroc
 from benchmarks.shared.random_selfies import random_selfies
 from molvae.chem.datasets import sample_molecules, split_of
 from molvae.chem.representations import Selfies
 from molvae.errors import ConfigError, InvalidMoleculeError, MolvaeWarning
-from molvae.latent.density import Reference, auroc, log_density, typicality
+from molvae.latent.density import Reference, log_density, typicality
 from molvae.latent.space import LatentSpace
 from molvae.model.priors import NormalPrior
 
@@ -122,17 +122,6 @@ def test_what_a_space_says_of_molecules(space: LatentSpace) -> None:
     assert torch.equal(density_percentiles[0], space.percentile(space.encode(MIXED[:1]))[0])
     assert (log_prob[1], scores[1]) == (-torch.inf, torch.inf)
     assert density_percentiles.isnan().tolist() == [False, True, False]
-
-
-def test_the_area_under_the_curve_counts_pairs() -> None:
-    usual, inf = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.inf
-    assert auroc(usual, torch.tensor([5.0, inf])) == 1.0
-    assert auroc(usual, torch.tensor([0.0])) == 0.0
-    assert auroc(usual, torch.tensor([2.5])) == 0.5
-    assert auroc(usual, torch.tensor([2.0, 4.5])) == pytest.approx((1.5 / 4 + 1) / 2)
-    assert auroc(torch.tensor([1.0, inf]), torch.tensor([inf])) == 0.75
-    for one, other in ((usual, usual[:0]), (usual[:0], usual), (usual, usual / 0 * 0)):
-        assert math.isnan(auroc(one, other))
 
 
 def test_absurd_molecules_are_told_from_known_ones(space: LatentSpace) -> None:
