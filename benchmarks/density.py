@@ -24,8 +24,9 @@ from benchmarks.shared.tables import TITLES, markdown, number
 from molvae.chem.datasets import sample_molecules, split_of
 from molvae.chem.molecules import canonical_or_none
 from molvae.chem.vocabulary import EOS
+from molvae.latent.batches import pad
 from molvae.latent.density import TypicalityScores, typicality
-from molvae.latent.space import LatentSpace, pad
+from molvae.latent.space import LatentSpace
 
 TITLE = "Unusual molecules"
 MOLECULES, ANNEALED = 300, 10

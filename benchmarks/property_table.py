@@ -7,7 +7,7 @@ everything is measured on all that was drawn: validity of it, uniqueness of the 
 the distinct that the whole data set holds, properties of the valid with their repeats, and the
 Frechet ChemNet Distance of the valid to the test split.
 
-    prior       z of the learned prior, written greedily: `space.decode(space.sample(n))`
+    prior       z of the learned prior, written greedily: `space.decode(space.sample_prior(n))`
     drawn       as the generative model makes them: `space.generate(n)`
     perturbed   random training molecules, encoded, moved by `RADIUS` times the standard deviation
                 of the encodings, unit by unit, times N(0, I), and written greedily
@@ -206,7 +206,7 @@ def of_data(
     sources: dict[str, Callable[[int], Drawn]] = {
         "train": lambda seed: list(some(train, n, seed)),
         "ga": lambda seed: genetic(whole, distinct, seed),
-        "prior": lambda seed: vae.decode(vae.sample(n, seed=seed)),
+        "prior": lambda seed: vae.decode(vae.sample_prior(n, seed=seed)),
         "drawn": lambda seed: vae.generate(n, seed=seed),
         "perturbed": lambda seed: perturbed(vae, train, n, seed, RADIUS),
         "language-model": lambda seed: model.generate(n, seed=seed),

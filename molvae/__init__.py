@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
     from molvae.chem.molecules import canonical
     from molvae.chem.properties import properties
-    from molvae.latent.space import LatentSpace, load
+    from molvae.latent.loading import load
+    from molvae.latent.space import LatentSpace
     from molvae.objectives.registry import get_objective, objective
 
 _HOMES = {
@@ -28,7 +29,7 @@ _HOMES = {
     "LatentSpace": "molvae.latent.space",
     "canonical": "molvae.chem.molecules",
     "get_objective": "molvae.objectives.registry",
-    "load": "molvae.latent.space",
+    "load": "molvae.latent.loading",
     "objective": "molvae.objectives.registry",
     "properties": "molvae.chem.properties",
 }

@@ -16,7 +16,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 
-from molvae.latent.space import LatentSpace, load  # noqa: E402
+from molvae.latent.loading import load  # noqa: E402
+from molvae.latent.space import LatentSpace  # noqa: E402
 
 
 @pytest.fixture(scope="session")

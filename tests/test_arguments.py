@@ -68,11 +68,11 @@ def takes_seed(space: LatentSpace, path: Path) -> dict[str, Callable[[Any], Any]
     one, z = ["CCO"], space.encode(["CCO", "CCN", "CCC", "CCCC"])
     values = list(range(20))
     return {
-        "sample": lambda seed: space.sample(1, seed),
+        "sample": lambda seed: space.sample_prior(1, seed),
         "generate": lambda seed: space.generate(1, seed),
         "decode": lambda seed: space.decode(z[:1], temperature=1.0, seed=seed),
-        "draws": lambda seed: space.draws(one, seed=seed),
-        "refine": lambda seed: space.refine(one, steps=0, seed=seed),
+        "draws": lambda seed: space.sample_posterior(one, seed=seed),
+        "refine": lambda seed: space.refine_posterior_samples(one, steps=0, seed=seed),
         "log_prob": lambda seed: space.log_prob(one, k=1, seed=seed),
         "outlier_score": lambda seed: space.outlier_score(one, k=1, seed=seed),
         "describe": lambda seed: typicality(space, one, k=1, seed=seed),
@@ -116,15 +116,15 @@ def test_seeds_from_0_to_the_largest_are_taken_everywhere_and_no_others(
 def test_tuned_takes_any_seed_of_the_range(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.latent.space.TUNING_STEPS", 1)
-    monkeypatch.setattr("molvae.latent.space.REHEARSED", 2)
-    space.tuned(["CCO"], seed=LARGEST)
+    monkeypatch.setattr("molvae.latent.inversion.FINETUNING_STEPS", 1)
+    monkeypatch.setattr("molvae.latent.inversion.N_REHEARSED", 2)
+    space.with_finetuned_decoder(["CCO"], seed=LARGEST)
     with pytest.raises(ConfigError, match="seed"):
-        space.tuned(["CCO"], seed=-1)
+        space.with_finetuned_decoder(["CCO"], seed=-1)
 
 
 def test_the_same_seed_of_another_type_is_the_same(space: LatentSpace) -> None:
-    assert torch.equal(space.sample(2, 7), space.sample(np.int64(2), np.int64(7)))
+    assert torch.equal(space.sample_prior(2, 7), space.sample_prior(np.int64(2), np.int64(7)))
     assert space.generate(2, 7) == space.generate(torch.tensor(2), torch.tensor(7))  # type: ignore[arg-type]
     assert check_seed(np.uint64(2**63 - 1)) == LARGEST
 
@@ -217,7 +217,7 @@ def test_told_values_are_numbers_or_lists_of_every_type(
 def test_vectors_come_in_every_type(space: LatentSpace, of: Callable[[Any], Any]) -> None:
     z = space.encode(["CCO", "CCN", "c1ccccc1O"]).float().double()
     assert space.decode(of(z)) == space.decode(z)
-    assert torch.equal(space.percentile(of(z)), space.percentile(z))
+    assert torch.equal(space.density_percentile(of(z)), space.density_percentile(z))
 
 
 @pytest.mark.parametrize("z", ["CCO", [["a"]], None, [[1.0, 2.0], [1.0]], 3.0])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from molvae.campaign.campaign import Campaign
-from molvae.latent.space import load
+from molvae.latent.loading import load
 
 GOLDEN = Path(__file__).parent / "golden"
 

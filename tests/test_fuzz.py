@@ -26,7 +26,7 @@ from molvae.cli import main
 from molvae.cli.inputs import sheet
 from molvae.config import CampaignConfig, TrainConfig, build, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning
-from molvae.latent.space import load
+from molvae.latent.loading import load
 from molvae.objectives.program import parse_output
 from molvae.objectives.registry import get_objective
 
@@ -209,7 +209,7 @@ def test_command_lines(words: list[str]) -> None:
     ):
         patch.setattr("sys.stdin", io.StringIO("id,value\n1,2\n"))
         patch.setattr("sys.path", list(sys.path))
-        patch.setattr("molvae.latent.space.load", lambda *_, **__: exit_(3))
+        patch.setattr("molvae.latent.loading.load", lambda *_, **__: exit_(3))
         assert main(words) in (0, 1, 2)
 
 

@@ -73,7 +73,7 @@ def test_the_network_does_without_rdkit() -> None:
 
 
 def test_runs_are_loaded_without_the_compiler_of_torch() -> None:
-    code = "import sys; from molvae.latent.space import *; [load(name) for name in list_runs()]"
+    code = "import sys; from molvae.latent.loading import *; [load(name) for name in list_models()]"
     loaded(code + "; assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules")
 
 

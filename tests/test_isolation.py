@@ -21,7 +21,7 @@ import molvae
 from molvae.analysis.report import write_report
 from molvae.chem.datasets import prepare, sample_molecules
 from molvae.config import LossConfig, ModelConfig, TrainConfig
-from molvae.latent.space import load
+from molvae.latent.loading import load
 from molvae.latent.train import train
 
 STRATEGIES = (
@@ -40,9 +40,9 @@ FEW = tuple(sample_molecules("zinc250k", 10, seed=3))
 def small() -> Iterator[None]:
     """Fewer steps and molecules than usual."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("molvae.latent.space.TUNING_STEPS", 3)
-        patch.setattr("molvae.latent.space.REHEARSED", 8)
-        patch.setattr("molvae.latent.space.REFERENCE", 20)
+        patch.setattr("molvae.latent.inversion.FINETUNING_STEPS", 3)
+        patch.setattr("molvae.latent.inversion.N_REHEARSED", 8)
+        patch.setattr("molvae.latent.density.N_REFERENCE_MOLECULES", 20)
         yield
 
 
@@ -61,18 +61,18 @@ def main_calls(folder: Path, data: Path) -> dict[str, Any]:
     found: dict[str, Any] = {
         "encode": z,
         "posterior": torch.cat(space.posterior(FEW[:3])),
-        "draws": space.draws(FEW[:3], 2, seed=1),
+        "draws": space.sample_posterior(FEW[:3], 2, seed=1),
         "decode": space.decode(z),
         "decode by chance": space.decode(z, temperature=1.0, seed=1),
-        "sample": space.sample(5, seed=1),
+        "sample": space.sample_prior(5, seed=1),
         "generate": space.generate(4, seed=1),
         "log_prob": space.log_prob(FEW[:3], k=4),
         "log_density": space.log_density(z),
-        "percentile": space.percentile(z),
-        "predict": space.predict(z),
-        "refine": space.refine(FEW[:2], steps=1),
+        "percentile": space.density_percentile(z),
+        "predict": space.property_head(z),
+        "refine": space.refine_posterior_samples(FEW[:2], steps=1),
         "invert": space.invert(FEW[:2]),
-        "tuned": space.tuned(FEW[:2]).decode(z),
+        "tuned": space.with_finetuned_decoder(FEW[:2]).decode(z),
         "properties": molvae.properties(FEW[:3], ["logP", "SAS", "QED"]).to_numpy()[:, 1:4],
     }
     for i, strategy in enumerate(STRATEGIES):
@@ -100,7 +100,7 @@ def main_calls(folder: Path, data: Path) -> dict[str, Any]:
     )
     trained = load(train(config, workers=1))
     found["train"] = torch.cat([p.flatten().double() for p in trained.model.parameters()])
-    found["train, prior"] = trained.sample(3, seed=1)
+    found["train, prior"] = trained.sample_prior(3, seed=1)
     return found
 
 

@@ -18,7 +18,8 @@ from molvae.chem.molecules import canonical, has_radicals
 from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import MolvaeWarning
 from molvae.latent.density import proposable
-from molvae.latent.space import LatentSpace, load
+from molvae.latent.loading import load
+from molvae.latent.space import LatentSpace
 from molvae.latent.train import train
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
@@ -67,7 +68,7 @@ def test_bundled_models_generate_no_radicals_and_decode_what_they_write(
     space: LatentSpace,
 ) -> None:
     assert not space.radicals
-    decoded = space.decode(space.sample(400, seed=1))
+    decoded = space.decode(space.sample_prior(400, seed=1))
     assert 0 < sum(has_radicals(m) for m in decoded if m is not None) < 40
     plain = space.generate(400, seed=1, noise=0, redraw=False)
     for molecule, written in zip(plain, decoded, strict=True):

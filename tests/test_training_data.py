@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from molvae.chem.datasets import load_split, prepare, sample_molecules, split_of
 from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning
-from molvae.latent.space import load
+from molvae.latent.loading import load
 from molvae.latent.tokenized import tokenize
 from molvae.latent.train import train
 from molvae.model.checkpoint import RESUME

@@ -22,7 +22,8 @@ from rdkit import Chem, rdBase
 from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.vocabulary import Vocabulary
-from molvae.latent.space import LatentSpace, load
+from molvae.latent.loading import load
+from molvae.latent.space import LatentSpace
 
 FEW = tuple(sample_molecules("zinc250k", 4, seed=3))
 
@@ -58,8 +59,8 @@ def measured(space: LatentSpace) -> list[Any]:
         space.decode(z),
         space.generate(3, seed=1),
         space.log_prob(FEW, k=2).tolist(),
-        space.percentile(z).tolist(),
-        space.predict(z).tolist(),
+        space.density_percentile(z).tolist(),
+        space.property_head(z).tolist(),
         repr(space),
         space.fingerprint,
         space.bounds.tolist(),
@@ -73,9 +74,9 @@ def here() -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("molvae.latent.space.REFERENCE", 20)
-    monkeypatch.setattr("molvae.latent.space.TUNING_STEPS", 2)
-    monkeypatch.setattr("molvae.latent.space.REHEARSED", 4)
+    monkeypatch.setattr("molvae.latent.density.N_REFERENCE_MOLECULES", 20)
+    monkeypatch.setattr("molvae.latent.inversion.FINETUNING_STEPS", 2)
+    monkeypatch.setattr("molvae.latent.inversion.N_REHEARSED", 4)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -88,7 +89,7 @@ def test_space_is_the_same_after_travelling(
     there = way(space)
     assert there is not space
     assert measured(there) == (expected or measured(space))
-    tuned = there.tuned(FEW)
+    tuned = there.with_finetuned_decoder(FEW)
     assert pickle.loads(pickle.dumps(tuned)).decode(tuned.encode(FEW)) == tuned.decode(
         tuned.encode(FEW)
     )
@@ -115,11 +116,11 @@ def test_space_works_in_processes_that_are_spawned(here: list[Any]) -> None:
 
 CALLS: dict[str, Callable[[LatentSpace], Any]] = {
     "log_prob": lambda space: space.log_prob(FEW, k=4).tolist(),
-    "draws": lambda space: space.draws(FEW, 2, seed=1).tolist(),
-    "refine": lambda space: space.refine(FEW[:2], steps=1, seed=1).tolist(),
+    "draws": lambda space: space.sample_posterior(FEW, 2, seed=1).tolist(),
+    "refine": lambda space: space.refine_posterior_samples(FEW[:2], steps=1, seed=1).tolist(),
     "generate": lambda space: space.generate(3, seed=1),
-    "tuned": lambda space: space.tuned(FEW[:2]).decode(space.encode(FEW)),
-    "load": lambda space: load("qm9").sample(2, seed=1).tolist(),
+    "tuned": lambda space: space.with_finetuned_decoder(FEW[:2]).decode(space.encode(FEW)),
+    "load": lambda space: load("qm9").sample_prior(2, seed=1).tolist(),
 }
 
 

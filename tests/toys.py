@@ -53,7 +53,7 @@ class ToySpace:
             rows.append(self._z.get(molecule, (torch.nan,) * self.dim))
         return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), self.dim)
 
-    def tuned(self, smiles: Sequence[str], *, seed: int = 0) -> ToySpace:
+    def with_finetuned_decoder(self, smiles: Sequence[str], *, seed: int = 0) -> ToySpace:
         return self
 
     def decode(self, z: Tensor) -> list[str | None]:
@@ -65,11 +65,11 @@ class ToySpace:
             for i, d in zip(nearest.tolist(), distance.tolist(), strict=True)
         ]
 
-    def predict(self, z: Tensor) -> Tensor:
+    def property_head(self, z: Tensor) -> Tensor:
         """Of the hill's top; see `ToyObjective`."""
         return (z - z.new_tensor([2.0, -3.0, 1.0])).norm(dim=1, keepdim=True)
 
-    def sample(self, n: int, seed: int = 0) -> Tensor:
+    def sample_prior(self, n: int, seed: int = 0) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         u = torch.rand(n, self.dim, generator=generator, dtype=torch.float64)
         return self.bounds[0] + (self.bounds[1] - self.bounds[0]) * u
@@ -78,7 +78,7 @@ class ToySpace:
 class DenseToySpace(ToySpace):
     """The same with a density that falls from the middle of the grid; of NaN nothing is known."""
 
-    def percentile(self, z: Tensor) -> Tensor:
+    def density_percentile(self, z: Tensor) -> Tensor:
         """The share of the grid's points that are further out."""
         further = self._grid.norm(dim=1) > z.norm(dim=1, keepdim=True)
         share = 100 * further.double().mean(dim=1)

@@ -27,7 +27,8 @@ from molvae.analysis.set_metrics import chemnet_statistics, frechet_chemnet_dist
 from molvae.chem.datasets import load_split, sample_molecules
 from molvae.chem.properties import score
 from molvae.errors import InvalidMoleculeError
-from molvae.latent.space import BATCH, LatentSpace
+from molvae.latent.batches import BATCH
+from molvae.latent.space import LatentSpace
 from molvae.model.decoding import decode
 from molvae.model.losses import gaussian_total_correlation
 
@@ -116,7 +117,7 @@ def codes(space: LatentSpace, what: Material) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = plainly(reconstruction_metrics(space, what.smiles))
     known = [m for m, ok in zip(what.smiles, space.can_encode(what.smiles), strict=True) if ok]
-    drawn = space.draws(known, seed=SEED)[:, 0, : space.config.latent_dim]
+    drawn = space.sample_posterior(known, seed=SEED)[:, 0, : space.config.latent_dim]
     return found | {"total_correlation": plain(gaussian_total_correlation(drawn))}
 
 
@@ -167,7 +168,7 @@ def readable_properties(space: LatentSpace, what: Material) -> dict[str, Any]:
     predicted = cross_val_predict(ridge, z[:, : space.config.latent_dim].numpy(), y, cv=folds)
     scores = r2_score(y, predicted, multioutput="raw_values")
     found = {f"ridge_{name}": plain(s) for name, s in zip(PROPERTIES, scores, strict=True)}
-    read = space.predict(z).detach().numpy() if space.properties else np.zeros((len(y), 0))
+    read = space.property_head(z).detach().numpy() if space.properties else np.zeros((len(y), 0))
     for place, name in enumerate(space.properties):
         found[f"head_{name}"] = plain(r2_score(y[:, PROPERTIES.index(name)], read[:, place]))
     return found
@@ -193,7 +194,7 @@ def draw(space: LatentSpace, n: int, seed: int) -> Drawn:
     """Draws of the generative model, symbols drawn too."""
     noise, temperature = drawing(space)
     began = time.process_time()
-    z = space.sample(n, seed)
+    z = space.sample_prior(n, seed)
     d = space.config.latent_dim
     more = torch.randn(n, d, generator=torch.Generator().manual_seed(seed + 1), dtype=z.dtype)
     z[:, :d] = math.sqrt(1 - noise**2) * z[:, :d] + noise * more
@@ -326,7 +327,7 @@ def asked(
         sd = what.sd[PROPERTIES.index(name)]
         for value in wanted:
             where = {name: value} if name in space.conditions else None
-            made = space.generate(n, SEED, where=where)
+            made = space.generate(n, SEED, conditions=where)
             valid = [m for m in made if m is not None]
             error = np.abs(score(valid, [name], workers=1)[:, 0] - value)
             median = float(np.nanmedian(error)) if len(valid) else math.nan

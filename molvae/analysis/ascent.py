@@ -115,7 +115,7 @@ def head_target(space: LatentSpaceProtocol, name: str) -> AscentTarget:
     column = head(space, bare)
 
     def up(z: Tensor) -> Tensor:
-        return sign * space.predict(z)[:, column]
+        return sign * space.property_head(z)[:, column]
 
     return AscentTarget(name=name, up=up, sign=sign, measure=_property(bare))
 
@@ -209,8 +209,8 @@ def gradient_ascent(
         step: Largest length of one, in z.
         steps: Of a way, at most.
         keep: Percentile, from 0 to 100, of the prior's density that no way goes below, see
-            `LatentSpace.percentile`; one that begins below it goes to nothing less dense. 0: go
-            anywhere.
+            `LatentSpace.density_percentile`; one that begins below it goes to nothing less dense.
+            0: go anywhere.
         properties: What to compute of each molecule, see `molvae.properties`.
 
     Returns:
@@ -286,7 +286,7 @@ def climb_target(
             if keep > 0:
                 with torch.no_grad():
                     denser = space.log_density(tried) >= began[rows]
-                inside = (space.percentile(tried) >= keep) | denser
+                inside = (space.density_percentile(tried) >= keep) | denser
             blocked[mine] |= higher & ~inside
             done = higher & inside
             here[rows[done]] = tried[done]

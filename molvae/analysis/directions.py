@@ -74,7 +74,7 @@ def head_direction(space: LatentSpaceProtocol, name: str) -> LatentDirection:
     column = head(space, name)
     z = torch.zeros(1, space.dim, dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
-        (slope,) = torch.autograd.grad(space.predict(z)[:, column].sum(), z)
+        (slope,) = torch.autograd.grad(space.property_head(z)[:, column].sum(), z)
     return _direction(name, slope[0], r2=math.nan)
 
 

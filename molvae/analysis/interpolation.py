@@ -57,7 +57,7 @@ class Segment:
     properties: dict[str, float]
     """By name; NaN without a molecule, or where one cannot be computed."""
     percentile: float
-    """How usual the first vector is, from 0 to 100, see `LatentSpace.percentile`."""
+    """How usual the first vector is, from 0 to 100, see `LatentSpace.density_percentile`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +82,7 @@ class LatentPath:
     log_density: tuple[float, ...]
     """Of the space's prior at each of them, in nats."""
     percentile: tuple[float, ...]
-    """How usual each of them is, from 0 to 100, see `LatentSpace.percentile`."""
+    """How usual each of them is, from 0 to 100, see `LatentSpace.density_percentile`."""
     stops: tuple[Segment, ...]
     """The molecules on the way, each as often as it is come to."""
 
@@ -147,7 +147,7 @@ def decode_path(
     """
     decoded, there = space.decode(z), [start] if end is None else [start, end]
     with torch.no_grad():
-        density, percentile = space.log_density(z).tolist(), space.percentile(z).tolist()
+        density, percentile = space.log_density(z).tolist(), space.density_percentile(z).tolist()
     runs = [list(rows) for _, rows in groupby(range(len(decoded)), key=decoded.__getitem__)]
     stops = [decoded[run[0]] for run in runs]
     alike, numbers = similarities(stops, there), score([m or "" for m in stops], properties)

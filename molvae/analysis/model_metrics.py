@@ -144,7 +144,7 @@ def reconstruction_metrics(
     kept = _readable(space, smiles)
     mean, std = (x[:, : space.config.latent_dim] for x in space.posterior(kept))
     from_mean = space.decode(space.encode(kept))
-    from_draw = space.decode(space.draws(kept, seed=seed)[:, 0])
+    from_draw = space.decode(space.sample_posterior(kept, seed=seed)[:, 0])
     gaussian = space.config.posterior == "gaussian"
     kl = float(kl_to_normal(mean, 2 * std.log()).sum(dim=1).mean()) if gaussian else np.nan
     return {
@@ -179,7 +179,7 @@ def stochastic_reconstruction(
     References:
         Kusner et al. (2017), arXiv:1703.01925; Jin et al. (2018), arXiv:1802.04364.
     """
-    draws = space.draws(smiles, times, seed)
+    draws = space.sample_posterior(smiles, times, seed)
     same = 0
     for draw in range(times):
         z = draws[:, draw].repeat(times, 1)
@@ -247,7 +247,7 @@ def regression(
         predicted = gp.posterior(z[rest]).mean.numpy()
     scores = [r2_score(y[rest], p, multioutput="raw_values") for p in (ridge, predicted)]
     for name in heads:
-        read = space.predict(z[rest]).detach()[:, space.properties.index(name)].numpy()
+        read = space.property_head(z[rest]).detach()[:, space.properties.index(name)].numpy()
         scores.append([r2_score(y[rest, PROPERTIES.index(name)], read)])
     return dict(zip(names, np.concatenate(scores).tolist(), strict=True))
 
@@ -286,7 +286,7 @@ def generate(space: LatentSpace, n: int, *, seed: int = 0) -> dict[str, list[str
     generator = torch.Generator().manual_seed(seed)
     normal: Tensor = torch.randn(n, space.dim, generator=generator, dtype=torch.float64)
     return {
-        "prior": space.decode(space.sample(n, seed=seed)),
+        "prior": space.decode(space.sample_prior(n, seed=seed)),
         "normal": space.decode(normal),
         "generated": space.generate(n, seed=seed),
     }

@@ -39,7 +39,7 @@ class Neighbor:
     properties: dict[str, float]
     """By name; NaN where one cannot be computed."""
     percentile: float
-    """How usual the vector is at which it was found first, see `LatentSpace.percentile`."""
+    """How usual the vector is at which it was found first, see `LatentSpace.density_percentile`."""
 
     @property
     def count(self) -> int:
@@ -209,7 +209,7 @@ def around(
     molecules = list(counts)
     alike, numbers = similarities(molecules, given), score(molecules, properties)
     with torch.no_grad():
-        usual = space.percentile(torch.stack([*first.values()])).tolist() if first else []
+        usual = space.density_percentile(torch.stack([*first.values()])).tolist() if first else []
     found = [
         Neighbor(
             smiles=molecule,

@@ -108,7 +108,7 @@ def decode_novel(
         draw += 1
         settle(
             [None] * (TRIES * len(rows)),
-            space.sample(TRIES * len(rows), seed=spawn_seed(seed, draw)),
+            space.sample_prior(TRIES * len(rows), seed=spawn_seed(seed, draw)),
         )
         decoded += TRIES
     return [candidate for candidate in found if candidate is not None]

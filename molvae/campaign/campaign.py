@@ -787,11 +787,10 @@ class Campaign:
         Returns:
             Columns id, smiles, a column of values with the name of each goal and limit (NaN where
             there is none), status, origin, percentile (how usual the molecule is to the space,
-            from 0 to 100, see `LatentSpace.percentile`; NaN where that is not known), message,
-            asked_at, told_at; then, if there are several goals, `score`, their product or sum, or
-            `front`, 1 for the Pareto front, 2 for that of the others, and so on; with limits,
-            `within_limits`;
-            and if anything of the kind was told, NAME_error, NAME_replicates (text, with ; between
+            from 0 to 100, see `LatentSpace.density_percentile`; NaN where that is not known),
+            message, asked_at, told_at; then, if there are several goals, `score`, their product or
+            sum, or `front`, 1 for the Pareto front, 2 for that of the others, and so on; with
+            limits, `within_limits`; and if anything of the kind was told, NAME_error, NAME_replicates (text, with ; between
             them), and a column for each note.
         """
         return to_dataframe(self.trials, self.problem)
@@ -882,7 +881,7 @@ def _batch_size(objective: ScoringFunction) -> int:
 
 def _load(space: LatentSpaceProtocol | str | Path) -> LatentSpaceProtocol:
     if isinstance(space, str | Path):
-        from molvae.latent.space import load
+        from molvae.latent.loading import load
 
         return load(space)
     return space
@@ -902,9 +901,9 @@ def _findable(name: str) -> str:
     """A run folder by its full path, so that the record opens from anywhere; else the name."""
     if not Path(name).is_dir():
         return name
-    from molvae.latent.space import list_runs
+    from molvae.latent.loading import list_models
 
-    return name if name in list_runs() else str(Path(name).resolve())
+    return name if name in list_models() else str(Path(name).resolve())
 
 
 def _start_label(start: int | str | Path | Sequence[str]) -> int | str:

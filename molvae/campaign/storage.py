@@ -204,8 +204,9 @@ class Trial:
     origin: str
     """`start`, or the name of the strategy that proposed it, and by what it made it."""
     percentile: float | None = None
-    """How usual the molecule is to the space, from 0 to 100, see `LatentSpace.percentile`: of its
-    encoding, whatever vector it was made from. None if that cannot be said, or was not recorded."""
+    """How usual the molecule is to the space, from 0 to 100, see
+    `LatentSpace.density_percentile`: of its encoding, whatever vector it was made from. None
+    if that cannot be said, or was not recorded."""
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     """What was foreseen of its values when it was proposed, by objective, in its own sign. Starting
     molecules have none, nor have those of strategies that foresee nothing."""

@@ -73,7 +73,7 @@ def interpolate(
     """
     figure = _check_figure(figure, overwrite, space)
     from molvae import analysis
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     path = analysis.interpolate(
         load(space), first, second, *more, steps=steps, kind=kind, weight=weight, properties=names
@@ -117,7 +117,7 @@ def neighbors(
     """
     figure = _check_figure(figure, overwrite, space)
     from molvae import analysis
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     found = analysis.neighbors(
         load(space), molecule, radii=radius, n=n, seed=seed, properties=names
@@ -172,7 +172,7 @@ def traverse(
     """
     figure = _check_figure(figure, overwrite, space, data)
     from molvae import analysis
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     loaded = load(space)
     down, along = along.startswith("-"), along.removeprefix("-")
@@ -230,7 +230,7 @@ def analogy(
     """
     figure = _check_figure(figure, overwrite, space)
     from molvae import analysis
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     found = analysis.analogy(load(space), a, b, c, radii=radius, n=n, seed=seed, properties=names)
     table = found.table()
@@ -289,7 +289,7 @@ def ascend(
     """
     figure = _check_figure(figure, overwrite, space, file, climb, data)
     from molvae import analysis
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     loaded = load(space)
     hill: Any = climb
@@ -369,7 +369,7 @@ def map_(
 
     from molvae import analysis
     from molvae.chem.properties import PROPERTIES
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     loaded = load(space)
     own = colour.lower() not in {name.lower() for name in PROPERTIES}

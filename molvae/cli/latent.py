@@ -39,10 +39,15 @@ def sample(
             0.25 by default.
     """
     wanted = conditions(where or "")
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     drawn = load(space).generate(
-        n, seed=seed, noise=noise, temperature=temperature, where=wanted, tolerance=tolerance
+        n,
+        seed=seed,
+        noise=noise,
+        temperature=temperature,
+        conditions=wanted,
+        condition_tolerance=tolerance,
     )
     molecules = [m for m in drawn if m is not None]
     print(*molecules, sep="\n", end="\n" * bool(molecules))
@@ -62,7 +67,7 @@ def encode(
         skip_invalid: Leave out and count texts that are no molecules, and molecules that the run
             cannot read.
     """
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     loaded = load(space)
     molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
@@ -78,7 +83,7 @@ def decode(space: str, file: InFile = "-", /) -> None:
         space: A bundled run or a run folder.
         file: TSV with columns z1, z2, ... as encode prints it; standard input by default.
     """
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     loaded = load(space)
     print(*(m or "" for m in loaded.decode(vectors(file, loaded.dim))), sep="\n")
@@ -111,7 +116,7 @@ def density(
             cannot read.
     """
     from molvae.latent.density import typicality
-    from molvae.latent.space import load
+    from molvae.latent.loading import load
 
     loaded = load(space)
     molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
@@ -176,12 +181,12 @@ def list_names() -> None:
     """Print what goes by a name, as TSV: objectives, strategies, bundled runs, data sets."""
     from molvae.bo.strategies.registry import STRATEGIES
     from molvae.chem.datasets import DATASETS
-    from molvae.latent.space import list_runs
+    from molvae.latent.loading import list_models
     from molvae.objectives.registry import list_objectives
 
     rows = [("objective", name, direction, text) for name, direction, text in list_objectives()]
     rows += [("strategy", k, "", (v.__doc__ or "").split("\n")[0]) for k, v in STRATEGIES.items()]
-    rows += [("run", name, "", "bundled") for name in list_runs()]
+    rows += [("run", name, "", "bundled") for name in list_models()]
     rows += [("dataset", name, "", of.about) for name, of in DATASETS.items()]
     print_tsv(("kind", "name", "direction", "description"), rows)
 

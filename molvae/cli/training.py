@@ -131,7 +131,7 @@ def evaluate(
 
     from molvae.analysis import model_metrics as metrics
     from molvae.analysis.model_figures import check_can_draw, draw_measures
-    from molvae.latent import space as latent
+    from molvae.latent import loading as latent
 
     inputs = [space, data]
     if out is not None:

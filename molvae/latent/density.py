@@ -1,14 +1,13 @@
-"""How usual a molecule is to a space: where its code lies, and how likely it is to be written.
+"""How typical molecules are of a space: the density of their codes, and their likelihood.
 
-A log-density of 64 units says little by itself. What says something is how many codes of molecules
-are less dense: those of molecules that the space itself makes, encoded as any other molecule.
-(Draws from the prior would not do: encodings are means of posteriors, which lie further inside, so
-that any molecule would look more usual than 99 % of the draws.)
-
-Knows priors and vectors; what makes molecules and encodes them is given.
+A log-density of 64 units says little by itself. A percentile among reference codes says more: those
+of molecules that the space itself generates, encoded as any other molecule. (Samples from the prior
+would not do: encodings are means of posteriors, which lie further inside, so that any molecule
+would look more typical than 99 % of the samples.)
 
 References:
-    Nalisnick et al. (2019), arXiv:1810.09136, on what likelihoods do not say of other data.
+    Burda et al. (2015), arXiv:1509.00519 (the bound); Nalisnick et al. (2019), arXiv:1810.09136 (on
+    what likelihoods do not say of other data).
 """
 
 from __future__ import annotations
@@ -16,74 +15,141 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import compress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from molvae.chem.molecules import has_radicals
-from molvae.errors import without_warnings
-from molvae.latent.protocol import LatentSpaceProtocol
+from molvae.chem.molecules import canonical, has_radicals
+from molvae.config import check_seed, whole_number
+from molvae.errors import warn, without_warnings
+from molvae.latent.batches import pad_on_device
+from molvae.latent.protocol import LatentSpaceProtocol, as_list
 from molvae.model.isolation import isolated
+from molvae.model.losses import importance_bound
 from molvae.model.priors import Prior
 
-REFERENCE = 500
-"""Codes that others are compared with."""
+if TYPE_CHECKING:
+    from molvae.latent.space import LatentSpace
 
-
-SEED = 0
-"""Of the molecules that these encode."""
-
-
-AT_ONCE = 4096
+N_REFERENCE_MOLECULES, REFERENCE_SEED = 500, 0
+"""Generated molecules whose codes others are compared with."""
+DENSITY_BATCH = 4096
 """Vectors that go through the prior together."""
 
 
+def log_prob(space: LatentSpace, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
+    """Importance-weighted lower bound on log p(molecule), `n`, nats.
+
+    The mean over k samples of p(molecule | z) p(z) / q(z | molecule), with the learned prior;
+    tighter with larger k. For representations other than canonical SMILES it bounds the probability
+    of the one sequence that the molecule is written as. Results of a molecule do not depend on the
+    others, up to rounding.
+
+    Args:
+        space: The space.
+        smiles: SMILES in any form.
+        k: Samples from each posterior.
+        seed: Of the samples.
+
+    Raises:
+        ConfigError: k is below 1.
+        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+    """
+    k, seed = whole_number(k, "k", least=1), check_seed(seed)
+    rows = [space.token_ids(canonical(text)) for text in as_list(smiles)]
+    bounds = torch.zeros(len(rows), dtype=torch.float64)
+    if order := sorted(range(len(rows)), key=lambda i: len(rows[i])):
+        ids = pad_on_device(space, [rows[i] for i in order])
+        bounds[order] = importance_bound(space.model, space.prior, ids, draws=k, seed=seed)
+    return bounds
+
+
+def outlier_score(
+    space: LatentSpace,
+    smiles: Sequence[str],
+    *,
+    k: int = 64,
+    seed: int = 0,
+    skip_unknown: bool = False,
+) -> Tensor:
+    """`-log_prob` per token, EOS included: the larger, the less typical; `n`, nats.
+
+    Per token, since log p falls with every token: by log p itself many drug-like molecules are as
+    atypical as a small one of a kind that the model never saw.
+
+    Args:
+        space: The space.
+        smiles: SMILES in any form.
+        k: As of `log_prob`; 8 separate kinds of molecules about as well as 64.
+        seed: Of the samples.
+        skip_unknown: Give NaN, and one warning with the count, for molecules that the model cannot
+            read. Otherwise their score is infinite, without an error.
+
+    Raises:
+        ConfigError: k is below 1.
+        InvalidMoleculeError: A text is not a molecule.
+    """
+    molecules = [canonical(text) for text in as_list(smiles)]
+    readable = space.can_encode(molecules)
+    if skip_unknown and not all(readable):
+        warn(
+            f"{readable.count(False)} of {len(readable)} molecules skipped: {space.title} cannot "
+            "read them; their scores are NaN"
+        )
+    worst = torch.nan if skip_unknown else torch.inf
+    scores = torch.full((len(molecules),), worst, dtype=torch.float64)
+    known = list(compress(molecules, readable))
+    bounds = space.log_prob(known, k=k, seed=seed)
+    scores[torch.tensor(readable, dtype=torch.bool)] = -bounds / torch.tensor(space.lengths(known))
+    return scores
+
+
+def encode_generated_molecules(space: LatentSpace) -> Tensor:
+    """The reference codes, `n x dim`; rows of NaN for molecules that the model cannot read."""
+    made = [m for m in space.generate(N_REFERENCE_MOLECULES, REFERENCE_SEED) if m is not None]
+    with without_warnings():  # rows of NaN are dropped
+        return space.encode(made, skip_unknown=True)
+
+
 def log_density(prior: Prior, z: Tensor) -> Tensor:
-    """Natural logarithm of the prior's density; gradients reach z.
+    """Log-density of a prior, `n`, nats, float64; NaN for a row that is not finite.
 
     Args:
         prior: On the CPU.
-        z: `n x d`, float64.
-
-    Returns:
-        `n`, float64; NaN for a row that is not finite.
+        z: `n x d`, float64; gradients reach it.
     """
     finite = torch.isfinite(z).all(dim=1)
     rows = z[finite].float()
     # The weights of the prior would have gradients as well.
     with torch.set_grad_enabled(z.requires_grad and torch.is_grad_enabled()):
         # zuko's flows do not take batches without rows.
-        batches = torch.split(rows, AT_ONCE) if len(rows) else ()
+        batches = torch.split(rows, DENSITY_BATCH) if len(rows) else ()
         parts = [z.new_zeros(0), *(prior.log_prob(part).double() for part in batches)]
         found = z.new_full((len(z),), torch.nan, dtype=torch.float64)
         return found.masked_scatter(finite, torch.cat(parts))
 
 
 class Reference:
-    """The log-densities of known codes, computed when first needed and then kept.
+    """The log-densities of reference codes, computed when first needed and then kept.
 
     Args:
         prior: Whose density it is.
-        known: Makes the codes, `n x d`, rows of NaN for what has none.
+        codes: Makes the codes, `n x d`; rows of NaN are dropped.
     """
 
-    def __init__(self, prior: Prior, known: Callable[[], Tensor]) -> None:
-        self.prior, self._known = prior, known
+    def __init__(self, prior: Prior, codes: Callable[[], Tensor]) -> None:
+        self.prior, self._codes = prior, codes
         self._sorted: Tensor | None = None
 
     @torch.no_grad()
     def percentile(self, z: Tensor) -> Tensor:
-        """Share of the known codes that are less dense than z, from 0 to 100.
+        """Share of the reference codes that are less dense than z, `n`, from 0 to 100.
 
-        Args:
-            z: `n x d`, float64.
-
-        Returns:
-            `n`, float64; NaN for a row that is not finite, and everywhere without known codes.
+        NaN for a row that is not finite, and everywhere without reference codes.
         """
         if self._sorted is None:
-            found = log_density(self.prior, self._known())
+            found = log_density(self.prior, self._codes())
             self._sorted = found[~found.isnan()].sort().values
         densities = log_density(self.prior, z)
         if not len(self._sorted):
@@ -94,27 +160,27 @@ class Reference:
 
 
 class TypicalityScores(NamedTuple):
-    """What a space says of molecules, each `n`, float64."""
+    """How typical molecules are of a space, each `n`, float64."""
 
     log_prob: Tensor
-    """Bound on log p(molecule), nats; minus infinity for what the model cannot read."""
+    """Bound on log p(molecule), nats; minus infinity for molecules that the model cannot read."""
     outlier_score: Tensor
-    """The same per symbol, with the other sign: the larger, the stranger."""
+    """`-log_prob` per token: the larger, the less typical."""
     percentile: Tensor
-    """Of the encoding's density, from 0 to 100; NaN for what the model cannot read."""
+    """Density percentile of the encoding, from 0 to 100; NaN for unreadable molecules."""
 
 
 @isolated()
 def typicality(
     space: LatentSpaceProtocol, smiles: Sequence[str], *, k: int = 64, seed: int = 0
 ) -> TypicalityScores:
-    """How usual molecules are to a space.
+    """How typical molecules are of a space.
 
     Args:
-        space: Of which they may be molecules.
+        space: Any with a density.
         smiles: SMILES in any form.
-        k: Draws from each posterior, see `LatentSpace.log_prob`.
-        seed: Of the draws.
+        k: Samples from each posterior, see `log_prob`.
+        seed: Of the samples.
 
     Raises:
         ConfigError: k is below 1.
@@ -125,18 +191,14 @@ def typicality(
     there, known = torch.tensor(readable, dtype=torch.bool), list(compress(smiles, readable))
     log_prob, percentile = -scores, torch.full_like(scores, torch.nan)
     log_prob[there] *= torch.tensor(space.lengths(known))
-    percentile[there] = space.percentile(space.encode(known))
+    percentile[there] = space.density_percentile(space.encode(known))
     return TypicalityScores(log_prob, scores, percentile)
 
 
 def proposable(space: LatentSpaceProtocol, smiles: str | None) -> bool:
-    """Whether there is a molecule, and one of a kind that may be proposed.
+    """Whether a canonical SMILES may be proposed: not None, and no radical.
 
-    Radicals are none, unless the space says by its attribute `radicals` that it learned from them.
-
-    Args:
-        space: Any.
-        smiles: Canonical SMILES, or None.
+    Radicals may be proposed if the space's attribute `radicals` is true.
     """
     if smiles is None:
         return False
@@ -146,35 +208,35 @@ def proposable(space: LatentSpaceProtocol, smiles: str | None) -> bool:
 def density_percentiles(
     space: LatentSpaceProtocol, smiles: Sequence[str], encodings: Tensor | None = None
 ) -> list[float | None]:
-    """Percentiles of the densities of encodings, see `LatentSpace.percentile`.
+    """Density percentiles of the encodings of molecules, from 0 to 100.
 
-    Of encodings, and not of the vectors that molecules were made from: these may lie anywhere, and
-    what they are decoded to may be quite usual.
+    Of encodings, not of the vectors that molecules were decoded from: those may lie anywhere, while
+    the molecules are typical.
 
     Args:
-        space: Any; one without a density can say nothing.
+        space: Any; without a density all percentiles are None.
         smiles: Canonical SMILES.
-        encodings: Of them, `n x d`, if they are at hand.
+        encodings: Of the molecules, `n x d`, if they are at hand.
 
     Returns:
-        From 0 to 100; None for what the space cannot read, and everywhere if it has no density.
+        None for molecules that the space cannot read.
     """
-    if not hasattr(space, "percentile"):
+    if not hasattr(space, "density_percentile"):
         return [None] * len(smiles)
     if encodings is None:
         with without_warnings():  # None says it
             encodings = space.encode(smiles, skip_unknown=True)
-    found = space.percentile(encodings).tolist()
+    found = space.density_percentile(encodings).tolist()
     return [None if math.isnan(percentile) else percentile for percentile in found]
 
 
 __all__ = [
-    "REFERENCE",
-    "SEED",
     "Reference",
     "TypicalityScores",
     "density_percentiles",
     "log_density",
+    "log_prob",
+    "outlier_score",
     "proposable",
     "typicality",
 ]

@@ -1,75 +1,232 @@
-"""What was drawn badly is drawn again, a few times, and of each the best draw is kept."""
+"""New molecules from a latent space: sample, repair or reject, and meet conditions.
+
+Rejection sampling: invalid or off-target samples are redrawn a bounded number of times; the best
+attempt is kept.
+
+References:
+    Kang and Cho (2018), doi:10.1021/acs.jcim.8b00801 (conditions).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from molvae.config import later_seed
+import torch
+from torch import Tensor
 
-MAX_RESAMPLES = 10
-"""How often what is at fault is drawn again."""
+from molvae.chem.molecules import has_radicals
+from molvae.config import check_seed, later_seed, whole_number
+from molvae.errors import ConfigError, UnknownNameError, warn, without_warnings
+from molvae.latent.batches import map_molecules, to_molecule, write_tokens
+from molvae.model.priors import ConditionalPrior
+
+if TYPE_CHECKING:
+    from molvae.latent.space import LatentSpace
+
+MAX_RESAMPLES, MAX_RESAMPLES_CONDITIONAL = 10, 20
+"""Rounds of resampling at most; with conditions more, since more samples come nearer to them."""
+MIN_ROUND_SIZE = 20
+"""Samples from which the share of repaired molecules is judged."""
+RESAMPLE_SEED_STEP = 1_000_003
+"""Added to the seed from one round to the next: far from the seeds that a user counts up."""
+CONDITION_TOLERANCE = 0.25
+"""Expected error of a condition that is accepted, in standard deviations."""
 
 
-MAX_RESAMPLES_CONDITIONAL = 20
-"""How often, where something is wanted of a molecule: of more draws the best is nearer."""
+def sample_prior(
+    space: LatentSpace, n: int, seed: int = 0, *, conditions: Mapping[str, float] | None = None
+) -> Tensor:
+    """See `LatentSpace.sample_prior`."""
+    n = whole_number(n, "n", least=0)
+    generator = torch.Generator().manual_seed(check_seed(seed))
+    if not conditions:
+        return space.prior.sample(n, generator).double()
+    values = standardize(space, conditions)
+    assert isinstance(space.prior, ConditionalPrior)
+    return space.prior.sample(n, generator, values).double()
 
 
-FIRST = 20
-"""Draws at least, by whose first turn a model is judged."""
+def translate(
+    space: LatentSpace, smiles: Sequence[str], conditions: Mapping[str, float]
+) -> list[str | None]:
+    """Molecules like the given ones, with other conditions; canonical SMILES or None.
+
+    z goes through the prior's flow to its noise, given the molecule's own conditions, and back
+    given the new ones: what z says beside the conditions is kept. Conditions that are not named
+    keep the encoder's estimate.
+    """
+    values = standardize(space, conditions)
+    if space.config.latent_dim == 0:
+        raise ConfigError(
+            f"{space.title} has no z that could be kept; use generate(conditions=...)"
+        )
+    assert isinstance(space.prior, ConditionalPrior)
+    z = space.encode(smiles)
+    y = z[:, space.config.latent_dim :].clone()
+    for place, value in values.items():
+        y[:, place] = value
+    return space.decode(space.prior.moved(z.float(), y.float()).double())
 
 
-REDRAWN_SEED = 1_000_003
-"""From one such draw to the next, added to the seed: far from the seeds that a user counts up."""
+def standardize(space: LatentSpace, conditions: Mapping[str, float]) -> dict[int, float]:
+    """Conditions by their place, in standard deviations from the mean of the training molecules.
+
+    Raises:
+        ConfigError: A value is not finite, or the model has no conditions.
+        UnknownNameError: The model has no such condition.
+    """
+    if not space.conditions:
+        raise ConfigError(
+            f"{space.title} was trained without conditions; train one with "
+            'conditions = ["logP", ...] in its configuration'
+        )
+    places = {name.lower(): place for place, name in enumerate(space.conditions)}
+    values: dict[int, float] = {}
+    for name, value in conditions.items():
+        if name.lower() not in places:
+            raise UnknownNameError("condition", name, space.conditions)
+        if not math.isfinite(value):
+            raise ConfigError(f"{name} must be a finite number, got {value}")
+        condition = space.card.conditions[places[name.lower()]]
+        values[places[name.lower()]] = (value - condition.mean) / condition.sd
+    return values
+
+
+def generate(
+    space: LatentSpace,
+    n: int,
+    seed: int = 0,
+    *,
+    noise: float | None,
+    temperature: float | None,
+    redraw: bool,
+    conditions: Mapping[str, float] | None,
+    condition_tolerance: float | None,
+) -> list[str | None]:
+    """See `LatentSpace.generate`."""
+    default_noise, default_temperature = space.card.drawing
+    level = default_noise if noise is None else noise
+    if temperature is None:
+        is_sampled = level > 0 or space.config.latent_dim == 0
+        temperature = default_temperature if is_sampled else 0.0
+    n, seed = whole_number(n, "n", least=0), check_seed(seed)
+    if not 0 <= level <= 1:
+        raise ConfigError(f"noise must lie in [0, 1], got {level}")
+    if level > 0 and not space.config.noise_levels:
+        raise ConfigError(f"{space.title} was trained without noise levels; give noise=0")
+    if condition_tolerance is not None and not conditions:
+        raise ConfigError(
+            f"condition_tolerance={condition_tolerance:g} is for conditions; give them, too"
+        )
+    tolerance = CONDITION_TOLERANCE if condition_tolerance is None else condition_tolerance
+    if tolerance < 0 or math.isnan(tolerance):
+        raise ConfigError(f"condition_tolerance must not be negative, got {tolerance}")
+    wanted = standardize(space, conditions) if conditions else {}
+
+    def sample(n: int, seed: int) -> list[Sample]:
+        z = sample_prior(space, n, seed, conditions=conditions)
+        z = _add_noise(space, z, level, later_seed(seed, 1))
+        rows = write_tokens(space, z, noise=level, temperature=temperature, seed=seed)
+        made = [to_molecule(space, tokens) for tokens in rows]
+        repaired = [not space.representation.is_valid_as_written(tokens) for tokens in rows]
+        for i, molecule in enumerate(made):
+            if molecule is not None and not space.radicals and has_radicals(molecule):
+                made[i], repaired[i] = None, True
+        return list(map(Sample, made, repaired, _condition_errors(space, made, wanted)))
+
+    rounds = (MAX_RESAMPLES_CONDITIONAL if wanted else MAX_RESAMPLES) if redraw else 0
+    best = rejection_sample(sample, n, seed=seed, redraws=rounds, tolerance=tolerance)
+    off_target = sum(one.condition_error > tolerance for one in best)
+    if redraw and off_target:
+        warn(
+            f"{off_target} of {n} molecules are expected to miss the conditions by more than "
+            f"{tolerance:g} standard deviations, by the encoder's estimate: few molecules are like "
+            "that, or the encoder is uncertain"
+        )
+    return [one.molecule for one in best]
+
+
+def _add_noise(space: LatentSpace, z: Tensor, noise: float, seed: int) -> Tensor:
+    """Mix noise into z; conditions stay."""
+    d = space.config.latent_dim
+    more = torch.randn(len(z), d, generator=torch.Generator().manual_seed(seed), dtype=z.dtype)
+    return torch.cat([math.sqrt(1 - noise**2) * z[:, :d] + noise * more, z[:, d:]], dim=1)
+
+
+def _condition_errors(
+    space: LatentSpace, molecules: Sequence[str | None], wanted: Mapping[int, float]
+) -> list[float]:
+    """Expected error of the worst condition of each molecule, in standard deviations.
+
+    The root mean square under q(y | molecule). The uncertainty counts, since the encoder misreads
+    odd molecules, and is rarely certain then. Infinite for molecules that the model cannot read; 0
+    without conditions.
+    """
+    if not wanted:
+        return [0.0] * len(molecules)
+
+    def moments(ids: Tensor) -> Tensor:
+        mean, logvar = space.model.conditions(ids)
+        return torch.cat([mean, (0.5 * logvar).exp()], dim=1)
+
+    errors = [math.inf] * len(molecules)
+    there = [i for i, molecule in enumerate(molecules) if molecule is not None]
+    with without_warnings():  # NaN stands for molecules that cannot be read
+        mean, std = map_molecules(
+            space, [str(molecules[i]) for i in there], moments, 2 * len(space.conditions), True
+        ).chunk(2, 1)
+    for place, guess, doubt in zip(there, mean, std, strict=True):
+        off = [math.hypot(float(guess[i]) - y, float(doubt[i])) for i, y in wanted.items()]
+        errors[place] = math.inf if math.isnan(max(off)) else max(off)
+    return errors
 
 
 class Sample(NamedTuple):
-    """A molecule that was drawn, and what is wrong with it."""
+    """A sampled molecule and its faults."""
 
     molecule: str | None
     """Canonical SMILES; None where there is no molecule."""
-    mended: bool
-    """Whether what was written had to be mended to be a molecule."""
-    missed: float
-    """By how much it misses what was wanted; 0 where nothing was."""
+    repaired: bool
+    """Whether the tokens needed repair to be a molecule."""
+    condition_error: float
+    """Expected error of the conditions; 0 without any."""
 
 
 def rejection_sample(
     draw: Callable[[int, int], list[Sample]], n: int, *, seed: int, redraws: int, tolerance: float
 ) -> list[Sample]:
-    """Draw, and draw again what was mended or misses what was wanted by more than the tolerance.
+    """The best attempts of repeated sampling: n samples, each the best of its rounds.
 
-    A molecule is better than none, one that was not mended than one that was, and then the nearer
-    one. If most of the first draws were mended, being mended is no fault: a model that mostly slips
-    is not worth waiting for.
+    Attempts are ranked: valid before invalid, unrepaired before repaired, then by condition error.
+    If more than half of the first round needed repair, repair is ignored, because resampling would
+    rarely help.
 
     Args:
-        draw: So many, with a seed.
-        n: How many are kept.
-        seed: Of the first draws.
-        redraws: How often at most draws are made again.
-        tolerance: That `missed` may come to.
-
-    Returns:
-        n draws, each the best of its turns.
+        draw: Makes that many samples with a seed.
+        n: Samples to return.
+        seed: Of the first round.
+        redraws: Further rounds at most.
+        tolerance: Condition error that is accepted.
     """
-    best, places, slips = [Sample(None, True, math.inf)] * n, list(range(n)), False
+    best, places = [Sample(None, True, math.inf)] * n, list(range(n))
+    mostly_repaired = False
 
     def fault(one: Sample) -> tuple[bool, bool, float]:
-        return one.molecule is None, one.mended and not slips, one.missed
+        return one.molecule is None, one.repaired and not mostly_repaired, one.condition_error
 
     for turn in range(redraws + 1):
-        drawn = draw(len(places), later_seed(seed, turn * REDRAWN_SEED))
+        drawn = draw(len(places), later_seed(seed, turn * RESAMPLE_SEED_STEP))
         if turn == 0:
-            slips = 2 * sum(one.mended for one in drawn) > max(n, FIRST)
+            mostly_repaired = 2 * sum(one.repaired for one in drawn) > max(n, MIN_ROUND_SIZE)
         for place, one in zip(places, drawn, strict=True):
             best[place] = min(one, best[place], key=fault)
-        # No molecule is an outcome like others, unless something was wanted of it.
+        # No molecule is an outcome like others, unless there are conditions.
         places = [i for i in places if fault(best[i])[1:] > (False, tolerance)]
         if not places:
             break
     return best
 
 
-__all__ = ["MAX_RESAMPLES", "MAX_RESAMPLES_CONDITIONAL", "Sample", "rejection_sample"]
+__all__ = ["Sample", "generate", "rejection_sample", "sample_prior", "standardize", "translate"]

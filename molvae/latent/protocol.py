@@ -1,4 +1,4 @@
-"""What may be asked of a latent space by everything above this folder."""
+"""What everything above this folder may ask of a latent space."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from typing import Protocol
 
 from torch import Tensor
 
+from molvae.errors import ConfigError
+
 
 class LatentSpaceProtocol(Protocol):
-    """An encoder, a decoder, and what is known of the vectors of molecules.
+    """An encoder, a decoder and a density; `molvae.latent.space.LatentSpace` is one.
 
-    `molvae.latent.space.LatentSpace` is one. Vectors are float64 on the CPU; order is kept, one for
-    one. Strategies ask for the part down to `tuned`; a space that lacks the rest can be searched,
-    but not explored.
+    Vectors are float64 on the CPU; order is kept, one for one. Strategies need the members down to
+    `with_finetuned_decoder`; a space without the others can be searched, but not explored.
     """
 
     @property
     def name(self) -> str:
-        """What to load it by."""
+        """Name to load it by."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal weights: a campaign goes on only with the model that it began with."""
+        """Equal for equal weights: a campaign resumes only with the model it began with."""
         ...
 
     @property
@@ -38,27 +39,29 @@ class LatentSpaceProtocol(Protocol):
 
     @property
     def properties(self) -> Sequence[str]:
-        """What `predict` reads off vectors; empty if nothing."""
+        """Names of the columns of `property_head`; empty without heads."""
         ...
 
-    def predict(self, z: Tensor) -> Tensor:
-        """`n x len(properties)`, differentiable."""
+    def property_head(self, z: Tensor) -> Tensor:
+        """Properties at latent vectors, `n x len(properties)`, differentiable."""
         ...
 
     def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """`n x d`; a molecule it cannot encode raises, or is a row of NaN if `skip_unknown`."""
+        """`n x d`; unreadable molecules raise, or are rows of NaN if `skip_unknown`."""
         ...
 
     def decode(self, z: Tensor) -> list[str | None]:
         """Canonical SMILES, None where there is no molecule."""
         ...
 
-    def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Draws from the prior, `n x d`, the same for the same seed."""
+    def sample_prior(self, n: int, seed: int = 0) -> Tensor:
+        """Samples from the prior, `n x d`, the same for the same seed."""
         ...
 
-    def tuned(self, smiles: Sequence[str], *, seed: int = 0) -> LatentSpaceProtocol:
-        """A space with the same encoder, whose decoder has learned molecules, best ones first."""
+    def with_finetuned_decoder(
+        self, smiles: Sequence[str], *, seed: int = 0
+    ) -> LatentSpaceProtocol:
+        """The same encoder, with a decoder fine-tuned on molecules, most important first."""
         ...
 
     def can_encode(self, smiles: Sequence[str]) -> list[bool]:
@@ -66,24 +69,33 @@ class LatentSpaceProtocol(Protocol):
         ...
 
     def lengths(self, smiles: Sequence[str]) -> list[int]:
-        """Symbols of each molecule, the stop symbol included."""
+        """Number of tokens of each molecule, EOS included."""
         ...
 
     def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """`n x d`, which decode to the molecules as far as such vectors are found."""
+        """Vectors that decode to the molecules where possible, `n x d`."""
         ...
 
     def log_density(self, z: Tensor) -> Tensor:
-        """Of the prior, `n`, in nats; differentiable."""
+        """Log-density of the prior, `n`, nats; differentiable."""
         ...
 
-    def percentile(self, z: Tensor) -> Tensor:
-        """Share of known encodings that are less dense, `n`, from 0 to 100; NaN if not known."""
+    def density_percentile(self, z: Tensor) -> Tensor:
+        """Share of reference encodings that are less dense, `n`, from 0 to 100; NaN if unknown."""
         ...
 
     def outlier_score(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
-        """Minus log p in nats per symbol, `n`; infinite for what cannot be read."""
+        """Minus log p in nats per token, `n`; infinite for molecules that cannot be read."""
         ...
 
 
-__all__ = ["LatentSpaceProtocol"]
+def as_list(smiles: Sequence[str]) -> list[str]:
+    """SMILES as a list; a single text is refused, which would be read letter by letter."""
+    if isinstance(smiles, str):
+        raise ConfigError(
+            f"expected a list of SMILES, got the single text {smiles!r}; use [smiles]"
+        )
+    return list(smiles)
+
+
+__all__ = ["LatentSpaceProtocol", "as_list"]

@@ -25,7 +25,8 @@ from molvae.chem.properties import score
 from molvae.chem.vocabulary import PAD, Vocabulary
 from molvae.config import ModelConfig, TrainConfig, as_settings
 from molvae.errors import CheckpointError, DataError, require, warn
-from molvae.latent.space import LatentSpace, find_run
+from molvae.latent.loading import find_model
+from molvae.latent.space import LatentSpace
 from molvae.latent.tokenized import (
     Rows,
     TokenizedDataset,
@@ -359,7 +360,7 @@ def _started(config: TrainConfig) -> tuple[TrainConfig, _Before | None]:
     """The recipe with what it takes from the model that it starts from, and that model."""
     if config.start_from is None:
         return config, None
-    folder = find_run(config.start_from)
+    folder = find_model(config.start_from)
     model, _, card = load_run(folder)
     writer, merges = card.representation["name"], len(card.bpe_merges)
     asked = card.about.get("recipe", {}).get("merges", merges)

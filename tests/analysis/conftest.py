@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from molvae.latent.space import LatentSpace, load
+from molvae.latent.loading import load
+from molvae.latent.space import LatentSpace
 
 
 @pytest.fixture(scope="session")

@@ -175,7 +175,7 @@ def test_in_a_real_space_a_walk_along_a_head_moves_its_prediction_only(
     heads = {name: head_direction(qm9, name) for name in qm9.properties}
     direction = orthogonalize(heads["logP"], [heads["SAS"], heads["QED"]])
     path = traverse(qm9, "OCc1cc[nH]c1", direction, length=2, steps=10)
-    read = qm9.predict(path.z[[0, -1]]).detach()
+    read = qm9.property_head(path.z[[0, -1]]).detach()
     change = (read[1] - read[0]).tolist()
     by_name = dict(zip(qm9.properties, change, strict=True))
     assert by_name["logP"] == pytest.approx(4 * direction.slope, rel=1e-3)

@@ -49,7 +49,7 @@ def test_a_stop_tells_similarity_properties_and_how_usual_it_is() -> None:
     assert path.stops[0].similarity[0] == path.stops[-1].similarity[1] == 1
     weights = score([stop.smiles or "" for stop in path.stops], ["MW"])[:, 0]
     assert [stop.properties["MW"] for stop in path.stops] == weights.tolist()
-    assert path.stops[0].percentile == float(GRID.percentile(GRID.encode([first])))
+    assert path.stops[0].percentile == float(GRID.density_percentile(GRID.encode([first])))
     table = path.table()
     assert list(table.columns) == [
         "t", "until", "smiles", "similarity_start", "similarity_end", "MW", "logP", "percentile",

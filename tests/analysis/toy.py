@@ -28,14 +28,14 @@ class Grid(ToySpace):
     def can_encode(self, smiles: Sequence[str]) -> list[bool]:
         return torch.isfinite(self.encode(smiles, skip_unknown=True)).all(dim=1).tolist()
 
-    def predict(self, z: Tensor) -> Tensor:
+    def property_head(self, z: Tensor) -> Tensor:
         """a, b, and the distance from (7, 2, S), where z is (2, -3, 1)."""
-        return torch.cat([z[:, :2] + 5, super().predict(z)], dim=1)
+        return torch.cat([z[:, :2] + 5, super().property_head(z)], dim=1)
 
     def log_density(self, z: Tensor) -> Tensor:
         return -0.5 * (z / self.sd).square().sum(dim=1)
 
-    def percentile(self, z: Tensor) -> Tensor:
+    def density_percentile(self, z: Tensor) -> Tensor:
         known = self.log_density(self._grid).sort().values
         return 100 * torch.searchsorted(known, self.log_density(z)).double() / len(known)
 

@@ -490,7 +490,7 @@ class First:
     def propose(
         self, observations: Observations, space: Any, n: int, *, seed: int
     ) -> list[Candidate]:
-        pool = space.decode(space.sample(200, seed=seed))
+        pool = space.decode(space.sample_prior(200, seed=seed))
         new = {m for m in pool if m is not None and m not in observations.known}
         ranked = sorted(new, key=lambda m: (len(m), m))[:n]
         if self.repeat:
@@ -575,7 +575,7 @@ def test_every_trial_says_how_usual_its_molecule_is(path: Path) -> None:
         campaign.tell(1, 0.5)
         campaign.ask(3)
         trials = campaign.trials
-        expected = space.percentile(space.encode([t.smiles for t in trials])).tolist()
+        expected = space.density_percentile(space.encode([t.smiles for t in trials])).tolist()
         assert [t.percentile for t in trials] == expected
         assert len(set(expected)) > 3
         assert campaign.table()["percentile"].tolist() == expected

@@ -60,6 +60,6 @@ def molvae(
 @pytest.fixture
 def toy(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molvae:
     """The same, with a space called toy, and a file of its molecules."""
-    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: ToySpace(str(name)))
     (tmp_path / "start.smi").write_text("\n".join(ToySpace().molecules[:60:10]))
     return molvae

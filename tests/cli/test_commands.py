@@ -484,7 +484,7 @@ def test_a_file_that_is_no_record_is_left_alone(toy: Molvae, tmp_path: Path, kin
 
 def test_another_model_is_refused(toy: Molvae, monkeypatch: pytest.MonkeyPatch) -> None:
     assert toy(*OPTIMIZE, "--budget", 6).status == 0
-    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace("retrained"))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: ToySpace("retrained"))
     toy("ask", "q.db").fails(1, "q.db", "toy", "retrained")
 
 
@@ -679,10 +679,10 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
 def test_molecules_come_with_how_usual_they_are(
     lab: Molvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: DenseToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: DenseToySpace(str(name)))
     asked = lab(*CREATE, "-n", 3).table
     space = DenseToySpace()
-    expected = space.percentile(space.encode([row["smiles"] for row in asked])).tolist()
+    expected = space.density_percentile(space.encode([row["smiles"] for row in asked])).tolist()
     assert [float(row["percentile"]) for row in asked] == pytest.approx(expected)
     exported = lab("export", "lab.db").out.splitlines()
     assert exported[0].split(",")[5] == "percentile"

@@ -17,7 +17,7 @@ FIRST, LAST = GRID.at(2, 4, "O"), GRID.at(5, 4, "O")
 @pytest.fixture
 def grid(molvae: Molvae, monkeypatch: pytest.MonkeyPatch) -> Molvae:
     """Calls the command line in an empty folder, with a toy in place of every run."""
-    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: Grid(str(name)))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: Grid(str(name)))
     return molvae
 
 

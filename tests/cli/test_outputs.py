@@ -49,7 +49,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, record: Path) -> Path:
     """A folder with what users have in one: records, tables, a model folder, their own files."""
-    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: ToySpace(str(name)))
     for name in ("rec.db", "rec.csv", "rec.html", "rec.svg", "rec.json"):
         shutil.copy(record, tmp_path / name)
     (tmp_path / "start.smi").write_text("\n".join(ToySpace().molecules[:3]))

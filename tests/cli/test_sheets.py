@@ -25,7 +25,7 @@ CREATE = split(
 @pytest.fixture
 def lab(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molvae:
     """A campaign with two measured molecules and four that wait: ids 3 to 6."""
-    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: ToySpace(str(name)))
     write(tmp_path / "measured.csv", f"smiles,value\n{MOLECULES[0]},0.5\n{MOLECULES[10]},1.5\n")
     assert molvae(*CREATE, "measured.csv").status == 0
     return molvae

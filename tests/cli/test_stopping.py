@@ -64,7 +64,7 @@ def test_what_an_objective_prints_is_not_among_the_data(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", list(sys.path))
     monkeypatch.setattr("sys.dont_write_bytecode", True)
-    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: ToySpace(str(name)))
     (tmp_path / "start.smi").write_text("\n".join(ToySpace().molecules[:60:10]))
     (tmp_path / "talks.py").write_text(TALKS)
     words = [*OPTIMIZE, "--objective", "talks:Talks", "--budget", "8", "--workers", str(workers)]

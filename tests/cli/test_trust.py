@@ -77,7 +77,7 @@ def test_reading_asking_and_telling_run_nothing_that_a_record_names(
     computed: bool,
     where: str,
 ) -> None:
-    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: ToySpace(str(name)))
     Path("evil.py").write_text("open('ran', 'w')\ndef score(smiles): open('ran', 'w'); return 1.0")
     record = tmp_path / "e.db"
     if where == "goal":
@@ -166,7 +166,7 @@ def test_a_command_that_names_the_code_is_trusted(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("molvae.latent.space.load", lambda name, **_: ToySpace(str(name)))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: ToySpace(str(name)))
     (tmp_path / "dock.py").write_text("def score(smiles): return float(len(smiles))")
     (tmp_path / "s.smi").write_text("\n".join(ToySpace().molecules[:3]))
     made = {

@@ -64,7 +64,7 @@ def numbers() -> dict[str, Any]:
             "decode": space.decode(z + 0.5),
             "log_prob": space.log_prob(smiles, seed=0).tolist(),
             "generate": space.generate(8, seed=0),
-            "predict": space.predict(z).tolist(),
+            "predict": space.predict(z).to_numpy().tolist(),
         }
     table = molvae.properties(MOLECULES)
     found["properties"] = table.drop(columns=["smiles", "error"]).to_dict("list")

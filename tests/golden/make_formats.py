@@ -13,7 +13,7 @@ import torch
 from molvae.campaign.campaign import Campaign
 from molvae.chem.representations import get_representation
 from molvae.config import ModelConfig
-from molvae.latent.space import load
+from molvae.latent.loading import load
 from molvae.model.checkpoint import ModelCard, round_to_half, save_run
 from molvae.model.vae import SequenceVAE
 

@@ -54,7 +54,7 @@ def test_without_known_codes_no_percentile_can_be_said() -> None:
 
 
 def test_percentiles_of_known_molecules_spread_over_the_range(space: LatentSpace) -> None:
-    found = space.percentile(space.encode(sample_molecules("zinc250k", 300, seed=11)))
+    found = space.density_percentile(space.encode(sample_molecules("zinc250k", 300, seed=11)))
     assert found.shape == (300,)
     assert found.dtype == torch.float64
     assert 0 <= found.min() <= found.max() <= 100
@@ -66,11 +66,11 @@ def test_percentiles_of_known_molecules_spread_over_the_range(space: LatentSpace
 
 def test_what_is_far_from_all_codes_is_below_all_of_them(space: LatentSpace) -> None:
     z = torch.cat([20 * torch.ones(1, space.dim), torch.full((1, space.dim), torch.nan)]).double()
-    found = space.percentile(z)
+    found = space.density_percentile(z)
     assert found[0] == 0
     assert found[1].isnan()
     with pytest.raises(ConfigError, match=f"n x {space.dim}"):
-        space.percentile(z[:, :5])
+        space.density_percentile(z[:, :5])
     with pytest.raises(ConfigError, match="not finite"):
         space.log_density(z)
 
@@ -78,14 +78,14 @@ def test_what_is_far_from_all_codes_is_below_all_of_them(space: LatentSpace) -> 
 def test_a_tuned_copy_of_a_space_compares_with_the_same_codes(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.latent.space.TUNING_STEPS", 1)
-    monkeypatch.setattr("molvae.latent.space.REHEARSED", 5)
+    monkeypatch.setattr("molvae.latent.inversion.FINETUNING_STEPS", 1)
+    monkeypatch.setattr("molvae.latent.inversion.N_REHEARSED", 5)
     fresh = LatentSpace(copy.deepcopy(space.model), space.card, prior=space.prior)
-    tuned = fresh.tuned(["CCO"], seed=1)
+    tuned = fresh.with_finetuned_decoder(["CCO"], seed=1)
     z = space.encode(sample_molecules("zinc250k", 20, seed=12))
-    first = tuned.percentile(z)
-    assert torch.equal(first, fresh.percentile(z))
-    assert torch.equal(first, space.percentile(z))
+    first = tuned.density_percentile(z)
+    assert torch.equal(first, fresh.density_percentile(z))
+    assert torch.equal(first, space.density_percentile(z))
 
 
 MIXED = ("CC(=O)Oc1ccccc1C(=O)O", "[Au]", "C1=CC2=CC1=CC=C2C#CC#CC#CF")
@@ -119,7 +119,7 @@ def test_what_a_space_says_of_molecules(space: LatentSpace) -> None:
     log_prob, scores, density_percentiles = typicality(space, MIXED, k=2, seed=1)
     torch.testing.assert_close(log_prob[[0, 2]], space.log_prob([MIXED[0], MIXED[2]], k=2, seed=1))
     assert torch.equal(scores, space.outlier_score(MIXED, k=2, seed=1))
-    assert torch.equal(density_percentiles[0], space.percentile(space.encode(MIXED[:1]))[0])
+    assert torch.equal(density_percentiles[0], space.density_percentile(space.encode(MIXED[:1]))[0])
     assert (log_prob[1], scores[1]) == (-torch.inf, torch.inf)
     assert density_percentiles.isnan().tolist() == [False, True, False]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from molvae.latent.generation import REDRAWN_SEED, Sample, rejection_sample
+from molvae.latent.generation import RESAMPLE_SEED_STEP, Sample, rejection_sample
 
 
 def drawing(
@@ -26,7 +26,7 @@ def test_what_is_good_is_not_drawn_again() -> None:
     draw, asked = drawing(first, [Sample("N", False, 0.2), Sample("NC", False, 0.3)])
     best = rejection_sample(draw, 3, seed=7, redraws=5, tolerance=0.5)
     assert best == [Sample("C", False, 0.1), Sample("N", False, 0.2), Sample("NC", False, 0.3)]
-    assert asked == [(3, 7), (2, 7 + REDRAWN_SEED)]
+    assert asked == [(3, 7), (2, 7 + RESAMPLE_SEED_STEP)]
 
 
 def test_the_nearest_is_kept_where_all_miss() -> None:

@@ -18,7 +18,8 @@ from molvae.errors import (
     UnknownNameError,
     UnknownTokenError,
 )
-from molvae.latent.space import LatentSpace, list_runs
+from molvae.latent.loading import list_models
+from molvae.latent.space import LatentSpace
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
@@ -29,8 +30,8 @@ def molecules() -> list[str]:
 
 
 def test_bundled_runs_are_small_and_complete() -> None:
-    assert "zinc250k" in list_runs()
-    for name in list_runs():
+    assert "zinc250k" in list_models()
+    for name in list_models():
         folder = Path(molvae.__file__).parent / "weights" / name
         names = {path.name for path in folder.iterdir()}
         assert names - {"prior.safetensors"} == {"model.json", "model.safetensors"}
@@ -59,17 +60,17 @@ def test_most_molecules_come_back(space: LatentSpace, molecules: list[str]) -> N
 
 
 def test_decoding_gives_canonical_molecules_one_for_one(space: LatentSpace) -> None:
-    decoded = space.decode(space.sample(200, seed=4))
+    decoded = space.decode(space.sample_prior(200, seed=4))
     assert len(decoded) == 200
     assert all(s is not None and canonical(s) == s for s in decoded)
     assert len(set(decoded)) > 180
-    assert space.decode(space.sample(200, seed=4)) == decoded
+    assert space.decode(space.sample_prior(200, seed=4)) == decoded
     assert space.decode(torch.empty(0, space.dim)) == []
 
 
 def test_molecules_of_the_prior_have_one_name(space: LatentSpace) -> None:
     """RDKit alone would give some of them another SMILES when they are read again."""
-    for smiles in space.decode(space.sample(300, seed=4)):
+    for smiles in space.decode(space.sample_prior(300, seed=4)):
         assert smiles is not None
         assert canonical(smiles) == smiles
 
@@ -90,11 +91,11 @@ def test_sampled_decoding_repeats_with_its_seed(space: LatentSpace) -> None:
 
 def test_samples_repeat_with_their_seed_and_leave_the_generator_alone(space: LatentSpace) -> None:
     state = torch.get_rng_state()
-    z = space.sample(1000, seed=3)
+    z = space.sample_prior(1000, seed=3)
     made = space.generate(20, seed=3)
     assert torch.equal(state, torch.get_rng_state())
-    assert torch.equal(z, space.sample(1000, seed=3))
-    assert not torch.equal(z, space.sample(1000, seed=4))
+    assert torch.equal(z, space.sample_prior(1000, seed=3))
+    assert not torch.equal(z, space.sample_prior(1000, seed=4))
     assert z.shape == (1000, space.dim)
     assert z.dtype == torch.float64
     assert made == space.generate(20, seed=3) != space.generate(20, seed=4)
@@ -102,14 +103,14 @@ def test_samples_repeat_with_their_seed_and_leave_the_generator_alone(space: Lat
 
 def test_samples_lie_where_molecules_do(space: LatentSpace, molecules: list[str]) -> None:
     mean, std = space.posterior(molecules)
-    z = space.sample(5000)
+    z = space.sample_prior(5000)
     expected = (mean.var(dim=0) + std.square().mean(dim=0)).sqrt().mean()
     assert float(z.std(dim=0).mean()) == pytest.approx(float(expected), rel=0.15)
 
 
 def test_generated_molecules_follow_their_settings(space: LatentSpace) -> None:
     quiet = space.generate(30, seed=1, noise=0, redraw=False)
-    written = space.decode(space.sample(30, seed=1))
+    written = space.decode(space.sample_prior(30, seed=1))
     assert quiet == [None if has_radicals(m) else m for m in written if m is not None]
     assert space.generate(30, seed=1) != quiet
     assert space.generate(30, seed=1, noise=1, temperature=1.0) != space.generate(30, seed=1)
@@ -228,7 +229,9 @@ def test_a_tuned_decoder_writes_what_it_could_not_and_the_encoder_is_the_same(
 ) -> None:
     drawn = torch.random.get_rng_state()
     before = {name: tensor.clone() for name, tensor in space.model.state_dict().items()}
-    tuned = space.tuned([*ODD, "[Au]"], seed=1)  # gold cannot be read and is left out
+    tuned = space.with_finetuned_decoder(
+        [*ODD, "[Au]"], seed=1
+    )  # gold cannot be read and is left out
     assert torch.equal(torch.random.get_rng_state(), drawn)
     assert all(torch.equal(before[k], tensor) for k, tensor in space.model.state_dict().items())
     z = space.encode(ODD)
@@ -239,8 +242,8 @@ def test_a_tuned_decoder_writes_what_it_could_not_and_the_encoder_is_the_same(
     known = sample_molecules("zinc250k", 40, seed=3)
     kept = [a == b for a, b in zip(tuned.decode(tuned.encode(known)), known, strict=True)]
     assert sum(kept) >= 24
-    assert space.tuned(["[Au]"]) is space
-    again = space.tuned([*ODD, "[Au]"], seed=1)
+    assert space.with_finetuned_decoder(["[Au]"]) is space
+    again = space.with_finetuned_decoder([*ODD, "[Au]"], seed=1)
     assert all(
         torch.equal(a, b)
         for a, b in zip(tuned.model.parameters(), again.model.parameters(), strict=True)

@@ -8,8 +8,10 @@ from torch import Tensor
 
 from molvae.chem.representations import get_representation
 from molvae.errors import ConfigError, MolvaeWarning
-from molvae.latent import space as latent
-from molvae.latent.space import LatentSpace, load, pad
+from molvae.latent import inversion
+from molvae.latent.batches import pad
+from molvae.latent.loading import load
+from molvae.latent.space import LatentSpace
 from molvae.model.checkpoint import Condition, ModelCard
 from molvae.model.losses import reconstruction
 from tests.model.kinds import KINDS, MAX_LENGTH, make
@@ -42,8 +44,8 @@ def made(kind: str, conditions: int = 0) -> LatentSpace:
 def test_molecules_become_vectors_and_vectors_molecules(
     kind: str, conditions: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latent, "TUNING_STEPS", 3)
-    monkeypatch.setattr(latent, "REHEARSED", 5)
+    monkeypatch.setattr(inversion, "FINETUNING_STEPS", 3)
+    monkeypatch.setattr(inversion, "N_REHEARSED", 5)
     space = made(kind, conditions)
     z = space.encode(MOLECULES)
     assert z.shape == (5, KINDS[kind].latent_dim + conditions)
@@ -54,7 +56,7 @@ def test_molecules_become_vectors_and_vectors_molecules(
     assert bool(torch.isfinite(std).all())
     assert len(space.generate(4, seed=0)) == 4
     assert space.invert(MOLECULES[:2]).shape == z[:2].shape
-    tuned = space.tuned(MOLECULES[:2])
+    tuned = space.with_finetuned_decoder(MOLECULES[:2])
     torch.testing.assert_close(tuned.encode(MOLECULES), z)
 
 
@@ -66,9 +68,9 @@ def test_refined_vectors_say_the_molecules_better(kind: str, conditions: int) ->
 
     def likelihood(steps: int) -> Tensor:
         # With a weight that leaves the prior no say, chains climb up the likelihood.
-        z = space.refine(MOLECULES, steps=steps, weight=30.0).float()
+        z = space.refine_posterior_samples(MOLECULES, steps=steps, weight=30.0).float()
         assert z.shape == (5, space.dim)
-        ids = pad([space._ids(molecule) for molecule in MOLECULES])
+        ids = pad([space.token_ids(molecule) for molecule in MOLECULES])
         with torch.no_grad():
             return -reconstruction(space.model.logits(z, ids), ids)
 
@@ -82,7 +84,7 @@ def test_refining_brings_back_molecules_that_the_encoders_draws_lose() -> None:
     molecules = [m for m in space.generate(40, seed=4) if m and space.can_encode([m])[0]]
 
     def back(steps: int) -> int:
-        z = space.refine(molecules, steps=steps, seed=1)
+        z = space.refine_posterior_samples(molecules, steps=steps, seed=1)
         return sum(a == b for a, b in zip(space.decode(z), molecules, strict=True))
 
     lost, found = len(molecules) - back(0), len(molecules) - back(6)
@@ -97,14 +99,14 @@ def test_refining_says_what_is_wrong() -> None:
         ({"steps": -1}, "steps must be a whole number from 0"),
     ):
         with pytest.raises(ConfigError, match=message):
-            space.refine(MOLECULES, **wrong)
+            space.refine_posterior_samples(MOLECULES, **wrong)
     with pytest.warns(MolvaeWarning, match="of the moves were accepted"):
-        space.refine(MOLECULES, step=1_000.0)
+        space.refine_posterior_samples(MOLECULES, step=1_000.0)
     with pytest.raises(ConfigError, match="does not say how far"):
-        made("point").refine(MOLECULES)
+        made("point").refine_posterior_samples(MOLECULES)
     with pytest.raises(ConfigError, match="language model"):
-        made("language").refine(MOLECULES)
-    assert space.refine([]).shape == (0, 4)
+        made("language").refine_posterior_samples(MOLECULES)
+    assert space.refine_posterior_samples([]).shape == (0, 4)
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "flow", "language", "transformer language"])

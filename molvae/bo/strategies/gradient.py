@@ -95,7 +95,7 @@ class Gradient:
         if name not in space.properties:
             raise UnknownNameError(f"property head of {space.name}", name, space.properties)
         column = space.properties.index(name)
-        return lambda z: sign * space.predict(z)[:, column]
+        return lambda z: sign * space.property_head(z)[:, column]
 
 
 __all__ = ["Gradient"]

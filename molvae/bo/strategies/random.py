@@ -28,7 +28,7 @@ class Random:
         self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`; the values are not looked at."""
-        z = space.sample(n, seed=seed)
+        z = space.sample_prior(n, seed=seed)
         return decode_novel(
             space,
             z,

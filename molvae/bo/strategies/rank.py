@@ -229,7 +229,7 @@ class Rank:
                 break
             drawn = decode_novel(
                 space,
-                space.sample(n - len(found), seed=spawn_seed(seed, 100, draw)),
+                space.sample_prior(n - len(found), seed=spawn_seed(seed, 100, draw)),
                 taken,
                 bounds=observations.bounds,
                 seed=spawn_seed(seed, 101, draw),
@@ -248,7 +248,7 @@ class Rank:
 
 @lru_cache(maxsize=2)
 def _tuned(space: LatentSpaceProtocol, smiles: tuple[str, ...]) -> LatentSpaceProtocol:
-    return space.tuned(smiles)
+    return space.with_finetuned_decoder(smiles)
 
 
 __all__ = ["Rank"]

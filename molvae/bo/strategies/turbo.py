@@ -83,7 +83,7 @@ class Turbo:
         if since and (len(recent.y) < self.fresh or recent.y.min() == recent.y.max()):
             return decode_novel(
                 space,
-                space.sample(n, seed=seed),
+                space.sample_prior(n, seed=seed),
                 observations.known,
                 bounds=box,
                 seed=spawn_seed(seed, 1),

@@ -186,8 +186,8 @@ def test_64_dimensions() -> None:
         def decode(self, z: torch.Tensor) -> list[str | None]:
             return space.decode(z[:, :3].contiguous())
 
-        def sample(self, n: int, seed: int = 0) -> torch.Tensor:
-            return torch.cat([space.sample(n, seed), torch.zeros(n, 61).double()], dim=1)
+        def sample_prior(self, n: int, seed: int = 0) -> torch.Tensor:
+            return torch.cat([space.sample_prior(n, seed), torch.zeros(n, 61).double()], dim=1)
 
     for strategy in (LogEI(restarts=2, raw_samples=32, iterations=10), Thompson(vectors=64)):
         candidates = strategy.propose(observations, Projected(), 2, seed=0)
@@ -217,6 +217,6 @@ def test_gradient_climbs_a_property_head() -> None:
     )
     starts = misleading.z[misleading.y[:, 0].argsort(descending=True, stable=True)[:4]]
     ends = torch.stack([candidate.z for candidate in climbed])
-    assert bool((space.predict(ends) < space.predict(starts)).all())
+    assert bool((space.property_head(ends) < space.property_head(starts)).all())
     with pytest.raises(UnknownNameError, match="did you mean 'distance'"):
         Gradient(head="distances").propose(observations, space, 1, seed=0)
