@@ -790,8 +790,8 @@ class Campaign:
             from 0 to 100, see `LatentSpace.density_percentile`; NaN where that is not known),
             message, asked_at, told_at; then, if there are several goals, `score`, their product or
             sum, or `front`, 1 for the Pareto front, 2 for that of the others, and so on; with
-            limits, `within_limits`; and if anything of the kind was told, NAME_error, NAME_replicates (text, with ; between
-            them), and a column for each note.
+            limits, `within_limits`; and if anything of the kind was told, NAME_error,
+            NAME_replicates (text, with ; between them), and a column for each note.
         """
         return to_dataframe(self.trials, self.problem)
 

@@ -192,7 +192,7 @@ class LatentSpace:
 
     @isolated()
     def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """Vectors that decode to the molecules where possible, `n x dim`; see `inversion.invert`."""
+        """Vectors that decode to the molecules if possible, `n x dim`; see `inversion.invert`."""
         return inversion.invert(self, smiles, skip_unknown=skip_unknown)
 
     @isolated()
