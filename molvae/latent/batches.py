@@ -12,7 +12,7 @@ from torch import Tensor
 
 from molvae.chem.molecules import canonical
 from molvae.chem.vocabulary import PAD
-from molvae.errors import ConfigError, InvalidMoleculeError, TooLongError, UnknownSymbolError, warn
+from molvae.errors import ConfigError, InvalidMoleculeError, TooLongError, UnknownTokenError, warn
 from molvae.latent.protocol import as_list
 from molvae.model.decoding import decode
 
@@ -59,7 +59,7 @@ def try_token_ids(space: LatentSpace, molecules: Iterable[str]) -> list[tuple[in
     for molecule in molecules:
         try:
             rows.append(space.token_ids(molecule))
-        except (UnknownSymbolError, TooLongError, InvalidMoleculeError):
+        except (UnknownTokenError, TooLongError, InvalidMoleculeError):
             rows.append(None)
     return rows
 
@@ -74,7 +74,7 @@ def write_tokens(
     for part in torch.split(z, BATCH):
         code = part.float().to(space.device)
         ids = decode(space.model, code, noise=noise, temperature=temperature, seed=seed)
-        rows += [space.vocabulary.spell(row) for row in ids.tolist()]
+        rows += [space.vocabulary.decode(row) for row in ids.tolist()]
         seed = None if seed is None else seed + 1
     return rows
 
@@ -82,7 +82,7 @@ def write_tokens(
 def to_molecule(space: LatentSpace, tokens: Sequence[str]) -> str | None:
     """Canonical SMILES of tokens; None where they are not a molecule."""
     try:
-        return space.representation.join(tokens)
+        return space.representation.detokenize(tokens)
     except InvalidMoleculeError:
         return None
 

@@ -54,7 +54,7 @@ def log_prob(space: LatentSpace, smiles: Sequence[str], *, k: int = 64, seed: in
 
     Raises:
         ConfigError: k is below 1.
-        InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `LatentSpace.encode`.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
     """
     k, seed = whole_number(k, "k", least=1), check_seed(seed)
     rows = [space.token_ids(canonical(text)) for text in as_list(smiles)]

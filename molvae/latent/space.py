@@ -81,7 +81,7 @@ class LatentSpace:
             prior or standard_normal_prior(card.model.latent_dim, len(card.conditions))
         ).eval()
         self.card, self.name, self.fingerprint = card, name, fingerprint
-        self.vocabulary = Vocabulary(card.vocabulary, card.merges)
+        self.vocabulary = Vocabulary(card.vocabulary, card.bpe_merges)
         self.representation: Representation = get_representation(
             str(card.representation["name"]), card.representation.get("settings")
         )
@@ -145,7 +145,7 @@ class LatentSpace:
 
         Raises:
             InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
-            UnknownSymbolError: The model never saw one of the tokens; names token and molecule.
+            UnknownTokenError: The model never saw one of the tokens; names token and molecule.
             TooLongError: The molecule has more tokens than the longest that the model can write.
             ConfigError: The model is a language model, which has no vectors.
         """
@@ -236,7 +236,7 @@ class LatentSpace:
         Raises:
             InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
         """
-        return [len(self.representation.split(canonical(text))) + 1 for text in as_list(smiles)]
+        return [len(self.representation.tokenize(canonical(text))) + 1 for text in as_list(smiles)]
 
     # Vectors to molecules
 
@@ -355,7 +355,7 @@ class LatentSpace:
 
         Raises:
             ConfigError: The model was trained without property heads, or vectors of wrong shape.
-            InvalidMoleculeError, UnknownSymbolError, TooLongError: As of `encode`.
+            InvalidMoleculeError, UnknownTokenError, TooLongError: As of `encode`.
         """
         import pandas as pd
 
@@ -439,7 +439,7 @@ class LatentSpace:
         return self._ids(molecule)
 
     def _uncached_ids(self, molecule: str) -> tuple[int, ...]:
-        ids = self.vocabulary.ids(self.representation.split(molecule), molecule)
+        ids = self.vocabulary.encode(self.representation.tokenize(molecule), molecule)
         if len(ids) >= self.max_length:
             raise TooLongError(molecule, len(ids), self.max_length - 1)
         return (*ids, EOS)
