@@ -1,8 +1,9 @@
 """Runs the `console` and `python` blocks of a page; what they show must come out.
 
 A console block is a session: lines after `$` are commands, lines after `>` belong to the command
-before, all else is what it prints. `...` stands for any number of lines. A Python block is a script
-of its own. All blocks of a page run in its order, in one folder.
+before, all else is what it prints. `...` stands for any number of lines. After a comment that rows
+may differ, the lines below the first must have the same columns, numbers where numbers are shown. A
+Python block is a script of its own. All blocks of a page run in its order, in one folder.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 REST = "..."
 """In shown output: any number of lines."""
+MAY_DIFFER = "<!-- another processor may give other rows -->\n"
+NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?"
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,28 @@ class Step:
 
     command: list[str]
     shown: list[str] | None
+    exact: bool = True
+
+    def prints(self, text: str) -> bool:
+        """Whether the output is the one shown."""
+        if self.shown is None:
+            return True
+        patterns = [
+            "(.*\n)*" if line == REST else (row if i and not self.exact else re.escape)(line) + "\n"
+            for i, line in enumerate(self.shown)
+        ]
+        return bool(re.fullmatch("".join(patterns), text))
+
+
+def row(line: str) -> str:
+    """A pattern of rows with as many cells, and numbers in the same ones."""
+    cells = line.split("\t")
+    return "\t".join(NUMBER if re.fullmatch(NUMBER, cell) else r"[^\t\n]*" for cell in cells)
 
 
 def steps(text: str) -> Iterator[Step]:
-    for kind, block in re.findall(r"^```(console|python)\n(.*?)^```$", text, re.M | re.S):
+    blocks = rf"^({MAY_DIFFER})?```(console|python)\n(.*?)^```$"
+    for differs, kind, block in re.findall(blocks, text, re.M | re.S):
         if kind == "python":
             yield Step([sys.executable, "-c", block], None)
             continue
@@ -38,7 +59,7 @@ def steps(text: str) -> Iterator[Step]:
             n = next((i for i, line in enumerate(rest) if not line.startswith(">")), len(rest))
             more = [line.removeprefix(">").removeprefix(" ") for line in rest[:n]]
             script = "\n".join(["set -eo pipefail", first, *more])
-            yield Step(["bash", "-c", script], rest[n:])
+            yield Step(["bash", "-c", script], rest[n:], exact=not differs)
 
 
 def run(text: str, folder: Path) -> tuple[int, Path]:
@@ -70,7 +91,5 @@ def run(text: str, folder: Path) -> tuple[int, Path]:
         )
         what = f"{step.command[-1]}\n--- printed\n{done.stdout}--- said\n{done.stderr}"
         assert done.returncode == 0, what
-        if step.shown is not None:
-            lines = ["(.*\n)*" if line == REST else re.escape(line) + "\n" for line in step.shown]
-            assert re.fullmatch("".join(lines), done.stdout), what
+        assert step.prints(done.stdout), what
     return len(found), here
