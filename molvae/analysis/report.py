@@ -37,6 +37,8 @@ from molvae.analysis.summary import (
     summarize,
     unusual,
 )
+from molvae.campaign.storage import Storage
+from molvae.campaign.trust import identity_of
 from molvae.errors import CampaignError, InvalidMoleculeError, require
 from molvae.objectives.problem import Constraint
 
@@ -155,6 +157,16 @@ def check_can_write(
     return check_output(out, REPORT, overwrite=overwrite, apart_from=apart_from)
 
 
+def is_report_of(file: str | Path, record: str | Path) -> bool:
+    """Whether a file is the report of this campaign file, or there is none yet."""
+    if not Path(file).exists():
+        return True
+    with Storage.open(record) as storage, open(file, encoding="utf-8", errors="replace") as html:
+        return f'<meta name="campaign" content="{identity_of(storage.metadata())}">' in html.read(
+            5000
+        )
+
+
 def render(
     campaign: Campaign, *, top: int = 24, lead: str | None = None, refresh: int | None = None
 ) -> str:
@@ -188,6 +200,7 @@ def render(
         title=_title(found),
         goodness=goodness(found.problem.goals[0]),
         record=campaign.path.name,
+        identity=campaign.identity,
         written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         refresh=refresh,
         tiles=_tiles(found),

@@ -39,7 +39,7 @@ from molvae.campaign.history import (
 from molvae.campaign.initial_design import ORIGIN, InitialDesign, build_initial_design
 from molvae.campaign.metadata import check_facts, problem_of
 from molvae.campaign.storage import FORMAT, NewTrial, Outcome, Storage, Trial, check_can_create, now
-from molvae.campaign.trust import is_trusted, trust
+from molvae.campaign.trust import identity_of, is_trusted, trust
 from molvae.config import RunLimits, check_seed, is_list, whole_number
 from molvae.errors import CampaignError, ConfigError, UnknownNameError, require, shown, warn
 from molvae.objectives.manual import ManualScoring
@@ -303,6 +303,11 @@ class Campaign:
     def path(self) -> Path:
         """The record."""
         return self._store.path
+
+    @property
+    def identity(self) -> str:
+        """A hash that tells this campaign from others, whatever the file's name."""
+        return identity_of(self._store.metadata())
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ def is_trusted(facts: Mapping[str, Any]) -> bool:
     Args:
         facts: What the record was made with.
     """
-    identity = _identity(facts)
+    identity = identity_of(facts)
     if identity in _known:
         return True
     try:
@@ -47,7 +47,7 @@ def trust(facts: Mapping[str, Any], record: Path, specs: Sequence[str]) -> None:
         record: Its path, for people who look into the folder.
         specs: The code, likewise.
     """
-    identity = _identity(facts)
+    identity = identity_of(facts)
     _known.add(identity)
     with suppress(OSError):
         folder = _folder()
@@ -56,7 +56,8 @@ def trust(facts: Mapping[str, Any], record: Path, specs: Sequence[str]) -> None:
         write_atomically(folder / identity, content.encode())
 
 
-def _identity(facts: Mapping[str, Any]) -> str:
+def identity_of(facts: Mapping[str, Any]) -> str:
+    """A hash of what a campaign was created with, which never changes."""
     return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -66,4 +67,4 @@ def _folder() -> Path:
     return user_state_path("molvae", appauthor=False) / "trusted"
 
 
-__all__ = ["is_trusted", "trust"]
+__all__ = ["identity_of", "is_trusted", "trust"]

@@ -391,19 +391,20 @@ def _input_files(settings: Mapping[str, Any]) -> list[str]:
 def _check_report(
     settings: Mapping[str, Any], config: Path | None, *, overwrite: bool
 ) -> tuple[Path | None, bool]:
-    """Where the report goes, and whether it may replace one: that of a record that exists may."""
-    from molvae.analysis.report import check_can_write
+    """Where the report goes, and whether it may replace one: one of the same campaign may."""
+    from molvae.analysis.report import check_can_write, is_report_of
 
     check_names(CampaignConfig, settings, str(config or "flags"))
     require(
         "record" in settings,
         "name the record: molvae optimize RECORD, or record = in the TOML file",
     )
-    replaces = overwrite or Path(settings["record"]).exists()
     if "report" not in settings:
-        return None, replaces
+        return None, overwrite
+    record, report = Path(settings["record"]), settings["report"]
+    replaces = overwrite or (record.exists() and is_report_of(report, record))
     inputs: list[str | Path] = [*_input_files(settings), *([config] if config else [])]
-    target = check_can_write(settings["report"], overwrite=replaces, apart_from=inputs)
+    target = check_can_write(report, overwrite=replaces, apart_from=inputs)
     return target, replaces
 
 

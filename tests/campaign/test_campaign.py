@@ -287,7 +287,7 @@ class Odd:
 @pytest.mark.parametrize(
     ("what", "error", "message"),
     [
-        ([], ObjectiveError, "gave 0 values for 1 molecules"),
+        ([], ObjectiveError, "0 values for 1 molecules"),
         (CampaignError("no licence"), CampaignError, "^no licence$"),
         (MachineError("no licence"), MachineError, "^no licence$"),
         (KeyboardInterrupt(), KeyboardInterrupt, None),

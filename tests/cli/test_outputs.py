@@ -212,6 +212,17 @@ def test_a_resumed_campaign_brings_its_report_up_to_date(molvae: Molvae, here: P
     assert (here / "new.html").read_text()[:100] == first[:100]
 
 
+def test_a_resumed_campaign_keeps_the_report_of_another(molvae: Molvae, here: Path) -> None:
+    for name, seed in (("one", 1), ("two", 2)):
+        words = ["optimize", f"{name}.db", *CREATE, "--seed", str(seed), "--report", f"{name}.html"]
+        assert molvae(*words).status == 0
+    before = (here / "two.html").read_bytes()
+    molvae("optimize", "one.db", "--budget", 5, "--report", "two.html").fails(1, "two.html exists")
+    assert (here / "two.html").read_bytes() == before
+    words = ["optimize", "one.db", "--budget", 5, "--report", "two.html", "--overwrite"]
+    assert molvae(*words).status == 0
+
+
 def test_measures_are_replaced_by_measures(molvae: Molvae, here: Path) -> None:
     about = {"about": {"fingerprint": "", "versions": {}}, "result": {}}
     ours = add_stamp(json.dumps(about, indent=1).encode(), "measures")
