@@ -143,7 +143,10 @@ def read_start(
         _warn(f"{table.lacks(*names, *['value'] * alone)}; so no molecule starts with a value")
     values = {name: table.measured(at) for name, at in columns.items()}
     beside = columns_of(table, list(columns), "error" if alone else "{}_error", own="{}_error")
-    errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
+    errors = {
+        name: table.standard_errors(at, values[name], words=columns[name])
+        for name, at in beside.items()
+    }
     if None not in map(table.find, ("status", "origin", "asked_at")):
         _complete_export(table, values, errors)
     table.warn_of_bounds(
@@ -160,6 +163,8 @@ def read_start(
             measured[name] = [one for one in here if isinstance(one, float)]
             if cells[at] and (len(measured[name]) < len(here) or not here):
                 notes[table.header[at]] = cells[at]  # a bound, or a word for no value
+            if name in beside and cells[beside[name]] and all(map(math.isnan, measured[name])):
+                notes[table.header[beside[name]]] = cells[beside[name]]
         found.append(
             InitialMolecule(
                 text=cells[place],

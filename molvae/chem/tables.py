@@ -277,21 +277,30 @@ class Table:
         return {line: statistics.fmean(values) for line, values in known.items() if values}
 
     def standard_errors(
-        self, place: int, values: Mapping[int, Sequence[float | Censored]]
+        self,
+        place: int,
+        values: Mapping[int, Sequence[float | Censored]],
+        *,
+        words: int | None = None,
     ) -> dict[int, float]:
         """The standard errors in a column, by line; what can be none is noted as a problem.
 
         Args:
             place: Of the column.
             values: What stands in the column beside, by line.
+            words: The column beside, if an error may stand beside a bound or a word in it: it is
+                left out.
         """
         errors = dict[int, float]()
+        worded = {line for line, cells in self.rows if words is not None and cells[words]}
         for line, found in self.measured(place).items():
             error, beside = found[0], values.get(line, [])
             several = [value for value in beside if isinstance(value, float) and value == value]
             if len(found) > 1 or not isinstance(error, float) or not error >= 0:
                 said = ";".join(str(getattr(one, "text", one)) for one in found)
                 self.problem(line, f"a standard error is a number from 0, got {said}")
+            elif not several and line in worded:
+                continue
             elif len(several) != 1:
                 self.problem(
                     line,

@@ -279,6 +279,21 @@ def test_start_keeps_bounds_and_words_as_notes_and_names_the_bounds(lab: Molvae)
     assert [trial.notes.get("pIC50 [-log M]") for trial in trials] == ["<5", "n.d.", None]
 
 
+def test_start_keeps_the_error_of_a_bound_or_a_word_as_a_note(lab: Molvae) -> None:
+    a, b, c, d = MOLECULES[:40:10]
+    write(Path("s.csv"), f"smiles,value,error\n{a},5,0.1\n{b},<5,0.2\n{c},n.d.,0.3\n{d},NaN,0.4\n")
+    Path("lab.db").unlink()
+    lab(*CREATE, "s.csv")
+    with Campaign.open("lab.db") as campaign:
+        trials = campaign.trials[:4]
+    assert [trial.errors for trial in trials] == [{"pIC50": 0.1}, {}, {}, {}]
+    assert [trial.notes.get("value") for trial in trials] == [None, "<5", "n.d.", None]
+    assert [trial.notes.get("error") for trial in trials] == [None, "0.2", "0.3", "0.4"]
+    write(Path("t.csv"), f"smiles,value,error\n{a},5,0.1\n{b},,0.2\n")
+    Path("lab.db").unlink()
+    lab(*CREATE, "t.csv").fails(1, "line 3", "no value")
+
+
 def test_start_with_bad_lines_names_all_of_them(lab: Molvae) -> None:
     a = MOLECULES[0]
     write(Path("s.csv"), f"smiles,value\n{a},high\nC1CC,2\n{a},1,5\n{a},5 nM\n")
