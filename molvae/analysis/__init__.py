@@ -33,8 +33,7 @@ if TYPE_CHECKING:
         same_transformation,
         traverse,
     )
-    from molvae.analysis.drawing import draw_ascents, draw_path
-    from molvae.analysis.grids import draw_neighbors, draw_projection
+    from molvae.analysis.grids import draw_ascents, draw_neighbors, draw_path, draw_projection
     from molvae.analysis.interpolation import LatentPath, Segment, interpolate
     from molvae.analysis.neighborhood import Neighbor, Neighborhood, neighbors
     from molvae.analysis.projection import ProjectedMolecule, Projection, project
@@ -54,10 +53,10 @@ _HOMES = {
     "campaign_target": "ascent",
     "project": "projection",
     "direction_target": "ascent",
-    "draw_ascents": "drawing",
+    "draw_ascents": "grids",
     "draw_projection": "grids",
     "draw_neighbors": "grids",
-    "draw_path": "drawing",
+    "draw_path": "grids",
     "group_direction": "directions",
     "head_direction": "directions",
     "head_target": "ascent",

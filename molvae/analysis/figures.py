@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from molvae._files import replacing
-from molvae.analysis.model_figures import FIGURE, check_can_draw
+from molvae.analysis.style import FIGURE, check_can_draw
 from molvae.analysis.summary import (
     POINTS,
     SAMPLE,

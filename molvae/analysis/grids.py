@@ -1,210 +1,453 @@
-"""Pictures of what is around a place of a latent space, and of the whole of it."""
+"""Figures of molecules in rows, drawn by RDKit, with plots beside or below them.
+
+In SVG all lines stay lines; in PNG and PDF the molecules are images.
+"""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molvae.analysis.neighborhood import Neighbor, Neighborhood
+from molvae.analysis.ascent import AscentPath
+from molvae.analysis.interpolation import LatentPath, Segment
+from molvae.analysis.neighborhood import Neighborhood
 from molvae.analysis.projection import ProjectedMolecule, Projection
-from molvae.analysis.sheet import ACCENT, CELL, FAINT, GAP, LINE, MARGIN, SECOND, SHADE, Sheet, cell
+from molvae.analysis.style import (
+    ACCENT,
+    COLORS,
+    FAINT,
+    SECOND,
+    SHADE,
+    check_can_draw,
+    printable,
+    save_figure,
+    style,
+)
+from molvae.chem.depiction import HIGHLIGHT, RDKIT_BOND_LENGTH, align_to_lead
+from molvae.chem.molecules import parse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 COLUMNS = 6
-"""Molecules in a row."""
+MAX_MOLECULES = 30
+CELL_WIDTH, CELL_HEIGHT, LINE, PLOT_HEIGHT = 1.95, 1.75, 0.3, 1.5
+"""Inches."""
+PIXELS_PER_INCH, BOND_PIXELS, OVERSAMPLING = 96, 30.0, 3
+"""Of drawn molecules; images have more pixels than drawings in lines."""
+
+LIMITS = {"percentile": (-3, 103), "similarity": (0, 1.03)}
+PREVIOUS = "what the previous molecule lacks"
+
+Curves = dict[str, list[tuple[Sequence[float], Sequence[float], dict[str, Any]]]]
+"""Lines (x, y, options of `Axes.plot`) of plots, by the label of the plot's y axis."""
 
 
-def draw_neighbors(
-    found: Neighborhood, file: str | Path, *, columns: int = COLUMNS, title: str = ""
+class _Grid:
+    """A figure; RDKit draws molecules into some of its axes when it is saved."""
+
+    def __init__(self, width: float, height: float, title: str) -> None:
+        from matplotlib.figure import Figure
+
+        self.figure = Figure(figsize=(width, height + 2 * LINE), dpi=72, layout="constrained")
+        self.title = title
+        self.molecules: list[tuple[Axes, Any, list[int], list[int]]] = []
+        self.n_not_compared = 0
+
+    def cell(
+        self, axes: Axes, smiles: str | None, lead: str | None = None, *, name: str = "",
+        beside: str = "", below: str = "", shade: bool = False,
+    ) -> None:  # fmt: skip
+        """A molecule with words around it; atoms that the lead lacks are highlighted."""
+        axes.set_axis_on()
+        axes.set(xticks=[], yticks=[], facecolor=SHADE if shade else "white")
+        axes.spines[:].set_visible(False)
+        axes.set_title(printable(name), loc="left", fontsize=9, color=ACCENT, fontweight="bold",
+                       parse_math=False)  # fmt: skip
+        axes.set_title(beside, loc="right", fontsize=8, color=FAINT)
+        axes.set_xlabel(printable(below), fontsize=8, parse_math=False)
+        if smiles is None:
+            axes.text(0.5, 0.5, "no molecule", ha="center", color=FAINT, transform=axes.transAxes)
+            return
+        compared = align_to_lead(smiles, lead) if lead not in (None, smiles) else None  # type: ignore[arg-type]
+        self.n_not_compared += compared is None and lead not in (None, smiles)
+        self.molecules.append((axes, *(compared or (parse(smiles), [], []))))
+
+    def highlighted(self, meaning: str) -> str:
+        """What the highlight means, and of how many molecules it is not known."""
+        n = self.n_not_compared
+        return f"highlighted: {meaning}" + (f" ({n} not compared: nothing in common)" if n else "")
+
+    def save(self, file: str | Path, note: str, overwrite: bool) -> Path:
+        """Write the figure under its title and a line of notes."""
+        target = check_can_draw(file, overwrite=overwrite)
+        self.figure.suptitle(f"{self.title}\n", x=0.01, ha="left", fontweight="bold", fontsize=12,
+                             parse_math=False)  # fmt: skip
+        y = 1 - 1.35 * LINE / self.figure.get_figheight()
+        self.figure.text(0.01, y, printable(note), color=FAINT, fontsize=9, parse_math=False)
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")  # places stay as they are now
+        svg = ""
+        for axes, mol, atoms, bonds in self.molecules:
+            box = axes.get_window_extent()
+            if target.suffix.lower() == ".svg":
+                drawn = _depict(mol, atoms, bonds, box.width, box.height, "svg")
+                top = self.figure.get_figheight() * 72 - box.y1
+                place = (f"x='{box.x0:.2f}' y='{top:.2f}' "
+                         f"width='{box.width:.2f}' height='{box.height:.2f}'")  # fmt: skip
+                svg += re.sub(r"width='\d+px' height='\d+px'", place, drawn[drawn.index("<svg") :])
+            else:
+                from matplotlib.image import imread
+
+                image = imread(io.BytesIO(_depict(mol, atoms, bonds, box.width, box.height, "png")))
+                axes.imshow(image, aspect="auto")
+        return save_figure(self.figure, file, overwrite=overwrite, svg=svg)
+
+
+def _depict(
+    mol: Any, atoms: list[int], bonds: list[int], width: float, height: float, format: str
+) -> Any:
+    """A molecule as SVG text or PNG bytes, without background; width and height in points."""
+    from rdkit.Chem.Draw import rdMolDraw2D
+
+    scale = OVERSAMPLING if format == "png" else 1
+    size = [max(1, round(side / 72 * PIXELS_PER_INCH * scale)) for side in (width, height)]
+    make = rdMolDraw2D.MolDraw2DCairo if format == "png" else rdMolDraw2D.MolDraw2DSVG
+    drawer = make(*size)
+    options = drawer.drawOptions()
+    options.clearBackground = False
+    options.setHighlightColour(HIGHLIGHT)
+    options.fixedBondLength = BOND_PIXELS * scale / RDKIT_BOND_LENGTH
+    options.bondLineWidth, options.maxFontSize = 1.5 * scale, 40 * scale
+    rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
+    drawer.FinishDrawing()
+    return drawer.GetDrawingText()
+
+
+def _cells(figure: Figure | SubFigure, rows: int, columns: int) -> list[Axes]:
+    axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for one in axes:
+        one.set_axis_off()
+    return axes
+
+
+@style()
+def draw_path(
+    path: LatentPath, file: str | Path, *, most: int = MAX_MOLECULES, overwrite: bool = False
 ) -> Path:
-    """A row of molecules for each radius: those that were found there first, the most often ones.
+    """Draw the molecules on a path in order, and their properties along it.
 
-    What a molecule has and the one in the middle has not is coloured.
+    Atoms that the previous molecule lacks are highlighted. Of more than `most` molecules those on
+    the longest segments are drawn, always with the first and the last one.
 
-    Args:
-        found: Of `neighbours` or `analogy`.
-        file: Replaced if it is there.
-        columns: Molecules in a row.
-        title: Above all.
+    Raises:
+        ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
+    """
+    below = [
+        "" if stop.smiles is None else
+        "similarity " + ", ".join(f"{value:.2f}" for value in stop.similarity)
+        for stop in path.stops
+    ]  # fmt: skip
+    title = path.name if path.end is None else f"interpolation, {path.name}"
+    x = "distance in z" if path.end is None else "position on the path"
+    grid = _paths([(path, below, "")], _curves(path), title, x, most)
+    return grid.save(file, f"{_count(path, most)}; {grid.highlighted(PREVIOUS)}", overwrite)
+
+
+@style()
+def draw_ascents(
+    ascents: Sequence[AscentPath], file: str | Path, *, most: int = MAX_MOLECULES,
+    overwrite: bool = False,
+) -> Path:  # fmt: skip
+    """Draw gradient ascents: molecules, predicted and true values, density percentiles.
+
+    One ascent is drawn as a path; of several each is a row of molecules, the first 8 of them.
+
+    Raises:
+        ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
+    """
+    name, shown = ascents[0].climbed.removeprefix("-"), ascents[: len(COLORS)]
+    single = len(ascents) == 1
+    most = most if single else COLUMNS
+    curves: Curves = {name: [], "percentile": []}
+    for one, color in zip(shown, COLORS, strict=False):
+        label = {"label": "predicted"} if single else {}
+        faint = {"color": FAINT if single else color, "ls": "--", "lw": 1.0}
+        curves[name] += [(one.path.t, one.predicted, {**faint, **label}),
+                         (*_steps(one.path, one.true), {"color": color})]  # fmt: skip
+        curves["percentile"] += [(one.path.t, one.path.percentile, {"color": color})]
+    if single:
+        curves |= {key: lines for key, lines in _curves(ascents[0].path).items() if key != name}
+    groups = [
+        (one.path, [f"{name} {v:.3g}" if math.isfinite(v) else "" for v in one.true], _ended(one))
+        for one in shown
+    ]
+    title = f"{'down' if ascents[0].climbed.startswith('-') else 'up'} {name}"
+    grid = _paths(groups, curves, title, "distance in z", most)
+    note = f"{_count(shown[0].path, most)}; " if single else ""
+    if len(shown) < len(ascents):
+        note = f"{len(shown)} of {len(ascents)} paths drawn; "
+    return grid.save(
+        file, f"{note}{grid.highlighted(PREVIOUS)}; broken lines: predicted", overwrite
+    )
+
+
+def _paths(
+    groups: Sequence[tuple[LatentPath, Sequence[str], str]],
+    curves: Curves,
+    title: str,
+    x: str,
+    most: int,
+) -> _Grid:
+    """Paths, each with texts below its molecules and a heading, above plots of their curves."""
+    longest = max(min(len(path.stops), max(most, 1)) for path, _, _ in groups)
+    columns = min(COLUMNS, max(4, longest))
+    rows, plots = math.ceil(longest / columns), math.ceil(len(curves) / 2)
+    heights = [rows * CELL_HEIGHT + LINE * bool(heading) for *_, heading in groups]
+    heights += [(1.4 if plots == 1 else 1) * plots * PLOT_HEIGHT]
+    grid = _Grid(columns * CELL_WIDTH, sum(heights), title)
+    *figures, bottom = np.atleast_1d(grid.figure.subfigures(len(heights), 1, height_ratios=heights))
+    for figure, (path, below, heading), color in zip(figures, groups, COLORS, strict=False):
+        if heading:
+            figure.suptitle(heading, x=0.01, ha="left", color=color, fontsize=9)
+        drawn = _segments(grid, _cells(figure, rows, columns), path, below, most)
+    axes = bottom.subplots(plots, 2, sharex=True, squeeze=False).flat
+    for place, (plot, (label, lines)) in enumerate(zip(axes, curves.items(), strict=False)):
+        for xs, ys, looks in lines:
+            plot.plot(xs, ys, **{"color": ACCENT, "lw": 1.4, **looks})
+        plot.set(ylabel=label, ylim=LIMITS.get(label))
+        plot.set_xlim(0 if len(groups) > 1 else groups[0][0].t[0], max(g[0].t[-1] for g in groups))
+        if any("label" in looks for *_, looks in lines):
+            plot.legend()
+        if place < 2 and len(groups) == 1:
+            _number_segments(plot, drawn)
+        if place >= len(curves) - 2:
+            plot.set_xlabel(x)
+            plot.tick_params(labelbottom=True)
+    for plot in axes[len(curves) :]:
+        plot.set_axis_off()
+    return grid
+
+
+def _segments(
+    grid: _Grid, cells: Sequence[Axes], path: LatentPath, below: Sequence[str], most: int
+) -> list[Segment]:
+    """Draw the first, the last, and the longest segments of a path, in its order."""
+    ends = {0, len(path.stops) - 1}
+    inner = sorted(range(1, len(path.stops) - 1),
+                   key=lambda i: path.stops[i].first - path.stops[i].last)  # fmt: skip
+    places = sorted([*ends, *inner[: max(0, most - 2)]])
+    before: str | None = None
+    for number, (axes, place) in enumerate(zip(cells, places, strict=False), 1):
+        stop = path.stops[place]
+        at = f"t {stop.t:.2f}" + (f" to {stop.until:.2f}" if stop.until != stop.t else "")
+        grid.cell(axes, stop.smiles, before, name=str(number), beside=at, below=below[place],
+                  shade=stop.smiles in (path.start, path.end))  # fmt: skip
+        before = stop.smiles
+    return [path.stops[place] for place in places]
+
+
+def _number_segments(axes: Axes, stops: Sequence[Segment]) -> None:
+    """Numbers of the drawn molecules above a plot, where there is room for them."""
+    low, high = axes.get_xlim()
+    ticks: dict[float, str] = {}
+    for number, stop in enumerate(stops, 1):
+        middle = (stop.t + stop.until) / 2
+        if not ticks or (middle - max(ticks)) > 0.036 * (high - low):
+            ticks[middle] = str(number)
+    above = axes.secondary_xaxis("top")
+    above.set_ticks(list(ticks), list(ticks.values()))
+    above.tick_params(length=0, labelsize=7, labelcolor=FAINT)
+    above.spines[:].set_visible(False)
+
+
+def _count(path: LatentPath, most: int) -> str:
+    n = len(path.stops)
+    drawn = f", {max(most, 2)} of {n} segments drawn" if n > max(most, 2) else ""
+    missed = f"; no vector decodes to {', '.join(path.missed)}" if path.missed else ""
+    count = f"{len(path.molecules)} distinct molecules on a path of length {path.length:.1f}"
+    return f"{count}{drawn}{missed}"
+
+
+def _ended(ascent: AscentPath) -> str:
+    why = {
+        "summit": "converged: no step leads higher",
+        "steps": "all steps taken",
+        "edge": "stopped at the edge of the allowed region",
+    }[ascent.ended]
+    left = "" if ascent.left is None else f", left the training distribution at {ascent.left:.1f}"
+    outside = ", started outside of the box" if ascent.began_outside else ""
+    return f"{why} after {ascent.path.t[-1]:.1f}{left}{outside}"
+
+
+def _steps(path: LatentPath, values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """A line that is level as long as a molecule is the same."""
+    ends = [*(stop.t for stop in path.stops[1:]), path.stops[-1].until]
+    x = [t for stop, end in zip(path.stops, ends, strict=True) for t in (stop.t, end)]
+    return x, np.repeat(values, 2).tolist()
+
+
+def _curves(path: LatentPath) -> Curves:
+    names = ["to the molecule"] if path.end is None else ["to the first", "to the last"]
+    alike = [
+        (
+            *_steps(path, [stop.similarity[i] for stop in path.stops]),
+            {"label": name, "color": color},
+        )
+        for i, (name, color) in enumerate(zip(names, COLORS, strict=False))
+    ]
+    numbers: Curves = {
+        name: [(*_steps(path, [stop.properties[name] for stop in path.stops]), {})]
+        for name in path.stops[0].properties
+    }
+    return {"similarity": alike, **numbers, "percentile": [(path.t, path.percentile, {})]}
+
+
+@style()
+def draw_neighbors(
+    found: Neighborhood, file: str | Path, *, columns: int = COLUMNS, title: str = "",
+    overwrite: bool = False,
+) -> Path:  # fmt: skip
+    """Draw a row of molecules for each radius: those first found there, the most frequent first.
+
+    Atoms that the (last) given molecule lacks are highlighted.
 
     Raises:
         ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
     """
     summary = found.summary().to_dict("records")
-    rows = [
-        [one for one in found.found if one.radius == row["radius"]][:columns] for row in summary
-    ]
-    high = CELL[1] + 2 * LINE + GAP
-    label, apart = 128, 64
-    width = 2 * MARGIN + label + columns * CELL[0] + (columns - 1) * GAP
-    heights: list[float] = [high if ones else 2.4 * LINE for ones in rows]
-    first = CELL[1] + 2 * LINE + GAP
-    sheet = Sheet(width, 2 * MARGIN + 1.6 * LINE + first + sum(heights))
     several = len(found.given) > 1
-    left = MARGIN + label
-    sheet.text(MARGIN, MARGIN, title or ("analogy" if several else "neighbors"), size=16, bold=True)
-    top: float = MARGIN + 1.6 * LINE
+    rows = [[one for one in found.found if one.radius == row["radius"]] for row in summary]
+    heights = [CELL_HEIGHT, *(LINE + CELL_HEIGHT * bool(ones) for ones in rows)]
+    columns = max(columns, len(found.given) + 2)
+    grid = _Grid(
+        columns * CELL_WIDTH, sum(heights), title or ("analogy" if several else "neighbors")
+    )
+    first, *below = grid.figure.subfigures(len(heights), 1, height_ratios=heights)
+    spans = first.add_gridspec(1, columns)
     for place, molecule in enumerate(found.given):
-        x = left + place * (CELL[0] + apart)
-        sheet.box(x, top, CELL[0], CELL[1] + LINE, colour=SHADE)
+        axes = first.add_subplot(spans[place])
         missed = "no vector decodes to it" if molecule in found.missed else ""
-        cell(sheet, x, top - LINE + 4, molecule, None, "", missed)
-        if several:
-            word = ("is to", "as", "is to ?")[place]
-            middle = x + CELL[0] + apart / 2 - 4
-            sheet.text(middle, top + CELL[1] / 2, word, align="center", bold=True)
+        grid.cell(axes, molecule, below=missed, shade=True,
+                  name=("A", "B", "C")[place] if several else "")  # fmt: skip
     if len(summary) > 1:
-        x = left + (len(found.given) * (CELL[0] + apart)) + 50
-        _radii(sheet.axes(x, top + 4, min(360, width - MARGIN - x), CELL[1] - 24), summary)
-    top += first
-    for row, ones, height in zip(summary, rows, heights, strict=True):
-        sheet.text(MARGIN, top + LINE, f"r = {row['radius']:g}", size=14, bold=True)
-        others = f"{row['distinct']} other{'s' * (row['distinct'] != 1)}, {row['new']} new"
-        lines = [f"{row['drawn']} drawn", f"{row['same']} {'given' if several else 'the same'}"]
-        lines += [others, *([f"{row['nothing']} no molecule"] if row["nothing"] else [])]
-        if ones:
-            for place, line in enumerate(lines, 1):
-                sheet.text(MARGIN, top + LINE + 18 * place, line, colour=FAINT, size=11)
-        else:
-            sheet.text(left, top + LINE, ", ".join(lines), colour=FAINT, size=11)
-        for place, one in enumerate(ones):
-            x = left + place * (CELL[0] + GAP)
-            cell(sheet, x, top - LINE / 2, one.smiles, found.given[-1], "", _often(one))
-        top += height
-    below = f"below each: similarity to the {'third molecule' if several else 'molecule'}"
-    meaning = sheet.in_colour("what that one has not")
-    sheet.text(left, MARGIN, f"{below}, how often it was found; {meaning}", colour=FAINT)
-    return sheet.save(file)
+        axes = first.add_subplot(spans[len(found.given) :])
+        radii = [row["radius"] for row in summary]
+        same = [row["same"] / row["drawn"] for row in summary]
+        axes.plot(radii, same, "o-", ms=3, color=ACCENT, label="fraction the same")
+        axes.plot(radii, [row["similarity"] for row in summary], "o-", ms=3, color=SECOND,
+                  label="similarity of the others")  # fmt: skip
+        axes.set(ylim=(0, 1.05), xlabel="r")
+        axes.legend()
+    for row, ones, figure in zip(summary, rows, below, strict=True):
+        nothing = f", {row['nothing']} no molecule" if row["nothing"] else ""
+        words = (
+            f"r = {row['radius']:g}: {row['drawn']} decoded, {row['same']} "
+            f"{'given' if several else 'the same'}, {row['distinct']} other"
+            f"{'s' * (row['distinct'] != 1)}, {row['new']} new{nothing}"
+        )
+        figure.suptitle(words, x=0.01, ha="left", fontsize=9, color=FAINT)
+        for one, axes in zip(ones, _cells(figure, 1, columns) if ones else (), strict=False):
+            grid.cell(axes, one.smiles, found.given[-1],
+                      below=f"{one.similarity[-1]:.2f}, {one.count} x")  # fmt: skip
+    lead = "C" if several else "the molecule"
+    legend = f"below each: similarity to {lead}, how often it was found"
+    return grid.save(file, f"{legend}; {grid.highlighted(f'what {lead} lacks')}", overwrite)
 
 
-def _radii(axes: Axes, summary: Sequence[Mapping[Any, Any]]) -> None:
-    """What becomes of the molecule with the distance, in numbers."""
-    radii = [row["radius"] for row in summary]
-    same = [row["same"] / row["drawn"] for row in summary]
-    axes.plot(radii, same, "o-", ms=3, lw=1.4, color=ACCENT, label="share that is given")
-    alike = [row["similarity"] for row in summary]
-    axes.plot(radii, alike, "o-", ms=3, lw=1.4, color=SECOND, label="similarity of the others")
-    axes.set_ylim(0, 1.05)
-    axes.set_xlabel("r")
-    axes.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 1), ncols=2,
-                borderaxespad=0, handlelength=1.2)  # fmt: skip
-
-
-def draw_projection(project: Projection, file: str | Path, *, most: int = 8) -> Path:
-    """A map: molecules as points in the colour of a value, and those that were placed on it.
+@style()
+def draw_projection(
+    project: Projection, file: str | Path, *, most: int = 8, overwrite: bool = False
+) -> Path:
+    """Draw a map: molecules as points colored by a value, and overlaid molecules as drawings.
 
     Args:
-        project: Of `molvae.analysis.project`.
-        file: Replaced if it is there.
-        most: Of the placed molecules that are drawn beside it: the first ones; of a campaign's
+        project: From `molvae.analysis.project`.
+        file: SVG, PNG or PDF, by its ending.
+        most: Overlaid molecules that are drawn beside the map: the first ones; of a campaign's
             trials the last ones.
+        overwrite: Replace a figure that molvae wrote.
 
     Raises:
         ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
     """
-    from matplotlib import colormaps
-
     data = [spot for spot in project.spots if spot.kind == "data"]
     others = [spot for spot in project.spots if spot.kind != "data"]
     trials = any(spot.kind in ("start", "new") for spot in others)
     listed = (others[-most:] if trials else others[:most]) if others else []
-    side = 640
     rows = math.ceil(len(listed) / 2)
-    beside = 2 * (CELL[0] + GAP) if listed else 0
-    height = max(side + 120, MARGIN * 2 + rows * (CELL[1] + LINE + GAP))
-    left = MARGIN + 52
-    sheet = Sheet(left + side + 110 + beside + (MARGIN if listed else 0), height)
-    axes = sheet.axes(left, MARGIN + 30, side, side)
+    title = f"{project.method.upper()} of {len(data):,} molecules"
+    grid = _Grid(8 + 2 * CELL_WIDTH * bool(listed), max(7, rows * CELL_HEIGHT), title)
+    if listed:
+        left, right = grid.figure.subfigures(1, 2, width_ratios=[8, 2 * CELL_WIDTH])
+        for spot, axes in zip(listed, _cells(right, max(rows, 4), 2), strict=False):
+            value = f"{project.colour} {spot.value:.3g}" if math.isfinite(spot.value) else ""
+            grid.cell(axes, spot.smiles, name=spot.label, below=value)
+    axes = (left if listed else grid.figure).subplots()
+    _scatter(axes, project, data, others)
+    _label(axes, listed)
+    return grid.save(file, f"colored by {project.colour}", overwrite)
+
+
+def _scatter(
+    axes: Axes,
+    project: Projection,
+    data: Sequence[ProjectedMolecule],
+    others: Sequence[ProjectedMolecule],
+) -> None:
+    from matplotlib import colormaps
+
     values = np.array([spot.value for spot in data])
     known = values[np.isfinite(values)]
     # A few that are far off would leave all others in one shade.
     low, high = np.percentile(known, [2, 98]) if len(known) else (0.0, 1.0)
     order = np.random.default_rng(0).permutation(len(data))  # not those last in the file on top
     points = np.array([[data[i].x, data[i].y] for i in order]).reshape(-1, 2)
-    colours = colormaps["viridis"].with_extremes(bad="#c8ccd0")
     drawn = axes.scatter(
-        points[:, 0], points[:, 1], c=values[order], cmap=colours, vmin=low, vmax=high,
-        s=max(4.0, min(18.0, 9000 / len(data))), linewidths=0, alpha=0.75, plotnonfinite=True,
+        *points.T, c=values[order], cmap=colormaps["viridis"].with_extremes(bad="#c8ccd0"),
+        vmin=low, vmax=high, s=max(4.0, min(18.0, 9000 / len(data))), linewidths=0, alpha=0.75,
+        plotnonfinite=True,
     )  # fmt: skip
-    for kind, marker, label in (
-        ("placed", "o", "placed"),
-        ("start", "s", "starting molecules"),
-        ("new", "o", "new molecules"),
-    ):
-        mine = [spot for spot in others if spot.kind == kind]
-        if mine:
+    labels = {"placed": None, "start": "starting molecules", "new": "new molecules"}
+    for kind, label in labels.items():
+        if mine := [spot for spot in others if spot.kind == kind]:
             axes.scatter(
-                [s.x for s in mine], [s.y for s in mine], s=34, marker=marker, label=label,
-                facecolors="white" if kind == "start" else "#d1495b", edgecolors="black",
-                linewidths=0.8, zorder=3,
+                [s.x for s in mine], [s.y for s in mine], s=34, edgecolors="black", zorder=3,
+                marker="s" if kind == "start" else "o", label=label, linewidths=0.8,
+                facecolors="white" if kind == "start" else "#d1495b",
             )  # fmt: skip
-    axes.margins(0.04)
-    axes.set_xlabel(project.axes[0])
-    axes.set_ylabel(project.axes[1])
-    _labels(axes, listed)
-    bar = sheet.figure.colorbar(
-        drawn,
-        cax=sheet.axes(left + side + 24, MARGIN + 30 + side / 4, 14, side / 2),
-        extend="both",
-    )
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=8, length=3, width=0.6)
-    sheet.text(left + side + 24, MARGIN + side / 4 + 4, project.colour, size=13, bold=True)
-    sheet.text(
-        left, MARGIN, f"{project.method.upper()} of {len(data):,} molecules", size=16, bold=True
-    )
-    if trials:
-        legend = axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0.5, 1.0),
-                             ncols=2, borderaxespad=0.2)  # fmt: skip
-        legend.set_zorder(4)
-    for place, spot in enumerate(listed):
-        x = left + side + 110 + (place % 2) * (CELL[0] + GAP)
-        y = MARGIN + (place // 2) * (CELL[1] + LINE + GAP)
-        value = f"{project.colour} {spot.value:.3g}" if math.isfinite(spot.value) else ""
-        cell(sheet, x, y, spot.smiles, None, spot.label, value, head_inside=True)
-    return sheet.save(file)
+            if label:
+                axes.legend(loc="lower left", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    axes.set(xlabel=project.axes[0], ylabel=project.axes[1])
+    bar = axes.figure.colorbar(drawn, ax=axes, extend="both", shrink=0.5, aspect=40)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.set_label(printable(project.colour), parse_math=False)
 
 
-def _labels(axes: Axes, spots: Sequence[ProjectedMolecule]) -> None:
-    """Numbers beside points, each to the side where it is furthest from those before."""
-    taken: list[tuple[float, float]] = []
-    figure = axes.get_figure()
-    if figure is None:
-        return
-    # Ranges are final only after margins and labels are set.
+def _label(axes: Axes, spots: Sequence[ProjectedMolecule]) -> None:
+    """Labels beside points, each on the side where it is furthest from those before it."""
+    from matplotlib.patheffects import withStroke
+
+    sides = np.array([(15, 0), (-15, 0), (0, 14), (0, -14), (12, 11), (-12, 11), (12, -11)])
+    taken = np.empty((0, 2))
     axes.autoscale_view()
     for spot in spots:
-        px, py = axes.transData.transform((spot.x, spot.y))
-        sides = [(15, 0), (-15, 0), (0, 14), (0, -14), (12, 11), (-12, 11), (12, -11), (-12, -11)]
-
-        room = [
-            min([math.hypot(px + x - a, py + y - b) for a, b in taken], default=99.0)
-            for x, y in sides
-        ]
-        enough = [side for side, r in zip(sides, room, strict=True) if r > 16]
-        best = enough[0] if enough else sides[int(np.argmax(room))]
-        taken += [(px, py), (px + best[0], py + best[1])]
+        point = axes.transData.transform((spot.x, spot.y))
+        room = np.linalg.norm((point + sides)[:, None] - taken, axis=2).min(axis=1, initial=16.0)
+        side = sides[int(room.argmax())]
+        taken = np.vstack([taken, point, point + side])
         axes.annotate(
-            spot.label, (spot.x, spot.y), xytext=(best[0] * 0.75, best[1] * 0.75),
-            textcoords="offset points", ha="center", va="center", fontsize=8, fontweight="bold",
-            color="black", zorder=5, path_effects=_halo(),
+            printable(spot.label), (spot.x, spot.y), side * 0.75, textcoords="offset points",
+            ha="center", va="center", fontsize=8, fontweight="bold", zorder=5, parse_math=False,
+            path_effects=[withStroke(linewidth=2, foreground="white")],
         )  # fmt: skip
 
 
-def _halo() -> list[Any]:
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=2, foreground="white")]
-
-
-def _often(one: Neighbor) -> str:
-    return f"{one.similarity[-1]:.2f}, {one.count} time{'s' * (one.count != 1)}"
-
-
-__all__ = ["draw_neighbors", "draw_projection"]
+__all__ = ["draw_ascents", "draw_neighbors", "draw_path", "draw_projection"]

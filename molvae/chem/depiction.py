@@ -8,15 +8,19 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor, rdFMCS
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from molvae.chem.molecules import BOND, parse
+from molvae.chem.molecules import parse
 from molvae.errors import ConfigError
 
 TIMEOUT = 1
 """Seconds for a search; most take milliseconds."""
 
 
-COLOUR = (0.62, 0.87, 0.85)
-"""Of atoms and bonds that are new: the letters on them stay readable."""
+HIGHLIGHT = (0.62, 0.87, 0.85)
+"""Color of atoms and bonds that the lead lacks: the letters on them stay readable."""
+
+
+RDKIT_BOND_LENGTH = 1.5
+"""Length of a bond in RDKit's drawings; `fixedBondLength` is pixels for each unit."""
 
 
 def common_substructure(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Chem.Mol | None:
@@ -46,24 +50,10 @@ def common_substructure(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Ch
     return query
 
 
-def draw_mcs_difference(
-    smiles: str,
-    lead: str,
-    *,
-    size: tuple[int, int] = (220, 160),
-    longest_bond: float | None = None,
-) -> str | None:
-    """A molecule, turned as the lead is drawn, with what the lead has not in colour; SVG.
+def align_to_lead(smiles: str, lead: str) -> tuple[Chem.Mol, list[int], list[int]] | None:
+    """A molecule turned as its lead is drawn, and its atoms and bonds that the lead lacks.
 
-    Args:
-        smiles: SMILES in any form.
-        lead: SMILES in any form.
-        size: Width and height in pixels, each at least 1.
-        longest_bond: As of `molvae.chem.depiction.draw_molecule`.
-
-    Returns:
-        None if nothing in common was found, so that nothing can be said of the difference: draw
-        such a molecule by `molvae.chem.depiction.draw_molecule`, and say so.
+    None if nothing in common was found.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
@@ -87,10 +77,34 @@ def draw_mcs_difference(
         for bond in mol.GetBonds()
         if frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())) not in shared
     ]
+    return mol, atoms, bonds
+
+
+def draw_mcs_difference(
+    smiles: str,
+    lead: str,
+    *,
+    size: tuple[int, int] = (220, 160),
+) -> str | None:
+    """A molecule, turned as the lead is drawn, with what the lead has not in colour; SVG.
+
+    Args:
+        smiles: SMILES in any form.
+        lead: SMILES in any form.
+        size: Width and height in pixels, each at least 1.
+
+    Returns:
+        None if nothing in common was found, so that nothing can be said of the difference: draw
+        such a molecule by `molvae.chem.depiction.draw_molecule`, and say so.
+
+    Raises:
+        InvalidMoleculeError: A text is not a molecule.
+    """
+    if (aligned := align_to_lead(smiles, lead)) is None:
+        return None
+    mol, atoms, bonds = aligned
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)
-    drawer.drawOptions().setHighlightColour(COLOUR)
-    if longest_bond is not None:
-        drawer.drawOptions().fixedBondLength = longest_bond / BOND  # type: ignore[assignment]
+    drawer.drawOptions().setHighlightColour(HIGHLIGHT)
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
     drawer.FinishDrawing()
     svg: str = drawer.GetDrawingText()
@@ -102,7 +116,6 @@ def draw_molecule(
     *,
     size: tuple[int, int] = (220, 160),
     highlight: Sequence[int] | None = None,
-    longest_bond: float | None = None,
 ) -> str:
     """A drawing of a molecule, as an SVG element that can stand inside HTML (no XML prolog).
 
@@ -110,8 +123,6 @@ def draw_molecule(
         smiles: SMILES in any form.
         size: Width and height in pixels, each at least 1.
         highlight: Atoms to colour, by their place in `smiles`, counted from 0.
-        longest_bond: Pixels, so that small molecules are not drawn larger than others; without it
-            each fills its space.
 
     Raises:
         InvalidMoleculeError: `smiles` is not a molecule.
@@ -128,12 +139,10 @@ def draw_molecule(
             f"got {atoms}"
         )
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
-    if longest_bond is not None:
-        drawer.drawOptions().fixedBondLength = longest_bond / BOND  # type: ignore[assignment]
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms)
     drawer.FinishDrawing()
     svg: str = drawer.GetDrawingText()
     return svg[svg.index("<svg") :].strip()
 
 
-__all__ = ["common_substructure", "draw_mcs_difference", "draw_molecule"]
+__all__ = ["align_to_lead", "common_substructure", "draw_mcs_difference", "draw_molecule"]

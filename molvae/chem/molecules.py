@@ -23,10 +23,6 @@ BEYOND_SMILES = re.compile(
 language lacks: RDKit reads `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
 
 
-BOND = 1.5
-"""Length of a bond in RDKit's drawings; what it calls the length is pixels for each unit."""
-
-
 CANONICAL_CACHE_SIZE = 20_000
 """Texts whose canonical form is kept: a search asks for that of the same molecules all the time."""
 

@@ -402,7 +402,7 @@ def _check_figure(figure: Path | None, overwrite: bool, *inputs: str | None) -> 
     """Refuse a figure that cannot be written, before anything is done for it."""
     if figure is None:
         return None
-    from molvae.analysis.model_figures import check_can_draw
+    from molvae.analysis.style import check_can_draw
 
     apart = [file for file in inputs if file is not None]
     return check_can_draw(figure, overwrite=overwrite, apart_from=apart)

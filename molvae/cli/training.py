@@ -130,7 +130,8 @@ def evaluate(
     from json import dumps
 
     from molvae.analysis import model_metrics as metrics
-    from molvae.analysis.model_figures import check_can_draw, draw_measures
+    from molvae.analysis.model_figures import draw_measures
+    from molvae.analysis.style import check_can_draw
     from molvae.latent import loading as latent
 
     inputs = [space, data]

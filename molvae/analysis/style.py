@@ -1,0 +1,126 @@
+"""One style for all figures, and how they are written to files."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molvae._files import Kind, check_output, replacing
+from molvae.errors import ConfigError, MolvaeError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, FAINT, ACCENT, SHADE, WARN = "#1d2126", "#7d838c", "#0b6e75", "#eceff0", "#9a3412"
+SECOND = "#c2571a"
+COLORS = (ACCENT, SECOND, "#5b4b9a", "#7a7f2a", "#a0325a", "#2f6fb0", "#4d4d4d", "#b08a1e")
+"""Colors of several lines in one plot."""
+FORMATS = (".svg", ".png", ".pdf")
+PNG_DPI = 200
+
+
+@contextmanager
+def style(salt: str = "molvae") -> Iterator[None]:
+    """Settings of matplotlib for one figure; the salt keeps ids of figures on one page apart."""
+    import matplotlib
+
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
+        "svg.hashsalt": salt,  # the same figure has the same bytes each time
+        "font.family": "sans-serif",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "axes.labelsize": 9,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+    }
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the reader's font has it
+        yield
+
+
+def printable(text: str) -> str:
+    """One line that XML can hold."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+FIGURE = Kind(name="a figure", stamp="figure", error=ConfigError)
+
+
+def check_can_draw(
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    apart_from: Iterable[str | Path] = (),
+    error: type[MolvaeError] = ConfigError,
+) -> Path:
+    """Refuse a path where no figure can be written, before long measurements are made for it.
+
+    Args:
+        path: SVG, PNG or PDF, by its ending.
+        overwrite: Replace a figure that molvae wrote.
+        apart_from: Inputs and other outputs of the same command.
+        error: Raised if the path holds something else.
+
+    Returns:
+        The absolute path.
+
+    Raises:
+        ConfigError: The name does not end in one of `FORMATS`.
+    """
+    if Path(path).suffix.lower() not in FORMATS:
+        raise ConfigError(f"cannot draw to {path}; its name must end in {', '.join(FORMATS)}")
+    kind = replace(FIGURE, error=error)
+    return check_output(path, kind, overwrite=overwrite, apart_from=apart_from)
+
+
+def save_figure(
+    figure: Figure,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    salt: str = "molvae",
+    error: type[MolvaeError] = ConfigError,
+    svg: str = "",
+) -> Path:
+    """Write a figure; the same figure has the same bytes each time.
+
+    Args:
+        figure: To be written.
+        path: SVG, PNG or PDF, by its ending.
+        overwrite: Replace a figure that molvae wrote.
+        salt: See `style`.
+        error: Raised if the file cannot be written.
+        svg: Elements to add to an SVG file, in points from its upper left corner.
+
+    Raises:
+        ConfigError: The name does not end in one of `FORMATS`.
+    """
+    target = check_can_draw(path, overwrite=overwrite, error=error)
+    ending = target.suffix.lower()
+    dates: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    content = io.BytesIO()
+    with style(salt):
+        figure.savefig(content, format=ending[1:], dpi=PNG_DPI, facecolor="white",
+                       metadata=dates.get(ending))  # fmt: skip
+    data = content.getvalue()
+    if ending == ".svg":
+        head, end, tail = data.rpartition(b"</svg>")
+        data = head + svg.encode() + end + tail
+    with replacing(target, replace(FIGURE, error=error), overwrite=overwrite) as draft:
+        draft.write_bytes(data)
+    return Path(path)
+
+
+__all__ = ["FIGURE", "check_can_draw", "printable", "save_figure", "style"]
