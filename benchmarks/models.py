@@ -54,7 +54,9 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Smoothness and properties of generated molecules, one picture for each model."""
     for name, found in result["models"].items():
         known = {key: math.nan if value is None else value for key, value in found.items()}
-        draw_measures(known, folder / f"models-{name}.svg")
+        file = folder / f"models-{name}.svg"
+        file.unlink(missing_ok=True)
+        draw_measures(known, file)
 
 
 def table(result: Mapping[str, Any]) -> list[str]:

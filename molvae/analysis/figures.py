@@ -10,19 +10,27 @@ import io
 import math
 import os
 import re
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from molvae._files import replacing
-from molvae.analysis.style import FIGURE, check_can_draw
+from molvae.analysis.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    SHADE,
+    WARN,
+    check_can_draw,
+    printable,
+    save_figure,
+    style,
+)
 from molvae.analysis.summary import (
     POINTS,
     SAMPLE,
@@ -67,7 +75,7 @@ class Palette:
 
 
 PAPER = Palette(
-    ink="#1d2126", faint="#7d838c", accent="#0b6e75", shade="#eceff0", warn="#9a3412",
+    ink=INK, faint=FAINT, accent=ACCENT, shade=SHADE, warn=WARN,
     steps=("#d5dbdc", "#b4cfd1", "#8fc0c3", "#66adb2", "#3b959b", "#147a81", "#064f55"),
 )  # fmt: skip
 
@@ -101,7 +109,7 @@ class Picture:
     def svg(self) -> str:
         """As an element of a page."""
         file = io.StringIO()
-        with _style(self.name):
+        with style(self.name):
             self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
         svg = file.getvalue()
         for colour, name in NAMES.items():
@@ -137,34 +145,12 @@ def _hinted(svg: str, group: str, texts: Sequence[str]) -> str:
 
 
 @contextmanager
-def _style(salt: str) -> Iterator[None]:
-    import matplotlib
-
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
-        "svg.hashsalt": salt,  # names differ between pictures of a page
-        "font.family": "sans-serif",
-        "font.size": 11,
-        "axes.unicode_minus": True,
-    }
-    with matplotlib.rc_context(style), warnings.catch_warnings():
-        # Letters that the font here lacks, the reader's will have.
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextmanager
 def _axes(salt: str, palette: Palette, size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
     from matplotlib.figure import Figure
 
-    with _style(salt):
+    with style(salt, palette.ink):
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots()
-        axes.tick_params(colors=palette.ink, labelcolor=palette.ink)
-        for side, spine in axes.spines.items():
-            spine.set_visible(side in ("left", "bottom"))
-            spine.set_color(palette.ink)
-        yield figure, axes
+        yield figure, figure.subplots()
 
 
 def pictures(found: CampaignSummary, palette: Palette = PAGE) -> list[Picture]:
@@ -218,7 +204,6 @@ def write_figures(
         )
     made = pictures(summarize(campaign), PAPER)
     paths = [folder / f"{picture.name}.{format}" for picture in made]
-    kind = replace(FIGURE, error=CampaignError)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
@@ -226,26 +211,21 @@ def write_figures(
     for path in paths:
         check_can_draw(path, overwrite=overwrite, apart_from=apart, error=CampaignError)
     for picture, path in zip(made, paths, strict=True):
-        with replacing(path, kind, overwrite=overwrite) as draft, _style(picture.name):
-            metadata = {"Date": None} if format == "svg" else None
-            picture.figure.savefig(draft, dpi=200, facecolor="white", metadata=metadata)
+        save_figure(
+            picture.figure, path, overwrite=overwrite, salt=picture.name, error=CampaignError
+        )
     return paths
-
-
-def _plain(text: str) -> str:
-    """One line that XML can hold."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _named(found: CampaignSummary, goal: Objective) -> str:
     unit = f", {goal.unit}" if goal.unit else ""
-    return _plain(f"{found.label(goal.name)}{unit} ({goodness(goal)})")
+    return printable(f"{found.label(goal.name)}{unit} ({goodness(goal)})")
 
 
 def _hint(found: CampaignSummary, row: Row) -> str:
     """What a point is: the trial, its values, its molecule."""
     values = ", ".join(f"{found.label(n)} {number(row.value(n))}" for n in found.problem.names)
-    return _plain(
+    return printable(
         f"trial {row.trial.id}: {values}\n{row.trial.smiles}".replace("\n", " \N{MIDDLE DOT} ")
     )
 
@@ -290,15 +270,15 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
             linewidth=2.2,
         )  # fmt: skip
         axes.set_xlim(0.5, max(n, 2) + 0.5)
-        axes.set_xlabel("objective calls", color=palette.ink)
+        axes.set_xlabel("objective calls")
         label = {
             "value": f"value ({goodness(goal)})",
             "score": "score (larger is better)",
             "front": "hypervolume (larger is better)",
         }[found.kind]
         if found.kind == "value" and goal.unit:
-            label = _plain(f"value, {goal.unit} ({goodness(goal)})")
-        axes.set_ylabel(label, color=palette.ink, parse_math=False)
+            label = printable(f"value, {goal.unit} ({goodness(goal)})")
+        axes.set_ylabel(label, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     shaded = " Shaded: starting molecules." if grown.starts else ""
     limits = " Hollow: breaks a limit, and does not count." if found.problem.limits else ""
@@ -406,8 +386,8 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
             lambda row: palette.accent if row.trial.id in best else palette.faint,
             best,
         )  # fmt: skip
-        axes.set_xlabel(_named(found, first), color=palette.ink, parse_math=False)
-        axes.set_ylabel(_named(found, second), color=palette.ink, parse_math=False)
+        axes.set_xlabel(_named(found, first), parse_math=False)
+        axes.set_ylabel(_named(found, second), parse_math=False)
     more = len(found.problem.goals) - 2
     caption = (
         f"Large: the {len(best)} molecules that nothing is better than in everything. "
@@ -433,16 +413,14 @@ def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
             (axes.xaxis, plane.shares[0], "first"),
             (axes.yaxis, plane.shares[1], "second"),
         ):
-            axis.set_label_text(
-                f"{name} component ({share:.0%} of the variance)", color=palette.ink
-            )
+            axis.set_label_text(f"{name} component ({share:.0%} of the variance)")
         bar = axes.inset_axes((1.02, 0.2, 0.025, 0.6))
         bar.set_axis_off()
         for place, colour in enumerate(palette.steps):
             bar.axhspan(place, place + 1, color=colour, linewidth=0)
         bar.set_ylim(0, STEPS)
         for y, text, side in ((STEPS + 0.25, ends[1], "bottom"), (-0.25, ends[0], "top")):
-            bar.text(0.5, y, text, ha="center", va=side, color=palette.ink, fontsize=9,
+            bar.text(0.5, y, text, ha="center", va=side, fontsize=9,
                      parse_math=False)  # fmt: skip
     what = {
         "value": f"Coloured by {found.label(found.problem.goals[0].name)}",
@@ -501,14 +479,14 @@ def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> P
             share = np.full(len(values), 1 / len(values))
             inside = np.clip(values, bins[0], bins[-1])
             axes.hist(
-                inside, bins, weights=share, color=colour, label=_plain(label),  # type: ignore[arg-type]
+                inside, bins, weights=share, color=colour, label=printable(label),  # type: ignore[arg-type]
                 histtype="stepfilled" if filled else "step", linewidth=0 if filled else 1.7,
             )  # fmt: skip
-        axes.set_xlabel(one.name, color=palette.ink)
-        axes.set_ylabel("share of molecules", color=palette.ink)
+        axes.set_xlabel(one.name)
+        axes.set_ylabel("share of molecules")
         axes.margins(x=0)
         if palette is PAPER:  # a page says it beneath
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend()
     return Picture(
         name=f"histogram-{one.name}",
         title=one.name,

@@ -46,8 +46,10 @@ PIXELS_PER_INCH, BOND_PIXELS, OVERSAMPLING = 96, 30.0, 3
 LIMITS = {"percentile": (-3, 103), "similarity": (0, 1.03)}
 PREVIOUS = "what the previous molecule lacks"
 
-Curves = dict[str, list[tuple[Sequence[float], Sequence[float], dict[str, Any]]]]
-"""Lines (x, y, options of `Axes.plot`) of plots, by the label of the plot's y axis."""
+Curve = tuple[Sequence[float], Sequence[float], dict[str, Any]]
+"""x, y, and options of `Axes.plot`."""
+Curves = dict[str, list[Curve]]
+"""By the label of the plot's y axis."""
 
 
 class _Grid:
@@ -76,8 +78,10 @@ class _Grid:
         if smiles is None:
             axes.text(0.5, 0.5, "no molecule", ha="center", color=FAINT, transform=axes.transAxes)
             return
-        compared = align_to_lead(smiles, lead) if lead not in (None, smiles) else None  # type: ignore[arg-type]
-        self.n_not_compared += compared is None and lead not in (None, smiles)
+        compared = None
+        if lead is not None and lead != smiles:
+            compared = align_to_lead(smiles, lead)
+            self.n_not_compared += compared is None
         self.molecules.append((axes, *(compared or (parse(smiles), [], []))))
 
     def highlighted(self, meaning: str) -> str:
@@ -120,8 +124,8 @@ def _depict(
     scale = OVERSAMPLING if format == "png" else 1
     size = [max(1, round(side / 72 * PIXELS_PER_INCH * scale)) for side in (width, height)]
     make = rdMolDraw2D.MolDraw2DCairo if format == "png" else rdMolDraw2D.MolDraw2DSVG
-    drawer = make(*size)
-    options = drawer.drawOptions()
+    drawer = make(size[0], size[1])
+    options: Any = drawer.drawOptions()
     options.clearBackground = False
     options.setHighlightColour(HIGHLIGHT)
     options.fixedBondLength = BOND_PIXELS * scale / RDKIT_BOND_LENGTH
@@ -178,10 +182,9 @@ def draw_ascents(
     most = most if single else COLUMNS
     curves: Curves = {name: [], "percentile": []}
     for one, color in zip(shown, COLORS, strict=False):
-        label = {"label": "predicted"} if single else {}
-        faint = {"color": FAINT if single else color, "ls": "--", "lw": 1.0}
-        curves[name] += [(one.path.t, one.predicted, {**faint, **label}),
-                         (*_steps(one.path, one.true), {"color": color})]  # fmt: skip
+        dashed = {"color": FAINT if single else color, "ls": "--", "lw": 1.0, "label": "predicted"}
+        true = {"color": color, "label": "true"}
+        curves[name] += [(one.path.t, one.predicted, dashed), (*_steps(one.path, one.true), true)]
         curves["percentile"] += [(one.path.t, one.path.percentile, {"color": color})]
     if single:
         curves |= {key: lines for key, lines in _curves(ascents[0].path).items() if key != name}
@@ -213,7 +216,9 @@ def _paths(
     heights = [rows * CELL_HEIGHT + LINE * bool(heading) for *_, heading in groups]
     heights += [(1.4 if plots == 1 else 1) * plots * PLOT_HEIGHT]
     grid = _Grid(columns * CELL_WIDTH, sum(heights), title)
-    *figures, bottom = np.atleast_1d(grid.figure.subfigures(len(heights), 1, height_ratios=heights))
+    *figures, bottom = grid.figure.subfigures(
+        len(heights), 1, squeeze=False, height_ratios=heights
+    ).flat
     for figure, (path, below, heading), color in zip(figures, groups, COLORS, strict=False):
         if heading:
             figure.suptitle(heading, x=0.01, ha="left", color=color, fontsize=9)
@@ -224,7 +229,7 @@ def _paths(
             plot.plot(xs, ys, **{"color": ACCENT, "lw": 1.4, **looks})
         plot.set(ylabel=label, ylim=LIMITS.get(label))
         plot.set_xlim(0 if len(groups) > 1 else groups[0][0].t[0], max(g[0].t[-1] for g in groups))
-        if any("label" in looks for *_, looks in lines):
+        if len(groups) == 1 and any("label" in looks for *_, looks in lines):
             plot.legend()
         if place < 2 and len(groups) == 1:
             _number_segments(plot, drawn)
@@ -296,7 +301,7 @@ def _steps(path: LatentPath, values: Sequence[float]) -> tuple[list[float], list
 
 def _curves(path: LatentPath) -> Curves:
     names = ["to the molecule"] if path.end is None else ["to the first", "to the last"]
-    alike = [
+    alike: list[Curve] = [
         (
             *_steps(path, [stop.similarity[i] for stop in path.stops]),
             {"label": name, "color": color},
@@ -330,7 +335,9 @@ def draw_neighbors(
     grid = _Grid(
         columns * CELL_WIDTH, sum(heights), title or ("analogy" if several else "neighbors")
     )
-    first, *below = grid.figure.subfigures(len(heights), 1, height_ratios=heights)
+    first, *below = grid.figure.subfigures(
+        len(heights), 1, squeeze=False, height_ratios=heights
+    ).flat
     spans = first.add_gridspec(1, columns)
     for place, molecule in enumerate(found.given):
         axes = first.add_subplot(spans[place])
@@ -386,7 +393,9 @@ def draw_projection(
     title = f"{project.method.upper()} of {len(data):,} molecules"
     grid = _Grid(8 + 2 * CELL_WIDTH * bool(listed), max(7, rows * CELL_HEIGHT), title)
     if listed:
-        left, right = grid.figure.subfigures(1, 2, width_ratios=[8, 2 * CELL_WIDTH])
+        left, right = grid.figure.subfigures(
+            1, 2, squeeze=False, width_ratios=[8, 2 * CELL_WIDTH]
+        ).flat
         for spot, axes in zip(listed, _cells(right, max(rows, 4), 2), strict=False):
             value = f"{project.colour} {spot.value:.3g}" if math.isfinite(spot.value) else ""
             grid.cell(axes, spot.smiles, name=spot.label, below=value)
@@ -411,7 +420,8 @@ def _scatter(
     order = np.random.default_rng(0).permutation(len(data))  # not those last in the file on top
     points = np.array([[data[i].x, data[i].y] for i in order]).reshape(-1, 2)
     drawn = axes.scatter(
-        *points.T, c=values[order], cmap=colormaps["viridis"].with_extremes(bad="#c8ccd0"),
+        points[:, 0],
+        points[:, 1], c=values[order], cmap=colormaps["viridis"].with_extremes(bad="#c8ccd0"),
         vmin=low, vmax=high, s=max(4.0, min(18.0, 9000 / len(data))), linewidths=0, alpha=0.75,
         plotnonfinite=True,
     )  # fmt: skip
@@ -427,7 +437,7 @@ def _scatter(
                 axes.legend(loc="lower left", bbox_to_anchor=(0.5, 1.0), ncols=2)
     axes.set(xlabel=project.axes[0], ylabel=project.axes[1])
     bar = axes.figure.colorbar(drawn, ax=axes, extend="both", shrink=0.5, aspect=40)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.set_label(printable(project.colour), parse_math=False)
 
 

@@ -20,9 +20,7 @@ PROPERTIES = ("logP", "SAS", "QED")
 
 
 @style()
-def draw_measures(
-    found: Mapping[str, float], path: str | Path, *, overwrite: bool = False
-) -> Path:
+def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bool = False) -> Path:
     """Draw smoothness, similarity of near vectors, and properties of generated molecules.
 
     Args:

@@ -25,8 +25,13 @@ PNG_DPI = 200
 
 
 @contextmanager
-def style(salt: str = "molvae") -> Iterator[None]:
-    """Settings of matplotlib for one figure; the salt keeps ids of figures on one page apart."""
+def style(salt: str = "molvae", ink: str = INK) -> Iterator[None]:
+    """Settings of matplotlib for one figure.
+
+    Args:
+        salt: Another one for each figure of a page, so that their ids differ.
+        ink: Color of text and axes.
+    """
     import matplotlib
 
     settings: dict[Any, Any] = {
@@ -35,10 +40,9 @@ def style(salt: str = "molvae") -> Iterator[None]:
         "font.family": "sans-serif",
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.edgecolor": INK,
-        "axes.labelcolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
+        **dict.fromkeys(
+            ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), ink
+        ),
         "axes.labelsize": 9,
         "xtick.labelsize": 8,
         "ytick.labelsize": 8,

@@ -81,7 +81,7 @@ def interpolate(
     _print(path.table())
     say(f"{len(path.molecules)} distinct molecules on a way of length {path.length:.1f}")
     if figure is not None:
-        analysis.draw_path(path, figure)
+        analysis.draw_path(path, figure, overwrite=overwrite)
 
 
 @explore.command
@@ -125,7 +125,7 @@ def neighbors(
     _print(found.table())
     _tell(found)
     if figure is not None:
-        analysis.draw_neighbors(found, figure)
+        analysis.draw_neighbors(found, figure, overwrite=overwrite)
 
 
 @explore.command
@@ -192,7 +192,7 @@ def traverse(
     )
     _print(path.table())
     if figure is not None:
-        analysis.draw_path(path, figure)
+        analysis.draw_path(path, figure, overwrite=overwrite)
 
 
 @explore.command
@@ -240,7 +240,7 @@ def analogy(
     _print(table)
     _tell(found)
     if figure is not None:
-        analysis.draw_neighbors(found, figure)
+        analysis.draw_neighbors(found, figure, overwrite=overwrite)
 
 
 @explore.command
@@ -325,7 +325,7 @@ def ascend(
     )
     _sum_up(ways)
     if figure is not None:
-        analysis.draw_ascents(ways, figure)
+        analysis.draw_ascents(ways, figure, overwrite=overwrite)
 
 
 @explore.command(name="map")
@@ -395,7 +395,7 @@ def map_(
         )
     _print(found.table())
     if figure is not None:
-        analysis.draw_projection(found, figure)
+        analysis.draw_projection(found, figure, overwrite=overwrite)
 
 
 def _check_figure(figure: Path | None, overwrite: bool, *inputs: str | None) -> Path | None:

@@ -156,7 +156,7 @@ def evaluate(
         with replacing(out, MEASURES, overwrite=overwrite) as draft:
             draft.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
     if figure is not None:
-        draw_measures(found, figure)
+        draw_measures(found, figure, overwrite=overwrite)
 
 
 __all__ = ["evaluate", "prepare", "train"]

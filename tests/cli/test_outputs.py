@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from molvae._files import add_stamp
 from molvae.analysis.export import write_table
 from molvae.analysis.figures import write_figures
 from molvae.analysis.model_figures import draw_measures
 from molvae.analysis.report import write_report
-from molvae.analysis.sheet import Sheet
+from molvae.analysis.style import save_figure
 from molvae.campaign.campaign import Campaign
 from tests.cli.conftest import Molvae
 from tests.toys import ToySpace, begin
@@ -245,9 +246,9 @@ def test_functions_do_not_replace_what_they_did_not_write(here: Path, unchanged:
             lambda: write_table(table, Path("rec.csv"), overwrite=True),
             lambda: write_table(table, Path("mine.csv"), overwrite=True),
             lambda: write_figures(campaign, "mine.csv", overwrite=True),
-            lambda: draw_measures({}, "rec.svg"),
-            lambda: draw_measures({}, "photo.png"),
-            lambda: Sheet(100, 100).save("rec.svg"),
+            lambda: draw_measures({}, "rec.svg", overwrite=True),
+            lambda: draw_measures({}, "photo.png", overwrite=True),
+            lambda: save_figure(Figure(), "rec.svg", overwrite=True),
         ):
             with pytest.raises(Exception, match=r"rec|mine|photo") as caught:
                 write()

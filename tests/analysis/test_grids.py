@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,13 +12,17 @@ import pytest
 
 from molvae.analysis.ascent import AscentPath, gradient_ascent
 from molvae.analysis.directions import analogy
-from molvae.analysis.drawing import draw_ascents, draw_path
-from molvae.analysis.grids import draw_neighbors, draw_projection
+from molvae.analysis.grids import (
+    _depict,
+    draw_ascents,
+    draw_neighbors,
+    draw_path,
+    draw_projection,
+)
 from molvae.analysis.interpolation import decode_path, interpolate
 from molvae.analysis.neighborhood import neighbors
 from molvae.analysis.projection import project
-from molvae.analysis.sheet import Sheet, _path
-from molvae.chem.depiction import draw_molecule
+from molvae.chem.molecules import parse
 from molvae.errors import ConfigError
 from tests.analysis.toy import Grid
 from tests.toys import begin
@@ -55,13 +61,14 @@ DRAWINGS: dict[str, Callable[[Path], Path]] = {
 SAID = {
     "path": [
         "interpolation, straight",
-        "4 distinct molecules on a way of length 3.0",
+        "4 distinct molecules on a path of length 3.0; "
+        "highlighted: what the previous molecule lacks",
         "percentile",
     ],
     "ascent": ["down distance", "predicted", "true", "similarity"],
     "ascents": ["down distance", "distance in z", "percentile"],
-    "neighbours": ["neighbors", "r = 1", "20 drawn, 20 the same, 0 others, 0 new"],
-    "analogy": ["analogy", "is to", "as", "is to ?"],
+    "neighbours": ["neighbors", "r = 0.3: 20 decoded, 20 the same, 0 others, 0 new"],
+    "analogy": ["analogy", "A", "B", "C"],
     "chart": ["PCA of 81 molecules", "logP", "1", "2"],
 }
 
@@ -83,35 +90,44 @@ def test_png_and_pdf_have_the_same_bytes_each_time(tmp_path: Path) -> None:
         assert files[0] == files[1]
 
 
-def test_a_molecule_is_drawn_with_the_lines_of_rdkit(tmp_path: Path) -> None:
-    sheet = Sheet(300, 200)
-    sheet.molecule(20, 10, 176, 124, "OCc1cc[nH]c1")
-    file = sheet.save(tmp_path / "m.svg")
-    expected = draw_molecule("OCc1cc[nH]c1", size=(176, 124), longest_bond=36.0).count("<path")
-    groups = [
-        element
-        for element in ElementTree.fromstring(file.read_text()).iter()
-        if element.get("id", "").startswith("patch_")
-    ]
-    assert len(groups) == expected + 1  # the sheet
-    # Red oxygen, blue nitrogen.
-    assert "#ff0000" in file.read_text()
-    assert "#0000ff" in file.read_text()
+def test_draw_path_svg_holds_each_molecule_once_with_rdkit_colors(tmp_path: Path) -> None:
+    path = interpolate(GRID, FIRST, LAST, steps=12)
+    file = draw_path(path, tmp_path / "p.svg")
+    root = ElementTree.fromstring(file.read_text())
+    molecules = [child for child in root if child.tag.endswith("}svg")]
+    assert len(molecules) == len(path.stops)
+    width, height = map(float, root.attrib["viewBox"].split()[2:])
+    for one in molecules:
+        x, y, w, h = (float(one.attrib[name]) for name in ("x", "y", "width", "height"))
+        assert 0 <= x <= width - w
+        assert 0 <= y <= height - h
+    assert "#FF0000" in file.read_text()  # oxygen
 
 
-def test_all_commands_of_an_outline_are_read() -> None:
-    outline = _path("M 1.5,2 L 3,-4 Q 5,6 7,8 C 9,10 11,12 13,14 Z")
-    assert outline.codes.tolist() == [1, 2, 3, 3, 4, 4, 4, 79]
-    assert outline.vertices[:-1].tolist() == [
-        [1.5, 2], [3, -4], [5, 6], [7, 8], [9, 10], [11, 12], [13, 14],
-    ]  # fmt: skip
-    assert _path("M 0,0 1,1 2,2").codes.tolist() == [1, 2, 2]
+def test_depict_small_molecule_is_drawn_no_larger_than_others() -> None:
+    svg = _depict(parse("CC"), [], [], 132, 93, "svg")
+    lines = re.findall(r"d='M ([\d.]+),([\d.]+) L ([\d.]+),([\d.]+)'", svg)
+    longest = max(math.dist(numbers[:2], numbers[2:]) for numbers in (
+        tuple(map(float, line)) for line in lines))  # fmt: skip
+    assert longest == pytest.approx(30, abs=0.2)
+
+
+def test_draw_path_own_figure_edited_is_not_replaced(tmp_path: Path) -> None:
+    path = interpolate(GRID, FIRST, LAST, steps=2)
+    for name in ("p.svg", "p.png"):
+        file = draw_path(path, tmp_path / name)
+        with pytest.raises(ConfigError, match="overwrite"):
+            draw_path(path, file)
+        draw_path(path, file, overwrite=True)
+        file.write_bytes(file.read_bytes() + b" ")
+        with pytest.raises(ConfigError, match="edited"):
+            draw_path(path, file, overwrite=True)
 
 
 def test_of_many_molecules_the_longest_are_drawn_with_both_ends(tmp_path: Path) -> None:
     path = interpolate(GRID, GRID.at(1, 4, "O"), GRID.at(9, 4, "O"), steps=40)
     found = texts(draw_path(path, tmp_path / "p.svg", most=4))
-    assert "9 distinct molecules on a way of length 8.0, 4 of 9 stops drawn" in found
+    assert any("length 8.0, 4 of 9 segments drawn" in text for text in found)
     assert {"t 0.00 to 0.05", "t 0.95 to 1.00"} <= set(found)
 
 
@@ -142,8 +158,8 @@ def test_draw_neighbours_search_for_common_parts_cancelled_is_said(
 ) -> None:
     found = neighbors(GRID, FIRST, radii=(1.0,), n=6, seed=0)
     words = " ".join(texts(draw_neighbors(found, tmp_path / "a.svg")))
-    assert "in colour: what that one has not" in words
+    assert "highlighted: what the molecule lacks" in words
     assert "not compared" not in words
     monkeypatch.setattr("molvae.chem.depiction.common_substructure", lambda *_: None)
     words = " ".join(texts(draw_neighbors(found, tmp_path / "b.svg")))
-    assert f"not compared, since nothing in common was found: {len(found.found)}" in words
+    assert f"{len(found.found)} not compared" in words
