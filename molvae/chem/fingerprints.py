@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors, rdqueries
+from rdkit.Chem import rdFingerprintGenerator, rdqueries
 
-from molvae.chem.molecules import parse
-from molvae.chem.properties import heavy_atoms, logp, rings, tpsa
+from molvae.chem.molecules import list_of_smiles, parse
+from molvae.chem.properties import PROPERTIES
 from molvae.errors import ConfigError
 
 
 def morgan_counts(
     smiles: Sequence[str], *, radius: int = 3, size: int = 2048
 ) -> NDArray[np.uint16]:
-    """How often each circular neighbourhood occurs, hashed to a fixed length.
+    """Counts of circular neighborhoods (Morgan fingerprints), hashed to a fixed length.
 
-    Blind to stereochemistry.
+    Stereochemistry is ignored.
 
     Args:
         smiles: SMILES in any form.
         radius: Bonds around an atom, from 0; 3 is ECFP6.
-        size: Columns, at least 1. Fewer columns, more collisions.
+        size: Number of columns, at least 1. Fewer columns, more collisions.
 
     Returns:
-        `n x size`; counts above 65,535 stay there.
+        `n x size`; counts are capped at 65,535.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
@@ -39,10 +39,7 @@ def morgan_counts(
     """
     if radius < 0 or size < 1:
         raise ConfigError(f"radius must be from 0 and size from 1, got {radius} and {size}")
-    if isinstance(smiles, str):
-        raise ConfigError(
-            f"expected a list of SMILES, got the single text {smiles!r}; use [smiles]"
-        )
+    smiles = list_of_smiles(smiles)
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
     counts = np.zeros((len(smiles), size), dtype=np.uint16)
     for row, text in enumerate(smiles):
@@ -52,7 +49,7 @@ def morgan_counts(
 
 
 def morgan_bits(smiles: Sequence[str], *, radius: int = 2, size: int = 2048) -> NDArray[np.bool_]:
-    """Which circular neighbourhoods occur, `n x size`; radius 2 is ECFP4.
+    """Presence of circular neighborhoods, `n x size`; radius 2 is ECFP4.
 
     Arguments and errors as `morgan_counts`.
     """
@@ -60,14 +57,14 @@ def morgan_bits(smiles: Sequence[str], *, radius: int = 2, size: int = 2048) -> 
 
 
 def tanimoto(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Tanimoto similarity of what is present: common bits over bits of either, in [0, 1].
+    """Tanimoto similarity of bits: common bits over bits of either, in [0, 1].
 
     Args:
         a: Counts or bits, `n x size`.
         b: Counts or bits, `m x size`.
 
     Returns:
-        `n x m`; two rows without any bit are alike (1).
+        `n x m`; 1 for two rows without any bit.
     """
     _check(a, b)
     a, b = (np.asarray(side > 0, dtype=np.float64) for side in (a, b))
@@ -99,7 +96,7 @@ def _check(a: NDArray[Any], b: NDArray[Any]) -> None:
 
 
 def _atoms(number: int) -> Callable[[Chem.Mol], float]:
-    """Counts the atoms of an element."""
+    """A function that counts the atoms of an element."""
     query = rdqueries.AtomNumEqualsQueryAtom(number)
     return lambda mol: float(len(mol.GetAtomsMatchingQuery(query)))
 
@@ -109,15 +106,20 @@ def _hydrogens(mol: Chem.Mol) -> float:
 
 
 DESCRIPTORS: dict[str, tuple[Callable[[Chem.Mol], float], float, float]] = {
-    "logP": (logp, 2.46, 1.43),
-    "TPSA": (tpsa, 65.0, 22.5),
-    "heavy atoms": (heavy_atoms, 23.2, 4.5),
-    "rotatable bonds": (rdMolDescriptors.CalcNumRotatableBonds, 4.6, 1.6),
-    "rings": (rings, 2.8, 1.0),
-    "aromatic rings": (rdMolDescriptors.CalcNumAromaticRings, 1.9, 1.0),
-    "sp3 carbon": (rdMolDescriptors.CalcFractionCSP3, 0.41, 0.22),
-    "donors": (rdMolDescriptors.CalcNumHBD, 1.2, 0.9),
-    "acceptors": (rdMolDescriptors.CalcNumHBA, 3.7, 1.5),
+    **{
+        name: (PROPERTIES[name].of, mean, std)
+        for name, mean, std in (
+            ("logP", 2.46, 1.43),
+            ("TPSA", 65.0, 22.5),
+            ("heavy_atoms", 23.2, 4.5),
+            ("rotatable_bonds", 4.6, 1.6),
+            ("rings", 2.8, 1.0),
+            ("aromatic_rings", 1.9, 1.0),
+            ("Fsp3", 0.41, 0.22),
+            ("donors", 1.2, 0.9),
+            ("acceptors", 3.7, 1.5),
+        )
+    },
     "H": (_hydrogens, 20.6, 5.7),
     "C": (_atoms(6), 17.2, 3.8),
     "N": (_atoms(7), 2.8, 1.4),
@@ -127,13 +129,13 @@ DESCRIPTORS: dict[str, tuple[Callable[[Chem.Mol], float], float, float]] = {
     "S": (_atoms(16), 0.42, 0.6),
     "Cl": (_atoms(17), 0.17, 0.5),
 }
-"""Of each, the function, and mean and standard deviation over ZINC250k (of rare elements at least
-half an atom): a scale, the same for all data, on which 1 is a difference that one sees among
-drug-like molecules."""
+"""Function, mean and standard deviation over ZINC250k of each descriptor: a scale that is the same
+for all data, on which 1 is a clear difference among drug-like molecules. The deviation is at least
+half an atom, for rare elements."""
 
 
 def descriptors(smiles: Sequence[str]) -> NDArray[np.float64]:
-    """Standardised descriptors, `n x 17`, in the order of `DESCRIPTORS`.
+    """Standardized descriptors, `n x 17`, in the order of `DESCRIPTORS`.
 
     Args:
         smiles: SMILES in any form.
@@ -142,15 +144,11 @@ def descriptors(smiles: Sequence[str]) -> NDArray[np.float64]:
         InvalidMoleculeError: A text is not a molecule.
         ConfigError: A single text instead of a list.
     """
-    if isinstance(smiles, str):
-        raise ConfigError(
-            f"expected a list of SMILES, got the single text {smiles!r}; use [smiles]"
-        )
-    values = np.empty((len(smiles), len(DESCRIPTORS)))
-    for row, text in enumerate(smiles):
+    rows = []
+    for text in list_of_smiles(smiles):
         mol = parse(text)
-        values[row] = [(of(mol) - mean) / sd for of, mean, sd in DESCRIPTORS.values()]
-    return values
+        rows.append([(of(mol) - mean) / std for of, mean, std in DESCRIPTORS.values()])
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(DESCRIPTORS))
 
 
 __all__ = [

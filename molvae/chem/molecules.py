@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import lru_cache
 
 from rdkit import Chem, rdBase
 
-from molvae.errors import MAX_SHOWN, InvalidMoleculeError, shown
+from molvae.errors import MAX_SHOWN, ConfigError, InvalidMoleculeError, shown
 
 MAX_SMILES_LENGTH = 10_000
-"""Characters of a SMILES text. RDKit needs a time to write a chain that grows with its square, and
-its writer calls itself with each atom: from some 15,000 on the whole process dies."""
+"""Maximal number of characters of a SMILES text. RDKit's writer takes quadratic time for a chain
+and is recursive: from about 15,000 atoms on, the process crashes."""
 
 
 BEYOND_SMILES = re.compile(
     r"\[[^\]]*(?:(?<!@O)H\d\d|[+-]\d\d\d|[+-](?:1[6-9]|[2-9]\d)|#(?:[2-9]\d\d|1[2-9]\d|119|\d{4,}))"
     r"|\[\d{4,}"
 )
-"""Atoms with ten hydrogens, charges above 15, isotopes above 999 or elements beyond 118, which the
-language lacks: RDKit reads `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
+"""Atoms with ten hydrogens, charges above 15, isotopes above 999, elements beyond 118: not SMILES,
+and RDKit misreads them, e.g. `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
 
 
 CANONICAL_CACHE_SIZE = 20_000
-"""Texts whose canonical form is kept: a search asks for that of the same molecules all the time."""
+"""Number of texts whose canonical form is cached."""
 
 
 PARSE_CACHE_SIZE = 500
-"""Molecules that are kept: what has just been made canonical is looked at in other ways next."""
+"""Number of parsed molecules that are cached."""
 
 
 def parse(text: str) -> Chem.Mol:
-    """The molecule that a SMILES text stands for, sanitised, with hydrogens implicit.
+    """The molecule of a SMILES text, sanitized, with implicit hydrogens.
 
     Args:
         text: SMILES in any form. Space around it is ignored; space within is an error, because
-            RDKit would silently take what follows for a name.
+            RDKit would take the rest for a name.
 
     Raises:
         InvalidMoleculeError: The text is not a molecule, or has no atoms; holds RDKit's reason.
@@ -81,9 +82,9 @@ def canonical(text: str) -> str:
         'CC(=O)Oc1ccccc1C(=O)O'
 
     Salts keep all their fragments, and tautomers stay different molecules. RDKit's own writer is
-    not idempotent: what it wrote may be read and written as another text (rare in data sets, seen
-    in generated molecules with odd stereochemistry). An identity must be, so writing is repeated
-    until nothing changes; of texts that lead to each other, the first in the alphabet is taken.
+    not idempotent: its output may be read and written as another text (rare in data sets, seen in
+    generated molecules with odd stereochemistry). So writing is repeated until nothing changes; of
+    a cycle of texts, the alphabetically first is taken.
 
     Args:
         text: SMILES in any form.
@@ -92,7 +93,7 @@ def canonical(text: str) -> str:
         InvalidMoleculeError: The text is not a molecule; holds RDKit's reason.
     """
     if not isinstance(text, str):
-        parse(text)  # which says what is wrong
+        parse(text)  # raises the error
     return _canonical(text)
 
 
@@ -141,8 +142,21 @@ def canonical_or_none(text: str) -> str | None:
         return None
 
 
+def list_of_smiles(smiles: Iterable[str]) -> list[str]:
+    """Several SMILES as a list.
+
+    Raises:
+        ConfigError: A single text, which is an iterable of characters.
+    """
+    if isinstance(smiles, str):
+        raise ConfigError(
+            f"expected a list of SMILES, got the single text {shown(smiles)}; use [smiles]"
+        )
+    return list(smiles)
+
+
 def _reason(text: str) -> str:
-    """Why RDKit refuses a text, in one line. Parses again, so for the unhappy path only."""
+    """RDKit's reason to refuse a text, in one line. Parses again, so only for errors."""
     try:
         return _complaint(text)
     except Exception as error:  # of some atoms RDKit raises whatever it is asked about
@@ -150,8 +164,7 @@ def _reason(text: str) -> str:
 
 
 def _complaint(text: str) -> str:
-    # Older RDKits can only write their reason to stderr; for them the problem of syntax stays
-    # unnamed.
+    # Older versions of RDKit write the reason to stderr only; it is then not known.
     capture = getattr(rdBase, "CaptureErrorLog", nullcontext)
     with rdBase.BlockLogs(), capture() as log:  # which would leave warnings alone
         mol = Chem.MolFromSmiles(text, sanitize=False)
@@ -166,4 +179,4 @@ def _complaint(text: str) -> str:
     return "it is not written in SMILES"
 
 
-__all__ = ["canonical", "canonical_or_none", "has_radicals", "parse"]
+__all__ = ["canonical", "canonical_or_none", "has_radicals", "list_of_smiles", "parse"]

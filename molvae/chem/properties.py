@@ -1,18 +1,17 @@
-"""Numbers that RDKit computes from a molecule, for one and for many.
+"""Properties: numbers that RDKit computes from a molecule. One entry of `PROPERTIES` each.
 
-Knows what each is called, its unit and where it comes from. Knows no direction: whether more is
-better is said by an objective.
+An entry is a column of tables, an objective, a term of constraints, and a label of training.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +20,15 @@ from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors, rd
 
 from molvae.chem._fast_qed import qed
 from molvae.chem._parallel import parallel_map_batches
-from molvae.chem.molecules import parse
+from molvae.chem.molecules import list_of_smiles, parse
 from molvae.errors import ConfigError, InvalidMoleculeError, MissingPackageError, UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _CIRCULAR = rdFingerprintGenerator.GetMorganGenerator(radius=2)
-_STEREOCENTRE = rdqueries.HasPropQueryAtom("_CIPCode")
-_STEREOCENTRE.ExpandQuery(
+_STEREOCENTER = rdqueries.HasPropQueryAtom("_CIPCode")
+_STEREOCENTER.ExpandQuery(
     rdqueries.HasPropQueryAtom("_ChiralityPossible"), how=Chem.CompositeQueryType.COMPOSITE_OR
 )
 
@@ -47,7 +46,11 @@ class Property:
     of: Callable[[Chem.Mol], float]
     """Computes it for one molecule."""
     doc: str
-    """What it is, in one line."""
+    """Its meaning, in one line."""
+    bounds: tuple[float, float] | None = None
+    """The range of all values, if it is finite."""
+    is_cost: bool = False
+    """As an objective, it is minimized by default."""
 
 
 def logp(mol: Chem.Mol) -> float:
@@ -63,9 +66,8 @@ def sas(mol: Chem.Mol) -> float:
     """Synthetic accessibility, from 1 (easy) to 10 (hard), as RDKit's Contrib computes it.
 
     How common the molecule's circular fragments are in PubChem, less penalties for size,
-    stereocentres, spiro atoms, bridgeheads and macrocycles, plus a bonus for symmetry. The
-    fragments' scores are read from RDKit's Contrib folder; the number is that of its own
-    `calculateScore`, bit for bit, in half of the time.
+    stereocenters, spiro atoms, bridgeheads and macrocycles, plus a bonus for symmetry. Equal to
+    `calculateScore` of RDKit's Contrib folder bit for bit, in half of the time.
 
     Raises:
         MissingPackageError: This RDKit was installed without its Contrib folder.
@@ -75,7 +77,7 @@ def sas(mol: Chem.Mol) -> float:
     """
     circular = _CIRCULAR.GetSparseCountFingerprint(mol).GetNonzeroElements()
     known = _fragment_scores()
-    # From the first to the last, as RDKit does it: another order would round differently.
+    # Summed in the order of RDKit's own code: another order would round differently.
     commonness, total = 0.0, 0
     for fragment, count in circular.items():
         commonness += known.get(fragment, -4) * count
@@ -83,31 +85,30 @@ def sas(mol: Chem.Mol) -> float:
     commonness /= total
     n = mol.GetNumAtoms()
     size = n**1.005 - n
-    stereo = math.log10(_stereocentres(mol) + 1)
+    stereo = math.log10(_stereocenters(mol) + 1)
     spiro = math.log10(rdMolDescriptors.CalcNumSpiroAtoms(mol) + 1)
     bridges = math.log10(rdMolDescriptors.CalcNumBridgeheadAtoms(mol) + 1)
     macrocycle = math.log10(2) if any(len(r) > 8 for r in mol.GetRingInfo().AtomRings()) else 0.0
     complexity = 0.0 - size - stereo - spiro - bridges - macrocycle
     symmetry = math.log(n / len(circular)) * 0.5 if n > len(circular) else 0.0
-    # From -4 (hard) .. 2.5 (easy) to 10 .. 1, the hard end drawn in.
+    # From -4 (hard) .. 2.5 (easy) to 10 .. 1, the hard end compressed.
     value = 11.0 - (commonness + complexity + symmetry + 4.0 + 1) / 6.5 * 9.0
     if value > 8.0:
         value = 8.0 + math.log(value + 1.0 - 9.0)
     return float(min(max(value, 1.0), 10.0))
 
 
-PENALISED_LOGP_CONSTANTS = {
+PENALIZED_LOGP_CONSTANTS = {
     "logP": (2.4570953396190123, 1.434324401111988),
     "SAS": (3.0525811293166134, 0.8335207024513095),
     "ring": (0.0485696876403053, 0.2860212110245455),
 }
 """Mean and standard deviation of each term over ZINC250k, as published with GCPN (You et al. 2018,
-arXiv:1806.02473, `reward_penalized_log_p`) after JT-VAE; they write SAS and ring penalty with the
-sign turned."""
+arXiv:1806.02473, `reward_penalized_log_p`) after JT-VAE, where SAS and ring penalty are negated."""
 
 
 def ring_penalty(mol: Chem.Mol) -> float:
-    """Atoms beyond six in the largest ring; 0 if there is none so large.
+    """Number of atoms beyond six in the largest ring; 0 if there is none so large.
 
     The largest of the smallest set of smallest rings. Published code takes the largest of some
     cycle basis, which depends on the order of the atoms when rings are fused.
@@ -115,8 +116,8 @@ def ring_penalty(mol: Chem.Mol) -> float:
     return float(max([0, *(len(ring) - 6 for ring in mol.GetRingInfo().AtomRings())]))
 
 
-def penalised_logp(mol: Chem.Mol) -> float:
-    """Penalised logP: logP - SAS - ring penalty, each standardised on ZINC250k.
+def penalized_logp(mol: Chem.Mol) -> float:
+    """Penalized logP: logP - SAS - ring penalty, each standardized on ZINC250k.
 
     About 0 for an average molecule of that set. Unbounded above and easily gamed by long alkyl
     chains and many halogens: a test problem, not a goal.
@@ -127,7 +128,7 @@ def penalised_logp(mol: Chem.Mol) -> float:
     """
     terms = {"logP": logp(mol), "SAS": sas(mol), "ring": ring_penalty(mol)}
     standard = {
-        name: (terms[name] - mean) / sd for name, (mean, sd) in PENALISED_LOGP_CONSTANTS.items()
+        name: (terms[name] - mean) / std for name, (mean, std) in PENALIZED_LOGP_CONSTANTS.items()
     }
     return standard["logP"] - standard["SAS"] - standard["ring"]
 
@@ -156,50 +157,169 @@ def heavy_atoms(mol: Chem.Mol) -> float:
     return float(mol.GetNumHeavyAtoms())
 
 
-def _property(name: str, label: str, unit: str, of: Callable[[Chem.Mol], float]) -> Property:
-    return Property(
-        name=name, label=label, unit=unit, of=of, doc=(of.__doc__ or "").split("\n")[0].rstrip(".")
-    )
+def donors(mol: Chem.Mol) -> float:
+    """Number of hydrogen-bond donors, as RDKit's `CalcNumHBD` counts them."""
+    return float(rdMolDescriptors.CalcNumHBD(mol))
+
+
+def acceptors(mol: Chem.Mol) -> float:
+    """Number of hydrogen-bond acceptors, as RDKit's `CalcNumHBA` counts them."""
+    return float(rdMolDescriptors.CalcNumHBA(mol))
+
+
+def rotatable_bonds(mol: Chem.Mol) -> float:
+    """Number of rotatable bonds; amide bonds are none (RDKit's strict definition)."""
+    return float(rdMolDescriptors.CalcNumRotatableBonds(mol))
+
+
+def fsp3(mol: Chem.Mol) -> float:
+    """Fraction of the carbon atoms that are sp3-hybridized; 0 without carbon.
+
+    References:
+        Lovering et al. (2009), doi:10.1021/jm901241e.
+    """
+    return float(rdMolDescriptors.CalcFractionCSP3(mol))
+
+
+def aromatic_rings(mol: Chem.Mol) -> float:
+    """Number of aromatic rings."""
+    return float(rdMolDescriptors.CalcNumAromaticRings(mol))
+
+
+def formal_charge(mol: Chem.Mol) -> float:
+    """Sum of the formal charges of all atoms, in elementary charges."""
+    return float(Chem.GetFormalCharge(mol))
+
+
+def stereocenters(mol: Chem.Mol) -> float:
+    """Number of tetrahedral stereocenters, assigned or not."""
+    return float(_stereocenters(mol))
+
+
+def lipinski_violations(mol: Chem.Mol) -> float:
+    """Number of Lipinski's rules broken: MW <= 500, logP <= 5, NH and OH <= 5, N and O <= 10.
+
+    References:
+        Lipinski et al. (1997), doi:10.1016/S0169-409X(96)00423-1.
+    """
+    nh_oh, n_o = rdMolDescriptors.CalcNumLipinskiHBD(mol), rdMolDescriptors.CalcNumLipinskiHBA(mol)
+    return float(sum((weight(mol) > 500, logp(mol) > 5, nh_oh > 5, n_o > 10)))
+
+
+def veber_violations(mol: Chem.Mol) -> float:
+    """Number of Veber's rules broken: rotatable bonds <= 10, TPSA <= 140 Å².
+
+    References:
+        Veber et al. (2002), doi:10.1021/jm020017n.
+    """
+    return float(sum((rotatable_bonds(mol) > 10, tpsa(mol) > 140)))
+
+
+def _property(
+    name: str, label: str, of: Callable[[Chem.Mol], float], unit: str = "", **more: Any
+) -> Property:
+    doc = (of.__doc__ or "").split("\n")[0].rstrip(".")
+    return Property(name=name, label=label, unit=unit, of=of, doc=doc, **more)
 
 
 PROPERTIES: dict[str, Property] = {
     made.name: made
     for made in (
-        _property("logP", "logP (Crippen)", "", logp),
-        _property("SAS", "synthetic accessibility", "", sas),
-        _property("QED", "drug-likeness (QED)", "", qed),
-        _property("penalised_logP", "penalised logP", "", penalised_logp),
-        _property("MW", "molecular weight", "g/mol", weight),
-        _property("TPSA", "polar surface area", "Å²", tpsa),
-        _property("rings", "rings", "", rings),
-        _property("heavy_atoms", "heavy atoms", "", heavy_atoms),
+        _property("logP", "logP (Crippen)", logp),
+        _property("SAS", "synthetic accessibility", sas, bounds=(1.0, 10.0), is_cost=True),
+        _property("QED", "drug-likeness (QED)", qed, bounds=(0.0, 1.0)),
+        _property("penalized_logp", "penalized logP", penalized_logp),
+        _property("MW", "molecular weight", weight, "g/mol"),
+        _property("TPSA", "polar surface area", tpsa, "Å²"),
+        _property("rings", "rings", rings),
+        _property("heavy_atoms", "heavy atoms", heavy_atoms),
+        _property("donors", "hydrogen-bond donors", donors),
+        _property("acceptors", "hydrogen-bond acceptors", acceptors),
+        _property("rotatable_bonds", "rotatable bonds", rotatable_bonds),
+        _property("Fsp3", "fraction of sp3 carbon", fsp3, bounds=(0.0, 1.0)),
+        _property("aromatic_rings", "aromatic rings", aromatic_rings),
+        _property("formal_charge", "formal charge", formal_charge, "e"),
+        _property("stereocenters", "stereocenters", stereocenters, is_cost=True),
+        _property(
+            "lipinski_violations",
+            "Lipinski violations",
+            lipinski_violations,
+            bounds=(0.0, 4.0),
+            is_cost=True,
+        ),
+        _property(
+            "veber_violations",
+            "Veber violations",
+            veber_violations,
+            bounds=(0.0, 2.0),
+            is_cost=True,
+        ),
     )
 }
-"""Every property by its name."""
+"""Every property by its name. `get_property` also knows all descriptors of RDKit."""
+
+
+ALIASES = {"penalised_logp": "penalized_logp"}
+"""Old names of properties in lower case, still read. Hyphens are read as underscores."""
+
+
+RDKIT = "rdkit:"
+"""Prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`."""
+
+
+def get_property(name: str) -> Property:
+    """A property by its name in any case, or a descriptor of RDKit as `rdkit:NAME`.
+
+    Raises:
+        UnknownNameError: The name is unknown; suggests the nearest one.
+    """
+    key = name.strip().lower()
+    if key.startswith(RDKIT):
+        found = {known.lower(): known for known, _ in Descriptors.descList}
+        if key.removeprefix(RDKIT) not in found:
+            raise UnknownNameError("RDKit descriptor", name.strip()[len(RDKIT) :], found.values())
+        known = found[key.removeprefix(RDKIT)]
+        of = getattr(Descriptors, known)
+        doc = f"RDKit's descriptor {known}"
+        return Property(name=RDKIT + known, label=known, unit="", of=of, doc=doc)
+    key = key.replace("-", "_")
+    spelling = {known.lower(): known for known in PROPERTIES}
+    if (key := ALIASES.get(key, key)) not in spelling:
+        raise UnknownNameError("property", name, [*PROPERTIES, RDKIT + "NAME"])
+    return PROPERTIES[spelling[key]]
+
+
+def named(names: Iterable[str]) -> list[str]:
+    """Names of properties, given as `get_property` takes them, in their own spelling.
+
+    Raises:
+        UnknownNameError: A name is unknown.
+        ConfigError: A single text instead of a list.
+    """
+    if isinstance(names, str):
+        raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
+    return [get_property(name).name for name in names]
 
 
 def score(
     smiles: Sequence[str], names: Sequence[str], *, workers: int | None = None
 ) -> NDArray[np.float64]:
-    """Properties of many molecules, each of which is parsed once.
+    """Properties of many molecules as an array, `n x len(names)`.
 
     Args:
         smiles: SMILES in any form.
-        names: Of properties, in any case.
+        names: Of properties, as `get_property` takes them.
         workers: Processes; None for one per core when there are more than 2,000 molecules.
 
     Returns:
-        `n x len(names)`, order kept; a row of NaN for a text that is no molecule, NaN for a
-        property that cannot be computed.
+        Rows in the order of `smiles`. NaN for a text that is no molecule, and for a property that
+        cannot be computed.
 
     Raises:
-        UnknownNameError: No property of that name.
+        UnknownNameError: A name is unknown.
         ConfigError: A single text instead of a list, `workers` below 1, or workers that died.
     """
-    names = named(names)
-    rows = parallel_map_batches(_Rows(tuple(names)), _as_list(smiles), workers=workers)
-    values = [row for row, _ in rows]
-    return np.array(values, dtype=np.float64).reshape(len(rows), len(names))
+    return _compute(list_of_smiles(smiles), named(names), workers)[0]
 
 
 def properties(
@@ -207,39 +327,38 @@ def properties(
 ) -> pd.DataFrame:
     """Properties of many molecules as a table.
 
-    Args:
-        smiles: SMILES in any form.
-        names: Of properties, in any case; all of `PROPERTIES` by default.
-        workers: Processes; None for one per core when there are more than 2,000 molecules.
+    Arguments and errors as of `score`; without `names`, all of `PROPERTIES`.
 
     Returns:
         One row per text, in the order given: `smiles` as given, the properties, and `error`, empty
-        or the reason why numbers of this row are NaN.
-
-    Raises:
-        UnknownNameError: No property of that name.
-        ConfigError: A single text instead of a list, `workers` below 1, or workers that died.
+        or the reason for NaN in this row.
     """
     import pandas as pd
 
-    names = named(PROPERTIES if names is None else names)
-    texts = _as_list(smiles)
-    rows = parallel_map_batches(_Rows(tuple(names)), texts, workers=workers)
-    values = np.array([row for row, _ in rows], dtype=np.float64).reshape(len(rows), len(names))
+    texts, names = list_of_smiles(smiles), named(PROPERTIES if names is None else names)
+    values, errors = _compute(texts, names, workers)
     return pd.DataFrame(
         {
             "smiles": pd.Series(texts, dtype=object),
             **{name: values[:, column] for column, name in enumerate(names)},
-            "error": pd.Series([error for _, error in rows], dtype=object),
+            "error": pd.Series(errors, dtype=object),
         }
     )
 
 
+def _compute(
+    texts: list[str], names: list[str], workers: int | None
+) -> tuple[NDArray[np.float64], list[str]]:
+    rows = parallel_map_batches(_Rows(tuple(names)), texts, workers=workers)
+    values = np.array([row for row, _ in rows], dtype=np.float64).reshape(len(rows), len(names))
+    return values, [error for _, error in rows]
+
+
 @dataclass(frozen=True)
 class _Rows:
-    """A function that can be pickled: texts to their numbers, and why some of them are missing.
+    """A function that can be pickled: the properties of each text, and the reasons for NaN.
 
-    One property after the other: a processor is then a tenth faster than molecule by molecule.
+    Property by property, which is a tenth faster than molecule by molecule.
     """
 
     names: tuple[str, ...]
@@ -255,13 +374,16 @@ class _Rows:
                 reasons.append(str(error))
         values = np.full((len(texts), len(self.names)), math.nan)
         for column, name in enumerate(self.names):
-            of = PROPERTIES[name].of
+            of = get_property(name).of
             for row, mol in enumerate(mols):
                 if mol is None:
                     continue
                 try:
-                    values[row, column] = of(mol)
-                # What RDKit's own code raises on molecules that it did not foresee.
+                    value = float(of(mol))
+                    if not math.isfinite(value):
+                        raise ValueError(f"RDKit returns {value}")
+                    values[row, column] = value
+                # RDKit's own code raises these on molecules that it does not expect.
                 except (ValueError, RuntimeError, ArithmeticError) as error:
                     errors[row].append(f"{name} cannot be computed: {error}")
         return [
@@ -270,42 +392,18 @@ class _Rows:
         ]
 
 
-def named(names: Sequence[str] | dict[str, Property]) -> list[str]:
-    """Names of properties, given in any case, as they are spelled in `PROPERTIES`.
-
-    Raises:
-        UnknownNameError: No property of that name.
-        ConfigError: A single text instead of a list.
-    """
-    if isinstance(names, str):
-        raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
-    spelling = {name.lower(): name for name in PROPERTIES}
-    for name in names:
-        if name.lower() not in spelling:
-            raise UnknownNameError("property", name, PROPERTIES)
-    return [spelling[name.lower()] for name in names]
-
-
-def _as_list(smiles: Sequence[str]) -> list[str]:
-    if isinstance(smiles, str):
-        raise ConfigError(
-            f"expected a list of SMILES, got the single text {smiles!r}; use [smiles]"
-        )
-    return list(smiles)
-
-
-def _stereocentres(mol: Chem.Mol) -> int:
-    """Stereocentres, assigned or not, as RDKit's `FindMolChiralCenters` counts them."""
+def _stereocenters(mol: Chem.Mol) -> int:
+    """Number of stereocenters, assigned or not, as `FindMolChiralCenters` counts them."""
     if not Chem.GetUseLegacyStereoPerception():
         return len(Chem.FindMolChiralCenters(mol, includeUnassigned=True))  # type: ignore[no-untyped-call]
-    # The same perception; that function then walks the atoms in Python, which takes far longer.
+    # The same perception; that function then loops over the atoms in Python, which is slow.
     Chem.AssignStereochemistry(mol, cleanIt=True, force=True, flagPossibleStereoCenters=True)
-    return len(mol.GetAtomsMatchingQuery(_STEREOCENTRE))
+    return len(mol.GetAtomsMatchingQuery(_STEREOCENTER))
 
 
 @lru_cache(maxsize=1)
 def _fragment_scores() -> dict[int, float]:
-    """Scores of fragments by their Morgan hash, which RDKit keeps beside the package; read once."""
+    """Scores of fragments by their Morgan hash, from RDKit's Contrib folder; read once."""
     path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
     spec = importlib.util.spec_from_file_location("molvae_sascorer", path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -320,11 +418,12 @@ def _fragment_scores() -> dict[int, float]:
 
 
 __all__ = [
-    "PENALISED_LOGP_CONSTANTS",
+    "PENALIZED_LOGP_CONSTANTS",
     "PROPERTIES",
     "Property",
+    "get_property",
     "named",
-    "penalised_logp",
+    "penalized_logp",
     "properties",
     "ring_penalty",
     "score",

@@ -14,7 +14,7 @@ from typing import Any
 from rdkit import Chem
 
 from molvae.chem.molecules import canonical
-from molvae.chem.properties import PROPERTIES
+from molvae.chem.properties import get_property
 from molvae.errors import ConfigError, ObjectiveError, UnknownNameError
 from molvae.objectives.counts import COUNTS, LargestRingSize
 from molvae.objectives.guacamol import TASKS, Task
@@ -40,8 +40,8 @@ def _of_property(name: str, property_name: str, direction: Direction) -> Propert
         name=name,
         direction=direction,
         terms=((property_name, 1.0),),
-        doc=PROPERTIES[property_name].doc,
-        bounds={"QED": (0.0, 1.0), "SAS": (1.0, 10.0)}.get(property_name),
+        doc=get_property(property_name).doc,
+        bounds=get_property(property_name).bounds,
     )
 
 

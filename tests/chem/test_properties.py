@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rdkit import Chem, RDConfig
-from rdkit.Chem import QED, Crippen
+from rdkit.Chem import QED, Crippen, Descriptors
 
 from molvae.chem import properties as module
 from molvae.chem.molecules import parse
 from molvae.chem.properties import (
-    PENALISED_LOGP_CONSTANTS,
+    PENALIZED_LOGP_CONSTANTS,
     PROPERTIES,
     Property,
+    named,
     properties,
     ring_penalty,
     score,
@@ -53,7 +54,7 @@ def test_the_three_that_papers_report_are_rdkits_bit_for_bit(contrib):
         assert row == [Crippen.MolLogP(mol), contrib.calculateScore(mol), QED.qed(mol)], text
 
 
-def test_sas_follows_the_perception_of_stereocentres_that_is_set(contrib):
+def test_sas_follows_the_perception_of_stereocenters_that_is_set(contrib):
     legacy = Chem.GetUseLegacyStereoPerception()
     try:
         for use in (True, False):
@@ -103,30 +104,30 @@ def test_logp_and_sas_of_a_sample_agree_with_the_published_means_of_zinc250k():
     assert sas.std() == pytest.approx(0.835, rel=0.1)
 
 
-def test_penalised_logp_is_the_published_formula():
+def test_penalized_logp_is_the_published_formula():
     smiles = "C1CCCCCCCC1CCc1ccccc1"
-    logp, sas, penalised = score([smiles], ["logP", "SAS", "penalised_logP"])[0]
+    logp, sas, penalized = score([smiles], ["logP", "SAS", "penalized_logp"])[0]
     by_hand = (
         (logp - 2.4570953396190123) / 1.434324401111988
         + (-sas + 3.0525811293166134) / 0.8335207024513095
         + (-(9 - 6) + 0.0485696876403053) / 0.2860212110245455
     )
-    assert penalised == pytest.approx(by_hand)
+    assert penalized == pytest.approx(by_hand)
 
 
 def test_the_constants_standardise_zinc250k():
     penalties = [ring_penalty(parse(smiles)) for smiles in zinc()]
-    mean, sd = PENALISED_LOGP_CONSTANTS["ring"]
+    mean, sd = PENALIZED_LOGP_CONSTANTS["ring"]
     assert np.mean(penalties) == pytest.approx(mean, abs=4 * sd / 2000**0.5)
-    penalised = score(zinc()[:500], ["penalised_logP"], workers=1)
-    assert abs(penalised.mean()) < 4 * 2 / 500**0.5
+    penalized = score(zinc()[:500], ["penalized_logp"], workers=1)
+    assert abs(penalized.mean()) < 4 * 2 / 500**0.5
 
 
 @pytest.mark.parametrize(
     ("smiles", "expected"),
     [("CCO", 0), ("c1ccccc1", 0), ("C1CC1", 0), ("C1CCCCCC1", 1), ("C1CCCCCCC1C1CCCCCCCC1", 3)],
 )
-def test_rings_up_to_six_are_not_penalised(smiles, expected):
+def test_rings_up_to_six_are_not_penalized(smiles, expected):
     assert ring_penalty(parse(smiles)) == expected
 
 
@@ -186,8 +187,41 @@ def test_each_molecule_is_parsed_once(monkeypatch):
 
 def test_names_are_taken_in_any_case_and_unknown_ones_named():
     assert list(properties(["C"], ["qed", "heavy_atoms"]).columns)[1:3] == ["QED", "heavy_atoms"]
+    old = ["penalised_logP", "Penalised-LogP", "heavy-atoms", "rdkit:bertzct"]
+    new = ["penalized_logp", "penalized_logp", "heavy_atoms", "rdkit:BertzCT"]
+    assert named(old) == new
     with pytest.raises(UnknownNameError, match="did you mean 'logP'"):
         score(["C"], ["logPP"])
+    with pytest.raises(UnknownNameError, match="did you mean 'BertzCT'"):
+        score(["C"], ["rdkit:BertzCTT"])
+
+
+def test_properties_of_aspirin_and_of_a_large_molecule_are_known_numbers():
+    glutathione_disulfide = (
+        "N[C@@H](CCC(=O)N[C@@H](CSSC[C@H](NC(=O)CC[C@H](N)C(=O)O)C(=O)NCC(=O)O)C(=O)NCC(=O)O)C(=O)O"
+    )
+    names = [
+        *("donors", "acceptors", "rotatable_bonds", "Fsp3", "aromatic_rings", "formal_charge"),
+        *("stereocenters", "lipinski_violations", "veber_violations"),
+    ]
+    aspirin, large, ion = score(
+        ["CC(=O)Oc1ccccc1C(=O)O", glutathione_disulfide, "C[NH+](C)CC(C)O"], names
+    )
+    assert aspirin.tolist() == pytest.approx([1, 3, 2, 1 / 9, 1, 0, 0, 0, 0])
+    assert large.tolist() == pytest.approx([10, 12, 21, 0.6, 0, 0, 4, 3, 2])
+    assert ion.tolist() == pytest.approx([2, 1, 2, 1, 0, 1, 1, 0, 0])
+
+
+def test_every_descriptor_of_rdkit_is_a_property():
+    known = dict(Descriptors.descList)
+    names = ["rdkit:BertzCT", "rdkit:fr_ester", "rdkit:qed"]
+    values = score(["CC(=O)Oc1ccccc1C(=O)O"], names, workers=1)[0]
+    mol = parse("CC(=O)Oc1ccccc1C(=O)O")
+    assert values.tolist() == [known[name.removeprefix("rdkit:")](mol) for name in names]
+    table = properties(["[Na+]"], ["rdkit:MaxPartialCharge", "rdkit:BCUT2D_MWHI", "MW"])
+    assert np.isnan(table["rdkit:BCUT2D_MWHI"][0])
+    assert "rdkit:BCUT2D_MWHI cannot be computed" in table["error"][0]
+    assert table["MW"][0] == pytest.approx(22.99)
 
 
 def test_a_single_text_instead_of_a_list_is_refused():
