@@ -308,6 +308,7 @@ def test_a_missing_data_set_is_named_with_the_way_to_make_it(tmp_path: Path) -> 
 # --- campaigns
 
 
+@pytest.mark.slow
 def test_main_job_counts_every_call_and_starts_alike(tmp_path: Path) -> None:
     result = quick(main_job, tmp_path)
     assert {row["strategy"] for row in result["campaigns"]} == set(main_job.STRATEGIES)
@@ -317,6 +318,7 @@ def test_main_job_counts_every_call_and_starts_alike(tmp_path: Path) -> None:
     assert "| best of the 10 at the start |" in text_of(main_job, result)
 
 
+@pytest.mark.slow
 def test_several_goals_are_measured_by_what_keeps_the_limits(tmp_path: Path) -> None:
     result = quick(several_goals, tmp_path)
     rows = {row["method"]: row for row in result["rows"]}
@@ -340,6 +342,7 @@ def test_workers_every_call_is_seen(tmp_path: Path) -> None:
     assert f"{100 * result['busy']:.0f} % of the time" in text_of(workers, result)
 
 
+@pytest.mark.slow
 def test_overhead_is_measured_and_drawn(tmp_path: Path) -> None:
     result = quick(overhead, tmp_path)
     rank, ga = result["rows"]
@@ -360,6 +363,7 @@ def test_surrogates_are_asked_about_what_they_do_not_know(tmp_path: Path) -> Non
     assert "| structure+descriptors |" in text_of(surrogates, result)
 
 
+@pytest.mark.slow
 def test_calibration_compares_predictions_with_measurements(tmp_path: Path) -> None:
     result = quick(calibration, tmp_path)
     (row,) = result["campaigns"]
@@ -368,6 +372,7 @@ def test_calibration_compares_predictions_with_measurements(tmp_path: Path) -> N
     assert "| qed (10 + 6) |" in text_of(calibration, result)
 
 
+@pytest.mark.slow
 def test_optimisers_start_alike_and_are_counted_alike(tmp_path: Path) -> None:
     result = quick(optimisation, tmp_path)
     rows = result["studies"]["own"]["rows"]
@@ -479,6 +484,7 @@ def test_scoring_compares_equal_numbers(tmp_path: Path) -> None:
 # --- models
 
 
+@pytest.mark.slow
 def test_the_frontier_has_a_row_for_each_training_and_draws_them(tmp_path: Path) -> None:
     result = quick(frontier, tmp_path)
     assert [row["beta"] for row in result["rows"]] == [0.05, 0.2, 0.2, 0.2]
@@ -487,6 +493,7 @@ def test_the_frontier_has_a_row_for_each_training_and_draws_them(tmp_path: Path)
     assert len(frontier.table(result)) == 2 + 2 + 4
 
 
+@pytest.mark.slow
 def test_the_models_are_measured_and_the_table_has_a_column_for_each(tmp_path: Path) -> None:
     result = quick(models, tmp_path, data=["zinc250k"])
     models.figures(result, tmp_path)
@@ -496,6 +503,7 @@ def test_the_models_are_measured_and_the_table_has_a_column_for_each(tmp_path: P
     assert all(line.count("|") == 3 for line in lines[2:])
 
 
+@pytest.mark.slow
 def test_unusual_molecules_are_recognised_and_bounds_compared(tmp_path: Path) -> None:
     result = quick(density, tmp_path, data=["zinc250k"])
     found = result["models"]["zinc250k"]
@@ -509,6 +517,7 @@ def test_unusual_molecules_are_recognised_and_bounds_compared(tmp_path: Path) ->
     assert cells == [8] * 4 + [5] * 3
 
 
+@pytest.mark.slow
 def test_the_map_is_measured_and_drawn(tmp_path: Path) -> None:
     result = quick(latent_map, tmp_path, data=["zinc250k"])
     found = result["spaces"]["zinc250k"]
@@ -556,6 +565,7 @@ def test_a_line_is_read_between_its_points() -> None:
 FEW = ("autoencoder", "beta-vae", "noise-levels", "semi-supervised", "language-model")
 
 
+@pytest.mark.slow
 def test_generative_models_are_trained_once_and_measured_alike(tmp_path: Path) -> None:
     result = quick(generative_models, tmp_path, variants=FEW)
     found = result["data"]["zinc250k"]
@@ -625,6 +635,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return quick(property_table, tmp_path_factory.mktemp("property-table"))
 
 
+@pytest.mark.slow
 def test_the_property_table_has_a_row_for_every_source(small: dict[str, Any]) -> None:
     rows = {row["source"]: row for row in small["rows"]}
     assert set(rows) == {s for s in property_table.ORDER if not s.startswith("published")}
@@ -647,6 +658,7 @@ def test_the_property_table_has_a_row_for_every_source(small: dict[str, Any]) ->
     assert all(measured) or not any(measured)  # fcd is an extra
 
 
+@pytest.mark.slow
 def test_the_property_table_and_its_figure_are_made_from_the_result(
     small: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -17,16 +17,34 @@ from molvae.objectives.interrupts import get, wait
 pytestmark = pytest.mark.usefixtures("interruptible")
 
 
-@pytest.mark.parametrize(
-    "waits",
-    [lambda: wait(threading.Event()), lambda: get(SimpleQueue[Any]())],
-    ids=["event", "get"],
-)
-def test_a_wait_is_interrupted_after_rdkit_has_searched(waits: Callable[[], Any]) -> None:
+class Awaited(threading.Event):
+    """Never set; says when it is waited for, as a queue as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.begun.set()
+        return super().wait(timeout)
+
+    def get(self, *, timeout: float) -> Any:
+        self.wait(timeout)
+        raise Empty
+
+
+@pytest.mark.parametrize("waits", [wait, get])
+def test_a_wait_is_interrupted_after_rdkit_has_searched(waits: Callable[[Any], Any]) -> None:
     Chem.MolFromSmiles("CCO").GetSubstructMatch(Chem.MolFromSmiles("CO"))
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    awaited = Awaited()
+
+    def interrupt() -> None:
+        awaited.begun.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        waits()
+        waits(awaited)
 
 
 def test_waits_end_when_there_is_something_or_time_is_up() -> None:

@@ -35,7 +35,7 @@ def main(path):
                 os.kill(worker.process.pid, signal.SIGKILL)
         with begin(path, objective=FaultyObjective(), start=start) as campaign:
             campaign.run(
-                16, dask=cluster.scheduler_address, timeout=1.0, max_failure_rate=1.0, on_trial=show
+                16, dask=cluster.scheduler_address, timeout=5.0, max_failure_rate=1.0, on_trial=show
             )
             for trial in campaign.trials:
                 fault = FaultyObjective.fault(trial.smiles)
@@ -67,7 +67,7 @@ def test_a_cluster_whose_workers_are_killed(tmp_path: Path) -> None:
     assert len(lines) == 16
     for fault, reason in (
         ("raises", "no pocket"),
-        ("hangs", "no answer within 1 s"),
+        ("hangs", "no answer within 5 s"),
         ("nan", "could not be scored"),
     ):
         assert any(f" {fault} " in line and reason in line for line in lines), lines

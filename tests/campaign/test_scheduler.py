@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +24,8 @@ from molvae.campaign.failures import Held, Streak, cause_of
 from molvae.campaign.storage import Trial
 from molvae.campaign.transport import NotLoadedError
 from molvae.errors import CampaignError, ConfigError, ObjectiveError, ProcessDiedError
-from tests.processes import until
+from molvae.objectives import interrupts
+from tests.processes import PATIENCE_SECONDS, until
 from tests.toys import FaultyObjective, ToyObjective, ToySpace, begin
 
 ROOT = Path(__file__).parents[2]
@@ -446,10 +448,17 @@ class Deadly(ToyObjective):
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupted_run_stops_while_molecules_are_being_chosen(path: Path) -> None:
+def test_an_interrupted_run_stops_while_molecules_are_being_chosen(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = threading.Event()
+    monkeypatch.setattr(interrupts, "take_back", waits.set)  # called in each wait
+
     class Slow(ToyStrategy):
         def propose(self, *_: Any, **__: Any) -> Any:
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            waits.clear()
+            waits.wait()
+            os.kill(os.getpid(), signal.SIGINT)
             while True:
                 time.sleep(0.01)
 
@@ -539,11 +548,30 @@ class Threads:
         return OnlyResult(future) if self.is_single_objective else future
 
 
+class Together(ToyObjective):
+    """Calls of `group` return when as many of them are in progress; all others at once."""
+
+    group: ClassVar = range(0)
+    turns: ClassVar = count()
+    barrier: ClassVar = threading.Barrier(1)
+
+    @classmethod
+    def starting(cls, group: range) -> Together:
+        cls.group, cls.turns = group, count()
+        cls.barrier = threading.Barrier(len(group), timeout=PATIENCE_SECONDS)
+        return cls()
+
+    def __call__(self, smiles: Sequence[str]) -> list[float]:
+        if next(self.turns) in self.group:
+            self.barrier.wait()
+        return super().__call__(smiles)
+
+
 @pytest.mark.parametrize("plain", [False, True])
 def test_an_executor_of_ones_own(path: Path, plain: bool) -> None:
     executor = Threads(3, plain=plain)
     seen: list[Trial] = []
-    with begin(path, objective=ToyObjective(seconds=0.02)) as campaign:
+    with begin(path, objective=Together.starting(range(3))) as campaign:
         campaign.run(24, executor=executor, workers=3, on_trial=seen.append)
         assert len(campaign) == len(seen) == 24
         assert {t.status for t in campaign.trials} == {"told"}
@@ -559,7 +587,8 @@ def test_what_is_in_progress_is_taken_into_account(path: Path) -> None:
             pending.append(len(observations.pending_smiles))
             return super().propose(observations, space, n, seed=seed)
 
-    with begin(path, objective=ToyObjective(seconds=0.02), strategy=Watching()) as campaign:
+    together = Together.starting(range(8, 12))  # after the 8 molecules of the start
+    with begin(path, objective=together, strategy=Watching()) as campaign:
         campaign.run(30, executor=Threads(4, plain=False), workers=4)
         assert len(campaign) == 30
     assert max(pending) >= 2

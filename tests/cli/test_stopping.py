@@ -115,13 +115,10 @@ def test_an_objective_that_ends_the_program_is_one_line_and_its_molecule_waits(
 def test_the_page_of_a_campaign_ends_by_ctrl_c_after_rdkit_has_searched(
     toy: Molvae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serve_forever = ThreadingHTTPServer.serve_forever
+    def interrupt(self: ThreadingHTTPServer) -> None:  # it serves, and waits again at once
+        threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
 
-    def interrupted(self: ThreadingHTTPServer, poll_interval: float = 0.5) -> None:
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-        serve_forever(self, poll_interval)
-
-    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", interrupted)
+    monkeypatch.setattr(ThreadingHTTPServer, "service_actions", interrupt)
     assert toy(*OPTIMIZE, "--objective", "qed", "--budget", 6).status == 0
     Chem.MolFromSmiles("CCO").GetSubstructMatch(Chem.MolFromSmiles("CO"))
     assert toy("ui", "q.db", "--port", 0).status == 0

@@ -301,14 +301,19 @@ def test_draws_of_a_row_get_the_same_level_of_noise() -> None:
 
 
 SCRIPT = """
-import sys, warnings
+import sys, time, warnings
 from pathlib import Path
 sys.path.insert(0, {root!r})
 import torch
 torch.set_num_threads(1)
 from tests.model.test_training import CONFIG, new_model, rows
 from molvae.model.training import train
-train(new_model(), rows(), rows(), CONFIG, Path({folder!r}))
+seen = []
+def wait(progress):
+    seen.append(progress)
+    if len(seen) == 4:  # killed by now
+        time.sleep(3600)
+train(new_model(), rows(), rows(), CONFIG, Path({folder!r}), on_progress=wait)
 """
 
 

@@ -132,8 +132,8 @@ def test_program_ending_is_not_waiting_for_what_it_left_behind(tmp_path: Path) -
 
 @pytest.mark.parametrize("start", ["sleep 3600 &", "setsid sleep 3600 &"])
 def test_program_timing_out_is_ended_with_all_that_it_started(tmp_path: Path, start: str) -> None:
-    made = shell(tmp_path, f"{start} echo $! > $F/pid; sleep 3600", timeout=1.0)
-    with pytest.raises(ObjectiveError, match=r"^no answer within 1 s$"):
+    made = shell(tmp_path, f"{start} echo $! > $F/pid; sleep 3600", timeout=3.0)
+    with pytest.raises(ObjectiveError, match=r"^no answer within 3 s$"):
         made(["C"])
     gone(written_pid(tmp_path / "pid"))
 
