@@ -22,12 +22,19 @@ import numpy as np
 
 import molvae
 from benchmarks.shared import plots, run
-from benchmarks.shared.molecules import PROPERTIES, few_prepared, require_prepared
+from benchmarks.shared.molecules import few_prepared, require_prepared
 from benchmarks.shared.tables import markdown, number, pick
 from molvae.analysis.model_metrics import generate, reconstruction_metrics, regression, smoothness
 from molvae.chem.datasets import load_split
 from molvae.chem.properties import score
-from molvae.config import ModelConfig, PriorConfig, TrainConfig, build, read_toml
+from molvae.config import (
+    DEFAULT_PROPERTIES,
+    ModelConfig,
+    PriorConfig,
+    TrainConfig,
+    build,
+    read_toml,
+)
 from molvae.latent.space import LatentSpace
 from molvae.latent.train import train
 
@@ -96,17 +103,19 @@ def measured(space: LatentSpace, valid: Sequence[str], jobs: int) -> dict[str, A
     found: dict[str, float] = dict(reconstruction_metrics(space, readable[:HELD_OUT]))
     found |= smoothness(space, readable[:MOVED], radii=RADII)
     found |= regression(space, readable[:HELD_OUT], n_gp=200)
-    there = score(valid, PROPERTIES, workers=jobs)
+    there = score(valid, DEFAULT_PROPERTIES, workers=jobs)
     drawn = generate(space, min(DRAWN, len(valid)))
     for name in ("prior", "generated"):
         valid_ones = [m for m in drawn[name] if m is not None]
         found[f"{name}_validity"] = len(valid_ones) / len(drawn[name])
-        shift = np.full(len(PROPERTIES), np.nan)
+        shift = np.full(len(DEFAULT_PROPERTIES), np.nan)
         if valid_ones:
-            here = score(valid_ones, PROPERTIES, workers=jobs)
+            here = score(valid_ones, DEFAULT_PROPERTIES, workers=jobs)
             shift = (here.mean(axis=0) - there.mean(axis=0)) / there.std(axis=0)
         found[f"{name}_off"] = float(np.abs(shift).max())
-        found |= {f"{name}_{p}_off": float(s) for p, s in zip(PROPERTIES, shift, strict=True)}
+        found |= {
+            f"{name}_{p}_off": float(s) for p, s in zip(DEFAULT_PROPERTIES, shift, strict=True)
+        }
     return run.plainly(found)
 
 
@@ -143,7 +152,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
             number(row["prior_off"]),
             number(row["generated_off"]),
             pick(row, ("prior_validity", "generated_validity"), ".1%"),
-            pick(row, [f"r2_ridge_{name}" for name in PROPERTIES]),
+            pick(row, [f"r2_ridge_{name}" for name in DEFAULT_PROPERTIES]),
         ]
         for row in result["rows"]
     ]

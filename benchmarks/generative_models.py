@@ -42,12 +42,12 @@ from benchmarks.shared.model_measures import (
     outliers,
     readable_properties,
 )
-from benchmarks.shared.molecules import PREPARED, PROPERTIES, few_prepared, require_prepared
+from benchmarks.shared.molecules import PREPARED, few_prepared, require_prepared
 from benchmarks.shared.recipes import is_trained, quietly, trained, weights, widest
 from benchmarks.shared.run import cached, each, plain
 from benchmarks.shared.tables import NONE, markdown, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
-from molvae.config import PriorConfig, TrainConfig, build
+from molvae.config import DEFAULT_PROPERTIES, PriorConfig, TrainConfig, build
 from molvae.latent.space import LatentSpace
 from molvae.latent.tokenized import label, tokenize
 from molvae.latent.train import train
@@ -91,7 +91,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     },
     "flow-posterior": {"model": {"posterior": "flow"}},
     "transformer": {"model": TRANSFORMER, "learning_rate": 1e-3},
-    "property-heads": {"properties": list(PROPERTIES), "property_weight": 3.0},
+    "property-heads": {"properties": list(DEFAULT_PROPERTIES), "property_weight": 3.0},
     "noise-levels": NOISY,
     "semi-supervised": CONDITIONAL,
     "semi-supervised-5": CONDITIONAL | {"labelled": 0.05},
@@ -279,7 +279,7 @@ def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
     """Train and measure variants of a data set, and the priors if the baseline is among them."""
     # Made once, by one process, and read by all.
     tokenize(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=jobs)
-    label(plan.prepared, PROPERTIES, workers=jobs)
+    label(plan.prepared, DEFAULT_PROPERTIES, workers=jobs)
     what = material(plan.prepared, plan.other, plan.sizes, jobs)
     order = sorted(variants, key=lambda name: name not in SLOWEST)
     n = len(order)
@@ -295,7 +295,7 @@ def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
             "asked": {name: list(values) for name, values in plan.asked.items()},
             "other": plan.other,
             "sizes": asdict(plan.sizes),
-            "data_sd": dict(zip(PROPERTIES, what.sd, strict=True)),
+            "data_sd": dict(zip(DEFAULT_PROPERTIES, what.sd, strict=True)),
         },
         "floor": what.floor,
         "rows": [rows[name] for name in VARIANTS if name in rows],
@@ -544,7 +544,7 @@ def _codes(row: Mapping[str, Any], other: str) -> list[str]:
         pick(codes, ("reconstruction", "posterior_reconstruction"), ".1%"),
         f"{pick(codes, ('kl',), '.1f')}; {active}",
         pick(bounds, BOUNDS, ".3f"),
-        pick(row["read"], [f"ridge_{name}" for name in PROPERTIES]),
+        pick(row["read"], [f"ridge_{name}" for name in DEFAULT_PROPERTIES]),
         pick(codes, ("total_correlation",)),
         pick(outliers, [f"{known}_{kind}" for kind in ("absurd", "absurd-even", other)], ".3f"),
     ]
@@ -559,8 +559,8 @@ def _drawn(title: str, drawn: Mapping[str, Any]) -> list[str]:
         title,
         *(pick(drawn, (key,), ".1%") for key in shares),
         pick(drawn, ("fcd",)),
-        pick(drawn, [f"shift_{name}" for name in PROPERTIES], "+.2f"),
-        pick(drawn, [f"sd_ratio_{name}" for name in PROPERTIES]),
+        pick(drawn, [f"shift_{name}" for name in DEFAULT_PROPERTIES], "+.2f"),
+        pick(drawn, [f"sd_ratio_{name}" for name in DEFAULT_PROPERTIES]),
     ]
 
 

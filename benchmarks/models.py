@@ -10,11 +10,12 @@ from typing import Any
 
 import molvae
 from benchmarks.shared import run
-from benchmarks.shared.molecules import PROPERTIES, some, splits
+from benchmarks.shared.molecules import some, splits
 from benchmarks.shared.tables import TITLES, number, numbers, transposed
 from molvae.analysis.model_figures import draw_measures
 from molvae.analysis.model_metrics import evaluate
 from molvae.chem.datasets import sample_molecules
+from molvae.config import DEFAULT_PROPERTIES
 
 TITLE = "The bundled models"
 HELD_OUT, SAMPLES, DRAWS = 5_000, 10_000, 500
@@ -67,7 +68,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         return [numbers([m.get(key) for key in keys], form) for m in models]
 
     def of_properties(before: str, after: str = "", form: str = ".2f") -> list[str]:
-        return row(*(f"{before}_{name}{after}" for name in PROPERTIES), form=form)
+        return row(*(f"{before}_{name}{after}" for name in DEFAULT_PROPERTIES), form=form)
 
     rows = {
         "molecules that come back exactly: greedy, from the posterior mean": row(

@@ -33,7 +33,6 @@ import molvae
 from benchmarks.shared import plots
 from benchmarks.shared.molecules import (
     PREPARED,
-    PROPERTIES,
     few_prepared,
     require_prepared,
     some,
@@ -52,7 +51,7 @@ from molvae.analysis.set_metrics import (
 )
 from molvae.chem.molecules import canonical_or_none
 from molvae.chem.properties import score
-from molvae.config import ModelConfig, PriorConfig, TrainConfig
+from molvae.config import DEFAULT_PROPERTIES, ModelConfig, PriorConfig, TrainConfig
 from molvae.errors import DataError, MissingPackageError
 from molvae.latent.space import LatentSpace
 
@@ -191,7 +190,7 @@ def of_data(
 
     def measured(drawn: Drawn, seed: int, *, first: bool) -> tuple[dict[str, Any], Any]:
         print(f"{name}: {source}, seed {seed}", file=sys.stderr, flush=True)
-        values = score([s for s in drawn if s is not None], PROPERTIES, workers=jobs)
+        values = score([s for s in drawn if s is not None], DEFAULT_PROPERTIES, workers=jobs)
         lacks = novelty(drawn, whole, assume_canonical=True, workers=jobs)
         return {
             "seed": seed,
@@ -211,7 +210,7 @@ def of_data(
         "perturbed": lambda seed: perturbed(vae, train, n, seed, RADIUS),
         "language-model": lambda seed: model.generate(n, seed=seed),
     }
-    values = score(whole, PROPERTIES, workers=jobs)
+    values = score(whole, DEFAULT_PROPERTIES, workers=jobs)
     # `prepare` drops what is no molecule and what comes twice.
     shares = {"n": len(whole), "valid": 1.0, "unique": 1.0, "in_data": 1.0, "fcd": None}
     data = shares | statistics(values)
@@ -364,7 +363,7 @@ def perturbed(
 
 def statistics(values: NDArray[np.float64]) -> dict[str, dict[str, float | None]]:
     """Mean and standard deviation by property, of what could be computed."""
-    kept = {name: v[~np.isnan(v)] for name, v in zip(PROPERTIES, values.T, strict=True)}
+    kept = {name: v[~np.isnan(v)] for name, v in zip(DEFAULT_PROPERTIES, values.T, strict=True)}
     return {
         name: {
             "mean": plain(v.mean()) if v.size else None,
@@ -378,7 +377,7 @@ def histogram(values: NDArray[np.float64]) -> dict[str, list[int]]:
     """Molecules by property and bin; those outside of all bins are in none."""
     return {
         name: np.histogram(column, np.linspace(*BINS[name]))[0].tolist()
-        for name, column in zip(PROPERTIES, values.T, strict=True)
+        for name, column in zip(DEFAULT_PROPERTIES, values.T, strict=True)
     }
 
 
@@ -394,7 +393,7 @@ def summary(draws: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict
         name: _over([draw[name] for draw in draws]) for name in ("n", "valid", "unique", "in_data")
     }
     row["fcd"] = _over([draw["fcd"] for draw in draws if draw["fcd"] is not None] or [None])
-    for name in PROPERTIES:
+    for name in DEFAULT_PROPERTIES:
         means, sds = (_known([draw[name][what] for draw in draws]) for what in ("mean", "sd"))
         mean, sd = _known([data[name]["mean"], data[name]["sd"]])
         row[name] = {
@@ -431,7 +430,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "training molecules."
     ]
     for name in names:
-        header = (TITLES[name], "n", "valid", "unique", "in data set", *PROPERTIES, "FCD")
+        header = (TITLES[name], "n", "valid", "unique", "in data set", *DEFAULT_PROPERTIES, "FCD")
         rows = [[label, *_cells(source, name, of)] for source, label in ORDER.items()]
         lines += ["", *markdown(header, rows)]
     lines += [
@@ -440,8 +439,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "data, and standard deviation over that of the data; ± the spread over the seeds.",
         "",
         *markdown(
-            ("source", "data", *(f"{p} shift" for p in PROPERTIES),
-             *(f"{p} sd ratio" for p in PROPERTIES)),
+            ("source", "data", *(f"{p} shift" for p in DEFAULT_PROPERTIES),
+             *(f"{p} sd ratio" for p in DEFAULT_PROPERTIES)),
             [
                 [ORDER[source], TITLES[name], *_compared(source, name, of)]
                 for name in names
@@ -465,11 +464,11 @@ def _cells(source: str, name: str, of: Mapping[tuple[str, str], Any]) -> list[st
     what, _, printed = source.partition(" ")
     if printed:
         row = PUBLISHED[name][printed]
-        values = [f"{row[p][0]:.2f} ({row[p][1]:.2f})" for p in PROPERTIES]
+        values = [f"{row[p][0]:.2f} ({row[p][1]:.2f})" for p in DEFAULT_PROPERTIES]
         return [row["n"], NONE, NONE, NONE, *values, NONE]
     row = of[name, what]
     values = [f"{number(row[p]['mean']['mean'])} ({number(row[p]['sd']['mean'])})"
-              for p in PROPERTIES]  # fmt: skip
+              for p in DEFAULT_PROPERTIES]  # fmt: skip
     shares = [row[key]["mean"] for key in ("valid", "unique", "in_data")]
     percents = [number(s, ".0%" if s in (0, 1) else ".2%") for s in shares]
     fcd, floor = spread(row["fcd"]["mean"], row["fcd"]["sd"]), row.get("fcd_floor")
@@ -481,11 +480,15 @@ def _compared(source: str, name: str, of: Mapping[tuple[str, str], Any]) -> list
     what, _, printed = source.partition(" ")
     if printed:
         row, data = PUBLISHED[name][printed], PUBLISHED[name]["data"]
-        shifts = [f"{(row[p][0] - data[p][0]) / data[p][1]:+.2f}" for p in PROPERTIES]
-        return shifts + [f"{row[p][1] / data[p][1]:.2f}" for p in PROPERTIES]
+        shifts = [f"{(row[p][0] - data[p][0]) / data[p][1]:+.2f}" for p in DEFAULT_PROPERTIES]
+        return shifts + [f"{row[p][1] / data[p][1]:.2f}" for p in DEFAULT_PROPERTIES]
     row = of[name, what]
-    shifts = [spread(row[p]["shift"]["mean"], row[p]["shift"]["sd"], "+.2f") for p in PROPERTIES]
-    return shifts + [spread(row[p]["ratio"]["mean"], row[p]["ratio"]["sd"]) for p in PROPERTIES]
+    shifts = [
+        spread(row[p]["shift"]["mean"], row[p]["shift"]["sd"], "+.2f") for p in DEFAULT_PROPERTIES
+    ]
+    return shifts + [
+        spread(row[p]["ratio"]["mean"], row[p]["ratio"]["sd"]) for p in DEFAULT_PROPERTIES
+    ]
 
 
 def _of_models(title: str, models: Mapping[str, Any]) -> str:
@@ -502,10 +505,10 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Histograms of the three properties; one line a source, one row of panels a data set."""
     names = [name for name in TITLES if name in result["models"]]
     of = {(row["data"], row["source"]): row for row in result["rows"]}
-    figure, grid = plots.panels(len(names), len(PROPERTIES), (2.7, 2.4))
+    figure, grid = plots.panels(len(names), len(DEFAULT_PROPERTIES), (2.7, 2.4))
     colors = dict(zip(DRAWN, ("#cccccc", *plots.COLORS), strict=False))
     for name, line in zip(names, grid, strict=True):
-        for prop, axes in zip(PROPERTIES, line, strict=True):
+        for prop, axes in zip(DEFAULT_PROPERTIES, line, strict=True):
             edges = np.linspace(*BINS[prop])
             for source, color in colors.items():
                 counts = np.array(of[name, source]["histogram"][prop], dtype=float)

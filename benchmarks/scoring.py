@@ -19,9 +19,9 @@ from rdkit.Chem import QED, Crippen
 import molvae
 from molvae.chem._parallel import parallel_map
 from molvae.chem.datasets import read, sample_molecules
+from molvae.config import DEFAULT_PROPERTIES
 
 TITLE = "Scoring"
-NAMES = ("logP", "SAS", "QED")
 
 
 def plainly(smiles: str) -> tuple[float, float, float]:
@@ -44,7 +44,9 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     del folder
     few = sample_molecules("zinc250k", 500, seed=0) if quick else None
     molecules = few or [text for _, text in read("zinc250k")]
-    ours, seconds = timed(lambda m: molvae.properties(m, NAMES, workers=jobs), molecules)
+    ours, seconds = timed(
+        lambda m: molvae.properties(m, DEFAULT_PROPERTIES, workers=jobs), molecules
+    )
     theirs, plain_seconds = timed(
         lambda m: np.array(parallel_map(plainly, m, workers=jobs)), molecules
     )
@@ -53,7 +55,7 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
         "molvae_seconds": round(seconds, 1),
         "rdkit_seconds": round(plain_seconds, 1),
         "ratio": round(seconds / plain_seconds, 3),
-        "different_numbers": int((ours[[*NAMES]].to_numpy() != theirs).sum()),
+        "different_numbers": int((ours[[*DEFAULT_PROPERTIES]].to_numpy() != theirs).sum()),
     }
 
 

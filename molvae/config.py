@@ -22,6 +22,10 @@ Config = TypeVar("Config")
 LARGEST_SEED = 2**63 - 1
 
 
+DEFAULT_PROPERTIES = ("logP", "SAS", "QED")
+"""Properties that tables, reports and metrics show; see `molvae.chem.properties`."""
+
+
 RESUMABLE_FIELDS = (
     *("workers", "dask", "timeout", "retries", "max_failure_rate", "failures_in_a_row"),
     "allow_constant",

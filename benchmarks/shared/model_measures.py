@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from benchmarks.shared.molecules import PROPERTIES, absurd, some
+from benchmarks.shared.molecules import absurd, some
 from benchmarks.shared.run import plain, plainly
 from molvae.analysis.chemnet import ChemNetStatistics
 from molvae.analysis.model_metrics import reconstruction_metrics
 from molvae.analysis.set_metrics import chemnet_statistics, frechet_chemnet_distance, uniqueness
 from molvae.chem.datasets import load_split, sample_molecules
 from molvae.chem.properties import score
+from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import InvalidMoleculeError
 from molvae.latent.batches import BATCH
 from molvae.latent.space import LatentSpace
@@ -88,7 +89,7 @@ def material(data: Path, other: str, sizes: Sizes, jobs: int) -> Material:
     Outliers are absurd molecules, as in the benchmark `density`, and those of another data set.
     """
     test, train = (load_split(data, split) for split in ("test", "train"))
-    values = score(test, PROPERTIES, workers=jobs)
+    values = score(test, DEFAULT_PROPERTIES, workers=jobs)
     order = np.random.default_rng(SEED).permutation(len(test))[: sizes.held_out]
     fcd = chemnet_statistics(test, workers=jobs) if sizes.fcd else None
     mean, sd = np.nanmean(values, axis=0).tolist(), np.nanstd(values, axis=0).tolist()
@@ -167,10 +168,12 @@ def readable_properties(space: LatentSpace, what: Material) -> dict[str, Any]:
     # z alone: conditions are not read, they are there.
     predicted = cross_val_predict(ridge, z[:, : space.config.latent_dim].numpy(), y, cv=folds)
     scores = r2_score(y, predicted, multioutput="raw_values")
-    found = {f"ridge_{name}": plain(s) for name, s in zip(PROPERTIES, scores, strict=True)}
+    found = {f"ridge_{name}": plain(s) for name, s in zip(DEFAULT_PROPERTIES, scores, strict=True)}
     read = space.property_head(z).detach().numpy() if space.properties else np.zeros((len(y), 0))
     for place, name in enumerate(space.properties):
-        found[f"head_{name}"] = plain(r2_score(y[:, PROPERTIES.index(name)], read[:, place]))
+        found[f"head_{name}"] = plain(
+            r2_score(y[:, DEFAULT_PROPERTIES.index(name)], read[:, place])
+        )
     return found
 
 
@@ -248,7 +251,7 @@ def of_molecules(
     `sd_ratio_logP` is the standard deviation over that of the data.
     """
     valid = [m for m in molecules if m is not None]
-    values = score(valid, PROPERTIES, workers=1)
+    values = score(valid, DEFAULT_PROPERTIES, workers=1)
     found: dict[str, float | None] = {
         "validity": len(valid) / len(molecules),
         "uniqueness": plain(uniqueness(valid, workers=1)),
@@ -257,7 +260,7 @@ def of_molecules(
         else len(set(valid) - training) / max(1, len(set(valid))),
     }
     shifts = []
-    for name, column, centre, spread in zip(PROPERTIES, values.T, mean, sd, strict=True):
+    for name, column, centre, spread in zip(DEFAULT_PROPERTIES, values.T, mean, sd, strict=True):
         column = column[np.isfinite(column)]
         shifts.append((column.mean() - centre) / spread if len(column) else math.nan)
         found[f"shift_{name}"] = plain(shifts[-1])
@@ -324,7 +327,7 @@ def asked(
     """
     found = {}
     for name, wanted in values.items():
-        sd = what.sd[PROPERTIES.index(name)]
+        sd = what.sd[DEFAULT_PROPERTIES.index(name)]
         for value in wanted:
             where = {name: value} if name in space.conditions else None
             made = space.generate(n, SEED, conditions=where)

@@ -15,7 +15,6 @@ from molvae.chem.datasets import SPLITS, load_split, prepare, sample_molecules
 from molvae.chem.representations import Selfies
 from molvae.errors import DataError, InvalidMoleculeError
 
-PROPERTIES = ("logP", "SAS", "QED")
 PREPARED = ROOT / "data"
 """Folder of the prepared data sets."""
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from molvae.analysis.directions import LatentDirection, head
 from molvae.analysis.interpolation import LatentPath, decode_path
-from molvae.analysis.vectors import PROPERTIES, codes
+from molvae.analysis.vectors import codes
 from molvae.chem.molecules import canonical
 from molvae.chem.properties import PROPERTIES as KNOWN
 from molvae.chem.properties import score
-from molvae.config import whole_number
+from molvae.config import DEFAULT_PROPERTIES, whole_number
 from molvae.errors import MolvaeError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
@@ -193,7 +193,7 @@ def gradient_ascent(
     step: float = 0.25,
     steps: int = 40,
     keep: float = 0.0,
-    properties: Sequence[str] = PROPERTIES,
+    properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> list[AscentPath]:
     """Go up from each molecule, in small steps along the gradient.
 

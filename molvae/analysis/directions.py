@@ -13,10 +13,10 @@ from torch import Tensor
 
 from molvae.analysis.interpolation import LatentPath, decode_path
 from molvae.analysis.neighborhood import Neighborhood, around
-from molvae.analysis.vectors import PROPERTIES, codes
+from molvae.analysis.vectors import codes
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.molecules import canonical
-from molvae.config import check_seed, short_seed, whole_number
+from molvae.config import DEFAULT_PROPERTIES, check_seed, short_seed, whole_number
 from molvae.errors import ConfigError, DataError, UnknownNameError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
@@ -225,7 +225,7 @@ def traverse(
     length: float = 4.0,
     steps: int = 100,
     both: bool = True,
-    properties: Sequence[str] = PROPERTIES,
+    properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> LatentPath:
     """From a molecule straight along a direction, with every molecule on the way.
 
@@ -270,7 +270,7 @@ def analogy(
     radii: Sequence[float] = NEAR,
     n: int = 100,
     seed: int = 0,
-    properties: Sequence[str] = PROPERTIES,
+    properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> Neighborhood:
     """What c becomes if a becomes b: the molecules at and around `c + b - a`.
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.analysis.vectors import PROPERTIES, codes, similarities, spread
+from molvae.analysis.vectors import codes, similarities, spread
 from molvae.chem.molecules import canonical
 from molvae.chem.properties import score
-from molvae.config import whole_number
+from molvae.config import DEFAULT_PROPERTIES, whole_number
 from molvae.errors import UnknownNameError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
@@ -128,7 +128,7 @@ def decode_path(
     start: str,
     end: str | None = None,
     missed: Sequence[str] = (),
-    properties: Sequence[str] = PROPERTIES,
+    properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> LatentPath:
     """Decode vectors in their order, and describe each molecule that they come to.
 
@@ -184,7 +184,7 @@ def interpolate(
     steps: int = 100,
     kind: Kind = "straight",
     weight: float = 10.0,
-    properties: Sequence[str] = PROPERTIES,
+    properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> LatentPath:
     """The way from one molecule to another, or through several in a row.
 

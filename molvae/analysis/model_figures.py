@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from molvae.analysis.style import check_can_draw, save_figure, style
+from molvae.config import DEFAULT_PROPERTIES
 
 SOURCES = {
     "training": "training molecules",
@@ -14,9 +15,6 @@ SOURCES = {
     "normal": "N(0, I), likeliest molecule",
     "generated": "generated",
 }
-
-
-PROPERTIES = ("logP", "SAS", "QED")
 
 
 @style()
@@ -56,11 +54,11 @@ def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bo
         axes.axhspan(target - 0.1, target + 0.1, color="0.92", zorder=0)
         axes.axhline(target, color="0.6", lw=0.8)
         for offset, (source, name) in enumerate(SOURCES.items()):
-            values = [found.get(f"{source}_{p}_{key}", math.nan) for p in PROPERTIES]
-            places = [i + 0.15 * (offset - 1.5) for i in range(len(PROPERTIES))]
+            values = [found.get(f"{source}_{p}_{key}", math.nan) for p in DEFAULT_PROPERTIES]
+            places = [i + 0.15 * (offset - 1.5) for i in range(len(DEFAULT_PROPERTIES))]
             if not all(map(math.isnan, values)):
                 axes.plot(places, values, "o", ms=4, label=name)
-        axes.set_xticks(range(len(PROPERTIES)), PROPERTIES)
+        axes.set_xticks(range(len(DEFAULT_PROPERTIES)), DEFAULT_PROPERTIES)
         axes.set_ylabel(label)
     handles, labels = shift.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=4)

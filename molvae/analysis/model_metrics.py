@@ -20,14 +20,11 @@ from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.chem.fingerprints import morgan_bits, tanimoto_pairs
 from molvae.chem.molecules import canonical
 from molvae.chem.properties import score
-from molvae.config import check_seed, later_seed, whole_number
+from molvae.config import DEFAULT_PROPERTIES, check_seed, later_seed, whole_number
 from molvae.errors import DataError, MissingPackageError, warn
 from molvae.latent.space import LatentSpace
 from molvae.model.isolation import isolated
 from molvae.model.losses import active_units, kl_to_normal
-
-PROPERTIES = ("logP", "SAS", "QED")
-
 
 RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 """Of the moves that smoothness is measured by, in standard deviations of the encodings."""
@@ -232,12 +229,12 @@ def regression(
     from sklearn.metrics import r2_score
     from sklearn.preprocessing import StandardScaler
 
-    heads = [name for name in PROPERTIES if name in space.properties]
-    names = [f"r2_{kind}_{name}" for kind in ("ridge", "gp") for name in PROPERTIES]
+    heads = [name for name in DEFAULT_PROPERTIES if name in space.properties]
+    names = [f"r2_{kind}_{name}" for kind in ("ridge", "gp") for name in DEFAULT_PROPERTIES]
     names += [f"r2_head_{name}" for name in heads]
     if len(smiles) < 50:
         return dict.fromkeys(names, np.nan)
-    z, y = space.encode(smiles), score(smiles, PROPERTIES)
+    z, y = space.encode(smiles), score(smiles, DEFAULT_PROPERTIES)
     order = np.random.default_rng(seed).permutation(len(smiles))
     fit, rest = order[: int(0.8 * len(order))], order[int(0.8 * len(order)) :]
     x = StandardScaler().fit(z[fit]).transform(z.numpy())
@@ -248,7 +245,7 @@ def regression(
     scores = [r2_score(y[rest], p, multioutput="raw_values") for p in (ridge, predicted)]
     for name in heads:
         read = space.property_head(z[rest]).detach()[:, space.properties.index(name)].numpy()
-        scores.append([r2_score(y[rest, PROPERTIES.index(name)], read)])
+        scores.append([r2_score(y[rest, DEFAULT_PROPERTIES.index(name)], read)])
     return dict(zip(names, np.concatenate(scores).tolist(), strict=True))
 
 

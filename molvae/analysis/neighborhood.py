@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from molvae.analysis.vectors import PROPERTIES, codes, similarities, unit_vectors
+from molvae.analysis.vectors import codes, similarities, unit_vectors
 from molvae.chem.molecules import canonical
 from molvae.chem.properties import score
-from molvae.config import check_seed, whole_number
+from molvae.config import DEFAULT_PROPERTIES, check_seed, whole_number
 from molvae.errors import require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
@@ -133,7 +133,7 @@ def neighbors(
     radii: Sequence[float] = RADII,
     n: int = 100,
     seed: int = 0,
-    properties: Sequence[str] = PROPERTIES,
+    properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> Neighborhood:
     """The molecules around one, by how far from it they are in z.
 
@@ -170,7 +170,7 @@ def around(
     n: int,
     seed: int,
     missed: Sequence[str] = (),
-    properties: Sequence[str] = PROPERTIES,
+    properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> Neighborhood:
     """The molecules around a place.
 

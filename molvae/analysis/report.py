@@ -25,7 +25,6 @@ from molvae.analysis.calibration import coverage_of
 from molvae.analysis.figures import pictures
 from molvae.analysis.summary import (
     LISTED,
-    PROPERTIES,
     SAMPLE,
     CampaignSummary,
     Row,
@@ -39,6 +38,7 @@ from molvae.analysis.summary import (
 )
 from molvae.campaign.storage import Storage
 from molvae.campaign.trust import identity_of
+from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import CampaignError, InvalidMoleculeError, require
 from molvae.objectives.problem import Constraint
 
@@ -313,7 +313,7 @@ def _cards(found: CampaignSummary, top: int) -> list[Card]:
     rows = found.ranked[:top]
     smiles = [row.trial.smiles for row in rows]
     drawn = [found.lead, *smiles] if found.lead and rows else smiles
-    computed = score(drawn, PROPERTIES, workers=1).tolist()
+    computed = score(drawn, DEFAULT_PROPERTIES, workers=1).tolist()
     cards = []
     by_smiles = {row.trial.smiles: row for row in found.ranked}
     for place, (text, numbers) in enumerate(zip(drawn, computed, strict=True)):
@@ -331,7 +331,7 @@ def _cards(found: CampaignSummary, top: int) -> list[Card]:
                 numbers=_numbers(found, row),
                 properties=[
                     Number(label=name, full=name, value=value)
-                    for name, value in zip(PROPERTIES, numbers, strict=True)
+                    for name, value in zip(DEFAULT_PROPERTIES, numbers, strict=True)
                     if row is None or name.lower() not in map(str.lower, _listed(found))
                 ],
                 lead=lead,

@@ -30,13 +30,11 @@ from molvae.chem.filters import CATALOGUES, known_catalogues, passes
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical, canonical_or_none, has_radicals, parse
 from molvae.chem.properties import score
+from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError
 
 BLOCK = 1_000
 """Rows of fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB."""
-
-
-PROPERTY_NAMES = ("logP", "SAS", "QED")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +247,7 @@ def filter_pass_rate(
 
 def property_statistics(
     smiles: Sequence[str | None],
-    names: Sequence[str] = PROPERTY_NAMES,
+    names: Sequence[str] = DEFAULT_PROPERTIES,
     *,
     workers: int | None = None,
 ) -> dict[str, PropertyStatistics]:
@@ -274,7 +272,7 @@ def property_statistics(
 def property_distances(
     smiles: Sequence[str | None],
     reference: Sequence[str],
-    names: Sequence[str] = PROPERTY_NAMES,
+    names: Sequence[str] = DEFAULT_PROPERTIES,
     *,
     workers: int | None = None,
 ) -> dict[str, PropertyDistance]:
@@ -368,7 +366,7 @@ def distribution_metrics(
     training: Collection[str] | None = None,
     fcd: bool | ChemNetStatistics = False,
     *,
-    names: Sequence[str] = PROPERTY_NAMES,
+    names: Sequence[str] = DEFAULT_PROPERTIES,
     catalogues: Sequence[str] = CATALOGUES,
     assume_canonical: bool = False,
     radicals: bool = False,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from molvae.analysis.hypervolume import EXACT, hypervolume_trace, reference_point
 from molvae.campaign.initial_design import ORIGIN
 from molvae.chem.values import MAX_VALUE
+from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import MolvaeError
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem, fronts
 
@@ -29,10 +30,6 @@ DASH = "\N{EN DASH}"
 
 
 SIMILARITY = "similarity:"
-
-
-PROPERTIES = ("logP", "SAS", "QED")
-"""Of every molecule shown, whatever the campaign is after."""
 
 
 SAMPLE = 500
@@ -469,7 +466,7 @@ def distributions(found: CampaignSummary) -> list[Distribution]:
         for group in (False, True)
         for row in evenly([row for row in found.rows if row.place and row.new == group], SAMPLE)
     ]
-    table = score([row.trial.smiles for row in rows], PROPERTIES, workers=1)
+    table = score([row.trial.smiles for row in rows], DEFAULT_PROPERTIES, workers=1)
     new = np.array([row.new for row in rows], dtype=bool)
     sample = None if found.dataset is None else dataset_properties(found.dataset)
 
@@ -483,7 +480,7 @@ def distributions(found: CampaignSummary) -> list[Distribution]:
             new=finite(table[new, i]),
             dataset=[] if sample is None else finite(sample[:, i]),
         )
-        for i, name in enumerate(PROPERTIES)
+        for i, name in enumerate(DEFAULT_PROPERTIES)
     ]
 
 
@@ -500,7 +497,7 @@ def evenly(items: Sequence[Any], most: int) -> list[Any]:
 
 @lru_cache(maxsize=4)
 def dataset_properties(name: str) -> NDArray[np.float64] | None:
-    """Properties of random molecules of a data set, `SAMPLE x len(PROPERTIES)`.
+    """Properties of random molecules of a data set, `SAMPLE x len(DEFAULT_PROPERTIES)`.
 
     None if it is not one of those that packages carry, or its package is not here.
     """
@@ -510,14 +507,13 @@ def dataset_properties(name: str) -> NDArray[np.float64] | None:
     if name not in DATASETS:  # a record may hold any path: nothing is read from there
         return None
     try:
-        return score(sample_molecules(name, SAMPLE, seed=0), PROPERTIES, workers=1)
+        return score(sample_molecules(name, SAMPLE, seed=0), DEFAULT_PROPERTIES, workers=1)
     except MolvaeError:
         return None
 
 
 __all__ = [
     "DASH",
-    "PROPERTIES",
     "CampaignSummary",
     "ConstraintViolations",
     "Distribution",

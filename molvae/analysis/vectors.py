@@ -14,10 +14,6 @@ from molvae.chem.molecules import canonical
 from molvae.errors import warn
 from molvae.latent.protocol import LatentSpaceProtocol
 
-PROPERTIES = ("logP", "SAS", "QED")
-"""Shown of each molecule."""
-
-
 BOX_IN_SDS = 5.15
 """Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
 each end."""
@@ -75,4 +71,4 @@ def similarities(smiles: Sequence[str | None], to: Sequence[str]) -> NDArray[np.
     return found
 
 
-__all__ = ["PROPERTIES", "codes", "similarities", "spread", "unit_vectors"]
+__all__ = ["codes", "similarities", "spread", "unit_vectors"]

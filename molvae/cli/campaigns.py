@@ -25,7 +25,7 @@ from molvae.cli.terminal import (
     progress,
     say,
 )
-from molvae.config import RESUMABLE_FIELDS, CampaignConfig, build, check_names
+from molvae.config import DEFAULT_PROPERTIES, RESUMABLE_FIELDS, CampaignConfig, build, check_names
 from molvae.errors import CampaignError, DataError, encodable, require
 from molvae.objectives.printing import process_prints_to_stderr
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from molvae.config import CampaignConfig as CampaignFlags
 else:
     CampaignFlags = flags(CampaignConfig)
-
-SHOWN = ("logP", "SAS", "QED")
-"""Properties beside the best molecules."""
 
 
 def optimize(
@@ -508,7 +505,7 @@ def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
 
     best = campaign.best(top)
     smiles = list(best["smiles"])
-    numbers = score(smiles, SHOWN).tolist()
+    numbers = score(smiles, DEFAULT_PROPERTIES).tolist()
     problem = campaign.problem
     if len(problem.goals) == 1 and not problem.limits:
         columns, header = [problem.goals[0].name], ["value"]
@@ -521,7 +518,7 @@ def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
             zip(best["id"], smiles, best[columns].to_numpy().tolist(), numbers, strict=True), 1
         )
     ]
-    return ["rank", "id", "smiles", *header, *SHOWN], rows
+    return ["rank", "id", "smiles", *header, *DEFAULT_PROPERTIES], rows
 
 
 def _sum_up(campaign: Campaign, record: str) -> None:

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 
 from molvae.cli.inputs import drawn, is_record, molecules_of
 from molvae.cli.terminal import Count, InFile, Signed, Switch, print_tsv, say
+from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ Names = Annotated[
 ]
 Numbers = Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")]
 Held = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)]
-SHOWN = ("logP", "SAS", "QED")
-"""Properties beside each molecule."""
-
 explore = App(
     name="explore",
     help="Walk, climb and look around in the latent space of a run.",
@@ -47,7 +45,7 @@ def interpolate(
     steps: int = 100,
     kind: Literal["straight", "spherical", "density"] = "straight",
     weight: float = 10.0,
-    names: Names = SHOWN,
+    names: Names = DEFAULT_PROPERTIES,
     figure: Path | None = None,
     overwrite: Switch = False,
 ) -> None:
@@ -93,7 +91,7 @@ def neighbors(
     radius: Annotated[Numbers, Parameter(show_default="1 2 3 4 5")] = (1.0, 2.0, 3.0, 4.0, 5.0),
     n: Count = 100,
     seed: int = 0,
-    names: Names = SHOWN,
+    names: Names = DEFAULT_PROPERTIES,
     figure: Path | None = None,
     overwrite: Switch = False,
 ) -> None:
@@ -141,7 +139,7 @@ def traverse(
     length: float = 4.0,
     steps: int = 100,
     seed: int = 0,
-    names: Names = SHOWN,
+    names: Names = DEFAULT_PROPERTIES,
     column: str | None = None,
     skip_invalid: Switch = False,
     figure: Path | None = None,
@@ -206,7 +204,7 @@ def analogy(
     radius: Annotated[Numbers, Parameter(show_default="0 1 2 3")] = (0.0, 1.0, 2.0, 3.0),
     n: Count = 100,
     seed: int = 0,
-    names: Names = SHOWN,
+    names: Names = DEFAULT_PROPERTIES,
     figure: Path | None = None,
     overwrite: Switch = False,
 ) -> None:
@@ -256,7 +254,7 @@ def ascend(
     steps: int = 40,
     keep: float = 0.0,
     seed: int = 0,
-    names: Names = SHOWN,
+    names: Names = DEFAULT_PROPERTIES,
     column: str | None = None,
     skip_invalid: Switch = False,
     figure: Path | None = None,

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.chem.molecules import canonical
+from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.vocabulary import PAD
 from molvae.errors import ConfigError, InvalidMoleculeError, TooLongError, UnknownTokenError, warn
-from molvae.latent.protocol import as_list
 from molvae.model.decoding import decode
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def map_molecules(
 ) -> Tensor:
     """Apply a function of ids to molecules, `n x width`, float64; see `LatentSpace.encode`."""
     require_vectors(space)
-    molecules = [canonical(text) for text in as_list(smiles)]
+    molecules = [canonical(text) for text in list_of_smiles(smiles)]
     rows = try_token_ids(space, molecules)
     if not skip_unknown and None in rows:
         space.token_ids(molecules[rows.index(None)])  # raises

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from molvae.chem.molecules import canonical, has_radicals
+from molvae.chem.molecules import canonical, has_radicals, list_of_smiles
 from molvae.config import check_seed, whole_number
 from molvae.errors import warn, without_warnings
 from molvae.latent.batches import pad_on_device
-from molvae.latent.protocol import LatentSpaceProtocol, as_list
+from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 from molvae.model.losses import importance_bound
 from molvae.model.priors import Prior
@@ -57,7 +57,7 @@ def log_prob(space: LatentSpace, smiles: Sequence[str], *, k: int = 64, seed: in
         InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
     """
     k, seed = whole_number(k, "k", least=1), check_seed(seed)
-    rows = [space.token_ids(canonical(text)) for text in as_list(smiles)]
+    rows = [space.token_ids(canonical(text)) for text in list_of_smiles(smiles)]
     bounds = torch.zeros(len(rows), dtype=torch.float64)
     if order := sorted(range(len(rows)), key=lambda i: len(rows[i])):
         ids = pad_on_device(space, [rows[i] for i in order])
@@ -90,7 +90,7 @@ def outlier_score(
         ConfigError: k is below 1.
         InvalidMoleculeError: A text is not a molecule.
     """
-    molecules = [canonical(text) for text in as_list(smiles)]
+    molecules = [canonical(text) for text in list_of_smiles(smiles)]
     readable = space.can_encode(molecules)
     if skip_unknown and not all(readable):
         warn(

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from molvae.chem.molecules import canonical
+from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.config import check_seed, whole_number
 from molvae.errors import ConfigError, warn
 from molvae.latent.batches import map_molecules, pad_on_device, try_token_ids
-from molvae.latent.protocol import as_list
 from molvae.model.finetuning import finetune_decoder
 from molvae.model.hmc import sample_posterior_codes
 from molvae.model.losses import reconstruction
@@ -44,7 +43,7 @@ def invert(space: LatentSpace, smiles: Sequence[str], *, skip_unknown: bool = Fa
     decoder's log-likelihood of the molecule until greedy decoding gives it, for 40 steps at most;
     molecules that are not reached keep the last vector.
     """
-    molecules = [canonical(text) for text in as_list(smiles)]
+    molecules = [canonical(text) for text in list_of_smiles(smiles)]
     found = space.encode(molecules, skip_unknown=skip_unknown)
     left = torch.isfinite(found).all(dim=1).nonzero()[:, 0].tolist()
     for steps in (0, *[INVERSION_STEPS] * INVERSION_ROUNDS):
@@ -144,7 +143,7 @@ def with_finetuned_decoder(
         InvalidMoleculeError: A text is not a molecule.
     """
     seed = check_seed(seed)
-    own = [ids for ids in try_token_ids(space, map(canonical, as_list(smiles))) if ids]
+    own = [ids for ids in try_token_ids(space, map(canonical, list_of_smiles(smiles))) if ids]
     if not own:
         return space
     generated = [m for m in space.generate(N_REHEARSED, seed, redraw=False) if m]

@@ -7,8 +7,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-from molvae.errors import ConfigError
-
 
 class LatentSpaceProtocol(Protocol):
     """An encoder, a decoder and a density; `molvae.latent.space.LatentSpace` is one.
@@ -89,13 +87,4 @@ class LatentSpaceProtocol(Protocol):
         ...
 
 
-def as_list(smiles: Sequence[str]) -> list[str]:
-    """SMILES as a list; a single text is refused, which would be read letter by letter."""
-    if isinstance(smiles, str):
-        raise ConfigError(
-            f"expected a list of SMILES, got the single text {smiles!r}; use [smiles]"
-        )
-    return list(smiles)
-
-
-__all__ = ["LatentSpaceProtocol", "as_list"]
+__all__ = ["LatentSpaceProtocol"]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.chem.molecules import CANONICAL_CACHE_SIZE, canonical
+from molvae.chem.molecules import CANONICAL_CACHE_SIZE, canonical, list_of_smiles
 from molvae.chem.representations import Representation, get_representation
 from molvae.chem.vocabulary import EOS, Vocabulary
 from molvae.config import ModelConfig, check_seed, whole_number
@@ -30,7 +30,6 @@ from molvae.latent.batches import (
     try_token_ids,
     write_tokens,
 )
-from molvae.latent.protocol import as_list
 from molvae.model.checkpoint import ModelCard
 from molvae.model.isolation import isolated
 from molvae.model.noise import row_noise
@@ -228,7 +227,9 @@ class LatentSpace:
         Raises:
             InvalidMoleculeError: A text is not a molecule.
         """
-        return [ids is not None for ids in try_token_ids(self, map(canonical, as_list(smiles)))]
+        return [
+            ids is not None for ids in try_token_ids(self, map(canonical, list_of_smiles(smiles)))
+        ]
 
     def lengths(self, smiles: Sequence[str]) -> list[int]:
         """Number of tokens of each molecule before merging, EOS included.
@@ -236,7 +237,10 @@ class LatentSpace:
         Raises:
             InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
         """
-        return [len(self.representation.tokenize(canonical(text))) + 1 for text in as_list(smiles)]
+        return [
+            len(self.representation.tokenize(canonical(text))) + 1
+            for text in list_of_smiles(smiles)
+        ]
 
     # Vectors to molecules
 

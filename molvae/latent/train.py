@@ -23,7 +23,7 @@ from molvae._version import versions
 from molvae.chem.datasets import load_split
 from molvae.chem.properties import score
 from molvae.chem.vocabulary import PAD, Vocabulary
-from molvae.config import ModelConfig, TrainConfig, as_settings
+from molvae.config import DEFAULT_PROPERTIES, ModelConfig, TrainConfig, as_settings
 from molvae.errors import CheckpointError, DataError, require, warn
 from molvae.latent.loading import find_model
 from molvae.latent.space import LatentSpace
@@ -72,10 +72,6 @@ NOISES = (0.6, 0.7, 0.8)
 
 TEMPERATURES = (0.0, 0.6, 0.7, 0.75, 0.8)
 """What `calibrate_sampling` tries."""
-
-
-DRAWN_LIKE = ("logP", "SAS", "QED")
-"""In which it compares."""
 
 
 FITTED, HELD_OUT, OF_EACH = 100_000, 20_000, 8
@@ -288,8 +284,8 @@ def _train(
         },
     )
     if config.model.noise_levels and config.noisy > 0 and config.prior.calibrate:
-        found = computed(config.data, DRAWN_LIKE, workers=workers)
-        known = torch.stack([found[name] for name in DRAWN_LIKE], dim=1)
+        found = computed(config.data, DEFAULT_PROPERTIES, workers=workers)
+        known = torch.stack([found[name] for name in DEFAULT_PROPERTIES], dim=1)
         # Where labels are few, no more is known of the others here.
         known = known[tokens.places.long()[shown]] if config.labelled < 1 else known
         space = LatentSpace(model, card, prior=prior)
@@ -332,7 +328,7 @@ def calibrate_sampling(
     off = []
     for noise, temperature in settings:
         drawn = space.generate(n, seed, noise=noise, temperature=temperature)
-        here = score([m for m in drawn if m is not None], DRAWN_LIKE, workers=workers)
+        here = score([m for m in drawn if m is not None], DEFAULT_PROPERTIES, workers=workers)
         off.append(_distance(here, known))
     return settings[int(np.argmin(off))]
 
