@@ -21,8 +21,9 @@ from benchmarks.shared.annealing import annealed_bound
 from benchmarks.shared.model_measures import auroc
 from benchmarks.shared.molecules import absurd
 from benchmarks.shared.tables import TITLES, markdown, number
-from molvae.chem.datasets import sample_molecules, split_of
+from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical_or_none
+from molvae.chem.prepare import split_of
 from molvae.chem.vocabulary import EOS
 from molvae.latent.batches import pad
 from molvae.latent.density import TypicalityScores, typicality

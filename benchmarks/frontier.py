@@ -25,7 +25,7 @@ from benchmarks.shared import plots, run
 from benchmarks.shared.molecules import few_prepared, require_prepared
 from benchmarks.shared.tables import markdown, number, pick
 from molvae.analysis.model_metrics import generate, reconstruction_metrics, regression, smoothness
-from molvae.chem.datasets import load_split
+from molvae.chem.prepare import load_split
 from molvae.chem.properties import score
 from molvae.config import (
     DEFAULT_PROPERTIES,

@@ -16,14 +16,11 @@ from typing import Any
 MAX_MESSAGE = 2_000
 """Characters of a message that are kept."""
 
-
 MAX_SHOWN = 120
 """Characters of a value that a message repeats."""
 
-
 MAX_LISTED = 10
 """Findings that a message names; the others are counted."""
-
 
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -101,7 +98,6 @@ def one_line(text: str, limit: int = MAX_MESSAGE) -> str:
 
 
 _OWN_CODE = (str(Path(__file__).parent / "_")[:-1], contextlib.__file__)
-
 
 _unheard: ContextVar[bool] = ContextVar("_unheard", default=False)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import molvae
 from molvae.analysis.model_metrics import evaluate
 from molvae.analysis.report import write_report
-from molvae.chem.datasets import load_split, prepare, sample_molecules
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.prepare import load_split, prepare
 from molvae.config import PrepareConfig, TrainConfig, build, read_toml
 from molvae.latent.train import train
 

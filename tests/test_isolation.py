@@ -19,7 +19,8 @@ from torch import Tensor
 
 import molvae
 from molvae.analysis.report import write_report
-from molvae.chem.datasets import prepare, sample_molecules
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.prepare import prepare
 from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.latent.loading import load
 from molvae.latent.train import train

@@ -13,8 +13,9 @@ from torch import Tensor
 from molvae.analysis.set_metrics import distribution_metrics, filter_pass_rate, validity
 from molvae.bo.base import Observations
 from molvae.bo.strategies.registry import STRATEGIES, get_strategy
-from molvae.chem.datasets import prepare, sample_molecules
+from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical, has_radicals
+from molvae.chem.prepare import prepare
 from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import MolvaeWarning
 from molvae.latent.density import proposable

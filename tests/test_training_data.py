@@ -12,7 +12,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from molvae.chem.datasets import load_split, prepare, sample_molecules, split_of
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.prepare import load_split, prepare, split_of
 from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning
 from molvae.latent.loading import load

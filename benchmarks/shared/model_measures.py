@@ -24,7 +24,8 @@ from benchmarks.shared.run import plain, plainly
 from molvae.analysis.chemnet import ChemNetStatistics
 from molvae.analysis.model_metrics import reconstruction_metrics
 from molvae.analysis.set_metrics import chemnet_statistics, frechet_chemnet_distance, uniqueness
-from molvae.chem.datasets import load_split, sample_molecules
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.prepare import load_split
 from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import InvalidMoleculeError

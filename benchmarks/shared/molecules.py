@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.shared.random_selfies import random_selfies
 from benchmarks.shared.run import ROOT
-from molvae.chem.datasets import SPLITS, load_split, prepare, sample_molecules
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.prepare import SPLITS, load_split, prepare
 from molvae.chem.representations import Selfies
 from molvae.errors import DataError, InvalidMoleculeError
 

@@ -20,58 +20,44 @@ from rdkit.Chem import QED, rdFingerprintGenerator, rdMolDescriptors
 
 T = TypeVar("T")
 
-
 Atom = tuple[int, bool, bool]
 """What is looked at of an atom: its number, aromatic, marked by a charge or an isotope."""
-
 
 Bond = tuple[tuple[int, bool], tuple[int, bool], int]
 """What is looked at of a bond: number and aromaticity of both ends, the smaller first, and RDKit's
 number of the bond type."""
 
-
 Part = Bond | int | str
 """What is counted: bonds, rings by their size, and `_SHARED` and `_MARKED`."""
-
 
 Rings = Sequence[Sequence[int]]
 """Atoms of each ring, in order."""
 
-
 _SHARED = "atoms that rings share, once for every ring but the first"
-
 
 _MARKED = "charged or isotopic atoms, once"
 
-
 _TYPES = {int(kind): kind for kind in map(Chem.BondType, (1, 2, 3, 12))}
-
 
 _ELEMENTS = (6, 7, 8, 16, 9, 17, 35, 53, 15, 5, 14, 34, 1)
 """Molecules with others are not screened. The most frequent first, which ends the test early."""
 
-
 _ENDS = sorted(itertools.product(_ELEMENTS, (False, True)))
 
-
 _ATOMS = frozenset((z, aromatic, marked) for z, aromatic in _ENDS for marked in (False, True))
-
 
 _BONDS = frozenset(
     (a, b, kind) for a, b in itertools.combinations_with_replacement(_ENDS, 2) for kind in _TYPES
 )
 
-
 _LARGE = 20
 """Rings larger than that are counted with those of that size."""
-
 
 _SIZES = range(3, _LARGE + 1)
 
 
 # No bond shows an atom that has none. The bits of other elements are not their own.
 _UNSEEN_ATOM = Chem.MolFromSmarts("[D0," + "&".join(f"!#{z}" for z in _ELEMENTS) + "]")
-
 
 _MARKED_ATOM = Chem.MolFromSmarts("[!+0,!0*]")
 
@@ -81,12 +67,9 @@ _BOND_COUNTER = rdFingerprintGenerator.GetRDKitFPGenerator(
     minPath=1, maxPath=1, numBitsPerFeature=1
 )
 
-
 _LANE = 16
 
-
 _HALF = 1 << (_LANE - 1)
-
 
 _MANY = 1_000
 """With more bonds than that, a molecule is not screened: counts must stay below `_HALF`."""

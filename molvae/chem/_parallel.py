@@ -13,16 +13,12 @@ from molvae.errors import ConfigError
 
 In = TypeVar("In")
 
-
 Out = TypeVar("Out")
-
 
 MIN_ITEMS_FOR_PROCESSES = 2_000
 """Up to this many items, starting processes costs more than it saves."""
 
-
 CHUNK = 500
-
 
 IDLE_SECONDS = 10
 """After which processes without work end; until then they serve the next call."""

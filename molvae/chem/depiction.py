@@ -14,10 +14,8 @@ from molvae.errors import ConfigError
 TIMEOUT = 1
 """Seconds for a search; most take milliseconds."""
 
-
 HIGHLIGHT = (0.62, 0.87, 0.85)
 """Color of atoms and bonds that the lead lacks: the letters on them stay readable."""
-
 
 RDKIT_BOND_LENGTH = 1.5
 """Length of a bond in RDKit's drawings; `fixedBondLength` is pixels for each unit."""

@@ -15,7 +15,6 @@ MAX_SMILES_LENGTH = 10_000
 """Maximal number of characters of a SMILES text. RDKit's writer takes quadratic time for a chain
 and is recursive: from about 15,000 atoms on, the process crashes."""
 
-
 BEYOND_SMILES = re.compile(
     r"\[[^\]]*(?:(?<!@O)H\d\d|[+-]\d\d\d|[+-](?:1[6-9]|[2-9]\d)|#(?:[2-9]\d\d|1[2-9]\d|119|\d{4,}))"
     r"|\[\d{4,}"
@@ -23,10 +22,8 @@ BEYOND_SMILES = re.compile(
 """Atoms with ten hydrogens, charges above 15, isotopes above 999, elements beyond 118: not SMILES,
 and RDKit misreads them, e.g. `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
 
-
 CANONICAL_CACHE_SIZE = 20_000
 """Number of texts whose canonical form is cached."""
-
 
 PARSE_CACHE_SIZE = 500
 """Number of parsed molecules that are cached."""

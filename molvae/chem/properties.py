@@ -258,10 +258,8 @@ PROPERTIES: dict[str, Property] = {
 }
 """Every property by its name. `get_property` also knows all descriptors of RDKit."""
 
-
 ALIASES = {"penalised_logp": "penalized_logp"}
 """Old names of properties in lower case, still read. Hyphens are read as underscores."""
-
 
 RDKIT = "rdkit:"
 """Prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`."""

@@ -22,10 +22,8 @@ from molvae.errors import DataError, InvalidMoleculeError, MolvaeError, MolvaeWa
 SMILES = "smiles"
 """Name of the column of molecules."""
 
-
 TITLE_LINES = 20
 """Lines that may stand above a header."""
-
 
 SAMPLED_ROWS = 1000
 """Rows that show of what form the cells of a column are."""

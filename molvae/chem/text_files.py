@@ -20,32 +20,24 @@ from molvae.errors import DataError, MolvaeWarning, shown
 
 STDIN = "-"
 
-
 MAX_BYTES = 2**30
 """Of a file that is read, after unpacking."""
-
 
 PART = 2**20
 """Bytes that are read at once."""
 
-
 MAX_RATIO = 100
 """Times that a file may grow by unpacking: lists of molecules grow three to ten times."""
-
 
 SMALL_BYTES = 2**26
 """Of an unpacked file whose growth is of no concern."""
 
-
 GZIP = b"\x1f\x8b"
-
 
 SEPARATORS = (",", ";", "\t")
 
-
 SNIFFED_ROWS = 1000
 """Rows that are looked at to find the separator, where the header does not settle it."""
-
 
 Record = tuple[int, list[str]]
 """Line at which a row begins, counted from 1, and its cells."""

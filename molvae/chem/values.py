@@ -100,27 +100,20 @@ def listed_values(values: Any) -> Any:
 
 _POINT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
-
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
-
 
 _EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 """1,234 and 1.234: with decimals or, elsewhere in the world, thousands."""
-
 
 _THOUSANDS = re.compile(
     r"[+-]?[0-9]{1,3}(?:[ '\u2019\u00a0\u202f_.,][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+(?:_[0-9]+)+"
 )
 
-
 _CENSORED = re.compile(r"(?:<=|>=|=<|=>|<<|>>|<|>|\u2264|\u2265)\s*[+-]?[.,]?[0-9].*", re.DOTALL)
-
 
 _UNIT = re.compile(r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(?![xX_])(?:[^\W\d]|[%°]).*")
 
-
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}([./])[0-9]{1,2}\1[0-9]{2,4}\b")
-
 
 _ADORNED = re.compile(
     r"(?:~|\u2248|'|(?:ca\.?|approx\.?|about)\s)?\s*([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)"
@@ -129,10 +122,8 @@ _ADORNED = re.compile(
 )
 """A number with a mark: that it is not meant exactly, of a footnote, or of its spread."""
 
-
 FAILED = ("failed", "nan")
 """Texts of what could not be measured, in any case."""
-
 
 NO_VALUE = (
     *("", "-", "--", "\u2013", "\u2014", "n.d.", "n.d", "nd", "n/d", "n.a.", "n.a", "na", "n/a"),

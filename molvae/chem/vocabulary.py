@@ -13,7 +13,6 @@ from molvae.errors import UnknownTokenError
 
 PAD, BOS, EOS = 0, 1, 2
 
-
 SPECIALS = ("<pad>", "<start>", "<stop>")
 
 

@@ -53,8 +53,9 @@ def say_skipped(table: Table, lines: Sequence[int], n: int) -> None:
 def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str], set[str] | None]:
     """Molecules to measure a model on, and its training molecules if they are known."""
     from molvae.chem._parallel import parallel_map
-    from molvae.chem.datasets import DATASETS, load_split, read, split_of
+    from molvae.chem.datasets import DATASETS, read
     from molvae.chem.molecules import canonical_or_none
+    from molvae.chem.prepare import load_split, split_of
 
     n, seed = whole_number(n, "n", least=1), check_seed(seed)
     training = None
@@ -105,8 +106,9 @@ def drawn(
         InvalidMoleculeError: A text is not a molecule.
     """
     from molvae.chem._parallel import parallel_map
-    from molvae.chem.datasets import DATASETS, load_split, read_molecules
+    from molvae.chem.datasets import DATASETS, read_molecules
     from molvae.chem.molecules import canonical_or_none
+    from molvae.chem.prepare import load_split
 
     n, seed = whole_number(n, "n", least=1), check_seed(seed)
     if Path(data).is_dir():

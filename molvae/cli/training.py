@@ -53,10 +53,10 @@ def prepare(
         workers: Processes; one per core by default.
         overwrite: Replace the folder.
     """
-    from molvae.chem import datasets
+    from molvae.chem import prepare as preparation
 
     config = build(PrepareConfig, given(settings))
-    report = datasets.prepare(source, out, config=config, workers=workers, overwrite=overwrite)
+    report = preparation.prepare(source, out, config=config, workers=workers, overwrite=overwrite)
     say(str(report))
     print(out)
 

@@ -24,9 +24,9 @@ from torch.nn.functional import pad as pad_columns
 
 from molvae._files import write_atomically
 from molvae.chem._parallel import parallel_map, parallel_map_batches
-from molvae.chem.datasets import kept_columns, load_split
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.molecules import parse
+from molvae.chem.prepare import kept_columns, load_split
 from molvae.chem.properties import named, score
 from molvae.chem.representations import Representation, Smiles, get_representation
 from molvae.chem.vocabulary import EOS, PAD, Ids, Vocabulary, apply_bpe, train_bpe

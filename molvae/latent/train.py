@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae._version import versions
-from molvae.chem.datasets import load_split
+from molvae.chem.prepare import load_split
 from molvae.chem.properties import score
 from molvae.chem.vocabulary import PAD, Vocabulary
 from molvae.config import DEFAULT_PROPERTIES, ModelConfig, TrainConfig, as_settings

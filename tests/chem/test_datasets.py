@@ -17,18 +17,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from molvae.chem import datasets
-from molvae.chem.datasets import (
-    DATASETS,
-    Dataset,
-    kept_columns,
-    load_split,
-    locate,
-    prepare,
-    read,
-    sample_molecules,
-    split_of,
-)
+from molvae.chem import prepare as preparation
+from molvae.chem.datasets import DATASETS, Dataset, locate, read, sample_molecules
 from molvae.chem.molecules import canonical
+from molvae.chem.prepare import kept_columns, load_split, prepare, split_of
 from molvae.config import PrepareConfig
 from molvae.errors import (
     ConfigError,
@@ -403,7 +395,7 @@ def test_a_failure_leaves_nothing_new_and_nothing_changed(tmp_path, old, monkeyp
     def interrupted(*_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(datasets, "_describe", interrupted)
+    monkeypatch.setattr(preparation, "_describe", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(good, out, overwrite=True)
     assert sorted(map(str, tmp_path.rglob("*"))) == before

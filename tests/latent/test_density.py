@@ -9,7 +9,8 @@ import torch
 
 from benchmarks.shared.model_measures import auroc
 from benchmarks.shared.random_selfies import random_selfies
-from molvae.chem.datasets import sample_molecules, split_of
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.prepare import split_of
 from molvae.chem.representations import Selfies
 from molvae.errors import ConfigError, InvalidMoleculeError, MolvaeWarning
 from molvae.latent.density import Reference, log_density, typicality

@@ -18,8 +18,9 @@ import torch
 
 import molvae
 from molvae.analysis.model_metrics import evaluate
-from molvae.chem.datasets import load_split, prepare, sample_molecules
+from molvae.chem.datasets import sample_molecules
 from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.prepare import load_split, prepare
 from molvae.chem.properties import score
 from molvae.chem.representations import RobustSmiles
 from molvae.chem.vocabulary import EOS, Vocabulary
