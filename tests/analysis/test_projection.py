@@ -92,6 +92,7 @@ def test_trials_of_a_campaign_are_placed_by_their_own_vectors(tmp_path: Path) ->
         assert len(project(GRID, GRID.molecules, place=empty).spots) == 324
 
 
+@pytest.mark.slow
 def test_umap_keeps_groups_apart_and_is_a_function_of_its_seed() -> None:
     pytest.importorskip("umap")
     generator = torch.Generator().manual_seed(0)
