@@ -140,7 +140,7 @@ def test_a_campaign_takes_whole_numbers_of_every_type(
         assert len(c.best(of(2))) == 2
         second = c.ask(of(1))[0]
         c.tell_all({of(second.id).item() if of is np.array else of(second.id): 2.0})
-        assert c.table()["status"].tolist().count("told") == 6
+        assert c.table()["status"].tolist().count("complete") == 6
         assert c.settings["batch"] == 2
         assert type(c.settings["seed"]) is int
 

@@ -15,7 +15,8 @@ from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import predictions
 from molvae.bo.transforms import OutcomeTransform
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.storage import NewTrial, Storage, Trial
+from molvae.campaign.storage import Storage
+from molvae.campaign.trial import NewTrial, Trial
 from tests.toys import ToyObjective, ToySpace, begin
 
 RANK = "rank:children=40,generations=1"
@@ -33,7 +34,7 @@ def trial(id_: int, value: float | None, **predictions: Prediction) -> Trial:
         id=id_,
         smiles="C" * id_,
         origin="rank",
-        status="asked" if value is None else "told",
+        status="pending" if value is None else "complete",
         values={} if value is None else {"y": value},
         predictions=predictions,
         asked_at="",

@@ -43,7 +43,7 @@ def test_tell_refuses_a_value_that_is_too_large(path: Path, value: Any) -> None:
     with begin(path, objective="by-hand:hill") as campaign:
         with pytest.raises(ConfigError, match="NaN"):
             campaign.tell(1, value)
-        assert campaign.trials[0].status == "asked"
+        assert campaign.trials[0].status == "pending"
         assert campaign.tell(1, 1e100).values == {"hill": 1e100}
 
 

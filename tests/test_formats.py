@@ -48,7 +48,7 @@ def test_old_records_become_new_ones_and_where_they_cannot_are_read(
         assert version >= 3 or c.table()["percentile"].isna().all()
         if failed := [trial for trial in before if trial.status == "failed"]:
             (again,) = c.retry()
-            assert (again.id, again.status, again.notes) == (failed[0].id, "asked", {})
+            assert (again.id, again.status, again.notes) == (failed[0].id, "pending", {})
             assert [one.message for one in again.earlier_failures] == [failed[0].message]
         # What is asked from now on has one, where the space can read it.
         for new in c.ask(8):
@@ -65,7 +65,7 @@ def test_record_format_2(tmp_path: Path) -> None:
         assert first.notes == {"well": "B7"}
         assert (second.values, second.errors) == ({"pIC50": 5.5}, {"pIC50": 0.2})
         assert (third.status, third.message) == ("failed", "did not dissolve")
-        assert [trial.status for trial in waiting] == ["asked", "asked"]
+        assert [trial.status for trial in waiting] == ["pending", "pending"]
 
 
 def test_record_format_3(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_record_format_3(tmp_path: Path) -> None:
         assert first.notes == {"well": "B8"}
         assert (second.values, second.replicates) == ({"pIC50": 6.25}, {"pIC50": [6.1, 6.4]})
         assert second.notes == {"well": "B7"}
-        assert [trial.status for trial in waiting] == ["asked"] * 3
+        assert [trial.status for trial in waiting] == ["pending"] * 3
         assert {trial.earlier_failures for trial in c.trials} == {()}
 
 
@@ -85,10 +85,10 @@ def test_record_format_1(tmp_path: Path) -> None:
     with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
         assert (c.name, c.direction, c.seed) == ("qed", "maximise", 0)
         statuses = [trial.status for trial in c.trials]
-        assert statuses == ["told", "told", "told", "failed", "asked"]
+        assert statuses == ["complete", "complete", "complete", "failed", "pending"]
         assert c.trials[0].smiles == "CCO"
         assert c.trials[0].values["qed"] == pytest.approx(0.4068, abs=1e-4)
         assert c.trials[3].message == "did not dissolve"
         assert math.isnan(c.table()["qed"][3])
         c.tell(c.trials[4].id, 0.5)  # and it can be gone on with
-        assert c.trials[4].status == "told"
+        assert c.trials[4].status == "complete"

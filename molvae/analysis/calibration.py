@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from molvae.bo.prediction import INTERVALS
-from molvae.campaign.storage import Trial
+from molvae.campaign.trial import Trial
 
 MAX_GROUPS = 20
 """Rows of a table of batches; of more batches, as many as it takes are counted together."""

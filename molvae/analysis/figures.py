@@ -442,7 +442,10 @@ def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
 def _steps(found: CampaignSummary) -> tuple[Callable[[Row], int], tuple[str, str]]:
     """The shade of a row, and what the worst and the best shade mean."""
     if found.kind == "front":
-        return lambda row: max(0, STEPS - (row.front or STEPS)), (f"front {STEPS}+", "front 1")
+        return lambda row: max(0, STEPS - (row.pareto_rank or STEPS)), (
+            f"front {STEPS}+",
+            "front 1",
+        )
     goal = found.problem.goals[0]
     turn = goal.to_maximization if found.kind == "value" else np.asarray
     columns = turn(np.array([row.score for row in found.ranked]))

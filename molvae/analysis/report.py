@@ -253,7 +253,7 @@ def _title(found: CampaignSummary) -> str:
 
 
 def _tiles(found: CampaignSummary) -> list[Tile]:
-    waiting = sum(row.trial.status == "asked" for row in found.rows)
+    pending = sum(row.trial.status == "pending" for row in found.rows)
     starts = sum(not row.new for row in found.rows)
     tiles = []
     if found.kind == "front":
@@ -271,7 +271,7 @@ def _tiles(found: CampaignSummary) -> list[Tile]:
     else:
         best, first, unit = found.best(), found.best(start=True), found.problem.goals[0].unit
         unit = f" {unit}" if unit and found.kind == "value" else ""
-        none = "none keeps all limits" if found.ranked else "none told yet"
+        none = "none keeps all limits" if found.ranked else "none complete yet"
         tiles += [
             Tile(
                 label=f"Best {found.kind}",
@@ -288,9 +288,7 @@ def _tiles(found: CampaignSummary) -> list[Tile]:
         Tile(
             label="Objective calls",
             value=str(len(found.calls)),
-            note=f"{waiting} more waiting for a value"
-            if waiting
-            else "starting molecules included",
+            note=f"{pending} pending" if pending else "starting molecules included",
         )
     )
     if found.problem.limits:
@@ -343,7 +341,11 @@ def _cards(found: CampaignSummary, top: int) -> list[Card]:
 def _head(found: CampaignSummary, row: Row | None) -> str:
     assert row is not None
     if found.kind == "front":
-        return "on the front" if row.front == 1 and row.within else f"front {row.front}"
+        return (
+            "on the front"
+            if row.pareto_rank == 1 and row.within
+            else f"Pareto rank {row.pareto_rank}"
+        )
     return number(row.score)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from molvae.errors import CampaignError, MolvaeError, require
 
 if TYPE_CHECKING:
-    from molvae.campaign.storage import Trial
+    from molvae.campaign.trial import Trial
 
 HOST = "127.0.0.1"
 

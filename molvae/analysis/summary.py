@@ -20,11 +20,11 @@ from molvae.campaign.initial_design import ORIGIN
 from molvae.chem.values import MAX_VALUE
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import MolvaeError
-from molvae.objectives.problem import Constraint, Objective, OptimizationProblem, fronts
+from molvae.objectives.problem import Constraint, Objective, OptimizationProblem, pareto_rank
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
-    from molvae.campaign.storage import Trial
+    from molvae.campaign.trial import Trial
 
 DASH = "\N{EN DASH}"
 
@@ -65,7 +65,7 @@ class Row:
     """Names of limits that it breaks."""
     score: float = math.nan
     """Product or sum of several goals; of a single goal, its value; NaN in a Pareto search."""
-    front: int | None = None
+    pareto_rank: int | None = None
     """In a Pareto search: 1 for those that nothing is better than in everything, then 2, ..."""
 
     @property
@@ -185,7 +185,7 @@ class CampaignSummary:
     @cached_property
     def front(self) -> list[Row]:
         """Within all limits, and nothing is better in everything."""
-        return [row for row in self.ranked if row.front == 1 and row.within]
+        return [row for row in self.ranked if row.pareto_rank == 1 and row.within]
 
     @cached_property
     def failures(self) -> list[Row]:
@@ -222,7 +222,7 @@ class CampaignSummary:
     @cached_property
     def calls(self) -> list[Row]:
         """Those that objectives were called for."""
-        return [row for row in self.rows if row.trial.status != "asked"]
+        return [row for row in self.rows if row.trial.status != "pending"]
 
     def best(self, *, start: bool = False) -> Row | None:
         """The best that keeps all limits, perhaps of the starting molecules alone."""
@@ -252,7 +252,7 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
     judged = [
         t
         for t in trials  # others than molvae may have written them
-        if t.status == "told"
+        if t.status == "complete"
         and all(math.isfinite(t.values.get(n, math.nan)) for n in problem.names)
     ]
     values = np.array([[t.values[n] for n in problem.names] for t in judged], dtype=np.float64)
@@ -260,7 +260,7 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
     rows = {trial.id: Row(trial=trial) for trial in trials}
     constraint_slacks, y = problem.constraint_slacks(values), problem.y(values)
     pareto = len(problem.goals) > 1 and problem.combine == "pareto"
-    front = fronts(y) + 1 if pareto else None
+    ranks = pareto_rank(y) if pareto else None
     if len(problem.goals) == 1:
         score = values[:, 0]
     else:
@@ -279,7 +279,7 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
             within=not broken,
             broken=frozenset(broken),
             score=float(score[i]),
-            front=None if front is None else int(front[i]),
+            pareto_rank=None if ranks is None else int(ranks[i]),
         )
     dataset = campaign.settings.get("dataset")
     return CampaignSummary(

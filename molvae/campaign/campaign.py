@@ -38,7 +38,9 @@ from molvae.campaign.history import (
 )
 from molvae.campaign.initial_design import ORIGIN, InitialDesign, build_initial_design
 from molvae.campaign.metadata import check_facts, problem_of
-from molvae.campaign.storage import FORMAT, NewTrial, Outcome, Storage, Trial, check_can_create, now
+from molvae.campaign.schema import FORMAT
+from molvae.campaign.storage import Storage, check_can_create, now
+from molvae.campaign.trial import NewTrial, Outcome, Trial
 from molvae.campaign.trust import identity_of, is_trusted, trust
 from molvae.config import RunLimits, check_seed, is_list, whole_number
 from molvae.errors import CampaignError, ConfigError, UnknownNameError, require, shown, warn
@@ -505,7 +507,7 @@ class Campaign:
         return self._store.ask(trials, expected=asked)
 
     def _waiting_start(self) -> list[Trial]:
-        return [t for t in self.trials if t.origin == ORIGIN and t.status == "asked"]
+        return [t for t in self.trials if t.origin == ORIGIN and t.status == "pending"]
 
     def tell(
         self,
@@ -742,9 +744,9 @@ class Campaign:
                 batch_size=self.batch,
                 together=max(_batch_size(call.objective) for call in calls),
                 n_values=len(self.problem.names),
-                pending=deque(trial for trial in trials if trial.status == "asked"),
-                done=sum(trial.status != "asked" for trial in trials),
-                any_complete=any(trial.status == "told" for trial in trials),
+                pending=deque(trial for trial in trials if trial.status == "pending"),
+                done=sum(trial.status != "pending" for trial in trials),
+                any_complete=any(trial.status == "complete" for trial in trials),
             ).run()
 
     @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from molvae.campaign.storage import Outcome
+from molvae.campaign.trial import Outcome
 from molvae.chem import values as _numbers
 from molvae.chem.values import MAX_VALUE, finite, listed_values, one_per_molecule, scalar
 from molvae.config import is_list
@@ -218,7 +218,7 @@ def parse_outcome(
     for name, known in replicates.items():
         errors[name] = statistics.stdev(known) / math.sqrt(len(known))
     return Outcome(
-        told=set(problem.names) <= set(values),
+        complete=set(problem.names) <= set(values),
         values=values,
         errors={name: _number(one) for name, one in errors.items()},
         replicates=replicates,
@@ -232,7 +232,7 @@ def adds_values_to(
 ) -> Outcome:
     """With further values, which may be all that it lacked."""
     values = {**outcome.values, **more}
-    return replace(outcome, values=values, told=set(problem.names) <= set(values))
+    return replace(outcome, values=values, complete=set(problem.names) <= set(values))
 
 
 def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:

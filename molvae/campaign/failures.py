@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
 
 if TYPE_CHECKING:
-    from molvae.campaign.storage import Trial
+    from molvae.campaign.trial import Trial
 
 CAUSE_CHARACTERS = 300
 """Leading characters of a message by which causes are told apart."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.errors import CampaignError
-from molvae.objectives.problem import COLUMNS, EARLIER, OptimizationProblem, fronts
+from molvae.objectives.problem import COLUMNS, EARLIER, OptimizationProblem, pareto_rank
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
     from molvae.bo.base import Candidate, Observations
     from molvae.bo.prediction import Prediction
-    from molvae.campaign.storage import Trial
+    from molvae.campaign.trial import Trial
+
+
+COLUMN_ALIASES = {"front": "pareto_rank"}
+"""Columns of tables exported by earlier versions, by their names of today."""
 
 
 def completed_trials(trials: Sequence[Trial]) -> list[Trial]:
     """Those that have all values."""
-    return [trial for trial in trials if trial.status == "told"]
+    return [trial for trial in trials if trial.status == "complete"]
 
 
 def values_of(told: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
@@ -74,7 +78,10 @@ def observations_of(
                 f"the record is damaged: the vector of trial {trial.id} has {len(trial.z_bytes)} "
                 f"bytes, not {8 * d}; go on from a copy"
             )
-    told, waiting = completed_trials(trials), [trial for trial in trials if trial.status == "asked"]
+    told, waiting = (
+        completed_trials(trials),
+        [trial for trial in trials if trial.status == "pending"],
+    )
 
     def stack(rows: Sequence[Trial]) -> Tensor:
         return torch.stack([trial.z for trial in rows]) if rows else torch.empty(0, d).double()
@@ -122,7 +129,8 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
     import pandas as pd
 
     # A record from before percentiles may have a goal of that name.
-    columns = list(dict.fromkeys([*COLUMNS[:2], *problem.names, *COLUMNS[2:]]))
+    first, second, *others = COLUMNS
+    columns = list(dict.fromkeys([first, second, *problem.names, *others]))
     judged = derived_columns(trials, problem)
     taken = {*columns, *judged, EARLIER}
     rows = []
@@ -155,11 +163,11 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
 
 def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> dict[str, list[Any]]:
     """What several goals, and limits, say of each trial; None of those without values."""
-    told = [place for place, trial in enumerate(trials) if trial.status == "told"]
+    told = [place for place, trial in enumerate(trials) if trial.status == "complete"]
     values = values_of([trials[place] for place in told], problem)
     found: dict[str, NDArray[Any]] = {}
     if len(problem.goals) > 1 and problem.combine == "pareto":
-        found["front"] = fronts(problem.y(values)) + 1
+        found["pareto_rank"] = pareto_rank(problem.y(values))
     elif len(problem.goals) > 1:
         found["score"] = problem.scalarize(problem.columns(values))[:, 0]
     if problem.limits:
@@ -173,12 +181,13 @@ def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> di
 
 def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd.DataFrame:
     """The `k` best rows of such a table, see `Campaign.best`."""
-    told = table[table["status"] == "told"]
+    told = table[table["status"] == "complete"]
     order = problem.order(told[list(problem.names)].to_numpy(dtype=np.float64))
     return told.iloc[order[:k]].reset_index(drop=True)
 
 
 __all__ = [
+    "COLUMN_ALIASES",
     "best_trials",
     "completed_trials",
     "derived_columns",

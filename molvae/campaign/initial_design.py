@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from molvae.campaign.storage import NewTrial
+from molvae.campaign.trial import NewTrial
 from molvae.config import is_list, whole_number
 from molvae.errors import (
     ConfigError,

@@ -41,7 +41,7 @@ from molvae.objectives.interrupts import get
 
 if TYPE_CHECKING:
     from molvae.campaign.executors import Caller, Pending
-    from molvae.campaign.storage import Trial
+    from molvae.campaign.trial import Trial
 
 RECENT = 20
 """Last calls whose share of failures is looked at."""

@@ -31,7 +31,7 @@ from molvae.objectives.printing import process_prints_to_stderr
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
-    from molvae.campaign.storage import Trial
+    from molvae.campaign.trial import Trial
     from molvae.config import CampaignConfig as CampaignFlags
 else:
     CampaignFlags = flags(CampaignConfig)
@@ -87,7 +87,7 @@ def ask(
     /,
     *,
     n: Annotated[int | None, Parameter(name=["--n", "-n"])] = None,
-    waiting: Switch = False,
+    pending: Annotated[bool, Parameter(name=["--pending", "--waiting"], negative="")] = False,
     create: Switch = False,
     out: Path | None = None,
     overwrite: Switch = False,
@@ -105,7 +105,7 @@ def ask(
     Args:
         record: The SQLite file.
         n: How many new molecules; a batch by default.
-        waiting: Print those that were asked for and not told yet, and ask for none.
+        pending: Print all pending molecules, and ask for no new ones.
         create: Begin the campaign.
         out: Write them to this file instead: .csv, .tsv, .sdf or .parquet.
         overwrite: Replace the file.
@@ -121,8 +121,8 @@ def ask(
         process_prints_to_stderr(),
         _create(_with_record(record, chosen), "flags") if create else _open(record) as campaign,
     ):
-        trials = _waiting(campaign) if create or waiting else []
-        trials = trials if trials or waiting else campaign.ask(n, allow_constant=allow_constant)
+        trials = _pending(campaign) if create or pending else []
+        trials = trials if trials or pending else campaign.ask(n, allow_constant=allow_constant)
         rows = [(trial.id, trial.smiles, trial.percentile) for trial in trials]
     if target is None:
         print_tsv(ASKED, rows)
@@ -192,8 +192,8 @@ def tell(
         trials = {trial.id: trial.status for trial in campaign.trials}
         failed = sum(trials[id_] == "failed" for id_ in told)
         as_failed = f" ({failed} as failed)" if failed else ""
-        waiting = sum(status == "asked" for status in trials.values())
-        say(f"{len(told)} told{as_failed}, {waiting} waiting")
+        pending = sum(status == "pending" for status in trials.values())
+        say(f"{len(told)} told{as_failed}, {pending} pending")
 
 
 def _as_exported(trial: Trial) -> dict[str, str]:
@@ -236,7 +236,7 @@ def retry(
             [(one.id, one.smiles, "; ".join(map(str, one.earlier_failures))) for one in again],
         )
         failed = sum(one.status == "failed" for one in campaign.trials)
-        say(f"{len(again)} put back, {len(_waiting(campaign))} waiting, {failed} failed")
+        say(f"{len(again)} put back, {len(_pending(campaign))} pending, {failed} failed")
 
 
 def export(record: Path, file: Path | None = None, /, *, overwrite: Switch = False) -> None:
@@ -357,7 +357,7 @@ def _create(settings: Mapping[str, Any], where: str) -> Campaign:
         skip_invalid=config.skip_invalid,
     )
     _say_notes(name for trial in campaign.trials for name in trial.notes)
-    known = sum(trial.status != "asked" for trial in campaign.trials)
+    known = sum(trial.status != "pending" for trial in campaign.trials)
     if known:
         say(f"{known} of {len(campaign)} starting molecules come with their values")
     for count, what in ((campaign.skipped, "skipped"), (campaign.duplicates, "repeated")):
@@ -476,7 +476,7 @@ def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
 def _run(campaign: Campaign, config: CampaignConfig) -> None:
     """Run a campaign with a progress bar: the best value, failures, and how long calls take."""
     trials = campaign.trials
-    before = done = sum(trial.status != "asked" for trial in trials)
+    before = done = sum(trial.status != "pending" for trial in trials)
     failed = sum(trial.status == "failed" for trial in trials)
     plain = len(campaign.problem.goals) == 1 and not campaign.problem.limits
     best = campaign.best_value if plain else None
@@ -487,7 +487,7 @@ def _run(campaign: Campaign, config: CampaignConfig) -> None:
         nonlocal done, failed, best
         done += 1
         failed += trial.status == "failed"
-        if trial.status == "told" and plain and campaign.direction != "range":
+        if trial.status == "complete" and plain and campaign.direction != "range":
             value = trial.values[campaign.name]
             best = value if best is None else better(best, value)
         seconds = (time.monotonic() - began) / (done - before)
@@ -502,6 +502,7 @@ def _run(campaign: Campaign, config: CampaignConfig) -> None:
 def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
     """Header and rows of the best molecules."""
     from molvae.chem.properties import score
+    from molvae.objectives.problem import DERIVED_COLUMNS
 
     best = campaign.best(top)
     smiles = list(best["smiles"])
@@ -510,7 +511,7 @@ def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
     if len(problem.goals) == 1 and not problem.limits:
         columns, header = [problem.goals[0].name], ["value"]
     else:
-        columns = [c for c in (*problem.names, "score", "front", "within_limits") if c in best]
+        columns = [c for c in (*problem.names, *DERIVED_COLUMNS) if c in best]
         header = columns
     rows = [
         [i, id_, s, *values, *p]
@@ -525,10 +526,10 @@ def _sum_up(campaign: Campaign, record: str) -> None:
     """Best against best of the start, calls, and where the record is."""
     problem, table = campaign.problem, campaign.best(len(campaign))
     starting = table[table["origin"] == "start"]
-    calls = sum(trial.status != "asked" for trial in campaign.trials)
+    calls = sum(trial.status != "pending" for trial in campaign.trials)
     failed = calls - len(table)
-    if "front" in table:
-        on_front = table[table["front"] == 1]
+    if "pareto_rank" in table:
+        on_front = table[table["pareto_rank"] == 1]
         new = sum(on_front["origin"] != "start")
         say(
             f"{len(on_front)} molecules that nothing is better than in everything, {new} of them "
@@ -549,8 +550,8 @@ def _sum_up(campaign: Campaign, record: str) -> None:
     say(f"record  {record}")
 
 
-def _waiting(campaign: Campaign) -> list[Trial]:
-    return [trial for trial in campaign.trials if trial.status == "asked"]
+def _pending(campaign: Campaign) -> list[Trial]:
+    return [trial for trial in campaign.trials if trial.status == "pending"]
 
 
 __all__ = ["ask", "export", "optimize", "report", "retry", "tell", "ui"]

@@ -187,8 +187,8 @@ def sheet(
             `molvae.chem.readers.read_table` for what is read.
         names: Of what is measured.
         known: What the record says of each trial, by id and by column of its table, `smiles` at
-            least. Its own words are no notes; and a row without a value whose `status` is "asked"
-            is passed over: it goes on waiting.
+            least. Its own words are no notes; and a row without a value whose `status` is `pending`
+            is passed over: it stays pending.
 
     Raises:
         DataError: Names file and line of what cannot be read, of all bad lines together.
@@ -237,15 +237,25 @@ def sheet(
             },
             errors={name: found[line] for name, found in errors.items() if line in found},
             message=_message(cells, message, places.values()),
-            notes={k: v for k, v in notes_of(table, cells, used).items() if own.get(k) != v},
+            notes={k: v for k, v in notes_of(table, cells, used).items() if not _is_own(own, k, v)},
         )
-        asked = own and status is not None and cells[status] == "asked" == own.get("status")
-        if not asked or any(cells[place] for place in places.values()):
+        pending = own.get("status") == "pending"
+        exported = pending and status is not None and _is_own(own, "status", cells[status])
+        if not exported or any(cells[place] for place in places.values()):
             told.append(row)
     if passed := len(seen) - len(told):
-        say(f"rows with the status asked and no value, which go on waiting: {passed}")
+        say(f"rows without a value whose status is pending, which stay pending: {passed}")
     table.problems.check()
     return told
+
+
+def _is_own(own: Mapping[str, str], name: str, text: str) -> bool:
+    """Whether a cell is what the campaign itself says of a trial."""
+    from molvae.campaign.history import COLUMN_ALIASES
+    from molvae.campaign.trial import STATUSES
+
+    text = STATUSES.get(text, text) if name == "status" else text
+    return own.get(COLUMN_ALIASES.get(name, name)) == text
 
 
 def _id(text: str) -> int | None:
@@ -261,7 +271,7 @@ def _numbers_of(
         table.problem(
             line,
             f"{bounds[0]} is a bound, which cannot be used yet",
-            "take such rows out, so that their trials go on waiting, or write failed",
+            "take such rows out, so that their trials stay pending, or write failed",
         )
     known = [value for value in found if isinstance(value, float) and not math.isnan(value)]
     return known if len(known) > 1 else known[0] if known else None

@@ -15,10 +15,10 @@ from molvae.chem.values import MAX_VALUE
 from molvae.errors import ConfigError, UnknownNameError, encodable, require
 from molvae.objectives.manual import ManualScoring
 from molvae.objectives.problem import (
-    BESIDE,
     COLUMNS,
+    DERIVED_COLUMNS,
     EARLIER,
-    JUDGED,
+    VALUE_COLUMNS,
     Combine,
     Constraint,
     Direction,
@@ -164,8 +164,9 @@ def _check_names(names: Sequence[str]) -> None:
     Raises:
         ConfigError: One of them does.
     """
-    judged = JUDGED if len(names) > 1 else ()
-    taken = {*COLUMNS, EARLIER, *judged, *(f"{name}_{what}" for name in names for what in BESIDE)}
+    derived = DERIVED_COLUMNS if len(names) > 1 else {}
+    beside = {f"{name}_{what}" for name in names for what in VALUE_COLUMNS}
+    taken = {*COLUMNS, EARLIER, *derived, *beside}
     for name in names:
         require(
             name not in taken,

@@ -348,14 +348,14 @@ def best_first(y: Array) -> NDArray[np.intp]:
     """Places of rows of `y`, see `OptimizationProblem.order`."""
     if y.shape[1] == 1:
         return np.argsort(-y[:, 0], kind="stable")
-    return np.lexsort((-y[:, 0], fronts(y)))
+    return np.lexsort((-y[:, 0], pareto_rank(y)))
 
 
-def fronts(y: Array) -> NDArray[np.intp]:
-    """For each row, how many fronts are before it: 0 for those that nothing dominates."""
-    from moocore import pareto_rank  # type: ignore[import-untyped]
+def pareto_rank(y: Array) -> NDArray[np.intp]:
+    """Non-domination rank of each row: 1 is the Pareto front, 2 the front without it, ..."""
+    import moocore  # type: ignore[import-untyped]
 
-    return np.asarray(pareto_rank(y, maximise=True), dtype=np.intp)
+    return np.asarray(moocore.pareto_rank(y, maximise=True), dtype=np.intp) + 1
 
 
 def is_non_dominated(y: Array) -> NDArray[np.bool_]:
@@ -365,34 +365,46 @@ def is_non_dominated(y: Array) -> NDArray[np.bool_]:
     return np.asarray(is_nondominated(y, maximise=True, keep_weakly=True), dtype=np.bool_)
 
 
-COLUMNS = ("id", "smiles", "status", "origin", "percentile", "message", "asked_at", "told_at")
-"""Of every table; values stand behind the molecule."""
+COLUMNS = {
+    "id": "number of the trial, counted from 1 in the order asked",
+    "smiles": "canonical SMILES",
+    "status": "pending: without an outcome; complete: all values are known; failed: some are not",
+    "origin": "start, or the strategy and the operator that proposed the molecule",
+    "percentile": "density percentile of the molecule's encoding, from 0 to 100; NaN if not known",
+    "message": "message of the outcome, e.g. why it failed",
+    "asked_at": "when it was asked, in UTC",
+    "told_at": "when its outcome was told, in UTC",
+}
+"""Columns of every table of trials; those of values stand behind `smiles`."""
 
+DERIVED_COLUMNS = {
+    "pareto_rank": "1: on the Pareto front; 2: on the front without those; ...",
+    "score": "product or sum of the objectives",
+    "within_limits": "whether it satisfies all constraints",
+}
+"""Columns of tables of several objectives, and of constraints."""
 
-JUDGED = ("front", "score", "within_limits")
-"""Of tables of several goals, and of limits."""
-
-
-BESIDE = ("error", "replicates")
-"""What NAME_ is put before: columns beside values."""
-
+VALUE_COLUMNS = {
+    "error": "standard error of a value",
+    "replicates": "measurements of which a value is the mean, with ; between them",
+}
+"""Columns NAME_error and NAME_replicates beside values, where there are any."""
 
 EARLIER = "earlier_failures"
-"""A column of tables where trials were asked again after they had failed."""
-
+"""Column of failures after which trials were put back, where there are any."""
 
 __all__ = [
-    "BESIDE",
     "COLUMNS",
+    "DERIVED_COLUMNS",
     "EARLIER",
-    "JUDGED",
+    "VALUE_COLUMNS",
     "Combine",
     "Constraint",
     "Direction",
     "Objective",
     "OptimizationProblem",
     "best_first",
-    "fronts",
     "is_non_dominated",
     "outlier_floor",
+    "pareto_rank",
 ]

@@ -39,7 +39,8 @@ from molvae.analysis.summary import (
     unusual,
 )
 from molvae.campaign.campaign import Campaign, same
-from molvae.campaign.storage import NewTrial, Storage
+from molvae.campaign.storage import Storage
+from molvae.campaign.trial import NewTrial
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.depiction import common_substructure, draw_mcs_difference
 from molvae.cli import main
@@ -164,7 +165,7 @@ def test_failures_are_told_with_their_reason_and_are_not_zeros(tmp_path: Path) -
         page = report(c, tmp_path)
     assert "did not dissolve" in page.text
     assert "Could not be scored 1" in page.words
-    assert "6 more waiting for a value" in page.words
+    assert "6 pending" in page.words
     assert "The best 1 molecule " in page.words
 
 
@@ -352,7 +353,7 @@ def test_several_goals_say_what_they_are_and_how_far_they_came(
     page = report(several, tmp_path, top=6)
     assert str(several.problem) in page.words
     table = several.table()
-    front = table[(table["front"] == 1) & (table["within_limits"] == True)]  # noqa: E712
+    front = table[(table["pareto_rank"] == 1) & (table["within_limits"] == True)]  # noqa: E712
     assert f"On the Pareto front {len(front)} " in page.words
     assert "Hypervolume against objective calls" in page.words
     assert "(qed 0.000, mw 300.0: what each goal calls worst" in page.words
@@ -361,7 +362,7 @@ def test_several_goals_say_what_they_are_and_how_far_they_came(
     drawn = [d["alt"] for d in page.all("img")]
     assert drawn == [f"Structure of {s}" for s in [LEAD, *several.best(6)["smiles"]]]
     assert f"Keep all limits {int(table['within_limits'].sum())} of 30 scored" in page.words
-    for name in ("qed", "mw", "similarity to the lead", "logp", "front", "limits"):
+    for name in ("qed", "mw", "similarity to the lead", "logp", "Pareto rank", "limits"):
         assert name in page.text
     assert "\N{CHECK MARK} \N{LESS-THAN OR EQUAL TO} 2" in page.words
 

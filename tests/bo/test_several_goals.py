@@ -87,9 +87,9 @@ def test_one_call_may_bring_several_values(path: Path) -> None:
         assert [call.names for call in campaign._calls(None)] == [("hill", "carbons"), ("logp",)]
         campaign.run(20)
         table = campaign.table()
-        assert (table["status"] == "told").all()
+        assert (table["status"] == "complete").all()
         assert (table["carbons"] == table["smiles"].str.count("C")).all()
-        front = table[table["front"] == 1]
+        front = table[table["pareto_rank"] == 1]
         assert len(front) >= 2
         assert (front["origin"] != "start").any()
 
@@ -103,7 +103,7 @@ def test_what_is_measured_by_hand_is_told_by_name(path: Path) -> None:
         with pytest.raises(UnknownNameError, match="did you mean 'pIC50'"):
             campaign.tell(first.id, {"pIC5": 7.0})
         told = campaign.tell(first.id, {"pIC50": [7.0, 8.0], "tox": 0.5}, error={"tox": 0.1})
-        assert told.status == "told"
+        assert told.status == "complete"
         assert set(told.values) == {"pIC50", "mw", "tox", "tpsa"}
         assert told.errors == {"pIC50": 0.5, "tox": 0.1}
         half = campaign.tell(second.id, {"pIC50": 6.0}, "no toxicity")
@@ -164,7 +164,7 @@ def test_values_known_at_the_start_are_completed(path: Path, tmp_path: Path) -> 
     file.write_text("smiles,a,b\nCOCO,1,2\nCNCO,,\nCSCO,nan,1\n")
     goals = ["by-hand:a", "by-hand:b", "mw"]
     with start(path, objective=goals, start=str(file)) as campaign:
-        assert [t.status for t in campaign.trials] == ["told", "asked", "failed"]
+        assert [t.status for t in campaign.trials] == ["complete", "pending", "failed"]
         assert campaign.trials[0].values["mw"] == pytest.approx(62.07, abs=0.01)
     file.write_text("smiles,a,b\nCOCO,1,\n")
     with pytest.raises(Exception, match="line 2: a value of a but none of b"):

@@ -20,7 +20,8 @@ import torch
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.strategies.log_ei import LogEI
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.storage import FORMAT, Trial
+from molvae.campaign.schema import FORMAT
+from molvae.campaign.trial import Trial
 from molvae.errors import (
     CampaignError,
     ConfigError,
@@ -81,7 +82,7 @@ def test_budget_counts_start_and_earlier_runs(path: Path) -> None:
     with begin(path, n=5, objective=objective) as campaign:
         campaign.run(3)  # fewer than the starting molecules
         assert len(objective.calls) == 3
-        assert [t.status for t in campaign.trials] == ["told"] * 3 + ["asked"] * 2
+        assert [t.status for t in campaign.trials] == ["complete"] * 3 + ["pending"] * 2
     with Campaign.open(path, ToySpace(), objective) as campaign:
         campaign.run(10)
         assert len(objective.calls) == 10
@@ -103,7 +104,7 @@ def test_on_trial_sees_each_outcome_once_it_is_in_the_record(path: Path) -> None
     seen: list[int] = []
 
     def on_trial(trial: Trial) -> None:
-        assert trial.status == "told"
+        assert trial.status == "complete"
         with Campaign.open(path) as reader:
             assert reader.trials[trial.id - 1] == trial
         seen.append(trial.id)
@@ -122,7 +123,7 @@ def test_ask_and_tell_by_hand(path: Path) -> None:
         assert not start & {t.smiles for t in asked}
         assert len({t.smiles for t in campaign.ask()} | {t.smiles for t in asked} | start) == 9
         told = campaign.tell(4, 0.5, "plate 1")
-        assert (told.values, told.message, told.status) == ({"hill": 0.5}, "plate 1", "told")
+        assert (told.values, told.message, told.status) == ({"hill": 0.5}, "plate 1", "complete")
         with pytest.raises(CampaignError, match=r"trial 4 .* was told 0.5 \(hill\) on 20"):
             campaign.tell(4, 0.6)
         with pytest.raises(CampaignError, match="has no trial 99"):
@@ -144,7 +145,7 @@ def test_a_value_is_a_number(path: Path, value: Any) -> None:
     with begin(path) as campaign:
         with pytest.raises(ConfigError, match="a value must be"):
             campaign.tell(1, value)
-        assert campaign.trials[0].status == "asked"
+        assert campaign.trials[0].status == "pending"
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5])
@@ -225,7 +226,7 @@ def test_a_standard_error_that_cannot_be(path: Path, value: Any, error: float) -
     with begin(path) as campaign:
         with pytest.raises(ConfigError, match="a standard error must be"):
             campaign.tell(1, value, error=error)
-        assert campaign.trials[0].status == "asked"
+        assert campaign.trials[0].status == "pending"
 
 
 @pytest.mark.parametrize("value", [[], {}, np.array([]), {"hill": []}, iter(())])
@@ -234,7 +235,7 @@ def test_an_empty_value_is_refused(path: Path, value: Any) -> None:
         for tell in (lambda: campaign.tell(1, value), lambda: campaign.tell_all({1: value})):
             with pytest.raises(ConfigError, match="there is no value"):
                 tell()
-        assert campaign.trials[0].status == "asked"
+        assert campaign.trials[0].status == "pending"
 
 
 def test_an_error_of_0_is_kept(path: Path) -> None:
@@ -301,7 +302,7 @@ def test_whatever_stops_an_objective_the_record_is_intact(
     with begin(path, objective=Odd(what)) as campaign:
         with pytest.raises(error, match=message):
             campaign.run(16)
-        assert [t.status for t in campaign.trials] == ["told"] * 2 + ["asked"] * 6
+        assert [t.status for t in campaign.trials] == ["complete"] * 2 + ["pending"] * 6
     with Campaign.open(path, ToySpace(), ToyObjective()) as campaign:
         campaign.run(16)
         assert proposals(campaign) == uninterrupted(tmp_path, 16)
@@ -418,10 +419,12 @@ def killed(folder: Path, *, kills: int, strategy: str, workers: int = 0, seed: i
         with Campaign.open(path) as campaign:
             trials = campaign.trials
             record = {
-                str(t.id): (t.values["hill"].hex(), t.smiles) for t in trials if t.status == "told"
+                str(t.id): (t.values["hill"].hex(), t.smiles)
+                for t in trials
+                if t.status == "complete"
             }
             assert len({t.smiles for t in trials}) == len(trials)
-            assert all(t.status in ("asked", "told") for t in trials)
+            assert all(t.status in ("pending", "complete") for t in trials)
         assert told.items() <= record.items()
         assert len(record) <= len(told) + 1  # the last line may have been lost, its value not
         told = record
@@ -429,7 +432,7 @@ def killed(folder: Path, *, kills: int, strategy: str, workers: int = 0, seed: i
         budget = len(campaign) + 8
         campaign.run(budget)
         assert len(campaign) == budget
-        assert all(t.status == "told" for t in campaign.trials)
+        assert all(t.status == "complete" for t in campaign.trials)
         if workers <= 1:
             assert proposals(campaign) == uninterrupted(folder, budget, strategy=strategy)
 
@@ -548,7 +551,7 @@ def test_table_and_best(path: Path) -> None:
         ]  # fmt: skip
         assert table["percentile"].isna().all()  # the toy has no density
         assert table["id"].tolist() == [1, 2, 3, 4]
-        assert table["status"].tolist() == ["told", "failed", "told", "asked"]
+        assert table["status"].tolist() == ["complete", "failed", "complete", "pending"]
         assert table["hill"].isna().tolist() == [False, True, False, True]
         assert table["message"][1] == "broke"
         assert campaign.best(5)["id"].tolist() == [3, 1]
@@ -587,7 +590,7 @@ def test_every_trial_says_how_usual_its_molecule_is(path: Path) -> None:
         (["by-hand:percentile"], "percentile"),
         (["by-hand:smiles"], "smiles"),
         (["by-hand:status"], "status"),
-        (["qed", "by-hand:front"], "front"),
+        (["qed", "by-hand:pareto_rank"], "pareto_rank"),
         (["by-hand:a", "by-hand:a_error"], "a_error"),
     ],
 )
@@ -677,7 +680,7 @@ def test_a_start_file_with_values(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "start.csv"
     file.write_text("smiles,value\nCOCO,1.5\nCCOCO,\nCOCO,9\nCCCOCO,NaN\n")
     with begin(path, start=file) as campaign:
-        assert [t.status for t in campaign.trials] == ["told", "asked", "failed"]
+        assert [t.status for t in campaign.trials] == ["complete", "pending", "failed"]
         assert campaign.trials[0].values == {"hill": 5.25}
         assert campaign.trials[0].replicates == {"hill": [1.5, 9.0]}
         assert campaign.duplicates == 1
@@ -697,7 +700,7 @@ def test_a_start_file_without_values(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "start.smi"
     file.write_text("COCO\nCCOCO\n")
     with begin(path, start=file) as campaign:
-        assert [t.status for t in campaign.trials] == ["asked", "asked"]
+        assert [t.status for t in campaign.trials] == ["pending", "pending"]
 
 
 @pytest.mark.parametrize(
@@ -841,7 +844,7 @@ def test_retry_puts_all_failed_trials_back_and_they_are_scored_again(path: Path)
         assert campaign.retry() == []
         assert campaign.observations().smiles == (campaign.trials[1].smiles,)
         campaign.run(6)
-        assert [trial.status for trial in campaign.trials] == ["told"] * 6
+        assert [trial.status for trial in campaign.trials] == ["complete"] * 6
         table = campaign.table()
         assert table["earlier_failures"][0].startswith("License server\nis down (2")
         assert table["earlier_failures"].notna().tolist() == [True, False, True] + [False] * 3
@@ -896,7 +899,7 @@ def test_tell_beside_a_value_what_is_of_another_type_is_refused(
     with by_hand(path) as campaign:
         with pytest.raises(ConfigError):
             campaign.tell(1, 5.0, **beside)
-        assert campaign.trials[0].status == "asked"
+        assert campaign.trials[0].status == "pending"
 
 
 def test_tell_all_without_ids_is_refused(path: Path) -> None:

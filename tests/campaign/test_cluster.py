@@ -29,7 +29,7 @@ def main(path):
     dask.config.set({"distributed.scheduler.allowed-failures": 2})
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         def show(trial):
-            if trial.status == "told" and len(killed) < 2:
+            if trial.status == "complete" and len(killed) < 2:
                 worker = list(cluster.workers.values())[len(killed)]
                 killed.append(worker.process.pid)
                 os.kill(worker.process.pid, signal.SIGKILL)
@@ -39,7 +39,7 @@ def main(path):
             )
             for trial in campaign.trials:
                 fault = FaultyObjective.fault(trial.smiles)
-                assert trial.status == ("failed" if fault else "told"), trial
+                assert trial.status == ("failed" if fault else "complete"), trial
                 print(trial.id, fault, trial.message)
     assert len(set(killed)) == 2
 

@@ -21,8 +21,8 @@ import pytest
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
 from molvae.campaign.failures import Held, Streak, cause_of
-from molvae.campaign.storage import Trial
 from molvae.campaign.transport import NotLoadedError
+from molvae.campaign.trial import Trial
 from molvae.errors import CampaignError, ConfigError, ObjectiveError, ProcessDiedError
 from molvae.objectives import interrupts
 from tests.processes import PATIENCE_SECONDS, until
@@ -58,19 +58,19 @@ def test_an_objective_that_never_works_stops_the_run_and_costs_nothing(path: Pat
     with begin(path, objective=objective) as campaign:
         with pytest.raises(ObjectiveError, match=r"first 5 calls failed.*ValueError: call 1; noth"):
             campaign.run(20)
-        assert {t.status for t in campaign.trials} == {"asked"}
+        assert {t.status for t in campaign.trials} == {"pending"}
         with pytest.raises(ObjectiveError, match=r"first 2 calls failed"):
             campaign.run(2)
         objective.at = ()
         campaign.run(20)
-        assert {t.status for t in campaign.trials} == {"told"}
+        assert {t.status for t in campaign.trials} == {"complete"}
 
 
 def test_first_failures_are_written_when_a_call_has_worked(path: Path) -> None:
     with begin(path, objective=Breaks(1, 2, 3, 4, 7)) as campaign:
         campaign.run(8)
         assert [t.status for t in campaign.trials] == (
-            ["failed"] * 4 + ["told"] * 2 + ["failed", "told"]
+            ["failed"] * 4 + ["complete"] * 2 + ["failed", "complete"]
         )
         assert campaign.trials[1].message == "ValueError: call 2"
 
@@ -85,13 +85,13 @@ def test_failures_for_one_reason_in_a_row_stop_the_run_and_wait(path: Path) -> N
     with begin(path, n=40, objective=Breaks(*range(11, 100))) as campaign:
         with pytest.raises(ObjectiveError, match=r"^5 calls failed one after .*ValueError"):
             campaign.run(40)
-        assert [t.status for t in campaign.trials] == ["told"] * 10 + ["asked"] * 30
+        assert [t.status for t in campaign.trials] == ["complete"] * 10 + ["pending"] * 30
         assert campaign.objective.n == 15  # type: ignore[attr-defined]
         with pytest.raises(ObjectiveError, match="12 calls failed"):
             campaign.run(40, failures_in_a_row=12)
         campaign.objective.at = ()  # type: ignore[attr-defined]
         campaign.run(40)
-        assert {t.status for t in campaign.trials} == {"told"}
+        assert {t.status for t in campaign.trials} == {"complete"}
 
 
 def test_a_call_that_works_settles_the_failures_before_it(path: Path) -> None:
@@ -113,7 +113,9 @@ def test_failures_for_several_reasons_in_a_row_are_the_molecules(path: Path) -> 
 
     with begin(path, n=12, objective=Various()) as campaign:
         campaign.run(12)
-        assert [t.status for t in campaign.trials] == (["told"] * 2 + ["failed"] * 6 + ["told"] * 4)
+        assert [t.status for t in campaign.trials] == (
+            ["complete"] * 2 + ["failed"] * 6 + ["complete"] * 4
+        )
 
 
 def test_nan_in_a_row_is_an_answer_and_no_trouble(path: Path) -> None:
@@ -137,14 +139,16 @@ def test_too_many_failures_between_successes_stop_the_run_and_are_written(path: 
             campaign.run(40)
         statuses = [t.status for t in campaign.trials]
         assert statuses[:20].count("failed") == 14
-        assert statuses[20:] == ["asked"] * 20
+        assert statuses[20:] == ["pending"] * 20
 
 
 def test_retries_are_counted_as_one_call(path: Path) -> None:
     objective = Breaks(2, 5, 6)
     with begin(path, objective=objective) as campaign:
         campaign.run(8, retries=1)
-        assert [t.status for t in campaign.trials] == ["told"] * 3 + ["failed"] + ["told"] * 4
+        assert [t.status for t in campaign.trials] == ["complete"] * 3 + ["failed"] + [
+            "complete"
+        ] * 4
         assert campaign.trials[3].message == "ValueError: call 6 (tried 2 times)"
         assert objective.n == 10
 
@@ -228,7 +232,7 @@ def test_calls_that_are_lost_are_made_again(scripted: Any) -> None:
     caller = Scripted(LOST, LOST, None, LOST, LOST)
     with scripted(caller) as campaign:
         campaign.run(8)
-        assert {t.status for t in campaign.trials} == {"told"}
+        assert {t.status for t in campaign.trials} == {"complete"}
         assert len(caller.seen) == 12
         first = campaign.trials[0].smiles
         assert caller.seen[:3] == [[first]] * 3
@@ -238,7 +242,7 @@ def test_calls_that_are_lost_again_and_again_stop_the_run_and_wait(scripted: Any
     with scripted(Scripted(None, *[LOST] * 9)) as campaign:
         with pytest.raises(CampaignError, match=r"last 3 calls were lost.*connection reset"):
             campaign.run(8)
-        assert [t.status for t in campaign.trials] == ["told"] + ["asked"] * 7
+        assert [t.status for t in campaign.trials] == ["complete"] + ["pending"] * 7
 
 
 def test_a_timeout_of_the_network_is_no_molecules_failure(scripted: Any) -> None:
@@ -277,7 +281,7 @@ def test_a_worker_that_fails_while_others_work_is_named_and_its_molecules_stay_p
             campaign.run(budget)
         statuses = [t.status for t in campaign.trials]
         assert "failed" not in statuses
-        assert statuses.count("told") >= 2
+        assert statuses.count("complete") >= 2
 
 
 @pytest.mark.parametrize("result", [None, 1.0, [], [None], [EvaluationResult()] * 2])
@@ -305,19 +309,19 @@ def test_an_objective_that_ends_the_program_is_an_error(
     with begin(path, objective=Ends()) as campaign:
         with pytest.raises(ObjectiveError, match="ended the program"):
             campaign.run(8, **pool)
-        assert {t.status for t in campaign.trials} == {"asked"}
+        assert {t.status for t in campaign.trials} == {"pending"}
 
 
 def test_workers_that_have_not_loaded_yet_are_no_trouble(scripted: Any) -> None:
     with scripted(Scripted(*[NotLoadedError("new")] * 9)) as campaign:
         campaign.run(8)
-        assert {t.status for t in campaign.trials} == {"told"}
+        assert {t.status for t in campaign.trials} == {"complete"}
 
 
 def test_a_molecule_has_failed_when_three_processes_died_of_it_alone(scripted: Any) -> None:
     with scripted(Scripted(DIED, DIED, None, DIED, DIED, DIED)) as campaign:
         campaign.run(8)
-        assert [t.status for t in campaign.trials] == ["told", "failed"] + ["told"] * 6
+        assert [t.status for t in campaign.trials] == ["complete", "failed"] + ["complete"] * 6
         assert campaign.trials[1].message == "the process died (SIGKILL), 3 times"
 
 
@@ -333,7 +337,7 @@ def test_processes_that_die_of_every_molecule_stop_the_run_and_wait(scripted: An
     with scripted(Scripted(None, *[DIED] * 99)) as campaign:
         with pytest.raises(ObjectiveError, match="5 calls failed one after the other"):
             campaign.run(8)
-        assert [t.status for t in campaign.trials] == ["told"] + ["asked"] * 7
+        assert [t.status for t in campaign.trials] == ["complete"] + ["pending"] * 7
 
 
 def test_of_several_molecules_with_which_a_process_died_each_is_called_alone(
@@ -346,7 +350,7 @@ def test_of_several_molecules_with_which_a_process_died_each_is_called_alone(
     with scripted(caller, objective=Together()) as campaign:
         campaign.run(8)
         assert [len(smiles) for smiles in caller.seen] == [4, 1, 1, 1, 1, 4]
-        assert {t.status for t in campaign.trials} == {"told"}
+        assert {t.status for t in campaign.trials} == {"complete"}
 
 
 def held(cause: str, *, call: int, came: int, message: str = "broke") -> Held:
@@ -434,7 +438,7 @@ def test_a_pool_of_a_users_own_that_breaks_leaves_its_molecules_waiting(path: Pa
     ):
         campaign.run(4, executor=pool, workers=1)
     with Campaign.open(path, ToySpace(), ToyObjective()) as campaign:
-        assert [t.status for t in campaign.trials] == ["told", "asked", "asked", "asked"]
+        assert [t.status for t in campaign.trials] == ["complete", "pending", "pending", "pending"]
 
 
 class Deadly(ToyObjective):
@@ -465,7 +469,7 @@ def test_an_interrupted_run_stops_while_molecules_are_being_chosen(
     with begin(path, n=2, strategy=Slow()) as campaign:
         with pytest.raises(KeyboardInterrupt):
             campaign.run(4)
-        assert [t.status for t in campaign.trials] == ["told", "told"]
+        assert [t.status for t in campaign.trials] == ["complete", "complete"]
     until(lambda: "choosing" not in {thread.name for thread in threading.enumerate()})
 
 
@@ -489,7 +493,7 @@ def faults(campaign: Campaign) -> None:
 
     for trial in campaign.trials:
         fault = FaultyObjective.fault(trial.smiles)
-        assert trial.status == ("failed" if fault else "told"), trial
+        assert trial.status == ("failed" if fault else "complete"), trial
         assert re.match(expected.get(fault, "^$"), trial.message), trial
 
 
@@ -513,7 +517,7 @@ def test_what_hangs_here_is_stopped_as_well(path: Path) -> None:
     fine = [m for m in space.molecules if not FaultyObjective.fault(m)][:2]
     with begin(path, objective=FaultyObjective(), start=[*hangs, *fine]) as campaign:
         campaign.run(3, timeout=4.0)
-        assert [t.status for t in campaign.trials] == ["failed", "told", "told"]
+        assert [t.status for t in campaign.trials] == ["failed", "complete", "complete"]
 
 
 class OnlyResult:
@@ -574,7 +578,7 @@ def test_an_executor_of_ones_own(path: Path, plain: bool) -> None:
     with begin(path, objective=Together.starting(range(3))) as campaign:
         campaign.run(24, executor=executor, workers=3, on_trial=seen.append)
         assert len(campaign) == len(seen) == 24
-        assert {t.status for t in campaign.trials} == {"told"}
+        assert {t.status for t in campaign.trials} == {"complete"}
         assert executor.most == 3
 
 
@@ -614,9 +618,9 @@ def test_interrupted_with_workers_it_goes_on(path: Path) -> None:
     with begin(path, objective=ToyObjective()) as campaign:
         with pytest.raises(StopError):
             campaign.run(20, executor=Threads(4, plain=False), workers=4, on_trial=stop)
-        assert sum(t.status == "told" for t in campaign.trials) >= 1
+        assert sum(t.status == "complete" for t in campaign.trials) >= 1
         campaign.run(20)
-        assert [t.status for t in campaign.trials] == ["told"] * 20
+        assert [t.status for t in campaign.trials] == ["complete"] * 20
 
 
 # --- one writer

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from molvae.campaign.storage import FORMAT, NewTrial, Outcome, Storage
+from molvae.campaign.schema import FORMAT
+from molvae.campaign.storage import Storage
+from molvae.campaign.trial import NewTrial, Outcome
 from molvae.errors import CampaignError
 from tests.toys import begin
 
@@ -27,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def told(values: dict[str, float], message: str = "") -> Outcome:
-    return Outcome(told=True, values=values, message=message)
+    return Outcome(complete=True, values=values, message=message)
 
 
 def left(path: Path) -> list[str]:
@@ -40,9 +42,14 @@ def test_what_is_written_is_read(path: Path) -> None:
         store.tell(2, told({"y": 1 / 3}, message="fine"))
     with Storage.open(path) as store:
         first, second = store.trials()
-        assert (first.id, first.smiles, first.origin, first.status) == (1, "CCO", "start", "asked")
+        assert (first.id, first.smiles, first.origin, first.status) == (
+            1,
+            "CCO",
+            "start",
+            "pending",
+        )
         assert (first.values, first.message, first.told_at) == ({}, "", None)
-        assert (second.values, second.message, second.status) == ({"y": 1 / 3}, "fine", "told")
+        assert (second.values, second.message, second.status) == ({"y": 1 / 3}, "fine", "complete")
         assert second.z.tolist() == [1 / 3, 1e-300]
         assert second.asked_at.endswith("Z")
         assert (second.told_at or "") >= second.asked_at
@@ -55,7 +62,7 @@ def test_values_known_at_creation(path: Path) -> None:
     known = NewTrial(smiles="C", z=[0.0, 0.0], origin="start", values={"y": 2.0})
     failed = NewTrial(smiles="N", z=[0.0, 0.0], origin="start", values={}, message="broke")
     with Storage.create(path, FACTS, [known, failed, ONE]) as store:
-        assert [t.status for t in store.trials()] == ["told", "failed", "asked"]
+        assert [t.status for t in store.trials()] == ["complete", "failed", "pending"]
 
 
 def test_several_objectives(path: Path) -> None:
@@ -71,7 +78,7 @@ def test_told_once_only(path: Path) -> None:
             CampaignError, match=rf"trial 1 \(CCO\) was told 0.83 \(y\) on {told_at}"
         ):
             store.tell(1, told({"y": 0.9}))
-        store.tell(2, Outcome(told=False))
+        store.tell(2, Outcome(complete=False))
         with pytest.raises(CampaignError, match=r"trial 2 \(CCN\) was told that it failed on"):
             store.tell(2, told({"y": 0.9}))
         assert store.trials()[0].values == {"y": 0.83}
@@ -80,23 +87,23 @@ def test_told_once_only(path: Path) -> None:
 def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store:
         store.tell(
-            1, Outcome(told=False, values={"y": 1.0}, notes={"n": "a"}, message="no licence")
+            1, Outcome(complete=False, values={"y": 1.0}, notes={"n": "a"}, message="no licence")
         )
         with pytest.raises(CampaignError, match="trial 2 has not failed"):
             store.retry([1, 2])
-        assert [trial.status for trial in store.trials()] == ["failed", "asked"]
+        assert [trial.status for trial in store.trials()] == ["failed", "pending"]
         (again,) = store.retry([1], "the server is back")
-        assert (again.status, again.message, again.told_at) == ("asked", "", None)
+        assert (again.status, again.message, again.told_at) == ("pending", "", None)
         assert (again.values, again.notes) == ({}, {})
         assert [failure.message for failure in again.earlier_failures] == ["no licence"]
-        store.tell(1, Outcome(told=False, message="again"))
+        store.tell(1, Outcome(complete=False, message="again"))
         store.retry([1])
         store.tell(1, told({"y": 2.0}, message="at last"))
         with pytest.raises(CampaignError, match="was told 2"):
             store.tell(1, told({"y": 3.0}))
     with Storage.open(path) as store:
         first = store.trials()[0]
-        assert (first.status, first.values, first.message) == ("told", {"y": 2.0}, "at last")
+        assert (first.status, first.values, first.message) == ("complete", {"y": 2.0}, "at last")
         assert [failure.message for failure in first.earlier_failures] == ["no licence", "again"]
         assert store.n_distinct("y") == (1, 1)
 
@@ -104,7 +111,7 @@ def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> 
 def test_text_that_is_no_unicode_is_kept_as_escapes(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
         outcome = Outcome(
-            told=True, values={"\udcff": 1.0}, notes={"\ud800": "\udfff"}, message="a\udcffb"
+            complete=True, values={"\udcff": 1.0}, notes={"\ud800": "\udfff"}, message="a\udcffb"
         )
         trial = store.tell(1, outcome)
     assert (trial.message, trial.values) == (r"a\udcffb", {r"\udcff": 1.0})
@@ -131,7 +138,7 @@ def test_an_outcome_is_written_with_its_values_or_not_at_all(path: Path) -> None
     with Storage.create(path, FACTS, [ONE]) as store:
         with pytest.raises(CampaignError, match="NOT NULL"):
             store.tell(1, told({"y": float("nan")}))  # SQLite keeps NaN as NULL
-        assert store.trials()[0].status == "asked"
+        assert store.trials()[0].status == "pending"
 
 
 def test_two_processes_do_not_choose_from_the_same_evidence(path: Path) -> None:
@@ -182,7 +189,8 @@ def test_the_file_alone_holds_all_that_was_written(path: Path, tmp_path: Path) -
             with Storage.open(tmp_path / f"copy-{n}.db") as copy:
                 assert [t.status for t in copy.trials()] == [t.status for t in store.trials()]
     code = (
-        "import os, sys\nfrom molvae.campaign.storage import NewTrial, Storage\n"
+        "import os, sys\nfrom molvae.campaign.storage import Storage\n"
+        "from molvae.campaign.trial import NewTrial\n"
         "store = Storage.open(sys.argv[1])\n"
         "store.ask([NewTrial(smiles='C', z=[0.0, 0.0], origin='x')], expected=2)\n"
         "os.kill(os.getpid(), 9)"
@@ -380,8 +388,8 @@ def test_ctrl_c_within_a_step_undoes_the_step(path: Path, monkeypatch: pytest.Mo
             patch.setattr(store, "_insert_outcome", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 store.tell(1, told({"y": 1.0}))
-        assert store.trials()[0].status == "asked"
-        assert store.tell(1, told({"y": 1.0})).status == "told"
+        assert store.trials()[0].status == "pending"
+        assert store.tell(1, told({"y": 1.0})).status == "complete"
 
 
 def test_reading_a_record_needs_no_torch() -> None:
@@ -391,7 +399,7 @@ def test_reading_a_record_needs_no_torch() -> None:
 
 def test_errors_replicates_and_notes_are_kept(path: Path) -> None:
     outcome = Outcome(
-        told=False,
+        complete=False,
         values={"a": 1.5, "b": 0.1},
         errors={"a": 0.25},
         replicates={"a": [1.0, 2.0]},
@@ -420,11 +428,12 @@ def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
     Storage.create(path, FACTS, [ONE, TWO]).close()
     tell = f"""
 import os, resource, signal
-from molvae.campaign.storage import NewTrial, Outcome, Storage
+from molvae.campaign.storage import Storage
+from molvae.campaign.trial import NewTrial, Outcome
 from molvae.errors import CampaignError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Storage.open({str(path)!r}) as store:
-    store.tell(1, Outcome(told=True, values={{"y": 0.5}}))
+    store.tell(1, Outcome(complete=True, values={{"y": 0.5}}))
     size = os.path.getsize({str(path)!r} + "-wal")
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
     try:
@@ -432,7 +441,7 @@ with Storage.open({str(path)!r}) as store:
     except CampaignError as error:
         print(error)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    store.tell(2, Outcome(told=True, values={{"y": 0.7}}))
+    store.tell(2, Outcome(complete=True, values={{"y": 0.7}}))
 """
     done = subprocess.run(
         [sys.executable, "-c", tell], capture_output=True, text=True, cwd=ROOT, check=True
@@ -468,7 +477,7 @@ def test_a_forked_copy_of_the_process_cannot_write(path: Path) -> None:
             finally:
                 os._exit(5)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-        assert campaign.trials[0].status == "asked"
+        assert campaign.trials[0].status == "pending"
 
 
 @pytest.mark.parametrize("kind", ["file", "pipe", "link", "folder"])

@@ -511,10 +511,10 @@ def test_ctrl_c_keeps_what_was_told_and_says_how_to_go_on(toy: Molvae, tmp_path:
         "from there"
     )
     with Campaign.open(tmp_path / "q.db") as campaign:
-        assert sum(trial.status == "told" for trial in campaign.trials) == 7
+        assert sum(trial.status == "complete" for trial in campaign.trials) == 7
     assert toy(*words).status == 0
     with Campaign.open(tmp_path / "q.db") as campaign:
-        assert [trial.status for trial in campaign.trials] == ["told"] * 12
+        assert [trial.status for trial in campaign.trials] == ["complete"] * 12
 
 
 def test_an_objective_that_breaks_stops_with_its_error(toy: Molvae, tmp_path: Path) -> None:
@@ -545,7 +545,7 @@ def test_a_program_is_an_objective(toy: Molvae, tmp_path: Path, place: str) -> N
         assert (campaign.name, campaign.direction) == ("affinity", "minimise")
         assert campaign.settings["objectives"][0]["unit"] == "kcal/mol"
         for trial in campaign.trials:
-            if trial.status == "told":
+            if trial.status == "complete":
                 assert trial.values == {"affinity": -len(trial.smiles)}
             else:
                 assert "ended with status 1: no pocket (see " in trial.message
@@ -565,7 +565,7 @@ def test_workers_call_a_module_of_ones_own(toy: Molvae, tmp_path: Path) -> None:
         assert len(campaign) == 12
         for trial in campaign.trials:
             died = "S" in trial.smiles
-            assert trial.status == ("failed" if died else "told")
+            assert trial.status == ("failed" if died else "complete")
             assert ("the process died" in trial.message) == died
 
 
@@ -582,11 +582,18 @@ def test_several_goals_and_limits(toy: Molvae, tmp_path: Path) -> None:
     assert "12 objective calls" in done.err
     with Campaign.open("q.db") as campaign:
         table = campaign.table()
-        assert set(table.columns) >= {"carbons:f", "mw", "logp", "tpsa", "front", "within_limits"}
+        assert set(table.columns) >= {
+            "carbons:f",
+            "mw",
+            "logp",
+            "tpsa",
+            "pareto_rank",
+            "within_limits",
+        }
         assert campaign.problem.measured == ("carbons:f",)
         assert str(campaign.problem) == "maximise carbons:f, minimise mw; logp <= 3, tpsa >= 20"
         best = campaign.best(3)
-        assert (best["front"] == 1).all()
+        assert (best["pareto_rank"] == 1).all()
         assert best["within_limits"].all()
     assert toy("optimize", "q.db", "--budget", 13).status == 0
     assert toy(*base, *goals, "--budget", 14).status == 0  # the same settings
@@ -663,7 +670,7 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
     assert lab("tell", "lab.db", 6, "failed", "--message", "did not dissolve").status == 0
     assert [row["id"] for row in lab("ask", "lab.db", "--waiting").table] == ["7"]
     done = lab("tell", "lab.db", "--file", "-", stdin="id\tvalue\n7\t8.25\n")
-    assert "1 told, 0 waiting" in done.err
+    assert "1 told, 0 pending" in done.err
     assert len(lab("ask", "lab.db", "-n", 2).table) == 2
     rows = lab("export", "lab.db").out.splitlines()
     assert rows[0].startswith("id,smiles,pIC50,status")
@@ -734,7 +741,7 @@ def test_several_measured_values_are_told_by_name(toy: Molvae) -> None:
     toy("tell", "two.db", "--file", "-", stdin="id,pIC50\n3,1\n").fails(1, "no column 'tox'")
     with Campaign.open("two.db") as campaign:
         first, second = campaign.trials[:2]
-        assert (first.status, first.errors) == ("told", {"tox": 0.1})
+        assert (first.status, first.errors) == ("complete", {"tox": 0.1})
         assert (second.status, second.values["pIC50"]) == ("failed", 6.5)
         assert second.notes == {"well": "A2"}
 
@@ -808,7 +815,7 @@ def test_retry_prints_failed_trials_and_puts_them_back(lab: Molvae) -> None:
     printed = lab("retry", "lab.db", "--message", "Plate")
     (row,) = printed.table
     assert (row["id"], row["earlier_failures"][:10]) == ("5", "plate lost")
-    assert "1 put back, 2 waiting, 1 failed" in printed.err
+    assert "1 put back, 2 pending, 1 failed" in printed.err
     assert lab("tell", "lab.db", 5, "6.25").status == 0
     row = lab("export", "lab.db").out.splitlines()[5]
     assert "6.25" in row

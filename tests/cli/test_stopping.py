@@ -93,7 +93,7 @@ def test_a_campaign_of_a_program_ends_at_once_when_it_is_told_to(
     words = [*OPTIMIZE, "--objective", "affinity", "--command", "sh dock.sh {smiles}"]
     done = toy(*words, "--budget", 8, "--workers", workers)
     done.fails(status, "every value told is in the record")
-    assert statuses() == ["asked"] * 6
+    assert statuses() == ["pending"] * 6
     pid = written_pid(tmp_path / "pid")
     until(lambda: not alive(pid))
     assert signal.getsignal(number) is before
@@ -105,11 +105,11 @@ def test_an_objective_that_ends_the_program_is_one_line_and_its_molecule_waits(
     (tmp_path / "ends.py").write_text("import sys\ndef f(smiles):\n    sys.exit(3)\n")
     words = [*OPTIMIZE, "--objective", "ends:f", "--budget", 8]
     toy(*words).fails(1, "SystemExit: 3", "pending")
-    assert statuses() == ["asked"] * 6
+    assert statuses() == ["pending"] * 6
     done = toy(*words, "--workers", 1)
     assert done.status == 1
     assert "SystemExit: 3" in done.err.splitlines()[-1]
-    assert statuses() == ["asked"] * 6
+    assert statuses() == ["pending"] * 6
 
 
 def test_the_page_of_a_campaign_ends_by_ctrl_c_after_rdkit_has_searched(
@@ -144,7 +144,7 @@ def test_failures_for_one_reason_are_one_line_and_retry_and_optimize_go_on(
     assert len(toy("retry", "q.db", "--message", "licence").table) == failed
     (tmp_path / "flag").unlink()
     assert toy(*words).status == 0
-    assert statuses() == ["told"] * 12
+    assert statuses() == ["complete"] * 12
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names are Unicode there")

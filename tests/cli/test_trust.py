@@ -18,7 +18,8 @@ from molvae.analysis.report import render
 from molvae.analysis.server import serve
 from molvae.campaign import trust
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.storage import NewTrial, Storage
+from molvae.campaign.storage import Storage
+from molvae.campaign.trial import NewTrial
 from molvae.errors import CampaignError
 from molvae.objectives.counts import COUNTS
 from molvae.objectives.parsing import WITHOUT_CODE, runs_code
@@ -117,7 +118,7 @@ def test_running_needs_trust_which_is_remembered(
         assert campaign.code == (spec,)
         with pytest.raises(CampaignError, match=r"not made on this machine.*--trust"):
             campaign.run(3)
-        assert all(trial.status == "asked" for trial in campaign.trials)
+        assert all(trial.status == "pending" for trial in campaign.trials)
     assert not Path("ran").exists()
     with Campaign.open("e.db", ToySpace(), trust=True) as campaign:
         assert trust.is_trusted(campaign.settings)
@@ -142,7 +143,7 @@ def test_what_was_made_here_goes_on_without_a_flag(
     monkeypatch.setattr(trust, "_known", set())
     with Campaign.open("a.db", ToySpace()) as campaign:
         campaign.run(4)
-        assert [trial.status for trial in campaign.trials] == ["told"] * 4
+        assert [trial.status for trial in campaign.trials] == ["complete"] * 4
     sys.modules.pop("dock", None)
 
 

@@ -18,8 +18,8 @@ from molvae.objectives.problem import (
     Objective,
     OptimizationProblem,
     best_first,
-    fronts,
     is_non_dominated,
+    pareto_rank,
 )
 
 UP = Objective(name="up", direction="maximise", spec=None, worst=0.0, best=10.0)
@@ -212,8 +212,8 @@ def test_fronts_against_the_definition(y: np.ndarray) -> None:
         return any((o >= row).all() and (o > row).any() for o in others)
 
     assert is_non_dominated(y).tolist() == [not dominated(row, y) for row in y]
-    rank = fronts(y)
-    for front in range(rank.max() + 1):
+    rank = pareto_rank(y)
+    for front in range(1, rank.max() + 1):
         left = y[rank >= front]
         assert [not dominated(row, left) for row in y[rank >= front]] == (
             rank[rank >= front] == front

@@ -1,0 +1,119 @@
+"""Trials: the molecules of a campaign, and their outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from molvae.bo.prediction import Prediction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Status = Literal["pending", "complete", "failed"]
+
+STATUSES: Mapping[str, Status] = {"asked": "pending", "told": "complete", "failed": "failed"}
+"""Statuses by their words in campaign files and in tables exported by earlier versions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A failure of a trial that was put back afterwards."""
+
+    message: str
+    told_at: str
+    """UTC, ISO 8601."""
+
+    def __str__(self) -> str:
+        return f"{self.message or 'no reason given'} ({self.told_at})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The outcome of a trial; fields as of `Trial`."""
+
+    complete: bool
+    """All values that the campaign needs are there; otherwise the trial has failed."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)
+    replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTrial:
+    """A trial to be written; fields as of `Trial`."""
+
+    smiles: str
+    z: Sequence[float]
+    origin: str
+    percentile: float | None = None
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+    values: Mapping[str, float] | None = None
+    """Values that are known already; empty: known to have failed; None: pending."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    failed: bool = False
+    """There are values, but not all that the campaign needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One molecule of a campaign."""
+
+    id: int
+    """Number of the trial, counted from 1 in the order asked."""
+    smiles: str
+    """Canonical SMILES."""
+    origin: str
+    """`start`, or the name of the strategy that proposed it, and of its operator."""
+    percentile: float | None = None
+    """Density percentile of the molecule's encoding, from 0 to 100, see
+    `LatentSpace.density_percentile`. None if it is not known."""
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+    """Predictions of its values when it was proposed, by objective, in the objective's own sign.
+    Initial molecules have none, nor do those of strategies without a surrogate."""
+    status: Status
+    """`pending`: without an outcome; `complete`: all values are known; `failed`: some are not."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Values by objective, in the objective's own sign. A failed trial may have some of them."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """Standard errors of values, by objective, where they are known."""
+    replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Measurements of which a value is the mean, by objective, where there are several."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Texts that were told or stood in the starting file, by name."""
+    message: str = ""
+    """The message of its outcome, e.g. why it failed."""
+    earlier_failures: tuple[Failure, ...] = ()
+    """Failures after which it was put back, in order."""
+    asked_at: str
+    """UTC, ISO 8601."""
+    told_at: str | None = None
+    """UTC, ISO 8601; None while it is pending."""
+    z_bytes: bytes = field(repr=False)
+    """The latent vector as stored: float64, little-endian."""
+
+    @property
+    def z(self) -> Tensor:
+        """The latent vector, `d`, float64."""
+        import torch  # here, so that telling a value and reading a table do without
+
+        return torch.from_numpy(np.frombuffer(self.z_bytes, "<f8").astype(np.float64))
+
+    def agrees_with(self, outcome: Outcome) -> bool:
+        """Whether it has this outcome already."""
+        return (
+            (self.status == "complete") == outcome.complete
+            and dict(self.values) == dict(outcome.values)
+            and dict(self.errors) == dict(outcome.errors)
+        )
+
+
+__all__ = ["STATUSES", "Failure", "NewTrial", "Outcome", "Status", "Trial"]
