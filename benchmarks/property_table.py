@@ -44,10 +44,8 @@ from benchmarks.shared.tables import NONE, TITLES, markdown, number, spread
 from molvae.analysis.chemnet import ChemNetStatistics
 from molvae.analysis.set_metrics import (
     chemnet_statistics,
+    distribution_metrics,
     frechet_chemnet_distance,
-    novelty,
-    uniqueness,
-    validity,
 )
 from molvae.chem.molecules import canonical_or_none
 from molvae.chem.properties import score
@@ -185,21 +183,25 @@ def of_data(
         print(f"no Fréchet ChemNet Distance: {error}", file=sys.stderr)
         test = None
 
-    def fcd(drawn: Sequence[str | None]) -> float | None:
-        return None if test is None else plain(frechet_chemnet_distance(drawn, test, workers=jobs))
-
     def measured(drawn: Drawn, seed: int, *, first: bool) -> tuple[dict[str, Any], Any]:
         print(f"{name}: {source}, seed {seed}", file=sys.stderr, flush=True)
         values = score([s for s in drawn if s is not None], DEFAULT_PROPERTIES, workers=jobs)
-        lacks = novelty(drawn, whole, assume_canonical=True, workers=jobs)
+        found = distribution_metrics(
+            drawn,
+            training=whole,
+            fcd=test if first and test is not None else False,
+            names=[],
+            assume_canonical=True,
+            workers=jobs,
+        )
         return {
             "seed": seed,
             "n": len(drawn),
-            "valid": plain(validity(drawn, workers=jobs)),
-            "unique": plain(uniqueness(drawn, workers=jobs)),
-            "in_data": plain(1 - lacks),
+            "valid": plain(found["validity"]),
+            "unique": plain(found["uniqueness"]),
+            "in_data": plain(1 - found["novelty"]),
             **statistics(values),
-            "fcd": fcd(drawn) if first else None,
+            "fcd": plain(found.get("frechet_chemnet_distance")),
         }, values
 
     sources: dict[str, Callable[[int], Drawn]] = {
@@ -227,7 +229,9 @@ def of_data(
     # The distance of finite samples is above 0: the training molecules show by how much.
     for row in rows[1:]:
         row["fcd_floor"] = rows[1]["fcd"]["mean"]
-    rows[2]["fcd_floor"] = fcd(some(train, distinct, seeds[0]))
+    if test is not None:
+        few = some(train, distinct, seeds[0])
+        rows[2]["fcd_floor"] = plain(frechet_chemnet_distance(few, test, workers=jobs))
     return rows
 
 

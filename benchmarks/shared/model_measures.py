@@ -23,7 +23,7 @@ from benchmarks.shared.molecules import absurd, some
 from benchmarks.shared.run import plain, plainly
 from molvae.analysis.chemnet import ChemNetStatistics
 from molvae.analysis.model_metrics import reconstruction_metrics
-from molvae.analysis.set_metrics import chemnet_statistics, frechet_chemnet_distance, uniqueness
+from molvae.analysis.set_metrics import chemnet_statistics, frechet_chemnet_distance
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import load_split
 from molvae.chem.properties import score
@@ -255,7 +255,7 @@ def of_molecules(
     values = score(valid, DEFAULT_PROPERTIES, workers=1)
     found: dict[str, float | None] = {
         "validity": len(valid) / len(molecules),
-        "uniqueness": plain(uniqueness(valid, workers=1)),
+        "uniqueness": len(set(valid)) / len(valid) if valid else None,
         "novelty": None
         if training is None
         else len(set(valid) - training) / max(1, len(set(valid))),
@@ -339,6 +339,6 @@ def asked(
                 "error": plain(median),
                 "in_sd": plain(median / sd),
                 "validity": len(valid) / n,
-                "uniqueness": plain(uniqueness(valid, workers=1)),
+                "uniqueness": len(set(valid)) / len(valid) if valid else None,
             }
     return found

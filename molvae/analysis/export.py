@@ -69,15 +69,23 @@ def write_table(
             begins with `=`, `+`, `-` or `@` is not changed either: import such columns as text
             where a spreadsheet would take them for formulas.
         file: Its ending says the format.
-        overwrite: Replace a table of trials that molvae wrote, or one with the same columns.
+        overwrite: Replace an earlier table of the same kind; one with columns that this table
+            lacks was edited, and is not replaced.
         apart_from: Inputs of the same command, which are never replaced.
 
     Raises:
         DataError: See `check_can_write_table`; or Parquet is wanted and pyarrow is not installed.
     """
     _check_ending(file)
-    names = [str(name) for name in table.columns]
-    kind = replace(TABLE, is_own=lambda path: TABLE.is_own(path) or _columns(path) == names)
+    names = {str(name) for name in table.columns}
+
+    def is_earlier(path: Path) -> bool:
+        there = set(_columns(path) or ())
+        return there == names or (
+            TABLE.is_own(path) and there <= names and (there == SHEET) == (names == SHEET)
+        )
+
+    kind = replace(TABLE, is_own=is_earlier)
     with replacing(file, kind, overwrite=overwrite, apart_from=apart_from) as draft:
         _WRITERS[Path(file).suffix.lower()](table, draft)
 

@@ -292,7 +292,7 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
             "Volume of goals that the molecules so far are better in than the reference point "
             f"({points}: what each goal calls worst, else the worst value told)."
         )
-        what += " Estimated from random points." if grown.estimated else ""
+        what += " Estimated." if grown.estimated else ""
         limits = " Only molecules that keep all limits count." if found.problem.limits else ""
         title = "Hypervolume against objective calls"
     else:

@@ -99,7 +99,8 @@ class _Grid:
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")  # places stay as they are now
         for axes in self.figure.get_axes():  # the layout's last digits differ from run to run
-            axes.set_position([round(share, 4) for share in axes.get_position().bounds])
+            left, bottom, width, height = np.round(axes.get_position().bounds, 4).tolist()
+            axes.set_position((left, bottom, width, height))
         svg = ""
         for axes, mol, atoms, bonds in self.molecules:
             box = axes.get_window_extent()

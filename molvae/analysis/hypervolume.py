@@ -1,35 +1,26 @@
-"""How far a Pareto search came: the volume between a reference point and the front.
-
-Numbers only; in every column larger is better.
-"""
+"""Progress of a Pareto search: the hypervolume after each evaluation; larger values are better."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from molvae.objectives.problem import Array, OptimizationProblem, is_non_dominated
+from molvae.objectives.problem import Array, OptimizationProblem
 
-EXACT = 3
-"""Goals up to which volumes are exact; beyond, that takes minutes, and they are estimated."""
-
-
-STEPS = 500
-"""Volumes that are computed at most along a search."""
-
-
-DRAWS = 2**14
-"""Points of an estimate, whose standard error is then below 0.4 % of the whole box."""
+MAX_EXACT_OBJECTIVES = 5
+"""With more objectives, exact hypervolumes of large fronts take minutes; they are estimated."""
+MAX_VOLUMES = 500
+"""Hypervolumes computed at most along a search."""
 
 
 def reference_point(problem: OptimizationProblem, columns: Array) -> Array:
-    """What is as bad as it gets: each goal's `worst` if it has one, else the worst value told.
+    """Each objective's `worst` if it has one, else the worst value observed.
 
     Args:
-        problem: With several goals.
-        columns: Of goals, `n x len(goals)`, n from 1.
+        problem: With several objectives.
+        columns: Values, `n x m`, n from 1.
 
     Returns:
-        `len(goals)`, in columns.
+        `m`.
     """
     point: Array = columns.min(axis=0)
     for place, goal in enumerate(problem.goals):
@@ -44,61 +35,39 @@ def reference_point(problem: OptimizationProblem, columns: Array) -> Array:
 
 
 def hypervolume_trace(columns: Array, reference: Array) -> Array:
-    """The volume after each row; exact up to `EXACT` columns, else estimated.
-
-    Of many rows it is computed after every few, `STEPS` times in all, and stays as it is in
-    between.
+    """The hypervolume after each row, `n`, never falling.
 
     Args:
-        columns: `n x m`; a row of NaN adds nothing.
-        reference: `m`; a row adds nothing if it is not better in every column.
-
-    Returns:
-        `n`, never falling.
+        columns: `n x m`; a row of NaN, or not better than the reference in all, adds nothing.
+        reference: `m`.
     """
-    measure = volume if columns.shape[1] <= EXACT else _Estimate(reference, columns)
-    path, total, begin = np.zeros(len(columns)), 0.0, 0
+    from moocore import filter_dominated  # type: ignore[import-untyped]
+
+    trace, best, start = np.zeros(len(columns)), 0.0, 0
     front = np.empty((0, len(reference)))
-    ends = np.linspace(0, len(columns), min(STEPS, len(columns)) + 1).round().astype(int)[1:]
+    ends = np.linspace(0, len(columns), min(MAX_VOLUMES, len(columns)) + 1).round().astype(int)[1:]
     for end in ends.tolist():
-        new = columns[begin:end]
+        new = columns[start:end]
         new = new[(new > reference).all(axis=1)]  # never of NaN
-        beaten = [bool((front >= point).all(axis=1).any()) for point in new]
-        new = new[~np.array(beaten, dtype=bool)]
         if len(new):
-            front = np.vstack([front, new])
-            front = front[is_non_dominated(front)]
-            total = max(total, measure(front, reference))
-        path[end - 1 :] = total
-        begin = end
-    return path
+            grown = filter_dominated(np.vstack([front, new]), maximise=True)
+            if not np.array_equal(grown, front):
+                front, best = grown, max(best, volume(grown, reference))
+        trace[end - 1 :] = best
+        start = end
+    return trace
 
 
 def volume(points: Array, reference: Array) -> float:
-    """Of the union of boxes from `reference`, `m`, to each of the points, `n x m`, exactly."""
-    from moocore import hypervolume  # type: ignore[import-untyped]
+    """Of the union of boxes from `reference`, `m`, to the points, `n x m`."""
+    from moocore import hv_approx, hypervolume
 
     points = points[(points > reference).all(axis=1)]
     if not len(points):
         return 0.0
-    return float(hypervolume(points, ref=reference, maximise=True))
+    if len(reference) <= MAX_EXACT_OBJECTIVES:
+        return float(hypervolume(points, ref=reference, maximise=True))
+    return float(hv_approx(points, ref=reference, maximise=True, nsamples=2**14, seed=0))
 
 
-class _Estimate:
-    """The same from the share of points of a box, the same ones for all fronts of a search."""
-
-    def __init__(self, reference: Array, columns: Array) -> None:
-        size = np.maximum(np.nanmax(columns, axis=0) - reference, 0.0)
-        draws = np.random.default_rng(0).random((DRAWS, len(reference)))
-        self.left, self.size = reference + size * draws, float(np.prod(size))
-        self.seen = set[bytes]()
-
-    def __call__(self, points: Array, reference: Array) -> float:
-        for point in points:
-            if (row := point.tobytes()) not in self.seen:
-                self.seen.add(row)
-                self.left = self.left[~(self.left <= point).all(axis=1)]
-        return self.size * (1 - len(self.left) / DRAWS)
-
-
-__all__ = ["EXACT", "hypervolume_trace", "reference_point", "volume"]
+__all__ = ["MAX_EXACT_OBJECTIVES", "hypervolume_trace", "reference_point", "volume"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.analysis.hypervolume import EXACT, hypervolume_trace, reference_point
+from molvae.analysis.hypervolume import MAX_EXACT_OBJECTIVES, hypervolume_trace, reference_point
 from molvae.campaign.initial_design import ORIGIN
 from molvae.chem.values import MAX_VALUE
 from molvae.config import DEFAULT_PROPERTIES
@@ -369,7 +369,7 @@ def progress(found: CampaignSummary) -> Progress:
         best=hypervolume_trace(columns, reference).tolist(),
         starts=starts,
         reference=tuple(_own(goal, r) for goal, r in zip(problem.goals, reference, strict=True)),
-        estimated=len(problem.goals) > EXACT,
+        estimated=len(problem.goals) > MAX_EXACT_OBJECTIVES,
     )
 
 
@@ -435,18 +435,16 @@ def latent_map(found: CampaignSummary) -> Map | None:
     sizes = {len(row) for row in z}
     if len(z) < 3 or len(sizes) != 1 or min(sizes) < 2:
         return None
+    from sklearn.decomposition import PCA
+
     points = np.stack(z).astype(np.float64)
     there = np.asarray(np.isfinite(points).all(axis=1))
     if there.sum() < 3:
         return None
-    centred = points[there] - points[there].mean(axis=0)
-    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
-    if not spread[0] > 0:
+    pca = PCA(2, svd_solver="full").fit(points[there])
+    if not pca.explained_variance_[0] > 0:
         return None
-    plane = axes[:2]
-    strongest = plane[np.arange(2), np.abs(plane).argmax(axis=1)]
-    where = centred @ (plane * np.where(strongest < 0, -1.0, 1.0)[:, None]).T
-    shares = spread[:2] ** 2 / (spread**2).sum()
+    where, shares = pca.transform(points[there]), pca.explained_variance_ratio_
     kept = [row for row, is_there in zip(rows, there.tolist(), strict=True) if is_there]
     return Map(
         places=[

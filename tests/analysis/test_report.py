@@ -411,12 +411,12 @@ def test_the_volume_is_that_of_botorch() -> None:
     from botorch.utils.multi_objective.hypervolume import Hypervolume
 
     draws = np.random.default_rng(0)
-    for m in (1, 2, 3, 4, 5):
+    for m in (1, 2, 3, 4, 5, 6):
         y, reference = draws.random((24, m)), draws.random(m) * 0.3
         expected = Hypervolume(torch.from_numpy(reference)).compute(torch.from_numpy(y))
-        assert volume(y, reference) == pytest.approx(expected)
+        assert volume(y, reference) == pytest.approx(expected, rel=1e-9 if m < 6 else 0.01)
         grown = hypervolume_trace(np.vstack([y, y[:3]]), reference)
-        assert grown[-1] == pytest.approx(expected, rel=1e-9 if m < 4 else 0.1)
+        assert grown[-1] == pytest.approx(expected, rel=1e-9 if m < 6 else 0.01)
         assert (np.diff(grown) >= 0).all()
 
 

@@ -188,8 +188,10 @@ def test_outputs_are_replaced_by_their_own_kind(molvae: Molvae, here: Path) -> N
             assert molvae(*words).status == 0
         molvae(*words).fails(1, "exists", "--overwrite")
         assert molvae(*words, "--overwrite").status == 0, command
-    # of several kinds of table each is one; a report is none
-    assert molvae("export", "rec.db", "s.csv", "--overwrite").status == 0
+    # a sheet and a table of all trials are two kinds; a report is neither
+    assert molvae("export", "rec.db", "full.csv").status == 0
+    molvae("export", "rec.db", "s.csv", "--overwrite").fails(1, "s.csv")
+    molvae("ask", "rec.db", "--waiting", "--out", "full.csv", "--overwrite").fails(1, "full.csv")
     os.rename(here / "r.html", here / "r.csv")
     molvae("export", "rec.db", "r.csv", "--overwrite").fails(1, "did not write it as")
 
@@ -201,6 +203,19 @@ def test_a_sheet_with_values_is_not_replaced(molvae: Molvae, here: Path) -> None
     words = ["ask", "rec.db", "--waiting", "--out", "plate.csv", "--overwrite"]
     molvae(*words).fails(1, "plate.csv")
     assert (here / "plate.csv").read_text() == text
+
+
+def test_export_table_with_a_column_of_ones_own_is_not_replaced(molvae: Molvae, here: Path) -> None:
+    for name in ("t.csv", "t.sdf"):
+        assert molvae("export", "rec.db", name).status == 0
+        assert molvae("export", "rec.db", name, "--overwrite").status == 0
+        text = (here / name).read_text()
+        text = text.replace("smiles", "my_ic50,smiles", 1).replace(
+            ">  <id>", ">  <my>\n1\n\n>  <id>"
+        )
+        (here / name).write_text(text)
+        molvae("export", "rec.db", name, "--overwrite").fails(1, name)
+        assert (here / name).read_text() == text
 
 
 def test_a_resumed_campaign_brings_its_report_up_to_date(molvae: Molvae, here: Path) -> None:
