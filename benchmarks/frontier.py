@@ -58,21 +58,21 @@ def measure(*, quick: bool, jobs: int, folder: Path, molecules: int = MOLECULES)
     """A row of measures for each training."""
     del folder
     recipe = build(TrainConfig, read_toml(RECIPE), str(RECIPE))
-    recipe = replace(recipe, threads=jobs, prior=PriorConfig(passes=0))
+    recipe = replace(recipe, threads=jobs, prior=PriorConfig(epochs=0))
     betas: Sequence[float] = BETAS
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         data = run.ROOT / recipe.data
         if quick:
             data = stack.enter_context(few_prepared("zinc250k", 300)) / "zinc250k"
-            recipe, molecules, betas = replace(recipe, merges=20, model=SMALL), 500, BETAS[:2]
+            recipe, molecules, betas = replace(recipe, bpe_merges=20, model=SMALL), 500, BETAS[:2]
         else:
             require_prepared(data.name, data.parent)
         recipe = replace(recipe, data=str(data), out=str(place / "run"))
         recipe = replace(recipe, molecules=molecules, validate_every=molecules)
         valid = load_split(data, "valid")
         variants = {
-            f"beta {beta:g}": replace(recipe, objective=replace(recipe.objective, beta=beta))
+            f"beta {beta:g}": replace(recipe, loss=replace(recipe.loss, beta=beta))
             for beta in betas
         }
         variants["no property heads"] = replace(recipe, properties=())
@@ -80,12 +80,12 @@ def measure(*, quick: bool, jobs: int, folder: Path, molecules: int = MOLECULES)
         rows = []
         for name, variant in variants.items():
             made = train(variant, overwrite=True, workers=jobs)
-            about = {"variant": name, "beta": variant.objective.beta}
+            about = {"variant": name, "beta": variant.loss.beta}
             rows.append(about | measured(molvae.load(made), valid, jobs))
             print(rows[-1], file=sys.stderr, flush=True)
     return {
         "molecules": molecules,
-        "beta": recipe.objective.beta,
+        "beta": recipe.loss.beta,
         "seed": recipe.seed,
         "held_out": min(HELD_OUT, len(valid)),
         "rows": rows,

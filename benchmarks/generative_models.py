@@ -59,42 +59,47 @@ PARTS = ("data", "variants")
 """Options that choose a part of the whole."""
 BASE: Mapping[str, Any] = {
     "representation": "robust-smiles",
-    "noisy": 0.0,
+    "noised_fraction": 0.0,
     "precision": "float32",
     "device": "cpu",
     "threads": 1,
     "seed": SEED,
-    "model": {"noise_levels": False},
-    "prior": {"kind": "flow", "passes": 3},
+    "model": {"noise_conditioning": False},
+    "prior": {"kind": "flow", "epochs": 3},
 }
 """Of all variants; without noise levels, so that each is what its name says and nothing else."""
-NO_Z = {"latent_dim": 0, "explain": False}
-TRANSFORMER = {"explain": False, "encoder": "transformer", "decoder": "transformer", "layers": 2}
-NOISY = {"noisy": 0.25, "model": {"noise_levels": True}}
+NO_Z = {"latent_dim": 0, "residual_conditioning": False}
+TRANSFORMER = {
+    "residual_conditioning": False,
+    "encoder": "transformer",
+    "decoder": "transformer",
+    "layers": 2,
+}
+NOISY = {"noised_fraction": 0.25, "model": {"noise_conditioning": True}}
 # With noise in z, and less told by it, the decoder heeds the conditions, and writes what the
 # encoder can read.
 CONDITIONAL = {
     **NOISY,
     "conditions": ["logP", "QED"],
     "condition_weight": 3.0,
-    "objective": {"of_beta": 2.0},
+    "loss": {"of_beta": 2.0},
 }
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "autoencoder": {"model": {"posterior": "point"}, "objective": {"beta": 0.0}},
+    "autoencoder": {"model": {"posterior": "point"}, "loss": {"beta": 0.0}},
     "beta-vae": {},
-    "vae": {"objective": {"beta": 1.0}},
-    "beta-4": {"objective": {"beta": 4.0}},
-    "free-bits": {"objective": {"beta": 1.0, "free_bits": 0.5}},
-    "iwae": {"objective": {"kind": "iwae", "draws": 8, "beta": 1.0}},
+    "vae": {"loss": {"beta": 1.0}},
+    "beta-4": {"loss": {"beta": 4.0}},
+    "free-bits": {"loss": {"beta": 1.0, "free_bits": 0.5}},
+    "iwae": {"loss": {"kind": "iwae", "n_samples": 8, "beta": 1.0}},
     "total-correlation": {
-        "objective": {"kind": "total-correlation", "total_correlation": 2.5, "of_beta": 0.5}
+        "loss": {"kind": "total-correlation", "total_correlation": 2.5, "of_beta": 0.5}
     },
     "flow-posterior": {"model": {"posterior": "flow"}},
     "transformer": {"model": TRANSFORMER, "learning_rate": 1e-3},
     "property-heads": {"properties": list(DEFAULT_PROPERTIES), "property_weight": 3.0},
     "noise-levels": NOISY,
     "semi-supervised": CONDITIONAL,
-    "semi-supervised-5": CONDITIONAL | {"labelled": 0.05},
+    "semi-supervised-5": CONDITIONAL | {"labeled_fraction": 0.05},
     "language-model": {"model": NO_Z, "prior": {"kind": "auto"}},
 }
 """What is changed in the base recipe; `of_beta` is a share of the baseline's beta."""
@@ -175,7 +180,7 @@ PLANS = {
         molecules=300_000,
         short=30_000,
         recipe={
-            "merges": 100,
+            "bpe_merges": 100,
             "model": {
                 "latent_dim": 32,
                 "embedding_dim": 32,
@@ -183,7 +188,7 @@ PLANS = {
                 "decoder_dim": 256,
                 "position_dim": 16,
             },
-            "objective": {"beta": 0.1},
+            "loss": {"beta": 0.1},
         },
         variants=tuple(VARIANTS),
         asked={"logP": (-1.0, 0.0, 1.0), "QED": (0.4, 0.5, 0.55)},
@@ -194,7 +199,7 @@ PLANS = {
         molecules=400_000,
         short=40_000,
         recipe={
-            "merges": 300,
+            "bpe_merges": 300,
             "model": {
                 "latent_dim": 64,
                 "embedding_dim": 48,
@@ -202,7 +207,7 @@ PLANS = {
                 "decoder_dim": 384,
                 "position_dim": 24,
             },
-            "objective": {"beta": 0.2},
+            "loss": {"beta": 0.2},
         },
         variants=MAIN,
         asked={"logP": (0.0, 2.0, 4.0), "QED": (0.6, 0.8, 0.9)},
@@ -210,7 +215,7 @@ PLANS = {
         seeds=(),
     ),
 }
-QUICK = Sizes(held_out=60, bounded=4, drawn=20, asked=6, strange=8, codes=100, passes=1, fcd=False)
+QUICK = Sizes(held_out=60, bounded=4, drawn=20, asked=6, strange=8, codes=100, epochs=1, fcd=False)
 TINY = {
     "latent_dim": 4,
     "embedding_dim": 8,
@@ -246,7 +251,7 @@ def measure(
         plans = [replace(plan, molecules=molecules, short=molecules // 10) for plan in plans]
     with few_prepared("zinc250k", 300) if quick else nullcontext(PREPARED) as prepared:
         if quick:
-            small = {"merges": 20, "model": TINY, "prior": {"passes": 1}}
+            small = {"bpe_merges": 20, "model": TINY, "prior": {"epochs": 1}}
             tiny = replace(PLANS["zinc250k"], recipe=small, molecules=256, short=128, seeds=(1, 2))
             wanted = {"logP": (2.0,), "QED": (0.8,)}
             plans = [replace(tiny, sizes=QUICK, asked=wanted, other="zinc250k", data=prepared)]
@@ -278,7 +283,7 @@ def merge(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
     """Train and measure variants of a data set, and the priors if the baseline is among them."""
     # Made once, by one process, and read by all.
-    tokenize(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=jobs)
+    tokenize(plan.prepared, str(BASE["representation"]), plan.recipe["bpe_merges"], workers=jobs)
     label(plan.prepared, DEFAULT_PROPERTIES, workers=jobs)
     what = material(plan.prepared, plan.other, plan.sizes, jobs)
     order = sorted(variants, key=lambda name: name not in SLOWEST)
@@ -312,9 +317,9 @@ def settings_of(plan: Plan, variant: str) -> dict[str, Any]:
 def changed(plan: Plan, variant: str) -> dict[str, Any]:
     """What a variant changes in the recipe of a data set."""
     change = layered(VARIANTS[variant])
-    if (share := change.get("objective", {}).pop("of_beta", None)) is not None:
-        objective = _built(layered(BASE, plan.recipe)).objective
-        change["objective"]["beta"] = share * objective.beta
+    if (share := change.get("loss", {}).pop("of_beta", None)) is not None:
+        loss = _built(layered(BASE, plan.recipe)).loss
+        change["loss"]["beta"] = share * loss.beta
     return change
 
 
@@ -366,7 +371,9 @@ def row(plan: Plan, variant: str, what: Material) -> dict[str, Any]:
 def _row(plan: Plan, variant: str, what: Material, place: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     sizes = plan.sizes
-    tokens = tokenize(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=1)
+    tokens = tokenize(
+        plan.prepared, str(BASE["representation"]), plan.recipe["bpe_merges"], workers=1
+    )
     shape = len(tokens.vocabulary), tokens.train.shape[1]
     config = recipe(plan, variant, *shape, place)
     about = cached(place / "training.json", lambda: trained(config))
@@ -404,14 +411,14 @@ def over_seeds(config: TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
     if not seeds:
         return {}
     losses: list[float | None] = []
-    no_prior = replace(config.prior, kind="auto", passes=0, calibrate=False)
+    no_prior = replace(config.prior, kind="auto", epochs=0, calibrate=False)
     config = replace(config, validate_every=config.molecules, prior=no_prior)
     for seed in seeds:
         with tempfile.TemporaryDirectory() as place:
             one = replace(config, seed=seed, out=f"{place}/run")
             made, _ = quietly(lambda one=one: train(one, workers=1))  # type: ignore[misc]
             valid = molvae.load(made).card.about["validation"]
-        loss = valid["reconstruction_nats"] + config.objective.beta * valid["kl_nats"]
+        loss = valid["reconstruction_nats"] + config.loss.beta * valid["kl_nats"]
         losses.append(plain(loss))
     finite = [loss for loss in losses if loss is not None]
     sd = float(np.std(finite, ddof=1) / np.mean(finite)) if len(finite) > 1 else None
@@ -429,18 +436,20 @@ def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
     torch.set_num_threads(1)
     (run,) = (path for path in plan.folder.glob(f"{BASELINE}-*") if is_trained(path))
     space, sizes = copy(molvae.load(run)), plan.sizes
-    tokens = tokenize(plan.prepared, str(BASE["representation"]), plan.recipe["merges"], workers=1)
+    tokens = tokenize(
+        plan.prepared, str(BASE["representation"]), plan.recipe["bpe_merges"], workers=1
+    )
     rows = tokens.train[:: max(1, math.ceil(len(tokens.train) / sizes.codes))]
     of_rows, new = codes_of(space, rows, 4), codes_of(space, tokens.valid, 1)[0]
-    passes = sizes.passes if kind != "normal" else 0
+    passes = sizes.epochs if kind != "normal" else 0
     named = cast(Literal["auto", "normal"], "auto" if kind == "normal" else kind)
     began = time.process_time()
     (prior, density), said = quietly(
         lambda: choose_prior(
             of_rows,
             new,
-            PriorConfig(kind=named, passes=passes),
-            vamp=lambda: fit_vamp(space.model, rows, of_rows, passes=passes, seed=SEED),
+            PriorConfig(kind=named, epochs=passes),
+            vamp=lambda: fit_vamp(space.model, rows, of_rows, epochs=passes, seed=SEED),
             seed=SEED,
         )
     )
@@ -461,15 +470,15 @@ def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def codes_of(space: LatentSpace, rows: torch.Tensor, draws: int) -> torch.Tensor:
-    """Draws from posteriors of rows of ids, `draws x n x dim`."""
-    found = torch.zeros(draws, len(rows), space.dim)
+def codes_of(space: LatentSpace, rows: torch.Tensor, n_samples: int) -> torch.Tensor:
+    """Draws from posteriors of rows of ids, `n_samples x n x dim`."""
+    found = torch.zeros(n_samples, len(rows), space.dim)
     order = (rows != 0).sum(dim=1).argsort(stable=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         for part in torch.split(order, 512):
-            code = space.model.infer(trim_padding(rows[part]), draws=draws).code
-            found[:, part] = code.view(len(part), draws, -1).transpose(0, 1)
+            code = space.model.infer(trim_padding(rows[part]), n_samples=n_samples).code
+            found[:, part] = code.view(len(part), n_samples, -1).transpose(0, 1)
     return found
 
 
@@ -491,7 +500,7 @@ def _of_data(found: Mapping[str, Any]) -> list[str]:
     settings, rows = found["settings"], found["rows"]
     sizes, other = settings["sizes"], DATA[settings["other"]]
     base = next((row for row in rows if row["variant"] == BASELINE), rows[0])
-    beta = settings["recipe"].get("objective", {}).get("beta", 0.1)
+    beta = build(TrainConfig, {"data": "", "out": "", **settings["recipe"]}).loss.beta
     seeds = len(settings["seeds"])
     said = (
         f"stable: {seeds} trainings of {settings['short']:,} molecules each, with different seeds; "

@@ -241,17 +241,19 @@ def language_model(vae: LatentSpace, data: Path, folder: Path, molecules: int) -
     def size(model: ModelConfig) -> int:
         return weights(model, len(vae.vocabulary), vae.max_length)
 
-    model = replace(ModelConfig(), latent_dim=0, explain=False, noise_levels=False)
+    model = replace(
+        ModelConfig(), latent_dim=0, residual_conditioning=False, noise_conditioning=False
+    )
     config = TrainConfig(
         data=str(data),
         out=str(folder),
         representation=cast(Any, vae.card.representation["name"]),
-        merges=len(vae.card.bpe_merges),
+        bpe_merges=len(vae.card.bpe_merges),
         model=widest(model, ["decoder_dim"], size_of(vae), size),
         molecules=molecules,
         validate_every=molecules,
-        noisy=0.0,
-        prior=PriorConfig(passes=0),
+        noised_fraction=0.0,
+        prior=PriorConfig(epochs=0),
         device="cpu",
     )
     if not is_trained(folder):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from molvae.errors import ConfigError, DataError, UnknownNameError, require
 
@@ -31,6 +31,27 @@ RESUMABLE_FIELDS = (
     "allow_constant",
 )
 """Settings of a campaign that may be others each time it is gone on with."""
+
+
+ALIASES: Mapping[str, Mapping[str, str]] = {
+    "ModelConfig": {"explain": "residual_conditioning", "noise_levels": "noise_conditioning"},
+    "LossConfig": {"beta_warm_up": "beta_warmup_fraction", "draws": "n_samples"},
+    "PriorConfig": {"passes": "epochs"},
+    "TrainConfig": {
+        "objective": "loss",
+        "beta": "loss.beta",
+        "beta_warm_up": "loss.beta_warmup_fraction",
+        "prior_passes": "prior.epochs",
+        "merges": "bpe_merges",
+        "noisy": "noised_fraction",
+        "labelled": "labeled_fraction",
+        "clip": "max_grad_norm",
+        "lr_warm_up": "lr_warmup_fraction",
+        "lr_decay": "lr_decay_fraction",
+        "more_share": "more_data_fraction",
+    },
+}
+"""Old names of settings by dataclass, still read; after a dot, in the table before it."""
 
 
 STRATEGY_NAMES = ("random", "log-ei", "thompson", "turbo", "gradient", "rank", "ga")
@@ -129,33 +150,33 @@ class ModelConfig:
     """Sizes and kinds of the sequence VAE."""
 
     latent_dim: int = 64
-    """Numbers in z; 0 is a language model, which writes molecules without a z."""
+    """Dimensions of z; 0 is a language model, which writes molecules without z."""
     encoder: Literal["recurrent", "transformer"] = "recurrent"
-    """What reads molecules."""
+    """Network that reads molecules."""
     decoder: Literal["recurrent", "transformer"] = "recurrent"
-    """What writes them."""
+    """Network that writes molecules."""
     cell: Literal["gru", "lstm", "auto"] = "gru"
-    """Of recurrent encoders and decoders. auto: a GRU where the training computes in bf16, else an
-    LSTM, which torch computes faster on the CPU in float32; what was decided is kept."""
+    """Cell of recurrent encoders and decoders. auto: a GRU where the training computes in bf16,
+    else an LSTM, which torch computes faster on the CPU in float32."""
     posterior: Literal["gaussian", "flow", "point"] = "gaussian"
-    """What the encoder says of z: a Gaussian, such a one bent by a flow, or a single point."""
+    """Distribution of z given a molecule: Gaussian, Gaussian sent through a flow, or a point."""
     embedding_dim: int = 64
-    """Numbers that stand for one symbol."""
+    """Embedding size of a token."""
     encoder_dim: int = 256
-    """State of the encoder, in each direction if it is recurrent."""
+    """State size of the encoder, in each direction if it is recurrent."""
     decoder_dim: int = 512
-    """State of the decoder."""
+    """State size of the decoder."""
     position_dim: int = 32
-    """Numbers of the position-dependent summary and condition."""
+    """Size of the position-dependent projections in encoder and decoder."""
     layers: int = 3
-    """Blocks of a transformer."""
+    """Number of blocks of a transformer."""
     heads: int = 4
-    """Heads of its attention; divides its state."""
-    explain: bool = True
-    """The decoder sees at each step what of z the symbols so far have not accounted for; needs a
+    """Number of attention heads of a transformer; must divide its state size."""
+    residual_conditioning: bool = True
+    """Condition each decoding step on the part of z not yet explained by the tokens so far; needs a
     recurrent encoder and decoder."""
-    noise_levels: bool = True
-    """The decoder is told how much noise z holds, and trusts it accordingly."""
+    noise_conditioning: bool = True
+    """Tell the decoder how much noise z holds, so that it can rely on z accordingly."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -167,15 +188,19 @@ class ModelConfig:
         for name in ("encoder", "decoder"):
             kind, width = getattr(self, name), getattr(self, f"{name}_dim")
             require(
-                not self.explain or kind == "recurrent",
-                f"explain must be false with {name} = {kind!r}: it needs a recurrent encoder and "
-                "decoder",
+                not self.residual_conditioning or kind == "recurrent",
+                f"residual_conditioning must be false with {name} = {kind!r}: it needs a recurrent "
+                "encoder and decoder",
             )
             require(
                 kind == "recurrent" or width % self.heads == 0,
                 f"heads must divide {name}_dim, got {self.heads} and {width}",
             )
-        for name, plain in (("explain", False), ("noise_levels", False), ("posterior", "gaussian")):
+        for name, plain in (
+            ("residual_conditioning", False),
+            ("noise_conditioning", False),
+            ("posterior", "gaussian"),
+        ):
             said = repr(plain) if isinstance(plain, str) else "false"
             require(
                 self.latent_dim > 0 or getattr(self, name) == plain,
@@ -189,29 +214,28 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """What a training minimises; nats per molecule."""
+    """The loss that training minimizes, in nats per molecule."""
 
     kind: Literal["elbo", "iwae", "total-correlation"] = "elbo"
-    """The evidence lower bound; the importance-weighted bound; or the former with another weight of
-    the total correlation of z, see `total_correlation`."""
+    """Evidence lower bound, importance-weighted bound, or evidence lower bound with another weight
+    of the total correlation of z, see `total_correlation`."""
     beta: float = 0.1
-    """Weight of the KL term. Smaller: more faithful codes; larger: a smoother space."""
-    beta_warm_up: float = 0.15
-    """Share of the training in which beta rises from 0."""
+    """Weight of the KL term. Smaller: more accurate reconstruction; larger: a smoother space."""
+    beta_warmup_fraction: float = 0.15
+    """Share of the training in which beta rises linearly from 0."""
     free_bits: float = 0.0
-    """Nats of the KL term, for each unit of z, that cost nothing: units that say less than that do
-    not gain by saying still less."""
-    draws: int = 1
-    """Of z for each molecule; more than one for the importance-weighted bound only."""
+    """KL per dimension of z, in nats, that is not penalized."""
+    n_samples: int = 1
+    """Samples of z for each molecule; more than one for the importance-weighted bound only."""
     total_correlation: float = 1.0
-    """How much the part of the KL term weighs that the units of z have in common, relative to the
-    rest; 1: as in the evidence lower bound."""
+    """Weight of the total correlation of z relative to the rest of the KL term; 1: as in the
+    evidence lower bound."""
     similarity: float = 0.0
-    """Weight of Pearson's correlation, in a batch, of distances between the means of z with
-    Tanimoto similarities of Morgan fingerprints (radius 2, 2,048 bits): near is to mean alike."""
+    """Weight of the correlation, within a batch, of distances in z with Tanimoto similarities of
+    Morgan fingerprints (radius 2, 2,048 bits): similar molecules become neighbors."""
     fingerprint: float = 0.0
-    """Weight of the loss of a linear head, for the training alone, from z to 64 principal
-    components of these fingerprints: half of the squared error, in standard deviations, summed."""
+    """Weight of the loss of an auxiliary linear head from z to 64 principal components of these
+    fingerprints: half of the squared error, in standard deviations, summed."""
 
     def __post_init__(self) -> None:
         for name in ("beta", "free_bits", "total_correlation", "similarity", "fingerprint"):
@@ -220,12 +244,13 @@ class LossConfig:
                 0 <= value < math.inf, f"{name} must be a number that is not negative, got {value}"
             )
         require(
-            0 <= self.beta_warm_up < 1, f"beta_warm_up must lie in [0, 1), got {self.beta_warm_up}"
+            0 <= self.beta_warmup_fraction < 1,
+            f"beta_warmup_fraction must lie in [0, 1), got {self.beta_warmup_fraction}",
         )
-        require(self.draws >= 1, f"draws must be at least 1, got {self.draws}")
+        require(self.n_samples >= 1, f"n_samples must be at least 1, got {self.n_samples}")
         for name, kind, default in (
             ("free_bits", "elbo", 0.0),
-            ("draws", "iwae", 1),
+            ("n_samples", "iwae", 1),
             ("total_correlation", "total-correlation", 1.0),
         ):
             value = getattr(self, name)
@@ -235,8 +260,9 @@ class LossConfig:
                 f"{self.kind!r}; leave one of them out",
             )
         require(
-            self.kind != "iwae" or self.draws > 1,
-            "the importance-weighted bound of one draw is the evidence lower bound; give draws = 8",
+            self.kind != "iwae" or self.n_samples > 1,
+            "the importance-weighted bound of one sample is the evidence lower bound; give "
+            "n_samples = 8",
         )
         require(
             self.kind != "total-correlation" or self.beta > 0,
@@ -246,28 +272,28 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PriorConfig:
-    """The distribution of z that is fitted to the encodings once a model is trained."""
+    """The prior that is fitted to the encodings after training."""
 
     kind: Literal["auto", "normal", "mixture", "vamp", "flow", "autoregressive"] = "auto"
-    """N(0, I); a mixture of Gaussians; of posteriors of made-up molecules; a flow of coupling
-    layers; or one number of z after the other. auto fits the normal one, a mixture and a flow, and
-    takes the one under which held-out encodings are likeliest."""
-    passes: int = 10
-    """Over the encoded training molecules; 0 leaves N(0, I)."""
+    """Standard normal, mixture of Gaussians, VampPrior, flow of coupling layers, or autoregressive
+    flow. auto compares the normal one, a mixture and a flow, and keeps the one under which held-out
+    encodings are likeliest."""
+    epochs: int = 10
+    """Passes over the encoded training molecules; 0 keeps the standard normal."""
     components: int = 0
-    """Of a mixture, 20 by default, and of vamp, 100 by default."""
+    """Components of a mixture (0: 20) or a VampPrior (0: 100)."""
     calibrate: bool = True
-    """Choose the noise and temperature with which `generate` comes nearest to the training
-    molecules, which takes minutes; false for a stage that another one starts from."""
+    """Choose the noise and temperature with which generated molecules come nearest to the training
+    molecules (takes minutes); false for a stage that another one starts from."""
 
     def __post_init__(self) -> None:
-        for name in ("passes", "components"):
+        for name in ("epochs", "components"):
             require(
                 getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
             )
         require(
-            self.passes > 0 or self.kind in ("auto", "normal"),
-            f"a prior of kind {self.kind!r} needs at least one pass, got passes = 0",
+            self.epochs > 0 or self.kind in ("auto", "normal"),
+            f"a prior of kind {self.kind!r} needs at least one epoch, got epochs = 0",
         )
         require(
             self.components == 0 or self.kind in ("auto", "mixture", "vamp"),
@@ -280,88 +306,79 @@ class PriorConfig:
 class TrainConfig:
     """A complete training, as in `pipelines/zinc250k.toml`."""
 
-    MOVED: ClassVar[Mapping[str, str]] = {
-        "beta": "objective.beta",
-        "beta_warm_up": "objective.beta_warm_up",
-        "prior_passes": "prior.passes",
-    }
-    """Settings that were here once, and where they are now."""
-
     data: str
     """Folder made by `molvae prepare`."""
     out: str
-    """The run folder to make."""
+    """Model folder to write."""
     more_data: tuple[str, ...] = ()
-    """Further folders made by `prepare`, whose training molecules are learned too, as far as they
-    can be written with the symbols and the length of those of `data`. Vocabulary, properties,
-    conditions, validation and prior are of `data` alone."""
-    more_share: float = 0.0
-    """Share of the molecules seen that are of `more_data`, drawn anew for each pass over `data`; 0:
-    as many as there are."""
+    """Further folders made by `molvae prepare`, whose training molecules are learned too if they
+    can be written with the tokens and the length of those of `data`. Vocabulary, properties,
+    conditions, validation and prior come from `data` alone."""
+    more_data_fraction: float = 0.0
+    """Share of `more_data` among the molecules seen, resampled for each pass over `data`; 0: all of
+    it."""
     start_from: str | None = field(default=None, metadata={"flag": "--from"})
-    """A trained model to start from, e.g. the run folder of an earlier stage: sizes, representation
-    and vocabulary are its own, but z may have more units. If it was trained with `keep_state`, the
-    training goes on with the very state of its optimizer."""
+    """Trained model to start from, e.g. the folder of an earlier stage: sizes, representation and
+    vocabulary are taken from it, but z may have more dimensions. If it was trained with
+    `keep_state`, the state of its optimizer is taken too."""
     keep_state: bool = False
-    """Keep the state that the training ends with, for others that start from it."""
+    """Keep the final state of the optimizer, for a training that starts from this model."""
     representation: Literal["selfies", "smiles", "robust-smiles"] = "robust-smiles"
     """How molecules are written."""
-    merges: int = 0
-    """How many times the most frequent pair of neighbouring symbols becomes one; 0: never."""
+    bpe_merges: int = 0
+    """Byte-pair merges: how many times the most frequent pair of adjacent tokens becomes one."""
     molecules: int = 2_000_000
-    """Molecules seen in all, repeats included; the learning rate has decayed at the end."""
+    """Total number of molecules seen, repeats included; then the learning rate has decayed."""
     batch_size: int = 128
-    """Molecules a step."""
+    """Molecules per step."""
     learning_rate: float = 2e-3
-    """Peak, of Adam; decays to 2 % along a cosine."""
-    lr_warm_up: float = 0.01
-    """Share of the training in which the learning rate rises from 0."""
-    lr_decay: float = 1.0
-    """Share of the training, at its end, in which the learning rate decays; 0: it stays, for a
-    stage that another one starts from."""
+    """Peak learning rate of Adam; decays to 2 % along a cosine."""
+    lr_warmup_fraction: float = 0.01
+    """Share of the training in which the learning rate rises linearly from 0."""
+    lr_decay_fraction: float = 1.0
+    """Last share of the training, in which the learning rate decays; 0: no decay, for a stage that
+    another one starts from."""
     neighbors: bool = False
-    """Batches are made of pairs of molecules that are often alike, so that `objective.similarity`
-    sees true neighbors, of which random batches have few."""
+    """Make batches of pairs of often similar molecules, so that `loss.similarity` sees true
+    neighbors, of which random batches have few."""
     word_dropout: float = 0.0
-    """Share of the symbols hidden from the decoder."""
+    """Share of the tokens hidden from the decoder."""
     corruption: float = 0.0
-    """Share of the symbols that are left out or replaced in what the encoder reads, half of it
-    each."""
+    """Share of the encoder's input tokens that are deleted or replaced, half each."""
     spellings: float = 0.0
-    """Share of the steps in which the encoder reads another spelling of the molecules, from another
-    atom on; the decoder still writes the one. Of molecules written as SMILES only."""
-    noisy: float = 0.25
-    """Share of the molecules that are to be written from z with noise, at a level drawn evenly from
-    0 (none) to 1 (nothing else); needs `model.noise_levels`."""
+    """Share of the steps in which the encoder reads randomized SMILES, while the decoder writes the
+    usual ones. For SMILES representations only."""
+    noised_fraction: float = 0.25
+    """Share of the molecules that are decoded from z with noise, at a random level from 0 (none) to
+    1 (noise only); needs `model.noise_conditioning`."""
     properties: tuple[str, ...] = ()
-    """What a linear head is to read off z, trained along: properties of `molvae.properties`, and
-    columns that `prepare` kept."""
+    """Properties that linear heads learn to predict from z: those of `molvae properties`, and
+    columns that `molvae prepare` kept."""
     property_weight: float = 1.0
-    """Weight of the heads' loss: half of the squared error, in standard deviations of the training
-    molecules, summed over the properties."""
+    """Weight of the property heads' loss: half of the squared error, in standard deviations of the
+    training molecules, summed over the properties."""
     conditions: tuple[str, ...] = ()
-    """Likewise, what molecules are to be generated for: numbers that the decoder is given beside z.
-    Makes the model a semi-supervised VAE, which infers what is not known."""
+    """Properties to condition generation on, given to the decoder together with z. Makes the model
+    a semi-supervised VAE, which infers unknown values."""
     condition_weight: float = 1.0
-    """Weight of the loss of inferring the conditions that are known: their negative log-density,
-    in standard deviations of the training molecules."""
-    labelled: float = 1.0
-    """Share of the training molecules, chosen by the seed, whose properties and conditions are
-    shown to the training."""
-    clip: float = 1.0
-    """Largest gradient norm of the loss per symbol."""
+    """Weight of the negative log-density of known conditions under the encoder, in standard
+    deviations of the training molecules."""
+    labeled_fraction: float = 1.0
+    """Share of the training molecules, chosen by the seed, whose labels are used."""
+    max_grad_norm: float = 1.0
+    """Largest norm of the gradient of the loss per token."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
-    """Autocast; auto takes bf16 on CUDA and on CPUs that compute it natively."""
+    """Precision of autocast; auto takes bf16 on CUDA and on CPUs that compute it natively."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes CUDA where there is one."""
+    """Device to train on; auto takes CUDA where there is one."""
     threads: int = 0
-    """CPU threads; 0 leaves torch's choice."""
+    """CPU threads; 0 keeps torch's choice."""
     seed: int = 0
-    """Of the weights, the order of the molecules and the noise."""
+    """Random seed of the weights, the order of the molecules and the noise."""
     validate_every: int = 250_000
-    """Molecules between two validations; each also saves the state that `--resume` goes on from."""
+    """Molecules between two validations; each also saves the state for `--resume`."""
     model: ModelConfig = ModelConfig()
-    objective: LossConfig = LossConfig()
+    loss: LossConfig = LossConfig()
     prior: PriorConfig = PriorConfig()
 
     def __post_init__(self) -> None:
@@ -370,37 +387,50 @@ class TrainConfig:
                 getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}"
             )
         check_seed(self.seed)
-        for name in ("merges", "property_weight", "condition_weight", "threads"):
+        for name in ("bpe_merges", "property_weight", "condition_weight", "threads"):
             require(
                 getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
             )
-        for name in ("learning_rate", "clip"):
+        for name in ("learning_rate", "max_grad_norm"):
             require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("lr_warm_up", "word_dropout", "noisy", "more_share", "corruption"):
+        for name in (
+            "lr_warmup_fraction",
+            "word_dropout",
+            "noised_fraction",
+            "more_data_fraction",
+            "corruption",
+        ):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
         require(0 <= self.spellings <= 1, f"spellings must lie in [0, 1], got {self.spellings}")
         require(
             self.spellings == 0 or self.representation != "selfies",
-            "other spellings are those of SMILES; leave them out, or take another representation",
+            "spellings are randomized SMILES; set them to 0, or take another representation",
         )
-        require(0 < self.labelled <= 1, f"labelled must lie in (0, 1], got {self.labelled}")
-        require(0 <= self.lr_decay <= 1, f"lr_decay must lie in [0, 1], got {self.lr_decay}")
         require(
-            self.more_share == 0 or bool(self.more_data),
-            f"more_share is the share of more_data, got {self.more_share} without any",
+            0 < self.labeled_fraction <= 1,
+            f"labeled_fraction must lie in (0, 1], got {self.labeled_fraction}",
+        )
+        require(
+            0 <= self.lr_decay_fraction <= 1,
+            f"lr_decay_fraction must lie in [0, 1], got {self.lr_decay_fraction}",
+        )
+        require(
+            self.more_data_fraction == 0 or bool(self.more_data),
+            f"more_data_fraction needs more_data, got {self.more_data_fraction} without any",
         )
         require(
             not self.neighbors or self.batch_size % 2 == 0,
             f"neighbors come in pairs: batch_size must be even, got {self.batch_size}",
         )
         require(
-            not self.neighbors or self.objective.kind != "total-correlation",
-            "the total correlation needs even draws; leave neighbors out",
+            not self.neighbors or self.loss.kind != "total-correlation",
+            "the total correlation needs unbiased batches; leave neighbors out",
         )
         require(
-            self.noisy == 0 or self.model.noise_levels,
-            f"noisy must be 0 without model.noise_levels, got {self.noisy}",
+            self.noised_fraction == 0 or self.model.noise_conditioning,
+            "noised_fraction must be 0 without model.noise_conditioning, got "
+            f"{self.noised_fraction}",
         )
         self._check_tables()
         if both := {name.lower() for name in self.properties} & {
@@ -408,19 +438,19 @@ class TrainConfig:
         }:
             require(
                 False,
-                f"{min(both)} is among properties and conditions; a head that is given the number "
+                f"{min(both)} is among properties and conditions; a head that is given the value "
                 "learns nothing: name it once",
             )
 
     def _check_tables(self) -> None:
         """Refuse what the tables say together and cannot be."""
-        model, objective, prior = self.model, self.objective, self.prior
+        model, loss, prior = self.model, self.loss, self.prior
         has_z, posterior = model.latent_dim > 0, model.posterior
         if posterior == "point":
             require(
-                objective.kind == "elbo" and objective.beta == objective.free_bits == 0,
-                "a posterior that is a point has no KL term: give [objective] beta = 0 and kind = "
-                f"'elbo', got kind = {objective.kind!r} with beta = {objective.beta}",
+                loss.kind == "elbo" and loss.beta == loss.free_bits == 0,
+                "a posterior that is a point has no KL term: give [loss] beta = 0 and kind = "
+                f"'elbo', got kind = {loss.kind!r} with beta = {loss.beta}",
             )
             require(
                 not self.conditions,
@@ -428,19 +458,19 @@ class TrainConfig:
             )
         if posterior != "gaussian":
             for what, there in (
-                ("free_bits", objective.free_bits > 0),
-                ("the total correlation", objective.kind == "total-correlation"),
+                ("free_bits", loss.free_bits > 0),
+                ("the total correlation", loss.kind == "total-correlation"),
                 ("a prior of kind 'vamp'", prior.kind == "vamp"),
             ):
                 require(not there, f"{what} needs a Gaussian posterior, got {posterior!r}")
         for what, there in (
             ("a list of properties", bool(self.properties)),
-            (f"an objective of kind {objective.kind!r}", objective.kind != "elbo"),
-            ("free_bits", objective.free_bits > 0),
+            (f"a loss of kind {loss.kind!r}", loss.kind != "elbo"),
+            ("free_bits", loss.free_bits > 0),
             ("corruption", self.corruption > 0),
             ("a share of spellings", self.spellings > 0),
-            ("similarity", objective.similarity > 0),
-            ("fingerprint", objective.fingerprint > 0),
+            ("similarity", loss.similarity > 0),
+            ("fingerprint", loss.fingerprint > 0),
             (f"a prior of kind {prior.kind!r}", prior.kind not in ("auto", "normal")),
         ):
             require(
@@ -584,7 +614,7 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
         ConfigError: A required field is missing, a value has the wrong type or is out of range, or
             a setting has another name now.
     """
-    check_names(kind, settings, where)
+    settings = current_names(kind, settings, where)
     hints = get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in settings.items():
@@ -605,28 +635,32 @@ def build(kind: type[Config], settings: Mapping[str, Any], where: str = "setting
         raise ConfigError(f"{where}: {error}") from error
 
 
-def check_names(kind: type[Config], settings: Mapping[str, Any], where: str = "settings") -> None:
-    """Refuse keys that are no fields of a config dataclass; tables inside are not looked into.
-
-    Args:
-        kind: The dataclass.
-        settings: By name.
-        where: Named in error messages, e.g. the file.
+def current_names(
+    kind: type[Any], settings: Mapping[str, Any], where: str = "settings"
+) -> dict[str, Any]:
+    """Settings under the names of a dataclass's fields; old names are read, see `ALIASES`.
 
     Raises:
-        UnknownNameError: Names the first such key, with the nearest field name.
-        ConfigError: No mapping, or a setting has another name now.
+        UnknownNameError: A key is not a field; suggests the nearest one.
+        ConfigError: Not a mapping, or a setting stands there under two names.
     """
     require(isinstance(settings, Mapping), f"{where} must be a table, got {settings!r}")
-    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
-    for key in settings:
-        if key in (moved := getattr(kind, "MOVED", {})):
-            table, _, name = moved[key].partition(".")
-            raise ConfigError(
-                f"{where}: {key} is now {name} of the table [{table}]; write it there"
-            )
-        if key not in names:
+    aliases, names = ALIASES.get(kind.__name__, {}), [f.name for f in fields(kind)]
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        table, _, name = aliases.get(key, key).rpartition(".")
+        target = found.setdefault(table, {}) if table else found
+        if not table and name not in names:
             raise UnknownNameError(f"setting of {where}", key, names)
+        if name in names and isinstance(value, Mapping) and isinstance(found.get(name), dict):
+            value = {**found.pop(name), **value}
+        require(name not in target, f"{where}: {name} is given twice, once as {key}")
+        target[name] = value
+    hints = get_type_hints(kind)
+    for name, value in found.items():
+        if is_dataclass(hints[name]) and isinstance(value, Mapping):
+            found[name] = current_names(hints[name], value, f"{where} [{name}]")
+    return found
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -677,8 +711,8 @@ __all__ = [
     "TrainConfig",
     "as_settings",
     "build",
-    "check_names",
     "check_seed",
+    "current_names",
     "is_list",
     "later_seed",
     "read_toml",

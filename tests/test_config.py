@@ -9,7 +9,7 @@ import pytest
 from molvae.config import CampaignConfig, PrepareConfig, TrainConfig, as_settings, build, read_toml
 from molvae.errors import ConfigError, DataError, UnknownNameError
 
-WITHOUT_Z = {"latent_dim": 0, "explain": False, "noise_levels": False}
+WITHOUT_Z = {"latent_dim": 0, "residual_conditioning": False, "noise_conditioning": False}
 CAMPAIGN = {"record": "a.db", "objective": "qed"}
 
 
@@ -73,12 +73,12 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
         ({"beta": 0.1}, r"beta is now beta of the table \[objective\]"),
         ({"prior_passes": 3}, r"prior_passes is now passes of the table \[prior\]"),
         ({"objective": {"beta": -1}}, "beta must be"),
-        ({"objective": {"free_bits": 0.1, "kind": "iwae", "draws": 4}}, "free_bits belongs to"),
-        ({"objective": {"draws": 4}}, "draws belongs to kind = 'iwae'"),
+        ({"objective": {"free_bits": 0.1, "kind": "iwae", "n_samples": 4}}, "free_bits belongs to"),
+        ({"objective": {"n_samples": 4}}, "draws belongs to kind = 'iwae'"),
         ({"objective": {"kind": "iwae"}}, "give draws = 8"),
         ({"objective": {"total_correlation": 5.0}}, "belongs to kind = 'total-correlation'"),
         ({"objective": {"kind": "total-correlation", "beta": 0.0}}, "beta above 0"),
-        ({"prior": {"kind": "flow", "passes": 0}}, "at least one pass"),
+        ({"prior": {"kind": "flow", "epochs": 0}}, "at least one pass"),
         ({"prior": {"kind": "flow", "components": 3}}, "components belong to"),
         ({"prior": {"kind": "vamp"}, "conditions": ["logP"]}, "is not given conditions"),
         ({"prior": {"kind": "flow"}, "model": {"latent_dim": 1}}, "at least 2"),
@@ -97,14 +97,21 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
         ),
         ({"model": {"posterior": "flow"}, "prior": {"kind": "vamp"}}, "'vamp' needs a Gaussian"),
         ({"model": WITHOUT_Z}, "noisy must be 0 without"),
-        ({"model": WITHOUT_Z, "noisy": 0, "properties": ["logP"]}, "properties needs z"),
-        ({"model": WITHOUT_Z, "noisy": 0, "prior": {"kind": "mixture"}}, "'mixture' needs z"),
+        ({"model": WITHOUT_Z, "noised_fraction": 0, "properties": ["logP"]}, "properties needs z"),
         (
-            {"model": WITHOUT_Z, "noisy": 0, "objective": {"kind": "iwae", "draws": 2}},
+            {"model": WITHOUT_Z, "noised_fraction": 0, "prior": {"kind": "mixture"}},
+            "'mixture' needs z",
+        ),
+        (
+            {
+                "model": WITHOUT_Z,
+                "noised_fraction": 0,
+                "objective": {"kind": "iwae", "n_samples": 2},
+            },
             "'iwae' needs z",
         ),
         ({"conditions": ["logP"], "properties": ["LogP"]}, "name it once"),
-        ({"labelled": 0.0}, r"labelled must lie in \(0, 1\]"),
+        ({"labeled_fraction": 0.0}, r"labelled must lie in \(0, 1\]"),
     ],
 )
 def test_settings_that_do_not_go_together(tables: dict[str, object], message: str) -> None:

@@ -92,7 +92,7 @@ def main_calls(folder: Path, data: Path) -> dict[str, Any]:
         out=str(folder / "run"),
         molecules=120,
         validate_every=60,
-        objective=LossConfig(beta=0.0),
+        loss=LossConfig(beta=0.0),
         device="cpu",
         model=ModelConfig(
             latent_dim=4, embedding_dim=4, encoder_dim=8, decoder_dim=16, position_dim=2

@@ -42,7 +42,7 @@ def small(data: Path, out: Path) -> TrainConfig:
         batch_size=8,
         validate_every=20,
         # So short a training would be told that it has collapsed.
-        objective=LossConfig(beta=0.0),
+        loss=LossConfig(beta=0.0),
         device="cpu",
         model=ModelConfig(
             latent_dim=4, embedding_dim=4, encoder_dim=8, decoder_dim=16, position_dim=2

@@ -58,7 +58,7 @@ class Sizes:
     """Of each kind of outliers."""
     codes: int = 50_000
     """Training molecules whose codes the priors are fitted to."""
-    passes: int = 10
+    epochs: int = 10
     """Of the priors over these."""
     fcd: bool = True
 
@@ -191,7 +191,7 @@ class Drawn:
 
 def drawing(space: LatentSpace) -> tuple[float, float]:
     """Noise and temperature: what the card says, or without noise levels the model as it is."""
-    return space.card.drawing if space.card.drawing[0] > 0 else (0.0, 1.0)
+    return space.card.sampling_defaults if space.card.sampling_defaults[0] > 0 else (0.0, 1.0)
 
 
 def draw(space: LatentSpace, n: int, seed: int) -> Drawn:

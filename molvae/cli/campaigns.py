@@ -25,7 +25,7 @@ from molvae.cli.terminal import (
     progress,
     say,
 )
-from molvae.config import DEFAULT_PROPERTIES, RESUMABLE_FIELDS, CampaignConfig, build, check_names
+from molvae.config import DEFAULT_PROPERTIES, RESUMABLE_FIELDS, CampaignConfig, build, current_names
 from molvae.errors import CampaignError, DataError, encodable, require
 from molvae.objectives.printing import process_prints_to_stderr
 
@@ -391,7 +391,7 @@ def _check_report(
     """Where the report goes, and whether it may replace one: one of the same campaign may."""
     from molvae.analysis.report import check_can_write, is_report_of
 
-    check_names(CampaignConfig, settings, str(config or "flags"))
+    current_names(CampaignConfig, settings, str(config or "flags"))
     require(
         "record" in settings,
         "name the record: molvae optimize RECORD, or record = in the TOML file",

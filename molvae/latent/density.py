@@ -61,7 +61,7 @@ def log_prob(space: LatentSpace, smiles: Sequence[str], *, k: int = 64, seed: in
     bounds = torch.zeros(len(rows), dtype=torch.float64)
     if order := sorted(range(len(rows)), key=lambda i: len(rows[i])):
         ids = pad_on_device(space, [rows[i] for i in order])
-        bounds[order] = importance_bound(space.model, space.prior, ids, draws=k, seed=seed)
+        bounds[order] = importance_bound(space.model, space.prior, ids, n_samples=k, seed=seed)
     return bounds
 
 

@@ -106,7 +106,7 @@ def generate(
     condition_tolerance: float | None,
 ) -> list[str | None]:
     """See `LatentSpace.generate`."""
-    default_noise, default_temperature = space.card.drawing
+    default_noise, default_temperature = space.card.sampling_defaults
     level = default_noise if noise is None else noise
     if temperature is None:
         is_sampled = level > 0 or space.config.latent_dim == 0
@@ -114,7 +114,7 @@ def generate(
     n, seed = whole_number(n, "n", least=0), check_seed(seed)
     if not 0 <= level <= 1:
         raise ConfigError(f"noise must lie in [0, 1], got {level}")
-    if level > 0 and not space.config.noise_levels:
+    if level > 0 and not space.config.noise_conditioning:
         raise ConfigError(f"{space.title} was trained without noise levels; give noise=0")
     if condition_tolerance is not None and not conditions:
         raise ConfigError(

@@ -159,7 +159,7 @@ def with_finetuned_decoder(
         steps=FINETUNING_STEPS,
         batch=FINETUNING_BATCH,
         learning_rate=FINETUNING_RATE,
-        noise=0.25 if space.config.noise_levels else 0.0,
+        noise=0.25 if space.config.noise_conditioning else 0.0,
         seed=seed,
     )
     return finetuned

@@ -184,7 +184,7 @@ class LatentSpace:
 
         def sample(ids: Tensor) -> Tensor:
             noise = row_noise(ids, k, self.model.code_dim, seed).flatten(0, 1)
-            return self.model.infer(ids, draws=k, noise=noise).code.view(len(ids), -1)
+            return self.model.infer(ids, n_samples=k, noise=noise).code.view(len(ids), -1)
 
         z = map_molecules(self, smiles, sample, k * self.dim, skip_unknown)
         return z.view(len(z), k, self.dim)

@@ -72,14 +72,14 @@ class TokenizedDataset:
 
 
 def tokenize(
-    data: str | Path, representation: str, merges: int = 0, *, workers: int | None = None
+    data: str | Path, representation: str, bpe_merges: int = 0, *, workers: int | None = None
 ) -> TokenizedDataset:
     """The splits of a prepared data set as integers; kept beside the data for the next time.
 
     Args:
         data: Folder made by `molvae prepare`.
         representation: Name of one.
-        merges: How many times the most frequent pair of neighbours becomes one.
+        bpe_merges: How many times the most frequent pair of neighbours becomes one.
         workers: Processes that write molecules as symbols; None for one per core.
 
     Raises:
@@ -91,12 +91,12 @@ def tokenize(
     described = {"name": writer.name, "settings": writer.settings()}
     key = {
         "representation": described,
-        "merges": merges,
+        "merges": bpe_merges,
         "data": describe(folder),
         "versions": {name: version(name) for name in ("rdkit", "selfies")},
         "tensors": ["train", "valid", "places"],
     }
-    cache = folder / f"{representation}-{merges}.safetensors"
+    cache = folder / f"{representation}-{bpe_merges}.safetensors"
     if (found := _read_cache(cache, key)) is not None:
         tensors, about = found
         return TokenizedDataset(
@@ -117,7 +117,7 @@ def tokenize(
     _check_enough(folder, representation, len(places), lost)
     vocabulary = Vocabulary.from_sequences(split["train"])
     flat, _ = _as_ids(split["train"], vocabulary)
-    vocabulary, flat = train_bpe(flat, vocabulary.tokens, merges)
+    vocabulary, flat = train_bpe(flat, vocabulary.tokens, bpe_merges)
     train_ids = _as_rows(flat)
     flat, unknown = _as_ids(split["valid"], vocabulary)
     valid_ids = _as_rows(apply_bpe(flat, vocabulary))

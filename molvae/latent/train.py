@@ -23,7 +23,13 @@ from molvae._version import versions
 from molvae.chem.prepare import load_split
 from molvae.chem.properties import score
 from molvae.chem.vocabulary import PAD, Vocabulary
-from molvae.config import DEFAULT_PROPERTIES, ModelConfig, TrainConfig, as_settings
+from molvae.config import (
+    DEFAULT_PROPERTIES,
+    ModelConfig,
+    TrainConfig,
+    as_settings,
+    current_names,
+)
 from molvae.errors import CheckpointError, DataError, require, warn
 from molvae.latent.loading import find_model
 from molvae.latent.space import LatentSpace
@@ -170,7 +176,7 @@ def _train(
     of_heads, y = standard[:, : len(heads)], standard[:, len(heads) :]
     all_rows = torch.cat([tokens.train, *(part.ids for part in more)])
     bits = None
-    if config.neighbors or config.objective.similarity > 0 or config.objective.fingerprint > 0:
+    if config.neighbors or config.loss.similarity > 0 or config.loss.fingerprint > 0:
         places = [tokens.places, *(part.places for part in more)]
         bits = SparseBits.joined(
             [
@@ -226,8 +232,8 @@ def _train(
     rec, kl, active = validate(model, tokens.valid, covariance=covariance_of(y))
     some = _evenly(len(tokens.train), FITTED)
     rows, held_out = tokens.train[some], tokens.valid[_evenly(len(tokens.valid), HELD_OUT)]
-    codes = _codes(model, rows, y[some], draws=OF_EACH, seed=config.seed)
-    new = _codes(model, held_out, None, draws=1, seed=config.seed)[0]
+    codes = _codes(model, rows, y[some], n_samples=OF_EACH, seed=config.seed)
+    new = _codes(model, held_out, None, n_samples=1, seed=config.seed)[0]
     prior, log_density = choose_prior(
         codes,
         new,
@@ -237,7 +243,7 @@ def _train(
             model,
             rows,
             codes,
-            passes=config.prior.passes,
+            epochs=config.prior.epochs,
             components=config.prior.components,
             seed=config.seed,
         ),
@@ -258,7 +264,7 @@ def _train(
         max_length=tokens.train.shape[1],
         bounds=_box(_encoded(model, rows)),
         # A language model that always wrote the likeliest symbol would write one molecule.
-        drawing=(0.0, 0.0 if config.model.latent_dim else 1.0),
+        sampling_defaults=(0.0, 0.0 if config.model.latent_dim else 1.0),
         about={
             "recipe": as_settings(
                 replace(config, data=given.data, more_data=given.more_data, out=given.out)
@@ -283,14 +289,14 @@ def _train(
             "versions": versions(),
         },
     )
-    if config.model.noise_levels and config.noisy > 0 and config.prior.calibrate:
+    if config.model.noise_conditioning and config.noised_fraction > 0 and config.prior.calibrate:
         found = computed(config.data, DEFAULT_PROPERTIES, workers=workers)
         known = torch.stack([found[name] for name in DEFAULT_PROPERTIES], dim=1)
         # Where labels are few, no more is known of the others here.
-        known = known[tokens.places.long()[shown]] if config.labelled < 1 else known
+        known = known[tokens.places.long()[shown]] if config.labeled_fraction < 1 else known
         space = LatentSpace(model, card, prior=prior)
         drawing = calibrate_sampling(space, known.numpy(), seed=config.seed, workers=workers)
-        card = replace(card, drawing=drawing)
+        card = replace(card, sampling_defaults=drawing)
     save_run(folder, model, card, prior)
     (folder / STATE).unlink(missing_ok=True)
     if config.keep_state:
@@ -358,14 +364,15 @@ def _started(config: TrainConfig) -> tuple[TrainConfig, _Before | None]:
         return config, None
     folder = find_model(config.start_from)
     model, _, card = load_run(folder)
-    writer, merges = card.representation["name"], len(card.bpe_merges)
-    asked = card.about.get("recipe", {}).get("merges", merges)
+    writer, bpe_merges = card.representation["name"], len(card.bpe_merges)
+    recipe = current_names(TrainConfig, card.about.get("recipe", {}))
+    asked = recipe.get("bpe_merges", bpe_merges)
     model_asked, own_model = config.model, card.model
     if model_asked.latent_dim > own_model.latent_dim:  # more units, which is all that may differ
         own_model = replace(own_model, latent_dim=model_asked.latent_dim)
     for name, value, own, others in (
         ("representation", config.representation, writer, ("robust-smiles",)),
-        ("merges", config.merges, merges, (0, asked)),
+        ("bpe_merges", config.bpe_merges, bpe_merges, (0, asked)),
         ("model", model_asked, own_model, (ModelConfig(),)),
     ):
         require(
@@ -374,14 +381,14 @@ def _started(config: TrainConfig) -> tuple[TrainConfig, _Before | None]:
             f"{value}; leave it out",
         )
     sizes = own_model if model_asked == own_model else card.model
-    config = replace(config, representation=writer, merges=merges, model=sizes)
+    config = replace(config, representation=writer, bpe_merges=bpe_merges, model=sizes)
     return config, _Before(folder, model, card)
 
 
 def _tokens(config: TrainConfig, before: _Before | None, workers: int | None) -> TokenizedDataset:
     """The data set as integers, with the vocabulary of the model that the training starts from."""
     if before is None:
-        return tokenize(config.data, config.representation, config.merges, workers=workers)
+        return tokenize(config.data, config.representation, config.bpe_merges, workers=workers)
     card = before.card
     vocabulary = Vocabulary(card.vocabulary, card.bpe_merges)
     train, valid = (
@@ -443,7 +450,9 @@ def _identity(folders: Sequence[str], tokens: TokenizedDataset) -> dict[str, Any
 
 def _shown(n: int, config: TrainConfig) -> Tensor:
     """Which molecules' labels the training sees, `n`."""
-    chosen = np.random.default_rng(config.seed).permutation(n)[: math.ceil(config.labelled * n)]
+    chosen = np.random.default_rng(config.seed).permutation(n)[
+        : math.ceil(config.labeled_fraction * n)
+    ]
     shown = torch.zeros(n, dtype=torch.bool)
     shown[chosen] = True
     return shown
@@ -485,14 +494,16 @@ def _evenly(n: int, most: int) -> slice:
 
 
 @torch.inference_mode()
-def _codes(model: SequenceVAE, rows: Tensor, y: Tensor | None, *, draws: int, seed: int) -> Tensor:
+def _codes(
+    model: SequenceVAE, rows: Tensor, y: Tensor | None, *, n_samples: int, seed: int
+) -> Tensor:
     """Draws from posteriors, `draws x n x code_dim`; y as in `SequenceVAE.infer`."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(part: Tensor) -> Tensor:
         known = None if y is None or not model.n_conditions else y[part]
-        code = model.infer(trim_padding(rows[part]), known, draws, generator).code
-        return code.view(len(part), draws, -1)
+        code = model.infer(trim_padding(rows[part]), known, n_samples, generator).code
+        return code.view(len(part), n_samples, -1)
 
     return _by_length(rows, draw).transpose(0, 1).contiguous()
 

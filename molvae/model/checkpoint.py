@@ -2,7 +2,7 @@
 
     run/
       model.safetensors   weights; half precision where that loses nothing, float32 otherwise
-      model.json          {"format": 3, "kind": "sequence-vae", "model": {...},
+      model.json          {"format": 4, "kind": "sequence-vae", "model": {...},
                            "representation": {...}, "vocabulary": [...], "merges": [[...], ...],
                            "properties": ["logP", ...],
                            "conditions": [{"name": "QED", "mean": 0.73, "sd": 0.14}, ...],
@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from molvae._files import Kind, check_output, head_of, write_atomically
 from molvae.chem.vocabulary import Vocabulary
-from molvae.config import ModelConfig, as_settings, build
+from molvae.config import ModelConfig, as_settings, build, current_names
 from molvae.errors import CheckpointError, MolvaeError, described, require, shown
 from molvae.model.isolation import isolated, seeded
 from molvae.model.priors import (
@@ -54,12 +54,15 @@ from molvae.model.priors import (
 )
 from molvae.model.vae import SequenceVAE, upgrade_state_dict
 
-FORMAT = 3
-"""2 has merges, `explain`, property heads and priors; a run of format 1 is read as one without. 3
-has conditions and kinds of networks, and names weights by the part that they belong to."""
-OLDEST = {"explain": False, "noise_levels": False}
+FORMAT = 4
+"""2 adds merges, residual conditioning, property heads and priors. 3 adds conditions and kinds of
+networks, and names weights by the part that they belong to. 4 has other names of settings and
+weights, see `config.ALIASES` and `vae.upgrade_state_dict`."""
+OLDEST = {"residual_conditioning": False, "noise_conditioning": False}
 """Settings that a card of format 1 does not have."""
 KIND = "sequence-vae"
+MAX_BOUND, MAX_TEMPERATURE = 1e6, 100.0
+"""Far beyond any trained model: larger numbers in a card are damage."""
 WEIGHTS, PRIOR, CARD = "model.safetensors", "prior.safetensors", "model.json"
 METRICS, RESUME, STATE = "metrics.jsonl", "resume.safetensors", "state.safetensors"
 """Progress of a training; its state while it works; and when it is done, if that is kept."""
@@ -97,7 +100,7 @@ class ModelCard:
     """What the network's heads read off z, in the properties' own units."""
     conditions: tuple[Condition, ...] = ()
     """The last numbers of a code, in standard deviations from the mean."""
-    drawing: tuple[float, float] = (0.0, 0.0)
+    sampling_defaults: tuple[float, float] = (0.0, 0.0)
     """Noise and temperature with which molecules are generated where nothing else is asked for."""
     prior: dict[str, Any] = field(default_factory=dict)
     """Kind and sizes of the learned prior; empty for N(0, I)."""
@@ -211,8 +214,8 @@ def save_run(
         "properties": list(card.properties),
         "conditions": [asdict(condition) for condition in card.conditions],
         "bounds": [list(end) for end in card.bounds],
-        "noise": card.drawing[0],
-        "temperature": card.drawing[1],
+        "noise": card.sampling_defaults[0],
+        "temperature": card.sampling_defaults[1],
         "prior": prior.settings() if PRIOR in parts and prior is not None else {},
         "files": files,
         "about": card.about,
@@ -389,7 +392,9 @@ def _read_card(path: Path) -> ModelCard:
         )
     with _understood(path):
         card = ModelCard(
-            model=build(ModelConfig, OLDEST | content["model"], str(path)),
+            model=build(
+                ModelConfig, OLDEST | current_names(ModelConfig, content["model"]), str(path)
+            ),
             representation={"name": str(content["representation"]["name"])}
             | dict(content["representation"]),
             vocabulary=tuple(str(symbol) for symbol in content["vocabulary"]),
@@ -404,15 +409,24 @@ def _read_card(path: Path) -> ModelCard:
                 build(Condition, one, f"{path} [conditions]")
                 for one in content.get("conditions", ())
             ),
-            drawing=(float(content.get("noise", 0.0)), float(content.get("temperature", 0.0))),
+            sampling_defaults=(
+                float(content.get("noise", 0.0)),
+                float(content.get("temperature", 0.0)),
+            ),
             prior=dict(content.get("prior", {})),
             files={str(name): str(sha256) for name, sha256 in content.get("files", {}).items()},
             about=dict(content["about"]),
         )
         if any(len(end) != card.dim for end in card.bounds):
             raise ValueError("bounds and the numbers of a code disagree")
-        if not all(math.isfinite(x) for end in card.bounds for x in end):
-            raise ValueError("bounds are not finite")
+        if not all(abs(x) <= MAX_BOUND for end in card.bounds for x in end):
+            raise ValueError(f"bounds are not within {MAX_BOUND:g}")
+        noise, temperature = card.sampling_defaults
+        if not (0 <= noise <= 1 and 0 <= temperature <= MAX_TEMPERATURE):
+            raise ValueError(
+                f"noise must lie in [0, 1] and temperature in [0, {MAX_TEMPERATURE:g}], got "
+                f"{noise} and {temperature}"
+            )
         if any(not 0 < condition.sd < math.inf for condition in card.conditions):
             raise ValueError("a condition has no standard deviation")
         Vocabulary(card.vocabulary, card.bpe_merges)

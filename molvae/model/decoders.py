@@ -126,23 +126,23 @@ class RecurrentDecoder(Decoder):
         c = config
         self.config, self.read = config, read
         self.initial_state = affine(code_dim, c.decoder_dim)
-        self.placed = PositionalProjection(code_dim, max_length, c.position_dim)
+        self.positional = PositionalProjection(code_dim, max_length, c.position_dim)
         if read is not None:
-            self.said = nn.Linear(c.encoder_dim, c.position_dim)
-            self.said_head = nn.Parameter(
+            self.explained = nn.Linear(c.encoder_dim, c.position_dim)
+            self.explained_head = nn.Parameter(
                 torch.normal(0.0, 0.02, (max_length, c.position_dim, code_dim))
             )
-        if c.noise_levels:
+        if c.noise_conditioning:
             self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
         width = c.embedding_dim + code_dim + c.position_dim
         self.cells = make_cells(c, width, c.decoder_dim)
-        self.symbol_head = nn.Linear(c.decoder_dim, n_tokens)
+        self.token_head = nn.Linear(c.decoder_dim, n_tokens)
 
     def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
         """See `Decoder`."""
         noise = code.new_zeros(len(code), 1) if noise is None else noise[:, None]
         hidden = self.initial_state(code)
-        if self.config.noise_levels:
+        if self.config.noise_conditioning:
             hidden = hidden + self.noise(noise)[:, : self.config.decoder_dim]
         first = torch.tanh(hidden)
         if self.config.cell == "lstm":
@@ -155,11 +155,11 @@ class RecurrentDecoder(Decoder):
         left, hidden, noise, prefix = state.parts
         if self.read is not None and position > 0:
             said, prefix = self.read(x[:, None], prefix)
-            left = left - self.said(said[:, 0]) @ self.said_head[position - 1]
+            left = left - self.explained(said[:, 0]) @ self.explained_head[position - 1]
         placed = self._placed(left[:, None], noise, position)[:, 0]
         x = torch.cat([x, left, placed], dim=1)
         out, hidden = run_cells(self.cells, x[:, None], hidden)
-        return self.symbol_head(out[:, 0]), DecoderState((left, hidden, noise, prefix))
+        return self.token_head(out[:, 0]), DecoderState((left, hidden, noise, prefix))
 
     def logits(
         self,
@@ -175,17 +175,17 @@ class RecurrentDecoder(Decoder):
         if self.read is not None:
             states = self.read(whole)[0] if states is None else states
             said = torch.einsum(
-                "ntk,tkd->ntd", self.said(states).float(), self.said_head[: x.shape[1]]
+                "ntk,tkd->ntd", self.explained(states).float(), self.explained_head[: x.shape[1]]
             )
             left = left - functional.pad(said.cumsum(dim=1)[:, :-1], (0, 0, 1, 0))
         seen = torch.cat([x, left, self._placed(left, level, 0)], dim=2)
         out, _ = run_cells(self.cells, seen, first)
-        logits: Tensor = self.symbol_head(out)
+        logits: Tensor = self.token_head(out)
         return logits
 
     def _placed(self, left: Tensor, noise: Tensor, position: int) -> Tensor:
-        placed: Tensor = self.placed(left, position)
-        if self.config.noise_levels:
+        placed: Tensor = self.positional(left, position)
+        if self.config.noise_conditioning:
             placed = placed + self.noise(noise)[:, None, self.config.decoder_dim :]
         return placed
 
@@ -207,14 +207,14 @@ class TransformerDecoder(Decoder):
         super().__init__()
         c = config
         self.config = config
-        self.inward = nn.Linear(c.embedding_dim + code_dim + c.position_dim, c.decoder_dim)
-        self.placed = PositionalProjection(code_dim, max_length, c.position_dim)
+        self.in_proj = nn.Linear(c.embedding_dim + code_dim + c.position_dim, c.decoder_dim)
+        self.positional = PositionalProjection(code_dim, max_length, c.position_dim)
         self.positions = nn.Parameter(torch.normal(0.0, 0.02, (max_length, c.decoder_dim)))
-        if c.noise_levels:
+        if c.noise_conditioning:
             self.noise = nn.Linear(1, c.decoder_dim + c.position_dim, bias=False)
         self.blocks = nn.ModuleList(Block(c.decoder_dim, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.decoder_dim)
-        self.symbol_head = nn.Linear(c.decoder_dim, n_tokens)
+        self.token_head = nn.Linear(c.decoder_dim, n_tokens)
 
     def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
         """See `Decoder`."""
@@ -226,13 +226,13 @@ class TransformerDecoder(Decoder):
     def step(self, x: Tensor, state: DecoderState, position: int) -> tuple[Tensor, DecoderState]:
         """See `Decoder`."""
         code, noise, *seen = state.parts
-        x = self._inward(code[:, None], noise, x[:, None], position)
+        x = self._project_in(code[:, None], noise, x[:, None], position)
         kept: list[Tensor] = []
         for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             x, keys, values = block.step(x, *seen[2 * i : 2 * i + 2])
             kept += [keys, values]
-        return self.symbol_head(self.norm(x[:, 0])), DecoderState((code, noise, *kept))
+        return self.token_head(self.norm(x[:, 0])), DecoderState((code, noise, *kept))
 
     def logits(
         self,
@@ -244,19 +244,19 @@ class TransformerDecoder(Decoder):
     ) -> Tensor:
         """See `Decoder`."""
         level = self.start(code, noise).parts[1]
-        x = self._inward(code[:, None].expand(-1, x.shape[1], -1), level, x, 0)
+        x = self._project_in(code[:, None].expand(-1, x.shape[1], -1), level, x, 0)
         for block in self.blocks:
             x = block(x)
-        logits: Tensor = self.symbol_head(self.norm(x))
+        logits: Tensor = self.token_head(self.norm(x))
         return logits
 
-    def _inward(self, code: Tensor, noise: Tensor, x: Tensor, position: int) -> Tensor:
+    def _project_in(self, code: Tensor, noise: Tensor, x: Tensor, position: int) -> Tensor:
         """The first states from a position on: code and position join the symbols."""
-        placed, width = self.placed(code, position), self.config.decoder_dim
-        told = self.noise(noise)[:, None] if self.config.noise_levels else None
+        placed, width = self.positional(code, position), self.config.decoder_dim
+        told = self.noise(noise)[:, None] if self.config.noise_conditioning else None
         if told is not None:
             placed = placed + told[..., width:]
-        x = self.inward(torch.cat([x, code, placed], dim=2))
+        x = self.in_proj(torch.cat([x, code, placed], dim=2))
         x = x + self.positions[position : position + x.shape[1]]
         return x if told is None else x + told[..., :width]
 

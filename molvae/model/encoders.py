@@ -35,8 +35,10 @@ class Pooling(nn.Module):
     ) -> None:
         super().__init__()
         self.head = nn.Linear(ends + states, width)
-        self.place = nn.Linear(states, position_dim)
-        self.place_head = nn.Parameter(torch.normal(0.0, 0.02, (max_length, position_dim, width)))
+        self.position_proj = nn.Linear(states, position_dim)
+        self.position_head = nn.Parameter(
+            torch.normal(0.0, 0.02, (max_length, position_dim, width))
+        )
 
     def forward(self, states: Tensor, inside: Tensor, ends: Tensor | None = None) -> Tensor:
         """`n x t x states`, within the rows `n x t`, and `n x ends`, to `n x width`, float32."""
@@ -44,8 +46,8 @@ class Pooling(nn.Module):
         average = 3 * states.sum(dim=1) / inside.sum(dim=1, keepdim=True)  # 3: about as end states
         if ends is not None:
             average = torch.cat([ends, average.to(ends.dtype)], dim=1)
-        placed = self.place(states).float() * inside[..., None]
-        sums = torch.einsum("ntk,tkd->nd", placed, self.place_head[: states.shape[1]])
+        placed = self.position_proj(states).float() * inside[..., None]
+        sums = torch.einsum("ntk,tkd->nd", placed, self.position_head[: states.shape[1]])
         summary: Tensor = self.head(average).float() + sums
         return summary
 
@@ -59,7 +61,7 @@ class RecurrentEncoder(nn.Module):
         self.forwards = make_cells(c, c.embedding_dim, c.encoder_dim)
         self.backwards = make_cells(c, c.embedding_dim, c.encoder_dim)
         both = 2 * c.encoder_dim
-        self.summary = Pooling(both, both, c.position_dim, max_length, width)
+        self.pooling = Pooling(both, both, c.position_dim, max_length, width)
 
     def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
         """Summaries of rows; padding changes nothing.
@@ -84,7 +86,7 @@ class RecurrentEncoder(nn.Module):
         both = torch.cat([there, reversed_rows(back)], dim=2)
         last = (lengths - 1)[..., None].expand(-1, 1, there.shape[2])
         ends = torch.cat([there.gather(1, last)[:, 0], back.gather(1, last)[:, 0]], dim=1)
-        return self.summary(both, inside, ends), there
+        return self.pooling(both, inside, ends), there
 
     def read(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """States of the forward direction, `n x t x encoder_dim`, and what is known after them.
@@ -102,18 +104,18 @@ class TransformerEncoder(nn.Module):
     def __init__(self, config: ModelConfig, max_length: int, width: int) -> None:
         super().__init__()
         c = config
-        self.inward = nn.Linear(c.embedding_dim, c.encoder_dim)
+        self.in_proj = nn.Linear(c.embedding_dim, c.encoder_dim)
         self.positions = nn.Parameter(torch.normal(0.0, 0.02, (max_length, c.encoder_dim)))
         self.blocks = nn.ModuleList(Block(c.encoder_dim, c.heads) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.encoder_dim)
-        self.summary = Pooling(0, c.encoder_dim, c.position_dim, max_length, width)
+        self.pooling = Pooling(0, c.encoder_dim, c.position_dim, max_length, width)
 
     def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
         """Summaries of rows; as of `RecurrentEncoder`, but nothing is read."""
-        x = self.inward(x) + self.positions[: x.shape[1]]
+        x = self.in_proj(x) + self.positions[: x.shape[1]]
         for block in self.blocks:
             x = block(x, inside[:, None, None])
-        return self.summary(self.norm(x), inside), None
+        return self.pooling(self.norm(x), inside), None
 
 
 __all__ = ["Pooling", "RecurrentEncoder", "TransformerEncoder"]

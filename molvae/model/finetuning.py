@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
 from molvae.model.losses import reconstruction
-from molvae.model.training import noisy, trim_padding
+from molvae.model.training import noise_some, trim_padding
 from molvae.model.vae import SequenceVAE
 
-SHARED = ("said.", "said_head")
+SHARED = ("explained.", "explained_head")
 """Weights of the decoder that say what the encoder meant: they stay, as it does."""
 
 
@@ -58,7 +58,7 @@ def finetune_decoder(
         ids = trim_padding(rows[chosen])
         with torch.no_grad():
             code = new.infer(ids, noise=generator).code
-            code, level = noisy(code, noise, new.config.latent_dim, generator=generator)
+            code, level = noise_some(code, noise, new.config.latent_dim, generator=generator)
         with torch.enable_grad():
             nats = reconstruction(new.logits(code, ids, noise=level), ids)
             optimiser.zero_grad(set_to_none=True)

@@ -27,9 +27,9 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.ask = nn.Linear(width, 3 * width)
-        self.answer = nn.Linear(width, width)
-        self.each = nn.Sequential(
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.mlp = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, WIDENED * width),
             nn.GELU(),
@@ -68,13 +68,13 @@ class Block(nn.Module):
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each `n x heads x t x (width / heads)`."""
-        asked = self.ask(self.norm(x)).unflatten(2, (3, self.heads, -1))
+        asked = self.qkv(self.norm(x)).unflatten(2, (3, self.heads, -1))
         queries, keys, values = asked.permute(2, 0, 3, 1, 4)
         return queries, keys, values
 
     def _added(self, x: Tensor, found: Tensor) -> Tensor:
-        x = x + self.answer(found.transpose(1, 2).flatten(2))
-        out: Tensor = x + self.each(x)
+        x = x + self.proj(found.transpose(1, 2).flatten(2))
+        out: Tensor = x + self.mlp(x)
         return out
 
 

@@ -125,7 +125,7 @@ def compute_loss(
         config: The kind.
         beta: Weight of the KL term, not negative.
         inference: Codes drawn for the rows, `config.draws` of each.
-        losses: -log p(x | code) of each, `n * draws`, as `reconstruction` gives them.
+        losses: -log p(x | code) of each, `n * n_samples`, as `reconstruction` gives them.
         posterior: Kind of q(z | x), see `ModelConfig`. That of z alone, `point`, has no KL term.
         known: Of the conditions, for a model that has any.
         molecules: In the training set; needed for the total correlation.
@@ -135,7 +135,7 @@ def compute_loss(
     kl = of_z.sum(dim=1) + of_y
     rec, whole = losses.mean(), kl.mean()
     if config.kind == "iwae":
-        total = -iwae_bound(-losses - beta * kl, config.draws).mean()
+        total = -iwae_bound(-losses - beta * kl, config.n_samples).mean()
     elif config.free_bits > 0:
         # Over the batch first: a molecule may say more with one unit and less with another.
         units = of_z.mean(dim=0).clamp(min=config.free_bits).sum()
@@ -167,9 +167,9 @@ def _divergences(
     n, d = mean.shape
     of_y, log_q = mean.new_zeros(n), inference.log_q
     if known is not None:
-        draws = n // len(known.y)
+        n_samples = n // len(known.y)
         seen, guess, spread = (
-            x.repeat_interleave(draws, dim=0)
+            x.repeat_interleave(n_samples, dim=0)
             for x in (known.y, inference.y_mean, inference.y_logvar)
         )
         y = inference.code[:, d:]
@@ -186,17 +186,17 @@ def _divergences(
     return (log_q - prior)[:, None], of_y
 
 
-def iwae_bound(log_weights: Tensor, draws: int) -> Tensor:
+def iwae_bound(log_weights: Tensor, n_samples: int) -> Tensor:
     """Logarithm of the mean weight of each row, over draws that lie next to each other.
 
     Args:
-        log_weights: log p(x, z) - log q(z | x), `n * draws`.
-        draws: Of each row.
+        log_weights: log p(x, z) - log q(z | x), `n * n_samples`.
+        n_samples: Of each row.
 
     Returns:
         `n`; the evidence lower bound with one draw, and with more a tighter one.
     """
-    return torch.logsumexp(log_weights.view(-1, draws), dim=1) - math.log(draws)
+    return torch.logsumexp(log_weights.view(-1, n_samples), dim=1) - math.log(n_samples)
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ AT_ONCE = 512
 
 @torch.inference_mode()
 def importance_bound(
-    model: SequenceVAE, prior: Prior, ids: Tensor, *, draws: int, seed: int = 0
+    model: SequenceVAE, prior: Prior, ids: Tensor, *, n_samples: int, seed: int = 0
 ) -> Tensor:
     """Lower bound on log p(ids), in nats, from draws of each row's posterior over codes.
 
@@ -289,7 +289,7 @@ def importance_bound(
         model: The network.
         prior: Its density of codes, on the CPU.
         ids: `n x t`, ended by stop, padded; quickest when sorted by length.
-        draws: Of codes, for each row.
+        n_samples: Of codes, for each row.
         seed: Of the draws; those of a row do not depend on the other rows.
 
     Returns:
@@ -307,19 +307,19 @@ def importance_bound(
         "a deterministic autoencoder has no log-probability: its posterior is a point; take a "
         "model with posterior = 'gaussian' or 'flow'",
     )
-    draws = draws if model.code_dim else 1
+    n_samples = n_samples if model.code_dim else 1
     bounds = [torch.zeros(0, dtype=torch.float64)]
-    for rows in torch.split(ids, max(1, AT_ONCE // draws)) if len(ids) else ():
+    for rows in torch.split(ids, max(1, AT_ONCE // n_samples)) if len(ids) else ():
         rows = rows[:, : int((rows != PAD).sum(dim=1).max())]
         weights = []
-        for noise in torch.split(row_noise(rows, draws, model.code_dim, seed), AT_ONCE, dim=1):
+        for noise in torch.split(row_noise(rows, n_samples, model.code_dim, seed), AT_ONCE, dim=1):
             k = noise.shape[1]
-            found = model.infer(rows, draws=k, noise=noise.flatten(0, 1))
+            found = model.infer(rows, n_samples=k, noise=noise.flatten(0, 1))
             repeated = rows.repeat_interleave(k, dim=0)
             given = -reconstruction(model.logits(found.code, repeated), repeated)
             log_p = given.cpu() + prior.log_prob(found.code.cpu())
             weights.append((log_p - found.log_q.cpu()).double().view(len(rows), k))
-        bounds.append(torch.logsumexp(torch.cat(weights, dim=1), dim=1) - math.log(draws))
+        bounds.append(torch.logsumexp(torch.cat(weights, dim=1), dim=1) - math.log(n_samples))
     return torch.cat(bounds)
 
 

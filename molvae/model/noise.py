@@ -30,16 +30,16 @@ def row_generators(ids: Tensor, seed: int) -> list[torch.Generator]:
     return made
 
 
-def row_noise(ids: Tensor, draws: int, width: int, seed: int) -> Tensor:
-    """Standard normal numbers for each row, `n x draws x width`, float32, on the device of the ids.
+def row_noise(ids: Tensor, n_samples: int, width: int, seed: int) -> Tensor:
+    """Standard normal numbers for each row, `n x n_samples x width`, float32, on the device of the ids.
 
     Args:
         ids: `n x t`, padded on the right.
-        draws: For each row.
+        n_samples: For each row.
         width: Of a draw.
         seed: From 0 to 2**63 - 1.
     """
-    noise = torch.empty(len(ids), draws, width, dtype=torch.float32, device="cpu")
+    noise = torch.empty(len(ids), n_samples, width, dtype=torch.float32, device="cpu")
     for row, generator in zip(noise, row_generators(ids, seed), strict=True):
         row.normal_(generator=generator)
     return noise.to(ids.device)

@@ -81,7 +81,7 @@ def choose_prior(
             assert vamp is not None
             priors[kind] = vamp()
         elif kind == "flow" or kind == "autoregressive":
-            priors[kind] = fit_flow(z, passes=config.passes, kind=kind, given=y, seed=seed)
+            priors[kind] = fit_flow(z, epochs=config.epochs, kind=kind, given=y, seed=seed)
     if y is not None:
         flat = y.reshape(-1, conditions)
         priors = {kind: _with_conditions(prior, flat) for kind, prior in priors.items()}
@@ -106,7 +106,7 @@ def choose_prior(
 
 
 def _kinds(config: PriorConfig, n: int, dim: int, conditions: int) -> tuple[Kind, ...]:
-    if dim == 0 or config.passes == 0:
+    if dim == 0 or config.epochs == 0:
         return ()
     if config.kind != "auto":
         return () if config.kind == "normal" else (config.kind,)
@@ -167,7 +167,7 @@ def fit_vamp(
     rows: Tensor,
     codes: Tensor,
     *,
-    passes: int,
+    epochs: int,
     components: int = 0,
     seed: int = 0,
     batch_size: int = 512,
@@ -184,7 +184,7 @@ def fit_vamp(
         model: On the CPU; its posterior is a Gaussian.
         rows: Training ids, `n x t`, ended by stop, padded.
         codes: Draws from posteriors of training molecules, `k x n x d`, used in turn.
-        passes: Over the codes, but not more than 300 steps.
+        epochs: Over the codes, but not more than 300 steps.
         components: Made-up molecules; 0 takes the default, 100.
         seed: Of the first guess and the order.
         batch_size: Codes a step.
@@ -216,7 +216,7 @@ def fit_vamp(
             return logits, mean, (0.5 * logvar + wider).exp()
 
         optimizer = torch.optim.Adam([made, wider, logits], lr=learning_rate)
-        total = min(STEPS, passes * math.ceil(n / batch_size))
+        total = min(STEPS, epochs * math.ceil(n / batch_size))
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, total))
         batches: list[Tensor] = []
         for step in range(total):
@@ -239,7 +239,7 @@ def fit_vamp(
 def fit_flow(
     codes: Tensor,
     *,
-    passes: int,
+    epochs: int,
     kind: Literal["flow", "autoregressive"] = "flow",
     given: Tensor | None = None,
     hidden: int = 256,
@@ -251,7 +251,7 @@ def fit_flow(
 
     Args:
         codes: `k` draws for each of `n` molecules, `k x n x d`, used in turn.
-        passes: Over the molecules.
+        epochs: Over the molecules.
         kind: See `FlowPrior`.
         given: What it depends on, `k x n x p`; None for nothing.
         hidden: See `FlowPrior`.
@@ -267,9 +267,9 @@ def fit_flow(
         flat = codes.reshape(k * n, dim)
         prior.centre, prior.scale = flat.mean(dim=0), flat.std(dim=0).clamp(min=1e-6)
         optimizer = torch.optim.Adam(prior.parameters(), lr=learning_rate)
-        steps = passes * math.ceil(n / batch_size)
+        steps = epochs * math.ceil(n / batch_size)
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-        for turn in range(passes):
+        for turn in range(epochs):
             for rows in torch.split(torch.randperm(n, generator=generator), batch_size):
                 known = None if given is None else given[turn % k, rows]
                 loss = -prior.log_prob(codes[turn % k, rows], known).mean()

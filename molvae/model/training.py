@@ -37,7 +37,7 @@ from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress, Reporter
 from molvae.model.structure import SAMPLE, ReadOut, SparseBits, correlation
 from molvae.model.training_state import TrainingState, load_state, save_state, start_state
-from molvae.model.vae import SequenceVAE, blur
+from molvae.model.vae import SequenceVAE, add_noise
 
 COMPONENTS = 64
 """Of fingerprints, that a head reads off z."""
@@ -92,11 +92,15 @@ def learning_rate_at(config: TrainConfig, seen: int) -> tuple[float, float]:
     The decay takes the last `config.lr_decay` of the training; before it, the factor is 1.
     """
     done = seen / config.molecules
-    rise = min(1.0, done / config.lr_warm_up) if config.lr_warm_up > 0 else 1.0
-    falling = max(0.0, 1 - (1 - min(1.0, done)) / config.lr_decay) if config.lr_decay > 0 else 0.0
+    rise = min(1.0, done / config.lr_warmup_fraction) if config.lr_warmup_fraction > 0 else 1.0
+    falling = (
+        max(0.0, 1 - (1 - min(1.0, done)) / config.lr_decay_fraction)
+        if config.lr_decay_fraction > 0
+        else 0.0
+    )
     decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * falling))
-    warm_up = config.objective.beta_warm_up
-    beta = config.objective.beta * (min(1.0, done / warm_up) if warm_up > 0 else 1.0)
+    warm_up = config.loss.beta_warmup_fraction
+    beta = config.loss.beta * (min(1.0, done / warm_up) if warm_up > 0 else 1.0)
     return rise * decay, beta
 
 
@@ -232,7 +236,7 @@ def train(
         place = load_state(folder, model, optimizer, generator, config, data, readout)
     elif start is not None:
         start_state(start, model, optimizer, readout)
-    structured = config.objective.similarity > 0 or readout is not None
+    structured = config.loss.similarity > 0 or readout is not None
     report = Reporter(folder, config.molecules, on_progress, place.seen)
     next_stop = (place.seen // config.validate_every + 1) * config.validate_every
 
@@ -260,13 +264,13 @@ def train(
             )
             total = loss.total + config.property_weight * of_properties
             total = total + config.condition_weight * of_conditions
-            total = total + config.objective.similarity * of_structure[0]
-            total = total + config.objective.fingerprint * of_structure[1]
+            total = total + config.loss.similarity * of_structure[0]
+            total = total + config.loss.fingerprint * of_structure[1]
             optimizer.zero_grad(set_to_none=True)
             # Per symbol, so that clipping means the same for short and long molecules.
             scaled = total * (len(ids) / int((ids != PAD).sum()))
             scaled.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
             optimizer.step()
             place.seen += len(ids)
             terms = (loss.reconstruction, loss.kl, of_properties, of_conditions, *of_structure)
@@ -318,15 +322,22 @@ def _step(
 
     At last, of structure, the correlation of distances with similarities and the loss of the head.
     """
-    ids, known, draws, generator = batch.ids, batch.known, config.objective.draws, batch.generator
+    ids, known, n_samples, generator = (
+        batch.ids,
+        batch.known,
+        config.loss.n_samples,
+        batch.generator,
+    )
     with autocast(config.precision, ids.device):
         read = corrupted(batch.read, config.corruption, model.n_tokens, generator)
-        inference = model.infer(read, None if known is None else known.y, draws, generator)
-        repeated = ids.repeat_interleave(draws, dim=0) if draws > 1 else ids
-        code, noise = noisy(inference.code, config.noisy, model.config.latent_dim, draws, generator)
+        inference = model.infer(read, None if known is None else known.y, n_samples, generator)
+        repeated = ids.repeat_interleave(n_samples, dim=0) if n_samples > 1 else ids
+        code, noise = noise_some(
+            inference.code, config.noised_fraction, model.config.latent_dim, n_samples, generator
+        )
         states = inference.states if read is ids else None
-        if states is not None and draws > 1:
-            states = states.repeat_interleave(draws, dim=0)
+        if states is not None and n_samples > 1:
+            states = states.repeat_interleave(n_samples, dim=0)
         logits = model.logits(
             code,
             repeated,
@@ -336,7 +347,7 @@ def _step(
             states=states,
         )
     loss = compute_loss(
-        config.objective,
+        config.loss,
         beta,
         inference,
         reconstruction(logits, repeated),
@@ -344,7 +355,7 @@ def _step(
         known=known,
         molecules=batch.molecules,
     )
-    labels = batch.labels.repeat_interleave(draws, dim=0) if draws > 1 else batch.labels
+    labels = batch.labels.repeat_interleave(n_samples, dim=0) if n_samples > 1 else batch.labels
     of_properties = property_loss(model.properties(inference.code), labels)
     of_conditions = loss.kl.new_zeros(())
     if batch.again is not None:
@@ -356,10 +367,10 @@ def _step(
         of_conditions = condition_loss(inference.y_mean, inference.y_logvar, known.y)
     similar = of_bits = loss.kl.new_zeros(())
     if batch.bits is not None:
-        if config.objective.similarity > 0:
-            similar = correlation(inference.mean[::draws], batch.bits)
+        if config.loss.similarity > 0:
+            similar = correlation(inference.mean[::n_samples], batch.bits)
         if readout is not None:
-            z = inference.code[::draws, : model.config.latent_dim]
+            z = inference.code[::n_samples, : model.config.latent_dim]
             of_bits = readout(z, batch.bits)
     return loss, of_properties, of_conditions, (similar, of_bits)
 
@@ -368,7 +379,7 @@ def _readout(
     model: SequenceVAE, fingerprints: SparseBits | None, config: TrainConfig
 ) -> ReadOut | None:
     """The head that reads fingerprints, its components fitted; None if it has no weight."""
-    if config.objective.fingerprint == 0 or fingerprints is None:
+    if config.loss.fingerprint == 0 or fingerprints is None:
         return None
     head = ReadOut(model.config.latent_dim, fingerprints.size, COMPONENTS)
     head.fit(fingerprints.dense(np.arange(0, len(fingerprints), -(-len(fingerprints) // SAMPLE))))
@@ -419,31 +430,33 @@ def setup_training(
     return device, torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
 
 
-def noisy(
+def noise_some(
     code: Tensor,
     share: float,
     latent_dim: int | None = None,
-    draws: int = 1,
+    n_samples: int = 1,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Noise at a level drawn evenly from 0 to 1 in the z of a share of the rows; and the levels.
 
     Args:
-        code: `n * draws` codes; those of a row lie next to each other and get the same level.
+        code: `n * n_samples` codes; those of a row lie next to each other and get the same level.
         share: Of the rows.
         latent_dim: See `blur`.
-        draws: Of each row.
+        n_samples: Of each row.
         generator: Of levels and noise, on the code's device; None for torch's global generator.
     """
     if share == 0:
         return code, code.new_zeros(len(code))
     level, chosen = (
-        torch.rand(len(code) // draws, generator=generator, dtype=torch.float32, device=code.device)
+        torch.rand(
+            len(code) // n_samples, generator=generator, dtype=torch.float32, device=code.device
+        )
         for _ in range(2)
     )
     level = level * (chosen < share)
-    level = level.repeat_interleave(draws) if draws > 1 else level
-    return blur(code, level, latent_dim, generator), level
+    level = level.repeat_interleave(n_samples) if n_samples > 1 else level
+    return add_noise(code, level, latent_dim, generator), level
 
 
 def _batches_from(
@@ -455,13 +468,13 @@ def _batches_from(
 ) -> Iterator[Tensor]:
     """The rest of the epoch; `place` is moved on before a batch is handed out."""
     # Of rows of similar length the aggregated posterior would be another.
-    bucketed = config.objective.kind != "total-correlation"
+    bucketed = config.loss.kind != "total-correlation"
     rows = None
     if config.neighbors or main < len(lengths):
         rows = epoch_rows(
             len(lengths),
             main,
-            config.more_share,
+            config.more_data_fraction,
             config.seed,
             place.epoch,
             fingerprints if config.neighbors else None,

@@ -17,10 +17,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from molvae._files import write_atomically
-from molvae.config import TrainConfig
+from molvae.config import TrainConfig, current_names
 from molvae.errors import CheckpointError
 from molvae.model.checkpoint import RESUME, STATE
-from molvae.model.vae import SequenceVAE
+from molvae.model.vae import SequenceVAE, upgrade_state_dict
 
 READOUT = "readout."
 
@@ -50,10 +50,23 @@ def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
         "prior",
     ):
         del settings[name]
-    if config.lr_decay == 0:  # a stage at a constant rate may end sooner or later
+    if config.lr_decay_fraction == 0:  # a stage at a constant rate may end sooner or later
         del settings["molecules"]
-    for table in ("model", "objective"):
-        settings |= {f"{table}.{name}": value for name, value in settings.pop(table).items()}
+    return _flat(settings)
+
+
+def _current(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Saved settings under the names of today."""
+    tables: dict[str, Any] = {}
+    for key, value in saved.items():
+        table, _, name = key.rpartition(".")
+        (tables.setdefault(table, {}) if table else tables)[name] = value
+    return _flat(current_names(TrainConfig, tables))
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    for table in ("model", "loss"):
+        settings |= {f"{table}.{name}": value for name, value in settings.pop(table, {}).items()}
     return settings
 
 
@@ -123,7 +136,7 @@ def load_state(
     now, plain = (
         json.loads(json.dumps(_what_must_agree(c))) for c in (config, TrainConfig(data="", out=""))
     )
-    saved = plain | saved  # settings that are younger than the file
+    saved = plain | _current(saved)  # settings that are younger than the file
     if changed := sorted(k for k in now if saved.get(k) != now[k]):
         name = changed[0]
         raise CheckpointError(
@@ -205,7 +218,7 @@ def _restore(
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-    model.load_state_dict(part("model."))
+    model.load_state_dict(upgrade_state_dict(part("model.")))
     if readout is not None and (saved := part(READOUT)):
         readout.load_state_dict(saved)
     states: dict[int, dict[str, Tensor]] = {}

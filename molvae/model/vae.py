@@ -29,22 +29,22 @@ from molvae.model.posterior import Posterior, draw
 
 Noise = torch.Generator | Tensor | None
 """Where draws of codes come from: a generator on the network's device; None for torch's global one;
-or standard normal numbers themselves, float32, `(n * draws) x code_dim`, as codes are laid out."""
+or standard normal numbers themselves, float32, `(n * n_samples) x code_dim`, as codes are laid out."""
 
 
 class EncoderOutput(NamedTuple):
-    """Codes drawn for rows, `draws` of each next to each other, and how likely it was to draw them.
+    """Codes drawn for rows, `n_samples` of each next to each other, and how likely it was to draw them.
 
     Gradients reach the encoder through all of it.
     """
 
     code: Tensor
-    """`(n * draws) x code_dim`: z, then the conditions in standard deviations from the mean."""
+    """`(n * n_samples) x code_dim`: z, then the conditions in standard deviations from the mean."""
     log_q: Tensor
-    """`n * draws`, nats: log q(z | x, y) of the drawn z, plus log q(y | x) of drawn conditions."""
+    """`n * n_samples`, nats: log q(z | x, y) of the drawn z, plus log q(y | x) of drawn conditions."""
     mean: Tensor
     """Of the Gaussian that each z was drawn from, before any flow, given the conditions of its
-    code; `(n * draws) x d`."""
+    code; `(n * n_samples) x d`."""
     logvar: Tensor
     """Likewise, natural logarithm of the variance."""
     y_mean: Tensor
@@ -108,7 +108,7 @@ class SequenceVAE(nn.Module):
         self.decoder: Decoder
         if config.decoder == "recurrent":
             read = None
-            if config.explain:
+            if config.residual_conditioning:
                 assert isinstance(self.encoder, RecurrentEncoder)  # the configuration sees to it
                 read = self.encoder.read
             self.decoder = RecurrentDecoder(config, n_tokens, max_length, self.code_dim, read)
@@ -150,7 +150,7 @@ class SequenceVAE(nn.Module):
         return self.q.conditions(self._summary(ids)[0])
 
     def infer(
-        self, ids: Tensor, y: Tensor | None = None, draws: int = 1, noise: Noise = None
+        self, ids: Tensor, y: Tensor | None = None, n_samples: int = 1, noise: Noise = None
     ) -> EncoderOutput:
         """Draw codes from q(z, y | x), or from q(z | x, y) where y is known.
 
@@ -162,13 +162,13 @@ class SequenceVAE(nn.Module):
             noise: Where the draws come from, see `Noise`.
         """
         summary, states = self._summary(ids)
-        of_z, of_y = self._noise(len(ids) * draws, noise, summary)
+        of_z, of_y = self._noise(len(ids) * n_samples, noise, summary)
         y_mean, y_logvar = self.q.conditions(summary)
-        summary = _repeated(summary, draws)
-        drawn, log_q_y = draw(_repeated(y_mean, draws), _repeated(y_logvar, draws), of_y)
+        summary = _repeated(summary, n_samples)
+        drawn, log_q_y = draw(_repeated(y_mean, n_samples), _repeated(y_logvar, n_samples), of_y)
         if y is not None:
-            known = _repeated(~y.isnan(), draws)
-            drawn = torch.where(known, _repeated(y, draws), drawn)
+            known = _repeated(~y.isnan(), n_samples)
+            drawn = torch.where(known, _repeated(y, n_samples), drawn)
             log_q_y = log_q_y.masked_fill(known, 0.0)
         mean, logvar = self.q.gaussian(summary, drawn)
         z, log_q = self.q.draw(summary, mean, logvar, of_z)
@@ -199,7 +199,7 @@ class SequenceVAE(nn.Module):
         Args:
             code: `n x code_dim`.
             noise: Level of the noise in z, from 0 to 1, `n`; None for none. What was drawn with
-                noise is `sqrt(1 - noise^2) * z + noise * N(0, I)`; see `blur`.
+                noise is `sqrt(1 - noise^2) * z + noise * N(0, I)`; see `add_noise`.
         """
         return self.decoder.start(code, noise)
 
@@ -273,7 +273,7 @@ class SequenceVAE(nn.Module):
         return said
 
 
-def blur(
+def add_noise(
     code: Tensor,
     noise: Tensor,
     latent_dim: int | None = None,
@@ -293,7 +293,7 @@ def blur(
     return torch.cat([(1 - level.square()).sqrt() * z + level * more, y], dim=1)
 
 
-RENAMED_KEYS = {
+RENAMED_PREFIXES = {
     "forwards.": "encoder.forwards.",
     "backwards.": "encoder.backwards.",
     "posterior_head.": "encoder.summary.head.",
@@ -307,23 +307,44 @@ RENAMED_KEYS = {
     "decoder.": "decoder.cells.",
     "symbol_head.": "decoder.symbol_head.",
 }
-"""Beginnings of the names that weights of format 1 and 2 have, and what they are called now."""
+"""Beginnings of the names of weights of formats 1 and 2, and of format 3."""
+RENAMED_PARTS = {
+    "summary": "pooling",
+    "place": "position_proj",
+    "place_head": "position_head",
+    "placed": "positional",
+    "said": "explained",
+    "said_head": "explained_head",
+    "inward": "in_proj",
+    "ask": "qkv",
+    "answer": "proj",
+    "each": "mlp",
+    "symbol_head": "token_head",
+}
+"""Parts of the names of weights of format 3, and of today."""
 
 
 def upgrade_state_dict(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of format 1 and 2 under the names that they have now; newer ones as they are."""
-    if "symbol_head.weight" not in tensors:
-        return dict(tensors)
-    new = {}
+    """Weights of any format under the names of today."""
+    is_oldest, new = "symbol_head.weight" in tensors, {}
     for name, tensor in tensors.items():
-        old = next((old for old in RENAMED_KEYS if name.startswith(old)), "")
-        new[RENAMED_KEYS.get(old, "") + name.removeprefix(old)] = tensor
+        if is_oldest:
+            old = next((old for old in RENAMED_PREFIXES if name.startswith(old)), "")
+            name = RENAMED_PREFIXES.get(old, "") + name.removeprefix(old)
+        new[".".join(RENAMED_PARTS.get(part, part) for part in name.split("."))] = tensor
     return new
 
 
-def _repeated(x: Tensor, draws: int) -> Tensor:
+def _repeated(x: Tensor, n_samples: int) -> Tensor:
     """Each row so many times, next to each other."""
-    return x if draws == 1 else x.repeat_interleave(draws, dim=0)
+    return x if n_samples == 1 else x.repeat_interleave(n_samples, dim=0)
 
 
-__all__ = ["DecoderState", "EncoderOutput", "Noise", "SequenceVAE", "blur", "upgrade_state_dict"]
+__all__ = [
+    "DecoderState",
+    "EncoderOutput",
+    "Noise",
+    "SequenceVAE",
+    "add_noise",
+    "upgrade_state_dict",
+]

@@ -18,9 +18,9 @@ from molvae.errors import require
 
 READERS = (
     "decoder.initial_state.",
-    "decoder.placed.layer.",
+    "decoder.positional.layer.",
     "decoder.cells.",
-    "decoder.inward.",
+    "decoder.in_proj.",
     "property_head.",
 )
 """Parts that read z, by the beginning of their names: new units tell them nothing at first."""
@@ -59,7 +59,7 @@ def widened(
             grown[:, before : before + d] = was[:, before : before + d]
             grown[:, before + d : before + more] = 0
             grown[:, before + more :] = was[:, before + d :]
-        elif name == "decoder.said_head":
+        elif name == "decoder.explained_head":
             grown[..., :d] = was
         else:  # of the encoder's summary: means, then logarithms of variances
             axis = 0 if name.endswith(("head.weight", "head.bias")) else 2

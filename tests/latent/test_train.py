@@ -69,7 +69,7 @@ def config(data: Path, tmp_path: Path) -> TrainConfig:
         molecules=600,
         validate_every=300,
         # So short a training would be told that it has collapsed.
-        objective=LossConfig(beta=0.0),
+        loss=LossConfig(beta=0.0),
         device="cpu",
         model=model,
         prior=PriorConfig(calibrate=False),
@@ -89,7 +89,7 @@ def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfi
     assert build(TrainConfig, about["recipe"]) == config
     assert about["versions"]["torch"]
     assert about["training_molecules"] > 200
-    noise, temperature = space.card.drawing
+    noise, temperature = space.card.sampling_defaults
     assert noise > 0
     assert space.generate(5) == space.generate(5, noise=noise, temperature=temperature)
     log_density = about["validation"]["log_density_of_z"]
@@ -103,12 +103,12 @@ def test_heads_are_trained_along_and_speak_in_the_properties_units(config: Train
         config,
         properties=("sas", "logP"),
         property_weight=5.0,
-        merges=80,  # shorter rows, which are learned sooner
+        bpe_merges=80,  # shorter rows, which are learned sooner
         molecules=9_000,
         batch_size=64,
         learning_rate=5e-3,
         validate_every=9_000,
-        model=dataclasses.replace(config.model, explain=False),
+        model=dataclasses.replace(config.model, residual_conditioning=False),
     )
     space = molvae.load(train(config, workers=1))
     assert space.properties == names
@@ -165,7 +165,7 @@ def conditional(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Latent
     config = TrainConfig(
         data=str(table),
         out=str(tmp_path_factory.mktemp("run") / "run"),
-        merges=80,  # shorter rows, which are learned sooner
+        bpe_merges=80,  # shorter rows, which are learned sooner
         molecules=8_000,
         batch_size=32,
         learning_rate=5e-3,
@@ -174,12 +174,12 @@ def conditional(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Latent
         condition_weight=3.0,
         properties=("size",),
         property_weight=3.0,
-        labelled=0.5,
-        noisy=0.0,
+        labeled_fraction=0.5,
+        noised_fraction=0.0,
         device="cpu",
         model=SIZES,
-        objective=LossConfig(beta=0.02),
-        prior=PriorConfig(passes=30),
+        loss=LossConfig(beta=0.02),
+        prior=PriorConfig(epochs=30),
     )
     return molvae.load(train(config, workers=1))
 
@@ -302,8 +302,10 @@ def small(config: TrainConfig, **settings: Any) -> LatentSpace:
 
 
 def test_a_language_model_generates_and_has_no_vectors(config: TrainConfig, tmp_path: Path) -> None:
-    sizes = dataclasses.replace(config.model, latent_dim=0, explain=False, noise_levels=False)
-    space = small(config, model=sizes, noisy=0.0)
+    sizes = dataclasses.replace(
+        config.model, latent_dim=0, residual_conditioning=False, noise_conditioning=False
+    )
+    space = small(config, model=sizes, noised_fraction=0.0)
     assert space.dim == 0
     drawn = space.generate(150, seed=1)  # most of a model so small are radicals
     assert len(set(drawn)) > 10
@@ -325,7 +327,7 @@ def test_a_language_model_generates_and_has_no_vectors(config: TrainConfig, tmp_
 
 def test_an_autoencoder_has_vectors_and_no_density(config: TrainConfig) -> None:
     sizes = dataclasses.replace(config.model, posterior="point")
-    space = small(config, model=sizes, noisy=0.0)
+    space = small(config, model=sizes, noised_fraction=0.0)
     molecules = load_split(config.data, "test")
     mean, std = space.posterior(molecules)
     assert bool((std == 0).all())
@@ -348,11 +350,14 @@ def test_an_autoencoder_has_vectors_and_no_density(config: TrainConfig) -> None:
 def test_the_asked_for_prior_is_fitted(
     config: TrainConfig, kind: str, model: dict[str, Any]
 ) -> None:
-    prior = PriorConfig(kind=kind, passes=3)  # type: ignore[arg-type]
+    prior = PriorConfig(kind=kind, epochs=3)  # type: ignore[arg-type]
     with warnings.catch_warnings():  # so young a model may be as well off with N(0, I)
         warnings.simplefilter("ignore", MolvaeWarning)
         space = small(
-            config, prior=prior, noisy=0.0, model=dataclasses.replace(config.model, **model)
+            config,
+            prior=prior,
+            noised_fraction=0.0,
+            model=dataclasses.replace(config.model, **model),
         )
     assert space.prior.kind == kind
     assert set(space.about["validation"]["log_density_of_z"]) == {"normal", kind}
@@ -461,16 +466,16 @@ def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainCon
     objective = LossConfig(beta=0.0, similarity=20.0, fingerprint=0.5)
     longer = dataclasses.replace(
         config,
-        merges=80,  # shorter rows, which are learned sooner
-        model=dataclasses.replace(config.model, explain=False),
+        bpe_merges=80,  # shorter rows, which are learned sooner
+        model=dataclasses.replace(config.model, residual_conditioning=False),
         molecules=3000,
         validate_every=3000,
         batch_size=32,
         learning_rate=1e-2,
-        noisy=0.0,
+        noised_fraction=0.0,
         prior=PriorConfig(kind="normal"),
     )
-    told = dataclasses.replace(longer, objective=objective, neighbors=True)
+    told = dataclasses.replace(longer, loss=objective, neighbors=True)
     found = []
     for i, one in enumerate((longer, told)):
         space = molvae.load(train(dataclasses.replace(one, out=f"{config.out}{i}"), workers=1))
@@ -485,16 +490,20 @@ def test_train_in_stages_goes_on_where_the_first_ended(config: TrainConfig, tmp_
     objective = LossConfig(beta=0.0, similarity=5.0, fingerprint=0.5)
     one = dataclasses.replace(
         config,
-        objective=objective,
-        lr_decay=0.0,
+        loss=objective,
+        lr_decay_fraction=0.0,
         keep_state=True,
         properties=("logP",),
-        noisy=0.0,
+        noised_fraction=0.0,
     )
     first = train(one, workers=1)
     assert (first / "state.safetensors").exists()
     two = dataclasses.replace(
-        one, out=str(tmp_path / "two"), start_from=str(first), lr_warm_up=0.0, keep_state=False
+        one,
+        out=str(tmp_path / "two"),
+        start_from=str(first),
+        lr_warmup_fraction=0.0,
+        keep_state=False,
     )
     two = dataclasses.replace(two, model=ModelConfig(), molecules=1, learning_rate=1e-12)
     second = molvae.load(train(two, workers=1))
@@ -515,12 +524,12 @@ def test_train_in_stages_goes_on_where_the_first_ended(config: TrainConfig, tmp_
 
 @pytest.mark.parametrize(
     "change",
-    [{"representation": "selfies"}, {"merges": 7}, {"model": ModelConfig(latent_dim=9)}],
+    [{"representation": "selfies"}, {"bpe_merges": 7}, {"model": ModelConfig(latent_dim=9)}],
 )
 def test_train_from_a_model_of_other_sizes_is_refused(
     config: TrainConfig, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    first = train(dataclasses.replace(config, noisy=0.0), workers=1)
+    first = train(dataclasses.replace(config, noised_fraction=0.0), workers=1)
     two = dataclasses.replace(config, out=str(tmp_path / "two"), start_from=str(first), **change)
     with pytest.raises(ConfigError, match=next(iter(change))):
         train(two, workers=1)
@@ -533,12 +542,12 @@ def test_train_with_more_data_learns_both_and_says_so(
     both = dataclasses.replace(
         config,
         more_data=(str(table),),
-        more_share=0.5,
+        more_data_fraction=0.5,
         properties=("logP",),
         neighbors=True,
         spellings=0.5,
         corruption=0.1,
-        noisy=0.0,
+        noised_fraction=0.0,
     )
     folder = train(both, workers=1)
     about = json.loads((folder / "model.json").read_text())["about"]

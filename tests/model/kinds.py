@@ -15,22 +15,22 @@ N_SYMBOLS, MAX_LENGTH = 9, 12
 SMALL = ModelConfig(
     latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=8, position_dim=3, layers=2, heads=2
 )
-PLAIN = dataclasses.replace(SMALL, explain=False)
+PLAIN = dataclasses.replace(SMALL, residual_conditioning=False)
 KINDS = {
     "recurrent": SMALL,
     "recurrent without explaining": PLAIN,
     "long short-term memory": dataclasses.replace(SMALL, cell="lstm"),
-    "recurrent without noise": dataclasses.replace(SMALL, noise_levels=False),
+    "recurrent without noise": dataclasses.replace(SMALL, noise_conditioning=False),
     "transformer": dataclasses.replace(PLAIN, encoder="transformer", decoder="transformer"),
     "transformer to recurrent": dataclasses.replace(PLAIN, encoder="transformer"),
     "recurrent to transformer without noise": dataclasses.replace(
-        PLAIN, decoder="transformer", noise_levels=False
+        PLAIN, decoder="transformer", noise_conditioning=False
     ),
     "flow": dataclasses.replace(SMALL, posterior="flow"),
     "point": dataclasses.replace(SMALL, posterior="point"),
-    "language": dataclasses.replace(PLAIN, latent_dim=0, noise_levels=False),
+    "language": dataclasses.replace(PLAIN, latent_dim=0, noise_conditioning=False),
     "transformer language": dataclasses.replace(
-        PLAIN, latent_dim=0, noise_levels=False, decoder="transformer"
+        PLAIN, latent_dim=0, noise_conditioning=False, decoder="transformer"
     ),
 }
 

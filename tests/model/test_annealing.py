@@ -35,9 +35,9 @@ class LinearGaussian(nn.Module):
         mean = X[ids[:, 0] - 1] @ W @ torch.linalg.inv(precision) / NOISE**2
         return mean, torch.linalg.inv(precision).diagonal().log().expand_as(mean)
 
-    def infer(self, ids: Tensor, *, draws: int, noise: Tensor) -> EncoderOutput:
+    def infer(self, ids: Tensor, *, n_samples: int, noise: Tensor) -> EncoderOutput:
         mean, logvar = self.posterior(ids)
-        wide, spread = (x.repeat_interleave(draws, dim=0) for x in (mean, logvar))
+        wide, spread = (x.repeat_interleave(n_samples, dim=0) for x in (mean, logvar))
         z = wide + noise * (0.5 * spread).exp()
         none = z.new_zeros(len(z), 0)
         return EncoderOutput(z, log_normal(z, wide, spread).sum(dim=1), wide, spread, none, none)
@@ -83,7 +83,9 @@ PRIORS = pytest.mark.parametrize("prior", [NormalPrior(2), two_hills()], ids=["n
 def bound(prior: Prior, k: int, seed: int, times: int = 1) -> Tensor:
     """With k draws, with that many seeds; `3 x times`."""
     seeds = range(seed, seed + times)
-    return torch.stack([importance_bound(MODEL, prior, IDS, draws=k, seed=s) for s in seeds], dim=1)
+    return torch.stack(
+        [importance_bound(MODEL, prior, IDS, n_samples=k, seed=s) for s in seeds], dim=1
+    )
 
 
 @PRIORS
@@ -138,10 +140,10 @@ def test_both_agree_on_a_sequence_model_and_annealing_repeats_with_its_seed() ->
     sizes = ModelConfig(latent_dim=3, embedding_dim=4, encoder_dim=5, decoder_dim=6, position_dim=2)
     model, prior = SequenceVAE(sizes, 7, 9).eval(), NormalPrior(3)
     with torch.no_grad():
-        model.encoder.summary.head.bias[3:] += 3  # untrained, p(z | x) is about as wide as p(z)
+        model.encoder.pooling.head.bias[3:] += 3  # untrained, p(z | x) is about as wide as p(z)
         model.decoder.initial_state.weight.mul_(4)  # and z matters all the same
     ids = torch.tensor([[3, 4, EOS, 0, 0], [5, 6, 4, 3, EOS], [6, EOS, 0, 0, 0]])
-    expected = importance_bound(model, prior, ids, draws=50_000, seed=1)
+    expected = importance_bound(model, prior, ids, n_samples=50_000, seed=1)
     found = annealed_bound(model, prior, ids, chains=200, steps=30, n_leapfrog_steps=3)
     assert (found - expected).abs().max() < 0.03
     first, again, other = (

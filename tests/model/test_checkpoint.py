@@ -149,9 +149,9 @@ def test_a_tensor_too_many_or_too_few(folder: Path) -> None:
     save_file(tensors | {"extra": torch.zeros(1)}, folder / WEIGHTS)
     with pytest.raises(CheckpointError, match="'extra'"):
         load_run(folder)
-    del tensors["decoder.symbol_head.bias"]
+    del tensors["decoder.token_head.bias"]
     save_file(tensors, folder / WEIGHTS)
-    with pytest.raises(CheckpointError, match=r"'decoder\.symbol_head\.bias'"):
+    with pytest.raises(CheckpointError, match=r"'decoder\.token_head\.bias'"):
         load_run(folder)
 
 

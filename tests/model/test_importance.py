@@ -25,7 +25,7 @@ def wide(kind: str, conditions: int = 0) -> SequenceVAE:
     """A network with posteriors a bit wider than the prior: draws reach all of that."""
     model, d = make(kind, conditions=conditions), KINDS[kind].latent_dim
     assert model.encoder is not None
-    summary = model.encoder.summary
+    summary = model.encoder.pooling
     with torch.no_grad():
         for parameter in summary.parameters():
             parameter.mul_(0.3)
@@ -48,11 +48,11 @@ def plain(model: SequenceVAE, row: Tensor, n: int = 20_000) -> float:
 def test_it_is_what_plain_monte_carlo_finds(kind: str, conditions: int) -> None:
     model = wide(kind, conditions)
     prior = NormalPrior(model.code_dim)
-    bound = importance_bound(model, prior, ROWS, draws=4_000)
+    bound = importance_bound(model, prior, ROWS, n_samples=4_000)
     for row, found in zip(ROWS, bound, strict=True):
         assert float(found) == pytest.approx(plain(model, row), abs=0.05)
     elbo = torch.stack(
-        [importance_bound(model, prior, ROWS, draws=1, seed=seed) for seed in range(200)]
+        [importance_bound(model, prior, ROWS, n_samples=1, seed=seed) for seed in range(200)]
     ).mean(dim=0)
     assert bool((bound > elbo).all())
 
@@ -62,24 +62,24 @@ def test_of_a_language_model_it_is_exact_with_one_draw() -> None:
         model = make(kind)
         with torch.no_grad():
             exact = -reconstruction(model.logits(torch.zeros(3, 0), ROWS), ROWS)
-        for draws in (1, 50):
-            found = importance_bound(model, NormalPrior(0), ROWS, draws=draws)
+        for n_samples in (1, 50):
+            found = importance_bound(model, NormalPrior(0), ROWS, n_samples=n_samples)
             torch.testing.assert_close(found, exact.double())
 
 
 def test_importance_bound_of_a_row_depends_on_the_row_and_the_seed_alone() -> None:
     model, prior = make("recurrent"), NormalPrior(4)
     state = torch.get_rng_state()
-    together = importance_bound(model, prior, ROWS, draws=3)
+    together = importance_bound(model, prior, ROWS, n_samples=3)
     assert torch.equal(state, torch.get_rng_state())
     padded = functional.pad(ROWS, (0, 5), value=PAD)
     for i, row in enumerate(padded):
-        alone = importance_bound(model, prior, row[None], draws=3)
+        alone = importance_bound(model, prior, row[None], n_samples=3)
         torch.testing.assert_close(alone, together[i : i + 1], rtol=1e-6, atol=1e-6)
-    backwards = importance_bound(model, prior, ROWS.flip(0), draws=3).flip(0)
+    backwards = importance_bound(model, prior, ROWS.flip(0), n_samples=3).flip(0)
     torch.testing.assert_close(backwards, together, rtol=1e-6, atol=1e-6)
-    assert torch.equal(together, importance_bound(model, prior, ROWS, draws=3))
-    other = importance_bound(model, prior, ROWS, draws=3, seed=1)
+    assert torch.equal(together, importance_bound(model, prior, ROWS, n_samples=3))
+    other = importance_bound(model, prior, ROWS, n_samples=3, seed=1)
     assert bool(((other - together).abs() > 1e-3).all())
 
 
@@ -98,7 +98,7 @@ def test_row_noise_differs_between_rows_and_is_standard_normal() -> None:
 
 def test_importance_bound_of_no_rows_is_empty() -> None:
     model, prior = make("recurrent"), NormalPrior(4)
-    assert importance_bound(model, prior, ROWS[:0], draws=3).shape == (0,)
+    assert importance_bound(model, prior, ROWS[:0], n_samples=3).shape == (0,)
 
 
 def test_no_more_rows_go_through_the_decoder_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,14 +111,14 @@ def test_no_more_rows_go_through_the_decoder_than_allowed(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(model, "logits", spy)
     monkeypatch.setattr(objectives, "AT_ONCE", 8)
-    many = importance_bound(model, NormalPrior(4), ROWS, draws=20)
+    many = importance_bound(model, NormalPrior(4), ROWS, n_samples=20)
     assert seen == [8, 8, 4] * 3
     seen.clear()
-    few = importance_bound(model, NormalPrior(4), ROWS, draws=3)
+    few = importance_bound(model, NormalPrior(4), ROWS, n_samples=3)
     assert seen == [6, 3]
     assert bool(torch.isfinite(torch.cat([many, few])).all())
 
 
 def test_a_point_has_no_density() -> None:
     with pytest.raises(ConfigError, match="posterior is a point"):
-        importance_bound(make("point"), NormalPrior(4), ROWS, draws=1)
+        importance_bound(make("point"), NormalPrior(4), ROWS, n_samples=1)

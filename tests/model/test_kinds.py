@@ -30,7 +30,7 @@ def test_shapes(kind: str, conditions: int) -> None:
     d, c = KINDS[kind].latent_dim, KINDS[kind].latent_dim + conditions
     assert model.code_dim == c
     with torch.no_grad():
-        found = model.infer(rows, draws=3)
+        found = model.infer(rows, n_samples=3)
         assert [tuple(x.shape) for x in found[:6] if x is not None] == [
             (9, c),
             (9,),
@@ -77,7 +77,7 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(kind: str, conditions: int
             symbol = rows[left, place]
         quiet = model.logits(code, rows)
     torch.testing.assert_close(quiet[0], together[0])
-    assert torch.allclose(quiet[2], together[2]) != KINDS[kind].noise_levels
+    assert torch.allclose(quiet[2], together[2]) != KINDS[kind].noise_conditioning
 
 
 @every_kind
@@ -183,7 +183,7 @@ def test_greedy_decoding_takes_the_likeliest_symbols(kind: str, conditions: int)
 def test_a_tuned_decoder_has_learned_and_the_encoder_is_the_same(kind: str) -> None:
     model, rows = make(kind), random_rows([4, 6, 7, 3], 7)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    noise = 0.25 if KINDS[kind].noise_levels else 0.0
+    noise = 0.25 if KINDS[kind].noise_conditioning else 0.0
     new = finetune_decoder(
         model, rows, torch.ones(4), steps=20, batch=8, learning_rate=0.01, noise=noise, seed=0
     )
@@ -201,12 +201,23 @@ def test_a_tuned_decoder_has_learned_and_the_encoder_is_the_same(kind: str) -> N
         ({"encoder": "transformer"}, "explain must be false with encoder = 'transformer'"),
         ({"decoder": "transformer"}, "explain must be false with decoder = 'transformer'"),
         ({"latent_dim": 0}, "explain must be false with latent_dim = 0"),
-        ({"latent_dim": 0, "explain": False}, "noise_levels must be false with latent_dim = 0"),
         (
-            {"latent_dim": 0, "explain": False, "noise_levels": False, "posterior": "flow"},
+            {"latent_dim": 0, "residual_conditioning": False},
+            "noise_levels must be false with latent_dim = 0",
+        ),
+        (
+            {
+                "latent_dim": 0,
+                "residual_conditioning": False,
+                "noise_conditioning": False,
+                "posterior": "flow",
+            },
             "posterior must be 'gaussian' with latent_dim = 0",
         ),
-        ({"encoder": "transformer", "explain": False, "heads": 4}, "heads must divide encoder_dim"),
+        (
+            {"encoder": "transformer", "residual_conditioning": False, "heads": 4},
+            "heads must divide encoder_dim",
+        ),
         ({"latent_dim": 1, "posterior": "flow"}, "latent_dim must be at least 2 with posterior"),
         ({"latent_dim": -1}, "latent_dim must be at least 0"),
         ({"layers": 0}, "layers must be at least 1"),
@@ -224,7 +235,7 @@ def test_property_heads_need_something_to_read() -> None:
 
 def test_a_point_is_its_own_draw() -> None:
     model, rows = make("point"), random_rows([2, 5], 5)
-    found = model.infer(rows, draws=2)
+    found = model.infer(rows, n_samples=2)
     assert torch.equal(found.code, model.encode(rows).repeat_interleave(2, dim=0))
     assert not bool(found.log_q.any())
     assert bool((model.posterior(rows)[1] == -torch.inf).all())

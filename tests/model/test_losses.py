@@ -32,21 +32,21 @@ def log_p(x: Tensor, mean: float | Tensor, variance: float) -> Tensor:
     return log_normal(x, torch.as_tensor(mean).expand_as(x), torch.full_like(x, math.log(variance)))
 
 
-def solved(x: Tensor, known: Tensor | None, draws: int, widen: float = 1.0) -> EncoderOutput:
+def solved(x: Tensor, known: Tensor | None, n_samples: int, widen: float = 1.0) -> EncoderOutput:
     """The exact posteriors of the model, or wider ones; x and known labels are `n`, NaN if not."""
     n = len(x)
     variance = A**2 + B**2 + NOISE**2
     y_mean, y_var = A * x / variance, torch.full((n,), 1 - A**2 / variance)
-    y = (y_mean + widen * y_var.sqrt() * torch.randn(draws, n)).T.reshape(-1)
+    y = (y_mean + widen * y_var.sqrt() * torch.randn(n_samples, n)).T.reshape(-1)
     log_q = log_normal(
-        y, y_mean.repeat_interleave(draws), (widen**2 * y_var[0]).log().expand(n * draws)
+        y, y_mean.repeat_interleave(n_samples), (widen**2 * y_var[0]).log().expand(n * n_samples)
     )
     if known is not None:
-        seen = known.repeat_interleave(draws)
+        seen = known.repeat_interleave(n_samples)
         y, log_q = torch.where(seen.isnan(), y, seen), torch.where(seen.isnan(), log_q, 0.0)
-    mean = B * (x.repeat_interleave(draws) - A * y) / (B**2 + NOISE**2)
+    mean = B * (x.repeat_interleave(n_samples) - A * y) / (B**2 + NOISE**2)
     logvar = torch.full_like(mean, math.log(widen**2 * NOISE**2 / (B**2 + NOISE**2)))
-    z = mean + (0.5 * logvar).exp() * torch.randn(n * draws)
+    z = mean + (0.5 * logvar).exp() * torch.randn(n * n_samples)
     y_logvar = (widen**2 * y_var).log()
     return EncoderOutput(
         torch.stack([z, y], dim=1),
@@ -91,11 +91,11 @@ def test_with_the_exact_posteriors_the_bound_is_the_log_probability(
     for i, x in enumerate(X.tolist()):
         exact = integrated(x, float(LABELS[i]) if labelled else None)
         one, label = X[i : i + 1], known[i : i + 1]
-        draws = 4 if kind == "iwae" else 1
-        config = LossConfig(kind=kind, beta=1.0, draws=draws)  # type: ignore[arg-type]
+        n_samples = 4 if kind == "iwae" else 1
+        config = LossConfig(kind=kind, beta=1.0, n_samples=n_samples)  # type: ignore[arg-type]
         copies = one if kind == "iwae" else one.expand(40_000)
         labels = label if kind == "iwae" else label.expand(40_000)
-        inference = solved(copies, labels, draws)
+        inference = solved(copies, labels, n_samples)
         loss = compute_loss(
             config,
             1.0,
@@ -116,10 +116,10 @@ def test_the_bound_of_a_wrong_posterior_is_lower_and_grows_with_the_draws() -> N
     torch.manual_seed(0)
     exact = sum(integrated(x, None) for x in X.tolist()) / 3
     bounds = []
-    for draws in (2, 8, 64, 1024):
-        config = LossConfig(kind="iwae", draws=draws)
-        copies = X.repeat(max(1, 20_000 // draws))
-        inference = solved(copies, None, draws, widen=2.0)
+    for n_samples in (2, 8, 64, 1024):
+        config = LossConfig(kind="iwae", n_samples=n_samples)
+        copies = X.repeat(max(1, 20_000 // n_samples))
+        inference = solved(copies, None, n_samples, widen=2.0)
         known = Labels(torch.full((len(copies), 1), torch.nan), ONE)
         loss = compute_loss(config, 1.0, inference, losses(inference, copies), known=known)
         bounds.append(float(-loss.total))
@@ -176,9 +176,9 @@ def test_the_density_of_what_is_known_leaves_the_rest_out() -> None:
     torch.testing.assert_close(log_known(y, covariance), torch.stack(expected))
 
 
-def plain(mean: Tensor, logvar: Tensor, draws: int = 1) -> EncoderOutput:
+def plain(mean: Tensor, logvar: Tensor, n_samples: int = 1) -> EncoderOutput:
     """What a Gaussian encoder without conditions infers."""
-    mean, logvar = (x.repeat_interleave(draws, dim=0) for x in (mean, logvar))
+    mean, logvar = (x.repeat_interleave(n_samples, dim=0) for x in (mean, logvar))
     z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
     nothing = mean.new_zeros(len(mean), 0)
     return EncoderOutput(z, log_normal(z, mean, logvar).sum(1), mean, logvar, nothing, nothing)

@@ -53,9 +53,9 @@ def priors() -> dict[str, Prior]:
     return {
         "normal": NormalPrior(2),
         "mixture": fit_mixture(codes[0]),
-        "vamp": fit_vamp(model, rows, codes, passes=20, components=30),
-        "flow": fit_flow(codes, passes=30, hidden=32),
-        "autoregressive": fit_flow(codes, passes=20, kind="autoregressive", hidden=32),
+        "vamp": fit_vamp(model, rows, codes, epochs=20, components=30),
+        "flow": fit_flow(codes, epochs=30, hidden=32),
+        "autoregressive": fit_flow(codes, epochs=20, kind="autoregressive", hidden=32),
         "conditional": joint(codes),
     }
 
@@ -63,7 +63,7 @@ def priors() -> dict[str, Prior]:
 def joint(codes: Tensor) -> ConditionalPrior:
     """Of the second number given the first: two branches."""
     z, y = codes[..., 1:], codes[..., :1]
-    flow = fit_flow(z, passes=20, kind="autoregressive", given=y, hidden=32)
+    flow = fit_flow(z, epochs=20, kind="autoregressive", given=y, hidden=32)
     prior = ConditionalPrior(flow, 1)
     prior.mean, prior.covariance = y.reshape(-1, 1).mean(0), covariance_of(y.reshape(-1, 1))
     return prior
@@ -140,7 +140,7 @@ def test_made_up_molecules_are_learned() -> None:
     model, rows = encoder()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     drawn = torch.get_rng_state()
-    few, many = (fit_vamp(model, rows, codes, passes=p, components=20) for p in (1, 40))
+    few, many = (fit_vamp(model, rows, codes, epochs=p, components=20) for p in (1, 40))
     assert torch.equal(drawn, torch.get_rng_state())
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     held_out = ring(500, 1)[0]
@@ -149,12 +149,12 @@ def test_made_up_molecules_are_learned() -> None:
 
 
 def test_the_choice_is_the_likeliest_on_held_out_codes() -> None:
-    prior, found = choose_prior(ring(1_000, 0), ring(500, 1)[0], PriorConfig(passes=10))
+    prior, found = choose_prior(ring(1_000, 0), ring(500, 1)[0], PriorConfig(epochs=10))
     assert set(found) == {"normal", "mixture", "flow"}
     assert found[prior.kind] == max(found.values())
     assert prior.kind != "normal"
     normal = torch.randn(1, 400, 2, generator=torch.Generator().manual_seed(0))
-    assert choose_prior(normal, normal[0], PriorConfig(passes=0))[0].kind == "normal"
+    assert choose_prior(normal, normal[0], PriorConfig(epochs=0))[0].kind == "normal"
     nothing = torch.zeros(1, 50, 0)
     assert choose_prior(nothing, nothing[0], PriorConfig())[0].dim == 0
 
@@ -168,8 +168,8 @@ def test_what_is_asked_for_is_taken_and_compared_with_the_normal_one(kind: str) 
         prior, found = choose_prior(
             codes,
             ring(300, 1)[0],
-            PriorConfig(kind=kind, passes=5, components=10 * (kind in ("mixture", "vamp"))),  # type: ignore[arg-type]
-            vamp=lambda: fit_vamp(model, rows, codes, passes=5, components=10),
+            PriorConfig(kind=kind, epochs=5, components=10 * (kind in ("mixture", "vamp"))),  # type: ignore[arg-type]
+            vamp=lambda: fit_vamp(model, rows, codes, epochs=5, components=10),
         )
     assert prior.kind == kind
     assert set(found) == {"normal", kind}
@@ -179,7 +179,7 @@ def test_a_prior_that_is_worse_than_none_is_said() -> None:
     generator = torch.Generator().manual_seed(0)
     few, held_out = (torch.randn(1, n, 8, generator=generator) for n in (40, 500))
     with pytest.warns(MolvaeWarning, match=r"likelier under N\(0, I\)"):
-        prior, _ = choose_prior(few, held_out[0], PriorConfig(kind="flow", passes=30))
+        prior, _ = choose_prior(few, held_out[0], PriorConfig(kind="flow", epochs=30))
     assert prior.kind == "flow"
 
 
@@ -202,7 +202,7 @@ def labelled(n: int, seed: int) -> Tensor:
 @pytest.fixture(scope="module")
 def conditional() -> ConditionalPrior:
     prior, found = choose_prior(
-        labelled(4_000, 0), labelled(500, 1)[0], PriorConfig(passes=12), conditions=2
+        labelled(4_000, 0), labelled(500, 1)[0], PriorConfig(epochs=12), conditions=2
     )
     assert set(found) == {"normal", "flow"}
     assert found["flow"] > found["normal"] + 1

@@ -28,7 +28,7 @@ from molvae.model.decoding import decode
 from molvae.model.losses import kl_to_normal
 from molvae.model.progress import Progress
 from molvae.model.structure import SparseBits
-from molvae.model.training import learning_rate_at, noisy, train, validate
+from molvae.model.training import learning_rate_at, noise_some, train, validate
 from molvae.model.vae import SequenceVAE
 
 SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4)
@@ -37,7 +37,7 @@ CONFIG = TrainConfig(
     out="",
     molecules=1200,
     batch_size=16,
-    objective=LossConfig(beta=0.01),
+    loss=LossConfig(beta=0.01),
     validate_every=200,
     device="cpu",
     model=SMALL,
@@ -77,18 +77,18 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
 
 
 def test_schedules_rise_and_decay() -> None:
-    rise = LossConfig(beta=0.5, beta_warm_up=0.2)
-    config = dataclasses.replace(CONFIG, molecules=1000, objective=rise, lr_warm_up=0.1)
+    rise = LossConfig(beta=0.5, beta_warmup_fraction=0.2)
+    config = dataclasses.replace(CONFIG, molecules=1000, loss=rise, lr_warmup_fraction=0.1)
     assert learning_rate_at(config, 0) == (0.0, 0.0)
     assert learning_rate_at(config, 50)[0] == pytest.approx(0.5, rel=0.02)
     assert learning_rate_at(config, 100)[1] == pytest.approx(0.25)
     assert learning_rate_at(config, 900)[1] == 0.5
     assert learning_rate_at(config, 1000)[0] == pytest.approx(0.02)
-    late = dataclasses.replace(config, lr_decay=0.2)
+    late = dataclasses.replace(config, lr_decay_fraction=0.2)
     assert [learning_rate_at(late, seen)[0] for seen in (100, 500, 800)] == [1.0, 1.0, 1.0]
     assert learning_rate_at(late, 900)[0] == pytest.approx(0.51)
     assert learning_rate_at(late, 1000)[0] == pytest.approx(0.02)
-    assert learning_rate_at(dataclasses.replace(config, lr_decay=0.0), 1000)[0] == 1.0
+    assert learning_rate_at(dataclasses.replace(config, lr_decay_fraction=0.0), 1000)[0] == 1.0
 
 
 def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
         CONFIG,
         molecules=24_000,
         batch_size=60,
-        objective=LossConfig(beta=0.0),
+        loss=LossConfig(beta=0.0),
         learning_rate=1e-2,
         word_dropout=0.0,
         validate_every=24_000,
@@ -154,30 +154,36 @@ def test_validation_repeats_and_leaves_the_generator_alone() -> None:
 
 
 def test_collapse_is_said(tmp_path: Path) -> None:
-    heavy = LossConfig(beta=200.0, beta_warm_up=0.0)
-    config = dataclasses.replace(CONFIG, objective=heavy, molecules=3000)
+    heavy = LossConfig(beta=200.0, beta_warmup_fraction=0.0)
+    config = dataclasses.replace(CONFIG, loss=heavy, molecules=3000)
     with pytest.warns(MolvaeWarning, match="collapsing"):
         fit(tmp_path, config=config)
 
 
 KINDS: dict[str, dict[str, Any]] = {
-    "iwae": {"objective": LossConfig(kind="iwae", beta=0.1, draws=4)},
+    "iwae": {"loss": LossConfig(kind="iwae", beta=0.1, n_samples=4)},
     "total correlation": {
-        "objective": LossConfig(kind="total-correlation", beta=0.01, total_correlation=5.0)
+        "loss": LossConfig(kind="total-correlation", beta=0.01, total_correlation=5.0)
     },
-    "free bits": {"objective": LossConfig(beta=0.1, free_bits=0.2)},
+    "free bits": {"loss": LossConfig(beta=0.1, free_bits=0.2)},
     "flow": {"model": dataclasses.replace(SMALL, posterior="flow")},
     "point": {
         "model": dataclasses.replace(SMALL, posterior="point"),
-        "objective": LossConfig(beta=0.0),
+        "loss": LossConfig(beta=0.0),
     },
     "language model": {
-        "model": dataclasses.replace(SMALL, latent_dim=0, explain=False, noise_levels=False),
-        "noisy": 0.0,
+        "model": dataclasses.replace(
+            SMALL, latent_dim=0, residual_conditioning=False, noise_conditioning=False
+        ),
+        "noised_fraction": 0.0,
     },
     "transformer": {
         "model": dataclasses.replace(
-            SMALL, encoder="transformer", decoder="transformer", layers=1, explain=False
+            SMALL,
+            encoder="transformer",
+            decoder="transformer",
+            layers=1,
+            residual_conditioning=False,
         )
     },
     "conditions": {},
@@ -292,7 +298,7 @@ def test_the_kl_that_is_reported_is_that_of_z_and_of_what_was_drawn() -> None:
 def test_draws_of_a_row_get_the_same_level_of_noise() -> None:
     torch.manual_seed(0)
     code = torch.ones(3_000, 3)
-    blurred, level = noisy(code, 0.5, 2, 3)
+    blurred, level = noise_some(code, 0.5, 2, 3)
     assert bool((level.view(-1, 3) == level.view(-1, 3)[:, :1]).all())
     assert float((level > 0).float().mean()) == pytest.approx(0.5, abs=0.05)
     assert bool((blurred[:, 2] == 1).all())  # a condition is not touched
@@ -339,11 +345,11 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
     x, bits = rows(), np.random.default_rng(0).random((len(rows()), 32)) < 0.3
     config = dataclasses.replace(
         CONFIG,
-        objective=LossConfig(beta=0.0, similarity=3.0, fingerprint=1.0),
+        loss=LossConfig(beta=0.0, similarity=3.0, fingerprint=1.0),
         neighbors=True,
         more_data=("more",),
-        more_share=0.5,
-        lr_decay=0.3,
+        more_data_fraction=0.5,
+        lr_decay_fraction=0.3,
     )
 
     def run(name: str, *, every: int, stop: int | None = None, resume: bool = False) -> SequenceVAE:
@@ -377,8 +383,10 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
 
 def test_a_stage_at_a_constant_rate_may_end_sooner_or_later(tmp_path: Path) -> None:
     half, whole = CONFIG.molecules // 2, CONFIG.molecules
-    constant = dataclasses.replace(CONFIG, lr_decay=0.0, lr_warm_up=0.0, molecules=whole)
-    constant = dataclasses.replace(constant, objective=LossConfig(beta=0.0, beta_warm_up=0.0))
+    constant = dataclasses.replace(
+        CONFIG, lr_decay_fraction=0.0, lr_warmup_fraction=0.0, molecules=whole
+    )
+    constant = dataclasses.replace(constant, loss=LossConfig(beta=0.0, beta_warmup_fraction=0.0))
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     expected = fit(tmp_path / "whole", config=constant).state_dict()
@@ -394,7 +402,7 @@ def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not there"):
         fit(tmp_path, resume=True)
     fit(tmp_path)
-    other = dataclasses.replace(CONFIG, objective=LossConfig(beta=0.2))
+    other = dataclasses.replace(CONFIG, loss=LossConfig(beta=0.2))
     with pytest.raises(CheckpointError, match=r"objective\.beta = 0\.01, now it is 0\.2"):
         fit(tmp_path, config=other, resume=True)
     (tmp_path / RESUME).write_bytes(b"not tensors")

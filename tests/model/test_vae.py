@@ -15,7 +15,7 @@ from molvae.config import LossConfig, ModelConfig
 from molvae.model.decoding import decode
 from molvae.model.losses import active_units, compute_loss, kl_to_normal, reconstruction
 from molvae.model.posterior import draw
-from molvae.model.vae import EncoderOutput, SequenceVAE, blur
+from molvae.model.vae import EncoderOutput, SequenceVAE, add_noise
 from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, random_rows
 
 SMALL = ModelConfig(latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=7, position_dim=3)
@@ -77,11 +77,15 @@ def test_the_decoder_sees_z_at_every_step(model: SequenceVAE) -> None:
         assert bool(slope.any())
 
 
-@pytest.mark.parametrize("explain", [False, True])
-@pytest.mark.parametrize("noise_levels", [False, True])
-def test_steps_one_by_one_are_the_logits_of_the_whole(explain: bool, noise_levels: bool) -> None:
+@pytest.mark.parametrize("residual_conditioning", [False, True])
+@pytest.mark.parametrize("noise_conditioning", [False, True])
+def test_steps_one_by_one_are_the_logits_of_the_whole(
+    residual_conditioning: bool, noise_conditioning: bool
+) -> None:
     torch.manual_seed(0)
-    config = dataclasses.replace(SMALL, explain=explain, noise_levels=noise_levels)
+    config = dataclasses.replace(
+        SMALL, residual_conditioning=residual_conditioning, noise_conditioning=noise_conditioning
+    )
     model = SequenceVAE(config, N_SYMBOLS, MAX_LENGTH).eval()
     rows, z, noise = random_rows([8, 8], 8), torch.randn(2, 4), torch.tensor([0.0, 0.8])
     with torch.no_grad():
@@ -93,7 +97,7 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(explain: bool, noise_level
             symbol = rows[:, place]
         quiet = model.logits(z, rows)
     torch.testing.assert_close(quiet[0], together[0])
-    assert torch.allclose(quiet[1], together[1]) != noise_levels
+    assert torch.allclose(quiet[1], together[1]) != noise_conditioning
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +113,7 @@ def test_a_code_is_z_and_the_conditions(conditional: SequenceVAE) -> None:
         code, (guess, _) = conditional.encode(rows), conditional.conditions(rows)
         torch.testing.assert_close(code, torch.cat([conditional.posterior(rows)[0], guess], dim=1))
         y = torch.tensor([[0.5, torch.nan], [torch.nan, torch.nan], [1.0, 2.0]])
-        found = conditional.infer(rows, y, draws=3)
+        found = conditional.infer(rows, y, n_samples=3)
     assert found.code.shape == (9, 6)
     assert bool((found.code[:3, 4] == 0.5).all())
     assert len(found.code[:3, 5].unique()) == 3
@@ -167,7 +171,7 @@ def test_gradients_reach_the_encoder_through_codes_and_their_density(
 
 def test_noise_leaves_conditions_alone() -> None:
     code = torch.randn(2, 6)
-    blurred = blur(code, torch.ones(2), 4)
+    blurred = add_noise(code, torch.ones(2), 4)
     assert torch.equal(blurred[:, 4:], code[:, 4:])
     assert not bool((blurred[:, :4] == code[:, :4]).any())
 
@@ -176,7 +180,7 @@ def test_noise_keeps_the_variance_and_drowns_z() -> None:
     torch.manual_seed(0)
     z = torch.randn(100_000, 1)
     for level in (0.0, 0.5, 1.0):
-        blurred = blur(z, torch.full((100_000,), level))
+        blurred = add_noise(z, torch.full((100_000,), level))
         assert blurred.std().item() == pytest.approx(1, abs=0.02)
         correlation = float((blurred * z).mean())
         assert correlation == pytest.approx(math.sqrt(1 - level**2), abs=0.02)

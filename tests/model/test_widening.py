@@ -18,7 +18,15 @@ ROWS = torch.tensor([[4, 5, 6, 2, 0], [6, 6, 4, 5, 2]])
 
 @pytest.mark.parametrize(
     "kinds",
-    [{}, {"explain": False, "decoder": "transformer", "encoder": "transformer", "layers": 1}],
+    [
+        {},
+        {
+            "residual_conditioning": False,
+            "decoder": "transformer",
+            "encoder": "transformer",
+            "layers": 1,
+        },
+    ],
 )
 def test_widened_network_writes_what_the_smaller_one_wrote(kinds: dict[str, object]) -> None:
     old = dataclasses.replace(OLD, **kinds)  # type: ignore[arg-type]
