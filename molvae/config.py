@@ -653,6 +653,8 @@ def current_names(
         if not table and name not in names:
             raise UnknownNameError(f"setting of {where}", key, names)
         if name in names and isinstance(value, Mapping) and isinstance(found.get(name), dict):
+            twice = sorted(found[name].keys() & value.keys())
+            require(not twice, f"{where}: {', '.join(twice)} is given twice, once in [{name}]")
             value = {**found.pop(name), **value}
         require(name not in target, f"{where}: {name} is given twice, once as {key}")
         target[name] = value

@@ -14,9 +14,9 @@ CAMPAIGN = {"record": "a.db", "objective": "qed"}
 
 
 def test_building_and_taking_apart_are_inverse() -> None:
-    tables = {"model": {"latent_dim": 7}, "objective": {"beta": 1}, "prior": {"kind": "vamp"}}
+    tables = {"model": {"latent_dim": 7}, "loss": {"beta": 1}, "prior": {"kind": "vamp"}}
     config = build(TrainConfig, {"data": "d", "out": "o", **tables})
-    assert (config.objective.beta, config.model.latent_dim, config.prior.kind) == (1.0, 7, "vamp")
+    assert (config.loss.beta, config.model.latent_dim, config.prior.kind) == (1.0, 7, "vamp")
     assert build(TrainConfig, as_settings(config)) == config
 
 
@@ -67,36 +67,56 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
         read_toml(tmp_path / "bad.toml")
 
 
+def test_old_names_of_settings_are_read() -> None:
+    old = {
+        "objective": {"kind": "iwae", "draws": 4},
+        "beta": 0.3,
+        "prior_passes": 3,
+        "merges": 7,
+        "noisy": 0.1,
+        "model": {"explain": False, "noise_levels": True},
+    }
+    new = {
+        "loss": {"kind": "iwae", "n_samples": 4, "beta": 0.3},
+        "prior": {"epochs": 3},
+        "bpe_merges": 7,
+        "noised_fraction": 0.1,
+        "model": {"residual_conditioning": False, "noise_conditioning": True},
+    }
+    folders = {"data": "d", "out": "r"}
+    assert build(TrainConfig, folders | old) == build(TrainConfig, folders | new)
+
+
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"beta": 0.1}, r"beta is now beta of the table \[objective\]"),
-        ({"prior_passes": 3}, r"prior_passes is now passes of the table \[prior\]"),
-        ({"objective": {"beta": -1}}, "beta must be"),
-        ({"objective": {"free_bits": 0.1, "kind": "iwae", "n_samples": 4}}, "free_bits belongs to"),
-        ({"objective": {"n_samples": 4}}, "draws belongs to kind = 'iwae'"),
-        ({"objective": {"kind": "iwae"}}, "give draws = 8"),
-        ({"objective": {"total_correlation": 5.0}}, "belongs to kind = 'total-correlation'"),
-        ({"objective": {"kind": "total-correlation", "beta": 0.0}}, "beta above 0"),
-        ({"prior": {"kind": "flow", "epochs": 0}}, "at least one pass"),
+        ({"beta": 0.1, "loss": {"beta": 0.2}}, "beta is given twice"),
+        ({"noisy": 0.1, "noised_fraction": 0.2}, "noised_fraction is given twice"),
+        ({"loss": {"beta": -1}}, "beta must be"),
+        ({"loss": {"free_bits": 0.1, "kind": "iwae", "n_samples": 4}}, "free_bits belongs to"),
+        ({"loss": {"n_samples": 4}}, "n_samples belongs to kind = 'iwae'"),
+        ({"loss": {"kind": "iwae"}}, "n_samples = 8"),
+        ({"loss": {"total_correlation": 5.0}}, "belongs to kind = 'total-correlation'"),
+        ({"loss": {"kind": "total-correlation", "beta": 0.0}}, "beta above 0"),
+        ({"prior": {"kind": "flow", "epochs": 0}}, "at least one epoch"),
         ({"prior": {"kind": "flow", "components": 3}}, "components belong to"),
         ({"prior": {"kind": "vamp"}, "conditions": ["logP"]}, "is not given conditions"),
         ({"prior": {"kind": "flow"}, "model": {"latent_dim": 1}}, "at least 2"),
-        ({"model": {"posterior": "point"}}, r"give \[objective\] beta = 0"),
+        ({"model": {"posterior": "point"}}, r"give \[loss\] beta = 0"),
         (
-            {"model": {"posterior": "point"}, "objective": {"beta": 0}, "conditions": ["logP"]},
+            {"model": {"posterior": "point"}, "loss": {"beta": 0}, "conditions": ["logP"]},
             "conditions that are not known are drawn",
         ),
         (
-            {"model": {"posterior": "flow"}, "objective": {"free_bits": 0.1}},
+            {"model": {"posterior": "flow"}, "loss": {"free_bits": 0.1}},
             "free_bits needs a Gaussian posterior, got 'flow'",
         ),
         (
-            {"model": {"posterior": "flow"}, "objective": {"kind": "total-correlation"}},
+            {"model": {"posterior": "flow"}, "loss": {"kind": "total-correlation"}},
             "total correlation needs a Gaussian",
         ),
         ({"model": {"posterior": "flow"}, "prior": {"kind": "vamp"}}, "'vamp' needs a Gaussian"),
-        ({"model": WITHOUT_Z}, "noisy must be 0 without"),
+        ({"model": WITHOUT_Z}, "noised_fraction must be 0 without"),
         ({"model": WITHOUT_Z, "noised_fraction": 0, "properties": ["logP"]}, "properties needs z"),
         (
             {"model": WITHOUT_Z, "noised_fraction": 0, "prior": {"kind": "mixture"}},
@@ -106,12 +126,12 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
             {
                 "model": WITHOUT_Z,
                 "noised_fraction": 0,
-                "objective": {"kind": "iwae", "n_samples": 2},
+                "loss": {"kind": "iwae", "n_samples": 2},
             },
             "'iwae' needs z",
         ),
         ({"conditions": ["logP"], "properties": ["LogP"]}, "name it once"),
-        ({"labeled_fraction": 0.0}, r"labelled must lie in \(0, 1\]"),
+        ({"labeled_fraction": 0.0}, r"labeled_fraction must lie in \(0, 1\]"),
     ],
 )
 def test_settings_that_do_not_go_together(tables: dict[str, object], message: str) -> None:

@@ -24,7 +24,7 @@ from typing import Annotated, Any, TextIO, TypeVar, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter, Token
 
-from molvae.config import read_toml
+from molvae.config import ALIASES, LossConfig, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning, visible
 
 Config = TypeVar("Config")
@@ -107,6 +107,34 @@ def layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
         merged[key] = layered(old, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def _training_flags() -> dict[str, str]:
+    """Old flags of `train` and their names of today, see `config.ALIASES`."""
+    found = {}
+    tables = {"ModelConfig": "model.", "LossConfig": "loss.", "PriorConfig": "prior."}
+    for kind, table in (tables | {"TrainConfig": ""}).items():
+        for old, new in ALIASES[kind].items():
+            if new != "loss":
+                found[f"--{table}{old}"] = f"--{table}{new}"
+                found[f"--{table}no-{old}"] = f"--{table}no-{new}"
+    for name in [*ALIASES["LossConfig"], *(one.name for one in fields(LossConfig))]:
+        found[f"--objective.{name}"] = f"--loss.{ALIASES['LossConfig'].get(name, name)}"
+    return {old.replace("_", "-"): new.replace("_", "-") for old, new in found.items()}
+
+
+FLAG_ALIASES = _training_flags()
+"""Old names of flags, still read."""
+
+
+def current_flags(tokens: Sequence[str]) -> list[str]:
+    """A command line without old spellings, see `FLAG_ALIASES`.
+
+    >>> current_flags(["train", "--noisy=0.1", "--objective.draws", "2"])
+    ['train', '--noised-fraction=0.1', '--loss.n-samples', '2']
+    """
+    parts = [token.partition("=") for token in tokens]
+    return [FLAG_ALIASES.get(flag, flag) + equals + value for flag, equals, value in parts]
 
 
 def layers(file: Path | None, settings: Any) -> dict[str, Any]:
@@ -227,6 +255,7 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
     """
     debug = "--debug" in tokens
     tokens = [STDIN if token == "-" else token for token in tokens if token != "--debug"]
+    tokens = current_flags(tokens)
     with _open_streams():
         try:
             with _ending_on_sigterm(), warnings.catch_warnings():

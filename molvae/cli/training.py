@@ -16,13 +16,13 @@ from molvae.cli.terminal import (
     finite,
     flags,
     given,
-    layers,
+    layered,
     print_json,
     print_tsv,
     progress,
     say,
 )
-from molvae.config import PrepareConfig, TrainConfig, build
+from molvae.config import PrepareConfig, TrainConfig, build, current_names, read_toml
 from molvae.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,27 +62,29 @@ def prepare(
 
 
 def train(
-    recipe: Path | None = None,
+    config: Path | None = None,
     /,
     *,
     settings: Annotated[TrainFlags | None, Flat] = None,
     resume: Switch = False,
     overwrite: Switch = False,
 ) -> None:
-    """Train a sequence VAE and write its run folder.
+    """Train a sequence VAE and write its model folder.
 
     Args:
-        recipe: A TOML file, e.g. pipelines/zinc250k.toml; flags win over it.
-        settings: Those of the recipe.
-        resume: Go on with a training that was interrupted.
-        overwrite: Replace a run that is already there.
+        config: A TOML file with the settings, e.g. pipelines/zinc250k.toml; flags win over it.
+        settings: Those of the file.
+        resume: Resume a training that was interrupted.
+        overwrite: Replace the model that is in the folder.
     """
-    config = build(TrainConfig, layers(recipe, settings), str(recipe or "flags"))
+    source = str(config or "flags")
+    file = current_names(TrainConfig, read_toml(config) if config else {}, source)
+    configured = build(TrainConfig, layered(file, given(settings)), source)
     from molvae.latent.train import train
 
-    with progress(config.molecules) as advance:
+    with progress(configured.molecules) as advance:
         folder = train(
-            config,
+            configured,
             resume=resume,
             overwrite=overwrite,
             on_progress=lambda p: advance(
@@ -110,21 +112,21 @@ def evaluate(
     overwrite: Switch = False,
     skip_invalid: Switch = False,
 ) -> None:
-    """Measure a run on molecules that it was not trained on, and on what it generates.
+    """Measure a model on test molecules and on the molecules that it generates.
 
     Args:
-        space: A bundled run or a run folder.
-        data: A folder made by prepare, or a data set: its test molecules are taken, and novelty is
-            against its training molecules. Or a file of molecules, all of which count as test.
-        n: Molecules to measure on, drawn at random; all if there are fewer.
+        space: A bundled model or a model folder.
+        data: A folder made by prepare, or a data set: its test molecules are used, and novelty is
+            relative to its training molecules. Or a file of molecules, all of which are used.
+        n: Test molecules to measure on, a random choice; all if there are fewer.
         samples: Molecules to generate in each of three ways; 0 for none.
-        draws: Molecules on which many draws each are made, for the stochastic measures.
+        draws: Test molecules from whose posteriors many samples are decoded each.
         fcd: Compute the Frechet ChemNet distance, which takes longest; needs the package fcd.
-        seed: Of all draws.
+        seed: Random seed.
         json: Print JSON instead of a table.
-        out: Write the measures to this file too, as JSON with seed and versions.
-        figure: Draw smoothness and properties to this file, SVG or PNG.
-        overwrite: Replace measures and a figure that are there.
+        out: Also write the measures to this file, as JSON with seed and versions.
+        figure: Plot smoothness and properties to this file, SVG or PNG.
+        overwrite: Replace existing files of measures and figures.
         skip_invalid: Leave out and count invalid molecules.
     """
     from json import dumps

@@ -31,7 +31,7 @@ def row_generators(ids: Tensor, seed: int) -> list[torch.Generator]:
 
 
 def row_noise(ids: Tensor, n_samples: int, width: int, seed: int) -> Tensor:
-    """Standard normal numbers for each row, `n x n_samples x width`, float32, on the device of the ids.
+    """Standard normal numbers for each row, `n x n_samples x width`, float32, on the ids' device.
 
     Args:
         ids: `n x t`, padded on the right.

@@ -28,12 +28,12 @@ from molvae.model.encoders import RecurrentEncoder, TransformerEncoder
 from molvae.model.posterior import Posterior, draw
 
 Noise = torch.Generator | Tensor | None
-"""Where draws of codes come from: a generator on the network's device; None for torch's global one;
-or standard normal numbers themselves, float32, `(n * n_samples) x code_dim`, as codes are laid out."""
+"""Source of random codes: a generator on the network's device; None for torch's global one; or
+standard normal numbers, float32, `(n * n_samples) x code_dim`, laid out as codes."""
 
 
 class EncoderOutput(NamedTuple):
-    """Codes drawn for rows, `n_samples` of each next to each other, and how likely it was to draw them.
+    """Sampled codes, the `n_samples` of a row next to each other, and their log-density.
 
     Gradients reach the encoder through all of it.
     """
@@ -41,7 +41,7 @@ class EncoderOutput(NamedTuple):
     code: Tensor
     """`(n * n_samples) x code_dim`: z, then the conditions in standard deviations from the mean."""
     log_q: Tensor
-    """`n * n_samples`, nats: log q(z | x, y) of the drawn z, plus log q(y | x) of drawn conditions."""
+    """`n * n_samples`, nats: log q(z | x, y), plus log q(y | x) of sampled conditions."""
     mean: Tensor
     """Of the Gaussian that each z was drawn from, before any flow, given the conditions of its
     code; `(n * n_samples) x d`."""
@@ -158,7 +158,7 @@ class SequenceVAE(nn.Module):
             ids: `n x t`, ended by stop, padded on the right.
             y: Conditions, `n x p`, in standard deviations from the mean. Those that are NaN are
                 drawn from q(y | x); None: all of them.
-            draws: For each row.
+            n_samples: Per row.
             noise: Where the draws come from, see `Noise`.
         """
         summary, states = self._summary(ids)

@@ -148,6 +148,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         data = "{folder / "data"}"
         out = "{folder / "elsewhere"}"
         molecules = 600
+        noisy = 0.2
         validate_every = 300
         device = "cpu"
         [model]
@@ -159,6 +160,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         """
     )
     words = ["--out", str(folder / "run"), "--model.latent-dim", "6", "--molecules", "500"]
+    words += ["--labelled", "0.9", "--model.no-explain"]
     assert main(["train", str(folder / "tiny.toml"), *words]) == 0
     assert not (folder / "elsewhere").exists()
     return folder
@@ -169,6 +171,9 @@ def test_flags_win_over_the_recipe(run_folder: Path) -> None:
     recipe = card["about"]["recipe"]
     assert (recipe["molecules"], recipe["validate_every"]) == (500, 300)
     assert (recipe["model"]["latent_dim"], recipe["model"]["decoder_dim"]) == (6, 16)
+    # Old names of settings and flags
+    assert (recipe["noised_fraction"], recipe["labeled_fraction"]) == (0.2, 0.9)
+    assert not recipe["model"]["residual_conditioning"]
 
 
 def test_nothing_is_trained_or_prepared_over(molvae: Molvae, run_folder: Path) -> None:
@@ -198,7 +203,7 @@ def test_wrong_recipes_are_refused_before_anything_is_made(
     molvae("train", "bad.toml").fails(1, "bad.toml", "not valid TOML")
     molvae("train", "none.toml").fails(1, "none.toml")
     molvae("train").fails(1, "data")
-    molvae("train", "--data", run_folder / "data", "--out", "o", "--objective.beta", "-1").fails(
+    molvae("train", "--data", run_folder / "data", "--out", "o", "--loss.beta", "-1").fails(
         1, "beta"
     )
     molvae("train", "--data", "nowhere", "--out", "o").fails(1, "nowhere")

@@ -39,11 +39,11 @@ def test_flags_are_none_unless_given() -> None:
 
     app = app_of(go)
     assert run(app, ["go"], interrupted={}) == 0
-    words = ["go", "--objective.beta", "0", "--seed", "3", "--out", "x", "--model.latent-dim", "8"]
+    words = ["go", "--loss.beta", "0", "--seed", "3", "--out", "x", "--model.latent-dim", "8"]
     assert run(app, words, interrupted={}) == 0
     assert seen == [
         {},
-        {"objective": {"beta": 0.0}, "seed": 3, "out": "x", "model": {"latent_dim": 8}},
+        {"loss": {"beta": 0.0}, "seed": 3, "out": "x", "model": {"latent_dim": 8}},
     ]
 
 

@@ -453,12 +453,7 @@ def test_a_folder_that_was_not_prepared(config: TrainConfig, tmp_path: Path) -> 
 def test_bundled_runs_are_small_and_come_from_the_committed_recipes(name: str) -> None:
     recipe = build(TrainConfig, read_toml(ROOT / "pipelines" / f"{name}.toml"))
     assert sum(file.stat().st_size for file in (WEIGHTS / name).iterdir()) < 10_000_000
-    about = dict(molvae.load(name).about["recipe"])
-    tables: dict[str, dict[str, object]] = {"objective": {}, "prior": {}}
-    for old, new in TrainConfig.MOVED.items():  # the cards are older than the tables
-        table, _, key = new.partition(".")
-        tables[table][key] = about.pop(old)
-    trained = build(TrainConfig, about | tables)
+    trained = build(TrainConfig, molvae.load(name).about["recipe"])
     assert dataclasses.replace(trained, threads=recipe.threads) == recipe
 
 

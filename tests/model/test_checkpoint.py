@@ -101,8 +101,8 @@ def test_a_missing_file(folder: Path, name: str) -> None:
 
 
 def test_a_newer_format(folder: Path) -> None:
-    change(folder, format=4)
-    with pytest.raises(CheckpointError, match="format 4; this molvae reads 1 to 3"):
+    change(folder, format=5)
+    with pytest.raises(CheckpointError, match="format 5; this molvae reads 1 to 4"):
         load_run(folder)
 
 

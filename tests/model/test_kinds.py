@@ -198,12 +198,18 @@ def test_a_tuned_decoder_has_learned_and_the_encoder_is_the_same(kind: str) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"encoder": "transformer"}, "explain must be false with encoder = 'transformer'"),
-        ({"decoder": "transformer"}, "explain must be false with decoder = 'transformer'"),
-        ({"latent_dim": 0}, "explain must be false with latent_dim = 0"),
+        (
+            {"encoder": "transformer"},
+            "residual_conditioning must be false with encoder = 'transformer'",
+        ),
+        (
+            {"decoder": "transformer"},
+            "residual_conditioning must be false with decoder = 'transformer'",
+        ),
+        ({"latent_dim": 0}, "residual_conditioning must be false with latent_dim = 0"),
         (
             {"latent_dim": 0, "residual_conditioning": False},
-            "noise_levels must be false with latent_dim = 0",
+            "noise_conditioning must be false with latent_dim = 0",
         ),
         (
             {

@@ -403,7 +403,7 @@ def test_resuming_needs_the_settings_of_the_beginning(tmp_path: Path) -> None:
         fit(tmp_path, resume=True)
     fit(tmp_path)
     other = dataclasses.replace(CONFIG, loss=LossConfig(beta=0.2))
-    with pytest.raises(CheckpointError, match=r"objective\.beta = 0\.01, now it is 0\.2"):
+    with pytest.raises(CheckpointError, match=r"loss\.beta = 0\.01, now it is 0\.2"):
         fit(tmp_path, config=other, resume=True)
     (tmp_path / RESUME).write_bytes(b"not tensors")
     with pytest.raises(CheckpointError, match="damaged"):
