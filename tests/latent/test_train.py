@@ -117,7 +117,7 @@ def test_heads_are_trained_along_and_speak_in_the_properties_units(config: Train
     table = space.predict(molecules)
     assert tuple(table.columns) == names
     pd.testing.assert_frame_equal(table, space.predict(space.encode(molecules)))
-    read = torch.from_numpy(table.to_numpy())
+    read = torch.tensor(table.to_numpy())
     left = (read - true).square().mean(dim=0) / true.var(dim=0)
     assert bool((left < 0.5).all())
     z = space.encode(["CCO"]).requires_grad_()
