@@ -39,7 +39,7 @@ def finetune_decoder(
         steps: Of Adam.
         batch: Rows of each.
         learning_rate: Of Adam, constant.
-        noise: Share of rows decoded from z with noise, see `TrainConfig.noisy`.
+        noise: Share of rows decoded from z with noise, see `TrainConfig.noised_fraction`.
         seed: Of all draws.
 
     References:

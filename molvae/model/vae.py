@@ -58,7 +58,7 @@ class EncoderOutput(NamedTuple):
 class SequenceVAE(nn.Module):
     """An encoder, a posterior over codes, and a decoder that sees the code at every step.
 
-    With `noise_levels`, the decoder is told how much noise z holds, from 0, the z of one molecule,
+    With `noise_conditioning`, the decoder is told how much noise z holds, from 0, the z of one molecule,
     to 1, where z says nothing and the decoder is a language model. One network then is a family of
     generative models, p(z) p(x | z, noise): with little noise z names a molecule but p(z) is hard
     to draw from, with much noise the other way round.
