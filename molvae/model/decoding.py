@@ -27,7 +27,7 @@ def decode(
     Args:
         model: The network; left in the mode (training or not) it is in.
         z: Latent vectors, `n x d`, on the model's device.
-        noise: Level of the noise in z, from 0 to 1; needs a model with `noise_conditioning` if above 0.
+        noise: Noise level of z, from 0 to 1; above 0 it needs `noise_conditioning`.
         temperature: 0 takes the likeliest symbol at each step (greedy); above 0, symbols are drawn
             from the softmax of logits / temperature.
         seed: Seeds the draws; needed when `temperature` is above 0.

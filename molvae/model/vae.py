@@ -58,10 +58,10 @@ class EncoderOutput(NamedTuple):
 class SequenceVAE(nn.Module):
     """An encoder, a posterior over codes, and a decoder that sees the code at every step.
 
-    With `noise_conditioning`, the decoder is told how much noise z holds, from 0, the z of one molecule,
-    to 1, where z says nothing and the decoder is a language model. One network then is a family of
-    generative models, p(z) p(x | z, noise): with little noise z names a molecule but p(z) is hard
-    to draw from, with much noise the other way round.
+    With `noise_conditioning`, the decoder is told how much noise z holds, from 0, the z of one
+    molecule, to 1, where z is ignored and the decoder is a language model. One network then is a
+    family of generative models, p(z) p(x | z, noise): with little noise z determines a molecule but
+    p(z) is hard to sample, with much noise the other way round.
 
     With conditions, numbers known of some molecules and not of others, the encoder guesses them,
     q(y | x), and z is to say the rest: q(z | x, y) is a Gaussian whose parameters have a term that
