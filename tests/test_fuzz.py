@@ -23,7 +23,7 @@ from molvae.campaign.campaign import Campaign
 from molvae.campaign.initial_design import read_start
 from molvae.chem.molecules import canonical
 from molvae.cli import main
-from molvae.cli.inputs import sheet
+from molvae.cli.inputs import read_measurements
 from molvae.config import CampaignConfig, TrainConfig, build, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning
 from molvae.latent.loading import load
@@ -124,7 +124,7 @@ def test_sheets_and_starting_molecules(text: str) -> None:
         for ending in (".csv", ".tsv", ".smi", ".sdf"):
             file = Path(folder) / f"t{ending}"
             file.write_bytes(text.encode("utf-8", "surrogatepass"))
-            ours(lambda file=file: sheet(str(file), ["value"]))  # type: ignore[misc]
+            ours(lambda file=file: read_measurements(str(file), ["value"]))  # type: ignore[misc]
             ours(lambda file=file: read_start(file, ["qed"]))  # type: ignore[misc]
 
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from molvae.analysis.export import check_can_write_table, with_visible_text, write_table
 from molvae.chem.tables import shortened_list
-from molvae.cli.inputs import ASKED, sheet, told_value
+from molvae.cli.inputs import ASKED, parse_value, read_measurements
 from molvae.cli.terminal import (
     Flat,
     InFile,
@@ -164,7 +164,7 @@ def tell(
         if file is None and trial is not None and value is not None:
             if len(names) != 1:
                 raise DataError(f"this campaign measures {', '.join(names)}; tell them by --file")
-            said = told_value(value)
+            said = parse_value(value)
             campaign.tell(trial, {names[0]: said}, message, error=error)
             told = [trial]
         elif file is not None and trial is None:
@@ -173,7 +173,9 @@ def tell(
                 "with --file, standard errors and messages are columns: error and message",
             )
             earlier = {trial.id: trial for trial in campaign.trials}
-            rows = sheet(file, names, {id_: _as_exported(one) for id_, one in earlier.items()})
+            rows = read_measurements(
+                file, names, {id_: _as_exported(one) for id_, one in earlier.items()}
+            )
             told = campaign.tell_all(
                 {row.id: row.values for row in rows},
                 messages={row.id: row.message for row in rows},

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from molvae.cli.inputs import drawn, is_record, molecules_of
+from molvae._files import is_record
+from molvae.cli.inputs import read_smiles, sample_rows
 from molvae.cli.terminal import Count, InFile, Signed, Switch, print_tsv, say
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, UnknownNameError
@@ -305,7 +306,7 @@ def ascend(
 
         with Campaign.open(climb, loaded) as campaign:
             hill = analysis.campaign_target(campaign)
-    molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
+    molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
     if skip_invalid:
         readable = loaded.can_encode(molecules)
         if skipped := readable.count(False):
@@ -371,7 +372,7 @@ def map_(
 
     loaded = load(space)
     own = colour.lower() not in {name.lower() for name in PROPERTIES}
-    molecules, values = drawn(
+    molecules, values = sample_rows(
         data, n, seed, skip_invalid=skip_invalid, column=column, values=colour if own else None
     )
     opened: Any = nullcontext(())
@@ -380,7 +381,7 @@ def map_(
 
         opened = Campaign.open(place, loaded)
     elif place is not None:
-        opened = nullcontext(molecules_of(place, skip_invalid=skip_invalid, column=column))
+        opened = nullcontext(read_smiles(place, skip_invalid=skip_invalid, column=column))
     with opened as others:
         found = analysis.project(
             loaded,
@@ -446,7 +447,7 @@ def _directions(
     found = []
     for name in names:
         own = None if name.lower() in known else name
-        molecules, values = drawn(
+        molecules, values = sample_rows(
             data, n, seed, skip_invalid=skip_invalid, column=column, values=own
         )
         numbers = score(molecules, [name])[:, 0] if own is None else values

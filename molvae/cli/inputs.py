@@ -1,6 +1,6 @@
-"""What users hand to commands: molecules, measured values, latent vectors, held-out molecules.
+"""Inputs of commands: molecules, measured values, latent vectors, conditions.
 
-Reads and checks, and names file and line of what is wrong. Writes nothing and calls no model.
+Every error names file and line. Nothing is written, and no model is called.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def molecules_of(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
+def read_smiles(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
     """Canonical SMILES of a file."""
     from molvae.chem.datasets import read_molecules
     from molvae.chem.molecules import canonical
@@ -39,18 +39,20 @@ def molecules_of(file: str, *, skip_invalid: bool, column: str | None = None) ->
             if not skip_invalid:
                 table.invalid(line, error)
     table.problems.check()
-    say_skipped(table, skipped, len(table.rows))
+    print_skipped(table, skipped, len(table.rows))
     return rows
 
 
-def say_skipped(table: Table, lines: Sequence[int], n: int) -> None:
-    """Say how many of `n` rows held no molecules, and which."""
+def print_skipped(table: Table, lines: Sequence[int], n: int) -> None:
+    """Print how many of `n` rows held no molecules, and which."""
     if lines:
         places = listed([table.where(line) for line in lines])
         say(f"{len(lines)} of {n} skipped: no molecules ({places})")
 
 
-def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str], set[str] | None]:
+def test_split(
+    data: str, n: int, seed: int, skip_invalid: bool
+) -> tuple[list[str], set[str] | None]:
     """Molecules to measure a model on, and its training molecules if they are known."""
     from molvae.chem._parallel import parallel_map
     from molvae.chem.datasets import DATASETS, read
@@ -68,15 +70,15 @@ def held_out(data: str, n: int, seed: int, skip_invalid: bool) -> tuple[list[str
         test = [molecule for molecule in molecules if split_of(molecule) == "test"]
         training = {molecule for molecule in molecules if split_of(molecule) == "train"}
     else:
-        test = molecules_of(data, skip_invalid=skip_invalid)
+        test = read_smiles(data, skip_invalid=skip_invalid)
     return Random(seed).sample(test, min(n, len(test))), training
 
 
 ASKED = ("id", "smiles", "percentile")
-"""Columns of a sheet as `ask` prints it."""
+"""Columns of the table that `ask` prints."""
 
 
-def drawn(
+def sample_rows(
     data: str,
     n: int,
     seed: int,
@@ -85,25 +87,21 @@ def drawn(
     column: str | None = None,
     values: str | None = None,
 ) -> tuple[list[str], list[float]]:
-    """Random distinct molecules of a data set, in random order; all if there are fewer.
+    """Random distinct molecules, in random order; all if there are fewer than `n`.
 
     Args:
         data: A folder made by prepare, whose training molecules are taken; or as of
-            `molvae.chem.datasets.read`.
-        n: How many, at least 1.
-        seed: Of the draw.
-        skip_invalid: Leave out and count texts that are no molecules. Those of the known data sets
-            are passed over in any case.
-        column: Of the molecules in a table.
-        values: Of numbers in it.
+            `molvae.chem.datasets.read`, with the same errors.
+        n: Number of molecules, at least 1.
+        seed: Of the sample.
+        skip_invalid: Leave out and count texts that are no molecules. Those of named data sets are
+            always skipped.
+        column: The column of molecules in a table.
+        values: A column of numbers in the table.
 
     Returns:
-        Canonical SMILES, and the numbers, NaN where the cell is empty; no numbers without a column.
-
-    Raises:
-        ConfigError: n is below 1.
-        DataError: As of `molvae.chem.datasets.read`; or a cell is no number.
-        InvalidMoleculeError: A text is not a molecule.
+        Canonical SMILES, and the numbers: means over the rows of a molecule, NaN without any; empty
+        without `values`.
     """
     from molvae.chem._parallel import parallel_map
     from molvae.chem.datasets import DATASETS, read_molecules
@@ -123,7 +121,7 @@ def drawn(
     rows, skipped, found = list(table.rows), list[int](), dict[str, list[float]]()
     Random(seed).shuffle(rows)
     texts = [cells[place] for _, cells in rows]
-    # A value may stand in any of the rows of a molecule; otherwise the first ones will do.
+    # Any row of a molecule may have a value; without values the first `n` molecules are enough.
     all_rows = values is not None and not known_set
     parsed = parallel_map(canonical_or_none, texts) if all_rows else map(canonical_or_none, texts)
     for (line, cells), molecule in zip(rows, parsed, strict=True):
@@ -137,7 +135,7 @@ def drawn(
             break
     table.problems.check()
     if not known_set:
-        say_skipped(table, sorted(skipped), len(rows))
+        print_skipped(table, sorted(skipped), len(rows))
     means = [fmean(several) if several else math.nan for several in found.values()]
     return list(found), [] if values is None else means
 
@@ -152,46 +150,35 @@ def _reason(text: str) -> str:
     return f"RDKit cannot write {shown(text)}"
 
 
-def is_record(file: str | Path) -> bool:
-    """Whether a file is a campaign's record, by its first bytes."""
-    try:
-        with open(file, "rb") as opened:
-            return opened.read(16) == b"SQLite format 3\0"
-    except OSError:
-        return False
-
-
 @dataclass(frozen=True)
-class Told:
-    """What a sheet says of a trial."""
+class MeasuredRow:
+    """The measurements of one trial."""
 
     id: int
     values: dict[str, float | list[float] | None]
-    """By name; several are replicates; None: it could not be measured."""
+    """By name; a list holds replicates; None: the measurement failed."""
     errors: dict[str, float] = field(default_factory=dict)
-    """Standard errors, where there are any."""
+    """Standard errors by name, as far as given."""
     message: str = ""
     notes: dict[str, str] = field(default_factory=dict)
-    """What other columns hold."""
+    """Cells of other columns by the column's name."""
 
 
-def sheet(
+def read_measurements(
     file: str, names: Sequence[str], known: Mapping[int, Mapping[str, str]] | None = None
-) -> list[Told]:
-    """A sheet of measurements: a table, e.g. CSV, Excel or SDF.
+) -> list[MeasuredRow]:
+    """A table of measurements, e.g. CSV, Excel or SDF.
 
     Args:
-        file: With a column `id`, one for each name, and perhaps `NAME_error` and `message`. If only
-            one thing is measured, its columns may be called `value` and `error`. Where it has
-            molecules, in a column `smiles` or as drawings, they must be those of the trials. See
-            `molvae.chem.readers.read_table` for what is read.
-        names: Of what is measured.
-        known: What the record says of each trial, by id and by column of its table, `smiles` at
-            least. Its own words are no notes; and a row without a value whose `status` is `pending`
-            is passed over: it stays pending.
+        file: As of `molvae.chem.readers.read_table`, with a column `id`, one for each name, and
+            perhaps `NAME_error` and `message`. A single name's columns may be called `value` and
+            `error`. Molecules, in a column `smiles` or as drawings, must be those of the trials.
+        names: Of the measured values.
+        known: The exported row of each trial, by id and column, `smiles` at least. Cells equal to
+            it are no notes, and a row without a value whose `status` is `pending` is skipped.
 
     Raises:
-        DataError: Names file and line of what cannot be read, of all bad lines together.
+        DataError: Names file and line of all bad rows.
     """
     from molvae.chem.readers import read_table
 
@@ -207,7 +194,7 @@ def sheet(
     used = {ids, *places.values(), *beside.values(), message, drawings, *map(table.find, ASKED)}
     values = {name: table.measured(place) for name, place in places.items()}
     errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
-    told, seen, status = list[Told](), dict[int, int](), table.find("status")
+    told, seen, status = list[MeasuredRow](), dict[int, int](), table.find("status")
     for line, cells in table.rows:
         if (id_ := _id(cells[ids])) is None:
             table.problem(
@@ -229,7 +216,7 @@ def sheet(
             table.problem(line, f"trial {id_} is not in the record")
         elif own and drawings is not None and cells[drawings].lower() not in (*NO_VALUE, "?"):
             _check_molecule(table, line, id_, cells[drawings], own["smiles"])
-        row = Told(
+        row = MeasuredRow(
             id=id_,
             values={
                 name: _numbers_of(table, line, found.get(line, []))
@@ -250,7 +237,7 @@ def sheet(
 
 
 def _is_own(own: Mapping[str, str], name: str, text: str) -> bool:
-    """Whether a cell is what the campaign itself says of a trial."""
+    """Whether a cell is equal to the campaign's own."""
     from molvae.campaign.history import COLUMN_ALIASES
     from molvae.campaign.trial import STATUSES
 
@@ -266,7 +253,7 @@ def _id(text: str) -> int | None:
 def _numbers_of(
     table: Table, line: int, found: Sequence[float | Censored]
 ) -> float | list[float] | None:
-    """A told value; several are replicates; None for one that could not be measured."""
+    """One value, replicates, or None for a failed measurement. Bounds are noted as problems."""
     if bounds := [value.text for value in found if isinstance(value, Censored)]:
         table.problem(
             line,
@@ -278,7 +265,7 @@ def _numbers_of(
 
 
 def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -> str:
-    """The message of a row; without one, how it was said that there is no value."""
+    """The message of a row; without one, the words that stand for a missing value."""
     if place is not None and cells[place]:
         return cells[place]
     said = [cells[value] for value in values]
@@ -286,7 +273,7 @@ def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -
 
 
 def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) -> None:
-    """Note that a row is about another molecule than its trial."""
+    """Note a molecule that differs from that of its trial."""
     from molvae.chem.molecules import canonical
     from molvae.chem.structure_files import is_drawing_of
 
@@ -303,11 +290,11 @@ def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) 
         )
 
 
-def told_value(text: str) -> float | list[float] | None:
-    """A told value; several, with ; between them, are replicates; None if it was not measured.
+def parse_value(text: str) -> float | list[float] | None:
+    """A measured value; replicates are separated by `;`; None for a failed measurement.
 
     Raises:
-        DataError: It is no number, or empty, as by a variable of the shell that is not set.
+        DataError: Not a number, or empty (as from an unset variable of the shell).
     """
     if not text.strip("; \t"):
         raise DataError("the value is empty; give a number, or write failed")
@@ -327,14 +314,14 @@ def told_value(text: str) -> float | list[float] | None:
     return found if len(found) > 1 else found[0] if found else None
 
 
-def conditions(text: str) -> dict[str, float]:
-    """Numbers by name, from a text.
+def parse_conditions(text: str) -> dict[str, float]:
+    """Numbers by name.
 
-    >>> conditions("logP=2.5, QED=0.9")
+    >>> parse_conditions("logP=2.5, QED=0.9")
     {'logP': 2.5, 'QED': 0.9}
 
     Raises:
-        DataError: A part of it is not a name with a number, or a name comes twice.
+        DataError: A part is not NAME=NUMBER, or a name comes twice.
     """
     found = dict[str, float]()
     for part in text.split(",") if text.strip() else ():
@@ -352,7 +339,7 @@ def conditions(text: str) -> dict[str, float]:
     return found
 
 
-def vectors(file: str, dim: int) -> Tensor:
+def read_vectors(file: str, dim: int) -> Tensor:
     """Latent vectors of a table with columns z1, z2, ..., `n x dim`."""
     import torch
 
@@ -379,14 +366,13 @@ def vectors(file: str, dim: int) -> Tensor:
 
 __all__ = [
     "ASKED",
-    "Told",
-    "conditions",
-    "drawn",
-    "held_out",
-    "is_record",
-    "molecules_of",
-    "say_skipped",
-    "sheet",
-    "told_value",
-    "vectors",
+    "MeasuredRow",
+    "parse_conditions",
+    "parse_value",
+    "print_skipped",
+    "read_measurements",
+    "read_smiles",
+    "read_vectors",
+    "sample_rows",
+    "test_split",
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from molvae.cli.inputs import conditions, molecules_of, say_skipped, vectors
+from molvae.cli.inputs import parse_conditions, print_skipped, read_smiles, read_vectors
 from molvae.cli.terminal import Count, InFile, Switch, print_tsv, say
 from molvae.errors import one_line
 
@@ -38,7 +38,7 @@ def sample(
             so many standard deviations of the training molecules is drawn again, up to 20 times;
             0.25 by default.
     """
-    wanted = conditions(where or "")
+    wanted = parse_conditions(where or "")
     from molvae.latent.loading import load
 
     drawn = load(space).generate(
@@ -70,7 +70,7 @@ def encode(
     from molvae.latent.loading import load
 
     loaded = load(space)
-    molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
+    molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
     z = loaded.encode(molecules, skip_unknown=skip_invalid).tolist()
     rows = ((m, *v) for m, v in zip(molecules, z, strict=True) if v[0] == v[0])  # NaN: skipped
     print_tsv(("smiles", *(f"z{i}" for i in range(1, loaded.dim + 1))), rows)
@@ -86,7 +86,7 @@ def decode(space: str, file: InFile = "-", /) -> None:
     from molvae.latent.loading import load
 
     loaded = load(space)
-    print(*(m or "" for m in loaded.decode(vectors(file, loaded.dim))), sep="\n")
+    print(*(m or "" for m in loaded.decode(read_vectors(file, loaded.dim))), sep="\n")
 
 
 def density(
@@ -119,7 +119,7 @@ def density(
     from molvae.latent.loading import load
 
     loaded = load(space)
-    molecules = molecules_of(file, skip_invalid=skip_invalid, column=column)
+    molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
     if skip_invalid:
         kept = [m for m, ok in zip(molecules, loaded.can_encode(molecules), strict=True) if ok]
         if len(kept) < len(molecules):
@@ -164,7 +164,7 @@ def properties(
         for line, error in bad:
             source.invalid(line, error)
     source.problems.check()
-    say_skipped(source, [line for line, _ in bad], len(texts))
+    print_skipped(source, [line for line, _ in bad], len(texts))
     table["smiles"] = [
         one_line(smiles) if error else smiles
         for smiles, error in zip(table["smiles"], table["error"], strict=True)

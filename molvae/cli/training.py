@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from molvae._files import Kind, check_output, replacing
 from molvae._version import versions
-from molvae.cli.inputs import held_out
+from molvae.cli.inputs import test_split
 from molvae.cli.terminal import (
     Count,
     Flat,
@@ -142,7 +142,7 @@ def evaluate(
         inputs.append(str(out))
     if figure is not None:
         figure = check_can_draw(figure, overwrite=overwrite, apart_from=inputs)
-    test, training = held_out(data, n, seed, skip_invalid)
+    test, training = test_split(data, n, seed, skip_invalid)
     loaded = latent.load(space)
     found = metrics.evaluate(
         loaded, test, n_samples=samples, n_draws=draws, seed=seed, training=training, fcd=fcd

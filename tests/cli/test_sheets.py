@@ -400,12 +400,12 @@ def test_molecules_that_rdkit_cannot_take_are_counted_with_skip_invalid(lab: Mol
 
 
 def test_values_of_a_molecule_that_comes_twice_are_averaged(lab: Molvae) -> None:
-    from molvae.cli.inputs import drawn
+    from molvae.cli.inputs import sample_rows
 
     rows = [f"{MOLECULES[i]},{i}" for i in range(0, 40, 2)]
     text = "smiles,y\n" + "\n".join([*rows, f"{MOLECULES[0]},10", f"{MOLECULES[2]},", "C1,3"])
     write(Path("s.csv"), text)
-    molecules, values = drawn("s.csv", 100, 0, skip_invalid=True, values="Y")
+    molecules, values = sample_rows("s.csv", 100, 0, skip_invalid=True, values="Y")
     found = dict(zip(molecules, values, strict=True))
     assert found[MOLECULES[0]] == 5.0
     assert found[MOLECULES[2]] == 2.0
