@@ -19,6 +19,7 @@ from molvae.latent.space import LatentSpace
 SMALL = {"n_draws": 20, "fcd": False}
 
 
+@pytest.mark.slow
 def test_the_bundled_model_is_faithful_and_always_valid(space: LatentSpace) -> None:
     molecules = sample_molecules("zinc250k", 100, seed=5)
     result = evaluate(space, molecules, n_samples=100, training=molecules, **SMALL)

@@ -379,7 +379,7 @@ def test_stopped_anywhere_it_goes_on_the_same(tmp_path: Path, strategy: Any) -> 
         assert proposals(campaign) == whole
 
 
-@pytest.mark.parametrize("strategy", ["random", "thompson"])
+@pytest.mark.parametrize("strategy", ["random", pytest.param("thompson", marks=pytest.mark.slow)])
 def test_kill_9_loses_nothing_told(tmp_path: Path, strategy: str) -> None:
     killed(tmp_path, kills=2, strategy=strategy)
 

@@ -457,6 +457,7 @@ def test_bundled_runs_are_small_and_come_from_the_committed_recipes(name: str) -
     assert dataclasses.replace(trained, threads=recipe.threads) == recipe
 
 
+@pytest.mark.slow
 def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainConfig) -> None:
     objective = LossConfig(beta=0.0, similarity=20.0, fingerprint=0.5)
     longer = dataclasses.replace(

@@ -244,7 +244,7 @@ def test_every_kind_learns_and_resumes_bit_for_bit(kind: str, tmp_path: Path) ->
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("known", [2 / 3, 1 / 3])
+@pytest.mark.parametrize("known", [pytest.param(2 / 3, marks=pytest.mark.slow), 1 / 3])
 def test_conditions_are_inferred_where_they_are_not_known(known: float, tmp_path: Path) -> None:
     x = rows()
     true = torch.stack([(x != PAD).sum(dim=1).float()], dim=1)
