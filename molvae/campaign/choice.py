@@ -1,4 +1,4 @@
-"""Choose molecules in a thread of its own, while workers score others."""
+"""Choose molecules in a separate thread while workers score others."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ STOP_SECONDS = 5.0
 
 
 class Choice:
-    """Molecules being chosen.
+    """A choice of molecules in progress.
 
     Args:
-        work: Chooses.
-        done: Called when it has ended.
+        work: Makes the choice.
+        done: Called when `work` has ended.
     """
 
     def __init__(self, work: Callable[[], Any], done: Callable[[], None]) -> None:
         self.result: Future[tuple[Any, float]] = Future()
-        """What was chosen, and the seconds that it took."""
+        """The choice, and the seconds that it took."""
         self._work, self._done, self._ended = work, done, SimpleQueue[None]()
         self._thread = threading.Thread(target=self._run, name="choosing", daemon=True)
         self._thread.start()
@@ -43,12 +43,12 @@ class Choice:
             self._done()
 
     def wait(self) -> None:
-        """Wait until it has ended; Ctrl-C interrupts."""
+        """Wait for the end of the choice; Ctrl-C interrupts."""
         get(self._ended)
         self._ended.put(None)
 
     def stop(self) -> None:
-        """Interrupt it, which it notices at its next step in Python, and wait for that a little."""
+        """Interrupt the thread at its next step in Python, and wait a little for its end."""
         if self._thread.is_alive() and self._thread.ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)

@@ -1,8 +1,4 @@
-"""Calling objectives: from molecules to values, in order, one for one.
-
-What is called, what came back, and what that means. Knows neither records nor processes: this is
-the part that may run on another machine.
-"""
+"""Call objectives: from molecules to values, in order. This part may run on another machine."""
 
 from __future__ import annotations
 
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction
 
 ANSWERED_NAN = "could not be scored"
-"""The message of NaN, which is what an objective says of a molecule, and no trouble."""
+"""The message of NaN, which is an objective's answer, and no trouble."""
 
 
 MACHINE_ERRORS = {
@@ -56,47 +52,41 @@ class LostCallError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationTask:
-    """An objective, and the values that it brings."""
+    """An objective, and the names of its values."""
 
     objective: ScoringFunction
     names: tuple[str, ...]
-    """Of the values; an objective that brings several gives a mapping for each molecule."""
+    """With several, the objective returns a mapping for each molecule."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
-    """What came of one molecule."""
+    """The result of calling objectives with one molecule."""
 
     values: Mapping[str, float] = field(default_factory=dict)
-    """By name, in the objective's own sign, finite; what could not be scored is not there."""
+    """Values by name, in the objective's own sign, finite; without those that are not known."""
     message: str = ""
-    """Why not, if so."""
+    """Why values are missing."""
     broke: bool = False
-    """It did not answer: another try may."""
+    """An objective raised or was too late: another try may work."""
 
 
 def evaluate(calls: Sequence[EvaluationTask], smiles: Sequence[str]) -> list[EvaluationResult]:
-    """Score molecules.
+    """Score molecules: call each objective with all of them.
 
-    An objective that is better off with many molecules at once (a docking program, a model on a
-    GPU) says so by an attribute `batch_size`; the caller hands over that many. If it breaks on
-    many, it gets them again one by one, so that only the one that it breaks on is lost.
-
-    What objectives print goes to standard error. What they start is ended if this process is
-    killed meanwhile.
-
-    Args:
-        calls: Each is called with all of `smiles`.
-        smiles: Canonical SMILES.
+    An objective that raises with several molecules gets them again one by one, so that only the
+    one at fault fails. Prints go to standard error; programs that objectives start are ended if
+    this process is killed. A forked child that comes back here ends: its parent answers.
 
     Returns:
-        One result a molecule. An `Exception` is a result: not scored, with its message. So is what
+        One result a molecule. An `Exception` is a result without values, and so is an answer that
         is no finite number.
 
     Raises:
         CampaignError: Values of the objective are told by hand.
+        LostCallError: The operating system is in trouble, e.g. its disk is full.
         MachineError: The objective says that it is not the molecule's fault.
-        ObjectiveError: It gave another number of values than it got molecules.
+        ObjectiveError: It did not return one value per molecule.
     """
     starts_nothing = all(getattr(call.objective, "computed", False) for call in calls)
     take_back()
@@ -105,7 +95,7 @@ def evaluate(calls: Sequence[EvaluationTask], smiles: Sequence[str]) -> list[Eva
             with in_this_process():
                 found = [_call(call, smiles) for call in calls]
         except BaseException as error:
-            if mark and not isinstance(error, Exception):  # the campaign is told to end
+            if mark and not isinstance(error, Exception):  # interrupted
                 kill_marked(mark)
             raise
     return [
@@ -125,7 +115,7 @@ def _call(call: EvaluationTask, smiles: Sequence[str]) -> list[EvaluationResult]
         answers = listed_values(ask(list(smiles)))
     except (CampaignError, MachineError):
         raise
-    except Exception as error:  # what is no Exception ends a process, or is meant to
+    except Exception as error:  # others end a process, or are meant to
         if reason := _machine_trouble(error):
             raise LostCallError(reason) from error
         if len(smiles) > 1:
@@ -183,7 +173,7 @@ def parse_outcome(
     notes: Mapping[str, str] | None,
     message: str,
 ) -> Outcome:
-    """Arguments and errors as of `Campaign.tell`."""
+    """The outcome of a trial that is told; arguments and errors as of `Campaign.tell`."""
     require(isinstance(message, str), f"a message must be a text, got {message!r}")
     require(
         notes is None
@@ -230,13 +220,13 @@ def parse_outcome(
 def adds_values_to(
     outcome: Outcome, more: Mapping[str, float], problem: OptimizationProblem
 ) -> Outcome:
-    """With further values, which may be all that it lacked."""
+    """The outcome with further values, which may complete it."""
     values = {**outcome.values, **more}
     return replace(outcome, values=values, complete=set(problem.names) <= set(values))
 
 
 def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
-    """A value, or values, of what is measured."""
+    """Told values by name; of one measured objective the name may be left out."""
     if not isinstance(value, Mapping):
         measured = problem.measured or problem.names
         if value is None:

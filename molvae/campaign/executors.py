@@ -1,9 +1,8 @@
-"""Where objectives are called: in this process, in others, on a cluster.
+"""Executors that call objectives: in this process, in worker processes, on a cluster.
 
-An executor of a user's is anything with `submit(function, *arguments)` whose result has `result()`,
-such as those of `concurrent.futures`, `mpi4py.futures`, submitit and Dask. Those of molvae itself
-load the objectives once, before any molecule is at stake, and can take back a call that never
-returns, by ending the process that is stuck.
+A user's executor is anything with `submit(function, *arguments)` whose result has `result()`, such
+as those of `concurrent.futures`, `mpi4py.futures`, submitit and Dask. The executors here load the
+objectives once, before the first call, and can cancel a call that hangs by ending its process.
 """
 
 from __future__ import annotations
@@ -36,28 +35,27 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 POLL_SECONDS = 0.1
-"""Time between two looks at whether a process is alive that has not answered."""
+"""Time between two looks at whether a process that has not answered is alive."""
 
 
 LEAVE_SECONDS = 5.0
-"""Time that a process without work is given to end by itself."""
+"""Time that an idle process is given to end by itself."""
 
 
 class Pending(Protocol):
-    """A call that was submitted.
+    """A submitted call.
 
-    May have `add_done_callback(function)`; `cancel()`, which takes the call back; `began`, when it
-    began by `time.monotonic`, None if it has not, from which its timeout counts; and `worker`, the
-    name of the worker that has it.
+    It may have `add_done_callback(function)`; `cancel()`; `began`, the time by `time.monotonic` at
+    which it began, from which its timeout counts, or None; and `worker`, its worker's name.
     """
 
     def result(self) -> Any:
-        """Wait for it; raises what the call raised."""
+        """Wait for the result; raises the error of the call."""
         ...
 
 
 class Executor(Protocol):
-    """Takes calls."""
+    """Makes calls elsewhere."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Pending:
         """Begin a call."""
@@ -67,17 +65,16 @@ class Executor(Protocol):
 class Caller(Protocol):
     """Scores molecules, several at once.
 
-    What the result of a call raises is no outcome of its molecules: a `ProcessDiedError` may be
-    due to them, another `MolvaeError` stops the campaign, and after anything else they are called
-    again.
+    An error of a call's result is no outcome: a `ProcessDiedError` may be due to its molecules,
+    another `MolvaeError` stops the campaign, and after anything else they are called again.
     """
 
     def capacity(self) -> int:
-        """Calls that are taken at once, now."""
+        """The number of calls that can run at once now."""
         ...
 
     def call(self, smiles: Sequence[str]) -> Pending:
-        """Begin to score molecules; the result is one `EvaluationResult` for each."""
+        """Begin to score molecules; the result is a list with an `EvaluationResult` for each."""
         ...
 
 
@@ -88,11 +85,11 @@ class SerialExecutor:
         self._calls = calls
 
     def capacity(self) -> int:
-        """One."""
+        """One: calls block."""
         return 1
 
     def call(self, smiles: Sequence[str]) -> Pending:
-        """Score; an exception is the result's."""
+        """Score molecules at once; the result holds an error that is raised."""
         future: Future[list[EvaluationResult]] = Future()
         try:
             future.set_result(evaluate(self._calls, smiles))
@@ -102,22 +99,22 @@ class SerialExecutor:
 
 
 class UserExecutor:
-    """Calls by an executor that somebody else has made."""
+    """Calls by a user's executor."""
 
     def __init__(self, calls: Sequence[EvaluationTask], executor: Executor, workers: int) -> None:
         self._calls, self._executor, self._workers = calls, executor, workers
 
     def capacity(self) -> int:
-        """As many as were named."""
+        """The number of workers that the user has given."""
         return self._workers
 
     def call(self, smiles: Sequence[str]) -> Pending:
-        """Submit it."""
+        """Submit a call."""
         return self._executor.submit(evaluate, self._calls, smiles)
 
 
 class _Task(Future[list[EvaluationResult]]):
-    """A call that waits for a process, or that one is working on."""
+    """A call that is queued for a process or runs in one."""
 
     def __init__(self, smiles: Sequence[str]) -> None:
         super().__init__()
@@ -127,18 +124,14 @@ class _Task(Future[list[EvaluationResult]]):
         self.worker: str | None = None
 
     def cancel(self) -> bool:
-        """Take it back, also from the process that works on it, which is ended."""
+        """Cancel the call; the process that it runs in is ended."""
         if not super().cancel() and self.process is not None and not self.done():
             self.process.kill()
         return True
 
 
 class ProcessExecutor:
-    """Worker processes on this machine, each of which can be ended and is replaced if it dies.
-
-    Args:
-        calls: The objectives, which are loaded before this returns.
-        workers: How many.
+    """Worker processes on this machine; a process that dies is replaced.
 
     Raises:
         ObjectiveError: The objectives cannot be sent to a process, or not be loaded there.
@@ -168,21 +161,17 @@ class ProcessExecutor:
             raise refused
 
     def capacity(self) -> int:
-        """As many as there are processes."""
+        """The number of processes."""
         return len(self._threads)
 
     def call(self, smiles: Sequence[str]) -> Pending:
-        """Hand molecules to the next process that is free; `cancel()` ends the process."""
+        """Hand molecules to the next free process; `cancel()` ends that process."""
         task = _Task(smiles)
         self._tasks.put(task)
         return task
 
     def close(self, *, now: bool = False) -> None:
-        """End all processes.
-
-        Args:
-            now: Whatever they are doing; otherwise they are without work, and leave.
-        """
+        """End all processes; with `now` also those that are at work."""
         with self._lock:
             self._closing = True
             processes = list(self._processes)
@@ -196,7 +185,7 @@ class ProcessExecutor:
                 thread.join(2 * LEAVE_SECONDS)
 
     def _serve(self, name: str, loaded: SimpleQueue[MolvaeError | None]) -> None:
-        """Keep one process, and give it one task after the other."""
+        """Run one process, and give it one task after the other."""
         process = None
         try:
             process = self._started()
@@ -211,7 +200,7 @@ class ProcessExecutor:
                     process = self._replaced(process)
                 task.process, task.worker, task.began = process, name, time.monotonic()
                 kind, content = process.ask(task.smiles)
-                if isinstance(content, ProcessDiedError):  # it is about to
+                if isinstance(content, ProcessDiedError):  # it is about to end
                     raise content
             except MolvaeError as error:
                 self._forgotten(process)
@@ -229,7 +218,7 @@ class ProcessExecutor:
     def _started(self) -> _Process:
         with self._lock:
             if self._closing:
-                raise MachineError("no process is begun any more")
+                raise MachineError("no new processes are started any more")
             process = _Process()
             self._processes.add(process)
         try:
@@ -252,12 +241,12 @@ class ProcessExecutor:
 
 
 class _Process:
-    """A process that calls objectives, with a group of its own for all that they start."""
+    """A process that calls objectives, in a process group with all that they start."""
 
     def __init__(self) -> None:
         self._connection, there = Pipe()
         self._number = 0
-        """Of the last task."""
+        """Number of the last task."""
         self._stack = contextlib.ExitStack()
         with there:
             try:
@@ -267,11 +256,11 @@ class _Process:
         self._stack.enter_context(grouped(self.pid))
 
     def load(self, payload: bytes) -> None:
-        """Have it load the objectives.
+        """Load the objectives in the process.
 
         Raises:
-            ObjectiveError: It cannot.
-            MachineError: It died meanwhile.
+            ObjectiveError: The process cannot load them.
+            MachineError: The process died meanwhile.
         """
         try:
             self._send(payload)
@@ -285,17 +274,17 @@ class _Process:
             )
 
     def ask(self, smiles: Sequence[str]) -> tuple[str, Any]:
-        """Have it score molecules.
+        """Score molecules in the process; returns the kind of the reply and its content.
 
         Raises:
-            ProcessDiedError: It died meanwhile.
+            ProcessDiedError: The process died meanwhile.
         """
         self._number += 1
         self._send((self._number, smiles))
         return self._answer()
 
     def _send(self, content: Any) -> None:
-        with contextlib.suppress(OSError):  # it has died, which is said below
+        with contextlib.suppress(OSError):  # it has died, which `_answer` finds
             self._connection.send(content)
 
     def _answer(self) -> tuple[str, Any]:
@@ -303,7 +292,7 @@ class _Process:
             while True:
                 if self._connection.poll(POLL_SECONDS):
                     reply: Reply = self._connection.recv()
-                    if reply[0] == self._number:  # another one was not asked for
+                    if reply[0] == self._number:  # drop what was not asked for
                         return reply[1:]
                 elif self.has_ended() and not self._connection.poll(0):
                     break
@@ -315,7 +304,7 @@ class _Process:
         raise ProcessDiedError(f"the process died ({_exit(self.reap())})")
 
     def has_ended(self) -> bool:
-        """Whether it is gone; it is not reaped by that, where that can be avoided."""
+        """Whether the process has ended; where possible it is not reaped."""
         if hasattr(os, "waitid"):
             return ended(self.pid)
         try:
@@ -324,19 +313,19 @@ class _Process:
             return False
 
     def kill(self) -> None:
-        """End it and its group."""
+        """End the process and its group."""
         if not self._connection.closed:
             kill_group(self.pid)
 
     def leave(self) -> None:
-        """Let it end by itself."""
+        """Let the process end by itself."""
         self._connection.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._status(LEAVE_SECONDS)
         kill_group(self.pid)
 
     def reap(self) -> int | None:
-        """Its exit status, once it has ended."""
+        """The exit status of the process; waits for its end."""
         self._stack.close()
         self._connection.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -345,9 +334,9 @@ class _Process:
 
 
 def _begun(connection: Connection) -> tuple[int, Callable[[float], int | None]]:
-    """A new worker process: its number, and what gives its exit status within some seconds."""
+    """Start a worker process; returns its pid, and a function that waits for its exit status."""
     if os.name != "posix":
-        # With the script imported, as there is no other way to hand over a pipe.
+        # Here this imports the user's script: there is no other way to hand over a pipe.
         process = get_context("spawn").Process(target=main, args=(connection,), daemon=True)
         process.start()
 
@@ -383,13 +372,7 @@ def make_executor(
     dask: str | None,
     executor: Executor | None = None,
 ) -> Iterator[Caller]:
-    """What calls objectives, for some settings.
-
-    Args:
-        calls: The objectives.
-        workers: Processes; 0 for this one.
-        dask: Address of a cluster instead.
-        executor: This one instead, for so many calls at once.
+    """Make the executor for a campaign's settings, see `Campaign.run`, and close it in the end.
 
     Raises:
         ObjectiveError: The objectives cannot be sent to workers, or not be loaded there.

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock beside a record, which goes away with the process that holds it.
+"""One writer at a time: a lock beside a campaign file, released when its process ends.
 
 Readers need none. Threads of the process that holds it write one after the other.
 """
@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from molvae.errors import CampaignError
 
 LOCK_TIMEOUT_S = 2.0
-"""Seconds to wait for a writer that may be about to finish: telling a value takes far less."""
+"""Seconds to wait for another writer: telling a value takes far less."""
 
 
 _BEGINNING = b'{"pid":'
@@ -27,11 +27,7 @@ _BEGINNING = b'{"pid":'
 
 
 class CampaignLock:
-    """The lock of an open record; it may be taken several times, also by several threads.
-
-    Args:
-        record: Its path.
-    """
+    """The lock of an open campaign file; threads may acquire it again while it is held."""
 
     def __init__(self, record: Path) -> None:
         self.record = record
@@ -44,12 +40,12 @@ class CampaignLock:
         self._times = 0
 
     @contextlib.contextmanager
-    def held(self, what: str, since: str) -> Iterator[None]:
-        """Hold the lock.
+    def acquire(self, what: str, since: str) -> Iterator[None]:
+        """Hold the lock inside a block.
 
         Args:
-            what: Is done meanwhile, for those who have to wait.
-            since: Now, for the same.
+            what: The word for what is done, shown to other processes.
+            since: The time, shown to other processes.
 
         Raises:
             CampaignError: Another process holds it, which is named; or no file can be made there.
@@ -68,13 +64,13 @@ class CampaignLock:
         finally:
             with self._changing:
                 self._times -= 1
-                if not self._times:
-                    with contextlib.suppress(OSError):  # who waits looks whether it is still there
+                if not self._times and os.getpid() == self._owner_pid:
+                    with contextlib.suppress(OSError):  # those who wait look whether it is there
                         Path(self._file.lock_file).unlink()
                     self._file.release()
 
     def check(self) -> None:
-        """Refuse a file of somebody else's in the place of the lock: it would be lost.
+        """Refuse a foreign file in the place of the lock, which would be lost.
 
         Raises:
             CampaignError: There is one.
@@ -109,7 +105,7 @@ class CampaignLock:
                 f"cannot write beside {self.record}: {error.strerror or error}"
             ) from error
         about = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "what": what}
-        with contextlib.suppress(OSError):  # a courtesy: the lock is the file system's
+        with contextlib.suppress(OSError):  # only for messages
             Path(self._file.lock_file).write_text(json.dumps(about), encoding="utf-8")
 
     def _owner(self) -> str:

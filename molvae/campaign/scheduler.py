@@ -114,26 +114,26 @@ class Scheduler:
     any_complete: bool = False
 
     _running: dict[int, _Running] = field(default_factory=dict)
+    """Calls in progress, by number."""
     _results: SimpleQueue[tuple[int, Pending]] = field(default_factory=SimpleQueue)
+    """Calls that have come back; number 0 stands for a choice."""
     _choice: Choice | None = None
-    _numbers: int = 0
-    """Of calls; 0 stands for a choice."""
-    _events: int = 0
+    _n_calls: int = 0
+    _n_events: int = 0
     """Calls that have begun or come back."""
     _streak: Streak = field(init=False)
     _deaths: Counter[int] = field(default_factory=Counter)
-    """Of processes, by the id of the trial that they had."""
-    _lost: int = 0
+    """Processes that died, by the id of the trial that they had."""
+    _n_lost: int = 0
     """Calls lost since the last outcome."""
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
-    _reasons: Counter[str] = field(default_factory=Counter)
-    """Causes of failures."""
+    """Whether the last calls have failed."""
+    _causes: Counter[str] = field(default_factory=Counter)
     _messages: dict[str, str] = field(default_factory=dict)
     """The last message of each cause."""
-    _choosing: float = 3.0
-    """Seconds that choosing took last, of however many molecules: most of it does not depend on how
-    many; a guess before the first time."""
-    _calling: float = math.inf
+    _choice_seconds: float = 3.0
+    """Seconds that the last choice took, which hardly depends on the number of molecules."""
+    _call_seconds: float = math.inf
     """Seconds that a call takes, on average."""
 
     def __post_init__(self) -> None:
@@ -142,14 +142,7 @@ class Scheduler:
         self._streak = Streak(most=most, worked=self.any_complete)
 
     def run(self) -> None:
-        """Until the budget is spent.
-
-        Raises:
-            ObjectiveError: Calls failed one after the other with the same reason, or the first ones
-                with any; none of that is written.
-            CampaignError: Too many failed, no molecules could be chosen, or workers are lost again
-                and again.
-        """
+        """Spend the budget; see `Campaign.run` for the errors that stop it."""
         try:
             while self._left > 0:
                 self._submit()
@@ -172,14 +165,14 @@ class Scheduler:
         return sum(len(running.trials) for running in self._running.values())
 
     def _submit(self) -> None:
-        """Hand waiting molecules to free workers."""
+        """Hand pending molecules to free workers."""
         while self.pending and len(self._running) < self.caller.capacity():
             n = min(self.together, self._left - self._in_progress)
             if n <= 0:
                 return
             first = self.pending.popleft()
             trials = [first]
-            # One of which a process has died is called alone.
+            # A molecule with which a process has died is called alone.
             while len(trials) < n and self.pending and not self._deaths[first.id]:
                 if self._deaths[self.pending[0].id]:
                     break
@@ -187,7 +180,7 @@ class Scheduler:
             self._begin(trials)
 
     def _begin(self, trials: list[Trial], tries: int = 1) -> None:
-        number = self._numbers = self._numbers + 1
+        number = self._n_calls = self._n_calls + 1
         submitted = time.monotonic()
         try:
             pending = self.caller.call([trial.smiles for trial in trials])
@@ -195,13 +188,13 @@ class Scheduler:
             raise
         except Exception as error:
             raise CampaignError(
-                f"the executor takes no calls: {described(error)}; all that came back is in the "
-                "record: start it again, then run the same command"
+                f"the executor takes no calls: {described(error)}; all outcomes so far are in the "
+                "campaign file: start the executor again, then run the same command"
             ) from error
         self._running[number] = _Running(
-            trials=trials, pending=pending, submitted=submitted, place=self._events, tries=tries
+            trials=trials, pending=pending, submitted=submitted, place=self._n_events, tries=tries
         )
-        self._events += 1
+        self._n_events += 1
 
         def came(_: object) -> None:
             self._results.put((number, pending))
@@ -229,18 +222,18 @@ class Scheduler:
                     raise
                 return
             self.pending += self.write(found)
-            self._choosing = seconds
+            self._choice_seconds = seconds
             self._submit()
 
     def _short_of(self, capacity: int) -> int:
         """How many molecules to choose now."""
         if capacity <= 1:
             return 0 if self.pending or self._running else self.batch_size
-        # As many wait as workers will take while the next ones are being chosen, none if calls are
-        # long: what is chosen late knows more.
+        # Workers need this many while the next ones are being chosen; none if calls are long:
+        # a late choice knows more.
         needed, most = 0, max(self.batch_size, capacity)
-        if math.isfinite(self._calling):
-            taken = CHOICE_MARGIN * capacity * self._choosing / max(self._calling, 1e-9)
+        if math.isfinite(self._call_seconds):
+            taken = CHOICE_MARGIN * capacity * self._choice_seconds / max(self._call_seconds, 1e-9)
             needed = round(min(taken, most))
         free = capacity - len(self._running)
         if len(self.pending) > max(needed, free):
@@ -248,9 +241,9 @@ class Scheduler:
         return min(free + 2 * needed - len(self.pending), most)
 
     def _receive(self) -> None:
-        """Wait for a call to come back, or for one that has taken too long."""
+        """Wait until a call comes back, or has taken too long."""
         if not self._running and self._choice is None:
-            time.sleep(IDLE_SECONDS)  # a cluster whose workers are still to come, or to come back
+            time.sleep(IDLE_SECONDS)  # the workers of a cluster are still to come
             return
         try:
             number, pending = get(self._results, self._until_next_look())
@@ -260,10 +253,10 @@ class Scheduler:
         if number not in self._running:  # it was given up, or molecules were chosen
             return
         running = self._running.pop(number)
-        came, self._events = self._events, self._events + 1
+        came, self._n_events = self._n_events, self._n_events + 1
         seconds = time.monotonic() - (running.began or running.submitted)
-        self._calling = (
-            seconds if math.isinf(self._calling) else 0.8 * self._calling + 0.2 * seconds
+        self._call_seconds = (
+            seconds if math.isinf(self._call_seconds) else 0.8 * self._call_seconds + 0.2 * seconds
         )
         try:
             outcomes = pending.result()
@@ -275,8 +268,7 @@ class Scheduler:
         except (SystemExit, GeneratorExit) as error:
             raise ObjectiveError(
                 f"the objective ended the program ({described(error)}); its molecule stays "
-                "pending. Let it raise an error or return NaN where it cannot score, or give it "
-                "workers, which it may end"
+                "pending. Let it raise an error or return NaN, or give it workers, which it may end"
             ) from error
         except Exception as error:
             # An executor may keep the timeout itself; one of the network has a number.
@@ -286,22 +278,13 @@ class Scheduler:
             else:
                 self._on_lost_call(running, error)
         else:
-            self._check_outcomes(outcomes, running)
+            _check_outcomes(outcomes, len(running.trials))
             for trial, scored in zip(running.trials, outcomes, strict=True):
                 self._on_result(trial, scored, running, number, came)
             self._judge()
 
-    @staticmethod
-    def _check_outcomes(outcomes: object, running: _Running) -> None:
-        fits = isinstance(outcomes, list) and len(outcomes) == len(running.trials)
-        if not fits or not all(isinstance(one, EvaluationResult) for one in outcomes):  # type: ignore[attr-defined]
-            raise CampaignError(
-                f"the executor's result is {shown(outcomes)}, not the result of the function that "
-                "was submitted; mend the executor"
-            )
-
     def _until_next_look(self) -> float:
-        """Seconds until a call may have taken too long, or workers have come and gone."""
+        """Seconds until a call may have taken too long, or workers have changed."""
         if self.limits.timeout is None:
             return LOOK_SECONDS
         now, limit = time.monotonic(), self.limits.timeout
@@ -313,7 +296,7 @@ class Scheduler:
         return max(0.0, min([LOOK_SECONDS, *left]))
 
     def _give_up(self) -> None:
-        """Take back the calls that have taken too long."""
+        """Cancel the calls that have taken too long."""
         if self.limits.timeout is None:
             return
         if any(map(self._is_over, self._running.values())):
@@ -322,7 +305,7 @@ class Scheduler:
             if self._is_over(running):
                 del self._running[number]
                 _cancel(running.pending)
-                came, self._events = self._events, self._events + 1
+                came, self._n_events = self._n_events, self._n_events + 1
                 self._no_answer(running, number, came)
 
     def _is_over(self, running: _Running) -> bool:
@@ -330,7 +313,7 @@ class Scheduler:
         return began is not None and time.monotonic() >= began + timeout * len(running.trials)
 
     def _no_answer(self, running: _Running, number: int, came: int) -> None:
-        """A call that has taken too long. Of several molecules it may be the fault of one."""
+        """Take in a call that was too long: a failure, or one of several molecules is to blame."""
         if len(running.trials) > 1:
             self._one_by_one(running)
             return
@@ -340,7 +323,7 @@ class Scheduler:
         self._judge()
 
     def _on_worker_lost(self, running: _Running, error: ProcessDiedError) -> None:
-        """A process has died with molecules. Any of them may be to blame, or none."""
+        """Take in the death of a process: any of its molecules may be to blame, or none."""
         if len(running.trials) > 1:
             self._one_by_one(running)
             return
@@ -350,9 +333,9 @@ class Scheduler:
         if tries < max(MAX_DEATHS, self.limits.retries + 1):
             self.pending.appendleft(trial)
             return
-        came, self._events = self._events, self._events + 1
+        came, self._n_events = self._n_events, self._n_events + 1
         scored = EvaluationResult(message=f"{message_of(error)}, {tries} times")
-        self._on_result(trial, scored, running, self._numbers, came)
+        self._on_result(trial, scored, running, self._n_calls, came)
         self._judge()
 
     def _one_by_one(self, running: _Running) -> None:
@@ -360,28 +343,24 @@ class Scheduler:
             self._begin([trial])
 
     def _on_lost_call(self, running: _Running, error: BaseException) -> None:
-        """A call was lost, for a reason that has nothing to do with its molecules.
-
-        Raises:
-            CampaignError: It goes on.
-        """
+        """Take in a call that was lost to trouble: its molecules are called again."""
         self.pending.extendleft(reversed(running.trials))
-        if isinstance(error, NotLoadedError):  # a worker that has just come: it will be given them
+        if isinstance(error, NotLoadedError):  # a new worker, which is about to load them
             return
-        self._lost += 1
-        if self._lost >= MAX_LOST_CALLS:
+        self._n_lost += 1
+        if self._n_lost >= MAX_LOST_CALLS:
             said = message_of(error) if isinstance(error, LostCallError) else described(error)
             raise CampaignError(
-                f"the last {self._lost} calls were lost, which is no molecule's fault: {said}; "
-                "the molecules stay pending: mend the machine or the workers, then run the same "
+                f"the last {self._n_lost} calls were lost, which is no molecule's fault: {said}; "
+                "the molecules stay pending: repair the machine or the workers, then run the same "
                 "command"
             ) from error
 
     def _on_result(
         self, trial: Trial, scored: EvaluationResult, running: _Running, number: int, came: int
     ) -> None:
-        """An outcome."""
-        self._lost = 0
+        """Take in a result: a further try, an outcome, or a failure that is held back."""
+        self._n_lost = 0
         if scored.broke and running.tries <= self.limits.retries:
             self._begin([trial], running.tries + 1)
             return
@@ -392,7 +371,7 @@ class Scheduler:
         failed = len(scored.values) < self.n_values
         self._recent.append(failed)
         if failed:
-            self._reasons[cause] += 1
+            self._causes[cause] += 1
             self._messages[cause] = scored.message
             held = Held(
                 trial=trial, scored=scored, cause=cause, call=number, came=came, worker=worker
@@ -419,7 +398,7 @@ class Scheduler:
         if not self._streak.worked:
             raise ObjectiveError(
                 f"the first {n} calls failed, at once that of {first.trial.smiles}: {message}; "
-                "nothing was recorded. Mend the objective and go on, or let them fail "
+                "nothing was recorded. Fix the objective and run again, or let them fail "
                 "(--failures-in-a-row 0)"
             )
         if None not in workers and len(workers) == 1 < self.caller.capacity():
@@ -430,29 +409,33 @@ class Scheduler:
             what = "for one reason after another, which looks like trouble of the machine"
         raise ObjectiveError(
             f"{n} calls failed one after the other {what}, not of the molecules: {message}; they "
-            "are not recorded, and their molecules stay pending. Mend it, then run the same "
+            "are not recorded, and their molecules stay pending. Fix it, then run the same "
             "command; if it is the molecules, let more of them fail in a row "
             "(--failures-in-a-row; 0: any number)"
         )
 
     def _judge(self) -> None:
-        """Stop if what failed looks like trouble of the machine, or of the objective.
-
-        Raises:
-            ObjectiveError: The last failures have one and the same reason, or nothing ever worked.
-            CampaignError: Too many failed.
-        """
+        """Stop the run if its failures look like trouble, or are too many."""
         self._refuse(self._streak.suspects(self.budget - self.done))
         failed = sum(self._recent)
         if len(self._recent) == RECENT and failed > self.limits.max_failure_rate * RECENT:
             self._write(self._streak.rest())
-            (cause, _), *_ = self._reasons.most_common(1)
+            (cause, _), *_ = self._causes.most_common(1)
             reason = self._messages[cause]
             raise CampaignError(
                 f"{failed} of the last {RECENT} calls failed, most often: {reason}; they are "
-                "recorded as failed. Mend the objective and go on (molvae retry puts them back), "
+                "recorded as failed. Fix the objective and go on (molvae retry puts them back), "
                 "or let more fail (--max-failure-rate)"
             )
+
+
+def _check_outcomes(outcomes: object, n: int) -> None:
+    results = outcomes if isinstance(outcomes, list) else []
+    if len(results) != n or not all(isinstance(one, EvaluationResult) for one in results):
+        raise CampaignError(
+            f"the executor's result is {shown(outcomes)}, not the result of the function that was "
+            "submitted; repair the executor"
+        )
 
 
 _nothing: Future[None] = Future()

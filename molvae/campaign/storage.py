@@ -20,27 +20,24 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from molvae._files import Kind, check_output, replacing
-from molvae.bo.prediction import Prediction
 from molvae.campaign.lock import CampaignLock
+from molvae.campaign.reading import read_trials
 from molvae.campaign.schema import (
     FORMAT,
     check_header,
     check_schema,
     connect,
     create_tables,
-    format_of,
     migrate,
     readable_errors,
 )
-from molvae.campaign.trial import STATUSES, Failure, NewTrial, Outcome, Status, Trial
+from molvae.campaign.trial import STATUSES, NewTrial, Outcome, Status, Trial
 from molvae.errors import CampaignError, encodable, listed
 
 RECORD = Kind(name="a new record", is_own=lambda file: False, error=CampaignError)
@@ -48,33 +45,6 @@ RECORD = Kind(name="a new record", is_own=lambda file: False, error=CampaignErro
 
 _WORDS = {status: word for word, status in STATUSES.items()}
 """The words in the file, by status."""
-
-_JOINED = """
-LEFT JOIN outcome
-    ON outcome.id = (SELECT max(id) FROM outcome AS latest WHERE latest.trial = trial.id)
-LEFT JOIN value ON value.outcome = outcome.id
-"""
-
-_JOINED_1 = """
-LEFT JOIN outcome ON outcome.trial = trial.id
-LEFT JOIN value ON value.trial = trial.id
-"""
-"""The same in files before format 4 that may only be read."""
-
-_EARLIER = """
-(SELECT json_group_array(json_array(message, told_at)) FROM (
-    SELECT message, told_at FROM outcome AS earlier
-    WHERE earlier.trial = trial.id AND earlier.status = 'failed' AND earlier.id < outcome.id
-    ORDER BY earlier.id
-))
-"""
-
-_PREDICTIONS = """
-(SELECT json_group_array(json_array(objective, q05, q25, q50, q75, q95)) FROM prediction
-    WHERE prediction.trial = trial.id)
-"""
-
-_REMARKS = "(SELECT json_group_object(name, text) FROM remark WHERE remark.trial = trial.id)"
 
 
 class Storage:
@@ -157,7 +127,7 @@ class Storage:
         Raises:
             CampaignError: Another process is writing.
         """
-        return self._lock.held(what, now())
+        return self._lock.acquire(what, now())
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -188,28 +158,8 @@ class Storage:
 
     def trials(self, ids: Sequence[int] | None = None) -> list[Trial]:
         """The trials in the order asked; all, or those with these ids."""
-        where = "" if ids is None else f"WHERE trial.id IN ({','.join(str(int(i)) for i in ids)})"
         with self._reading():
-            # One statement, so that a value told by another process is seen with its outcome or not
-            # at all.
-            version = format_of(self._connection)
-            key = "trial" if version < 4 else "outcome"
-            more = (
-                "error, replicates, (SELECT json_group_object(name, text) FROM note "
-                f"WHERE note.{key} = outcome.{'trial' if version < 4 else 'id'})"
-                if version >= 2
-                else "NULL, NULL, NULL"
-            )
-            more += ", percentile" if version >= 3 else ", NULL"
-            since_4 = f", {_EARLIER}, {_REMARKS}, {_PREDICTIONS}"
-            more += since_4 if version >= 4 else ", NULL, NULL, NULL"
-            joined = _JOINED_1 if version < 4 else _JOINED
-            rows = self._connection.execute(
-                "SELECT trial.id, smiles, z, origin, asked_at, status, message, told_at, "
-                f"objective, value, {more} FROM trial {joined} {where} "
-                "ORDER BY trial.id, objective"
-            ).fetchall()
-        return [_trial(list(same)) for _, same in groupby(rows, key=itemgetter(0))]
+            return read_trials(self._connection, ids)
 
     def n_distinct(self, objective: str) -> tuple[int, int]:
         """The number of complete trials with a value of an objective, and of different values."""
@@ -385,42 +335,6 @@ class Storage:
             (trial, _WORDS[status], encodable(message), now()),
         )
         return int(cursor.lastrowid or 0)
-
-
-def _trial(rows: list[tuple[Any, ...]]) -> Trial:
-    """A trial of its rows, one for each value."""
-    id_, smiles, z, origin, asked_at, word, message, told_at = rows[0][:8]
-    notes, percentile, failures, remarks, predictions = rows[0][12:]
-    status = STATUSES[word or "asked"]
-    values = [row[8:12] for row in rows if row[8] is not None]
-    return Trial(
-        id=id_,
-        smiles=smiles,
-        origin=origin,
-        percentile=percentile,
-        predictions={name: Prediction(*q) for name, *q in json.loads(predictions or "[]")},
-        status=status,
-        values={name: value for name, value, _, _ in values},
-        errors={name: error for name, _, error, _ in values if error is not None},
-        replicates={name: json.loads(several) for name, _, _, several in values if several},
-        notes=_joined(json.loads(remarks or "{}"), json.loads(notes or "{}")),
-        message="" if status == "pending" else message or "",
-        earlier_failures=tuple(
-            Failure(message=message, told_at=at) for message, at in json.loads(failures or "[]")
-        ),
-        asked_at=asked_at,
-        told_at=None if status == "pending" else told_at,
-        z_bytes=z,
-    )
-
-
-def _joined(remarks: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, str]:
-    """Notes of a trial; a different text of the starting file gets another name."""
-    kept = {
-        f"{name} (start)" if notes.get(name, text) != text else name: text
-        for name, text in remarks.items()
-    }
-    return kept | dict(notes)
 
 
 def _values_of(of: Trial | Outcome) -> str:

@@ -1,7 +1,7 @@
-"""Objectives on their way to other processes and machines.
+"""Send objectives to other processes and machines.
 
-Code that the other side can import travels by its name; what was defined in a notebook, a script or
-a console, a lambda or a local class travels as it is, by cloudpickle.
+Code that the other side can import travels by its name; code of a notebook, a script or a console,
+lambdas and local classes travel by value, with cloudpickle.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Score = Callable[[Sequence[str]], list[EvaluationResult]]
 
 
 def packed(calls: Sequence[EvaluationTask]) -> bytes:
-    """Objectives as bytes.
+    """Pickle objectives.
 
     Raises:
-        ObjectiveError: One cannot be sent; says which and why.
+        ObjectiveError: One of them cannot be pickled.
     """
     for call in calls:
         try:
@@ -59,30 +59,30 @@ def _pickled(thing: Any) -> bytes:
 
 
 def unpacked(payload: bytes) -> Score:
-    """What scores molecules by objectives that were `packed`; raises what their loading raises."""
+    """A function that scores molecules by `packed` objectives; raises the errors of loading."""
     with prints_to_stderr(), in_this_process():
         calls: tuple[EvaluationTask, ...] = pickle.loads(payload)
     return partial(evaluate, calls)
 
 
 class NotLoadedError(Exception):
-    """A worker of a cluster has not loaded the objectives: it is new, or cannot load them."""
+    """A worker of a cluster has not loaded the objectives."""
 
 
 _loaded: dict[str, Score | str] = {}
-"""Of a worker of a cluster, by key: objectives, or why they cannot be loaded."""
+"""On a worker of a cluster, by key: objectives, or why they cannot be loaded."""
 
 
 _loaded_at: dict[str, float] = {}
 
 
 def key_of(payload: bytes) -> str:
-    """By which a payload is known on workers."""
+    """The key of packed objectives on workers."""
     return hashlib.sha256(payload).hexdigest()
 
 
 def load_on_worker(payload: bytes) -> None:
-    """Load objectives in this process, to be used by `score_on_worker`."""
+    """Load objectives for `score_on_worker`."""
     key = key_of(payload)
     try:
         _loaded[key] = unpacked(payload)
@@ -92,7 +92,7 @@ def load_on_worker(payload: bytes) -> None:
 
 
 def forget_on_worker(payload: bytes) -> None:
-    """The campaign has ended."""
+    """Drop objectives when the campaign has ended."""
     _loaded.pop(key_of(payload), None)
 
 
@@ -103,7 +103,7 @@ def refused_on_worker(key: str) -> str | None:
 
 
 def seconds_loaded(key: str) -> float:
-    """Since objectives were loaded in this process."""
+    """Seconds since objectives were loaded in this process."""
     return time.monotonic() - _loaded_at.get(key, -math.inf)
 
 
@@ -111,7 +111,7 @@ def score_on_worker(key: str, smiles: Sequence[str]) -> list[EvaluationResult]:
     """Score molecules by objectives that this process has loaded.
 
     Raises:
-        NotLoadedError: It has not.
+        NotLoadedError: This process has not loaded them.
     """
     score = _loaded.get(key)
     if score is None or isinstance(score, str):

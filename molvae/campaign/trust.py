@@ -1,10 +1,9 @@
-"""Which records may run code here: those made on this machine, and those that the user confirmed.
+"""Trusted campaign files: only these may run code that they name.
 
-A record names objectives by what they are made from: `module:attribute` is imported and called,
-`command:WORDS` is run. A record that somebody sent could name anything. So only what molvae itself
-brings is called without being asked; for the rest the record has to be known. What is known is kept
-outside of records, in a folder of the user's: a file for each record, under the hash of what the
-record was made with, which names the code and never changes.
+A campaign file names objectives as `module:attribute`, which is imported, or `command:WORDS`, which
+is run. A file from elsewhere could name anything, so it may only use objectives of molvae itself
+until the user trusts it. Trust is kept in a folder of the user's, as a file for each campaign under
+its identity: a hash of its settings, which name the code and never change.
 """
 
 from __future__ import annotations
@@ -19,16 +18,12 @@ from typing import Any
 from molvae._files import write_atomically
 
 _known: set[str] = set()
-"""Records known in this process, also where nothing can be kept."""
+"""Identities trusted in this process, also where nothing can be written."""
 
 
-def is_trusted(facts: Mapping[str, Any]) -> bool:
-    """Whether the code that a record names may run here.
-
-    Args:
-        facts: What the record was made with.
-    """
-    identity = identity_of(facts)
+def is_trusted(metadata: Mapping[str, Any]) -> bool:
+    """Whether the code that a campaign's settings name may run here."""
+    identity = identity_of(metadata)
     if identity in _known:
         return True
     try:
@@ -37,17 +32,13 @@ def is_trusted(facts: Mapping[str, Any]) -> bool:
         return False
 
 
-def trust(facts: Mapping[str, Any], record: Path, specs: Sequence[str]) -> None:
-    """Let the code that a record names run here, from now on.
+def trust(metadata: Mapping[str, Any], record: Path, specs: Sequence[str]) -> None:
+    """Let the code that a campaign's settings name run here, from now on.
 
-    Where the user's folder cannot be written it holds for this process.
-
-    Args:
-        facts: What the record was made with.
-        record: Its path, for people who look into the folder.
-        specs: The code, likewise.
+    Where the user's folder cannot be written, this holds for the process only. The path and the
+    specs of the code are written for people who look into the folder.
     """
-    identity = identity_of(facts)
+    identity = identity_of(metadata)
     _known.add(identity)
     with suppress(OSError):
         folder = _folder()
@@ -56,9 +47,9 @@ def trust(facts: Mapping[str, Any], record: Path, specs: Sequence[str]) -> None:
         write_atomically(folder / identity, content.encode())
 
 
-def identity_of(facts: Mapping[str, Any]) -> str:
-    """A hash of what a campaign was created with, which never changes."""
-    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def identity_of(metadata: Mapping[str, Any]) -> str:
+    """A hash of the settings that a campaign was created with."""
+    return sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
 
 
 def _folder() -> Path:

@@ -1,7 +1,7 @@
-"""What runs in a worker process: the objectives are loaded once, then called for each molecule.
+"""The main function of a worker process: load the objectives once, then score molecules.
 
-The process does not import the script that began the campaign, as those of `multiprocessing` do:
-so that needs no `if __name__ == "__main__":`, and may have come from standard input or a notebook.
+Unlike those of `multiprocessing`, the process does not import the user's script: that needs no
+`if __name__ == "__main__":`, and may come from standard input or a notebook.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from molvae.errors import described, message_of
 from molvae.objectives.printing import to_stderr
 
 Reply = tuple[int, Literal["ready", "refused", "scored", "raised", "lost"], Any]
-"""What a worker sends: the number of the task, 0 for loading; what came of it; outcomes, or an
-error that is not a molecule's."""
+"""A worker's message: number of the task, 0 for loading; kind; results, an error, or its text."""
 
 
 def main(connection: Connection) -> None:
-    """Serve the process at the other end of a pipe until it lets go."""
+    """Serve the campaign at the other end of a pipe until it closes the pipe."""
     to_stderr()
     if os.name == "posix":
         os.set_inheritable(connection.fileno(), False)  # not for programs that an objective starts
@@ -52,7 +51,7 @@ def main(connection: Connection) -> None:
 
 
 def _known(error: errors.MolvaeError) -> errors.MolvaeError:
-    """The same error of a class that the other side has: it may be of a user's own."""
+    """The error as an instance of molvae's own class: the other side may lack a user's class."""
     kind = next(one for one in type(error).__mro__ if one.__module__ == errors.__name__)
     return error if kind is type(error) else kind(message_of(error))
 
