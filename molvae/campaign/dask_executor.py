@@ -1,8 +1,7 @@
-"""Objectives called on a Dask cluster.
+"""Call objectives on a Dask cluster.
 
-A plugin loads the objectives on each worker, also on those that come later, before it gets any
-molecule; one that cannot load them gets none. That a worker, or the whole cluster, is lost is never
-said of a molecule.
+A plugin loads the objectives on each worker, also on later ones, before it gets any molecule; a
+worker that cannot load them gets none. A lost worker or cluster is never a molecule's failure.
 """
 
 from __future__ import annotations
@@ -30,42 +29,37 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 30
 
-
 RESTART_SECONDS = 60.0
-"""Time that a worker is given to come back."""
-
+"""Time that a worker is given to restart."""
 
 EMPTY_SECONDS = 60.0
-"""Time without workers after which that is said."""
-
+"""Time without workers after which a warning says so."""
 
 LOST_SECONDS = 600.0
-"""Time after which workers that were there are taken for lost."""
-
+"""Time without workers after which a cluster that had some is given up."""
 
 SETTLE_SECONDS = 2.0
-"""From when a worker has loaded the objectives until it calls them: the nanny of one that dies
-while it is still being started takes that for its end, and begins no other."""
-
+"""Time from loading the objectives to the first call: if a worker dies while it is still being
+started, its nanny starts no other."""
 
 BEGAN = "molvae-began-"
-"""With the key of the objectives: the topic under which workers say that a call has begun."""
+"""Prefix of the topic under which workers report that a call has begun; the key follows."""
 
 
 class DaskExecutor:
-    """A Dask cluster that exists: local, over SSH, of Slurm's jobs by dask-jobqueue.
+    """A running Dask cluster: local, over SSH, or of Slurm jobs by dask-jobqueue.
 
-    Workers need molvae and what the objective imports. One thread for each is best: a call that
-    never returns is stopped by restarting its worker, with all that it is doing.
+    Workers need molvae and the objective's imports. One thread for each is best: a call that hangs
+    is stopped by restarting its worker.
 
     Args:
-        address: Of its scheduler, e.g. tcp://10.0.0.7:8786, or a scheduler file.
-        calls: The objectives; the workers that are there load them before this returns.
+        address: Address of the scheduler, e.g. tcp://10.0.0.7:8786, or a scheduler file.
+        calls: The objectives; present workers load them before this returns.
 
     Raises:
         CampaignError: `distributed` is not installed, no scheduler answers there, or no worker can
             load the objectives.
-        ObjectiveError: They cannot be sent.
+        ObjectiveError: The objectives cannot be sent.
     """
 
     def __init__(self, address: str, calls: Sequence[EvaluationTask]) -> None:
@@ -76,18 +70,18 @@ class DaskExecutor:
         payload = packed(calls)
         self.address, self._key = address, key_of(payload)
         self._asked: dict[str, Future[str | None]] = {}
-        """By address of a worker: whether it has loaded the objectives, and if not, why."""
+        """By address of a worker: why it cannot load the objectives; None if it has."""
         self._stuck: dict[str, str] = {}
         """Workers that could not be restarted, and why."""
         self._warned = set[str]()
         self._empty_since: float | None = None
         self._had_workers = False
         self._threads: dict[str, int] = {}
-        """Of each worker that is there."""
+        """Number of threads, by address of a present worker."""
         self._began: dict[str, tuple[str, float]] = {}
-        """Where and when, by the key that Dask has for a call."""
+        """Worker and time at which a call began, by Dask's key."""
         self._bound: dict[Any, set[str]] = {}
-        """Calls that may go to these workers only."""
+        """Calls that are restricted to some workers."""
         where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
         try:
             self._client: Client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -106,10 +100,10 @@ class DaskExecutor:
             raise
 
     def capacity(self) -> int:
-        """Threads of the workers that have loaded the objectives; one, if there are no workers.
+        """Number of threads of workers that have loaded the objectives; 1 without workers.
 
         Raises:
-            CampaignError: The scheduler is gone, all workers are, or none of them can be used.
+            CampaignError: The scheduler or all workers are gone, or no worker can be used.
         """
         with self._saying_if_gone():
             threads = self._threads = dict(self._client.nthreads())
@@ -134,13 +128,13 @@ class DaskExecutor:
                 "imports, and a nanny"
             )
         self._check_empty(bool(threads))
-        if not threads:  # a cluster that grows by need has to see one
+        if not threads:  # a cluster that grows on demand has to see a call
             return 1
         return sum(n for one, n in threads.items() if one in self._ready())
 
     def call(self, smiles: Sequence[str]) -> _OnCluster:
-        """Begin a call; its `cancel()` restarts the worker that is stuck with it."""
-        # Any worker may have it, unless one was found that must not.
+        """Begin a call; its `cancel()` restarts the worker that it runs on."""
+        # Any worker may have it, unless some must not.
         allowed = self._ready() if self._refused() else set[str]()
         with self._saying_if_gone():
             future = self._client.submit(
@@ -155,7 +149,7 @@ class DaskExecutor:
         return _OnCluster(self, future)
 
     def close(self) -> None:
-        """Let go of the cluster, which goes on."""
+        """Disconnect from the cluster, which goes on."""
         with contextlib.suppress(Exception):
             if self._client.status == "running":
                 self._client.unregister_worker_plugin(self._plugin)
@@ -181,17 +175,17 @@ class DaskExecutor:
         return reasons | {one: why for one, why in self._stuck.items() if one in self._asked}
 
     def _ask(self, worker: str, asked: Future[str | None]) -> None:
-        """In a thread of its own: a worker answers when it has loaded."""
+        """Ask a worker, in a separate thread: it answers when it has loaded the objectives."""
         try:
             answers = self._client.run(_asking(self._key), workers=[worker], on_error="return")
             answer = answers[worker]
             asked.set_result(described(answer) if isinstance(answer, BaseException) else answer)
-        except Exception as error:  # it is gone, or the cluster is: which is seen elsewhere
+        except Exception as error:  # the worker or the cluster is gone, which is seen elsewhere
             self._asked.pop(worker, None)
             asked.set_result(described(error))
 
     def _check_empty(self, some_are_there: bool) -> None:
-        """Workers that were never there are waited for: they may stand in a queue."""
+        """Wait for workers that may be queued; give up workers that were there and are gone."""
         now = time.monotonic()
         if some_are_there:
             self._empty_since, self._had_workers = None, True
@@ -239,7 +233,7 @@ class _OnCluster:
         self._cluster, self._future, self._key = cluster, future, future.key
         self._came: Future[list[EvaluationResult]] = Future()
         self._worker: str | None = None
-        """Where it was made, once it has come back."""
+        """The worker that has answered."""
         Thread(target=self._fetch, daemon=True).start()
 
     @property
@@ -258,7 +252,7 @@ class _OnCluster:
         self._came.add_done_callback(lambda _: function(self))
 
     def _fetch(self) -> None:
-        """In a thread of its own: a result may be lost with its worker, and take its time again."""
+        """Fetch the result, in a separate thread: it may be lost with its worker."""
         future = self._future
         try:
             result = future.result()
@@ -268,38 +262,35 @@ class _OnCluster:
             self._came.set_exception(self._understood(error))
         self._cluster._bound.pop(future, None)
         self._cluster._began.pop(self._key, None)
-        # As long as anybody has it, Dask calls the objective again if the worker with the result is
-        # lost.
+        # While a future exists, Dask calls the objective again if its worker is lost.
         self._future = None
         future.release()
 
     def _understood(self, error: BaseException) -> BaseException:
         if isinstance(error, NotLoadedError):
-            self._cluster._asked.clear()  # a worker may have been replaced under its address
+            self._cluster._asked.clear()  # a worker may have been replaced at its address
         if type(error).__name__ == "KilledWorker":
             died = ProcessDiedError("the process died, on each worker of the cluster that tried")
             died.deaths = getattr(error, "allowed_failures", 0) + 1
             return died
         if isinstance(error, MolvaeError | NotLoadedError | LostCallError | SystemExit):
             return error
-        # Of the network, the scheduler, or a worker that lacks molvae.
+        # Trouble of the network or the scheduler, or a worker without molvae.
         return ConnectionError(described(error))
 
     def cancel(self) -> None:
         client = self._cluster._client
         future = self._future
-        if future is None:  # it came back
+        if future is None:  # it has come back
             return
         with contextlib.suppress(Exception):  # the cluster may be gone
             at = [one for one, keys in client.processing().items() if self._key in keys]
             client.cancel([future], force=True)
-            if (
-                at
-            ):  # Dask cannot stop a function, only its worker; what else it has is done elsewhere
+            if at:  # Dask cannot stop a function, only its worker
                 Thread(target=self._restart, args=(at,), daemon=True).start()
 
     def _restart(self, workers: list[str]) -> None:
-        """In a thread of its own: others go on meanwhile, and a worker may have died by itself."""
+        """Restart workers, in a separate thread: others go on meanwhile."""
         cluster = self._cluster
         try:
             cluster._client.restart_workers(workers, timeout=RESTART_SECONDS, raise_for_error=False)
@@ -309,7 +300,7 @@ class _OnCluster:
 
 
 def score_and_say(key: str, smiles: Sequence[str]) -> list[EvaluationResult]:
-    """On a worker: say that the call has begun, then score."""
+    """Report on a worker that the call has begun, then score."""
     from distributed import get_worker
 
     time.sleep(max(0.0, SETTLE_SECONDS - seconds_loaded(key)))
@@ -318,9 +309,9 @@ def score_and_say(key: str, smiles: Sequence[str]) -> list[EvaluationResult]:
     return score_on_worker(key, smiles)
 
 
-# What follows travels as it is, not by its name: a worker that lacks molvae says so, and goes on.
+# The functions below travel by value: a worker without molvae goes on and reports that.
 def _loading(payload: bytes) -> WorkerPlugin:
-    """What has workers load objectives."""
+    """A plugin with which workers load objectives."""
     from distributed import WorkerPlugin
 
     class Loading(WorkerPlugin):
@@ -342,7 +333,7 @@ def _loading(payload: bytes) -> WorkerPlugin:
 
 
 def _asking(key: str) -> Callable[[], str | None]:
-    """What a worker says of the objectives that it should have loaded."""
+    """A function by which a worker reports why objectives are not loaded."""
 
     def ask() -> str | None:
         from molvae.campaign.transport import refused_on_worker

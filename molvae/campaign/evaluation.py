@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 ANSWERED_NAN = "could not be scored"
 """The message of NaN, which is an objective's answer, and no trouble."""
 
-
 MACHINE_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM,
     errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH,

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1
 """Time between two looks at whether a process that has not answered is alive."""
 
-
 LEAVE_SECONDS = 5.0
 """Time that an idle process is given to end by itself."""
 

@@ -1,7 +1,4 @@
-"""The molecules that a campaign starts with: given, from a file, or drawn from a data set.
-
-Gathers, checks and encodes them before anything is written. Knows no record and calls no objective.
-"""
+"""The initial design of a campaign: given molecules, a file's, or random ones of a data set."""
 
 from __future__ import annotations
 
@@ -34,34 +31,33 @@ if TYPE_CHECKING:
 
 ORIGIN = "start"
 
-
 REDRAWS = 20
-"""Times that random molecules which the space cannot encode are replaced before giving up."""
+"""Rounds in which random molecules that the space cannot encode are replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitialDesign:
-    """What a campaign starts with."""
+    """The first trials of a campaign."""
 
     trials: tuple[NewTrial, ...]
     skipped: int = 0
-    """Given molecules left out: no molecules, or none that the space can encode."""
+    """Number of given texts left out: invalid, or not encodable by the space."""
     duplicates: int = 0
-    """Given molecules that repeated an earlier one."""
+    """Number of given molecules that repeat an earlier one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitialMolecule:
-    """A text that should be a molecule, and what came with it."""
+    """A given molecule with its values and notes."""
 
     text: str
     where: str
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Measurements, by name; NaN: known to fail."""
+    """Measurements by name; NaN: known to fail."""
     errors: Mapping[str, float] = field(default_factory=dict)
-    """Standard errors of values."""
+    """Standard errors of values, by name."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What else is said of it."""
+    """Texts of other columns, by name."""
 
 
 def build_initial_design(
@@ -73,15 +69,15 @@ def build_initial_design(
     seed: int,
     skip_invalid: bool,
 ) -> InitialDesign:
-    """The first trials of a campaign; arguments and errors as in `Campaign.create`.
+    """The first trials of a campaign; arguments and errors as of `Campaign.create`.
 
     Args:
-        start: Count, file or SMILES.
+        start: Number of random molecules, a file, or SMILES.
         space: Encodes the molecules.
-        names: Under which measured values are kept.
-        dataset: Where random molecules come from.
-        seed: Of the drawing.
-        skip_invalid: Leave out instead of raising.
+        names: Names of measured values.
+        dataset: The data set of random molecules.
+        seed: Seed of random molecules.
+        skip_invalid: Leave out molecules instead of raising.
     """
     if isinstance(start, str | Path):
         given = read_start(start, names, check_molecules=not skip_invalid)
@@ -105,17 +101,17 @@ def build_initial_design(
 def read_start(
     path: str | Path, names: Sequence[str], *, check_molecules: bool = False
 ) -> list[InitialMolecule]:
-    """Molecules of a file, and their values from columns of these names; of one, also `value`.
+    """Molecules of a file, with values from the columns `names` (of a single name also `value`).
 
     Args:
         path: The file.
-        names: Of what is measured.
-        check_molecules: Report texts that are no molecules together with all other bad lines.
+        names: Names of measured values.
+        check_molecules: Report invalid molecules together with all other bad lines.
 
     Raises:
-        ConfigError: The name of a data set instead of a file.
-        DataError: The file cannot be read, is empty, a value in it is not a number, or a molecule
-            has some of the values but not all.
+        ConfigError: The path is the name of a data set.
+        DataError: The file cannot be read or is empty, a value is not a number, or a molecule has
+            some of the values but not all.
     """
     from molvae.chem.datasets import DATASETS, read_molecules
     from molvae.chem.molecules import canonical
@@ -135,12 +131,12 @@ def read_start(
             "all, or of none"
         )
     if names and not table.has_header and table.is_numbered():
-        _warn(
+        warn(
             f"{table.name}: numbers stand behind the molecules, and are kept as names; if they are "
             f'values, write "smiles {names[0]}" into the first line'
         )
     elif names and not columns and len(table.header) > 1 and table.has_header:
-        _warn(f"{table.lacks(*names, *['value'] * alone)}; so no molecule starts with a value")
+        warn(f"{table.lacks(*names, *['value'] * alone)}; so no molecule starts with a value")
     values = {name: table.measured(at) for name, at in columns.items()}
     beside = columns_of(table, list(columns), "error" if alone else "{}_error", own="{}_error")
     errors = {
@@ -188,14 +184,14 @@ def _complete_export(
     values: Mapping[str, dict[int, list[float | Censored]]],
     errors: Mapping[str, dict[int, float]],
 ) -> None:
-    """Of a table that molvae exported, take failures and replicates as they were."""
+    """Take failures and replicates from a table that molvae has exported."""
     status = table.column("status")
     for name, found in values.items():
         if (replicates := table.find(f"{name}_replicates")) is not None:
             several = table.measured(replicates)
             found |= several
             for line in several:
-                errors.get(name, {}).pop(line, None)  # it is computed anew
+                errors.get(name, {}).pop(line, None)  # computed from the replicates
         for line, cells in table.rows:
             if cells[status] == "failed":
                 found.setdefault(line, [math.nan])
@@ -219,7 +215,7 @@ def _given(
             left_out.append(one)
             bad.append(f"{one.where}: {error}")
     if bad and not skip_invalid:
-        raise InvalidMoleculeError(listed(bad, "mend that, or skip invalid molecules"))
+        raise InvalidMoleculeError(listed(bad, "correct them, or skip invalid molecules"))
     lacking = [
         f"{several[0].where}: a value of {', '.join(known)} but none of "
         f"{', '.join(name for name in names if name not in known)}"
@@ -244,22 +240,16 @@ def _given(
         )
     if left_out:
         said = listed([f"{one.where}: {shown(one.text, 60)}" for one in left_out])
-        _warn(f"{len(left_out)} starting molecules left out, with their values: {said}")
+        warn(f"{len(left_out)} starting molecules left out, with their values: {said}")
     if mixed := [rows[molecules[row]][0].where for row in usable if "." in molecules[row]]:
-        _warn(
-            f"{len(mixed)} starting molecules of several parts, taken as written: {listed(mixed)}"
-        )
+        warn(f"{len(mixed)} starting molecules of several parts, taken as written: {listed(mixed)}")
     trials = [_merged(molecules[row], z[row].tolist(), rows[molecules[row]]) for row in usable]
     duplicates = sum(len(several) - 1 for several in rows.values())
     return InitialDesign(trials=tuple(trials), skipped=len(left_out), duplicates=duplicates)
 
 
-def _warn(text: str) -> None:
-    warn(text)
-
-
 def _refuse(space: LatentSpaceProtocol, lost: Sequence[tuple[str, str]]) -> None:
-    """Raise the first error of molecules that the space cannot read, with those of all others."""
+    """Raise the first error of molecules that the space cannot encode, with all messages."""
     errors = list[MolvaeError]()
     said = list[str]()
     for where, smiles in lost:
@@ -274,7 +264,7 @@ def _refuse(space: LatentSpaceProtocol, lost: Sequence[tuple[str, str]]) -> None
 
 
 def _merged(smiles: str, z: list[float], rows: Sequence[InitialMolecule]) -> NewTrial:
-    """One trial of all rows of a molecule: a value wins over a failure, several are replicates."""
+    """One trial from all rows of a molecule: a value beats a failure, several are replicates."""
     all_values: dict[str, list[float]] = {}
     for row in rows:
         for name, values in row.values.items():
@@ -301,7 +291,7 @@ def _merged(smiles: str, z: list[float], rows: Sequence[InitialMolecule]) -> New
 
 
 def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> InitialDesign:
-    """`n` random molecules that the space can encode; at first `sample_molecules`."""
+    """`n` random molecules that the space can encode."""
     if n == 0:
         return InitialDesign(trials=())
     from molvae.bo.candidates import spawn_seed

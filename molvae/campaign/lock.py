@@ -21,7 +21,6 @@ from molvae.errors import CampaignError
 LOCK_TIMEOUT_S = 2.0
 """Seconds to wait for another writer: telling a value takes far less."""
 
-
 _BEGINNING = b'{"pid":'
 """What a lock file begins with."""
 

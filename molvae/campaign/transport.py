@@ -72,7 +72,6 @@ class NotLoadedError(Exception):
 _loaded: dict[str, Score | str] = {}
 """On a worker of a cluster, by key: objectives, or why they cannot be loaded."""
 
-
 _loaded_at: dict[str, float] = {}
 
 

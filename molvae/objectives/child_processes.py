@@ -1,7 +1,4 @@
-"""Running another program: what it prints is kept within limits, and nothing of it outlives it.
-
-Knows nothing of molecules, nor of what a program's answer means.
-"""
+"""Run another program: keep its output within limits, and end all that it starts."""
 
 from __future__ import annotations
 
@@ -21,25 +18,19 @@ from molvae.objectives.interrupts import wait
 from molvae.objectives.process_guard import MARK, ended, grouped, kill_group, kill_marked, marked
 
 KEPT_BYTES = 1_000_000
-"""Of each stream that a program prints: half of it from the beginning, half from the end."""
-
+"""Bytes kept of each stream: half from its beginning, half from its end."""
 
 MAX_OUTPUT_BYTES = 1_000_000_000
-"""Printed in all, after which a program is ended."""
-
+"""Bytes of output after which a program is ended."""
 
 READ_SECONDS = 2.0
-"""Time to read what is left when a program has ended, if another process keeps its output open."""
-
+"""Time to read remaining output when another process keeps it open."""
 
 END_SECONDS = 10.0
-"""Time that a killed program is given to be gone; it can take for ever if its disk does."""
-
+"""Time that a killed program is given to end; a hanging disk may keep it."""
 
 KILLS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
-"""Signals that come from somebody else, e.g. from a system without memory: not the molecule's
-doing."""
-
+"""Signals from outside, e.g. from a system without memory: not the molecule's fault."""
 
 _number = itertools.count(1)
 
@@ -53,7 +44,7 @@ class Kept:
         self.total = 0
 
     def add(self, data: bytes) -> None:
-        """More of the stream."""
+        """Append to the stream."""
         self.total += len(data)
         room = self._half - len(self._head)
         self._head += data[:room]
@@ -63,12 +54,12 @@ class Kept:
 
     @property
     def left_out(self) -> int:
-        """Bytes that were not kept."""
+        """Number of bytes that were not kept."""
         return max(0, self.total - len(self._head) - self._half)
 
     @property
     def text(self) -> str:
-        """What was kept; bytes that are no text are escapes, and a line says what is left out."""
+        """The kept bytes as text, with escapes, and a line about bytes left out."""
         head, tail = bytes(self._head), bytes(self._tail)
         if self.left_out:
             head += f"\n[... {self.left_out:,} bytes left out ...]\n".encode()
@@ -78,10 +69,10 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a program ended."""
+    """The end of a program."""
 
     status: int
-    """Of its exit; negative: the signal that ended it."""
+    """Exit status; negative: the signal that ended it."""
     stdout: Kept
     stderr: Kept
     timed_out: bool = False
@@ -94,18 +85,18 @@ def run(
 ) -> Ended:
     """Run a program until it ends, or is ended.
 
-    With the program, all of its group of processes is ended, and so it is when this process is
-    interrupted or killed. If others keep its output open, they are ended as well (on Linux).
+    Its process group is ended with it, also when this process is interrupted or killed; on Linux
+    also strays that keep its output open.
 
     Args:
-        words: The program and its arguments; no shell reads them.
-        given: On its standard input.
-        cwd: Where it runs; here by default.
+        words: The program and its arguments, without a shell.
+        given: Text for its standard input.
+        cwd: The folder where it runs.
         timeout: Seconds after which it is ended.
 
     Raises:
-        MachineError: It cannot be started.
-        ProcessDiedError: Somebody else has killed it.
+        MachineError: The program cannot be started.
+        ProcessDiedError: The program was killed from outside.
     """
     with marked() as mark:
         mark = f"{mark}.{next(_number)}."
@@ -183,7 +174,7 @@ def _finished(
         status = _reaped(process)
     for reader in readers:
         reader.join(READ_SECONDS / 2)
-    if any(reader.is_alive() for reader in readers):  # somebody has left the group
+    if any(reader.is_alive() for reader in readers):  # a process has left the group
         kill_marked(mark)
         for reader in readers:
             reader.join(READ_SECONDS / 2)
@@ -207,7 +198,7 @@ def _reaped(process: subprocess.Popen[bytes]) -> int:
 
 
 def _killed_by(status: int) -> str | None:
-    """The signal by which somebody else has ended a program, or what a shell has called for it."""
+    """The signal from outside that has ended a program, or a program of its shell."""
     for name in KILLS:
         if hasattr(signal, name) and status in (
             -getattr(signal, name),

@@ -1,9 +1,8 @@
-"""Ctrl-C while this process waits.
+"""Waits that Ctrl-C interrupts.
 
-RDKit's searches (substructures, common substructures, conformers) listen to Ctrl-C themselves, in
-whatever thread they run, and then give the signal back so that the system goes on with what it
-interrupts: a wait in the main thread would not end. So waits here are short, and take the signal
-back each time.
+RDKit's searches (substructures, conformers) handle Ctrl-C themselves, in any thread, and restore
+the handler so that system calls restart: a wait in the main thread would not end. So waits here are
+short, and set Python's handler again each time.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Item = TypeVar("Item")
 
 
 def take_back() -> None:
-    """Have Ctrl-C interrupt whatever this thread waits for, if it is the main one."""
+    """Let Ctrl-C interrupt the waits of this thread, if it is the main one."""
     if threading.current_thread() is threading.main_thread():
         handler = signal.getsignal(signal.SIGINT)
         if handler is not None:  # None: it was not set from Python
@@ -30,16 +29,12 @@ def take_back() -> None:
 
 
 def wait(event: threading.Event, seconds: float | None = None) -> bool:
-    """Wait for an event, for so long at the most; whether it has come."""
+    """Wait for an event, at most so many seconds; returns whether it was set."""
     return _patiently(event.wait, seconds)
 
 
 def get(queue: SimpleQueue[Item], seconds: float | None = None) -> Item:
-    """The next item of a queue.
-
-    Raises:
-        Empty: None came within so many seconds.
-    """
+    """The next item of a queue; raises `Empty` if none comes within so many seconds."""
     items: list[Item] = []
 
     def came(timeout: float) -> bool:

@@ -1,11 +1,9 @@
-"""What a call starts ends with it: programs, their children, and children of Python objectives.
+"""End programs that an objective has started together with the process that calls it.
 
-A process that is killed cannot clean up. So a second, small process (a guard) is started by each
-process that calls objectives, and waits for its end. Then it ends the groups of processes that it
-was told of, and, on Linux, all processes that carry a mark in their environment, whatever group or
-session they are in. What is started while a mark is set inherits it.
-
-On Windows there is neither: there, only the started process itself is ended.
+A killed process cannot clean up. So each process that calls objectives starts a small second one, a
+guard, which waits for its end. Then it ends the registered process groups and, on Linux, all
+processes with a mark in their environment, which those started meanwhile inherit. On Windows only
+the started process itself is ended.
 
 Run as a program, without the rest of molvae, this file is the guard.
 """
@@ -24,29 +22,26 @@ import uuid
 from collections.abc import Iterator
 
 MARK = "MOLVAE_CALL"
-"""The variable of the environment by which processes that a call has started are known."""
-
+"""Environment variable with the mark."""
 
 POLL_SECONDS = 1.0
-"""Time between two looks at whether the owner is still there, if a child of its keeps our pipe."""
-
+"""Time between two looks at whether the owner lives, if its child keeps the pipe open."""
 
 MAX_SWEEPS = 20
-"""Times that all processes are looked through, because marked ones may start others meanwhile."""
-
+"""Rounds of ending marked processes, which may start others meanwhile."""
 
 _WORKS_HERE = hasattr(os, "killpg")
 
 
 class _Guard:
-    """The guard of one process, and what it was told."""
+    """The guard of one process, and what is registered with it."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.mark = f"{self.owner}-{uuid.uuid4().hex}"
         self.lock = threading.RLock()
         self.calls = 0
-        """That are going on, with the mark set."""
+        """Number of blocks with the mark set."""
         self.mark_before: str | None = None
         self._told: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,7 +63,7 @@ class _Guard:
                 return
             assert self._process.stdin is not None
             self._process.stdin.close()
-            self._process.wait()  # somebody has ended it: another one is told everything
+            self._process.wait()  # it was ended: another one gets everything
         with contextlib.suppress(OSError):  # no process can be started: there will be none
             self._process = self._started()
             self._write("".join(f"+ {what}\n" for what in self._told))
@@ -90,7 +85,7 @@ class _Guard:
         )
 
     def close(self) -> None:
-        """Let it go, when this process ends by itself."""
+        """Dismiss the guard when this process ends by itself."""
         if self._process is None or os.getpid() != self.owner:
             return
         assert self._process.stdin is not None
@@ -101,8 +96,6 @@ class _Guard:
 
 
 _guard: _Guard | None = None
-
-
 _making = threading.Lock()
 
 
@@ -117,11 +110,7 @@ def _of_this_process() -> _Guard:
 
 @contextlib.contextmanager
 def marked() -> Iterator[str]:
-    """While this lasts, all that is started is ended if this process is killed.
-
-    Yields:
-        The mark that it carries; more may be appended to it for a part of what is started.
-    """
+    """Inside, all that is started is ended if this process is killed; yields the mark."""
     if not _WORKS_HERE:
         yield ""
         return
@@ -147,7 +136,7 @@ def marked() -> Iterator[str]:
 
 @contextlib.contextmanager
 def grouped(leader: int) -> Iterator[None]:
-    """While this lasts, a group of processes is ended if this process is killed."""
+    """Inside, a process group is ended if this process is killed."""
     if not _WORKS_HERE:
         yield
         return
@@ -176,7 +165,7 @@ def in_this_process() -> Iterator[None]:
 
 
 def kill_group(leader: int) -> None:
-    """End a process that leads a group, and all others of the group."""
+    """End a process and the group that it leads."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if _WORKS_HERE:
             os.killpg(leader, signal.SIGKILL)
@@ -185,7 +174,7 @@ def kill_group(leader: int) -> None:
 
 
 def kill_marked(mark: str) -> None:
-    """End all processes whose mark begins with this text; does nothing but on Linux."""
+    """End all processes whose mark begins with this text; only on Linux."""
     for _ in range(MAX_SWEEPS):
         found = _marked_processes(mark)
         if not found:
@@ -196,13 +185,9 @@ def kill_marked(mark: str) -> None:
 
 
 def ended(pid: int, *, wait: bool = False) -> bool:
-    """Whether a child of this process has ended; it is not reaped.
+    """Whether a child of this process has ended, without reaping it; `wait` until it has.
 
-    Until it is, its number is not given to another process, so that its group can be ended by it.
-
-    Args:
-        pid: Of the child.
-        wait: Until it has.
+    Until it is reaped no other process gets its pid, by which its group can be ended.
     """
     if not hasattr(os, "waitid"):
         return False
@@ -214,7 +199,7 @@ def ended(pid: int, *, wait: bool = False) -> bool:
 
 
 def signal_name(number: int) -> str:
-    """E.g. SIGKILL, of 9."""
+    """The name of a signal: SIGKILL for 9."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -238,7 +223,7 @@ def _marked_processes(mark: str) -> list[int]:
 
 
 def _watch(owner: int) -> None:
-    """Be the guard: hear what is to be ended, wait for the end of its owner, end it."""
+    """Be the guard: keep the register, wait for the owner's end, end what is registered."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
     told, rest = list[str](), b""
