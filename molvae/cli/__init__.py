@@ -15,7 +15,7 @@ from cyclopts import App
 from molvae._version import __version__
 from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
 from molvae.cli.explore import explore, interpolate, neighbors
-from molvae.cli.latent import decode, density, encode, list_names, properties, sample
+from molvae.cli.latent import decode, density, encode, generate, list_names, properties
 from molvae.cli.terminal import run
 from molvae.cli.training import evaluate, prepare, train
 
@@ -33,7 +33,7 @@ for command in (
     prepare,
     train,
     evaluate,
-    sample,
+    generate,
     encode,
     decode,
     properties,
@@ -52,6 +52,7 @@ explore.command(density)
 app.command(interpolate, name="interpolate", show=False)
 app.command(neighbors, name="neighbours", show=False)
 app.command(density, name="density", show=False)
+app.command(generate, name="sample", show=False)
 app.command(list_names, name="list")
 
 

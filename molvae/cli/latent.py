@@ -1,4 +1,4 @@
-"""Commands that take molecules through a model, and that print what there is."""
+"""Commands about molecules and latent vectors, properties, and `molvae list`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from molvae.cli.terminal import Count, InFile, Switch, print_tsv, say
 from molvae.errors import one_line
 
 
-def sample(
+def generate(
     space: str,
     /,
     *,
@@ -19,26 +19,25 @@ def sample(
     seed: int = 0,
     noise: float | None = None,
     temperature: float | None = None,
-    where: str | None = None,
-    tolerance: float | None = None,
+    conditions: str | None = None,
+    condition_tolerance: float | None = None,
 ) -> None:
-    """Print molecules that a run generates, one a line.
+    """Print new molecules that a model generates, one a line.
 
     Args:
-        space: A bundled run or a run folder.
-        n: Draws.
-        seed: Of the draws.
-        noise: In z, from 0, which writes what z says, to 1, which ignores it; by default what
-            came nearest to the data when the run was trained.
-        temperature: 0 writes the likeliest symbols; above 0, symbols are drawn. By default what was
-            found with the noise, and 0 where there is none.
-        where: Conditions that the molecules are to have, for a run that was trained with some, in
-            their own units: logP=2.5,QED=0.9.
-        tolerance: What, as the encoder reads it, is expected to miss these conditions by more than
-            so many standard deviations of the training molecules is drawn again, up to 20 times;
-            0.25 by default.
+        space: A bundled model or a model folder.
+        n: Number of samples.
+        seed: Of the samples.
+        noise: Share of noise in z, from 0 (the decoder follows z) to 1 (it ignores z); by default
+            the value calibrated in training.
+        temperature: 0 takes the likeliest token at each step, larger values sample tokens. By
+            default the value calibrated in training, else 0.
+        conditions: Property values that the molecules should have, e.g. logP=2.5,QED=0.9, for a
+            model trained with conditions.
+        condition_tolerance: Largest accepted error of a condition, in standard deviations of the
+            training molecules; samples beyond it are drawn again, up to 20 times. 0.25 by default.
     """
-    wanted = parse_conditions(where or "")
+    wanted = parse_conditions(conditions or "")
     from molvae.latent.loading import load
 
     drawn = load(space).generate(
@@ -47,12 +46,12 @@ def sample(
         noise=noise,
         temperature=temperature,
         conditions=wanted,
-        condition_tolerance=tolerance,
+        condition_tolerance=condition_tolerance,
     )
     molecules = [m for m in drawn if m is not None]
     print(*molecules, sep="\n", end="\n" * bool(molecules))
     if len(molecules) < n:
-        say(f"{n - len(molecules)} of {n} draws decoded to no molecule")
+        say(f"{n - len(molecules)} of {n} samples decoded to no molecule")
 
 
 def encode(
@@ -61,11 +60,11 @@ def encode(
     """Print the latent vectors of molecules as TSV: smiles, z1, z2, ...
 
     Args:
-        space: A bundled run or a run folder.
+        space: A bundled model or a model folder.
         file: Molecules; standard input by default.
-        column: Of a CSV or TSV file; smiles by default.
-        skip_invalid: Leave out and count texts that are no molecules, and molecules that the run
-            cannot read.
+        column: The column of SMILES in a table; smiles by default.
+        skip_invalid: Leave out and count texts that are no molecules, and molecules that the model
+            cannot encode.
     """
     from molvae.latent.loading import load
 
@@ -77,11 +76,11 @@ def encode(
 
 
 def decode(space: str, file: InFile = "-", /) -> None:
-    """Print the molecules at latent vectors, one a line; an empty line where there is none.
+    """Print the molecules at latent vectors, one a line; an empty line for no molecule.
 
     Args:
-        space: A bundled run or a run folder.
-        file: TSV with columns z1, z2, ... as encode prints it; standard input by default.
+        space: A bundled model or a model folder.
+        file: Table with columns z1, z2, ... as encode prints it; standard input by default.
     """
     from molvae.latent.loading import load
 
@@ -99,21 +98,21 @@ def density(
     column: str | None = None,
     skip_invalid: Switch = False,
 ) -> None:
-    """Print how usual molecules are to a run, as TSV: smiles, log_prob, outlier_score, percentile.
+    """Print how typical molecules are of a model's training distribution, as TSV.
 
-    log_prob is a bound on the log-probability in nats; outlier_score the same per symbol, with the
-    other sign: the larger, the stranger. percentile is the share of 500 molecules of the run's own
-    making whose vectors are less dense than this one's. Of a molecule that the run cannot read they
-    are -inf, inf and nothing.
+    The columns are smiles, log_prob, outlier_score and percentile. log_prob is a bound on the
+    log-probability in nats; outlier_score is minus log_prob per token, larger for less typical
+    molecules; percentile is the share of 500 generated molecules whose latent vectors are less
+    dense. They are -inf, inf and empty for molecules that the model cannot encode.
 
     Args:
-        space: A bundled run or a run folder.
+        space: A bundled model or a model folder.
         file: Molecules; standard input by default.
-        k: Draws of a latent vector for each molecule; more of them make the bound tighter.
-        seed: Of the draws.
-        column: Of a CSV or TSV file; smiles by default.
-        skip_invalid: Leave out and count texts that are no molecules, and molecules that the run
-            cannot read.
+        k: Latent samples for each molecule; more of them make the bound tighter.
+        seed: Of the latent samples.
+        column: The column of SMILES in a table; smiles by default.
+        skip_invalid: Leave out and count texts that are no molecules, and molecules that the model
+            cannot encode.
     """
     from molvae.latent.density import typicality
     from molvae.latent.loading import load
@@ -124,7 +123,7 @@ def density(
         kept = [m for m, ok in zip(molecules, loaded.can_encode(molecules), strict=True) if ok]
         if len(kept) < len(molecules):
             left_out = len(molecules) - len(kept)
-            say(f"{left_out} of {len(molecules)} skipped: {space} cannot read them")
+            say(f"{left_out} of {len(molecules)} skipped: {space} cannot encode them")
         molecules = kept
     columns = (column_.tolist() for column_ in typicality(loaded, molecules, k=k, seed=seed))
     header = ("smiles", "log_prob", "outlier_score", "percentile")
@@ -145,11 +144,10 @@ def properties(
 
     Args:
         file: Molecules, or the name of a data set; standard input by default.
-        names: Which properties; all by default.
-        column: Of a CSV or TSV file; smiles by default.
+        names: Properties, e.g. logP MW rdkit:BertzCT; by default all but RDKit's descriptors.
+        column: The column of SMILES in a table; smiles by default.
         summary: Print mean and standard deviation of each property instead.
-        skip_invalid: Keep rows of texts that are no molecules, without values and with the reason,
-            and count them.
+        skip_invalid: Count texts that are no molecules; their rows have no values, but the reason.
         workers: Processes; one per core by default if there are many molecules.
     """
     from molvae.chem.datasets import read_molecules
@@ -178,7 +176,7 @@ def properties(
 
 
 def list_names() -> None:
-    """Print what goes by a name, as TSV: objectives, strategies, bundled runs, data sets."""
+    """Print all objectives, strategies, bundled models and data sets, as TSV."""
     from molvae.bo.strategies.registry import STRATEGIES
     from molvae.chem.datasets import DATASETS
     from molvae.latent.loading import list_models
@@ -191,4 +189,4 @@ def list_names() -> None:
     print_tsv(("kind", "name", "direction", "description"), rows)
 
 
-__all__ = ["decode", "density", "encode", "list_names", "properties", "sample"]
+__all__ = ["decode", "density", "encode", "generate", "list_names", "properties"]

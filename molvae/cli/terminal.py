@@ -123,7 +123,10 @@ def _training_flags() -> dict[str, str]:
     return {old.replace("_", "-"): new.replace("_", "-") for old, new in found.items()}
 
 
-FLAG_ALIASES = _training_flags()
+FLAG_ALIASES = _training_flags() | {
+    "--where": "--conditions",
+    "--tolerance": "--condition-tolerance",
+}
 """Old names of flags, still read."""
 
 
