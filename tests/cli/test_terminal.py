@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -94,6 +95,11 @@ def test_a_dash_is_standard_input_wherever_a_file_is_read(
     [
         (DataError("first\n  second"), 1, "molvae: first second"),
         (PermissionError(13, "Permission denied", "/x"), 1, "molvae: /x: Permission denied"),
+        (
+            MemoryError(),
+            1,
+            "molvae: there is not enough memory; give the process more, or do less at once",
+        ),
         (KeyboardInterrupt(), 130, "molvae: interrupted; the same command goes on"),
     ],
 )
@@ -102,6 +108,24 @@ def test_what_goes_wrong_is_one_line(
 ) -> None:
     assert run(raising(error), ["go"], interrupted={"go": "the same command goes on"}) == status
     assert capsys.readouterr().err == line + "\n"
+
+
+def test_sigterm_ends_a_forked_child_as_it_ends_others() -> None:
+    statuses: list[int] = []
+
+    def go() -> None:
+        child = os.fork()
+        if not child:
+            try:
+                while True:
+                    signal.pause()
+            finally:
+                os._exit(7)
+        os.kill(child, signal.SIGTERM)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    assert run(app_of(go), ["go"], interrupted={}) == 0
+    assert statuses == [-signal.SIGTERM]
 
 
 def test_a_mistake_of_ours_is_not_hidden() -> None:
