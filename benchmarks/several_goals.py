@@ -33,9 +33,9 @@ LEAD = "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1"
 """Celecoxib."""
 START, BUDGET, BATCH, SEEDS = 50, 300, 10, (0, 1, 2)
 LIKE = f"similarity:{LEAD}"
-GOALS = ("qed", "minimise sas")
+GOALS = ("qed", "minimize sas")
 LIMITS = ("logp >= 1", "logp <= 3", f"{LIKE} >= 0.4")
-PRODUCT = ("qed", "minimise sas", "logp in 1..3", f"{LIKE}, worst 0, best 0.4")
+PRODUCT = ("qed", "minimize sas", "logp in 1..3", f"{LIKE}, worst 0, best 0.4")
 METHODS = ("random", "ga", "rank", "rank, measured")
 
 
@@ -66,12 +66,12 @@ def values_of(name: str, smiles: Sequence[str]) -> list[float]:
 
 HERE = "benchmarks.several_goals"
 SETTINGS: dict[str, dict[str, Any]] = {
-    "random": {"objective": GOALS, "limits": LIMITS, "strategy": "random"},
-    "ga": {"objective": PRODUCT, "combine": "product", "strategy": "ga"},
-    "rank": {"objective": GOALS, "limits": LIMITS, "strategy": "rank"},
+    "random": {"objective": GOALS, "constraints": LIMITS, "strategy": "random"},
+    "ga": {"objective": PRODUCT, "combine": "desirability", "strategy": "ga"},
+    "rank": {"objective": GOALS, "constraints": LIMITS, "strategy": "rank"},
     "rank, measured": {
-        "objective": (f"{HERE}:qed", f"minimise {HERE}:sas"),
-        "limits": (f"{HERE}:logp >= 1", f"{HERE}:logp <= 3", f"{HERE}:similarity >= 0.4"),
+        "objective": (f"{HERE}:qed", f"minimize {HERE}:sas"),
+        "constraints": (f"{HERE}:logp >= 1", f"{HERE}:logp <= 3", f"{HERE}:similarity >= 0.4"),
         "strategy": "rank",
     },
 }
@@ -97,7 +97,12 @@ def campaign(task: tuple[str, int, int, int]) -> dict[str, Any]:
     drawn = sample_molecules("zinc250k", start + 20, seed=seed)
     readable = [m for m, ok in zip(drawn, space.can_encode(drawn), strict=True) if ok and m != LEAD]
     trials = run.campaign(
-        space, budget, start=[LEAD, *readable][:start], batch=BATCH, seed=seed, **SETTINGS[method]
+        space,
+        budget,
+        start=[LEAD, *readable][:start],
+        batch_size=BATCH,
+        seed=seed,
+        **SETTINGS[method],
     )
     values = columns([trial.smiles for trial in trials])
     curve = [hypervolume(values[:n]) for n in (*range(10, budget, 10), budget)]
@@ -107,7 +112,7 @@ def campaign(task: tuple[str, int, int, int]) -> dict[str, Any]:
         "calls": len(trials),
         "at_the_start": round(hypervolume(values[:start]), 4),
         "at_the_end": round(curve[-1], 4),
-        "within_limits": int(np.isfinite(values).all(axis=1).sum()),
+        "feasible": int(np.isfinite(values).all(axis=1).sum()),
         "curve": [round(value, 4) for value in curve],
     }
 
@@ -137,7 +142,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         own = [row for row in result["rows"] if row["method"] == method]
         ends = [row["at_the_end"] for row in own]
         sd = statistics.stdev(ends) if len(ends) > 1 else None
-        kept = statistics.mean(row["within_limits"] for row in own)
+        kept = statistics.mean(row["feasible"] for row in own)
         whole = spread(statistics.mean(ends), sd, ".3f")
         of = f"{kept:.0f} of {result['budget']}"
         rows.append([method, whole, *(number(end, ".3f") for end in ends), of])
@@ -155,6 +160,6 @@ def table(result: Mapping[str, Any]) -> list[str]:
         ),
         "",
         "`rank` computes QED, SAS, logP and similarity of every candidate before it spends a call "
-        "on it; *measured* may not, and has a surrogate for each. `ga` maximises the product of "
+        "on it; *measured* may not, and has a surrogate for each. `ga` maximizes the product of "
         "the four desirabilities, `random` draws from the prior, whatever the limits.",
     ]

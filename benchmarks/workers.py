@@ -46,7 +46,7 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
             "zinc250k",
             objective="benchmarks.workers:slow",
             start=start,
-            batch=BATCH,
+            batch_size=BATCH,
         ) as campaign:
             campaign.run(budget, workers=WORKERS)
         calls = [

@@ -26,14 +26,28 @@ DEFAULT_PROPERTIES = ("logP", "SAS", "QED")
 """Properties that tables, reports and metrics show; see `molvae.chem.properties`."""
 
 
-RESUMABLE_FIELDS = (
-    *("workers", "dask", "timeout", "retries", "max_failure_rate", "failures_in_a_row"),
-    "allow_constant",
-)
-"""Settings of a campaign that may be others each time it is gone on with."""
+RESUMABLE = {"resumable": True}
+"""Metadata of settings that may change when a campaign is resumed."""
 
+CHOICE_ALIASES = {
+    "maximise": "maximize",
+    "minimise": "minimize",
+    "product": "desirability",
+    "sum": "weighted_sum",
+}
+"""Old spellings of choices, still read."""
 
 ALIASES: Mapping[str, Mapping[str, str]] = {
+    "CampaignConfig": {
+        "record": "campaign",
+        "goals": "objective",
+        "limits": "constraints",
+        "batch": "batch_size",
+        "most_failed": "max_failure_rate",
+        "allow_equal": "allow_constant",
+    },
+    "Objective": {"computed": "is_cheap"},
+    "Constraint": {"computed": "is_cheap"},
     "ModelConfig": {"explain": "residual_conditioning", "noise_levels": "noise_conditioning"},
     "LossConfig": {"beta_warm_up": "beta_warmup_fraction", "draws": "n_samples"},
     "PriorConfig": {"passes": "epochs"},
@@ -56,6 +70,15 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
 
 STRATEGY_NAMES = ("random", "log-ei", "thompson", "turbo", "gradient", "rank", "ga")
 """The built-in strategies, for who must not load them to know their names."""
+
+
+def is_imported(strategy: str) -> bool:
+    """Whether a strategy is `module:Class`, not a built-in name with or without settings."""
+    return (
+        ":" in strategy
+        and strategy.partition(":")[0] not in STRATEGY_NAMES
+        and (not strategy.startswith("<"))
+    )
 
 
 def whole_number(
@@ -111,6 +134,13 @@ def later_seed(seed: int, by: int) -> int:
 def short_seed(seed: int) -> int:
     """A seed below 2**32, which is what scikit-learn takes."""
     return seed % 2**32
+
+
+def _at_least(config: Any, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        text = "must not be negative" if least == 0 else f"must be at least {least}"
+        require(value >= least, f"{name} {text}, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -490,142 +520,135 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunLimits:
-    """What a run puts up with."""
+    """When to give up: timeout, retries, tolerated failures."""
 
-    timeout: float | None = None
-    """Seconds after which a call is given up."""
-    retries: int = 0
-    """Further tries of a call that raised, died or was given up."""
-    max_failure_rate: float = 0.5
-    """Share of the last calls above which a run stops; 1: never."""
-    failures_in_a_row: int = 5
-    """With one and the same reason, after which a run stops and leaves them waiting; 0: never."""
+    timeout: float | None = field(default=None, metadata=RESUMABLE)
+    """Seconds after which an evaluation is stopped and has failed."""
+    retries: int = field(default=0, metadata=RESUMABLE)
+    """Further attempts at an evaluation that raised, died or timed out."""
+    max_failure_rate: float = field(default=0.5, metadata=RESUMABLE)
+    """Share of failures among the last 20 evaluations above which the run stops; 1: never stop."""
+    failures_in_a_row: int = field(default=5, metadata=RESUMABLE)
+    """Consecutive failures for the same reason (an outage, perhaps) after which the run stops and
+    leaves them pending; 0: never."""
 
     def __post_init__(self) -> None:
         positive = self.timeout is None or (0 < self.timeout < math.inf)
         require(positive, f"timeout must be a positive number of seconds, got {self.timeout}")
-        require(self.retries >= 0, f"retries must not be negative, got {self.retries}")
+        _at_least(self, 0, "retries", "failures_in_a_row")
         require(
             0 <= self.max_failure_rate <= 1,
             f"max_failure_rate must lie in [0, 1], got {self.max_failure_rate}",
         )
-        require(
-            self.failures_in_a_row >= 0,
-            f"failures_in_a_row must not be negative, got {self.failures_in_a_row}",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class CampaignConfig:
-    """A complete campaign, as in `pipelines/*.toml`."""
+class CampaignConfig(RunLimits):
+    """A complete campaign, as in `pipelines/*.toml`.
 
-    record: str
-    """The SQLite file; an existing record of the same settings is resumed."""
-    objective: str | None = None
-    """Name of an objective, or `module:attribute`; with `command`, a name for its values."""
-    goals: tuple[str, ...] = ()
-    """Several instead, e.g. "qed" "minimise sas, weight 2" "logp in 1..3"; in a file also tables
-    [[goals]] with objective, direction, low, high, worst, best, weight, name, unit."""
-    limits: tuple[str, ...] = ()
-    """What molecules should keep, e.g. "logp <= 5" "similarity:CCO >= 0.4" "alerts:PAINS <= 0"."""
-    combine: Literal["pareto", "product", "sum"] = "pareto"
-    """How goals become one search: a Pareto front, or the weighted geometric mean of
+    The campaign file holds these settings; resuming compares them, except the fields with
+    `RESUMABLE` metadata.
+    """
+
+    campaign: str = field(default="", metadata=RESUMABLE)
+    """The campaign file (SQLite); an existing one with the same settings is resumed."""
+    objective: tuple[str, ...] = field(default=(), metadata={"repeat": True})
+    """What to optimize: a name (molvae list), `module:attribute`, or text such as
+    "minimize sas, weight 2" or "logp in 1..3"; with `command`, a name for its values. Give it
+    several times for several objectives. A TOML file may also hold tables [[objective]] with
+    objective, direction, low, high, worst, best, weight, name, unit."""
+    constraints: tuple[str, ...] = field(
+        default=(), metadata={"flag": "--constraint", "repeat": True}
+    )
+    """What molecules must satisfy, e.g. "logp <= 5", "mw in 200..500", "similarity:CCO >= 0.4" or
+    "amide: matches:C(=O)N >= 1". May be given several times."""
+    combine: Literal["pareto", "desirability", "weighted_sum"] = "pareto"
+    """How several objectives become one search: the Pareto front, the weighted geometric mean of
     desirabilities, or the weighted sum."""
     command: str | None = None
     """Another program that scores a molecule, e.g. `dock.sh {smiles}`; without `{smiles}` it reads
-    it from standard input. It prints a number, JSON, or CSV with a header."""
+    the molecule from standard input. It prints a number, JSON, or CSV with a header."""
+    name: str | None = None
+    """Name of the values of a single objective, instead of the objective's own."""
     unit: str | None = None
-    """Of the values, shown with them."""
-    direction: Literal["maximise", "minimise"] | None = None
-    """Overrides the objective's own direction."""
+    """Unit of the values of a single objective, shown with them."""
+    direction: Literal["maximize", "minimize"] | None = None
+    """Overrides the direction of a single objective."""
     space: str = "zinc250k"
-    """A bundled run or a run folder."""
+    """A bundled model or a model folder."""
     strategy: str = "rank"
     """How molecules are chosen: random, log-ei, thompson, turbo, gradient, rank or ga; settings may
-    follow, as in `rank:latent=0.8,filters=PAINS+BRENK`."""
+    follow, as in `rank:latent=0.8,filters=PAINS+BRENK`. Or your own: `module:Class`."""
     start: int | str = 100
-    """This many random molecules of `dataset`, or a file of molecules (with a column `value` if
-    measured)."""
+    """Initial molecules: this many random ones of `dataset`, or a file of molecules (with a column
+    `value` if measured)."""
     dataset: str = "zinc250k"
-    """Where random starting molecules come from."""
-    budget: int = 300
-    """Objective calls in all; starting molecules and earlier runs included."""
-    batch: int = 10
-    """Molecules chosen together before the surrogate is fitted anew."""
+    """Data set of random initial molecules."""
+    budget: int = field(default=300, metadata=RESUMABLE)
+    """Total number of evaluations, initial molecules and earlier runs included."""
+    batch_size: int = 10
+    """Molecules chosen together before the surrogate is fitted again."""
     seed: int = 0
-    """Same seed, same record: same proposals on the CPU."""
-    report: str | None = None
-    """Where the HTML report goes."""
-    workers: int = 0
-    """Processes that call the objective; 0: one call at a time, here."""
-    dask: str | None = None
-    """Address or scheduler file of a Dask cluster that calls it instead."""
-    timeout: float | None = None
-    """Seconds after which a call is given up."""
-    retries: int = 0
-    """Further tries of a call that raised, died or was given up."""
-    max_failure_rate: float = 0.5
-    """Share of the last 20 calls above which the campaign stops; 1: never stop for failures."""
-    failures_in_a_row: int = 5
-    """Calls that fail one after the other for the same reason, an outage perhaps, after which the
-    campaign stops and they wait; 0: never."""
-    allow_constant: bool = False
-    """Go on although all values of the first batch are the same number."""
-    skip_invalid: bool = False
-    """Leave out and count invalid starting molecules; otherwise the first one is an error."""
+    """Random seed: the same seed and campaign give the same proposals on the CPU."""
+    report: str | None = field(default=None, metadata=RESUMABLE)
+    """Where to write the HTML report."""
+    workers: int = field(default=0, metadata=RESUMABLE)
+    """Processes that evaluate molecules; 0: one evaluation at a time in this process."""
+    dask: str | None = field(default=None, metadata=RESUMABLE)
+    """Address or scheduler file of a Dask cluster that evaluates molecules instead."""
+    allow_constant: bool = field(default=False, metadata=RESUMABLE)
+    """Continue although all values of the first batch are the same number."""
+    skip_invalid: bool = field(default=False, metadata=RESUMABLE)
+    """Leave out and count invalid initial molecules; otherwise the first one is an error."""
 
     def __post_init__(self) -> None:
-        require(
-            (self.objective is None) == bool(self.goals),
-            "a campaign has either objective or goals; "
-            + ("got both" if self.goals else "name what to look for, e.g. objective = qed"),
-        )
-        for name in ("command", "unit", "direction"):
+        super().__post_init__()
+        for name in ("command", "unit", "direction", "name"):
             require(
-                getattr(self, name) is None or self.objective is not None,
-                f"{name} belongs to objective; with goals, say it of each of them",
+                getattr(self, name) is None or len(self.objective) <= 1,
+                f"{name} belongs to a single objective; with several, say it of each of them",
             )
-        RunLimits(
-            timeout=self.timeout,
-            retries=self.retries,
-            max_failure_rate=self.max_failure_rate,
-            failures_in_a_row=self.failures_in_a_row,
-        )
-        require(self.workers >= 0, f"workers must not be negative, got {self.workers}")
-        require(self.budget >= 1, f"budget must be at least 1 objective call, got {self.budget}")
-        require(self.batch >= 1, f"batch must be at least 1 molecule, got {self.batch}")
+        _at_least(self, 0, "workers")
+        _at_least(self, 1, "budget", "batch_size")
         check_seed(self.seed)
         require(
-            isinstance(self.start, str) or self.start >= 1,
-            f"start must be at least 1 molecule, got {self.start}",
+            isinstance(self.start, str) or self.start >= 0,
+            f"start must not be negative, got {self.start}",
         )
+
+
+def resumable_fields(kind: type[Any]) -> tuple[str, ...]:
+    """Names of the settings that may change when a campaign is resumed."""
+    return tuple(one.name for one in fields(kind) if one.metadata.get("resumable"))
 
 
 def build(kind: type[Config], settings: Mapping[str, Any], where: str = "settings") -> Config:
-    """Make a config dataclass from plain values, nested tables included.
+    """A config dataclass from plain values, tables inside included; old spellings are read.
 
     Args:
         kind: The dataclass.
-        settings: Keys are field names; a field that is a dataclass takes a mapping.
-        where: Named in error messages, e.g. the file.
+        settings: Values by field name; a mapping for a field that is a dataclass.
+        where: Their source for error messages, e.g. the file.
 
     Raises:
-        UnknownNameError: A key that is no field, with the nearest field name.
-        ConfigError: A required field is missing, a value has the wrong type or is out of range, or
-            a setting has another name now.
+        UnknownNameError: A key is not a field; suggests the nearest one.
+        ConfigError: A required field is missing, or a value has the wrong type or range.
     """
     settings = current_names(kind, settings, where)
     hints = get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in settings.items():
         hint = hints[key]
+        options = get_args(hint)
         if is_dataclass(hint):
             value = build(hint, value, f"{where} [{key}]")  # type: ignore[arg-type]
-        elif isinstance(value, list):
-            value = tuple(value)
-        elif type(value) is int and (hint is float or float in get_args(hint)):
+        elif get_origin(hint) is tuple and isinstance(value, list | str):
+            value = (value,) if isinstance(value, str) else tuple(value)
+        elif type(value) is int and (hint is float or float in options):
             value = float(value)
-        require(_fits(value, hint), f"{where}: {key} must be {_says(hint)}, got {value!r}")
+        elif isinstance(value, str) and value not in options:
+            value = CHOICE_ALIASES.get(value, value) if _is_choice(hint) else value
+        require(_fits(value, hint), f"{where}: {key} must be {_type_text(hint)}, got {value!r}")
         values[key] = value
     try:
         return kind(**values)
@@ -665,6 +688,10 @@ def current_names(
     return found
 
 
+def _is_choice(hint: Any) -> bool:
+    return any(get_origin(part) is Literal for part in (hint, *get_args(hint)))
+
+
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a plain value has a field's type; no conversions, and a bool is no int."""
     if get_origin(hint) is Literal:
@@ -674,12 +701,12 @@ def _fits(value: Any, hint: Any) -> bool:
     return type(value) is (get_origin(hint) or hint)
 
 
-def _says(hint: Any) -> str:
+def _type_text(hint: Any) -> str:
     """A field's type in words."""
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(repr, get_args(hint)))
     if get_origin(hint) in (UnionType, Union):
-        return " or ".join(_says(part) for part in get_args(hint) if part is not type(None))
+        return " or ".join(_type_text(part) for part in get_args(hint) if part is not type(None))
     return f"of type {hint.__name__}"
 
 
@@ -715,9 +742,11 @@ __all__ = [
     "build",
     "check_seed",
     "current_names",
+    "is_imported",
     "is_list",
     "later_seed",
     "read_toml",
+    "resumable_fields",
     "short_seed",
     "whole_number",
 ]

@@ -133,7 +133,9 @@ def test_the_same_seed_of_another_type_is_the_same(space: LatentSpace) -> None:
 def test_a_campaign_takes_whole_numbers_of_every_type(
     tmp_path: Path, of: Callable[[int], Any]
 ) -> None:
-    with begin(tmp_path / "a.db", batch=of(2), seed=of(3), start=ToySpace().molecules[:6]) as c:  # type: ignore[attr-defined]
+    with begin(
+        tmp_path / "a.db", batch_size=of(2), seed=of(3), start=ToySpace().molecules[:6]
+    ) as c:  # type: ignore[attr-defined]
         c.run(of(4), retries=of(1), workers=of(0))
         first = c.ask(of(1))[0]
         c.tell(of(first.id), 1.0)
@@ -141,8 +143,8 @@ def test_a_campaign_takes_whole_numbers_of_every_type(
         second = c.ask(of(1))[0]
         c.tell_all({of(second.id).item() if of is np.array else of(second.id): 2.0})
         assert c.table()["status"].tolist().count("complete") == 6
-        assert c.settings["batch"] == 2
-        assert type(c.settings["seed"]) is int
+        assert c.config.batch_size == 2
+        assert type(c.config.seed) is int
 
 
 @Number
@@ -151,8 +153,8 @@ def test_random_starting_molecules_are_counted_by_any_type(
 ) -> None:
     with Campaign.create(tmp_path / "a.db", space, objective="qed", start=of(2)) as campaign:
         assert len(campaign) == 2
-        assert campaign.settings["start"] == 2
-        assert campaign.settings["dataset"] == "zinc250k"
+        assert campaign.config.start == 2
+        assert campaign.config.dataset == "zinc250k"
 
 
 LISTS: dict[str, Callable[[list[str]], Any]] = {
@@ -178,7 +180,7 @@ def test_molecules_come_in_lists_of_every_type(
     assert torch.equal(space.log_prob(of(texts), k=1), space.log_prob(texts, k=1))
     with Campaign.create(tmp_path / "a.db", space, objective="qed", start=of(texts)) as campaign:
         assert [trial.smiles for trial in campaign.trials] == ["CCO", "CCN", "Oc1ccccc1"]
-        assert campaign.settings["start"] == "3 given molecules"
+        assert campaign.config.start == "3 given molecules"
 
 
 @pytest.mark.parametrize(

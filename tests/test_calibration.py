@@ -23,7 +23,7 @@ RANK = "rank:children=40,generations=1"
 
 
 class Down(ToyObjective):
-    direction = "minimise"
+    direction = "minimize"
 
     def __call__(self, smiles: Any) -> list[float]:
         return [-value for value in super().__call__(smiles)]
@@ -88,7 +88,7 @@ def test_predictions_come_back_from_a_record(tmp_path: Path) -> None:
         assert second.predictions == {}
 
 
-@pytest.mark.parametrize("objective", [ToyObjective(), Down()], ids=["maximise", "minimise"])
+@pytest.mark.parametrize("objective", [ToyObjective(), Down()], ids=["maximize", "minimize"])
 def test_rank_foresees_values_in_their_own_sign(tmp_path: Path, objective: ToyObjective) -> None:
     with begin(tmp_path / "c.db", objective=objective, strategy=RANK, n=20) as c:  # type: ignore[attr-defined]
         c.run(28)
@@ -108,12 +108,12 @@ def test_rank_foresees_values_in_their_own_sign(tmp_path: Path, objective: ToyOb
 
 def test_each_measured_value_of_several_is_foreseen(tmp_path: Path) -> None:
     space = ToySpace()
-    goals = ["by-hand:a", "minimise by-hand:b", "minimise mw"]
+    goals = ["manual:a", "minimize manual:b", "minimize mw"]
     with Campaign.create(
         tmp_path / "c.db",
         space,
         objective=goals,
-        limits=["by-hand:c <= 3"],
+        constraints=["manual:c <= 3"],
         strategy=RANK,
         start=space.molecules[1:80:10],
     ) as c:
@@ -130,7 +130,7 @@ def test_a_range_is_foreseen_as_the_value_itself(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db",
         space,
-        objective=["by-hand:pH in 6..8"],
+        objective=["manual:pH in 6..8"],
         strategy=RANK,
         start=space.molecules[1:160:10],
     ) as c:

@@ -40,7 +40,7 @@ def test_finite_lets_values_and_nan_pass() -> None:
 
 @pytest.mark.parametrize("value", [*LARGE, 10**400, [1.0, 1e155], {"hill": 1e155}])
 def test_tell_refuses_a_value_that_is_too_large(path: Path, value: Any) -> None:
-    with begin(path, objective="by-hand:hill") as campaign:
+    with begin(path, objective="manual:hill") as campaign:
         with pytest.raises(ConfigError, match="NaN"):
             campaign.tell(1, value)
         assert campaign.trials[0].status == "pending"
@@ -50,7 +50,7 @@ def test_tell_refuses_a_value_that_is_too_large(path: Path, value: Any) -> None:
 @pytest.mark.parametrize("error", [math.inf, 1e155])
 def test_tell_refuses_a_standard_error_that_is_too_large(path: Path, error: float) -> None:
     with (
-        begin(path, objective="by-hand:hill") as campaign,
+        begin(path, objective="manual:hill") as campaign,
         pytest.raises(ConfigError),
     ):
         campaign.tell(1, 1.0, error=error)
@@ -58,7 +58,7 @@ def test_tell_refuses_a_standard_error_that_is_too_large(path: Path, error: floa
 
 def test_evaluate_fails_what_is_too_large_with_advice() -> None:
     class Penalty:
-        name, direction = "hill", "maximise"
+        name, direction = "hill", "maximize"
 
         def __call__(self, smiles: Sequence[str]) -> list[float]:
             return LARGE
@@ -85,13 +85,13 @@ def test_goals_and_limits_refuse_numbers_that_are_too_large(number: float) -> No
     with pytest.raises(ConfigError):
         Constraint(name="a", spec=None, high=number)
     with pytest.raises(ConfigError):
-        Objective(name="a", spec=None, direction="maximise", worst=number)
+        Objective(name="a", spec=None, direction="maximize", worst=number)
     with pytest.raises(ConfigError):
-        Objective(name="a", spec=None, direction="maximise", weight=abs(number))
+        Objective(name="a", spec=None, direction="maximize", weight=abs(number))
 
 
 @pytest.mark.parametrize("largest", [1e100, sys.float_info.max])
-@pytest.mark.parametrize("goals", [["by-hand:a"], ["by-hand:a", "minimise by-hand:b"]])
+@pytest.mark.parametrize("goals", [["manual:a"], ["manual:a", "minimize manual:b"]])
 def test_campaigns_with_the_largest_values_go_on(
     path: Path, monkeypatch: pytest.MonkeyPatch, largest: float, goals: list[str]
 ) -> None:

@@ -83,7 +83,7 @@ def test_record_format_3(tmp_path: Path) -> None:
 def test_record_format_1(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "record-1.db", tmp_path / "record.db")
     with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
-        assert (c.name, c.direction, c.seed) == ("qed", "maximise", 0)
+        assert (c.name, c.direction, c.seed) == ("qed", "maximize", 0)
         statuses = [trial.status for trial in c.trials]
         assert statuses == ["complete", "complete", "complete", "failed", "pending"]
         assert c.trials[0].smiles == "CCO"

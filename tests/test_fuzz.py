@@ -114,7 +114,7 @@ def test_molecules(text: str) -> None:
 
 @fuzz(50, 1500, text=st.one_of(smiles_like, st.text(max_size=40)))
 def test_names_of_objectives(text: str) -> None:
-    for prefix in ("", "similarity:", "matches:", "alerts:", "other-elements:", "command:"):
+    for prefix in ("", "similarity:", "matches:", "alerts:", "elements-outside:", "command:"):
         ours(lambda prefix=prefix: get_objective(prefix + text))  # type: ignore[misc]
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 def test_campaign_with_same_seed_proposes_same_molecules(name: str) -> None:
     expected = CAMPAIGNS["results"][name]
     if name == "two objectives":
-        found = proposals("rank", ["qed", "minimise sas"], len(expected))
+        found = proposals("rank", ["qed", "minimize sas"], len(expected))
     else:
         found = proposals(name, budget=len(expected))
     assert found == expected

@@ -79,7 +79,7 @@ def main_calls(folder: Path, data: Path) -> dict[str, Any]:
     for i, strategy in enumerate(STRATEGIES):
         path = folder / f"{i}.db"
         with molvae.Campaign.create(
-            path, space, objective="qed", start=FEW, strategy=strategy, batch=2
+            path, space, objective="qed", start=FEW, strategy=strategy, batch_size=2
         ) as campaign:
             campaign.run(10)
             asked = campaign.ask(2)

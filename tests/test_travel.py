@@ -139,7 +139,7 @@ def test_seeds_are_kept_in_threads(space: LatentSpace) -> None:
 
 def propose(space: LatentSpace, path: Path, strategy: str) -> list[str]:
     with Campaign.create(
-        path, space, objective="qed", start=FEW, strategy=strategy, batch=2
+        path, space, objective="qed", start=FEW, strategy=strategy, batch_size=2
     ) as campaign:
         campaign.run(4)
         return [trial.smiles for trial in campaign.ask(2)]

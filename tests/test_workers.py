@@ -33,7 +33,7 @@ def objective(function: Callable[[str], Any], **attributes: Any) -> Any:
     """One that is called with a list, of a class that no worker can import."""
 
     class Local:
-        name, direction = "y", "maximise"
+        name, direction = "y", "maximize"
 
         def __init__(self) -> None:
             self.function = function

@@ -88,7 +88,7 @@ class DenseToySpace(ToySpace):
 class ToyObjective:
     """A smooth hill on the grid of the toy space; its top, 0, is at one molecule."""
 
-    name, direction = "hill", "maximise"
+    name, direction = "hill", "maximize"
 
     def __init__(self, *, seconds: float = 0.0, fails: Sequence[str] = ()) -> None:
         self.space, self.seconds, self.fails = ToySpace(), seconds, set(fails)
@@ -111,7 +111,7 @@ class FaultyObjective:
     Of a hundred, ten raise, five never return, five end their process and five are NaN.
     """
 
-    name, direction = "hill", "maximise"
+    name, direction = "hill", "maximize"
 
     def __init__(self, *, hang: float = 3600.0) -> None:
         self.hang = hang
@@ -165,7 +165,7 @@ def begin(path: str | Path, *, n: int = 8, **settings: object) -> object:
         "objective": ToyObjective(),
         "strategy": "random",
         "start": space.molecules[: 5 * n : 5],
-        "batch": 4,
+        "batch_size": 4,
     }
     return Campaign.create(path, space, **(defaults | settings))  # type: ignore[arg-type]
 

@@ -149,7 +149,7 @@ def campaign_target(campaign: Campaign) -> AscentTarget:
     from molvae.bo.surrogate import fit_gp, reproducible
     from molvae.objectives.parsing import is_cheap
 
-    observations, goal = campaign.observations(), campaign.problem.goals[0]
+    observations, goal = campaign.observations(), campaign.problem.objectives[0]
     observations.require_observations("gradient")
     low, high = observations.bounds
     box = torch.stack(
@@ -157,7 +157,7 @@ def campaign_target(campaign: Campaign) -> AscentTarget:
     )
     model = fit_gp(observations.z, observations.y, box, observations.y_noise)
     plain = len(campaign.problem.names) == 1 and goal.direction != "range"
-    sign = -1.0 if plain and goal.direction == "minimise" else 1.0
+    sign = -1.0 if plain and goal.direction == "minimize" else 1.0
     values = dict(zip(observations.smiles, (sign * observations.y[:, 0]).tolist(), strict=True))
     objective = None
     if plain and goal.spec is not None:

@@ -234,7 +234,7 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
     """What was reached after each objective call."""
     from matplotlib.ticker import MaxNLocator
 
-    grown, goal = found.grown, found.problem.goals[0]
+    grown, goal = found.grown, found.problem.objectives[0]
     n = len(grown.best)
     calls = np.arange(1, n + 1)
     within = np.array(grown.within, dtype=bool)
@@ -281,23 +281,25 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
         axes.set_ylabel(label, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     shaded = " Shaded: starting molecules." if grown.starts else ""
-    limits = " Hollow: breaks a limit, and does not count." if found.problem.limits else ""
+    limits = " Hollow: breaks a limit, and does not count." if found.problem.constraints else ""
     if found.kind == "front":
         points = ", ".join(
             (f"{number(r)} outside of {found.label(g.name)}" if g.direction == "range"
              else f"{found.label(g.name)} {number(r)}")
-            for g, r in zip(found.problem.goals, grown.reference, strict=True)
+            for g, r in zip(found.problem.objectives, grown.reference, strict=True)
         )  # fmt: skip
         what = (
             "Volume of goals that the molecules so far are better in than the reference point "
             f"({points}: what each goal calls worst, else the worst value told)."
         )
         what += " Estimated." if grown.estimated else ""
-        limits = " Only molecules that keep all limits count." if found.problem.limits else ""
+        limits = " Only molecules that keep all limits count." if found.problem.constraints else ""
         title = "Hypervolume against objective calls"
     else:
         good = (
-            str(found.problem.goals[0].direction) if found.kind == "value" else "larger is better"
+            str(found.problem.objectives[0].direction)
+            if found.kind == "value"
+            else "larger is better"
         )
         what = (
             f"Line: best {found.kind} so far ({good}). Dots: each molecule's, in the order asked."
@@ -362,7 +364,7 @@ def _scatter(
 
 def _front(found: CampaignSummary, palette: Palette) -> Picture:
     """The first two goals of all molecules, those of the front before the others."""
-    first, second = found.problem.goals[:2]
+    first, second = found.problem.objectives[:2]
     best = {row.trial.id for row in found.front}
     points = [
         (row.value(first.name), row.value(second.name), row)
@@ -371,11 +373,11 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
     ]
     with _axes("front", palette, (5.6, 4.4)) as (figure, axes):
         flat = "range" not in (first.direction, second.direction)
-        if len(found.problem.goals) == 2 and flat and best:
+        if len(found.problem.objectives) == 2 and flat and best:
             line = sorted((row.value(first.name), row.value(second.name)) for row in found.front)
             line = evenly(line, POINTS)
             # Corners lie on the side that is worse.
-            where: Literal["pre", "post"] = "post" if first.direction == "minimise" else "pre"
+            where: Literal["pre", "post"] = "post" if first.direction == "minimize" else "pre"
             axes.step(*zip(*line, strict=True), where=where, color=palette.accent, linewidth=1.2,
                       alpha=0.6)  # fmt: skip
         for goal, span in ((first, axes.axvspan), (second, axes.axhspan)):
@@ -388,11 +390,11 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
         )  # fmt: skip
         axes.set_xlabel(_named(found, first), parse_math=False)
         axes.set_ylabel(_named(found, second), parse_math=False)
-    more = len(found.problem.goals) - 2
+    more = len(found.problem.objectives) - 2
     caption = (
         f"Large: the {len(best)} molecules that nothing is better than in everything. "
         "Squares: starting molecules; circles: new ones."
-        + (" Hollow: breaks a limit." if found.problem.limits else "")
+        + (" Hollow: breaks a limit." if found.problem.constraints else "")
         + (f" {more} more goal{'s' * (more > 1)} cannot be seen here." if more else "")
         + _thinned(found)
     )
@@ -423,14 +425,14 @@ def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
             bar.text(0.5, y, text, ha="center", va=side, fontsize=9,
                      parse_math=False)  # fmt: skip
     what = {
-        "value": f"Coloured by {found.label(found.problem.goals[0].name)}",
+        "value": f"Coloured by {found.label(found.problem.objectives[0].name)}",
         "score": "Coloured by score",
         "front": "Coloured by the front that a molecule is on",
     }[found.kind]
     caption = (
         "Principal components of the latent vectors of all molecules with values. "
         f"{what}. Squares: starting molecules; circles: new ones."
-        + (" Hollow: breaks a limit." if found.problem.limits else "")
+        + (" Hollow: breaks a limit." if found.problem.constraints else "")
         + _thinned(found)
     )
     return Picture(
@@ -446,7 +448,7 @@ def _steps(found: CampaignSummary) -> tuple[Callable[[Row], int], tuple[str, str
             f"front {STEPS}+",
             "front 1",
         )
-    goal = found.problem.goals[0]
+    goal = found.problem.objectives[0]
     turn = goal.to_maximization if found.kind == "value" else np.asarray
     columns = turn(np.array([row.score for row in found.ranked]))
     # A few that are far worse than all others would leave these in one shade.
@@ -458,7 +460,7 @@ def _steps(found: CampaignSummary) -> tuple[Callable[[Row], int], tuple[str, str
 
     if found.kind == "value" and goal.direction == "range":
         return step, (f"{number(-low)} outside", "in range" if high == 0 else f"{number(-high)}")
-    sign = -1.0 if found.kind == "value" and goal.direction == "minimise" else 1.0
+    sign = -1.0 if found.kind == "value" and goal.direction == "minimize" else 1.0
     return step, (number(sign * low), number(sign * high))
 
 

@@ -23,7 +23,7 @@ def reference_point(problem: OptimizationProblem, columns: Array) -> Array:
         `m`.
     """
     point: Array = columns.min(axis=0)
-    for place, goal in enumerate(problem.goals):
+    for place, goal in enumerate(problem.objectives):
         if goal.worst is not None:
             # Of a range, `worst` is a distance outside.
             point[place] = (

@@ -198,7 +198,7 @@ def render(
     return environment.get_template("report.html").render(
         found=found,
         title=_title(found),
-        goodness=goodness(found.problem.goals[0]),
+        goodness=goodness(found.problem.objectives[0]),
         record=campaign.path.name,
         identity=campaign.identity,
         written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
@@ -211,7 +211,7 @@ def render(
         foreseen=[
             (found.label(name), name, rows)
             for name in found.problem.measured
-            if (rows := coverage_of([r.trial for r in found.rows], name, batch=campaign.batch))
+            if (rows := coverage_of([r.trial for r in found.rows], name, batch=campaign.batch_size))
         ],
         reasons=reasons(found.failures),
         failures=found.failures[-(LISTED // 4) :],
@@ -224,7 +224,7 @@ def render(
         notes=list(dict.fromkeys(name for row in found.rows for name in row.trial.notes)),
         messages=any(row.trial.message or row.trial.earlier_failures for row in found.rows),
         reproduction=reproduce.reproduction_command(campaign, len(found.calls)),
-        settings=reproduce.flat({k: v for k, v in campaign.settings.items() if k != "versions"}),
+        settings=reproduce.flat({k: v for k, v in campaign.metadata.items() if k != "versions"}),
         versions=reproduce.versions(campaign),
         few=SAMPLE if len(found.ranked) > SAMPLE else 0,
         sampled=0 if sample is None else len(sample),
@@ -247,7 +247,7 @@ def _begin(text: str, length: int) -> str:
 
 def _title(found: CampaignSummary) -> str:
     """Of a single goal, its name and best value; else the names of all goals."""
-    names = ", ".join(found.label(goal.name) for goal in found.problem.goals)
+    names = ", ".join(found.label(goal.name) for goal in found.problem.objectives)
     best = found.best()
     return f"{names}: {number(best.score)}" if best and found.kind == "value" else names
 
@@ -269,7 +269,7 @@ def _tiles(found: CampaignSummary) -> list[Tile]:
             ),
         ]
     else:
-        best, first, unit = found.best(), found.best(start=True), found.problem.goals[0].unit
+        best, first, unit = found.best(), found.best(start=True), found.problem.objectives[0].unit
         unit = f" {unit}" if unit and found.kind == "value" else ""
         none = "none keeps all limits" if found.ranked else "none complete yet"
         tiles += [
@@ -291,7 +291,7 @@ def _tiles(found: CampaignSummary) -> list[Tile]:
             note=f"{pending} pending" if pending else "starting molecules included",
         )
     )
-    if found.problem.limits:
+    if found.problem.constraints:
         within = sum(row.within for row in found.ranked)
         tiles.append(
             Tile(label="Keep all limits", value=str(within), note=f"of {len(found.ranked)} scored")
@@ -324,7 +324,9 @@ def _cards(found: CampaignSummary, top: int) -> list[Card]:
                 drawing=drawing,
                 compared=compared,
                 head="The lead" if lead else _head(found, row),
-                unit="" if lead or found.kind != "value" else found.problem.goals[0].unit or "",
+                unit=""
+                if lead or found.kind != "value"
+                else found.problem.objectives[0].unit or "",
                 note=_note(row, lead),
                 numbers=_numbers(found, row),
                 properties=[
@@ -363,7 +365,7 @@ def _listed(found: CampaignSummary) -> tuple[str, ...]:
 def _numbers(found: CampaignSummary, row: Row | None) -> list[Number]:
     if row is None:
         return []
-    asked = {limit.name: limit for limit in found.problem.limits}
+    asked = {limit.name: limit for limit in found.problem.constraints}
     of = []
     names = found.problem.names if row.broken or found.kind != "value" else _listed(found)
     for name in names:

@@ -172,7 +172,7 @@ class CampaignSummary:
     @property
     def kind(self) -> Literal["value", "score", "front"]:
         """What molecules are ranked by."""
-        if len(self.problem.goals) == 1:
+        if len(self.problem.objectives) == 1:
             return "value"
         return "front" if self.problem.combine == "pareto" else "score"
 
@@ -259,9 +259,9 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
     values = values.reshape(len(judged), len(problem.names))
     rows = {trial.id: Row(trial=trial) for trial in trials}
     constraint_slacks, y = problem.constraint_slacks(values), problem.y(values)
-    pareto = len(problem.goals) > 1 and problem.combine == "pareto"
+    pareto = len(problem.objectives) > 1 and problem.combine == "pareto"
     ranks = pareto_rank(y) if pareto else None
-    if len(problem.goals) == 1:
+    if len(problem.objectives) == 1:
         score = values[:, 0]
     else:
         score = (
@@ -271,7 +271,9 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
         )
     for place, i in enumerate(problem.order(values).tolist(), 1):
         broken = [
-            x.name for x, s in zip(problem.limits, constraint_slacks[i], strict=True) if not s >= 0
+            x.name
+            for x, s in zip(problem.constraints, constraint_slacks[i], strict=True)
+            if not s >= 0
         ]
         rows[judged[i].id] = Row(
             trial=judged[i],
@@ -281,12 +283,12 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
             score=float(score[i]),
             pareto_rank=None if ranks is None else int(ranks[i]),
         )
-    dataset = campaign.settings.get("dataset")
+    dataset = campaign.config.dataset if isinstance(campaign.config.start, int) else None
     return CampaignSummary(
         problem=problem,
         rows=list(rows.values()),
         lead=_lead(problem, lead),
-        dataset=dataset if isinstance(dataset, str) else None,
+        dataset=dataset,
     )
 
 
@@ -325,7 +327,7 @@ def goodness(goal: Objective) -> str:
     """Which of its values are good, in words."""
     if goal.direction == "range":
         return f"{goal.low:g} to {goal.high:g} is good"
-    return f"{'smaller' if goal.direction == 'minimise' else 'larger'} is better"
+    return f"{'smaller' if goal.direction == 'minimize' else 'larger'} is better"
 
 
 def best_so_far(values: Sequence[float], columns: Sequence[float]) -> list[float]:
@@ -349,7 +351,7 @@ def progress(found: CampaignSummary) -> Progress:
     within = [row.place is not None and row.within for row in calls]
     starts = sum(not row.new for row in calls)
     if found.kind != "front":
-        goal = problem.goals[0]
+        goal = problem.objectives[0]
         columns = np.array(values)
         if found.kind == "value":
             columns = goal.to_maximization(columns)
@@ -368,21 +370,23 @@ def progress(found: CampaignSummary) -> Progress:
         within=within,
         best=hypervolume_trace(columns, reference).tolist(),
         starts=starts,
-        reference=tuple(_own(goal, r) for goal, r in zip(problem.goals, reference, strict=True)),
-        estimated=len(problem.goals) > MAX_EXACT_OBJECTIVES,
+        reference=tuple(
+            _own(goal, r) for goal, r in zip(problem.objectives, reference, strict=True)
+        ),
+        estimated=len(problem.objectives) > MAX_EXACT_OBJECTIVES,
     )
 
 
 def _own(goal: Objective, column: float) -> float:
     """A column's number in the goal's own sign; of a range, the distance outside."""
-    return float(column) if goal.direction == "maximise" else -float(column)
+    return float(column) if goal.direction == "maximize" else -float(column)
 
 
 def broken_limits(found: CampaignSummary) -> list[ConstraintViolations]:
     """How each limit was kept, in the order of the campaign."""
     told = found.ranked
     rows = []
-    for limit in found.problem.limits:
+    for limit in found.problem.constraints:
         bad = [row for row in told if limit.name in row.broken]
         over = -limit.slack(np.array([row.value(limit.name) for row in bad], dtype=np.float64))
         rows.append(

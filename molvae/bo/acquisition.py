@@ -92,7 +92,7 @@ class MultiObjectiveUCB:
         if (
             problem.outcomes > 1
         ):  # without a draw else, so that a limit that all keep changes nothing
-            self.goal_weights = rng.dirichlet(np.ones(len(problem.goals)), size=self.n)
+            self.goal_weights = rng.dirichlet(np.ones(len(problem.objectives)), size=self.n)
         assert observations.values is not None
         self.values = observations.values.numpy()
         measured = observations.values[:, [problem.names.index(name) for name in problem.measured]]
@@ -136,7 +136,7 @@ class MultiObjectiveUCB:
     def feasible(self, exact: Array) -> NDArray[np.bool_]:
         """What keeps all limits that can be computed."""
         ok = np.ones(len(exact), dtype=bool)
-        for limit in self.problem.limits:
+        for limit in self.problem.constraints:
             if limit.name in self.problem.computed:
                 ok &= limit.slack(exact[:, self.problem.computed.index(limit.name)]) >= 0
         return ok
@@ -161,8 +161,10 @@ class MultiObjectiveUCB:
             place = problem.names.index(part.name)
             return best_between(part, low[:, place], high[:, place])
 
-        columns = np.stack([goal.to_maximization(best(goal)) for goal in problem.goals], axis=1)
-        constraint_slacks = [limit.slack(best(limit)) for limit in problem.limits]
+        columns = np.stack(
+            [goal.to_maximization(best(goal)) for goal in problem.objectives], axis=1
+        )
+        constraint_slacks = [limit.slack(best(limit)) for limit in problem.constraints]
         return columns, problem.violation(
             np.array(constraint_slacks).T.reshape(len(exact), len(constraint_slacks))
         )
@@ -202,9 +204,9 @@ class MultiObjectiveUCB:
 
 def good_end(problem: OptimizationProblem, name: str) -> GoodEnd:
     """Which end of a value is good; of what has to keep a limit, and is no goal, neither."""
-    for goal in problem.goals:
+    for goal in problem.objectives:
         if goal.name == name and goal.direction != "range":
-            return "high" if goal.direction == "maximise" else "low"
+            return "high" if goal.direction == "maximize" else "low"
     return "neither"
 
 
@@ -213,7 +215,7 @@ def best_between(part: Objective | Constraint, low: Array, high: Array) -> Array
     wants_low = part.high is not None
     wants_high = part.low is not None
     if isinstance(part, Objective) and part.direction != "range":
-        wants_low, wants_high = part.direction == "minimise", part.direction == "maximise"
+        wants_low, wants_high = part.direction == "minimize", part.direction == "maximize"
     if wants_low and wants_high:
         assert part.low is not None
         assert part.high is not None

@@ -55,7 +55,7 @@ class Observations:
     problem: OptimizationProblem | None = None
     """Goals and limits, where there is more than one measured goal, or that goal is a range: `y` is
     made of `values` by it, for strategies that know of no goals. One column of `y` is one number to
-    maximise, more are a Pareto search."""
+    maximize, more are a Pareto search."""
     values: Tensor | None = None
     """All values in their own sign, `n x len(problem.names)`."""
     compute: Callable[[Sequence[str]], NDArray[np.float64]] | None = None
@@ -93,7 +93,9 @@ class Observations:
     @property
     def y_noise(self) -> Tensor | None:
         """Variances of `y`; known where it is what was measured: one goal and no limits."""
-        plain = self.problem is None or (len(self.problem.goals) == 1 and not self.problem.limits)
+        plain = self.problem is None or (
+            len(self.problem.objectives) == 1 and not self.problem.constraints
+        )
         return self.noise if plain else None
 
     @cached_property

@@ -14,14 +14,14 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae._version import versions
+from molvae.campaign.creation import create_file, describe_strategy, load_space
 from molvae.campaign.evaluation import (
     EvaluationResult,
     EvaluationTask,
@@ -36,27 +36,30 @@ from molvae.campaign.history import (
     to_dataframe,
     values_of,
 )
-from molvae.campaign.initial_design import ORIGIN, InitialDesign, build_initial_design
-from molvae.campaign.metadata import check_facts, problem_of
-from molvae.campaign.schema import FORMAT
-from molvae.campaign.storage import Storage, check_can_create, now
+from molvae.campaign.initial_design import ORIGIN
+from molvae.campaign.metadata import read_metadata
+from molvae.campaign.storage import Storage
 from molvae.campaign.trial import NewTrial, Outcome, Trial
 from molvae.campaign.trust import identity_of, is_trusted, trust
-from molvae.config import RunLimits, check_seed, is_list, whole_number
-from molvae.errors import CampaignError, ConfigError, UnknownNameError, require, shown, warn
+from molvae.config import CampaignConfig, RunLimits, is_imported, whole_number
+from molvae.errors import (
+    CampaignError,
+    ConfigError,
+    InvalidMoleculeError,
+    UnknownNameError,
+    require,
+    shown,
+    warn,
+)
 from molvae.objectives.manual import ManualScoring
 from molvae.objectives.parsing import (
-    _goal,
-    _limit,
     computed,
     is_cheap,
-    make_objective,
-    merged,
+    make_scoring_function,
     name_of,
-    parse_problem,
     runs_code,
 )
-from molvae.objectives.problem import Combine, Constraint, Direction, Objective, OptimizationProblem
+from molvae.objectives.problem import Direction, Objective, OptimizationProblem
 from molvae.objectives.program import Program
 
 if TYPE_CHECKING:
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from molvae.bo.base import Observations, Strategy
     from molvae.campaign.executors import Executor
     from molvae.latent.protocol import LatentSpaceProtocol
+    from molvae.objectives.parsing import ConstraintLike, ObjectiveLike
     from molvae.objectives.scoring import ScoringFunction
 
     _Chosen = tuple[int, Sequence[NewTrial]]
@@ -92,13 +96,12 @@ class Campaign:
         strategy: Strategy | None = None,
     ) -> None:
         self._store = store
-        self.settings: dict[str, Any] = store.metadata()
-        """What the record was made with: format, created, versions, space, objectives, strategy,
-        seed, batch, start, dataset, skipped, duplicates."""
-        check_facts(self.settings, store.path)
-        self.problem = problem_of(self.settings, store.path)
-        """Goals and limits."""
-        self.seed, self.batch = int(self.settings["seed"]), int(self.settings["batch"])
+        self.metadata: dict[str, Any] = store.metadata()
+        """The campaign file's own account of its creation: config, objectives, constraints, space,
+        strategy, versions, created, format, skipped, duplicates."""
+        self.config, self.problem = read_metadata(self.metadata, store.path)
+        """The settings, and the optimization problem."""
+        self.seed, self.batch_size = self.config.seed, self.config.batch_size
         self._space, self._strategy = space, strategy
         self._choosing = threading.RLock()
         """One thread at a time chooses molecules."""
@@ -109,9 +112,9 @@ class Campaign:
             self._check_space(space)
         if objective is not None:
             self._check_objective(objective)
-        if strategy is not None and describe_strategy(strategy) != self.settings["strategy"]:
+        if strategy is not None and describe_strategy(strategy) != self.metadata["strategy"]:
             raise CampaignError(
-                f"{store.path} was made with strategy {self.settings['strategy']}, got "
+                f"{store.path} was made with strategy {self.metadata['strategy']}, got "
                 f"{describe_strategy(strategy)}; a campaign keeps its strategy"
             )
 
@@ -120,122 +123,56 @@ class Campaign:
         cls,
         path: str | Path,
         space: LatentSpaceProtocol | str | Path,
+        config: CampaignConfig | None = None,
         *,
-        objective: ScoringFunction | str | Sequence[str | Mapping[str, Any]],
-        limits: Sequence[str] = (),
-        combine: Combine = "pareto",
-        strategy: Strategy | str = "rank",
-        seed: int = 0,
-        start: int | str | Path | Sequence[str] = 100,
-        dataset: str = "zinc250k",
-        batch: int = 10,
-        direction: Direction | None = None,
-        name: str | None = None,
-        unit: str | None = None,
-        skip_invalid: bool = False,
+        objective: ObjectiveLike | Sequence[ObjectiveLike] | OptimizationProblem | None = None,
+        constraints: Sequence[ConstraintLike] | None = None,
+        strategy: Strategy | str | None = None,
+        start: int | str | Path | Sequence[str] | None = None,
+        **settings: Any,
     ) -> Campaign:
-        """Begin a campaign. Everything is checked before anything is written.
+        """Create a campaign. Everything is checked before anything is written.
 
-        With several objectives, or limits, those that RDKit computes (properties, similarities,
-        counts) are computed for every molecule; a surrogate guesses at the others alone.
-
-        The starting molecules become the first trials. They wait to be scored and count towards the
-        budget like all others, unless a file brings their values.
+        The initial molecules become the first trials: pending, and counted by the budget like all
+        others, unless a file brings their values. With several objectives or with constraints,
+        values that RDKit computes are computed for every molecule without a surrogate.
 
         Args:
-            path: The record to make.
-            space: A latent space, or what to load it by: a bundled run or a run folder.
-            objective: What to look for: a name (`molvae list`), `module:attribute`, `by-hand:NAME`
-                if values are only ever told, or an object with `name`, `direction` and
-                `__call__(list of SMILES)`. Or several goals, each as
-                `molvae.objectives.parsing.parse_objective` takes it: "qed",
-                "minimise sas, weight 2", "logp in 1..3".
-            limits: What every molecule should keep: "logp <= 5", "similarity:CCO >= 0.4",
-                "alerts:PAINS <= 0".
-            combine: How several goals become one search, see
-                `molvae.objectives.problem.OptimizationProblem`: `pareto`, `product` of
-                desirabilities, or `sum`.
-            strategy: How molecules are chosen: a name (`molvae list`), or an object with `name` and
+            path: The campaign file to create.
+            space: A latent space, or the name of a bundled model, or a model folder.
+            config: Settings; those given as keywords win.
+            objective: What to optimize: a name (`molvae list`), `module:attribute`, `manual:NAME`
+                for values that are measured and told, or text such as "minimize sas, weight 2"; an
+                `Objective`; a function of a SMILES; or an object with `name`, `direction` and
+                `__call__(list of SMILES)`. Several of them in a list, or an
+                `OptimizationProblem`.
+            constraints: `Constraint` objects or text: "logp <= 5", "similarity:CCO >= 0.4".
+            strategy: A name (`molvae list`), `module:Class`, or an object with `name` and
                 `propose`.
-            seed: Same seed and same record: same proposals; from 0 to 2**63 - 1, as all seeds.
-            start: That many random molecules of `dataset`, a list of SMILES, or a file of
-                molecules, see `molvae.chem.readers.read_table`. A column `value`, or one with the
-                objective's name, holds values that are known already: empty is not known, NaN is
-                known to fail; several values of a molecule are replicates. Beside it `error` or
-                NAME_error holds standard errors. Other columns are kept as notes.
-            dataset: Where random starting molecules come from.
-            batch: Molecules chosen together before the surrogate is fitted anew.
-            direction: Overrides the objective's own.
-            name: Of the values in the record and in tables, instead of the objective's own.
-            unit: Of the values, shown with them.
-            skip_invalid: Leave out, and count, given molecules that are none or that the space
-                cannot encode. Random ones that it cannot encode are replaced in any case.
+            start: Initial molecules: a number of random ones of `dataset`, a list of SMILES, or a
+                file (`molvae.chem.readers.read_table`). Its column `value`, or one with the
+                objective's name, holds known values: empty is unknown, NaN known to fail, several
+                of a molecule are replicates; `error` or NAME_error holds standard errors; other
+                columns are kept as notes.
+            settings: Other fields of `molvae.config.CampaignConfig`, e.g. `seed`, `batch_size`,
+                `combine`, `direction`, `unit`, `dataset`, `skip_invalid`.
 
         Raises:
-            CampaignError: The record exists or cannot be written.
+            CampaignError: The file exists or cannot be written.
             ConfigError: A setting is out of range.
-            UnknownNameError: No such objective, strategy, run or data set.
+            UnknownNameError: No such objective, strategy, model, data set or setting.
             ObjectiveError: The objective's module fails to import.
             InvalidMoleculeError: A given text is not a molecule, or cannot be written in the
                 representation.
-            UnknownTokenError: The space never saw a symbol of a given molecule.
+            UnknownTokenError: The space never saw a token of a given molecule.
             DataError: The file is empty or a value in it is not a number.
         """
-        path = Path(path).absolute()
-        check_can_create(path)
-        seed, batch = check_seed(seed), whole_number(batch, "batch", least=1)
-        require(
-            not isinstance(start, Mapping) and getattr(start, "ndim", 1) < 2,
-            f"start is a {type(start).__name__}; give a list of SMILES and tell their values "
-            "after, or write a table with columns smiles and value to a file",
-        )
-        if not isinstance(start, str | Path) and is_list(start):
-            start = list(cast("Sequence[str]", start))
-        if isinstance(strategy, str):
-            from molvae.bo.strategies.registry import get_strategy
-
-            strategy = get_strategy(strategy)
-        problem, objectives = parse_problem(
-            objective, limits, combine, record=path, direction=direction, name=name, unit=unit
-        )
-        space = _load(space)
-        require(
-            space.dim > 0,
-            f"{space.name or 'the model'} is a language model: it has no vectors to search among; "
-            "take a space with latent_dim above 0",
-        )
-        first = build_initial_design(
-            start, space, problem.measured, dataset=dataset, seed=seed, skip_invalid=skip_invalid
-        )
-        described = describe_strategy(strategy)
-        facts = {
-            "format": FORMAT,
-            "created": now(),
-            "versions": versions(),
-            "space": {
-                "name": _findable(space.name),
-                "fingerprint": space.fingerprint,
-                "dim": space.dim,
-            },
-            "objectives": [asdict(goal) for goal in problem.goals],
-            "limits": [asdict(limit) for limit in problem.limits],
-            "combine": problem.combine,
-            "strategy": described,
-            "strategy_text": _spelled(described),
-            "seed": seed,
-            "batch": batch,
-            "start": _start_label(start),
-            "dataset": None if isinstance(start, str | Path | list) else dataset,
-            "skipped": first.skipped,
-            "duplicates": first.duplicates,
-        }
-        trials = []
-        for trial, percentile in zip(first.trials, _percentiles(space, first), strict=True):
-            values = completed(problem, trial, objectives)
-            failed = values is not None and not set(problem.names) <= set(values)
-            trials.append(replace(trial, values=values, failed=failed, percentile=percentile))
-        campaign = cls(Storage.create(path, facts, trials), space=space, strategy=strategy)
-        campaign._objectives = objectives
+        named = {"objective": objective, "constraints": constraints, "strategy": strategy}
+        given: dict[str, Any] = {**named, "start": start, **settings}
+        given = {name: value for name, value in given.items() if value is not None}
+        created = create_file(path, space, config, given)
+        campaign = cls(created.storage, space=created.space, strategy=created.strategy)
+        campaign._objectives = created.functions
         campaign.trust()
         return campaign
 
@@ -244,7 +181,7 @@ class Campaign:
         cls,
         path: str | Path,
         space: LatentSpaceProtocol | str | Path | None = None,
-        objective: ScoringFunction | str | None = None,
+        objective: ScoringFunction | Callable[[str], float] | str | None = None,
         *,
         strategy: Strategy | None = None,
         trust: bool = False,
@@ -266,11 +203,11 @@ class Campaign:
         """
         store = Storage.open(path)
         try:
-            if isinstance(objective, str):
-                objective = make_objective(objective, None, record=store.path)
+            if objective is not None:
+                objective = make_scoring_function(objective, None, campaign_file=store.path)
             campaign = cls(
                 store,
-                space=None if space is None else _load(space),
+                space=None if space is None else load_space(space),
                 objective=objective,
                 strategy=strategy,
             )
@@ -294,7 +231,7 @@ class Campaign:
     def __repr__(self) -> str:
         return (
             f"Campaign({str(self.path)!r}, {self.problem}, "
-            f"{self.settings['strategy']['name']}, {len(self)} trials)"
+            f"{self.metadata['strategy']['name']}, {len(self)} trials)"
         )
 
     def __len__(self) -> int:
@@ -314,22 +251,22 @@ class Campaign:
     @property
     def name(self) -> str:
         """Of the goal; of the first one, if there are several."""
-        return self.problem.goals[0].name
+        return self.problem.objectives[0].name
 
     @property
     def direction(self) -> Direction:
         """Which of its values are good."""
-        return self.problem.goals[0].direction
+        return self.problem.objectives[0].direction
 
     @property
     def skipped(self) -> int:
         """Given starting molecules that were left out."""
-        return int(self.settings["skipped"])
+        return int(self.metadata["skipped"])
 
     @property
     def duplicates(self) -> int:
         """Given starting molecules that repeated an earlier one."""
-        return int(self.settings["duplicates"])
+        return int(self.metadata["duplicates"])
 
     @property
     def trials(self) -> list[Trial]:
@@ -343,11 +280,11 @@ class Campaign:
         None if there is none, or in a Pareto search, which has no single best.
         """
         told = completed_trials(self.trials)
-        if not told or (len(self.problem.goals) > 1 and self.problem.combine == "pareto"):
+        if not told or (len(self.problem.objectives) > 1 and self.problem.combine == "pareto"):
             return None
         values = values_of(told, self.problem)
         first = int(self.problem.order(values)[0])
-        if len(self.problem.goals) == 1:
+        if len(self.problem.objectives) == 1:
             return float(values[first, 0])
         return float(self.problem.scalarize(self.problem.columns(values))[first, 0])
 
@@ -359,7 +296,7 @@ class Campaign:
             CampaignError: The model found under the recorded name is another one.
         """
         if self._space is None:
-            space = _load(self.settings["space"]["name"])
+            space = load_space(self.metadata["space"]["name"])
             self._check_space(space)
             self._space = space
         return self._space
@@ -381,15 +318,16 @@ class Campaign:
                     f"objective {name!r} of {self.path} was given as an object; give it again: "
                     "Campaign.open(path, objective=...)"
                 )
-            if runs_code(part.spec) and not is_trusted(self.settings):
-                raise CampaignError(
-                    f"{self.path} was not made on this machine, and to score molecules it would "
-                    f"run {', '.join(map(shown, self.code))}; if you trust who made it, say so "
-                    "once: --trust (Campaign.open(path, trust=True))"
-                )
+            if runs_code(part.spec):
+                self._check_trusted()
             own = isinstance(part, Objective) and part.direction != "range"
             direction = part.direction if own else None  # type: ignore[union-attr]
-            made = make_objective(part.spec, direction, name=name, record=self.path)
+            try:
+                made = make_scoring_function(
+                    part.spec, direction, name=name, campaign_file=self.path
+                )
+            except (ConfigError, InvalidMoleculeError) as error:
+                raise CampaignError(f"{self.path} is damaged: {name}: {error}") from error
             self._check_objective(made)
             self._objectives[name] = made
         return self._objectives[name]
@@ -400,8 +338,18 @@ class Campaign:
 
         Empty if it only calls what molvae brings, or objects that are given.
         """
-        specs = (part.spec for part in self.problem.parts.values() if part.spec is not None)
-        return tuple(dict.fromkeys(spec for spec in specs if runs_code(spec)))
+        specs = [part.spec for part in self.problem.parts.values() if part.spec is not None]
+        code = [spec for spec in specs if runs_code(spec)]
+        code += [self.config.strategy] if is_imported(self.config.strategy) else []
+        return tuple(dict.fromkeys(code))
+
+    def _check_trusted(self) -> None:
+        if not is_trusted(self.metadata):
+            raise CampaignError(
+                f"{self.path} was not created on this machine, and would run "
+                f"{', '.join(map(shown, self.code))}; if you trust who made it, say so once: "
+                "--trust (Campaign.open(path, trust=True))"
+            )
 
     def trust(self) -> None:
         """Let `run` import and run the `code` that the record names, from now on.
@@ -410,7 +358,7 @@ class Campaign:
         trusted from the beginning. Reading, asking and telling run no code of a record's.
         """
         if self.code:
-            trust(self.settings, self.path, self.code)
+            trust(self.metadata, self.path, self.code)
 
     @property
     def strategy(self) -> Strategy:
@@ -422,13 +370,19 @@ class Campaign:
         if self._strategy is None:
             from molvae.bo.strategies.registry import STRATEGIES, get_strategy
 
-            recorded = self.settings["strategy"]
-            if recorded["name"] not in STRATEGIES or recorded["settings"] is None:
+            recorded, text = self.metadata["strategy"], self.config.strategy
+            imported = is_imported(text)
+            if not imported and (
+                recorded["name"] not in STRATEGIES or recorded["settings"] is None
+            ):
                 raise CampaignError(
                     f"strategy {recorded['name']!r} of {self.path} was given as an object; give it "
-                    "again: "
-                    "Campaign.open(path, strategy=...)"
+                    "again: Campaign.open(path, strategy=...)"
                 )
+            if imported:
+                self._check_trusted()
+                self._strategy = get_strategy(text)
+                return self._strategy
             try:
                 self._strategy = get_strategy(recorded["name"], **recorded["settings"])
             except (ConfigError, UnknownNameError, TypeError) as error:
@@ -456,7 +410,7 @@ class Campaign:
             CampaignError: Too little is told for the strategy, all values are the same, no new
                 molecule was found, or another process asked meanwhile.
         """
-        n = self.batch if n is None else whole_number(n, "n", least=1)
+        n = self.batch_size if n is None else whole_number(n, "n", least=1)
         self._check_is_not_run_elsewhere()
         with self._choosing:
             if not completed_trials(self.trials) and (waiting := self._waiting_start()):
@@ -741,7 +695,7 @@ class Campaign:
                 caller=caller,
                 limits=limits,
                 budget=budget,
-                batch_size=self.batch,
+                batch_size=self.batch_size,
                 together=max(_batch_size(call.objective) for call in calls),
                 n_values=len(self.problem.names),
                 pending=deque(trial for trial in trials if trial.status == "pending"),
@@ -795,10 +749,10 @@ class Campaign:
             Columns id, smiles, a column of values with the name of each goal and limit (NaN where
             there is none), status, origin, percentile (how usual the molecule is to the space,
             from 0 to 100, see `LatentSpace.density_percentile`; NaN where that is not known),
-            message, asked_at, told_at; then, if there are several goals, `score`, their product or
-            sum, or `front`, 1 for the Pareto front, 2 for that of the others, and so on; with
-            limits, `within_limits`; and if anything of the kind was told, NAME_error,
-            NAME_replicates (text, with ; between them), and a column for each note.
+            message, asked_at, told_at; then, if there are several objectives, `score`, their
+            combined value, or `pareto_rank` (1 is the Pareto front); with constraints, `feasible`;
+            and if told, NAME_error, NAME_replicates (text, with ; between them), and a column for
+            each note.
         """
         return to_dataframe(self.trials, self.problem)
 
@@ -818,14 +772,14 @@ class Campaign:
         Returns:
             Whether two values differ.
         """
-        goals = [goal for goal in self.problem.goals if not goal.computed]
+        goals = [goal for goal in self.problem.objectives if not goal.is_cheap]
         if not goals:
             return True
         all_differ = True
         for goal in goals:
             told, different = self._store.n_distinct(goal.name)
             all_differ = all_differ and different > 1
-            if different == 1 and told >= max(EQUAL, self.batch) and not allow_constant:
+            if different == 1 and told >= max(EQUAL, self.batch_size) and not allow_constant:
                 value = completed_trials(self.trials)[0].values[goal.name]
                 raise CampaignError(
                     f"{self.path}: all {told} values of {goal.name} told so far are {value:g}, so "
@@ -836,7 +790,7 @@ class Campaign:
         return all_differ
 
     def _check_space(self, space: LatentSpaceProtocol) -> None:
-        recorded = self.settings["space"]
+        recorded = self.metadata["space"]
         if space.fingerprint != recorded["fingerprint"] or space.dim != recorded["dim"]:
             raise CampaignError(
                 f"{self.path} was made with the model {recorded['name']!r} (dim {recorded['dim']}, "
@@ -862,90 +816,10 @@ class Campaign:
             )
 
 
-def describe_strategy(strategy: Strategy) -> dict[str, Any]:
-    """A strategy as the record keeps it: its name, and its settings if it is a dataclass."""
-    settings = (
-        asdict(strategy) if is_dataclass(strategy) and not isinstance(strategy, type) else None
-    )
-    if settings is not None:  # as it comes back from the record
-        settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
-    return {"name": strategy.name, "settings": settings}
-
-
-def _spelled(described: Mapping[str, Any]) -> str | None:
-    """A strategy as users write it; None for an object of theirs."""
-    from molvae.bo.strategies.registry import STRATEGIES, format_strategy
-
-    built_in = described["name"] in STRATEGIES and described["settings"] is not None
-    return format_strategy(**described) if built_in else None
-
-
 def _batch_size(objective: ScoringFunction) -> int:
     """How many molecules an objective wants at once."""
     size = getattr(objective, "batch_size", 1)
     return whole_number(size, f"batch_size of the objective {objective.name!r}", least=1)
 
 
-def _load(space: LatentSpaceProtocol | str | Path) -> LatentSpaceProtocol:
-    if isinstance(space, str | Path):
-        from molvae.latent.loading import load
-
-        return load(space)
-    return space
-
-
-def _percentiles(space: LatentSpaceProtocol, start: InitialDesign) -> list[float | None]:
-    import torch
-
-    from molvae.latent.density import density_percentiles
-
-    z = torch.tensor([trial.z for trial in start.trials], dtype=torch.float64, device="cpu")
-    smiles = [trial.smiles for trial in start.trials]
-    return density_percentiles(space, smiles, z.reshape(len(smiles), space.dim))
-
-
-def _findable(name: str) -> str:
-    """A run folder by its full path, so that the record opens from anywhere; else the name."""
-    if not Path(name).is_dir():
-        return name
-    from molvae.latent.loading import list_models
-
-    return name if name in list_models() else str(Path(name).resolve())
-
-
-def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
-    if isinstance(start, list):
-        return f"{len(start)} given molecules"
-    return str(start) if isinstance(start, str | Path) else int(cast(int, start))
-
-
-def same(
-    problem: OptimizationProblem,
-    record: Path,
-    *,
-    goals: Sequence[Any] = (),
-    limits: Sequence[str] = (),
-) -> tuple[bool, bool]:
-    """Whether goals, and limits, as users write them are those of an aim."""
-    return (
-        _alike([_goal(text, record)[0] for text in goals]) == _alike(problem.goals),
-        _alike(merged([_limit(text, record)[0] for text in limits])) == _alike(problem.limits),
-    )
-
-
-def completed(
-    problem: OptimizationProblem, trial: NewTrial, objectives: Mapping[str, ScoringFunction]
-) -> dict[str, float] | None:
-    """Values that are known at the start, with those that can be computed if none is lacking."""
-    if trial.values is None or not set(problem.measured) <= set(trial.values):
-        return None if trial.values is None else dict(trial.values)
-    mine = {name: objectives[name] for name in problem.computed}
-    return {**trial.values, **computed(mine, [trial.smiles])[0]}
-
-
-def _alike(parts: Sequence[Objective | Constraint]) -> list[Objective | Constraint]:
-    """Without what is not said in a setting."""
-    return [replace(part, version=None, computed=False) for part in parts]
-
-
-__all__ = ["Campaign", "completed", "describe_strategy", "same"]
+__all__ = ["Campaign"]

@@ -117,7 +117,7 @@ def predictions_of(candidate: Candidate, problem: OptimizationProblem) -> dict[s
     """What is foreseen of a candidate's values, by name, in their own sign."""
     if not candidate.predictions:
         return {}
-    turned = problem.is_single_objective and problem.goals[0].direction == "minimise"
+    turned = problem.is_single_objective and problem.objectives[0].direction == "minimize"
     return {
         name: said.negated() if turned else said
         for name, said in zip(problem.measured, candidate.predictions, strict=True)
@@ -166,12 +166,12 @@ def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> di
     told = [place for place, trial in enumerate(trials) if trial.status == "complete"]
     values = values_of([trials[place] for place in told], problem)
     found: dict[str, NDArray[Any]] = {}
-    if len(problem.goals) > 1 and problem.combine == "pareto":
+    if len(problem.objectives) > 1 and problem.combine == "pareto":
         found["pareto_rank"] = pareto_rank(problem.y(values))
-    elif len(problem.goals) > 1:
+    elif len(problem.objectives) > 1:
         found["score"] = problem.scalarize(problem.columns(values))[:, 0]
-    if problem.limits:
-        found["within_limits"] = problem.feasible(values)
+    if problem.constraints:
+        found["feasible"] = problem.feasible(values)
     whole: dict[str, list[Any]] = {name: [None] * len(trials) for name in found}
     for name, column in found.items():
         for place, value in zip(told, column.tolist(), strict=True):

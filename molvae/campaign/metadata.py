@@ -1,7 +1,7 @@
-"""What a record says that its campaign was made with, checked before anything is done with it.
+"""Settings of a campaign file, read and checked.
 
-A record is a file that others may have written or damaged: what is lacking or of another type is
-one clear error, and nothing that it says makes molvae run code.
+Others may have written or damaged the file: missing or wrong entries are one clear error, and
+nothing in it makes molvae run code.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from molvae.config import build
+from molvae.config import CHOICE_ALIASES, STRATEGY_NAMES, CampaignConfig, build
 from molvae.errors import CampaignError, MolvaeError, shown
-from molvae.objectives.parsing import runs_code
+from molvae.objectives.parsing import (
+    current_spec,
+    format_part,
+    own_name,
+    python_object,
+    runs_code,
+)
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
+from molvae.objectives.program import COMMAND
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "objectives": (list,),
@@ -25,80 +32,121 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "strategy": (dict,),
     "strategy.name": (str,),
     "strategy.settings": (dict, type(None)),
-    "seed": (int,),
-    "batch": (int,),
-    "start": (int, str),
     "skipped": (int,),
     "duplicates": (int,),
 }
 
 
 _OPTIONAL: Mapping[str, tuple[type, ...]] = {
-    "limits": (list,),
-    "combine": (str,),
-    "dataset": (str, type(None)),
-    "strategy_text": (str, type(None)),
+    "config": (dict,),
+    "constraints": (list,),
     "versions": (dict,),
     "created": (str,),
 }
 
 
-def check_facts(facts: Mapping[str, Any], record: Path) -> None:
-    """Refuse facts that are lacking, of another type or out of range.
+_UNTIL_FORMAT_4: Mapping[str, tuple[type, ...]] = {
+    "seed": (int,),
+    "batch": (int,),
+    "start": (int, str),
+}
+"""Settings that stood on their own before there was `config`."""
+
+
+def read_metadata(
+    facts: Mapping[str, Any], path: Path
+) -> tuple[CampaignConfig, OptimizationProblem]:
+    """The settings and the problem of a campaign file of any format.
+
+    A value counts as computed for every molecule only if molvae itself computes it.
 
     Raises:
-        CampaignError: Names the first one.
+        CampaignError: An entry is missing, or has a wrong type or value.
     """
-    for name, types in {**_TYPES, **_OPTIONAL}.items():
+    older = {} if "config" in facts else _UNTIL_FORMAT_4
+    types = {**_TYPES, **_OPTIONAL, **older}
+    for name, kinds in types.items():
         table, _, key = name.rpartition(".")
         there: Mapping[str, Any] = facts[table] if table else facts
         if key not in there and name in _OPTIONAL:
             continue
         value = there.get(key, _MISSING)
         # Python takes true for a whole number.
-        if not isinstance(value, types) or isinstance(value, bool):
-            raise _damaged(
-                record, f"its {name} is {'lacking' if value is _MISSING else shown(value)}"
-            )
-    for name, least in (("seed", 0), ("batch", 1)):
-        if facts[name] < least:
-            raise _damaged(record, f"its {name} is {facts[name]}")
-
-
-def problem_of(facts: Mapping[str, Any], record: Path) -> OptimizationProblem:
-    """Goals and limits.
-
-    That a value is computed for every molecule, without being asked, holds only for what molvae
-    computes itself.
-
-    Raises:
-        CampaignError: They cannot be understood.
-    """
-    where = "its goals and limits"
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            text = "missing" if value is _MISSING else shown(value)
+            raise _damaged(path, f"its {name} is {text}")
     try:
-        goals = [build(Objective, goal, where) for goal in facts["objectives"]]
-        limits = [build(Constraint, limit, where) for limit in facts.get("limits", ())]
-        return OptimizationProblem(
-            goals=tuple(replace(goal, computed=_is_computed(goal)) for goal in goals),
-            limits=tuple(replace(limit, computed=_is_computed(limit)) for limit in limits),
-            combine=facts.get("combine", "pareto"),
-        )
+        problem = _problem(facts)
+        config = build(CampaignConfig, facts.get("config") or _config(facts, problem), "settings")
+        return config, problem
     except MolvaeError as error:
-        raise _damaged(record, str(error)) from error
+        raise _damaged(path, str(error)) from error
+
+
+def _problem(facts: Mapping[str, Any]) -> OptimizationProblem:
+    where = "its objectives and constraints"
+    objectives = [build(Objective, one, where) for one in facts["objectives"]]
+    kept = facts.get("constraints", facts.get("limits", ()))
+    constraints = [build(Constraint, one, where) for one in kept]
+    combine = (facts.get("config") or facts).get("combine", "pareto")
+    return OptimizationProblem(
+        objectives=tuple(replace(one, is_cheap=_is_computed(one)) for one in objectives),
+        constraints=tuple(replace(one, is_cheap=_is_computed(one)) for one in constraints),
+        combine=CHOICE_ALIASES.get(combine, combine),
+    )
 
 
 def _is_computed(part: Objective | Constraint) -> bool:
-    return part.computed and (part.spec is None or not runs_code(part.spec))
+    return part.is_cheap and (part.spec is None or not runs_code(part.spec))
+
+
+def _config(facts: Mapping[str, Any], problem: OptimizationProblem) -> dict[str, Any]:
+    """The settings of a campaign file that is older than `config`."""
+    settings: dict[str, Any] = {
+        "objective": [format_part(one) for one in problem.objectives],
+        "constraints": [format_part(one) for one in problem.constraints],
+        "combine": problem.combine,
+        "space": facts["space"]["name"],
+        "strategy": all_settings(facts["strategy"]),
+        "start": facts["start"],
+        "batch_size": facts["batch"],
+        "seed": facts["seed"],
+        "skip_invalid": facts["skipped"] > 0,
+    }
+    if isinstance(facts.get("dataset"), str):
+        settings["dataset"] = facts["dataset"]
+    single, *others = problem.objectives
+    if not others and single.direction != "range":
+        spec = current_spec(single.spec or python_object(single.name))
+        settings |= {"direction": single.direction, "unit": single.unit, "objective": [spec]}
+        settings["name"] = own_name(single)
+        if spec.startswith(COMMAND):
+            command = spec.removeprefix(COMMAND)
+            settings |= {"command": command, "objective": [single.name], "name": None}
+    return settings
+
+
+def all_settings(strategy: Mapping[str, Any]) -> str:
+    """All settings of a built-in strategy as text: the defaults may be others now."""
+    name, settings = strategy["name"], strategy["settings"]
+    if name not in STRATEGY_NAMES or settings is None:
+        return python_object(name)
+    written = [
+        f"{key}={'+'.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in settings.items()
+        if value not in ([], "")
+    ]
+    return str(name) + (":" + ",".join(written) if written else "")
 
 
 _MISSING = object()
 
 
-def _damaged(record: Path, why: str) -> CampaignError:
+def _damaged(path: Path, why: str) -> CampaignError:
     return CampaignError(
-        f"{record} lacks settings of a campaign, or they are damaged: {why}; go on from a copy, or "
+        f"{path} lacks settings of a campaign, or they are damaged: {why}; go on from a copy, or "
         "update molvae"
     )
 
 
-__all__ = ["check_facts", "problem_of"]
+__all__ = ["all_settings", "read_metadata"]

@@ -1,10 +1,11 @@
-"""Commands that begin campaigns, go on with them, and show them."""
+"""Commands that create, resume and show campaigns."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,8 +26,8 @@ from molvae.cli.terminal import (
     progress,
     say,
 )
-from molvae.config import DEFAULT_PROPERTIES, RESUMABLE_FIELDS, CampaignConfig, build, current_names
-from molvae.errors import CampaignError, DataError, encodable, require
+from molvae.config import DEFAULT_PROPERTIES, CampaignConfig, RunLimits, build, current_names
+from molvae.errors import CampaignError, DataError, require
 from molvae.objectives.printing import process_prints_to_stderr
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
 else:
     CampaignFlags = flags(CampaignConfig)
 
+RUN_SETTINGS = (*(one.name for one in fields(RunLimits)), "workers", "dask", "allow_constant")
+
 
 def optimize(
-    record: Path | None = None,
+    campaign_file: Path | None = None,
     /,
     *,
     config: Path | None = None,
@@ -49,41 +52,42 @@ def optimize(
 ) -> None:
     """Run a campaign and print its best molecules as TSV.
 
-    A record that exists is gone on with; then only the budget has to be given. For values from a
-    laboratory see ask.
+    An existing campaign file is resumed; then only the budget has to be given. For values from a
+    laboratory see molvae ask.
 
-    A record names the module or command that scores its molecules. If it was not made on this
-    machine, and neither a flag nor the TOML file names the same, they run only with --trust.
+    A campaign file names the module or command that scores its molecules. If it was not created on
+    this machine, and neither a flag nor the TOML file names the same, they run only with --trust.
 
     Args:
-        record: The SQLite file; may also stand in the TOML file.
-        config: A TOML file, e.g. pipelines/qed.toml; flags win over it.
-        settings: Those of the campaign.
-        top: How many of the best molecules are printed.
-        overwrite: Replace a report that is there.
-        trust: Run what a record names that was made elsewhere; this machine remembers it.
+        campaign_file: Campaign file (SQLite); may also stand in the TOML file.
+        config: TOML file with settings, e.g. pipelines/qed.toml; flags override it.
+        settings: Settings of the campaign.
+        top: Number of best molecules to print.
+        overwrite: Replace an existing report of another campaign.
+        trust: Run the module or command that a campaign file from elsewhere names; this machine
+            remembers it.
     """
     from molvae.analysis.report import write_report
 
-    chosen = _with_record(record, layers(config, settings))
+    chosen = current_names(CampaignConfig, layers(config, settings), str(config or "flags"))
+    chosen = _with_campaign(campaign_file, chosen)
     report, replaces = _check_report(chosen, config, overwrite=overwrite)
     with process_prints_to_stderr():
         campaign = _create_or_resume(chosen, str(config or "flags"))
     with campaign:
         if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
             campaign.trust()
-        problem = {} if {"objective", "goals"} & set(chosen) else {"objective": campaign.name}
         with process_prints_to_stderr():
-            _run(campaign, build(CampaignConfig, {**problem, **chosen}))
+            _run(campaign, build(CampaignConfig, chosen))
         print_tsv(*_best(campaign, top))
-        _sum_up(campaign, chosen["record"])
+        _sum_up(campaign, chosen["campaign"])
         if report is not None:
             write_report(campaign, report, overwrite=replaces)
             say(f"report  {chosen['report']}")
 
 
 def ask(
-    record: Path,
+    campaign_file: Path,
     /,
     *,
     n: Annotated[int | None, Parameter(name=["--n", "-n"])] = None,
@@ -93,33 +97,35 @@ def ask(
     overwrite: Switch = False,
     settings: Annotated[CampaignFlags | None, Flat] = None,
 ) -> None:
-    """Print molecules to measure next, as TSV. Their values are given back by tell.
+    """Print molecules to measure next, as TSV. Record their values with molvae tell.
 
-    Columns are id, smiles and percentile: how usual a molecule is to the run, from 0 to 100, see
-    density.
+    Columns are id, smiles and percentile: how typical a molecule is of the model, from 0 to 100
+    (see molvae explore density).
 
-    A laboratory campaign begins with --create and the settings of optimize, e.g.
-    --create --objective by-hand:pIC50 --direction maximise --start measured.csv; starting molecules
+    Create a laboratory campaign with --create and the settings of molvae optimize, e.g.
+    --create --objective manual:pIC50 --direction maximize --start measured.csv. Initial molecules
     without a value are printed first.
 
     Args:
-        record: The SQLite file.
-        n: How many new molecules; a batch by default.
-        pending: Print all pending molecules, and ask for no new ones.
-        create: Begin the campaign.
-        out: Write them to this file instead: .csv, .tsv, .sdf or .parquet.
-        overwrite: Replace the file.
-        settings: Of the new campaign, with --create.
+        campaign_file: Campaign file (SQLite).
+        n: Number of new molecules; a batch by default.
+        pending: Print pending molecules, asked for but without a value, and choose no new ones.
+        create: Create the campaign.
+        out: Write the molecules to this file instead: .csv, .tsv, .sdf or .parquet.
+        overwrite: Replace an existing file.
+        settings: Settings of the new campaign, with --create.
     """
     chosen = given(settings)
-    inputs: list[str | Path] = [record, *_input_files(chosen)]
+    inputs: list[str | Path] = [campaign_file, *_input_files(chosen)]
     target = out and check_can_write_table(out, overwrite=overwrite, apart_from=inputs)
     allow_constant = chosen.pop("allow_constant", False)
     if chosen and not create:
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
     with (
         process_prints_to_stderr(),
-        _create(_with_record(record, chosen), "flags") if create else _open(record) as campaign,
+        _create(_with_campaign(campaign_file, chosen), "flags")
+        if create
+        else _open(campaign_file) as campaign,
     ):
         trials = _pending(campaign) if create or pending else []
         trials = trials if trials or pending else campaign.ask(n, allow_constant=allow_constant)
@@ -135,7 +141,7 @@ def ask(
 
 
 def tell(
-    record: Path,
+    campaign_file: Path,
     trial: int | None = None,
     value: Signed | None = None,
     /,
@@ -144,22 +150,21 @@ def tell(
     error: float | None = None,
     message: Signed = "",
 ) -> None:
-    """Put measured values into a record.
+    """Record measured values in a campaign file.
 
     Args:
-        record: The SQLite file.
-        trial: The id that ask printed.
-        value: The number; "failed" if it could not be measured. Several replicates with ; between
-            them, as in "-7.31;-7.5", become their mean and its standard error.
-        file: A table (CSV, Excel, SDF, Parquet) with id, value and perhaps error and message,
-            instead; if several things are measured, with NAME and NAME_error for each. An empty
-            value means failed, other columns are kept as notes, and molecules must be those of the
-            trials. All of it is written, or nothing; what was told before in the same way is passed
-            over.
+        campaign_file: Campaign file (SQLite).
+        trial: The id that molvae ask printed.
+        value: A number, or "failed" if it could not be measured. Replicates separated by ; as in
+            "-7.31;-7.5" become their mean and its standard error.
+        file: Table (CSV, Excel, SDF, Parquet) with columns id, value and perhaps error and message;
+            if several things are measured, with NAME and NAME_error for each. An empty value means
+            failed, other columns are kept as notes, and molecules must match the trials. Either all
+            rows are written or none; rows that were recorded before are skipped.
         error: Standard error of the value.
-        message: Kept with the value, e.g. why it failed.
+        message: Text kept with the value, e.g. why it failed.
     """
-    with _open(record) as campaign:
+    with _open(campaign_file) as campaign:
         names = campaign.problem.measured
         if file is None and trial is not None and value is not None:
             if len(names) != 1:
@@ -199,7 +204,7 @@ def tell(
 
 
 def _as_exported(trial: Trial) -> dict[str, str]:
-    """What an exported table says of a trial beside its values."""
+    """Columns of an exported table other than values, for one trial."""
     replicates = {f"{n}_replicates": ";".join(map(repr, r)) for n, r in trial.replicates.items()}
     return {
         **{f"note_{name}": text for name, text in trial.notes.items()},
@@ -215,23 +220,24 @@ def _as_exported(trial: Trial) -> dict[str, str]:
 
 
 def retry(
-    record: Path,
+    campaign_file: Path,
     /,
     *,
     message: str | None = None,
     trial: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_iterable=())] = (),
 ) -> None:
-    """Put failed trials back, to be scored or told again, and print them as TSV.
+    """Make failed trials pending again and print them as TSV.
 
-    For what was not the molecules' fault: a licence server that was down, a full disk. That they
-    failed stays in the record; optimize scores them again, or tell gives their values.
+    Use it after a failure that was not the molecules' fault: a licence server that was down, a full
+    disk. molvae optimize evaluates them again, or molvae tell records their values. The earlier
+    failures stay in the campaign file.
 
     Args:
-        record: The SQLite file.
-        message: Those only whose message contains this text; all failed trials by default.
-        trial: Those only with these ids.
+        campaign_file: Campaign file (SQLite).
+        message: Only failures whose message contains this text; all failed trials by default.
+        trial: Only trials with these ids.
     """
-    with _open(record) as campaign:
+    with _open(campaign_file) as campaign:
         again = campaign.retry(trial or None, message=message)
         print_tsv(
             ("id", "smiles", "earlier_failures"),
@@ -241,26 +247,26 @@ def retry(
         say(f"{len(again)} put back, {len(_pending(campaign))} pending, {failed} failed")
 
 
-def export(record: Path, file: Path | None = None, /, *, overwrite: Switch = False) -> None:
+def export(campaign_file: Path, file: Path | None = None, /, *, overwrite: Switch = False) -> None:
     """Write all trials as a table.
 
     Args:
-        record: The SQLite file.
-        file: Where to: .csv, .tsv, .sdf or .parquet; CSV on standard output by default.
-        overwrite: Replace the file.
+        campaign_file: Campaign file (SQLite).
+        file: File to write: .csv, .tsv, .sdf or .parquet; CSV on standard output by default.
+        overwrite: Replace an existing file.
     """
-    target = file and check_can_write_table(file, overwrite=overwrite, apart_from=[record])
-    with _open(record) as campaign:
+    target = file and check_can_write_table(file, overwrite=overwrite, apart_from=[campaign_file])
+    with _open(campaign_file) as campaign:
         table = campaign.table()
     if target is None:
         with_visible_text(table).to_csv(sys.stdout, index=False)
         return
-    write_table(table, target, overwrite=overwrite, apart_from=[record])
+    write_table(table, target, overwrite=overwrite, apart_from=[campaign_file])
     print(file)
 
 
 def report(
-    record: Path,
+    campaign_file: Path,
     out: Path | None = None,
     /,
     *,
@@ -273,38 +279,39 @@ def report(
     """Write the report of a campaign: one HTML file, to read, print and mail.
 
     Args:
-        record: The SQLite file.
-        out: Where to; beside the record by default.
-        top: How many of the best molecules are drawn.
-        lead: SMILES: what the best molecules have and this one has not is drawn in colour. By
-            default that of a similarity among goals and limits.
-        figures: Write the figures to this folder too.
-        figure_format: Of those.
-        overwrite: Replace a report and figures that are there.
+        campaign_file: Campaign file (SQLite).
+        out: HTML file to write; beside the campaign file by default.
+        top: Number of best molecules to draw.
+        lead: SMILES of a lead; atoms of the best molecules that it does not have are drawn in
+            color. By default the molecule of a similarity among objectives and constraints.
+        figures: Folder to write the figures to as well.
+        figure_format: Format of the figures.
+        overwrite: Replace an existing report and figures.
     """
     from molvae.analysis.figures import write_figures
     from molvae.analysis.report import check_can_write, write_report
 
-    target = record.with_suffix(".html") if out is None else out
-    check_can_write(target, overwrite=overwrite, apart_from=[record])
+    target = campaign_file.with_suffix(".html") if out is None else out
+    check_can_write(target, overwrite=overwrite, apart_from=[campaign_file])
     paths = []
     if figures is not None:
         paths = write_figures(
-            record, figures, figure_format, overwrite=overwrite, apart_from=[target]
+            campaign_file, figures, figure_format, overwrite=overwrite, apart_from=[target]
         )
-    print(write_report(record, target, top=top, lead=lead, overwrite=overwrite))
+    print(write_report(campaign_file, target, top=top, lead=lead, overwrite=overwrite))
     for path in paths:
         print(path)
 
 
-def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = None) -> None:
+def ui(campaign_file: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = None) -> None:
     """Show the report of a campaign live in a browser of this machine, until Ctrl-C; read-only.
 
     Args:
-        record: The SQLite file; the campaign may be running.
-        port: Of the address, http://127.0.0.1:PORT/; 0: any that is free.
-        top: How many of the best molecules are drawn.
-        lead: As of report.
+        campaign_file: Campaign file (SQLite); the campaign may be running.
+        port: Port of the address http://127.0.0.1:PORT/; 0: any free port.
+        top: Number of best molecules to draw.
+        lead: SMILES of a lead; atoms of the best molecules that it does not have are drawn in
+            color.
     """
     from contextlib import suppress
     from threading import Event
@@ -312,177 +319,104 @@ def ui(record: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = N
     from molvae.analysis.server import serve
     from molvae.objectives.interrupts import wait
 
-    with serve(record, port=port, top=top, lead=lead) as address:
+    with serve(campaign_file, port=port, top=top, lead=lead) as address:
         print(address, flush=True)
-        say("Ctrl-C ends it")
+        say("press Ctrl-C to stop")
         with suppress(KeyboardInterrupt):
             wait(Event())
 
 
 def _say_notes(names: Iterable[str]) -> None:
-    """Name the columns that are neither molecules nor values, so that a slip in a name shows."""
+    """Name the columns kept as notes, so that a misspelt column of values shows."""
     if columns := list(dict.fromkeys(names)):
         say(f"kept as notes: {shortened_list(columns)}")
 
 
-def _with_record(record: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {**settings} if record is None else {**settings, "record": str(record)}
+def _with_campaign(campaign_file: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {**settings} if campaign_file is None else {**settings, "campaign": str(campaign_file)}
 
 
-def _open(record: str | Path) -> Campaign:
+def _open(campaign_file: str | Path) -> Campaign:
     from molvae.campaign.campaign import Campaign
 
-    return Campaign.open(record)
+    return Campaign.open(campaign_file)
 
 
 def _create(settings: Mapping[str, Any], where: str) -> Campaign:
     from molvae.campaign.campaign import Campaign
-    from molvae.objectives.program import COMMAND
 
     config = build(CampaignConfig, settings, where)
-    campaign = Campaign.create(
-        config.record,
-        config.space,
-        objective=config.objective or config.goals
-        if config.command is None
-        else COMMAND + config.command,
-        limits=config.limits,
-        combine=config.combine,
-        name=None if config.command is None else config.objective,
-        unit=config.unit,
-        strategy=config.strategy,
-        seed=config.seed,
-        start=config.start,
-        dataset=config.dataset,
-        batch=config.batch,
-        direction=config.direction,
-        skip_invalid=config.skip_invalid,
-    )
+    campaign = Campaign.create(config.campaign, config.space, config)
     _say_notes(name for trial in campaign.trials for name in trial.notes)
     known = sum(trial.status != "pending" for trial in campaign.trials)
     if known:
-        say(f"{known} of {len(campaign)} starting molecules come with their values")
+        say(f"{known} of {len(campaign)} initial molecules have values")
     for count, what in ((campaign.skipped, "skipped"), (campaign.duplicates, "repeated")):
         if count:
-            say(f"{count} of the starting molecules {what}")
+            say(f"{count} of the initial molecules {what}")
     return campaign
 
 
 def _specs(settings: Mapping[str, Any]) -> set[str]:
-    """What settings say that values are made from: who names it knows what runs."""
+    """Code that the settings name: users who name it know that it runs."""
     from molvae.objectives.parsing import parse_constraint, parse_objective
     from molvae.objectives.program import COMMAND
 
-    specs = {str(parse_objective(goal)["spec"]) for goal in settings.get("goals") or ()}
-    specs |= {str(parse_constraint(limit)["spec"]) for limit in settings.get("limits") or ()}
-    if settings.get("command") is not None:
-        specs.add(COMMAND + str(settings["command"]))
-    elif settings.get("objective") is not None:
-        specs.add(str(settings["objective"]))
-    return specs
+    objective, command = settings.get("objective", ()), settings.get("command")
+    objective = (objective,) if isinstance(objective, str) else objective
+    specs = {parse_constraint(one)["spec"] for one in settings.get("constraints", ())}
+    specs |= {parse_objective(one)["spec"] for one in objective} if command is None else set()
+    return {*specs, *([] if command is None else [COMMAND + command]), settings.get("strategy", "")}
 
 
 def _input_files(settings: Mapping[str, Any]) -> list[str]:
-    """The files, and names that may be files, that settings of a campaign name."""
-    return [str(settings[name]) for name in ("record", "start", "space") if name in settings]
+    """Files in the settings, and names that may be files."""
+    return [str(settings[name]) for name in ("campaign", "start", "space") if name in settings]
 
 
 def _check_report(
     settings: Mapping[str, Any], config: Path | None, *, overwrite: bool
 ) -> tuple[Path | None, bool]:
-    """Where the report goes, and whether it may replace one: one of the same campaign may."""
+    """The path of the report, and whether it may replace a file: one of the same campaign may."""
     from molvae.analysis.report import check_can_write, is_report_of
 
-    current_names(CampaignConfig, settings, str(config or "flags"))
     require(
-        "record" in settings,
-        "name the record: molvae optimize RECORD, or record = in the TOML file",
+        "campaign" in settings,
+        "name the campaign file: molvae optimize CAMPAIGN, or campaign = in the TOML file",
     )
     if "report" not in settings:
         return None, overwrite
-    record, report = Path(settings["record"]), settings["report"]
-    replaces = overwrite or (record.exists() and is_report_of(report, record))
+    campaign_file, report = Path(settings["campaign"]), settings["report"]
+    replaces = overwrite or (campaign_file.exists() and is_report_of(report, campaign_file))
     inputs: list[str | Path] = [*_input_files(settings), *([config] if config else [])]
     target = check_can_write(report, overwrite=replaces, apart_from=inputs)
     return target, replaces
 
 
 def _create_or_resume(settings: Mapping[str, Any], where: str) -> Campaign:
-    """The campaign of these settings: the one in the record if there is one, else a new one."""
-    if not Path(settings["record"]).exists():
+    """The campaign in the campaign file if it exists, else a new one."""
+    if not Path(settings["campaign"]).exists():
         return _create(settings, where)
-    campaign = _open(settings["record"])
+    from molvae.campaign.creation import check_same_settings
+
+    campaign = _open(settings["campaign"])
     try:
-        _check_agreement(campaign, settings)
+        check_same_settings(campaign, settings)
     except BaseException:
         campaign.close()
         raise
-    say(f"going on with {settings['record']}: {len(campaign)} trials so far")
+    say(f"resuming {settings['campaign']}: {len(campaign)} trials so far")
     return campaign
 
 
-def _as_kept(setting: Any) -> Any:
-    """A setting as a record holds it."""
-    return encodable(setting) if isinstance(setting, str) else setting
-
-
-def _check_agreement(campaign: Campaign, settings: Mapping[str, Any]) -> None:
-    """Refuse settings that a campaign was not made with; it keeps those that it has.
-
-    Raises:
-        CampaignError: Names each with both values.
-    """
-    from molvae.bo.strategies.registry import format_strategy, get_strategy
-    from molvae.campaign.campaign import describe_strategy, same
-    from molvae.objectives.program import COMMAND
-
-    made, goals = campaign.settings, campaign.problem.goals
-    kept: dict[str, Any] = {
-        "combine": campaign.problem.combine,
-        "strategy": format_strategy(**made["strategy"]),
-        "space": made["space"]["name"],
-        **{name: made[name] for name in ("start", "dataset", "batch", "seed")},
-    }
-    spec = goals[0].spec or goals[0].name
-    if len(goals) == 1 and "goals" not in settings:
-        command = spec.removeprefix(COMMAND) if spec.startswith(COMMAND) else None
-        kept["objective"] = goals[0].name if command else spec
-        kept |= {"command": command, "unit": goals[0].unit, "direction": goals[0].direction}
-    texts = {what: settings.get(what) or () for what in ("goals", "limits")}
-    alike = same(campaign.problem, campaign.path, **texts)
-    for (what, given_), recorded, agrees in zip(
-        texts.items(), (goals, campaign.problem.limits), alike, strict=True
-    ):
-        kept[what] = given_ if agrees or not given_ else ", ".join(map(str, recorded)) or "none"
-    if (
-        "strategy" in settings
-        and describe_strategy(get_strategy(settings["strategy"])) == made["strategy"]
-    ):
-        kept["strategy"] = settings["strategy"]  # the same, written in another way
-    if "space" in settings and Path(settings["space"]).resolve() == Path(kept["space"]).resolve():
-        kept["space"] = settings["space"]  # the record holds the full path
-    differ = [
-        f"{name} {kept[name]}, not {settings[name]}"
-        for name in kept
-        if name in settings
-        and kept[name] is not None
-        and _as_kept(settings[name]) != _as_kept(kept[name])
-    ]
-    if differ:
-        raise CampaignError(
-            f"{campaign.path} was made with {'; '.join(differ)}; leave those settings out "
-            "to go on, or name another record"
-        )
-
-
 def _run(campaign: Campaign, config: CampaignConfig) -> None:
-    """Run a campaign with a progress bar: the best value, failures, and how long calls take."""
+    """Run a campaign with a progress bar: best value, failures, time per evaluation."""
     trials = campaign.trials
     before = done = sum(trial.status != "pending" for trial in trials)
     failed = sum(trial.status == "failed" for trial in trials)
-    plain = len(campaign.problem.goals) == 1 and not campaign.problem.limits
+    plain = len(campaign.problem.objectives) == 1 and not campaign.problem.constraints
     best = campaign.best_value if plain else None
-    better = max if campaign.direction == "maximise" else min
+    better = max if campaign.direction == "maximize" else min
     began = time.monotonic()
 
     def show(trial: Trial) -> None:
@@ -494,10 +428,12 @@ def _run(campaign: Campaign, config: CampaignConfig) -> None:
             best = value if best is None else better(best, value)
         seconds = (time.monotonic() - began) / (done - before)
         parts = ["" if best is None else f"best {best:.4g}", f"{failed} failed" if failed else ""]
-        advance(done, "  ".join(part for part in (*parts, f"{seconds:.2g} s a call") if part))
+        advance(
+            done, "  ".join(part for part in (*parts, f"{seconds:.2g} s per evaluation") if part)
+        )
 
     with progress(config.budget) as advance:
-        settings = {name: getattr(config, name) for name in RESUMABLE_FIELDS}
+        settings = {name: getattr(config, name) for name in RUN_SETTINGS}
         campaign.run(config.budget, on_trial=show, **settings)
 
 
@@ -510,8 +446,8 @@ def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
     smiles = list(best["smiles"])
     numbers = score(smiles, DEFAULT_PROPERTIES).tolist()
     problem = campaign.problem
-    if len(problem.goals) == 1 and not problem.limits:
-        columns, header = [problem.goals[0].name], ["value"]
+    if len(problem.objectives) == 1 and not problem.constraints:
+        columns, header = [problem.objectives[0].name], ["value"]
     else:
         columns = [c for c in (*problem.names, *DERIVED_COLUMNS) if c in best]
         header = columns
@@ -524,8 +460,8 @@ def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
     return ["rank", "id", "smiles", *header, *DEFAULT_PROPERTIES], rows
 
 
-def _sum_up(campaign: Campaign, record: str) -> None:
-    """Best against best of the start, calls, and where the record is."""
+def _sum_up(campaign: Campaign, campaign_file: str) -> None:
+    """Print the best molecule, the best initial one, and the number of evaluations."""
     problem, table = campaign.problem, campaign.best(len(campaign))
     starting = table[table["origin"] == "start"]
     calls = sum(trial.status != "pending" for trial in campaign.trials)
@@ -533,23 +469,21 @@ def _sum_up(campaign: Campaign, record: str) -> None:
     if "pareto_rank" in table:
         on_front = table[table["pareto_rank"] == 1]
         new = sum(on_front["origin"] != "start")
-        say(
-            f"{len(on_front)} molecules that nothing is better than in everything, {new} of them "
-            "new"
-        )
+        say(f"{len(on_front)} molecules on the Pareto front, {new} of them new")
     else:
-        column = "score" if "score" in table else problem.goals[0].name
-        for what, rows in (("best", table), ("best starting molecule", starting)):
+        column = "score" if "score" in table else problem.objectives[0].name
+        for what, rows in (("best", table), ("best initial molecule", starting)):
             for row in rows.head(1).to_dict("records"):
                 say(f"{what}  {row[column]:.4f}  (trial {row['id']})  {row['smiles']}")
-    if "within_limits" in table:
-        say(f"{sum(table['within_limits'])} of {len(table)} keep all limits")
+    if "feasible" in table:
+        say(f"{sum(table['feasible'])} of {len(table)} satisfy all constraints")
     known = table[table["origin"] != "start"]["percentile"].dropna()
     if len(known):
-        say(f"{sum(known < 1)} of {len(known)} new molecules lie below the first percentile")
+        rare = sum(known < 1)
+        say(f"{rare} of {len(known)} new molecules have a density below the first percentile")
     note = f", {failed} could not be scored" if failed else ""
-    say(f"{problem}: {calls} objective calls{note}")
-    say(f"record  {record}")
+    say(f"{problem}: {calls} evaluations{note}")
+    say(f"campaign  {campaign_file}")
 
 
 def _pending(campaign: Campaign) -> list[Trial]:

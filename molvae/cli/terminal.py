@@ -68,7 +68,7 @@ def flags(kind: type[Config]) -> type[Config]:
         help_ = Parameter(
             name=one.metadata.get("flag"),
             show_default=False if hidden else str(default),
-            consume_multiple=True,
+            consume_multiple=not one.metadata.get("repeat"),
             negative_iterable=(),
         )
         made.append((one.name, Annotated[hint | None, help_], field(default=None)))
@@ -107,37 +107,6 @@ def layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
         merged[key] = layered(old, value) if both else value  # type: ignore[arg-type]
     return merged
-
-
-def _training_flags() -> dict[str, str]:
-    """Old flags of `train` and their names of today, see `config.ALIASES`."""
-    found = {}
-    tables = {"ModelConfig": "model.", "LossConfig": "loss.", "PriorConfig": "prior."}
-    for kind, table in (tables | {"TrainConfig": ""}).items():
-        for old, new in ALIASES[kind].items():
-            if new != "loss":
-                found[f"--{table}{old}"] = f"--{table}{new}"
-                found[f"--{table}no-{old}"] = f"--{table}no-{new}"
-    for name in [*ALIASES["LossConfig"], *(one.name for one in fields(LossConfig))]:
-        found[f"--objective.{name}"] = f"--loss.{ALIASES['LossConfig'].get(name, name)}"
-    return {old.replace("_", "-"): new.replace("_", "-") for old, new in found.items()}
-
-
-FLAG_ALIASES = _training_flags() | {
-    "--where": "--conditions",
-    "--tolerance": "--condition-tolerance",
-}
-"""Old names of flags, still read."""
-
-
-def current_flags(tokens: Sequence[str]) -> list[str]:
-    """A command line without old spellings, see `FLAG_ALIASES`.
-
-    >>> current_flags(["train", "--noisy=0.1", "--objective.draws", "2"])
-    ['train', '--noised-fraction=0.1', '--loss.n-samples', '2']
-    """
-    parts = [token.partition("=") for token in tokens]
-    return [FLAG_ALIASES.get(flag, flag) + equals + value for flag, equals, value in parts]
 
 
 def layers(file: Path | None, settings: Any) -> dict[str, Any]:
@@ -242,6 +211,55 @@ def _ending_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _training_flags() -> dict[str, str]:
+    """Old flags of `train` and their names of today, see `config.ALIASES`."""
+    found = {}
+    tables = {"ModelConfig": "model.", "LossConfig": "loss.", "PriorConfig": "prior."}
+    for kind, table in (tables | {"TrainConfig": ""}).items():
+        for old, new in ALIASES[kind].items():
+            if new != "loss":
+                found[f"--{table}{old}"] = f"--{table}{new}"
+                found[f"--{table}no-{old}"] = f"--{table}no-{new}"
+    for name in [*ALIASES["LossConfig"], *(one.name for one in fields(LossConfig))]:
+        found[f"--objective.{name}"] = f"--loss.{ALIASES['LossConfig'].get(name, name)}"
+    return {old.replace("_", "-"): new.replace("_", "-") for old, new in found.items()}
+
+
+FLAG_ALIASES = _training_flags() | {
+    "--where": "--conditions",
+    "--tolerance": "--condition-tolerance",
+    "--goals": "--objective",
+    "--limits": "--constraint",
+    "--batch": "--batch-size",
+    "--record": "--campaign",
+    "--most-failed": "--max-failure-rate",
+    "--allow-equal": "--allow-constant",
+}
+"""Old names of flags, still read."""
+SEVERAL_VALUES = ("--goals", "--limits")
+"""Old flags that took several values; now the flag is repeated."""
+
+
+def current_flags(tokens: Sequence[str]) -> list[str]:
+    """A command line without old spellings, see `FLAG_ALIASES`.
+
+    >>> current_flags(["q.db", "--limits", "logp <= 3", "mw <= 500", "--batch=2"])
+    ['q.db', '--constraint', 'logp <= 3', '--constraint', 'mw <= 500', '--batch-size=2']
+    >>> current_flags(["train", "--noisy=0.1", "--objective.draws", "2"])
+    ['train', '--noised-fraction=0.1', '--loss.n-samples', '2']
+    """
+    found, several = list[str](), ""
+    for token in tokens:
+        flag, equals, value = token.partition("=")
+        new = FLAG_ALIASES.get(flag, flag) if flag.startswith("--") else flag
+        if token.startswith("--") or (token[:1] == "-" != token[1:2] and token[1:2].isalpha()):
+            several = new if flag in SEVERAL_VALUES else ""
+            found += [] if several and not equals else [new + equals + value]
+        else:
+            found += [several, token] if several else [token]
+    return found
 
 
 def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""What is minimised: negative bounds on the log-probability of molecules, in nats per molecule.
+"""What is minimized: negative bounds on the log-probability of molecules, in nats per molecule.
 
 References:
     Kingma and Welling (2013), arXiv:1312.6114 (the evidence lower bound); Higgins et al. (2017),
@@ -32,7 +32,7 @@ class Loss:
     """The terms of the objective, each the mean over a batch, in nats per molecule."""
 
     total: Tensor
-    """What is minimised; of the evidence lower bound `reconstruction + beta * kl`."""
+    """What is minimized; of the evidence lower bound `reconstruction + beta * kl`."""
     reconstruction: Tensor
     """-log p(x | z), summed over the symbols of a molecule, stop included."""
     kl: Tensor

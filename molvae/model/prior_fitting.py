@@ -129,7 +129,7 @@ STEPS = 300
 
 
 def fit_mixture(codes: Tensor, *, components: int = 0, seed: int = 0) -> MixturePrior:
-    """A mixture by expectation maximisation, with fewer components where there are few codes.
+    """A mixture by expectation maximization, with fewer components where there are few codes.
 
     Args:
         codes: `n x d`.

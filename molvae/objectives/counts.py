@@ -1,7 +1,6 @@
-"""Numbers for limits on what a molecule looks like: patterns, alerts, elements.
+"""Counts of substructures, alerts and elements in a molecule, for constraints.
 
-Objectives like any others, though nobody optimises them: `matches:SMARTS >= 1` asks for a pattern,
-`alerts:PAINS+BRENK <= 0` forbids structural alerts.
+`matches:SMARTS >= 1` asks for a pattern, `alerts:PAINS+BRENK <= 0` forbids structural alerts.
 """
 
 from __future__ import annotations
@@ -21,70 +20,65 @@ from molvae.errors import ConfigError, InvalidMoleculeError
 
 @dataclass(frozen=True, kw_only=True)
 class _Count:
-    """Counts something in a molecule."""
+    """Base of the counts."""
 
     name: str
     direction: str
     of: str = ""
-    """What is counted, as written after the colon."""
+    """Text after the colon: what is counted."""
+
+    is_cheap: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float] | None] = None
 
     def __post_init__(self) -> None:
-        self.check()
+        self._check()
 
-    def check(self) -> None:
-        """Refuse what cannot be counted."""
-
-    computed: ClassVar[bool] = True
-    bounds: ClassVar[tuple[float, float] | None] = None
+    def _check(self) -> None:
+        """Refuse an `of` that cannot be counted."""
 
     @property
     def doc(self) -> str:
-        """What it is, in one line."""
+        """One line for `molvae list`."""
         return (type(self).__doc__ or "").split("\n")[0].rstrip(".")
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
-        """NaN for texts that are no molecules."""
+        """The counts; NaN for texts that are not molecules."""
         return [self._one(text) for text in smiles]
 
     def _one(self, text: str) -> float:
         try:
-            return float(self.count(parse(text)))
+            return float(self._count(parse(text)))
         except InvalidMoleculeError:
             return math.nan
 
-    def count(self, mol: Chem.Mol) -> int:
+    def _count(self, mol: Chem.Mol) -> int:
         raise NotImplementedError
 
 
 class SubstructureCount(_Count):
-    """Places where a SMARTS pattern matches, those with other atoms counted apart."""
+    """Matches of a SMARTS pattern, on distinct sets of atoms."""
 
-    def check(self) -> None:
-        """It is a pattern."""
+    def _check(self) -> None:
         _pattern(self.of)
 
-    def count(self, mol: Chem.Mol) -> int:
-        """How many."""
+    def _count(self, mol: Chem.Mol) -> int:
         return len(mol.GetSubstructMatches(_pattern(self.of)))
 
 
 class AlertCount(_Count):
-    """Structural alerts of some of RDKit's catalogues, with `+` between their names."""
+    """Structural alerts of RDKit's catalogues, with `+` between their names."""
 
-    def check(self) -> None:
-        """RDKit has these catalogues."""
+    def _check(self) -> None:
         known_catalogues(self.of.split("+"))
 
-    def count(self, mol: Chem.Mol) -> int:
-        """How many."""
+    def _count(self, mol: Chem.Mol) -> int:
         return number_of_alerts(mol, tuple(self.of.split("+")))
 
 
 class ElementsOutsideCount(_Count):
-    """Atoms of other elements than those named, with `+` between; hydrogen is always allowed."""
+    """Atoms of elements outside a list such as C+N+O; hydrogen is always allowed."""
 
-    def check(self) -> None:
-        """They are elements."""
+    def _check(self) -> None:
         table = Chem.GetPeriodicTable()
         for symbol in self.of.split("+"):
             try:
@@ -92,10 +86,9 @@ class ElementsOutsideCount(_Count):
             except RuntimeError:
                 known = False
             if not known:
-                raise ConfigError(f"{symbol!r} in {self.name!r} is no chemical element")
+                raise ConfigError(f"{symbol!r} in {self.name!r} is not a chemical element")
 
-    def count(self, mol: Chem.Mol) -> int:
-        """How many."""
+    def _count(self, mol: Chem.Mol) -> int:
         allowed = {"H", *self.of.split("+")}
         return sum(atom.GetSymbol() not in allowed for atom in mol.GetAtoms())
 
@@ -103,17 +96,16 @@ class ElementsOutsideCount(_Count):
 class LargestRingSize(_Count):
     """Atoms in the largest ring; 0 without rings."""
 
-    def count(self, mol: Chem.Mol) -> int:
-        """How many."""
+    def _count(self, mol: Chem.Mol) -> int:
         return max((len(ring) for ring in mol.GetRingInfo().AtomRings()), default=0)
 
 
 COUNTS: dict[str, Callable[..., _Count]] = {
     "matches:": SubstructureCount,
     "alerts:": AlertCount,
-    "other-elements:": ElementsOutsideCount,
+    "elements-outside:": ElementsOutsideCount,
 }
-"""What counts something, by how its name begins."""
+"""Counts by the prefix of their specs."""
 
 
 @lru_cache(maxsize=64)
@@ -121,7 +113,7 @@ def _pattern(smarts: str) -> Chem.Mol:
     with rdBase.BlockLogs():
         found = Chem.MolFromSmarts(smarts) if smarts.isascii() else None
     if found is None or not found.GetNumAtoms():
-        raise ConfigError(f"{smarts!r} is no SMARTS pattern")
+        raise ConfigError(f"{smarts!r} is not a SMARTS pattern")
     return found
 
 

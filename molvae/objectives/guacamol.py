@@ -1,4 +1,4 @@
-"""The goal-directed tasks of GuacaMol and of PMO: scores in [0, 1], to be maximised.
+"""The goal-directed tasks of GuacaMol and of PMO: scores in [0, 1], to be maximized.
 
 Knows their definitions. Knows no benchmark: budgets, starting molecules and means over the best
 molecules are others' business.
@@ -287,7 +287,7 @@ class Task:
     parts: tuple[Measure, ...]
     """Each in [0, 1]."""
     mean: Callable[[Sequence[float]], float] = geometric
-    direction: str = "maximise"
+    direction: str = "maximize"
 
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 

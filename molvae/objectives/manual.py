@@ -1,4 +1,4 @@
-"""Objectives whose values a person tells."""
+"""Values that a person measures."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from molvae.errors import CampaignError
 
 @dataclass(frozen=True, kw_only=True)
 class ManualScoring:
-    """An objective that nobody can call: its values come from a laboratory, by `tell`."""
+    """A scoring function without a function: values come from a laboratory, by `tell`."""
 
     name: str
-    direction: str = "maximise"
+    direction: str = "maximize"
 
     def __call__(self, smiles: Sequence[str]) -> NoReturn:
-        """Say so.
+        """Refuse to be called.
 
         Raises:
             CampaignError: Always.
         """
         raise CampaignError(
-            f"values of {self.name!r} are told by hand: use ask and tell (run calls an objective)"
+            f"values of {self.name!r} are measured by people: use ask and tell instead of run"
         )
 
 

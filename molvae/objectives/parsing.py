@@ -1,17 +1,21 @@
-"""From what users write to goals and limits, and the objectives that bring their values.
+"""Objectives and constraints from text, tables, objects and functions.
 
-Knows how objectives are found and named. Knows no records, beyond where programs keep their calls.
+    [NAME:] [maximize|minimize] SPEC [in LOW..HIGH | = X | >= X | <= X]
+            [, weight W] [, worst A] [, best B] [, unit U]
+
+SPEC names a scoring function, see `get_objective`. The colon after NAME is followed by a space.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from molvae.chem.values import MAX_VALUE
+from molvae.config import CHOICE_ALIASES, build, is_list
 from molvae.errors import ConfigError, UnknownNameError, encodable, require
 from molvae.objectives.manual import ManualScoring
 from molvae.objectives.problem import (
@@ -21,141 +25,396 @@ from molvae.objectives.problem import (
     VALUE_COLUMNS,
     Combine,
     Constraint,
-    Direction,
     Objective,
     OptimizationProblem,
 )
-from molvae.objectives.program import Program
+from molvae.objectives.program import COMMAND, Program
 
 if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction
 
-MANUAL = "by-hand:"
-"""`by-hand:NAME` is an objective without a function: its values are only told."""
+    Spec = str | ScoringFunction | Callable[[str], float]
+    ObjectiveLike = Spec | Mapping[str, Any] | Objective
+    ConstraintLike = str | Mapping[str, Any] | Constraint
 
+MANUAL = "manual:"
+"""`manual:NAME`: values that a person measures and tells."""
 
-WITHOUT_CODE = (MANUAL, "similarity:", "matches:", "alerts:", "other-elements:")
-"""Beginnings of specs that run nothing but molvae's own code."""
+WITHOUT_CODE = (MANUAL, "similarity:", "matches:", "alerts:", "elements-outside:")
+"""Prefixes of specs that run no code but molvae's own."""
 
+SPEC_ALIASES = {
+    "by-hand:": MANUAL,
+    "other-elements:": "elements-outside:",
+    "penalised-logp": "penalized_logp",
+    "penalised_logp": "penalized_logp",
+    "penalized-logp": "penalized_logp",
+    "heavy-atoms": "heavy_atoms",
+    "largest-ring": "largest_ring",
+}
+"""Old spellings of specs, still read."""
 
 CALLS = ".calls"
-"""After a record's name: the folder in which the calls of a program are kept."""
+"""Suffix of the folder beside a campaign file in which calls of a program are kept."""
+
+
+def current_spec(spec: str) -> str:
+    """A spec without old spellings.
+
+    >>> current_spec("by-hand:pIC50"), current_spec("heavy-atoms")
+    ('manual:pIC50', 'heavy_atoms')
+    """
+    spec = spec.strip()
+    for old, new in SPEC_ALIASES.items():
+        if spec.lower() == old or (old.endswith(":") and spec.startswith(old)):
+            return new + spec[len(old) :]
+    return spec
 
 
 def parse_problem(
-    objective: ScoringFunction | str | Sequence[str | Mapping[str, Any]],
-    limits: Sequence[str],
-    combine: Combine,
+    objective: ObjectiveLike | Sequence[ObjectiveLike] | OptimizationProblem,
+    constraints: Sequence[ConstraintLike] = (),
+    combine: Combine = "pareto",
     *,
-    record: Path,
-    direction: Direction | None = None,
+    campaign_file: Path,
+    direction: str | None = None,
     name: str | None = None,
     unit: str | None = None,
 ) -> tuple[OptimizationProblem, dict[str, ScoringFunction]]:
-    """Goals and limits, and the objective of each by its name; arguments as in `Campaign.create`.
+    """The problem, and the scoring function of each value by name; as `Campaign.create` takes it.
 
-    A single goal without limits is measured, whatever it is. Of several, those that RDKit computes
+    A single objective without constraints is always measured. Otherwise values that RDKit computes
     are known for every molecule.
     """
-    if isinstance(objective, str) or not isinstance(objective, Sequence):
-        spec = objective if isinstance(objective, str) else None
-        made = make_objective(objective, direction, name=name, record=record)
-        goal = Objective(
-            name=name_of(made),
-            direction=direction or cast(Direction, made.direction),
-            spec=spec,
-            unit=unit,
-            version=_version(made),
-        )
-        goals = [(goal, made)]
-    else:
+    if isinstance(objective, OptimizationProblem):
+        require(not constraints, "constraints are part of the OptimizationProblem; leave them out")
+        combine, constraints = objective.combine, objective.constraints
+        objective = objective.objectives
+    several = is_list(objective) and not callable(objective) and not isinstance(objective, Mapping)
+    given = [parse_objective(one) for one in cast(Any, objective if several else (objective,))]
+    one = {"direction": direction, "name": name, "unit": unit}
+    if one := {key: value for key, value in one.items() if value is not None}:
         require(
-            direction is None and name is None and unit is None,
-            "direction, name and unit belong to a single objective; with several goals, say them "
-            f"of each, got {direction}, {name}, {unit}",
+            len(given) == 1,
+            f"{', '.join(one)} belong to a single objective; with several, say them of each",
         )
-        goals = [_goal(text, record) for text in objective]
-    kept = [_limit(text, record) for text in limits]
-    several = len(goals) + len(kept) > 1
-    _check_names([name_of(made) for _, made in [*goals, *kept]])
+        for key, value in one.items():
+            value = CHOICE_ALIASES.get(value, value)
+            require(
+                given[0].setdefault(key, value) == value,
+                f"the objective has the {key} {given[0][key]!r} and {key} is {value!r}; say one",
+            )
+    made = [_make(Objective, one, campaign_file) for one in given]
+    kept = [_make(Constraint, parse_constraint(one), campaign_file) for one in constraints]
+    parts = [*made, *kept]
+    _check_names([part.name for part, _ in parts])
+    single = len(parts) == 1
     problem = OptimizationProblem(
-        goals=tuple(
-            replace(g, computed=several and is_computed(g.spec, made)) for g, made in goals
-        ),
-        limits=merged([limit for limit, _ in kept]),
+        objectives=tuple(replace(o, is_cheap=o.is_cheap and not single) for o, _ in made),
+        constraints=merged([constraint for constraint, _ in kept]),
         combine=combine,
     )
-    return problem, {name_of(made): made for _, made in [*goals, *kept]}
+    return problem, {part.name: function for part, function in parts}
 
 
-def make_objective(
-    objective: ScoringFunction | str,
+def parse_objective(given: ObjectiveLike) -> dict[str, Any]:
+    """Fields of `Objective`, as far as they are given.
+
+        >>> parse_objective("minimize sas, weight 2")
+        {'direction': 'minimize', 'spec': 'sas', 'weight': 2.0}
+        >>> parse_objective("logp in 1..3")
+        {'spec': 'logp', 'low': 1.0, 'high': 3.0, 'direction': 'range'}
+
+    Args:
+        given: Text as above; a table with `objective` and fields of `Objective`; an `Objective`; or
+            a function of a SMILES or a scoring function.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    found = _fields("objective", Objective, given)
+    low, high = found.get("low"), found.get("high")
+    if low is not None or high is not None:
+        require(
+            low is not None and high is not None,
+            f"objective {given!r}: a bound on one side is a constraint; an objective may have a "
+            "range, e.g. 'logp in 1..3'",
+        )
+        require(
+            found.setdefault("direction", "range") == "range",
+            f"objective {given!r}: either a direction or a range",
+        )
+    return found
+
+
+def parse_constraint(given: ConstraintLike) -> dict[str, Any]:
+    """Fields of `Constraint`, as far as they are given.
+
+        >>> parse_constraint("amide: matches:C(=O)N >= 1")
+        {'name': 'amide', 'spec': 'matches:C(=O)N', 'low': 1.0}
+        >>> parse_constraint("rings = 2")
+        {'spec': 'rings', 'low': 2.0, 'high': 2.0}
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    found = _fields("constraint", Constraint, given)
+    allowed = {field.name for field in fields(Constraint)}
+    if extra := [key for key in found if key not in allowed]:
+        raise ConfigError(f"constraint {given!r} cannot have a {extra[0]}")
+    if "low" not in found and "high" not in found:
+        raise ConfigError(
+            f"constraint {given!r} cannot be read; write e.g. 'logp <= 5', 'qed >= 0.5', "
+            "'mw in 200..500' or 'rings = 2'"
+        )
+    return found
+
+
+def _fields(what: str, kind: type[Objective | Constraint], given: Any) -> dict[str, Any]:
+    """Fields of an objective or a constraint from any of the forms."""
+    if isinstance(given, str):
+        return _parse(what, given)
+    if isinstance(given, kind):
+        unknown = ("version", "is_cheap")  # until the scoring function is made
+        said = {k: v for k, v in asdict(given).items() if v is not None and k not in unknown}
+        return {"spec": given.name} | said
+    if isinstance(given, Mapping):
+        found = dict(given)
+        for key in (what, "objective"):
+            if key in found:
+                found["spec"] = found.pop(key)
+        require("spec" in found, f"{what} {given}: it lacks {what}")
+        known = [f.name for f in fields(kind) if f.name not in ("version", "is_cheap")]
+        for key in found:
+            if key not in known:
+                raise UnknownNameError(f"setting of an {what}", key, [what, *known])
+        if found.get("direction") in CHOICE_ALIASES:
+            found["direction"] = CHOICE_ALIASES[found["direction"]]
+        return found
+    return {"spec": given}
+
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+
+
+_DIRECTION = re.compile(r"(maximi[sz]e|minimi[sz]e)\s+")
+
+
+_NAME = re.compile(r"([^:,<>=]*[^:,<>=\s]):\s+")
+
+
+_BODY = re.compile(
+    rf"(?P<spec>\S.*?)"
+    rf"(?:\s+in\s+(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})"
+    rf"|\s*(?P<sign><=|>=)\s*(?P<bound>{_NUMBER})|\s+=\s*(?P<equal>{_NUMBER}))?"
+    rf"(?P<more>(?:\s*,\s*(?:(?:weight|worst|best)\s+{_NUMBER}|unit\s+[^,\s][^,]*))*)\s*"
+)
+
+
+def _parse(what: str, text: str) -> dict[str, Any]:
+    """The fields that a text gives, as in the module's docstring."""
+    found, rest = dict[str, Any](), text.strip()
+    prefixes = {prefix.strip(":") for prefix in (*WITHOUT_CODE, COMMAND, *SPEC_ALIASES)}
+    for _ in range(2):  # NAME and direction, in any order
+        if "direction" not in found and (match := _DIRECTION.match(rest)):
+            found["direction"] = CHOICE_ALIASES.get(match[1], match[1])
+            rest = rest[match.end() :]
+        match = _NAME.match(rest)
+        if "name" not in found and match and match[1] not in prefixes:
+            found["name"], rest = match[1], rest[match.end() :]
+    match = _BODY.fullmatch(rest)
+    if match is None:
+        raise ConfigError(
+            f"{what} {text!r} cannot be read; write e.g. "
+            + (
+                "'qed', 'minimize sas, weight 2' or 'logp in 1..3'"
+                if what == "objective"
+                else "'logp <= 5', 'qed >= 0.5' or 'mw in 200..500'"
+            )
+        )
+    found["spec"] = match["spec"]
+    bounds = {"low": match["low"] or match["equal"], "high": match["high"] or match["equal"]}
+    if match["sign"]:
+        bounds["low" if match["sign"] == ">=" else "high"] = match["bound"]
+    found |= {key: float(number) for key, number in bounds.items() if number is not None}
+    for part in match["more"].split(","):
+        if part.strip():
+            key, value = part.split(None, 1)
+            found[key] = value.strip() if key == "unit" else float(value)
+    return found
+
+
+def format_part(part: Objective | Constraint) -> str:
+    """An objective or a constraint as text that can be read back.
+
+    >>> format_part(Objective("qed", spec="qed", weight=2.0))
+    'maximize qed, weight 2'
+    >>> format_part(Constraint("amide", spec="matches:C(=O)N", low=1.0, high=3.0))
+    'amide: matches:C(=O)N in 1..3'
+    """
+    spec = python_object(part.name) if part.spec is None else current_spec(part.spec)
+    name = own_name(part)
+    text = "" if name is None else f"{name}: "
+    if isinstance(part, Objective) and part.direction != "range":
+        text += f"{part.direction} {spec}"
+    elif part.low is not None and part.high is not None:
+        same, low, high = part.low == part.high, _short(part.low), _short(part.high)
+        text += f"{spec} = {low}" if same else f"{spec} in {low}..{high}"
+    elif part.low is not None:
+        text += f"{spec} >= {_short(part.low)}"
+    elif part.high is not None:
+        text += f"{spec} <= {_short(part.high)}"
+    if isinstance(part, Objective):
+        for key, value in (("weight", part.weight), ("worst", part.worst), ("best", part.best)):
+            if value is not None and (key, value) != ("weight", 1.0):
+                text += f", {key} {_short(value)}"
+    return text + (f", unit {part.unit}" if part.unit else "")
+
+
+def own_name(part: Objective | Constraint) -> str | None:
+    """The name that was given to values; None if it is their scoring function's."""
+    if part.spec is None or ":" in part.name:
+        return None
+    spec = current_spec(part.spec)
+    return None if part.name in (spec, spec.removeprefix(MANUAL), part.spec) else part.name
+
+
+def python_object(name: str) -> str:
+    """What stands in texts for an object that was given from Python."""
+    return f"<{name}: an object of Python>"
+
+
+def _short(value: float) -> str:
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
+def _make(kind: type[Any], given: dict[str, Any], campaign_file: Path) -> tuple[Any, Any]:
+    """An objective or a constraint with its scoring function."""
+    given = dict(given)
+    spec, name, direction = given.pop("spec"), given.pop("name", None), given.get("direction")
+    # Scoring functions know no ranges.
+    own = None if direction == "range" else direction
+    made = make_scoring_function(spec, own, name=name, campaign_file=campaign_file)
+    text = spec if isinstance(spec, str) else None
+    if kind is Objective:
+        given.setdefault("direction", CHOICE_ALIASES.get(made.direction, made.direction))
+    about = {
+        "name": name_of(made) if name is None else encodable(name),
+        "spec": text,
+        "version": _version(made),
+        "is_cheap": is_computed(text, made),
+    }
+    part = build(kind, about | given, "objective" if kind is Objective else "constraint")
+    return (with_bounds(part, made) if kind is Objective else part), made
+
+
+def with_bounds(objective: Objective, function: ScoringFunction) -> Objective:
+    """An objective whose worst and best values, if not given, are the function's bounds."""
+    bounds = getattr(function, "bounds", None)
+    if bounds is None or objective.direction == "range":
+        return objective
+    worst, best = bounds if objective.direction == "maximize" else reversed(bounds)
+    return replace(
+        objective,
+        worst=worst if objective.worst is None else objective.worst,
+        best=best if objective.best is None else objective.best,
+    )
+
+
+def differences(
+    problem: OptimizationProblem,
+    *,
+    objective: Sequence[ObjectiveLike] | None,
+    constraints: Sequence[ConstraintLike] | None,
+    campaign_file: Path,
+) -> list[str]:
+    """Which of `objective` and `constraints` are given and differ from the problem's."""
+    found = []
+    pairs: tuple[tuple[str, Any, Any, Any, Any], ...] = (
+        ("objective", objective, problem.objectives, Objective, parse_objective),
+        ("constraints", constraints, problem.constraints, Constraint, parse_constraint),
+    )
+    for what, given, recorded, kind, parse in pairs:
+        if given is None:
+            continue
+        made = [_make(kind, parse(one), campaign_file) for one in given]
+        parts = [part for part, _ in made]
+        parts = list(merged(parts)) if kind is Constraint else parts
+        functions = {part.name: function for part, function in made}
+        known = [
+            with_bounds(part, functions[part.name])
+            if kind is Objective and part.name in functions
+            else part
+            for part in recorded
+        ]
+        if list(map(_essence, parts)) != list(map(_essence, known)):
+            found.append(what)
+    return found
+
+
+def _essence(part: Objective | Constraint) -> dict[str, Any]:
+    """What makes two objectives or constraints the same."""
+    names = {"name": current_spec(part.name), "spec": part.spec and current_spec(part.spec)}
+    return asdict(part) | names | {"version": None, "is_cheap": False}
+
+
+def make_scoring_function(
+    spec: Spec,
     direction: str | None,
     *,
     name: str | None = None,
-    record: Path | None = None,
+    campaign_file: Path | None = None,
 ) -> ScoringFunction:
-    """The objective, under another name if one is given; its calls are kept beside the record."""
-    made = _objective(objective, direction)
-    if isinstance(made, Program) and made.folder is None and record is not None:
-        made = replace(made, folder=str(record.absolute()) + CALLS)
-    if name is not None and isinstance(objective, str):
-        made = replace(cast(Any, made), name=name)
-    return made
-
-
-def _objective(objective: ScoringFunction | str, direction: str | None) -> ScoringFunction:
-    if isinstance(objective, str):
-        if objective.startswith(MANUAL):
-            name = objective.removeprefix(MANUAL).strip()
-            require(bool(name), f"{objective!r} lacks a name; write e.g. {MANUAL}pIC50")
-            return cast(
-                "ScoringFunction", ManualScoring(name=name, direction=direction or "maximise")
-            )
+    """The scoring function of a spec; a program's calls are kept beside the campaign file."""
+    if isinstance(spec, str) and current_spec(spec).startswith(MANUAL):
+        own = current_spec(spec).removeprefix(MANUAL).strip()
+        require(bool(own), f"{spec!r} lacks a name; write e.g. {MANUAL}pIC50")
+        made: Any = ManualScoring(name=own, direction=direction or "maximize")
+    else:
         from molvae.objectives.registry import get_objective
 
-        return get_objective(objective, direction=cast(Any, direction))
-    if not callable(objective) or not all(hasattr(objective, a) for a in ("name", "direction")):
-        raise ConfigError(
-            "an objective has a name, a direction and __call__(list of SMILES), got "
-            f"{objective!r}; decorate "
-            "a function of one molecule with molvae.objective(name)"
-        )
-    return objective
+        # The direction of an object is its own; the objective's counts.
+        own = cast(Any, direction if isinstance(spec, str) else None)
+        made = get_objective(spec, direction=own)
+    if isinstance(made, Program) and made.folder is None and campaign_file is not None:
+        made = replace(made, folder=str(campaign_file.absolute()) + CALLS)
+    if name is not None and is_dataclass(made) and not isinstance(made, type):
+        made = replace(cast(Any, made), name=name)
+    return cast("ScoringFunction", made)
 
 
 def computed(
-    objectives: Mapping[str, ScoringFunction], smiles: Sequence[str]
+    functions: Mapping[str, ScoringFunction], smiles: Sequence[str]
 ) -> list[dict[str, float]]:
-    """Values of objectives that cost nothing, for each molecule; what is no number is left out."""
-    columns = {name: objective(smiles) for name, objective in objectives.items()}
+    """Values of cheap scoring functions for each molecule, without those that are no number."""
+    columns = {name: function(smiles) for name, function in functions.items()}
     return [
         {name: float(c[row]) for name, c in columns.items() if abs(float(c[row])) <= MAX_VALUE}
         for row in range(len(smiles))
     ]
 
 
-def name_of(objective: ScoringFunction) -> str:
-    """The name of an objective as records can hold it."""
-    return encodable(str(objective.name))
+def name_of(function: ScoringFunction) -> str:
+    """The name of a scoring function, as campaign files can hold it."""
+    return encodable(str(function.name))
 
 
-def is_cheap(objective: ScoringFunction) -> bool:
-    """RDKit computes it, and nobody would call it an experiment."""
-    return bool(getattr(objective, "computed", False))
+def is_cheap(function: ScoringFunction) -> bool:
+    """Whether RDKit computes the values, so that they cost nothing."""
+    return bool(getattr(function, "is_cheap", False))
 
 
-def is_computed(spec: str | None, objective: ScoringFunction) -> bool:
-    """It costs nothing, and computing it runs no code but molvae's own or the caller's object."""
-    return is_cheap(objective) and (spec is None or not runs_code(spec))
+def is_computed(spec: str | None, function: ScoringFunction) -> bool:
+    """Whether values are cheap and computing them runs only molvae's or the caller's code."""
+    return is_cheap(function) and (spec is None or not runs_code(spec))
 
 
 def runs_code(spec: str) -> bool:
-    """Whether an objective's spec imports a module (`module:attribute`) or runs a command.
+    """Whether a spec imports a module (`module:attribute`) or runs a command.
 
-    What has no colon is only looked up.
+    A spec without a colon is only looked up.
     """
-    return ":" in spec and not spec.strip().startswith(WITHOUT_CODE)
+    return ":" in spec and not current_spec(spec).startswith(WITHOUT_CODE)
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -171,136 +430,27 @@ def _check_names(names: Sequence[str]) -> None:
         require(
             name not in taken,
             f"values cannot be called {name!r}: tables of trials have a column of that name; give "
-            "them another one (name, of an objective; by-hand:NAME)",
+            "them another name, e.g. 'my_name: SPEC'",
         )
 
 
-def _version(objective: ScoringFunction) -> str | None:
-    version = getattr(objective, "version", None)
+def _version(function: ScoringFunction) -> str | None:
+    version = getattr(function, "version", None)
     return None if version is None else str(version)
 
 
-def _goal(text: str | Mapping[str, Any], record: Path) -> tuple[Objective, ScoringFunction]:
-    given = parse_objective(text)
-    spec, name = given.pop("spec"), given.pop("name", None)
-    direction = given.get("direction")
-    # An objective has no ranges: values outside are its business, what is good is the goal's.
-    own = direction if direction in ("maximise", "minimise") else None
-    made = make_objective(spec, own, name=name, record=record)
-    given.setdefault("direction", made.direction)
-    bounds = getattr(made, "bounds", None)
-    if bounds is not None and given["direction"] != "range":
-        low, high = bounds if given["direction"] == "maximise" else reversed(bounds)
-        given = {"worst": low, "best": high} | given
-    goal = Objective(
-        name=name_of(made),
-        spec=spec,
-        version=_version(made),
-        computed=is_computed(spec, made),
-        **given,
-    )
-    return goal, made
-
-
-def _limit(text: str, record: Path) -> tuple[Constraint, ScoringFunction]:
-    given = parse_constraint(text)
-    made = make_objective(given["spec"], None, record=record)
-    limit = Constraint(
-        name=name_of(made),
-        version=_version(made),
-        computed=is_computed(given["spec"], made),
-        **given,
-    )
-    return limit, made
-
-
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-
-
-_GOAL = re.compile(
-    rf"(?:(?P<direction>maximise|minimise)\s+)?(?P<spec>\S.*?)"
-    rf"(?:\s+in\s+(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER}))?"
-    rf"(?P<more>(?:\s*,\s*(?:weight|worst|best)\s+{_NUMBER})*)\s*"
-)
-
-
-_LIMIT = re.compile(rf"(?P<spec>\S.*?)\s*(?P<sign><=|>=)\s*(?P<number>{_NUMBER})\s*")
-
-
-def parse_objective(text: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A goal as users write it, as fields of `Objective`; what they do not say is not there.
-
-        >>> parse_objective("minimise sas, weight 2")
-        {'spec': 'sas', 'direction': 'minimise', 'weight': 2.0}
-        >>> parse_objective("logp in 1..3")
-        {'spec': 'logp', 'direction': 'range', 'low': 1.0, 'high': 3.0}
-
-    Args:
-        text: `[maximise|minimise] NAME [in LOW..HIGH][, weight W][, worst A][, best B]`, where NAME
-            is that of an objective; or a table with `objective` and fields of `Objective`.
-
-    Raises:
-        ConfigError: It cannot be read.
-    """
-    if isinstance(text, Mapping):
-        given = dict(text)
-        require("objective" in given, f"goal {given}: it lacks objective")
-        given["spec"] = given.pop("objective")
-        known = [
-            field.name for field in fields(Objective) if field.name not in ("version", "computed")
-        ]
-        for key in given:
-            if key not in known:
-                raise UnknownNameError("setting of a goal", key, ["objective", *known])
-        if "low" in given or "high" in given:
-            given.setdefault("direction", "range")
-        return given
-    match = _GOAL.fullmatch(text.strip())
-    if match is None:
-        raise ConfigError(
-            f"goal {text!r} cannot be read; write e.g. 'qed', 'minimise sas, weight 2' or "
-            "'logp in 1..3'"
-        )
-    found: dict[str, Any] = {"spec": match["spec"]}
-    if match["direction"]:
-        found["direction"] = match["direction"]
-    if match["low"]:
-        require(not match["direction"], f"goal {text!r}: either a direction or a range")
-        found |= {"direction": "range", "low": float(match["low"]), "high": float(match["high"])}
-    for part in match["more"].split(","):
-        if part.strip():
-            key, number = part.split()
-            found[key] = float(number)
-    return found
-
-
-def parse_constraint(text: str) -> dict[str, Any]:
-    """A limit as users write it, as fields of `Constraint`.
-
-        >>> parse_constraint("logp <= 5")
-        {'spec': 'logp', 'high': 5.0}
-
-    Raises:
-        ConfigError: It cannot be read.
-    """
-    match = _LIMIT.fullmatch(text.strip())
-    if match is None:
-        raise ConfigError(f"limit {text!r} cannot be read; write e.g. 'logp <= 5' or 'qed >= 0.5'")
-    return {
-        "spec": match["spec"],
-        "low" if match["sign"] == ">=" else "high": float(match["number"]),
-    }
-
-
-def merged(limits: Sequence[Constraint]) -> tuple[Constraint, ...]:
-    """Limits of one value together: at least and at most."""
+def merged(constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
+    """Constraints on one value joined: the largest lower and the smallest upper bound."""
     by_name: dict[str, Constraint] = {}
-    for limit in limits:
-        if (earlier := by_name.get(limit.name)) is not None:
-            lows = [x.low for x in (earlier, limit) if x.low is not None]
-            highs = [x.high for x in (earlier, limit) if x.high is not None]
-            limit = replace(limit, low=max(lows, default=None), high=min(highs, default=None))
-        by_name[limit.name] = limit
+    for constraint in constraints:
+        if (earlier := by_name.get(constraint.name)) is not None:
+            both = (earlier, constraint)
+            lows = [x.low for x in both if x.low is not None]
+            highs = [x.high for x in both if x.high is not None]
+            constraint = replace(
+                constraint, low=max(lows, default=None), high=min(highs, default=None)
+            )
+        by_name[constraint.name] = constraint
     return tuple(by_name.values())
 
 
@@ -308,13 +458,18 @@ __all__ = [
     "CALLS",
     "MANUAL",
     "computed",
+    "current_spec",
+    "differences",
+    "format_part",
     "is_cheap",
     "is_computed",
-    "make_objective",
+    "make_scoring_function",
     "merged",
     "name_of",
+    "own_name",
     "parse_constraint",
     "parse_objective",
     "parse_problem",
+    "python_object",
     "runs_code",
 ]

@@ -1,12 +1,11 @@
-"""What a campaign is after: goals, limits, and how several of them become one search.
+"""An optimization problem: objectives, constraints, and how several objectives become one search.
 
-Numbers only: what is measured or computed, and how, is others' business. In every column that this
-module makes, larger is better.
+In every array that this module returns, larger is better.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,17 +14,14 @@ from numpy.typing import NDArray
 from molvae.chem.values import MAX_VALUE
 from molvae.errors import ConfigError, UnknownNameError, require
 
-Direction = Literal["maximise", "minimise", "range"]
-
-
-Combine = Literal["pareto", "product", "sum"]
-
-
+Direction = Literal["maximize", "minimize", "range"]
+Combine = Literal["pareto", "desirability", "weighted_sum"]
 Array = NDArray[np.float64]
 
-
 MAX_VIOLATION = 1e30
-"""Of one limit, in units of the median distance from it."""
+"""Largest violation of one constraint, in units of the median distance from its bound."""
+RELATIVE_TOLERANCE = 1e-9
+"""A constraint holds up to this share of the value or the bound, whichever is larger."""
 
 
 MAX_SPAN = 10.0
@@ -37,64 +33,64 @@ RESOLUTION = 1e-9
 lost in rounding."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Objective:
-    """A value that is to be good."""
+    """One value to optimize, e.g. `Objective("sas", direction="minimize", weight=2)`."""
 
     name: str
-    """Of the values in the record and in tables."""
-    direction: Direction
-    """`range`: neither below `low` nor above `high`; all in between is equally good."""
-    spec: str | None
-    """What its objective is made from; None: it was an object."""
+    """Name of the values in the campaign file and in tables."""
+    _: KW_ONLY
+    direction: Direction = "maximize"
+    """`range`: values from `low` to `high` are equally good, others worse with their distance."""
+    spec: str | None = None
+    """Scoring function, as `get_objective` reads it. None: the one called `name`, or an object."""
     unit: str | None = None
-    """Of its values."""
     version: str | None = None
-    """That the objective said it has."""
+    """Version that the scoring function declares."""
     low: float | None = None
     high: float | None = None
     worst: float | None = None
-    """Value whose desirability is 0, and all that is worse; of a range: so far outside."""
+    """Value of desirability 0; of a range: the distance outside that has desirability 0."""
     best: float | None = None
-    """Value whose desirability is 1, and all that is better."""
+    """Value of desirability 1."""
     weight: float = 1.0
-    """In a product or a sum."""
-    computed: bool = False
-    """Known for every molecule, without a call: no surrogate guesses at it."""
+    """Weight if objectives are combined by `desirability` or `weighted_sum`."""
+    is_cheap: bool = False
+    """RDKit computes it for every molecule, so that no surrogate is needed."""
 
     def __post_init__(self) -> None:
+        where = f"objective {self.name}"
         if self.direction not in get_args(Direction):
             raise UnknownNameError("direction", str(self.direction), get_args(Direction))
         require(
             0 < self.weight <= MAX_VALUE,
-            f"goal {self.name}: its weight must be a positive number, got {self.weight}",
+            f"{where}: its weight must be a positive number, got {self.weight}",
         )
-        _check_ends(f"goal {self.name}", self.low, self.high, self.worst, self.best)
+        _check_finite(where, self.low, self.high, self.worst, self.best)
         if self.direction == "range":
             require(
-                self.low is not None and self.high is not None and self.low < self.high,
-                f"goal {self.name}: a range is low..high with low < high, got "
-                f"{self.low}..{self.high}",
+                self.low is not None and self.high is not None and self.low <= self.high,
+                f"{where}: a range is low..high with low <= high, got {self.low}..{self.high}",
             )
         elif self.worst is not None and self.best is not None:
-            rises = self.worst < self.best
+            worse, better = (self.worst, self.best)[:: 1 if self.direction == "maximize" else -1]
             require(
-                rises if self.direction == "maximise" else self.best < self.worst,
-                f"goal {self.name}: to {self.direction}, best must be on the other side of worst, "
+                worse < better,
+                f"{where}: to {self.direction}, best must be on the other side of worst, "
                 f"got worst {self.worst} and best {self.best}",
             )
 
     def to_maximization(self, values: Array) -> Array:
-        """Values turned so that larger is better; 0 inside a range, less the distance outside."""
+        """Values for maximization: negated if minimized; of a range minus the distance outside."""
         if self.direction == "range":
             assert self.low is not None
             assert self.high is not None
             inside: Array = np.minimum(0.0, np.minimum(values - self.low, self.high - values))
             return inside
-        return values if self.direction == "maximise" else -values
+        return values if self.direction == "maximize" else -values
 
     def desirability(self, column: Array) -> Array:
-        """From 0, useless, to 1, as good as can be wished, linearly in between.
+        """Desirability of values for maximization: linear from 0 (worst) to 1 (best).
 
         References:
             Derringer and Suich (1980), doi:10.1080/00224065.1980.11980968.
@@ -104,152 +100,161 @@ class Objective:
         return share
 
     def scale(self) -> tuple[float, float]:
-        """Columns whose desirability is 0 and 1.
+        """Values for maximization whose desirability is 0 and 1.
 
         Raises:
-            ConfigError: It was not said what is worst and best.
+            ConfigError: `worst` or `best` is needed and missing.
         """
         if self.direction == "range":
             assert self.low is not None
             assert self.high is not None
-            return -(self.worst if self.worst is not None else self.high - self.low), 0.0
+            width = self.worst if self.worst is not None else self.high - self.low
+            require(width > 0, f"objective {self.name}: desirability needs its worst distance")
+            return -width, 0.0
         if self.worst is None or self.best is None:
             raise ConfigError(
-                f"goal {self.name}: in a product it needs a scale; say which values are worst and "
-                f"best, e.g. '{self.direction} {self.name}, worst 0, best 1'"
+                f"objective {self.name}: desirability needs the worst and the best value, e.g. "
+                f"'{self.direction} {self.name}, worst 0, best 1'"
             )
-        sign = 1.0 if self.direction == "maximise" else -1.0
+        sign = 1.0 if self.direction == "maximize" else -1.0
         return sign * self.worst, sign * self.best
 
     def __str__(self) -> str:
         if self.direction == "range":
-            return f"{self.name} in {self.low:g}..{self.high:g}"
+            return f"{self.name} {_interval(self.low, self.high)}"
         return f"{self.direction} {self.name}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Constraint:
-    """A value that has to be at least `low`, or at most `high`, or both."""
+    """Bounds on a value: at least `low`, at most `high`, e.g. `Constraint("mw", high=500)`."""
 
     name: str
-    spec: str | None
+    _: KW_ONLY
+    spec: str | None = None
+    """Scoring function, as `get_objective` reads it. None: the one called `name`, or an object."""
     low: float | None = None
     high: float | None = None
     unit: str | None = None
     version: str | None = None
-    computed: bool = False
+    is_cheap: bool = False
+    """RDKit computes it for every molecule, so that no surrogate is needed."""
 
     def __post_init__(self) -> None:
+        where = f"constraint {self.name}"
         require(
             self.low is not None or self.high is not None,
-            f"limit {self.name}: it needs <= or >= and a number",
+            f"{where}: it needs <=, >=, = or in, and a number",
         )
-        _check_ends(f"limit {self.name}", self.low, self.high)
+        _check_finite(where, self.low, self.high)
 
     def slack(self, values: Array) -> Array:
-        """How far inside; negative is outside."""
-        low = np.full_like(values, np.inf) if self.low is None else values - self.low
-        high = np.full_like(values, np.inf) if self.high is None else self.high - values
-        inside: Array = np.minimum(low, high)
+        """Distance inside the bounds, negative outside; 0 within the relative tolerance."""
+        slacks = [np.full_like(values, np.inf)]
+        for bound, sign in ((self.low, 1.0), (self.high, -1.0)):
+            if bound is not None:
+                slack = sign * (values - bound)
+                close = RELATIVE_TOLERANCE * np.maximum(np.abs(values), abs(bound))
+                slacks.append(np.where(np.abs(slack) <= close, 0.0, slack))
+        inside: Array = np.min(slacks, axis=0)
         return inside
 
     def __str__(self) -> str:
-        parts = [f">= {self.low:g}"] if self.low is not None else []
-        parts += [f"<= {self.high:g}"] if self.high is not None else []
-        return f"{self.name} {' and '.join(parts)}"
+        return f"{self.name} {_interval(self.low, self.high)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizationProblem:
-    """Goals and limits together."""
+    """Objectives, constraints, and how several objectives are combined."""
 
-    goals: tuple[Objective, ...]
-    limits: tuple[Constraint, ...] = ()
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
     combine: Combine = "pareto"
-    """`pareto`: all that is not worse in everything than something else. `product`: the weighted
-    geometric mean of desirabilities. `sum`: the weighted sum of values, those to be minimised
-    negative."""
+    """`pareto`: the Pareto front. `desirability`: the weighted geometric mean of desirabilities.
+    `weighted_sum`: the weighted sum of values, those to be minimized negated."""
 
     def __post_init__(self) -> None:
         if self.combine not in get_args(Combine):
-            raise UnknownNameError("way to combine goals", str(self.combine), get_args(Combine))
-        require(len(self.goals) > 0, "a campaign needs a goal")
-        names = [goal.name for goal in self.goals]
+            raise UnknownNameError(
+                "way to combine objectives", str(self.combine), get_args(Combine)
+            )
+        require(len(self.objectives) > 0, "a campaign needs an objective")
+        names = [objective.name for objective in self.objectives]
         twice = {name for name in names if names.count(name) > 1}
-        require(not twice, f"two goals are called {', '.join(sorted(twice))}; say one name each")
-        if self.combine == "product" and len(self.goals) > 1:
-            for goal in self.goals:
-                goal.scale()
+        require(
+            not twice, f"two objectives are called {', '.join(sorted(twice))}; rename one of them"
+        )
+        if self.combine == "desirability" and len(self.objectives) > 1:
+            for objective in self.objectives:
+                objective.scale()
 
     @property
     def parts(self) -> dict[str, Objective | Constraint]:
-        """All that has values, by name: goals, then limits on other values."""
-        return {limit.name: limit for limit in self.limits} | {g.name: g for g in self.goals}
+        """Objectives and constraints by name; of one name, the objective."""
+        parts: list[Objective | Constraint] = [*self.constraints, *self.objectives]
+        return {part.name: part for part in parts}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all values, those of goals first."""
-        goals, limits = [g.name for g in self.goals], [limit.name for limit in self.limits]
-        return tuple(dict.fromkeys([*goals, *limits]))
+        """Names of all values, objectives first."""
+        objectives = [one.name for one in self.objectives]
+        return tuple(dict.fromkeys([*objectives, *(one.name for one in self.constraints)]))
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """Of values that cost calls."""
-        return tuple(name for name in self.names if not self.parts[name].computed)
+        """Names of the values that cost an evaluation."""
+        return tuple(name for name in self.names if not self.parts[name].is_cheap)
 
     @property
     def computed(self) -> tuple[str, ...]:
-        """Of values that are known for every molecule."""
-        return tuple(name for name in self.names if self.parts[name].computed)
+        """Names of the values that RDKit computes for every molecule."""
+        return tuple(name for name in self.names if self.parts[name].is_cheap)
 
     @property
     def is_single_objective(self) -> bool:
-        """One measured goal and nothing else, of which one end is good."""
-        goal, *others = self.goals
-        return not (others or self.limits or goal.computed or goal.direction == "range")
+        """One measured objective to maximize or minimize, and no constraints."""
+        objective, *others = self.objectives
+        return not (
+            others or self.constraints or objective.is_cheap or objective.direction == "range"
+        )
 
     @property
     def outcomes(self) -> int:
-        """Columns of `y`: goals of a Pareto search, else one."""
-        return len(self.goals) if self.combine == "pareto" else 1
+        """Number of columns of `y`: one per objective for a Pareto front, else one."""
+        return len(self.objectives) if self.combine == "pareto" else 1
 
     def columns(self, values: Array) -> Array:
-        """Of each goal; larger is better.
-
-        Args:
-            values: `n x len(names)`, in their own sign.
-
-        Returns:
-            `n x len(goals)`.
-        """
-        values = _within_range(values)
-        rows = [g.to_maximization(values[:, self.names.index(g.name)]) for g in self.goals]
+        """Values for maximization (n x objectives) from values in their own sign (n x names)."""
+        values = _clipped(values)
+        rows = [o.to_maximization(values[:, self.names.index(o.name)]) for o in self.objectives]
         return np.stack(rows, axis=1)
 
     def constraint_slacks(self, values: Array) -> Array:
-        """Of each limit, `n x len(limits)`; negative is outside."""
-        values = _within_range(values)
-        rows = [x.slack(values[:, self.names.index(x.name)]) for x in self.limits]
+        """Slack of each constraint (n x constraints); negative if violated."""
+        values = _clipped(values)
+        rows = [x.slack(values[:, self.names.index(x.name)]) for x in self.constraints]
         return np.stack(rows, axis=1) if rows else np.empty((len(values), 0))
 
     def scalarize(self, columns: Array) -> Array:
-        """Columns of goals as what is maximised, `n x outcomes`."""
+        """What is maximized (n x outcomes), from values for maximization."""
         if self.combine == "pareto":
             return columns
-        weights = np.array([goal.weight for goal in self.goals])
-        if self.combine == "sum":
+        weights = np.array([objective.weight for objective in self.objectives])
+        if self.combine == "weighted_sum":
             total: Array = (columns @ weights)[:, None]
             return total
-        shares = np.stack([g.desirability(c) for g, c in zip(self.goals, columns.T, strict=True)])
+        shares = np.stack(
+            [o.desirability(c) for o, c in zip(self.objectives, columns.T, strict=True)]
+        )
         with np.errstate(divide="ignore"):
             mean: Array = np.exp(weights @ np.log(shares) / weights.sum())
         return mean[:, None]
 
     def violation(self, constraint_slacks: Array) -> Array:
-        """How far outside of the limits, `n`; 0 inside.
+        """Total constraint violation (n); 0 if all constraints are satisfied.
 
-        That of each limit is in units of the median distance of these values from it, so that
-        several can be added whatever they measure.
+        Each constraint counts in units of the median distance of these values from its bound, so
+        that constraints of different units can be added.
         """
         outside = np.zeros(len(constraint_slacks))
         for slack in constraint_slacks.T:
@@ -260,18 +265,15 @@ class OptimizationProblem:
         return outside
 
     def y(self, values: Array) -> Array:
-        """What a strategy maximises, `n x outcomes`: all that breaks a limit is below all else.
+        """What a strategy maximizes (n x outcomes); infeasible molecules rank below feasible ones.
 
-        Merits stay as they are; violations count in units of their range, so that neither hides
-        the other.
+        Feasible values stay as they are; violations count in units of their range.
 
         References:
             Deb (2000), doi:10.1016/S0045-7825(99)00389-8 (feasible before infeasible).
         """
-        merit, outside = (
-            self.scalarize(self.columns(values)),
-            self.violation(self.constraint_slacks(values)),
-        )
+        merit = self.scalarize(self.columns(values))
+        outside = self.violation(self.constraint_slacks(values))
         kept = merit[outside == 0]
         if len(kept) == len(merit):
             return merit
@@ -287,33 +289,38 @@ class OptimizationProblem:
         return np.where(outside[:, None] > 0, below, merit)
 
     def feasible(self, values: Array) -> NDArray[np.bool_]:
-        """Which keep all limits."""
+        """Which molecules satisfy all constraints."""
         return np.asarray((self.constraint_slacks(values) >= 0).all(axis=1))
 
     def order(self, values: Array) -> NDArray[np.intp]:
-        """Places from the best to the worst.
-
-        In a Pareto search: by how many sets of better ones would have to be taken away before
-        nothing is better in everything, and among equals by the first goal.
-        """
+        """Indices from best to worst; for a Pareto front by Pareto rank, then first objective."""
         return best_first(self.y(values))
 
     def __str__(self) -> str:
-        how = {"pareto": "", "product": " (product)", "sum": " (sum)"}[self.combine]
-        goals = ", ".join(map(str, self.goals)) + (how if len(self.goals) > 1 else "")
-        return goals + ("; " + ", ".join(map(str, self.limits)) if self.limits else "")
+        how = {"pareto": "", "desirability": " (desirability)", "weighted_sum": " (weighted sum)"}
+        text = ", ".join(map(str, self.objectives))
+        text += how[self.combine] if len(self.objectives) > 1 else ""
+        return text + ("; " + ", ".join(map(str, self.constraints)) if self.constraints else "")
 
 
-def _check_ends(what: str, *ends: float | None) -> None:
-    for end in ends:
+def _interval(low: float | None, high: float | None) -> str:
+    """Bounds as text; short, and so not for reading back."""
+    if low is not None and high is not None:
+        return f"= {low:g}" if low == high else f"in {low:g}..{high:g}"
+    return f">= {low:g}" if low is not None else f"<= {high:g}"
+
+
+def _check_finite(where: str, *numbers: float | None) -> None:
+    for number in numbers:
         require(
-            end is None or abs(end) <= MAX_VALUE,
-            f"{what}: its numbers must be finite, at most {MAX_VALUE:g} in magnitude; got {end}",
+            number is None or abs(number) <= MAX_VALUE,
+            f"{where}: its numbers must be finite, at most {MAX_VALUE:g} in magnitude; "
+            f"got {number}",
         )
 
 
-def _within_range(values: Array) -> Array:
-    """Values that were recorded before there was a largest one count as that."""
+def _clipped(values: Array) -> Array:
+    """Values of old campaign files may exceed the largest one that is allowed now."""
     within: Array = np.clip(values, -MAX_VALUE, MAX_VALUE)
     return within
 
@@ -345,7 +352,7 @@ def outlier_floor(values: Array, share: float = 0.5) -> float:
 
 
 def best_first(y: Array) -> NDArray[np.intp]:
-    """Places of rows of `y`, see `OptimizationProblem.order`."""
+    """Indices of rows of `y` from best to worst, see `OptimizationProblem.order`."""
     if y.shape[1] == 1:
         return np.argsort(-y[:, 0], kind="stable")
     return np.lexsort((-y[:, 0], pareto_rank(y)))
@@ -359,7 +366,7 @@ def pareto_rank(y: Array) -> NDArray[np.intp]:
 
 
 def is_non_dominated(y: Array) -> NDArray[np.bool_]:
-    """Which rows no other row is at least as good as in all columns and better in one."""
+    """Which rows no other row dominates: at least as good in all columns and better in one."""
     from moocore import is_nondominated
 
     return np.asarray(is_nondominated(y, maximise=True, keep_weakly=True), dtype=np.bool_)
@@ -380,7 +387,7 @@ COLUMNS = {
 DERIVED_COLUMNS = {
     "pareto_rank": "1: on the Pareto front; 2: on the front without those; ...",
     "score": "product or sum of the objectives",
-    "within_limits": "whether it satisfies all constraints",
+    "feasible": "whether it satisfies all constraints",
 }
 """Columns of tables of several objectives, and of constraints."""
 

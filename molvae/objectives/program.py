@@ -1,7 +1,6 @@
-"""An objective that is another program: a docking run, a simulation, somebody's script.
+"""Scoring by another program: docking, a simulation, a script.
 
-Knows how a program is called and understood. Each call has a folder of its own, which stays, with
-what the program was given and what it said. How a program is run and ended is `processes`' part.
+Each call keeps a folder of its own with the input and the output of the program.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from molvae.objectives.child_processes import Ended, run
 from molvae.objectives.process_guard import signal_name
 
 COMMAND = "command:"
-"""What the name of an objective that is a program begins with; its words follow."""
+"""Prefix of specs that are commands."""
 
 
 SMILES_PLACEHOLDER = "{smiles}"
-"""In a command: where the molecule goes, as one argument; without it, it goes to standard input."""
+"""The molecule in a command, as one argument; without it the program reads standard input."""
 
 
 Answer = Any
-"""A number, or numbers by name, as they were understood; what is none is kept as it is."""
+"""A number, or numbers by name; other content is kept unchanged."""
 
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
@@ -44,30 +43,27 @@ _NO_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """Calls a program for each molecule, or for several at once on its standard input.
+    """Runs a program for each molecule, or for several at once on its standard input.
 
-    The answer on standard output is a number in the last line; or JSON, a number or an object with
-    a number for each objective; or CSV with a header. For several molecules: as many lines, a JSON
-    list, or as many rows. An exit status other than 0 is a failure. No shell is involved, so a
-    molecule cannot be taken for a command.
+    The program prints a number in its last line, JSON (a number, or an object with a number for
+    each value), or CSV with a header; for several molecules as many lines, a JSON list, or as many
+    rows. An exit status other than 0 is a failure. No shell is involved.
 
-    A call has ended when the program has: whatever it started and left running is ended. Of what
-    it prints a megabyte is kept, its beginning and its end; a program that prints more than a
-    gigabyte is ended, and has failed.
+    Processes that the program leaves running are ended. A megabyte of its output is kept (beginning
+    and end); a program that prints more than a gigabyte is ended and has failed.
     """
 
     name: str
     direction: str
     command: str
-    """Words as a shell would split them; `{smiles}` stands for the molecule. Names of files are
-    looked up where the process is that calls, not in the folder of the call."""
+    """Words as a shell would split them; `{smiles}` stands for the molecule. File names are
+    relative to the current folder, not to the folder of the call."""
     folder: str | None = None
-    """Each call gets a folder in this one; None: the current one is its place, and nothing stays
-    but the message."""
+    """Parent of the folders of calls; None: calls run in the current folder and keep nothing."""
     timeout: float | None = None
-    """Seconds after which it is stopped, with all that it has started; for each molecule."""
+    """Seconds per molecule after which the program and its children are stopped."""
     batch_size: int = 1
-    """Molecules at once; more than one only without `{smiles}`."""
+    """Molecules per call; more than one only without `{smiles}`."""
     doc: str = ""
 
     def __post_init__(self) -> None:
@@ -82,9 +78,9 @@ class Program:
         """A number, or numbers by name, for each molecule; NaN where the program says so.
 
         Raises:
-            MachineError: It cannot be run.
-            ProcessDiedError: Somebody else has killed it.
-            ObjectiveError: It failed, took too long, printed too much, or gave no such answer.
+            MachineError: The program cannot be started.
+            ProcessDiedError: The program was killed from outside.
+            ObjectiveError: The program failed, took too long, or printed too much or no answer.
         """
         if SMILES_PLACEHOLDER in self.command:
             return [self._one_call([molecule])[0] for molecule in smiles]
@@ -92,7 +88,8 @@ class Program:
 
     def _one_call(self, smiles: Sequence[str]) -> list[Answer]:
         words = [
-            word.replace(SMILES_PLACEHOLDER, smiles[0]) for word in found(_words(self.command))
+            word.replace(SMILES_PLACEHOLDER, smiles[0])
+            for word in resolve_command(_words(self.command))
         ]
         lines = "".join(f"{molecule}\n" for molecule in smiles)
         given = "" if SMILES_PLACEHOLDER in self.command else lines
@@ -108,14 +105,14 @@ class Program:
         if reason := _failure(words[0], ended, limit):
             raise ObjectiveError(reason + where)
         try:
-            # Of an output that was cut nothing but its last lines can be understood.
+            # Only the last lines of an output that was cut can be understood.
             return parse_output(ended.stdout.text, smiles, whole=not ended.stdout.left_out)
         except ValueError as error:
             raise ObjectiveError(f"{words[0]}: {error}{where}") from error
 
 
 def _failure(name: str, ended: Ended, limit: float | None) -> str | None:
-    """Why a program did not answer, if so."""
+    """Reason why a program has no answer; None if it has one."""
     if ended.printed_too_much:
         return f"{name} was ended: it had printed more than {ended.max_output:,} bytes"
     if ended.timed_out:
@@ -130,15 +127,15 @@ def _failure(name: str, ended: Ended, limit: float | None) -> str | None:
 
 
 def parse_output(text: str, smiles: Sequence[str], *, whole: bool = True) -> list[Answer]:
-    """What a program printed, as one answer a molecule.
+    """The output of a program as one answer per molecule.
 
     Args:
-        text: All of it, or if not `whole`, what was kept of it.
+        text: The output.
         smiles: The molecules.
-        whole: Otherwise it must end with numbers, one a line.
+        whole: If false, the output was cut and must end with numbers, one a line.
 
     Raises:
-        ValueError: It is none of the forms that `Program` names.
+        ValueError: The output has none of the forms that `Program` names.
     """
     n = len(smiles)
     answers = (whole and _json(text, n)) or _numbers(text, n) or (whole and _csv(text, smiles))
@@ -198,21 +195,21 @@ def _csv(text: str, smiles: Sequence[str]) -> list[Answer] | None:
 
 
 def _cell(text: str | None) -> Any:
-    """A number; NaN where a cell is empty; any other text as it is, to be said where it matters."""
+    """A number; NaN for an empty cell; any other text unchanged, for a later message."""
     text = (text or "").strip()
     number = _number(text)
     return number if number is not None else text or math.nan
 
 
 def _number(text: str) -> float | None:
-    """Numbers as programs print them; Python's `float` also takes 1_000 for one."""
+    """Numbers as programs print them; Python's `float` would also read 1_000."""
     if _NUMBER.fullmatch(text) or _NO_FINITE.fullmatch(text):
         return float(text)
     return None
 
 
-def found(words: Sequence[str]) -> list[str]:
-    """Words of a command with the programs and files among them by their full paths."""
+def resolve_command(words: Sequence[str]) -> list[str]:
+    """Words of a command with full paths of the program and of files."""
     first = shutil.which(words[0]) or words[0]
     return [os.path.abspath(w) if os.path.isfile(w) else w for w in (first, *words[1:])]
 
@@ -225,7 +222,7 @@ def _words(command: str) -> list[str]:
 
 
 def _new_folder(parent: Path, content: str) -> Path:
-    """A folder that is not there yet: a molecule that is tried again gets another one."""
+    """A new folder; a molecule that is evaluated again gets another one."""
     name = hashlib.sha256(content.encode()).hexdigest()[:16]
     for number in range(1, 10_000):
         folder = parent / (name if number == 1 else f"{name}-{number}")
@@ -240,7 +237,7 @@ def _new_folder(parent: Path, content: str) -> Path:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a file of a call; what the program has put in its place is replaced, not followed."""
+    """Write a file of a call; links that the program put there are replaced, not followed."""
     try:
         file.unlink(missing_ok=True)
         with open(file, "x", encoding="utf-8", errors="backslashreplace") as opened:
@@ -251,4 +248,4 @@ def _write(file: Path, text: str) -> None:
         raise MachineError(f"cannot write {file}: {error.strerror}") from error
 
 
-__all__ = ["COMMAND", "Program", "found", "parse_output"]
+__all__ = ["COMMAND", "Program", "parse_output", "resolve_command"]

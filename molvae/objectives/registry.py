@@ -7,9 +7,9 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from rdkit import Chem
 
@@ -18,6 +18,7 @@ from molvae.chem.properties import get_property
 from molvae.errors import ConfigError, ObjectiveError, UnknownNameError
 from molvae.objectives.counts import COUNTS, LargestRingSize
 from molvae.objectives.guacamol import TASKS, Task
+from molvae.objectives.parsing import current_spec
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.process_guard import in_this_process
 from molvae.objectives.program import COMMAND, Program
@@ -28,10 +29,10 @@ from molvae.objectives.scoring import (
     Properties,
     ScoringFunction,
     Similarity,
-    _check_direction,
     _first_line,
     _place,
     _tell,
+    checked_direction,
 )
 
 
@@ -48,18 +49,18 @@ def _of_property(name: str, property_name: str, direction: Direction) -> Propert
 BUILT_IN: dict[str, ScoringFunction] = {
     made.name: made
     for made in (
-        _of_property("qed", "QED", "maximise"),
-        _of_property("sas", "SAS", "minimise"),
-        _of_property("logp", "logP", "maximise"),
-        _of_property("penalised-logp", "penalised_logP", "maximise"),
-        _of_property("mw", "MW", "maximise"),
-        _of_property("tpsa", "TPSA", "maximise"),
-        _of_property("rings", "rings", "maximise"),
-        _of_property("heavy-atoms", "heavy_atoms", "maximise"),
-        LargestRingSize(name="largest-ring", direction="minimise"),
+        _of_property("qed", "QED", "maximize"),
+        _of_property("sas", "SAS", "minimize"),
+        _of_property("logp", "logP", "maximize"),
+        _of_property("penalized_logp", "penalized_logp", "maximize"),
+        _of_property("mw", "MW", "maximize"),
+        _of_property("tpsa", "TPSA", "maximize"),
+        _of_property("rings", "rings", "maximize"),
+        _of_property("heavy_atoms", "heavy_atoms", "maximize"),
+        LargestRingSize(name="largest_ring", direction="minimize"),
         Properties(
             name="5*qed-sas",
-            direction="maximise",
+            direction="maximize",
             terms=(("QED", 5.0), ("SAS", -1.0)),
             # Gómez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572.
             doc="5 QED - SAS, the objective of Gómez-Bombarelli et al. (2018)",
@@ -70,9 +71,6 @@ BUILT_IN: dict[str, ScoringFunction] = {
 BUILT_IN.update(TASKS)
 
 
-ALIASES = {"penalized-logp": "penalised-logp"}
-
-
 SIMILARITY = "similarity:"
 
 
@@ -80,29 +78,29 @@ _registered: dict[str, PerMolecule] = {}
 
 
 def objective(
-    name: str, *, direction: Direction = "maximise"
+    name: str, *, direction: Direction = "maximize"
 ) -> Callable[[Callable[[Chem.Mol], float]], PerMolecule]:
-    """Decorator: make a function of one molecule an objective, and let it go by a name.
+    """Decorator: make a function of one molecule an objective that is known by a name.
 
-        >>> @objective("oxygens", direction="minimise")
+        >>> @objective("oxygens", direction="minimize")
         ... def oxygens(mol):
         ...     "Number of oxygen atoms."
         ...     return sum(atom.GetSymbol() == "O" for atom in mol.GetAtoms())
         >>> oxygens(["CCO", "CC"])
         [1.0, 0.0]
 
-    The name is known while the function's module is imported; `module:attribute` works always. The
-    function itself stays there as `.function`.
+    The name is known once the function's module is imported; `module:attribute` always works. The
+    function itself is the attribute `function`.
 
     Args:
-        name: Without a colon; not that of another objective.
-        direction: What is better.
+        name: A new name without a colon.
+        direction: `maximize` or `minimize`.
 
     Raises:
         ConfigError: The name is empty, holds a colon, or is taken.
-        UnknownNameError: No such direction.
+        UnknownNameError: Another direction.
     """
-    _check_direction(direction)
+    direction = checked_direction(direction)
     if not name.strip() or ":" in name:
         raise ConfigError(f"an objective's name must not be empty or hold a colon, got {name!r}")
 
@@ -112,7 +110,7 @@ def objective(
         )
         before = _registered.get(name)
         # The same function comes again when its module is reloaded.
-        if name in BUILT_IN or name in ALIASES or (before and _place(before) != _place(made)):
+        if current_spec(name) in BUILT_IN or (before and _place(before) != _place(made)):
             raise ConfigError(f"an objective called {name!r} exists already; choose another name")
         _registered[name] = made
         return made
@@ -120,7 +118,9 @@ def objective(
     return register
 
 
-def get_objective(spec: str, *, direction: Direction | None = None) -> ScoringFunction:
+def get_objective(
+    spec: str | ScoringFunction | Callable[[str], float], *, direction: Direction | None = None
+) -> ScoringFunction:
     """An objective by its name.
 
     Args:
@@ -129,7 +129,7 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> ScoringFu
             * a name that `list_objectives` shows, such as `qed` or `guacamol/osimertinib_mpo`, or
               one given with `@objective`;
             * `similarity:SMILES`: Tanimoto similarity to that molecule;
-            * `matches:SMARTS`, `alerts:CATALOGUES`, `other-elements:ELEMENTS`: counts, for limits;
+            * `matches:SMARTS`, `alerts:CATALOGUES`, `elements-outside:ELEMENTS`: counts;
             * `command:WORDS`: another program, see `molvae.objectives.program.Program`;
             * `module:attribute`: a function of a SMILES text that returns a number; a function
               decorated with `@objective`; or an object, or a class that is made without arguments,
@@ -148,26 +148,33 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> ScoringFu
             own error.
     """
     if direction is not None:
-        _check_direction(direction)
-    spec = spec.strip()
+        direction = checked_direction(direction)
+    if not isinstance(spec, str):
+        own: ScoringFunction = _adapted(spec)
+        if direction is None or direction == own.direction:
+            return own
+        if not is_dataclass(own):
+            raise ConfigError(f"{own.name!r} is an object of yours: set its direction there")
+        return cast(ScoringFunction, replace(cast(Any, own), direction=direction))
+    spec = current_spec(spec)
     known: dict[str, Any] = {**BUILT_IN, **_registered}
-    name = ALIASES.get(spec.lower(), spec.lower())
+    name = spec.lower()
     if found := known.get(spec, BUILT_IN.get(name)):
         made = found
     elif spec.startswith(SIMILARITY):
         target = canonical(spec.removeprefix(SIMILARITY))
-        made = Similarity(name=SIMILARITY + target, direction="maximise", target=target)
+        made = Similarity(name=SIMILARITY + target, direction="maximize", target=target)
     elif begins := [start for start in COUNTS if spec.startswith(start)]:
         (start,) = begins
         of = spec.removeprefix(start)
-        made = COUNTS[start](name=spec, direction="maximise", of=of)
+        made = COUNTS[start](name=spec, direction="maximize", of=of)
     elif spec.startswith(COMMAND):
         command = spec.removeprefix(COMMAND)
-        made = Program(name="command", direction="maximise", command=command)
+        made = Program(name="command", direction="maximize", command=command)
     elif ":" in spec:
         made = _imported(spec)
     else:
-        raise UnknownNameError("objective", spec, _meant(spec, [*known, *ALIASES]))
+        raise UnknownNameError("objective", spec, _meant(spec, [*known]))
     redirected: ScoringFunction = made if direction is None else replace(made, direction=direction)
     return redirected
 
@@ -175,11 +182,11 @@ def get_objective(spec: str, *, direction: Direction | None = None) -> ScoringFu
 def list_objectives() -> list[tuple[str, str, str]]:
     """Name, direction and one line about each objective that goes by a name."""
     rows = [(made.name, made.direction, made.doc) for made in _all()]
-    rows.append((SIMILARITY + "SMILES", "maximise", Similarity.doc))
-    names = ("matches:SMARTS", "alerts:CATALOGUES", "other-elements:ELEMENTS")
+    rows.append((SIMILARITY + "SMILES", "maximize", Similarity.doc))
+    names = ("matches:SMARTS", "alerts:CATALOGUES", "elements-outside:ELEMENTS")
     rows += [(n, "", _first_line(of)) for n, of in zip(names, COUNTS.values(), strict=True)]
-    rows.append(("module:attribute", "maximise", "Your own function of a SMILES, or class"))
-    rows.append((COMMAND + "WORDS", "maximise", "Another program, e.g. command:dock.sh {smiles}"))
+    rows.append(("module:attribute", "maximize", "Your own function of a SMILES, or class"))
+    rows.append((COMMAND + "WORDS", "maximize", "Another program, e.g. command:dock.sh {smiles}"))
     return rows
 
 
@@ -200,10 +207,15 @@ def _meant(spec: str, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _imported(spec: str) -> Any:
+def import_attribute(spec: str) -> Any:
+    """What `module:attribute` names; the current directory is searched first.
+
+    Raises:
+        UnknownNameError: The module has no such attribute; suggests the nearest one.
+        ObjectiveError: The module cannot be imported; shows its own error.
+    """
     module_name, _, path = spec.partition(":")
-    module = _import(module_name, spec)
-    target: Any = module
+    target: Any = _import(module_name, spec)
     for part in path.split("."):
         if not hasattr(target, part):
             public = [
@@ -213,6 +225,33 @@ def _imported(spec: str) -> Any:
             ]
             raise UnknownNameError(f"attribute of {module_name!r}", part, public)
         target = getattr(target, part)
+    return target
+
+
+def _adapted(given: Any) -> Any:
+    """A scoring function from an object or a plain function of a SMILES."""
+    if callable(given) and all(hasattr(given, a) for a in ("name", "direction")):
+        checked_direction(given.direction)
+        return given
+    if _is_function(given):
+        name = getattr(given, "__name__", "<lambda>")
+        if name == "<lambda>":
+            raise ConfigError(f"{given!r} has no name; define it with def NAME(smiles)")
+        return PerMolecule(
+            name=name, direction="maximize", function=given, of="smiles", doc=_first_line(given)
+        )
+    raise ConfigError(
+        "an objective is a name, a function of a SMILES, or has a name, a direction and "
+        f"__call__(list of SMILES), got {given!r}"
+    )
+
+
+def _is_function(target: Any) -> bool:
+    return isinstance(target, partial) or inspect.isroutine(inspect.unwrap(target))
+
+
+def _imported(spec: str) -> Any:
+    target = import_attribute(spec)
     if isinstance(target, Properties | Similarity | Task | PerMolecule | Batched | Program):
         return target
     if not callable(target):
@@ -220,9 +259,9 @@ def _imported(spec: str) -> Any:
             f"{spec} is {target!r}, which cannot be called; give a function of a SMILES text, or a "
             "class with __call__(list of SMILES)"
         )
-    if isinstance(target, partial) or inspect.isroutine(inspect.unwrap(target)):
+    if _is_function(target):
         doc = _first_line(target)
-        return PerMolecule(name=spec, direction="maximise", function=target, of="smiles", doc=doc)
+        return PerMolecule(name=spec, direction="maximize", function=target, of="smiles", doc=doc)
     if isinstance(target, type):
         try:
             with prints_to_stderr(), in_this_process():
@@ -231,8 +270,7 @@ def _imported(spec: str) -> Any:
             raise ObjectiveError(f"{spec}() failed: {_tell(error)}") from error
         if not callable(target):
             raise ObjectiveError(f"{spec} lacks __call__(list of SMILES); add it")
-    direction: Any = getattr(target, "direction", "maximise")
-    _check_direction(direction)
+    direction = checked_direction(getattr(target, "direction", "maximize"))
     return Batched(
         name=str(getattr(target, "name", spec)),
         direction=direction,
@@ -268,4 +306,4 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[: n + 1]) for n in range(len(parts))]
 
 
-__all__ = ["BUILT_IN", "get_objective", "list_objectives", "objective"]
+__all__ = ["BUILT_IN", "get_objective", "import_attribute", "list_objectives", "objective"]

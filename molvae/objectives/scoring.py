@@ -1,9 +1,4 @@
-"""What a campaign looks for: functions of molecules with a name and a direction.
-
-Knows how an objective is found by its name and what its answers may be. Knows nothing of campaigns,
-budgets and records, and calls molecules one after the other: processes and clusters are others'
-business.
-"""
+"""Scoring functions: functions of molecules with a name and a direction."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, Protocol, cast, get_args
 
 from rdkit import Chem
 
@@ -24,6 +19,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical_or_none, parse
 from molvae.chem.properties import score
 from molvae.chem.values import listed_values, one_per_molecule, scalar
+from molvae.config import CHOICE_ALIASES
 from molvae.errors import (
     CampaignError,
     InvalidMoleculeError,
@@ -33,30 +29,29 @@ from molvae.errors import (
     described,
 )
 
-Direction = Literal["maximise", "minimise"]
+Direction = Literal["maximize", "minimize"]
 
 
 class ScoringFunction(Protocol):
     """Anything with a name and a direction that turns molecules into numbers.
 
-    An attribute `batch_size`, if there is one, says how many molecules are best given at once.
+    An optional attribute `batch_size` is the number of molecules that are best given at once.
     """
 
     @property
     def name(self) -> str:
-        """Names the values in records and tables."""
+        """Name of the values in campaign files and tables."""
         ...
 
     @property
     def direction(self) -> str:
-        """`maximise` or `minimise`."""
+        """`maximize` or `minimize`."""
         ...
 
     def __call__(self, smiles: Sequence[str], /) -> list[Any]:
-        """One value a molecule, order kept; NaN = could not be scored.
+        """One value per molecule, order kept; NaN if it could not be scored.
 
-        An objective that measures several things at once gives a mapping of values by name for each
-        molecule.
+        A function that measures several things returns a mapping of values by name per molecule.
         """
         ...
 
@@ -68,16 +63,16 @@ class Properties:
     name: str
     direction: Direction
     terms: tuple[tuple[str, float], ...]
-    """Names of properties and their weights."""
+    """Properties and their weights."""
     doc: str
     bounds: tuple[float, float] | None = None
-    """Between which all values lie, if that is known."""
+    """Smallest and largest possible value, if known."""
 
-    computed: ClassVar[bool] = True
-    """It is known for every molecule, without a call: RDKit computes it."""
+    is_cheap: ClassVar[bool] = True
+    """RDKit computes the values, so that they cost nothing."""
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
-        """NaN for texts that are no molecules."""
+        """The values; NaN for texts that are not molecules."""
         values = score(smiles, [name for name, _ in self.terms], workers=1)
         weights = [weight for _, weight in self.terms]
         return [
@@ -97,13 +92,13 @@ class Similarity:
     name: str
     direction: Direction
     target: str
-    doc: str = "Tanimoto similarity to that molecule (Morgan, radius 2, 2048 bits)"
+    doc: str = "Tanimoto similarity to a molecule (Morgan, radius 2, 2048 bits)"
 
-    computed: ClassVar[bool] = True
+    is_cheap: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
-        """NaN for texts that are no molecules."""
+        """The values; NaN for texts that are not molecules."""
         values = [math.nan] * len(smiles)
         rows = [row for row, text in enumerate(smiles) if canonical_or_none(text) is not None]
         if rows:
@@ -116,30 +111,25 @@ class Similarity:
 
 @dataclass(frozen=True, kw_only=True)
 class PerMolecule:
-    """A user's function of one molecule, called for each in turn.
-
-    It returns a number, or a mapping of numbers by name.
-    """
+    """A user's function of one molecule; it returns a number, or numbers by name."""
 
     name: str
     direction: Direction
     function: Callable[[Any], Any]
-    """Of an RDKit molecule, or of a SMILES text."""
     of: Literal["mol", "smiles"]
-    """Which of the two."""
+    """Argument of the function: an RDKit molecule or a SMILES text."""
     doc: str = ""
 
     def __call__(self, smiles: Sequence[str], /) -> list[Any]:
-        """NaN where the function returns no finite number or, if it takes molecules, gets none.
+        """Finite numbers, else NaN; NaN for invalid molecules.
 
         Raises:
-            ObjectiveError: The function raised; names the molecule, chains the function's own
-                error.
+            ObjectiveError: The function raised; names the molecule, chains the error.
         """
         return [_numbers(answer) for answer in self.answers(smiles)]
 
     def answers(self, smiles: Sequence[str], /) -> list[Any]:
-        """What the function returns, as it is; errors as of a call."""
+        """The unchanged answers of the function."""
         return [self._one(text) for text in smiles]
 
     def _one(self, text: str) -> Any:
@@ -160,8 +150,7 @@ class PerMolecule:
         state = dict(vars(self))
         if self.of == "smiles":
             return partial(PerMolecule, **state), ()
-        # The decorator put this object where pickle would look for the function: found by its
-        # place.
+        # The decorator's result stands where pickle would look for the function.
         del state["function"]
         return _found, (*_place(self), state)
 
@@ -174,20 +163,20 @@ class Batched:
     direction: Direction
     function: Callable[[list[str]], Any]
     batch_size: int = 1
-    """How many molecules it wants at once."""
+    """Number of molecules given at once."""
     doc: str = ""
 
     def __call__(self, smiles: Sequence[str], /) -> list[Any]:
-        """NaN where the object returns no finite number.
+        """Finite numbers, else NaN.
 
         Raises:
-            ObjectiveError: It raised, or did not return one value per molecule.
+            ObjectiveError: The object raised, or did not return one value per molecule.
         """
         answers = one_per_molecule(self.name, self.answers(smiles), len(smiles))
         return [_numbers(answer) for answer in answers]
 
     def answers(self, smiles: Sequence[str], /) -> Any:
-        """What the object returns, as it is; errors as of a call."""
+        """The unchanged answers of the object, as a list."""
         smiles = list(smiles)
         what = ", ".join(map(repr, smiles[:1])) + (", ..." if len(smiles) > 1 else "")
         try:
@@ -199,7 +188,7 @@ class Batched:
 
 
 def _tell(error: BaseException) -> str:
-    """A foreign error in one line, with the place in its file."""
+    """An error of a user's code in one line, with file and line."""
     text = described(error)
     frames = traceback.extract_tb(error.__traceback__)
     if frames and not isinstance(error, SyntaxError):  # which says its place itself
@@ -230,9 +219,12 @@ def _finite(value: Any) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _check_direction(direction: str) -> None:
-    if direction not in get_args(Direction):
+def checked_direction(direction: Any) -> Direction:
+    """A direction; the old spellings are read."""
+    current = CHOICE_ALIASES.get(direction, direction) if isinstance(direction, str) else direction
+    if current not in get_args(Direction):
         raise UnknownNameError("direction", str(direction), get_args(Direction))
+    return cast(Direction, current)
 
 
 def _first_line(thing: Any) -> str:
@@ -244,7 +236,7 @@ def _place(made: PerMolecule) -> tuple[str, str]:
 
 
 def _found(module: str, qualname: str, state: dict[str, Any]) -> PerMolecule:
-    """The inverse of pickling: the function from its module, the rest as it was."""
+    """A pickled scoring function, with its function from the module."""
     target: Any = importlib.import_module(module)
     for part in qualname.split("."):
         target = getattr(target, part)

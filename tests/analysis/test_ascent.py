@@ -166,10 +166,10 @@ def test_a_campaign_is_climbed_by_what_its_values_say(tmp_path: Path) -> None:
     assert ways[1].true[0] == told[spread[3]]
 
 
-def test_a_campaign_that_minimises_is_climbed_down(tmp_path: Path) -> None:
+def test_a_campaign_that_minimizes_is_climbed_down(tmp_path: Path) -> None:
     start = GRID.molecules[::9]
     with Campaign.create(
-        tmp_path / "c.db", GRID, objective="logp", direction="minimise", start=start
+        tmp_path / "c.db", GRID, objective="logp", direction="minimize", start=start
     ) as campaign:
         campaign.run(len(start))
         hill = campaign_target(campaign)

@@ -38,7 +38,8 @@ from molvae.analysis.summary import (
     summarize,
     unusual,
 )
-from molvae.campaign.campaign import Campaign, same
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.creation import check_same_settings
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import NewTrial
 from molvae.chem.datasets import sample_molecules
@@ -134,7 +135,7 @@ def test_it_shows_the_best_the_start_and_every_trial(campaign: Campaign, tmp_pat
     assert f"hill: {number(best['hill'])}" in page.words
     assert f"Best starting molecule {number(start)} of 8" in page.words
     assert "Objective calls 14" in page.words
-    assert "maximise, larger is better" in page.words
+    assert "maximize, larger is better" in page.words
     for trial in campaign.trials:
         assert trial.smiles in page.text
     drawings = page.all("img")
@@ -149,12 +150,12 @@ def test_it_shows_the_best_the_start_and_every_trial(campaign: Campaign, tmp_pat
 
 
 def test_the_direction_decides_what_is_best(tmp_path: Path) -> None:
-    with begin(tmp_path / "c.db", direction="minimise") as c:
+    with begin(tmp_path / "c.db", direction="minimize") as c:
         c.run(10)
         page = report(c, tmp_path)
         worst = min(t.values["hill"] for t in c.trials)
     assert f"hill: {number(worst)}" in page.words
-    assert "minimise, smaller is better" in page.words
+    assert "minimize, smaller is better" in page.words
     assert "value (smaller is better)" in page.words
 
 
@@ -177,20 +178,20 @@ def test_a_campaign_without_values_has_a_report_too(tmp_path: Path) -> None:
 
 
 def test_text_of_users_is_shown_and_never_run(tmp_path: Path) -> None:
-    name = rf"by-hand:{EVIL} $\frac{{"
+    name = rf"manual:{EVIL} $\frac{{"
     with begin(tmp_path / "c.db", objective=name) as c:
         c.tell(1, 1.0)
         c.tell(2, None, EVIL)
         page = report(c, tmp_path)
     assert EVIL in page.text
-    assert name.removeprefix("by-hand:") in page.words
+    assert name.removeprefix("manual:") in page.words
 
 
 def test_a_foreign_record_cannot_smuggle_anything_in(tmp_path: Path) -> None:
     """A record is a file that others may have written: nothing in it need be a molecule."""
     facts = {
         "format": 1,
-        "objectives": [{"name": "f", "direction": "maximise", "spec": None}],
+        "objectives": [{"name": "f", "direction": "maximize", "spec": None}],
         "space": {"name": EVIL, "fingerprint": "", "dim": 1},
         "strategy": {"name": EVIL, "settings": None},
         "seed": 0, "batch": 1, "start": EVIL, "dataset": None, "skipped": 0, "duplicates": 0,
@@ -247,7 +248,7 @@ def test_a_report_of_many_trials_shows_the_best_and_the_latest_and_says_so(
     small_report: None, tmp_path: Path, objective: str
 ) -> None:
     made: dict[str, object] = (
-        {"objective": ["qed", "minimise sas"]} if objective == "pareto" else {}
+        {"objective": ["qed", "minimize sas"]} if objective == "pareto" else {}
     )
     with begin(tmp_path / "c.db", n=20, **made) as c:
         c.tell(1, None, "broke")
@@ -310,7 +311,7 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
     new = [NewTrial(smiles="C" * n, z=[0.0], origin="rank", percentile=known[n])
            for n in range(3, 6)]  # fmt: skip
     facts = {
-        "objectives": [{"name": "f", "direction": "maximise", "spec": None}],
+        "objectives": [{"name": "f", "direction": "maximize", "spec": None}],
         "space": {"name": "", "fingerprint": "", "dim": 1},
         "strategy": {"name": "rank", "settings": None}, "seed": 0, "batch": 1,
     }  # fmt: skip
@@ -337,11 +338,11 @@ LEAD = "CCCCOCCCO"
 
 @pytest.fixture
 def several(tmp_path: Path) -> Campaign:
-    goals = ["qed", "minimise mw, worst 300, best 100"]
+    goals = ["qed", "minimize mw, worst 300, best 100"]
     c = begin(
         tmp_path / "several.db",
         objective=goals,
-        limits=[f"similarity:{LEAD} >= 0.2", "logp <= 2"],
+        constraints=[f"similarity:{LEAD} >= 0.2", "logp <= 2"],
     )
     c.run(30)
     return c
@@ -353,7 +354,7 @@ def test_several_goals_say_what_they_are_and_how_far_they_came(
     page = report(several, tmp_path, top=6)
     assert str(several.problem) in page.words
     table = several.table()
-    front = table[(table["pareto_rank"] == 1) & (table["within_limits"] == True)]  # noqa: E712
+    front = table[(table["pareto_rank"] == 1) & (table["feasible"] == True)]  # noqa: E712
     assert f"On the Pareto front {len(front)} " in page.words
     assert "Hypervolume against objective calls" in page.words
     assert "(qed 0.000, mw 300.0: what each goal calls worst" in page.words
@@ -361,15 +362,15 @@ def test_several_goals_say_what_they_are_and_how_far_they_came(
     assert len(page.all("svg")) == 6
     drawn = [d["alt"] for d in page.all("img")]
     assert drawn == [f"Structure of {s}" for s in [LEAD, *several.best(6)["smiles"]]]
-    assert f"Keep all limits {int(table['within_limits'].sum())} of 30 scored" in page.words
+    assert f"Keep all limits {int(table['feasible'].sum())} of 30 scored" in page.words
     for name in ("qed", "mw", "similarity to the lead", "logp", "Pareto rank", "limits"):
         assert name in page.text
     assert "\N{CHECK MARK} \N{LESS-THAN OR EQUAL TO} 2" in page.words
 
 
-@pytest.mark.parametrize("combine", ["product", "sum"])
+@pytest.mark.parametrize("combine", ["desirability", "weighted_sum"])
 def test_scores_of_a_product_or_a_sum(tmp_path: Path, combine: str) -> None:
-    goals = ["qed", "minimise sas", "logp in 0..1"]
+    goals = ["qed", "minimize sas", "logp in 0..1"]
     with begin(tmp_path / "c.db", objective=goals, combine=combine) as c:
         c.run(16)
         page = report(c, tmp_path)
@@ -383,7 +384,7 @@ def test_scores_of_a_product_or_a_sum(tmp_path: Path, combine: str) -> None:
 
 
 def test_a_range_and_what_breaks_a_limit_comes_after_all_else(tmp_path: Path) -> None:
-    with begin(tmp_path / "c.db", objective=["logp in 0..1"], limits=["mw <= 150"]) as c:
+    with begin(tmp_path / "c.db", objective=["logp in 0..1"], constraints=["mw <= 150"]) as c:
         c.run(20)
         page = report(c, tmp_path)
         found = summarize(c)
@@ -400,7 +401,7 @@ def test_a_range_and_what_breaks_a_limit_comes_after_all_else(tmp_path: Path) ->
 
 
 def test_none_keeps_the_limits(tmp_path: Path) -> None:
-    with begin(tmp_path / "c.db", objective="qed", limits=["mw <= 1"]) as c:
+    with begin(tmp_path / "c.db", objective="qed", constraints=["mw <= 1"]) as c:
         c.run(9)
         page = report(c, tmp_path)
     assert "Best value \N{EN DASH} none keeps all limits" in page.words
@@ -429,10 +430,10 @@ def test_rows_without_values_add_no_volume() -> None:
 
 def test_the_reference_is_what_goals_call_worst() -> None:
     problem = OptimizationProblem(
-        goals=(
-            Objective(name="a", direction="minimise", spec=None, worst=7.0),
+        objectives=(
+            Objective(name="a", direction="minimize", spec=None, worst=7.0),
             Objective(name="b", direction="range", spec=None, low=0.0, high=1.0, worst=4.0),
-            Objective(name="c", direction="maximise", spec=None),
+            Objective(name="c", direction="maximize", spec=None),
         )
     )
     assert reference_point(problem, np.array([[-9.0, -1.0, 3.0], [-2.0, 0.0, 5.0]])).tolist() == [
@@ -518,7 +519,7 @@ def test_a_message_may_be_a_whole_log(tmp_path: Path) -> None:
 
 
 def test_errors_replicates_and_notes_are_shown(tmp_path: Path) -> None:
-    with begin(tmp_path / "c.db", objective="by-hand:pIC50", unit="log10") as c:
+    with begin(tmp_path / "c.db", objective="manual:pIC50", unit="log10") as c:
         c.tell(1, [6.0, 6.5], notes={"plate": EVIL})
         c.tell(2, 7.0)
         page = report(c, tmp_path)
@@ -535,22 +536,24 @@ def test_the_command_begins_the_same_campaign(several: Campaign, tmp_path: Path)
     flags: dict[str, list[str]] = {}
     for word in words[3:]:
         if word.startswith("--"):
-            flag = flags[word] = []
+            flag = flags.setdefault(word, [])
         else:
             flag.append(word)
-    for text, goal in zip(flags["--goals"], several.problem.goals, strict=True):
+    for text, goal in zip(flags["--objective"], several.problem.objectives, strict=True):
         for key, value in parse_objective(text).items():
             assert getattr(goal, key) == value
-    for text, limit in zip(flags["--limits"], several.problem.limits, strict=True):
+    for text, limit in zip(flags["--constraint"], several.problem.constraints, strict=True):
         for key, value in parse_constraint(text).items():
             assert getattr(limit, key) == value
-    written = {"goals": flags["--goals"], "limits": flags["--limits"]}
-    assert same(several.problem, several.path, **written) == (True, True)
+    given = {"objective": flags["--objective"], "constraints": flags["--constraint"]}
+    check_same_settings(several, given | {"strategy": "random", "seed": 0})
+    with pytest.raises(CampaignError, match="seed 0, not 1"):
+        check_same_settings(several, {"seed": 1})
     assert flags["--strategy"] == ["random"]
     assert flags["--seed"] == ["0"]
     assert flags["--start"] == ["start.smi"]
     assert any(
-        "starting molecules were given from Python" in n
+        "initial molecules were given from Python" in n
         for n in reproduction_command(several, 3).notes
     )
 
@@ -582,8 +585,8 @@ def test_figures_are_files_too(several: Campaign, tmp_path: Path, format: Any) -
 
 
 def test_names_in_figures_are_escaped(tmp_path: Path) -> None:
-    name = rf"by-hand:{EVIL[:20]}--><b>$\frac{{\x00"
-    goals = [{"objective": name, "direction": "maximise"}, "minimise mw"]
+    name = rf"manual:{EVIL[:20]}--><b>$\frac{{\x00"
+    goals = [{"objective": name, "direction": "maximize"}, "minimize mw"]
     with begin(tmp_path / "c.db", objective=goals) as c:
         for trial in c.trials:
             c.tell(trial.id, float(trial.id))
@@ -719,7 +722,7 @@ def thousand(path: Path) -> Campaign:
     facts = {
         "format": 2,
         "objectives": [
-            {"name": name, "direction": "maximise", "spec": f"by-hand:{name}", "unit": "log10"}
+            {"name": name, "direction": "maximize", "spec": f"manual:{name}", "unit": "log10"}
             for name in names
         ],
         "limits": [{"name": f"similarity:{molecules[0]}", "spec": f"similarity:{molecules[0]}",
@@ -810,7 +813,7 @@ def test_without_scripts_the_page_is_complete(campaign: Campaign, tmp_path: Path
 
 @in_a_browser
 def test_text_of_users_does_not_run_in_a_browser(tmp_path: Path) -> None:
-    with begin(tmp_path / "c.db", objective=f"by-hand:{EVIL}") as c:
+    with begin(tmp_path / "c.db", objective=f"manual:{EVIL}") as c:
         c.tell(1, 1.0, EVIL, notes={EVIL: EVIL})
         c.tell(2, None, EVIL)
         dom, complaints = browse(write_report(c, tmp_path / "r.html"), tmp_path)

@@ -20,8 +20,8 @@ from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 
 SMALL = Rank(generations=1, children=40)
-UP = Objective(name="y", direction="maximise", spec=None)
-DOWN = Objective(name="y", direction="minimise", spec=None)
+UP = Objective(name="y", direction="maximize", spec=None)
+DOWN = Objective(name="y", direction="minimize", spec=None)
 
 
 def none_computed(smiles: Sequence[str]) -> NDArray[np.float64]:
@@ -80,7 +80,7 @@ def screen(n: int = 40) -> Observations:
 def test_a_limit_that_everything_keeps_changes_nothing() -> None:
     observations = screen()
     measured = Constraint(name="other", spec=None, high=1e3)
-    computed = Constraint(name="carbons", spec=None, high=1e3, computed=True)
+    computed = Constraint(name="carbons", spec=None, high=1e3, is_cheap=True)
     own = Constraint(name="y", spec=None, low=-1e3)
     expected = chosen(observations)
     for limit, values in (
@@ -92,16 +92,26 @@ def test_a_limit_that_everything_keeps_changes_nothing() -> None:
         (own, observations.y),
     ):
         assert (
-            chosen(goals(observations, OptimizationProblem(goals=(UP,), limits=(limit,)), values))
+            chosen(
+                goals(
+                    observations,
+                    OptimizationProblem(objectives=(UP,), constraints=(limit,)),
+                    values,
+                )
+            )
             == expected
         )
-    down = OptimizationProblem(goals=(DOWN,), limits=(own,))
+    down = OptimizationProblem(objectives=(DOWN,), constraints=(own,))
     assert chosen(goals(observations, down, -observations.y)) == expected
 
 
 @pytest.mark.parametrize(
     "problem",
-    [OptimizationProblem(goals=(UP,), limits=(Constraint(name="y", spec=None, low=-9.0),))],
+    [
+        OptimizationProblem(
+            objectives=(UP,), constraints=(Constraint(name="y", spec=None, low=-9.0),)
+        )
+    ],
 )
 def test_the_best_of_a_screen_are_told_apart_with_a_limit_too(problem: OptimizationProblem) -> None:
     observations = screen()
@@ -116,9 +126,9 @@ def test_the_best_of_a_screen_are_told_apart_with_a_limit_too(problem: Optimizat
 def test_predictions_and_the_pareto_front_are_on_one_scale() -> None:
     """What is better than all that was measured adds to the front, however far out that lies."""
     observations = screen()
-    other = Objective(name="other", direction="minimise", spec=None)
+    other = Objective(name="other", direction="minimize", spec=None)
     values = torch.cat([observations.y, torch.rand(40, 1).double()], dim=1)
-    pool = pool_of(goals(observations, OptimizationProblem(goals=(UP, other)), values))
+    pool = pool_of(goals(observations, OptimizationProblem(objectives=(UP, other)), values))
     verdict = pool.verdict
     assert isinstance(verdict, MultiObjectiveUCB)
     best = pool.mean.max(dim=0).values
@@ -139,20 +149,22 @@ def test_how_bad_an_outlier_is_does_not_matter(
         y[7] = value
         spoilt = dataclasses.replace(observations, y=y)
         if limits:
-            spoilt = goals(spoilt, OptimizationProblem(goals=(UP,), limits=limits), y)
+            spoilt = goals(spoilt, OptimizationProblem(objectives=(UP,), constraints=limits), y)
         return chosen(spoilt)
 
     assert proposals(worst) == proposals(-500.0)
 
 
 def test_how_bad_an_outlier_is_does_not_matter_in_a_pareto_search() -> None:
-    other = Objective(name="other", direction="minimise", spec=None)
+    other = Objective(name="other", direction="minimize", spec=None)
     observations = toy_evidence(20)
     batches = []
     for worst in (500.0, 1e6):
         values = torch.cat([observations.y, carbons_of(observations)], dim=1)
         values[7] = values.new_tensor([-worst, worst])
-        batches.append(chosen(goals(observations, OptimizationProblem(goals=(UP, other)), values)))
+        batches.append(
+            chosen(goals(observations, OptimizationProblem(objectives=(UP, other)), values))
+        )
     assert batches[0] == batches[1]
 
 
@@ -169,8 +181,8 @@ def test_proposals_do_not_depend_on_the_unit(factor: float, offset: float) -> No
         observations, y=factor * observations.y + offset, noise=factor**2 * noise
     )
     assert chosen(other) == chosen(plain)
-    second = Objective(name="other", direction="minimise", spec=None)
-    problem, more = OptimizationProblem(goals=(UP, second)), carbons_of(observations)
+    second = Objective(name="other", direction="minimize", spec=None)
+    problem, more = OptimizationProblem(objectives=(UP, second)), carbons_of(observations)
     batches = [
         chosen(goals(one, problem, torch.cat([one.y, more], dim=1)))
         for one in (
@@ -206,11 +218,11 @@ def test_a_lucky_value_does_not_make_the_pareto_front() -> None:
     values[lucky, 0] = 50.0
     noise = torch.full_like(values, 1e-2)
     noise[lucky, 0] = 1e4
-    other = Objective(name="other", direction="minimise", spec=None)
+    other = Objective(name="other", direction="minimize", spec=None)
     rough = dataclasses.replace(observations, noise=noise)
     fronts = []
     for one in (observations, rough):
-        verdict = pool_of(goals(one, OptimizationProblem(goals=(UP, other)), values)).verdict
+        verdict = pool_of(goals(one, OptimizationProblem(objectives=(UP, other)), values)).verdict
         assert isinstance(verdict, MultiObjectiveUCB)
         best = verdict.front[:, 0].max() * verdict.span[0] + verdict.low[0]
         fronts.append(float(best))

@@ -17,7 +17,7 @@ from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from tests.toys import ToyObjective, ToySpace
 
-GOALS = ["minimise mw", "maximise tpsa"]
+GOALS = ["minimize mw", "maximize tpsa"]
 RANK = "rank:children=40"
 
 
@@ -32,13 +32,13 @@ def start(path: Path, **settings: Any) -> Campaign:
         "objective": GOALS,
         "strategy": RANK,
         "start": space.molecules[1:80:10],
-        "batch": 4,
+        "batch_size": 4,
     }
     return Campaign.create(path, space, **(defaults | settings))
 
 
 def everything(campaign: Campaign) -> list[float]:
-    """The first column of what is maximised, of every molecule of the toy space."""
+    """The first column of what is maximized, of every molecule of the toy space."""
     found = campaign._compute(ToySpace().molecules, campaign.problem.names)
     values = np.array([[one[name] for name in campaign.problem.names] for one in found])
     return [float(value) for value in campaign.problem.y(values)[:, 0]]
@@ -53,10 +53,10 @@ def here(what: str) -> str:
     return f"tests.bo.test_several_goals:{what}"
 
 
-@pytest.mark.parametrize("combine", ["pareto", "product", "sum"])
+@pytest.mark.parametrize("combine", ["pareto", "desirability", "weighted_sum"])
 def test_computed_goals_are_known_and_found(path: Path, combine: str) -> None:
     """Nothing is guessed at: the best of 324 molecules is soon found."""
-    goals = ["minimise mw, worst 300, best 40", "maximise tpsa, worst 0, best 60"]
+    goals = ["minimize mw, worst 300, best 40", "maximize tpsa, worst 0, best 60"]
     with start(path, objective=goals, combine=combine) as campaign:
         campaign.run(24)
         assert campaign.problem.measured == ()
@@ -71,7 +71,7 @@ def test_one_call_may_bring_several_values(path: Path) -> None:
     calls: list[str] = []
 
     class Both:
-        name, direction, version = "both", "maximise", "2"
+        name, direction, version = "both", "maximize", "2"
 
         def __call__(self, smiles: list[str]) -> list[dict[str, float]]:
             calls.extend(smiles)
@@ -79,7 +79,7 @@ def test_one_call_may_bring_several_values(path: Path) -> None:
 
     goals = [
         {"objective": here("slow"), "name": "hill"},
-        {"objective": here("slow"), "name": "carbons", "direction": "minimise"},
+        {"objective": here("slow"), "name": "carbons", "direction": "minimize"},
         "logp in -1..1",
     ]
     with start(path, objective=goals) as campaign:
@@ -95,8 +95,8 @@ def test_one_call_may_bring_several_values(path: Path) -> None:
 
 
 def test_what_is_measured_by_hand_is_told_by_name(path: Path) -> None:
-    goals = ["by-hand:pIC50", "minimise mw"]
-    with start(path, objective=goals, limits=["by-hand:tox <= 1", "tpsa >= 10"]) as campaign:
+    goals = ["manual:pIC50", "minimize mw"]
+    with start(path, objective=goals, constraints=["manual:tox <= 1", "tpsa >= 10"]) as campaign:
         first, second, third, *_ = campaign.ask(4)
         with pytest.raises(ConfigError, match="measures pIC50, tox; give values by name, got 7"):
             campaign.tell(first.id, 7.0)
@@ -109,20 +109,20 @@ def test_what_is_measured_by_hand_is_told_by_name(path: Path) -> None:
         half = campaign.tell(second.id, {"pIC50": 6.0}, "no toxicity")
         assert (half.status, half.values["pIC50"]) == ("failed", 6.0)
         campaign.tell(third.id, {"pIC50": 5.0, "tox": 3.0})
-        assert campaign.best(5)["within_limits"].tolist() == [True, False]
+        assert campaign.best(5)["feasible"].tolist() == [True, False]
         assert len(campaign.ask(3)) == 3  # noise of some values, a modelled limit, pending ones
     with Campaign.open(path, ToySpace()) as campaign, pytest.raises(CampaignError, match="by hand"):
         campaign.run(20)
 
 
 def test_limits_are_kept_from_the_first_proposal_on(path: Path) -> None:
-    limits = ["matches:S >= 1", "largest-ring <= 0", "other-elements:C+O+S <= 0"]
+    limits = ["matches:S >= 1", "largest_ring <= 0", "elements-outside:C+O+S <= 0"]
     some = ToySpace().molecules[1:240:30]  # of which one keeps them
-    with start(path, objective=ToyObjective(), limits=limits, start=some) as campaign:
+    with start(path, objective=ToyObjective(), constraints=limits, start=some) as campaign:
         campaign.run(24)
         new = campaign.table().query("origin != 'start'")
         assert len(new) == 16
-        assert new["within_limits"].all()
+        assert new["feasible"].all()
 
 
 @pytest.mark.parametrize("strategy", ["random", "log-ei:restarts=1,raw_samples=8,iterations=3"])
@@ -139,7 +139,7 @@ def test_strategies_for_one_number_say_so(path: Path, strategy: str) -> None:
         pytest.raises(CampaignError, match=r"has one goal, got 2; combine them"),
     ):
         campaign.run(12)
-    with start(path.with_name("sum.db"), strategy=strategy, combine="sum") as campaign:
+    with start(path.with_name("sum.db"), strategy=strategy, combine="weighted_sum") as campaign:
         campaign.run(10)
 
 
@@ -147,11 +147,11 @@ def test_resumed_it_is_the_same(path: Path) -> None:
     def smiles(c: Campaign) -> list[str]:
         return [trial.smiles for trial in c.trials]
 
-    with start(path, limits=["logp <= 2"]) as campaign:
+    with start(path, constraints=["logp <= 2"]) as campaign:
         campaign.run(20)
         whole = smiles(campaign)
     other = path.with_name("other.db")
-    with start(other, limits=["logp <= 2"]) as campaign:
+    with start(other, constraints=["logp <= 2"]) as campaign:
         campaign.run(12)  # a whole number of batches
     with Campaign.open(other, ToySpace()) as campaign:
         campaign.run(20)
@@ -162,7 +162,7 @@ def test_resumed_it_is_the_same(path: Path) -> None:
 def test_values_known_at_the_start_are_completed(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "measured.csv"
     file.write_text("smiles,a,b\nCOCO,1,2\nCNCO,,\nCSCO,nan,1\n")
-    goals = ["by-hand:a", "by-hand:b", "mw"]
+    goals = ["manual:a", "manual:b", "mw"]
     with start(path, objective=goals, start=str(file)) as campaign:
         assert [t.status for t in campaign.trials] == ["complete", "pending", "failed"]
         assert campaign.trials[0].values["mw"] == pytest.approx(62.07, abs=0.01)
@@ -171,14 +171,14 @@ def test_values_known_at_the_start_are_completed(path: Path, tmp_path: Path) -> 
         start(path.with_name("d.db"), objective=goals, start=str(file))
 
 
-@pytest.mark.parametrize("direction", ["maximise", "minimise"])
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_feasible_scores_do_not_depend_on_an_outlier(direction: Any) -> None:
     """More than half of the molecules break a limit."""
     problem = OptimizationProblem(
-        goals=(Objective(name="y", spec=None, direction=direction),),
+        objectives=(Objective(name="y", spec=None, direction=direction),),
         limits=(Constraint(name="b", spec=None, high=5.0),),
     )
-    sign = 1 if direction == "maximise" else -1
+    sign = 1 if direction == "maximize" else -1
     infeasible, good = [(i, 9.0 + i) for i in range(11)], [(float(i), 1.0) for i in range(1, 9)]
     scores = []
     for outlier in (-1e2, -1e3, -1e6, -1e99):
@@ -201,9 +201,9 @@ def test_order_by_violation_does_not_depend_on_an_outlier() -> None:
 
 def test_scale_of_a_goal_does_not_depend_on_penalties() -> None:
     problem = OptimizationProblem(
-        goals=(
-            Objective(name="a", spec=None, direction="maximise", computed=True),
-            Objective(name="b", spec=None, direction="maximise", computed=True),
+        objectives=(
+            Objective(name="a", spec=None, direction="maximize", is_cheap=True),
+            Objective(name="b", spec=None, direction="maximize", is_cheap=True),
         )
     )
     found = []

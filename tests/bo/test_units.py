@@ -54,7 +54,7 @@ class Unit:
     def goal(
         self, name: str, direction: str, worst: float, best: float, weight: float
     ) -> Objective:
-        other = {"maximise": "minimise", "minimise": "maximise"}
+        other = {"maximize": "minimize", "minimize": "maximize"}
         turned = other[direction] if self.negated else direction
         ends = {"worst": float(self.of(worst)), "best": float(self.of(best))}
         return Objective(name=name, direction=turned, spec=None, weight=weight, **ends)
@@ -90,19 +90,21 @@ def evidence_in(
 ) -> Observations:
     """The same toy campaign, its values in some unit, the first of them perhaps an outlier."""
     hill = HILL if worst is None else np.array([worst, *HILL[1:]])
-    weight = 1 / unit.scale if combine == "sum" else 1.0
-    first = unit.goal("hill", "maximise", -60.0, 0.0, weight)
-    second = Objective(name="place", direction="minimise", spec=None, worst=5.0, best=-5.0)
+    weight = 1 / unit.scale if combine == "weighted_sum" else 1.0
+    first = unit.goal("hill", "maximize", -60.0, 0.0, weight)
+    second = Objective(name="place", direction="minimize", spec=None, worst=5.0, best=-5.0)
     values = {"hill": unit.of(hill), "place": PLACES[:, 0], "side": PLACES[:, 1]}
     kept = {
         "": (),
         "measured": (Constraint(name="side", spec=None, high=1.0),),
         "own": (unit.at_least("hill", -30.0),),
-        "computed": (unit.at_least("place", 0.0, computed=True),),
+        "computed": (unit.at_least("place", 0.0, is_cheap=True),),
     }[limits]
     if limits == "computed":
         values["place"] = unit.of(PLACES[:, 0])
-    problem = OptimizationProblem(goals=(first, second)[:goals], limits=kept, combine=combine)
+    problem = OptimizationProblem(
+        objectives=(first, second)[:goals], constraints=kept, combine=combine
+    )
     rows = np.stack([values[name] for name in problem.names], axis=1)
 
     def compute(smiles: list[str]) -> np.ndarray:
@@ -154,7 +156,7 @@ def test_proposals_of_a_pareto_search_in_another_unit_are_the_same(
     check_same(strategy, FEW, goals=2, limits=limits)
 
 
-@pytest.mark.parametrize("combine", ["sum", "product"])
+@pytest.mark.parametrize("combine", ["weighted_sum", "desirability"])
 @pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
 def test_proposals_of_a_combination_in_another_unit_are_the_same(
     strategy: Strategy, combine: Combine

@@ -52,7 +52,7 @@ def proposals(campaign: Campaign) -> list[tuple[int, str, bytes, dict[str, float
 
 def by_hand(path: Path) -> Campaign:
     return Campaign.create(
-        path, ToySpace(), objective="by-hand:y", direction="maximise",
+        path, ToySpace(), objective="manual:y", direction="maximize",
         start=[MOLECULES[0]], strategy="random",
     )  # fmt: skip
 
@@ -186,7 +186,7 @@ class Same:
     """A docking program that fails silently."""
 
     name: str = "same"
-    direction: str = "maximise"
+    direction: str = "maximize"
     calls: int = 0
 
     def __call__(self, smiles: Sequence[str]) -> list[float]:
@@ -196,7 +196,9 @@ class Same:
 
 def test_an_objective_that_always_says_the_same_stops_the_campaign(path: Path) -> None:
     objective = Same()
-    with begin(path, n=30, objective=objective, strategy="rank:children=10", batch=3) as campaign:
+    with begin(
+        path, n=30, objective=objective, strategy="rank:children=10", batch_size=3
+    ) as campaign:
         for _ in range(2):  # now, and when it is tried again
             with pytest.raises(
                 CampaignError, match=r"all 10 values of same told so far are 0,.*constant"
@@ -271,7 +273,7 @@ def test_molecules_that_cannot_be_scored_count_and_do_not_stop_the_run(path: Pat
 class Odd:
     """An objective that goes wrong in a given way at its third call."""
 
-    name, direction = "hill", "maximise"
+    name, direction = "hill", "maximize"
 
     def __init__(self, what: BaseException | Any) -> None:
         self.what, self.calls = what, 0
@@ -480,7 +482,7 @@ def test_strategy_and_its_settings_are_kept(path: Path) -> None:
     begin(path, strategy=CHEAP).close()
     with Campaign.open(path) as campaign:
         assert campaign.strategy == CHEAP
-        assert campaign.settings["strategy"]["settings"]["raw_samples"] == 16
+        assert campaign.metadata["strategy"]["settings"]["raw_samples"] == 16
 
 
 @dataclass(frozen=True)
@@ -525,8 +527,8 @@ def test_a_strategy_that_repeats_is_found_out(path: Path) -> None:
 # --- direction, tables
 
 
-def test_minimise_turns_the_evidence_and_nothing_else(path: Path) -> None:
-    with begin(path, n=3, direction="minimise") as campaign:
+def test_minimize_turns_the_evidence_and_nothing_else(path: Path) -> None:
+    with begin(path, n=3, direction="minimize") as campaign:
         for id_, value in ((1, 5.0), (2, -1.0), (3, 2.0)):
             campaign.tell(id_, value)
         assert campaign.observations().y.flatten().tolist() == [-5.0, 1.0, -2.0]
@@ -534,7 +536,7 @@ def test_minimise_turns_the_evidence_and_nothing_else(path: Path) -> None:
         assert campaign.best(2)["hill"].tolist() == [-1.0, 2.0]
         assert campaign.best_value == -1.0
     with Campaign.open(path, ToySpace(), ToyObjective()) as campaign:
-        assert campaign.direction == "minimise"
+        assert campaign.direction == "minimize"
 
 
 def test_table_and_best(path: Path) -> None:
@@ -573,7 +575,7 @@ class Elsewhere:
 def test_every_trial_says_how_usual_its_molecule_is(path: Path) -> None:
     """Of its encoding, whatever vector it was made from."""
     space = DenseToySpace()
-    settings: dict[str, Any] = {"objective": "by-hand:y", "start": space.molecules[:5]}
+    settings: dict[str, Any] = {"objective": "manual:y", "start": space.molecules[:5]}
     with Campaign.create(path, space, strategy=Elsewhere(), **settings) as campaign:
         campaign.tell(1, 0.5)
         campaign.ask(3)
@@ -587,11 +589,11 @@ def test_every_trial_says_how_usual_its_molecule_is(path: Path) -> None:
 @pytest.mark.parametrize(
     ("goals", "name"),
     [
-        (["by-hand:percentile"], "percentile"),
-        (["by-hand:smiles"], "smiles"),
-        (["by-hand:status"], "status"),
-        (["qed", "by-hand:pareto_rank"], "pareto_rank"),
-        (["by-hand:a", "by-hand:a_error"], "a_error"),
+        (["manual:percentile"], "percentile"),
+        (["manual:smiles"], "smiles"),
+        (["manual:status"], "status"),
+        (["qed", "manual:pareto_rank"], "pareto_rank"),
+        (["manual:a", "manual:a_error"], "a_error"),
     ],
 )
 def test_values_have_no_name_of_a_column(path: Path, goals: list[str], name: str) -> None:
@@ -605,11 +607,12 @@ def test_values_have_no_name_of_a_column(path: Path, goals: list[str], name: str
 def test_settings_say_what_it_was_made_with(path: Path) -> None:
     begin(path, seed=7).close()
     with Campaign.open(path) as campaign:
-        settings = campaign.settings
+        settings, config = campaign.metadata, campaign.config
     (goal,) = settings["objectives"]
-    assert (goal["name"], goal["direction"], goal["spec"]) == ("hill", "maximise", None)
-    assert (settings["seed"], settings["batch"], settings["format"]) == (7, 4, FORMAT)
-    assert settings["start"] == "8 given molecules"
+    assert (goal["name"], goal["direction"], goal["spec"]) == ("hill", "maximize", None)
+    assert (config.seed, config.batch_size, settings["format"]) == (7, 4, FORMAT)
+    assert config.start == "8 given molecules"
+    assert settings["config"]["objective"] == ["maximize <hill: an object of Python>"]
     assert settings["space"] == {"name": "toy", "fingerprint": ToySpace().fingerprint, "dim": 3}
     assert {"molvae", "torch", "botorch", "rdkit", "python"} <= set(settings["versions"])
     assert settings["created"].endswith("Z")
@@ -637,11 +640,11 @@ def test_an_existing_record_is_not_overwritten(path: Path) -> None:
     [
         ({"strategy": "log_ei"}, UnknownNameError, "did you mean 'log-ei'"),
         ({"objective": "qde"}, UnknownNameError, "did you mean 'qed'"),
-        ({"objective": 3}, ConfigError, "an objective has a name"),
-        ({"objective": "by-hand:"}, ConfigError, "lacks a name"),
-        ({"direction": "up"}, UnknownNameError, "no direction is called .up."),
+        ({"objective": 3}, ConfigError, "an objective is a name"),
+        ({"objective": "manual:"}, ConfigError, "lacks a name"),
+        ({"direction": "up"}, ConfigError, "direction must be one of"),
         ({"seed": -1}, ConfigError, "seed must be"),
-        ({"batch": 0}, ConfigError, "batch must be a whole number from 1"),
+        ({"batch": 0}, ConfigError, "batch_size must be a whole number from 1"),
         ({"start": -1}, ConfigError, "start must be"),
         ({"start": ["CCO", "C1CC"]}, InvalidMoleculeError, "^starting molecule 2: .*C1CC"),
         ({"start": ["OCOC", "c1ccccc1"]}, UnknownTokenError, "c1ccccc1"),
@@ -740,7 +743,7 @@ def test_random_starting_molecules_that_the_space_cannot_read_are_replaced(
         assert len(set(smiles)) == 48
         assert set(smiles) < set(ToySpace().molecules)
         assert campaign.skipped == 0
-        assert campaign.settings["dataset"] == "zinc250k"
+        assert campaign.config.dataset == "zinc250k"
     again = path.with_name("again.db")
     with begin(again, start=48) as campaign:
         assert [t.smiles for t in campaign.trials] == smiles
@@ -758,29 +761,29 @@ def test_objective_by_name_is_made_again_on_open(path: Path) -> None:
 
 
 def test_objective_by_hand(path: Path) -> None:
-    with begin(path, objective="by-hand:pIC50", direction="minimise") as campaign:
-        assert (campaign.name, campaign.direction) == ("pIC50", "minimise")
+    with begin(path, objective="manual:pIC50", direction="minimize") as campaign:
+        assert (campaign.name, campaign.direction) == ("pIC50", "minimize")
         assert campaign.tell(1, 7.2).values == {"pIC50": 7.2}
     with (
         Campaign.open(path, ToySpace()) as campaign,
-        pytest.raises(CampaignError, match="told by hand: use ask and tell"),
+        pytest.raises(CampaignError, match="measured by people: use ask and tell"),
     ):
         campaign.run(20)
 
 
 def test_a_space_by_name_is_loaded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import molvae.latent.space
+    import molvae.latent.loading
 
-    monkeypatch.setattr(molvae.latent.space, "load", lambda name: ToySpace(str(name)))
+    monkeypatch.setattr(molvae.latent.loading, "load", lambda name: ToySpace(str(name)))
     start, objective = ToySpace().molecules[:4], ToyObjective()
     with Campaign.create(
         path, "mine", objective=objective, start=start, strategy="random"
     ) as campaign:
-        assert campaign.settings["space"]["name"] == "mine"
+        assert campaign.metadata["space"]["name"] == "mine"
     with Campaign.open(path) as campaign:
         campaign.tell(1, 0.1)
         assert len(campaign.ask(2)) == 2
-    monkeypatch.setattr(molvae.latent.space, "load", lambda name: ToySpace("retrained"))
+    monkeypatch.setattr(molvae.latent.loading, "load", lambda name: ToySpace("retrained"))
     with (
         Campaign.open(path) as campaign,
         pytest.raises(CampaignError, match="made with the model 'mine'"),
@@ -879,7 +882,7 @@ def test_retry_of_a_trial_that_has_not_failed_is_refused_and_changes_nothing(pat
 )
 def test_create_from_what_holds_values_as_well_is_refused(path: Path, start: Any) -> None:
     with pytest.raises(ConfigError, match="list of SMILES"):
-        Campaign.create(path, ToySpace(), objective="by-hand:y", start=start, strategy="random")
+        Campaign.create(path, ToySpace(), objective="manual:y", start=start, strategy="random")
     assert not path.exists()
 
 

@@ -116,7 +116,7 @@ def test_list_is_a_table_of_everything_with_a_name(molvae: Molvae) -> None:
     names = {(row["kind"], row["name"]) for row in rows}
     assert {("objective", "5*qed-sas"), ("strategy", "log-ei"), ("dataset", "qm9")} <= names
     assert all(row["description"] for row in rows)
-    assert next(r["direction"] for r in rows if r["name"] == "sas") == "minimise"
+    assert next(r["direction"] for r in rows if r["name"] == "sas") == "minimize"
 
 
 def test_output_that_nobody_reads_ends_quietly(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_optimize_prints_the_best_and_says_where_things_are(toy: Molvae, tmp_pat
     values = [float(row["value"]) for row in done.table]
     assert values == sorted(values, reverse=True)
     assert done.table[0]["value"] == done.table[0]["QED"]
-    for part in ("best starting molecule", "12 objective calls", "record  q.db", "report  q.html"):
+    for part in ("best initial molecule", "12 evaluations", "campaign  q.db", "report  q.html"):
         assert part in done.err
     with Campaign.open(tmp_path / "q.db") as campaign:
         assert len(campaign) == 12
@@ -351,7 +351,7 @@ def test_a_record_goes_on_with_a_larger_budget_alone(toy: Molvae, tmp_path: Path
     assert toy("optimize", "q.db", "--budget", 11, "--report", "q.html").status == 0
     assert (tmp_path / "q.html").read_text() != before
     again = toy("optimize", "q.db", "--budget", 8)
-    assert "11 objective calls" in again.err
+    assert "11 evaluations" in again.err
     assert first.status == again.status == 0
     toy(*OPTIMIZE, "--budget", 11)  # the same settings in full are no contradiction
 
@@ -362,13 +362,13 @@ def test_a_record_goes_on_with_a_larger_budget_alone(toy: Molvae, tmp_path: Path
         (["--objective", "sas"], ["objective qed, not sas"]),
         (["--seed", "5"], ["seed 0, not 5"]),
         (["--strategy", "log-ei"], ["strategy random, not log-ei"]),
-        (["--direction", "minimise"], ["direction maximise, not minimise"]),
+        (["--direction", "minimize"], ["direction maximize, not minimize"]),
         (["--space", "other"], ["space toy, not other"]),
     ],
 )
 def test_a_record_keeps_its_settings(toy: Molvae, words: list[str], parts: list[str]) -> None:
     assert toy(*OPTIMIZE, "--budget", 6).status == 0
-    toy("optimize", "q.db", "--budget", 9, *words).fails(1, "q.db", "was made with", *parts)
+    toy("optimize", "q.db", "--budget", 9, *words).fails(1, "q.db", "was created with", *parts)
     with Campaign.open("q.db") as campaign:
         assert len(campaign) == 6
 
@@ -380,9 +380,9 @@ def test_settings_of_a_strategy_follow_its_name(toy: Molvae) -> None:
     assert toy(*arguments, "--budget", 7).status == 0
     assert toy("optimize", "q.db", "--budget", 8).status == 0
     with Campaign.open("q.db") as campaign:
-        assert campaign.settings["strategy"]["settings"]["children"] == 40
+        assert campaign.metadata["strategy"]["settings"]["children"] == 40
     toy("optimize", "q.db", "--budget", 9, "--strategy", "rank").fails(
-        1, "strategy rank:generations=1,children=40,latent=1.0, not rank"
+        1, "strategy rank:latent=1,generations=1,children=40, not rank"
     )
     toy("optimize", "r.db", "--objective", "qed", "--strategy", "rank:childs=4").fails(
         1, "did you mean 'children'"
@@ -397,7 +397,7 @@ def test_a_pipeline_file_is_a_whole_campaign(toy: Molvae, tmp_path: Path) -> Non
     assert toy("optimize", "--config", "c.toml").status == 0
     assert files(tmp_path) >= {"c.db", "c.html"}
     done = toy("optimize", "d.db", "--config", "c.toml", "--report", "d.html", "--budget", 8)
-    assert "8 objective calls" in done.err
+    assert "8 evaluations" in done.err
     (tmp_path / "c.toml").write_text('record = "e.db"\nobjectiv = "logp"\n')
     toy("optimize", "--config", "c.toml").fails(1, "c.toml", "did you mean 'objective'")
 
@@ -449,10 +449,10 @@ def test_what_is_wrong_is_said_before_anything_is_written(
 def test_usage_is_status_2(toy: Molvae, tmp_path: Path) -> None:
     toy("optimize", "q.db", "--budget", "many").fails(2, "--budget", "many")
     toy("optimize", "q.db", "--buget", "3").fails(2, "Did you mean --budget")
-    toy("optimize", "q.db", "--direction", "up").fails(2, "maximise")
-    toy("optimize", "--objective", "qed").fails(1, "name the record")
-    (tmp_path / "q.toml").write_text('recrod = "q.db"\nobjective = "qed"\n')
-    toy("optimize", "--config", "q.toml").fails(1, "q.toml", "'recrod'", "did you mean 'record'")
+    toy("optimize", "q.db", "--direction", "up").fails(2, "maximize")
+    toy("optimize", "--objective", "qed").fails(1, "name the campaign file")
+    (tmp_path / "q.toml").write_text('campain = "q.db"\nobjective = "qed"\n')
+    toy("optimize", "--config", "q.toml").fails(1, "q.toml", "'campain'", "did you mean 'campaign'")
     toy("optimize", "q.db").fails(1, "objective")
 
 
@@ -460,8 +460,8 @@ def test_invalid_starting_molecules_are_counted_when_skipped(toy: Molvae, tmp_pa
     (tmp_path / "start.smi").write_text("\n".join([*MOLECULES[:4], "C1C", MOLECULES[0]]))
     done = toy(*OPTIMIZE, "--budget", 5, "--skip-invalid")
     assert done.status == 0
-    assert "1 of the starting molecules skipped" in done.err
-    assert "1 of the starting molecules repeated" in done.err
+    assert "1 of the initial molecules skipped" in done.err
+    assert "1 of the initial molecules repeated" in done.err
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "foreign", "truncated", "directory"])
@@ -544,11 +544,11 @@ print('{"affinity": %f}' % -len(smiles))
 def test_a_program_is_an_objective(toy: Molvae, tmp_path: Path, place: str) -> None:
     (tmp_path / "score.py").write_text(SCORER)
     words = [*optimize_with("--objective", "affinity"), "--command", SCORE + place]
-    done = toy(*words, "--direction", "minimise", "--unit", "kcal/mol", "--budget", 9)
+    done = toy(*words, "--direction", "minimize", "--unit", "kcal/mol", "--budget", 9)
     assert done.status == 0, done.err
     with Campaign.open("q.db") as campaign:
-        assert (campaign.name, campaign.direction) == ("affinity", "minimise")
-        assert campaign.settings["objectives"][0]["unit"] == "kcal/mol"
+        assert (campaign.name, campaign.direction) == ("affinity", "minimize")
+        assert campaign.metadata["objectives"][0]["unit"] == "kcal/mol"
         for trial in campaign.trials:
             if trial.status == "complete":
                 assert trial.values == {"affinity": -len(trial.smiles)}
@@ -579,12 +579,12 @@ def test_workers_call_a_module_of_ones_own(toy: Molvae, tmp_path: Path) -> None:
 
 def test_several_goals_and_limits(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "carbons.py").write_text("def f(smiles):\n    return smiles.count('C')\n")
-    goals = ["--goals", "carbons:f", "minimise mw, weight 2", "--limits", "logp <= 3", "tpsa >= 20"]
+    goals = ["--goals", "carbons:f", "minimize mw, weight 2", "--limits", "logp <= 3", "tpsa >= 20"]
     base = split("optimize q.db --space toy --strategy random --start start.smi --batch 3")
     done = toy(*base, *goals, "--budget", 12, "--report", "q.html")
     assert done.status == 0, done.err
     assert list(done.table[0])[:5] == ["rank", "id", "smiles", "carbons:f", "mw"]
-    assert "12 objective calls" in done.err
+    assert "12 evaluations" in done.err
     with Campaign.open("q.db") as campaign:
         table = campaign.table()
         assert set(table.columns) >= {
@@ -593,38 +593,41 @@ def test_several_goals_and_limits(toy: Molvae, tmp_path: Path) -> None:
             "logp",
             "tpsa",
             "pareto_rank",
-            "within_limits",
+            "feasible",
         }
         assert campaign.problem.measured == ("carbons:f",)
-        assert str(campaign.problem) == "maximise carbons:f, minimise mw; logp <= 3, tpsa >= 20"
+        assert str(campaign.problem) == "maximize carbons:f, minimize mw; logp <= 3, tpsa >= 20"
         best = campaign.best(3)
         assert (best["pareto_rank"] == 1).all()
-        assert best["within_limits"].all()
+        assert best["feasible"].all()
     assert toy("optimize", "q.db", "--budget", 13).status == 0
     assert toy(*base, *goals, "--budget", 14).status == 0  # the same settings
-    toy("optimize", "q.db", "--budget", 15, "--goals", "carbons:f").fails(1, "goals")
-    toy("optimize", "q.db", "--budget", 15, "--limits", "logp <= 4").fails(1, "limits")
+    toy("optimize", "q.db", "--budget", 15, "--goals", "carbons:f").fails(1, "objective")
+    toy("optimize", "q.db", "--budget", 15, "--limits", "logp <= 4").fails(1, "constraints")
 
 
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["--goals", "qed", "--objective", "sas"], ["either objective or goals"]),
         ([], ["objective"]),
         (["--goals", "qed", "sas", "--combine", "best"], ["combine"]),
-        (["--goals", "qed", "logp", "--combine", "product"], ["logp", "worst 0, best 1"]),
-        (["--goals", "qed", "--direction", "minimise"], ["direction belongs to objective"]),
-        (["--goals", "qed", "sas", "--command", "x {smiles}"], ["command belongs to objective"]),
+        (["--goals", "qed", "logp", "--combine", "desirability"], ["logp", "worst 0, best 1"]),
+        (["--goals", "qed", "sas", "--direction", "minimize"], ["direction belongs to a single"]),
+        (["--objective", "maximize qed", "--direction", "minimize"], ["direction", "say one"]),
+        (
+            ["--objective", "qed", "--objective", "sas", "--command", "x {smiles}"],
+            ["command belongs to a single objective"],
+        ),
         (["--objective", "y", "--command", ""], ["a command has words"]),
         (["--objective", "qed", "--workers", "-1"], ["workers must not be negative"]),
         (["--objective", "qed", "--timeout", "0"], ["timeout must be a positive"]),
-        (["--goals", "qed", "qed"], ["two goals are called qed"]),
-        (["--goals", "logp in 3..1"], ["low < high"]),
-        (["--goals", "maximise logp in 1..3"], ["either a direction or a range"]),
+        (["--goals", "qed", "qed"], ["two objectives are called qed"]),
+        (["--goals", "logp in 3..1"], ["low <= high"]),
+        (["--goals", "maximize logp in 1..3"], ["either a direction or a range"]),
         (["--objective", "qed", "--limits", "logp"], ["logp", "cannot be read"]),
-        (["--objective", "qed", "--limits", "matches:C(C >= 1"], ["no SMARTS"]),
+        (["--objective", "qed", "--limits", "matches:C(C >= 1"], ["not a SMARTS"]),
         (["--objective", "qed", "--limits", "alerts:PAIN <= 0"], ["did you mean"]),
-        (["--objective", "qed", "--limits", "other-elements:C+Xx <= 0"], ["'Xx'", "element"]),
+        (["--objective", "qed", "--limits", "elements-outside:C+Xx <= 0"], ["'Xx'", "element"]),
     ],
 )
 def test_goals_that_cannot_be(toy: Molvae, words: list[str], parts: list[str]) -> None:
@@ -638,13 +641,13 @@ def test_goals_that_cannot_be(toy: Molvae, words: list[str], parts: list[str]) -
 def test_goals_in_a_file_may_be_tables(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
         'record = "c.db"\nspace = "toy"\nstart = "start.smi"\nstrategy = "random"\nbudget = 7\n'
-        'combine = "product"\n[[goals]]\nobjective = "qed"\nweight = 3\n[[goals]]\n'
+        'combine = "desirability"\n[[goals]]\nobjective = "qed"\nweight = 3\n[[goals]]\n'
         'objective = "logp"\nlow = 1\nhigh = 3\n'
     )
     done = toy("optimize", "--config", "c.toml")
     assert done.status == 0, done.err
     with Campaign.open("c.db") as campaign:
-        assert [goal.weight for goal in campaign.problem.goals] == [3.0, 1.0]
+        assert [goal.weight for goal in campaign.problem.objectives] == [3.0, 1.0]
         assert campaign.best_value == max(campaign.table()["score"])
     assert toy("optimize", "--config", "c.toml", "--budget", 8).status == 0
     (tmp_path / "c.toml").write_text('record = "d.db"\n[[goals]]\nobjective = "qed"\nlo = 1\n')
@@ -663,7 +666,7 @@ def lab(toy: Molvae, tmp_path: Path) -> Molvae:
 
 
 CREATE = split(
-    "ask lab.db --create --objective by-hand:pIC50 --direction maximise --strategy random "
+    "ask lab.db --create --objective manual:pIC50 --direction maximize --strategy random "
     "--space toy --start measured.csv"
 )
 
@@ -685,7 +688,7 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
     lab("report", "lab.db").fails(1, "lab.html exists")
     done = lab("optimize", "lab.db", "--budget", 20)
     assert done.status == 1
-    assert "values of 'pIC50' are told by hand" in done.err.splitlines()[-1]
+    assert "values of 'pIC50' are measured by people" in done.err.splitlines()[-1]
 
 
 def test_molecules_come_with_how_usual_they_are(
@@ -702,7 +705,9 @@ def test_molecules_come_with_how_usual_they_are(
     assert lab("ask", "lab.db", "--waiting", "--out", "plate.csv").status == 0
     assert (tmp_path / "plate.csv").read_text().startswith("id,smiles,percentile\n5,")
     done = lab(*OPTIMIZE, "--budget", 12)
-    assert re.search(r"^\d of 6 new molecules lie below the first percentile$", done.err, re.M)
+    assert re.search(
+        r"^\d of 6 new molecules have a density below the first percentile$", done.err, re.M
+    )
 
 
 def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
@@ -739,7 +744,7 @@ def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
 
 def test_several_measured_values_are_told_by_name(toy: Molvae) -> None:
     base = split("ask two.db --create --strategy random --space toy --start start.smi --goals")
-    assert toy(*base, "by-hand:pIC50", "minimise by-hand:tox", "mw", "-n", 3).status == 0
+    assert toy(*base, "manual:pIC50", "minimize manual:tox", "mw", "-n", 3).status == 0
     toy("tell", "two.db", 1, "7.5").fails(1, "measures pIC50, tox", "--file")
     sheet = "id,pIC50,tox,tox_error,well\n1,7.5,0.5,0.1,A1\n2,6.5,,,A2\n"
     assert toy("tell", "two.db", "--file", "-", stdin=sheet).status == 0
@@ -834,7 +839,7 @@ def test_retry_prints_failed_trials_and_puts_them_back(lab: Molvae) -> None:
     ("value", "mean"), [("-7.5;-7.3", -7.4), ("-7.5", -7.5), ("-1e-3", -0.001), ("-7,5;-7,3", -7.4)]
 )
 def test_tell_takes_values_that_begin_with_a_minus(molvae: Molvae, value: str, mean: float) -> None:
-    begin("r.db", objective="by-hand:affinity").close()
+    begin("r.db", objective="manual:affinity").close()
     told = molvae("tell", "r.db", 1, value, "--message", "-twice")
     assert told.status == 0, told.err
     with Campaign.open("r.db") as campaign:

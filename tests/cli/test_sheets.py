@@ -17,7 +17,7 @@ from tests.toys import ToySpace
 
 MOLECULES = ToySpace().molecules
 CREATE = split(
-    "ask lab.db --create --objective by-hand:pIC50 --direction maximise --strategy random "
+    "ask lab.db --create --objective manual:pIC50 --direction maximize --strategy random "
     "--space toy -n 4 --start"
 )
 
@@ -265,7 +265,7 @@ def test_start_from_numbers_without_a_name_says_so(lab: Molvae) -> None:
     assert 'write "smiles pIC50" into the first line' in done.err
     write(Path("s.smi"), f"smiles pIC50\n{MOLECULES[0]} 5,5\n{MOLECULES[10]}\n")
     Path("lab.db").unlink()
-    assert "1 of 2 starting molecules come with their values" in lab(*CREATE, "s.smi").err
+    assert "1 of 2 initial molecules have values" in lab(*CREATE, "s.smi").err
 
 
 def test_start_keeps_bounds_and_words_as_notes_and_names_the_bounds(lab: Molvae) -> None:
@@ -275,7 +275,7 @@ def test_start_keeps_bounds_and_words_as_notes_and_names_the_bounds(lab: Molvae)
     done = lab(*CREATE, "s.csv")
     assert "of pIC50 [-log M] bounds are given" in done.err
     assert "<5 (line 2)" in done.err
-    assert "1 of 3 starting molecules come with their values" in done.err
+    assert "1 of 3 initial molecules have values" in done.err
     with Campaign.open("lab.db") as campaign:
         trials = campaign.trials[:3]
     assert [trial.status for trial in trials] == ["pending", "pending", "complete"]
@@ -322,8 +322,8 @@ def test_start_molecules_that_are_left_out_are_named(lab: Molvae) -> None:
 
 def test_start_of_several_goals_needs_all_columns(lab: Molvae) -> None:
     words = split(
-        "ask two.db --create --strategy random --space toy -n 1 --goals by-hand:a "
-        '"minimise by-hand:b" --start'
+        "ask two.db --create --strategy random --space toy -n 1 --goals manual:a "
+        '"minimize manual:b" --start'
     )
     a, b = MOLECULES[:20:10]
     write(Path("s.csv"), f"smiles,A,B (nM)\n{a},1,2\n{b},3,NaN\n")

@@ -56,8 +56,8 @@ def test_help_of_flags_comes_from_the_config(capsys: pytest.CaptureFixture[str])
 
     assert run(app_of(go), ["go", "--help"], interrupted={}) == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "A bundled run or a run folder. [default: zinc250k]" in text
-    assert "[choices: maximise, minimise]" in text
+    assert "A bundled model or a model folder. [default: zinc250k]" in text
+    assert "[choices: maximize, minimize]" in text
 
 
 def test_a_config_that_checks_itself_is_not_checked_as_flags() -> None:

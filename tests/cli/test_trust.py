@@ -48,7 +48,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def goal(name: str, spec: str | None, **more: Any) -> dict[str, Any]:
-    return {"name": name, "direction": "maximise", "spec": spec} | more
+    return {"name": name, "direction": "maximize", "spec": spec} | more
 
 
 def forge(path: Path, goals: list[dict[str, Any]], limits: list[dict[str, Any]]) -> None:
@@ -82,10 +82,10 @@ def test_reading_asking_and_telling_run_nothing_that_a_record_names(
     Path("evil.py").write_text("open('ran', 'w')\ndef score(smiles): open('ran', 'w'); return 1.0")
     record = tmp_path / "e.db"
     if where == "goal":
-        goals, limits = [goal("y", "by-hand:y"), goal("z", spec, computed=computed)], []
+        goals, limits = [goal("y", "manual:y"), goal("z", spec, computed=computed)], []
     else:
         limits = [{"name": "z", "spec": spec, "low": 0.0, "computed": computed}]
-        goals = [goal("y", "by-hand:y")]
+        goals = [goal("y", "manual:y")]
     forge(record, goals, limits)
     with Campaign.open(record) as campaign:
         campaign.tell(1, {"y": 0.5, "z": 1.0})
@@ -116,17 +116,17 @@ def test_running_needs_trust_which_is_remembered(
     forge(tmp_path / "e.db", [goal("y", spec)], [])
     with Campaign.open("e.db", ToySpace()) as campaign:
         assert campaign.code == (spec,)
-        with pytest.raises(CampaignError, match=r"not made on this machine.*--trust"):
+        with pytest.raises(CampaignError, match=r"not created on this machine.*--trust"):
             campaign.run(3)
         assert all(trial.status == "pending" for trial in campaign.trials)
     assert not Path("ran").exists()
     with Campaign.open("e.db", ToySpace(), trust=True) as campaign:
-        assert trust.is_trusted(campaign.settings)
+        assert trust.is_trusted(campaign.metadata)
     monkeypatch.setattr(trust, "_known", set())  # another process
     shutil.copy("e.db", "copy.db")
     with Campaign.open("copy.db", ToySpace()) as campaign:
-        assert trust.is_trusted(campaign.settings)
-        assert not trust.is_trusted(campaign.settings | {"seed": 1})
+        assert trust.is_trusted(campaign.metadata)
+        assert not trust.is_trusted(campaign.metadata | {"seed": 1})
     sys.modules.pop("evil", None)
 
 
@@ -173,7 +173,7 @@ def test_a_command_that_names_the_code_is_trusted(
     made = {
         "--objective dock:score": "a.db",
         "--objective n --command 'wc -c'": "b.db",
-        "--goals dock:score 'minimise sas'": "c.db",
+        "--goals dock:score 'minimize sas'": "c.db",
         "--objective qed --limits 'dock:score >= 0'": "d.db",
     }
     more = shlex.split("--space toy --start s.smi --strategy random --batch 1 --budget 3")
@@ -204,8 +204,8 @@ def test_nothing_is_remembered_of_campaigns_without_code(elsewhere: None, tmp_pa
 
 
 def test_runs_code_knows_every_beginning_that_is_molvaes_own() -> None:
-    assert set(WITHOUT_CODE) == {"by-hand:", SIMILARITY, *COUNTS}
-    for spec in ("qed", "guacamol/osimertinib_mpo", "similarity:CCO", " alerts:PAINS", "by-hand:y"):
+    assert set(WITHOUT_CODE) == {"manual:", SIMILARITY, *COUNTS}
+    for spec in ("qed", "guacamol/osimertinib_mpo", "similarity:CCO", " alerts:PAINS", "manual:y"):
         assert not runs_code(spec)
     for spec in SPECS:
         assert runs_code(spec)

@@ -1,4 +1,4 @@
-"""What is minimised, on models whose log-probabilities are known."""
+"""What is minimized, on models whose log-probabilities are known."""
 
 from __future__ import annotations
 

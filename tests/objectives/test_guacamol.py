@@ -236,15 +236,15 @@ def test_a_suite_is_what_results_are_summed_over():
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_is_an_objective_as_others_are(name):
     made = get_objective(name)
-    assert (made.name, made.direction) == (name, "maximise")
+    assert (made.name, made.direction) == (name, "maximize")
     values = made(["CCO", "C1CC", "", "CCN", "CCO"])
     assert [math.isnan(value) for value in values] == [False, True, True, False, False]
     assert values[0] == values[4]
     assert all(0 <= value <= 1 for value in values if not math.isnan(value))
     assert made([]) == []
-    assert [(name, "maximise")] == [row[:2] for row in list_objectives() if row[0] == name]
-    down = pickle.loads(pickle.dumps(get_objective(name, direction="minimise")))
-    assert (down.name, down.direction) == (name, "minimise")
+    assert [(name, "maximize")] == [row[:2] for row in list_objectives() if row[0] == name]
+    down = pickle.loads(pickle.dumps(get_objective(name, direction="minimize")))
+    assert (down.name, down.direction) == (name, "minimize")
     assert down(["CCN"]) == [values[3]]
 
 

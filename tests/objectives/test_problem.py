@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ from hypothesis import strategies as st
 
 from molvae.bo.acquisition import improvement
 from molvae.errors import ConfigError, UnknownNameError
-from molvae.objectives.parsing import merged, parse_constraint, parse_objective
+from molvae.objectives.parsing import (
+    format_part,
+    merged,
+    parse_constraint,
+    parse_objective,
+    parse_problem,
+)
 from molvae.objectives.problem import (
     Constraint,
     Objective,
@@ -22,8 +29,8 @@ from molvae.objectives.problem import (
     pareto_rank,
 )
 
-UP = Objective(name="up", direction="maximise", spec=None, worst=0.0, best=10.0)
-DOWN = Objective(name="down", direction="minimise", spec=None, worst=5.0, best=1.0)
+UP = Objective(name="up", direction="maximize", spec=None, worst=0.0, best=10.0)
+DOWN = Objective(name="down", direction="minimize", spec=None, worst=5.0, best=1.0)
 AMID = Objective(name="amid", direction="range", spec=None, low=1.0, high=3.0)
 
 
@@ -38,8 +45,8 @@ def rows(*values: tuple[float, ...]) -> np.ndarray:
     ("text", "fields"),
     [
         ("qed", {"spec": "qed"}),
-        ("maximise  my.lab:score ", {"spec": "my.lab:score", "direction": "maximise"}),
-        ("minimise sas, weight 2", {"spec": "sas", "direction": "minimise", "weight": 2.0}),
+        ("maximize  my.lab:score ", {"spec": "my.lab:score", "direction": "maximize"}),
+        ("minimize sas, weight 2", {"spec": "sas", "direction": "minimize", "weight": 2.0}),
         ("logp in -1..3.5", {"spec": "logp", "direction": "range", "low": -1.0, "high": 3.5}),
         ("logp in .5 .. 2e0,worst 4", {
             "spec": "logp", "direction": "range", "low": 0.5, "high": 2.0, "worst": 4.0,
@@ -95,11 +102,11 @@ def test_any_text_is_a_goal_or_an_error_of_ours(text: str) -> None:
     [
         ({"direction": "up"}, "no direction is called 'up'"),
         ({"direction": "range"}, r"low\.\.high"),
-        ({"direction": "range", "low": 2.0, "high": 2.0}, "low < high"),
-        ({"direction": "maximise", "worst": 2.0, "best": 1.0}, "other side of worst"),
-        ({"direction": "minimise", "worst": 1.0, "best": 2.0}, "other side of worst"),
-        ({"direction": "maximise", "weight": 0.0}, "weight must be a positive number"),
-        ({"direction": "maximise", "weight": math.inf}, "weight must be a positive number"),
+        ({"direction": "range", "low": 3.0, "high": 2.0}, "low <= high"),
+        ({"direction": "maximize", "worst": 2.0, "best": 1.0}, "other side of worst"),
+        ({"direction": "minimize", "worst": 1.0, "best": 2.0}, "other side of worst"),
+        ({"direction": "maximize", "weight": 0.0}, "weight must be a positive number"),
+        ({"direction": "maximize", "weight": math.inf}, "weight must be a positive number"),
     ],
 )
 def test_goals_are_checked(fields: dict[str, object], message: str) -> None:
@@ -111,33 +118,33 @@ def test_limits_of_one_value_are_one() -> None:
     low = Constraint(name="logp", spec="logp", low=1.0)
     both = merged([low, Constraint(name="mw", spec="mw", high=500.0), Constraint(name="logp", spec="logp", high=3.0), Constraint(name="logp", spec="logp", high=4.0)])  # fmt: skip  # noqa: E501
     assert [(x.name, x.low, x.high) for x in both] == [("logp", 1.0, 3.0), ("mw", None, 500.0)]
-    assert str(both[0]) == "logp >= 1 and <= 3"
+    assert str(both[0]) == "logp in 1..3"
 
 
 # --- numbers
 
 
 def test_columns_are_turned_so_that_larger_is_better() -> None:
-    problem = OptimizationProblem(goals=(UP, DOWN, AMID))
+    problem = OptimizationProblem(objectives=(UP, DOWN, AMID))
     columns = problem.columns(rows((3.0, 2.0, 2.0), (4.0, 1.0, 0.5), (5.0, 9.0, 4.5)))
     assert columns.tolist() == [[3.0, -2.0, 0.0], [4.0, -1.0, -0.5], [5.0, -9.0, -1.5]]
     assert problem.names == ("up", "down", "amid")
 
 
 def test_desirabilities_by_hand() -> None:
-    problem = OptimizationProblem(goals=(UP, DOWN, AMID), combine="product")
+    problem = OptimizationProblem(objectives=(UP, DOWN, AMID), combine="desirability")
     values = rows((5.0, 3.0, 2.0), (10.0, 1.0, 4.0), (-1.0, 1.0, 2.0), (20.0, 0.0, 1.0))
     shares = (0.5 * 0.5 * 1.0, 1.0 * 1.0 * 0.5, 0.0, 1.0)
     assert problem.y(values)[:, 0] == pytest.approx([share ** (1 / 3) for share in shares])
     heavy = OptimizationProblem(
-        goals=(UP, Objective(**{**vars(DOWN), "weight": 3.0})), combine="product"
+        objectives=(UP, Objective(**{**vars(DOWN), "weight": 3.0})), combine="desirability"
     )
     assert heavy.y(rows((5.0, 2.0)))[0, 0] == pytest.approx((0.5 * 0.75**3) ** 0.25)
 
 
 def test_a_sum_by_hand() -> None:
     problem = OptimizationProblem(
-        goals=(Objective(**{**vars(UP), "weight": 2.0}), DOWN, AMID), combine="sum"
+        objectives=(Objective(**{**vars(UP), "weight": 2.0}), DOWN, AMID), combine="weighted_sum"
     )
     assert problem.y(rows((3.0, 2.0, 4.0))).tolist() == [[6.0 - 2.0 - 1.0]]
 
@@ -147,8 +154,8 @@ def test_what_breaks_a_limit_is_below_all_that_does_not() -> None:
         Constraint(name="up", spec=None, low=2.0),
         Constraint(name="other", spec=None, high=10.0),
     )
-    for combine in ("pareto", "sum"):
-        problem = OptimizationProblem(goals=(UP, DOWN), limits=limits, combine=combine)  # type: ignore[arg-type]
+    for combine in ("pareto", "weighted_sum"):
+        problem = OptimizationProblem(objectives=(UP, DOWN), constraints=limits, combine=combine)  # type: ignore[arg-type]
         assert problem.names == ("up", "down", "other")
         values = rows((3.0, 4.0, 9.0), (1.0, 0.0, 0.0), (9.0, 0.0, 15.0), (5.0, 3.0, 10.0))
         assert problem.feasible(values).tolist() == [True, False, False, True]
@@ -162,43 +169,47 @@ def test_what_breaks_a_limit_is_below_all_that_does_not() -> None:
 @pytest.mark.parametrize("scale", [1e-15, 1e-3, 1e3, 1e15])
 def test_violation_and_merit_are_of_one_size_in_every_unit(scale: float) -> None:
     problem = OptimizationProblem(
-        goals=(Objective(name="up", direction="maximise", spec=None),),
-        limits=(Constraint(name="b", spec=None, high=5.0),),
+        objectives=(Objective(name="up", direction="maximize", spec=None),),
+        constraints=(Constraint(name="b", spec=None, high=5.0),),
     )
     values = rows((0.1, 1.0), (0.9, 2.0), (0.5, 3.0), (0.7, 9.0))
     y = problem.y(values)
     assert y[3, 0] == pytest.approx(0.1 - 0.8 * 4 / 3.5)  # median distance from the limit: 3.5
     assert problem.y(values * [scale, 1.0]) == pytest.approx(scale * y)
     limit = OptimizationProblem(
-        goals=problem.goals, limits=(Constraint(name="b", spec=None, high=-45.0 * scale),)
+        objectives=problem.objectives,
+        constraints=(Constraint(name="b", spec=None, high=-45.0 * scale),),
     )
     assert limit.y((values - [0.0, 50.0]) * [1.0, scale]) == pytest.approx(y)
 
 
 @pytest.mark.parametrize("value", [0.0, 1e20, -1e-20])
 def test_what_breaks_a_limit_is_below_equal_merits_however_large(value: float) -> None:
-    problem = OptimizationProblem(goals=(UP,), limits=(Constraint(name="b", spec=None, high=5.0),))
-    y = problem.y(rows((value, 1.0), (value, 5.0), (value, 5.0 + 1e-12), (value, 9.0)))[:, 0]
+    problem = OptimizationProblem(
+        objectives=(UP,), constraints=(Constraint(name="b", spec=None, high=5.0),)
+    )
+    y = problem.y(rows((value, 1.0), (value, 5.0), (value, 5.0 + 1e-7), (value, 9.0)))[:, 0]
     assert y[0] == y[1] > y[2] > y[3]
     nothing_kept = problem.y(rows((value, 6.0), (3.0, 9.0)))[:, 0]
     assert nothing_kept[0] > nothing_kept[1]
 
 
 def test_computed_and_measured() -> None:
-    easy = Constraint(name="logp", spec="logp", high=5.0, computed=True)
-    problem = OptimizationProblem(goals=(UP,), limits=(easy,))
+    easy = Constraint(name="logp", spec="logp", high=5.0, is_cheap=True)
+    problem = OptimizationProblem(objectives=(UP,), constraints=(easy,))
     assert (problem.measured, problem.computed, problem.is_single_objective) == (
         ("up",),
         ("logp",),
         False,
     )
-    assert OptimizationProblem(goals=(UP,)).is_single_objective
-    assert str(problem) == "maximise up; logp <= 5"
-    with pytest.raises(ConfigError, match="two goals are called up"):
-        OptimizationProblem(goals=(UP, UP))
+    assert OptimizationProblem(objectives=(UP,)).is_single_objective
+    assert str(problem) == "maximize up; logp <= 5"
+    with pytest.raises(ConfigError, match="two objectives are called up"):
+        OptimizationProblem(objectives=(UP, UP))
     with pytest.raises(ConfigError, match="goal y: in a product it needs a scale"):
         OptimizationProblem(
-            goals=(UP, Objective(name="y", direction="maximise", spec=None)), combine="product"
+            objectives=(UP, Objective(name="y", direction="maximize", spec=None)),
+            combine="desirability",
         )
 
 
@@ -236,3 +247,86 @@ def test_improvement_is_the_difference_of_hypervolumes() -> None:
 
     expected = [of(torch.cat([there, point[None]])) - of(there) for point in points]
     assert improvement(points, there, reference).tolist() == pytest.approx(expected, abs=1e-12)
+
+
+# --- text, tables and objects
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("qed", {"spec": "qed"}),
+        ("minimise sas, weight 2", {"spec": "sas", "direction": "minimize", "weight": 2.0}),
+        ("logp = 2", {"spec": "logp", "direction": "range", "low": 2.0, "high": 2.0}),
+        (
+            "dock: minimize command:dock.sh {smiles} a:b, unit kcal/mol",
+            {
+                "name": "dock",
+                "direction": "minimize",
+                "spec": "command:dock.sh {smiles} a:b",
+                "unit": "kcal/mol",
+            },
+        ),
+        ("minimize manual: pIC50", {"direction": "minimize", "spec": "manual: pIC50"}),
+    ],
+)
+def test_objective_text_gives_fields(text: str, fields: dict[str, object]) -> None:
+    assert parse_objective(text) == fields
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [("x in 1..3", 1.0, 3.0), ("x = 2", 2.0, 2.0), ("x>=-1e3", -1e3, None), ("x <= .5", None, 0.5)],
+)
+def test_constraint_text_gives_bounds(text: str, low: float | None, high: float | None) -> None:
+    found = parse_constraint(f"amide: {text}")
+    assert (found.get("low"), found.get("high")) == (low, high)
+    assert (found["name"], found["spec"]) == ("amide", "x")
+
+
+@pytest.mark.parametrize("text", ["minimize x <= 3", "x <= 3, weight 2", "x", "x > 3"])
+def test_constraint_without_bounds_or_with_a_goal_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_constraint(text)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Objective("pIC50", spec="manual:pIC50", unit="nM", weight=1 / 3),
+        Objective("dock", spec="command:dock.sh {smiles}", direction="minimize"),
+        Objective("logp", spec="logp", direction="range", low=1.0, high=3.0, worst=0.1),
+        Constraint("amide", spec="matches:C(=O)N", low=1.0, high=3.0),
+        Constraint("rings", spec="rings", low=2.0, high=2.0),
+    ],
+)
+def test_formatted_part_is_read_back(part: Objective | Constraint) -> None:
+    parse = parse_objective if isinstance(part, Objective) else parse_constraint
+    assert type(part)(**{"name": part.name, **parse(format_part(part))}) == part
+
+
+def test_objects_and_functions_make_a_problem(tmp_path: Path) -> None:
+    def carbons(smiles: str) -> float:
+        return float(smiles.count("C"))
+
+    problem, functions = parse_problem(
+        [carbons, Objective("sas", direction="minimize", weight=2)],
+        [Constraint("mw", high=500)],
+        campaign_file=tmp_path / "c.db",
+    )
+    assert problem.names == ("carbons", "sas", "mw")
+    assert [one.spec for one in problem.parts.values()] == ["mw", None, "sas"]
+    assert problem.measured == ("carbons",)
+    assert functions["carbons"](["CCO"]) == [2.0]
+    typed = OptimizationProblem(
+        objectives=problem.objectives[1:], constraints=problem.constraints, combine="weighted_sum"
+    )
+    again, _ = parse_problem(typed, campaign_file=tmp_path / "c.db")
+    assert again.parts == typed.parts
+
+
+def test_constraint_holds_within_rounding() -> None:
+    limit = Constraint("c", high=14e-9)
+    values = np.array([14 * 1e-9, 14e-9 * (1 + 1e-8), 14e-9])
+    assert (limit.slack(values) >= 0).tolist() == [True, False, True]
+    assert Constraint("c", low=0.3, high=0.3).slack(np.array([0.1 + 0.2])).tolist() == [0.0]

@@ -23,7 +23,7 @@ PYTHON = sys.executable
 
 def program(code: str, *arguments: str, **settings: object) -> Program:
     words = " ".join([PYTHON, "-c", f'"{code}"', *arguments])
-    defaults = {"name": "p", "direction": "maximise", "command": words}
+    defaults = {"name": "p", "direction": "maximize", "command": words}
     return Program(**(defaults | settings))  # type: ignore[arg-type]
 
 
@@ -92,7 +92,7 @@ def test_failures_say_why_and_where_to_look(tmp_path: Path) -> None:
         assert (folders[-1] / "stdout.txt").read_text() == "half\n"
         assert (folders[-1] / "molecules.smi").read_text() == "CCO\n"
     with pytest.raises(ObjectiveError, match="cannot run no-such-program: No such file"):
-        Program(name="p", direction="maximise", command="no-such-program {smiles}")(["C"])
+        Program(name="p", direction="maximize", command="no-such-program {smiles}")(["C"])
     with pytest.raises(ObjectiveError, match=r"expected a number .*got 'hello'"):
         program("print('hello')", "{smiles}")(["C"])
 
@@ -103,7 +103,7 @@ def test_it_runs_in_its_folder_but_files_are_found_from_here(
     (tmp_path / "score.py").write_text("open('out.pdb', 'w').write('x'); print(1.5)")
     monkeypatch.chdir(tmp_path)
     command = f"{PYTHON} score.py {{smiles}}"
-    scored = Program(name="p", direction="maximise", command=command, folder="calls")
+    scored = Program(name="p", direction="maximize", command=command, folder="calls")
     assert scored(["CCO"]) == [1.5]
     assert [p.name for p in (tmp_path / "calls").glob("*/out.pdb")] == ["out.pdb"]
 
@@ -113,7 +113,7 @@ def shell(place: Path, script: str, **settings: object) -> Program:
     (place / "program.sh").write_text(f"F={place}\n{script}")
     return Program(
         name="p",
-        direction="maximise",
+        direction="maximize",
         command=f"sh {place / 'program.sh'} {{smiles}}",
         **settings,  # type: ignore[arg-type]
     )
@@ -172,7 +172,7 @@ def test_program_that_cannot_be_run_is_trouble_of_the_machine(tmp_path: Path) ->
         (f"{tmp_path / 'not-executable'} {{smiles}}", None),
         ("echo {smiles}", str(tmp_path / "calls")),
     ):
-        made = Program(name="p", direction="maximise", command=command, folder=folder)
+        made = Program(name="p", direction="maximize", command=command, folder=folder)
         with pytest.raises(MachineError, match=r"^cannot "):
             made(["C"])
 
@@ -203,7 +203,7 @@ def test_what_a_program_answers_in_place_of_a_number_is_a_failure(
     assert re.search(message, scored.message)
 
 
-def test_output_is_kept_within_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_is_kept_feasible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "KEPT_BYTES", 2_000)
     script = "head -c 300000 /dev/zero | tr '\\0' x; echo; echo 7.5; head -c 300000 /dev/zero >&2"
     made = shell(tmp_path, script, folder=str(tmp_path / "calls"))
@@ -257,9 +257,9 @@ def test_a_program_that_does_not_read_its_input_is_no_trouble() -> None:
 
 
 def test_by_its_name() -> None:
-    made = get_objective("command:dock.sh {smiles}", direction="minimise")
+    made = get_objective("command:dock.sh {smiles}", direction="minimize")
     assert isinstance(made, Program)
-    assert (made.command, made.direction) == ("dock.sh {smiles}", "minimise")
+    assert (made.command, made.direction) == ("dock.sh {smiles}", "minimize")
     with pytest.raises(ObjectiveError, match="cannot be read: No closing quotation"):
         get_objective("command:dock.sh 'a")
     with pytest.raises(ConfigError, match="a command has words"):

@@ -25,7 +25,7 @@ from molvae.objectives.problem import is_non_dominated
 
 @dataclass(frozen=True, kw_only=True)
 class LogEI:
-    """Noisy expected improvement over a GP on z, in its stable form, maximised in the box.
+    """Noisy expected improvement over a GP on z, in its stable form, maximized in the box.
 
     In a Pareto search, that of the hypervolume.
 

@@ -69,7 +69,7 @@ class Rank:
     References:
         Tripp et al. (2020), arXiv:2006.09191 (a decoder that learns the best molecules);
         Tripp et al. (2021), A fresh look at de novo molecular design benchmarks (a genetic
-        algorithm that maximises the acquisition of a Tanimoto GP).
+        algorithm that maximizes the acquisition of a Tanimoto GP).
     """
 
     name: ClassVar[str] = "rank"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, cast
 
 from botorch.acquisition.multi_objective import logei
 
@@ -16,8 +16,8 @@ from molvae.bo.strategies.random import Random
 from molvae.bo.strategies.rank import Rank
 from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
-from molvae.config import build
-from molvae.errors import ConfigError, UnknownNameError, require
+from molvae.config import build, is_imported
+from molvae.errors import ConfigError, UnknownNameError, described, require
 
 # BoTorch compiles a C++ kernel when this acquisition is first made: proposals would depend on the
 # compiler of the machine, and a process killed meanwhile leaves a lock that all others wait for.
@@ -50,19 +50,38 @@ def get_strategy(name: str, **settings: Any) -> Strategy:
         ('PAINS', 'BRENK')
 
     Args:
-        name: Of a strategy; settings may follow after a colon, as `name=value` with commas in
-            between, several texts of one setting with `+`.
+        name: A built-in strategy, whose settings may follow after a colon as `name=value` with
+            commas in between, several texts of one setting with `+`; or `module:Class`.
         settings: Win over those in the name.
 
     Raises:
         UnknownNameError: No strategy, or no setting of it, has this name.
         ConfigError: A setting is out of range or cannot be read.
     """
+    if is_imported(name):
+        return _imported(name, settings)
     name, _, text = name.partition(":")
     if name not in STRATEGIES:
         raise UnknownNameError("strategy", name, STRATEGIES)
     kind = STRATEGIES[name]
     return build(kind, _written(text, kind) | settings, f"strategy {name}")
+
+
+def _imported(spec: str, settings: Mapping[str, Any]) -> Strategy:
+    """A strategy of the user's, from `module:Class` or `module:object`."""
+    from molvae.objectives.registry import import_attribute
+
+    made = import_attribute(spec)
+    if isinstance(made, type):
+        try:
+            made = made(**settings)
+        except Exception as error:
+            raise ConfigError(f"{spec}(...) failed: {described(error)}") from error
+    require(
+        callable(getattr(made, "propose", None)) and isinstance(getattr(made, "name", None), str),
+        f"{spec} is no strategy: it needs a name and a method propose",
+    )
+    return cast(Strategy, made)
 
 
 def _written(text: str, kind: Kind) -> dict[str, Any]:
