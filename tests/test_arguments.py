@@ -81,7 +81,7 @@ def takes_seed(space: LatentSpace, path: Path) -> dict[str, Callable[[Any], Any]
             path / f"{seed}.db", ToySpace(), objective="qed", start=0, seed=seed
         ).close(),
         "train": lambda seed: TrainConfig(data="", out="", seed=seed),
-        "optimize": lambda seed: CampaignConfig(record="", objective="qed", seed=seed),
+        "optimize": lambda seed: CampaignConfig(campaign="", objective=("qed",), seed=seed),
         "neighbours": lambda seed: analysis.neighbors(space, "CCO", radii=[1.0], n=1, seed=seed),
         "analogy": lambda seed: analysis.analogy(
             space, "CCO", "CCN", "CCCO", radii=[0.0], n=1, seed=seed

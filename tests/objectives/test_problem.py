@@ -206,7 +206,7 @@ def test_computed_and_measured() -> None:
     assert str(problem) == "maximize up; logp <= 5"
     with pytest.raises(ConfigError, match="two objectives are called up"):
         OptimizationProblem(objectives=(UP, UP))
-    with pytest.raises(ConfigError, match="goal y: in a product it needs a scale"):
+    with pytest.raises(ConfigError, match="objective y: desirability needs"):
         OptimizationProblem(
             objectives=(UP, Objective(name="y", direction="maximize", spec=None)),
             combine="desirability",
