@@ -51,8 +51,8 @@ from molvae.config import DEFAULT_PROPERTIES, PriorConfig, TrainConfig, build
 from molvae.latent.space import LatentSpace
 from molvae.latent.tokenized import label, tokenize
 from molvae.latent.train import train
+from molvae.model.batches import trim_padding
 from molvae.model.prior_fitting import choose_prior, fit_vamp
-from molvae.model.training import trim_padding
 
 TITLE = "Generative models side by side"
 PARTS = ("data", "variants")

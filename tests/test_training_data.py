@@ -20,8 +20,8 @@ from molvae.latent.loading import load
 from molvae.latent.tokenized import tokenize
 from molvae.latent.train import train
 from molvae.model.checkpoint import RESUME
+from molvae.model.devices import pick_device
 from molvae.model.progress import Progress
-from molvae.model.training import pick_device
 
 MOLECULES = tuple(sample_molecules("zinc250k", 60, seed=5))
 HEXANES = tuple("C" * n for n in range(2, 40))

@@ -67,7 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     interrupted = {
         "optimize": "every value told is in the record, and the same command goes on from there",
-        "train": "the same command with --resume goes on from the last saved state",
     }
     return run(app, sys.argv[1:] if argv is None else argv, interrupted=interrupted)
 

@@ -334,7 +334,8 @@ def _explain(error: BaseException, interrupted: str) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         terminated = isinstance(error, _TerminatedError)
         status, what = (143, "ended by SIGTERM") if terminated else (130, "interrupted")
-        return status, f"{what}{'; ' if interrupted else ''}{interrupted}"
+        notes = [*getattr(error, "__notes__", ()), *filter(None, [interrupted])]
+        return status, "; ".join([what, *notes])
     if isinstance(error, CycloptsError):
         return 2, f"{_one_line(error)} (see molvae --help)"
     if isinstance(error, MemoryError):

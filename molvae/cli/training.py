@@ -28,6 +28,7 @@ from molvae.errors import DataError
 if TYPE_CHECKING:
     from molvae.config import PrepareConfig as PrepareFlags
     from molvae.config import TrainConfig as TrainFlags
+    from molvae.model.progress import Progress
 else:
     PrepareFlags, TrainFlags = map(flags, (PrepareConfig, TrainConfig))
 
@@ -81,18 +82,22 @@ def train(
     file = current_names(TrainConfig, read_toml(config) if config else {}, source)
     configured = build(TrainConfig, layered(file, given(settings)), source)
     from molvae.latent.train import train
+    from molvae.model.checkpoint import RESUME
 
-    with progress(configured.molecules) as advance:
-        folder = train(
-            configured,
-            resume=resume,
-            overwrite=overwrite,
-            on_progress=lambda p: advance(
-                p.molecules,
-                f"reconstruction {p.reconstruction:.2f} nats  KL {p.kl:.2f} nats  "
-                f"{p.rate:.0f} molecules/s  {p.eta / 60:.0f} min to go",
-            ),
+    def report(p: Progress) -> None:
+        advance(
+            p.molecules,
+            f"reconstruction {p.reconstruction:.2f} nats  KL {p.kl:.2f} nats  "
+            f"{p.rate:.0f} molecules/s  {p.eta / 60:.0f} min to go",
         )
+
+    try:
+        with progress(configured.molecules) as advance:
+            folder = train(configured, resume=resume, overwrite=overwrite, on_progress=report)
+    except KeyboardInterrupt as error:
+        if (Path(configured.out) / RESUME).exists():
+            error.add_note("the same command with --resume continues from the saved state")
+        raise
     print(folder)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from molvae.errors import UnknownNameError
 from molvae.latent.space import LatentSpace
 from molvae.model.checkpoint import fingerprint, load_run
+from molvae.model.devices import pick_device
 from molvae.model.isolation import isolated
-from molvae.model.training import pick_device
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 """Model folders that ship with the package."""

@@ -45,6 +45,7 @@ from molvae.latent.tokenized import (
     tokenize,
     write_rows,
 )
+from molvae.model.batches import trim_padding
 from molvae.model.cells import with_cell
 from molvae.model.checkpoint import (
     CARD,
@@ -57,15 +58,16 @@ from molvae.model.checkpoint import (
     round_to_half,
     save_run,
 )
+from molvae.model.devices import in_bf16, pick_device
 from molvae.model.isolation import isolated, seeded, threads
 from molvae.model.losses import gaussian_total_correlation
 from molvae.model.prior_fitting import choose_prior, fit_vamp
 from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress
 from molvae.model.structure import SparseBits
-from molvae.model.training import in_bf16, pick_device, trim_padding, validate
 from molvae.model.training import train as fit
 from molvae.model.vae import SequenceVAE
+from molvae.model.validation import validate
 from molvae.model.widening import widened
 
 BOX_QUANTILE = 0.005

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from molvae.chem.vocabulary import PAD
 from molvae.model.structure import SparseBits, neighbor_order
 
 CHUNK = 50
@@ -78,4 +80,10 @@ def epoch_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-__all__ = ["epoch_batches", "epoch_rows"]
+def trim_padding(rows: Tensor) -> Tensor:
+    """Rows as int64 without the columns in which every row is padding."""
+    longest = int((rows != PAD).sum(dim=1).max())
+    return rows[:, :longest].long()
+
+
+__all__ = ["epoch_batches", "epoch_rows", "trim_padding"]

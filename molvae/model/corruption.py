@@ -39,4 +39,53 @@ def corrupted(
     return ids.masked_fill(gone, PAD).gather(1, order)
 
 
-__all__ = ["corrupted"]
+def add_noise(
+    code: Tensor,
+    noise: Tensor,
+    latent_dim: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Add noise at a level from 0 to 1, one for each row, to z.
+
+    Args:
+        code: `n x code_dim`.
+        noise: Levels, `n`.
+        latent_dim: How many numbers of the code are z; conditions stay as they are. None: all.
+        generator: Of the noise, on the code's device; None for torch's global generator.
+    """
+    d = code.shape[1] if latent_dim is None else latent_dim
+    z, y, level = code[:, :d], code[:, d:], noise[:, None]
+    more = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+    return torch.cat([(1 - level.square()).sqrt() * z + level * more, y], dim=1)
+
+
+def noise_some(
+    code: Tensor,
+    share: float,
+    latent_dim: int | None = None,
+    n_samples: int = 1,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Noise at a level drawn evenly from 0 to 1 in the z of a share of the rows; and the levels.
+
+    Args:
+        code: `n * n_samples` codes; those of a row lie next to each other and get the same level.
+        share: Of the rows.
+        latent_dim: See `add_noise`.
+        n_samples: Of each row.
+        generator: Of levels and noise, on the code's device; None for torch's global generator.
+    """
+    if share == 0:
+        return code, code.new_zeros(len(code))
+    level, chosen = (
+        torch.rand(
+            len(code) // n_samples, generator=generator, dtype=torch.float32, device=code.device
+        )
+        for _ in range(2)
+    )
+    level = level * (chosen < share)
+    level = level.repeat_interleave(n_samples) if n_samples > 1 else level
+    return add_noise(code, level, latent_dim, generator), level
+
+
+__all__ = ["add_noise", "corrupted", "noise_some"]

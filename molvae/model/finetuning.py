@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
+from molvae.model.batches import trim_padding
+from molvae.model.corruption import noise_some
 from molvae.model.losses import reconstruction
-from molvae.model.training import noise_some, trim_padding
 from molvae.model.vae import SequenceVAE
 
 SHARED = ("explained.", "explained_head")

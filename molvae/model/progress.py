@@ -1,4 +1,4 @@
-"""Where a training stands, told now and then and written to `metrics.jsonl`."""
+"""Progress of a training, reported now and then and written to `metrics.jsonl`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from molvae._files import write_atomically
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a training stands; also one line of `metrics.jsonl`. Nats are per molecule."""
+    """Progress of a training; also one line of `metrics.jsonl`. Nats are per molecule."""
 
     molecules: int
     """Seen so far, repeats included."""
@@ -53,7 +55,7 @@ class Reporter:
     """Averages between reports; writes `metrics.jsonl`.
 
     Args:
-        folder: Where that is; a training from the beginning empties it.
+        folder: Where that file is; a new training starts a new one.
         total: Molecules to be seen in all.
         on_progress: Told of each report.
         seen: Molecules seen before.
@@ -69,8 +71,9 @@ class Reporter:
         seen: int,
     ) -> None:
         self.path, self.total, self.on_progress = folder / "metrics.jsonl", total, on_progress
-        if seen == 0:
-            self.path.write_text("", "utf-8")
+        # A new file: whatever a link in its place points to stays as it is.
+        kept = self.path.read_bytes() if seen and self.path.is_file() else b""
+        write_atomically(self.path, kept)
         self._reset()
 
     def _reset(self) -> None:

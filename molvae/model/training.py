@@ -1,15 +1,13 @@
-"""The training loop: bucketed batches, mixed precision, validation, and a state to go on from.
+"""The training loop: bucketed batches, mixed precision, validation, and a state to resume from.
 
-Sees rows of integers, not molecules. On the CPU a training that was interrupted anywhere, by `kill
--9` too, goes on from its last saved state and ends with the same weights, bit for bit, as one that
-was not.
+On the CPU an interrupted training resumes from its last saved state, even after `kill -9`, and ends
+with the same weights, bit for bit, as an uninterrupted one. Ctrl-C and SIGTERM save a state first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import LossConfig, TrainConfig
-from molvae.errors import require, warn
-from molvae.model.batches import epoch_batches, epoch_rows
-from molvae.model.corruption import corrupted
-from molvae.model.decoding import decode
+from molvae.config import TrainConfig
+from molvae.errors import warn
+from molvae.model.batches import epoch_batches, epoch_rows, trim_padding
+from molvae.model.checkpoint import RESUME
+from molvae.model.corruption import corrupted, noise_some
+from molvae.model.devices import autocast, pick_device
+from molvae.model.interruption import deferred_signals
 from molvae.model.losses import (
     Labels,
     Loss,
-    active_units,
     compute_loss,
     condition_loss,
     property_loss,
@@ -37,59 +36,17 @@ from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress, Reporter
 from molvae.model.structure import SAMPLE, ReadOut, SparseBits, correlation
 from molvae.model.training_state import TrainingState, load_state, save_state, start_state
-from molvae.model.vae import SequenceVAE, add_noise
+from molvae.model.vae import SequenceVAE
+from molvae.model.validation import reconstruction_accuracy, validate
 
-COMPONENTS = 64
-"""Of fingerprints, that a head reads off z."""
-EXACT = 1000
-"""Validation molecules that are written again, at most."""
-
-
-def pick_device(name: str | torch.device) -> torch.device:
-    """The device that a setting stands for: `auto`, `cpu`, `cuda`, or one of several, `cuda:1`.
-
-    Raises:
-        ConfigError: No such device, or it is not there.
-    """
-    name = str(name)
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        name = "cuda" if there else "cpu"
-    kind, _, number = name.partition(":")
-    require(
-        name == "cpu" or (kind == "cuda" and (number.isdecimal() or name == "cuda")),
-        f"device must be auto, cpu, cuda, or cuda:1 for one of several; got {name!r}",
-    )
-    require(
-        kind == "cpu" or int(number or 0) < there,
-        f"there is no device {name!r}: torch {torch.__version__} finds {there} CUDA devices here; "
-        "give cpu, or auto",
-    )
-    return torch.device(name)
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 autocast where asked for or, with `auto`, where it is faster; else nothing."""
-    if not in_bf16(precision, device):
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def in_bf16(precision: str, device: torch.device) -> bool:
-    """Whether a training of this precision, which may be `auto`, computes in bfloat16."""
-    if precision == "auto":
-        # Emulated bf16 is slower than float32: only processors with the instructions gain.
-        # torch has no public name for the question yet; where it has none at all, float32.
-        on_cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        native = device.type == "cuda" or on_cpu()
-        return bool(native)
-    return precision == "bf16"
+N_COMPONENTS = 64
+"""Principal components of fingerprints that an auxiliary head predicts from z."""
 
 
 def learning_rate_at(config: TrainConfig, seen: int) -> tuple[float, float]:
     """Learning-rate factor and beta after `seen` molecules: linear rises, cosine decay to 2 %.
 
-    The decay takes the last `config.lr_decay` of the training; before it, the factor is 1.
+    The decay takes the last `config.lr_decay_fraction` of the training; before it, the factor is 1.
     """
     done = seen / config.molecules
     rise = min(1.0, done / config.lr_warmup_fraction) if config.lr_warmup_fraction > 0 else 1.0
@@ -102,75 +59,6 @@ def learning_rate_at(config: TrainConfig, seen: int) -> tuple[float, float]:
     warm_up = config.loss.beta_warmup_fraction
     beta = config.loss.beta * (min(1.0, done / warm_up) if warm_up > 0 else 1.0)
     return rise * decay, beta
-
-
-@torch.inference_mode()
-def validate(
-    model: SequenceVAE,
-    rows: Tensor,
-    *,
-    covariance: Tensor | None = None,
-    seed: int = 0,
-    batch_size: int = 512,
-) -> tuple[float, float, int]:
-    """Reconstruction and KL (nats per molecule) and active units on held-out rows.
-
-    The same weights give the same numbers.
-
-    Args:
-        model: Left in the mode it is in.
-        rows: Ids, `n x max_length`; conditions are taken as not known.
-        covariance: Of conditions, `p x p`; they are unrelated if it is None.
-        seed: Of the one draw for each row.
-        batch_size: Rows that go through the network together.
-    """
-    device = next(model.parameters()).device
-    if covariance is None:
-        covariance = torch.eye(model.n_conditions)
-    rec = kl = 0.0
-    means = []
-    generator = torch.Generator(device).manual_seed(seed)
-    for batch in torch.split(rows, batch_size):
-        ids = trim_padding(batch).to(device)
-        inference = model.infer(ids, noise=generator)
-        loss = compute_loss(
-            LossConfig(),
-            1.0,
-            inference,
-            reconstruction(model.logits(inference.code, ids), ids),
-            posterior=model.config.posterior,
-            known=_nothing_known(model, len(ids), covariance),
-        )
-        rec += float(loss.reconstruction) * len(ids)
-        kl += float(loss.kl) * len(ids)
-        means.append(inference.mean)
-    return rec / len(rows), kl / len(rows), active_units(torch.cat(means))
-
-
-@torch.inference_mode()
-def exact(model: SequenceVAE, rows: Tensor, *, batch_size: int = 512) -> float | None:
-    """Share of rows that come back from their one code, written greedily; None without a z.
-
-    Args:
-        model: Left in the mode it is in.
-        rows: Ids, `n x max_length`; evenly spaced ones are taken if there are many.
-        batch_size: Rows that go through the network together.
-    """
-    if model.config.latent_dim == 0:
-        return None
-    device = next(model.parameters()).device
-    same = 0
-    some = rows[:: max(1, math.ceil(len(rows) / EXACT))]
-    for batch in torch.split(some, batch_size):
-        written = decode(model, model.encode(trim_padding(batch).to(device)).float())
-        same += int((written.cpu() == batch.long()).all(dim=1).sum())
-    return same / max(1, len(some))
-
-
-def trim_padding(rows: Tensor) -> Tensor:
-    """Rows as int64 without the columns in which every row is padding."""
-    longest = int((rows != PAD).sum(dim=1).max())
-    return rows[:, :longest].long()
 
 
 def train(
@@ -190,26 +78,24 @@ def train(
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SequenceVAE:
-    """Train the network in place, on `config.device`; the folder gets progress and resume state.
+    """Train the network in place, on `config.device`; progress and resume state go to the folder.
 
     Args:
-        model: As initialised; with `resume`, its weights are replaced.
-        rows: Training ids, `n x max_length`, any integer type, ended by stop, padded.
-        valid: Validation ids, likewise.
+        model: As initialized; with `resume`, its weights are replaced.
+        rows: Training ids, `n x max_length`, any integer type, ended by EOS, padded.
+        valid: Validation ids, `m x max_length`.
         config: Settings; `data` and `out` are not used here.
-        folder: Where `metrics.jsonl` and the resume state go.
-        labels: What the property heads are to read off z, one row for each of `rows`, float32, of
-            mean 0 and standard deviation 1; NaN where not known. None for a network without heads.
-        conditions: Likewise, of a network with conditions.
-        fingerprints: Of the rows; needed for the terms of the objective that are about structure,
-            and for pairs of neighbors.
-        spellings: Other rows that mean the same, `n x k x max_length`, for `config.spellings`.
+        folder: For `metrics.jsonl` and the resume state.
+        labels: Targets of the property heads, `n x p`, float32, standardized; NaN where unknown.
+            None for a network without heads.
+        conditions: Conditions, `n x c`, float32, standardized; NaN where unknown. None for none.
+        fingerprints: Of the rows, for the structure terms of the loss and for pairs of neighbors.
+        spellings: Randomized SMILES of the rows, `n x k x max_length`, for `config.spellings`.
         main: How many rows, the first, are of `config.data` and not of `config.more_data`; None for
             all.
-        start: Folder with the kept state of another training, to go on from.
-        data: What the rows were made from, ready for JSON: a training is resumed with the same
-            alone.
-        resume: Go on from the state in the folder.
+        start: Folder with the kept state of another training, to start from.
+        data: Description of the data, ready for JSON; resuming needs the same.
+        resume: Resume from the state in the folder.
         on_progress: Called about every five seconds and after each validation.
 
     Returns:
@@ -234,61 +120,70 @@ def train(
     place = TrainingState()
     if resume:
         place = load_state(folder, model, optimizer, generator, config, data, readout)
-    elif start is not None:
-        start_state(start, model, optimizer, readout)
+    else:
+        (folder / RESUME).unlink(missing_ok=True)  # of an older training
+        if start is not None:
+            start_state(start, model, optimizer, readout)
     structured = config.loss.similarity > 0 or readout is not None
     report = Reporter(folder, config.molecules, on_progress, place.seen)
     next_stop = (place.seen // config.validate_every + 1) * config.validate_every
 
-    while place.seen < config.molecules:
-        for index in _batches_from(lengths, config, place, main or len(rows), fingerprints):
-            factor, beta = learning_rate_at(config, place.seen)
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * factor
-            ids = trim_padding(rows[index]).to(device)
-            y, known, again = labels[index].to(device), None, None
-            if model.n_conditions:
-                known = Labels(conditions[index].to(device), covariance.to(device))
-            if few is not None:
-                more = few[_drawn(len(few), len(ids) // 2, config, place)]
-                again = trim_padding(rows[more]).to(device), conditions[more].to(device)
-            bits = None
-            if structured and fingerprints is not None:
-                bits = fingerprints.dense(index.numpy()).to(device)
-            read = ids
-            if spellings is not None and (other := _other(spellings, config, place)) is not None:
-                read = trim_padding(spellings[index, other]).to(device)
-            batch = _Batch(ids, read, y, known, again, len(rows), bits, generator)
-            loss, of_properties, of_conditions, of_structure = _step(
-                model, batch, config, beta, readout
-            )
-            total = loss.total + config.property_weight * of_properties
-            total = total + config.condition_weight * of_conditions
-            total = total + config.loss.similarity * of_structure[0]
-            total = total + config.loss.fingerprint * of_structure[1]
-            optimizer.zero_grad(set_to_none=True)
-            # Per symbol, so that clipping means the same for short and long molecules.
-            scaled = total * (len(ids) / int((ids != PAD).sum()))
-            scaled.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-            optimizer.step()
-            place.seen += len(ids)
-            terms = (loss.reconstruction, loss.kl, of_properties, of_conditions, *of_structure)
-            report.add(len(ids), *(term.item() for term in terms))
-            if place.seen >= next_stop or place.seen >= config.molecules:
-                next_stop += config.validate_every
-                model.eval()
-                with autocast(config.precision, device):
-                    rec, kl, active = validate(model, valid, covariance=covariance)
-                    same = exact(model, valid)
-                model.train()
-                report.say(place.seen, beta, rec, kl, active, same)
-                _warn_of_collapse(beta, kl, active, config)
-                save_state(folder, model, optimizer, generator, config, place, data, readout)
-            elif report.due():
-                report.say(place.seen, beta)
-            if place.seen >= config.molecules:
-                break
+    with deferred_signals() as interrupted:
+        while place.seen < config.molecules:
+            for index in _batches_from(lengths, config, place, main or len(rows), fingerprints):
+                factor, beta = learning_rate_at(config, place.seen)
+                for group in optimizer.param_groups:
+                    group["lr"] = config.learning_rate * factor
+                ids = trim_padding(rows[index]).to(device)
+                y, known, again = labels[index].to(device), None, None
+                if model.n_conditions:
+                    known = Labels(conditions[index].to(device), covariance.to(device))
+                if few is not None:
+                    more = few[_drawn(len(few), len(ids) // 2, config, place)]
+                    again = trim_padding(rows[more]).to(device), conditions[more].to(device)
+                bits = None
+                if structured and fingerprints is not None:
+                    bits = fingerprints.dense(index.numpy()).to(device)
+                read = ids
+                if (
+                    spellings is not None
+                    and (other := _other(spellings, config, place)) is not None
+                ):
+                    read = trim_padding(spellings[index, other]).to(device)
+                batch = _Batch(ids, read, y, known, again, len(rows), bits, generator)
+                loss, of_properties, of_conditions, of_structure = _step(
+                    model, batch, config, beta, readout
+                )
+                total = loss.total + config.property_weight * of_properties
+                total = total + config.condition_weight * of_conditions
+                total = total + config.loss.similarity * of_structure[0]
+                total = total + config.loss.fingerprint * of_structure[1]
+                optimizer.zero_grad(set_to_none=True)
+                # Per token, so that clipping means the same for short and long molecules.
+                scaled = total * (len(ids) / int((ids != PAD).sum()))
+                scaled.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+                optimizer.step()
+                place.seen += len(ids)
+                terms = (loss.reconstruction, loss.kl, of_properties, of_conditions, *of_structure)
+                report.add(len(ids), *(term.item() for term in terms))
+                if place.seen >= next_stop or place.seen >= config.molecules:
+                    next_stop += config.validate_every
+                    model.eval()
+                    with autocast(config.precision, device):
+                        rec, kl, active = validate(model, valid, covariance=covariance)
+                        same = reconstruction_accuracy(model, valid)
+                    model.train()
+                    report.say(place.seen, beta, rec, kl, active, same)
+                    _warn_of_collapse(beta, kl, active, config)
+                    save_state(folder, model, optimizer, generator, config, place, data, readout)
+                elif report.due():
+                    report.say(place.seen, beta)
+                if interrupted():
+                    save_state(folder, model, optimizer, generator, config, place, data, readout)
+                    return model.eval()  # not reached: the signal is delivered now
+                if place.seen >= config.molecules:
+                    break
     return model.eval()
 
 
@@ -381,7 +276,7 @@ def _readout(
     """The head that reads fingerprints, its components fitted; None if it has no weight."""
     if config.loss.fingerprint == 0 or fingerprints is None:
         return None
-    head = ReadOut(model.config.latent_dim, fingerprints.size, COMPONENTS)
+    head = ReadOut(model.config.latent_dim, fingerprints.size, N_COMPONENTS)
     head.fit(fingerprints.dense(np.arange(0, len(fingerprints), -(-len(fingerprints) // SAMPLE))))
     return head
 
@@ -408,13 +303,6 @@ def _drawn(n: int, size: int, config: TrainConfig, place: TrainingState) -> Tens
     return torch.from_numpy(rng.integers(n, size=max(1, size)))
 
 
-def _nothing_known(model: SequenceVAE, n: int, covariance: Tensor) -> Labels | None:
-    if not model.n_conditions:
-        return None
-    covariance = covariance.to(next(model.parameters()).device)
-    return Labels(covariance.new_full((n, model.n_conditions), torch.nan), covariance)
-
-
 def setup_training(
     model: nn.Module, config: TrainConfig
 ) -> tuple[torch.device, torch.optim.Optimizer]:
@@ -428,35 +316,6 @@ def setup_training(
     model.to(device).train()
     rate = config.learning_rate
     return device, torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
-
-
-def noise_some(
-    code: Tensor,
-    share: float,
-    latent_dim: int | None = None,
-    n_samples: int = 1,
-    generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Noise at a level drawn evenly from 0 to 1 in the z of a share of the rows; and the levels.
-
-    Args:
-        code: `n * n_samples` codes; those of a row lie next to each other and get the same level.
-        share: Of the rows.
-        latent_dim: See `blur`.
-        n_samples: Of each row.
-        generator: Of levels and noise, on the code's device; None for torch's global generator.
-    """
-    if share == 0:
-        return code, code.new_zeros(len(code))
-    level, chosen = (
-        torch.rand(
-            len(code) // n_samples, generator=generator, dtype=torch.float32, device=code.device
-        )
-        for _ in range(2)
-    )
-    level = level * (chosen < share)
-    level = level.repeat_interleave(n_samples) if n_samples > 1 else level
-    return add_noise(code, level, latent_dim, generator), level
 
 
 def _batches_from(

@@ -199,7 +199,7 @@ class SequenceVAE(nn.Module):
         Args:
             code: `n x code_dim`.
             noise: Level of the noise in z, from 0 to 1, `n`; None for none. What was drawn with
-                noise is `sqrt(1 - noise^2) * z + noise * N(0, I)`; see `add_noise`.
+                noise is `sqrt(1 - noise^2) * z + noise * N(0, I)`; see `corruption.add_noise`.
         """
         return self.decoder.start(code, noise)
 
@@ -273,26 +273,6 @@ class SequenceVAE(nn.Module):
         return said
 
 
-def add_noise(
-    code: Tensor,
-    noise: Tensor,
-    latent_dim: int | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Add noise at a level from 0 to 1, one for each row, to z.
-
-    Args:
-        code: `n x code_dim`.
-        noise: Levels, `n`.
-        latent_dim: How many numbers of the code are z; conditions stay as they are. None: all.
-        generator: Of the noise, on the code's device; None for torch's global generator.
-    """
-    d = code.shape[1] if latent_dim is None else latent_dim
-    z, y, level = code[:, :d], code[:, d:], noise[:, None]
-    more = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
-    return torch.cat([(1 - level.square()).sqrt() * z + level * more, y], dim=1)
-
-
 RENAMED_PREFIXES = {
     "forwards.": "encoder.forwards.",
     "backwards.": "encoder.backwards.",
@@ -345,6 +325,5 @@ __all__ = [
     "EncoderOutput",
     "Noise",
     "SequenceVAE",
-    "add_noise",
     "upgrade_state_dict",
 ]

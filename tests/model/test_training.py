@@ -24,12 +24,14 @@ from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.batches import epoch_batches
 from molvae.model.checkpoint import RESUME
+from molvae.model.corruption import noise_some
 from molvae.model.decoding import decode
 from molvae.model.losses import kl_to_normal
 from molvae.model.progress import Progress
 from molvae.model.structure import SparseBits
-from molvae.model.training import learning_rate_at, noise_some, train, validate
+from molvae.model.training import learning_rate_at, train
 from molvae.model.vae import SequenceVAE
+from molvae.model.validation import validate
 
 SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4)
 CONFIG = TrainConfig(
@@ -339,6 +341,41 @@ def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path) -> None:
     process.wait()
     resumed = fit(broken, resume=True).state_dict()
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupted_training_saves_its_state_and_resumes_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "broken").mkdir()
+    expected = fit(tmp_path / "whole").state_dict()
+    steps = []
+
+    def interrupt(*_: object) -> bool:
+        steps.append(1)
+        if len(steps) == 3:  # long before the first validation
+            signal.raise_signal(signal.SIGINT)
+        return False
+
+    monkeypatch.setattr("molvae.model.training.Reporter.due", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "broken")
+    assert len(steps) == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    resumed = fit(tmp_path / "broken", resume=True).state_dict()
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+
+
+def test_progress_is_not_written_through_links(tmp_path: Path) -> None:
+    other, folder = tmp_path / "other.txt", tmp_path / "run"
+    other.write_text("mine")
+    folder.mkdir()
+    (folder / "metrics.jsonl").hardlink_to(other)
+    fit(folder)
+    assert other.read_text() == "mine"
+    assert (folder / "metrics.jsonl").read_text().startswith("{")
 
 
 def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from molvae.chem.vocabulary import BOS, EOS, PAD
 from molvae.config import LossConfig, ModelConfig
+from molvae.model.corruption import add_noise
 from molvae.model.decoding import decode
 from molvae.model.losses import active_units, compute_loss, kl_to_normal, reconstruction
 from molvae.model.posterior import draw
-from molvae.model.vae import EncoderOutput, SequenceVAE, add_noise
+from molvae.model.vae import EncoderOutput, SequenceVAE
 from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, random_rows
 
 SMALL = ModelConfig(latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=7, position_dim=3)
