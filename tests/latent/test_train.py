@@ -247,11 +247,12 @@ def test_what_the_encoder_doubts_is_drawn_again(
     (unit,) = conditional.card.conditions
     doubted = set(conditional.generate(20, conditions={"logP": 1.5}, redraw=False)) - {None}
 
-    def guessed(molecules: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def estimates(space: LatentSpace, molecules: list[str], *_: object) -> torch.Tensor:
         doubt = torch.tensor([[2.0 * (molecule in doubted)] for molecule in molecules])
-        return torch.full_like(doubt, (1.5 - unit.mean) / unit.sd), doubt  # the guess of all alike
+        same = torch.full_like(doubt, (1.5 - unit.mean) / unit.sd)
+        return torch.cat([same, doubt], dim=1)
 
-    monkeypatch.setattr(conditional, "_guessed", guessed)
+    monkeypatch.setattr("molvae.latent.generation.map_molecules", estimates)
     drawn = conditional.generate(20, conditions={"logP": 1.5})
     assert None not in drawn
     assert not doubted & set(drawn)
