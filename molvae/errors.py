@@ -1,4 +1,4 @@
-"""The exceptions of molvae, and how their messages show what came."""
+"""The exceptions of molvae, and texts for their messages."""
 
 from __future__ import annotations
 
@@ -15,22 +15,19 @@ from typing import Any
 
 MAX_MESSAGE = 2_000
 """Characters of a message that are kept."""
-
 MAX_SHOWN = 120
 """Characters of a value that a message repeats."""
-
 MAX_LISTED = 10
-"""Findings that a message names; the others are counted."""
+"""Findings that a message lists; the others are counted."""
 
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Control characters but for tabs and line breaks, marks that turn the direction of text, and
-halves of characters."""
+"""Control characters except tabs and line breaks, marks of text direction, and surrogates."""
 
 
 def encodable(text: str) -> str:
-    r"""Text that can be written as UTF-8: what cannot, halves of characters, becomes an escape.
+    r"""Text that UTF-8 can encode: surrogates become escapes.
 
     >>> print(encodable("caf\xe9 \udcff"))
     café \udcff
@@ -39,7 +36,7 @@ def encodable(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Text without what a terminal would obey: control characters as escapes.
+    r"""Text with escapes for the control characters that a terminal would obey.
 
     >>> print(visible("\x1b[31mred"))
     \x1b[31mred
@@ -48,15 +45,13 @@ def visible(text: str) -> str:
 
 
 def shown(value: object, limit: int = MAX_SHOWN) -> str:
-    """A value as it stands in a message: its `repr` in one line, whatever it is.
+    """The `repr` of any value for a message, in one line, without the middle of a long one.
 
     >>> shown("C" * 10_000, limit=8)
     "'CCCCCC [... 9,992 characters ...] CC'"
     """
     if isinstance(value, str) and len(value) > limit:
-        head, tail = value[: limit * 3 // 4], value[len(value) - limit // 4 :]
-        more = f" [... {len(value) - limit:,} characters ...] "
-        return encodable(repr(head)[:-1] + more + repr(tail)[1:])
+        return encodable(repr(_without_middle(value, limit)))
     try:
         text = repr(value)
     except Exception as error:
@@ -65,10 +60,10 @@ def shown(value: object, limit: int = MAX_SHOWN) -> str:
 
 
 def listed(findings: Sequence[str], advice: str = "") -> str:
-    """Several findings as one message: the first ones, how many more, and what to do.
+    """Several findings as one message: the first ones, the number of others, and the advice.
 
-    >>> listed([f"line {i}" for i in range(1, 13)], "mend them").partition("line 10; ")[2]
-    'and 2 more (12 in all); mend them'
+    >>> listed([f"line {i}" for i in range(1, 13)], "repair them").partition("line 10; ")[2]
+    'and 2 more (12 in all); repair them'
     """
     more = len(findings) - MAX_LISTED
     rest = [f"and {more} more ({len(findings)} in all)"] if more > 0 else []
@@ -76,13 +71,13 @@ def listed(findings: Sequence[str], advice: str = "") -> str:
 
 
 def described(error: BaseException) -> str:
-    """The type of an error and what it says, in one line."""
+    """The type and the message of an error, in one line."""
     text = message_of(error)
     return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 def message_of(error: BaseException) -> str:
-    """What an error says, in one line, even if saying it fails."""
+    """The message of an error in one line, even if its `__str__` fails."""
     try:
         return one_line(str(error))
     except Exception as other:
@@ -90,29 +85,31 @@ def message_of(error: BaseException) -> str:
 
 
 def one_line(text: str, limit: int = MAX_MESSAGE) -> str:
-    """Text in one line that can be written; of a long one its beginning and its end."""
-    if len(text) > limit:
-        head, tail = text[: limit * 3 // 4], text[len(text) - limit // 4 :]
-        text = f"{head} [... {len(text) - limit:,} characters ...] {tail}"
-    return encodable(" ".join(text.split()))
+    """Encodable text in one line, without the middle of a long one."""
+    return encodable(" ".join(_without_middle(text, limit).split()))
+
+
+def _without_middle(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    head, tail = text[: limit * 3 // 4], text[len(text) - limit // 4 :]
+    return f"{head} [... {len(text) - limit:,} characters ...] {tail}"
 
 
 _OWN_CODE = (str(Path(__file__).parent / "_")[:-1], contextlib.__file__)
-
-_unheard: ContextVar[bool] = ContextVar("_unheard", default=False)
+_silent: ContextVar[bool] = ContextVar("_silent", default=False)
 
 
 class MolvaeError(Exception):
     """Base of all errors raised on purpose; the command line prints it as one line."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Python's own way calls the class with the message, which a class with other arguments
-        # does not take: errors of worker processes would be lost on their way.
+        # Python would call the class with the message, but some classes take other arguments.
         return _restored, (type(self), self.args, self.__dict__)
 
 
 class InvalidMoleculeError(MolvaeError, ValueError):
-    """A text that RDKit does not accept as a molecule, or that a representation cannot write."""
+    """A text that RDKit refuses as a molecule, or that a representation cannot write."""
 
 
 class UnknownTokenError(MolvaeError, ValueError):
@@ -143,7 +140,7 @@ class TooLongError(MolvaeError, ValueError):
 
 
 class UnknownNameError(MolvaeError, LookupError):
-    """A name that nothing goes by: an objective, a strategy, a run, a data set, a setting."""
+    """An unknown name of an objective, a strategy, a model, a data set, a setting."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
@@ -158,45 +155,46 @@ class ConfigError(MolvaeError, ValueError):
 
 
 class DataError(MolvaeError, ValueError):
-    """A data file that is empty, damaged, or lacks what was asked for."""
+    """A data file that is empty, damaged, or lacks a requested column."""
 
 
 class ObjectiveError(MolvaeError, RuntimeError):
-    """An objective that could not be imported, or that broke while scoring."""
+    """An objective that could not be imported, or that failed while scoring."""
 
 
 class MachineError(ObjectiveError):
-    """An objective could not be called: trouble of the machine, not of a molecule.
+    """An objective could not be called, because of the machine and not of a molecule.
 
-    An objective may raise it (no licence, a full disk): the campaign stops, and the molecule waits.
+    An objective may raise it (no license, a full disk): the campaign stops, and the trial stays
+    pending.
     """
 
 
 class ProcessDiedError(MachineError):
-    """A process died while it had a molecule: killed, out of memory, or ended by what it called."""
+    """A process died during an evaluation: killed, out of memory, or ended by its own code."""
 
     deaths = 1
-    """Of processes that had the molecule, one after the other."""
+    """Number of processes that died with this molecule."""
 
 
 class CheckpointError(MolvaeError):
-    """A run folder that is incomplete, damaged, foreign or newer than this molvae."""
+    """A model folder that is incomplete, damaged, foreign or newer than this molvae."""
 
 
 class CampaignError(MolvaeError, RuntimeError):
-    """A request that a campaign's record does not allow."""
+    """A request that a campaign file does not allow."""
 
 
 class MissingPackageError(MolvaeError, ImportError):
-    """An optional package that is not installed; the message holds the pip command."""
+    """An optional package is not installed; the message has the pip command."""
 
 
 class MolvaeWarning(UserWarning):
-    """Something that the user should know and that does not stop the work."""
+    """A warning of molvae."""
 
 
 def _restored(kind: type[MolvaeError], args: tuple[Any, ...], state: dict[str, Any]) -> MolvaeError:
-    """The inverse of pickling: message and attributes as they were."""
+    """Unpickle an error with its message and attributes."""
     error = kind.__new__(kind)
     error.args = args
     error.__dict__.update(state)
@@ -204,8 +202,8 @@ def _restored(kind: type[MolvaeError], args: tuple[Any, ...], state: dict[str, A
 
 
 def warn(message: str) -> None:
-    """Issue a `MolvaeWarning` that points to the nearest line of code outside molvae."""
-    if _unheard.get():
+    """Issue a `MolvaeWarning` that points to the calling line outside molvae."""
+    if _silent.get():
         return
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_CODE):
@@ -215,12 +213,12 @@ def warn(message: str) -> None:
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Let `warn` do nothing in this thread; the process's own filters stay as they are."""
-    token = _unheard.set(True)
+    """Silence `warn` in this context; the filters of the process stay unchanged."""
+    token = _silent.set(True)
     try:
         yield
     finally:
-        _unheard.reset(token)
+        _silent.reset(token)
 
 
 def require(holds: bool, message: str) -> None:
