@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from molvae.chem.values import Censored, decimal_marks, measured, number
+from molvae.chem.values import Censored, decimal_marks, number, parse_measurement
 
 
 @pytest.mark.parametrize(
@@ -89,17 +89,17 @@ def test_number_among_decimal_commas_reads_the_comma_and_doubts_the_point() -> N
 
 @pytest.mark.parametrize("text", ["", " ", "n.d.", "N.D.", "n/a", "#N/A", "-", "not determined"])
 def test_measured_no_value(text: str) -> None:
-    assert measured(text) is None
+    assert parse_measurement(text) is None
 
 
 @pytest.mark.parametrize("text", ["<5", "> 10000", "<=5,0", "\u22655", "< 5 nM", ">1,000"])
 def test_measured_bound_is_kept_as_text(text: str) -> None:
-    assert measured(text) == Censored(text)
+    assert parse_measurement(text) == Censored(text)
 
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "failed", "Failed"])
 def test_measured_failure_is_nan(text: str) -> None:
-    value = measured(text)
+    value = parse_measurement(text)
     assert isinstance(value, float)
     assert math.isnan(value)
 
@@ -107,7 +107,7 @@ def test_measured_failure_is_nan(text: str) -> None:
 @pytest.mark.parametrize("text", ["-", "n.d.", ".871", "5,", "5."])
 def test_measured_part_of_several_values_must_be_whole(text: str) -> None:
     with pytest.raises(ValueError, match="not a number"):
-        measured(text, alone=False)
+        parse_measurement(text, alone=False)
 
 
 def test_decimal_marks_come_from_numbers_with_one_reading() -> None:

@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from molvae.campaign.trial import NewTrial
+from molvae.chem.measurements import (
+    columns_of,
+    measured_values,
+    notes_of,
+    standard_errors,
+    warn_of_bounds,
+)
 from molvae.config import is_list, whole_number
 from molvae.errors import (
     ConfigError,
@@ -115,7 +122,6 @@ def read_start(
     """
     from molvae.chem.datasets import DATASETS, read_molecules
     from molvae.chem.molecules import canonical
-    from molvae.chem.tables import columns_of, notes_of
 
     if str(path) in DATASETS:
         raise ConfigError(
@@ -137,15 +143,16 @@ def read_start(
         )
     elif names and not columns and len(table.header) > 1 and table.has_header:
         warn(f"{table.lacks(*names, *['value'] * alone)}; so no molecule starts with a value")
-    values = {name: table.measured(at) for name, at in columns.items()}
+    values = {name: measured_values(table, at) for name, at in columns.items()}
     beside = columns_of(table, list(columns), "error" if alone else "{}_error", own="{}_error")
     errors = {
-        name: table.standard_errors(at, values[name], words=columns[name])
+        name: standard_errors(table, at, values[name], words=columns[name])
         for name, at in beside.items()
     }
     if None not in map(table.find, ("status", "origin", "asked_at")):
         _complete_export(table, values, errors)
-    table.warn_of_bounds(
+    warn_of_bounds(
+        table,
         {columns[name]: found for name, found in values.items()},
         "these molecules start without a value, with the bound as a note",
     )
@@ -188,7 +195,7 @@ def _complete_export(
     status = table.column("status")
     for name, found in values.items():
         if (replicates := table.find(f"{name}_replicates")) is not None:
-            several = table.measured(replicates)
+            several = measured_values(table, replicates)
             found |= several
             for line in several:
                 errors.get(name, {}).pop(line, None)  # computed from the replicates

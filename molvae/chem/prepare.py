@@ -19,6 +19,7 @@ from molvae._files import Kind, head_of, replacing
 from molvae._version import __version__
 from molvae.chem._parallel import stream
 from molvae.chem.datasets import DATASETS, locate, read_molecules, sha256
+from molvae.chem.measurements import mean_values
 from molvae.chem.molecules import has_radicals, parse
 from molvae.chem.representations import Selfies
 from molvae.chem.tables import SMILES
@@ -168,7 +169,7 @@ def prepare(
     skip = config.skip_invalid or str(source) in DATASETS
     with replacing(out, PREPARED, overwrite=overwrite, apart_from=[source]) as folder:
         table, place = read_molecules(source, config.column, config.keep)
-        columns = [table.numbers(table.column(name)) for name in config.keep]
+        columns = [mean_values(table, table.column(name)) for name in config.keep]
         rows = [(line, cells[place]) for line, cells in table.rows]
         rows = [row for row in rows if config.share == 1 or _hash(row[1], 1) < config.share]
         texts = [text for _, text in rows]

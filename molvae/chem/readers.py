@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from molvae.chem.tables import SMILES, Problems, Table, names_smiles, to_dataframe, without_unit
+from molvae.chem.tables import SMILES, Problems, Table, build_table, names_smiles, without_unit
 from molvae.chem.text_files import STDIN, decoded, fold, name_of, read_bytes, records, separator_of
 from molvae.chem.workbooks import parquet_table, workbook_table
 from molvae.errors import DataError
@@ -90,7 +90,7 @@ def read_table(
         text, separator = text[named.end(1) :], named[1]
     else:
         separator = separator_of(text, name, wanted)
-    return to_dataframe(records(text, separator, name), name, separator)
+    return build_table(records(text, separator, name), name, separator)
 
 
 def _ending(path: Path) -> str:

@@ -1,43 +1,36 @@
-"""Tables of text cells: columns by name, measured values, and bad rows that are reported together.
-
-Knows neither files nor molecules.
-"""
+"""Tables of text cells: columns by name, and bad rows that are reported together."""
 
 from __future__ import annotations
 
 import difflib
-import math
 import re
-import statistics
-import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from molvae.chem import values as _numbers
 from molvae.chem.text_files import Record, fold
-from molvae.chem.values import Censored
-from molvae.errors import DataError, InvalidMoleculeError, MolvaeError, MolvaeWarning, listed, shown
+from molvae.chem.values import number
+from molvae.errors import DataError, InvalidMoleculeError, MolvaeError, listed, shown
 
 SMILES = "smiles"
 """Name of the column of molecules."""
 
 TITLE_LINES = 20
-"""Lines that may stand above a header."""
+"""Number of lines in which a header is looked for, to explain a missing column."""
 
 SAMPLED_ROWS = 1000
-"""Rows that show of what form the cells of a column are."""
+"""Number of rows from which the form of a column's cells is determined."""
 
 
 @dataclass
 class Problems:
-    """Bad lines of a source, which are reported together."""
+    """Bad rows of a source, reported together."""
 
     name: str
     found: list[tuple[int, str, type[MolvaeError]]] = field(default_factory=list)
     advice: dict[str, None] = field(default_factory=dict)
     cells: dict[int, list[str]] = field(default_factory=dict)
-    """Of the first rows that do not fit the header, by line."""
+    """Cells of the first rows that do not fit the header, by line."""
 
     def add(
         self,
@@ -47,24 +40,24 @@ class Problems:
         kind: type[MolvaeError] = DataError,
         advice: str = "",
     ) -> None:
-        """One more.
+        """Note a bad row.
 
         Args:
-            line: Where, for the order.
+            line: Its line, which orders the report.
             text: What is wrong.
-            place: Is said instead of "line N".
-            kind: Of error.
-            advice: What to do; said once for all.
+            place: Printed instead of "line N".
+            kind: Class of the error.
+            advice: What to do; printed once for all rows.
         """
         self.found.append((line, f"{place or f'line {line}'}: {text}", kind))
         if advice:
             self.advice[advice] = None
 
     def check(self) -> None:
-        """Raise one error for all of them: the first ones in full, and the count.
+        """Raise one error for all bad rows, if there are any.
 
         Raises:
-            InvalidMoleculeError: All of them are texts that are no molecules.
+            InvalidMoleculeError: All problems are texts that are no molecules.
             DataError: Otherwise.
         """
         if not self.found:
@@ -81,40 +74,39 @@ class Table:
     """The rows of a source."""
 
     name: str
-    """Of the source, for messages."""
+    """Name of the source, for messages."""
     header: list[str]
     """Names of columns, as written."""
     rows: list[Record]
-    """Line, counted from 1, and as many cells as the header has, without blanks around them."""
+    """Line, counted from 1, and one stripped cell for each name of the header."""
     problems: Problems
-    """Rows that could not be read."""
+    """Bad rows."""
     separator: str | None = None
-    """Of a text table."""
+    """Separator of a text table."""
     places: Mapping[int, str] = field(default_factory=dict)
-    """What is said instead of "line N"."""
+    """Texts printed instead of "line N", by line."""
     has_header: bool = True
-    """False of a list of SMILES without names of columns."""
+    """False for a list of SMILES without names of columns."""
     is_drawn: bool = False
-    """The molecules were drawings."""
+    """Whether the molecules are drawings."""
 
     def where(self, line: int) -> str:
-        """The place of a row, without the name of the source."""
+        """The place of a row for messages, e.g. "line 3"."""
         return self.places.get(line, f"line {line}")
 
     def problem(self, line: int, text: str, advice: str = "") -> None:
-        """Note that a row is bad."""
+        """Note a bad row."""
         self.problems.add(line, text, self.where(line), advice=advice)
 
     def invalid(self, line: int, error: object) -> None:
-        """Note that the molecule of a row is none."""
-        advice = "mend that, or skip invalid molecules (--skip-invalid)"
+        """Note a row whose text is not a molecule."""
+        advice = "correct that, or skip invalid molecules (--skip-invalid)"
         self.problems.add(line, str(error), self.where(line), InvalidMoleculeError, advice)
 
     def find(self, *names: str) -> int | None:
-        """The place of the column of this name, or of the next name if there is none.
+        """The index of the first of these columns that exists; None if none does.
 
-        Case and blanks do not count, and the name may have a unit in brackets behind it, where no
-        column has the name alone.
+        Case and blanks are ignored, and so is a unit in brackets if no column has the name alone.
 
         Raises:
             DataError: Two columns have the name.
@@ -133,10 +125,10 @@ class Table:
         return None
 
     def column(self, *names: str) -> int:
-        """As `find`, of a column that must be there.
+        """`find` for a required column.
 
         Raises:
-            DataError: It is not there; lists those that are.
+            DataError: It does not exist; lists those that do.
         """
         place = self.find(*names)
         if place is None:
@@ -144,10 +136,10 @@ class Table:
         return place
 
     def find_molecules(self) -> int | None:
-        """The place of the column of SMILES: `smiles`, else the only one with that word in it.
+        """The index of the column `smiles`, else of the only one whose name has that word.
 
         Raises:
-            DataError: Several may be meant.
+            DataError: Several names have it.
         """
         found = self.find(SMILES)
         if found is not None:
@@ -161,7 +153,7 @@ class Table:
         return places[0] if places else None
 
     def find_either(self, name: str, other: str) -> int | None:
-        """The column of a name, else of the other one; rows that use the other only are bad."""
+        """The index of a column, else of the other; rows with a value in the other only are bad."""
         place, second = self.find(name), self.find(other)
         if place is None or second is None or place == second:
             return second if place is None else place
@@ -176,7 +168,7 @@ class Table:
         return place
 
     def lacks(self, *names: str) -> str:
-        """That a column is not there, what there is, and what may have been meant."""
+        """The message about a missing column: the existing ones, and a suggestion."""
         wanted = " or ".join(map(repr, names))
         if not self.has_header:
             return (
@@ -205,170 +197,27 @@ class Table:
         )
 
     def _header_below(self, names: Sequence[str]) -> tuple[int, str] | None:
-        """Line and cell of a name that stands below the header, as where a title is above it."""
+        """Line and cell of a wanted name below the header, as when a title stands above it."""
         wanted = {fold(name) for name in names}
         rows = sorted([*self.rows[:TITLE_LINES], *self.problems.cells.items()])
         found = ((n, one) for n, row in rows for one in row if fold(without_unit(one)) in wanted)
         return next(found, None)
 
     def is_numbered(self) -> bool:
-        """Whether everything behind the first column is numbers."""
+        """Whether all cells after the first column are numbers."""
         rest = [cell for _, cells in self.rows for cell in cells[1:] if cell]
         return bool(rest) and all(_form(cell) == "number" for cell in rest)
 
-    def decimal_comma(self, place: int) -> bool | None:
-        """Whether the numbers of a column have a decimal comma; None: some have, some have not.
-
-        Where all of them could have separators of thousands instead, the other columns are asked,
-        and then the semicolon, which spreadsheets write where the comma is the decimal mark.
-        """
-        texts = [part for _, cells in self.rows for part in cells[place].split(";")]
-        marks = _numbers.decimal_marks(texts)
-        doubtful = [] if marks else [text for text in texts if _numbers.is_ambiguous(text)]
-        if doubtful:
-            marks = _numbers.decimal_marks(cell for _, cells in self.rows for cell in cells)
-        if doubtful and not marks and self.separator == ";":
-            marks = {mark for text in doubtful for mark in ",." if mark in text}
-            if len(marks) == 1:
-                warnings.warn(
-                    f"{self.name}: {doubtful[0]} in column {self.header[place]!r} is read as "
-                    f"{doubtful[0].strip().replace(',', '.')}, not as a number with thousands",
-                    MolvaeWarning,
-                    stacklevel=2,
-                )
-        return None if len(marks) > 1 else marks == {","}
-
-    def measured(self, place: int) -> dict[int, list[float | Censored]]:
-        """What a column says of measurements, by line; lines with no value are not there.
-
-        Several values in a cell have a semicolon between them. Cells that are none are noted as
-        problems.
-        """
-        comma, found = self.decimal_comma(place), dict[int, list[float | Censored]]()
-        for line, cells in self.rows:
-            parts = cells[place].split(";")
-            for part in parts:
-                try:
-                    value = _numbers.measured(part, decimal_comma=comma, alone=len(parts) == 1)
-                except ValueError as reason:
-                    self.problem(
-                        line,
-                        f"{self.header[place]}: {_numbers.not_a_number(part, reason)}",
-                        "leave a cell empty without a value, or write NaN if it failed",
-                    )
-                    continue
-                if value is not None:
-                    found.setdefault(line, []).append(value)
-        return found
-
-    def numbers(self, place: int) -> dict[int, float]:
-        """The numbers of a column, by line; of several in a cell the mean.
-
-        Cells without a value, failures and bounds are not there; of bounds a warning tells.
-        """
-        found = self.measured(place)
-        self.warn_of_bounds({place: found}, "they are taken for unknown")
-        known = {
-            line: [one for one in values if isinstance(one, float) and not math.isnan(one)]
-            for line, values in found.items()
-        }
-        return {line: statistics.fmean(values) for line, values in known.items() if values}
-
-    def standard_errors(
-        self,
-        place: int,
-        values: Mapping[int, Sequence[float | Censored]],
-        *,
-        words: int | None = None,
-    ) -> dict[int, float]:
-        """The standard errors in a column, by line; what can be none is noted as a problem.
-
-        Args:
-            place: Of the column.
-            values: What stands in the column beside, by line.
-            words: The column beside, if an error may stand beside a bound or a word in it: it is
-                left out.
-        """
-        errors = dict[int, float]()
-        worded = {line for line, cells in self.rows if words is not None and cells[words]}
-        for line, found in self.measured(place).items():
-            error, beside = found[0], values.get(line, [])
-            several = [value for value in beside if isinstance(value, float) and value == value]
-            if len(found) > 1 or not isinstance(error, float) or not error >= 0:
-                said = ";".join(str(getattr(one, "text", one)) for one in found)
-                self.problem(line, f"a standard error is a number from 0, got {said}")
-            elif not several and line in worded:
-                continue
-            elif len(several) != 1:
-                self.problem(
-                    line,
-                    f"a standard error ({error:g}) stands beside {len(several) or 'no'} "
-                    f"value{'s' * (len(several) != 1)}",
-                    "give it beside one value: of several it is computed",
-                )
-            else:
-                errors[line] = error
-        return errors
-
-    def warn_of_bounds(
-        self, columns: Mapping[int, Mapping[int, Sequence[float | Censored]]], fate: str
-    ) -> None:
-        """Name the bounds among values, which nothing can use yet."""
-        bounds = sorted(
-            (line, one.text, self.header[place])
-            for place, found in columns.items()
-            for line, values in found.items()
-            for one in values
-            if isinstance(one, Censored)
-        )
-        if bounds:
-            said = listed([f"{text[:20]} ({self.where(line)})" for line, text, _ in bounds])
-            warnings.warn(
-                f"{self.name}: of {' and '.join(dict.fromkeys(name for *_, name in bounds))} "
-                f"bounds are given, which cannot be used yet ({len(bounds)} in all); {fate}: "
-                f"{said}",
-                MolvaeWarning,
-                stacklevel=3,
-            )
-
 
 def names_smiles(name: str) -> bool:
-    """Whether the word is in the name of a column, as in `canonical_smiles`."""
+    """Whether a column's name has the word "smiles", as `canonical_smiles`."""
     return SMILES in re.split(r"[^a-z]+", fold(name))
 
 
-def columns_of(table: Table, names: Sequence[str], other: str, own: str = "{}") -> dict[str, int]:
-    """Places of the columns for some names; those without one are not there.
-
-    Args:
-        table: The table.
-        names: Of what is measured.
-        other: Name of a column that may stand for it; {} is the name.
-        own: Name of its column.
-    """
-    found = {name: table.find_either(own.format(name), other.format(name)) for name in names}
-    return {name: place for name, place in found.items() if place is not None}
-
-
-def notes_of(table: Table, cells: Sequence[str], used: Collection[int | None]) -> dict[str, str]:
-    """What the other cells of a row hold, by the names of their columns, which are made different.
-
-    Args:
-        table: The table.
-        cells: The row.
-        used: Places of columns that are no notes.
-    """
-    notes = dict[str, str]()
-    for place, (name, text) in enumerate(zip(table.header, cells, strict=True)):
-        if place not in used and text:
-            notes[name if name not in notes else f"{name} (column {place + 1})"] = text
-    return notes
-
-
-def to_dataframe(
+def build_table(
     found: Iterable[Record], name: str, separator: str | None, unit: str = "line"
 ) -> Table:
-    """Rows below a header; what is wrong with them is noted."""
+    """A table from records, the first of which is the header; bad rows are noted."""
     filled = ((line, cells) for line, cells in found if any(cell.strip() for cell in cells))
     first = next(filled, None)
     problems = Problems(name)
@@ -377,7 +226,7 @@ def to_dataframe(
     header = [cell.strip().lstrip("\ufeff").strip() for cell in first[1]]
     n, rows, broken = len(header), list[Record](), list[Record]()
     while n > 1 and not header[n - 1] and separator is not None:
-        n -= 1  # spreadsheets end rows with empty cells; in text others may be cut numbers
+        n -= 1  # spreadsheets end rows with empty cells
     if separator and any("\n" in name and separator in name for name in first[1]):
         problems.add(first[0], "a quote in the header opens a cell that holds what looks like rows")
     unnamed = [i for i in range(n) if not header[i]]
@@ -417,7 +266,7 @@ def to_dataframe(
 
 
 def _split_number(cells: Sequence[str], separator: str | None) -> str:
-    """Two cells that look like a number which was cut at its decimal comma."""
+    """Two adjacent cells that look like a number split at its decimal comma."""
     pairs = reversed(list(pairwise(cells))) if separator == "," else ()
     return next(
         (
@@ -431,15 +280,15 @@ def _split_number(cells: Sequence[str], separator: str | None) -> str:
 
 
 def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
-    """Note cells with line breaks that hold what looks like rows of this table.
+    """Note cells with line breaks that seem to contain rows of this table.
 
-    Two quotes that were forgotten make one cell of all that stands between them. A line in a cell
-    looks like a row if it has as many cells, each of the form of its column: a number, a word,
-    several words, or nothing. So do the lines of the whole row, without its quotes.
+    A missing quote merges everything up to the next quote into one cell. A line in a cell looks
+    like a row if it has as many cells, each of the form of its column: a number, a word, several
+    words, or nothing; or if all lines of the whole row, without its quotes, do.
 
     Args:
         table: A text table.
-        broken: Its rows with line breaks, with the blanks around their cells.
+        broken: Its rows with line breaks, not stripped.
     """
     sample, separator = (*table.rows[:SAMPLED_ROWS], *broken), table.separator or ","
     forms = [
@@ -447,8 +296,8 @@ def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
     ]
     numbers = any("number" in known for known in forms)
     for i, known in enumerate(forms):
-        # Where a column of numbers tells rows from prose, text is text. A cell that is broken may
-        # have held any text.
+        # If a column of numbers distinguishes rows from prose, any text fits a text column. So it
+        # does in a column of broken cells.
         if known & {"word", "words"} and (numbers or any("\n" in cells[i] for _, cells in broken)):
             known |= {"word", "words"}
 
@@ -477,21 +326,21 @@ def _form(cell: str) -> str:
     if len(words) != 1:
         return "words" if words else "nothing"
     try:
-        _numbers.number(cell, decimal_comma=True)
+        number(cell, decimal_comma=True)
     except ValueError:
         return "word"
     return "number"
 
 
 def without_unit(name: str) -> str:
-    """A column's name without what stands in brackets behind it."""
+    """A column's name without trailing brackets."""
     while (shorter := re.sub(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\})\s*$", "", name)) != name:
         name = shorter
     return name
 
 
 def shortened_list(names: Sequence[str], n: int = 12) -> str:
-    """Names for a message: the first ones, and how many more."""
+    """Names for a message: the first `n`, and the number of others."""
     said = ", ".join(shown(name, 40).strip("'") for name in names[:n])
     return said + (f" and {len(names) - n} more" if len(names) > n else "")
 
@@ -500,10 +349,8 @@ __all__ = [
     "SMILES",
     "Problems",
     "Table",
-    "columns_of",
+    "build_table",
     "names_smiles",
-    "notes_of",
     "shortened_list",
-    "to_dataframe",
     "without_unit",
 ]

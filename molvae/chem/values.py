@@ -1,4 +1,4 @@
-"""What counts as one number: from Python objects, from arrays, and from text."""
+"""Numbers: from Python objects, arrays and text."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from molvae.errors import ObjectiveError, shown
 
 MAX_VALUE = 1e100
-"""Largest magnitude of a value, a standard error, a limit, a weight."""
+"""Largest magnitude of a value, a standard error, a bound, a weight."""
 
 
 def finite(number: float) -> float:
-    """The number, if it may be a value; so may NaN, which stands for none.
+    """The number, if it is allowed as a value; so is NaN, for a missing one.
 
     Raises:
-        ValueError: Says why it may not, as a clause that follows the number.
+        ValueError: The reason, as a clause that follows the number.
     """
     if abs(number) > MAX_VALUE:
         kind = "is infinite" if math.isinf(number) else f"is beyond {MAX_VALUE:g} in magnitude"
@@ -31,32 +31,31 @@ def finite(number: float) -> float:
 def scalar(value: Any) -> float:
     """A number as a float; NaN and infinities are numbers here.
 
-    Numbers are those of Python and NumPy, and arrays and tensors of one element. True and False are
-    none, whatever they are made of: they say whether something worked, and would become 1 and 0.
-    Nor are texts, even those that look like numbers, complex numbers, and lists.
+    Accepts numbers of Python and NumPy, and arrays and tensors of one element. Refuses True and
+    False, texts, dates, complex numbers and lists.
 
     Raises:
-        ValueError: It is none.
+        ValueError: Not a number.
     """
     one = _only_element(value)
     kind = getattr(getattr(value, "dtype", None), "kind", None)
     if (
         isinstance(one, bool | str | bytes | bytearray | datetime.date | datetime.timedelta)
         or (isinstance(one, numbers.Complex) and not isinstance(one, numbers.Real))
-        or kind in ("m", "M")  # times, which may become whole numbers
+        or kind in ("m", "M")  # times
         or not (hasattr(one, "__float__") or hasattr(one, "__index__"))
     ):
         raise ValueError("not a number")
     try:
         return float(one)
-    except OverflowError:  # a whole number of more digits than a float has
+    except OverflowError:  # an integer beyond the range of a float
         return math.inf if one > 0 else -math.inf
-    except Exception as error:  # of a class of somebody else's
+    except Exception as error:  # of a foreign class
         raise ValueError("not a number") from error
 
 
 def _only_element(value: Any) -> Any:
-    """The element of an array, a tensor or a column that has one; anything else as it is."""
+    """The element of an array, a tensor or a column of one; anything else as it is."""
     if not callable(getattr(value, "item", None)):
         return value
     mask = getattr(value, "mask", False)
@@ -72,8 +71,8 @@ def one_per_molecule(name: str, values: Any, n: int) -> list[Any]:
     """The values of `n` molecules as a list.
 
     Raises:
-        ObjectiveError: They are another number, or in a container whose elements are not the
-            values, or not in order: a table, a mapping, a set, a text.
+        ObjectiveError: Their number differs, or the container is no sequence of values: a table, a
+            mapping, a set, a text.
     """
     if not isinstance(values := listed_values(values), list):
         raise ObjectiveError(
@@ -89,7 +88,7 @@ def one_per_molecule(name: str, values: Any, n: int) -> list[Any]:
 
 
 def listed_values(values: Any) -> Any:
-    """Values as a list; a container whose elements are no values in order stays as it is."""
+    """Values as a list; a container that is no sequence of values stays as it is."""
     other = (
         isinstance(values, Mapping | Set | str | bytes | bytearray | memoryview)
         or hasattr(values, "columns")
@@ -103,7 +102,7 @@ _POINT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
 
 _EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
-"""1,234 and 1.234: with decimals or, elsewhere in the world, thousands."""
+"""1,234 and 1.234: decimals or thousands."""
 
 _THOUSANDS = re.compile(
     r"[+-]?[0-9]{1,3}(?:[ '\u2019\u00a0\u202f_.,][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+(?:_[0-9]+)+"
@@ -120,16 +119,16 @@ _ADORNED = re.compile(
     r"(?:\s*\*+|\s*(\u00b1|\+/?-)\s*[0-9.,]+)?",
     re.IGNORECASE,
 )
-"""A number with a mark: that it is not meant exactly, of a footnote, or of its spread."""
+"""A number with a mark of approximation, a footnote, or a spread."""
 
 FAILED = ("failed", "nan")
-"""Texts of what could not be measured, in any case."""
+"""Texts of failed measurements, in any case."""
 
 NO_VALUE = (
     *("", "-", "--", "\u2013", "\u2014", "n.d.", "n.d", "nd", "n/d", "n.a.", "n.a", "na", "n/a"),
     *("#n/a", "n.t.", "nt", "n/t", "none", "null", "not determined", "not tested", "not measured"),
 )
-"""Texts of cells without a value, in any case."""
+"""Texts that stand for a missing value, in any case."""
 
 
 @dataclass(frozen=True)
@@ -140,17 +139,17 @@ class Censored:
 
 
 def number(text: str, *, decimal_comma: bool | None = False) -> float:
-    """A finite number with a decimal point, or with a decimal comma where that is beyond doubt.
+    """A finite number with a decimal point, or with an unambiguous decimal comma.
 
     >>> number("5,29"), number("1e-9"), number("1,234", decimal_comma=True)
     (5.29, 1e-09, 1.234)
 
     Args:
-        text: The number; blanks around it and a typographic minus are allowed.
-        decimal_comma: Whether the numbers around it are written so; None: some are, some are not.
+        text: The number; surrounding blanks and a typographic minus are allowed.
+        decimal_comma: Whether the numbers of its column have a decimal comma; None: only some.
 
     Raises:
-        ValueError: Says why it is none, as a clause that follows the text.
+        ValueError: The reason, as a clause that follows the text.
     """
     written = text.strip().replace("\u2212", "-")
     if _EITHER.fullmatch(written) and decimal_comma is not ("," in written):
@@ -181,19 +180,19 @@ def number(text: str, *, decimal_comma: bool | None = False) -> float:
     raise ValueError("is not a number")
 
 
-def measured(
+def parse_measurement(
     text: str, *, decimal_comma: bool | None = False, alone: bool = True
 ) -> float | Censored | None:
-    """What a cell says of a measurement: a number, NaN if it failed, a bound, or nothing.
+    """A measurement in a cell: a number, NaN for a failed one, a bound, or None for none.
 
     Args:
-        text: The cell, or one of several in it.
+        text: The cell, or one of several values in it.
         decimal_comma: As of `number`.
-        alone: It is the only one. Among several, nothing but an empty text is no value, and a
-            number has digits on both sides of its mark: `5,;29` is 5,29 with a slip.
+        alone: Whether the cell has one value. Among several, only an empty text means no value, and
+            digits are required on both sides of a decimal mark: `5,;29` may be a mistyped 5,29.
 
     Raises:
-        ValueError: It is none of these; see `number`.
+        ValueError: As of `number`.
     """
     written = " ".join(text.split()).lower()
     if written in NO_VALUE[: None if alone else 1]:
@@ -208,7 +207,7 @@ def measured(
 
 
 def decimal_marks(texts: Iterable[str]) -> set[str]:
-    """The decimal marks, comma and point, of the numbers that can be read in one way only."""
+    """The decimal marks, comma and point, of the unambiguous numbers."""
     marks = set[str]()
     for text in texts:
         if "," not in text and "." not in text:
@@ -223,12 +222,12 @@ def decimal_marks(texts: Iterable[str]) -> set[str]:
 
 
 def is_ambiguous(text: str) -> bool:
-    """Whether a number has one reading with decimals and one with thousands."""
+    """Whether a number may have decimals or thousands."""
     return _EITHER.fullmatch(text.strip()) is not None
 
 
 def not_a_number(text: str, reason: object) -> str:
-    """The clause for a message."""
+    """A text and the reason why it is no number, for a message."""
     return f"{shown(text.strip(), 40)} {reason}"
 
 
@@ -241,9 +240,9 @@ __all__ = [
     "finite",
     "is_ambiguous",
     "listed_values",
-    "measured",
     "not_a_number",
     "number",
     "one_per_molecule",
+    "parse_measurement",
     "scalar",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime, time
 from typing import Any
 
-from molvae.chem.tables import Problems, Table, shortened_list, to_dataframe, without_unit
+from molvae.chem.tables import Problems, Table, build_table, shortened_list, without_unit
 from molvae.chem.text_files import MAX_BYTES, Record, fold
 from molvae.errors import DataError, MissingPackageError, shown
 
@@ -77,7 +77,7 @@ def _sheet(values: Any, formulas: Any, name: str) -> Table:
             if cell.value is None and one.value is not None
         ]  # fmt: skip
     width = max((len(cells) for _, cells in rows), default=0)
-    table = to_dataframe(
+    table = build_table(
         ((line, cells + [""] * (width - len(cells))) for line, cells in rows), name, None, "row"
     )
     for line, text in lost:
@@ -104,7 +104,7 @@ def parquet_table(data: bytes, name: str) -> Table:
     except Exception as error:  # whatever a damaged file makes of it
         raise DataError(f"cannot read {name}: it is damaged ({shown(str(error))})") from error
     rows = map(list, zip(*columns, strict=True))
-    return to_dataframe([(0, list(found.column_names)), *enumerate(rows, 1)], name, None, "row")
+    return build_table([(0, list(found.column_names)), *enumerate(rows, 1)], name, None, "row")
 
 
 def _cell(value: object) -> str:

@@ -14,8 +14,16 @@ from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from molvae.chem.tables import Table, columns_of, notes_of
-from molvae.chem.values import NO_VALUE, Censored, measured, not_a_number, number
+from molvae.chem.measurements import (
+    columns_of,
+    has_decimal_comma,
+    mean_values,
+    measured_values,
+    notes_of,
+    standard_errors,
+)
+from molvae.chem.tables import Table
+from molvae.chem.values import NO_VALUE, Censored, not_a_number, number, parse_measurement
 from molvae.cli.terminal import say
 from molvae.config import check_seed, whole_number
 from molvae.errors import DataError, InvalidMoleculeError, listed, shown
@@ -117,7 +125,7 @@ def sample_rows(
         return molecules[:n], []
     known_set = data in DATASETS
     table, place = read_molecules(data, column, () if values is None else (values,))
-    numbers = {} if values is None else table.numbers(table.column(values))
+    numbers = {} if values is None else mean_values(table, table.column(values))
     rows, skipped, found = list(table.rows), list[int](), dict[str, list[float]]()
     Random(seed).shuffle(rows)
     texts = [cells[place] for _, cells in rows]
@@ -192,8 +200,8 @@ def read_measurements(
     beside = columns_of(table, names, "error" if alone else "{}_error", own="{}_error")
     message, drawings = table.find("message"), table.find_molecules()
     used = {ids, *places.values(), *beside.values(), message, drawings, *map(table.find, ASKED)}
-    values = {name: table.measured(place) for name, place in places.items()}
-    errors = {name: table.standard_errors(at, values[name]) for name, at in beside.items()}
+    values = {name: measured_values(table, place) for name, place in places.items()}
+    errors = {name: standard_errors(table, at, values[name]) for name, at in beside.items()}
     told, seen, status = list[MeasuredRow](), dict[int, int](), table.find("status")
     for line, cells in table.rows:
         if (id_ := _id(cells[ids])) is None:
@@ -302,7 +310,7 @@ def parse_value(text: str) -> float | list[float] | None:
     parts = text.split(";")
     for part in parts:
         try:
-            value = measured(part, alone=len(parts) == 1)
+            value = parse_measurement(part, alone=len(parts) == 1)
         except ValueError as reason:
             raise DataError(
                 f"value: {not_a_number(part, reason)}; write failed if it could not be measured"
@@ -348,7 +356,7 @@ def read_vectors(file: str, dim: int) -> Tensor:
     columns = [f"z{i}" for i in range(1, dim + 1)]
     table = read_table(file, columns)
     places = [table.column(column) for column in columns]
-    commas = [table.decimal_comma(place) for place in places]
+    commas = [has_decimal_comma(table, place) for place in places]
     rows = []
     for line, cells in table.rows:
         row = list[float]()

@@ -12,6 +12,7 @@ import pytest
 from rdkit import Chem
 
 from molvae.analysis.export import write_table
+from molvae.chem.measurements import mean_values, measured_values
 from molvae.chem.molecules import canonical
 from molvae.chem.readers import read_table
 from molvae.chem.structure_files import CANNOT_ENCODE, is_drawing_of, sdf_table
@@ -281,7 +282,7 @@ def test_header_below_a_title_is_named(tmp_path: Path, text: str, line: int) -> 
 )
 def test_numbers_with_decimal_commas(tmp_path: Path, text: str, values: list[float]) -> None:
     found = to_dataframe(tmp_path, text)
-    assert list(found.numbers(found.column("value")).values()) == values
+    assert list(mean_values(found, found.column("value")).values()) == values
 
 
 @pytest.mark.parametrize(
@@ -295,7 +296,7 @@ def test_numbers_with_decimal_commas(tmp_path: Path, text: str, values: list[flo
 )
 def test_numbers_that_may_have_thousands_are_refused(tmp_path: Path, text: str) -> None:
     found = to_dataframe(tmp_path, text)
-    found.numbers(found.column("value"))
+    mean_values(found, found.column("value"))
     with pytest.raises(DataError, match=r"line 2: value: '1[.,]234' is either 1\.234 or 1234"):
         found.problems.check()
 
@@ -303,13 +304,13 @@ def test_numbers_that_may_have_thousands_are_refused(tmp_path: Path, text: str) 
 def test_numbers_by_the_semicolon_alone_are_said(tmp_path: Path) -> None:
     found = to_dataframe(tmp_path, "smiles;value\nC;1,234\nCC;2,345\n")
     with pytest.warns(MolvaeWarning, match=r"1,234 in column 'value' is read as 1\.234"):
-        assert found.numbers(1) == {2: 1.234, 3: 2.345}
+        assert mean_values(found, 1) == {2: 1.234, 3: 2.345}
 
 
 def test_numbers_of_bounds_are_unknown_and_said(tmp_path: Path) -> None:
     found = to_dataframe(tmp_path, "smiles,value\nC,<5\nCC,1;2\nCCC,NaN\nCCCC,n.d.\n")
     with pytest.warns(MolvaeWarning, match=r"of value bounds are given.*1 in all.*<5 \(line 2\)"):
-        assert found.numbers(1) == {3: 1.5}
+        assert mean_values(found, 1) == {3: 1.5}
 
 
 # --- lists
@@ -364,7 +365,7 @@ def test_workbook_columns_without_a_name_keep_what_they_hold(tmp_path: Path) -> 
 def test_workbook_errors_and_formulas_without_values_are_named(tmp_path: Path) -> None:
     path = workbook(tmp_path / "t.xlsx", [HEADER, [4, "CCO", "#DIV/0!"], [5, "CC", "=A1*2"]])
     found = read_table(path)
-    found.measured(found.column("value"))
+    measured_values(found, found.column("value"))
     with pytest.raises(DataError, match=r"row 2: value: '#DIV/0!'.*row 3: column 3:.*formula"):
         found.problems.check()
 
