@@ -23,42 +23,61 @@ from tests.blocks import ROOT
 from tests.toys import ToyObjective, begin
 
 RETIRED_NAMES = """
-Aim aims apply_merges around_all around_and_across around_one Ascent best_draws best_of by_rank
-ByHand Card Chart climb Cluster Codec completed_by costs_nothing decode_new decomposed Dense
-derived describe_set draw_difference Evidence evidence_of executor_of fidelity Findings
-first_new fluent Given Goal graph_moves Here Hill HOPPED Inference judged_of Known KnownKernel
-Lacks LargestRing latent_moves learn_merges likeliest_amplitude Limit Matches most_failed Near
-need_values nondominated objective_of one_thread OtherElements outcome_of overview Patience
-penalised_logP Placed Plain plain_prior Processes random_selfies read_aim read_goal read_limit
-readable Refined refined same_change Scored Searching Sheet spell Spot Start start_of Store
-table_of Tokens told_of traced transfer tuned tuned_decoder understood UNREADABLE Vamp Verdict
-Wanted weighted_bound
+Aim aims apply_merges around_all around_and_across around_one Ascent best_draws best_of blur
+by_rank ByHand Call Card Chart choose_drawing climb Cluster Codec completed_by costs_nothing
+decode_new decomposed Dense derived describe_set draw_difference drawing Drawn each_part
+Evidence evidence_of executor_of explain fidelity Findings first_new fluent fronts gains Given
+Goal graph_moves held_out Here Hill HOPPED Inference judged_of Known KnownKernel labelled Lacks
+LargestRing latent_moves leapfrogs learn_merges likeliest_amplitude Limit Matches measured_of
+most_failed Near need_values noise_levels noised noisy nondominated objective_of one_thread
+other_elements OtherElements outcome_of overview Patience penalised_logP percentiles Place
+Placed Plain plain_prior Processes random_selfies read_aim read_goal read_limit readable recipe
+redrawn refine Refined refined same_change Scored Searching Sheet SILENCE slacks spell spherical
+Spot Start start_of Store Summary symbols table_of Tokens Told told_of traced transfer tuned
+tuned_decoder understood UNREADABLE Vamp Verdict waiting Wanted weighted_bound
 """
 """Public names, whole."""
 
 RETIRED_PARTS = """
-aim aims ascend chart codec evidence foreseen growth holding leapfrogs likewise maximise mend
-mended minimise neighbourhood neighbours optimise spell straight symbols usual verdict walk way
-ways
+aim aims ascend blur chart codec evidence explain foreseen goals growth holding labelled
+leapfrogs likewise maximise mend mended minimise neighbour neighbourhood neighbours noisy
+optimise recipe sheet spell spot straight symbols tuned usual verdict walk way ways
 """
 """Parts of public names, flags and columns, between underscores, hyphens and capitals."""
 
 RETIRED_PHRASES = """
+likewise
 of that name
+is none
 that one
 those of them
 foresee
 believe
 is sure
 come upon
+numbers in z
+numbers of z
 made beside
 known world
 puts up with
+gone on with
+recipe
 mended
-optimise
+optimis
+maximis
+minimis
 by hand
+by-hand
+starting molecules
 come back
+given back
 others' business
+the record
+a record
+symbol
+goals
+penalised
+labelled
 """
 """In help texts, in any case."""
 
