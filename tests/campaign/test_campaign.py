@@ -294,8 +294,8 @@ class Odd:
         (CampaignError("no licence"), CampaignError, "^no licence$"),
         (MachineError("no licence"), MachineError, "^no licence$"),
         (KeyboardInterrupt(), KeyboardInterrupt, None),
-        (SystemExit(3), SystemExit, "3"),
-        (GeneratorExit(), GeneratorExit, None),
+        (SystemExit(3), ObjectiveError, "SystemExit: 3"),
+        (GeneratorExit(), ObjectiveError, "GeneratorExit"),
     ],
 )
 def test_whatever_stops_an_objective_the_record_is_intact(
