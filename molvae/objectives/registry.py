@@ -14,7 +14,7 @@ from typing import Any, cast
 from rdkit import Chem
 
 from molvae.chem.molecules import canonical
-from molvae.chem.properties import get_property
+from molvae.chem.properties import PROPERTIES, RDKIT, Property, get_property
 from molvae.errors import ConfigError, ObjectiveError, UnknownNameError
 from molvae.objectives.counts import COUNTS, LargestRingSize
 from molvae.objectives.guacamol import TASKS, Task
@@ -36,27 +36,20 @@ from molvae.objectives.scoring import (
 )
 
 
-def _of_property(name: str, property_name: str, direction: Direction) -> Properties:
+def _of_property(known: Property) -> ScoringFunction:
     return Properties(
-        name=name,
-        direction=direction,
-        terms=((property_name, 1.0),),
-        doc=get_property(property_name).doc,
-        bounds=get_property(property_name).bounds,
+        name=known.name if known.name.startswith(RDKIT) else known.name.lower(),
+        direction="minimize" if known.is_cost else "maximize",
+        terms=((known.name, 1.0),),
+        doc=known.doc,
+        bounds=known.bounds,
     )
 
 
 BUILT_IN: dict[str, ScoringFunction] = {
     made.name: made
     for made in (
-        _of_property("qed", "QED", "maximize"),
-        _of_property("sas", "SAS", "minimize"),
-        _of_property("logp", "logP", "maximize"),
-        _of_property("penalized_logp", "penalized_logp", "maximize"),
-        _of_property("mw", "MW", "maximize"),
-        _of_property("tpsa", "TPSA", "maximize"),
-        _of_property("rings", "rings", "maximize"),
-        _of_property("heavy_atoms", "heavy_atoms", "maximize"),
+        *map(_of_property, PROPERTIES.values()),
         LargestRingSize(name="largest_ring", direction="minimize"),
         Properties(
             name="5*qed-sas",
@@ -128,6 +121,7 @@ def get_objective(
 
             * a name that `list_objectives` shows, such as `qed` or `guacamol/osimertinib_mpo`, or
               one given with `@objective`;
+            * `rdkit:NAME`: a descriptor of `rdkit.Chem.Descriptors`, such as `rdkit:BertzCT`;
             * `similarity:SMILES`: Tanimoto similarity to that molecule;
             * `matches:SMARTS`, `alerts:CATALOGUES`, `elements-outside:ELEMENTS`: counts;
             * `command:WORDS`: another program, see `molvae.objectives.program.Program`;
@@ -159,8 +153,10 @@ def get_objective(
     spec = current_spec(spec)
     known: dict[str, Any] = {**BUILT_IN, **_registered}
     name = spec.lower()
-    if found := known.get(spec, BUILT_IN.get(name)):
+    if found := known.get(spec, BUILT_IN.get(name, BUILT_IN.get(name.replace("-", "_")))):
         made = found
+    elif name.startswith(RDKIT):
+        made = _of_property(get_property(spec))
     elif spec.startswith(SIMILARITY):
         target = canonical(spec.removeprefix(SIMILARITY))
         made = Similarity(name=SIMILARITY + target, direction="maximize", target=target)
@@ -182,6 +178,7 @@ def get_objective(
 def list_objectives() -> list[tuple[str, str, str]]:
     """Name, direction and one line about each objective that goes by a name."""
     rows = [(made.name, made.direction, made.doc) for made in _all()]
+    rows.append((RDKIT + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"))
     rows.append((SIMILARITY + "SMILES", "maximize", Similarity.doc))
     names = ("matches:SMARTS", "alerts:CATALOGUES", "elements-outside:ELEMENTS")
     rows += [(n, "", _first_line(of)) for n, of in zip(names, COUNTS.values(), strict=True)]
@@ -201,6 +198,7 @@ def _meant(spec: str, names: Sequence[str]) -> list[str]:
     return of_suite or [
         *(name for name in names if name not in TASKS),
         *{f"{name.split('/')[0]}/NAME" for name in TASKS},
+        RDKIT + "NAME",
         SIMILARITY + "SMILES",
         "module:attribute",
         COMMAND + "WORDS",

@@ -55,10 +55,15 @@ def user_module(tmp_path, monkeypatch):
         ("tpsa", "TPSA", "maximize"),
         ("rings", "rings", "maximize"),
         ("heavy_atoms", "heavy_atoms", "maximize"),
-        ("penalized_logp", "penalised_logP", "maximize"),
-        ("penalised-logp", "penalised_logP", "maximize"),
+        ("penalized_logp", "penalized_logp", "maximize"),
+        ("penalised-logp", "penalized_logp", "maximize"),
         ("heavy-atoms", "heavy_atoms", "maximize"),
         ("QED", "QED", "maximize"),
+        ("fsp3", "Fsp3", "maximize"),
+        ("rotatable-bonds", "rotatable_bonds", "maximize"),
+        ("lipinski_violations", "lipinski_violations", "minimize"),
+        ("rdkit:BertzCT", "rdkit:BertzCT", "maximize"),
+        ("rdkit:bertzct", "rdkit:BertzCT", "maximize"),
     ],
 )
 def test_every_property_is_an_objective_in_its_own_sign(name, column, direction):
