@@ -24,11 +24,15 @@ from molvae.config import (
 from molvae.errors import CampaignError, encodable, require
 from molvae.objectives.parsing import (
     computed,
-    differences,
+    current_spec,
     format_part,
+    make_part,
+    merged,
+    parse_constraint,
     parse_objective,
     parse_problem,
     python_object,
+    with_bounds,
 )
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from molvae.objectives.program import COMMAND
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from molvae.bo.base import Strategy
     from molvae.campaign.campaign import Campaign
     from molvae.latent.protocol import LatentSpaceProtocol
+    from molvae.objectives.parsing import ConstraintLike, ObjectiveLike
     from molvae.objectives.scoring import ScoringFunction
 
 OF_OBJECTIVE = ("objective", "command", "direction", "name", "unit")
@@ -149,7 +154,7 @@ def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None
     build(CampaignConfig, overlaid)
     mine = [name for name in OF_OBJECTIVE if name in given]
     if mine or "constraints" in given:
-        found = differences(
+        found = _differences(
             campaign.problem,
             objective=_single_complete(recorded, given) if mine else None,
             constraints=given.get("constraints"),
@@ -172,6 +177,43 @@ def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None
             f"{campaign.path} was created with {'; '.join(texts)}; leave those settings out to "
             "resume it, or name another campaign file"
         )
+
+
+def _differences(
+    problem: OptimizationProblem,
+    *,
+    objective: Sequence[ObjectiveLike] | None,
+    constraints: Sequence[ConstraintLike] | None,
+    campaign_file: Path,
+) -> list[str]:
+    """Which of `objective` and `constraints` are given and differ from the problem's."""
+    found = []
+    pairs: tuple[tuple[str, Any, Any, Any, Any], ...] = (
+        ("objective", objective, problem.objectives, Objective, parse_objective),
+        ("constraints", constraints, problem.constraints, Constraint, parse_constraint),
+    )
+    for what, given, recorded, kind, parse in pairs:
+        if given is None:
+            continue
+        made = [make_part(kind, parse(one), campaign_file) for one in given]
+        parts = [part for part, _ in made]
+        parts = list(merged(parts)) if kind is Constraint else parts
+        functions = {part.name: function for part, function in made}
+        known = [
+            with_bounds(part, functions[part.name])
+            if kind is Objective and part.name in functions
+            else part
+            for part in recorded
+        ]
+        if list(map(_essence, parts)) != list(map(_essence, known)):
+            found.append(what)
+    return found
+
+
+def _essence(part: Objective | Constraint) -> dict[str, Any]:
+    """What makes two objectives or constraints the same."""
+    names = {"name": current_spec(part.name), "spec": part.spec and current_spec(part.spec)}
+    return asdict(part) | names | {"version": None, "is_cheap": False}
 
 
 def _same(campaign: Campaign, name: str, value: Any) -> bool:

@@ -104,8 +104,8 @@ def parse_problem(
                 given[0].setdefault(key, value) == value,
                 f"the objective has the {key} {given[0][key]!r} and {key} is {value!r}; say one",
             )
-    made = [_make(Objective, one, campaign_file) for one in given]
-    kept = [_make(Constraint, parse_constraint(one), campaign_file) for one in constraints]
+    made = [make_part(Objective, one, campaign_file) for one in given]
+    kept = [make_part(Constraint, parse_constraint(one), campaign_file) for one in constraints]
     parts = [*made, *kept]
     _check_names([part.name for part, _ in parts])
     single = len(parts) == 1
@@ -288,7 +288,7 @@ def _short(value: float) -> str:
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
-def _make(kind: type[Any], given: dict[str, Any], campaign_file: Path) -> tuple[Any, Any]:
+def make_part(kind: type[Any], given: dict[str, Any], campaign_file: Path) -> tuple[Any, Any]:
     """An objective or a constraint with its scoring function."""
     given = dict(given)
     spec, name, direction = given.pop("spec"), given.pop("name", None), given.get("direction")
@@ -319,43 +319,6 @@ def with_bounds(objective: Objective, function: ScoringFunction) -> Objective:
         worst=worst if objective.worst is None else objective.worst,
         best=best if objective.best is None else objective.best,
     )
-
-
-def differences(
-    problem: OptimizationProblem,
-    *,
-    objective: Sequence[ObjectiveLike] | None,
-    constraints: Sequence[ConstraintLike] | None,
-    campaign_file: Path,
-) -> list[str]:
-    """Which of `objective` and `constraints` are given and differ from the problem's."""
-    found = []
-    pairs: tuple[tuple[str, Any, Any, Any, Any], ...] = (
-        ("objective", objective, problem.objectives, Objective, parse_objective),
-        ("constraints", constraints, problem.constraints, Constraint, parse_constraint),
-    )
-    for what, given, recorded, kind, parse in pairs:
-        if given is None:
-            continue
-        made = [_make(kind, parse(one), campaign_file) for one in given]
-        parts = [part for part, _ in made]
-        parts = list(merged(parts)) if kind is Constraint else parts
-        functions = {part.name: function for part, function in made}
-        known = [
-            with_bounds(part, functions[part.name])
-            if kind is Objective and part.name in functions
-            else part
-            for part in recorded
-        ]
-        if list(map(_essence, parts)) != list(map(_essence, known)):
-            found.append(what)
-    return found
-
-
-def _essence(part: Objective | Constraint) -> dict[str, Any]:
-    """What makes two objectives or constraints the same."""
-    names = {"name": current_spec(part.name), "spec": part.spec and current_spec(part.spec)}
-    return asdict(part) | names | {"version": None, "is_cheap": False}
 
 
 def make_scoring_function(
@@ -459,10 +422,10 @@ __all__ = [
     "MANUAL",
     "computed",
     "current_spec",
-    "differences",
     "format_part",
     "is_cheap",
     "is_computed",
+    "make_part",
     "make_scoring_function",
     "merged",
     "name_of",
@@ -472,4 +435,5 @@ __all__ = [
     "parse_problem",
     "python_object",
     "runs_code",
+    "with_bounds",
 ]

@@ -16,7 +16,8 @@ from rdkit.Chem.Pharm2D import Generate, Gobbi_Pharm2D
 from molvae.chem.molecules import canonical
 from molvae.errors import UnknownNameError
 from molvae.objectives import guacamol
-from molvae.objectives.guacamol import FINGERPRINTS, SUITES, TASKS, pharmacophores, targets
+from molvae.objectives.guacamol import SUITES, TASKS, targets
+from molvae.objectives.guacamol_terms import FINGERPRINTS, pharmacophores
 from molvae.objectives.registry import get_objective, list_objectives
 from tests.chem.molecules import zinc
 
