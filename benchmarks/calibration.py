@@ -42,7 +42,7 @@ def measure(
     runs = [
         Run(
             task=task,
-            method="rank:generations=1,children=30" if quick else "rank",
+            method="rank:n_generations=1,n_offspring=30" if quick else "rank",
             seed=seed,
             budget=16 if quick else budget,
             start=10 if quick else start,

@@ -7,7 +7,7 @@ run again, and what was interrupted goes on.
 
     screening   random molecules of the data set
     mol-ga      the package's own loop and defaults, with as many offspring as there are in a batch
-    others      strategies of molvae; settings after a colon, e.g. rank:latent=0,generations=1
+    others      strategies of molvae; settings after a colon, e.g. rank:latent_fraction=0
 
 AUC-top-k is the area under the mean of the k best values so far against calls, divided by the
 budget: for scores from 0 to 1 a share of the largest possible. It is summed by trapezoids, as the
@@ -131,7 +131,7 @@ class Study:
         ]
 
 
-MORE = "rank:children=200"
+MORE = "rank:n_offspring=200"
 """Once the default, and what the parts were taken from; fewer children find as much in less time.
 Batches of 100 have 1,000 children either way."""
 STUDIES = {
@@ -171,17 +171,17 @@ STUDIES = {
             (
                 "rank",
                 MORE,
-                f"{MORE},surrogate=structure",
+                f"{MORE},surrogate=tanimoto",
                 f"{MORE},surrogate=latent",
-                f"{MORE},surrogate=structure+latent",
-                f"{MORE},surrogate=structure+descriptors+latent",
+                f"{MORE},surrogate=tanimoto+latent",
+                f"{MORE},surrogate=tanimoto+descriptors+latent",
                 f"{MORE},surrogate=auto",
-                f"{MORE},latent=0",
-                f"{MORE},latent=1",
-                f"{MORE},radius=2",
-                f"{MORE},window=0",
-                f"{MORE},tune=0",
-                "rank:generations=1,children=400",
+                f"{MORE},latent_fraction=0",
+                f"{MORE},latent_fraction=1",
+                f"{MORE},fingerprint_radius=2",
+                f"{MORE},adaptation_window=0",
+                f"{MORE},finetune_every=0",
+                "rank:n_generations=1,n_offspring=400",
             ),
             (0, 1),
         ),
@@ -194,10 +194,10 @@ STUDIES = {
 QUICK = (
     "screening",
     "mol-ga",
-    "log-ei:restarts=2,raw_samples=32,iterations=20",
-    "turbo:vectors=128",
+    "log-ei:num_restarts=2,raw_samples=32,max_iterations=20",
+    "turbo:n_candidates=128",
     "ga",
-    "rank:generations=2,children=30",
+    "rank:n_generations=2,n_offspring=30",
 )
 BASELINE = "mol-ga"
 

@@ -139,7 +139,7 @@ class CampaignConfig(RunLimits):
     """A bundled model or a model folder."""
     strategy: str = "rank"
     """How molecules are chosen: random, log-ei, thompson, turbo, gradient, rank or ga; settings may
-    follow, as in `rank:latent=0.8,filters=PAINS+BRENK`. Or your own: `module:Class`."""
+    follow, as in `rank:latent_fraction=0.8,filters=PAINS+BRENK`. Or your own: `module:Class`."""
     start: int | str = 100
     """Initial molecules: this many random ones of `dataset`, or a file of molecules (with a column
     `value` if measured)."""

@@ -413,7 +413,7 @@ def test_optimisation_merges_studies_and_methods(monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_run_has_a_file_of_its_own() -> None:
-    runs = optimisation.Study(methods={"rank:latent=0.3": (0, 1)}).runs("runs")
+    runs = optimisation.Study(methods={"rank:latent_fraction=0.3": (0, 1)}).runs("runs")
     assert len({one.path(".db") for one in runs}) == len(runs)
     assert all(one.path(".db").suffix == ".db" for one in runs)
 

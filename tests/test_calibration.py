@@ -19,7 +19,7 @@ from molvae.campaign.storage import Storage
 from molvae.campaign.trial import NewTrial, Trial
 from tests.toys import ToyObjective, ToySpace, begin
 
-RANK = "rank:children=40,generations=1"
+RANK = "rank:n_offspring=40,n_generations=1"
 
 
 class Down(ToyObjective):
@@ -140,7 +140,9 @@ def test_a_range_is_foreseen_as_the_value_itself(tmp_path: Path) -> None:
     assert all(s.q95 > 6 and s.q05 < 8 and 3 < s.q50 < 11 for s in said)
 
 
-@pytest.mark.parametrize("strategy", ["log-ei:iterations=5,restarts=1", "thompson", "turbo"])
+@pytest.mark.parametrize(
+    "strategy", ["log-ei:max_iterations=5,num_restarts=1", "thompson", "turbo"]
+)
 def test_strategies_with_a_surrogate_foresee_values(tmp_path: Path, strategy: str) -> None:
     with begin(tmp_path / "c.db", objective=Down(), strategy=strategy, n=20) as c:  # type: ignore[attr-defined]
         c.run(24)

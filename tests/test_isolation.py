@@ -27,11 +27,11 @@ from molvae.latent.train import train
 
 STRATEGIES = (
     "random",
-    "log-ei:restarts=1,raw_samples=8,iterations=3,samples=8",
-    "thompson:vectors=32",
-    "turbo:vectors=32",
-    "gradient:steps=3",
-    "rank:children=10,generations=1,tune=6",
+    "log-ei:num_restarts=1,raw_samples=8,max_iterations=3,mc_samples=8",
+    "thompson:n_candidates=32",
+    "turbo:n_candidates=32",
+    "gradient:n_steps=3",
+    "rank:n_offspring=10,n_generations=1,finetune_every=6",
     "ga",
 )
 FEW = tuple(sample_molecules("zinc250k", 10, seed=3))

@@ -149,10 +149,10 @@ def test_campaigns_in_threads_propose_what_each_would_alone(
     space: LatentSpace, tmp_path: Path
 ) -> None:
     strategies = (
-        "log-ei:restarts=1,raw_samples=8,iterations=3,samples=8",
-        "thompson:vectors=32",
-        "rank:children=10,generations=1,tune=0",
-        "turbo:vectors=32",
+        "log-ei:num_restarts=1,raw_samples=8,max_iterations=3,mc_samples=8",
+        "thompson:n_candidates=32",
+        "rank:n_offspring=10,n_generations=1,finetune_every=0",
+        "turbo:n_candidates=32",
     )
     alone = [propose(space, tmp_path / f"{i}.db", one) for i, one in enumerate(strategies)]
     filters, threads, log = list(warnings.filters), torch.get_num_threads(), rdBase.LogStatus()

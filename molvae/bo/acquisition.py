@@ -1,12 +1,13 @@
-"""How good a molecule may be, from what is believed of its values.
+"""Acquisition values of molecules, from the predicted mean and standard deviation of their scores.
 
-A batch has a weight of the uncertainty for each of its molecules: what is judged is the value that
-a molecule may well have, so many standard deviations better than expected.
+A batch has one kappa, the weight of the standard deviation, for each of its molecules. All values
+are ordered so that larger is better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,53 +31,74 @@ from molvae.objectives.problem import (
 
 Array = NDArray[np.float64]
 
+CHEBYSHEV_RHO = 0.05
+"""Weight of the sum in the augmented Chebyshev scalarization."""
 
-BESIDE = 0.05
-"""Weight of the sum in a scalarisation by the worst goal, so that the others count as well."""
+
+class Acquisition(Protocol):
+    """An own acquisition function of one measured objective, for `Rank(acquisition=...)`."""
+
+    def values(self, mean: Tensor, std: Tensor, *, best: float, kappa: float) -> Tensor:
+        """Acquisition values, `n`, larger is better.
+
+        Args:
+            mean: Predicted scores, `n`, larger is better, see `OutcomeTransform`.
+            std: Their standard deviations, `n`, positive.
+            best: Best score so far.
+            kappa: Weight of the standard deviation for this molecule of the batch.
+        """
+        ...
 
 
 class UpperConfidenceBound:
-    """One measured goal: the upper confidence bound."""
+    """`mean + kappa std` of one measured objective, or an own acquisition function of these."""
 
-    def __init__(self, observations: Observations, weights: Array) -> None:
-        self.weights, self.n = weights, len(weights)
+    def __init__(
+        self, observations: Observations, kappas: Array, own: Acquisition | None = None
+    ) -> None:
+        self.kappas, self.n, self.own = kappas, len(kappas), own
         self.transforms = (OutcomeTransform(observations.y[:, 0], "high"),)
-        self.measured = transformed(observations.y, self.transforms)
+        self.measured = transformed(observations.y, self.transforms)  # n x 1
         self.noise = transformed_noise(observations.y, observations.noise, self.transforms)
+        self.best = float(self.measured.max())
 
-    def believe(self, scores: Tensor) -> None:
-        """Nothing depends on it."""
+    def use_predictions(self, scores: Tensor) -> None:
+        """Replace noisy scores of the observations, `n x 1`, by predicted ones."""
+        self.best = float(scores.max())
 
     def compute(self, smiles: Sequence[str]) -> Array:
-        """Nothing is computed, `n x 0`."""
+        """Computed values: none, `n x 0`."""
         return np.empty((len(smiles), 0))
 
     def feasible(self, exact: Array) -> NDArray[np.bool_]:
-        """Everything."""
+        """All molecules are feasible."""
         return np.ones(len(exact), dtype=bool)
 
-    def scores(self, mean: Tensor, sd: Tensor, exact: Array, which: int) -> Tensor:
-        """Under one of the weights."""
-        return mean[:, 0] + float(self.weights[which]) * sd[:, 0]
+    def values(self, mean: Tensor, std: Tensor, exact: Array, which: int) -> Tensor:
+        """Acquisition values under one kappa, `n`."""
+        kappa = float(self.kappas[which])
+        if self.own is None:
+            return mean[:, 0] + kappa * std[:, 0]
+        std = std[:, 0].clamp_min(1e-9)  # known values have none
+        return self.own.values(mean[:, 0], std, best=self.best, kappa=kappa)
 
     def hypervolume_improvement(
-        self, mean: Tensor, sd: Tensor, exact: Array, which: int, chosen: Sequence[int]
+        self, mean: Tensor, std: Tensor, exact: Array, which: int, chosen: Sequence[int]
     ) -> Tensor:
-        """The same: that some are chosen is known from the smaller uncertainty."""
-        return self.scores(mean, sd, exact, which)
+        """The acquisition values: chosen molecules count through smaller standard deviations."""
+        return self.values(mean, std, exact, which)
 
 
 class MultiObjectiveUCB:
-    """Several goals, or limits.
+    """Optimistic values of several objectives, or of objectives with constraints.
 
-    Of goals that are combined into one number, that number for the optimistic values. In a Pareto
-    search each molecule of the batch has weights of the goals of its own, under which parents are
-    drawn; the batch is chosen by what its molecules may add to the hypervolume, one after the
-    other. What breaks a limit, as far as can be told, comes after all that does not.
+    The values of combined objectives (product, sum) are combined. In a Pareto search each molecule
+    of the batch has its own weights of the objectives, by which parents are sampled; the batch is
+    chosen greedily by hypervolume improvement. Infeasible molecules come after all feasible ones.
 
     References:
-        Knowles (2006), doi:10.1109/TEVC.2005.851274 (random weights, the worst goal counts);
-        Emmerich et al. (2006), doi:10.1109/TEVC.2005.859463 (improvement of the hypervolume).
+        Knowles (2006), doi:10.1109/TEVC.2005.851274 (random weights, augmented Chebyshev);
+        Emmerich et al. (2006), doi:10.1109/TEVC.2005.859463 (hypervolume improvement).
     """
 
     def __init__(
@@ -84,39 +106,40 @@ class MultiObjectiveUCB:
         observations: Observations,
         problem: OptimizationProblem,
         compute: Callable[[Sequence[str]], Array],
-        weights: Array,
+        kappas: Array,
         rng: np.random.Generator,
     ) -> None:
         self.problem, self.compute = problem, compute
-        self.weights, self.n = weights, len(weights)
-        if (
-            problem.outcomes > 1
-        ):  # without a draw else, so that a limit that all keep changes nothing
-            self.goal_weights = rng.dirichlet(np.ones(len(problem.objectives)), size=self.n)
+        self.kappas, self.n = kappas, len(kappas)
+        # One outcome takes no sample, so that a constraint that all keep changes no proposal.
+        if problem.outcomes > 1:
+            self.weights = rng.dirichlet(
+                np.ones(len(problem.objectives)), size=self.n
+            )  # batch x goals
         assert observations.values is not None
-        self.values = observations.values.numpy()
+        self.observed = observations.values.numpy()  # n x names
         measured = observations.values[:, [problem.names.index(name) for name in problem.measured]]
         self.transforms = tuple(
             OutcomeTransform(column, good_end(problem, name))
             for name, column in zip(problem.measured, measured.T, strict=True)
         )
-        self.measured = transformed(measured, self.transforms)
+        self.measured = transformed(measured, self.transforms)  # n x measured
         self.noise = transformed_noise(measured, observations.noise, self.transforms)
-        self._compare_with(self.values)
+        self._scale_by(self.observed)
 
-    def believe(self, scores: Tensor) -> None:
-        """Compare with what is believed of the measured values, `n x measured`, not with them."""
-        values = self.values.copy()
+    def use_predictions(self, scores: Tensor) -> None:
+        """Replace noisy scores of the observations, `n x measured`, by predicted ones."""
+        values = self.observed.copy()
         for k, (name, transform) in enumerate(
             zip(self.problem.measured, self.transforms, strict=True)
         ):
             values[:, self.problem.names.index(name)] = transform.inverse(scores[:, k]).numpy()
-        self._compare_with(values)
+        self._scale_by(values)
 
-    def _compare_with(self, values: Array) -> None:
-        """What others have to be better than, on a scale on which the best of each goal is 1.
+    def _scale_by(self, values: Array) -> None:
+        """Set scale, Pareto front and reference point: per objective 1 is the best value.
 
-        0 is what a quarter is worse than: how bad the worst is does not matter.
+        0 is the lower quartile, so that the worst values do not matter.
         """
         columns, ok = self.problem.columns(values), self.problem.feasible(values)
         good = columns[ok] if ok.any() else columns
@@ -134,7 +157,7 @@ class MultiObjectiveUCB:
             self.reference = below.clamp_max(0.0) if one else below
 
     def feasible(self, exact: Array) -> NDArray[np.bool_]:
-        """What keeps all limits that can be computed."""
+        """Which molecules keep the constraints on computed values."""
         ok = np.ones(len(exact), dtype=bool)
         for limit in self.problem.constraints:
             if limit.name in self.problem.computed:
@@ -142,68 +165,69 @@ class MultiObjectiveUCB:
         return ok
 
     def _optimistic(
-        self, mean: Tensor, sd: Tensor, exact: Array, weight: float
+        self, mean: Tensor, std: Tensor, exact: Array, kappa: float
     ) -> tuple[Array, Array]:
-        """Columns of goals, and violations of limits, as they may well be."""
+        """Columns of objectives, `n x goals`, and violations, `n`, at the best likely values."""
         problem = self.problem
         low = np.empty((len(exact), len(problem.names)))
         high = np.empty_like(low)
         for k, (name, transform) in enumerate(zip(problem.measured, self.transforms, strict=True)):
-            place, reach = problem.names.index(name), weight * sd[:, k]
+            column, margin = problem.names.index(name), kappa * std[:, k]
             ends = [
-                transform.inverse(end).numpy() for end in (mean[:, k] - reach, mean[:, k] + reach)
+                transform.inverse(end).numpy() for end in (mean[:, k] - margin, mean[:, k] + margin)
             ]
-            low[:, place], high[:, place] = np.minimum(*ends), np.maximum(*ends)
+            low[:, column], high[:, column] = np.minimum(*ends), np.maximum(*ends)
         for k, name in enumerate(problem.computed):
             low[:, problem.names.index(name)] = high[:, problem.names.index(name)] = exact[:, k]
 
         def best(part: Objective | Constraint) -> Array:
-            place = problem.names.index(part.name)
-            return best_between(part, low[:, place], high[:, place])
+            column = problem.names.index(part.name)
+            return best_between(part, low[:, column], high[:, column])
 
         columns = np.stack(
             [goal.to_maximization(best(goal)) for goal in problem.objectives], axis=1
         )
-        constraint_slacks = [limit.slack(best(limit)) for limit in problem.constraints]
-        return columns, problem.violation(
-            np.array(constraint_slacks).T.reshape(len(exact), len(constraint_slacks))
+        slacks = [limit.slack(best(limit)) for limit in problem.constraints]
+        return columns, problem.violation(np.array(slacks).T.reshape(len(exact), len(slacks)))
+
+    def values(self, mean: Tensor, std: Tensor, exact: Array, which: int) -> Tensor:
+        """Acquisition values under one kappa and one weighting of the objectives, `n`."""
+        return self._scalarized(
+            *self._optimistic(mean, std, exact, float(self.kappas[which])), which
         )
 
-    def scores(self, mean: Tensor, sd: Tensor, exact: Array, which: int) -> Tensor:
-        """Under one of the weights."""
-        return self._scores(*self._optimistic(mean, sd, exact, float(self.weights[which])), which)
-
-    def _scores(self, columns: Array, outside: Array, which: int) -> Tensor:
+    def _scalarized(self, columns: Array, violation: Array, which: int) -> Tensor:
         if self.problem.outcomes == 1:
             merit = self.problem.scalarize(columns)[:, 0]
-        else:
-            lacking = (1 - (columns - self.low) / self.span) * self.goal_weights[which]
-            merit = -lacking.max(axis=1) - BESIDE * lacking.sum(axis=1)
-        return _feasible_first(merit, outside)
+        else:  # augmented Chebyshev
+            regret = (1 - (columns - self.low) / self.span) * self.weights[which]  # n x goals
+            merit = -regret.max(axis=1) - CHEBYSHEV_RHO * regret.sum(axis=1)
+        return _feasible_first(merit, violation)
 
     def hypervolume_improvement(
-        self, mean: Tensor, sd: Tensor, exact: Array, which: int, chosen: Sequence[int]
+        self, mean: Tensor, std: Tensor, exact: Array, which: int, chosen: Sequence[int]
     ) -> Tensor:
-        """What a molecule may add to those that were told and those that are chosen."""
-        columns, outside = self._optimistic(mean, sd, exact, float(self.weights[which]))
-        scores = self._scores(columns, outside, which)
+        """Improvement over the observed molecules and the chosen ones, `n`."""
+        columns, violation = self._optimistic(mean, std, exact, float(self.kappas[which]))
+        scalarized = self._scalarized(columns, violation, which)
         if self.problem.outcomes == 1:
-            return scores
-        expected, _ = self._optimistic(mean, sd, exact, 0.0)
-        there = (expected[list(chosen)] - self.low) / self.span
+            return scalarized
+        expected, _ = self._optimistic(mean, std, exact, 0.0)
         gain = improvement(
             torch.from_numpy((columns - self.low) / self.span),
-            torch.from_numpy(np.concatenate([self.front, there])),
+            torch.from_numpy(
+                np.concatenate([self.front, (expected[list(chosen)] - self.low) / self.span])
+            ),
             self.reference,
         )
-        # Where nothing is gained, the scalarisation decides.
-        ranks = scores.argsort(stable=True).argsort(stable=True) / len(scores)
+        # The scalarization orders molecules without improvement.
+        ranks = scalarized.argsort(stable=True).argsort(stable=True) / len(scalarized)
         total = gain / gain.max().clamp_min(1e-300) + 1e-3 * ranks
-        return _feasible_first(total.numpy(), outside)
+        return _feasible_first(total.numpy(), violation)
 
 
 def good_end(problem: OptimizationProblem, name: str) -> GoodEnd:
-    """Which end of a value is good; of what has to keep a limit, and is no goal, neither."""
+    """Which end of a value is good; neither, if it is in a range or a constraint only."""
     for goal in problem.objectives:
         if goal.name == name and goal.direction != "range":
             return "high" if goal.direction == "maximize" else "low"
@@ -211,7 +235,7 @@ def good_end(problem: OptimizationProblem, name: str) -> GoodEnd:
 
 
 def best_between(part: Objective | Constraint, low: Array, high: Array) -> Array:
-    """The best of the values from `low` to `high`."""
+    """The best of the values from `low` to `high`, each `n`."""
     wants_low = part.high is not None
     wants_high = part.low is not None
     if isinstance(part, Objective) and part.direction != "range":
@@ -225,7 +249,7 @@ def best_between(part: Objective | Constraint, low: Array, high: Array) -> Array
 
 
 def transformed(values: Tensor, transforms: Sequence[OutcomeTransform]) -> Tensor:
-    """Columns of values as the surrogate sees them, `n x m`."""
+    """Scores of columns of values, `n x m`."""
     columns = [to(column) for to, column in zip(transforms, values.T, strict=True)]
     return torch.stack(columns, dim=1) if columns else values
 
@@ -233,7 +257,7 @@ def transformed(values: Tensor, transforms: Sequence[OutcomeTransform]) -> Tenso
 def transformed_noise(
     values: Tensor, noise: Tensor | None, transforms: Sequence[OutcomeTransform]
 ) -> Tensor | None:
-    """Their variances, `n x m`; None where none are known."""
+    """Variances of the scores, `n x m`; None if none are known."""
     if noise is None:
         return None
     columns = [
@@ -243,27 +267,34 @@ def transformed_noise(
     return torch.stack(columns, dim=1)
 
 
-def improvement(points: Tensor, there: Tensor, reference: Tensor) -> Tensor:
-    """Hypervolume that each point alone adds to that of others.
+def improvement(points: Tensor, others: Tensor, reference: Tensor) -> Tensor:
+    """Hypervolume that each point alone adds to that of the others, `n`.
 
     Args:
         points: `n x m`, larger is better.
-        there: `k x m`.
-        reference: `m`; what is worse in some column adds nothing.
+        others: `k x m`.
+        reference: `m`; a point that is worse in any column adds nothing.
     """
-    cells = FastNondominatedPartitioning(ref_point=reference, Y=there).get_hypercell_bounds()
-    low, high = cells[0], cells[1]
-    sides = (torch.minimum(points[:, None], high) - low).clamp_min(0)
+    cells = FastNondominatedPartitioning(ref_point=reference, Y=others).get_hypercell_bounds()
+    low, high = cells[0], cells[1]  # cells x m
+    sides = (torch.minimum(points[:, None], high) - low).clamp_min(0)  # n x cells x m
     volume: Tensor = sides.prod(dim=2).sum(dim=1)
     return volume
 
 
-def _feasible_first(merit: Array, outside: Array) -> Tensor:
-    """Merits; where a limit is broken, ranks instead, those of infeasible molecules negative."""
-    if not outside.any():
+def _feasible_first(merit: Array, violation: Array) -> Tensor:
+    """Merits; if any molecule is infeasible, ranks, with those of infeasible molecules negative."""
+    if not violation.any():
         return torch.from_numpy(merit)
-    ranks, below = (np.unique(v, return_inverse=True)[1] for v in (merit, -outside))
-    return torch.from_numpy(np.where(outside > 0, below - float(len(merit)), ranks))
+    ranks, below = (np.unique(v, return_inverse=True)[1] for v in (merit, -violation))
+    return torch.from_numpy(np.where(violation > 0, below - float(len(merit)), ranks))
 
 
-__all__ = ["MultiObjectiveUCB", "UpperConfidenceBound", "best_between", "good_end", "improvement"]
+__all__ = [
+    "Acquisition",
+    "MultiObjectiveUCB",
+    "UpperConfidenceBound",
+    "best_between",
+    "good_end",
+    "improvement",
+]

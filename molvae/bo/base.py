@@ -7,10 +7,11 @@ as columns of `Observations.y`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -186,10 +187,43 @@ class Strategy(Protocol):
         ...
 
 
-def _at_least_one(strategy: Any, *names: str) -> None:
+def check_at_least(strategy: Strategy, least: float, *names: str) -> None:
+    """Check that settings are not below a number."""
     for name in names:
         value = getattr(strategy, name)
-        require(value >= 1, f"{name} must be at least 1, got {value}")
+        require(value >= least, f"{name} must be at least {least:g}, got {value}")
 
 
-__all__ = ["Candidate", "Observations", "Strategy"]
+def check_positive(strategy: Strategy, *names: str) -> None:
+    """Check that settings are above 0."""
+    for name in names:
+        value = getattr(strategy, name)
+        require(value > 0, f"{name} must be positive, got {value}")
+
+
+def check_share(strategy: Strategy, *names: str) -> None:
+    """Check that settings lie in [0, 1]."""
+    for name in names:
+        value = getattr(strategy, name)
+        require(0 <= value <= 1, f"{name} must lie in [0, 1], got {value}")
+
+
+def check_order(strategy: Strategy, low: str, high: str, most: float = math.inf) -> None:
+    """Check that `0 < low <= high <= most`, and that both are finite."""
+    small, large = getattr(strategy, low), getattr(strategy, high)
+    require(
+        0 < small <= large <= most and large < math.inf,
+        f"{low} and {high} must be finite, with 0 < {low} <= {high}"
+        f"{'' if most == math.inf else f' <= {most:g}'}; got {small} and {large}",
+    )
+
+
+__all__ = [
+    "Candidate",
+    "Observations",
+    "Strategy",
+    "check_at_least",
+    "check_order",
+    "check_positive",
+    "check_share",
+]

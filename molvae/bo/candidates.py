@@ -30,7 +30,7 @@ TRIES = 8
 """Vectors decoded per radius and molecule wanted."""
 
 
-PATIENCE = 256
+MAX_DECODE_ATTEMPTS = 256
 """Vectors decoded per molecule wanted before the search is given up."""
 
 
@@ -46,7 +46,7 @@ def decode_novel(
     bounds: Tensor,
     seed: int,
     rounds: int = ROUNDS,
-    patience: int = PATIENCE,
+    max_attempts: int = MAX_DECODE_ATTEMPTS,
 ) -> list[Candidate]:
     """One new molecule for each latent vector, at the vector or as near to it as one is found.
 
@@ -62,13 +62,13 @@ def decode_novel(
         bounds: The box, `2 x d`, that the neighbourhood is clipped to.
         seed: Of the steps and the draws.
         rounds: Radii tried; 0 goes on to the prior at once.
-        patience: Vectors decoded per row before giving up.
+        max_attempts: Vectors to decode per row before giving up.
 
     Returns:
         `n` candidates in the order of `z`; each holds the vector that was decoded.
 
     Raises:
-        CampaignError: Patience is exhausted.
+        CampaignError: No new molecule was found.
     """
     found: list[Candidate | None] = [None] * len(z)
     seen = set(taken)
@@ -98,7 +98,7 @@ def decode_novel(
         decoded += TRIES
     draw = 0
     while rows := missing(found):
-        if decoded >= patience:
+        if decoded >= max_attempts:
             raise CampaignError(
                 f"no new molecule after {decoded} vectors were decoded for each of {len(rows)} "
                 "wanted "
@@ -188,16 +188,16 @@ def first_novel(
     *,
     bounds: Tensor,
     seed: int,
-    patience: int,
+    max_attempts: int,
 ) -> list[Candidate]:
     """For each ranking of `z`, the first vector that decodes to a new molecule.
 
-    A ranking without one within `patience` is left to `decode_novel`, from its best vector.
+    A ranking without one within `max_attempts` is left to `decode_novel`, from its best vector.
     """
     decoded: dict[int, str | None] = {}
     taken, chosen = set(known), dict[int, Candidate]()
     for draw, ranking in enumerate(order):
-        ranking = ranking[:patience]
+        ranking = ranking[:max_attempts]
         for start in range(0, len(ranking), CHUNK):
             part = ranking[start : start + CHUNK]
             fresh = [i for i in part if i not in decoded]
@@ -218,7 +218,7 @@ def first_novel(
         taken,
         bounds=bounds,
         seed=spawn_seed(seed, 1),
-        patience=patience,
+        max_attempts=max_attempts,
     )
     chosen.update(zip(left, nearby, strict=True))
     return [chosen[draw] for draw in range(len(order))]

@@ -1,7 +1,7 @@
-"""Molecules at hand while a batch is chosen, told and candidate, and what is believed of them.
+"""The molecules among which a batch is chosen: observed ones, then candidates, with predictions.
 
-What is ranked is what would be scored, a molecule, whichever vector it was decoded from. What is
-measured is guessed by a surrogate each, with an uncertainty; what can be computed is computed.
+Molecules are ranked, not vectors. Measured values are predicted by one surrogate each; computed
+values are exact. Pending molecules enter in `fit_surrogates`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,33 +22,33 @@ from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.operators import encoded, sample_by_rank
 from molvae.bo.prediction import Prediction
-from molvae.bo.surrogate import molecule_gp, one_step_ahead_errors, predictions
+from molvae.bo.surrogate import SurrogateFactory, molecule_gp, one_step_ahead_errors, predictions
 from molvae.chem.filters import passes
 from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import best_first
 
-FEATURES = 2048
+N_COUNTS = 2048
 """Columns of Morgan counts."""
 FINALISTS = 50
 """Molecules of each ranking among which a batch is chosen jointly."""
-LATEST = 30
-"""Latest proposals by which it is judged how sure the surrogate may be of the next ones."""
+N_LATEST = 30
+"""Latest proposals from which the calibration of the predicted variance is estimated."""
 
 
 class CandidatePool:
-    """Told molecules, then candidates, with what is believed of each.
+    """Observed molecules, then candidates, with the predictions for each.
 
     Args:
-        observations: What is known.
+        observations: The data.
         space: Encodes.
-        verdict: Says what is good.
-        surrogate: Kernels, see `molecule_gp`.
-        radius: Of the Morgan counts.
-        most: Told molecules that the surrogate learns from, see `subsample_best_and_random`.
-        filters: Catalogues of alerts; what has one is not taken in.
-        seed: Of the choice of learned molecules.
+        acquisition: Compares molecules.
+        surrogate: Kernels, see `molecule_gp`, or an own factory.
+        radius: Of the Morgan fingerprints.
+        max_observations: Size of the training set, see `subsample_best_and_random`.
+        filters: Catalogs of structural alerts; molecules with an alert are dropped.
+        seed: Of the subsample.
     """
 
     def __init__(
@@ -55,199 +56,273 @@ class CandidatePool:
         observations: Observations,
         space: LatentSpaceProtocol,
         *,
-        verdict: UpperConfidenceBound | MultiObjectiveUCB,
-        surrogate: str,
+        acquisition: UpperConfidenceBound | MultiObjectiveUCB,
+        surrogate: str | SurrogateFactory,
         radius: int,
-        most: int,
+        max_observations: int,
         filters: tuple[str, ...],
         seed: int,
     ) -> None:
-        self.space, self.known, self.verdict = space, set(observations.known), verdict
+        self.space, self.known, self.acquisition = space, set(observations.known), acquisition
         self.surrogate, self.radius, self.filters = surrogate, radius, filters
-        self.sees_z = bool(re.search("latent|linear|auto", surrogate))
-        self.told = len(observations.smiles)
-        self.mean = verdict.measured
-        """Expected values, `n x measured`, as scores: those of told molecules are known, unless
-        they are known to be noisy."""
-        self.sd = torch.zeros_like(self.mean)
-        self.exact = verdict.compute(observations.smiles)
+        self.own_features = getattr(surrogate, "features", None)
+        self.needs_z = self.own_features is None and (
+            not isinstance(surrogate, str) or bool(re.search("latent|linear|auto", surrogate))
+        )
+        self.n_observed = len(observations.smiles)
+        self.mean = acquisition.measured
+        """Predicted scores, `n x measured`; of observed molecules the measured scores, or the
+        predicted ones if the noise is known."""
+        self.std = torch.zeros_like(self.mean)
+        self.exact = acquisition.compute(observations.smiles)
         """Computed values, `n x computed`."""
-        self.can_encode = torch.ones(self.told, dtype=torch.bool)
-        """By the space, as far as it was tried."""
-        order = torch.from_numpy(best_first(observations.y.numpy()).copy())
-        learned = subsample_best_and_random(-order.argsort().double(), most, seed=seed)
+        self.can_encode = torch.ones(self.n_observed, dtype=torch.bool)
+        """Whether the space can encode the molecule; true if that was not tried yet."""
         self.smiles = list(observations.smiles)
         self.z: list[Tensor | None] = list(observations.z)
-        """None where it is not computed yet: what graph moves made is encoded only when needed."""
-        self.operator = [""] * self.told
-        """By which moves."""
-        seen = features([observations.smiles[i] for i in learned], radius)
-        pending = None
-        if observations.pending_smiles:
-            also = features(observations.pending_smiles, radius)
-            pending = torch.cat([observations.pending_z, also], dim=1)
-        noise = None if verdict.noise is None else verdict.noise[learned]
-        self.models = [
-            molecule_gp(
-                torch.cat([observations.z[learned], seen], dim=1),
-                self.mean[learned][:, [column]],
-                space.bounds,
-                kind=surrogate,
-                descriptors=len(DESCRIPTORS),
-                noise=None if noise is None else noise[:, [column]],
-                pending=pending,
-            )
-            for column in range(self.mean.shape[1])
-        ]
+        """None if not computed yet: offspring of graph operators are encoded when needed."""
+        self.operator = [""] * self.n_observed
+        order = torch.from_numpy(best_first(observations.y.numpy()).copy())
+        train = subsample_best_and_random(-order.argsort().double(), max_observations, seed=seed)
+        x = self._features([self.smiles[i] for i in train], observations.z[train])
+        pending_x = (
+            self._features(observations.pending_smiles, observations.pending_z)
+            if observations.pending_smiles
+            else None
+        )
+        noise = None if acquisition.noise is None else acquisition.noise[train]
+        self.models = fit_surrogates(
+            surrogate, x, self.mean[train], space.bounds, noise=noise, pending_x=pending_x
+        )
         proposed = set(observations.proposed)
-        latest = [place for place, i in enumerate(learned) if i in proposed][-LATEST:]
+        latest = [row for row, i in enumerate(train) if i in proposed][-N_LATEST:]
+        latest = latest if isinstance(surrogate, str) else []
         self.inflation = [_inflation(model, latest) for model in self.models]
-        """Variances of what is foreseen, over those that the models say. The search goes by the
-        models alone: with these, it found less where they are large."""
+        """Factors that calibrate the variances of stored predictions. The search does not use
+        them: it found less where they are large."""
         if noise is not None:
-            seen = features(self.smiles, radius)
-            x = torch.cat([observations.z, seen], dim=1)
+            x = self._features(self.smiles, observations.z)
             self.mean = torch.cat([model.posterior(x).mean for model in self.models], dim=1)
-            verdict.believe(self.mean)
+            acquisition.use_predictions(self.mean)
 
-    def add(self, smiles: Sequence[str], z: Sequence[Tensor | None], made: Sequence[str]) -> None:
-        """Let molecules that are not known yet be judged.
+    def add(
+        self, smiles: Sequence[str], z: Sequence[Tensor | None], operators: Sequence[str]
+    ) -> None:
+        """Add candidates; known molecules and later duplicates are ignored.
 
         Args:
-            smiles: Some may be known, or there twice: the first one counts.
-            z: Their vectors, where there are any yet.
-            made: By which moves.
+            smiles: Canonical.
+            z: Their vectors, None if not computed yet.
+            operators: The operators that made them.
         """
         new: dict[str, tuple[Tensor | None, str]] = {}
-        for molecule, vector, by in zip(smiles, z, made, strict=True):
+        for molecule, vector, operator in zip(smiles, z, operators, strict=True):
             if molecule not in self.known and proposable(self.space, molecule):
-                new.setdefault(molecule, (vector, by))
+                new.setdefault(molecule, (vector, operator))
         self.known.update(new)
         passed = unfiltered(list(new), self.filters)
         new = {molecule: of for molecule, of in new.items() if molecule in passed}
         if not new:
             return
-        places = list(range(len(self.smiles), len(self.smiles) + len(new)))
+        rows = list(range(len(self.smiles), len(self.smiles) + len(new)))
         self.smiles += new
         self.z += [vector for vector, _ in new.values()]
-        self.operator += [by for _, by in new.values()]
+        self.operator += [operator for _, operator in new.values()]
         unknown = self.mean.new_zeros(len(new), self.mean.shape[1])
-        self.mean, self.sd = torch.cat([self.mean, unknown]), torch.cat([self.sd, unknown])
-        self.exact = np.concatenate([self.exact, self.verdict.compute(list(new))])
+        self.mean, self.std = torch.cat([self.mean, unknown]), torch.cat([self.std, unknown])
+        self.exact = np.concatenate([self.exact, self.acquisition.compute(list(new))])
         self.can_encode = torch.cat([self.can_encode, torch.ones(len(new), dtype=torch.bool)])
-        if self.sees_z:
-            self.vectors(places)
-            places = [i for i in places if self.z[i] is not None]
-        x = self._features(places)
+        if self.needs_z:
+            self.vectors(rows)
+            rows = [i for i in rows if self.z[i] is not None]
+        x = self._features_of_rows(rows)
         for column, model in enumerate(self.models):
             posterior = model.posterior(x)
-            self.mean[places, column] = posterior.mean[:, 0]
-            self.sd[places, column] = posterior.variance[:, 0].clamp_min(0).sqrt()
+            self.mean[rows, column] = posterior.mean[:, 0]
+            self.std[rows, column] = posterior.variance[:, 0].clamp_min(0).sqrt()
 
-    def _features(self, places: Sequence[int]) -> Tensor:
-        # Where the kernel looks at z it is asked only once z is there.
-        nothing = torch.zeros(self.space.dim, dtype=torch.float64)
-        z = torch.stack([nothing if (v := self.z[i]) is None else v for i in places])
-        seen = features([self.smiles[i] for i in places], self.radius)
-        return torch.cat([z, seen], dim=1)
+    def _features(self, smiles: Sequence[str], z: Tensor) -> Tensor:
+        """`[z | descriptors | counts]`, or the own features of the surrogate, `n x f`."""
+        if self.own_features is not None:
+            own: Tensor = self.own_features(smiles)
+            return own
+        return torch.cat([z, features(smiles, self.radius)], dim=1)
 
-    def vectors(self, places: Sequence[int]) -> Tensor:
-        """Of those that the space can read; the others will not be looked at again."""
-        lacking = [i for i in dict.fromkeys(places) if self.z[i] is None]
-        if lacking:
-            found = encoded(self.space, [self.smiles[i] for i in lacking])
+    def _features_of_rows(self, rows: Sequence[int]) -> Tensor:
+        zero = torch.zeros(self.space.dim, dtype=torch.float64)  # of kernels that ignore z
+        z = torch.stack([zero if (v := self.z[i]) is None else v for i in rows])
+        return self._features([self.smiles[i] for i in rows], z)
+
+    def vectors(self, rows: Sequence[int]) -> Tensor:
+        """Encodings of the molecules that the space can encode; others are marked."""
+        missing = [i for i in dict.fromkeys(rows) if self.z[i] is None]
+        if missing:
+            found = encoded(self.space, [self.smiles[i] for i in missing])
             z = {candidate.smiles: candidate.z for candidate in found}
-            for i in lacking:
+            for i in missing:
                 self.z[i] = z.get(self.smiles[i])
                 self.can_encode[i] = self.z[i] is not None
-        there = [vector for i in places if (vector := self.z[i]) is not None]
-        return torch.stack(there) if there else torch.empty(0, self.space.dim).double()
+        known = [vector for i in rows if (vector := self.z[i]) is not None]
+        return torch.stack(known) if known else torch.empty(0, self.space.dim).double()
 
-    def _scores(self, which: int) -> Tensor:
-        """Of everything, under one of the verdict's weights; minus infinity if not readable."""
-        scores = self.verdict.scores(self.mean, self.sd, self.exact, which)
-        return scores.masked_fill(~self.can_encode, -torch.inf)
+    def _values(self, which: int) -> Tensor:
+        """Acquisition values of all molecules, minus infinity if they cannot be encoded."""
+        values = self.acquisition.values(self.mean, self.std, self.exact, which)
+        return values.masked_fill(~self.can_encode, -torch.inf)
 
     def feasible(self) -> int:
-        """Candidates that keep all limits which can be computed."""
-        return int((self.verdict.feasible(self.exact) & self.can_encode.numpy())[self.told :].sum())
+        """Number of candidates that keep the constraints on computed values."""
+        ok = self.acquisition.feasible(self.exact) & self.can_encode.numpy()
+        return int(ok[self.n_observed :].sum())
 
     def parents(self, n: int, rng: np.random.Generator) -> list[int]:
-        """Drawn by rank, each from the ranking under one of the weights."""
-        which = rng.integers(self.verdict.n, size=n)
+        """Rows sampled by rank, each from the ranking under a random kappa of the batch."""
+        which = rng.integers(self.acquisition.n, size=n)
         ranks = sample_by_rank(int(self.can_encode.sum()), n, rng)
         order = [
-            self._scores(k).argsort(descending=True, stable=True) for k in range(self.verdict.n)
+            self._values(k).argsort(descending=True, stable=True) for k in range(self.acquisition.n)
         ]
         return [int(order[k][rank]) for k, rank in zip(which, ranks, strict=True)]
 
     def batch(self) -> list[Candidate]:
-        """One candidate for each weight, as far as there are any.
+        """One candidate for each kappa, as far as there are candidates.
 
-        Each is chosen as if those before it had been measured and had come out as expected: the
-        mean stays, the uncertainty shrinks.
+        They are chosen greedily, each as if the earlier ones had been measured at their means.
         """
         finalists: dict[int, None] = {}
-        for k in range(self.verdict.n):
-            scores = self._scores(k)[self.told :]
-            best = scores.topk(min(FINALISTS, len(scores))).indices + self.told
+        for k in range(self.acquisition.n):
+            values = self._values(k)[self.n_observed :]
+            best = values.topk(min(FINALISTS, len(values))).indices + self.n_observed
             finalists.update(dict.fromkeys(best.tolist()))
         self.vectors(list(finalists))
-        places = [i for i in finalists if self.z[i] is not None]
-        if not places:
+        rows = [i for i in finalists if self.z[i] is not None]
+        if not rows:
             return []
-        x, mean = self._features(places), self.mean[places].clone()
-        covariances = []
+        x, mean = self._features_of_rows(rows), self.mean[rows].clone()  # mean: rows x measured
+        covariances, noises = [], []
         for column, model in enumerate(self.models):
             posterior = model.posterior(x)
-            assert isinstance(posterior, GPyTorchPosterior)
             mean[:, column] = posterior.mean[:, 0]
-            covariances.append(posterior.distribution.covariance_matrix.clone())
-        foreseen = self._foreseen(mean, covariances)
-        left, exact = torch.ones(len(places), dtype=torch.bool), self.exact[places]
+            covariances.append(_covariance(posterior))  # rows x rows
+            noises.append(_noise(model, x, posterior))
+        predicted = self._predictions(mean, covariances, noises)
+        free, exact = torch.ones(len(rows), dtype=torch.bool), self.exact[rows]
         chosen: list[int] = []
-        for k in range(min(self.verdict.n, len(places))):
-            sd = torch.zeros_like(mean)
+        for k in range(min(self.acquisition.n, len(rows))):
+            std = torch.zeros_like(mean)
             for column, covariance in enumerate(covariances):
-                sd[:, column] = covariance.diagonal().clamp_min(0).sqrt()
-            gains = self.verdict.hypervolume_improvement(mean, sd, exact, k, chosen)
-            top = int(gains.masked_fill(~left, -torch.inf).argmax())
-            left[top] = False
+                std[:, column] = covariance.diagonal().clamp_min(0).sqrt()
+            gains = self.acquisition.hypervolume_improvement(mean, std, exact, k, chosen)
+            top = int(gains.masked_fill(~free, -torch.inf).argmax())
+            free[top] = False
             chosen.append(top)
-            for model, covariance in zip(self.models, covariances, strict=True):
-                column_of_top = covariance[:, top].clone()
-                noise = model.likelihood.noise.median()
-                covariance -= torch.outer(column_of_top, column_of_top) / (
-                    column_of_top[top] + noise
-                )
-        # The record keeps vectors of the space itself, whichever decoder a molecule is from.
-        smiles = [self.smiles[places[i]] for i in chosen]
-        z = torch.stack([vector for i in chosen if (vector := self.z[places[i]]) is not None])
-        astray = [i for i, m in enumerate(self.space.decode(z)) if m != smiles[i]]
-        encodings = {c.smiles: c.z for c in encoded(self.space, [smiles[i] for i in astray])}
-        for i in astray:
+            for covariance, noise in zip(covariances, noises, strict=True):
+                # Conditioning on a measurement of `top` with variance `noise`:
+                # C - c c' / (c_top + noise), where c is the column of `top`. If the measurement
+                # equals its mean, all means stay.
+                c = covariance[:, top].clone()
+                covariance -= torch.outer(c, c) / (c[top] + noise)
+        # A finetuned decoder may have made them; a campaign file stores vectors of the space.
+        smiles = [self.smiles[rows[i]] for i in chosen]
+        z = torch.stack([vector for i in chosen if (vector := self.z[rows[i]]) is not None])
+        differ = [i for i, m in enumerate(self.space.decode(z)) if m != smiles[i]]
+        encodings = {c.smiles: c.z for c in encoded(self.space, [smiles[i] for i in differ])}
+        for i in differ:
             z[i] = encodings.get(smiles[i], z[i])
-        made = [self.operator[places[i]] for i in chosen]
-        said = [foreseen[i] for i in chosen]
-        return [Candidate(*parts) for parts in zip(smiles, z, made, said, strict=True)]
+        return [
+            Candidate(molecule, vector, self.operator[rows[i]], predicted[i])
+            for molecule, vector, i in zip(smiles, z, chosen, strict=True)
+        ]
 
-    def _foreseen(
-        self, mean: Tensor, covariances: Sequence[Tensor]
+    def _predictions(
+        self, mean: Tensor, covariances: Sequence[Tensor], noises: Sequence[Tensor]
     ) -> list[tuple[Prediction, ...]]:
-        """Of each finalist's values, if they are measured as the others were."""
+        """Predictions of the measured values of each finalist, measurement noise included."""
         columns = []
-        for column, (model, covariance) in enumerate(zip(self.models, covariances, strict=True)):
-            variance = self.inflation[column] * covariance.diagonal()
-            variance = variance + model.likelihood.noise.median()
-            transform = self.verdict.transforms[column]
+        for column, (covariance, noise) in enumerate(zip(covariances, noises, strict=True)):
+            variance = self.inflation[column] * covariance.diagonal() + noise
+            transform = self.acquisition.transforms[column]
             columns.append(predictions(mean[:, column], variance, transform))
         return list(zip(*columns, strict=True)) or [()] * len(mean)
 
 
-def _inflation(model: SingleTaskGP, latest: Sequence[int]) -> float:
-    """Mean squared error of some of a model's values, of each as its predecessors foresaw it.
+def fit_surrogates(
+    surrogate: str | SurrogateFactory,
+    x: Tensor,
+    scores: Tensor,
+    bounds: Tensor,
+    *,
+    noise: Tensor | None,
+    pending_x: Tensor | None,
+) -> list[Any]:
+    """One BoTorch model per column of the scores.
 
-    In units of the variance that was expected; 1 counts as one value more.
+    Pending molecules count as measured at their predicted values: near them the surrogate is more
+    certain, and its means stay, so that a batch does not repeat what is being measured.
+
+    Args:
+        surrogate: Kernels, see `molecule_gp`, or an own factory.
+        x: Features, `n x f`.
+        scores: `n x m`.
+        bounds: The box of z, `2 x d`.
+        noise: Variances of the scores, `n x m`.
+        pending_x: Features of pending molecules, `p x f`.
+    """
+    models: list[Any] = []
+    for column in range(scores.shape[1]):
+        y = scores[:, [column]]  # n x 1
+        variances = None if noise is None else noise[:, [column]]
+        if isinstance(surrogate, str):
+            models.append(
+                molecule_gp(
+                    x,
+                    y,
+                    bounds,
+                    kind=surrogate,
+                    descriptors=len(DESCRIPTORS),
+                    noise=variances,
+                    pending=pending_x,
+                )
+            )
+            continue
+        with torch.enable_grad():
+            model: Any = surrogate(x, y, variances)
+            if pending_x is not None:
+                mean = model.posterior(pending_x).mean.detach()
+                if variances is not None:
+                    usual = variances.median().expand(len(pending_x), 1)
+                    variances = torch.cat([variances, usual])
+                model = surrogate(torch.cat([x, pending_x]), torch.cat([y, mean]), variances)
+        models.append(model)
+    return models
+
+
+def _covariance(posterior: Any) -> Tensor:
+    """Joint covariance, `n x n`; diagonal for posteriors without one."""
+    if isinstance(posterior, GPyTorchPosterior):
+        covariance: Tensor = posterior.distribution.covariance_matrix.clone()
+        return covariance
+    diagonal: Tensor = posterior.variance[:, 0].diag()
+    return diagonal
+
+
+def _noise(model: Any, x: Tensor, posterior: Any) -> Tensor:
+    """Variance of a measurement around the modeled score."""
+    if hasattr(model, "likelihood") and not hasattr(model, "outcome_transform"):
+        noise: Tensor = model.likelihood.noise.median()
+        return noise
+    try:
+        noisy = model.posterior(x, observation_noise=True)
+    except (NotImplementedError, TypeError):
+        return torch.zeros(())
+    variance: Tensor = (noisy.variance - posterior.variance).median().clamp_min(1e-9)
+    return variance
+
+
+def _inflation(model: SingleTaskGP, latest: Sequence[int]) -> float:
+    """Mean squared one-step-ahead error of the latest proposals, in units of the variance.
+
+    1 counts as one more value.
     """
     if not latest:
         return 1.0
@@ -256,19 +331,19 @@ def _inflation(model: SingleTaskGP, latest: Sequence[int]) -> float:
 
 
 def subsample_best_and_random(y: Tensor, most: int, *, seed: int) -> list[int]:
-    """Places of at most `most` values, in order: the best, and as many drawn from the others."""
+    """Indices of at most `most` values, rising: the best half, and a sample of the others."""
     if len(y) <= most:
         return list(range(len(y)))
     order = y.argsort(descending=True, stable=True)
     n_best = (most + 1) // 2
     best, others = order[:n_best], order[n_best:]
     generator = torch.Generator().manual_seed(seed)
-    drawn = others[torch.randperm(len(others), generator=generator)[: most - n_best]]
-    return sorted(torch.cat([best, drawn]).tolist())
+    sampled = others[torch.randperm(len(others), generator=generator)[: most - n_best]]
+    return sorted(torch.cat([best, sampled]).tolist())
 
 
 def unfiltered(smiles: Sequence[str], filters: tuple[str, ...]) -> set[str]:
-    """Molecules without an alert of some catalogues."""
+    """Molecules without structural alerts of the catalogs."""
     if not filters:
         return set(smiles)
     good = passes(smiles, filters, workers=1)
@@ -276,18 +351,24 @@ def unfiltered(smiles: Sequence[str], filters: tuple[str, ...]) -> set[str]:
 
 
 def features(smiles: Sequence[str], radius: int) -> Tensor:
-    """Descriptors and counts of molecules, as the surrogate sees them."""
+    """`[descriptors | counts]` of molecules, `n x f`, float64."""
     rows = [_features_of(text, radius) for text in smiles]
     return torch.from_numpy(np.stack(rows).astype(np.float64))
 
 
 @lru_cache(maxsize=30_000)
 def _features_of(smiles: str, radius: int) -> NDArray[np.float32]:
-    counts = morgan_counts([smiles], radius=radius, size=FEATURES)
+    counts = morgan_counts([smiles], radius=radius, size=N_COUNTS)
     row: NDArray[np.float32] = np.concatenate([descriptors([smiles]), counts], axis=1)[0].astype(
         "f4"
     )
     return row
 
 
-__all__ = ["CandidatePool", "features", "subsample_best_and_random", "unfiltered"]
+__all__ = [
+    "CandidatePool",
+    "features",
+    "fit_surrogates",
+    "subsample_best_and_random",
+    "unfiltered",
+]

@@ -1,7 +1,6 @@
 """Gaussian processes over latent vectors, and over molecules as `[z | descriptors | counts]`.
 
-BoTorch's `Model` is the interface. Knows no molecules: kernels read their columns of the features
-through `active_dims`.
+BoTorch's `Model` is the interface; kernels read their columns through `active_dims`.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
+from botorch.models.model import Model
 from botorch.models.transforms import Normalize, Standardize
 from gpytorch.constraints import Positive
 from gpytorch.kernels import (
@@ -43,30 +43,44 @@ from molvae.errors import MolvaeWarning, UnknownNameError
 from molvae.model.isolation import isolated, seeded, threads
 
 FIT_STEPS = 50
-"""Of the search for hyperparameters over z. The likelihood goes on rising for a thousand more,
-but with a length scale for each of 64 dimensions that is overfitting: of 300 molecules' values,
-those of 300 others were foreseen better after 50 steps than after 200 or at the mode (mean
-log-likelihood 2.07, 1.95, 1.94 on one task, 1.68, 1.57, 1.41 on another), in a tenth of the time.
-"""
+"""Optimization steps for the hyperparameters of a GP over z. More steps overfit, with a length
+scale for each of 64 dimensions: trained on 300 molecules, the mean log-likelihood of 300 others was
+2.07 after 50 steps, 1.95 after 200 and 1.94 at the mode (1.68, 1.57, 1.41 on another task), in a
+tenth of the time."""
 
 
 MIN_STDV = 1e-150
-"""Of values that are standardized; BoTorch's default, 1e-8, leaves small units as they are."""
+"""Of values to standardize; BoTorch's default, 1e-8, would not scale values in small units."""
+
+
+class SurrogateFactory(Protocol):
+    """An own surrogate, for `Rank(surrogate=...)`: a function, or an object with own features.
+
+    If it has a method `features(smiles) -> Tensor` (`n x f`, float64), `x` is made by it; else `x`
+    is `[z | descriptors | counts]`, with `z.shape[1]`, `len(DESCRIPTORS)` and `N_COUNTS` columns.
+    """
+
+    def __call__(self, x: Tensor, y: Tensor, noise: Tensor | None) -> Model:
+        """A fitted model, on the scale of `y`.
+
+        Args:
+            x: Features of molecules, `n x f`, float64; the last rows may be pending molecules,
+                with their predicted scores.
+            y: Scores of one objective, `n x 1`, larger is better, standard deviation near 1.
+            noise: Their variances, `n x 1`; None if they are not known.
+        """
+        ...
 
 
 def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) -> SingleTaskGP:
-    """A Gaussian process with an RBF kernel, its hyperparameters near their posterior mode.
-
-    Inputs are scaled to the unit cube and values standardised. The length scales have BoTorch's
-    default prior, whose mode grows with the square root of the dimension; without it a GP in 64
-    dimensions learns nothing.
+    """A Gaussian process over z with an RBF kernel and BoTorch's dimension-scaled priors.
 
     Args:
         z: Latent vectors, `n x d`, float64.
         y: Values, `n x m`, larger is better; each column is an independent output.
         bounds: The box, `2 x d`.
-        noise: Variances of the values, `n x m`, where they are known; NaN: as of the others. By
-            default one variance for all is learned.
+        noise: Variances of the values, `n x m`; NaN is replaced by the median. By default one
+            variance for all is learned.
 
     References:
         Hvarfner et al. (2024), Vanilla Bayesian optimization performs great in high dimensions,
@@ -92,31 +106,31 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
 def predict_gp(
     candidates: Sequence[Candidate], model: SingleTaskGP, observations: Observations
 ) -> list[Candidate]:
-    """Candidates with what a GP over z foresees of their values, where values are what it learned.
+    """Candidates with predictions by a GP over z; without, if there are several values.
 
     Args:
         candidates: Of a strategy.
-        model: Fitted to the scores of the evidence.
-        observations: With one goal; of several, or with limits, nothing is foreseen of any value.
+        model: Fitted to the scores of the observations.
+        observations: The data.
     """
     if observations.problem is not None or not candidates:
         return list(candidates)
     z = torch.stack([candidate.z for candidate in candidates])
     with torch.no_grad(), reproducible():
-        said = model.posterior(z, observation_noise=True)
+        posterior = model.posterior(z, observation_noise=True)
         transform = OutcomeTransform(observations.y[:, 0], "high")
-        of_each = predictions(said.mean[:, 0], said.variance[:, 0], transform)
+        predicted = predictions(posterior.mean[:, 0], posterior.variance[:, 0], transform)
     return [
         replace(candidate, predictions=(one,))
-        for candidate, one in zip(candidates, of_each, strict=True)
+        for candidate, one in zip(candidates, predicted, strict=True)
     ]
 
 
 def predictions(mean: Tensor, variance: Tensor, transform: OutcomeTransform) -> list[Prediction]:
-    """Quantiles of values whose scores have such means and variances, `n`."""
+    """Quantiles of values, from the means and variances of their scores, each `n`."""
     levels = torch.from_numpy(WIDTH * stdtrit(TAIL_DEGREES, np.array(LEVELS)))
-    scores = mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * levels
-    # Of values of which the smallest are the best, a rising score is a falling value.
+    scores = mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * levels  # n x levels
+    # To be minimized, values fall as scores rise.
     rising = transform.inverse(scores).sort(dim=1).values
     return [Prediction(*row) for row in rising.tolist()]
 
@@ -131,29 +145,29 @@ def molecule_gp(
     noise: Tensor | None = None,
     pending: Tensor | None = None,
 ) -> SingleTaskGP:
-    """A Gaussian process over molecules, without any search for hyperparameters in many dimensions.
+    """A Gaussian process over molecules with fixed length scales.
 
-    Far from all data it says the median of the values. Its amplitude is the likeliest one given the
-    noise that is known, so that it is as sure as it has been right; beside that, there is noise of
-    a thousandth of the amplitude.
+    The prior mean is the median of the values. The amplitude is a maximum likelihood estimate given
+    the known noise, so that predicted uncertainty matches past errors; further noise is a
+    thousandth of the amplitude.
 
     Args:
         x: `[z | descriptors | counts]`, `n x (d + descriptors + f)`, float64.
         y: Values, `n x 1`.
         bounds: The box of z, `2 x d`.
-        kind: `structure`: MinMax similarity of the counts. `descriptors`: Matern-5/2 on them, with
-            a length scale of 5. `latent`: Matern-5/2 on z, with a length scale of `2 sqrt(d)`
-            standard deviations of the encodings. `linear`: inner products of z. Several with `+`
-            between them: their mean; with `*`: their product. `auto`: that of `CHOICES` under which
-            each value is likeliest given all the rest.
-        descriptors: Columns of `x` that hold descriptors on a common scale.
-        noise: Variances of the values beyond that, `n x 1`; NaN: as of the others, the median.
+        kind: `tanimoto`: MinMax similarity of the counts. `descriptors`: Matern-5/2 with a length
+            scale of 5. `latent`: Matern-5/2 on z with a length scale of `2 sqrt(d)` standard
+            deviations of the encodings. `linear`: inner products of z. Kernels with `+` between
+            them: their mean; with `*`: their product. `auto`: the one of `CHOICES` with the largest
+            leave-one-out likelihood.
+        descriptors: Number of columns with descriptors.
+        noise: Known variances of the values, `n x 1`; NaN is replaced by the median.
         pending: Molecules that are being measured, `p x (d + descriptors + f)`. They count as
-            measured, with the values that are expected of them: so the model is surer near them,
-            and believes the same of all values, with the same kernel, mean and amplitude.
+            measured at their predicted values: uncertainty near them shrinks; kernel, amplitude and
+            all predicted means stay.
 
     Raises:
-        UnknownNameError: No kernel of that name.
+        UnknownNameError: A kernel is unknown.
 
     References:
         Tripp et al. (2021), NeurIPS workshop AI for Science (fixed hyperparameters, Tanimoto);
@@ -161,7 +175,9 @@ def molecule_gp(
     """
     known = None if noise is None else complete(noise)[:, 0]
     if kind == "auto":
-        chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST_LEFT_OUT]
+        chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[
+            :MAX_LEAVE_ONE_OUT
+        ]
         few = {
             k: molecule_gp(
                 x[chosen],
@@ -216,13 +232,12 @@ def _diagonal(least: Tensor, known: Tensor | None, n: int) -> Tensor:
 def max_likelihood_amplitude(
     correlations: Tensor, y: Tensor, noise: Tensor | None = None
 ) -> Tensor:
-    """The variance that a process of mean 0 most likely has.
+    """The maximum likelihood variance of a process with mean 0.
 
     Args:
         correlations: Of its values, `n x n`.
         y: Values, `n x 1`.
-        noise: Variances of the values beside that, `n`, which are known; by default 0, and then the
-            amplitude has a closed form.
+        noise: Known variances of the values, `n`; without, the amplitude has a closed form.
     """
     with torch.no_grad():
         k = correlations + NOISE * torch.eye(len(y), dtype=y.dtype)
@@ -234,15 +249,15 @@ def max_likelihood_amplitude(
             return amplitude
         diagonal = torch.diag(noise)
 
-        def unlikelihood(log_amplitude: float) -> float:
+        def negative_log_likelihood(log_amplitude: float) -> float:
             factor = torch.linalg.cholesky(math.exp(log_amplitude) * k + diagonal)
             off = torch.linalg.solve_triangular(factor, y, upper=False)
             return float(off.square().sum() / 2 + factor.diagonal().log().sum())
 
-        # Noise explains a part of the spread, so that there is hardly more than without it.
+        # Noise explains a part of the spread: the amplitude is hardly larger than without noise.
         ends = math.log(float(floor)), math.log(float(2 * amplitude))
         found = minimize_scalar(
-            unlikelihood, bounds=ends, method="bounded", options={"xatol": 0.02}
+            negative_log_likelihood, bounds=ends, method="bounded", options={"xatol": 0.02}
         )
         return amplitude.new_tensor(math.exp(found.x))
 
@@ -273,7 +288,7 @@ class _Columns:
         return (self.bounds[1] - self.bounds[0]) / BOX_IN_SDS
 
 
-def _structure(columns: _Columns) -> Kernel:
+def _tanimoto(columns: _Columns) -> Kernel:
     return MinMaxKernel(active_dims=columns.counts)
 
 
@@ -296,7 +311,7 @@ def _linear(columns: _Columns) -> Kernel:
 
 
 KERNELS: dict[str, Callable[[_Columns], Kernel]] = {
-    "structure": _structure,
+    "tanimoto": _tanimoto,
     "descriptors": _descriptors,
     "latent": _latent,
     "linear": _linear,
@@ -305,15 +320,15 @@ KERNELS: dict[str, Callable[[_Columns], Kernel]] = {
 
 
 CHOICES = (
-    "structure",
+    "tanimoto",
     "latent",
     "linear",
-    "structure+latent",
-    "structure*latent",
-    "structure+descriptors",
-    "structure+descriptors+latent",
+    "tanimoto+latent",
+    "tanimoto*latent",
+    "tanimoto+descriptors",
+    "tanimoto+descriptors+latent",
 )
-"""What `auto` chooses among."""
+"""Kernels that `auto` compares."""
 
 
 def _kernel(kind: str, columns: _Columns) -> Kernel:
@@ -331,35 +346,32 @@ def _kernel(kind: str, columns: _Columns) -> Kernel:
 
 
 NOISE = 1e-3
-"""Variance of a value around what the surrogate can say, as a share of its amplitude."""
+"""Variance of a value around the modeled one, as a share of the amplitude."""
 
 
 LEAST_AMPLITUDE = 1e-3
-"""As a share of the squared range of the values: where nearly all are equal, the next one may yet
-be another."""
+"""As a share of the squared range: if nearly all values are equal, the next one may differ."""
 
 
 TAIL_DEGREES, WIDTH = 4, 0.82
-"""Errors have heavier tails than a normal distribution: Student's t, so much narrower than the
-standard deviation. Of 2,070 molecules that `rank` proposed on four tasks, half of the errors were
-below 0.58 standard deviations, and nine of ten below 1.76."""
+"""Degrees of freedom and scale of Student's t for predictions: errors have heavier tails than a
+normal distribution. Of 2,070 molecules that `rank` proposed on four tasks, half of the errors were
+below 0.58 standard deviations, and 90 % below 1.76."""
 
 
 BOX_IN_SDS = 5.15
-"""Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
-each end."""
+"""Width of a space's box in standard deviations of the encodings; 0.5 % are outside each end."""
 
 
-MOST_LEFT_OUT = 500
-"""Molecules, chosen at random, on which `auto` compares kernels."""
+MAX_LEAVE_ONE_OUT = 500
+"""Random molecules on which `auto` compares kernels, at most."""
 
 
 def leave_one_out(model: SingleTaskGP) -> tuple[Tensor, Tensor, Tensor]:
-    """What a Gaussian process says of each of its own values, given all the others.
+    """Leave-one-out predictions of a Gaussian process, in closed form.
 
     Returns:
-        Mean, standard deviation (of the value, noise included) and log density, each `n`, in the
-        units that the model was given.
+        Mean, standard deviation (noise included) and log density, each `n`.
 
     References:
         Sundararajan and Keerthi (2001), doi:10.1162/08997660151134343.
@@ -377,9 +389,9 @@ def leave_one_out(model: SingleTaskGP) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def one_step_ahead_errors(model: SingleTaskGP) -> Tensor:
-    """How far each value lay from what its predecessors had said of it, in standard deviations.
+    """Error of each value as predicted from its predecessors, in standard deviations, `n`.
 
-    The model's own hyperparameters are taken for known; values are in the order of its data.
+    The hyperparameters are those of the whole data. With `K = L L'`, the errors are `L^-1 (y - m)`.
     """
     with torch.no_grad():
         x, y = model.train_inputs[0], model.train_targets
@@ -391,36 +403,17 @@ def one_step_ahead_errors(model: SingleTaskGP) -> Tensor:
         return errors
 
 
-def coverage(model: SingleTaskGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) -> dict[float, float]:
-    """Is the surrogate as sure as it may be? Leave-one-out intervals against what they hold.
-
-    Args:
-        model: With its data.
-        shares: Of probability, each in (0, 1), that central intervals are meant to hold.
-
-    Returns:
-        For each share, the share of the model's own values that lie in the interval which it gives
-        them, knowing all the others: more is underconfident, less overconfident.
-    """
-    mean, sd, _ = leave_one_out(model)
-    off = ((model.train_targets - mean) / sd).abs()
-    held = torch.erf(off / math.sqrt(2))  # the smallest central interval that holds the value
-    return {share: float((held <= share).double().mean()) for share in shares}
-
-
 @contextmanager
 def reproducible(seed: int = 0) -> Iterator[None]:
-    """Compute with BoTorch so that only the seed decides: one at a time, on one thread, quietly.
+    """Compute with BoTorch so that results depend on the seed alone: single-threaded, no warnings.
 
-    BoTorch draws from torch's global generator and changes the process's warning filters and
-    settings, so only one thread of a process may be inside; others wait. The matrices of a campaign
-    are small: more threads make fitting several times slower when cores are shared, and the order
-    of summation, hence the last bits of a proposal, would depend on their number. Warnings other
-    than molvae's are held back: given molecules may lie outside the box, and jitter on the diagonal
-    is how nearly equal latent vectors are meant to be handled.
+    BoTorch uses torch's global generator and the process's warning filters, so threads take turns.
+    One thread: the order of summation, hence the last bits, depends on the number of threads, and
+    more threads slow down small matrices. Warnings of other libraries are suppressed: inputs
+    outside the box and jitter on the diagonal are expected.
 
     Args:
-        seed: Of whatever is drawn inside from torch's global generator.
+        seed: Of torch's global generator.
     """
     with seeded(seed), threads(1), warnings.catch_warnings():
         own: Any = next(
@@ -439,7 +432,7 @@ def reproducible(seed: int = 0) -> Iterator[None]:
 __all__ = [
     "CHOICES",
     "KERNELS",
-    "coverage",
+    "SurrogateFactory",
     "fit_gp",
     "leave_one_out",
     "molecule_gp",

@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from molvae.campaign.creation import create_file, describe_strategy, load_space
+from molvae.bo.strategies.registry import (
+    STRATEGIES,
+    describe_strategy,
+    get_strategy,
+    imported_code,
+    is_same_strategy,
+)
+from molvae.campaign.creation import create_file, load_space
 from molvae.campaign.evaluation import (
     EvaluationResult,
     EvaluationTask,
@@ -112,7 +119,7 @@ class Campaign:
             self._check_space(space)
         if objective is not None:
             self._check_objective(objective)
-        if strategy is not None and describe_strategy(strategy) != self.metadata["strategy"]:
+        if strategy is not None and not is_same_strategy(strategy, self.metadata["strategy"]):
             raise CampaignError(
                 f"{store.path} was made with strategy {self.metadata['strategy']}, got "
                 f"{describe_strategy(strategy)}; a campaign keeps its strategy"
@@ -341,6 +348,7 @@ class Campaign:
         specs = [part.spec for part in self.problem.parts.values() if part.spec is not None]
         code = [spec for spec in specs if runs_code(spec)]
         code += [self.config.strategy] if is_imported(self.config.strategy) else []
+        code += imported_code(self.metadata["strategy"]["settings"])
         return tuple(dict.fromkeys(code))
 
     def _check_trusted(self) -> None:
@@ -368,8 +376,6 @@ class Campaign:
             CampaignError: It was an object and has to be given again.
         """
         if self._strategy is None:
-            from molvae.bo.strategies.registry import STRATEGIES, get_strategy
-
             recorded, text = self.metadata["strategy"], self.config.strategy
             imported = is_imported(text)
             if not imported and (
@@ -383,6 +389,8 @@ class Campaign:
                 self._check_trusted()
                 self._strategy = get_strategy(text)
                 return self._strategy
+            if imported_code(recorded["settings"]):
+                self._check_trusted()
             try:
                 self._strategy = get_strategy(recorded["name"], **recorded["settings"])
             except (ConfigError, UnknownNameError, TypeError) as error:

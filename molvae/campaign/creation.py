@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from molvae._version import versions
+from molvae.bo.strategies.registry import (
+    STRATEGIES,
+    describe_strategy,
+    format_strategy,
+    get_strategy,
+    is_same_strategy,
+    upgrade_text,
+)
 from molvae.campaign.initial_design import InitialDesign, build_initial_design
 from molvae.campaign.schema import FORMAT
 from molvae.campaign.storage import Storage, check_can_create, now
@@ -74,8 +82,8 @@ def create_file(
     start = _start(given.get("start", CampaignConfig.start))
     strategy = given.get("strategy", CampaignConfig.strategy)
     if isinstance(strategy, str):
-        from molvae.bo.strategies.registry import get_strategy
-
+        if "strategy" in given:
+            given["strategy"] = upgrade_text(strategy)
         strategy = get_strategy(strategy)
     objective, constraints = given.get("objective", ()), given.get("constraints", ())
     plain = {**given, "objective": (), "constraints": (), "start": _start_label(start)}
@@ -220,9 +228,7 @@ def _same(campaign: Campaign, name: str, value: Any) -> bool:
     """Whether a setting is the campaign's, perhaps written in another way."""
     kept = getattr(campaign.config, name)
     if name == "strategy" and value != kept:
-        from molvae.bo.strategies.registry import get_strategy
-
-        return bool(describe_strategy(get_strategy(value)) == campaign.metadata["strategy"])
+        return is_same_strategy(get_strategy(value), campaign.metadata["strategy"])
     if name == "space":
         return value == kept or Path(value).resolve() == Path(kept).resolve()
     return bool((encodable(value) if isinstance(value, str) else value) == kept)
@@ -304,20 +310,8 @@ def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
     return start if isinstance(start, int) else str(start)
 
 
-def describe_strategy(strategy: Strategy) -> dict[str, Any]:
-    """A strategy as the campaign file keeps it: its name, and its settings if a dataclass."""
-    settings = (
-        asdict(strategy) if is_dataclass(strategy) and not isinstance(strategy, type) else None
-    )
-    if settings is not None:  # as it comes back from the file
-        settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
-    return {"name": strategy.name, "settings": settings}
-
-
 def strategy_text(described: Mapping[str, Any]) -> str:
     """A strategy as text that can be read back."""
-    from molvae.bo.strategies.registry import STRATEGIES, format_strategy
-
     name, settings = described["name"], described["settings"]
     if name not in STRATEGIES or settings is None:
         return python_object(name)

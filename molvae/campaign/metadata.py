@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from molvae.bo.strategies.registry import upgrade_settings, upgrade_text
 from molvae.config import CHOICE_ALIASES, STRATEGY_NAMES, CampaignConfig, build
 from molvae.errors import CampaignError, MolvaeError, shown
 from molvae.objectives.parsing import (
@@ -77,7 +78,10 @@ def read_metadata(
             raise _damaged(path, f"its {name} is {text}")
     try:
         problem = _problem(facts)
-        config = build(CampaignConfig, facts.get("config") or _config(facts, problem), "settings")
+        settings = dict(facts.get("config") or _config(facts, problem))
+        if isinstance(settings.get("strategy"), str):
+            settings["strategy"] = upgrade_text(settings["strategy"])
+        config = build(CampaignConfig, settings, "settings")
         return config, problem
     except MolvaeError as error:
         raise _damaged(path, str(error)) from error
@@ -133,7 +137,7 @@ def all_settings(strategy: Mapping[str, Any]) -> str:
         return python_object(name)
     written = [
         f"{key}={'+'.join(map(str, value)) if isinstance(value, list) else value}"
-        for key, value in settings.items()
+        for key, value in upgrade_settings(name, settings).items()
         if value not in ([], "")
     ]
     return str(name) + (":" + ",".join(written) if written else "")

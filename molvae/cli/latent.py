@@ -177,13 +177,13 @@ def properties(
 
 def list_names() -> None:
     """Print all objectives, strategies, bundled models and data sets, as TSV."""
-    from molvae.bo.strategies.registry import STRATEGIES
+    from molvae.bo.strategies.registry import STRATEGIES, strategy_class
     from molvae.chem.datasets import DATASETS
     from molvae.latent.loading import list_models
     from molvae.objectives.registry import list_objectives
 
     rows = [("objective", name, direction, text) for name, direction, text in list_objectives()]
-    rows += [("strategy", k, "", (v.__doc__ or "").split("\n")[0]) for k, v in STRATEGIES.items()]
+    rows += [("strategy", k, "", strategy_class(k).__doc__.split("\n")[0]) for k in STRATEGIES]
     rows += [("run", name, "", "bundled") for name in list_models()]
     rows += [("dataset", name, "", of.about) for name, of in DATASETS.items()]
     print_tsv(("kind", "name", "direction", "description"), rows)

@@ -226,6 +226,14 @@ def import_attribute(spec: str) -> Any:
     return target
 
 
+def import_object(spec: Any) -> Any:
+    """The object that `module:attribute` names, created if it is a class; others are returned."""
+    if not isinstance(spec, str):
+        return spec
+    target = import_attribute(spec)
+    return target() if isinstance(target, type) else target
+
+
 def _adapted(given: Any) -> Any:
     """A scoring function from an object or a plain function of a SMILES."""
     if callable(given) and all(hasattr(given, a) for a in ("name", "direction")):
@@ -304,4 +312,11 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[: n + 1]) for n in range(len(parts))]
 
 
-__all__ = ["BUILT_IN", "get_objective", "import_attribute", "list_objectives", "objective"]
+__all__ = [
+    "BUILT_IN",
+    "get_objective",
+    "import_attribute",
+    "import_object",
+    "list_objectives",
+    "objective",
+]

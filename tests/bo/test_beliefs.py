@@ -19,7 +19,7 @@ from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 
-SMALL = Rank(generations=1, children=40)
+SMALL = Rank(n_generations=1, n_offspring=40)
 UP = Objective(name="y", direction="maximize", spec=None)
 DOWN = Objective(name="y", direction="minimize", spec=None)
 
@@ -45,22 +45,22 @@ def goals(observations: Observations, problem: OptimizationProblem, values: Tens
 
 def pool_of(observations: Observations, n: int = 1) -> CandidatePool:
     weights = np.full(n, 0.5)
-    verdict: UpperConfidenceBound | MultiObjectiveUCB
+    acquisition: UpperConfidenceBound | MultiObjectiveUCB
     if observations.problem is None or observations.compute is None:
-        verdict = UpperConfidenceBound(observations, weights)
+        acquisition = UpperConfidenceBound(observations, weights)
     else:
         rng = np.random.default_rng(0)
-        verdict = MultiObjectiveUCB(
+        acquisition = MultiObjectiveUCB(
             observations, observations.problem, observations.compute, weights, rng
         )
     with torch.no_grad():
         return CandidatePool(
             observations,
             ToySpace(),
-            verdict=verdict,
-            surrogate="structure+descriptors",
+            acquisition=acquisition,
+            surrogate="tanimoto+descriptors",
             radius=1,
-            most=100,
+            max_observations=100,
             filters=(),
             seed=0,
         )
@@ -129,12 +129,12 @@ def test_predictions_and_the_pareto_front_are_on_one_scale() -> None:
     other = Objective(name="other", direction="minimize", spec=None)
     values = torch.cat([observations.y, torch.rand(40, 1).double()], dim=1)
     pool = pool_of(goals(observations, OptimizationProblem(objectives=(UP, other)), values))
-    verdict = pool.verdict
-    assert isinstance(verdict, MultiObjectiveUCB)
+    acquisition = pool.acquisition
+    assert isinstance(acquisition, MultiObjectiveUCB)
     best = pool.mean.max(dim=0).values
     sd, exact = torch.zeros(3, 2).double(), np.empty((3, 0))
     candidates = torch.stack([best + 0.3, best + 0.1, best - 9])
-    gains = verdict.hypervolume_improvement(candidates, sd, exact, 0, [])
+    gains = acquisition.hypervolume_improvement(candidates, sd, exact, 0, [])
     assert float(gains[0]) > float(gains[1]) > float(gains[2])
 
 
@@ -206,7 +206,7 @@ def test_parents_are_ranked_by_what_is_believed_of_them() -> None:
     noise[lucky] = 1e4
     noisy = pool_of(dataclasses.replace(observations, y=y, noise=noise))
     assert int(noisy.mean[:30, 0].argmax()) in order[-3:].tolist()
-    assert bool((noisy.sd[:30] == 0).all())
+    assert bool((noisy.std[:30] == 0).all())
     assert noisy.parents(50, np.random.default_rng(0)).count(lucky) < 5
     assert exact.parents(50, np.random.default_rng(0)).count(lucky) > 5
 
@@ -222,9 +222,11 @@ def test_a_lucky_value_does_not_make_the_pareto_front() -> None:
     rough = dataclasses.replace(observations, noise=noise)
     fronts = []
     for one in (observations, rough):
-        verdict = pool_of(goals(one, OptimizationProblem(objectives=(UP, other)), values)).verdict
-        assert isinstance(verdict, MultiObjectiveUCB)
-        best = verdict.front[:, 0].max() * verdict.span[0] + verdict.low[0]
+        acquisition = pool_of(
+            goals(one, OptimizationProblem(objectives=(UP, other)), values)
+        ).acquisition
+        assert isinstance(acquisition, MultiObjectiveUCB)
+        best = acquisition.front[:, 0].max() * acquisition.span[0] + acquisition.low[0]
         fronts.append(float(best))
     assert fronts[0] == pytest.approx(50.0)
     assert fronts[1] < 30.0
@@ -239,7 +241,7 @@ def test_pending_molecules_leave_beliefs_of_others_as_they_are() -> None:
         for pool in (waiting, alone):
             pool.add(left, [None] * len(left), [""] * len(left))
     torch.testing.assert_close(waiting.mean, alone.mean, atol=1e-6, rtol=0)
-    assert bool((waiting.sd <= alone.sd + 1e-9).all())
+    assert bool((waiting.std <= alone.std + 1e-9).all())
     for one, other in zip(waiting.models, alone.models, strict=True):
         assert torch.equal(one.covar_module.outputscale, other.covar_module.outputscale)
 

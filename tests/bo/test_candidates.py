@@ -46,7 +46,7 @@ def test_the_last_molecule_comes_from_the_prior() -> None:
     taken = set(space.molecules) - {space.molecules[7]}
     far = space.encode([space.molecules[-1]])
     (candidate,) = decode_novel(
-        space, far, taken, bounds=space.bounds, seed=0, rounds=0, patience=100_000
+        space, far, taken, bounds=space.bounds, seed=0, rounds=0, max_attempts=100_000
     )
     assert candidate.smiles == space.molecules[7]
 

@@ -6,8 +6,9 @@ import torch
 from botorch.models import SingleTaskGP
 from torch import Tensor
 
+from benchmarks.surrogates import coverage
 from molvae.bo.kernels import MinMaxKernel
-from molvae.bo.surrogate import CHOICES, coverage, leave_one_out, molecule_gp, one_step_ahead_errors
+from molvae.bo.surrogate import CHOICES, leave_one_out, molecule_gp, one_step_ahead_errors
 from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
 from tests.chem.molecules import zinc
 
@@ -52,7 +53,7 @@ def test_a_value_is_believed_as_far_as_it_is_known(x: Tensor) -> None:
     y[3], y[7] = 1.0, 1.0
     noise = torch.full((30, 1), 1e-6, dtype=x.dtype)
     noise[3] = 1.0
-    model = molecule_gp(x, y, BOUNDS, kind="structure", descriptors=len(DESCRIPTORS), noise=noise)
+    model = molecule_gp(x, y, BOUNDS, kind="tanimoto", descriptors=len(DESCRIPTORS), noise=noise)
     with torch.no_grad():
         said = model.posterior(x[[3, 7]])
     assert float(said.mean[0]) < 0.3 < 0.9 < float(said.mean[1])
@@ -63,13 +64,13 @@ def test_noise_that_is_not_known_is_that_of_the_others(x: Tensor) -> None:
     noise = torch.full((30, 1), torch.nan, dtype=x.dtype)
     noise[3], noise[7] = 0.01, 0.03
     y = x[:, :1].sigmoid()
-    model = molecule_gp(x, y, BOUNDS, kind="structure", descriptors=len(DESCRIPTORS), noise=noise)
+    model = molecule_gp(x, y, BOUNDS, kind="tanimoto", descriptors=len(DESCRIPTORS), noise=noise)
     found = model.likelihood.noise
     assert float(found[0]) == pytest.approx(0.02, rel=0.05)
     assert bool((found >= noise.nan_to_num()[:, 0]).all())
     nothing = torch.full_like(noise, torch.nan)
-    plain = gp(x, y, "structure")
-    same = molecule_gp(x, y, BOUNDS, kind="structure", descriptors=len(DESCRIPTORS), noise=nothing)
+    plain = gp(x, y, "tanimoto")
+    same = molecule_gp(x, y, BOUNDS, kind="tanimoto", descriptors=len(DESCRIPTORS), noise=nothing)
     torch.testing.assert_close(same.posterior(x).mean, plain.posterior(x).mean)
 
 
@@ -101,7 +102,7 @@ def test_amplitude_is_that_of_the_signal_whatever_the_noise(sd: float, equal: bo
 
 def test_pending_molecules_change_certainty_and_nothing_else(x: Tensor) -> None:
     y = x[:20, :1].sigmoid()
-    for kind in ("structure", "auto"):
+    for kind in ("tanimoto", "auto"):
         for noise in (None, torch.full((20, 1), 1e-4, dtype=x.dtype)):
             told = molecule_gp(x[:20], y, BOUNDS, kind=kind, noise=noise)
             both = molecule_gp(x[:20], y, BOUNDS, kind=kind, noise=noise, pending=x[20:25])
@@ -116,10 +117,10 @@ def test_pending_molecules_change_certainty_and_nothing_else(x: Tensor) -> None:
 
 def test_one_step_ahead_errors_are_those_of_models_that_know_less(x: Tensor) -> None:
     y = x[:, :1].sigmoid()
-    whole = gp(x, y, "structure")
+    whole = gp(x, y, "tanimoto")
     errors = one_step_ahead_errors(whole)
     for n in (1, 8, 29):
-        model = gp(x[:n], y[:n], "structure")
+        model = gp(x[:n], y[:n], "tanimoto")
         model.mean_module.constant = y.quantile(0.5)
         model.covar_module.outputscale = whole.covar_module.outputscale.detach()
         model.likelihood.noise = whole.likelihood.noise.detach()
@@ -157,7 +158,7 @@ def test_auto_takes_the_kernel_that_explains_the_values(x: Tensor) -> None:
         CHOICES,
         key=lambda k: float(leave_one_out(gp(x, of_z, k))[2].mean()),
     )
-    assert likeliest != "structure"
+    assert likeliest != "tanimoto"
     again = gp(x, of_z, likeliest)
     far = torch.cat([alike, x[:10, D:]], dim=1)
     torch.testing.assert_close(smooth.posterior(far).mean, again.posterior(far).mean)
@@ -195,7 +196,7 @@ def test_the_kernel_of_the_told_molecules_is_computed_once(
     monkeypatch.setattr(MinMaxKernel, "forward", counted)
     y = x[:, -256:].sum(dim=1, keepdim=True)
     with torch.no_grad():
-        model = gp(x[:20], y[:20], "structure")
+        model = gp(x[:20], y[:20], "tanimoto")
         model.posterior(x[20:])
     assert computed.count((20, 20)) == 1
     assert (10, 20) in computed

@@ -18,7 +18,7 @@ from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from tests.toys import ToyObjective, ToySpace
 
 GOALS = ["minimize mw", "maximize tpsa"]
-RANK = "rank:children=40"
+RANK = "rank:n_offspring=40"
 
 
 @pytest.fixture
@@ -125,7 +125,9 @@ def test_limits_are_kept_from_the_first_proposal_on(path: Path) -> None:
         assert new["feasible"].all()
 
 
-@pytest.mark.parametrize("strategy", ["random", "log-ei:restarts=1,raw_samples=8,iterations=3"])
+@pytest.mark.parametrize(
+    "strategy", ["random", "log-ei:num_restarts=1,raw_samples=8,max_iterations=3"]
+)
 def test_other_strategies_search_for_several_goals(path: Path, strategy: str) -> None:
     with start(path, strategy=strategy) as campaign:
         campaign.run(12)
@@ -229,7 +231,7 @@ def test_scale_of_a_goal_does_not_depend_on_penalties() -> None:
 
 
 def test_log_ei_of_several_goals_compiles_nothing() -> None:
-    from botorch.acquisition.multi_objective import logei
+    from molvae.bo.strategies.log_ei import logei
 
     logei._try_load_fused_kernel()
     assert logei._C is None

@@ -21,15 +21,15 @@ from molvae.objectives.problem import Combine, Constraint, Objective, Optimizati
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 
-RANK = Rank(generations=1, children=30)
+RANK = Rank(n_generations=1, n_offspring=30)
 STRATEGIES_TRIED: list[Strategy] = [
     Random(),
-    LogEI(restarts=1, raw_samples=8, iterations=5, samples=16),
-    Thompson(vectors=64),
-    Turbo(vectors=64),
-    Gradient(step=0.03, sigma=0.05, steps=5),
+    LogEI(num_restarts=1, raw_samples=8, max_iterations=5, mc_samples=16),
+    Thompson(n_candidates=64),
+    Turbo(n_candidates=64),
+    Gradient(step_size=0.03, sigma=0.05, n_steps=5),
     Genetic(),
-    *(replace(RANK, surrogate=s) for s in ("structure+descriptors", "latent", "linear", "auto")),
+    *(replace(RANK, surrogate=s) for s in ("tanimoto+descriptors", "latent", "linear", "auto")),
 ]
 ONE_EACH = list({strategy.name: strategy for strategy in reversed(STRATEGIES_TRIED)}.values())
 SEVERAL = [s for s in ONE_EACH if s.name in ("random", "log-ei", "rank")]

@@ -36,7 +36,7 @@ from molvae.errors import (
 )
 from tests.toys import DenseToySpace, ToyObjective, ToySpace, begin
 
-CHEAP = LogEI(restarts=2, raw_samples=16, iterations=10)
+CHEAP = LogEI(num_restarts=2, raw_samples=16, max_iterations=10)
 MOLECULES = ToySpace().molecules
 ROOT = Path(__file__).parents[2]
 
@@ -197,7 +197,7 @@ class Same:
 def test_an_objective_that_always_says_the_same_stops_the_campaign(path: Path) -> None:
     objective = Same()
     with begin(
-        path, n=30, objective=objective, strategy="rank:children=10", batch_size=3
+        path, n=30, objective=objective, strategy="rank:n_offspring=10", batch_size=3
     ) as campaign:
         for _ in range(2):  # now, and when it is tried again
             with pytest.raises(

@@ -375,17 +375,24 @@ def test_a_record_keeps_its_settings(toy: Molvae, words: list[str], parts: list[
 
 def test_settings_of_a_strategy_follow_its_name(toy: Molvae) -> None:
     arguments = [*OPTIMIZE]
-    arguments[arguments.index("random")] = "rank:latent=1,generations=1,children=40"
+    arguments[arguments.index("random")] = "rank:latent_fraction=1,n_generations=1,n_offspring=40"
     assert toy(*arguments, "--budget", 6).status == 0
     assert toy(*arguments, "--budget", 7).status == 0
     assert toy("optimize", "q.db", "--budget", 8).status == 0
+    old = "rank:latent=1,generations=1,children=40"
+    arguments[arguments.index("--strategy") + 1] = old
+    assert toy(*arguments, "--budget", 9).status == 0  # the same under names of earlier versions
+    created = ["optimize", "o.db", *arguments[2:], "--budget", 5]
+    assert toy(*created).status == 0
+    with Campaign.open("o.db") as campaign:
+        assert campaign.config.strategy == "rank:latent_fraction=1,n_generations=1,n_offspring=40"
     with Campaign.open("q.db") as campaign:
-        assert campaign.metadata["strategy"]["settings"]["children"] == 40
-    toy("optimize", "q.db", "--budget", 9, "--strategy", "rank").fails(
-        1, "strategy rank:latent=1,generations=1,children=40, not rank"
+        assert campaign.metadata["strategy"]["settings"]["n_offspring"] == 40
+    toy("optimize", "q.db", "--budget", 10, "--strategy", "rank").fails(
+        1, "strategy rank:latent_fraction=1,n_generations=1,n_offspring=40, not rank"
     )
-    toy("optimize", "r.db", "--objective", "qed", "--strategy", "rank:childs=4").fails(
-        1, "did you mean 'children'"
+    toy("optimize", "r.db", "--objective", "qed", "--strategy", "rank:n_offsprings=4").fails(
+        1, "did you mean 'n_offspring'"
     )
 
 

@@ -1,4 +1,4 @@
-"""The graph genetic algorithm of mol-ga, behind the interface of a strategy."""
+"""The graph genetic algorithm of mol-ga as a strategy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from rdkit import rdBase
 
-from molvae.bo.base import Candidate, Observations
+from molvae.bo.base import Candidate, Observations, check_at_least
 from molvae.bo.candidates import spawn_seed
 from molvae.bo.operators import encoded, graph_ga_offspring
-from molvae.errors import CampaignError, require
+from molvae.errors import CampaignError
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
@@ -20,25 +20,23 @@ from molvae.model.isolation import isolated
 
 @dataclass(frozen=True, kw_only=True)
 class Genetic:
-    """Crossover and mutation of the best told molecules; no surrogate.
+    """Graph crossover and mutation of the best molecules, without a surrogate.
 
-    Parents are drawn as mol-ga draws them, evenly from logarithmically spaced shares of the best.
-    Unlike there, children that the latent space cannot read are left out, for each molecule of a
-    campaign has a place in it, and a batch is always full.
+    Parents are sampled as in mol-ga, evenly from logarithmically spaced shares of the best. Unlike
+    in mol-ga, offspring that the latent space cannot encode are dropped, and batches are full.
 
     References:
         Jensen (2019), doi:10.1039/C8SC05372C; Tripp and Hernández-Lobato (2023), arXiv:2310.09267.
     """
 
     name: ClassVar[str] = "ga"
-    population: int = 10_000
-    """Best told molecules that can be parents."""
-    patience: int = 100
-    """Generations of children without enough new ones before the search is given up."""
+    population_size: int = 10_000
+    """Number of best molecules that can be parents."""
+    max_generations: int = 100
+    """Generations without enough new molecules before giving up."""
 
     def __post_init__(self) -> None:
-        for name in ("population", "patience"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {self}")
+        check_at_least(self, 1, "population_size", "max_generations")
 
     @isolated()
     def propose(
@@ -51,12 +49,12 @@ class Genetic:
         observations.require_observations(self.name, 1)
         ranked = sorted(
             zip(observations.scores[:, 0].tolist(), observations.smiles, strict=True),
-            key=lambda told: -told[0],
+            key=lambda pair: -pair[0],
         )
         chosen: dict[str, Candidate] = {}
-        for generation in range(self.patience):
+        for generation in range(self.max_generations):
             rng = Generator(spawn_seed(seed, generation))
-            parents = uniform_quantile_sampling(ranked[: self.population], 2 * n, rng)
+            parents = uniform_quantile_sampling(ranked[: self.population_size], 2 * n, rng)
             children = graph_ga_offspring(parents, seed=spawn_seed(seed, generation, 0))
             unknown = [c for c in children if c not in observations.known and c not in chosen]
             new = [c for c in unknown if proposable(space, c)]
@@ -65,8 +63,8 @@ class Genetic:
             if len(chosen) == n:
                 return list(chosen.values())
         raise CampaignError(
-            f"only {len(chosen)} of {n} new molecules after {self.patience} generations from "
-            f"{len(ranked)} told ones; ask for fewer, or start with more molecules"
+            f"only {len(chosen)} of {n} new molecules after {self.max_generations} generations "
+            f"from {len(ranked)} observed molecules; ask for fewer, or start with more molecules"
         )
 
 

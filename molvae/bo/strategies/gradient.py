@@ -1,4 +1,4 @@
-"""Gradient ascent on what a Gaussian process or a property head expects, from the best ones."""
+"""Gradient ascent on the prediction of a Gaussian process or a property head."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from molvae.bo.base import Candidate, Observations
-from molvae.bo.candidates import PATIENCE, expand_bounds, first_novel, spawn_seed
+from molvae.bo.base import Candidate, Observations, check_at_least, check_positive
+from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, expand_bounds, first_novel, spawn_seed
 from molvae.bo.surrogate import fit_gp, reproducible
-from molvae.errors import UnknownNameError, require
+from molvae.errors import UnknownNameError
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gradient:
-    """Steps up a predicted value over z; every step is decoded, and each path gives one molecule.
+    """Gradient ascent in z on a predicted value: every step is decoded, one molecule per path.
 
-    What predicts is a Gaussian process over the told values, or one of the space's property heads.
-    Paths start at the best told molecules, each moved a little, since two paths from one place
-    would be one. It explores nothing: the local optimisation of the first molecular VAE, here with
-    a surrogate that learns on.
+    The prediction is that of a Gaussian process or of a property head of the space. Paths start
+    near the best molecules. There is no exploration: this is the local optimization of the first
+    molecular VAE, with a surrogate that keeps learning.
 
     References:
         Gómez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572.
@@ -32,22 +31,20 @@ class Gradient:
 
     name: ClassVar[str] = "gradient"
     head: str = ""
-    """Property that the space reads off z, to be climbed instead of the surrogate's mean: QED, or
-    -SAS to go down."""
-    steps: int = 20
-    """Of a path."""
-    step: float = 0.01
-    """Length of one, as a share of the box's width in each dimension (root mean square)."""
+    """Property head of the space to maximize instead of the GP's mean, e.g. QED; -SAS minimizes
+    SAS."""
+    n_steps: int = 20
+    """Steps of a path."""
+    step_size: float = 0.01
+    """Length of a step, as a share of the box's width in each dimension (root mean square)."""
     sigma: float = 0.02
-    """Size of the move at the start, in the same unit."""
-    patience: int = PATIENCE
-    """Vectors decoded per molecule wanted before the search is given up."""
+    """Standard deviation of the perturbation of each start, in the same unit."""
+    max_decode_attempts: int = MAX_DECODE_ATTEMPTS
+    """Latent vectors to decode per molecule before giving up."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "patience"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {self}")
-        for name in ("step", "sigma"):
-            require(getattr(self, name) > 0, f"{name} must be positive, got {self}")
+        check_at_least(self, 1, "n_steps", "max_decode_attempts")
+        check_positive(self, "step_size", "sigma")
 
     @isolated()
     def propose(
@@ -65,15 +62,17 @@ class Gradient:
         path = []
         with reproducible(seed):
             value = self._value(observations, space, box)
-            for _ in range(self.steps):
+            for _ in range(self.n_steps):
                 u = u.detach().requires_grad_()
                 (slope,) = torch.autograd.grad(value(box[0] + u * width).sum(), u)
                 size = slope.square().mean(dim=1, keepdim=True).sqrt()
-                u = (u + self.step * torch.where(size > 0, slope / size, 0.0)).clamp(0.0, 1.0)
+                u = (u + self.step_size * torch.where(size > 0, slope / size, 0.0)).clamp(0.0, 1.0)
                 path.append(box[0] + u.detach() * width)
         z = torch.stack(path, dim=1)  # n x steps x d
         # The furthest step first: it is expected to be the best.
-        order = [[row * self.steps + k for k in reversed(range(self.steps))] for row in range(n)]
+        order = [
+            [row * self.n_steps + k for k in reversed(range(self.n_steps))] for row in range(n)
+        ]
         return first_novel(
             space,
             z.flatten(0, 1),
@@ -81,13 +80,13 @@ class Gradient:
             observations.known,
             bounds=box,
             seed=spawn_seed(seed, 1),
-            patience=self.patience,
+            max_attempts=self.max_decode_attempts,
         )
 
     def _value(
         self, observations: Observations, space: LatentSpaceProtocol, box: Tensor
     ) -> Callable[[Tensor], Tensor]:
-        """What is climbed: `n x d` to `n` values."""
+        """The function to maximize, from `n x d` to `n`."""
         if not self.head:
             model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
             return lambda z: model.posterior(z).mean[:, 0]

@@ -9,30 +9,32 @@ from typing import Any, ClassVar
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.optim.optimize import optimize_acqf
 from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.hypervolume import infer_reference_point
 
-from molvae.bo.base import Candidate, Observations, _at_least_one
-from molvae.bo.candidates import PATIENCE, decode_novel, expand_bounds, spawn_seed
+from molvae.bo.base import Candidate, Observations, check_at_least
+from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel, expand_bounds, spawn_seed
 from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
 from molvae.errors import require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 from molvae.objectives.problem import is_non_dominated
 
+# BoTorch compiles a C++ kernel when this acquisition is first made: proposals would depend on the
+# compiler of the machine, and a process killed meanwhile leaves a lock that all others wait for.
+logei._load_attempted = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogEI:
-    """Noisy expected improvement over a GP on z, in its stable form, maximized in the box.
+    """Noisy log expected improvement over a GP on z, maximized in the box.
 
-    In a Pareto search, that of the hypervolume.
-
-    A batch is chosen greedily, one vector after the other, each given the earlier ones and the
-    pending molecules. Half of the starting points of the search are perturbations of the best
-    vector, mostly of a subset of dimensions at a time: in 64 dimensions a search from random starts
-    alone ends in the corners of the box.
+    A Pareto search uses the expected hypervolume improvement. Batches are chosen greedily, given
+    the pending molecules. Half of the searches start near the best vector, mostly with a subset of
+    dimensions perturbed: in 64 dimensions, searches from random starts end in corners of the box.
 
     References:
         Ament et al. (2023), arXiv:2310.20708 (log-EI); Daulton et al. (2021), arXiv:2105.08195
@@ -42,26 +44,32 @@ class LogEI:
     """
 
     name: ClassVar[str] = "log-ei"
-    restarts: int = 2
-    """Gradient searches for each vector; the best one counts."""
+    num_restarts: int = 2
+    """Gradient searches for each vector; the best result counts."""
     raw_samples: int = 128
     """Points among which the starts of these searches are chosen."""
-    iterations: int = 50
-    """Most steps of one search. Twice as many steps, restarts and points took twice the time and
-    found no better batch."""
-    samples: int = 128
-    """Draws of the surrogate over which the improvement is averaged."""
-    best: int = 16
-    """Told vectors, those with the highest expected values, among which the one to improve on may
-    be: its value is noisy. More take longer. In a Pareto search all are looked at."""
-    patience: int = PATIENCE
-    """Vectors decoded per molecule wanted before the search is given up."""
+    max_iterations: int = 50
+    """Maximum number of steps of one search. Twice as many steps, restarts and points took twice
+    the time and found no better batch."""
+    mc_samples: int = 128
+    """Samples of the posterior over which the improvement is averaged."""
+    n_best: int = 16
+    """Baseline points: the observed vectors with the highest predicted values, since observed
+    values are noisy. More take longer. A Pareto search uses all."""
+    max_decode_attempts: int = MAX_DECODE_ATTEMPTS
+    """Latent vectors to decode per molecule before giving up."""
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "restarts", "raw_samples", "iterations", "samples", "best", "patience")
+        check_at_least(
+            self,
+            1,
+            *("num_restarts", "raw_samples", "max_iterations", "mc_samples", "n_best"),
+            "max_decode_attempts",
+        )
         require(
-            self.raw_samples >= self.restarts,
-            f"raw_samples must be at least restarts = {self.restarts}, got {self.raw_samples}",
+            self.raw_samples >= self.num_restarts,
+            f"raw_samples must be at least num_restarts = {self.num_restarts}, "
+            f"got {self.raw_samples}",
         )
 
     @isolated()
@@ -75,13 +83,13 @@ class LogEI:
             model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
             settings: dict[str, Any] = {
                 "X_pending": observations.pending_z if len(observations.pending_z) else None,
-                "sampler": SobolQMCNormalSampler(torch.Size([self.samples])),
+                "sampler": SobolQMCNormalSampler(torch.Size([self.mc_samples])),
                 "prune_baseline": True,
             }
             acquisition: AcquisitionFunction
             if observations.scores.shape[1] == 1:
                 expected = model.posterior(observations.z).mean[:, 0]
-                best = expected.topk(min(self.best, len(expected))).indices
+                best = expected.topk(min(self.n_best, len(expected))).indices
                 acquisition = qLogNoisyExpectedImprovement(model, observations.z[best], **settings)
             else:
                 reference = infer_reference_point(
@@ -95,16 +103,15 @@ class LogEI:
                 box,
                 q=n,
                 sequential=True,
-                num_restarts=self.restarts,
+                num_restarts=self.num_restarts,
                 raw_samples=self.raw_samples,
                 options={
-                    "batch_limit": self.restarts,
+                    "batch_limit": self.num_restarts,
                     "init_batch_limit": 64,
-                    "maxiter": self.iterations,
+                    "maxiter": self.max_iterations,
                     "sample_around_best": True,
                 },
-                # A search that stops early has still found a point; a second one would double the
-                # time.
+                # A search that stops early has found a point; retrying would double the time.
                 retry_on_optimization_warning=False,
             )
         found = decode_novel(
@@ -113,7 +120,7 @@ class LogEI:
             observations.known,
             bounds=box,
             seed=spawn_seed(seed, 1),
-            patience=self.patience,
+            max_attempts=self.max_decode_attempts,
         )
         return predict_gp(found, model, observations)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from molvae.bo.base import Candidate, Observations, _at_least_one
-from molvae.bo.candidates import PATIENCE, decode_novel
+from molvae.bo.base import Candidate, Observations, check_at_least
+from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
@@ -17,11 +17,11 @@ class Random:
     """Draws from the prior: the baseline that every other strategy has to beat."""
 
     name: ClassVar[str] = "random"
-    patience: int = PATIENCE
-    """Vectors decoded per molecule wanted before the search is given up."""
+    max_decode_attempts: int = MAX_DECODE_ATTEMPTS
+    """Latent vectors to decode per molecule before giving up."""
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "patience")
+        check_at_least(self, 1, "max_decode_attempts")
 
     @isolated()
     def propose(
@@ -36,7 +36,7 @@ class Random:
             bounds=observations.bounds,
             seed=seed,
             rounds=0,
-            patience=self.patience,
+            max_attempts=self.max_decode_attempts,
         )
 
 

@@ -1,8 +1,8 @@
-"""Decode, then rank: moves make molecules, a Gaussian process ranks the molecules themselves.
+"""Rank molecules: latent and graph operators make candidates, a Gaussian process ranks them.
 
-Latent strategies that optimise an acquisition over z and decode the optimum are misled wherever a
-vector is not the encoding of what it decodes to. Here vectors are only a way of making molecules;
-what is ranked is what would be scored.
+Strategies that optimize an acquisition function over z are misled where a vector is not the
+encoding of the molecule that it decodes to. Here vectors only make molecules; the surrogate looks
+at the molecules, which are what is scored.
 """
 
 from __future__ import annotations
@@ -16,120 +16,131 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
-from molvae.bo.base import Candidate, Observations
-from molvae.bo.candidates import PATIENCE, decode_novel, spawn_seed
+from molvae.bo.acquisition import Acquisition, MultiObjectiveUCB, UpperConfidenceBound
+from molvae.bo.base import Candidate, Observations, check_at_least, check_order, check_share
+from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel, spawn_seed
 from molvae.bo.operators import graph_ga_offspring, perturb_latent
 from molvae.bo.pool import CandidatePool, unfiltered
-from molvae.bo.surrogate import KERNELS, reproducible
+from molvae.bo.surrogate import KERNELS, SurrogateFactory, reproducible
 from molvae.chem.filters import known_catalogues
 from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 from molvae.objectives.problem import best_first
+from molvae.objectives.registry import import_object
 
-MOVES_EACH = 10
-"""In each generation at least, for each molecule of a batch."""
+OFFSPRING_PER_MOLECULE = 10
+"""Minimum number of offspring per generation for each molecule of a batch."""
 
-
-MOST_GENERATIONS = 10
-"""Times as many, as long as too few candidates keep the limits that can be computed."""
-
+MAX_GENERATIONS_FACTOR = 10
+"""Times `n_generations`, while too few candidates keep the constraints on computed values."""
 
 LATENT, GRAPH = "latent", "graph"
-"""What the record says of molecules made by each."""
+"""Names of the operators in campaign files."""
 
+MIN_OPERATOR_SHARE = 0.1
+"""Minimum share of either operator, so that its success can be observed."""
 
-LEAST = 0.1
-"""Share of the moves that serve worse: they may serve again."""
+PRIOR_SUCCESSES = 10
+"""Number of successes that `latent_fraction` counts for."""
 
-
-BELIEF = 10
-"""Successes that the share set at first is worth."""
-
-
-GROWTH = 1.5
-"""Of the shortest latent step, after a generation in which most found nothing new."""
+RADIUS_GROWTH = 1.5
+"""Of the smallest latent step, after a generation in which most steps found nothing new."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rank:
-    """Upper confidence bounds over molecules made by latent and graph moves, over generations.
+    """Upper confidence bounds of molecules made by latent and graph operators.
 
-    In each generation parents are drawn by rank from all molecules at hand, told ones and
-    candidates, children are made from them, and the surrogate ranks everything anew. Each molecule
-    of the batch has its own weight of the uncertainty, drawn evenly on a logarithmic scale, so that
-    a batch holds safe and daring ones; it is chosen after those before it were taken into account
-    as if they had been measured.
-
-    A search soon finds molecules that the model has never seen, and steps around their encodings
-    then decode to something else. So the decoder is tuned on the best molecules now and then, for
-    the moves alone: the record keeps vectors of the space as it is.
+    In each generation parents are sampled by rank from all molecules in the pool, operators make
+    offspring, and the surrogate ranks the pool again. Each molecule of the batch has its own kappa,
+    log-uniform, so that a batch exploits and explores; the batch is chosen greedily, as if the
+    earlier molecules had been measured. As the search leaves the training distribution, steps in z
+    decode to other molecules; so the decoder is finetuned on the best molecules, for the operators
+    alone: campaign files store vectors of the original space.
 
     References:
-        Tripp et al. (2020), arXiv:2006.09191 (a decoder that learns the best molecules);
+        Tripp et al. (2020), arXiv:2006.09191 (retraining on the best molecules);
         Tripp et al. (2021), A fresh look at de novo molecular design benchmarks (a genetic
-        algorithm that maximizes the acquisition of a Tanimoto GP).
+        algorithm that maximizes the acquisition function of a Tanimoto GP).
     """
 
     name: ClassVar[str] = "rank"
-    surrogate: str = "structure+descriptors"
-    """Kernels, see `molecule_gp`: structure, descriptors, latent, linear, sums and products of
-    these, or auto for the one that explains the values best."""
-    generations: int = 2
-    """Of children, for each batch."""
-    children: int = 150
-    """Moves in each generation; ten for each molecule of the batch, if that is more."""
-    latent: float = 0.5
-    """Share of latent moves among them, at first; the others are graph moves."""
-    window: int = 200
-    """Latest molecules by whose success that share is adapted, see `share`; 0: it stays."""
-    tune: int = 100
-    """Told molecules after which the decoder is tuned on the best of them, again and again; 0 for
-    never."""
-    shortest: float = 0.3
-    """Radius of the smallest latent step, see `perturb_latent`; much smaller ones end where they
-    began."""
-    longest: float = 1.0
-    """Radius of the largest, at most 1."""
-    safest: float = 0.05
-    """Least weight of the standard deviation."""
-    boldest: float = 4.0
-    """Largest weight."""
-    radius: int = 1
-    """Bonds around an atom in its Morgan neighbourhoods. Large ones say which molecule it is, small
-    ones what it is made of, and that is what foresees the values of molecules not seen yet."""
-    most: int = 3000
-    """Told molecules that the surrogate learns from, which is exact; of more, half are the best
-    ones and half are drawn at random from the others."""
+    surrogate: str | SurrogateFactory = "tanimoto+descriptors"
+    """Kernels: tanimoto, descriptors, latent, linear, sums and products of these, or auto for the
+    one with the best leave-one-out likelihood; see `molecule_gp`. Or `module:attribute`, or an
+    object: a `SurrogateFactory`."""
+    acquisition: str | Acquisition = "ucb"
+    """`ucb`. Or `module:attribute`, or an object: an `Acquisition`, for one measured objective."""
+    n_generations: int = 2
+    """Generations of offspring for each batch."""
+    n_offspring: int = 150
+    """Offspring in each generation; ten for each molecule of the batch, if that is more."""
+    latent_fraction: float = 0.5
+    """Initial share of the latent operator; the other offspring are from the graph operator."""
+    adaptation_window: int = 200
+    """Latest molecules by whose success the share is adapted, see `share`; 0 keeps it."""
+    finetune_every: int = 100
+    """Observations after which the decoder is finetuned on the best ones; 0 for never."""
+    min_radius: float = 0.3
+    """Smallest latent step, see `perturb_latent`; much smaller steps return the parent."""
+    max_radius: float = 1.0
+    """Largest latent step, at most 1."""
+    kappa_min: float = 0.05
+    """Smallest weight of the standard deviation."""
+    kappa_max: float = 4.0
+    """Largest weight of the standard deviation."""
+    fingerprint_radius: int = 1
+    """Of the Morgan fingerprint. Large radii identify single molecules; small radii describe
+    fragments and generalize better."""
+    max_observations: int = 3000
+    """Size of the surrogate's training set; of more observations, half of it are the best ones and
+    half are a random sample of the others."""
     filters: tuple[str, ...] = ()
-    """Catalogues of structural alerts, e.g. PAINS and BRENK (see `molvae.chem.filters.passes`);
-    what has one is never ranked."""
-    patience: int = PATIENCE
-    """Vectors decoded per molecule wanted before the search is given up."""
+    """Catalogs of structural alerts, e.g. PAINS and BRENK (see `molvae.chem.filters.passes`);
+    molecules with an alert are never proposed."""
+    max_decode_attempts: int = MAX_DECODE_ATTEMPTS
+    """Latent vectors to decode per molecule before giving up."""
 
     def __post_init__(self) -> None:
-        for name in ("generations", "children", "most", "patience"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {self}")
-        names = re.split(r"[+*]", self.surrogate)
-        require(
-            self.surrogate == "auto" or all(name in KERNELS for name in names),
-            f"surrogate must be auto or of {', '.join(KERNELS)}, with + or * between; "
-            f"got {self.surrogate!r}",
+        check_at_least(
+            self,
+            1,
+            *("n_generations", "n_offspring", "max_observations", "max_decode_attempts"),
         )
+        check_at_least(self, 0, "finetune_every", "adaptation_window", "fingerprint_radius")
+        check_share(self, "latent_fraction")
+        check_order(self, "min_radius", "max_radius", 1.0)
+        check_order(self, "kappa_min", "kappa_max")
+        if isinstance(self.surrogate, str) and ":" not in self.surrogate:
+            names = re.split(r"[+*]", self.surrogate)
+            require(
+                self.surrogate == "auto" or all(name in KERNELS for name in names),
+                f"surrogate must be auto, module:attribute, or {', '.join(KERNELS)} with + or * "
+                f"between them; got {self.surrogate!r}",
+            )
+        if isinstance(self.acquisition, str):
+            require(
+                self.acquisition == "ucb" or ":" in self.acquisition,
+                f"acquisition must be ucb or module:attribute, got {self.acquisition!r}",
+            )
         if self.filters:
             known_catalogues(self.filters)
-        for name in ("tune", "window"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative, got {self}")
-        require(0 <= self.latent <= 1, f"latent must lie in [0, 1], got {self.latent}")
-        require(
-            0 < self.shortest <= self.longest <= 1,
-            f"radii must be 0 < shortest <= longest <= 1, got {self.shortest}, {self.longest}",
-        )
-        require(
-            0 < self.safest <= self.boldest < np.inf,
-            f"weights must be finite, 0 < safest <= boldest; got {self.safest} and {self.boldest}",
-        )
+
+    def _acquisition(
+        self, observations: Observations, n: int, rng: np.random.Generator
+    ) -> UpperConfidenceBound | MultiObjectiveUCB:
+        low, high = np.log(self.kappa_min), np.log(self.kappa_max)
+        kappas = np.exp(low + (high - low) * rng.random(n))
+        problem, compute = observations.problem, observations.compute
+        own = None if self.acquisition == "ucb" else import_object(self.acquisition)
+        if problem is None or compute is None:
+            return UpperConfidenceBound(observations, kappas, own)
+        if own is not None:
+            raise CampaignError(
+                "an own acquisition function needs one measured objective without constraints"
+            )
+        return MultiObjectiveUCB(observations, problem, compute, kappas, rng)
 
     @isolated()
     def propose(
@@ -138,82 +149,79 @@ class Rank:
         """See `Strategy.propose`."""
         observations.require_observations(self.name, 1, several=True)
         rng = np.random.default_rng(seed)
-        low, high = np.log(self.safest), np.log(self.boldest)
-        weights = np.exp(low + (high - low) * rng.random(n))
-        children = max(self.children, MOVES_EACH * n)
-        n_latent = round(self.share(observations) * children)
-        shortest = self.shortest
+        surrogate = self.surrogate
+        if not isinstance(surrogate, str) or ":" in surrogate:
+            surrogate = import_object(surrogate)
+        n_offspring = max(self.n_offspring, OFFSPRING_PER_MOLECULE * n)
+        n_latent = round(self.share(observations) * n_offspring)
+        min_radius = self.min_radius
         with reproducible(seed), torch.no_grad():
-            verdict: UpperConfidenceBound | MultiObjectiveUCB
-            if observations.problem is not None and observations.compute is not None:
-                verdict = MultiObjectiveUCB(
-                    observations, observations.problem, observations.compute, weights, rng
-                )
-            else:
-                verdict = UpperConfidenceBound(observations, weights)
+            acquisition = self._acquisition(observations, n, rng)
             pool = CandidatePool(
                 observations,
                 space,
-                verdict=verdict,
-                surrogate=self.surrogate,
-                radius=self.radius,
-                most=self.most,
+                acquisition=acquisition,
+                surrogate=surrogate,
+                radius=self.fingerprint_radius,
+                max_observations=self.max_observations,
                 filters=self.filters,
                 seed=spawn_seed(seed, 102),
             )
             maker = self.maker(observations, space) if n_latent else space
-            for generation in range(MOST_GENERATIONS * self.generations):
-                if generation >= self.generations and pool.feasible() >= n:
+            for generation in range(MAX_GENERATIONS_FACTOR * self.n_generations):
+                if generation >= self.n_generations and pool.feasible() >= n:
                     break
                 seeds = [spawn_seed(seed, generation, part) for part in range(2)]
-                parents = pool.parents(children, rng)
+                parents = pool.parents(n_offspring, rng)
                 graph = graph_ga_offspring(
                     [pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1]
                 )
                 latent: list[Candidate] = []
                 if len(z := pool.vectors(parents[:n_latent])):
-                    radii = (shortest, self.longest)
+                    radii = (min_radius, self.max_radius)
                     latent = perturb_latent(maker, z, radii=radii, seed=seeds[0])
                     new = {c.smiles for c in latent} - pool.known
-                    if len(new) < len(z) / 2:  # steps end where they began: they are too short
-                        shortest = min(GROWTH * shortest, self.longest)
+                    if len(new) < len(z) / 2:  # steps are too short
+                        min_radius = min(RADIUS_GROWTH * min_radius, self.max_radius)
                 pool.add(
                     [*(c.smiles for c in latent), *graph],
                     [*(c.z for c in latent), *([None] * len(graph))],
                     [LATENT] * len(latent) + [GRAPH] * len(graph),
                 )
             chosen = pool.batch()
-        return chosen + self._drawn(n - len(chosen), chosen, observations, space, seed=seed)
+        return chosen + self._from_prior(n - len(chosen), chosen, observations, space, seed=seed)
 
     def share(self, observations: Observations) -> float:
-        """Of latent moves among all: what they brought of the best tenth of what was told.
-
-        Counted over the latest molecules; as the share grows, so does what they bring, until nearly
-        all moves are of the kind that serves this objective.
-        """
-        if not self.window or not 0 < self.latent < 1 or not observations.origins:
-            return self.latent
-        best = best_first(observations.y.numpy())[: max(MOVES_EACH, len(observations.smiles) // 10)]
+        """Share of the latent operator: its part of the latest molecules among the best tenth."""
+        if (
+            not self.adaptation_window
+            or not 0 < self.latent_fraction < 1
+            or not observations.origins
+        ):
+            return self.latent_fraction
+        origins, n = observations.origins, len(observations.smiles)
+        best = best_first(observations.y.numpy())[: max(OFFSPRING_PER_MOLECULE, n // 10)]
         good = set(best.tolist())
-        own = [i for i, o in enumerate(observations.origins) if o.endswith((LATENT, GRAPH))]
-        won = [observations.origins[i] for i in own[-self.window :] if i in good]
-        latent = sum(origin.endswith(LATENT) for origin in won)
-        share = (latent + BELIEF * self.latent) / (len(won) + BELIEF)
-        return min(max(share, LEAST), 1 - LEAST)
+        own = [i for i, origin in enumerate(origins) if origin.endswith((LATENT, GRAPH))]
+        successes = [origins[i] for i in own[-self.adaptation_window :] if i in good]
+        latent = sum(origin.endswith(LATENT) for origin in successes)
+        prior = PRIOR_SUCCESSES * self.latent_fraction
+        share = (latent + prior) / (len(successes) + PRIOR_SUCCESSES)
+        return min(max(share, MIN_OPERATOR_SHARE), 1 - MIN_OPERATOR_SHARE)
 
     def maker(self, observations: Observations, space: LatentSpaceProtocol) -> LatentSpaceProtocol:
-        """The space that latent moves are made in: tuned on what was told by the last round number.
+        """The space of the latent operator, finetuned on the first observations.
 
-        A function of the evidence, so that an interrupted campaign goes on as if it had not been.
+        It depends on the observations alone, so that resumed campaigns make the same proposals.
         """
-        told = len(observations.smiles) // self.tune * self.tune if self.tune else 0
-        y = observations.y[:told]
-        if len(y) < 2 or bool((y == y[0]).all()):  # nothing to learn, or none is better
+        every = self.finetune_every
+        y = observations.y[: len(observations.smiles) // every * every if every else 0]
+        if len(y) < 2 or bool((y == y[0]).all()):  # none is better
             return space
         best = best_first(y.numpy()).tolist()
-        return _tuned(space, tuple(observations.smiles[i] for i in best))  # type: ignore[arg-type]
+        return _finetuned(space, tuple(observations.smiles[i] for i in best))  # type: ignore[arg-type]
 
-    def _drawn(
+    def _from_prior(
         self,
         n: int,
         chosen: Sequence[Candidate],
@@ -222,32 +230,32 @@ class Rank:
         *,
         seed: int,
     ) -> list[Candidate]:
-        """What the pool lacks, from the prior."""
+        """Molecules from the prior, where the pool has too few candidates."""
         taken, found = observations.known | {c.smiles for c in chosen}, list[Candidate]()
-        for draw in range(self.patience):
+        for draw in range(self.max_decode_attempts):
             if len(found) == n:
                 break
-            drawn = decode_novel(
+            sampled = decode_novel(
                 space,
                 space.sample_prior(n - len(found), seed=spawn_seed(seed, 100, draw)),
                 taken,
                 bounds=observations.bounds,
                 seed=spawn_seed(seed, 101, draw),
-                patience=self.patience,
+                max_attempts=self.max_decode_attempts,
             )
-            taken |= {c.smiles for c in drawn}
-            kept = unfiltered([c.smiles for c in drawn], self.filters)
-            found += [c for c in drawn if c.smiles in kept]
+            taken |= {c.smiles for c in sampled}
+            kept = unfiltered([c.smiles for c in sampled], self.filters)
+            found += [c for c in sampled if c.smiles in kept]
         if len(found) < n:
             raise CampaignError(
                 f"no new molecule passes the filters {', '.join(self.filters)} after "
-                f"{self.patience} draws from the prior; filter by fewer catalogues"
+                f"{self.max_decode_attempts} samples of the prior; use fewer catalogs"
             )
         return found
 
 
 @lru_cache(maxsize=2)
-def _tuned(space: LatentSpaceProtocol, smiles: tuple[str, ...]) -> LatentSpaceProtocol:
+def _finetuned(space: LatentSpaceProtocol, smiles: tuple[str, ...]) -> LatentSpaceProtocol:
     return space.with_finetuned_decoder(smiles)
 
 

@@ -1,58 +1,104 @@
-"""Strategies by name, and their settings as text."""
+"""The strategies by name, and their settings as text.
+
+To add a strategy: one file in this folder and one line in `STRATEGIES`. Nothing is imported until a
+strategy is used.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any, cast
+from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from botorch.acquisition.multi_objective import logei
-
-from molvae.bo.base import Strategy
-from molvae.bo.strategies.genetic import Genetic
-from molvae.bo.strategies.gradient import Gradient
-from molvae.bo.strategies.log_ei import LogEI
-from molvae.bo.strategies.random import Random
-from molvae.bo.strategies.rank import Rank
-from molvae.bo.strategies.thompson import Thompson
-from molvae.bo.strategies.turbo import Turbo
 from molvae.config import build, is_imported
 from molvae.errors import ConfigError, UnknownNameError, described, require
 
-# BoTorch compiles a C++ kernel when this acquisition is first made: proposals would depend on the
-# compiler of the machine, and a process killed meanwhile leaves a lock that all others wait for.
-logei._load_attempted = True
+if TYPE_CHECKING:
+    from molvae.bo.base import Strategy
 
-
-Kind = (
-    type[Random]
-    | type[LogEI]
-    | type[Thompson]
-    | type[Turbo]
-    | type[Gradient]
-    | type[Rank]
-    | type[Genetic]
-)
-
-
-STRATEGIES: dict[str, Kind] = {
-    kind.name: kind for kind in (Random, LogEI, Thompson, Turbo, Gradient, Rank, Genetic)
+STRATEGIES = {
+    "random": "molvae.bo.strategies.random:Random",
+    "log-ei": "molvae.bo.strategies.log_ei:LogEI",
+    "thompson": "molvae.bo.strategies.thompson:Thompson",
+    "turbo": "molvae.bo.strategies.turbo:Turbo",
+    "gradient": "molvae.bo.strategies.gradient:Gradient",
+    "rank": "molvae.bo.strategies.rank:Rank",
+    "ga": "molvae.bo.strategies.genetic:Genetic",
 }
-"""The built-in strategies by name."""
+"""Where the class of each strategy is."""
+
+_ALIASES = {
+    "random": {"patience": "max_decode_attempts"},
+    "log-ei": {
+        "restarts": "num_restarts",
+        "iterations": "max_iterations",
+        "samples": "mc_samples",
+        "best": "n_best",
+        "patience": "max_decode_attempts",
+    },
+    "thompson": {
+        "vectors": "n_candidates",
+        "around": "local_fraction",
+        "best": "n_best",
+        "patience": "max_decode_attempts",
+    },
+    "turbo": {
+        "first": "length_init",
+        "longest": "length_max",
+        "shortest": "length_min",
+        "successes": "success_tolerance",
+        "fresh": "n_init",
+        "vectors": "n_candidates",
+        "patience": "max_decode_attempts",
+    },
+    "gradient": {"steps": "n_steps", "step": "step_size", "patience": "max_decode_attempts"},
+    "rank": {
+        "generations": "n_generations",
+        "children": "n_offspring",
+        "latent": "latent_fraction",
+        "window": "adaptation_window",
+        "tune": "finetune_every",
+        "shortest": "min_radius",
+        "longest": "max_radius",
+        "safest": "kappa_min",
+        "boldest": "kappa_max",
+        "radius": "fingerprint_radius",
+        "most": "max_observations",
+        "patience": "max_decode_attempts",
+    },
+    "ga": {"population": "population_size", "patience": "max_generations"},
+}
+"""Names of settings in earlier versions, which are still read."""
+
+
+@cache
+def strategy_class(name: str) -> Any:
+    """The class of a strategy.
+
+    Raises:
+        UnknownNameError: No strategy has this name.
+    """
+    if name not in STRATEGIES:
+        raise UnknownNameError("strategy", name, STRATEGIES)
+    module, _, attribute = STRATEGIES[name].partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def get_strategy(name: str, **settings: Any) -> Strategy:
     """A strategy by name, with some of its settings changed.
 
-        >>> get_strategy("log-ei", restarts=8)
-        LogEI(restarts=8, raw_samples=128, iterations=50, samples=128, best=16, patience=256)
-        >>> get_strategy("rank:latent=0.8,filters=PAINS+BRENK").filters
+        >>> get_strategy("thompson", n_best=5).n_best
+        5
+        >>> get_strategy("rank:latent_fraction=0.8,filters=PAINS+BRENK").filters
         ('PAINS', 'BRENK')
 
     Args:
-        name: A built-in strategy, whose settings may follow after a colon as `name=value` with
-            commas in between, several texts of one setting with `+`; or `module:Class`.
-        settings: Win over those in the name.
+        name: A built-in strategy; settings may follow after a colon, as `name=value` with commas
+            in between, several texts of one setting with `+`. Or `module:Class`.
+        settings: Override those in the name.
 
     Raises:
         UnknownNameError: No strategy, or no setting of it, has this name.
@@ -61,17 +107,17 @@ def get_strategy(name: str, **settings: Any) -> Strategy:
     if is_imported(name):
         return _imported(name, settings)
     name, _, text = name.partition(":")
-    if name not in STRATEGIES:
-        raise UnknownNameError("strategy", name, STRATEGIES)
-    kind = STRATEGIES[name]
-    return build(kind, _written(text, kind) | settings, f"strategy {name}")
+    kind = strategy_class(name)
+    given = upgrade_settings(name, parse_settings(text, kind) | upgrade_settings(name, settings))
+    strategy: Strategy = build(kind, given, f"strategy {name}")
+    return strategy
 
 
 def _imported(spec: str, settings: Mapping[str, Any]) -> Strategy:
-    """A strategy of the user's, from `module:Class` or `module:object`."""
+    """An own strategy, from `module:Class` or `module:object`."""
     from molvae.objectives.registry import import_attribute
 
-    made = import_attribute(spec)
+    made: Any = import_attribute(spec)
     if isinstance(made, type):
         try:
             made = made(**settings)
@@ -81,16 +127,37 @@ def _imported(spec: str, settings: Mapping[str, Any]) -> Strategy:
         callable(getattr(made, "propose", None)) and isinstance(getattr(made, "name", None), str),
         f"{spec} is no strategy: it needs a name and a method propose",
     )
-    return cast(Strategy, made)
+    strategy: Strategy = made
+    return strategy
 
 
-def _written(text: str, kind: Kind) -> dict[str, Any]:
-    """Settings as written after a name, each read as what its field holds."""
+def upgrade_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under the names of this version."""
+    names = _ALIASES.get(name, {})
+    settings = {names.get(key, key): value for key, value in settings.items()}
+    if name == "rank" and isinstance(kernel := settings.get("surrogate"), str):
+        settings["surrogate"] = re.sub(r"\bstructure\b(?!:)", "tanimoto", kernel)
+    return settings
+
+
+def upgrade_text(text: str) -> str:
+    """A strategy with its settings as text, under the names of this version."""
+    name, colon, written = text.partition(":")
+    if name not in STRATEGIES:
+        return text
+    parts = [part.partition("=") for part in written.split(",")] if written else []
+    settings = upgrade_settings(name, {key.strip(): value for key, _, value in parts})
+    return name + colon + ",".join(f"{key}={value}" for key, value in settings.items())
+
+
+def parse_settings(text: str, kind: Any) -> dict[str, Any]:
+    """Settings written after the name of a strategy, each with the type of its field."""
     types = {f.name: f.type for f in fields(kind)}
     settings: dict[str, Any] = {}
     for part in text.split(",") if text else ():
         key, equals, value = (piece.strip() for piece in part.partition("="))
         require(equals == "=", f"strategy {kind.name}: expected name=value, got {part!r}")
+        key = _ALIASES.get(kind.name, {}).get(key, key)
         if types.get(key) in ("int", "float"):
             try:
                 settings[key] = int(value) if types[key] == "int" else float(value)
@@ -99,26 +166,62 @@ def _written(text: str, kind: Kind) -> dict[str, Any]:
                     f"strategy {kind.name}: {key} must be a number ({types[key]}), got {value!r}"
                 ) from error
         else:
-            settings[key] = value if types.get(key) == "str" else tuple(value.split("+"))
+            text_like = str(types.get(key)).startswith("str")
+            settings[key] = value if text_like else tuple(value.split("+"))
     return settings
+
+
+def describe_strategy(strategy: Strategy) -> dict[str, Any]:
+    """Name and settings as a campaign file stores them; the settings of an own object are None."""
+    settings: dict[str, Any] | None = None
+    if is_dataclass(strategy) and not isinstance(strategy, type):
+        settings = {f.name: getattr(strategy, f.name) for f in fields(strategy)}
+        settings = {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
+        if not all(isinstance(v, str | int | float | list) for v in settings.values()):
+            settings = None
+    return {"name": strategy.name, "settings": settings}
+
+
+def is_same_strategy(strategy: Strategy, stored: Mapping[str, Any]) -> bool:
+    """Whether a campaign file stores this strategy, also as an earlier version described it."""
+    if stored["name"] in STRATEGIES and stored["settings"] is not None:
+        stored = describe_strategy(get_strategy(stored["name"], **stored["settings"]))
+    return describe_strategy(strategy) == stored
+
+
+def imported_code(settings: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Settings that name an object to import, as `module:attribute`."""
+    texts = [str((settings or {}).get(name, "")) for name in ("surrogate", "acquisition")]
+    return tuple(text for text in texts if ":" in text)
 
 
 def format_strategy(name: str, settings: Mapping[str, Any] | None) -> str:
     """A strategy as `get_strategy` reads it: its name, and the settings that are not its defaults.
 
     Args:
-        name: Of a strategy; one that is not built in is given back as it is.
-        settings: All of its settings.
+        name: Of a strategy; one that is not built in is returned as it is.
+        settings: All of its settings, also under the names of earlier versions.
     """
     if name not in STRATEGIES or settings is None:
         return name
-    usual = asdict(STRATEGIES[name]())
+    given = describe_strategy(get_strategy(name, **settings))["settings"]
+    usual = describe_strategy(strategy_class(name)())["settings"]
     changed = [
-        f"{key}={value if isinstance(value, (str, int, float)) else '+'.join(value)}"
-        for key, value in settings.items()
-        if (tuple(value) if isinstance(value, list) else value) != usual.get(key)
+        f"{key}={'+'.join(value) if isinstance(value, list) else value}"
+        for key, value in given.items()
+        if value != usual[key]
     ]
     return name + (":" + ",".join(changed) if changed else "")
 
 
-__all__ = ["STRATEGIES", "format_strategy", "get_strategy"]
+__all__ = [
+    "STRATEGIES",
+    "describe_strategy",
+    "format_strategy",
+    "get_strategy",
+    "imported_code",
+    "is_same_strategy",
+    "strategy_class",
+    "upgrade_settings",
+    "upgrade_text",
+]

@@ -8,20 +8,24 @@ from typing import ClassVar
 
 import torch
 
-from molvae.bo.base import Candidate, Observations, _at_least_one
-from molvae.bo.candidates import PATIENCE, expand_bounds, first_novel, local_and_global_samples
+from molvae.bo.base import Candidate, Observations, check_at_least, check_positive, check_share
+from molvae.bo.candidates import (
+    MAX_DECODE_ATTEMPTS,
+    expand_bounds,
+    first_novel,
+    local_and_global_samples,
+)
 from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
-from molvae.errors import require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thompson:
-    """Thompson sampling: each molecule is the best one under its own draw of the surrogate.
+    """Thompson sampling: each molecule is the best under its own sample of the GP's posterior.
 
-    The draws are joint over a finite set of vectors, around the best told ones and across the box.
-    Each draw's vectors are decoded from its best downwards until one is a new molecule.
+    The samples are joint over a finite set of vectors, near the best molecules and across the box.
+    Vectors are decoded in the order of their sampled values until one is a new molecule.
 
     References:
         Kandasamy et al. (2018), Parallelised Bayesian optimisation via Thompson sampling, AISTATS;
@@ -29,21 +33,21 @@ class Thompson:
     """
 
     name: ClassVar[str] = "thompson"
-    vectors: int = 1024
-    """Latent vectors that a draw ranks."""
-    around: float = 0.5
-    """Share of them around the best told ones; the others are spread over the box."""
-    best: int = 10
-    """Told molecules that count as best."""
+    n_candidates: int = 1024
+    """Latent vectors that a sample of the posterior ranks."""
+    local_fraction: float = 0.5
+    """Share of these vectors near the best molecules; the others are spread over the box."""
+    n_best: int = 10
+    """Number of molecules that count as best."""
     sigma: float = 0.1
-    """Size of a step around them, as a share of the box's width."""
-    patience: int = PATIENCE
-    """Vectors decoded per molecule wanted before the search is given up."""
+    """Standard deviation of a step from a good molecule, as a share of the box's width."""
+    max_decode_attempts: int = MAX_DECODE_ATTEMPTS
+    """Latent vectors to decode per molecule before giving up."""
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "vectors", "best", "patience")
-        require(0 <= self.around <= 1, f"around must lie in [0, 1], got {self.around}")
-        require(self.sigma > 0, f"sigma must be positive, got {self.sigma}")
+        check_at_least(self, 1, "n_candidates", "n_best", "max_decode_attempts")
+        check_share(self, "local_fraction")
+        check_positive(self, "sigma")
 
     @isolated()
     def propose(
@@ -52,20 +56,20 @@ class Thompson:
         """See `Strategy.propose`."""
         observations.require_observations(self.name)
         box = expand_bounds(observations)
-        top = observations.scores[:, 0].argsort(descending=True, stable=True)[: self.best]
+        top = observations.scores[:, 0].argsort(descending=True, stable=True)[: self.n_best]
         z = local_and_global_samples(
             observations.z[top],
             box,
-            self.vectors,
-            share=self.around,
+            self.n_candidates,
+            share=self.local_fraction,
             sigma=self.sigma,
             seed=seed,
         )
         with reproducible(seed):
             model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
             with torch.no_grad():
-                draws = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
-        order = draws.argsort(dim=1, descending=True, stable=True)
+                samples = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
+        order = samples.argsort(dim=1, descending=True, stable=True)
         found = first_novel(
             space,
             z,
@@ -73,7 +77,7 @@ class Thompson:
             observations.known,
             bounds=box,
             seed=seed,
-            patience=self.patience,
+            max_attempts=self.max_decode_attempts,
         )
         return predict_gp(found, model, observations)
 

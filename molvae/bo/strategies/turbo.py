@@ -1,4 +1,4 @@
-"""TuRBO: Thompson sampling in a box that grows with success and shrinks with failure."""
+"""TuRBO: Thompson sampling in a trust region that grows with success and shrinks with failure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from molvae.bo.base import Candidate, Observations
+from molvae.bo.base import Candidate, Observations, check_at_least, check_order
 from molvae.bo.candidates import (
-    PATIENCE,
+    MAX_DECODE_ATTEMPTS,
     decode_novel,
     expand_bounds,
     first_novel,
@@ -27,42 +27,44 @@ from molvae.model.isolation import isolated
 
 @dataclass(frozen=True, kw_only=True)
 class Turbo:
-    """One trust region in z around the best molecule, with restarts.
+    """TuRBO-1: one trust region in z around the best molecule, with restarts.
 
-    Where the region stands follows from the told values alone: those of the molecules that it chose
-    are gone through in the order asked, in batches of the size now wanted; the initial design
-    counts as neither success nor failure. A batch with a better value is a success. After three
-    successes in a row the region's side doubles, after as many failures as it takes to ask `d`
-    molecules it halves; below the shortest side the search starts again with draws from the prior,
-    and forgets what it knew. A Gaussian process with one length scale for each dimension gives the
-    region its shape.
+    The length of the region follows from the observations alone: the molecules that this strategy
+    proposed are taken in their order, in batches of the current size. A batch with a better value
+    is a success. After three successes in a row the length doubles; after as many failures as it
+    takes to ask for `d` molecules it halves. Below the minimum the search restarts with samples
+    from the prior, without the earlier observations. The GP's length scales give the region its
+    shape.
 
     References:
         Eriksson et al. (2019), arXiv:1910.01739 (TuRBO-1, its constants).
     """
 
     name: ClassVar[str] = "turbo"
-    first: float = 0.8
-    """Side at the start, as a share of the box."""
-    longest: float = 1.6
+    length_init: float = 0.8
+    """Side of the region at the start, as a share of the box."""
+    length_max: float = 1.6
     """Largest side."""
-    shortest: float = 0.5**7
-    """Below it, the search starts again."""
-    successes: int = 3
-    """In a row, until the side doubles."""
-    fresh: int = 20
-    """Draws from the prior at each restart."""
-    vectors: int = 1024
-    """Latent vectors that a draw of the surrogate ranks."""
-    patience: int = PATIENCE
-    """Vectors decoded per molecule wanted before the search is given up."""
+    length_min: float = 0.5**7
+    """Smallest side; below it, the search restarts."""
+    success_tolerance: int = 3
+    """Successes in a row that double the side."""
+    n_init: int = 20
+    """Samples from the prior after each restart."""
+    n_candidates: int = 1024
+    """Latent vectors that a sample of the posterior ranks."""
+    max_decode_attempts: int = MAX_DECODE_ATTEMPTS
+    """Latent vectors to decode per molecule before giving up."""
 
     def __post_init__(self) -> None:
-        for name in ("successes", "fresh", "vectors", "patience"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {self}")
+        check_at_least(
+            self, 1, "success_tolerance", "n_init", "n_candidates", "max_decode_attempts"
+        )
+        check_order(self, "length_init", "length_max")
         require(
-            0 < self.shortest < self.first <= self.longest,
-            f"sides must be 0 < shortest < first <= longest, got {self}",
+            0 < self.length_min < self.length_init,
+            f"length_min must lie between 0 and length_init = {self.length_init}, "
+            f"got {self.length_min}",
         )
 
     @isolated()
@@ -73,14 +75,14 @@ class Turbo:
         observations.require_observations(self.name)
         box = expand_bounds(observations)
         own = [origin.split(" ")[0] == self.name for origin in observations.origins]
-        side, since = self.region(
+        length, since = self.region(
             observations.scores[:, 0],
             n,
             observations.bounds.shape[1],
             torch.tensor(own, dtype=torch.bool),
         )
         recent = observations.since(since)
-        if since and (len(recent.y) < self.fresh or recent.y.min() == recent.y.max()):
+        if since and (len(recent.y) < self.n_init or recent.y.min() == recent.y.max()):
             return decode_novel(
                 space,
                 space.sample_prior(n, seed=seed),
@@ -88,53 +90,59 @@ class Turbo:
                 bounds=box,
                 seed=spawn_seed(seed, 1),
                 rounds=0,
-                patience=self.patience,
+                max_attempts=self.max_decode_attempts,
             )
         with reproducible(seed):
             model = fit_gp(recent.z, recent.scores, box, recent.score_noise)
             best = recent.z[int(recent.scores[:, 0].argmax())]
-            scales = model.covar_module.lengthscale.detach()[0]
-            half = 0.5 * side * (box[1] - box[0]) * scales / scales.log().mean().exp()
+            scales = model.covar_module.lengthscale.detach()[0]  # d
+            half = 0.5 * length * (box[1] - box[0]) * scales / scales.log().mean().exp()
             region = torch.stack([best - half, best + half]).clamp(box[0], box[1])
-            vectors = trust_region_samples(best, region, self.vectors, seed=seed)
+            z = trust_region_samples(best, region, self.n_candidates, seed=seed)
             with torch.no_grad():
-                draws = model.posterior(vectors).rsample(torch.Size([n])).squeeze(-1)
-        order = draws.argsort(dim=1, descending=True, stable=True).tolist()
+                samples = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
+        order = samples.argsort(dim=1, descending=True, stable=True).tolist()
         found = first_novel(
-            space, vectors, order, observations.known, bounds=box, seed=seed, patience=self.patience
+            space,
+            z,
+            order,
+            observations.known,
+            bounds=box,
+            seed=seed,
+            max_attempts=self.max_decode_attempts,
         )
         return predict_gp(found, model, recent)
 
     def region(self, y: Tensor, batch: int, d: int, own: Tensor | None = None) -> tuple[float, int]:
-        """Side of the trust region, and from which value on it counts, after all told values.
+        """Side of the trust region, and the first observation that counts for it.
 
         Args:
             y: Values in the order asked, `n`, larger is better.
             batch: Values that succeed or fail together; fewer at the end are not judged yet.
             d: Dimensions.
-            own: Which values are of molecules that this strategy chose; by default all.
+            own: Which molecules this strategy proposed; by default all.
         """
         places = list(range(len(y))) if own is None else own.nonzero()[:, 0].tolist()
-        side, since, skipped, won, lost = self.first, 0, 0, 0, 0
-        most_lost = math.ceil(max(4.0, d) / batch)
+        length, since, skipped, successes, failures = self.length_init, 0, 0, 0, 0
+        failure_tolerance = math.ceil(max(4.0, d) / batch)
         for start in range(0, len(places) - batch + 1, batch):
-            if start < skipped:  # draws from the prior after a restart
+            if start < skipped:  # samples from the prior after a restart
                 continue
             before = y[since : places[start]]
             better = _better(y[places[start : start + batch]].max(), before)
-            won, lost = (won + 1, 0) if better else (0, lost + 1)
-            if won == self.successes:
-                side, won = min(2 * side, self.longest), 0
-            elif lost == most_lost:
-                side, lost = side / 2, 0
-            if side < self.shortest:
-                side, won, lost = self.first, 0, 0
-                since, skipped = places[start + batch - 1] + 1, start + batch + self.fresh
-        return side, since
+            successes, failures = (successes + 1, 0) if better else (0, failures + 1)
+            if successes == self.success_tolerance:
+                length, successes = min(2 * length, self.length_max), 0
+            elif failures == failure_tolerance:
+                length, failures = length / 2, 0
+            if length < self.length_min:
+                length, successes, failures = self.length_init, 0, 0
+                since, skipped = places[start + batch - 1] + 1, start + batch + self.n_init
+        return length, since
 
 
 def _better(top: Tensor, before: Tensor) -> bool:
-    """By at least a thousandth of the way from the median to the best so far."""
+    """Better by at least a thousandth of the distance from the median to the best so far."""
     if not len(before):
         return True
     best = before.max()

@@ -2,20 +2,33 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import SingleTaskGP
+from gpytorch.kernels import LinearKernel, ScaleKernel
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from torch import Tensor
 
 from molvae.bo.pool import subsample_best_and_random
 from molvae.bo.strategies.genetic import Genetic
 from molvae.bo.strategies.rank import Rank
+from molvae.bo.strategies.registry import (
+    describe_strategy,
+    format_strategy,
+    get_strategy,
+    imported_code,
+)
 from molvae.chem.filters import passes
+from molvae.chem.fingerprints import DESCRIPTORS
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import toy_evidence
-from tests.toys import FAMILIES, ToySpace
+from tests.toys import FAMILIES, ToyObjective, ToySpace
 
-SMALL = Rank(generations=2, children=40)
+SMALL = Rank(n_generations=2, n_offspring=40)
 
 
 def test_what_has_an_alert_is_never_asked_for() -> None:
@@ -35,7 +48,13 @@ def test_filters_that_nothing_passes_are_said() -> None:
     space, observations = ToySpace(), toy_evidence(20)
     left = {m for m, ok in zip(space.molecules, passes(space.molecules), strict=True) if ok}
     used_up = dataclasses.replace(observations, known=observations.known | left)
-    strict = Rank(generations=1, children=10, latent=1.0, filters=("PAINS", "BRENK"), patience=20)
+    strict = Rank(
+        n_generations=1,
+        n_offspring=10,
+        latent_fraction=1.0,
+        filters=("PAINS", "BRENK"),
+        max_decode_attempts=20,
+    )
     with pytest.raises(CampaignError, match="no new molecule"):
         strict.propose(used_up, space, 2, seed=0)
 
@@ -44,17 +63,17 @@ def test_settings_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'BRENK'"):
         Rank(filters=("BRENKS",))
     with pytest.raises(ConfigError, match="must be finite"):
-        Rank(boldest=float("inf"))
-    for surrogate in ("structure+latent", "structure*latent+linear", "auto"):
+        Rank(kappa_max=float("inf"))
+    for surrogate in ("tanimoto+latent", "tanimoto*latent+linear", "auto"):
         assert Rank(surrogate=surrogate).surrogate == surrogate
-    for surrogate in ("structures", "structure+", "structure+auto", ""):
-        with pytest.raises(ConfigError, match="surrogate must be auto or of structure"):
+    for surrogate in ("tanimotos", "tanimoto+", "tanimoto+auto", ""):
+        with pytest.raises(ConfigError, match="surrogate must be auto"):
             Rank(surrogate=surrogate)
 
 
 @pytest.mark.parametrize(
     "surrogate",
-    ["structure", "descriptors", "latent", "linear", "structure*latent", "structure+latent"],
+    ["tanimoto", "descriptors", "latent", "linear", "tanimoto*latent", "tanimoto+latent"],
 )
 def test_every_surrogate_proposes(surrogate: str) -> None:
     strategy = dataclasses.replace(SMALL, surrogate=surrogate)
@@ -64,7 +83,7 @@ def test_every_surrogate_proposes(surrogate: str) -> None:
 def test_more_told_molecules_than_the_surrogate_takes() -> None:
     """It learns from some of them; none of the others is asked for again."""
     space, observations = ToySpace(), toy_evidence(60)
-    chosen = dataclasses.replace(SMALL, most=20).propose(observations, space, 8, seed=0)
+    chosen = dataclasses.replace(SMALL, max_observations=20).propose(observations, space, 8, seed=0)
     assert not {c.smiles for c in chosen} & observations.known
 
 
@@ -78,7 +97,7 @@ def test_the_decoder_is_tuned_on_the_best_of_a_round_number_of_told_molecules() 
 
     space, observations = Counting(), toy_evidence(14)
     space.tunings = []
-    strategy = dataclasses.replace(SMALL, tune=5, latent=1.0)
+    strategy = dataclasses.replace(SMALL, finetune_every=5, latent_fraction=1.0)
     for told in (4, 9, 9, 12, 13):
         fewer = dataclasses.replace(
             observations,
@@ -90,7 +109,7 @@ def test_the_decoder_is_tuned_on_the_best_of_a_round_number_of_told_molecules() 
     order = observations.y[:10, 0].argsort(descending=True).tolist()
     assert [len(tuning) for tuning in space.tunings] == [5, 10]
     assert space.tunings[1] == tuple(observations.smiles[i] for i in order)
-    dataclasses.replace(strategy, tune=0).propose(observations, space, 2, seed=0)
+    dataclasses.replace(strategy, finetune_every=0).propose(observations, space, 2, seed=0)
     assert len(space.tunings) == 2
 
 
@@ -105,6 +124,101 @@ def test_the_best_and_some_others() -> None:
     assert places == subsample_best_and_random(y, 21, seed=0)
     assert places != subsample_best_and_random(y, 21, seed=1)
     assert subsample_best_and_random(y, 100, seed=0) == list(range(100))
+
+
+class RidgeOnMoments:
+    """An own surrogate with own features: a linear model of two counts."""
+
+    def features(self, smiles: Sequence[str]) -> Tensor:
+        return torch.tensor([[len(m), m.count("O")] for m in smiles], dtype=torch.float64)
+
+    def __call__(self, x: Tensor, y: Tensor, noise: Tensor | None) -> SingleTaskGP:
+        self.trained_on = x.shape
+        return SingleTaskGP(x, y, noise, covar_module=ScaleKernel(LinearKernel()))
+
+
+def fitted_gp(x: Tensor, y: Tensor, noise: Tensor | None) -> SingleTaskGP:
+    """An own surrogate on molvae's descriptors, with a search for hyperparameters."""
+    own = slice(ToySpace().dim, ToySpace().dim + len(DESCRIPTORS))
+    model = SingleTaskGP(x[:, own], y, noise)
+    fit_gpytorch_mll(
+        ExactMarginalLogLikelihood(model.likelihood, model),
+        optimizer_kwargs={"options": {"maxiter": 5}},
+    )
+
+    class OnColumns(SingleTaskGP):
+        def posterior(self, X: Tensor, **settings: Any) -> Any:
+            return model.posterior(X[:, own], **settings)
+
+    return OnColumns(x, y)
+
+
+class ExpectedImprovement:
+    """An own acquisition function."""
+
+    def values(self, mean: Tensor, std: Tensor, *, best: float, kappa: float) -> Tensor:
+        normal, z = torch.distributions.Normal(0.0, 1.0), (mean - best) / std
+        return std * (z * normal.cdf(z) + normal.log_prob(z).exp())
+
+
+class Smallest:
+    """An own acquisition function that prefers the worst molecules."""
+
+    def values(self, mean: Tensor, std: Tensor, *, best: float, kappa: float) -> Tensor:
+        assert bool((std > 0).all())
+        return -mean
+
+
+HERE = "tests.bo.strategies.test_rank"
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_own_surrogates_propose(noisy: bool) -> None:
+    space, observations = ToySpace(), toy_evidence(20, pending=3)
+    if noisy:
+        observations = dataclasses.replace(observations, noise=torch.full_like(observations.y, 0.1))
+    moments = RidgeOnMoments()
+    for surrogate in (moments, fitted_gp):
+        strategy = dataclasses.replace(SMALL, surrogate=surrogate)
+        chosen = strategy.propose(observations, space, 3, seed=0)
+        assert len({c.smiles for c in chosen} - observations.known) == 3
+        assert all(len(c.predictions) == 1 for c in chosen)
+        assert [c.smiles for c in strategy.propose(observations, space, 3, seed=0)] == [
+            c.smiles for c in chosen
+        ]
+    assert moments.trained_on == (23, 2)  # pending molecules are there
+
+
+def test_own_acquisition_is_what_is_maximized() -> None:
+    space, observations = ToySpace(), toy_evidence(20)
+    values = ToyObjective()
+
+    def mean(acquisition: object) -> float:
+        strategy = dataclasses.replace(SMALL, acquisition=acquisition)
+        return float(
+            np.mean(values([c.smiles for c in strategy.propose(observations, space, 6, seed=0)]))
+        )
+
+    assert mean(ExpectedImprovement()) > mean(Smallest())
+
+
+def test_own_parts_by_name() -> None:
+    space, observations = ToySpace(), toy_evidence(20)
+    text = f"rank:n_offspring=40,surrogate={HERE}:RidgeOnMoments,acquisition={HERE}:Smallest"
+    named = get_strategy(text)
+    made = Rank(n_offspring=40, surrogate=RidgeOnMoments(), acquisition=Smallest())
+    batches = [s.propose(observations, space, 3, seed=0) for s in (named, made)]
+    assert [c.smiles for c in batches[0]] == [c.smiles for c in batches[1]]
+    described = describe_strategy(named)
+    assert imported_code(described["settings"]) == (f"{HERE}:RidgeOnMoments", f"{HERE}:Smallest")
+    assert format_strategy(**described).split(":", 1)[1].split(",")[:1] == [
+        f"surrogate={HERE}:RidgeOnMoments"
+    ]
+    assert describe_strategy(made) == {"name": "rank", "settings": None}
+    with pytest.raises(ConfigError, match="acquisition must be"):
+        Rank(acquisition="ei")
+    with pytest.raises(UnknownNameError, match="did you mean 'Smallest'"):
+        get_strategy(f"rank:acquisition={HERE}:Smalest").propose(observations, space, 3, seed=0)
 
 
 @pytest.mark.parametrize("strategy", [SMALL, Genetic()])

@@ -11,10 +11,16 @@ from molvae.bo.strategies.gradient import Gradient
 from molvae.bo.strategies.log_ei import LogEI
 from molvae.bo.strategies.random import Random
 from molvae.bo.strategies.rank import Rank
-from molvae.bo.strategies.registry import STRATEGIES, format_strategy, get_strategy
+from molvae.bo.strategies.registry import (
+    STRATEGIES,
+    describe_strategy,
+    format_strategy,
+    get_strategy,
+    is_same_strategy,
+    upgrade_settings,
+)
 from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
-from molvae.config import STRATEGY_NAMES
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import LearningStrategyContract, StrategyContract, toy_evidence
 from tests.toys import ToySpace
@@ -27,32 +33,32 @@ class TestRandom(StrategyContract):
 
 class TestLogEI(LearningStrategyContract):
     def make(self) -> LogEI:
-        return LogEI(restarts=2, raw_samples=32, iterations=30)
+        return LogEI(num_restarts=2, raw_samples=32, max_iterations=30)
 
 
 class TestThompson(LearningStrategyContract):
     def make(self) -> Thompson:
-        return Thompson(vectors=128)
+        return Thompson(n_candidates=128)
 
 
 class TestRank(LearningStrategyContract):
     def make(self) -> Rank:
-        return Rank(surrogate="auto", generations=2, children=40, latent=1.0)
+        return Rank(surrogate="auto", n_generations=2, n_offspring=40, latent_fraction=1.0)
 
 
 class TestTurbo(LearningStrategyContract):
     def make(self) -> Turbo:
-        return Turbo(vectors=256)
+        return Turbo(n_candidates=256)
 
 
 class TestGradient(LearningStrategyContract):
     def make(self) -> Gradient:
-        return Gradient(step=0.03, sigma=0.05)
+        return Gradient(step_size=0.03, sigma=0.05)
 
 
 class TestGradientOfAHead(StrategyContract):
     def make(self) -> Gradient:
-        return Gradient(head="-distance", step=0.03, sigma=0.05)
+        return Gradient(head="-distance", step_size=0.03, sigma=0.05)
 
 
 class TestGenetic(StrategyContract):
@@ -61,7 +67,6 @@ class TestGenetic(StrategyContract):
 
 
 def test_names_are_those_of_the_table() -> None:
-    assert tuple(STRATEGIES) == STRATEGY_NAMES
     assert set(STRATEGIES) == {
         "random",
         "log-ei",
@@ -75,36 +80,87 @@ def test_names_are_those_of_the_table() -> None:
 
 
 def test_settings_are_passed_and_checked() -> None:
-    assert get_strategy("log-ei", restarts=8) == LogEI(restarts=8)
+    assert get_strategy("log-ei", num_restarts=8) == LogEI(num_restarts=8)
     with pytest.raises(UnknownNameError, match="did you mean 'log-ei'"):
         get_strategy("logei")
-    with pytest.raises(UnknownNameError, match="did you mean 'restarts'"):
-        get_strategy("log-ei", restart=8)
-    with pytest.raises(ConfigError, match="restarts must be at least 1, got 0"):
-        get_strategy("log-ei", restarts=0)
-    with pytest.raises(ConfigError, match="around must lie in"):
-        get_strategy("thompson", around=1.5)
+    with pytest.raises(UnknownNameError, match="did you mean 'num_restarts'"):
+        get_strategy("log-ei", num_restart=8)
+    with pytest.raises(ConfigError, match="num_restarts must be at least 1, got 0"):
+        get_strategy("log-ei", num_restarts=0)
+    with pytest.raises(ConfigError, match="local_fraction must lie in"):
+        get_strategy("thompson", local_fraction=1.5)
 
 
 def test_settings_can_be_written_after_the_name() -> None:
-    written = "rank:latent=0.25, generations=3,filters=PAINS+BRENK,surrogate=structure+latent"
-    assert get_strategy(written) == Rank(
-        latent=0.25, generations=3, filters=("PAINS", "BRENK"), surrogate="structure+latent"
+    written = (
+        "rank:latent_fraction=0.25, n_generations=3,filters=PAINS+BRENK,surrogate=tanimoto+latent"
     )
-    assert get_strategy("rank:latent=0", latent=1.0) == Rank(latent=1.0)
+    assert get_strategy(written) == Rank(
+        latent_fraction=0.25,
+        n_generations=3,
+        filters=("PAINS", "BRENK"),
+        surrogate="tanimoto+latent",
+    )
+    assert get_strategy("rank:latent=0", latent=1.0) == Rank(latent_fraction=1.0)
     assert get_strategy("log-ei:") == LogEI()
-    for text in ("rank", "rank:latent=0.25,filters=PAINS+BRENK", "gradient:head=-SAS"):
+    for text in ("rank", "rank:latent_fraction=0.25,filters=PAINS+BRENK", "gradient:head=-SAS"):
         made = get_strategy(text)
         assert format_strategy(made.name, dataclasses.asdict(made)) == text
     assert format_strategy("mine", {"a": 1}) == "mine"
-    with pytest.raises(ConfigError, match=r"generations must be a number \(int\), got '1.5'"):
-        get_strategy("rank:generations=1.5")
-    with pytest.raises(ConfigError, match="expected name=value, got 'latent'"):
-        get_strategy("rank:latent")
-    with pytest.raises(UnknownNameError, match="did you mean 'latent'"):
-        get_strategy("rank:latents=1")
-    with pytest.raises(ConfigError, match="latent must lie in"):
-        get_strategy("rank:latent=2")
+    with pytest.raises(ConfigError, match=r"n_generations must be a number \(int\), got '1.5'"):
+        get_strategy("rank:n_generations=1.5")
+    with pytest.raises(ConfigError, match="expected name=value, got 'latent_fraction'"):
+        get_strategy("rank:latent_fraction")
+    with pytest.raises(UnknownNameError, match="did you mean 'latent_fraction'"):
+        get_strategy("rank:latent_fractions=1")
+    with pytest.raises(ConfigError, match="latent_fraction must lie in"):
+        get_strategy("rank:latent_fraction=2")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("random:patience=9", "random:max_decode_attempts=9"),
+        (
+            "log-ei:restarts=3,raw_samples=9,iterations=4,samples=5,best=6,patience=7",
+            "log-ei:num_restarts=3,raw_samples=9,max_iterations=4,mc_samples=5,n_best=6,"
+            "max_decode_attempts=7",
+        ),
+        (
+            "thompson:vectors=9,around=0.1,best=4,patience=5",
+            "thompson:n_candidates=9,local_fraction=0.1,n_best=4,max_decode_attempts=5",
+        ),
+        (
+            "turbo:first=0.5,longest=0.7,shortest=0.1,successes=2,fresh=4,vectors=9",
+            "turbo:length_init=0.5,length_max=0.7,length_min=0.1,success_tolerance=2,n_init=4,"
+            "n_candidates=9",
+        ),
+        ("gradient:steps=3,step=0.5", "gradient:n_steps=3,step_size=0.5"),
+        (
+            "rank:surrogate=structure*latent+structure,generations=1,children=40,latent=0.2,"
+            "window=7,tune=8,shortest=0.1,longest=0.9,safest=0.1,boldest=2.0,radius=3,most=99",
+            "rank:surrogate=tanimoto*latent+tanimoto,n_generations=1,n_offspring=40,"
+            "latent_fraction=0.2,adaptation_window=7,finetune_every=8,min_radius=0.1,"
+            "max_radius=0.9,kappa_min=0.1,kappa_max=2.0,fingerprint_radius=3,max_observations=99",
+        ),
+        ("ga:population=50,patience=3", "ga:population_size=50,max_generations=3"),
+    ],
+)
+def test_settings_of_earlier_versions_are_read_and_never_written(old: str, new: str) -> None:
+    made = get_strategy(old)
+    assert made == get_strategy(new)
+    name, _, text = old.partition(":")
+    stored = {**describe_strategy(get_strategy(name))["settings"]}
+    written = dict(part.split("=") for part in text.split(","))
+    numbers = {key: float(v) if "." in v else int(v) for key, v in written.items() if v[0] < "a"}
+    earlier = {key: v for key, v in stored.items() if key not in numbers} | written | numbers
+    for key in upgrade_settings(name, written):
+        if key not in written:
+            earlier.pop(key)
+    earlier.pop("acquisition", None)  # added later
+    assert format_strategy(name, earlier) == new
+    assert is_same_strategy(made, {"name": name, "settings": earlier})
+    assert not is_same_strategy(get_strategy(name), {"name": name, "settings": earlier})
 
 
 @pytest.mark.parametrize("strategy", [LogEI(), Thompson()])
@@ -125,7 +181,7 @@ def test_too_few_values_are_no_reason_to_guess(strategy: LogEI | Thompson, y: li
 
 
 @pytest.mark.parametrize(
-    "strategy", [Random(), LogEI(raw_samples=16, iterations=5), Thompson(vectors=64)]
+    "strategy", [Random(), LogEI(raw_samples=16, max_iterations=5), Thompson(n_candidates=64)]
 )
 def test_exhausted_patience_is_said(strategy: Random) -> None:
     space, observations = ToySpace(), toy_evidence()
@@ -142,7 +198,8 @@ def test_exhausted_patience_is_said(strategy: Random) -> None:
 
 
 @pytest.mark.parametrize(
-    "strategy", [LogEI(restarts=2, raw_samples=16, iterations=10), Thompson(vectors=64)]
+    "strategy",
+    [LogEI(num_restarts=2, raw_samples=16, max_iterations=10), Thompson(n_candidates=64)],
 )
 def test_molecules_outside_the_box_and_twins_are_evidence_too(strategy: LogEI) -> None:
     """Given molecules may lie outside the box, and two may have the same vector."""
@@ -189,12 +246,17 @@ def test_64_dimensions() -> None:
         def sample_prior(self, n: int, seed: int = 0) -> torch.Tensor:
             return torch.cat([space.sample_prior(n, seed), torch.zeros(n, 61).double()], dim=1)
 
-    for strategy in (LogEI(restarts=2, raw_samples=32, iterations=10), Thompson(vectors=64)):
+    for strategy in (
+        LogEI(num_restarts=2, raw_samples=32, max_iterations=10),
+        Thompson(n_candidates=64),
+    ):
         candidates = strategy.propose(observations, Projected(), 2, seed=0)
         assert all(candidate.z.shape == (64,) for candidate in candidates)
 
 
-@pytest.mark.parametrize("strategy", [LogEI(restarts=2, raw_samples=32, iterations=20), Thompson()])
+@pytest.mark.parametrize(
+    "strategy", [LogEI(num_restarts=2, raw_samples=32, max_iterations=20), Thompson()]
+)
 def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -> None:
     space = ToySpace()
     observations = toy_evidence(12)
@@ -212,7 +274,7 @@ def test_gradient_climbs_a_property_head() -> None:
     """Down the distance to the toy's hill top, whatever the told values are."""
     space, observations = ToySpace(), toy_evidence(12)
     misleading = dataclasses.replace(observations, y=observations.y.flip(0))
-    climbed = Gradient(head="-distance", step=0.03, sigma=0.05).propose(
+    climbed = Gradient(head="-distance", step_size=0.03, sigma=0.05).propose(
         misleading, space, 4, seed=0
     )
     starts = misleading.z[misleading.y[:, 0].argsort(descending=True, stable=True)[:4]]

@@ -77,10 +77,10 @@ def test_propose_takes_the_initial_design_from_the_origins() -> None:
 
     seen: list[int] = []
     for one in (observations, counted):
-        Seen(vectors=32).propose(one, ToySpace(), 2, seed=0)
+        Seen(n_candidates=32).propose(one, ToySpace(), 2, seed=0)
     assert seen == [0, 60]
 
 
 def test_sides_are_checked() -> None:
-    with pytest.raises(ConfigError, match="shortest < first"):
-        Turbo(first=0.001)
+    with pytest.raises(ConfigError, match="length_min must lie"):
+        Turbo(length_init=0.001)
