@@ -48,8 +48,9 @@ from benchmarks.shared.run import cached, each, plain
 from benchmarks.shared.tables import NONE, markdown, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
 from molvae.config import DEFAULT_PROPERTIES, PriorConfig, TrainConfig, build
+from molvae.latent.labels import label
 from molvae.latent.space import LatentSpace
-from molvae.latent.tokenized import label, tokenize
+from molvae.latent.tokenized import tokenize
 from molvae.latent.train import train
 from molvae.model.batches import trim_padding
 from molvae.model.prior_fitting import choose_prior, fit_vamp

@@ -156,7 +156,7 @@ class LatentSpace:
     ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(z | molecule), each `n x dim`; arguments as `encode`.
 
-        Those of a posterior that is no Gaussian are estimated from 64 samples.
+        Other posteriors than Gaussians are estimated from 64 samples.
         """
         kind = self.config.posterior
         if kind == "flow":
@@ -232,11 +232,7 @@ class LatentSpace:
         ]
 
     def lengths(self, smiles: Sequence[str]) -> list[int]:
-        """Number of tokens of each molecule before merging, EOS included.
-
-        Raises:
-            InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
-        """
+        """Tokens of each molecule before merging, EOS included; errors as of `encode`."""
         return [
             len(self.representation.tokenize(canonical(text))) + 1
             for text in list_of_smiles(smiles)

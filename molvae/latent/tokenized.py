@@ -1,13 +1,9 @@
-"""A prepared data set as tensors: molecules as rows of ids, and their properties.
-
-Both are kept beside the data for the next time, each under what it was made from.
-"""
+"""Molecules of a prepared data set as rows of token ids; cached beside the data."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,39 +13,27 @@ from typing import Any
 import numpy as np
 import torch
 from rdkit import Chem
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 from torch.nn.functional import pad as pad_columns
 
-from molvae._files import write_atomically
-from molvae.chem._parallel import parallel_map, parallel_map_batches
-from molvae.chem.fingerprints import morgan_bits
+from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import parse
-from molvae.chem.prepare import kept_columns, load_split
-from molvae.chem.properties import named, score
+from molvae.chem.prepare import load_split
 from molvae.chem.representations import Representation, Smiles, get_representation
 from molvae.chem.vocabulary import EOS, PAD, Ids, Vocabulary, apply_bpe, train_bpe
-from molvae.errors import DataError, InvalidMoleculeError, UnknownNameError, UnknownTokenError
-from molvae.model.structure import SparseBits
+from molvae.errors import DataError, InvalidMoleculeError, UnknownTokenError
+from molvae.latent.data_cache import describe, read_cache, write_cache
 
-logger = logging.getLogger(__name__)
-
-
-LEAST = 2
-"""Training molecules: of one alone there is no box and no scale of z."""
+MIN_MOLECULES = 2
+"""Training molecules at least: a single one gives neither a box nor a scale of z."""
 
 
-AT_ONCE = 100_000
-"""Molecules that are turned into integers together: their symbols take memory."""
+CHUNK_SIZE = 100_000
+"""Molecules that are tokenized together, for the memory that their tokens take."""
 
 
-RADIUS, SIZE = 2, 2048
-"""Of Morgan fingerprints."""
-
-
-SPELLINGS = 4
-"""Of each molecule, beside its own."""
+N_SPELLINGS = 4
+"""Randomized SMILES of each molecule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +81,7 @@ def tokenize(
         "tensors": ["train", "valid", "places"],
     }
     cache = folder / f"{representation}-{bpe_merges}.safetensors"
-    if (found := _read_cache(cache, key)) is not None:
+    if (found := read_cache(cache, key)) is not None:
         tensors, about = found
         return TokenizedDataset(
             **tensors,
@@ -140,15 +124,15 @@ def tokenize(
         "left_out": left_out,
     }
     tensors = {"train": tokens.train, "valid": tokens.valid, "places": tokens.places}
-    _write_cache(cache, key, tensors, about)
+    write_cache(cache, key, tensors, about)
     return tokens
 
 
 def _check_enough(folder: Path, representation: str, n: int, lost: int) -> None:
-    if n < LEAST:
+    if n < MIN_MOLECULES:
         raise DataError(
-            f"{folder}: a training needs at least {LEAST} training molecules that can be written "
-            f"as {representation}; train.smi has {n + lost}, of which {n} can. 90 % of the "
+            f"{folder}: a training needs at least {MIN_MOLECULES} training molecules that can be "
+            f"written as {representation}; train.smi has {n + lost}, of which {n} can. 90 % of the "
             "molecules that are prepared go there, by their hash: prepare more"
         )
 
@@ -225,14 +209,14 @@ def write_rows(
     folder = Path(data)
     key = _key(folder, split, representation, vocabulary, max_length)
     cache = folder / f"{split}-{_digest(key)}.safetensors"
-    if (found := _read_cache(cache, key)) is not None:
+    if (found := read_cache(cache, key)) is not None:
         return Rows(**found[0])
     molecules = load_split(folder, split)
     small = torch.uint8 if len(vocabulary) <= 256 else torch.int16
     ids, places = [torch.zeros(0, max_length, dtype=small)], [torch.zeros(0, dtype=torch.int32)]
-    for start in range(0, len(molecules), AT_ONCE):
+    for start in range(0, len(molecules), CHUNK_SIZE):
         symbols = parallel_map(
-            _Split(representation), molecules[start : start + AT_ONCE], workers=workers
+            _Split(representation), molecules[start : start + CHUNK_SIZE], workers=workers
         )
         there, rows = _written(symbols, vocabulary, max_length)
         ids.append(rows.to(small))
@@ -241,7 +225,7 @@ def write_rows(
     if split == "train":
         lost = len(molecules) - len(made.ids)
         _check_enough(folder, f"{representation} with this vocabulary", len(made.ids), lost)
-    _write_cache(cache, key, {"ids": made.ids, "places": made.places}, {})
+    write_cache(cache, key, {"ids": made.ids, "places": made.places}, {})
     return made
 
 
@@ -252,7 +236,7 @@ def spellings(
     vocabulary: Vocabulary,
     rows: Rows,
     *,
-    n: int = SPELLINGS,
+    n: int = N_SPELLINGS,
     seed: int = 0,
     workers: int | None = None,
 ) -> Tensor:
@@ -275,13 +259,13 @@ def spellings(
     folder, length = Path(data), rows.ids.shape[1]
     key = _key(folder, split, representation, vocabulary, length) | {"n": n, "seed": seed}
     cache = folder / f"spellings-{_digest(key)}.safetensors"
-    if (found := _read_cache(cache, key)) is not None:
+    if (found := read_cache(cache, key)) is not None:
         return found[0]["spellings"]
     molecules = load_split(folder, split)
     chosen = [(molecules[i], seed + n * i) for i in rows.places.tolist()]
     made = rows.ids[:, None].repeat(1, n, 1)
-    for start in range(0, len(chosen), AT_ONCE):
-        part = chosen[start : start + AT_ONCE]
+    for start in range(0, len(chosen), CHUNK_SIZE):
+        part = chosen[start : start + CHUNK_SIZE]
         symbols = [
             row
             for few in parallel_map(_Spell(representation, n), part, workers=workers)
@@ -290,7 +274,7 @@ def spellings(
         there, ids = _written(symbols, vocabulary, length)
         at = torch.tensor(there) + start * n
         made.view(-1, length)[at] = ids.to(made.dtype)
-    _write_cache(cache, key, {"spellings": made}, {})
+    write_cache(cache, key, {"spellings": made}, {})
     return made
 
 
@@ -307,132 +291,6 @@ class _Spell:
             Chem.Kekulize(mol, clearAromaticFlags=True)
         texts = Chem.MolToRandomSmilesVect(mol, self.n, seed + 1, kekuleSmiles=self.kekule)
         return [Smiles().tokenize(text) for text in texts]
-
-
-def fingerprints(
-    data: str | Path, split: str = "train", *, workers: int | None = None
-) -> SparseBits:
-    """Morgan fingerprints of a split, radius 2, 2,048 bits; kept beside the data.
-
-    Args:
-        data: Folder made by `molvae prepare`.
-        split: `train`, `valid` or `test`.
-        workers: Processes that compute them; None for one per core.
-
-    Raises:
-        DataError: The data folder is missing.
-    """
-    folder = Path(data)
-    key = {
-        "split": split,
-        "radius": RADIUS,
-        "size": SIZE,
-        "data": describe(folder),
-        "versions": {"rdkit": version("rdkit")},
-    }
-    cache = folder / f"fingerprints{'' if split == 'train' else f'-{split}'}.safetensors"
-    if (found := _read_cache(cache, key)) is None:
-        made = parallel_map_batches(_set_bits, load_split(folder, split), workers=workers)
-        ends = np.cumsum([len(row) for row in made])
-        columns = np.concatenate([np.zeros(0, np.uint16), *made])
-        # As int16, which torch handles; the bytes are the same.
-        tensors = {
-            "columns": torch.from_numpy(columns.view(np.int16)),
-            "ends": torch.from_numpy(ends.astype(np.int64)),
-        }
-        _write_cache(cache, key, tensors, {})
-    else:
-        tensors = found[0]
-    columns = tensors["columns"].numpy().view(np.uint16)
-    return SparseBits(columns=columns, ends=tensors["ends"].numpy(), size=SIZE)
-
-
-def _set_bits(smiles: Sequence[str]) -> list[np.ndarray[Any, np.dtype[np.uint16]]]:
-    """Of each molecule the columns that are set."""
-    bits = morgan_bits(smiles, radius=RADIUS, size=SIZE)
-    return [np.flatnonzero(row).astype(np.uint16) for row in bits]
-
-
-def label(
-    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
-) -> Tensor:
-    """Numbers of the molecules of a prepared data set; those computed are kept beside the data.
-
-    Args:
-        data: Folder made by `molvae prepare`.
-        names: See `label_names`.
-        split: `train`, `valid` or `test`.
-        workers: Processes that compute properties; None for one per core.
-
-    Returns:
-        `n x len(names)`, float64, one row for each line; NaN for what is not known or cannot be
-        computed.
-
-    Raises:
-        DataError: The data folder is missing, or damaged.
-        UnknownNameError: See `label_names`.
-    """
-    folder = Path(data)
-    molecules = load_split(folder, split)
-    kept = kept_columns(folder, split)
-    names = label_names(folder, names)
-    lacking = [name for name in names if name not in kept]
-    found = computed(folder, lacking, split, workers=workers)
-    columns = [
-        torch.tensor(kept[name], dtype=torch.float64) if name in kept else found[name]
-        for name in names
-    ]
-    if any(len(column) != len(molecules) for column in columns):
-        raise DataError(f"{folder}: {split}.csv and {split}.smi differ; prepare the data again")
-    return torch.stack(columns, dim=1) if columns else torch.zeros(len(molecules), 0).double()
-
-
-def label_names(data: str | Path, names: Sequence[str]) -> list[str]:
-    """Names as they are spelled: of columns that `prepare` kept, and of `molvae.properties`.
-
-    A column goes before a property of the same name; names of properties may be in any case.
-
-    Raises:
-        UnknownNameError: Neither.
-    """
-    kept = kept_columns(data, "train")
-    try:
-        return [name if name in kept else named([name])[0] for name in names]
-    except UnknownNameError as error:
-        raise UnknownNameError(
-            "property or kept column", error.name, [*error.known, *kept]
-        ) from error
-
-
-def computed(
-    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
-) -> dict[str, Tensor]:
-    """Properties of the molecules of a prepared data set, by name; kept beside the data.
-
-    Args:
-        data: Folder made by `molvae prepare`.
-        names: Of `molvae.properties`, as they are spelled there.
-        split: `train`, `valid` or `test`.
-        workers: Processes; None for one per core.
-
-    Returns:
-        `n` each, float64, NaN for what cannot be computed. Others may be there too, from before.
-
-    Raises:
-        DataError: The data folder is missing.
-    """
-    if not names:
-        return {}
-    folder = Path(data)
-    key = {"split": split, "data": describe(folder), "versions": {"rdkit": version("rdkit")}}
-    cache = folder / f"properties{'' if split == 'train' else f'-{split}'}.safetensors"
-    found = _read_cache(cache, key)
-    known = found[0] if found is not None else {}
-    if missing := [name for name in names if name not in known]:
-        values = torch.from_numpy(score(load_split(folder, split), missing, workers=workers))
-        known |= {name: values[:, i].contiguous() for i, name in enumerate(missing)}
-        _write_cache(cache, key, known, {})
-    return known
 
 
 class _Split:
@@ -473,70 +331,4 @@ def _as_rows(flat: Ids) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=PAD)
 
 
-def describe(folder: Path) -> Any:
-    """What `prepare` wrote about the data: source, counts, and the hash of every split.
-
-    Raises:
-        DataError: The folder was not made by `prepare`, or was changed since.
-    """
-    try:
-        about = json.loads((folder / "prepare.json").read_text("utf-8"))
-        hashes = {
-            f"{name}.{kind}": split[key]
-            for name, split in about["splits"].items()
-            for kind, key in (("smi", "sha256"), ("csv", "columns_sha256"))
-            if key in split
-        }
-        changed = [
-            name
-            for name, expected in hashes.items()
-            if (path := folder / name).exists()
-            and hashlib.sha256(path.read_bytes()).hexdigest() != expected
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{folder} is no prepared data set ({error}); make it with `molvae prepare`"
-        ) from error
-    if changed:
-        raise DataError(
-            f"{folder}: {', '.join(changed)} was changed after it was prepared, so that what is "
-            "kept beside it is no longer right; change the source, and prepare it again"
-        )
-    return about
-
-
-def _read_cache(path: Path, key: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """What was written under the same key; None if there is nothing, or something else."""
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads(file.metadata()["about"])
-            if about["key"] != json.loads(json.dumps(key)):
-                return None
-            # Copies: the tensors themselves are windows on the file, which may be written anew.
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, about  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        logger.warning("%s is damaged (%s); writing it again", path, error)
-        return None
-
-
-def _write_cache(
-    path: Path, key: dict[str, Any], tensors: dict[str, Tensor], about: dict[str, Any]
-) -> None:
-    metadata = {"about": json.dumps(about | {"key": key})}
-    write_atomically(path, save_tensors(tensors, metadata))
-
-
-__all__ = [
-    "Rows",
-    "TokenizedDataset",
-    "computed",
-    "describe",
-    "fingerprints",
-    "label",
-    "label_names",
-    "spellings",
-    "tokenize",
-    "write_rows",
-]
+__all__ = ["Rows", "TokenizedDataset", "spellings", "tokenize", "write_rows"]

@@ -1,7 +1,6 @@
-"""From a prepared data set and a recipe to a run folder.
+"""From a prepared data set and a training configuration to a model folder.
 
-The order of work; the chemistry is in `chem`, the tensors in `tokens`, the loop in
-`model.training`.
+The order of work; data are in `tokenized` and `labels`, the loop is in `model.training`.
 """
 
 from __future__ import annotations
@@ -10,39 +9,31 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae._version import versions
-from molvae.chem.prepare import load_split
-from molvae.chem.properties import score
-from molvae.chem.vocabulary import PAD, Vocabulary
+from molvae.chem.vocabulary import PAD
 from molvae.config import (
     DEFAULT_PROPERTIES,
-    ModelConfig,
     TrainConfig,
     as_settings,
-    current_names,
 )
-from molvae.errors import CheckpointError, DataError, require, warn
-from molvae.latent.loading import find_model
+from molvae.errors import CheckpointError, DataError, warn
+from molvae.latent.calibration import calibrate_sampling
+from molvae.latent.data_cache import describe
+from molvae.latent.labels import computed, fingerprints, label, label_names
 from molvae.latent.space import LatentSpace
+from molvae.latent.starting import started, take_weights, tokens_of
 from molvae.latent.tokenized import (
     Rows,
     TokenizedDataset,
-    computed,
-    describe,
-    fingerprints,
-    label,
-    label_names,
     spellings,
-    tokenize,
     write_rows,
 )
 from molvae.model.batches import trim_padding
@@ -54,7 +45,6 @@ from molvae.model.checkpoint import (
     Condition,
     ModelCard,
     check_can_save,
-    load_run,
     round_to_half,
     save_run,
 )
@@ -68,28 +58,15 @@ from molvae.model.structure import SparseBits
 from molvae.model.training import train as fit
 from molvae.model.vae import SequenceVAE
 from molvae.model.validation import validate
-from molvae.model.widening import widened
 
 BOX_QUANTILE = 0.005
 """The box of a latent space leaves out this share of the training molecules at each end of each
 unit."""
 
 
-NOISES = (0.6, 0.7, 0.8)
-
-
-TEMPERATURES = (0.0, 0.6, 0.7, 0.75, 0.8)
-"""What `calibrate_sampling` tries."""
-
-
 FITTED, HELD_OUT, OF_EACH = 100_000, 20_000, 8
 """Molecules that a prior is fitted to, and chosen by, at most; and draws from the posteriors of the
 former."""
-
-
-DRAWS = 10_000
-"""Molecules for each, if the data set has as many; the spread of their mean is then a hundredth of
-that of the molecules."""
 
 
 def train(
@@ -100,30 +77,29 @@ def train(
     workers: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train a sequence VAE as the recipe says, and write its run folder.
+    """Train a sequence VAE and write its model folder.
 
     Args:
-        config: The recipe.
-        resume: Go on with a training that was interrupted.
-        overwrite: Replace a run that is already there.
-        workers: Processes that write molecules as symbols; None for one per core.
+        config: All settings.
+        resume: Resume an interrupted training.
+        overwrite: Replace a model that is already in the folder.
+        workers: Processes that tokenize molecules; None for one per core.
         on_progress: See `molvae.model.training.train`.
 
     Returns:
-        The run folder.
+        The model folder.
 
     Raises:
-        DataError: The data folder is missing or empty, or a property or condition is the same
-            number for all training molecules that it is known of.
-        UnknownNameError: A property or condition that there is not.
-        CheckpointError: The run folder cannot be written, or holds what no training wrote under the
-            names of a run; or it holds a run, or an unfinished training, and neither `resume`
-            nor `overwrite` says what to do with it; or there is nothing to resume, or it was made
-            from other data.
+        DataError: The data folder is missing or empty, or all known values of a property or
+            condition are equal.
+        UnknownNameError: A property or condition does not exist.
+        CheckpointError: The folder cannot be written, or holds other files under the names of a
+            model's; or it holds a model, or an unfinished training, and neither `resume` nor
+            `overwrite` is given; or there is nothing to resume, or it was made from other data.
         ConfigError: There is no such device.
 
     Warns:
-        MolvaeWarning: There are no molecules to validate on but those of the training.
+        MolvaeWarning: There are no validation molecules: those of the training are used.
     """
     with isolated(), threads(config.threads):
         return _train(config, resume, overwrite, workers, on_progress)
@@ -148,8 +124,8 @@ def _train(
                 raise CheckpointError(f"{folder} already holds {advice}, or overwrite it")
     bf16 = in_bf16(config.precision, pick_device(config.device))
     config = replace(config, model=with_cell(config.model, bf16=bf16))
-    config, before = _started(config)
-    tokens = _tokens(config, before, workers)
+    config, before = started(config)
+    tokens = tokens_of(config, before, workers)
     held_out_there = len(tokens.valid) > 0
     if not held_out_there:
         warn(
@@ -208,7 +184,7 @@ def _train(
         )
     state = None
     if before is not None:
-        _take_weights(model, before, heads, names)
+        take_weights(model, before, heads, names)
         if before.card.properties == tuple(heads):
             _take_units(model, mean[: len(heads)].float(), sd[: len(heads)].float())
             wider = config.model != before.card.model
@@ -316,124 +292,6 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     )
 
 
-def calibrate_sampling(
-    space: LatentSpace, known: NDArray[np.float64], *, seed: int = 0, workers: int | None = None
-) -> tuple[float, float]:
-    """Noise and temperature with which `generate` comes nearest to molecules in their properties.
-
-    Of logP, SAS and QED the one that is furthest off decides: by how much the mean is off, in
-    standard deviations of the molecules, or how far the ratio of standard deviations is from 1.
-
-    Args:
-        space: Of a model with noise levels.
-        known: Properties of the training molecules, `n x 3`; of the held-out ones there are too few
-            to tell settings apart.
-        seed: Of the draws; the same for every setting.
-        workers: Processes that score; None for one per core.
-    """
-    n = min(DRAWS, len(known))
-    settings = [(noise, temperature) for noise in NOISES for temperature in TEMPERATURES]
-    off = []
-    for noise, temperature in settings:
-        drawn = space.generate(n, seed, noise=noise, temperature=temperature)
-        here = score([m for m in drawn if m is not None], DEFAULT_PROPERTIES, workers=workers)
-        off.append(_distance(here, known))
-    return settings[int(np.argmin(off))]
-
-
-def _distance(here: NDArray[np.float64], there: NDArray[np.float64]) -> float:
-    """See `calibrate_sampling`; infinite if there is nothing to compare."""
-    if min(len(here), len(there)) < 2:
-        return math.inf
-    sd = np.nanstd(there, axis=0)
-    shift = np.abs(np.nanmean(here, axis=0) - np.nanmean(there, axis=0)) / sd
-    spread = np.abs(np.nanstd(here, axis=0) / sd - 1)
-    return float(np.nan_to_num(np.maximum(shift, spread), nan=math.inf).max())
-
-
-@dataclass(frozen=True)
-class _Before:
-    """The model that a training starts from."""
-
-    folder: Path
-    model: SequenceVAE
-    card: ModelCard
-
-
-def _started(config: TrainConfig) -> tuple[TrainConfig, _Before | None]:
-    """The recipe with what it takes from the model that it starts from, and that model."""
-    if config.start_from is None:
-        return config, None
-    folder = find_model(config.start_from)
-    model, _, card = load_run(folder)
-    writer, bpe_merges = card.representation["name"], len(card.bpe_merges)
-    recipe = current_names(TrainConfig, card.about.get("recipe", {}))
-    asked = recipe.get("bpe_merges", bpe_merges)
-    model_asked, own_model = config.model, card.model
-    if model_asked.latent_dim > own_model.latent_dim:  # more units, which is all that may differ
-        own_model = replace(own_model, latent_dim=model_asked.latent_dim)
-    for name, value, own, others in (
-        ("representation", config.representation, writer, ("robust-smiles",)),
-        ("bpe_merges", config.bpe_merges, bpe_merges, (0, asked)),
-        ("model", model_asked, own_model, (ModelConfig(),)),
-    ):
-        require(
-            value in (own, *others),
-            f"{name} is that of {config.start_from}, which the training starts from: {own}, got "
-            f"{value}; leave it out",
-        )
-    sizes = own_model if model_asked == own_model else card.model
-    config = replace(config, representation=writer, bpe_merges=bpe_merges, model=sizes)
-    return config, _Before(folder, model, card)
-
-
-def _tokens(config: TrainConfig, before: _Before | None, workers: int | None) -> TokenizedDataset:
-    """The data set as integers, with the vocabulary of the model that the training starts from."""
-    if before is None:
-        return tokenize(config.data, config.representation, config.bpe_merges, workers=workers)
-    card = before.card
-    vocabulary = Vocabulary(card.vocabulary, card.bpe_merges)
-    train, valid = (
-        write_rows(
-            config.data, split, config.representation, vocabulary, card.max_length, workers=workers
-        )
-        for split in ("train", "valid")
-    )
-    lines = {name: len(load_split(config.data, name)) for name in ("train", "valid")}
-    return TokenizedDataset(
-        train=train.ids,
-        valid=valid.ids,
-        vocabulary=vocabulary,
-        representation=card.representation,
-        places=train.places,
-        left_out={
-            f"{name}: not writable with the vocabulary of {config.start_from}": lines[name]
-            - len(part.ids)
-            for name, part in (("train", train), ("valid", valid))
-        },
-    )
-
-
-def _take_weights(
-    model: SequenceVAE, before: _Before, heads: Sequence[str], conditions: Sequence[str]
-) -> None:
-    """Start from the weights of a model; heads for other properties start anew."""
-    own = tuple(condition.name for condition in before.card.conditions)
-    require(
-        own == tuple(conditions),
-        f"conditions are those of the model that the training starts from: {own or 'none'}, got "
-        f"{tuple(conditions) or 'none'}",
-    )
-    weights = dict(before.model.state_dict())
-    old, new = before.card.model, model.config
-    if new.latent_dim > old.latent_dim:
-        require(not own, "a model with conditions cannot be given more units; keep latent_dim")
-        weights = widened(weights, old, new, model.state_dict())
-    if before.card.properties != tuple(heads):
-        weights = {k: v for k, v in weights.items() if not k.startswith("property_head.")}
-    model.load_state_dict(model.state_dict() | weights)
-
-
 def _unknown_below(labels: Tensor, n: int) -> Tensor:
     """More rows, of which nothing is known."""
     return torch.cat([labels, labels.new_full((n - len(labels), labels.shape[1]), torch.nan)])
@@ -533,4 +391,4 @@ def _box(codes: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(low.tolist()), tuple(high.tolist())
 
 
-__all__ = ["calibrate_sampling", "train"]
+__all__ = ["train"]

@@ -34,16 +34,10 @@ from molvae.config import (
     read_toml,
 )
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning, UnknownNameError
+from molvae.latent.labels import fingerprints, label, label_names
 from molvae.latent.loading import WEIGHTS, list_models
 from molvae.latent.space import LatentSpace
-from molvae.latent.tokenized import (
-    fingerprints,
-    label,
-    label_names,
-    spellings,
-    tokenize,
-    write_rows,
-)
+from molvae.latent.tokenized import spellings, tokenize, write_rows
 from molvae.latent.train import train
 from molvae.model.structure import correlation
 

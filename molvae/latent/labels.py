@@ -1,0 +1,152 @@
+"""Properties and fingerprints of the molecules of a prepared data set; cached beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molvae.chem._parallel import parallel_map_batches
+from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.prepare import kept_columns, load_split
+from molvae.chem.properties import named, score
+from molvae.errors import DataError, UnknownNameError
+from molvae.latent.data_cache import describe, read_cache, write_cache
+from molvae.model.structure import SparseBits
+
+FINGERPRINT_RADIUS, FINGERPRINT_BITS = 2, 2048
+"""Of Morgan fingerprints."""
+
+
+def fingerprints(
+    data: str | Path, split: str = "train", *, workers: int | None = None
+) -> SparseBits:
+    """Morgan fingerprints of a split, radius 2, 2,048 bits; kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        split: `train`, `valid` or `test`.
+        workers: Processes that compute them; None for one per core.
+
+    Raises:
+        DataError: The data folder is missing.
+    """
+    folder = Path(data)
+    key = {
+        "split": split,
+        "radius": FINGERPRINT_RADIUS,
+        "size": FINGERPRINT_BITS,
+        "data": describe(folder),
+        "versions": {"rdkit": version("rdkit")},
+    }
+    cache = folder / f"fingerprints{'' if split == 'train' else f'-{split}'}.safetensors"
+    if (found := read_cache(cache, key)) is None:
+        made = parallel_map_batches(_set_bits, load_split(folder, split), workers=workers)
+        ends = np.cumsum([len(row) for row in made])
+        columns = np.concatenate([np.zeros(0, np.uint16), *made])
+        # As int16, which torch handles; the bytes are the same.
+        tensors = {
+            "columns": torch.from_numpy(columns.view(np.int16)),
+            "ends": torch.from_numpy(ends.astype(np.int64)),
+        }
+        write_cache(cache, key, tensors, {})
+    else:
+        tensors = found[0]
+    columns = tensors["columns"].numpy().view(np.uint16)
+    return SparseBits(columns=columns, ends=tensors["ends"].numpy(), size=FINGERPRINT_BITS)
+
+
+def _set_bits(smiles: Sequence[str]) -> list[np.ndarray[Any, np.dtype[np.uint16]]]:
+    """Of each molecule the columns that are set."""
+    bits = morgan_bits(smiles, radius=FINGERPRINT_RADIUS, size=FINGERPRINT_BITS)
+    return [np.flatnonzero(row).astype(np.uint16) for row in bits]
+
+
+def label(
+    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
+) -> Tensor:
+    """Numbers of the molecules of a prepared data set; those computed are kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        names: See `label_names`.
+        split: `train`, `valid` or `test`.
+        workers: Processes that compute properties; None for one per core.
+
+    Returns:
+        `n x len(names)`, float64, one row for each line; NaN for what is not known or cannot be
+        computed.
+
+    Raises:
+        DataError: The data folder is missing, or damaged.
+        UnknownNameError: See `label_names`.
+    """
+    folder = Path(data)
+    molecules = load_split(folder, split)
+    kept = kept_columns(folder, split)
+    names = label_names(folder, names)
+    lacking = [name for name in names if name not in kept]
+    found = computed(folder, lacking, split, workers=workers)
+    columns = [
+        torch.tensor(kept[name], dtype=torch.float64) if name in kept else found[name]
+        for name in names
+    ]
+    if any(len(column) != len(molecules) for column in columns):
+        raise DataError(f"{folder}: {split}.csv and {split}.smi differ; prepare the data again")
+    return torch.stack(columns, dim=1) if columns else torch.zeros(len(molecules), 0).double()
+
+
+def label_names(data: str | Path, names: Sequence[str]) -> list[str]:
+    """Names as they are spelled: of columns that `prepare` kept, and of `molvae.properties`.
+
+    A column goes before a property of the same name; names of properties may be in any case.
+
+    Raises:
+        UnknownNameError: Neither.
+    """
+    kept = kept_columns(data, "train")
+    try:
+        return [name if name in kept else named([name])[0] for name in names]
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            "property or kept column", error.name, [*error.known, *kept]
+        ) from error
+
+
+def computed(
+    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
+) -> dict[str, Tensor]:
+    """Properties of the molecules of a prepared data set, by name; kept beside the data.
+
+    Args:
+        data: Folder made by `molvae prepare`.
+        names: Of `molvae.properties`, as they are spelled there.
+        split: `train`, `valid` or `test`.
+        workers: Processes; None for one per core.
+
+    Returns:
+        `n` each, float64, NaN for what cannot be computed. Others may be there too, from before.
+
+    Raises:
+        DataError: The data folder is missing.
+    """
+    if not names:
+        return {}
+    folder = Path(data)
+    key = {"split": split, "data": describe(folder), "versions": {"rdkit": version("rdkit")}}
+    cache = folder / f"properties{'' if split == 'train' else f'-{split}'}.safetensors"
+    found = read_cache(cache, key)
+    known = found[0] if found is not None else {}
+    if missing := [name for name in names if name not in known]:
+        values = torch.from_numpy(score(load_split(folder, split), missing, workers=workers))
+        known |= {name: values[:, i].contiguous() for i, name in enumerate(missing)}
+        write_cache(cache, key, known, {})
+    return known
+
+
+__all__ = ["computed", "fingerprints", "label", "label_names"]

@@ -1,0 +1,105 @@
+"""Trainings that start from another model: its sizes, vocabulary and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from molvae.chem.prepare import load_split
+from molvae.chem.vocabulary import Vocabulary
+from molvae.config import ModelConfig, TrainConfig, current_names
+from molvae.errors import require
+from molvae.latent.loading import find_model
+from molvae.latent.tokenized import TokenizedDataset, tokenize, write_rows
+from molvae.model.checkpoint import ModelCard, load_run
+from molvae.model.vae import SequenceVAE
+from molvae.model.widening import widened
+
+
+@dataclass(frozen=True)
+class StartingModel:
+    """The model that a training starts from."""
+
+    folder: Path
+    model: SequenceVAE
+    card: ModelCard
+
+
+def started(config: TrainConfig) -> tuple[TrainConfig, StartingModel | None]:
+    """The settings, completed by those of the starting model, and that model if there is one."""
+    if config.start_from is None:
+        return config, None
+    folder = find_model(config.start_from)
+    model, _, card = load_run(folder)
+    writer, bpe_merges = card.representation["name"], len(card.bpe_merges)
+    recipe = current_names(TrainConfig, card.about.get("recipe", {}))
+    asked = recipe.get("bpe_merges", bpe_merges)
+    model_asked, own_model = config.model, card.model
+    if model_asked.latent_dim > own_model.latent_dim:  # more units, which is all that may differ
+        own_model = replace(own_model, latent_dim=model_asked.latent_dim)
+    for name, value, own, others in (
+        ("representation", config.representation, writer, ("robust-smiles",)),
+        ("bpe_merges", config.bpe_merges, bpe_merges, (0, asked)),
+        ("model", model_asked, own_model, (ModelConfig(),)),
+    ):
+        require(
+            value in (own, *others),
+            f"{name} is that of {config.start_from}, which the training starts from: {own}, got "
+            f"{value}; leave it out",
+        )
+    sizes = own_model if model_asked == own_model else card.model
+    config = replace(config, representation=writer, bpe_merges=bpe_merges, model=sizes)
+    return config, StartingModel(folder, model, card)
+
+
+def tokens_of(
+    config: TrainConfig, before: StartingModel | None, workers: int | None
+) -> TokenizedDataset:
+    """The data set as integers, with the vocabulary of the model that the training starts from."""
+    if before is None:
+        return tokenize(config.data, config.representation, config.bpe_merges, workers=workers)
+    card = before.card
+    vocabulary = Vocabulary(card.vocabulary, card.bpe_merges)
+    train, valid = (
+        write_rows(
+            config.data, split, config.representation, vocabulary, card.max_length, workers=workers
+        )
+        for split in ("train", "valid")
+    )
+    lines = {name: len(load_split(config.data, name)) for name in ("train", "valid")}
+    return TokenizedDataset(
+        train=train.ids,
+        valid=valid.ids,
+        vocabulary=vocabulary,
+        representation=card.representation,
+        places=train.places,
+        left_out={
+            f"{name}: not writable with the vocabulary of {config.start_from}": lines[name]
+            - len(part.ids)
+            for name, part in (("train", train), ("valid", valid))
+        },
+    )
+
+
+def take_weights(
+    model: SequenceVAE, before: StartingModel, heads: Sequence[str], conditions: Sequence[str]
+) -> None:
+    """Start from the weights of a model; heads for other properties start anew."""
+    own = tuple(condition.name for condition in before.card.conditions)
+    require(
+        own == tuple(conditions),
+        f"conditions are those of the model that the training starts from: {own or 'none'}, got "
+        f"{tuple(conditions) or 'none'}",
+    )
+    weights = dict(before.model.state_dict())
+    old, new = before.card.model, model.config
+    if new.latent_dim > old.latent_dim:
+        require(not own, "a model with conditions cannot be given more units; keep latent_dim")
+        weights = widened(weights, old, new, model.state_dict())
+    if before.card.properties != tuple(heads):
+        weights = {k: v for k, v in weights.items() if not k.startswith("property_head.")}
+    model.load_state_dict(model.state_dict() | weights)
+
+
+__all__ = ["StartingModel", "started", "take_weights", "tokens_of"]
