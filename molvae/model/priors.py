@@ -14,7 +14,14 @@ from typing import Any, Literal
 import torch
 import zuko
 from torch import Tensor, nn
-from torch.distributions import MultivariateNormal
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+)
 
 
 class Prior(nn.Module, ABC):
@@ -60,29 +67,24 @@ class NormalPrior(Prior):
 
 
 COMPONENTS = {"mixture": 20, "vamp": 100}
-"""By default."""
+"""Default numbers of components."""
 
 
-class MixturePrior(Prior):
-    """A mixture of Gaussians with full covariances."""
+class _Mixture(Prior):
+    """A mixture of Gaussians: weights by `logits`, centers `means`."""
 
-    kind = "mixture"
     logits: Tensor
     means: Tensor
-    factors: Tensor
 
     def __init__(self, dim: int, components: int) -> None:
         super().__init__()
         self.dim, self.components = dim, components
         self.register_buffer("logits", torch.zeros(components))
         self.register_buffer("means", torch.zeros(components, dim))
-        self.register_buffer("factors", torch.eye(dim).repeat(components, 1, 1))
 
-    def log_prob(self, z: Tensor) -> Tensor:
-        """See `Prior`."""
-        parts = torch.distributions.MultivariateNormal(self.means, scale_tril=self.factors)
-        of_each: Tensor = parts.log_prob(z[:, None])  # type: ignore[no-untyped-call]
-        return torch.logsumexp(self.logits.log_softmax(0) + of_each, dim=1)
+    @abstractmethod
+    def spread(self, which: Tensor, noise: Tensor) -> Tensor:
+        """Standard normal noise, `n x d`, scaled to the components `which`, `n`."""
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """See `Prior`."""
@@ -90,63 +92,71 @@ class MixturePrior(Prior):
             return torch.zeros(0, self.dim, dtype=torch.float32)
         which = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)
         noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
-        return self.means[which] + torch.einsum("nij,nj->ni", self.factors[which], noise)
+        return self.means[which] + self.spread(which, noise)
 
     def settings(self) -> dict[str, Any]:
         """See `Prior`."""
         return {"kind": self.kind, "dim": self.dim, "components": self.components}
 
 
-class VampPrior(Prior):
-    """A mixture of posteriors of made-up molecules, each a diagonal Gaussian.
+class MixturePrior(_Mixture):
+    """A mixture of Gaussians with full covariances."""
 
-    What is kept are the Gaussians: the encoder that made them is not needed to use it.
+    kind = "mixture"
+    factors: Tensor
+
+    def __init__(self, dim: int, components: int) -> None:
+        super().__init__(dim, components)
+        self.register_buffer("factors", torch.eye(dim).repeat(components, 1, 1))  # k x d x d
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """See `Prior`."""
+        parts = MultivariateNormal(self.means, scale_tril=self.factors)
+        return _mixture_log_prob(z, self.logits, parts)
+
+    def spread(self, which: Tensor, noise: Tensor) -> Tensor:
+        """See `_Mixture`."""
+        return torch.einsum("nij,nj->ni", self.factors[which], noise)
+
+
+class VampPrior(_Mixture):
+    """A mixture of the posteriors of pseudo-molecules, each a diagonal Gaussian.
+
+    Only the Gaussians are kept: using it needs no encoder.
     """
 
     kind = "vamp"
-    logits: Tensor
-    means: Tensor
     stds: Tensor
 
     def __init__(self, dim: int, components: int) -> None:
-        super().__init__()
-        self.dim, self.components = dim, components
-        self.register_buffer("logits", torch.zeros(components))
-        self.register_buffer("means", torch.zeros(components, dim))
-        self.register_buffer("stds", torch.ones(components, dim))
+        super().__init__(dim, components)
+        self.register_buffer("stds", torch.ones(components, dim))  # k x d
 
     def log_prob(self, z: Tensor) -> Tensor:
         """See `Prior`."""
         return mixture_log_prob(z, self.logits, self.means, self.stds)
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """See `Prior`."""
-        if n == 0:
-            return torch.zeros(0, self.dim, dtype=torch.float32)
-        which = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)
-        noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
-        return self.means[which] + self.stds[which] * noise
-
-    def settings(self) -> dict[str, Any]:
-        """See `Prior`."""
-        return {"kind": self.kind, "dim": self.dim, "components": self.components}
+    def spread(self, which: Tensor, noise: Tensor) -> Tensor:
+        """See `_Mixture`."""
+        return self.stds[which] * noise
 
 
 def mixture_log_prob(z: Tensor, logits: Tensor, means: Tensor, stds: Tensor) -> Tensor:
-    """Log-density of a mixture of diagonal Gaussians.
+    """Log-density of a mixture of `k` diagonal Gaussians at `n x d`; `n`.
 
     Args:
         z: `n x d`.
         logits: Of the weights, `k`.
         means: `k x d`.
         stds: `k x d`.
-
-    Returns:
-        `n`.
     """
-    distance = ((z[:, None] - means) / stds).square().sum(dim=2)
-    of_each = -0.5 * (distance + z.shape[1] * math.log(2 * math.pi)) - stds.log().sum(dim=1)
-    return torch.logsumexp(logits.log_softmax(0) + of_each, dim=1)
+    return _mixture_log_prob(z, logits, Independent(Normal(means, stds), 1))
+
+
+def _mixture_log_prob(z: Tensor, logits: Tensor, parts: Distribution) -> Tensor:
+    mixture = MixtureSameFamily(Categorical(logits=logits), parts)
+    log_density: Tensor = mixture.log_prob(z)  # type: ignore[no-untyped-call]
+    return log_density
 
 
 LAYERS = {"flow": 6, "autoregressive": 2}

@@ -242,7 +242,7 @@ def test_what_the_encoder_doubts_is_drawn_again(
     doubted = set(conditional.generate(20, conditions={"logP": 1.5}, redraw=False)) - {None}
 
     def estimates(space: LatentSpace, molecules: list[str], *_: object) -> torch.Tensor:
-        doubt = torch.tensor([[2.0 * (molecule in doubted)] for molecule in molecules])
+        doubt = torch.tensor([2.0 * (molecule in doubted) for molecule in molecules])[:, None]
         same = torch.full_like(doubt, (1.5 - unit.mean) / unit.sd)
         return torch.cat([same, doubt], dim=1)
 
