@@ -32,16 +32,17 @@ LargestRing latent_moves leapfrogs learn_merges likeliest_amplitude Limit Matche
 most_failed Near need_values noise_levels noised noisy nondominated objective_of one_thread
 other_elements OtherElements outcome_of overview Patience penalised_logP percentiles Place
 Placed Plain plain_prior Processes random_selfies read_aim read_goal read_limit readable recipe
-redrawn refine Refined refined same_change Scored Searching Sheet SILENCE slacks spell spherical
-Spot Start start_of Store Summary symbols table_of Tokens Told told_of traced transfer tuned
-tuned_decoder understood UNREADABLE Vamp Verdict waiting Wanted weighted_bound
+redrawn refine Refined refined same_change Scored sd Searching Sheet SILENCE slacks spell
+spherical Spot Start start_of Store Summary symbols table_of Tokens Told told_of traced transfer
+tuned tuned_decoder understood UNREADABLE Vamp Verdict waiting Wanted weighted_bound
 """
 """Public names, whole."""
 
 RETIRED_PARTS = """
-aim aims ascend blur chart codec evidence explain foreseen goals growth holding labelled
-leapfrogs likewise maximise mend mended minimise neighbour neighbourhood neighbours noisy
-optimise recipe sheet spell spot straight symbols tuned usual verdict walk way ways
+aim aims ascend blur boldest chart children codec evidence explain foreseen goals growth holding
+labelled leapfrogs likewise maximise mend mended minimise neighbour neighbourhood neighbours
+noisy optimise patience recipe safest sheet shortest spell spot straight symbols tuned usual
+verdict walk way ways
 """
 """Parts of public names, flags and columns, between underscores, hyphens and capitals."""
 
