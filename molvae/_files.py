@@ -1,8 +1,8 @@
 """Files that molvae writes: what may be replaced, and writing as a whole or not at all.
 
 `check_output` decides for every command and function whether a path may become an output.
-`replacing` and `write_atomically` write beside the path, flush to the disk, and rename, so that
-under the name there is the old file or the new one, never a part.
+`replacing` and `write_atomically` write to a temporary file, flush it to the disk, and rename it,
+so that there is always the old file or the new one, never a part.
 
 An output of HTML, SVG, PDF, PNG or JSON carries a stamp: its kind and a SHA-256 of its content. A
 file that was edited since, or that anything else wrote, has no valid stamp and is never replaced.
@@ -35,16 +35,16 @@ from molvae.errors import MolvaeError
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 SIDE_FILES = ("-wal", "-shm", "-journal", "-lock")
-"""What stands behind a campaign record's name in the names of files that belong to it."""
+"""Endings of the files that SQLite and the lock keep beside a campaign file."""
 FOLDER_FILES = {
     "model.json": re.compile(
         r"(model\.json|(model|prior|resume|state)\.safetensors(\.next)?|metrics\.jsonl)"
     ),
     "prepare.json": re.compile(r"(prepare\.json|(train|valid|test)\.(smi|csv)|.*\.safetensors)"),
 }
-"""Names that belong to a model folder and to a prepared data folder, by the file that marks it."""
+"""Names of the files of a model folder and of a data folder, by the file that identifies it."""
 STALE_SECONDS = 24 * 3600.0
-"""Age from which a draft of an unknown machine is taken for left behind."""
+"""Age from which a draft of another machine counts as abandoned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,20 +95,20 @@ def _stamp(content: bytes, text: bytes) -> tuple[int, bytes]:
 def check_output(
     path: str | Path, kind: Kind, *, overwrite: bool = False, apart_from: Iterable[str | Path] = ()
 ) -> Path:
-    """Decide whether a path may become an output, before anything is done for it.
+    """Check that a path may become an output, before any work is done for it.
 
-    What exists is replaced only with `overwrite`, and only if molvae wrote it as an output of the
-    same kind. A campaign record, a file of a model or data folder, and an input of the same command
-    are never replaced.
+    An existing file is replaced only with `overwrite`, and only if molvae wrote it as an output of
+    the same kind. A campaign file, a file of a model or data folder, and an input of the same
+    command are never replaced.
 
     Args:
-        path: Where the output should go; relative to the working folder of now.
-        kind: What will be written.
+        path: The output.
+        kind: Kind of the output.
         overwrite: Replace an output of the same kind.
         apart_from: Inputs and other outputs of the same command.
 
     Returns:
-        The path to write to: absolute, and what it links to if it is a link.
+        The absolute path to write to, behind links.
 
     Raises:
         MolvaeError: `kind.error`, with the reason and what to do.
@@ -126,7 +126,7 @@ def check_output(
 def _why_not(
     given: Path, target: Path, kind: Kind, overwrite: bool, others: list[Path]
 ) -> str | None:
-    """Why a path may not become an output; None if it may. The checks go from hard to soft."""
+    """The reason why a path may not become an output; None if it may."""
     for other in others:
         if is_same_file(target, other):
             return f"{given} is also given as another file of this command; choose another name"
@@ -188,14 +188,14 @@ def _is_there(path: Path) -> bool:
 
 
 def is_record(file: str | Path) -> bool:
-    """Whether a file is a campaign record, or another SQLite database, by its first bytes."""
+    """Whether a file is a campaign file, or another SQLite database, by its first bytes."""
     return head_of(file, len(SQLITE_MAGIC)) == SQLITE_MAGIC
 
 
 def head_of(file: str | Path, size: int = 65_536, *, tail: bool = False) -> bytes:
-    """The first bytes of a regular file, or the last; nothing if it cannot be read."""
+    """The first (or last) bytes of a regular file; empty if it cannot be read."""
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would wait for a writer
+        if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would block
             return b""
         with open(file, "rb") as opened:
             if tail:
@@ -206,7 +206,7 @@ def head_of(file: str | Path, size: int = 65_536, *, tail: bool = False) -> byte
 
 
 def is_same_file(one: Path, other: Path) -> bool:
-    """Whether two paths are one file, on any file system: letters' case is not looked at."""
+    """Whether two paths are one file, also on file systems that ignore case."""
     if _folded(one) == _folded(other):
         return True
     try:
@@ -216,7 +216,7 @@ def is_same_file(one: Path, other: Path) -> bool:
 
 
 def is_side_file(path: Path, record: Path) -> bool:
-    """Whether a path would be one of the files that SQLite and the lock keep beside a record."""
+    """Whether a path is one of the `SIDE_FILES` of a campaign file."""
     return any(is_same_file(path, record.with_name(record.name + ending)) for ending in SIDE_FILES)
 
 
@@ -232,14 +232,11 @@ def _resolved(path: str | Path) -> Path:
 def replacing(
     path: str | Path, kind: Kind, *, overwrite: bool = False, apart_from: Iterable[str | Path] = ()
 ) -> Iterator[Path]:
-    """A file to write, or an empty folder to fill, that becomes `path` if the block succeeds.
+    """Yield a temporary file, or an empty folder, that becomes `path` if the block succeeds.
 
-    Arguments and errors as of `check_output`, which is asked again at the moment of writing. An
-    error of the file system in the block becomes `kind.error`; then, as after any other exception,
-    everything is as it was before.
-
-    Yields:
-        Where to write; the name ends like that of `path`.
+    Arguments and errors as of `check_output`, which is called again before the replacement. An
+    error of the file system in the block becomes `kind.error`. After any exception everything is
+    as before.
     """
     apart = list(apart_from)
     target = check_output(path, kind, overwrite=overwrite, apart_from=apart)
@@ -267,14 +264,14 @@ def replacing(
         if isinstance(error, OSError) and not isinstance(error, MolvaeError):
             raise kind.error(f"cannot write {path}: {_said(error)}") from error
         raise
-    _remove(draft)  # what was there before, if it changed places with the draft
+    _remove(draft)  # the old folder, if it was exchanged with the draft
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file of molvae's own folders; a link in its place is replaced, not followed.
+    """Write a file in one of molvae's own folders; a link in its place is replaced, not followed.
 
     Raises:
-        OSError: It cannot be written; what was there before is still there.
+        OSError: It cannot be written; an existing file is unchanged.
     """
     draft = _draft(path)
     try:
@@ -289,7 +286,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _publish(draft: Path, target: Path, *, replace: bool) -> None:
-    """Give a draft its name; what has taken the name meanwhile is not replaced unless it may be."""
+    """Rename a draft to its target; without `replace`, a target that exists by now is an error."""
     if draft.is_dir():
         if not os.path.lexists(target):
             draft.rename(target)
@@ -314,7 +311,7 @@ def _publish(draft: Path, target: Path, *, replace: bool) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change names in one step; False if the system cannot."""
+    """Exchange two folders atomically; False if the system cannot."""
     if not sys.platform.startswith("linux"):
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
@@ -326,7 +323,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     if path.is_dir() and os.name != "posix":  # elsewhere a folder cannot be opened
         return
     handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
@@ -348,14 +345,14 @@ def _remove(path: Path | None) -> None:
         path.unlink(missing_ok=True)
 
 
-# Drafts. Their names say which process writes them, so that those of processes that were killed
-# are known and removed by the next one that writes in the folder.
+# The name of a draft holds the machine and process that writes it, so that drafts of killed
+# processes can be recognized and removed.
 
 _DRAFT = re.compile(r"\.molvae-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.draft.*")
 
 
 def _draft(target: Path) -> Path:
-    """A new hidden name beside a path; drafts that were left there are removed."""
+    """A new hidden name beside a path; abandoned drafts there are removed."""
     remove_stale_drafts(target.parent)
     token = secrets.token_hex(4)
     ending = target.suffix if len(target.suffix) < 20 else ""
@@ -363,7 +360,7 @@ def _draft(target: Path) -> Path:
 
 
 def remove_stale_drafts(folder: Path) -> None:
-    """Remove what processes of molvae that were killed have left in a folder."""
+    """Remove the drafts of killed processes from a folder."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             if (match := _DRAFT.fullmatch(name)) and _is_stale(folder / name, match):
@@ -391,7 +388,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _host() -> str:
-    """This machine, or container: where process numbers mean the same."""
+    """An identifier of this machine or container, within which process ids are unique."""
     processes = ""
     with contextlib.suppress(OSError):
         processes = os.readlink("/proc/self/ns/pid")

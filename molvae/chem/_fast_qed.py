@@ -1,9 +1,9 @@
-"""QED as RDKit computes it, number for number, in less than half of the time.
+"""QED, equal to RDKit's bit for bit, in less than half of the time.
 
-RDKit looks for 11 acceptors and 116 structural alerts in every molecule, though few can be there.
-Here, bonds and rings are counted first (a C=O, two c-Cl, a ring of four, ...) and only a pattern
-whose parts are all there is looked for. That never drops a pattern that matches, so the counts are
-RDKit's. Patterns, parameters and arithmetic are those of `rdkit.Chem.QED`: nothing is copied.
+RDKit searches every molecule for 11 acceptors and 116 structural alerts, though few can match. Here
+bonds and rings are counted first (a C=O, two c-Cl, a ring of four, ...), and only patterns whose
+parts all exist are searched. No matching pattern is dropped, so the counts are RDKit's. Patterns,
+parameters and arithmetic are those of `rdkit.Chem.QED`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from rdkit.Chem import QED, rdFingerprintGenerator, rdMolDescriptors
 T = TypeVar("T")
 
 Atom = tuple[int, bool, bool]
-"""What is looked at of an atom: its number, aromatic, marked by a charge or an isotope."""
+"""Atomic number, whether aromatic, whether marked by a charge or an isotope."""
 
 Bond = tuple[tuple[int, bool], tuple[int, bool], int]
-"""What is looked at of a bond: number and aromaticity of both ends, the smaller first, and RDKit's
-number of the bond type."""
+"""Atomic number and aromaticity of both ends, the smaller first, and RDKit's bond type."""
 
 Part = Bond | int | str
-"""What is counted: bonds, rings by their size, and `_SHARED` and `_MARKED`."""
+"""A countable part: a bond, a ring by its size, `_SHARED` or `_MARKED`."""
 
 Rings = Sequence[Sequence[int]]
 """Atoms of each ring, in order."""
@@ -40,7 +39,7 @@ _MARKED = "charged or isotopic atoms, once"
 _TYPES = {int(kind): kind for kind in map(Chem.BondType, (1, 2, 3, 12))}
 
 _ELEMENTS = (6, 7, 8, 16, 9, 17, 35, 53, 15, 5, 14, 34, 1)
-"""Molecules with others are not screened. The most frequent first, which ends the test early."""
+"""Molecules with other elements are not screened. The most frequent first, for speed."""
 
 _ENDS = sorted(itertools.product(_ELEMENTS, (False, True)))
 
@@ -51,18 +50,18 @@ _BONDS = frozenset(
 )
 
 _LARGE = 20
-"""Rings larger than that are counted with those of that size."""
+"""Larger rings are counted as rings of this size."""
 
 _SIZES = range(3, _LARGE + 1)
 
 
-# No bond shows an atom that has none. The bits of other elements are not their own.
+# Atoms without bonds, and other elements, whose bits in the fingerprint are ambiguous.
 _UNSEEN_ATOM = Chem.MolFromSmarts("[D0," + "&".join(f"!#{z}" for z in _ELEMENTS) + "]")
 
 _MARKED_ATOM = Chem.MolFromSmarts("[!+0,!0*]")
 
 
-# A bond sets one bit, which depends on nothing but what `Bond` holds. Some kinds share theirs.
+# A bond sets one bit, which depends only on the fields of `Bond`. Some kinds share a bit.
 _BOND_COUNTER = rdFingerprintGenerator.GetRDKitFPGenerator(
     minPath=1, maxPath=1, numBitsPerFeature=1
 )
@@ -72,14 +71,14 @@ _LANE = 16
 _HALF = 1 << (_LANE - 1)
 
 _MANY = 1_000
-"""With more bonds than that, a molecule is not screened: counts must stay below `_HALF`."""
+"""Largest number of bonds of a screened molecule: counts must stay below `_HALF`."""
 
 
 def qed(mol: Chem.Mol) -> float:
     """Quantitative estimate of drug-likeness with mean weights, in (0, 1), larger is better.
 
     Args:
-        mol: Sanitised, as `molvae.chem.molecules.parse` gives it.
+        mol: Sanitized, as from `molvae.chem.molecules.parse`.
 
     Returns:
         The number that `rdkit.Chem.QED.qed` returns, bit for bit.
@@ -91,12 +90,12 @@ def qed(mol: Chem.Mol) -> float:
 
 
 def qed_properties(mol: Chem.Mol) -> QED.QEDproperties:
-    """The eight numbers that QED is made of: those of `rdkit.Chem.QED.properties`.
+    """The eight numbers that QED combines, equal to `rdkit.Chem.QED.properties`.
 
     Args:
-        mol: Sanitised, as `molvae.chem.molecules.parse` gives it.
+        mol: Sanitized, as from `molvae.chem.molecules.parse`.
     """
-    # Removing what is not there would only sanitise again, and forget a logP already computed.
+    # Without explicit hydrogens, RemoveHs would only sanitize again and drop the cached logP.
     if mol.GetNumHeavyAtoms() < mol.GetNumAtoms():
         mol = Chem.RemoveHs(mol)
     rings = mol.GetRingInfo().AtomRings()
@@ -116,10 +115,10 @@ def qed_properties(mol: Chem.Mol) -> QED.QEDproperties:
 
 
 def _aromatic_rings(mol: Chem.Mol, rings: Rings) -> int:
-    """Rings left when QED's aliphatic ring atoms are deleted.
+    """Number of rings left when QED's aliphatic ring atoms are deleted.
 
-    As many as a smallest set of smallest rings has: bonds - atoms + parts of the graph that is
-    left. Only bonds in rings matter to it.
+    The size of a smallest set of smallest rings: bonds - atoms + components of the remaining graph,
+    for which only bonds in rings matter.
     """
     if not rings:
         return 0
@@ -132,7 +131,7 @@ def _aromatic_rings(mol: Chem.Mol, rings: Rings) -> int:
         for a, b in zip(ring, (*ring[1:], ring[0]), strict=True)
         if a not in deleted and b not in deleted
     }
-    # A bond whose ends already hang together closes a ring.
+    # A bond whose ends are already connected closes a ring (union-find).
     towards: dict[int, int] = {}
     closed = 0
     for a, b in bonds:
@@ -153,23 +152,23 @@ def _shared(rings: Rings) -> int:
 
 @dataclass(frozen=True)
 class _Screen:
-    """What patterns demand: at least so many parts out of some set of parts.
+    """The demands of patterns: minimal numbers of parts out of sets of parts.
 
-    Counts of all demands lie side by side in one integer, a lane of bits for each, so that a
-    molecule's are added up, and compared with those wanted, all at once.
+    The counts of all demands are lanes of bits in one integer, so that those of a molecule are
+    summed, and compared with the wanted numbers, all at once.
     """
 
     acceptors: Sequence[tuple[Chem.Mol, int]]
-    """Patterns with the highest bit of the lane of each of their demands."""
+    """Patterns, and the highest bits of the lanes of their demands."""
     alerts: Sequence[tuple[Chem.Mol, int]]
     lanes: dict[Part, int]
-    """1 in the lane of each demand to which a part counts; bonds by their bit."""
+    """1 in the lane of each demand that a part counts towards; bonds by their bit."""
     wanted: int
-    """The number of each demand, below the highest bit of its lane."""
+    """The wanted number of each demand, in its lane."""
     highest: int
 
     def possible(self, mol: Chem.Mol, rings: Rings) -> tuple[list[Chem.Mol], list[Chem.Mol]]:
-        """Acceptors and alerts that may be in a molecule; none of the others is."""
+        """The acceptors and alerts that may match a molecule; no other one does."""
         lacking = self._lacking(mol, rings)
         return (
             [pattern for pattern, asked in self.acceptors if not asked & lacking],
@@ -177,7 +176,7 @@ class _Screen:
         )
 
     def _lacking(self, mol: Chem.Mol, rings: Rings) -> int:
-        """Demands that a molecule does not meet; 0, as if it met all, where that is not known."""
+        """The demands that a molecule does not meet; 0 (all met) if that is unknown."""
         if mol.HasSubstructMatch(_UNSEEN_ATOM):
             return 0
         lanes, total, bonds = self.lanes, 0, 0
@@ -194,7 +193,7 @@ class _Screen:
             total += lanes[_ring(len(ring))]
         if len(rings) > 1:
             total += _shared(rings) * lanes[_SHARED]
-        # The highest bit of a lane stays exactly if at least as many are there as are wanted.
+        # The highest bit of a lane survives if and only if the count reaches the wanted number.
         return ((total | self.highest) - self.wanted & self.highest) ^ self.highest
 
 
@@ -211,7 +210,7 @@ def _screen() -> _Screen:
     others: list[Part] = [_SHARED, _MARKED, *map(_ring, _SIZES)]
     parts: dict[Part, set[Part]] = {part: {part} for part in others}
     for bond in _BONDS:
-        # Kinds that share a bit count as each other: that keeps a pattern too many, never too few.
+        # Kinds that share a bit count as each other, which never drops a matching pattern.
         parts.setdefault(_bit(bond), set()).add(bond)
     return _Screen(
         acceptors=acceptors,
@@ -230,7 +229,7 @@ def _screen() -> _Screen:
 
 
 def _demands(pattern: Chem.Mol) -> Iterator[tuple[frozenset[Part], int]]:
-    """Sets of parts, and how many of each set a molecule has at least if the pattern matches.
+    """Sets of parts, and the minimal number of each in a molecule that the pattern matches.
 
     Different bonds and atoms of a pattern match different ones of the molecule.
     """
@@ -267,7 +266,7 @@ def _between(a: frozenset[Atom], b: frozenset[Atom], types: frozenset[int]) -> f
 
 
 def _atoms(query: Chem.Atom) -> frozenset[Atom]:
-    """The atoms that an atom of a pattern may match, and perhaps others."""
+    """A superset of the atoms that an atom of a pattern matches."""
 
     def leaf(name: str, value: int) -> frozenset[Atom]:
         if name == "AtomType":
@@ -292,7 +291,7 @@ def _atoms(query: Chem.Atom) -> frozenset[Atom]:
 
 
 def _memberships(query: Chem.Atom) -> frozenset[int]:
-    """In how many rings an atom of a pattern may be."""
+    """The possible numbers of rings of an atom of a pattern."""
     every = frozenset(range(10))
 
     def leaf(name: str, value: int) -> frozenset[int]:
@@ -302,7 +301,7 @@ def _memberships(query: Chem.Atom) -> frozenset[int]:
 
 
 def _types(query: Chem.Bond) -> frozenset[int]:
-    """The bond types that a bond of a pattern may match, and perhaps others."""
+    """A superset of the bond types that a bond of a pattern matches."""
     every = frozenset(_TYPES)
 
     def leaf(name: str, value: int) -> frozenset[int]:
@@ -321,10 +320,9 @@ def _meaning(
     leaf: Callable[[str, int], frozenset[T]],
     recursive: Callable[[], frozenset[T]],
 ) -> frozenset[T]:
-    """What a query may match, read from RDKit's description of it, a tree by indentation.
+    """A superset of what a query matches, from RDKit's description, a tree by indentation.
 
-    Whatever is not understood may match everything, so that the screen stays right with queries
-    and words that it does not know.
+    Unknown words match everything, so that the screen stays correct.
     """
     lines = [line for line in description.split("\n") if line.strip()]
 
@@ -352,12 +350,12 @@ def _depth(line: str) -> int:
 
 
 def _ring(size: int) -> int:
-    """The part that a ring is; negative, where bonds have the bits of a fingerprint."""
+    """The part of a ring: negative, since bonds are the bits of a fingerprint."""
     return max(-size, -_LARGE)
 
 
 def _bit(bond: Bond) -> int:
-    """The bit that a bond sets in the fingerprint, wherever it is."""
+    """The bit that a bond sets in the fingerprint."""
     *ends, kind = bond
     mol = Chem.RWMol()
     for z, aromatic in ends:

@@ -1,4 +1,4 @@
-"""One function over many items, in several processes when that pays. Knows nothing of molecules."""
+"""One function over many items, in several processes if that saves time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 MIN_ITEMS_FOR_PROCESSES = 2_000
-"""Up to this many items, starting processes costs more than it saves."""
+"""Number of items up to which starting processes takes longer than it saves."""
 
 CHUNK = 500
+"""Items that are sent to a process together."""
 
 IDLE_SECONDS = 10
-"""After which processes without work end; until then they serve the next call."""
+"""Time after which idle processes end; until then the next call uses them."""
 
 
 def parallel_map(
@@ -34,14 +35,14 @@ def parallel_map(
 def stream(
     function: Callable[[In], Out], items: Sequence[In], *, workers: int | None = None
 ) -> Iterator[Out]:
-    """The results of a function, one for one and in order, each as soon as it is its turn.
+    """The results of a function for each item, in order, as soon as they are computed.
 
     Args:
-        function: Anything that cloudpickle can send; what it raises comes through.
+        function: Anything that cloudpickle can send; its exceptions are raised here.
         items: Anything that can be pickled.
-        workers: Processes; None for one per core when there are more than 2,000 items, and none
-            when there are fewer. They are never forked, since torch's threads may be running, and
-            do not import the script that called.
+        workers: Processes; None for one per core when there are more than 2,000 items, else none.
+            They are not forked, since torch's threads may be running, and do not import the calling
+            script.
 
     Raises:
         ConfigError: `workers` is below 1, or the processes died.
@@ -58,9 +59,9 @@ def parallel_map_batches(
     *,
     workers: int | None = None,
 ) -> list[Out]:
-    """`parallel_map` for a function of many items, which gives as many results in the same order.
+    """`parallel_map` for a function of up to 500 items that returns one result for each, in order.
 
-    For what is faster many at a time; it gets up to 500. Arguments and errors as `stream`.
+    Arguments and errors as of `stream`.
     """
     workers = _processes(workers, items)
     if workers == 1:
@@ -102,9 +103,9 @@ def _there(
             "less of it"
         ) from error
     finally:
-        with warnings.catch_warnings():  # that not all of it was read
+        with warnings.catch_warnings():  # about unread results
             warnings.simplefilter("ignore", UserWarning)
-            outputs.close()  # where an error of it can be seen, not when it is collected
+            outputs.close()  # raises errors here, not in the garbage collector
 
 
 def _parts(items: Sequence[In]) -> list[Sequence[In]]:

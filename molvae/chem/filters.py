@@ -1,7 +1,4 @@
-"""Structural alerts: substructures that a chemist would rather not see in a candidate.
-
-A filter says yes or no to a molecule and knows nothing of its values.
-"""
+"""Structural alerts: substructures that are undesirable in a candidate."""
 
 from __future__ import annotations
 
@@ -23,10 +20,10 @@ from molvae.chem.unstable_groups import UNSTABLE
 from molvae.errors import ConfigError, UnknownNameError
 
 CATALOGUES = ("PAINS", "BRENK")
-"""What disturbs assays, and what is reactive, toxic or metabolised."""
+"""Assay interference (PAINS), and reactive, toxic or metabolically unstable groups (BRENK)."""
 
 OWN = "UNSTABLE"
-"""Beside RDKit's catalogues."""
+"""The catalogue of `molvae.chem.unstable_groups`."""
 
 
 def passes(
@@ -35,7 +32,7 @@ def passes(
     *,
     workers: int | None = None,
 ) -> list[bool]:
-    """Which molecules are without any structural alert.
+    """Whether each molecule is free of structural alerts.
 
     Args:
         smiles: SMILES in any form.
@@ -46,7 +43,7 @@ def passes(
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
-        UnknownNameError: There is no catalogue of that name.
+        UnknownNameError: A catalogue is unknown.
         ConfigError: No catalogue, a single text instead of a list, `workers` below 1, or workers
             that died.
 
@@ -59,11 +56,11 @@ def passes(
 
 
 def known_catalogues(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of catalogues, given in any case, as they are spelled.
+    """Names of catalogues, given in any case, in their own spelling.
 
     Raises:
-        UnknownNameError: There is no catalogue of that name.
-        ConfigError: None at all, or a single text instead of a list.
+        UnknownNameError: A catalogue is unknown.
+        ConfigError: No catalogue, or a single text instead of a list.
     """
     if isinstance(names, str):
         raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
@@ -78,7 +75,7 @@ def known_catalogues(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def alerts(smiles: str, catalogues: Sequence[str] = CATALOGUES) -> list[str]:
-    """Names of the structural alerts that a molecule has, sorted.
+    """Sorted names of the structural alerts of a molecule.
 
     Raises:
         InvalidMoleculeError: The text is not a molecule.
@@ -89,13 +86,13 @@ def alerts(smiles: str, catalogues: Sequence[str] = CATALOGUES) -> list[str]:
 
 
 def number_of_alerts(mol: Chem.Mol, names: tuple[str, ...]) -> int:
-    """How many different alerts of some catalogues a molecule has."""
+    """Number of different alerts of a molecule in some catalogues."""
     return len(_catalogue(known_catalogues(names)).GetMatches(mol))
 
 
 @dataclass(frozen=True)
 class _Passes:
-    """A function that can be pickled: does a molecule hit none of some catalogues?"""
+    """A function that can be pickled: whether a molecule has no alert."""
 
     names: tuple[str, ...]
 

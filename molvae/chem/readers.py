@@ -1,8 +1,6 @@
-"""Tables of molecules and values, read from any file: rows of cells with their places.
+"""One reader of tables: lists of SMILES, CSV and TSV, SDF, Excel workbooks, Parquet.
 
-One reader for all commands: lists of SMILES, CSV and its relatives, SDF, Excel workbooks, Parquet.
-Every cell is handed over or named in an error. Knows nothing of campaigns, and of RDKit only in
-`chem.structure_files`.
+Every cell is returned or named in an error.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from molvae.chem.workbooks import parquet_table, workbook_table
 from molvae.errors import DataError
 
 NAME = "name"
-"""Of the column that holds what stands behind a SMILES in a list, and the title in an SDF file."""
+"""Column of the words after a SMILES in a list, and of the titles of an SDF file."""
 KINDS = {
     "table": (".csv", ".tsv", ".tab"),
     "list": (".smi", ".smiles", ".ism", ".can"),
@@ -25,7 +23,7 @@ KINDS = {
     "workbook": (".xlsx", ".xlsm"),
     "Parquet": (".parquet", ".pq"),
 }
-"""Endings of files by what they hold; other text is looked at."""
+"""Endings of file names by kind."""
 ARTICLES = {
     "table": "a text table",
     "list": "a list of SMILES",
@@ -45,18 +43,17 @@ def read_table(
 ) -> Table:
     """The rows of a file, or of standard input (`-`).
 
-    What the file holds is decided by its ending and looked for in its content; where both disagree,
-    that is an error. A text is a table if it has a header; without one it is a list of SMILES,
-    whose further words are names.
+    The kind of file is determined from its content and must agree with its ending. Text with a
+    header is a table; without one it is a list of SMILES, whose further words are names.
 
     Args:
-        source: A file, perhaps compressed by gzip.
-        wanted: Columns of which the table should have one: they tell its separator, and which sheet
-            of a workbook is meant.
-        lists: Also take a list of SMILES.
+        source: A file, perhaps gzipped.
+        wanted: Columns of which the table should have one; they decide on the separator and on the
+            sheet of a workbook.
+        lists: Also accept a list of SMILES.
 
     Raises:
-        DataError: It cannot be read, or holds something else. Bad rows are in `Table.problems`.
+        DataError: It cannot be read, or is of another kind. Bad rows are in `Table.problems`.
         MissingPackageError: A package that reads such files is not installed.
     """
     name, wanted = name_of(source), tuple(wanted)
@@ -86,7 +83,7 @@ def read_table(
         return parquet_table(data, name)
     if kind == "list":
         return _list(text, name)
-    if named := re.match(r"sep=(.)\n", text):  # a line that spreadsheets understand
+    if named := re.match(r"sep=(.)\n", text):  # a line that spreadsheets write
         text, separator = text[named.end(1) :], named[1]
     else:
         separator = separator_of(text, name, wanted)
@@ -116,7 +113,7 @@ _END = re.compile(r"^(?:M  END|\$\$\$\$)[ \t]*$", re.MULTILINE)
 
 
 def _text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bool) -> str:
-    """What a text holds."""
+    """The kind of a text."""
     if _COUNTS.match(text) or (expected in ("SDF", None, "list") and _END.search(text)):
         return "SDF"
     if expected == "table" or not lists:
@@ -136,7 +133,7 @@ def _text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bo
 
 
 def _list(text: str, name: str) -> Table:
-    """Lines that begin with a SMILES; a first line that begins with "smiles" names the columns."""
+    """A list of SMILES; a first line that begins with "smiles" is the header."""
     lines = ((line, row.strip().split(maxsplit=1)) for line, row in enumerate(text.split("\n"), 1))
     rows = [(line, words) for line, words in lines if words]
     header, has_header = [SMILES], False

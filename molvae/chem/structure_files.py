@@ -1,7 +1,4 @@
-"""Structure files (SDF): drawings as SMILES, and the data beside them.
-
-Also says whether a drawing and a SMILES are one molecule.
-"""
+"""Structure files (SDF): drawings as SMILES, and their data fields."""
 
 from __future__ import annotations
 
@@ -17,14 +14,14 @@ from molvae.chem.text_files import fold
 from molvae.errors import InvalidMoleculeError, shown
 
 CANNOT_ENCODE = "unreadable-drawing"
-"""Stands for the SMILES of a molecule block that RDKit cannot read: no molecule is written so."""
+"""Stands for the SMILES of a molecule block that RDKit cannot read; not valid SMILES."""
 _FIELD = re.compile(r">[^<]*<([^>]*)>")
 
 
 def sdf_table(text: str, name: str) -> Table:
-    """The molecules of an SDF file: `smiles`, the title, and every field of data.
+    """The molecules of an SDF file: `smiles`, the title, and every data field.
 
-    A molecule is what its field `smiles` says, which must agree with the drawing, else the drawing.
+    A field `smiles` must agree with the drawing; without it, the drawing is the molecule.
     """
     records, problems = list[tuple[int, str, dict[str, str]]](), Problems(name)
     places = dict[int, str]()
@@ -67,7 +64,7 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
 def _divided(
     began: int, lines: list[str], place: str, problems: Problems
 ) -> tuple[list[str], dict[str, str]]:
-    """The molecule block, and the data by field."""
+    """The lines of the molecule block, and the data by field."""
     end = next(
         (i for i, line in enumerate(lines) if line.rstrip() == "M  END" or _FIELD.match(line)), None
     )
@@ -96,14 +93,14 @@ def _divided(
 
 
 def smiles_of(block: list[str]) -> str:
-    """The SMILES of a molecule block; of what is no valid molecule one that tells why."""
+    """The SMILES of a molecule block; of an invalid molecule, SMILES that show the reason."""
     with rdBase.BlockLogs():
         for sanitize in (True, False):
             try:
                 mol = Chem.MolFromMolBlock("\n".join(block), sanitize=sanitize)
                 if mol is not None:
                     return Chem.MolToSmiles(mol)
-            except Exception:  # RDKit raises whatever it likes on damaged blocks
+            except Exception:  # RDKit raises various errors on damaged blocks
                 continue
     return CANNOT_ENCODE
 
@@ -112,17 +109,16 @@ def _agree(drawn: str, smiles: str) -> bool:
     try:
         return is_drawing_of(drawn, smiles)
     except InvalidMoleculeError:
-        return True  # what is no molecule is said where molecules are looked at
+        return True  # reported where molecules are parsed
 
 
 def is_drawing_of(drawn: str, smiles: str) -> bool:
-    """Whether a SMILES that was read off a drawing is this molecule.
+    """Whether the SMILES of a drawing is this molecule.
 
-    A double bond that is drawn has a geometry, whether it was meant or not: where the molecule
-    leaves it open, any will do.
+    A drawn double bond always has a geometry; it is ignored where the molecule leaves it open.
 
     Raises:
-        InvalidMoleculeError: One of them is no molecule.
+        InvalidMoleculeError: One of them is not a molecule.
     """
     if canonical(drawn) == canonical(smiles):
         return True

@@ -1,7 +1,6 @@
-"""Text tables: files as bytes, as text, and as rows of cells.
+"""Text tables: files as bytes, as text, and as rows of cells with line numbers.
 
-Unpacks within limits, finds the encoding and the separator, and keeps the numbers of lines. Knows
-neither molecules nor what a column means.
+Decompresses within limits, and detects the encoding and the separator.
 """
 
 from __future__ import annotations
@@ -21,35 +20,35 @@ from molvae.errors import DataError, MolvaeWarning, shown
 STDIN = "-"
 
 MAX_BYTES = 2**30
-"""Of a file that is read, after unpacking."""
+"""Largest size of a file, decompressed."""
 
 PART = 2**20
-"""Bytes that are read at once."""
+"""Bytes read at once."""
 
 MAX_RATIO = 100
-"""Times that a file may grow by unpacking: lists of molecules grow three to ten times."""
+"""Largest growth of a file by decompression; lists of molecules grow three to ten times."""
 
 SMALL_BYTES = 2**26
-"""Of an unpacked file whose growth is of no concern."""
+"""Decompressed size up to which any growth is allowed."""
 
 GZIP = b"\x1f\x8b"
 
 SEPARATORS = (",", ";", "\t")
 
 SNIFFED_ROWS = 1000
-"""Rows that are looked at to find the separator, where the header does not settle it."""
+"""Number of rows that decide the separator, if the header does not."""
 
 Record = tuple[int, list[str]]
-"""Line at which a row begins, counted from 1, and its cells."""
+"""First line of a row, counted from 1, and its cells."""
 
 
 def name_of(source: str | Path) -> str:
-    """What a source is called in messages."""
+    """Name of a source in messages."""
     return "standard input" if str(source) == STDIN else str(source)
 
 
 def read_bytes(source: str | Path) -> bytes:
-    """The bytes of a file or of standard input, unpacked if they are compressed by gzip.
+    """The bytes of a file or of standard input, decompressed if gzipped.
 
     Raises:
         DataError: It cannot be read, or is larger than `MAX_BYTES`.
@@ -92,7 +91,7 @@ def _unpacked(file: IO[bytes], name: str, *, packed: bool = False) -> bytes:
 
 
 def _limited(file: IO[bytes], name: str) -> bytes:
-    """All of a file, read in parts, so that no more is held than is allowed."""
+    """All of a file, read in parts up to the limit."""
     parts, size = list[bytes](), 0
     while part := file.read(PART):
         parts.append(part)
@@ -105,10 +104,10 @@ def _limited(file: IO[bytes], name: str) -> bytes:
 def decoded(data: bytes, name: str) -> str:
     """Bytes as text, with line feeds between lines.
 
-    UTF-8 or UTF-16, with or without a mark. Anything else is taken for Windows-1252, which is said.
+    UTF-8, UTF-16 or UTF-32; else Windows-1252, with a warning.
 
     Raises:
-        DataError: It is no text.
+        DataError: Not a text.
     """
     encoding = _encoding_of(data)
     try:
@@ -153,10 +152,10 @@ def _encoding_of(data: bytes) -> str:
 
 
 def separator_of(text: str, name: str, wanted: Collection[str] = ()) -> str:
-    """What separates the cells of a table: a comma, a semicolon or a tab.
+    """The separator of a table's cells: a comma, a semicolon or a tab.
 
-    It is the one that stands in the header, outside of quotes. Of several it is the one by which
-    the header has a wanted column; else the one by which all rows have as many cells as the header.
+    The one in the header, outside of quotes. Of several, the one that makes a wanted column; else
+    the one that gives all rows as many cells as the header has.
 
     Args:
         text: The table.
@@ -164,11 +163,11 @@ def separator_of(text: str, name: str, wanted: Collection[str] = ()) -> str:
         wanted: Names of columns, in any case, of which the table should have one.
 
     Raises:
-        DataError: It can be read by several, and they would give different cells.
+        DataError: Several separators fit, and they would give different cells.
     """
     headers = {separator: _header(text, separator) for separator in SEPARATORS}
     present = [separator for separator, header in headers.items() if len(header) > 1]
-    if not present:  # one column: whatever stands in the rows is too much
+    if not present:  # one column
         return next((one for one in SEPARATORS if one in text), ",")
     names = {fold(one) for one in wanted}
     fitting = [one for one in present if names & {fold(cell) for cell in headers[one]}] or present
@@ -184,7 +183,7 @@ def separator_of(text: str, name: str, wanted: Collection[str] = ()) -> str:
 
 
 def fold(name: str) -> str:
-    """A column's name without regard to case and blanks."""
+    """A column's name in lower case with single blanks."""
     return " ".join(name.split()).casefold()
 
 
@@ -209,12 +208,10 @@ def _consistent(text: str, separator: str) -> bool:
 
 
 def records(text: str, separator: str, name: str) -> Iterator[Record]:
-    """The rows of a table, header and empty lines included; line breaks in quotes are kept.
-
-    Only line feeds end a row, so `text` comes from `decoded`. Cells may be of any length.
+    """The rows of decoded text, header and empty lines included; line breaks in quotes are kept.
 
     Raises:
-        DataError: A quote has no partner; names the line in which it opens.
+        DataError: A quote has no partner; names the line of the opening one.
     """
     if '"' not in text:
         for line, row in enumerate(text.split("\n"), 1):

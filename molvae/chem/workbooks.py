@@ -15,7 +15,7 @@ from molvae.errors import DataError, MissingPackageError, shown
 
 
 def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
-    """The sheet of a workbook that has a wanted column.
+    """The sheet of a workbook with a wanted column.
 
     Raises:
         DataError: It is damaged, or several sheets have one.
@@ -33,7 +33,7 @@ def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
         if size > MAX_BYTES:
             raise DataError(f"{name} unpacks to {size:,} bytes; split it")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of parts that are no cells
+            warnings.simplefilter("ignore")  # about parts that are no cells
             values, formulas = (
                 openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=stored)
                 for stored in (True, False)
@@ -44,7 +44,7 @@ def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
             ]
     except DataError:
         raise
-    except Exception as error:  # whatever a damaged workbook makes of it
+    except Exception as error:  # damaged workbooks raise various errors
         raise DataError(f"cannot read {name}: it is damaged ({shown(str(error))})") from error
     tables = [table for table in tables if table.header]
     names = {fold(one) for one in wanted}
@@ -62,7 +62,7 @@ def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
 
 def _sheet(values: Any, formulas: Any, name: str) -> Table:
     for sheet in (values, formulas):
-        sheet.reset_dimensions()  # what a file says of its size may be wrong
+        sheet.reset_dimensions()  # the stored size may be wrong
     rows, lost = list[Record](), list[tuple[int, str]]()
     for line, (row, written) in enumerate(
         zip(values.iter_rows(), formulas.iter_rows(), strict=True),
@@ -101,14 +101,14 @@ def parquet_table(data: bytes, name: str) -> Table:
     try:
         found = parquet.ParquetFile(io.BytesIO(data)).read()
         columns = [map(_cell, column.to_pylist()) for column in found.columns]
-    except Exception as error:  # whatever a damaged file makes of it
+    except Exception as error:  # damaged files raise various errors
         raise DataError(f"cannot read {name}: it is damaged ({shown(str(error))})") from error
     rows = map(list, zip(*columns, strict=True))
     return build_table([(0, list(found.column_names)), *enumerate(rows, 1)], name, None, "row")
 
 
 def _cell(value: object) -> str:
-    """A typed cell as it would stand in a text table."""
+    """A typed cell as text."""
     if value is None:
         return ""
     if isinstance(value, float):
