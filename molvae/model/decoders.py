@@ -23,10 +23,10 @@ from molvae.model.layers import Block
 
 
 class DecoderState(NamedTuple):
-    """What a decoder knows between two symbols."""
+    """The state of a decoder between two tokens."""
 
     parts: tuple[Tensor, ...]
-    """One row for each sequence; what they are is the decoder's own business."""
+    """Tensors with one row per sequence; each decoder has its own."""
 
     def rows(self, which: Tensor) -> DecoderState:
         """The state of some of the sequences."""
@@ -36,12 +36,12 @@ class DecoderState(NamedTuple):
 class Decoder(nn.Module, ABC):
     """Turns codes into logits.
 
-    With noise levels, it is told how much noise the z of a code holds; see `SequenceVAE`.
+    With noise conditioning, it is told how much noise the z of a code holds; see `SequenceVAE`.
     """
 
     @abstractmethod
     def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
-        """What is known before the first step.
+        """The state before the first step.
 
         Args:
             code: `n x c`.
@@ -50,12 +50,12 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def step(self, x: Tensor, state: DecoderState, position: int) -> tuple[Tensor, DecoderState]:
-        """Logits of the symbol to come, `n x v`, and the next state.
+        """Logits of the next token, `n x v`, and the next state.
 
         Args:
-            x: The embedded symbol before it, `n x e`.
+            x: The embedded previous token, `n x e`.
             state: From `start` or the step before.
-            position: Of the symbol to come, 0 for the first.
+            position: Of the next token, 0 for the first.
         """
 
     @abstractmethod
@@ -67,19 +67,19 @@ class Decoder(nn.Module, ABC):
         whole: Tensor,
         states: Tensor | None = None,
     ) -> Tensor:
-        """Logits of every symbol of rows that are known, `n x t x v`.
+        """Logits of every token of known rows, `n x t x v`.
 
         Args:
             code: `n x c`.
             noise: See `start`.
-            x: The embedded symbols before those asked for, as far as they are shown, `n x t x e`.
+            x: The embedded previous tokens, hidden ones as zeros, `n x t x e`.
             whole: The embedded rows themselves, `n x t x e`.
-            states: The forward encoder's states of these, if they are known already.
+            states: The forward encoder's states of these rows, if they are at hand.
         """
 
 
 class PositionalProjection(nn.Module):
-    """A view of the code that is linear in it and depends on the position."""
+    """A linear projection of the code, another one at each position."""
 
     def __init__(self, code_dim: int, max_length: int, position_dim: int) -> None:
         super().__init__()
@@ -98,20 +98,20 @@ class PositionalProjection(nn.Module):
 class RecurrentDecoder(Decoder):
     """A layer of recurrent cells.
 
-    With `explain`, it sees at each step not the code but what is left of it: from it is taken away
-    what the symbols so far account for, a sum over positions of projections of the forward
-    encoder's states, as the encoder itself adds them up. What is left speaks of the symbols to
-    come, where a recurrent decoder would have to learn to subtract.
+    With residual conditioning, each step sees the residual of the code: the code minus the part
+    explained by the tokens so far, a sum over positions of projections of the forward encoder's
+    states, as the encoder's pooling adds them up. The residual describes the tokens to come, which
+    a recurrent decoder would otherwise have to learn to subtract.
 
-    The parts of its state: what is left of the code, `n x c`; its own, see `run_cells`; the level
-    of the noise, `n x 1`; with `explain` the forward encoder's, likewise.
+    The parts of its state: the residual, `n x c`; its cells', see `run_cells`; the noise level, `n
+    x 1`; with residual conditioning also the forward encoder's.
 
     Args:
         config: Sizes.
         n_tokens: Size of the vocabulary, specials included.
         max_length: Longest row, stop included.
         code_dim: Numbers of a code.
-        read: With `explain`, the forward encoder; see `RecurrentEncoder.read`.
+        read: The forward encoder, with residual conditioning; see `RecurrentEncoder.read`.
     """
 
     def __init__(
@@ -152,14 +152,15 @@ class RecurrentDecoder(Decoder):
 
     def step(self, x: Tensor, state: DecoderState, position: int) -> tuple[Tensor, DecoderState]:
         """See `Decoder`."""
-        left, hidden, noise, prefix = state.parts
+        residual, hidden, noise, prefix = state.parts
         if self.read is not None and position > 0:
-            said, prefix = self.read(x[:, None], prefix)
-            left = left - self.explained(said[:, 0]) @ self.explained_head[position - 1]
-        placed = self._placed(left[:, None], noise, position)[:, 0]
-        x = torch.cat([x, left, placed], dim=1)
+            states, prefix = self.read(x[:, None], prefix)
+            explained = self.explained(states[:, 0]) @ self.explained_head[position - 1]  # n x c
+            residual = residual - explained
+        placed = self._placed(residual[:, None], noise, position)[:, 0]  # n x position_dim
+        x = torch.cat([x, residual, placed], dim=1)
         out, hidden = run_cells(self.cells, x[:, None], hidden)
-        return self.token_head(out[:, 0]), DecoderState((left, hidden, noise, prefix))
+        return self.token_head(out[:, 0]), DecoderState((residual, hidden, noise, prefix))
 
     def logits(
         self,
@@ -171,20 +172,21 @@ class RecurrentDecoder(Decoder):
     ) -> Tensor:
         """See `Decoder`."""
         _, first, level, _ = self.start(code, noise).parts
-        left = code[:, None].expand(-1, x.shape[1], -1)
+        residual = code[:, None].expand(-1, x.shape[1], -1)  # n x t x c
         if self.read is not None:
             states = self.read(whole)[0] if states is None else states
-            said = torch.einsum(
+            explained = torch.einsum(  # n x t x c
                 "ntk,tkd->ntd", self.explained(states).float(), self.explained_head[: x.shape[1]]
             )
-            left = left - functional.pad(said.cumsum(dim=1)[:, :-1], (0, 0, 1, 0))
-        seen = torch.cat([x, left, self._placed(left, level, 0)], dim=2)
+            # A step may only know the tokens before it: shifted by one.
+            residual = residual - functional.pad(explained.cumsum(dim=1)[:, :-1], (0, 0, 1, 0))
+        seen = torch.cat([x, residual, self._placed(residual, level, 0)], dim=2)
         out, _ = run_cells(self.cells, seen, first)
         logits: Tensor = self.token_head(out)
         return logits
 
-    def _placed(self, left: Tensor, noise: Tensor, position: int) -> Tensor:
-        placed: Tensor = self.positional(left, position)
+    def _placed(self, residual: Tensor, noise: Tensor, position: int) -> Tensor:
+        placed: Tensor = self.positional(residual, position)  # n x t x position_dim
         if self.config.noise_conditioning:
             placed = placed + self.noise(noise)[:, None, self.config.decoder_dim :]
         return placed

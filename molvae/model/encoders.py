@@ -42,12 +42,14 @@ class Pooling(nn.Module):
 
     def forward(self, states: Tensor, inside: Tensor, ends: Tensor | None = None) -> Tensor:
         """`n x t x states`, within the rows `n x t`, and `n x ends`, to `n x width`, float32."""
-        states = states * inside[..., None]
+        states = states * inside[..., None]  # n x t x states
         average = 3 * states.sum(dim=1) / inside.sum(dim=1, keepdim=True)  # 3: about as end states
         if ends is not None:
             average = torch.cat([ends, average.to(ends.dtype)], dim=1)
         placed = self.position_proj(states).float() * inside[..., None]
-        sums = torch.einsum("ntk,tkd->nd", placed, self.position_head[: states.shape[1]])
+        sums = torch.einsum(
+            "ntk,tkd->nd", placed, self.position_head[: states.shape[1]]
+        )  # n x width
         summary: Tensor = self.head(average).float() + sums
         return summary
 

@@ -1,7 +1,7 @@
-"""Langevin and Hamiltonian Monte Carlo: from what the encoder says of z to p(z | x) itself.
+"""Langevin and Hamiltonian Monte Carlo: from the encoder's q(z | x) to the posterior p(z | x).
 
-The encoder's q(z | x) only comes near to the posterior p(z | x), which is proportional to p(x | z)
-p(z). Chains that start at draws of the one end, after enough moves, as draws of the other.
+The posterior is proportional to p(x | z) p(z). Chains that start at samples of q(z | x) end, after
+enough moves, as samples of p(z | x).
 
 References:
     Hoffman (2017), proceedings.mlr.press/v70/hoffman17a.html (of deep latent Gaussian models, from
@@ -27,18 +27,18 @@ Density = Callable[[Tensor], Tensor]
 """Natural logarithm of a density but for a constant, `n x d` to `n`; differentiable."""
 
 
-SHORTEST = 0.5
-"""Of a move's steps, drawn evenly from this share of the length asked for up to all of it: no chain
-comes back to where it was because its moves were a period long."""
+MIN_STEP_FRACTION = 0.5
+"""Step lengths are sampled from this share of `step` up to all of it, so that no chain returns to
+its start because its moves last a full period."""
 
 
 class HMCResult(NamedTuple):
-    """Where chains ended, and how they came there."""
+    """Ends of the chains, and how often they moved."""
 
     z: Tensor
     """`n x d`."""
     log_density: Tensor
-    """There, `n`."""
+    """At the ends, `n`."""
     acceptance: Tensor
     """Share of the moves that each chain accepted, `n`; NaN if there were none. Moves of many steps
     do best at 0.65, of one step at 0.57; far below, the steps are too long."""
@@ -54,10 +54,10 @@ def hmc_sample(
     n_leapfrog_steps: int = 1,
     generator: torch.Generator | Sequence[torch.Generator],
 ) -> HMCResult:
-    """Move chains so that they become draws from a density; all of them at once, each on its own.
+    """Run chains that converge to samples from a density; all at once, each on its own.
 
     Args:
-        log_density: Of what is to be drawn from. A row's must not depend on the others.
+        log_density: The target's. A row's must not depend on the others.
         z: Where the chains start, `n x d`.
         scale: About the width of the density, `n x d`, positive; steps are measured in it.
         steps: Moves of each chain.
@@ -86,7 +86,7 @@ def hmc_sample(
     for _ in range(steps):
         momentum = drawn(torch.randn, z.shape[1])
         energy = height - 0.5 * momentum.square().sum(dim=1)
-        length = step * scale * (SHORTEST + (1 - SHORTEST) * drawn(torch.rand, 1))
+        length = step * scale * (MIN_STEP_FRACTION + (1 - MIN_STEP_FRACTION) * drawn(torch.rand, 1))
         there, slope_there, height_there = z, slope, height
         for _ in range(n_leapfrog_steps):
             momentum = momentum + 0.5 * length * slope_there

@@ -58,8 +58,8 @@ class Block(nn.Module):
 
         Args:
             x: `n x 1 x width`.
-            keys: Of the symbols before, `n x heads x t x (width / heads)`.
-            values: Likewise.
+            keys: Of the tokens before, `n x heads x t x (width / heads)`.
+            values: Of the tokens before, of the same shape.
         """
         queries, key, value = self._split(x)
         keys, values = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
@@ -68,12 +68,12 @@ class Block(nn.Module):
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each `n x heads x t x (width / heads)`."""
-        asked = self.qkv(self.norm(x)).unflatten(2, (3, self.heads, -1))
-        queries, keys, values = asked.permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(self.norm(x)).unflatten(2, (3, self.heads, -1))  # n x t x 3 x heads x w
+        queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # n x heads x t x w, each
         return queries, keys, values
 
     def _added(self, x: Tensor, found: Tensor) -> Tensor:
-        x = x + self.proj(found.transpose(1, 2).flatten(2))
+        x = x + self.proj(found.transpose(1, 2).flatten(2))  # n x t x width
         out: Tensor = x + self.mlp(x)
         return out
 

@@ -1,4 +1,6 @@
-"""What is minimized: negative bounds on the log-probability of molecules, in nats per molecule.
+"""The loss: negative bounds on the log-probability of molecules, in nats per molecule.
+
+`compute_loss` applies beta, the weight of the KL term.
 
 References:
     Kingma and Welling (2013), arXiv:1312.6114 (the evidence lower bound); Higgins et al. (2017),
@@ -29,20 +31,20 @@ LOG_2_PI = math.log(2 * math.pi)
 
 @dataclass(frozen=True)
 class Loss:
-    """The terms of the objective, each the mean over a batch, in nats per molecule."""
+    """Terms of the loss, means over a batch, in nats per molecule."""
 
     total: Tensor
-    """What is minimized; of the evidence lower bound `reconstruction + beta * kl`."""
+    """The loss that is minimized; for the ELBO `reconstruction + beta * kl`."""
     reconstruction: Tensor
-    """-log p(x | z), summed over the symbols of a molecule, stop included."""
+    """-log p(x | z), summed over the tokens of a molecule, EOS included."""
     kl: Tensor
-    """KL(q(z | x) || N(0, I)), summed over the latent units; and of conditions that are not known
-    KL(q(y | x) || p(y)), at one draw."""
+    """KL(q(z | x) || N(0, I)), summed over dimensions; plus, for unknown conditions, KL(q(y | x) ||
+    p(y)) at one sample. Not weighted by beta."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of the conditions of a batch, and how they are distributed."""
+    """Known conditions of a batch, and the covariance of all conditions."""
 
     y: Tensor
     """`n x p`, in standard deviations from the mean; NaN where not known."""
@@ -115,29 +117,29 @@ def compute_loss(
     known: Labels | None = None,
     molecules: int | None = None,
 ) -> Loss:
-    """What a batch costs.
+    """The loss of a batch: reconstruction plus beta times the KL divergence, or another bound.
 
-    With conditions, y: a molecule whose conditions are known costs what the bound on log p(x | y)
-    says, with z from q(z | x, y); of others y is drawn from q(y | x), with its KL divergence from
-    p(y), given what else is known. The constant -log p(y) of what is known is left out.
+    With conditions y: where they are known, the bound on log p(x | y), with z from q(z | x, y);
+    where they are not, y is sampled from q(y | x) and its KL divergence from p(y) is added. The
+    constant -log p(y) of known conditions is left out.
 
     Args:
-        config: The kind.
+        config: Kind of bound.
         beta: Weight of the KL term, not negative.
-        inference: Codes drawn for the rows, `config.draws` of each.
+        inference: Sampled codes, `config.n_samples` per row.
         losses: -log p(x | code) of each, `n * n_samples`, as `reconstruction` gives them.
         posterior: Kind of q(z | x), see `ModelConfig`. That of z alone, `point`, has no KL term.
-        known: Of the conditions, for a model that has any.
-        molecules: In the training set; needed for the total correlation.
+        known: Conditions, for a model that has any.
+        molecules: Size of the training set; needed for the total correlation.
     """
     exact = posterior if config.kind != "iwae" else "drawn"
-    of_z, of_y = _divergences(inference, exact, known)
-    kl = of_z.sum(dim=1) + of_y
+    of_z, of_y = _divergences(inference, exact, known)  # n*k x d, n*k
+    kl = of_z.sum(dim=1) + of_y  # n*k
     rec, whole = losses.mean(), kl.mean()
     if config.kind == "iwae":
         total = -iwae_bound(-losses - beta * kl, config.n_samples).mean()
     elif config.free_bits > 0:
-        # Over the batch first: a molecule may say more with one unit and less with another.
+        # Mean over the batch first: a molecule may use one dimension more and another less.
         units = of_z.mean(dim=0).clamp(min=config.free_bits).sum()
         total = rec + beta * (units + of_y.mean())
     else:
@@ -187,14 +189,14 @@ def _divergences(
 
 
 def iwae_bound(log_weights: Tensor, n_samples: int) -> Tensor:
-    """Logarithm of the mean weight of each row, over draws that lie next to each other.
+    """Logarithm of the mean weight of each row, over samples that lie next to each other.
 
     Args:
         log_weights: log p(x, z) - log q(z | x), `n * n_samples`.
         n_samples: Of each row.
 
     Returns:
-        `n`; the evidence lower bound with one draw, and with more a tighter one.
+        `n`; with one sample the evidence lower bound, with more a tighter bound.
     """
     return torch.logsumexp(log_weights.view(-1, n_samples), dim=1) - math.log(n_samples)
 
@@ -222,15 +224,15 @@ def total_correlation_terms(z: Tensor, mean: Tensor, logvar: Tensor, molecules: 
     Args:
         z: A draw of each row's posterior, `n x d`, with `n` at least 2.
         mean: Of the posteriors, Gaussians, `n x d`.
-        logvar: Likewise.
-        molecules: In the training set, at least 2.
+        logvar: Logarithms of their variances, `n x d`.
+        molecules: Size of the training set, at least 2.
     """
     n = len(z)
-    of_each = log_normal(z[:, None], mean[None], logvar[None])  # draw x molecule x unit
+    of_each = log_normal(z[:, None], mean[None], logvar[None])  # n samples x n molecules x d
     others = math.log((molecules - 1) / molecules / (n - 1))
-    weights = z.new_full((n, n), others).fill_diagonal_(-math.log(molecules))
-    own = of_each.diagonal().sum(dim=0)
-    joint = torch.logsumexp(of_each.sum(dim=2) + weights, dim=1)
+    weights = z.new_full((n, n), others).fill_diagonal_(-math.log(molecules))  # n x n
+    own = of_each.diagonal().sum(dim=0)  # n
+    joint = torch.logsumexp(of_each.sum(dim=2) + weights, dim=1)  # n
     marginals = torch.logsumexp(of_each + weights[..., None], dim=1).sum(dim=1)
     prior = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(dim=1)
     parts = (own - joint, joint - marginals, marginals - prior)
@@ -244,7 +246,7 @@ def condition_loss(mean: Tensor, logvar: Tensor, y: Tensor) -> Tensor:
 
     Args:
         mean: Of q(y | x), `n x p`.
-        logvar: Likewise.
+        logvar: Logarithm of its variance, `n x p`.
         y: `n x p`; NaN where not known, which counts nothing.
 
     References:
@@ -281,9 +283,7 @@ AT_ONCE = 512
 def importance_bound(
     model: SequenceVAE, prior: Prior, ids: Tensor, *, n_samples: int, seed: int = 0
 ) -> Tensor:
-    """Lower bound on log p(ids), in nats, from draws of each row's posterior over codes.
-
-    Of a language model, which has nothing to draw, log p itself.
+    """Importance-weighted lower bound on log p(ids), in nats; log p itself for a language model.
 
     Args:
         model: The network.
