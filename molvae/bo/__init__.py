@@ -1,8 +1,6 @@
-"""Bayesian optimisation: what is known, a surrogate for it, and which molecules to ask for next.
+"""Bayesian optimization with BoTorch: from observations to the next molecules to evaluate.
 
-Knows BoTorch and the interface of a latent space, and of chemistry how alike two molecules are and
-how one becomes another. Knows no networks. Names are imported when first used, so that reading a
-record needs no BoTorch.
+Names are imported when first used, so that reading a campaign file needs no BoTorch.
 """
 
 from __future__ import annotations

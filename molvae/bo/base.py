@@ -1,9 +1,4 @@
-"""What a strategy may look at, what it gives back, and what it may ask of a latent space.
-
-The vocabulary of this layer; nothing is computed here. A strategy that ranks decoded molecules
-finds them in `Observations.smiles` and `Candidate.smiles`; one with several objectives finds them
-as columns of `Observations.y`.
-"""
+"""Input and output of a strategy: observations and candidates; checks of its settings."""
 
 from __future__ import annotations
 
@@ -27,40 +22,40 @@ from molvae.objectives.problem import OptimizationProblem
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observations:
-    """All that is known when molecules are chosen; built anew from the record each time.
+    """The data of a campaign when molecules are chosen.
 
     Raises:
         CampaignError: Shapes disagree, or a number is not finite.
     """
 
     smiles: tuple[str, ...]
-    """Canonical SMILES of the `n` molecules that were scored, in the order asked."""
+    """Canonical SMILES of the `n` evaluated molecules, in the order asked."""
     z: Tensor
     """Their latent vectors, `n x d`, float64: as decoded, or encoded from given molecules."""
     y: Tensor
     """Their values, `n x m`, float64; larger is better in every column; no NaN. In the unit of the
-    objective: what is to learn from them takes `scores`."""
+    objective: surrogates are trained on `scores`."""
     pending_smiles: tuple[str, ...] = ()
-    """The `p` molecules that were asked for and not told yet."""
+    """The `p` molecules without a value yet. They enter the surrogate in `pool.fit_surrogates`
+    (rank) and as `X_pending` (log-ei); the other strategies only avoid them."""
     pending_z: Tensor
     """Their latent vectors, `p x d`."""
     known: frozenset[str]
-    """Every molecule ever asked for, pending and failed ones included: not to be proposed."""
+    """All molecules of the campaign, pending and failed ones included; not proposed again."""
     bounds: Tensor
     """The box to search, `2 x d`, lower row first."""
     origins: tuple[str, ...] = ()
-    """Where each scored molecule came from: `start`, or a strategy, and by what it made it."""
+    """Origin of each evaluated molecule: `start`, or a strategy and its operator."""
     noise: Tensor | None = None
     """Variances of the measured values, `n x measured`, see `molvae.bo.noise`; NaN: as of the
-    others; None: of no value. With one goal and no limits, those of `y`."""
+    others; None: all unknown. With one objective and no constraints, those of `y`."""
     problem: OptimizationProblem | None = None
-    """Goals and limits, where there is more than one measured goal, or that goal is a range: `y` is
-    made of `values` by it, for strategies that know of no goals. One column of `y` is one number to
-    maximize, more are a Pareto search."""
+    """Objectives and constraints, unless there is a single measured objective to maximize or
+    minimize. It computes `y` from `values`; several columns are a Pareto search."""
     values: Tensor | None = None
-    """All values in their own sign, `n x len(problem.names)`."""
+    """All values with their original sign, `n x len(problem.names)`."""
     compute: Callable[[Sequence[str]], NDArray[np.float64]] | None = None
-    """Values of any molecules that need no call, `n x len(problem.computed)`."""
+    """Computes the cheap values of any molecules, `n x len(problem.computed)`."""
 
     def __post_init__(self) -> None:
         d = self.bounds.shape[-1]
@@ -83,17 +78,17 @@ class Observations:
 
     @property
     def proposed(self) -> list[int]:
-        """Places of scored molecules that a strategy chose; none where origins are not known."""
+        """Indices of evaluated molecules that a strategy proposed."""
         return [place for place, origin in enumerate(self.origins) if origin != "start"]
 
     @cached_property
     def scores(self) -> Tensor:
-        """Unit-free `y`, `n x m`: the same whatever the objective is multiplied by or shifted."""
+        """`y` transformed, `n x m`: independent of the unit and the zero of the objective."""
         return standardized(self.y)
 
     @property
     def y_noise(self) -> Tensor | None:
-        """Variances of `y`; known where it is what was measured: one goal and no limits."""
+        """Variances of `y`; None unless there is one objective without constraints."""
         plain = self.problem is None or (
             len(self.problem.objectives) == 1 and not self.problem.constraints
         )
@@ -101,11 +96,11 @@ class Observations:
 
     @cached_property
     def score_noise(self) -> Tensor | None:
-        """Variances of `scores`, where those of `y` are known."""
+        """Variances of `scores`; None if those of `y` are unknown."""
         return None if self.y_noise is None else standardized_variances(self.y, self.y_noise)
 
     def since(self, first: int) -> Observations:
-        """The same without the earliest scored molecules, as if they had never been told."""
+        """The same without the first evaluated molecules."""
         return replace(
             self,
             smiles=self.smiles[first:],
@@ -119,12 +114,12 @@ class Observations:
     def require_observations(
         self, strategy: str, different: int = 2, *, several: bool = False
     ) -> None:
-        """Refuse what there is nothing to learn from: that would be random search in disguise.
+        """Check that there is enough to learn from.
 
         Args:
             strategy: Its name, for the message.
-            different: How many different values it needs.
-            several: It can do a Pareto search.
+            different: Number of different values that it needs.
+            several: Whether it supports several objectives.
 
         Raises:
             CampaignError: Several objectives, or fewer different values.
@@ -152,14 +147,14 @@ class Candidate:
     z: Tensor
     """`d`, float64."""
     operator: str = ""
-    """By what, if a strategy has several ways; kept in the record after the strategy's name."""
+    """The operator that made it, stored after the strategy's name."""
     predictions: tuple[Prediction, ...] = ()
-    """What is foreseen of its measured values: of `Observations.y` if there is no `problem`, else
-    of each of `problem.measured`. Empty: nothing is."""
+    """Predictions of `Observations.y` if there is no `problem`, else of each of
+    `problem.measured`; may be empty."""
 
 
 class Strategy(Protocol):
-    """How a batch is chosen: a pure function of its arguments, whatever the global seeds."""
+    """Chooses a batch: a pure function of its arguments, independent of global seeds."""
 
     @property
     def name(self) -> str:
@@ -169,20 +164,19 @@ class Strategy(Protocol):
     def propose(
         self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
-        """The next `n` molecules to score.
+        """The next `n` molecules to evaluate.
 
         Args:
-            observations: What is known.
+            observations: The data.
             space: Decodes, encodes and samples.
-            n: Molecules wanted, at least 1.
+            n: Number of molecules, at least 1.
             seed: The only source of randomness.
 
         Returns:
             `n` distinct canonical molecules, none of them in `observations.known`.
 
         Raises:
-            CampaignError: The evidence is too small for this strategy, or no new molecule could be
-                found.
+            CampaignError: There are too few observations, or no new molecule was found.
         """
         ...
 

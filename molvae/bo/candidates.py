@@ -1,7 +1,6 @@
-"""Where candidates come from: latent vectors become molecules that were never asked for.
+"""From latent vectors to new molecules.
 
-A decoder maps many vectors to one molecule and some to none, so a chosen vector is the beginning of
-a search. Knows nothing of values; ranking is the strategy's business.
+A decoder maps many vectors to one molecule and some to none, so each vector starts a search.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 
 FIRST_RADIUS = 0.01
-"""First step from a vector, as a share of the box's width per dimension; each round doubles it."""
+"""First step, as a share of the box's width per dimension; each round doubles it."""
 
 
 ROUNDS = 6
-"""Radii tried, so the last is 0.32 of the width."""
+"""Number of radii; the last one is 0.32 of the width."""
 
 
 TRIES = 8
-"""Vectors decoded per radius and molecule wanted."""
+"""Vectors to decode per radius and molecule."""
 
 
 MAX_DECODE_ATTEMPTS = 256
-"""Vectors decoded per molecule wanted before the search is given up."""
+"""Vectors to decode per molecule before giving up."""
 
 
 CHUNK = 16
-"""Vectors of a ranking that are decoded together."""
+"""Vectors of a ranking that are decoded together, for speed."""
 
 
 def decode_novel(
@@ -48,24 +47,23 @@ def decode_novel(
     rounds: int = ROUNDS,
     max_attempts: int = MAX_DECODE_ATTEMPTS,
 ) -> list[Candidate]:
-    """One new molecule for each latent vector, at the vector or as near to it as one is found.
+    """One new molecule for each latent vector, at the vector or near it.
 
-    Where `z` decodes to nothing, to a molecule that is taken, or to one found for an earlier row,
-    vectors `z + r w u` are decoded, with `w` the widths of the box, `u` standard normal, clipped to
-    the box, and `r` growing from 0.01 by doubling; the first new molecule is taken. What is still
-    missing after `rounds` radii is drawn from the prior.
+    If `z` decodes to no new molecule, vectors `z + r w u` are decoded, clipped to the box, with `w`
+    its widths, `u` standard normal, and `r` doubled from 0.01 on; the first new molecule is taken.
+    Rows without a molecule after `rounds` radii get samples from the prior.
 
     Args:
         space: Decodes and samples.
         z: Chosen vectors, `n x d`.
-        taken: Molecules not to be proposed.
-        bounds: The box, `2 x d`, that the neighbourhood is clipped to.
-        seed: Of the steps and the draws.
-        rounds: Radii tried; 0 goes on to the prior at once.
+        taken: Molecules to avoid.
+        bounds: The box, `2 x d`, to clip to.
+        seed: Of steps and samples.
+        rounds: Number of radii; 0 samples from the prior at once.
         max_attempts: Vectors to decode per row before giving up.
 
     Returns:
-        `n` candidates in the order of `z`; each holds the vector that was decoded.
+        `n` candidates in the order of `z`; each has the decoded vector.
 
     Raises:
         CampaignError: No new molecule was found.
@@ -74,7 +72,7 @@ def decode_novel(
     seen = set(taken)
 
     def settle(owners: list[int | None], vectors: Tensor) -> None:
-        """Give new molecules to the rows that their vectors were made for, or to the first open."""
+        """Assign new molecules to the rows of their vectors, or to the first open row."""
         for owner, vector, smiles in zip(owners, vectors, space.decode(vectors), strict=True):
             row = owner if owner is not None else next(iter(missing(found)), None)
             if row is None or found[row] is not None or smiles is None or smiles in seen:
@@ -122,19 +120,18 @@ def missing(found: list[Candidate | None]) -> list[int]:
 def local_and_global_samples(
     z: Tensor, bounds: Tensor, n: int, *, share: float, sigma: float, seed: int
 ) -> Tensor:
-    """Latent vectors to choose among: some around good ones, the others all over the box.
+    """Latent vectors near good ones, and a Sobol sequence over the box.
 
-    Around: a good vector, of which each dimension is moved with probability min(1, 20/d) (at least
-    one), by a normal step, and clipped to the box. In many dimensions a move of all of them at once
-    goes too far to keep what was good. Across: a scrambled Sobol sequence.
+    Near a good vector, each dimension is perturbed with probability min(1, 20/d), at least one, by
+    a normal step: in many dimensions, perturbing all at once goes too far.
 
     Args:
         z: Good vectors, `k x d`.
         bounds: The box, `2 x d`.
-        n: Vectors wanted.
-        share: Of them, the part that is made around `z`, in [0, 1].
+        n: Number of vectors.
+        share: Fraction of vectors near `z`, in [0, 1].
         sigma: Standard deviation of a step, as a share of the box's width.
-        seed: Of both parts.
+        seed: Of everything.
 
     Returns:
         `n x d`, float64.
@@ -157,27 +154,27 @@ def local_and_global_samples(
     return torch.cat([around, across])
 
 
-def trust_region_samples(centre: Tensor, region: Tensor, n: int, *, seed: int) -> Tensor:
-    """Vectors in a region around its centre, `n x d`, some dimensions moved at a time.
+def trust_region_samples(center: Tensor, region: Tensor, n: int, *, seed: int) -> Tensor:
+    """Vectors in a region around its center, `n x d`, with some dimensions perturbed at a time.
 
-    Each dimension is moved with probability min(1, 20/d), at least one of them, to a place in the
-    region that a scrambled Sobol sequence gives.
+    Each dimension is moved with probability min(1, 20/d), at least one, to that of a scrambled
+    Sobol sequence.
 
     Args:
-        centre: `d`.
+        center: `d`.
         region: A box, `2 x d`.
-        n: Vectors wanted.
+        n: Number of vectors.
         seed: Of everything.
 
     References:
         Eriksson et al. (2019), arXiv:1910.01739.
     """
-    d = len(centre)
+    d = len(center)
     generator = torch.Generator().manual_seed(seed)
     moved = torch.rand(n, d, generator=generator) < min(1.0, 20.0 / d)
     moved[torch.arange(n), torch.randint(d, (n,), generator=generator)] = True
     places = draw_sobol_samples(region, n=n, q=1, seed=spawn_seed(seed, 0)).squeeze(1)
-    return torch.where(moved, places, centre)
+    return torch.where(moved, places, center)
 
 
 def first_novel(
@@ -192,7 +189,8 @@ def first_novel(
 ) -> list[Candidate]:
     """For each ranking of `z`, the first vector that decodes to a new molecule.
 
-    A ranking without one within `max_attempts` is left to `decode_novel`, from its best vector.
+    Rankings without one within `max_attempts` vectors go on from their best vector, by
+    `decode_novel`.
     """
     decoded: dict[int, str | None] = {}
     taken, chosen = set(known), dict[int, Candidate]()
@@ -225,10 +223,7 @@ def first_novel(
 
 
 def expand_bounds(observations: Observations) -> Tensor:
-    """The box, widened where a told molecule lies outside: it is data as well, `2 x d`.
-
-    A search that starts at the best molecules must find them inside.
-    """
+    """The box, widened to hold all observed molecules, `2 x d`."""
     low, high = observations.bounds
     if len(observations.z):
         low = torch.minimum(low, observations.z.amin(dim=0))

@@ -1,7 +1,4 @@
-"""Kernels over molecules as rows `[z | descriptors | counts]`.
-
-Knows columns, not what they were made from.
-"""
+"""Kernels over molecules as rows `[z | descriptors | counts]`."""
 
 from __future__ import annotations
 
@@ -15,8 +12,7 @@ from torch import Tensor
 class MinMaxKernel(Kernel):  # type: ignore[misc]
     """MinMax similarity of counts: sum of minima over sum of maxima, in [0, 1], 1 on the diagonal.
 
-    The Tanimoto kernel of counted features. It has no length scale: how far a molecule's value
-    speaks for another one is said by chemistry alone.
+    The Tanimoto kernel of counts, without a length scale.
 
     References:
         Ralaivola et al. (2005), doi:10.1016/j.neunet.2005.07.009; Tripp et al. (2023),
@@ -46,12 +42,12 @@ class MinMaxKernel(Kernel):  # type: ignore[misc]
 
 
 class PrecomputedKernel(Kernel):  # type: ignore[misc]
-    """A kernel whose matrix of some points is there already; it is not computed again.
+    """A kernel with a precomputed matrix for some points.
 
     Args:
-        kernel: For all other points.
-        x: The points, `n x f`, this very tensor.
-        matrix: Theirs, `n x n`.
+        kernel: For other points.
+        x: The points, `n x f`; compared by identity.
+        matrix: Of the points, `n x n`.
     """
 
     def __init__(self, kernel: Kernel, x: Tensor, matrix: Tensor) -> None:
@@ -59,7 +55,7 @@ class PrecomputedKernel(Kernel):  # type: ignore[misc]
         self.kernel, self.x, self.matrix = kernel, x, matrix
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
-        """As of the kernel."""
+        """The matrix, or that of the kernel."""
         if not diag and x1 is self.x and x2 is self.x:
             return self.matrix
         found = self.kernel(x1, x2, diag=diag, **params)

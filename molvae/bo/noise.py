@@ -1,8 +1,4 @@
-"""How far measured values are to be believed.
-
-A standard deviation from two or three replicates is hardly known itself, and a value that was
-measured once is as rough as all others of its kind. So the variances of replicates are pooled.
-"""
+"""Variances of measured values, pooled over replicates."""
 
 from __future__ import annotations
 
@@ -15,30 +11,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 PRIOR_DEGREES = 4
-"""Degrees of freedom that the pooled variance counts for, beside a value's own replicates."""
+"""Degrees of freedom of the pooled variance, beside those of a value's own replicates."""
 MEDIAN_SHARE = 0.455
 """Median of the variance of two replicates, as a share of the true variance."""
 GROSS = 25.0
-"""Times the true variance, above which that of some replicates is a gross error: five standard
-deviations."""
+"""Ratio to the usual variance above which a variance is a gross error: five std."""
 
 
 def variances_of_means(
     errors: Sequence[float | None], replicates: Sequence[Sequence[float]]
 ) -> NDArray[np.float64]:
-    """Variances of values, some of which are means of replicates.
+    """Variances of values, which may be means of replicates.
 
-    Those of replicates are shrunk towards the pooled one, so that two that happen to agree are not
-    taken for exact. A value that was measured once has the pooled variance; where no replicates
-    differ, the median of the variances that were given.
+    Variances of replicates are shrunk towards the pooled variance, so that two that agree by chance
+    do not count as exact. Single measurements get the pooled variance, or the median of the given
+    ones if no replicates differ.
 
     Args:
-        errors: Standard errors, where they were given or follow from replicates.
-        replicates: Measurements of which each value is the mean; empty or one: it was measured
-            once.
+        errors: Standard errors, if given or computed from replicates.
+        replicates: Measurements whose mean is the value; at most one if measured once.
 
     Returns:
-        `n`; NaN everywhere if nothing is known.
+        `n`; all NaN if nothing is known.
 
     References:
         Smyth (2004), doi:10.2202/1544-6115.1027 (moderated variances).
@@ -50,7 +44,7 @@ def variances_of_means(
     given[degrees > 0] = np.nan
     if spread.any():
         single = _pooled(spread[degrees > 0], degrees[degrees > 0])
-    else:  # all that agrees may be rounded
+    else:  # equal replicates may be rounded
         single = float(np.nanmedian(given)) if np.isfinite(given).any() else np.nan
     moderated = (PRIOR_DEGREES * single + degrees * spread) / (PRIOR_DEGREES + degrees)
     found = np.where(np.isfinite(given), given, moderated / (degrees + 1))
@@ -58,17 +52,14 @@ def variances_of_means(
 
 
 def _pooled(spread: NDArray[np.float64], degrees: NDArray[np.float64]) -> float:
-    """One variance for all; one set of replicates with a gross error does not make it large."""
+    """One variance for all, robust to a set of replicates with a gross error."""
     usual = np.quantile(spread, 0.5, method="lower") / MEDIAN_SHARE
     kept = np.minimum(spread, GROSS * usual) if usual > 0 else spread
     return float((degrees * kept).sum() / degrees.sum())
 
 
 def complete(variances: Tensor) -> Tensor:
-    """Variances, `n x m`, in which NaN is replaced by the median of the others of its column.
-
-    0 in a column in which nothing is known.
-    """
+    """Variances, `n x m`, with NaN replaced by the median of the column, or by 0."""
     usual = variances.nanquantile(0.5, dim=0)
     return torch.where(variances.isnan(), usual, variances).nan_to_num()
 

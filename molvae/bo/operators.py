@@ -1,8 +1,4 @@
-"""Molecules near molecules: moves in the latent space, and moves of the graph.
-
-Each makes candidates from parents and knows nothing of values; which parents, and which of the
-children are asked for, is the strategy's business.
-"""
+"""Operators that make offspring from parents: in the latent space and on molecular graphs."""
 
 from __future__ import annotations
 
@@ -23,30 +19,28 @@ from molvae.chem.molecules import canonical_or_none
 from molvae.errors import without_warnings
 from molvae.latent.protocol import LatentSpaceProtocol
 
-MUTATED, MUTATED_AFTER = 0.1, 0.01
-"""Share of graph moves that only mutate one parent, and of the crossed children mutated after;
-mol-ga's own numbers."""
+MUTATION_RATE, MUTATION_RATE_AFTER_CROSSOVER = 0.1, 0.01
+"""Share of offspring by mutation alone, and of crossover offspring that are mutated; as mol-ga."""
 
 
 def perturb_latent(
     space: LatentSpaceProtocol, parents: Tensor, *, radii: tuple[float, float], seed: int
 ) -> list[Candidate]:
-    """One child for each parent that decodes to a molecule.
+    """Offspring of vectors by steps towards samples of the prior, one for each parent at most.
 
-    Half of the parents take a step, a quarter goes part of the way to another parent, and a quarter
-    takes some coordinates from another one; the latter two take the smallest step beside. A step of
-    radius `r` keeps `sqrt(1 - r^2)` of a parent and adds `r` of a draw from the prior, both seen
-    from the middle of the box: so children lie where molecules do, however large the steps, and
-    those of radius 1 are draws from the prior.
+    Half are steps from a parent; a quarter start between two parents, and a quarter with some
+    coordinates of another parent, both with the smallest radius. A step of radius `r` keeps
+    `sqrt(1 - r^2)` of the start and adds `r` of a sample from the prior, both relative to the
+    center of the box; so offspring stay in the training distribution, and radius 1 samples it.
 
     Args:
         space: Decodes and samples.
-        parents: `n x d`; repeats are meant to be.
-        radii: Shortest and longest step, in (0, 1]; drawn evenly on a logarithmic scale.
+        parents: `n x d`, with repeats.
+        radii: Shortest and longest step, in (0, 1]; log-uniform.
         seed: Of everything.
 
     Returns:
-        At most `n`; molecules may occur repeatedly, and may be the parents'.
+        At most `n`; molecules may repeat, and may be those of the parents.
 
     References:
         Cotter et al. (2013), doi:10.1214/13-STS421 (preconditioned Crank-Nicolson steps).
@@ -60,7 +54,7 @@ def perturb_latent(
         return torch.rand(*shape, generator=generator, dtype=parents.dtype)
 
     low, high = (float(np.log(r)) for r in radii)
-    radius = torch.exp(low + (high - low) * uniform(n, 1))
+    radius = torch.exp(low + (high - low) * uniform(n, 1))  # n x 1
     partner = parents[torch.randint(n, (n,), generator=generator)]
     kind, share = uniform(n, 1), uniform(n, 1)
     between = parents + share * (partner - parents)
@@ -82,32 +76,34 @@ def perturb_latent(
 
 
 def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> list[str]:
-    """Children of random pairs of parents by graph crossover and mutation.
+    """Offspring of random pairs of parents by graph crossover and mutation.
 
     Args:
-        parents: Canonical SMILES; repeats are meant to be.
+        parents: Canonical SMILES, with repeats.
         seed: Of everything.
 
     Returns:
-        Canonical SMILES, none twice; fewer than parents, since not every move succeeds.
+        Distinct canonical SMILES; fewer than parents, since some attempts fail.
 
     References:
         Jensen (2019), doi:10.1039/C8SC05372C; Tripp and Hernandez-Lobato (2023), arXiv:2310.09267.
     """
     rng = Generator(seed)
     children: dict[str, None] = {}
-    # mol-ga turns RDKit's logs off for the whole process; leaving this block turns them on again.
+    # mol-ga disables RDKit's logs for the whole process; leaving this block enables them again.
     with rdBase.BlockLogs():
         from mol_ga.graph_ga.gen_candidates import mutate, reproduce
 
         _compile_once()
         for parent in parents:
             try:
-                if rng.random() < MUTATED:
+                if rng.random() < MUTATION_RATE:
                     child = mutate(parent, rng)
                 else:
-                    child = reproduce(parent, rng.choice(parents), MUTATED_AFTER, rng)
-            except RuntimeError:  # of RDKit, on what a rule has made
+                    child = reproduce(
+                        parent, rng.choice(parents), MUTATION_RATE_AFTER_CROSSOVER, rng
+                    )
+            except RuntimeError:  # by RDKit, for invalid products
                 child = None
             if child:
                 children[child] = None
@@ -117,10 +113,7 @@ def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> list[str]:
 
 @cache
 def _compile_once() -> None:
-    """Keep what mol-ga compiles anew for every child: the same few patterns and reactions.
-
-    An eighth of the time of its moves; the children are the same.
-    """
+    """Cache the patterns and reactions that mol-ga compiles for each molecule: 12 % faster."""
     from mol_ga.graph_ga import crossover, mutate
 
     reactions = SimpleNamespace(ReactionFromSmarts=cache(ReactionFromSmarts))
@@ -129,7 +122,7 @@ def _compile_once() -> None:
 
 
 def encoded(space: LatentSpaceProtocol, smiles: Sequence[str]) -> list[Candidate]:
-    """Molecules with their encodings; those that the space cannot read are left out."""
+    """Molecules with their encodings, without those that the space cannot encode."""
     with without_warnings():
         z = space.encode(smiles, skip_unknown=True)
     return [
@@ -140,7 +133,7 @@ def encoded(space: LatentSpaceProtocol, smiles: Sequence[str]) -> list[Candidate
 
 
 def sample_by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Places in a ranking, best first, drawn evenly on a logarithmic scale: the best often."""
+    """Ranks, 0 for the best, sampled evenly on a logarithmic scale, `n`."""
     u = generator.random(n)
     places = np.floor(np.exp(u * np.log(n_ranked + 1))).astype(np.int64) - 1
     drawn: NDArray[np.int64] = places.clip(max=n_ranked - 1)

@@ -1,18 +1,17 @@
-"""What was foreseen of a value before it was measured."""
+"""Predictions of a value before it is measured."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Probabilities of the quantiles that are kept: the ends of the 90 % and 50 % intervals, and the
-median."""
+"""Stored quantiles: the ends of the 90 % and 50 % intervals, and the median."""
 INTERVALS = (0.5, 0.9)
-"""Probabilities of the central intervals that these are the ends of."""
+"""Probabilities of the central intervals."""
 
 
 class Prediction(NamedTuple):
-    """Quantiles of a value, rising."""
+    """Quantiles of a value, in rising order."""
 
     q05: float
     q25: float
@@ -26,7 +25,7 @@ class Prediction(NamedTuple):
         return low <= value <= high
 
     def negated(self) -> Prediction:
-        """Of the value with the opposite sign."""
+        """The prediction of the negated value."""
         return Prediction(*(-quantile for quantile in reversed(self)))
 
 

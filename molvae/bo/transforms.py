@@ -1,7 +1,4 @@
-"""Measured values on the scale on which a surrogate sees them.
-
-Bad values may be as bad as they like: how bad a failed docking is says nothing of good molecules.
-"""
+"""Transforms of measured values to scores, on which surrogates are trained."""
 
 from __future__ import annotations
 
@@ -18,26 +15,24 @@ from molvae.objectives.problem import outlier_floor
 
 Array = NDArray[np.float64]
 GoodEnd = Literal["high", "low", "neither"]
-"""Which end of the values is good; `neither`: of a range, or of a constraint."""
+"""Which end of the values is good; `neither` for a range or a constraint."""
 DIGITS = 10
-"""Decimals of a value in units of the distance from the median to the best, or, where neither end
-is good, of the interquartile range; what differs by less is rounding."""
+"""Decimals of values, in units of the distance from the origin to the best value, or of the
+interquartile range if neither end is good."""
 MAX_SHARE = 1e150
-"""In that unit, at most."""
+"""Largest value in that unit."""
 MAX_MERIT = 1e300
-"""Magnitude of what is transformed, at most, so that differences stay finite."""
+"""Largest magnitude of a value before the transform, so that differences stay finite."""
 
 
 class OutcomeTransform:
     """A monotone map of values to scores with a standard deviation near 1, fitted to values.
 
-    A larger score is better; where neither end of the values is good, it is that of a larger value.
-
-    From the median to the good end it is linear, so that the best values stay as far apart as they
-    are. What is worse than the median scores no less than its normal score, the quantile of the
-    standard normal distribution at its rank: an outlier there is the worst of `n` values, however
-    bad. Where neither end is good, all values have their normal scores. Units and offsets of the
-    values are of no concern.
+    A larger score is better, or belongs to a larger value if neither end is good. Above the origin,
+    the median or the `outlier_floor`, the map is linear, so that the best values stay as far apart
+    as they are. Below, the score is at least the normal score, the quantile of the standard normal
+    distribution at the rank, so that it does not matter how bad outliers are. If neither end is
+    good, all scores are normal scores. Scores do not depend on unit and offset of the values.
 
     Args:
         values: `n`, finite, at least one.
@@ -67,7 +62,7 @@ class OutcomeTransform:
         levels = scores[first]
         middle = int(np.searchsorted(knots, 0.0))
         if good != "neither" and above > 0:
-            far = shares > 0  # least squares through the median
+            far = shares > 0  # least squares through the origin
             slope = (shares * (scores - levels[middle]))[far].sum() / (shares[far] ** 2).sum()
             linear = levels[middle] + slope * knots
             levels = np.where(knots > 0, linear, np.maximum(linear, levels))
@@ -75,10 +70,10 @@ class OutcomeTransform:
         rise, run = np.abs(levels[[0, -1]] - levels[middle]), np.abs(knots[[0, -1]])
         low, high = np.divide(rise, run, out=np.zeros(2), where=run > 0).tolist()
         self.slopes = (low or high or 1.0, high or low or 1.0)
-        """Scores per share, below the worst value and above the best."""
+        """Slopes below the worst value and above the best."""
 
     def _shares(self, values: Tensor) -> Array:
-        """Distances from the median in `unit`, so rounded that the values' unit does not matter."""
+        """Distances from the origin in `unit`, rounded, so that the unit of the values cancels."""
         with np.errstate(over="ignore"):
             shares = (self._upward(values) - self.origin) / self.unit
         within = np.clip(shares, -MAX_SHARE, MAX_SHARE)
@@ -95,24 +90,24 @@ class OutcomeTransform:
         return torch.from_numpy(levels)
 
     def inverse(self, scores: Tensor) -> Tensor:
-        """Values that have these scores."""
+        """Values with these scores."""
         low, high = self.slopes
         shares = _piecewise(scores.numpy(), self.levels, self.knots, (1 / low, 1 / high))
         return torch.from_numpy(self.sign * (self.origin + self.unit * shares))
 
     def variances(self, values: Tensor, variances: Tensor) -> Tensor:
-        """Variances of scores, where those of the values are known: half an interval of 2 sd."""
+        """Variances of scores, from the transformed interval of one std around each value."""
         sd = variances.sqrt()
         return ((self(values + sd) - self(values - sd)) / 2).square()
 
 
 def standardized(y: Tensor) -> Tensor:
-    """Each column of `y`, `n x m`, as scores; larger is better."""
+    """Scores of each column of `y`, `n x m`, larger is better."""
     return _by_column([OutcomeTransform(c, "high")(c) for c in y.T if len(c)], y)
 
 
 def standardized_variances(y: Tensor, variances: Tensor) -> Tensor:
-    """Variances of the values in `y`, `n x m`, as variances of their scores; NaN: not known."""
+    """Variances of the scores of `y`, `n x m`; NaN if unknown."""
     pairs = zip(y.T, variances.T, strict=True)
     return _by_column([OutcomeTransform(c, "high").variances(c, v) for c, v in pairs if len(c)], y)
 
@@ -122,7 +117,7 @@ def _by_column(columns: list[Tensor], like: Tensor) -> Tensor:
 
 
 def _piecewise(x: Array, knots: Array, levels: Array, slopes: tuple[float, float]) -> Array:
-    """Linear between knots, and with a slope of its own beyond either end."""
+    """Linear interpolation, with given slopes beyond either end."""
     below = np.minimum(x - knots[0], 0.0) * slopes[0]
     above = np.maximum(x - knots[-1], 0.0) * slopes[1]
     found: Array = np.interp(x, knots, levels) + below + above
