@@ -258,11 +258,13 @@ def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float
         (counts), `left` and `began_outside` (shares).
     """
     steps = round(AFTER[-1] / STEP)
-    ways = analysis.gradient_ascent(space, molecules, head, step=STEP, steps=steps, keep=keep)
+    ways = analysis.gradient_ascent(
+        space, molecules, head, step=STEP, steps=steps, min_percentile=keep
+    )
     sign = ways[0].sign
     true, predicted, percentile = (np.empty((len(AFTER), len(ways))) for _ in range(3))
     for column, way in enumerate(ways):
-        t, stops = np.array(way.path.t), [stop.first for stop in way.path.stops]
+        t, stops = np.array(way.path.t), [stop.first for stop in way.path.segments]
         for row, distance in enumerate(AFTER):
             last = int(np.searchsorted(t, distance + 1e-9)) - 1
             stop = int(np.searchsorted(stops, last, side="right")) - 1
@@ -282,9 +284,9 @@ def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float
         "expected": float(np.mean([sign * (w.predicted[-1] - w.predicted[0]) for w in ways])),
         "better": float((gains > 0).mean()),
         "distance": float(np.mean([way.path.t[-1] for way in ways])),
-        "ended": {end: ends.count(end) for end in ("summit", "steps", "edge")},
-        "left": float(np.mean([way.left is not None for way in ways])),
-        "began_outside": float(np.mean([way.began_outside for way in ways])),
+        "ended": {end: ends.count(end) for end in ("converged", "max_steps", "bounded")},
+        "left": float(np.mean([way.ood_distance is not None for way in ways])),
+        "began_outside": float(np.mean([way.started_outside for way in ways])),
     }
 
 
@@ -303,7 +305,7 @@ def between(space: LatentSpace, molecules: Sequence[str], pairs: int) -> dict[st
         ways = [analysis.interpolate(space, a, b, kind=kind) for a, b in chosen]
         alike = []
         for way in ways:
-            there = [stop.smiles for stop in way.stops]
+            there = [stop.smiles for stop in way.segments]
             alike += [
                 float(similarities([b], [a])[0, 0])
                 for a, b in pairwise(there)

@@ -1,4 +1,4 @@
-"""Local gradient ascent: from molecules up what is predicted, with every molecule on the way."""
+"""Gradient ascent in a latent space, with every molecule on the path."""
 
 from __future__ import annotations
 
@@ -28,60 +28,62 @@ if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
 
 HALVINGS = 6
-"""How often a step can be halved before a row is at its summit."""
+"""How often a step is halved before an ascent has converged."""
 
 
 ENOUGH = 0.5
-"""Of what the gradient promises, what a step has to give: less is a step across a ridge."""
+"""Fraction of the improvement predicted by the gradient that a step must bring."""
 
 
 OOD_PERCENTILE = 1.0
-"""Percentile below which a vector is as hardly any known molecule."""
+"""Density percentile below which a vector is outside of the training distribution."""
 
 
+Ended = Literal["converged", "max_steps", "bounded"]
 FLAT = 1e-12
-"""Length of a gradient that is none."""
+"""Length below which a gradient is zero."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AscentTarget:
-    """What is climbed, and how it is shown."""
+    """A differentiable function of z to maximize, and how it is shown."""
 
     name: str
-    """As users write it: QED, or -SAS to go down."""
+    """QED, or -SAS to go down."""
     up: Callable[[Tensor], Tensor]
-    """`n x d` to `n`, larger is better; gradients reach z."""
+    """`n x d` to `n`, larger is better; differentiable."""
     sign: float = 1.0
-    """-1 if what is shown is small where `up` is large."""
+    """-1 if the value shown is small where `up` is large."""
     measure: Callable[[Sequence[str]], Sequence[float]] | None = None
-    """True values of molecules, as shown; NaN where nobody can tell. None: of no molecule."""
+    """True values of molecules, as shown; NaN where unknown. None: of no molecule."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AscentPath:
-    """A way up from one molecule."""
+    """A gradient ascent from one molecule."""
 
     path: LatentPath
-    """Distances from its beginning, vectors, molecules."""
-    climbed: str
-    """Name of what."""
+    """Positions are distances from the start."""
+    target: str
+    """Name of the target."""
     sign: float
-    """-1 if smaller is better."""
+    """-1 if smaller values are better."""
     predicted: tuple[float, ...]
-    """At each vector of the path, in its own sign."""
+    """At each vector of the path."""
     true: tuple[float, ...]
-    """Of the molecule of each stop, in its own sign; NaN where it is not known."""
-    began_outside: bool
-    """The beginning lies outside of the space's box; there the box was widened to hold it."""
-    ended: Literal["summit", "steps", "edge"]
-    """`summit`: no step leads higher by half of what was promised. `steps`: all were taken. `edge`:
-    steps that lead higher lead to where known molecules are rarer than was allowed."""
+    """Value of each segment's molecule; NaN where unknown."""
+    started_outside: bool
+    """The start lies outside of the space's bounds, which were widened to hold it."""
+    ended: Ended
+    """`converged`: no step leads higher by half of what the gradient predicts. `max_steps`: all
+    steps were taken. `bounded`: steps that lead higher lead below `min_percentile`.
+    """
 
     @property
-    def left(self) -> float | None:
-        """Distance from which on the way is outside of the known world; None if it stays.
+    def ood_distance(self) -> float | None:
+        """Distance at which the path leaves the training distribution for good, or None.
 
-        Outside are vectors that are less usual than 99 % of known molecules.
+        Outside are vectors of lower density than 99 % of the training distribution.
         """
         outside = [p < OOD_PERCENTILE for p in self.path.percentile]
         if not outside[-1]:
@@ -91,22 +93,19 @@ class AscentPath:
 
     @property
     def gain(self) -> float:
-        """What the true value of the last molecule is better than that of the first.
-
-        Negative if it is worse, NaN if one is not known.
-        """
+        """Improvement of the true value from the first molecule to the last; NaN if unknown."""
         return self.sign * (self.true[-1] - self.true[0])
 
     def table(self) -> pd.DataFrame:
-        """As of the path, with `predicted` at the first vector of each stop, and `true`."""
+        """The path's table, with `predicted` at the first vector of each segment, and `true`."""
         table = self.path.table()
-        table.insert(3, "predicted", [self.predicted[stop.first] for stop in self.path.stops])
+        table.insert(3, "predicted", [self.predicted[stop.first] for stop in self.path.segments])
         table.insert(4, "true", list(self.true))
         return table
 
 
 def head_target(space: LatentSpaceProtocol, name: str) -> AscentTarget:
-    """A property as the space reads it off z; `-NAME` goes down.
+    """A property head of the space; `-NAME` goes down.
 
     Raises:
         UnknownNameError: The space has no such head.
@@ -121,10 +120,7 @@ def head_target(space: LatentSpaceProtocol, name: str) -> AscentTarget:
 
 
 def direction_target(direction: LatentDirection) -> AscentTarget:
-    """A direction; what is predicted is what grows along it, but for a constant.
-
-    True values are known where its name is that of a property.
-    """
+    """A direction; true values are known if its name is that of a property."""
     sign = math.copysign(1.0, direction.slope)
 
     def up(z: Tensor) -> Tensor:
@@ -136,15 +132,14 @@ def direction_target(direction: LatentDirection) -> AscentTarget:
 
 @isolated()
 def campaign_target(campaign: Campaign) -> AscentTarget:
-    """What a Gaussian process over z expects that has learned all values of a campaign.
+    """The mean of a Gaussian process over z fitted to all values of a campaign.
 
-    Of a campaign with one goal and no limits, values are as they were told; else the product or
-    sum of goals, larger is better, and less than all others for what breaks a limit. True values
-    are those in the record, and of other molecules where RDKit computes them.
+    Values of a campaign with one objective and no constraint are those observed; otherwise the
+    scalarized score. True values are observed ones, and of other molecules those that RDKit
+    computes.
 
     Raises:
-        CampaignError: There are fewer than two different values, or it is a search for a Pareto
-            front.
+        CampaignError: Fewer than two different values, or a Pareto search.
     """
     from molvae.bo.surrogate import fit_gp, reproducible
     from molvae.objectives.parsing import is_cheap
@@ -188,79 +183,81 @@ def _property(name: str) -> Callable[[Sequence[str]], Sequence[float]] | None:
 def gradient_ascent(
     space: LatentSpaceProtocol,
     smiles: Sequence[str],
-    hill: AscentTarget | LatentDirection | str,
+    target: AscentTarget | LatentDirection | str,
     *,
     step: float = 0.25,
     steps: int = 40,
-    keep: float = 0.0,
+    min_percentile: float = 0.0,
     properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> list[AscentPath]:
-    """Go up from each molecule, in small steps along the gradient.
+    """Gradient ascent from each molecule.
 
-    Each way begins at a vector that decodes to its molecule, see `LatentSpace.invert`, stays in the
-    space's box (widened to hold its beginning) and goes up only: a step that gives less than half
-    of what the gradient promises is halved, down to a 64th, and later ones become longer again.
+    An ascent starts at a vector that decodes to its molecule, see `LatentSpace.invert`, and stays
+    within the space's bounds (widened to hold the start). A step that brings less than half of the
+    improvement that the gradient predicts is halved, down to a 64th; later steps become longer
+    again.
 
     Args:
-        space: Where.
-        smiles: Molecules to begin at, SMILES in any form.
-        hill: What to climb: a property head of the space (`QED`, or `-SAS` to go down), a
-            `LatentDirection`, or what `head_target`, `direction_target` and `campaign_target` make.
-        step: Largest length of one, in z.
-        steps: Of a way, at most.
-        keep: Percentile, from 0 to 100, of the prior's density that no way goes below, see
-            `LatentSpace.density_percentile`; one that begins below it goes to nothing less dense.
-            0: go anywhere.
-        properties: What to compute of each molecule, see `molvae.properties`.
+        space: A latent space.
+        smiles: Molecules to start at, SMILES in any form.
+        target: A property head of the space (`QED`, or `-SAS` to go down), a `LatentDirection`, or
+            an `AscentTarget`.
+        step: Largest length of a step, in z.
+        steps: Maximum number of steps.
+        min_percentile: Density percentile, from 0 to 100, that no path falls below, see
+            `LatentSpace.density_percentile`; a path that starts below it may not become less dense.
+        properties: Names of computed properties, see `molvae.properties`.
 
     Returns:
-        One way for each molecule, in the order given.
+        An ascent for each molecule, in the given order.
 
     Raises:
-        ConfigError: A number out of range; or no molecules.
-        UnknownNameError: The space has no such head; or no property of that name.
-        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
+        ConfigError: A number out of range, or no molecules.
+        UnknownNameError: The space has no such head; or unknown property.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
 
     References:
         Gómez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572.
     """
-    require(len(smiles) > 0, "there is no molecule to begin at; give at least one")
+    require(len(smiles) > 0, "there is no molecule to start at; give at least one")
     require(step > 0, f"step must be positive, got {step}")
     steps = whole_number(steps, "steps", least=1)
-    require(0 <= keep <= 100, f"keep must be a percentile from 0 to 100, got {keep}")
-    if isinstance(hill, str):
-        hill = head_target(space, hill)
-    elif isinstance(hill, LatentDirection):
-        hill = direction_target(hill)
+    require(
+        0 <= min_percentile <= 100,
+        f"min_percentile must be from 0 to 100, got {min_percentile}",
+    )
+    if isinstance(target, str):
+        target = head_target(space, target)
+    elif isinstance(target, LatentDirection):
+        target = direction_target(target)
     molecules = [canonical(text) for text in smiles]
     z, missed = codes(space, molecules)
-    rows, ended = climb_target(space, z, hill.up, step=step, steps=steps, keep=keep)
+    rows, ended = ascend(space, z, target.up, step=step, steps=steps, min_percentile=min_percentile)
     outside = ((z < space.bounds[0]) | (z > space.bounds[1])).any(dim=1).tolist()
     return [
-        _described(space, hill, m, row, m in missed, out, end, properties)
+        _described(space, target, m, row, m in missed, out, end, properties)
         for m, row, out, end in zip(molecules, rows, outside, ended, strict=True)
     ]
 
 
-def climb_target(
+def ascend(
     space: LatentSpaceProtocol,
     z: Tensor,
     up: Callable[[Tensor], Tensor],
     *,
     step: float,
     steps: int,
-    keep: float = 0.0,
-) -> tuple[list[Tensor], list[Literal["summit", "steps", "edge"]]]:
-    """Vectors on the ways up; arguments as of `gradient_ascent`, z is `n x d`.
+    min_percentile: float = 0.0,
+) -> tuple[list[Tensor], list[Ended]]:
+    """Vectors on the paths up from z, `n x d`, the first included, and why each ended.
 
-    Returns:
-        Of each row its vectors, the first included, and why it ended.
+    Arguments as `gradient_ascent`.
     """
     low, high = torch.minimum(space.bounds[0], z), torch.maximum(space.bounds[1], z)
     began = space.log_density(z).detach()
     lengths, shortest = torch.full((len(z),), float(step), dtype=z.dtype), step / 2**HALVINGS
-    ways: list[list[Tensor]] = [[row] for row in z]
-    ended: list[Literal["summit", "steps", "edge"]] = ["steps"] * len(z)
+    paths: list[list[Tensor]] = [[row] for row in z]
+    ended: list[Ended] = ["max_steps"] * len(z)
     going = torch.arange(len(z))
     here = z.clone()
     for _ in range(steps):
@@ -283,24 +280,24 @@ def climb_target(
                 gained = up(tried) - values[mine]
             higher = (gained > 0) & (gained >= ENOUGH * promised)
             inside = torch.ones_like(higher)
-            if keep > 0:
+            if min_percentile > 0:
                 with torch.no_grad():
                     denser = space.log_density(tried) >= began[rows]
-                inside = (space.density_percentile(tried) >= keep) | denser
+                inside = (space.density_percentile(tried) >= min_percentile) | denser
             blocked[mine] |= higher & ~inside
             done = higher & inside
             here[rows[done]] = tried[done]
             moved[mine[done]], waiting[mine[done]] = True, False
             lengths[rows[~done]] /= 2
         for row in going[moved].tolist():
-            ways[row].append(here[row].clone())
+            paths[row].append(here[row].clone())
         for place in (~moved).nonzero()[:, 0].tolist():
-            ended[int(going[place])] = "edge" if blocked[place] else "summit"
+            ended[int(going[place])] = "bounded" if blocked[place] else "converged"
         going = going[moved]
         lengths[going] = (2 * lengths[going]).clamp(max=step)
         if not len(going):
             break
-    return [torch.stack(way) for way in ways], ended
+    return [torch.stack(path) for path in paths], ended
 
 
 def _slope(up: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
@@ -314,37 +311,37 @@ def _slope(up: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
 
 def _described(
     space: LatentSpaceProtocol,
-    hill: AscentTarget,
+    target: AscentTarget,
     molecule: str,
     z: Tensor,
     missed: bool,
-    began_outside: bool,
-    ended: Literal["summit", "steps", "edge"],
+    started_outside: bool,
+    ended: Ended,
     properties: Sequence[str],
 ) -> AscentPath:
     path = decode_path(
         space,
         z,
         [0.0, *(z[1:] - z[:-1]).norm(dim=1).cumsum(0).tolist()],
-        name=f"up {hill.name}",
+        name=f"ascent of {target.name}",
         start=molecule,
         missed=[molecule] if missed else [],
         properties=properties,
     )
     with torch.no_grad():
-        predicted = (hill.sign * hill.up(z)).tolist()
-    there = [stop.smiles for stop in path.stops]
+        predicted = (target.sign * target.up(z)).tolist()
+    there = [stop.smiles for stop in path.segments]
     true = [math.nan] * len(there)
-    if hill.measure is not None and (known := [m for m in there if m is not None]):
-        measured = dict(zip(known, hill.measure(known), strict=True))
+    if target.measure is not None and (known := [m for m in there if m is not None]):
+        measured = dict(zip(known, target.measure(known), strict=True))
         true = [math.nan if m is None else float(measured[m]) for m in there]
     return AscentPath(
         path=path,
-        climbed=hill.name,
-        sign=hill.sign,
+        target=target.name,
+        sign=target.sign,
         predicted=tuple(predicted),
         true=tuple(true),
-        began_outside=began_outside,
+        started_outside=started_outside,
         ended=ended,
     )
 
@@ -352,8 +349,8 @@ def _described(
 __all__ = [
     "AscentPath",
     "AscentTarget",
+    "ascend",
     "campaign_target",
-    "climb_target",
     "direction_target",
     "gradient_ascent",
     "head_target",

@@ -1,4 +1,4 @@
-"""Directions in a latent space that mean something: found, told apart, and walked along."""
+"""Directions in a latent space along which a property changes: learn, orthogonalize, traverse."""
 
 from __future__ import annotations
 
@@ -22,51 +22,46 @@ from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
 FOLDS = 5
-"""Of cross-validation."""
+"""Folds of cross-validation."""
 
 
 LEAST = 10
-"""Molecules with values from which a direction can be learned and tested."""
+"""Molecules with values that a direction needs at least."""
 
 
 NEAR = (0.0, 1.0, 2.0, 3.0)
-"""Radii around the place of an analogy at which answers are looked for."""
+"""Radii around C + B - A at which an analogy looks for answers."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LatentDirection:
-    """A direction in a latent space, along which something changes."""
+    """A direction in a latent space along which a value grows."""
 
     name: str
-    """Of what grows along it."""
+    """Name of the value."""
     unit: Tensor
     """`d`, float64, of length 1."""
     slope: float
-    """By how much it grows for each unit of length, if it were linear in z."""
+    """Growth for each unit of length, if the value were linear in z."""
     r2: float
-    """How well molecules that it was not learned from follow it: R2, cross-validated, 1 at best;
-    NaN if it was not learned from molecules."""
+    """Cross-validated R2; NaN if the direction was not learned from molecules."""
     left: float = 1.0
-    """Cosine of the angle to the direction that was learned: below 1 if others are held."""
+    """Cosine of the angle to the original direction: below 1 after `orthogonalize`."""
     held: tuple[LatentDirection, ...] = ()
-    """Those that a walk along this one does not move along."""
+    """Directions that this one is orthogonal to."""
 
     def __str__(self) -> str:
         held = ", ".join(other.name for other in self.held)
         return f"{self.name} with {held} held" if held else self.name
 
     def __neg__(self) -> LatentDirection:
-        """The opposite way; the slope is negative then."""
+        """The opposite direction; its slope is negative."""
         return replace(self, unit=-self.unit, slope=-self.slope)
 
 
 @isolated()
 def head_direction(space: LatentSpaceProtocol, name: str) -> LatentDirection:
-    """The direction of a property as the space's own head reads it off z.
-
-    Args:
-        space: Trained with property heads, which are linear.
-        name: Of the property.
+    """The gradient of a property head of the space, which is linear.
 
     Raises:
         UnknownNameError: The space has no such head.
@@ -79,7 +74,7 @@ def head_direction(space: LatentSpaceProtocol, name: str) -> LatentDirection:
 
 
 def head(space: LatentSpaceProtocol, name: str) -> int:
-    """The column of `predict` that holds a property.
+    """The index of a property head.
 
     Raises:
         UnknownNameError: The space has no such head.
@@ -96,13 +91,10 @@ def property_direction(
     """The direction in which a value grows fastest, by ridge regression on z.
 
     Args:
-        z: Encodings of molecules, `n x d`, or NaN in rows without one.
-        values: Theirs, `n`; NaN where there is none.
-        name: Of the value.
-        seed: Of the folds.
-
-    Returns:
-        With the R2 of values predicted by regressions that knew nothing of their molecules.
+        z: Encodings of molecules, `n x d`; rows of NaN are left out.
+        values: Their values, `n`; NaN where unknown.
+        name: Name of the value.
+        seed: Seed of the folds.
 
     Raises:
         ConfigError: Another number of values than of vectors.
@@ -138,15 +130,14 @@ def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) 
     """The direction from one group of molecules to another: the difference of their means.
 
     Args:
-        first: Encodings of the one, `n x d`; rows of NaN are left out.
-        second: Of the other, `m x d`; likewise.
-        name: Of what the second ones have and the first ones have not.
-        seed: Of the folds.
+        first: Encodings without the feature, `n x d`; rows of NaN are left out.
+        second: Encodings with the feature, `m x d`.
+        name: Name of the feature.
+        seed: Seed of the folds.
 
     Returns:
-        With a slope of 1 over the distance of the means, so that "it" is 0 in the one group and 1
-        in the other; and the R2 of that number, predicted by the place along directions that knew
-        nothing of their molecules.
+        Its slope is 1 over the distance of the means (the feature is 0 in the first group, 1 in the
+        second), its R2 that of the cross-validated feature.
 
     Raises:
         DataError: Fewer than 10 molecules in a group, or the means are the same.
@@ -178,7 +169,6 @@ def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) 
 
 
 def _direction(name: str, slope: Tensor, *, r2: float) -> LatentDirection:
-    """That of a gradient."""
     length = float(slope.norm())
     if not (length > 0 and math.isfinite(length)):
         raise DataError(f"{name} does not change anywhere in z: there is no direction to it")
@@ -187,11 +177,7 @@ def _direction(name: str, slope: Tensor, *, r2: float) -> LatentDirection:
 
 @isolated()
 def orthogonalize(direction: LatentDirection, others: Sequence[LatentDirection]) -> LatentDirection:
-    """A direction without what it shares with others: a walk along it holds these still.
-
-    Args:
-        direction: To be walked along.
-        others: What is not to change; need not be at right angles to each other.
+    """Remove from a direction its components along others, which then stay constant along it.
 
     Raises:
         ConfigError: Nothing is left: the others span it.
@@ -227,22 +213,21 @@ def traverse(
     both: bool = True,
     properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> LatentPath:
-    """From a molecule straight along a direction, with every molecule on the way.
+    """Traverse the latent space along a direction through a molecule.
 
     Args:
-        space: Where.
-        smiles: The molecule, SMILES in any form. The way leads through a vector that decodes to
-            it, see `LatentSpace.invert`; t is 0 there.
-        direction: See `LatentDirection`.
-        length: How far to go, in z.
-        steps: To go so far.
-        both: Begin as far on the other side, so that the molecule is in the middle.
-        properties: What to compute of each molecule, see `molvae.properties`.
+        space: A latent space.
+        smiles: SMILES in any form; t is 0 at a vector that decodes to it, see `LatentSpace.invert`.
+        direction: The direction.
+        length: Distance in z.
+        steps: Steps over this distance.
+        both: Start as far on the opposite side, so that the molecule is in the middle.
+        properties: Names of computed properties, see `molvae.properties`.
 
     Raises:
         ConfigError: `length` is not positive or `steps` below 1.
-        UnknownNameError: No property of that name.
-        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
+        UnknownNameError: Unknown property.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
     """
     require(length > 0, f"length must be positive, got {length}")
     steps = whole_number(steps, "steps", least=1)
@@ -253,7 +238,7 @@ def traverse(
         space,
         z + places[:, None] * direction.unit,
         places.tolist(),
-        name=f"walk along {direction}",
+        name=f"traversal along {direction}",
         start=molecule,
         missed=missed,
         properties=properties,
@@ -272,26 +257,25 @@ def analogy(
     seed: int = 0,
     properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> Neighborhood:
-    """What c becomes if a becomes b: the molecules at and around `c + b - a`.
+    """A is to B as C is to ?: the molecules at and around `c + b - a`.
 
     Args:
-        space: Where.
+        space: A latent space.
         a: SMILES in any form.
-        b: What a became.
-        c: What is to become something in the same way.
-        radii: Around the place; 0 is the place itself.
-        n: Directions.
-        seed: Of the directions.
-        properties: What to compute of each answer, see `molvae.properties`.
+        b: SMILES in any form.
+        c: SMILES in any form.
+        radii: Distances from that point, from 0.
+        n: Number of directions.
+        seed: Seed of the directions.
+        properties: Names of computed properties, see `molvae.properties`.
 
     Returns:
-        The answers, nearest first, with similarities to a, b and c; these three themselves are
-        counted, and no answers. `same_transformation` says how alike the two changes are.
+        Answers, nearest first, with similarities to a, b and c. `same_transformation` rates them.
 
     Raises:
-        ConfigError: As of `neighbours`.
-        UnknownNameError: No property of that name.
-        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
+        ConfigError: No radius, a negative one, or n below 1.
+        UnknownNameError: Unknown property.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
 
     References:
         Mikolov et al. (2013), arXiv:1310.4546.
@@ -306,17 +290,11 @@ def analogy(
 
 @isolated()
 def same_transformation(a: str, b: str, c: str, smiles: Sequence[str]) -> list[float]:
-    """How alike the change from c to each molecule is to that from a to b.
-
-    Args:
-        a: SMILES in any form.
-        b: Likewise.
-        c: Likewise.
-        smiles: The molecules.
+    """How similar the change from c to each molecule is to that from a to b.
 
     Returns:
-        Cosines of the angles between differences of Morgan counts (radius 2), in [-1, 1]; 0 where
-        nothing changed.
+        Cosines between differences of Morgan counts (radius 2), in [-1, 1]; 0 where nothing
+        changed.
     """
     counts = morgan_counts([a, b, c, *smiles], radius=2).astype(np.float64)
     change, others = counts[1] - counts[0], counts[3:] - counts[2]

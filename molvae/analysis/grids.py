@@ -160,7 +160,7 @@ def draw_path(
     below = [
         "" if stop.smiles is None else
         "similarity " + ", ".join(f"{value:.2f}" for value in stop.similarity)
-        for stop in path.stops
+        for stop in path.segments
     ]  # fmt: skip
     title = path.name if path.end is None else f"interpolation, {path.name}"
     x = "distance in z" if path.end is None else "position on the path"
@@ -180,7 +180,7 @@ def draw_ascents(
     Raises:
         ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
     """
-    name, shown = ascents[0].climbed.removeprefix("-"), ascents[: len(COLORS)]
+    name, shown = ascents[0].target.removeprefix("-"), ascents[: len(COLORS)]
     single = len(ascents) == 1
     most = most if single else COLUMNS
     curves: Curves = {name: [], "percentile": []}
@@ -195,7 +195,7 @@ def draw_ascents(
         (one.path, [f"{name} {v:.3g}" if math.isfinite(v) else "" for v in one.true], _ended(one))
         for one in shown
     ]
-    title = f"{'down' if ascents[0].climbed.startswith('-') else 'up'} {name}"
+    title = f"{'down' if ascents[0].target.startswith('-') else 'up'} {name}"
     grid = _paths(groups, curves, title, "distance in z", most)
     note = f"{_count(shown[0].path, most)}; " if single else ""
     if len(shown) < len(ascents):
@@ -213,7 +213,7 @@ def _paths(
     most: int,
 ) -> _Grid:
     """Paths, each with texts below its molecules and a heading, above plots of their curves."""
-    longest = max(min(len(path.stops), max(most, 1)) for path, _, _ in groups)
+    longest = max(min(len(path.segments), max(most, 1)) for path, _, _ in groups)
     columns = min(COLUMNS, max(4, longest))
     rows, plots = math.ceil(longest / columns), math.ceil(len(curves) / 2)
     heights = [rows * CELL_HEIGHT + LINE * bool(heading) for *_, heading in groups]
@@ -248,18 +248,20 @@ def _segments(
     grid: _Grid, cells: Sequence[Axes], path: LatentPath, below: Sequence[str], most: int
 ) -> list[Segment]:
     """Draw the first, the last, and the longest segments of a path, in its order."""
-    ends = {0, len(path.stops) - 1}
-    inner = sorted(range(1, len(path.stops) - 1),
-                   key=lambda i: path.stops[i].first - path.stops[i].last)  # fmt: skip
+    ends = {0, len(path.segments) - 1}
+    inner = sorted(range(1, len(path.segments) - 1),
+                   key=lambda i: path.segments[i].first - path.segments[i].last)  # fmt: skip
     places = sorted([*ends, *inner[: max(0, most - 2)]])
     before: str | None = None
     for number, (axes, place) in enumerate(zip(cells, places, strict=False), 1):
-        stop = path.stops[place]
-        at = f"t {stop.t:.2f}" + (f" to {stop.until:.2f}" if stop.until != stop.t else "")
+        stop = path.segments[place]
+        at = f"t {stop.t_start:.2f}" + (
+            f" to {stop.t_end:.2f}" if stop.t_end != stop.t_start else ""
+        )
         grid.cell(axes, stop.smiles, before, name=str(number), beside=at, below=below[place],
                   shade=stop.smiles in (path.start, path.end))  # fmt: skip
         before = stop.smiles
-    return [path.stops[place] for place in places]
+    return [path.segments[place] for place in places]
 
 
 def _number_segments(axes: Axes, stops: Sequence[Segment]) -> None:
@@ -267,7 +269,7 @@ def _number_segments(axes: Axes, stops: Sequence[Segment]) -> None:
     low, high = axes.get_xlim()
     ticks: dict[float, str] = {}
     for number, stop in enumerate(stops, 1):
-        middle = (stop.t + stop.until) / 2
+        middle = (stop.t_start + stop.t_end) / 2
         if not ticks or (middle - max(ticks)) > 0.036 * (high - low):
             ticks[middle] = str(number)
     above = axes.secondary_xaxis("top")
@@ -277,7 +279,7 @@ def _number_segments(axes: Axes, stops: Sequence[Segment]) -> None:
 
 
 def _count(path: LatentPath, most: int) -> str:
-    n = len(path.stops)
+    n = len(path.segments)
     drawn = f", {max(most, 2)} of {n} segments drawn" if n > max(most, 2) else ""
     missed = f"; no vector decodes to {', '.join(path.missed)}" if path.missed else ""
     count = f"{len(path.molecules)} distinct molecules on a path of length {path.length:.1f}"
@@ -286,19 +288,23 @@ def _count(path: LatentPath, most: int) -> str:
 
 def _ended(ascent: AscentPath) -> str:
     why = {
-        "summit": "converged: no step leads higher",
-        "steps": "all steps taken",
-        "edge": "stopped at the edge of the allowed region",
+        "converged": "converged: no step leads higher",
+        "max_steps": "all steps taken",
+        "bounded": "stopped at the edge of the allowed region",
     }[ascent.ended]
-    left = "" if ascent.left is None else f", left the training distribution at {ascent.left:.1f}"
-    outside = ", started outside of the box" if ascent.began_outside else ""
+    left = (
+        ""
+        if ascent.ood_distance is None
+        else f", left the training distribution at {ascent.ood_distance:.1f}"
+    )
+    outside = ", started outside of the box" if ascent.started_outside else ""
     return f"{why} after {ascent.path.t[-1]:.1f}{left}{outside}"
 
 
 def _steps(path: LatentPath, values: Sequence[float]) -> tuple[list[float], list[float]]:
     """A line that is level as long as a molecule is the same."""
-    ends = [*(stop.t for stop in path.stops[1:]), path.stops[-1].until]
-    x = [t for stop, end in zip(path.stops, ends, strict=True) for t in (stop.t, end)]
+    ends = [*(stop.t_start for stop in path.segments[1:]), path.segments[-1].t_end]
+    x = [t for stop, end in zip(path.segments, ends, strict=True) for t in (stop.t_start, end)]
     return x, np.repeat(values, 2).tolist()
 
 
@@ -306,14 +312,14 @@ def _curves(path: LatentPath) -> Curves:
     names = ["to the molecule"] if path.end is None else ["to the first", "to the last"]
     alike: list[Curve] = [
         (
-            *_steps(path, [stop.similarity[i] for stop in path.stops]),
+            *_steps(path, [stop.similarity[i] for stop in path.segments]),
             {"label": name, "color": color},
         )
         for i, (name, color) in enumerate(zip(names, COLORS, strict=False))
     ]
     numbers: Curves = {
-        name: [(*_steps(path, [stop.properties[name] for stop in path.stops]), {})]
-        for name in path.stops[0].properties
+        name: [(*_steps(path, [stop.properties[name] for stop in path.segments]), {})]
+        for name in path.segments[0].properties
     }
     return {"similarity": alike, **numbers, "percentile": [(path.t, path.percentile, {})]}
 
@@ -350,16 +356,16 @@ def draw_neighbors(
     if len(summary) > 1:
         axes = first.add_subplot(spans[len(found.given) :])
         radii = [row["radius"] for row in summary]
-        same = [row["same"] / row["drawn"] for row in summary]
+        same = [row["same"] / row["decoded"] for row in summary]
         axes.plot(radii, same, "o-", ms=3, color=ACCENT, label="fraction the same")
         axes.plot(radii, [row["similarity"] for row in summary], "o-", ms=3, color=SECOND,
                   label="similarity of the others")  # fmt: skip
         axes.set(ylim=(0, 1.05), xlabel="r")
         axes.legend()
     for row, ones, figure in zip(summary, rows, below, strict=True):
-        nothing = f", {row['nothing']} no molecule" if row["nothing"] else ""
+        nothing = f", {row['no_molecule']} no molecule" if row["nothing"] else ""
         words = (
-            f"r = {row['radius']:g}: {row['drawn']} decoded, {row['same']} "
+            f"r = {row['radius']:g}: {row['decoded']} decoded, {row['same']} "
             f"{'given' if several else 'the same'}, {row['distinct']} other"
             f"{'s' * (row['distinct'] != 1)}, {row['new']} new{nothing}"
         )
@@ -388,8 +394,8 @@ def draw_projection(
     Raises:
         ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
     """
-    data = [spot for spot in project.spots if spot.kind == "data"]
-    others = [spot for spot in project.spots if spot.kind != "data"]
+    data = [spot for spot in project.molecules if spot.kind == "data"]
+    others = [spot for spot in project.molecules if spot.kind != "data"]
     trials = any(spot.kind in ("start", "new") for spot in others)
     listed = (others[-most:] if trials else others[:most]) if others else []
     rows = math.ceil(len(listed) / 2)
@@ -400,12 +406,12 @@ def draw_projection(
             1, 2, squeeze=False, width_ratios=[8, 2 * CELL_WIDTH]
         ).flat
         for spot, axes in zip(listed, _cells(right, max(rows, 4), 2), strict=False):
-            value = f"{project.colour} {spot.value:.3g}" if math.isfinite(spot.value) else ""
+            value = f"{project.color} {spot.value:.3g}" if math.isfinite(spot.value) else ""
             grid.cell(axes, spot.smiles, name=spot.label, below=value)
     axes = (left if listed else grid.figure).subplots()
     _scatter(axes, project, data, others)
     _label(axes, listed)
-    return grid.save(file, f"colored by {project.colour}", overwrite)
+    return grid.save(file, f"colored by {project.color}", overwrite)
 
 
 def _scatter(
@@ -428,7 +434,7 @@ def _scatter(
         vmin=low, vmax=high, s=max(4.0, min(18.0, 9000 / len(data))), linewidths=0, alpha=0.75,
         plotnonfinite=True,
     )  # fmt: skip
-    labels = {"placed": None, "start": "starting molecules", "new": "new molecules"}
+    labels = {"overlay": None, "start": "starting molecules", "new": "new molecules"}
     for kind, label in labels.items():
         if mine := [spot for spot in others if spot.kind == kind]:
             axes.scatter(
@@ -441,7 +447,7 @@ def _scatter(
     axes.set(xlabel=project.axes[0], ylabel=project.axes[1])
     bar = axes.figure.colorbar(drawn, ax=axes, extend="both", shrink=0.5, aspect=40)
     bar.outline.set_visible(False)
-    bar.set_label(printable(project.colour), parse_math=False)
+    bar.set_label(printable(project.color), parse_math=False)
 
 
 def _label(axes: Axes, spots: Sequence[ProjectedMolecule]) -> None:

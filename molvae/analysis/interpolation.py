@@ -1,4 +1,4 @@
-"""Ways through a latent space, with every molecule on them; and ways from molecule to molecule."""
+"""Paths through a latent space, and the molecules on them."""
 
 from __future__ import annotations
 
@@ -22,99 +22,98 @@ from molvae.model.isolation import isolated
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["straight", "spherical", "density"]
+Kind = Literal["linear", "slerp", "density"]
 
 
+KIND_ALIASES: dict[str, Kind] = {"straight": "linear", "spherical": "slerp"}
+"""Old names of kinds, still read."""
 KNOTS = 16
-"""Stretches of a path that is bent along the density."""
+"""Segments of a path bent along the density."""
 
 
 BENDS, RATE = 150, 0.05
-"""Steps of Adam that bend it, and their length in standard deviations of the encodings."""
+"""Steps of Adam, and their length in standard deviations of the encodings."""
 
 
 PARALLEL = 1e-6
-"""Sine of an angle below which two vectors point the same, or the opposite way."""
+"""Sine of an angle below which two vectors count as parallel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A molecule on a path: from the first vector that decodes to it to the last one in a row."""
+    """A run of consecutive vectors of a path that decode to the same molecule."""
 
     smiles: str | None
     """Canonical SMILES; None where vectors decode to no molecule."""
     first: int
     """Row of the path's z."""
     last: int
-    """Likewise, itself included."""
-    t: float
-    """Where on the path the first is."""
-    until: float
-    """Where the last is."""
+    """Row of the path's z, included."""
+    t_start: float
+    t_end: float
+    """Positions of the first and the last vector."""
     similarity: tuple[float, ...]
-    """Tanimoto (Morgan, radius 2, 2,048 bits), in [0, 1], to the path's `start`, and to its `end`
-    if it has one; NaN without a molecule."""
+    """Tanimoto (Morgan, radius 2, 2,048 bits) to the path's `start`, and to its `end` if it has
+    one; NaN without a molecule.
+    """
     properties: dict[str, float]
-    """By name; NaN without a molecule, or where one cannot be computed."""
+    """By name; NaN without a molecule, or where a property cannot be computed."""
     percentile: float
-    """How usual the first vector is, from 0 to 100, see `LatentSpace.density_percentile`."""
+    """Density percentile of the first vector, see `LatentSpace.density_percentile`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LatentPath:
-    """A way through a latent space, and what is on it."""
+    """A path through a latent space, and its molecules."""
 
     name: str
-    """What kind of way it is."""
+    """Kind of path."""
     start: str
-    """The molecule that it was to begin at (or, of a walk, to go through), canonical SMILES."""
+    """Molecule at the start (of a traversal, in the middle), canonical SMILES."""
     end: str | None
-    """The one that it was to end at; None if it goes wherever it leads."""
+    """Molecule at the end; None if the end was not given."""
     missed: tuple[str, ...]
-    """Those among the given molecules that no vector was found for; the path passes near them."""
+    """Given molecules that no vector decodes to; the path passes near them."""
     t: tuple[float, ...]
-    """Where each vector is: for a way between molecules the share of it (1 at the second molecule,
-    2 at the third), else the distance from the start in z."""
+    """Position of each vector: between molecules the fraction of the path (1 at the second
+    molecule, 2 at the third), else the distance from the start in z.
+    """
     z: Tensor
-    """Vectors of the way in its order, `n x d`, float64."""
+    """`n x d`, float64."""
     decoded: tuple[str | None, ...]
-    """The molecule at each of them."""
+    """Molecule at each vector."""
     log_density: tuple[float, ...]
-    """Of the space's prior at each of them, in nats."""
+    """Log-density of the prior at each vector, nats."""
     percentile: tuple[float, ...]
-    """How usual each of them is, from 0 to 100, see `LatentSpace.density_percentile`."""
-    stops: tuple[Segment, ...]
-    """The molecules on the way, each as often as it is come to."""
+    """Density percentile of each vector, from 0 to 100."""
+    segments: tuple[Segment, ...]
+    """Molecules in the order of the path; one can occur several times."""
 
     @property
     def molecules(self) -> list[str]:
-        """Distinct molecules, in the order in which they are come to."""
-        return list(dict.fromkeys(stop.smiles for stop in self.stops if stop.smiles is not None))
+        """Distinct molecules, in the order of the path."""
+        return list(dict.fromkeys(stop.smiles for stop in self.segments if stop.smiles is not None))
 
     @property
     def length(self) -> float:
-        """Of the way, in z."""
+        """Length in z."""
         return float((self.z[1:] - self.z[:-1]).norm(dim=1).sum())
 
     def table(self) -> pd.DataFrame:
-        """The stops, a row for each.
-
-        Columns t, until, smiles, similarity (or similarity_start and similarity_end, if the path
-        has an end), one for each property, and percentile.
-        """
+        """A row for each segment: t_start, t_end, smiles, similarities, properties, percentile."""
         import pandas as pd
 
         ends = ["similarity"] if self.end is None else ["similarity_start", "similarity_end"]
         rows = [
             {
-                "t": stop.t,
-                "until": stop.until,
+                "t_start": stop.t_start,
+                "t_end": stop.t_end,
                 "smiles": stop.smiles,
                 **dict(zip(ends, stop.similarity, strict=True)),
                 **stop.properties,
                 "percentile": stop.percentile,
             }
-            for stop in self.stops
+            for stop in self.segments
         ]
         return pd.DataFrame(rows)
 
@@ -130,20 +129,20 @@ def decode_path(
     missed: Sequence[str] = (),
     properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> LatentPath:
-    """Decode vectors in their order, and describe each molecule that they come to.
+    """Decode vectors in their order, and describe each molecule.
 
     Args:
-        space: Decodes, and says how usual vectors are.
-        z: `n x d`, at least one.
-        t: Where each is, `n`, growing.
-        name: What kind of way it is.
+        space: Decodes.
+        z: `n x d`, n from 1.
+        t: Position of each vector, `n`, ascending.
+        name: Kind of path.
         start: Canonical SMILES that similarity is measured to.
         end: Another one.
-        missed: Given molecules that the way only passes near.
-        properties: What to compute of each molecule, see `molvae.properties`.
+        missed: Given molecules that the path only passes near.
+        properties: Names of computed properties, see `molvae.properties`.
 
     Raises:
-        UnknownNameError: No property of that name.
+        UnknownNameError: Unknown property.
     """
     decoded, there = space.decode(z), [start] if end is None else [start, end]
     with torch.no_grad():
@@ -161,13 +160,13 @@ def decode_path(
         decoded=tuple(decoded),
         log_density=tuple(density),
         percentile=tuple(percentile),
-        stops=tuple(
+        segments=tuple(
             Segment(
                 smiles=decoded[run[0]],
                 first=run[0],
                 last=run[-1],
-                t=t[run[0]],
-                until=t[run[-1]],
+                t_start=t[run[0]],
+                t_end=t[run[-1]],
                 similarity=tuple(similar),
                 properties=dict(zip(properties, values, strict=True)),
                 percentile=percentile[run[0]],
@@ -182,40 +181,38 @@ def interpolate(
     space: LatentSpaceProtocol,
     *smiles: str,
     steps: int = 100,
-    kind: Kind = "straight",
+    kind: Kind = "linear",
     weight: float = 10.0,
     properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> LatentPath:
-    """The way from one molecule to another, or through several in a row.
+    """Interpolate between two molecules, or through several.
 
-    It begins and ends at vectors that decode to the molecules, as `LatentSpace.invert` finds them;
+    The path starts and ends at vectors that decode to the molecules, see `LatentSpace.invert`;
     where none is found there is a warning, and the molecule is among the path's `missed`.
 
     Args:
-        space: Where the way leads through.
+        space: A latent space.
         smiles: At least two molecules, SMILES in any form.
-        steps: From one molecule to the next; there are `steps + 1` vectors from the first to the
-            second.
-        kind: `linear`; `slerp`: along a great circle around the origin, the distance from it
-            changing evenly, straight where the origin is in line with both; or `density`: bent
-            towards where the prior is dense.
-        weight: Of the density for the latter: the path is that of the smallest
-            `length^2 - weight * log-density`, the latter its mean along the path, lengths in
-            standard deviations of the encodings.
-        properties: What to compute of each molecule, see `molvae.properties`.
+        steps: From one molecule to the next.
+        kind: `linear`; `slerp`, along a great circle around the origin while the distance from it
+            changes evenly; or `density`, bent towards regions where the prior is dense.
+        weight: Weight of the density in `density`, which minimizes
+            `length^2 - weight * mean log-density`, lengths in standard deviations of the encodings.
+        properties: Names of computed properties, see `molvae.properties`.
 
     Raises:
         ConfigError: Fewer than two molecules, fewer than one step, or a negative weight.
-        UnknownNameError: No kind, or no property, of that name.
-        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
+        UnknownNameError: Unknown kind or property.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
 
     References:
-        White (2016), arXiv:1609.04468 (spherical); Arvanitidis et al. (2018), arXiv:1710.11379
-        (ways that keep to where data are).
+        White (2016), arXiv:1609.04468 (slerp); Arvanitidis et al. (2018), arXiv:1710.11379 (paths
+        of high density).
     """
-    require(len(smiles) >= 2, f"a way needs two molecules or more, got {len(smiles)}")
+    require(len(smiles) >= 2, f"a path needs two molecules or more, got {len(smiles)}")
     steps = whole_number(steps, "steps", least=1)
     require(weight >= 0, f"weight must not be negative, got {weight}")
+    kind = KIND_ALIASES.get(kind, kind)
     if kind not in get_args(Kind):
         raise UnknownNameError("kind of interpolation", kind, get_args(Kind))
     molecules = [canonical(text) for text in smiles]
@@ -226,7 +223,7 @@ def interpolate(
         if kind == "density":
             made = along_density(space, a, b, shares, weight=weight)
         else:
-            made = slerp(a, b, shares) if kind == "spherical" else linear(a, b, shares)
+            made = slerp(a, b, shares) if kind == "slerp" else linear(a, b, shares)
         rows += [made[:-1], b[None]]  # not only up to rounding
         t += [leg + share for share in shares.tolist()]
     return decode_path(
@@ -242,15 +239,14 @@ def interpolate(
 
 
 def linear(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
-    """Points on the line from a to b, both `d`, at shares of the way: `n x d`."""
+    """Points on the line from a to b, both `d`, at fractions of the path: `n x d`."""
     return torch.lerp(a, b, shares[:, None])
 
 
 def slerp(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
-    """Points on the great circle from a to b, both `d`, at shares of the angle: `n x d`.
+    """Points on the great circle from a to b, both `d`, at fractions of the angle: `n x d`.
 
-    Their distances from the origin change evenly. Where there is no such circle, or more than one,
-    since a and b point the same or the opposite way, or are nothing: points on the line.
+    Distances from the origin change evenly. Points on the line if a and b are parallel or zero.
     """
     lengths = torch.stack([a.norm(), b.norm()])
     if not bool((lengths > 0).all()):
@@ -272,16 +268,15 @@ def along_density(
     weight: float,
     knots: int = KNOTS,
 ) -> Tensor:
-    """Points at shares of a way from a to b, both `d`, that is bent towards the dense: `n x d`.
+    """Points at fractions of a path from a to b, both `d`, bent towards high density: `n x d`.
 
-    The line is cut into `knots` stretches, and the points between them go down the gradient of
-    `length^2 - weight * log-density`; the ends stay.
+    The inner ends of `knots` segments follow the gradient of `length^2 - weight * log-density`.
     """
     scale = spread(space)
     whole = linear(a, b, torch.linspace(0, 1, knots + 1, dtype=a.dtype))
     inner = ((whole[1:-1] - a) / scale).requires_grad_()
     ends = torch.zeros_like(a)[None], ((b - a) / scale)[None]
-    optimiser = torch.optim.Adam([inner], lr=RATE)
+    optimizer = torch.optim.Adam([inner], lr=RATE)
     for _ in range(BENDS):
         with torch.enable_grad():
             u = torch.cat([ends[0], inner, ends[1]])
@@ -290,13 +285,13 @@ def along_density(
             length = knots * (u[1:] - u[:-1]).square().sum()
             dense = space.log_density(a + inner * scale).sum() / knots
             (inner.grad,) = torch.autograd.grad(length - weight * dense, inner)
-        optimiser.step()
+        optimizer.step()
     bent = torch.cat([a[None], a + inner.detach() * scale, b[None]])
-    way = torch.cat([bent.new_zeros(1), (bent[1:] - bent[:-1]).norm(dim=1).cumsum(0)])
-    if not way[-1] > 0:
+    path = torch.cat([bent.new_zeros(1), (bent[1:] - bent[:-1]).norm(dim=1).cumsum(0)])
+    if not path[-1] > 0:
         return linear(a, b, shares)
-    where = (shares * way[-1]).numpy()
-    columns = [np.interp(where, way.numpy(), column.numpy()) for column in bent.T]
+    where = (shares * path[-1]).numpy()
+    columns = [np.interp(where, path.numpy(), column.numpy()) for column in bent.T]
     return torch.from_numpy(np.stack(columns, axis=1))
 
 

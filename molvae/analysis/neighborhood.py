@@ -1,4 +1,4 @@
-"""What is around a place of a latent space, by how far away it is."""
+"""The molecules around a point of a latent space, by distance."""
 
 from __future__ import annotations
 
@@ -21,61 +21,62 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RADII = (1.0, 2.0, 3.0, 4.0, 5.0)
-"""In z; encodings have a standard deviation of about 1 in each dimension."""
+"""Distances in z; encodings have a standard deviation of about 1 in each dimension."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbor:
-    """A molecule that vectors around a place decode to."""
+    """A molecule that vectors around a point decode to."""
 
     smiles: str
     """Canonical SMILES."""
     radius: float
-    """The smallest at which it was found."""
+    """Smallest radius at which it was found."""
     counts: tuple[int, ...]
-    """How often it was found, at each radius."""
+    """How often it was found at each radius."""
     similarity: tuple[float, ...]
-    """Tanimoto (Morgan, radius 2, 2,048 bits), in [0, 1], to each of the given molecules."""
+    """Tanimoto (Morgan, radius 2, 2,048 bits) to each of the given molecules."""
     properties: dict[str, float]
-    """By name; NaN where one cannot be computed."""
+    """By name; NaN where a property cannot be computed."""
     percentile: float
-    """How usual the vector is at which it was found first, see `LatentSpace.density_percentile`."""
+    """Density percentile of the first vector that decoded to it."""
 
     @property
     def count(self) -> int:
-        """How often it was found in all."""
+        """How often it was found at all radii."""
         return sum(self.counts)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Neighborhood:
-    """Molecules around a place of a latent space."""
+    """Molecules around a point of a latent space."""
 
     given: tuple[str, ...]
-    """Molecules that the place is made from, canonical SMILES; they are no neighbours."""
+    """Molecules that define the point, canonical SMILES; they are no neighbors."""
     missed: tuple[str, ...]
-    """Those of them that no vector was found for."""
+    """Given molecules that no vector decodes to."""
     z: Tensor
-    """The place, `d`, float64."""
+    """The point, `d`, float64."""
     at: str | None
-    """The molecule that it decodes to."""
+    """Molecule that the point decodes to."""
     radii: tuple[float, ...]
-    """Growing."""
+    """Ascending."""
     drawn: int
-    """Vectors decoded at each radius (at 0 one, since all are the same)."""
+    """Vectors decoded at each radius (one at radius 0)."""
     same: tuple[int, ...]
-    """How many of them decoded to one of the given molecules, at each radius."""
+    """Vectors that decoded to a given molecule, at each radius."""
     nothing: tuple[int, ...]
-    """How many of them decoded to no molecule, at each radius."""
+    """Vectors that decoded to no molecule, at each radius."""
     found: tuple[Neighbor, ...]
-    """All others, each once; nearest first, then more often found first, then more similar (to the
-    last of the given molecules) first."""
+    """Neighbors, each once: nearest first, then the most frequent, then the most similar to the
+    last given molecule.
+    """
 
     def table(self) -> pd.DataFrame:
-        """The neighbours, a row for each.
+        """A row for each neighbor.
 
-        Columns smiles, radius, count (at all radii), similarity (to the given molecule; of several
-        similarity_1, similarity_2, ...), one for each property, and percentile.
+        Columns smiles, radius, count (at all radii), similarity (of several given molecules
+        similarity_1, similarity_2, ...), properties, percentile.
         """
         import pandas as pd
 
@@ -98,11 +99,11 @@ class Neighborhood:
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=first)
 
     def summary(self) -> pd.DataFrame:
-        """The radii, a row for each.
+        """A row for each radius.
 
-        Columns radius, drawn, same, nothing, distinct (molecules among the others), new (those not
-        found at a smaller radius), similarity (mean of the others to the last given molecule, as
-        often as they were found; NaN if there are none).
+        Columns radius, decoded, same, no_molecule, distinct (molecules among the others), new (not
+        found at a smaller radius), similarity (mean over the other vectors to the last given
+        molecule; NaN if there are none).
         """
         import pandas as pd
 
@@ -114,9 +115,9 @@ class Neighborhood:
             rows.append(
                 {
                     "radius": radius,
-                    "drawn": self.same[place] + self.nothing[place] + others,
+                    "decoded": self.same[place] + self.nothing[place] + others,
                     "same": self.same[place],
-                    "nothing": self.nothing[place],
+                    "no_molecule": self.nothing[place],
                     "distinct": len(there),
                     "new": sum(one.radius == radius for one in there),
                     "similarity": alike / others if others else float("nan"),
@@ -135,23 +136,23 @@ def neighbors(
     seed: int = 0,
     properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> Neighborhood:
-    """The molecules around one, by how far from it they are in z.
+    """Molecules around a molecule, by distance in z.
 
-    The vector that decodes to it (see `LatentSpace.invert`) is moved by each radius in random
-    directions, the same ones for all radii, and decoded.
+    A vector that decodes to the molecule (see `LatentSpace.invert`) is moved by each radius in
+    random directions, the same ones for all radii.
 
     Args:
-        space: Where.
-        smiles: The molecule, SMILES in any form.
-        radii: Lengths of the moves, none negative.
-        n: Directions.
-        seed: Of the directions.
-        properties: What to compute of each neighbour, see `molvae.properties`.
+        space: A latent space.
+        smiles: SMILES in any form.
+        radii: Distances, from 0.
+        n: Number of directions.
+        seed: Seed of the directions.
+        properties: Names of computed properties, see `molvae.properties`.
 
     Raises:
         ConfigError: No radius, a negative one, or n below 1.
-        UnknownNameError: No property of that name.
-        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
+        UnknownNameError: Unknown property.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
     """
     molecule = canonical(smiles)
     z, missed = codes(space, [molecule])
@@ -172,22 +173,9 @@ def around(
     missed: Sequence[str] = (),
     properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> Neighborhood:
-    """The molecules around a place.
+    """Molecules around z, `d`; those in `given` (canonical SMILES) count as the same.
 
-    Args:
-        space: Where.
-        z: The place, `d`.
-        given: Canonical SMILES that similarity is measured to, at least one; they are counted as
-            `same`, and no neighbours.
-        radii: Lengths of moves from it.
-        n: Directions.
-        seed: Of the directions.
-        missed: Of the given molecules, those that the place is only near.
-        properties: What to compute of each neighbour.
-
-    Raises:
-        ConfigError: As of `neighbors`.
-        UnknownNameError: No property of that name.
+    Arguments and errors as `neighbors`.
     """
     n, seed = whole_number(n, "n", least=1), check_seed(seed)
     lengths = tuple(sorted({float(radius) for radius in radii}))

@@ -1,4 +1,4 @@
-"""A map: the codes of many molecules in a plane, and where others lie among them."""
+"""Two-dimensional maps of molecules in a latent space, by PCA or UMAP."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Method = Literal["pca", "umap"]
 
 
 LEAST = 3
-"""Molecules from which there is a plane."""
+"""Molecules that a projection needs at least."""
 
 
 NEIGHBOURS = 15
-"""Of a point, whose distances UMAP keeps."""
+"""Neighbors of a point whose distances UMAP keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,42 +45,43 @@ class ProjectedMolecule:
     x: float
     y: float
     value: float
-    """Of what the map is coloured by; NaN where it is not known."""
-    kind: Literal["data", "placed", "start", "new"]
-    """`data`: the plane was made from it. `placed`: was put there. `start`, `new`: a trial of a
-    campaign, given at its start or proposed."""
+    """Value that the map is colored by; NaN where unknown."""
+    kind: Literal["data", "overlay", "start", "new"]
+    """`data`: the projection was fitted to it. `overlay`: shown on the map. `start`, `new`: a trial
+    of a campaign, of the initial design or proposed.
+    """
     label: str = ""
-    """Of what was placed: its number from 1, or the trial's id."""
+    """Of the overlay: number from 1, or the trial's id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """A plane with molecules."""
+    """A map of molecules."""
 
     method: Method
     axes: tuple[str, str]
-    """What the coordinates are."""
-    colour: str
+    """Names of the coordinates."""
+    color: str
     """Name of the value."""
-    spots: tuple[ProjectedMolecule, ...]
-    """Data first, then what was placed, in the order given."""
+    molecules: tuple[ProjectedMolecule, ...]
+    """Data first, then the overlay, in the given order."""
     skipped: int
-    """Molecules that the space cannot read, and that are not on the map."""
-    place: Callable[[Tensor], NDArray[np.float64]]
+    """Molecules left out, since the space cannot encode them."""
+    transform: Callable[[Tensor], NDArray[np.float64]]
     """Latent vectors, `n x d`, to coordinates, `n x 2`."""
 
     def table(self) -> pd.DataFrame:
-        """smiles, x, y, kind, label, and the value under its name."""
+        """Columns smiles, x, y, kind, label, and the value under its name."""
         import pandas as pd
 
         return pd.DataFrame(
             {
-                "smiles": [spot.smiles for spot in self.spots],
-                "x": [spot.x for spot in self.spots],
-                "y": [spot.y for spot in self.spots],
-                "kind": [spot.kind for spot in self.spots],
-                "label": [spot.label for spot in self.spots],
-                self.colour: [spot.value for spot in self.spots],
+                "smiles": [spot.smiles for spot in self.molecules],
+                "x": [spot.x for spot in self.molecules],
+                "y": [spot.y for spot in self.molecules],
+                "kind": [spot.kind for spot in self.molecules],
+                "label": [spot.label for spot in self.molecules],
+                self.color: [spot.value for spot in self.molecules],
             }
         )
 
@@ -89,14 +90,13 @@ class Projection:
 def fit_projection(
     z: Tensor, method: Method = "pca", *, seed: int = 0
 ) -> tuple[Callable[[Tensor], NDArray[np.float64]], tuple[str, str]]:
-    """A plane through latent vectors, or a curved one near them, and what its axes are called.
+    """Fit a projection to latent vectors.
 
     Args:
-        z: `n x d`, at least three of them, finite.
-        method: `pca`: the plane in which they differ most, the same for the same vectors, the
-            signs of the axes fixed. `umap`: neighbours stay neighbours, distances between groups
-            say little; needs the package umap-learn.
-        seed: Of UMAP.
+        z: `n x d`, n from 3, finite.
+        method: `pca`, with fixed signs of the axes; or `umap`, which keeps neighbors together while
+            distances between groups mean little, and needs the package umap-learn.
+        seed: Seed of UMAP.
 
     Returns:
         A function from vectors, `m x d`, to coordinates, `m x 2`; and the names of the axes.
@@ -173,32 +173,32 @@ def project(
     smiles: Sequence[str],
     *,
     values: Sequence[float] | None = None,
-    colour: str = "logP",
-    place: Sequence[str] | Campaign = (),
+    color: str = "logP",
+    overlay: Sequence[str] | Campaign = (),
     method: Method = "pca",
     seed: int = 0,
 ) -> Projection:
-    """A map of a data set, coloured by a property or any other value, and others placed on it.
+    """A map of molecules, colored by a value, with others on top.
 
     Args:
         space: Encodes.
-        smiles: The molecules that the plane is made from, SMILES in any form. Those that the space
-            cannot read are left out, with a warning, and counted.
-        values: To colour by, of each molecule; NaN where there is none. By default the property
-            `colour`.
-        colour: A property of `molvae.properties`, or the name of `values`.
-        place: Molecules to show among them, or a campaign, whose trials are shown.
+        smiles: Molecules to fit the projection to, SMILES in any form. Those that the space cannot
+            encode are left out, with a warning, and counted.
+        values: A value of each molecule to color by, NaN where unknown; by default the property
+            `color`.
+        color: A property of `molvae.properties`, or the name of `values`.
+        overlay: Molecules to show on the map, or a campaign, whose trials are shown.
         method: See `fit_projection`.
-        seed: Of UMAP.
+        seed: Seed of UMAP.
 
     Returns:
-        All spots. Placed molecules and trials have the property `colour` as their value, if there
-        is one of that name; of a campaign whose goal or limit has that name, it is what was told.
+        Molecules of the overlay have the property `color` as their value, if there is one; trials
+        of a campaign with an objective or constraint of that name have their observed value.
 
     Raises:
-        DataError: Fewer than three molecules that the space can read.
+        DataError: Fewer than three molecules that the space can encode.
         ConfigError: Another number of values than of molecules.
-        UnknownNameError: No property, or no method, of that name.
+        UnknownNameError: Unknown property or method.
         MissingPackageError: UMAP is not installed.
         InvalidMoleculeError: A text is not a molecule.
     """
@@ -206,8 +206,8 @@ def project(
 
     molecules = [canonical(text) for text in smiles]
     if values is None:
-        (colour,) = named([colour])
-        numbers = score(molecules, [colour])[:, 0]
+        (color,) = named([color])
+        numbers = score(molecules, [color])[:, 0]
     else:
         numbers = np.asarray(values, dtype=np.float64)
         require(
@@ -219,30 +219,30 @@ def project(
     put, axes = fit_projection(z[there], method, seed=seed)
     spots = _spots(put(z[there]), [molecules[i] for i in there], numbers[there].tolist(), "data")
     skipped = len(molecules) - len(there)
-    known = PROPERTIES.get(colour)
-    if isinstance(place, Sequence):
-        others = [canonical(text) for text in place]
+    known = PROPERTIES.get(color)
+    if isinstance(overlay, Sequence):
+        others = [canonical(text) for text in overlay]
         z = space.encode(others, skip_unknown=True)
         there = torch.isfinite(z).all(dim=1).nonzero()[:, 0].tolist()
         skipped += len(others) - len(there)
-        shown = score(others, [colour])[:, 0] if known else np.full(len(others), math.nan)
+        shown = score(others, [color])[:, 0] if known else np.full(len(others), math.nan)
         labels = [str(i + 1) for i in there]
         names = [others[i] for i in there]
-        spots += _spots(put(z[there]), names, shown[there].tolist(), "placed", labels)
+        spots += _spots(put(z[there]), names, shown[there].tolist(), "overlay", labels)
     else:
-        spots += _trials(put, place, colour)
+        spots += _trials(put, overlay, color)
     return Projection(
         method=method,
         axes=axes,
-        colour=colour,
-        spots=tuple(spots),
+        color=color,
+        molecules=tuple(spots),
         skipped=skipped,
-        place=put,
+        transform=put,
     )
 
 
 def _trials(
-    put: Callable[[Tensor], NDArray[np.float64]], campaign: Campaign, colour: str
+    put: Callable[[Tensor], NDArray[np.float64]], campaign: Campaign, color: str
 ) -> list[ProjectedMolecule]:
     from molvae.campaign.initial_design import ORIGIN
     from molvae.chem.properties import PROPERTIES
@@ -251,10 +251,10 @@ def _trials(
     if not trials:
         return []
     where = put(torch.stack([trial.z for trial in trials]))
-    if colour in campaign.problem.names:
-        values = [float(trial.values.get(colour, math.nan)) for trial in trials]
-    elif colour in PROPERTIES:
-        values = score([trial.smiles for trial in trials], [colour])[:, 0].tolist()
+    if color in campaign.problem.names:
+        values = [float(trial.values.get(color, math.nan)) for trial in trials]
+    elif color in PROPERTIES:
+        values = score([trial.smiles for trial in trials], [color])[:, 0].tolist()
     else:
         values = [math.nan] * len(trials)
     return [
@@ -274,7 +274,7 @@ def _spots(
     where: NDArray[np.float64],
     smiles: Sequence[str],
     values: Sequence[float],
-    kind: Literal["data", "placed"],
+    kind: Literal["data", "overlay"],
     labels: Sequence[str] | None = None,
 ) -> list[ProjectedMolecule]:
     labels = [""] * len(smiles) if labels is None else labels

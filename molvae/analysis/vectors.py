@@ -1,4 +1,4 @@
-"""What is asked of a latent space to be explored, and what every way of exploring begins with."""
+"""Encodings, distances and similarities that all explorations need."""
 
 from __future__ import annotations
 
@@ -20,18 +20,12 @@ each end."""
 
 
 def codes(space: LatentSpaceProtocol, smiles: Sequence[str]) -> tuple[Tensor, list[str]]:
-    """Latent vectors that decode to molecules, and which of these none was found for.
+    """Latent vectors that decode to molecules, `n x d`, and the molecules that none was found for.
 
-    Args:
-        space: See `LatentSpaceProtocol`.
-        smiles: SMILES in any form.
-
-    Returns:
-        `n x d`, and canonical SMILES of those whose vector decodes to something else; of these
-        there is a warning, too.
+    The latter are canonical SMILES, and there is a warning.
 
     Raises:
-        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
     """
     molecules = [canonical(text) for text in smiles]
     z = space.invert(molecules)
@@ -48,19 +42,19 @@ def codes(space: LatentSpaceProtocol, smiles: Sequence[str]) -> tuple[Tensor, li
 
 
 def spread(space: LatentSpaceProtocol) -> Tensor:
-    """Standard deviation of the encodings in each dimension, `d`, as the space's box tells it."""
+    """Standard deviation of the encodings in each dimension, `d`, from the space's bounds."""
     return (space.bounds[1] - space.bounds[0]) / BOX_IN_SDS
 
 
 def unit_vectors(n: int, dim: int, seed: int) -> Tensor:
-    """Random directions, even over the sphere, `n x dim`, each of length 1."""
+    """Random directions, uniform on the sphere, `n x dim`."""
     drawn = torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     unit: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
     return unit
 
 
 def similarities(smiles: Sequence[str | None], to: Sequence[str]) -> NDArray[np.float64]:
-    """Tanimoto similarity, Morgan bits of radius 2, 2,048 of them: `n x len(to)`; NaN for None."""
+    """Tanimoto similarity (Morgan, radius 2, 2,048 bits), `n x len(to)`; NaN for None."""
     found = np.full((len(smiles), len(to)), np.nan)
     there = [row for row, molecule in enumerate(smiles) if molecule is not None]
     if there and to:

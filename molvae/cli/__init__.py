@@ -14,7 +14,7 @@ from cyclopts import App
 
 from molvae._version import __version__
 from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
-from molvae.cli.explore import explore, interpolate, neighbors
+from molvae.cli.explore import current_words, explore, interpolate, neighbors
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
 from molvae.cli.terminal import run
 from molvae.cli.training import evaluate, prepare, train
@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted = {
         "optimize": "every value told is in the record, and the same command goes on from there",
     }
-    return run(app, sys.argv[1:] if argv is None else argv, interrupted=interrupted)
+    words = current_words(sys.argv[1:] if argv is None else argv)
+    return run(app, words, interrupted=interrupted)
 
 
 __all__ = ["app", "main"]

@@ -93,7 +93,7 @@ def density(
     file: InFile = "-",
     /,
     *,
-    k: int = 64,
+    n_samples: int = 64,
     seed: int = 0,
     column: str | None = None,
     skip_invalid: Switch = False,
@@ -108,7 +108,7 @@ def density(
     Args:
         space: A bundled model or a model folder.
         file: Molecules; standard input by default.
-        k: Latent samples for each molecule; more of them make the bound tighter.
+        n_samples: Latent samples for each molecule; more of them make the bound tighter.
         seed: Of the latent samples.
         column: The column of SMILES in a table; smiles by default.
         skip_invalid: Leave out and count texts that are no molecules, and molecules that the model
@@ -125,7 +125,9 @@ def density(
             left_out = len(molecules) - len(kept)
             say(f"{left_out} of {len(molecules)} skipped: {space} cannot encode them")
         molecules = kept
-    columns = (column_.tolist() for column_ in typicality(loaded, molecules, k=k, seed=seed))
+    columns = (
+        column_.tolist() for column_ in typicality(loaded, molecules, k=n_samples, seed=seed)
+    )
     header = ("smiles", "log_prob", "outlier_score", "percentile")
     print_tsv(header, zip(molecules, *columns, strict=True))
 

@@ -10,8 +10,8 @@ import torch
 
 from molvae.analysis.ascent import (
     AscentTarget,
+    ascend,
     campaign_target,
-    climb_target,
     direction_target,
     gradient_ascent,
     head_target,
@@ -33,14 +33,14 @@ def test_a_way_down_the_distance_ends_at_the_top_of_the_hill() -> None:
     ways = gradient_ascent(GRID, starts, "-distance")
     for way, start in zip(ways, starts, strict=True):
         assert way.path.decoded[-1] == TOP
-        assert way.ended == "summit"
+        assert way.ended == "converged"
         assert way.path.start == start
-        assert not way.began_outside
+        assert not way.started_outside
         # It is the straight way: nothing else is climbed.
         assert way.path.t[-1] == pytest.approx(way.predicted[0], abs=0.1)
         assert all(a >= b for a, b in zip(way.predicted[:-1], way.predicted[1:], strict=True))
     assert len(ways[2].path.z) == 1
-    assert (ways[0].climbed, ways[0].sign) == ("-distance", -1)
+    assert (ways[0].target, ways[0].sign) == ("-distance", -1)
 
 
 def test_a_slope_is_climbed_to_the_wall_and_along_it() -> None:
@@ -48,18 +48,18 @@ def test_a_slope_is_climbed_to_the_wall_and_along_it() -> None:
         return z @ torch.tensor([1.0, 0.2, 0.0], dtype=z.dtype)
 
     z = torch.tensor([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]]).double()
-    ways, ended = climb_target(GRID, z, up, step=0.5, steps=500)
+    ways, ended = ascend(GRID, z, up, step=0.5, steps=500)
     high = GRID.bounds[1]
     torch.testing.assert_close(ways[0][-1], torch.stack([high[0], high[1], torch.tensor(0.0)]))
     # The box of one that begins outside is wider, for this one only.
     torch.testing.assert_close(ways[1][-1], torch.tensor([9.0, float(high[1]), 0.0]).double())
-    assert ended == ["summit", "summit"]
+    assert ended == ["converged", "converged"]
     assert [tuple(way[0].tolist()) for way in ways] == [tuple(row.tolist()) for row in z]
 
 
 def test_steps_are_of_one_length_and_at_most_so_many() -> None:
     (way,) = gradient_ascent(GRID, [GRID.at(1, 5, "O")], "a", step=0.5, steps=6)
-    assert way.ended == "steps"
+    assert way.ended == "max_steps"
     assert way.path.t == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5, 3])
     assert way.predicted == pytest.approx([1, 1.5, 2, 2.5, 3, 3.5, 4])
     assert way.path.molecules == [GRID.at(a, 5, "O") for a in (1, 2, 3, 4)]
@@ -72,7 +72,7 @@ def test_a_ridge_is_climbed_without_zigzag() -> None:
         return z[:, 0] - 5 * z[:, 1].square()
 
     z = torch.tensor([[-4.0, 1.0, 0.0]]).double()
-    (way,), _ = climb_target(GRID, z, up, step=0.5, steps=60)
+    (way,), _ = ascend(GRID, z, up, step=0.5, steps=60)
     assert up(way).diff().min() > 0
     assert way[-1, 0] > 3
     assert way[10:, 1].abs().max() < 0.25
@@ -81,22 +81,22 @@ def test_a_ridge_is_climbed_without_zigzag() -> None:
 def test_no_way_leads_below_the_percentile_that_is_to_be_kept() -> None:
     start = GRID.at(6, 6, "N")
     (free,) = gradient_ascent(GRID, [start], "a")
-    (kept,) = gradient_ascent(GRID, [start], "a", keep=40)
+    (kept,) = gradient_ascent(GRID, [start], "a", min_percentile=40)
     assert min(free.path.percentile) < 40 <= min(kept.path.percentile)
-    assert kept.ended == "edge"
+    assert kept.ended == "bounded"
     assert kept.path.t[-1] < free.path.t[-1]
-    (rare,) = gradient_ascent(GRID, [GRID.at(9, 9, "C(=O)")], "a", keep=40)
-    assert rare.ended == "edge"
+    (rare,) = gradient_ascent(GRID, [GRID.at(9, 9, "C(=O)")], "a", min_percentile=40)
+    assert rare.ended == "bounded"
     assert min(rare.path.percentile) == rare.path.percentile[0] < 40
 
 
 def test_where_the_known_world_is_left_is_said() -> None:
     (way,) = gradient_ascent(GRID, [GRID.at(6, 9, "N")], "a", steps=100)
-    assert way.left is not None
-    here = way.path.t.index(way.left)
+    assert way.ood_distance is not None
+    here = way.path.t.index(way.ood_distance)
     assert way.path.percentile[here] < 1 <= way.path.percentile[here - 1]
     (stays,) = gradient_ascent(GRID, [GRID.at(6, 6, "N")], "-distance")
-    assert stays.left is None
+    assert stays.ood_distance is None
 
 
 def test_true_values_are_those_of_the_molecules_on_the_way(
@@ -104,7 +104,7 @@ def test_true_values_are_those_of_the_molecules_on_the_way(
 ) -> None:
     ways = gradient_ascent(qm9, ["OCc1cc[nH]c1", "CC1CC1C#N"], "-SAS", steps=12, step=0.5)
     for way in ways:
-        molecules = [stop.smiles or "" for stop in way.path.stops]
+        molecules = [stop.smiles or "" for stop in way.path.segments]
         assert list(way.true) == score(molecules, ["SAS"])[:, 0].tolist()
         assert way.gain == way.true[0] - way.true[-1]
         column = list(qm9.properties).index("SAS")
@@ -112,7 +112,7 @@ def test_true_values_are_those_of_the_molecules_on_the_way(
         assert way.predicted == pytest.approx(read.tolist())
         assert way.predicted[-1] < way.predicted[0]
         table = way.table()
-        assert list(table.columns[:5]) == ["t", "until", "smiles", "predicted", "true"]
+        assert list(table.columns[:5]) == ["t_start", "t_end", "smiles", "predicted", "true"]
     again = gradient_ascent(qm9, ["CC1CC1C#N"], "-SAS", steps=12, step=0.5)[0]
     # What others there are changes nothing but the last bits of their sums.
     torch.testing.assert_close(again.path.z, ways[1].path.z, atol=1e-4, rtol=0)
@@ -126,7 +126,7 @@ def test_one_begins_outside_of_the_box_and_says_so() -> None:
 
     space = Narrow()
     inside, outside = gradient_ascent(space, [space.at(5, 5, "N"), space.at(8, 5, "N")], "a")
-    assert (inside.began_outside, outside.began_outside) == (False, True)
+    assert (inside.started_outside, outside.started_outside) == (False, True)
     assert inside.path.z[-1, 0] == pytest.approx(float(space.bounds[1, 0]))
     assert outside.path.z[-1, 0] == outside.path.z[0, 0] == 3.0
 
@@ -137,7 +137,7 @@ def test_a_direction_is_climbed_both_ways() -> None:
     up, down = (
         gradient_ascent(GRID, [GRID.at(5, 5, "N")], d, steps=8)[0] for d in (learned, -learned)
     )
-    assert (up.climbed, down.climbed) == ("logP", "-logP")
+    assert (up.target, down.target) == ("logP", "-logP")
     assert up.gain > 0
     assert down.gain > 0
     assert up.true[-1] > up.true[0] == down.true[0] > down.true[-1]
@@ -161,7 +161,7 @@ def test_a_campaign_is_climbed_by_what_its_values_say(tmp_path: Path) -> None:
     for way in ways:
         near = GRID.encode([way.path.molecules[-1]])
         assert (near - objective.top).norm() < 2.1  # it has seen every seventh molecule only
-        known = [told.get(stop.smiles or "", math.nan) for stop in way.path.stops]
+        known = [told.get(stop.smiles or "", math.nan) for stop in way.path.segments]
         assert [*map(str, way.true)] == [*map(str, known)]
     assert ways[1].true[0] == told[spread[3]]
 
@@ -177,7 +177,7 @@ def test_a_campaign_that_minimizes_is_climbed_down(tmp_path: Path) -> None:
     assert way.sign == -1
     assert way.predicted[-1] < way.predicted[0]
     # RDKit computes it, so it is known of every molecule.
-    molecules = [stop.smiles or "" for stop in way.path.stops]
+    molecules = [stop.smiles or "" for stop in way.path.segments]
     assert list(way.true) == pytest.approx(score(molecules, ["logP"])[:, 0].tolist())
     assert way.gain > 0
 
@@ -187,7 +187,9 @@ def test_a_campaign_without_values_cannot_be_climbed(tmp_path: Path) -> None:
         campaign_target(campaign)
 
 
-@pytest.mark.parametrize("numbers", [{"step": 0.0}, {"steps": 0}, {"keep": -1.0}, {"keep": 101.0}])
+@pytest.mark.parametrize(
+    "numbers", [{"step": 0.0}, {"steps": 0}, {"min_percentile": -1.0}, {"min_percentile": 101.0}]
+)
 def test_numbers_out_of_range_are_refused(numbers: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         gradient_ascent(GRID, [TOP], "a", **numbers)  # type: ignore[arg-type]
@@ -201,4 +203,4 @@ def test_what_cannot_be_climbed_is_named() -> None:
     assert head_target(GRID, "-a").sign == -1
     flat = AscentTarget(name="flat", up=lambda z: 0 * z.sum(dim=1))
     (way,) = gradient_ascent(GRID, [TOP], flat)
-    assert (way.ended, len(way.path.z)) == ("summit", 1)
+    assert (way.ended, len(way.path.z)) == ("converged", 1)

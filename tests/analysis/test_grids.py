@@ -55,12 +55,12 @@ DRAWINGS: dict[str, Callable[[Path], Path]] = {
         analogy(GRID, FIRST, LAST, GRID.at(3, 3, "N"), radii=[0, 1], n=4), file
     ),
     "chart": lambda file: draw_projection(
-        project(GRID, GRID.molecules[::4], place=[FIRST, LAST]), file
+        project(GRID, GRID.molecules[::4], overlay=[FIRST, LAST]), file
     ),
 }
 SAID = {
     "path": [
-        "interpolation, straight",
+        "interpolation, linear",
         "4 distinct molecules on a path of length 3.0; "
         "highlighted: what the previous molecule lacks",
         "percentile",
@@ -95,7 +95,7 @@ def test_draw_path_svg_holds_each_molecule_once_with_rdkit_colors(tmp_path: Path
     file = draw_path(path, tmp_path / "p.svg")
     root = ElementTree.fromstring(file.read_text())
     molecules = [child for child in root if child.tag.endswith("}svg")]
-    assert len(molecules) == len(path.stops)
+    assert len(molecules) == len(path.segments)
     width, height = map(float, root.attrib["viewBox"].split()[2:])
     for one in molecules:
         x, y, w, h = (float(one.attrib[name]) for name in ("x", "y", "width", "height"))
@@ -141,7 +141,7 @@ def test_where_there_is_no_molecule_it_is_said(tmp_path: Path) -> None:
 def test_trials_are_placed_with_a_legend(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:  # type: ignore[attr-defined]
         campaign.run(12)
-        found = project(GRID, GRID.molecules, place=campaign)
+        found = project(GRID, GRID.molecules, overlay=campaign)
     said = texts(draw_projection(found, tmp_path / "c.svg", most=3))
     assert {"starting molecules", "new molecules", "10", "11", "12"} <= set(said)
 

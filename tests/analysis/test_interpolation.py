@@ -29,32 +29,33 @@ GRID = Grid()
 def test_a_straight_way_has_every_molecule_on_the_line_once() -> None:
     path = interpolate(GRID, GRID.at(2, 4, "O"), GRID.at(6, 4, "O"), steps=40)
     assert path.molecules == [GRID.at(a, 4, "O") for a in (2, 3, 4, 5, 6)]
-    assert [stop.smiles for stop in path.stops] == path.molecules
+    assert [stop.smiles for stop in path.segments] == path.molecules
     assert path.length == pytest.approx(4)
     assert (path.t[0], path.t[-1], len(path.t)) == (0.0, 1.0, 41)
     # A molecule lasts until half way to the next one.
-    assert [stop.t for stop in path.stops] == pytest.approx(
+    assert [stop.t_start for stop in path.segments] == pytest.approx(
         [0, 0.125, 0.375, 0.625, 0.875], abs=0.03
     )
-    for before, after in zip(path.stops[:-1], path.stops[1:], strict=True):
+    for before, after in zip(path.segments[:-1], path.segments[1:], strict=True):
         assert after.first == before.last + 1
 
 
 def test_a_stop_tells_similarity_properties_and_how_usual_it_is() -> None:
     first, last = GRID.at(2, 4, "O"), GRID.at(6, 4, "O")
     path = interpolate(GRID, first, last, steps=8, properties=("MW", "logP"))
-    bits = morgan_bits([stop.smiles or "" for stop in path.stops])
+    bits = morgan_bits([stop.smiles or "" for stop in path.segments])
     expected = tanimoto(bits, morgan_bits([first, last]))
-    np.testing.assert_allclose([stop.similarity for stop in path.stops], expected)
-    assert path.stops[0].similarity[0] == path.stops[-1].similarity[1] == 1
-    weights = score([stop.smiles or "" for stop in path.stops], ["MW"])[:, 0]
-    assert [stop.properties["MW"] for stop in path.stops] == weights.tolist()
-    assert path.stops[0].percentile == float(GRID.density_percentile(GRID.encode([first])))
+    np.testing.assert_allclose([stop.similarity for stop in path.segments], expected)
+    assert path.segments[0].similarity[0] == path.segments[-1].similarity[1] == 1
+    weights = score([stop.smiles or "" for stop in path.segments], ["MW"])[:, 0]
+    assert [stop.properties["MW"] for stop in path.segments] == weights.tolist()
+    assert path.segments[0].percentile == float(GRID.density_percentile(GRID.encode([first])))
     table = path.table()
     assert list(table.columns) == [
-        "t", "until", "smiles", "similarity_start", "similarity_end", "MW", "logP", "percentile",
+        "t_start", "t_end", "smiles", "similarity_start", "similarity_end", "MW", "logP",
+        "percentile",
     ]  # fmt: skip
-    assert len(table) == len(path.stops)
+    assert len(table) == len(path.segments)
 
 
 def test_a_way_may_lead_through_several_molecules() -> None:
@@ -71,7 +72,7 @@ def test_a_way_may_lead_through_several_molecules() -> None:
 def test_a_way_back_comes_to_a_molecule_again() -> None:
     a, b = GRID.at(2, 2, "N"), GRID.at(3, 2, "N")
     path = interpolate(GRID, a, b, a, steps=4)
-    assert [stop.smiles for stop in path.stops] == [a, b, a]
+    assert [stop.smiles for stop in path.segments] == [a, b, a]
     assert path.molecules == [a, b]
 
 
@@ -80,9 +81,9 @@ def test_what_decodes_to_nothing_is_a_stop_without_a_molecule() -> None:
     from molvae.analysis.interpolation import decode_path
 
     path = decode_path(GRID, far, [0.0, 3.0], name="out", start=corner)
-    assert [stop.smiles for stop in path.stops] == [corner, None]
-    assert math.isnan(path.stops[1].similarity[0])
-    assert math.isnan(path.stops[1].properties["logP"])
+    assert [stop.smiles for stop in path.segments] == [corner, None]
+    assert math.isnan(path.segments[1].similarity[0])
+    assert math.isnan(path.segments[1].properties["logP"])
     assert path.molecules == [corner]
     assert list(path.table()["similarity"].isna()) == [False, True]
 
@@ -140,16 +141,14 @@ def test_without_weight_the_way_along_the_density_is_straight() -> None:
 
 def test_the_three_kinds_begin_and_end_alike_and_differ_in_between() -> None:
     ends = GRID.at(1, 5, "O"), GRID.at(9, 8, "S")
-    ways = {
-        kind: interpolate(GRID, *ends, kind=kind) for kind in ("straight", "spherical", "density")
-    }  # type: ignore[arg-type]
+    ways = {kind: interpolate(GRID, *ends, kind=kind) for kind in ("linear", "slerp", "density")}  # type: ignore[arg-type]
     z = GRID.encode(list(ends))
     for kind, path in ways.items():
         assert torch.equal(path.z[[0, -1]], z), kind
         assert path.missed == ()
     density = {kind: float(np.mean(path.log_density)) for kind, path in ways.items()}
-    assert density["density"] > density["straight"] > density["spherical"]
-    assert ways["straight"].length < min(ways["spherical"].length, ways["density"].length)
+    assert density["density"] > density["linear"] > density["slerp"]
+    assert ways["linear"].length < min(ways["slerp"].length, ways["density"].length)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +156,7 @@ def test_the_three_kinds_begin_and_end_alike_and_differ_in_between() -> None:
     [
         ({"steps": 0}, ConfigError, "steps"),
         ({"weight": -1.0}, ConfigError, "weight"),
-        ({"kind": "curved"}, UnknownNameError, "straight"),
+        ({"kind": "curved"}, UnknownNameError, "linear"),
         ({"properties": ["beauty"]}, UnknownNameError, "beauty"),
     ],
 )
@@ -189,7 +188,7 @@ def test_the_box_means_the_same_as_to_the_surrogates() -> None:
     assert BOX_IN_SDS == surrogate.BOX_IN_SDS
 
 
-@pytest.mark.parametrize("kind", ["straight", "spherical", "density"])
+@pytest.mark.parametrize("kind", ["linear", "slerp", "density"])
 def test_in_a_real_space_a_way_begins_and_ends_at_its_molecules(
     qm9: LatentSpace, kind: str
 ) -> None:

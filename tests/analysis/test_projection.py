@@ -39,11 +39,11 @@ def test_points_of_a_plane_keep_their_distances() -> None:
 
 
 def test_a_map_holds_the_data_with_its_values() -> None:
-    found = project(GRID, GRID.molecules, colour="mw")
-    assert found.colour == "MW"
-    assert [spot.smiles for spot in found.spots] == GRID.molecules
+    found = project(GRID, GRID.molecules, color="mw")
+    assert found.color == "MW"
+    assert [spot.smiles for spot in found.molecules] == GRID.molecules
     weights = score(GRID.molecules, ["MW"])[:, 0]
-    assert [spot.value for spot in found.spots] == weights.tolist()
+    assert [spot.value for spot in found.molecules] == weights.tolist()
     # The variances of a and b are 80 / 12, that of X is 5.
     assert found.axes[0].startswith("first component (36%")
     table = found.table()
@@ -53,43 +53,43 @@ def test_a_map_holds_the_data_with_its_values() -> None:
 
 def test_molecules_are_placed_where_their_codes_are() -> None:
     others = [GRID.at(1, 1, "O"), GRID.at(9, 9, "S")]
-    found = project(GRID, GRID.molecules[::5], values=range(65), colour="own", place=others)
-    placed = [spot for spot in found.spots if spot.kind == "placed"]
+    found = project(GRID, GRID.molecules[::5], values=range(65), color="own", overlay=others)
+    placed = [spot for spot in found.molecules if spot.kind == "overlay"]
     assert [(spot.smiles, spot.label) for spot in placed] == [(others[0], "1"), (others[1], "2")]
     np.testing.assert_allclose(
         [(spot.x, spot.y) for spot in placed], found.place(GRID.encode(others))
     )
     assert all(math.isnan(spot.value) for spot in placed)  # nobody knows their own values
-    assert [spot.value for spot in found.spots][:65] == list(range(65))
-    assert project(GRID, GRID.molecules, place=others).spots[-1].value == pytest.approx(
+    assert [spot.value for spot in found.molecules][:65] == list(range(65))
+    assert project(GRID, GRID.molecules, overlay=others).molecules[-1].value == pytest.approx(
         score(others[1:], ["logP"])[0, 0]
     )
 
 
 def test_what_the_space_cannot_read_is_counted(qm9: LatentSpace) -> None:
     with pytest.warns(MolvaeWarning, match="1 of"):
-        found = project(qm9, ["CCO", "CCN", "CCCO", "[Xe]"], place=["CC", "C[Se]C"])
+        found = project(qm9, ["CCO", "CCN", "CCCO", "[Xe]"], overlay=["CC", "C[Se]C"])
     assert found.skipped == 2
-    assert [spot.smiles for spot in found.spots] == ["CCO", "CCN", "CCCO", "CC"]
-    assert found.spots[-1].label == "1"
+    assert [spot.smiles for spot in found.molecules] == ["CCO", "CCN", "CCCO", "CC"]
+    assert found.molecules[-1].label == "1"
 
 
 def test_trials_of_a_campaign_are_placed_by_their_own_vectors(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:  # type: ignore[attr-defined]
         campaign.run(12)
-        found = project(GRID, GRID.molecules, place=campaign)
-        told = project(GRID, GRID.molecules, values=[0.0] * 324, colour="hill", place=campaign)
+        found = project(GRID, GRID.molecules, overlay=campaign)
+        told = project(GRID, GRID.molecules, values=[0.0] * 324, color="hill", overlay=campaign)
         trials = campaign.trials
-    spots = [spot for spot in found.spots if spot.kind != "data"]
+    spots = [spot for spot in found.molecules if spot.kind != "data"]
     assert [spot.smiles for spot in spots] == [trial.smiles for trial in trials]
     assert [spot.kind for spot in spots] == ["start"] * 8 + ["new"] * 4
     assert [spot.label for spot in spots] == [str(i) for i in range(1, 13)]
     where = found.place(torch.stack([trial.z for trial in trials]))
     np.testing.assert_allclose([(spot.x, spot.y) for spot in spots], where)
-    values = [spot.value for spot in told.spots if spot.kind != "data"]
+    values = [spot.value for spot in told.molecules if spot.kind != "data"]
     assert values == [trial.values["hill"] for trial in trials]
     with begin(tmp_path / "d.db", start=[]) as empty:  # type: ignore[attr-defined]
-        assert len(project(GRID, GRID.molecules, place=empty).spots) == 324
+        assert len(project(GRID, GRID.molecules, overlay=empty).molecules) == 324
 
 
 @pytest.mark.slow
@@ -122,4 +122,4 @@ def test_what_makes_no_map_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="pca"):
         project(GRID, GRID.molecules, method="tsne")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="logP"):
-        project(GRID, GRID.molecules, colour="logQ")
+        project(GRID, GRID.molecules, color="logQ")

@@ -43,7 +43,12 @@ def files(folder: Path) -> set[str]:
 
 def test_density_says_how_usual_molecules_are(molvae: Molvae) -> None:
     done = molvae(
-        "explore", "density", "zinc250k", "--k", 4, stdin="OC(=O)c1ccccc1OC(C)=O\nC#N\n[Au]\n"
+        "explore",
+        "density",
+        "zinc250k",
+        "--n-samples",
+        4,
+        stdin="OC(=O)c1ccccc1OC(C)=O\nC#N\n[Au]\n",
     )
     assert done.status == 0, done.err
     usual, odd, unreadable = done.table

@@ -31,22 +31,37 @@ def write(name: str, *lines: str) -> None:
 
 
 def test_interpolate_prints_the_molecules_on_the_way(grid: Molvae) -> None:
-    done = grid("explore", "interpolate", "toy", FIRST, LAST, GRID.at(5, 5, "O"), "--names", "MW")
+    done = grid(
+        "explore", "interpolate", "toy", FIRST, LAST, GRID.at(5, 5, "O"), "--properties", "MW"
+    )
     assert column(done, "smiles") == [GRID.at(a, 4, "O") for a in (2, 3, 4, 5)] + [
         GRID.at(5, 5, "O")
     ]
     assert done.out.splitlines()[0] == (
-        "t\tuntil\tsmiles\tsimilarity_start\tsimilarity_end\tMW\tpercentile"
+        "t_start\tt_end\tsmiles\tsimilarity_start\tsimilarity_end\tMW\tpercentile"
     )
-    assert (done.table[0]["t"], done.table[-1]["until"]) == ("0", "2")
-    assert "5 distinct molecules on a way of length 4.0" in done.err
+    assert (done.table[0]["t_start"], done.table[-1]["t_end"]) == ("0", "2")
+    assert "5 distinct molecules on a path of length 4.0" in done.err
+
+
+def test_flags_and_values_of_earlier_versions_are_read(grid: Molvae) -> None:
+    words = [FIRST, LAST, "--names", "MW", "--kind", "straight"]
+    new = grid("explore", "interpolate", "toy", FIRST, LAST, "--properties", "MW")
+    assert grid("interpolate", "toy", *words).out == new.out != ""
+    assert grid("explore", "interpolate", "toy", *words[:-2], "--kind=straight").out == new.out
+    up = ["explore", "ascend", "toy", "--climb", "-distance"]
+    assert (
+        grid(*up, "--keep=40", stdin=FIRST).out
+        == grid(*up, "--min-percentile", 40, stdin=FIRST).out
+    )
+    assert "--names" not in grid("explore", "map", "--help").out
 
 
 def test_figures_are_written_and_not_overwritten(grid: Molvae, tmp_path: Path) -> None:
-    words = ["explore", "interpolate", "toy", FIRST, LAST, "--steps", 6, "--figure", "way.svg"]
+    words = ["explore", "interpolate", "toy", FIRST, LAST, "--steps", 6, "--figure", "path.svg"]
     assert grid(*words).status == 0
-    assert "<svg" in (tmp_path / "way.svg").read_text()
-    grid(*words).fails(1, "way.svg", "exists", "--overwrite")
+    assert "<svg" in (tmp_path / "path.svg").read_text()
+    grid(*words).fails(1, "path.svg", "exists", "--overwrite")
     assert grid(*words, "--overwrite").status == 0
     grid("explore", "neighbors", "toy", FIRST, "--figure", "n.gif").fails(1, "n.gif", ".svg")
 
@@ -57,7 +72,7 @@ def test_neighbours_are_printed_nearest_first(grid: Molvae, tmp_path: Path) -> N
     )
     assert set(column(done, "radius")) == {"1"}
     assert GRID.at(3, 4, "O") in column(done, "smiles")
-    assert "r 0.4: 30 drawn, 30 the same, 0 no molecule, 0 others" in done.err
+    assert "r 0.4: 30 decoded, 30 the same, 0 no molecule, 0 others" in done.err
     assert (tmp_path / "n.png").read_bytes().startswith(b"\x89PNG")
     nobody = grid("explore", "neighbors", "toy", FIRST, "--radius", 0.1, "-n", 3)
     assert (nobody.status, nobody.table) == (0, [])
@@ -108,8 +123,8 @@ def test_an_analogy_is_printed_with_what_changed(grid: Molvae) -> None:
     done = grid("explore", "analogy", "toy", GRID.at(4, 4, "O"), GRID.at(4, 4, "N"), c, "-n", 9)
     assert done.status == 0
     assert done.table[0]["smiles"] == GRID.at(6, 5, "N")
-    assert float(done.table[0]["same_change"]) > 0.9
-    assert "r 0: 1 drawn, 0 of those given" in done.err
+    assert float(done.table[0]["same_transformation"]) > 0.9
+    assert "r 0: 1 decoded, 0 given molecules" in done.err
 
 
 def test_ways_up_from_a_file_are_printed_and_summed_up(grid: Molvae, tmp_path: Path) -> None:
@@ -119,10 +134,10 @@ def test_ways_up_from_a_file_are_printed_and_summed_up(grid: Molvae, tmp_path: P
         "explore", "ascend", "toy", "--climb", "-distance", "--figure", "up.svg", stdin=text
     )
     rows = done.table
-    assert next(row["smiles"] for row in rows if row["way"] == "2") == FIRST
-    assert [[r["smiles"] for r in rows if r["way"] == way][-1] for way in "12"] == [top, top]
-    assert "-distance: mean improvement expected +" in done.err
-    assert "ended at a summit 2, after all steps 0" in done.err
+    assert next(row["smiles"] for row in rows if row["path"] == "2") == FIRST
+    assert [[r["smiles"] for r in rows if r["path"] == way][-1] for way in "12"] == [top, top]
+    assert "-distance: mean improvement predicted +" in done.err
+    assert "2 converged, 0 took all steps" in done.err
     assert (tmp_path / "up.svg").exists()
 
 
@@ -131,7 +146,7 @@ def test_molecules_that_cannot_be_read_are_skipped_if_so_told(grid: Molvae) -> N
     text = f"{FIRST}\nc1ccccc1\nC(\n"
     assert grid(*words, stdin=text).status == 1
     done = grid(*words, "--skip-invalid", stdin=text)
-    assert set(column(done, "way")) == {"1"}
+    assert set(column(done, "path")) == {"1"}
     assert "1 of 3 skipped: no molecules" in done.err
     assert "1 of 2 skipped: toy cannot read them" in done.err
 
@@ -141,9 +156,9 @@ def test_a_record_is_climbed_and_placed_on_a_map(grid: Molvae, tmp_path: Path) -
         campaign.run(20)
     up = grid("explore", "ascend", "toy", "--climb", "c.db", stdin=FIRST)
     assert up.status == 0, up.err
-    assert "hill: mean improvement expected +" in up.err
+    assert "hill: mean improvement predicted +" in up.err
     write("all.smi", *GRID.molecules)
-    done = grid("explore", "map", "toy", "all.smi", "--place", "c.db", "-n", 50)
+    done = grid("explore", "map", "toy", "all.smi", "--overlay", "c.db", "-n", 50)
     kinds = column(done, "kind")
     assert [kinds.count(kind) for kind in ("data", "start", "new")] == [50, 17, 3]
     grid("explore", "ascend", "toy", "--climb", "all.smi", stdin=FIRST).fails(
@@ -151,18 +166,18 @@ def test_a_record_is_climbed_and_placed_on_a_map(grid: Molvae, tmp_path: Path) -
     )
     with begin(tmp_path / "d.db") as campaign:  # type: ignore[attr-defined]
         assert len(campaign) == 8
-    grid("explore", "map", "other", "all.smi", "--place", "d.db").fails(1, "d.db")
+    grid("explore", "map", "other", "all.smi", "--overlay", "d.db").fails(1, "d.db")
 
 
 def test_a_map_is_coloured_by_a_column_and_drawn(grid: Molvae, tmp_path: Path) -> None:
     write("own.csv", "smiles,activity", *(f"{m},{i}" for i, m in enumerate(GRID.molecules)))
     write("place.smi", FIRST, LAST)
-    words = ["explore", "map", "toy", "own.csv", "--colour", "activity", "--place", "place.smi"]
+    words = ["explore", "map", "toy", "own.csv", "--color", "activity", "--overlay", "place.smi"]
     done = grid(*words, "--figure", "map.svg")
     rows = {row["smiles"]: row for row in done.table if row["kind"] == "data"}
     assert len(rows) == 324
     assert rows[GRID.molecules[17]]["activity"] == "17"
-    placed = [row for row in done.table if row["kind"] == "placed"]
+    placed = [row for row in done.table if row["kind"] == "overlay"]
     assert [(row["smiles"], row["label"], row["activity"]) for row in placed] == [
         (FIRST, "1", ""),
         (LAST, "2", ""),
@@ -188,5 +203,5 @@ def test_a_prepared_folder_gives_its_training_molecules(grid: Molvae, tmp_path: 
     done = grid("explore", "map", "toy", "data", "-n", 10)
     assert set(column(done, "smiles")) <= set(GRID.molecules[:12])
     assert len(done.table) == 10
-    grid("explore", "map", "toy", "data", "--colour", "activity").fails(1, "data", "'activity'")
+    grid("explore", "map", "toy", "data", "--color", "activity").fails(1, "data", "'activity'")
     grid("explore", "map", "toy", "data", "-n", 0).fails(1, "a whole number from 1")
