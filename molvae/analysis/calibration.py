@@ -1,4 +1,4 @@
-"""Was the surrogate as sure as it may be? Predictions of each batch against what was measured."""
+"""Calibration of a campaign's predictions: intervals against the values observed later."""
 
 from __future__ import annotations
 
@@ -10,35 +10,32 @@ from molvae.bo.prediction import INTERVALS
 from molvae.campaign.trial import Trial
 
 MAX_GROUPS = 20
-"""Rows of a table of batches; of more batches, as many as it takes are counted together."""
+"""Maximum number of rows; more batches are counted together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """How many values lay in the intervals that were foreseen when their trials were proposed."""
+    """How many values lay in the intervals predicted when their trials were proposed."""
 
     first: int
-    """Id of the first trial."""
     last: int
+    """Ids of the first and the last trial."""
     measured: int
     """Trials with a prediction and a value."""
     held_50: int
-    """Values in the central interval of 50 %."""
     held_90: int
+    """Values in the central 50 % and 90 % intervals."""
     above: int
-    """Values above the median that was foreseen: near half of them, unless there is a bias."""
+    """Values above the predicted median: about half of them, unless there is a bias."""
 
 
 def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Coverage]:
-    """Of all trials together, then of one batch after the other.
+    """Coverage of all trials, then of each batch; nothing if no prediction has a value.
 
     Args:
-        trials: In the order asked.
-        name: Of the objective.
-        batch: Trials that were proposed together.
-
-    Returns:
-        Nothing, if no prediction can be compared with a value.
+        trials: In the order of their ids.
+        name: Name of the objective.
+        batch: Batch size.
     """
     known = [t for t in trials if name in t.predictions and math.isfinite(_value(t, name))]
     if not known:

@@ -1,7 +1,4 @@
-"""Tables of molecules as files: CSV, TSV, SDF, Parquet.
-
-Knows formats. Knows no campaigns, beyond the columns by which their tables are recognized.
-"""
+"""Tables of molecules as files: CSV, TSV, SDF, Parquet."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHEET = {"id", "smiles", "percentile"}
-"""Columns of what `ask` writes; with others beside them it holds somebody's measurements."""
+"""Columns of a table that `ask` writes; with others it holds somebody's measurements."""
 
 
 TRIALS = {"id", "smiles", "status", "origin", "asked_at", "told_at"}
-"""Columns that every table of all trials has."""
+"""Columns of every table of all trials."""
 
 
 TABLE = Kind(
@@ -38,16 +35,9 @@ def check_can_write_table(
 ) -> Path:
     """Refuse a file that cannot be written, before anything is done for it.
 
-    Args:
-        file: Where the table should go.
-        overwrite: Replace a table of trials that molvae wrote.
-        apart_from: Inputs and other outputs of the same command.
-
-    Returns:
-        The absolute path.
-
     Raises:
-        DataError: It exists, its folder does not, or its ending is of no known format.
+        DataError: It exists and is no table of trials, its folder does not exist, or its ending is
+            unknown.
     """
     _check_ending(file)
     return check_output(file, TABLE, overwrite=overwrite, apart_from=apart_from)

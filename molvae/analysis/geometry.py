@@ -1,4 +1,4 @@
-"""Is near alike? How distances in a latent space go with the similarity of molecules."""
+"""How distances in a latent space relate to the similarity of molecules."""
 
 from __future__ import annotations
 
@@ -13,38 +13,35 @@ from molvae.latent.space import LatentSpace
 from molvae.model.isolation import isolated
 
 MOLECULES = 1_500
-"""That are compared with each other, at most."""
+"""Maximum number of molecules to compare."""
 
 
 RANKS = (1, 2, 5, 10, 20, 50)
-"""Neighbors in z whose similarity is told: the nearest, the second, and so on."""
+"""Ranks of neighbors in z whose similarity is reported."""
 
 
 NEIGHBORS = 5
-"""Of a molecule, whose places trustworthiness looks at."""
+"""Neighbors that trustworthiness looks at."""
 
 
 @isolated()
 def geometry(
     space: LatentSpace, smiles: Sequence[str], *, n: int = MOLECULES, seed: int = 0
 ) -> dict[str, float]:
-    """How distances between molecules in z go with their Tanimoto similarities.
-
-    Similarity is that of Morgan fingerprints of radius 2, 2,048 bits; distances are Euclidean,
-    between posterior means.
+    """How Euclidean distances in z relate to Tanimoto similarities (Morgan, radius 2, 2,048 bits).
 
     Args:
-        space: What is measured.
-        smiles: Distinct molecules that it can read.
-        n: Random ones of them that are compared, at most.
-        seed: Of their choice.
+        space: The model.
+        smiles: Distinct molecules that it can encode.
+        n: Maximum number of molecules to compare, chosen at random.
+        seed: Seed of the choice.
 
     Returns:
-        `distance_tanimoto_correlation`: Pearson's, over all pairs; -1 where distances fall with
-        similarities as on a line. `neighbor_tanimoto_K`: mean similarity of a molecule to the K-th
-        nearest in z; `neighbor_tanimoto_best`: to the most similar one, which no space surpasses;
-        `neighbor_tanimoto_random`: to any. `trustworthiness`: how much the five nearest in z are
-        among the most similar, from 0 to 1. NaN where there are too few molecules.
+        `distance_tanimoto_correlation`: Pearson's, over all pairs; -1 is best.
+        `neighbor_tanimoto_K`: mean similarity of a molecule to its K-th nearest in z;
+        `neighbor_tanimoto_best`: to the most similar one; `neighbor_tanimoto_random`: to any.
+        `trustworthiness`: how far the five nearest in z are among the most similar, from 0 to 1.
+        NaN with too few molecules.
 
     References:
         Venna and Kaski (2001), doi:10.1007/3-540-44668-0_68 (trustworthiness).

@@ -363,7 +363,7 @@ def draw_neighbors(
         axes.set(ylim=(0, 1.05), xlabel="r")
         axes.legend()
     for row, ones, figure in zip(summary, rows, below, strict=True):
-        nothing = f", {row['no_molecule']} no molecule" if row["nothing"] else ""
+        nothing = f", {row['no_molecule']} no molecule" if row["no_molecule"] else ""
         words = (
             f"r = {row['radius']:g}: {row['decoded']} decoded, {row['same']} "
             f"{'given' if several else 'the same'}, {row['distinct']} other"

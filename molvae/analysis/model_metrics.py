@@ -1,8 +1,4 @@
-"""How good is a model: is it faithful, likely, smooth, and can it be sampled?
-
-Everything is measured on molecules that the caller gives; which ones (held out or not) is the
-caller's to say. Measures of sets of molecules alone are in `molvae.analysis.set_metrics`.
-"""
+"""Metrics of a model: reconstruction, likelihood, regression, smoothness, generated molecules."""
 
 from __future__ import annotations
 
@@ -27,11 +23,11 @@ from molvae.model.isolation import isolated
 from molvae.model.losses import active_units, kl_to_normal
 
 RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
-"""Of the moves that smoothness is measured by, in standard deviations of the encodings."""
+"""Lengths of moves in z, in standard deviations of the encodings."""
 
 
 N_IMPORTANCE_SAMPLES = 64
-"""Draws of the importance-weighted bound."""
+"""Samples of the importance-weighted bound."""
 
 
 @isolated()
@@ -45,33 +41,32 @@ def evaluate(
     training: Collection[str] | None = None,
     fcd: bool = True,
 ) -> dict[str, float]:
-    """Measure a latent space on molecules, and on what it generates.
+    """All metrics of a model.
 
     Args:
-        space: What is measured.
-        smiles: Molecules that the model has not been trained on; those that it cannot read count as
-            not reconstructed, and nothing else is measured on them.
-        n_samples: Molecules to generate in each of three ways; 0 for none.
-        n_draws: Molecules, random ones of those given, on which many draws each are made: 10
-            encodings times 10 decodings, the importance-weighted bound, and smoothness.
-        seed: Of all draws.
+        space: The model.
+        smiles: Molecules held out from training; those that the model cannot encode count as not
+            reconstructed, and are left out of all other metrics.
+        n_samples: Molecules to generate from each source; 0 for none.
+        n_draws: Random molecules of those given for the metrics that need many samples each:
+            stochastic reconstruction, the importance-weighted bound, smoothness.
+        seed: Seed of all samples.
         training: Canonical SMILES of the training molecules, for novelty and the floor of the
             Fréchet ChemNet distance.
-        fcd: Whether to compute that distance; needs the package fcd, without which there is a
-            warning and it is left out.
+        fcd: Whether to compute that distance; without the package fcd there is a warning.
 
     Returns:
-        All of `reconstruction_metrics`, `likelihood`, `regression`, `smoothness`, `geometry`; and
-        of `distribution_metrics`, against the molecules given, each name after a prefix: `prior_`
-        of the likeliest molecules at draws from the learned prior, `normal_` the same with N(0, I),
-        `generated_` of `space.generate`, `training_` of as many training molecules (what a perfect
-        model would come to); `generated_redrawn`: share of what was drawn again, since it had to be
-        mended. Of a language model only what needs no vectors.
+        `reconstruction_metrics`, `likelihood`, `regression`, `smoothness`, `geometry`; and
+        `distribution_metrics` against the molecules given, with a prefix for the source: `prior_`
+        and `normal_` (greedy decoding of samples of the learned prior and of N(0, I)), `generated_`
+        (`space.generate`), `training_` (as many training molecules, what a perfect model reaches);
+        `generated_redrawn`, the fraction of samples that `generate` rejected. Of a language model
+        only metrics that need no vectors.
 
     Raises:
         ConfigError: `n_samples` is negative or `n_draws` below 1.
-        DataError: No molecules, or none that the model can read.
-        InvalidMoleculeError: A text that is not a molecule.
+        DataError: No molecules, or none that the model can encode.
+        InvalidMoleculeError: A text is not a molecule.
     """
     n_samples = whole_number(n_samples, "n_samples", least=0)
     n_draws, seed = whole_number(n_draws, "n_draws", least=1), check_seed(seed)
@@ -119,24 +114,23 @@ def evaluate(
 def reconstruction_metrics(
     space: LatentSpace, smiles: Sequence[str], *, seed: int = 0
 ) -> dict[str, float]:
-    """Whether molecules come back from the latent space, and how much z says.
+    """How well molecules are reconstructed, and how much z holds.
 
     Args:
-        space: What is measured.
+        space: The model.
         smiles: Canonical SMILES.
-        seed: Of the draws from the posteriors.
+        seed: Seed of the posterior samples.
 
     Returns:
-        `molecules`: how many were given. `unreadable`: how many of them the model cannot read.
-        `reconstruction`: share that greedy decoding of the posterior mean gives back exactly
-        (canonical SMILES). `posterior_reconstruction`: the same for one draw from the posterior.
-        `posterior_tanimoto`: mean Tanimoto similarity (Morgan, radius 2, 2,048 bits) of a molecule
-        to the one decoded from that draw. `kl`: of z to N(0, I), nats per molecule, mean; NaN where
-        the posterior is no Gaussian. `active_units`: of `latent_dim`, variance of the mean above
-        0.01.
+        `molecules` and `unreadable`: counts of all, and of those that the model cannot encode.
+        `reconstruction`: fraction that greedy decoding of the posterior mean reconstructs exactly.
+        `posterior_reconstruction`: the same for one posterior sample; `posterior_tanimoto`: mean
+        Tanimoto similarity (Morgan, radius 2, 2,048 bits) to its molecule. `kl`: mean of KL(q ||
+        N(0, I)), nats per molecule; NaN if the posterior is not Gaussian. `active_units`:
+        dimensions of `latent_dim` in which the posterior mean has a variance above 0.01.
 
     Raises:
-        DataError: No molecules, or none that the model can read.
+        DataError: No molecules, or none that the model can encode.
     """
     kept = _readable(space, smiles)
     mean, std = (x[:, : space.config.latent_dim] for x in space.posterior(kept))
@@ -169,9 +163,7 @@ def _readable(space: LatentSpace, smiles: Sequence[str]) -> list[str]:
 def stochastic_reconstruction(
     space: LatentSpace, smiles: Sequence[str], *, times: int = 10, seed: int = 0
 ) -> float:
-    """Share of exact molecules over `times` draws of z, each written `times` times by chance.
-
-    The protocol of the papers, in which symbols are drawn from the decoder.
+    """Fraction of exact reconstructions over posterior samples, each decoded several times.
 
     References:
         Kusner et al. (2017), arXiv:1703.01925; Jin et al. (2018), arXiv:1802.04364.
@@ -191,10 +183,9 @@ def likelihood(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> d
     """Bounds on the log-probability of molecules under the model with its learned prior.
 
     Returns:
-        `elbo` and `iwae`, of one and of 64 importance-weighted draws: nats per molecule, mean,
-        larger is better, and the same per symbol of the representation, stop included, as
-        `elbo_per_symbol` and `iwae_per_symbol`. Of a language model both are exact; NaN of an
-        autoencoder, which has no density.
+        `elbo` and `iwae` (64 samples), mean nats per molecule, larger is better; `elbo_per_symbol`
+        and `iwae_per_symbol`, per token, end of sequence included. Exact for a language model; NaN
+        for an autoencoder, which has no density.
     """
     if space.config.posterior == "point":
         return {name + of: np.nan for of in ("", "_per_symbol") for name in ("elbo", "iwae")}
@@ -212,18 +203,18 @@ def likelihood(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) -> d
 def regression(
     space: LatentSpace, smiles: Sequence[str], *, n_gp: int = 800, seed: int = 0
 ) -> dict[str, float]:
-    """How much of the properties can be read off z: R2 on molecules not fitted to.
+    """R2 of properties predicted from z, on held-out molecules.
 
     Args:
-        space: What is measured.
-        smiles: Canonical SMILES, shuffled and cut in two: the regression is fitted to 80 % of them.
-        n_gp: At most so many are fitted to by the Gaussian process.
-        seed: Of the cut.
+        space: The model.
+        smiles: Canonical SMILES; 80 % of them, at random, are fitted to.
+        n_gp: Maximum number of molecules that the Gaussian process is fitted to.
+        seed: Seed of the split.
 
     Returns:
-        `r2_ridge_logP` and so on by ridge regression, `r2_gp_logP` by the campaigns' Gaussian
-        process; NaN with fewer than 50 molecules. And `r2_head_logP` and so on of the heads that
-        were trained along, for what the model has heads for.
+        For each property, as `r2_ridge_logP`: ridge regression; `r2_gp_logP`: the campaigns'
+        Gaussian process; NaN with fewer than 50 molecules. `r2_head_logP`: the model's property
+        head.
     """
     from sklearn.linear_model import RidgeCV
     from sklearn.metrics import r2_score
@@ -253,13 +244,14 @@ def regression(
 def smoothness(
     space: LatentSpace, smiles: Sequence[str], *, radii: Sequence[float] = RADII, seed: int = 0
 ) -> dict[str, float]:
-    """What becomes of a molecule when its z is moved.
+    """How a molecule changes when its z is moved.
 
-    z goes from the posterior mean to `z + r * sd * u`, u from N(0, I), sd the standard deviation of
-    the encodings unit by unit, and is decoded greedily.
+    z moves from the posterior mean to `z + r * std * u`, u from N(0, I), std the standard deviation
+    of the encodings in each dimension, and is decoded greedily.
 
     Returns:
-        `same_at_R`: share that is the molecule still; `tanimoto_at_R`: mean similarity to it.
+        For each radius: `same_at_R`, fraction of unchanged molecules; `tanimoto_at_R`, mean
+        similarity.
     """
     mean = space.encode(smiles)
     sd = mean.std(dim=0) if len(mean) > 1 else torch.ones(space.dim, dtype=mean.dtype)
@@ -274,10 +266,7 @@ def smoothness(
 
 @isolated()
 def generate(space: LatentSpace, n: int, *, seed: int = 0) -> dict[str, list[str | None]]:
-    """Molecules in each of the ways that a space has: `prior`, `normal` and `generated`.
-
-    Of a language model only the last.
-    """
+    """Molecules from each source: `prior`, `normal`, `generated`; of a language model the last."""
     if space.dim == 0:
         return {"generated": space.generate(n, seed=seed)}
     generator = torch.Generator().manual_seed(seed)
@@ -302,7 +291,7 @@ def _equal(decoded: Sequence[str | None], molecules: Sequence[str]) -> int:
 
 
 def _similarity(decoded: Sequence[str | None], molecules: Sequence[str]) -> float:
-    """Mean Tanimoto similarity; a row that decodes to nothing is similar to nothing."""
+    """Mean Tanimoto similarity; 0 where nothing is decoded."""
     pairs = [(a, b) for a, b in zip(decoded, molecules, strict=True) if a is not None]
     if not pairs:
         return np.nan

@@ -1,8 +1,7 @@
 """The report of a campaign, live in a browser of this machine; read-only.
 
-Answers nothing but the page, to nobody but this machine. A page of another site may point a name
-of its own at this address, to read through the visitor's browser what the visitor can: so a request
-has to name this machine as its host.
+Only this machine gets an answer. A page of another site may point a name of its own at this address
+to read the report through the visitor's browser, so a request has to name this machine as its host.
 """
 
 from __future__ import annotations
@@ -25,30 +24,30 @@ HOST = "127.0.0.1"
 
 
 REFRESH = 30
-"""Seconds after which the page loads itself anew."""
+"""Seconds after which the page reloads."""
 
 
 REQUEST_TIMEOUT_S = 10
-"""Seconds after which a browser that asked for nothing is let go."""
+"""Seconds after which a connection without a request is closed."""
 
 
 @dataclass
 class Page:
-    """The report of a record, made anew when something was asked or told since."""
+    """The report of a campaign, rendered again when trials have changed."""
 
     record: Path
     top: int = 24
     lead: str | None = None
     _seen: list[Trial] | None = None
-    """Trials when the page was made."""
+    """Trials when the page was rendered."""
     _html: bytes = b""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def html(self) -> bytes:
-        """The page as it stands.
+        """The current page.
 
         Raises:
-            MolvaeError: The record cannot be read.
+            MolvaeError: The campaign cannot be read.
         """
         from molvae.analysis.report import render
         from molvae.campaign.campaign import Campaign
@@ -88,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _nothing
 
     def _meant(self) -> bool:
-        """The browser was told to go to this machine, not to a name that somebody made up."""
+        """Whether the request names this machine, not a name that points to it."""
         port = self.server.server_port
         names = {f"{name}:{port}" for name in ("localhost", HOST)}
         if port == 80:
@@ -113,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what is asked for is always the same."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -128,22 +127,19 @@ class _Server(ThreadingHTTPServer):
 def serve(
     record: str | Path, *, port: int = 8000, top: int = 24, lead: str | None = None
 ) -> Iterator[str]:
-    """Serve the report of a record from another thread, as long as the context lasts.
-
-    The page is made anew when one looks at it and something was asked or told since. Nothing can be
-    written through it.
+    """Serve the report of a campaign from another thread, as long as the context lasts.
 
     Args:
-        record: The SQLite file of a campaign, which may be running.
+        record: The campaign file; the campaign may be running.
         port: From 0 to 65535; 0: any that is free.
-        top: How many of the best molecules are drawn.
-        lead: As in `molvae.analysis.report.write_report`.
+        top: Number of best molecules to draw.
+        lead: See `molvae.analysis.report.write_report`.
 
     Yields:
         The address.
 
     Raises:
-        CampaignError: The record cannot be read, or the port is taken.
+        CampaignError: The campaign cannot be read, or the port is taken.
         ConfigError: `port` or `top` is out of range.
         InvalidMoleculeError: `lead` is not a molecule.
     """

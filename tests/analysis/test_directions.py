@@ -111,7 +111,7 @@ def test_a_walk_grows_what_it_is_along_and_nothing_else() -> None:
     assert (path.t[0], path.t[30], path.t[-1]) == (-3.0, 0.0, 3.0)
     assert path.decoded[30] == path.start == GRID.at(5, 4, "S")
     assert path.end is None
-    assert list(path.table().columns[:4]) == ["t", "t_end", "smiles", "similarity"]
+    assert list(path.table().columns[:4]) == ["t_start", "t_end", "smiles", "similarity"]
     assert path.table()["similarity"].max() == 1
     one_side = traverse(GRID, GRID.at(5, 4, "S"), -direction("a", 1, 0, 0), length=3, both=False)
     assert one_side.molecules == [GRID.at(a, 4, "S") for a in (5, 4, 3, 2)]

@@ -63,8 +63,8 @@ def test_every_vector_is_counted_once() -> None:
     assert found.nothing[0] == 0
     assert found.nothing[3] > 100  # at a corner most of a sphere is outside of the grid
     summary = found.summary()
-    assert summary["nothing"].tolist() == list(found.nothing)
-    assert summary["drawn"].tolist() == [200] * 4
+    assert summary["no_molecule"].tolist() == list(found.nothing)
+    assert summary["decoded"].tolist() == [200] * 4
     assert summary["new"].sum() == len(found.found)
 
 

@@ -48,7 +48,7 @@ def test_a_map_holds_the_data_with_its_values() -> None:
     assert found.axes[0].startswith("first component (36%")
     table = found.table()
     assert list(table.columns) == ["smiles", "x", "y", "kind", "label", "MW"]
-    np.testing.assert_allclose(table[["x", "y"]], found.place(GRID.encode(GRID.molecules)))
+    np.testing.assert_allclose(table[["x", "y"]], found.transform(GRID.encode(GRID.molecules)))
 
 
 def test_molecules_are_placed_where_their_codes_are() -> None:
@@ -57,7 +57,7 @@ def test_molecules_are_placed_where_their_codes_are() -> None:
     placed = [spot for spot in found.molecules if spot.kind == "overlay"]
     assert [(spot.smiles, spot.label) for spot in placed] == [(others[0], "1"), (others[1], "2")]
     np.testing.assert_allclose(
-        [(spot.x, spot.y) for spot in placed], found.place(GRID.encode(others))
+        [(spot.x, spot.y) for spot in placed], found.transform(GRID.encode(others))
     )
     assert all(math.isnan(spot.value) for spot in placed)  # nobody knows their own values
     assert [spot.value for spot in found.molecules][:65] == list(range(65))
@@ -84,7 +84,7 @@ def test_trials_of_a_campaign_are_placed_by_their_own_vectors(tmp_path: Path) ->
     assert [spot.smiles for spot in spots] == [trial.smiles for trial in trials]
     assert [spot.kind for spot in spots] == ["start"] * 8 + ["new"] * 4
     assert [spot.label for spot in spots] == [str(i) for i in range(1, 13)]
-    where = found.place(torch.stack([trial.z for trial in trials]))
+    where = found.transform(torch.stack([trial.z for trial in trials]))
     np.testing.assert_allclose([(spot.x, spot.y) for spot in spots], where)
     values = [spot.value for spot in told.molecules if spot.kind != "data"]
     assert values == [trial.values["hill"] for trial in trials]
