@@ -98,7 +98,11 @@ class _Grid:
         self.figure.text(0.01, y, printable(note), color=FAINT, fontsize=9, parse_math=False)
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")  # places stay as they are now
-        for axes in self.figure.get_axes():  # the layout's last digits differ from run to run
+        # The layout's last digits differ from run to run.
+        for part in self.figure.subfigs:
+            part.bbox_relative.p0 = np.round(part.bbox_relative.p0, 4)
+            part.bbox_relative.p1 = np.round(part.bbox_relative.p1, 4)
+        for axes in self.figure.get_axes():
             left, bottom, width, height = np.round(axes.get_position().bounds, 4).tolist()
             axes.set_position((left, bottom, width, height))
         svg = ""
