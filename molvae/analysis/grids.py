@@ -438,7 +438,7 @@ def _scatter(
         vmin=low, vmax=high, s=max(4.0, min(18.0, 9000 / len(data))), linewidths=0, alpha=0.75,
         plotnonfinite=True,
     )  # fmt: skip
-    labels = {"overlay": None, "start": "starting molecules", "new": "new molecules"}
+    labels = {"overlay": None, "start": "initial molecules", "new": "new molecules"}
     for kind, label in labels.items():
         if mine := [spot for spot in others if spot.kind == kind]:
             axes.scatter(

@@ -143,7 +143,7 @@ def test_trials_are_placed_with_a_legend(tmp_path: Path) -> None:
         campaign.run(12)
         found = project(GRID, GRID.molecules, overlay=campaign)
     said = texts(draw_projection(found, tmp_path / "c.svg", most=3))
-    assert {"starting molecules", "new molecules", "10", "11", "12"} <= set(said)
+    assert {"initial molecules", "new molecules", "10", "11", "12"} <= set(said)
 
 
 @pytest.mark.parametrize("name", ["p.gif", "no/folder/p.svg"])
