@@ -1,7 +1,6 @@
-"""Pictures of what a campaign found. Knows matplotlib and `summarize`, nothing of pages.
+"""Figures of a campaign.
 
-In a page, colours follow the reader's light or dark mode: there, they are names that the page
-defines. Text that came from users is drawn as it is, never read as formulas.
+In a page, colors follow the reader's light or dark mode: they are names that the page defines. Text that came from users is drawn as it is, never read as formulas.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ STEPS = 7
 
 @dataclass(frozen=True, kw_only=True)
 class Palette:
-    """What colours are called."""
+    """Colors of a figure."""
 
     ink: str
     faint: str
@@ -84,7 +83,7 @@ PAGE = Palette(
     ink="#010101", faint="#020202", accent="#030303", shade="#040404", warn="#050505",
     steps=tuple(f"#06060{step}" for step in range(STEPS)),
 )  # fmt: skip
-"""Stand-ins, replaced by names of the page's colours."""
+"""Placeholders, replaced by names of the page's colors."""
 
 
 NAMES = {
@@ -95,19 +94,19 @@ NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure with its words."""
+    """A figure with its title and caption."""
 
     name: str
-    """Of its file, without ending."""
+    """Name of its file, without ending."""
     title: str
     caption: str
     figure: Figure
     hints: dict[str, list[str]]
-    """By the name of a group of points: what each of them is, shown when pointed at."""
+    """Texts shown when one points at a point, by group of points."""
     wide: bool = False
 
     def svg(self) -> str:
-        """As an element of a page."""
+        """The figure as an element of a page."""
         file = io.StringIO()
         with style(self.name):
             self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -125,7 +124,7 @@ class Picture:
 
 
 def _hinted(svg: str, group: str, texts: Sequence[str]) -> str:
-    """Points of a group get a title each, which browsers show when one points at them."""
+    """SVG with a title for each point of a group, which browsers show as a hint."""
     begin = svg.find(f'<g id="{group}">')
     if begin < 0:
         return svg
@@ -154,7 +153,7 @@ def _axes(salt: str, palette: Palette, size: tuple[float, float]) -> Iterator[tu
 
 
 def pictures(found: CampaignSummary, palette: Palette = PAGE) -> list[Picture]:
-    """All that can be drawn of a campaign: growth, the front, the map, properties."""
+    """All figures of a campaign: progress, Pareto front, map, properties."""
     if not found.ranked:
         return []
     made = [_progress(found, palette)]
@@ -173,20 +172,20 @@ def write_figures(
     overwrite: bool = False,
     apart_from: Iterable[str | Path] = (),
 ) -> list[Path]:
-    """Write the figures of the report, each as a file: growth, the front, the map, properties.
+    """Write the figures of the report, each as a file.
 
     Args:
-        campaign: An open campaign, or the path of its record.
-        folder: Made if it is not there; the folder that holds it must exist.
+        campaign: An open campaign, or the path of its file.
+        folder: Created if it does not exist; its parent must exist.
         format: `svg` or `png`.
-        overwrite: Replace figures that are there.
+        overwrite: Replace earlier figures.
         apart_from: Other files of the same command.
 
     Returns:
-        The files; none if no value has been told.
+        The files; none if no trial is complete.
 
     Raises:
-        CampaignError: The record cannot be read, a file exists, or cannot be written.
+        CampaignError: The campaign cannot be read, a file exists, or cannot be written.
         UnknownNameError: Another format.
     """
     from molvae.campaign.campaign import Campaign
@@ -223,7 +222,7 @@ def _named(found: CampaignSummary, goal: Objective) -> str:
 
 
 def _hint(found: CampaignSummary, row: Row) -> str:
-    """What a point is: the trial, its values, its molecule."""
+    """Id, values and SMILES of a trial."""
     values = ", ".join(f"{found.label(n)} {number(row.value(n))}" for n in found.problem.names)
     return printable(
         f"trial {row.trial.id}: {values}\n{row.trial.smiles}".replace("\n", " \N{MIDDLE DOT} ")
@@ -231,7 +230,7 @@ def _hint(found: CampaignSummary, row: Row) -> str:
 
 
 def _progress(found: CampaignSummary, palette: Palette) -> Picture:
-    """What was reached after each objective call."""
+    """Best value, score or hypervolume after each evaluation."""
     from matplotlib.ticker import MaxNLocator
 
     grown, goal = found.grown, found.problem.objectives[0]
@@ -243,7 +242,7 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
         if grown.starts:
             axes.axvspan(0.5, grown.starts + 0.5, color=palette.shade, linewidth=0)
             axes.text(
-                grown.starts / 2 + 0.5, 1.02, "starting molecules", color=palette.faint,
+                grown.starts / 2 + 0.5, 1.02, "initial molecules", color=palette.faint,
                 transform=axes.get_xaxis_transform(), ha="center", va="bottom",
             )  # fmt: skip
         if found.kind == "value" and goal.low is not None and goal.high is not None:
@@ -270,7 +269,7 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
             linewidth=2.2,
         )  # fmt: skip
         axes.set_xlim(0.5, max(n, 2) + 0.5)
-        axes.set_xlabel("objective calls")
+        axes.set_xlabel("evaluations")
         label = {
             "value": f"value ({goodness(goal)})",
             "score": "score (larger is better)",
@@ -280,8 +279,8 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
             label = printable(f"value, {goal.unit} ({goodness(goal)})")
         axes.set_ylabel(label, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    shaded = " Shaded: starting molecules." if grown.starts else ""
-    limits = " Hollow: breaks a limit, and does not count." if found.problem.constraints else ""
+    shaded = " Shaded: initial molecules." if grown.starts else ""
+    limits = " Hollow: infeasible, and does not count." if found.problem.constraints else ""
     if found.kind == "front":
         points = ", ".join(
             (f"{number(r)} outside of {found.label(g.name)}" if g.direction == "range"
@@ -289,12 +288,12 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
             for g, r in zip(found.problem.objectives, grown.reference, strict=True)
         )  # fmt: skip
         what = (
-            "Volume of goals that the molecules so far are better in than the reference point "
-            f"({points}: what each goal calls worst, else the worst value told)."
+            "Volume between the reference point and the Pareto front so far "
+            f"({points}: each objective's worst, else the worst value observed)."
         )
         what += " Estimated." if grown.estimated else ""
-        limits = " Only molecules that keep all limits count." if found.problem.constraints else ""
-        title = "Hypervolume against objective calls"
+        limits = " Only feasible molecules count." if found.problem.constraints else ""
+        title = "Hypervolume against evaluations"
     else:
         good = (
             str(found.problem.objectives[0].direction)
@@ -302,10 +301,10 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
             else "larger is better"
         )
         what = (
-            f"Line: best {found.kind} so far ({good}). Dots: each molecule's, in the order asked."
+            f"Line: best {found.kind} so far ({good}). Dots: trials in the order of their ids."
             + _thinned(found)
         )
-        title = f"Best {found.kind} against objective calls"
+        title = f"Best {found.kind} against evaluations"
     return Picture(
         name="progress", title=title, caption=what + shaded + limits, figure=figure, hints=hints,
         wide=True,
@@ -313,7 +312,7 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
 
 
 def _steps_of(best: Sequence[float]) -> list[int]:
-    """Places at which a line that goes up or down in steps has its corners, and its end."""
+    """Indices of the corners of a step function, and of its end."""
     path = np.array(best)
     same = (path[1:] == path[:-1]) | (np.isnan(path[1:]) & np.isnan(path[:-1]))
     corners = [0, *(np.flatnonzero(~same) + 1).tolist(), len(path) - 1]
@@ -321,7 +320,7 @@ def _steps_of(best: Sequence[float]) -> list[int]:
 
 
 def _thinned(found: CampaignSummary) -> str:
-    """What a figure leaves out, for its caption."""
+    """The part of a caption that says how many trials are left out."""
     drawn, there = len(found.drawn), len(found.ranked)
     if drawn == there:
         return ""
@@ -336,10 +335,9 @@ def _scatter(
     colour: Callable[[Row], str],
     large: Collection[int] = (),
 ) -> dict[str, list[str]]:
-    """Points by origin and limits: squares for starting molecules, hollow outside of limits.
+    """Points by origin and feasibility: squares for initial molecules, hollow if infeasible.
 
-    Those with ids in `large` are larger, and over the others. All of a group have one size, because
-    then its shape stands in the file once.
+    Trials with ids in `large` are larger, and drawn over the others.
     """
     hints = {}
     for place, kind in enumerate(product((False, True), repeat=3)):
@@ -363,7 +361,7 @@ def _scatter(
 
 
 def _front(found: CampaignSummary, palette: Palette) -> Picture:
-    """The first two goals of all molecules, those of the front before the others."""
+    """Values of the first two objectives, the Pareto front over the others."""
     first, second = found.problem.objectives[:2]
     best = {row.trial.id for row in found.front}
     points = [
@@ -392,17 +390,17 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
         axes.set_ylabel(_named(found, second), parse_math=False)
     more = len(found.problem.objectives) - 2
     caption = (
-        f"Large: the {len(best)} molecules that nothing is better than in everything. "
-        "Squares: starting molecules; circles: new ones."
-        + (" Hollow: breaks a limit." if found.problem.constraints else "")
-        + (f" {more} more goal{'s' * (more > 1)} cannot be seen here." if more else "")
+        f"Large: the {len(best)} molecules of the Pareto front. "
+        "Squares: initial molecules; circles: new ones."
+        + (" Hollow: infeasible." if found.problem.constraints else "")
+        + (f" {more} more objective{'s' * (more > 1)} cannot be seen here." if more else "")
         + _thinned(found)
     )
     return Picture(name="front", title="Pareto front", caption=caption, figure=figure, hints=hints)
 
 
 def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
-    """Trials in the plane in which their latent vectors differ most, coloured by value."""
+    """Trials on the first two principal components of z, colored by value."""
     step, ends = _steps(found)
     wide = found.kind != "front"
     with _axes("map", palette, (9, 4.4) if wide else (5.6, 4.4)) as (figure, axes):
@@ -425,14 +423,14 @@ def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
             bar.text(0.5, y, text, ha="center", va=side, fontsize=9,
                      parse_math=False)  # fmt: skip
     what = {
-        "value": f"Coloured by {found.label(found.problem.objectives[0].name)}",
-        "score": "Coloured by score",
-        "front": "Coloured by the front that a molecule is on",
+        "value": f"Colored by {found.label(found.problem.objectives[0].name)}",
+        "score": "Colored by score",
+        "front": "Colored by Pareto rank",
     }[found.kind]
     caption = (
         "Principal components of the latent vectors of all molecules with values. "
-        f"{what}. Squares: starting molecules; circles: new ones."
-        + (" Hollow: breaks a limit." if found.problem.constraints else "")
+        f"{what}. Squares: initial molecules; circles: new ones."
+        + (" Hollow: infeasible." if found.problem.constraints else "")
         + _thinned(found)
     )
     return Picture(
@@ -442,7 +440,7 @@ def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
 
 
 def _steps(found: CampaignSummary) -> tuple[Callable[[Row], int], tuple[str, str]]:
-    """The shade of a row, and what the worst and the best shade mean."""
+    """The shade of a row, and texts for the worst and the best shade."""
     if found.kind == "front":
         return lambda row: max(0, STEPS - (row.pareto_rank or STEPS)), (
             f"front {STEPS}+",
@@ -465,7 +463,7 @@ def _steps(found: CampaignSummary) -> tuple[Callable[[Row], int], tuple[str, str
 
 
 def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> Picture:
-    """A property of starting and new molecules, and of the data set."""
+    """A property of initial and new molecules, and of the data set."""
     from molvae.chem.properties import PROPERTIES
 
     starting = sum(not row.new for row in found.ranked)
@@ -502,7 +500,7 @@ def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> P
 
 
 def _some(values: Sequence[float], there: int) -> str:
-    """How many values, and of how many if they are a part."""
+    """The number of values, and of all molecules if they are a sample."""
     return str(len(values)) if there <= SAMPLE else f"{len(values)} of {there}"
 
 

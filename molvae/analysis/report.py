@@ -1,9 +1,9 @@
-"""One HTML file that tells what a campaign found: to read, to print, to mail.
+"""The report of a campaign as one HTML file: to read, to print, to mail.
 
-The file holds everything it shows: no font, no address is fetched, and a policy in its head forbids
-it. The one script, which sorts and filters tables, is allowed by its hash; without it the page is
-complete. Molecules and messages come from users and from records that others sent: all text is
-escaped, and drawings are images, in which nothing can run.
+The file holds everything that it shows: nothing is fetched, and a policy in its head forbids it.
+The one script, which sorts and filters tables, is allowed by its hash; the page is complete without
+it. Molecules and messages come from users and from files of others: all text is escaped, and
+drawings are images, in which nothing can run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
 
 SIZE = (260, 190)
-"""Of a drawing, pixels."""
+"""Pixels of a drawn molecule."""
 
 
 REPORT = Kind(name="a report", stamp="report", error=CampaignError)
@@ -54,36 +54,36 @@ REPORT = Kind(name="a report", stamp="report", error=CampaignError)
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """A number of a card."""
+    """A number on a card."""
 
     label: str
     full: str
-    """The whole name."""
+    """The full name."""
     value: float
     unit: str = ""
     error: float | None = None
     limits: str = ""
-    """What it should be."""
+    """Bounds of a constraint."""
     kept: bool | None = None
-    """None: nothing is asked of it."""
+    """Whether the constraint is satisfied; None if there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A molecule as drawn."""
+    """A molecule with its drawing and numbers."""
 
     smiles: str
     drawing: str
-    """A data address of an image; empty if it cannot be drawn."""
+    """Data address of an image; empty if it cannot be drawn."""
     head: str
     unit: str
     note: str
     numbers: list[Number]
-    """Of goals and limits."""
+    """Objectives and constraints."""
     properties: list[Number]
     lead: bool = False
     compared: bool = False
-    """What the lead has not is in colour."""
+    """Whether differences from the lead are highlighted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,23 +103,22 @@ def write_report(
     lead: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the report of a campaign.
-
-    The file appears under its name when it is complete, so that a reader never sees half of one.
+    """Write the report of a campaign; the file appears when it is complete.
 
     Args:
-        campaign: An open campaign, or the path of its record.
+        campaign: An open campaign, or the path of its file.
         out: The HTML file to write.
-        top: How many of the best molecules are drawn.
-        lead: SMILES of a molecule to which the best ones are compared: what it has not is drawn in
-            colour. By default that of a similarity among goals and limits, if there is one.
-        overwrite: Replace a report that is there. Any other file is never replaced.
+        top: Number of best molecules to draw.
+        lead: SMILES of a molecule to compare the best ones with: atoms that it lacks are
+            highlighted. By default that of a similarity among objectives and constraints, if there
+            is one.
+        overwrite: Replace an earlier report.
 
     Returns:
-        Where it was written.
+        The file.
 
     Raises:
-        CampaignError: The record cannot be read, the file exists, or it cannot be written.
+        CampaignError: The campaign cannot be read, the file exists, or cannot be written.
         ConfigError: `top` is negative.
         InvalidMoleculeError: `lead` is not a molecule.
     """
@@ -141,18 +140,15 @@ def write_report(
 def check_can_write(
     out: str | Path, *, overwrite: bool = False, apart_from: Iterable[str | Path] = ()
 ) -> Path:
-    """Refuse a path where the report cannot go, before a long campaign runs for it.
+    """Refuse a path where no report can be written, before a long campaign runs for it.
 
     Args:
         out: The HTML file.
-        overwrite: Replace a report that is there.
+        overwrite: Replace an earlier report.
         apart_from: Inputs and other outputs of the same command.
 
-    Returns:
-        The absolute path.
-
     Raises:
-        CampaignError: The file exists and may not be overwritten, or its folder does not exist.
+        CampaignError: The file exists and may not be replaced, or its folder does not exist.
     """
     return check_output(out, REPORT, overwrite=overwrite, apart_from=apart_from)
 
@@ -170,14 +166,7 @@ def is_report_of(file: str | Path, record: str | Path) -> bool:
 def render(
     campaign: Campaign, *, top: int = 24, lead: str | None = None, refresh: int | None = None
 ) -> str:
-    """The report as HTML.
-
-    Args:
-        campaign: Open.
-        top: As in `write_report`, and so is `lead`.
-        lead: See there.
-        refresh: Seconds after which a browser loads the page anew; None: never.
-    """
+    """The report as HTML; with `refresh`, a browser reloads it after so many seconds."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from molvae.chem.datasets import DATASETS
@@ -236,17 +225,17 @@ def render(
 
 @lru_cache(maxsize=1)
 def _script() -> str:
-    """What sorts and filters tables."""
+    """The script that sorts and filters tables."""
     return (files("molvae") / "templates" / "report.js").read_text(encoding="utf-8").strip()
 
 
 def _begin(text: str, length: int) -> str:
-    """A long text's beginning: a message may be a whole log, and the record has all of it."""
+    """The beginning of a long text; the campaign file has all of it."""
     return text if len(text) <= length else text[:length] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _title(found: CampaignSummary) -> str:
-    """Of a single goal, its name and best value; else the names of all goals."""
+    """Name and best value of a single objective, else the names of all."""
     names = ", ".join(found.label(goal.name) for goal in found.problem.objectives)
     best = found.best()
     return f"{names}: {number(best.score)}" if best and found.kind == "value" else names
@@ -265,13 +254,13 @@ def _tiles(found: CampaignSummary) -> list[Tile]:
             Tile(
                 label="Hypervolume",
                 value=number(grown.best[-1] if grown.best else math.nan),
-                note=f"{number(at_start)} after the starting molecules",
+                note=f"{number(at_start)} after the initial molecules",
             ),
         ]
     else:
         best, first, unit = found.best(), found.best(start=True), found.problem.objectives[0].unit
         unit = f" {unit}" if unit and found.kind == "value" else ""
-        none = "none keeps all limits" if found.ranked else "none complete yet"
+        none = "none is feasible" if found.ranked else "none complete yet"
         tiles += [
             Tile(
                 label=f"Best {found.kind}",
@@ -279,33 +268,33 @@ def _tiles(found: CampaignSummary) -> list[Tile]:
                 note=f"trial {best.trial.id}, {best.trial.origin}" if best else none,
             ),
             Tile(
-                label="Best starting molecule",
+                label="Best initial molecule",
                 value=number(first.score) + unit if first else number(math.nan),
                 note=f"of {starts}",
             ),
         ]
     tiles.append(
         Tile(
-            label="Objective calls",
+            label="Evaluations",
             value=str(len(found.calls)),
-            note=f"{pending} pending" if pending else "starting molecules included",
+            note=f"{pending} pending" if pending else "initial molecules included",
         )
     )
     if found.problem.constraints:
         within = sum(row.within for row in found.ranked)
         tiles.append(
-            Tile(label="Keep all limits", value=str(within), note=f"of {len(found.ranked)} scored")
+            Tile(label="Feasible", value=str(within), note=f"of {len(found.ranked)} scored")
         )
     failed = Tile(
-        label="Could not be scored",
+        label="Failed",
         value=str(len(found.failures)),
-        note="recorded, not counted as zero",
+        note="not counted as zero",
     )
     return [*tiles, failed]
 
 
 def _cards(found: CampaignSummary, top: int) -> list[Card]:
-    """The lead, if there is one, then the best molecules, with drawings and numbers."""
+    """The lead, if there is one, then the best molecules."""
     from molvae.chem.properties import score
 
     rows = found.ranked[:top]
@@ -358,7 +347,7 @@ def _note(row: Row | None, lead: bool) -> str:
 
 
 def _listed(found: CampaignSummary) -> tuple[str, ...]:
-    """Values that a card lists; that of a single goal is its heading."""
+    """Names of the values on a card; a single objective's value is its heading."""
     return found.problem.names[1:] if found.kind == "value" else found.problem.names
 
 
@@ -390,7 +379,7 @@ def _ends(limit: Constraint) -> str:
 
 
 def _drawing(smiles: str, lead: str | None) -> tuple[str, bool]:
-    """The molecule as an image's data address, empty if undrawn; whether it shows a difference."""
+    """Data address of an image of a molecule, empty if undrawn; whether it was compared."""
     from molvae.chem.depiction import draw_mcs_difference, draw_molecule
 
     try:

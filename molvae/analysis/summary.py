@@ -1,6 +1,6 @@
-"""What a record says, in numbers and names: best first, growth, limits broken, failures, a map.
+"""What a campaign found, as numbers and names: ranking, progress, constraints, failures, a map.
 
-Nothing here draws or writes, and no network is loaded: the latent vectors are in the record.
+No network is loaded: latent vectors are in the campaign file.
 """
 
 from __future__ import annotations
@@ -33,97 +33,95 @@ SIMILARITY = "similarity:"
 
 
 SAMPLE = 500
-"""Molecules at most whose properties are computed: of the data set, starting ones, new ones."""
+"""Maximum number of molecules of each group whose properties are computed."""
 
 
 POINTS = 1000
-"""Points of a figure, at most."""
+"""Maximum number of points in a figure."""
 
 
 LISTED = 2000
-"""Rows of a table, at most; all of them are in what `export` writes."""
+"""Maximum number of rows in a table; `export` writes all."""
 
 
 FIRST = 1.0
-"""Percentile below which a molecule is called unusual."""
+"""Density percentile below which a molecule is out of the training distribution."""
 
 
 LONGEST = 34
-"""Letters of a name in a heading; the whole of it is there as a hint."""
+"""Maximum length of a name in a heading."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A trial, judged."""
+    """A trial and its rank."""
 
     trial: Trial
     place: int | None = None
-    """From 1, the best; None if it has no values to be judged by."""
+    """Rank from 1, the best; None without values."""
     within: bool = True
-    """It keeps all limits."""
+    """Whether all constraints are satisfied."""
     broken: frozenset[str] = frozenset()
-    """Names of limits that it breaks."""
+    """Names of violated constraints."""
     score: float = math.nan
-    """Product or sum of several goals; of a single goal, its value; NaN in a Pareto search."""
+    """Value of a single objective, or scalarized score; NaN in a Pareto search."""
     pareto_rank: int | None = None
-    """In a Pareto search: 1 for those that nothing is better than in everything, then 2, ..."""
+    """Pareto rank from 1, the Pareto front; None unless in a Pareto search."""
 
     @property
     def new(self) -> bool:
-        """It was proposed, not given."""
+        """Whether the trial was proposed, not an initial molecule."""
         return self.trial.origin != ORIGIN
 
     def value(self, name: str) -> float:
-        """In its own sign; NaN where there is none."""
+        """The value of an objective or constraint; NaN if there is none."""
         return self.trial.values.get(name, math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What was reached after each objective call."""
+    """Progress after each evaluation."""
 
     values: list[float]
-    """Of each call's molecule; NaN if it failed, and in a Pareto search."""
+    """Score of each evaluation; NaN if it failed, and in a Pareto search."""
     within: list[bool]
-    """It keeps all limits."""
+    """Whether all constraints are satisfied."""
     best: list[float]
-    """Best value or score so far of what keeps all limits, or the hypervolume."""
+    """Best feasible value or score so far, or the hypervolume."""
     starts: int
-    """Calls for starting molecules; they come first."""
+    """Evaluations of initial molecules; they come first."""
     reference: tuple[float, ...] = ()
-    """From which the hypervolume is measured, in each goal's own sign."""
+    """Reference point of the hypervolume, in the objectives' own directions."""
     estimated: bool = False
-    """The hypervolume is."""
+    """Whether the hypervolume is estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConstraintViolations:
-    """How a limit was kept."""
+    """Violations of a constraint."""
 
     limit: Constraint
     told: int
     starting: int
-    """Starting molecules that break it."""
     new: int
-    """New ones that do."""
+    """Initial and new molecules that violate it."""
     median: float
-    """By how much, of those that break it; NaN if none does."""
     most: float
+    """Median and largest violation; NaN if there is none."""
 
     @property
     def count(self) -> int:
-        """All that break it."""
+        """Molecules that violate it."""
         return self.starting + self.new
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unusual:
-    """Molecules whose encodings are less dense than almost all of what the model generates."""
+    """Molecules outside of the training distribution: below the first density percentile."""
 
     starting: int
-    """Starting molecules below the first percentile."""
     of_starting: int
-    """Starting molecules whose percentile is known."""
+    """Initial molecules below it, and with a known percentile."""
     new: int
     of_new: int
 
@@ -139,17 +137,17 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """Latent vectors in the plane in which they differ most."""
+    """Latent vectors on their first two principal components."""
 
     places: list[Place]
     """The worst first, so that the best are drawn over them."""
     shares: tuple[float, float]
-    """Of the variance, that each axis shows."""
+    """Fractions of the variance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """A property of the starting molecules, of the new ones, and of the data set."""
+    """A property of the initial molecules, of the new ones, and of the data set."""
 
     name: str
     start: list[float]
@@ -159,47 +157,47 @@ class Distribution:
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignSummary:
-    """A campaign as it stands."""
+    """The current state of a campaign."""
 
     problem: OptimizationProblem
     rows: list[Row]
-    """In the order asked."""
+    """In the order of their ids."""
     lead: str | None = None
-    """The molecule that others are compared with, canonical."""
+    """Molecule that others are compared with, canonical SMILES."""
     dataset: str | None = None
-    """That random starting molecules came from."""
+    """Data set that random initial molecules came from."""
 
     @property
     def kind(self) -> Literal["value", "score", "front"]:
-        """What molecules are ranked by."""
+        """How molecules are ranked."""
         if len(self.problem.objectives) == 1:
             return "value"
         return "front" if self.problem.combine == "pareto" else "score"
 
     @cached_property
     def ranked(self) -> list[Row]:
-        """Those that have values, best first."""
+        """Trials with values, the best first."""
         there = [row for row in self.rows if row.place is not None]
         return sorted(there, key=lambda row: row.place or 0)
 
     @cached_property
     def front(self) -> list[Row]:
-        """Within all limits, and nothing is better in everything."""
+        """The feasible trials on the Pareto front."""
         return [row for row in self.ranked if row.pareto_rank == 1 and row.within]
 
     @cached_property
     def failures(self) -> list[Row]:
-        """Those that could not be scored."""
+        """Failed trials."""
         return [row for row in self.rows if row.trial.status == "failed"]
 
     @cached_property
     def grown(self) -> Progress:
-        """What was reached after each objective call."""
+        """Progress after each evaluation."""
         return progress(self)
 
     @cached_property
     def drawn(self) -> frozenset[int]:
-        """Ids of those that figures show: all that have values, or the best and some others."""
+        """Ids of trials in figures: all with values, or the best and some others."""
         half = POINTS // 2
         if len(self.ranked) <= POINTS:
             shown = self.ranked
@@ -209,7 +207,7 @@ class CampaignSummary:
 
     @cached_property
     def listed(self) -> list[Row]:
-        """Of few trials all, of many the best and the latest, in the order asked."""
+        """Trials in tables: all, or the best and the latest."""
         if len(self.rows) <= LISTED:
             return self.rows
         chosen = {row.trial.id for row in self.ranked[: LISTED // 2]}
@@ -221,30 +219,30 @@ class CampaignSummary:
 
     @cached_property
     def calls(self) -> list[Row]:
-        """Those that objectives were called for."""
+        """Evaluated trials."""
         return [row for row in self.rows if row.trial.status != "pending"]
 
     def best(self, *, start: bool = False) -> Row | None:
-        """The best that keeps all limits, perhaps of the starting molecules alone."""
+        """The best feasible trial, or the best initial molecule."""
         return next((r for r in self.ranked if r.within and not (start and r.new)), None)
 
     def label(self, name: str) -> str:
-        """A value's name as a heading: not too long, and the lead is called so."""
+        """A value's name as a heading."""
         if self.lead is not None and name == SIMILARITY + self.lead:
             return "similarity to the lead"
         return name if len(name) <= LONGEST else name[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary:
-    """Read a campaign.
+    """Summarize a campaign.
 
     Args:
-        campaign: Open.
-        lead: SMILES of a molecule to compare with; by default that of a similarity among goals and
-            limits, if there is one.
+        campaign: An open campaign.
+        lead: SMILES of a molecule to compare with; by default that of a similarity among objectives
+            and constraints, if there is one.
 
     Raises:
-        CampaignError: The record cannot be read.
+        CampaignError: The campaign cannot be read.
         InvalidMoleculeError: `lead` is not a molecule.
     """
     problem = campaign.problem
@@ -293,7 +291,7 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
 
 
 def _drawable(trial: Trial) -> Trial:
-    """Values of records that are older than the largest value count as that."""
+    """A trial with values within the range that is accepted today."""
     if all(abs(value) <= MAX_VALUE for value in trial.values.values()):
         return trial
     within = {
@@ -324,7 +322,7 @@ def number(value: Any) -> str:
 
 
 def goodness(goal: Objective) -> str:
-    """Which of its values are good, in words."""
+    """Which values of an objective are good, in words."""
     if goal.direction == "range":
         return f"{goal.low:g} to {goal.high:g} is good"
     return f"{'smaller' if goal.direction == 'minimize' else 'larger'} is better"
@@ -345,7 +343,7 @@ def best_so_far(values: Sequence[float], columns: Sequence[float]) -> list[float
 
 
 def progress(found: CampaignSummary) -> Progress:
-    """Growth along the calls."""
+    """Progress after each evaluation."""
     problem, calls = found.problem, found.calls
     values = [row.score for row in calls]
     within = [row.place is not None and row.within for row in calls]
@@ -378,12 +376,12 @@ def progress(found: CampaignSummary) -> Progress:
 
 
 def _own(goal: Objective, column: float) -> float:
-    """A column's number in the goal's own sign; of a range, the distance outside."""
+    """A value in the objective's own direction; of a range, the distance outside."""
     return float(column) if goal.direction == "maximize" else -float(column)
 
 
 def broken_limits(found: CampaignSummary) -> list[ConstraintViolations]:
-    """How each limit was kept, in the order of the campaign."""
+    """Violations of each constraint."""
     told = found.ranked
     rows = []
     for limit in found.problem.constraints:
@@ -403,7 +401,7 @@ def broken_limits(found: CampaignSummary) -> list[ConstraintViolations]:
 
 
 def unusual(found: CampaignSummary) -> Unusual | None:
-    """How many molecules left the known world; None if of no new one it is known."""
+    """Molecules outside of the training distribution; None if that of no new one is known."""
     known = [(row.new, p) for row in found.rows if (p := row.trial.percentile) is not None]
     new = [percentile for is_new, percentile in known if is_new]
     starting = [percentile for is_new, percentile in known if not is_new]
@@ -420,7 +418,7 @@ def unusual(found: CampaignSummary) -> Unusual | None:
 def reasons(failures: Sequence[Row]) -> list[tuple[str, list[int]]]:
     """Messages of failures with the ids of their trials, the most frequent first.
 
-    A message that names its molecule counts as the same one for all molecules.
+    Messages that differ only in the molecule's SMILES are one.
     """
     by_message: dict[str, list[int]] = defaultdict(list)
     for row in failures:
@@ -430,10 +428,7 @@ def reasons(failures: Sequence[Row]) -> list[tuple[str, list[int]]]:
 
 
 def latent_map(found: CampaignSummary) -> Map | None:
-    """The latent vectors in the plane in which they differ most; None if there is no such plane.
-
-    The signs of the axes are fixed, so that a record has one map.
-    """
+    """The latent vectors on their first two principal components, or None."""
     rows = found.ranked[::-1]
     z = [np.frombuffer(r.trial.z_bytes, "<f8", count=len(r.trial.z_bytes) // 8) for r in rows]
     sizes = {len(row) for row in z}
@@ -460,7 +455,7 @@ def latent_map(found: CampaignSummary) -> Map | None:
 
 
 def distributions(found: CampaignSummary) -> list[Distribution]:
-    """Properties of molecules that have values, beside those of the data set."""
+    """Properties of molecules with values, beside those of the data set."""
     from molvae.chem.properties import score
 
     rows = [
@@ -499,10 +494,7 @@ def evenly(items: Sequence[Any], most: int) -> list[Any]:
 
 @lru_cache(maxsize=4)
 def dataset_properties(name: str) -> NDArray[np.float64] | None:
-    """Properties of random molecules of a data set, `SAMPLE x len(DEFAULT_PROPERTIES)`.
-
-    None if it is not one of those that packages carry, or its package is not here.
-    """
+    """Properties of random molecules of a data set, or None if it is not installed."""
     from molvae.chem.datasets import DATASETS, sample_molecules
     from molvae.chem.properties import score
 

@@ -133,8 +133,8 @@ def test_it_shows_the_best_the_start_and_every_trial(campaign: Campaign, tmp_pat
     best = campaign.best(1).iloc[0]
     start = max(t.values["hill"] for t in campaign.trials if t.origin == "start")
     assert f"hill: {number(best['hill'])}" in page.words
-    assert f"Best starting molecule {number(start)} of 8" in page.words
-    assert "Objective calls 14" in page.words
+    assert f"Best initial molecule {number(start)} of 8" in page.words
+    assert "Evaluations 14" in page.words
     assert "maximize, larger is better" in page.words
     for trial in campaign.trials:
         assert trial.smiles in page.text
@@ -146,7 +146,7 @@ def test_it_shows_the_best_the_start_and_every_trial(campaign: Campaign, tmp_pat
     assert "space.fingerprint" in page.text
     assert len(page.all("svg")) == 5  # progress, map, three properties
     assert page.words.index("The best 5 molecules") < page.words.index("Best value against")
-    assert "starting molecules" in page.text
+    assert "initial molecules" in page.text
 
 
 def test_the_direction_decides_what_is_best(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_failures_are_told_with_their_reason_and_are_not_zeros(tmp_path: Path) -
         c.tell(2, -3.5)
         page = report(c, tmp_path)
     assert "did not dissolve" in page.text
-    assert "Could not be scored 1" in page.words
+    assert "Failed 1" in page.words
     assert "6 pending" in page.words
     assert "The best 1 molecule " in page.words
 
@@ -173,7 +173,7 @@ def test_failures_are_told_with_their_reason_and_are_not_zeros(tmp_path: Path) -
 def test_a_campaign_without_values_has_a_report_too(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as c:
         page = report(c, tmp_path)
-    assert "No value has been told yet." in page.text
+    assert "No trial is complete yet." in page.text
     assert page.all("svg") == page.all("img") == []
 
 
@@ -321,7 +321,7 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
         assert unusual(summarize(c)) == Unusual(starting=1, of_starting=2, new=1, of_new=3)
         page = report(c, tmp_path)
     assert "1 of 3 new molecules (33 %) lie below the first percentile" in page.words
-    assert "and 1 of 2 starting molecules" in page.words
+    assert "and 1 of 2 initial molecules" in page.words
     assert "percentile origin status" in page.words
     assert "31.25" in page.text
 
@@ -356,14 +356,14 @@ def test_several_goals_say_what_they_are_and_how_far_they_came(
     table = several.table()
     front = table[(table["pareto_rank"] == 1) & (table["feasible"] == True)]  # noqa: E712
     assert f"On the Pareto front {len(front)} " in page.words
-    assert "Hypervolume against objective calls" in page.words
-    assert "(qed 0.000, mw 300.0: what each goal calls worst" in page.words
+    assert "Hypervolume against evaluations" in page.words
+    assert "(qed 0.000, mw 300.0: each objective's worst" in page.words
     assert "Pareto front" in page.words
     assert len(page.all("svg")) == 6
     drawn = [d["alt"] for d in page.all("img")]
     assert drawn == [f"Structure of {s}" for s in [LEAD, *several.best(6)["smiles"]]]
-    assert f"Keep all limits {int(table['feasible'].sum())} of 30 scored" in page.words
-    for name in ("qed", "mw", "similarity to the lead", "logp", "Pareto rank", "limits"):
+    assert f"Feasible {int(table['feasible'].sum())} of 30 scored" in page.words
+    for name in ("qed", "mw", "similarity to the lead", "logp", "Pareto rank", "feasible"):
         assert name in page.text
     assert "\N{CHECK MARK} \N{LESS-THAN OR EQUAL TO} 2" in page.words
 
@@ -396,7 +396,7 @@ def test_a_range_and_what_breaks_a_limit_comes_after_all_else(tmp_path: Path) ->
     assert [row.within for row in found.ranked] == sorted(
         (row.within for row in found.ranked), reverse=True
     )
-    assert "\N{BALLOT X} breaks \N{LESS-THAN OR EQUAL TO} 150" in page.words
+    assert "\N{BALLOT X} violates \N{LESS-THAN OR EQUAL TO} 150" in page.words
     assert "0 to 1 is good" in page.words
 
 
@@ -404,7 +404,7 @@ def test_none_keeps_the_limits(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", objective="qed", constraints=["mw <= 1"]) as c:
         c.run(9)
         page = report(c, tmp_path)
-    assert "Best value \N{EN DASH} none keeps all limits" in page.words
+    assert "Best value \N{EN DASH} none is feasible" in page.words
 
 
 def test_the_volume_is_that_of_botorch() -> None:
@@ -640,7 +640,7 @@ def test_the_page_is_live_and_for_this_machine_alone(tmp_path: Path) -> None:
         assert headers["Content-Type"] == "text/html; charset=utf-8"
         assert headers["Cache-Control"] == "no-store"
         assert '<meta http-equiv="refresh" content="30">' in html
-        assert "No value has been told yet." in html
+        assert "No trial is complete yet." in html
         assert get(address)[2] == html  # not made again
         c.tell(1, -3.25)
         assert "hill: \N{MINUS SIGN}3.250" in get(address, host=f"localhost:{port}")[2]
