@@ -1,6 +1,7 @@
 """Figures of a campaign.
 
-In a page, colors follow the reader's light or dark mode: they are names that the page defines. Text that came from users is drawn as it is, never read as formulas.
+In a page, colors follow the reader's light or dark mode: they are names that the page defines.
+Text that came from users is drawn as it is, never read as formulas.
 """
 
 from __future__ import annotations
