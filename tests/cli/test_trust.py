@@ -244,3 +244,40 @@ def test_a_new_machine_is_a_new_process_with_another_state_folder(tmp_path: Path
     assert said == ["", "", "CampaignError"]
     (kept,) = (tmp_path / "here" / "molvae" / "trusted").iterdir()
     assert json.loads(kept.read_text())["runs"] == ["builtins:len"]
+
+
+STRATEGY = '''
+from molvae.bo.strategies.random import Random
+
+class Mine:
+    name = "mine"
+
+    def propose(self, observations, space, n, *, seed):
+        open("ran", "w").close()
+        return Random().propose(observations, space, n, seed=seed)
+'''
+
+
+def test_strategy_of_a_module_runs_only_where_trusted(
+    elsewhere: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    Path("mine_strategy.py").write_text(STRATEGY)
+    space, text = ToySpace(), "mine_strategy:Mine"
+    start = space.molecules[:3]
+    with Campaign.create("m.db", space, objective="qed", strategy=text, start=start) as campaign:
+        assert (campaign.code, campaign.config.strategy) == ((text,), text)
+        campaign.run(4)
+    assert Path("ran").exists()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
+    monkeypatch.setattr(trust, "_known", set())
+    sys.modules.pop("mine_strategy")
+    with (
+        Campaign.open("m.db", space) as campaign,
+        pytest.raises(CampaignError, match="--trust"),
+    ):
+        campaign.ask(1)
+    assert "mine_strategy" not in sys.modules
+    with Campaign.open("m.db", space, trust=True) as campaign:
+        assert campaign.ask(1)[0].origin == "mine"
