@@ -377,7 +377,7 @@ def test_scores_of_a_product_or_a_sum(tmp_path: Path, combine: str) -> None:
         best, value = c.best(1).iloc[0], c.best_value
         found = summarize(c)
     assert f"Best score {number(value)}" in page.words
-    assert f"({combine})" in page.words
+    assert f"({combine.replace('_', ' ')})" in page.words
     assert progress(found).best[-1] == value == best["score"]
     assert "score (larger is better)" in page.words
     assert "0 outside" not in page.words
