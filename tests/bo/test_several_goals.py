@@ -111,7 +111,10 @@ def test_what_is_measured_by_hand_is_told_by_name(path: Path) -> None:
         campaign.tell(third.id, {"pIC50": 5.0, "tox": 3.0})
         assert campaign.best(5)["feasible"].tolist() == [True, False]
         assert len(campaign.ask(3)) == 3  # noise of some values, a modelled limit, pending ones
-    with Campaign.open(path, ToySpace()) as campaign, pytest.raises(CampaignError, match="by hand"):
+    with (
+        Campaign.open(path, ToySpace()) as campaign,
+        pytest.raises(CampaignError, match="measured by people"),
+    ):
         campaign.run(20)
 
 
@@ -178,7 +181,7 @@ def test_feasible_scores_do_not_depend_on_an_outlier(direction: Any) -> None:
     """More than half of the molecules break a limit."""
     problem = OptimizationProblem(
         objectives=(Objective(name="y", spec=None, direction=direction),),
-        limits=(Constraint(name="b", spec=None, high=5.0),),
+        constraints=(Constraint(name="b", spec=None, high=5.0),),
     )
     sign = 1 if direction == "maximize" else -1
     infeasible, good = [(i, 9.0 + i) for i in range(11)], [(float(i), 1.0) for i in range(1, 9)]

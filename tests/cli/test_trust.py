@@ -246,7 +246,7 @@ def test_a_new_machine_is_a_new_process_with_another_state_folder(tmp_path: Path
     assert json.loads(kept.read_text())["runs"] == ["builtins:len"]
 
 
-STRATEGY = '''
+STRATEGY = """
 from molvae.bo.strategies.random import Random
 
 class Mine:
@@ -255,7 +255,7 @@ class Mine:
     def propose(self, observations, space, n, *, seed):
         open("ran", "w").close()
         return Random().propose(observations, space, n, seed=seed)
-'''
+"""
 
 
 def test_strategy_of_a_module_runs_only_where_trusted(
