@@ -644,7 +644,7 @@ def test_an_existing_record_is_not_overwritten(path: Path) -> None:
         ({"objective": "manual:"}, ConfigError, "lacks a name"),
         ({"direction": "up"}, ConfigError, "direction must be one of"),
         ({"seed": -1}, ConfigError, "seed must be"),
-        ({"batch": 0}, ConfigError, "batch_size must be a whole number from 1"),
+        ({"batch_size": 0}, ConfigError, "batch_size must be a whole number from 1"),
         ({"start": -1}, ConfigError, "start must be"),
         ({"start": ["CCO", "C1CC"]}, InvalidMoleculeError, "^starting molecule 2: .*C1CC"),
         ({"start": ["OCOC", "c1ccccc1"]}, UnknownTokenError, "c1ccccc1"),
