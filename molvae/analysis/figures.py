@@ -1,47 +1,28 @@
 """Figures of a campaign.
 
-In a page, colors follow the reader's light or dark mode: they are names that the page defines.
 Text that came from users is drawn as it is, never read as formulas.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from molvae.analysis.style import (
-    ACCENT,
-    FAINT,
-    INK,
-    SHADE,
-    WARN,
-    check_can_draw,
-    printable,
-    save_figure,
-    style,
-)
+from molvae.analysis.distributions import SAMPLE, Distribution, Map, distributions, latent_map
+from molvae.analysis.pictures import PAGE, PAPER, STEPS, Palette, Picture, new_axes
+from molvae.analysis.style import check_can_draw, printable, save_figure
 from molvae.analysis.summary import (
     POINTS,
-    SAMPLE,
     CampaignSummary,
-    Distribution,
-    Map,
     Row,
-    distributions,
     evenly,
     goodness,
-    latent_map,
     number,
     summarize,
 )
@@ -50,107 +31,10 @@ from molvae.objectives.problem import Objective
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from molvae.campaign.campaign import Campaign
 
 Format = Literal["svg", "png"]
-
-
-STEPS = 7
-"""Shades from the worst to the best."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Palette:
-    """Colors of a figure."""
-
-    ink: str
-    faint: str
-    accent: str
-    shade: str
-    warn: str
-    steps: tuple[str, ...]
-    """From the worst to the best."""
-
-
-PAPER = Palette(
-    ink=INK, faint=FAINT, accent=ACCENT, shade=SHADE, warn=WARN,
-    steps=("#d5dbdc", "#b4cfd1", "#8fc0c3", "#66adb2", "#3b959b", "#147a81", "#064f55"),
-)  # fmt: skip
-
-
-PAGE = Palette(
-    ink="#010101", faint="#020202", accent="#030303", shade="#040404", warn="#050505",
-    steps=tuple(f"#06060{step}" for step in range(STEPS)),
-)  # fmt: skip
-"""Placeholders, replaced by names of the page's colors."""
-
-
-NAMES = {
-    **{getattr(PAGE, name): name for name in ("ink", "faint", "accent", "shade", "warn")},
-    **{colour: f"step{step}" for step, colour in enumerate(PAGE.steps)},
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A figure with its title and caption."""
-
-    name: str
-    """Name of its file, without ending."""
-    title: str
-    caption: str
-    figure: Figure
-    hints: dict[str, list[str]]
-    """Texts shown when one points at a point, by group of points."""
-    wide: bool = False
-
-    def svg(self) -> str:
-        """The figure as an element of a page."""
-        file = io.StringIO()
-        with style(self.name):
-            self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-        svg = file.getvalue()
-        for colour, name in NAMES.items():
-            svg = svg.replace(colour, f"var(--{name})")
-        svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-        for group, texts in self.hints.items():
-            svg = _hinted(svg, group, texts)
-        # Other pictures of the page have the same; only what is referred to needs a name.
-        svg = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)
-        svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)
-        label = escape(f"{self.title}. {self.caption}", quote=True)
-        return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-
-
-def _hinted(svg: str, group: str, texts: Sequence[str]) -> str:
-    """SVG with a title for each point of a group, which browsers show as a hint."""
-    begin = svg.find(f'<g id="{group}">')
-    if begin < 0:
-        return svg
-    end = svg.find('<g id="', begin + 1)
-    part = svg[begin : end if end > 0 else len(svg)]
-    shapes, drawn, points = part.rpartition("</defs>")
-    # Few points are drawn one by one, many as uses of a shape.
-    if len(re.findall(r"<(?:use|path) [^>]*/>", points)) != len(texts):
-        return svg
-    told = iter(texts)
-    points = re.sub(
-        r"<(use|path) ([^>]*)/>",
-        lambda m: f"<{m[1]} {m[2]}><title>{escape(next(told))}</title></{m[1]}>",
-        points,
-    )
-    return svg[:begin] + shapes + drawn + points + (svg[end:] if end > 0 else "")
-
-
-@contextmanager
-def _axes(salt: str, palette: Palette, size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
-    from matplotlib.figure import Figure
-
-    with style(salt, palette.ink):
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure, figure.subplots()
 
 
 def pictures(found: CampaignSummary, palette: Palette = PAGE) -> list[Picture]:
@@ -239,7 +123,7 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
     calls = np.arange(1, n + 1)
     within = np.array(grown.within, dtype=bool)
     hints: dict[str, list[str]] = {}
-    with _axes("progress", palette, (9, 3.6)) as (figure, axes):
+    with new_axes("progress", palette, (9, 3.6)) as (figure, axes):
         if grown.starts:
             axes.axvspan(0.5, grown.starts + 0.5, color=palette.shade, linewidth=0)
             axes.text(
@@ -370,7 +254,7 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
         for row in reversed(found.ranked)
         if row.trial.id in found.drawn
     ]
-    with _axes("front", palette, (5.6, 4.4)) as (figure, axes):
+    with new_axes("front", palette, (5.6, 4.4)) as (figure, axes):
         flat = "range" not in (first.direction, second.direction)
         if len(found.problem.objectives) == 2 and flat and best:
             line = sorted((row.value(first.name), row.value(second.name)) for row in found.front)
@@ -404,7 +288,7 @@ def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
     """Trials on the first two principal components of z, colored by value."""
     step, ends = _steps(found)
     wide = found.kind != "front"
-    with _axes("map", palette, (9, 4.4) if wide else (5.6, 4.4)) as (figure, axes):
+    with new_axes("map", palette, (9, 4.4) if wide else (5.6, 4.4)) as (figure, axes):
         hints = _scatter(
             axes, found, "map",
             [(p.x, p.y, p.row) for p in plane.places if p.row.trial.id in found.drawn],
@@ -478,7 +362,7 @@ def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> P
     low, high = np.percentile(together, [0.5, 99.5])
     low, high = min(low, *(one.new or [low])), max(high, *(one.new or [high]))
     bins = np.linspace(low, high if high > low else low + 1.0, 25)
-    with _axes(f"histogram-{one.name}", palette, (4, 2.7)) as (figure, axes):
+    with new_axes(f"histogram-{one.name}", palette, (4, 2.7)) as (figure, axes):
         for label, values, colour, filled in groups:
             share = np.full(len(values), 1 / len(values))
             inside = np.clip(values, bins[0], bins[-1])
@@ -505,4 +389,4 @@ def _some(values: Sequence[float], there: int) -> str:
     return str(len(values)) if there <= SAMPLE else f"{len(values)} of {there}"
 
 
-__all__ = ["PAGE", "PAPER", "Picture", "pictures", "write_figures"]
+__all__ = ["pictures", "write_figures"]

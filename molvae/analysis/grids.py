@@ -1,13 +1,8 @@
-"""Figures of molecules in rows, drawn by RDKit, with plots beside or below them.
-
-In SVG all lines stay lines; in PNG and PDF the molecules are images.
-"""
+"""Figures of paths, gradient ascents, neighborhoods and maps: molecules in rows, with plots."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,33 +11,23 @@ import numpy as np
 
 from molvae.analysis.ascent import AscentPath
 from molvae.analysis.interpolation import LatentPath, Segment
+from molvae.analysis.molecule_grid import (
+    CELL_HEIGHT,
+    CELL_WIDTH,
+    LINE,
+    PLOT_HEIGHT,
+    MoleculeGrid,
+    empty_cells,
+)
 from molvae.analysis.neighborhood import Neighborhood
 from molvae.analysis.projection import ProjectedMolecule, Projection
-from molvae.analysis.style import (
-    ACCENT,
-    COLORS,
-    FAINT,
-    SECOND,
-    SHADE,
-    check_can_draw,
-    printable,
-    save_figure,
-    style,
-)
-from molvae.chem.depiction import HIGHLIGHT, RDKIT_BOND_LENGTH, align_to_lead
-from molvae.chem.molecules import parse
+from molvae.analysis.style import ACCENT, COLORS, FAINT, SECOND, printable, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
 
 COLUMNS = 6
 MAX_MOLECULES = 30
-CELL_WIDTH, CELL_HEIGHT, LINE, PLOT_HEIGHT = 1.95, 1.75, 0.3, 1.5
-"""Inches."""
-PIXELS_PER_INCH, BOND_PIXELS, OVERSAMPLING = 96, 30.0, 3
-"""Of drawn molecules; images have more pixels than drawings in lines."""
-
 LIMITS = {"percentile": (-3, 103), "similarity": (0, 1.03)}
 PREVIOUS = "what the previous molecule lacks"
 
@@ -50,103 +35,6 @@ Curve = tuple[Sequence[float], Sequence[float], dict[str, Any]]
 """x, y, and options of `Axes.plot`."""
 Curves = dict[str, list[Curve]]
 """By the label of the plot's y axis."""
-
-
-class _Grid:
-    """A figure; RDKit draws molecules into some of its axes when it is saved."""
-
-    def __init__(self, width: float, height: float, title: str) -> None:
-        from matplotlib.figure import Figure
-
-        self.figure = Figure(figsize=(width, height + 2 * LINE), dpi=72, layout="constrained")
-        self.title = title
-        self.molecules: list[tuple[Axes, Any, list[int], list[int]]] = []
-        self.n_not_compared = 0
-
-    def cell(
-        self, axes: Axes, smiles: str | None, lead: str | None = None, *, name: str = "",
-        beside: str = "", below: str = "", shade: bool = False,
-    ) -> None:  # fmt: skip
-        """A molecule with words around it; atoms that the lead lacks are highlighted."""
-        axes.set_axis_on()
-        axes.set(xticks=[], yticks=[], facecolor=SHADE if shade else "white")
-        axes.spines[:].set_visible(False)
-        axes.set_title(printable(name), loc="left", fontsize=9, color=ACCENT, fontweight="bold",
-                       parse_math=False)  # fmt: skip
-        axes.set_title(beside, loc="right", fontsize=8, color=FAINT)
-        axes.set_xlabel(printable(below), fontsize=8, parse_math=False)
-        if smiles is None:
-            axes.text(0.5, 0.5, "no molecule", ha="center", color=FAINT, transform=axes.transAxes)
-            return
-        compared = None
-        if lead is not None and lead != smiles:
-            compared = align_to_lead(smiles, lead)
-            self.n_not_compared += compared is None
-        self.molecules.append((axes, *(compared or (parse(smiles), [], []))))
-
-    def highlighted(self, meaning: str) -> str:
-        """What the highlight means, and of how many molecules it is not known."""
-        n = self.n_not_compared
-        return f"highlighted: {meaning}" + (f" ({n} not compared: nothing in common)" if n else "")
-
-    def save(self, file: str | Path, note: str, overwrite: bool) -> Path:
-        """Write the figure under its title and a line of notes."""
-        target = check_can_draw(file, overwrite=overwrite)
-        self.figure.suptitle(f"{self.title}\n", x=0.01, ha="left", fontweight="bold", fontsize=12,
-                             parse_math=False)  # fmt: skip
-        y = 1 - 1.35 * LINE / self.figure.get_figheight()
-        self.figure.text(0.01, y, printable(note), color=FAINT, fontsize=9, parse_math=False)
-        self.figure.draw_without_rendering()
-        self.figure.set_layout_engine("none")  # places stay as they are now
-        # The layout's last digits differ from run to run.
-        for part in self.figure.subfigs:
-            part.bbox_relative.p0 = np.round(part.bbox_relative.p0, 4)
-            part.bbox_relative.p1 = np.round(part.bbox_relative.p1, 4)
-        for axes in self.figure.get_axes():
-            left, bottom, width, height = np.round(axes.get_position().bounds, 4).tolist()
-            axes.set_position((left, bottom, width, height))
-        svg = ""
-        for axes, mol, atoms, bonds in self.molecules:
-            box = axes.get_window_extent()
-            if target.suffix.lower() == ".svg":
-                drawn = _depict(mol, atoms, bonds, box.width, box.height, "svg")
-                top = self.figure.get_figheight() * 72 - box.y1
-                place = (f"x='{box.x0:.2f}' y='{top:.2f}' "
-                         f"width='{box.width:.2f}' height='{box.height:.2f}'")  # fmt: skip
-                svg += re.sub(r"width='\d+px' height='\d+px'", place, drawn[drawn.index("<svg") :])
-            else:
-                from matplotlib.image import imread
-
-                image = imread(io.BytesIO(_depict(mol, atoms, bonds, box.width, box.height, "png")))
-                axes.imshow(image, aspect="auto")
-        return save_figure(self.figure, file, overwrite=overwrite, svg=svg)
-
-
-def _depict(
-    mol: Any, atoms: list[int], bonds: list[int], width: float, height: float, format: str
-) -> Any:
-    """A molecule as SVG text or PNG bytes, without background; width and height in points."""
-    from rdkit.Chem.Draw import rdMolDraw2D
-
-    scale = OVERSAMPLING if format == "png" else 1
-    size = [max(1, round(side / 72 * PIXELS_PER_INCH * scale)) for side in (width, height)]
-    make = rdMolDraw2D.MolDraw2DCairo if format == "png" else rdMolDraw2D.MolDraw2DSVG
-    drawer = make(size[0], size[1])
-    options: Any = drawer.drawOptions()
-    options.clearBackground = False
-    options.setHighlightColour(HIGHLIGHT)
-    options.fixedBondLength = BOND_PIXELS * scale / RDKIT_BOND_LENGTH
-    options.bondLineWidth, options.maxFontSize = 1.5 * scale, 40 * scale
-    rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
-    drawer.FinishDrawing()
-    return drawer.GetDrawingText()
-
-
-def _cells(figure: Figure | SubFigure, rows: int, columns: int) -> list[Axes]:
-    axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for one in axes:
-        one.set_axis_off()
-    return axes
 
 
 @style()
@@ -215,21 +103,21 @@ def _paths(
     title: str,
     x: str,
     most: int,
-) -> _Grid:
+) -> MoleculeGrid:
     """Paths, each with texts below its molecules and a heading, above plots of their curves."""
     longest = max(min(len(path.segments), max(most, 1)) for path, _, _ in groups)
     columns = min(COLUMNS, max(4, longest))
     rows, plots = math.ceil(longest / columns), math.ceil(len(curves) / 2)
     heights = [rows * CELL_HEIGHT + LINE * bool(heading) for *_, heading in groups]
     heights += [(1.4 if plots == 1 else 1) * plots * PLOT_HEIGHT]
-    grid = _Grid(columns * CELL_WIDTH, sum(heights), title)
+    grid = MoleculeGrid(columns * CELL_WIDTH, sum(heights), title)
     *figures, bottom = grid.figure.subfigures(
         len(heights), 1, squeeze=False, height_ratios=heights
     ).flat
     for figure, (path, below, heading), color in zip(figures, groups, COLORS, strict=False):
         if heading:
             figure.suptitle(heading, x=0.01, ha="left", color=color, fontsize=9)
-        drawn = _segments(grid, _cells(figure, rows, columns), path, below, most)
+        drawn = _segments(grid, empty_cells(figure, rows, columns), path, below, most)
     axes = bottom.subplots(plots, 2, sharex=True, squeeze=False).flat
     for place, (plot, (label, lines)) in enumerate(zip(axes, curves.items(), strict=False)):
         for xs, ys, looks in lines:
@@ -249,7 +137,7 @@ def _paths(
 
 
 def _segments(
-    grid: _Grid, cells: Sequence[Axes], path: LatentPath, below: Sequence[str], most: int
+    grid: MoleculeGrid, cells: Sequence[Axes], path: LatentPath, below: Sequence[str], most: int
 ) -> list[Segment]:
     """Draw the first, the last, and the longest segments of a path, in its order."""
     ends = {0, len(path.segments) - 1}
@@ -345,7 +233,7 @@ def draw_neighbors(
     rows = [[one for one in found.found if one.radius == row["radius"]] for row in summary]
     heights = [CELL_HEIGHT, *(LINE + CELL_HEIGHT * bool(ones) for ones in rows)]
     columns = max(columns, len(found.given) + 2)
-    grid = _Grid(
+    grid = MoleculeGrid(
         columns * CELL_WIDTH, sum(heights), title or ("analogy" if several else "neighbors")
     )
     first, *below = grid.figure.subfigures(
@@ -374,7 +262,7 @@ def draw_neighbors(
             f"{'s' * (row['distinct'] != 1)}, {row['new']} new{nothing}"
         )
         figure.suptitle(words, x=0.01, ha="left", fontsize=9, color=FAINT)
-        for one, axes in zip(ones, _cells(figure, 1, columns) if ones else (), strict=False):
+        for one, axes in zip(ones, empty_cells(figure, 1, columns) if ones else (), strict=False):
             grid.cell(axes, one.smiles, found.given[-1],
                       below=f"{one.similarity[-1]:.2f}, {one.count} x")  # fmt: skip
     lead = "C" if several else "the molecule"
@@ -404,12 +292,12 @@ def draw_projection(
     listed = (others[-most:] if trials else others[:most]) if others else []
     rows = math.ceil(len(listed) / 2)
     title = f"{project.method.upper()} of {len(data):,} molecules"
-    grid = _Grid(8 + 2 * CELL_WIDTH * bool(listed), max(7, rows * CELL_HEIGHT), title)
+    grid = MoleculeGrid(8 + 2 * CELL_WIDTH * bool(listed), max(7, rows * CELL_HEIGHT), title)
     if listed:
         left, right = grid.figure.subfigures(
             1, 2, squeeze=False, width_ratios=[8, 2 * CELL_WIDTH]
         ).flat
-        for spot, axes in zip(listed, _cells(right, max(rows, 4), 2), strict=False):
+        for spot, axes in zip(listed, empty_cells(right, max(rows, 4), 2), strict=False):
             value = f"{project.color} {spot.value:.3g}" if math.isfinite(spot.value) else ""
             grid.cell(axes, spot.smiles, name=spot.label, below=value)
     axes = (left if listed else grid.figure).subplots()

@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING
 from molvae._files import Kind, check_output, replacing
 from molvae.analysis import reproduce
 from molvae.analysis.calibration import coverage_of
+from molvae.analysis.distributions import SAMPLE, dataset_properties
 from molvae.analysis.figures import pictures
 from molvae.analysis.summary import (
     LISTED,
-    SAMPLE,
     CampaignSummary,
     Row,
     broken_limits,
-    dataset_properties,
     goodness,
     number,
     reasons,

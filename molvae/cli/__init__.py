@@ -14,7 +14,8 @@ from cyclopts import App
 
 from molvae._version import __version__
 from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
-from molvae.cli.explore import current_words, explore, interpolate, neighbors
+from molvae.cli.explore import explore, interpolate, neighbors
+from molvae.cli.explore_flags import current_words
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
 from molvae.cli.terminal import run
 from molvae.cli.training import evaluate, prepare, train

@@ -12,8 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from molvae._files import is_record
+from molvae.cli.explore_flags import (
+    Column,
+    Data,
+    Directions,
+    Figure,
+    Molecules,
+    Overwrite,
+    Properties,
+    Radii,
+    Seed,
+    SkipInvalid,
+    Space,
+)
 from molvae.cli.inputs import read_smiles, sample_rows
-from molvae.cli.terminal import InFile, Signed, Switch, print_tsv, say
+from molvae.cli.terminal import InFile, Signed, print_tsv, say
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, UnknownNameError
 
@@ -25,75 +38,11 @@ if TYPE_CHECKING:
     from molvae.analysis.neighborhood import Neighborhood
     from molvae.latent.space import LatentSpace
 
-Space = Annotated[str, Parameter(help="A bundled model or a model folder.")]
-Radii = Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")]
-Properties = Annotated[
-    tuple[str, ...],
-    Parameter(
-        help="Properties to print.", consume_multiple=True, negative="",
-        show_default=" ".join(DEFAULT_PROPERTIES),
-    ),
-]  # fmt: skip
-Figure = Annotated[
-    Path | None, Parameter(help="Draw the result to this file: SVG, PNG or PDF, by its ending.")
-]
-Overwrite = Annotated[Switch, Parameter(help="Replace the figure.")]
-Seed = Annotated[int, Parameter(help="Seed of all random choices.")]
-Directions = Annotated[
-    int, Parameter(name=["--n", "-n"], help="Random directions, the same ones at each radius.")
-]
-Data = Annotated[
-    InFile | None,
-    Parameter(
-        help="Learn directions from these molecules by ridge regression: zinc250k, qm9, moses, a "
-        "folder made by prepare, or a file."
-    ),
-]
-Molecules = Annotated[
-    int, Parameter(name=["--n", "-n"], help="Maximum number of molecules, chosen at random.")
-]
-Column = Annotated[
-    str | None, Parameter(help="Column of the molecules in CSV or TSV files; smiles by default.")
-]
-SkipInvalid = Annotated[
-    Switch, Parameter(help="Skip and count invalid molecules, and those that cannot be encoded.")
-]
-
-FLAG_ALIASES = {
-    "--names": "--properties",
-    "--place": "--overlay",
-    "--colour": "--color",
-    "--keep": "--min-percentile",
-    "--k": "--n-samples",
-}
-"""Old names of flags of these commands, still read."""
-VALUE_ALIASES = {"straight": "linear", "spherical": "slerp"}
-"""Old names of kinds of interpolation, still read."""
-NAMES = ("explore", "interpolate", "neighbors", "neighbours", "density")
-"""First words of these commands, those of earlier versions included."""
-
 explore = App(
     name="explore",
     help="Explore a latent space: paths, neighbors, directions, gradient ascent, maps, density.",
     help_format="plaintext",
 )
-
-
-def current_words(words: Sequence[str]) -> list[str]:
-    """A command line without old names of the flags of these commands.
-
-    >>> current_words(["explore", "map", "qm9", "--colour=QED"])
-    ['explore', 'map', 'qm9', '--color=QED']
-    """
-    if not words or words[0] not in NAMES:
-        return list(words)
-    found = []
-    for before, word in zip(["", *words], words, strict=False):
-        flag, equals, value = word.partition("=")
-        if flag == "--kind" or before == "--kind":
-            value, flag = VALUE_ALIASES.get(value, value), VALUE_ALIASES.get(flag, flag)
-        found.append(FLAG_ALIASES.get(flag, flag) + equals + value)
-    return found
 
 
 @explore.command
@@ -491,4 +440,4 @@ def _sum_up(paths: Sequence[AscentPath]) -> None:
     )
 
 
-__all__ = ["current_words", "explore", "interpolate", "neighbors"]
+__all__ = ["explore", "interpolate", "neighbors"]

@@ -13,13 +13,13 @@ import pytest
 from molvae.analysis.ascent import AscentPath, gradient_ascent
 from molvae.analysis.directions import analogy
 from molvae.analysis.grids import (
-    _depict,
     draw_ascents,
     draw_neighbors,
     draw_path,
     draw_projection,
 )
 from molvae.analysis.interpolation import decode_path, interpolate
+from molvae.analysis.molecule_grid import depict
 from molvae.analysis.neighborhood import neighbors
 from molvae.analysis.projection import project
 from molvae.chem.molecules import parse
@@ -105,7 +105,7 @@ def test_draw_path_svg_holds_each_molecule_once_with_rdkit_colors(tmp_path: Path
 
 
 def test_depict_small_molecule_is_drawn_no_larger_than_others() -> None:
-    svg = _depict(parse("CC"), [], [], 132, 93, "svg")
+    svg = depict(parse("CC"), [], [], 132, 93, "svg")
     lines = re.findall(r"d='M ([\d.]+),([\d.]+) L ([\d.]+),([\d.]+)'", svg)
     longest = max(math.dist(numbers[:2], numbers[2:]) for numbers in (
         tuple(map(float, line)) for line in lines))  # fmt: skip

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from molvae.analysis.distributions import latent_map
 from molvae.analysis.figures import write_figures
 from molvae.analysis.hypervolume import hypervolume_trace, reference_point, volume
 from molvae.analysis.report import render, write_report
@@ -31,7 +32,6 @@ from molvae.analysis.summary import (
     best_so_far,
     broken_limits,
     evenly,
-    latent_map,
     number,
     progress,
     reasons,
@@ -238,7 +238,7 @@ def test_what_cannot_be_written_is_said(campaign: Campaign, tmp_path: Path) -> N
 @pytest.fixture
 def small_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a record with many trials: 10 rows and points, 3 molecules for histograms."""
-    for module in ("summary", "figures", "report"):
+    for module in ("summary", "distributions", "figures", "report"):
         for name, value in (("LISTED", 10), ("POINTS", 10), ("SAMPLE", 3)):
             monkeypatch.setattr(f"molvae.analysis.{module}.{name}", value, raising=False)
 
