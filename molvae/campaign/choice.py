@@ -1,4 +1,4 @@
-"""Choose molecules in a separate thread while workers score others."""
+"""Choose molecules: by a strategy, and in a separate thread while workers score others."""
 
 from __future__ import annotations
 
@@ -6,15 +6,62 @@ import contextlib
 import ctypes
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from molvae.campaign.history import predictions_of
+from molvae.campaign.trial import NewTrial
+from molvae.errors import CampaignError
 from molvae.objectives.interrupts import get
+
+if TYPE_CHECKING:
+    from molvae.bo.base import Observations, Strategy
+    from molvae.latent.protocol import LatentSpaceProtocol
+    from molvae.objectives.problem import OptimizationProblem
+
+Batch = tuple[int, Sequence[NewTrial]]
+"""Number of trials when a batch was chosen, and the batch."""
 
 STOP_SECONDS = 5.0
 """Time that the choice of molecules is given to end when a run is interrupted."""
+
+
+def choose_batch(
+    strategy: Strategy,
+    observations: Observations,
+    space: LatentSpaceProtocol,
+    problem: OptimizationProblem,
+    n: int,
+    seed: int,
+) -> Batch:
+    """New trials of the `n` candidates that a strategy proposes.
+
+    Raises:
+        CampaignError: It did not propose `n` distinct new molecules.
+    """
+    from molvae.bo.candidates import spawn_seed
+    from molvae.latent.density import density_percentiles
+
+    n_trials = len(observations.known)
+    found = strategy.propose(observations, space, n, seed=spawn_seed(seed, n_trials))
+    smiles = [candidate.smiles for candidate in found]
+    if len(set(smiles)) != n or observations.known.intersection(smiles):
+        raise CampaignError(
+            f"strategy {strategy.name!r} did not give {n} distinct new molecules: {smiles}; "
+            "correct it, or use another strategy"
+        )
+    return n_trials, [
+        NewTrial(
+            smiles=c.smiles,
+            z=c.z.tolist(),
+            origin=" ".join(part for part in (strategy.name, c.operator) if part),
+            percentile=percentile,
+            predictions=predictions_of(c, problem),
+        )
+        for c, percentile in zip(found, density_percentiles(space, smiles), strict=True)
+    ]
 
 
 class Choice:
@@ -56,4 +103,4 @@ class Choice:
             self._thread.join(STOP_SECONDS)
 
 
-__all__ = ["Choice"]
+__all__ = ["Batch", "Choice", "choose_batch"]

@@ -6,7 +6,9 @@ Knows goals and trials. Knows neither records nor files.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -179,6 +181,32 @@ def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> di
     return whole
 
 
+def select_failed(
+    trials: Sequence[Trial], ids: Sequence[int] | None, message: str | None, path: Path
+) -> list[Trial]:
+    """Failed trials, those of some ids or with a text in their message; see `Campaign.retry`."""
+    failed = {trial.id: trial for trial in trials if trial.status == "failed"}
+    if ids is not None:
+        for id_ in ids:
+            if id_ not in failed:
+                raise CampaignError(
+                    f"{path}: trial {id_} has not failed; failed are: "
+                    f"{', '.join(map(str, sorted(failed))) or 'none'}"
+                )
+        failed = {id_: trial for id_, trial in failed.items() if id_ in set(ids)}
+    if message is None or not failed:
+        return list(failed.values())
+    found = [t for t in failed.values() if message.casefold() in t.message.casefold()]
+    if not found:
+        messages = Counter(trial.message or "no reason given" for trial in failed.values())
+        most = "; ".join(f"{one} ({n})" for one, n in messages.most_common(3))
+        raise CampaignError(
+            f"{path}: none of {len(failed)} failures says {message!r}; the most frequent messages: "
+            f"{most}"
+        )
+    return found
+
+
 def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd.DataFrame:
     """The `k` best rows of such a table, see `Campaign.best`."""
     told = table[table["status"] == "complete"]
@@ -193,6 +221,7 @@ __all__ = [
     "derived_columns",
     "observations_of",
     "predictions_of",
+    "select_failed",
     "to_dataframe",
     "values_of",
 ]

@@ -13,6 +13,7 @@ from molvae.bo.acquisition import MultiObjectiveUCB, _feasible_first
 from molvae.bo.base import Observations
 from molvae.bo.transforms import standardized
 from molvae.campaign.campaign import Campaign
+from molvae.campaign.running import evaluation_tasks
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from tests.toys import ToyObjective, ToySpace
@@ -84,7 +85,10 @@ def test_one_call_may_bring_several_values(path: Path) -> None:
     ]
     with start(path, objective=goals) as campaign:
         assert campaign.problem.measured == ("hill", "carbons")
-        assert [call.names for call in campaign._calls(None)] == [("hill", "carbons"), ("logp",)]
+        assert [call.names for call in evaluation_tasks(campaign, None)] == [
+            ("hill", "carbons"),
+            ("logp",),
+        ]
         campaign.run(20)
         table = campaign.table()
         assert (table["status"] == "complete").all()

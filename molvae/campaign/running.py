@@ -1,0 +1,129 @@
+"""Run a campaign: set up executors and the scheduler, and check that values differ."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from molvae.campaign.evaluation import EvaluationResult, EvaluationTask
+from molvae.campaign.executors import make_executor
+from molvae.campaign.history import completed_trials
+from molvae.campaign.scheduler import Scheduler
+from molvae.config import RunLimits, whole_number
+from molvae.errors import CampaignError, require
+from molvae.objectives.manual import ManualScoring
+from molvae.objectives.parsing import is_cheap
+from molvae.objectives.program import Program
+
+if TYPE_CHECKING:
+    from molvae.campaign.campaign import Campaign
+    from molvae.campaign.executors import Executor
+    from molvae.campaign.trial import Trial
+    from molvae.objectives.scoring import ScoringFunction
+
+MIN_CONSTANT_VALUES = 10
+"""Complete trials, at least a batch, after which equal values of all of them stop a campaign."""
+
+
+def run_campaign(
+    campaign: Campaign,
+    budget: int,
+    limits: RunLimits,
+    *,
+    workers: int,
+    dask: str | None,
+    executor: Executor | None,
+    allow_constant: bool,
+    on_trial: Callable[[Trial], None] | None,
+) -> None:
+    """Spend a budget; arguments and errors as of `Campaign.run`."""
+    budget = whole_number(budget, "budget", least=1)
+    workers = whole_number(workers, "workers", least=0)
+    require(
+        executor is None or workers >= 1,
+        "with an executor, workers says how many calls it takes at once; give at least 1",
+    )
+    tasks = evaluation_tasks(campaign, limits.timeout)
+    if all(isinstance(one.objective, Program) or is_cheap(one.objective) for one in tasks):
+        limits = replace(limits, timeout=None)  # programs are stopped where they run
+    if limits.timeout is not None and executor is None and dask is None:
+        workers = max(1, workers)  # a call that hangs can be stopped only from outside
+    differ = False
+
+    def tell(trial: Trial, scored: EvaluationResult) -> None:
+        nonlocal differ
+        outcome = campaign.tell(trial.id, scored.values or None, scored.message)
+        if on_trial is not None:
+            on_trial(outcome)
+        differ = differ or check_values_differ(campaign, allow_constant)
+
+    with campaign._running(), make_executor(tasks, workers, dask, executor) as caller:
+        trials = campaign.trials
+        check_values_differ(campaign, allow_constant)
+        Scheduler(
+            choose=campaign._choose,
+            write=campaign._write,
+            tell=tell,
+            caller=caller,
+            limits=limits,
+            budget=budget,
+            batch_size=campaign.batch_size,
+            together=max(_batch_size(one.objective) for one in tasks),
+            n_values=len(campaign.problem.names),
+            pending=deque(trial for trial in trials if trial.status == "pending"),
+            done=sum(trial.status != "pending" for trial in trials),
+            any_complete=any(trial.status == "complete" for trial in trials),
+        ).run()
+
+
+def evaluation_tasks(campaign: Campaign, timeout: float | None) -> list[EvaluationTask]:
+    """The calls for each molecule: each objective once, whatever it measures."""
+    by_spec: dict[object, list[str]] = {}
+    for name, part in campaign.problem.parts.items():
+        by_spec.setdefault(part.spec or id(campaign._objective(name)), []).append(name)
+    tasks = []
+    for names in by_spec.values():
+        objective = campaign._objective(names[0])
+        if isinstance(objective, ManualScoring):
+            objective([])  # raises, and says what to do instead
+        if isinstance(objective, Program):
+            objective = replace(objective, timeout=timeout)
+        tasks.append(EvaluationTask(objective=objective, names=tuple(names)))
+    return tasks
+
+
+def check_values_differ(campaign: Campaign, allow_constant: bool) -> bool:
+    """Stop a campaign whose objective gives all molecules the same value.
+
+    A docking program that returns 0 whenever it fails would otherwise spend the whole budget.
+
+    Returns:
+        Whether the values of each objective differ.
+    """
+    all_differ = True
+    for objective in campaign.problem.objectives:
+        if objective.is_cheap:
+            continue
+        n, n_distinct = campaign._storage.n_distinct(objective.name)
+        all_differ = all_differ and n_distinct > 1
+        enough = n >= max(MIN_CONSTANT_VALUES, campaign.batch_size)
+        if n_distinct == 1 and enough and not allow_constant:
+            value = completed_trials(campaign.trials)[0].values[objective.name]
+            raise CampaignError(
+                f"{campaign.path}: all {n} values of {objective.name} are {value:g}, so a "
+                "surrogate cannot learn from them. If the objective is wrong, fix it and start a "
+                "new campaign; if this is expected, allow it (--allow-constant, "
+                "allow_constant=True)"
+            )
+    return all_differ
+
+
+def _batch_size(objective: ScoringFunction) -> int:
+    """The number of molecules that an objective wants at once."""
+    size = getattr(objective, "batch_size", 1)
+    return whole_number(size, f"batch_size of the objective {objective.name!r}", least=1)
+
+
+__all__ = ["check_values_differ", "evaluation_tasks", "run_campaign"]
