@@ -34,12 +34,12 @@ other_elements OtherElements outcome_of overview Patience penalised_logP percent
 Placed Plain plain_prior Processes random_selfies read_aim read_goal read_limit readable recipe
 redrawn refine Refined refined same_change Scored sd Searching Sheet SILENCE slacks spell
 spherical Spot Start start_of Store Summary symbols table_of Tokens Told told_of traced transfer
-tuned tuned_decoder understood UNREADABLE Vamp Verdict waiting Wanted weighted_bound
+tuned tuned_decoder understood UNREADABLE until Vamp Verdict waiting Wanted weighted_bound
 """
 """Public names, whole."""
 
 RETIRED_PARTS = """
-aim aims ascend blur boldest chart children codec evidence explain foreseen goals growth holding
+aim aims blur boldest chart children codec evidence explain foreseen goals growth holding
 labelled leapfrogs likewise maximise mend mended minimise neighbour neighbourhood neighbours
 noisy optimise patience recipe safest sheet shortest spell spot straight symbols tuned usual
 verdict walk way ways
@@ -60,21 +60,27 @@ numbers in z
 numbers of z
 made beside
 known world
+how usual
 puts up with
 gone on with
+run folder
 recipe
 mended
 optimis
 maximis
 minimis
+colour
+neighbour
 by hand
 by-hand
 starting molecules
 come back
 given back
 others' business
+ways up
 the record
 a record
+walk
 symbol
 goals
 penalised
