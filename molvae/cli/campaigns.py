@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +11,7 @@ from cyclopts import Parameter
 
 from molvae.analysis.export import check_can_write_table, with_visible_text, write_table
 from molvae.chem.tables import shortened_list
+from molvae.cli.campaign_output import best_rows, print_summary, run_with_progress
 from molvae.cli.inputs import ASKED, parse_value, read_measurements
 from molvae.cli.terminal import (
     Flat,
@@ -23,10 +22,9 @@ from molvae.cli.terminal import (
     given,
     layers,
     print_tsv,
-    progress,
     say,
 )
-from molvae.config import DEFAULT_PROPERTIES, CampaignConfig, RunLimits, build, current_names
+from molvae.config import CampaignConfig, build, current_names
 from molvae.errors import CampaignError, DataError, require
 from molvae.objectives.printing import process_prints_to_stderr
 
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from molvae.config import CampaignConfig as CampaignFlags
 else:
     CampaignFlags = flags(CampaignConfig)
-
-RUN_SETTINGS = (*(one.name for one in fields(RunLimits)), "workers", "dask", "allow_constant")
 
 
 def optimize(
@@ -78,9 +74,9 @@ def optimize(
         if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
             campaign.trust()
         with process_prints_to_stderr():
-            _run(campaign, build(CampaignConfig, chosen))
-        print_tsv(*_best(campaign, top))
-        _sum_up(campaign, chosen["campaign"])
+            run_with_progress(campaign, build(CampaignConfig, chosen))
+        print_tsv(*best_rows(campaign, top))
+        print_summary(campaign, chosen["campaign"])
         if report is not None:
             write_report(campaign, report, overwrite=replaces)
             say(f"report  {chosen['report']}")
@@ -409,83 +405,6 @@ def _create_or_resume(settings: Mapping[str, Any], where: str) -> Campaign:
         raise
     say(f"resuming {settings['campaign']}: {len(campaign)} trials so far")
     return campaign
-
-
-def _run(campaign: Campaign, config: CampaignConfig) -> None:
-    """Run a campaign with a progress bar: best value, failures, time per evaluation."""
-    trials = campaign.trials
-    before = done = sum(trial.status != "pending" for trial in trials)
-    failed = sum(trial.status == "failed" for trial in trials)
-    plain = len(campaign.problem.objectives) == 1 and not campaign.problem.constraints
-    best = campaign.best_value if plain else None
-    better = max if campaign.direction == "maximize" else min
-    began = time.monotonic()
-
-    def show(trial: Trial) -> None:
-        nonlocal done, failed, best
-        done += 1
-        failed += trial.status == "failed"
-        if trial.status == "complete" and plain and campaign.direction != "range":
-            value = trial.values[campaign.name]
-            best = value if best is None else better(best, value)
-        seconds = (time.monotonic() - began) / (done - before)
-        parts = ["" if best is None else f"best {best:.4g}", f"{failed} failed" if failed else ""]
-        advance(
-            done, "  ".join(part for part in (*parts, f"{seconds:.2g} s per evaluation") if part)
-        )
-
-    with progress(config.budget) as advance:
-        settings = {name: getattr(config, name) for name in RUN_SETTINGS}
-        campaign.run(config.budget, on_trial=show, **settings)
-
-
-def _best(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
-    """Header and rows of the best molecules."""
-    from molvae.chem.properties import score
-    from molvae.objectives.problem import DERIVED_COLUMNS
-
-    best = campaign.best(top)
-    smiles = list(best["smiles"])
-    numbers = score(smiles, DEFAULT_PROPERTIES).tolist()
-    problem = campaign.problem
-    if len(problem.objectives) == 1 and not problem.constraints:
-        columns, header = [problem.objectives[0].name], ["value"]
-    else:
-        columns = [c for c in (*problem.names, *DERIVED_COLUMNS) if c in best]
-        header = columns
-    rows = [
-        [i, id_, s, *values, *p]
-        for i, (id_, s, values, p) in enumerate(
-            zip(best["id"], smiles, best[columns].to_numpy().tolist(), numbers, strict=True), 1
-        )
-    ]
-    return ["rank", "id", "smiles", *header, *DEFAULT_PROPERTIES], rows
-
-
-def _sum_up(campaign: Campaign, campaign_file: str) -> None:
-    """Print the best molecule, the best initial one, and the number of evaluations."""
-    problem, table = campaign.problem, campaign.best(len(campaign))
-    starting = table[table["origin"] == "start"]
-    calls = sum(trial.status != "pending" for trial in campaign.trials)
-    failed = calls - len(table)
-    if "pareto_rank" in table:
-        on_front = table[table["pareto_rank"] == 1]
-        new = sum(on_front["origin"] != "start")
-        say(f"{len(on_front)} molecules on the Pareto front, {new} of them new")
-    else:
-        column = "score" if "score" in table else problem.objectives[0].name
-        for what, rows in (("best", table), ("best initial molecule", starting)):
-            for row in rows.head(1).to_dict("records"):
-                say(f"{what}  {row[column]:.4f}  (trial {row['id']})  {row['smiles']}")
-    if "feasible" in table:
-        say(f"{sum(table['feasible'])} of {len(table)} satisfy all constraints")
-    known = table[table["origin"] != "start"]["percentile"].dropna()
-    if len(known):
-        rare = sum(known < 1)
-        say(f"{rare} of {len(known)} new molecules have a density below the first percentile")
-    note = f", {failed} could not be scored" if failed else ""
-    say(f"{problem}: {calls} evaluations{note}")
-    say(f"campaign  {campaign_file}")
 
 
 def _pending(campaign: Campaign) -> list[Trial]:

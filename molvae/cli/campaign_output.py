@@ -1,0 +1,96 @@
+"""What `molvae optimize` prints: progress, the best molecules, a summary."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from molvae.cli.terminal import progress, say
+from molvae.config import DEFAULT_PROPERTIES, CampaignConfig, RunLimits
+
+if TYPE_CHECKING:
+    from molvae.campaign.campaign import Campaign
+    from molvae.campaign.trial import Trial
+
+RUN_SETTINGS = (*(one.name for one in fields(RunLimits)), "workers", "dask", "allow_constant")
+
+
+def run_with_progress(campaign: Campaign, config: CampaignConfig) -> None:
+    """Run a campaign with a progress bar: best value, failures, time per evaluation."""
+    trials = campaign.trials
+    before = done = sum(trial.status != "pending" for trial in trials)
+    failed = sum(trial.status == "failed" for trial in trials)
+    plain = len(campaign.problem.objectives) == 1 and not campaign.problem.constraints
+    best = campaign.best_value if plain else None
+    better = max if campaign.direction == "maximize" else min
+    began = time.monotonic()
+
+    def show(trial: Trial) -> None:
+        nonlocal done, failed, best
+        done += 1
+        failed += trial.status == "failed"
+        if trial.status == "complete" and plain and campaign.direction != "range":
+            value = trial.values[campaign.name]
+            best = value if best is None else better(best, value)
+        seconds = (time.monotonic() - began) / (done - before)
+        parts = ["" if best is None else f"best {best:.4g}", f"{failed} failed" if failed else ""]
+        advance(
+            done, "  ".join(part for part in (*parts, f"{seconds:.2g} s per evaluation") if part)
+        )
+
+    with progress(config.budget) as advance:
+        settings = {name: getattr(config, name) for name in RUN_SETTINGS}
+        campaign.run(config.budget, on_trial=show, **settings)
+
+
+def best_rows(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
+    """Header and rows of the best molecules."""
+    from molvae.chem.properties import score
+    from molvae.objectives.problem import DERIVED_COLUMNS
+
+    best = campaign.best(top)
+    smiles = list(best["smiles"])
+    numbers = score(smiles, DEFAULT_PROPERTIES).tolist()
+    problem = campaign.problem
+    if len(problem.objectives) == 1 and not problem.constraints:
+        columns, header = [problem.objectives[0].name], ["value"]
+    else:
+        columns = [c for c in (*problem.names, *DERIVED_COLUMNS) if c in best]
+        header = columns
+    rows = [
+        [i, id_, s, *values, *p]
+        for i, (id_, s, values, p) in enumerate(
+            zip(best["id"], smiles, best[columns].to_numpy().tolist(), numbers, strict=True), 1
+        )
+    ]
+    return ["rank", "id", "smiles", *header, *DEFAULT_PROPERTIES], rows
+
+
+def print_summary(campaign: Campaign, campaign_file: str) -> None:
+    """Print the best molecule, the best initial one, and the number of evaluations."""
+    problem, table = campaign.problem, campaign.best(len(campaign))
+    starting = table[table["origin"] == "start"]
+    calls = sum(trial.status != "pending" for trial in campaign.trials)
+    failed = calls - len(table)
+    if "pareto_rank" in table:
+        on_front = table[table["pareto_rank"] == 1]
+        new = sum(on_front["origin"] != "start")
+        say(f"{len(on_front)} molecules on the Pareto front, {new} of them new")
+    else:
+        column = "score" if "score" in table else problem.objectives[0].name
+        for what, rows in (("best", table), ("best initial molecule", starting)):
+            for row in rows.head(1).to_dict("records"):
+                say(f"{what}  {row[column]:.4f}  (trial {row['id']})  {row['smiles']}")
+    if "feasible" in table:
+        say(f"{sum(table['feasible'])} of {len(table)} satisfy all constraints")
+    known = table[table["origin"] != "start"]["percentile"].dropna()
+    if len(known):
+        rare = sum(known < 1)
+        say(f"{rare} of {len(known)} new molecules have a density below the first percentile")
+    note = f", {failed} could not be scored" if failed else ""
+    say(f"{problem}: {calls} evaluations{note}")
+    say(f"campaign  {campaign_file}")
+
+
+__all__ = ["best_rows", "print_summary", "run_with_progress"]
