@@ -132,9 +132,9 @@ class Observations:
         distinct = len({tuple(row) for row in self.y.tolist()})
         if distinct < different:
             raise CampaignError(
-                f"strategy {strategy} needs told molecules with at least {different} different "
-                f"values, has {distinct} ({len(self.y)} told); tell more values, start with more "
-                "molecules, or use strategy random"
+                f"strategy {strategy} needs at least {different} different values, has "
+                f"{distinct} ({len(self.y)} evaluated molecules); tell more values, start with "
+                "more molecules, or use strategy random"
             )
 
 

@@ -194,7 +194,7 @@ def first_novel(
     """
     decoded: dict[int, str | None] = {}
     taken, chosen = set(known), dict[int, Candidate]()
-    for draw, ranking in enumerate(order):
+    for row, ranking in enumerate(order):
         ranking = ranking[:max_attempts]
         for start in range(0, len(ranking), CHUNK):
             part = ranking[start : start + CHUNK]
@@ -204,22 +204,22 @@ def first_novel(
             for i in part:
                 smiles = decoded[i]
                 if smiles is not None and smiles not in taken and proposable(space, smiles):
-                    chosen[draw] = Candidate(smiles, z[i].clone())
+                    chosen[row] = Candidate(smiles, z[i].clone())
                     taken.add(smiles)
                     break
-            if draw in chosen:
+            if row in chosen:
                 break
-    left = [draw for draw in range(len(order)) if draw not in chosen]
+    left = [row for row in range(len(order)) if row not in chosen]
     nearby = decode_novel(
         space,
-        z[[order[draw][0] for draw in left]],
+        z[[order[row][0] for row in left]],
         taken,
         bounds=bounds,
         seed=spawn_seed(seed, 1),
         max_attempts=max_attempts,
     )
     chosen.update(zip(left, nearby, strict=True))
-    return [chosen[draw] for draw in range(len(order))]
+    return [chosen[row] for row in range(len(order))]
 
 
 def expand_bounds(observations: Observations) -> Tensor:

@@ -136,8 +136,8 @@ def sample_by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDA
     """Ranks, 0 for the best, sampled evenly on a logarithmic scale, `n`."""
     u = generator.random(n)
     places = np.floor(np.exp(u * np.log(n_ranked + 1))).astype(np.int64) - 1
-    drawn: NDArray[np.int64] = places.clip(max=n_ranked - 1)
-    return drawn
+    ranks: NDArray[np.int64] = places.clip(max=n_ranked - 1)
+    return ranks
 
 
 __all__ = ["encoded", "graph_ga_offspring", "perturb_latent", "sample_by_rank"]

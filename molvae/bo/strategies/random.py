@@ -14,7 +14,7 @@ from molvae.model.isolation import isolated
 
 @dataclass(frozen=True, kw_only=True)
 class Random:
-    """Draws from the prior: the baseline that every other strategy has to beat."""
+    """Samples from the prior: the baseline of every other strategy."""
 
     name: ClassVar[str] = "random"
     max_decode_attempts: int = MAX_DECODE_ATTEMPTS
