@@ -15,8 +15,7 @@ from molvae.analysis.directions import LatentDirection, head
 from molvae.analysis.interpolation import LatentPath, decode_path
 from molvae.analysis.vectors import codes
 from molvae.chem.molecules import canonical
-from molvae.chem.properties import PROPERTIES as KNOWN
-from molvae.chem.properties import score
+from molvae.chem.properties import is_property, score
 from molvae.config import DEFAULT_PROPERTIES, whole_number
 from molvae.errors import MolvaeError, require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -174,7 +173,7 @@ def campaign_target(campaign: Campaign) -> AscentTarget:
 
 
 def _property(name: str) -> Callable[[Sequence[str]], Sequence[float]] | None:
-    if name not in KNOWN:
+    if not is_property(name):
         return None
     return lambda smiles: score(smiles, [name])[:, 0].tolist()
 

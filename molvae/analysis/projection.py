@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.chem.molecules import canonical
-from molvae.chem.properties import named, score
+from molvae.chem.properties import is_property, named, score
 from molvae.config import check_seed, short_seed
 from molvae.errors import DataError, MissingPackageError, UnknownNameError, require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -202,8 +202,6 @@ def project(
         MissingPackageError: UMAP is not installed.
         InvalidMoleculeError: A text is not a molecule.
     """
-    from molvae.chem.properties import PROPERTIES
-
     molecules = [canonical(text) for text in smiles]
     if values is None:
         (color,) = named([color])
@@ -219,7 +217,7 @@ def project(
     put, axes = fit_projection(z[there], method, seed=seed)
     spots = _spots(put(z[there]), [molecules[i] for i in there], numbers[there].tolist(), "data")
     skipped = len(molecules) - len(there)
-    known = PROPERTIES.get(color)
+    known = is_property(color)
     if isinstance(overlay, Sequence):
         others = [canonical(text) for text in overlay]
         z = space.encode(others, skip_unknown=True)
@@ -245,7 +243,6 @@ def _trials(
     put: Callable[[Tensor], NDArray[np.float64]], campaign: Campaign, color: str
 ) -> list[ProjectedMolecule]:
     from molvae.campaign.initial_design import ORIGIN
-    from molvae.chem.properties import PROPERTIES
 
     trials = campaign.trials
     if not trials:
@@ -253,7 +250,7 @@ def _trials(
     where = put(torch.stack([trial.z for trial in trials]))
     if color in campaign.problem.names:
         values = [float(trial.values.get(color, math.nan)) for trial in trials]
-    elif color in PROPERTIES:
+    elif is_property(color):
         values = score([trial.smiles for trial in trials], [color])[:, 0].tolist()
     else:
         values = [math.nan] * len(trials)

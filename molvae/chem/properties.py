@@ -287,6 +287,15 @@ def get_property(name: str) -> Property:
     return PROPERTIES[spelling[key]]
 
 
+def is_property(name: str) -> bool:
+    """Whether `get_property` knows a name."""
+    try:
+        get_property(name)
+    except UnknownNameError:
+        return False
+    return True
+
+
 def named(names: Iterable[str]) -> list[str]:
     """Names of properties, given as `get_property` takes them, in their own spelling.
 
@@ -420,6 +429,7 @@ __all__ = [
     "PROPERTIES",
     "Property",
     "get_property",
+    "is_property",
     "named",
     "penalized_logp",
     "properties",

@@ -326,10 +326,10 @@ def map_(
     """
     figure = _check_figure(figure, overwrite, space, data, overlay)
     from molvae import analysis
-    from molvae.chem.properties import PROPERTIES
+    from molvae.chem.properties import is_property
 
     loaded = _load(space)
-    own = color.lower() not in {name.lower() for name in PROPERTIES}
+    own = not is_property(color)
     molecules, values = sample_rows(
         data, n, seed, skip_invalid=skip_invalid, column=column, values=color if own else None
     )
@@ -392,7 +392,7 @@ def _directions(
 ) -> list[LatentDirection]:
     """Directions of the space's own heads, or learned from data."""
     from molvae import analysis
-    from molvae.chem.properties import PROPERTIES, score
+    from molvae.chem.properties import get_property, is_property, score
 
     if data is None:
         if not space.properties:
@@ -401,17 +401,16 @@ def _directions(
                 "molecules: --data zinc250k, or a file"
             )
         return [analysis.head_direction(space, name) for name in names]
-    known = {name.lower(): name for name in PROPERTIES}
     found = []
     for name in names:
-        own = None if name.lower() in known else name
+        own = None if is_property(name) else name
         molecules, values = sample_rows(
             data, n, seed, skip_invalid=skip_invalid, column=column, values=own
         )
         numbers = score(molecules, [name])[:, 0] if own is None else values
         z = space.encode(molecules, skip_unknown=True)
         found.append(
-            analysis.property_direction(z, numbers, known.get(name.lower(), name), seed=seed)
+            analysis.property_direction(z, numbers, own or get_property(name).name, seed=seed)
         )
     return found
 

@@ -18,6 +18,7 @@ from molvae.chem.properties import (
     PENALIZED_LOGP_CONSTANTS,
     PROPERTIES,
     Property,
+    is_property,
     named,
     properties,
     ring_penalty,
@@ -190,6 +191,8 @@ def test_names_are_taken_in_any_case_and_unknown_ones_named():
     old = ["penalised_logP", "Penalised-LogP", "heavy-atoms", "rdkit:bertzct"]
     new = ["penalized_logp", "penalized_logp", "heavy_atoms", "rdkit:BertzCT"]
     assert named(old) == new
+    assert is_property("rdkit:BertzCT")
+    assert not is_property("pIC50")
     with pytest.raises(UnknownNameError, match="did you mean 'logP'"):
         score(["C"], ["logPP"])
     with pytest.raises(UnknownNameError, match="did you mean 'BertzCT'"):
