@@ -360,7 +360,7 @@ def test_surrogates_are_asked_about_what_they_do_not_know(tmp_path: Path) -> Non
     for row in result["kernels"].values():
         assert -1 <= row["rank_correlation"] <= 1
         assert 0 <= row["held_50"] <= row["held_80"] <= row["held_95"] <= 1
-    assert "| structure+descriptors |" in text_of(surrogates, result)
+    assert "| tanimoto+descriptors |" in text_of(surrogates, result)
 
 
 @pytest.mark.slow

@@ -142,7 +142,7 @@ def test_model_that_learned_from_radicals_may_write_them(tmp_path: Path) -> None
         representation="smiles",
         molecules=2000,
         batch_size=16,
-        objective=LossConfig(beta=0.0),
+        loss=LossConfig(beta=0.0),
         device="cpu",
         model=ModelConfig(
             latent_dim=4, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=2

@@ -18,7 +18,7 @@ SAMPLE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class MapPoint:
     """A trial on the map."""
 
     row: Row
@@ -30,7 +30,7 @@ class Place:
 class Map:
     """Latent vectors on their first two principal components."""
 
-    places: list[Place]
+    places: list[MapPoint]
     """The worst first, so that the best are drawn over them."""
     shares: tuple[float, float]
     """Fractions of the variance."""
@@ -66,7 +66,7 @@ def latent_map(found: CampaignSummary) -> Map | None:
     kept = [row for row, is_there in zip(rows, there.tolist(), strict=True) if is_there]
     return Map(
         places=[
-            Place(row=row, x=float(x), y=float(y))
+            MapPoint(row=row, x=float(x), y=float(y))
             for row, (x, y) in zip(kept, where.tolist(), strict=True)
         ],
         shares=(float(shares[0]), float(shares[1])),
@@ -118,7 +118,7 @@ __all__ = [
     "SAMPLE",
     "Distribution",
     "Map",
-    "Place",
+    "MapPoint",
     "dataset_properties",
     "distributions",
     "latent_map",

@@ -6,7 +6,7 @@ Molecules are SMILES; vectors are float64 on the CPU. Order is kept, one for one
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,7 +91,7 @@ class LatentSpace:
         self.radicals = card.radicals
         # Shared with fine-tuned copies, so that a percentile means the same there.
         self._reference = density.Reference(
-            self.prior, lambda: density.encode_generated_molecules(self)
+            self.prior, partial(density.encode_generated_molecules, self)
         )
         self._remember()
 

@@ -216,7 +216,7 @@ def scripted(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     @contextlib.contextmanager
     def begun(caller: Scripted, **settings: Any) -> Iterator[Campaign]:
         monkeypatch.setattr(
-            "molvae.campaign.executors.make_executor", lambda *_: contextlib.nullcontext(caller)
+            "molvae.campaign.running.make_executor", lambda *_: contextlib.nullcontext(caller)
         )
         with begin(path, **settings) as campaign:
             yield campaign

@@ -233,7 +233,7 @@ def test_molecules_become_vectors_and_come_back(molvae: Molvae, run_folder: Path
 def test_what_a_model_cannot_read(molvae: Molvae, run_folder: Path) -> None:
     run, texts = run_folder / "run", f"{MOLECULES[0]}\nCC[Se]C\nC1C\n"
     molvae("encode", run, stdin=texts).fails(1, "standard input, line 3")
-    molvae("encode", run, stdin="CC[Se]C\n").fails(1, "Se", "CC[Se]C", "symbols")
+    molvae("encode", run, stdin="CC[Se]C\n").fails(1, "Se", "CC[Se]C", "tokens")
     done = molvae("encode", run, "--skip-invalid", stdin=texts)
     assert [row["smiles"] for row in done.table] == MOLECULES[:1]
     assert "1 of 3 skipped" in done.err

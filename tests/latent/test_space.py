@@ -167,7 +167,7 @@ def test_what_cannot_be_encoded_is_an_error(space: LatentSpace) -> None:
         space.encode(["CCO", "C(("])
     with pytest.raises(InvalidMoleculeError):
         space.encode(["C(("], skip_unknown=True)
-    with pytest.raises(TooLongError, match=r"\d+ symbols"):
+    with pytest.raises(TooLongError, match=r"\d+ tokens"):
         space.encode(["C" * 300])
     with pytest.raises(ConfigError, match=r"\[smiles\]"):
         space.encode("CCO")
