@@ -25,7 +25,7 @@ from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical_or_none
 from molvae.chem.prepare import split_of
 from molvae.chem.vocabulary import EOS
-from molvae.latent.batches import pad
+from molvae.latent.conversion import pad
 from molvae.latent.density import TypicalityScores, typicality
 from molvae.latent.space import LatentSpace
 

@@ -23,12 +23,12 @@ from benchmarks.shared import run
 from benchmarks.shared.tables import markdown, number, pick
 from molvae.bo.pool import features
 from molvae.bo.strategies.rank import Rank
-from molvae.bo.surrogate import CHOICES, leave_one_out, molecule_gp, reproducible
-from molvae.bo.transforms import OutcomeTransform
+from molvae.bo.surrogate import AUTO_KERNELS, leave_one_out, molecule_gp, reproducible
+from molvae.bo.transforms import ScoreTransform
 from molvae.chem.fingerprints import DESCRIPTORS
 
 TITLE = "Surrogates"
-KINDS = ("tanimoto", "descriptors", "latent", "linear", *CHOICES[3:])
+KINDS = ("tanimoto", "descriptors", "latent", "linear", *AUTO_KERNELS[3:])
 LEARNED = (100, 300, 900)
 """Molecules that a surrogate knows when it foretells the next hundred."""
 NEXT = 100
@@ -89,7 +89,7 @@ def foretold(task: Run, learned: Sequence[int], ahead: int) -> list[dict[str, An
     y = torch.tensor(values, dtype=torch.float64)[readable]
     rows = []
     for n in learned:
-        transform, truth = OutcomeTransform(y[:n], "high"), y[n : n + ahead]
+        transform, truth = ScoreTransform(y[:n], "high"), y[n : n + ahead]
         scores, spread = transform(truth), y[:n].max() - y[:n].min()
         for kind in KINDS:
             with reproducible(), torch.no_grad():
@@ -97,8 +97,8 @@ def foretold(task: Run, learned: Sequence[int], ahead: int) -> list[dict[str, An
                     x[:n],
                     transform(y[:n])[:, None],
                     space.bounds,
-                    kind=kind,
-                    descriptors=len(DESCRIPTORS),
+                    kernel=kind,
+                    n_descriptors=len(DESCRIPTORS),
                 )
                 said = gp.posterior(x[n : n + ahead], observation_noise=True)
                 mean, variance = said.mean[:, 0], said.variance[:, 0]

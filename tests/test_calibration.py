@@ -13,7 +13,7 @@ from molvae.analysis.calibration import MAX_GROUPS, coverage_of
 from molvae.analysis.report import render
 from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import predictions
-from molvae.bo.transforms import OutcomeTransform
+from molvae.bo.transforms import ScoreTransform
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import NewTrial, Trial
@@ -162,7 +162,7 @@ def test_strategies_without_predictions_have_none(tmp_path: Path) -> None:
 def test_intervals_hold_what_heavy_tailed_errors_leave_in_them() -> None:
     """Half of the errors in the middle, nine of ten within far wider ends, and the median."""
     values = torch.linspace(0, 10, 101, dtype=torch.float64)
-    transform = OutcomeTransform(values, "high")
+    transform = ScoreTransform(values, "high")
     (said,) = predictions(torch.zeros(1).double(), torch.ones(1).double(), transform)
     ends = transform(torch.tensor(said, dtype=torch.float64))
     assert float(ends[2]) == pytest.approx(0.0, abs=1e-6)

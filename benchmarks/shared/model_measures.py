@@ -29,7 +29,7 @@ from molvae.chem.prepare import load_split
 from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import InvalidMoleculeError
-from molvae.latent.batches import BATCH
+from molvae.latent.conversion import BATCH
 from molvae.latent.space import LatentSpace
 from molvae.model.decoding import decode
 from molvae.model.losses import gaussian_total_correlation

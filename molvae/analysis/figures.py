@@ -118,26 +118,26 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
     """Best value, score or hypervolume after each evaluation."""
     from matplotlib.ticker import MaxNLocator
 
-    grown, goal = found.grown, found.problem.objectives[0]
-    n = len(grown.best)
+    progress, goal = found.progress, found.problem.objectives[0]
+    n = len(progress.best)
     calls = np.arange(1, n + 1)
-    within = np.array(grown.within, dtype=bool)
+    feasible = np.array(progress.is_feasible, dtype=bool)
     hints: dict[str, list[str]] = {}
     with new_axes("progress", palette, (9, 3.6)) as (figure, axes):
-        if grown.starts:
-            axes.axvspan(0.5, grown.starts + 0.5, color=palette.shade, linewidth=0)
+        if progress.starts:
+            axes.axvspan(0.5, progress.starts + 0.5, color=palette.shade, linewidth=0)
             axes.text(
-                grown.starts / 2 + 0.5, 1.02, "initial molecules", color=palette.faint,
+                progress.starts / 2 + 0.5, 1.02, "initial molecules", color=palette.faint,
                 transform=axes.get_xaxis_transform(), ha="center", va="bottom",
             )  # fmt: skip
         if found.kind == "value" and goal.low is not None and goal.high is not None:
             axes.axhspan(goal.low, goal.high, color=palette.accent, alpha=0.12, linewidth=0)
         if found.kind != "front":
-            values, rows = np.array(grown.values), found.calls
+            values, rows = np.array(progress.values), found.calls
             drawn = np.array([row.trial.id in found.drawn for row in rows], dtype=bool)
             for group, which, inside in (
-                ("progress-within", drawn & within, True),
-                ("progress-outside", drawn & ~within & np.isfinite(values), False),
+                ("progress-within", drawn & feasible, True),
+                ("progress-outside", drawn & ~feasible & np.isfinite(values), False),
             ):
                 if which.any():
                     axes.scatter(
@@ -148,9 +148,9 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
                     hints[group] = [
                         _hint(found, row) for row, its in zip(rows, which, strict=True) if its
                     ]
-        steps = _steps_of(grown.best)
+        steps = _steps_of(progress.best)
         axes.step(
-            calls[steps], np.array(grown.best)[steps], where="post", color=palette.accent,
+            calls[steps], np.array(progress.best)[steps], where="post", color=palette.accent,
             linewidth=2.2,
         )  # fmt: skip
         axes.set_xlim(0.5, max(n, 2) + 0.5)
@@ -164,19 +164,19 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
             label = printable(f"value, {goal.unit} ({goodness(goal)})")
         axes.set_ylabel(label, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    shaded = " Shaded: initial molecules." if grown.starts else ""
+    shaded = " Shaded: initial molecules." if progress.starts else ""
     limits = " Hollow: infeasible, and does not count." if found.problem.constraints else ""
     if found.kind == "front":
         points = ", ".join(
             (f"{number(r)} outside of {found.label(g.name)}" if g.direction == "range"
              else f"{found.label(g.name)} {number(r)}")
-            for g, r in zip(found.problem.objectives, grown.reference, strict=True)
+            for g, r in zip(found.problem.objectives, progress.reference, strict=True)
         )  # fmt: skip
         what = (
             "Volume between the reference point and the Pareto front so far "
             f"({points}: each objective's worst, else the worst value observed)."
         )
-        what += " Estimated." if grown.estimated else ""
+        what += " Estimated." if progress.estimated else ""
         limits = " Only feasible molecules count." if found.problem.constraints else ""
         title = "Hypervolume against evaluations"
     else:
@@ -226,8 +226,8 @@ def _scatter(
     """
     hints = {}
     for place, kind in enumerate(product((False, True), repeat=3)):
-        big, new, within = kind
-        mine = [p for p in points if (p[2].trial.id in large, p[2].new, p[2].within) == kind]
+        big, new, feasible = kind
+        mine = [p for p in points if (p[2].trial.id in large, p[2].new, p[2].is_feasible) == kind]
         if not mine:
             continue
         colours = [colour(row) for _, _, row in mine]
@@ -236,9 +236,9 @@ def _scatter(
             [y for _, y, _ in mine],
             s=46.0 if big else 26.0,
             marker="o" if new else "s",
-            facecolors=colours if within else "none",
+            facecolors=colours if feasible else "none",
             edgecolors=colours,
-            linewidths=0.0 if within else 1.0,
+            linewidths=0.0 if feasible else 1.0,
             gid=f"{group}-{place}",
         )
         hints[f"{group}-{place}"] = [_hint(found, row) for _, _, row in mine]
@@ -292,7 +292,7 @@ def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
         hints = _scatter(
             axes, found, "map",
             [(p.x, p.y, p.row) for p in plane.places if p.row.trial.id in found.drawn],
-            lambda row: palette.steps[step(row)] if row.within else palette.faint,
+            lambda row: palette.steps[step(row)] if row.is_feasible else palette.faint,
         )  # fmt: skip
         for axis, share, name in (
             (axes.xaxis, plane.shares[0], "first"),

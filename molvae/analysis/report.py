@@ -28,7 +28,7 @@ from molvae.analysis.summary import (
     LISTED,
     CampaignSummary,
     Row,
-    broken_limits,
+    constraint_violations,
     goodness,
     number,
     reasons,
@@ -195,8 +195,8 @@ def render(
         cards=cards,
         shown=sum(not card.lead for card in cards),
         pictures=pictures(found),
-        limits=broken_limits(found),
-        foreseen=[
+        limits=constraint_violations(found),
+        calibration=[
             (found.label(name), name, rows)
             for name in found.problem.measured
             if (rows := coverage_of([r.trial for r in found.rows], name, batch=campaign.batch_size))
@@ -245,14 +245,14 @@ def _tiles(found: CampaignSummary) -> list[Tile]:
     starts = sum(not row.new for row in found.rows)
     tiles = []
     if found.kind == "front":
-        front, grown = found.front, found.grown
+        front, progress = found.front, found.progress
         new = sum(row.new for row in front)
-        at_start = grown.best[grown.starts - 1] if grown.starts else math.nan
+        at_start = progress.best[progress.starts - 1] if progress.starts else math.nan
         tiles += [
             Tile(label="On the Pareto front", value=str(len(front)), note=f"{new} of them new"),
             Tile(
                 label="Hypervolume",
-                value=number(grown.best[-1] if grown.best else math.nan),
+                value=number(progress.best[-1] if progress.best else math.nan),
                 note=f"{number(at_start)} after the initial molecules",
             ),
         ]
@@ -280,9 +280,9 @@ def _tiles(found: CampaignSummary) -> list[Tile]:
         )
     )
     if found.problem.constraints:
-        within = sum(row.within for row in found.ranked)
+        feasible = sum(row.is_feasible for row in found.ranked)
         tiles.append(
-            Tile(label="Feasible", value=str(within), note=f"of {len(found.ranked)} scored")
+            Tile(label="Feasible", value=str(feasible), note=f"of {len(found.ranked)} scored")
         )
     failed = Tile(
         label="Failed",
@@ -333,7 +333,7 @@ def _head(found: CampaignSummary, row: Row | None) -> str:
     if found.kind == "front":
         return (
             "on the front"
-            if row.pareto_rank == 1 and row.within
+            if row.pareto_rank == 1 and row.is_feasible
             else f"Pareto rank {row.pareto_rank}"
         )
     return number(row.score)
@@ -355,7 +355,9 @@ def _numbers(found: CampaignSummary, row: Row | None) -> list[Number]:
         return []
     asked = {limit.name: limit for limit in found.problem.constraints}
     of = []
-    names = found.problem.names if row.broken or found.kind != "value" else _listed(found)
+    names = (
+        found.problem.names if row.violated_constraints or found.kind != "value" else _listed(found)
+    )
     for name in names:
         limit = asked.get(name)
         of.append(
@@ -366,7 +368,7 @@ def _numbers(found: CampaignSummary, row: Row | None) -> list[Number]:
                 unit=found.problem.parts[name].unit or "",
                 error=row.trial.errors.get(name),
                 limits="" if limit is None else _ends(limit),
-                kept=None if limit is None else name not in row.broken,
+                kept=None if limit is None else name not in row.violated_constraints,
             )
         )
     return of

@@ -52,9 +52,9 @@ class Row:
     trial: Trial
     place: int | None = None
     """Rank from 1, the best; None without values."""
-    within: bool = True
+    is_feasible: bool = True
     """Whether all constraints are satisfied."""
-    broken: frozenset[str] = frozenset()
+    violated_constraints: frozenset[str] = frozenset()
     """Names of violated constraints."""
     score: float = math.nan
     """Value of a single objective, or scalarized score; NaN in a Pareto search."""
@@ -77,7 +77,7 @@ class Progress:
 
     values: list[float]
     """Score of each evaluation; NaN if it failed, and in a Pareto search."""
-    within: list[bool]
+    is_feasible: list[bool]
     """Whether all constraints are satisfied."""
     best: list[float]
     """Best feasible value or score so far, or the hypervolume."""
@@ -147,7 +147,7 @@ class CampaignSummary:
     @cached_property
     def front(self) -> list[Row]:
         """The feasible trials on the Pareto front."""
-        return [row for row in self.ranked if row.pareto_rank == 1 and row.within]
+        return [row for row in self.ranked if row.pareto_rank == 1 and row.is_feasible]
 
     @cached_property
     def failures(self) -> list[Row]:
@@ -155,9 +155,9 @@ class CampaignSummary:
         return [row for row in self.rows if row.trial.status == "failed"]
 
     @cached_property
-    def grown(self) -> Progress:
+    def progress(self) -> Progress:
         """Progress after each evaluation."""
-        return progress(self)
+        return compute_progress(self)
 
     @cached_property
     def drawn(self) -> frozenset[int]:
@@ -188,7 +188,7 @@ class CampaignSummary:
 
     def best(self, *, start: bool = False) -> Row | None:
         """The best feasible trial, or the best initial molecule."""
-        return next((r for r in self.ranked if r.within and not (start and r.new)), None)
+        return next((r for r in self.ranked if r.is_feasible and not (start and r.new)), None)
 
     def label(self, name: str) -> str:
         """A value's name as a heading."""
@@ -232,7 +232,7 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
             else problem.scalarize(problem.columns(values))[:, 0]
         )
     for place, i in enumerate(problem.order(values).tolist(), 1):
-        broken = [
+        violated = [
             x.name
             for x, s in zip(problem.constraints, constraint_slacks[i], strict=True)
             if not s >= 0
@@ -240,8 +240,8 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
         rows[judged[i].id] = Row(
             trial=judged[i],
             place=place,
-            within=not broken,
-            broken=frozenset(broken),
+            is_feasible=not violated,
+            violated_constraints=frozenset(violated),
             score=float(score[i]),
             pareto_rank=None if ranks is None else int(ranks[i]),
         )
@@ -306,30 +306,30 @@ def best_so_far(values: Sequence[float], columns: Sequence[float]) -> list[float
     return path
 
 
-def progress(found: CampaignSummary) -> Progress:
+def compute_progress(found: CampaignSummary) -> Progress:
     """Progress after each evaluation."""
     problem, calls = found.problem, found.calls
     values = [row.score for row in calls]
-    within = [row.place is not None and row.within for row in calls]
+    feasible = [row.place is not None and row.is_feasible for row in calls]
     starts = sum(not row.new for row in calls)
     if found.kind != "front":
         goal = problem.objectives[0]
         columns = np.array(values)
         if found.kind == "value":
             columns = goal.to_maximization(columns)
-        columns[~np.array(within, dtype=bool)] = math.nan
+        columns[~np.array(feasible, dtype=bool)] = math.nan
         best = best_so_far(values, columns.tolist())
-        return Progress(values=values, within=within, best=best, starts=starts)
+        return Progress(values=values, is_feasible=feasible, best=best, starts=starts)
     columns = np.array([[row.value(n) for n in problem.names] for row in calls], dtype=np.float64)
     columns = problem.columns(columns.reshape(len(calls), len(problem.names)))
     told = np.array([row.place is not None for row in calls], dtype=bool)
     if not told.any():
-        return Progress(values=values, within=within, best=[0.0] * len(calls), starts=starts)
+        return Progress(values=values, is_feasible=feasible, best=[0.0] * len(calls), starts=starts)
     reference = reference_point(problem, columns[told])
-    columns[~np.array(within, dtype=bool)] = math.nan
+    columns[~np.array(feasible, dtype=bool)] = math.nan
     return Progress(
         values=values,
-        within=within,
+        is_feasible=feasible,
         best=hypervolume_trace(columns, reference).tolist(),
         starts=starts,
         reference=tuple(
@@ -344,12 +344,12 @@ def _own(goal: Objective, column: float) -> float:
     return float(column) if goal.direction == "maximize" else -float(column)
 
 
-def broken_limits(found: CampaignSummary) -> list[ConstraintViolations]:
+def constraint_violations(found: CampaignSummary) -> list[ConstraintViolations]:
     """Violations of each constraint."""
     told = found.ranked
     rows = []
     for limit in found.problem.constraints:
-        bad = [row for row in told if limit.name in row.broken]
+        bad = [row for row in told if limit.name in row.violated_constraints]
         over = -limit.slack(np.array([row.value(limit.name) for row in bad], dtype=np.float64))
         rows.append(
             ConstraintViolations(
@@ -410,11 +410,11 @@ __all__ = [
     "Row",
     "Unusual",
     "best_so_far",
-    "broken_limits",
+    "compute_progress",
+    "constraint_violations",
     "evenly",
     "goodness",
     "number",
-    "progress",
     "reasons",
     "summarize",
     "unusual",

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.base import Observations
-from molvae.bo.noise import complete
-from molvae.bo.transforms import GoodEnd, OutcomeTransform
+from molvae.bo.measurement_noise import complete
+from molvae.bo.transforms import GoodEnd, ScoreTransform
 from molvae.objectives.problem import (
     Constraint,
     Objective,
@@ -42,7 +42,7 @@ class Acquisition(Protocol):
         """Acquisition values, `n`, larger is better.
 
         Args:
-            mean: Predicted scores, `n`, larger is better, see `OutcomeTransform`.
+            mean: Predicted scores, `n`, larger is better, see `ScoreTransform`.
             std: Their standard deviations, `n`, positive.
             best: Best score so far.
             kappa: Weight of the standard deviation for this molecule of the batch.
@@ -57,7 +57,7 @@ class UpperConfidenceBound:
         self, observations: Observations, kappas: Array, own: Acquisition | None = None
     ) -> None:
         self.kappas, self.n, self.own = kappas, len(kappas), own
-        self.transforms = (OutcomeTransform(observations.y[:, 0], "high"),)
+        self.transforms = (ScoreTransform(observations.y[:, 0], "high"),)
         self.measured = transformed(observations.y, self.transforms)  # n x 1
         self.noise = transformed_noise(observations.y, observations.noise, self.transforms)
         self.best = float(self.measured.max())
@@ -82,7 +82,7 @@ class UpperConfidenceBound:
         std = std[:, 0].clamp_min(1e-9)  # known values have none
         return self.own.values(mean[:, 0], std, best=self.best, kappa=kappa)
 
-    def hypervolume_improvement(
+    def batch_gain(
         self, mean: Tensor, std: Tensor, exact: Array, which: int, chosen: Sequence[int]
     ) -> Tensor:
         """The acquisition values: chosen molecules count through smaller standard deviations."""
@@ -92,9 +92,10 @@ class UpperConfidenceBound:
 class MultiObjectiveUCB:
     """Optimistic values of several objectives, or of objectives with constraints.
 
-    The values of combined objectives (product, sum) are combined. In a Pareto search each molecule
-    of the batch has its own weights of the objectives, by which parents are sampled; the batch is
-    chosen greedily by hypervolume improvement. Infeasible molecules come after all feasible ones.
+    With `combine` desirability or weighted_sum, values are combined. In a Pareto search each
+    molecule of the batch has its own weights of the objectives, by which parents are sampled; the
+    batch is chosen greedily by hypervolume improvement. Infeasible molecules come after all
+    feasible ones.
 
     References:
         Knowles (2006), doi:10.1109/TEVC.2005.851274 (random weights, augmented Chebyshev);
@@ -120,7 +121,7 @@ class MultiObjectiveUCB:
         self.observed = observations.values.numpy()  # n x names
         measured = observations.values[:, [problem.names.index(name) for name in problem.measured]]
         self.transforms = tuple(
-            OutcomeTransform(column, good_end(problem, name))
+            ScoreTransform(column, good_end(problem, name))
             for name, column in zip(problem.measured, measured.T, strict=True)
         )
         self.measured = transformed(measured, self.transforms)  # n x measured
@@ -204,7 +205,7 @@ class MultiObjectiveUCB:
             merit = -regret.max(axis=1) - CHEBYSHEV_RHO * regret.sum(axis=1)
         return _feasible_first(merit, violation)
 
-    def hypervolume_improvement(
+    def batch_gain(
         self, mean: Tensor, std: Tensor, exact: Array, which: int, chosen: Sequence[int]
     ) -> Tensor:
         """Improvement over the observed molecules and the chosen ones, `n`."""
@@ -248,14 +249,14 @@ def best_between(part: Objective | Constraint, low: Array, high: Array) -> Array
     return low if wants_low else high
 
 
-def transformed(values: Tensor, transforms: Sequence[OutcomeTransform]) -> Tensor:
+def transformed(values: Tensor, transforms: Sequence[ScoreTransform]) -> Tensor:
     """Scores of columns of values, `n x m`."""
     columns = [to(column) for to, column in zip(transforms, values.T, strict=True)]
     return torch.stack(columns, dim=1) if columns else values
 
 
 def transformed_noise(
-    values: Tensor, noise: Tensor | None, transforms: Sequence[OutcomeTransform]
+    values: Tensor, noise: Tensor | None, transforms: Sequence[ScoreTransform]
 ) -> Tensor | None:
     """Variances of the scores, `n x m`; None if none are known."""
     if noise is None:

@@ -47,8 +47,8 @@ class Observations:
     origins: tuple[str, ...] = ()
     """Origin of each evaluated molecule: `start`, or a strategy and its operator."""
     noise: Tensor | None = None
-    """Variances of the measured values, `n x measured`, see `molvae.bo.noise`; NaN: as of the
-    others; None: all unknown. With one objective and no constraints, those of `y`."""
+    """Variances of the measured values, `n x measured`, see `molvae.bo.measurement_noise`; NaN:
+    as of the others; None: all unknown. With one objective and no constraints, those of `y`."""
     problem: OptimizationProblem | None = None
     """Objectives and constraints, unless there is a single measured objective to maximize or
     minimize. It computes `y` from `values`; several columns are a Pareto search."""
@@ -68,12 +68,13 @@ class Observations:
         for name, (tensor, shape) in expected.items():
             if tuple(tensor.shape) != shape:
                 raise CampaignError(
-                    f"evidence.{name} must be {' x '.join(map(str, shape))}, "
+                    f"observations.{name} must be {' x '.join(map(str, shape))}, "
                     f"got {' x '.join(map(str, tensor.shape))}"
                 )
             if not bool(torch.isfinite(tensor).all()):
                 raise CampaignError(
-                    f"evidence.{name} holds numbers that are not finite; leave those molecules out"
+                    f"observations.{name} holds numbers that are not finite; leave those "
+                    "molecules out"
                 )
 
     @property
@@ -126,8 +127,8 @@ class Observations:
         """
         if self.y.shape[1] != 1 and not several:
             raise CampaignError(
-                f"strategy {strategy} has one goal, got {self.y.shape[1]}; combine them (product "
-                "or sum), or use strategy rank, log-ei or random"
+                f"strategy {strategy} supports one objective, got {self.y.shape[1]}; set combine "
+                "to desirability or weighted_sum, or use strategy rank, log-ei or random"
             )
         distinct = len({tuple(row) for row in self.y.tolist()})
         if distinct < different:

@@ -212,7 +212,7 @@ class CandidatePool:
             std = torch.zeros_like(mean)
             for column, covariance in enumerate(covariances):
                 std[:, column] = covariance.diagonal().clamp_min(0).sqrt()
-            gains = self.acquisition.hypervolume_improvement(mean, std, exact, k, chosen)
+            gains = self.acquisition.batch_gain(mean, std, exact, k, chosen)
             top = int(gains.masked_fill(~free, -torch.inf).argmax())
             free[top] = False
             chosen.append(top)
@@ -278,8 +278,8 @@ def fit_surrogates(
                     x,
                     y,
                     bounds,
-                    kind=surrogate,
-                    descriptors=len(DESCRIPTORS),
+                    kernel=surrogate,
+                    n_descriptors=len(DESCRIPTORS),
                     noise=variances,
                     pending=pending_x,
                 )

@@ -36,9 +36,9 @@ from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.kernels import MinMaxKernel, PrecomputedKernel
-from molvae.bo.noise import complete
+from molvae.bo.measurement_noise import complete
 from molvae.bo.prediction import LEVELS, Prediction
-from molvae.bo.transforms import OutcomeTransform
+from molvae.bo.transforms import ScoreTransform
 from molvae.errors import MolvaeWarning, UnknownNameError
 from molvae.model.isolation import isolated, seeded, threads
 
@@ -118,7 +118,7 @@ def predict_gp(
     z = torch.stack([candidate.z for candidate in candidates])
     with torch.no_grad(), reproducible():
         posterior = model.posterior(z, observation_noise=True)
-        transform = OutcomeTransform(observations.y[:, 0], "high")
+        transform = ScoreTransform(observations.y[:, 0], "high")
         predicted = predictions(posterior.mean[:, 0], posterior.variance[:, 0], transform)
     return [
         replace(candidate, predictions=(one,))
@@ -126,7 +126,7 @@ def predict_gp(
     ]
 
 
-def predictions(mean: Tensor, variance: Tensor, transform: OutcomeTransform) -> list[Prediction]:
+def predictions(mean: Tensor, variance: Tensor, transform: ScoreTransform) -> list[Prediction]:
     """Quantiles of values, from the means and variances of their scores, each `n`."""
     levels = torch.from_numpy(WIDTH * stdtrit(TAIL_DEGREES, np.array(LEVELS)))
     scores = mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * levels  # n x levels
@@ -140,8 +140,8 @@ def molecule_gp(
     y: Tensor,
     bounds: Tensor,
     *,
-    kind: str,
-    descriptors: int = 0,
+    kernel: str,
+    n_descriptors: int = 0,
     noise: Tensor | None = None,
     pending: Tensor | None = None,
 ) -> SingleTaskGP:
@@ -152,29 +152,30 @@ def molecule_gp(
     thousandth of the amplitude.
 
     Args:
-        x: `[z | descriptors | counts]`, `n x (d + descriptors + f)`, float64.
+        x: `[z | descriptors | counts]`, `n x (d + n_descriptors + f)`, float64.
         y: Values, `n x 1`.
         bounds: The box of z, `2 x d`.
-        kind: `tanimoto`: MinMax similarity of the counts. `descriptors`: Matern-5/2 with a length
+        kernel: `tanimoto`: MinMax similarity of the counts. `descriptors`: Matern-5/2 with a length
             scale of 5. `latent`: Matern-5/2 on z with a length scale of `2 sqrt(d)` standard
             deviations of the encodings. `linear`: inner products of z. Kernels with `+` between
-            them: their mean; with `*`: their product. `auto`: the one of `CHOICES` with the largest
-            leave-one-out likelihood.
-        descriptors: Number of columns with descriptors.
+            them: their mean; with `*`: their product. `auto`: the one of `AUTO_KERNELS` with the
+            largest leave-one-out likelihood.
+        n_descriptors: Number of columns with descriptors.
         noise: Known variances of the values, `n x 1`; NaN is replaced by the median.
-        pending: Molecules that are being measured, `p x (d + descriptors + f)`. They count as
-            measured at their predicted values: uncertainty near them shrinks; kernel, amplitude and
-            all predicted means stay.
+        pending: Molecules that are being measured, `p x (d + n_descriptors + f)`. They count as
+            measured at their predicted means (kriging believer): uncertainty near them shrinks;
+            kernel, amplitude and all predicted means stay.
 
     Raises:
         UnknownNameError: A kernel is unknown.
 
     References:
         Tripp et al. (2021), NeurIPS workshop AI for Science (fixed hyperparameters, Tanimoto);
-        Sundararajan and Keerthi (2001), doi:10.1162/08997660151134343 (leave-one-out).
+        Sundararajan and Keerthi (2001), doi:10.1162/08997660151134343 (leave-one-out);
+        Ginsbourger et al. (2010), doi:10.1007/978-3-642-10701-6_6 (kriging believer).
     """
     known = None if noise is None else complete(noise)[:, 0]
-    if kind == "auto":
+    if kernel == "auto":
         chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[
             :MAX_LEAVE_ONE_OUT
         ]
@@ -183,18 +184,18 @@ def molecule_gp(
                 x[chosen],
                 y[chosen],
                 bounds,
-                kind=k,
-                descriptors=descriptors,
+                kernel=k,
+                n_descriptors=n_descriptors,
                 noise=None if known is None else known[chosen, None],
             )
-            for k in CHOICES
-            if descriptors or "descriptors" not in k
+            for k in AUTO_KERNELS
+            if n_descriptors or "descriptors" not in k
         }
-        kind = max(few, key=lambda k: float(leave_one_out(few[k])[2].mean()))
+        kernel = max(few, key=lambda k: float(leave_one_out(few[k])[2].mean()))
     n, middle = len(x), y.quantile(0.5)  # torch's median of an even number is the lower of two
     if pending is not None:
         x = torch.cat([x, pending])
-    similar = _kernel(kind, _Columns(bounds, descriptors, x))
+    similar = _kernel(kernel, _Columns(bounds, n_descriptors, x))
     with torch.no_grad():
         matrix = similar(x).to_dense()
         amplitude = max_likelihood_amplitude(matrix[:n, :n], y - middle, known)
@@ -205,9 +206,9 @@ def molecule_gp(
             y = torch.cat([y, middle + amplitude * matrix[n:, :n] @ weights])
             if known is not None:
                 known = torch.cat([known, known.median().expand(len(x) - n)])
-    mean, kernel = ConstantMean(), ScaleKernel(PrecomputedKernel(similar, x, matrix))
+    mean, covariance = ConstantMean(), ScaleKernel(PrecomputedKernel(similar, x, matrix))
     mean.constant = middle
-    kernel.outputscale = amplitude
+    covariance.outputscale = amplitude
     likelihood: GaussianLikelihood | FixedNoiseGaussianLikelihood
     if known is None:
         likelihood = GaussianLikelihood(noise_constraint=Positive())
@@ -217,7 +218,7 @@ def molecule_gp(
     model = SingleTaskGP(
         x,
         y,
-        covar_module=kernel,
+        covar_module=covariance,
         mean_module=mean,
         likelihood=likelihood,
         outcome_transform=None,
@@ -267,7 +268,7 @@ class _Columns:
     """Which columns of `[z | descriptors | counts]` are what."""
 
     bounds: Tensor
-    descriptors: int
+    n_descriptors: int
     x: Tensor
 
     @property
@@ -276,11 +277,11 @@ class _Columns:
 
     @property
     def described(self) -> tuple[int, ...]:
-        return tuple(range(len(self.z), len(self.z) + self.descriptors))
+        return tuple(range(len(self.z), len(self.z) + self.n_descriptors))
 
     @property
     def counts(self) -> tuple[int, ...]:
-        return tuple(range(len(self.z) + self.descriptors, self.x.shape[1]))
+        return tuple(range(len(self.z) + self.n_descriptors, self.x.shape[1]))
 
     @property
     def scale(self) -> Tensor:
@@ -319,7 +320,7 @@ KERNELS: dict[str, Callable[[_Columns], Kernel]] = {
 """Kernels over `[z | descriptors | counts]` by name."""
 
 
-CHOICES = (
+AUTO_KERNELS = (
     "tanimoto",
     "latent",
     "linear",
@@ -331,12 +332,12 @@ CHOICES = (
 """Kernels that `auto` compares."""
 
 
-def _kernel(kind: str, columns: _Columns) -> Kernel:
-    terms = [[part.strip() for part in term.split("*")] for term in kind.split("+")]
-    for name in (name for term in terms for name in term):
-        if name not in KERNELS:
-            raise UnknownNameError("kernel", name, KERNELS)
-    products = [[KERNELS[name](columns) for name in term] for term in terms]
+def _kernel(name: str, columns: _Columns) -> Kernel:
+    terms = [[part.strip() for part in term.split("*")] for term in name.split("+")]
+    for part in (part for term in terms for part in term):
+        if part not in KERNELS:
+            raise UnknownNameError("kernel", part, KERNELS)
+    products = [[KERNELS[part](columns) for part in term] for term in terms]
     made = [of[0] if len(of) == 1 else ProductKernel(*of) for of in products]
     if len(made) == 1:
         return made[0]
@@ -430,7 +431,7 @@ def reproducible(seed: int = 0) -> Iterator[None]:
 
 
 __all__ = [
-    "CHOICES",
+    "AUTO_KERNELS",
     "KERNELS",
     "SurrogateFactory",
     "fit_gp",

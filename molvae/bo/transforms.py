@@ -25,8 +25,11 @@ MAX_MERIT = 1e300
 """Largest magnitude of a value before the transform, so that differences stay finite."""
 
 
-class OutcomeTransform:
+class ScoreTransform:
     """A monotone map of values to scores with a standard deviation near 1, fitted to values.
+
+    Not a BoTorch outcome transform: surrogates are trained on scores, and their posteriors stay
+    posteriors of scores.
 
     A larger score is better, or belongs to a larger value if neither end is good. Above the origin,
     the median or the `outlier_floor`, the map is linear, so that the best values stay as far apart
@@ -103,13 +106,13 @@ class OutcomeTransform:
 
 def standardized(y: Tensor) -> Tensor:
     """Scores of each column of `y`, `n x m`, larger is better."""
-    return _by_column([OutcomeTransform(c, "high")(c) for c in y.T if len(c)], y)
+    return _by_column([ScoreTransform(c, "high")(c) for c in y.T if len(c)], y)
 
 
 def standardized_variances(y: Tensor, variances: Tensor) -> Tensor:
     """Variances of the scores of `y`, `n x m`; NaN if unknown."""
     pairs = zip(y.T, variances.T, strict=True)
-    return _by_column([OutcomeTransform(c, "high").variances(c, v) for c, v in pairs if len(c)], y)
+    return _by_column([ScoreTransform(c, "high").variances(c, v) for c, v in pairs if len(c)], y)
 
 
 def _by_column(columns: list[Tensor], like: Tensor) -> Tensor:
@@ -124,4 +127,4 @@ def _piecewise(x: Array, knots: Array, levels: Array, slopes: tuple[float, float
     return found
 
 
-__all__ = ["GoodEnd", "OutcomeTransform", "standardized", "standardized_variances"]
+__all__ = ["GoodEnd", "ScoreTransform", "standardized", "standardized_variances"]

@@ -30,8 +30,8 @@ from molvae.campaign.history import (
     values_of,
 )
 from molvae.campaign.initial_design import ORIGIN
-from molvae.campaign.loading import check_function, check_space, load_function, load_strategy
 from molvae.campaign.metadata import read_metadata
+from molvae.campaign.recorded_parts import check_function, check_space, load_function, load_strategy
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Outcome, Trial
 from molvae.campaign.trust import identity_of, is_trusted, trust

@@ -1,7 +1,4 @@
-"""Trials as tables and as evidence, and which of them are best.
-
-Knows goals and trials. Knows neither records nor files.
-"""
+"""Tables of trials, observations for strategies, and the best trials."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ COLUMN_ALIASES = {"front": "pareto_rank"}
 
 
 def completed_trials(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that have all values."""
+    """The trials that have all values."""
     return [trial for trial in trials if trial.status == "complete"]
 
 
@@ -57,11 +54,11 @@ def observations_of(
     bounds: Tensor,
     compute: Callable[[Sequence[str]], NDArray[np.float64]],
 ) -> Observations:
-    """What a strategy may look at; values are turned so that larger is better.
+    """Observations for a strategy; values are signed so that larger is better.
 
     Args:
         trials: All of a campaign.
-        problem: What it is after.
+        problem: Objectives and constraints.
         bounds: Of the space, `2 x d`.
         compute: Values of molecules that need no call, `n x len(problem.computed)`.
 
@@ -71,7 +68,7 @@ def observations_of(
     import torch
 
     from molvae.bo.base import Observations
-    from molvae.bo.noise import variances_of_means
+    from molvae.bo.measurement_noise import variances_of_means
 
     d = bounds.shape[1]
     for trial in trials:
@@ -116,7 +113,7 @@ def observations_of(
 
 
 def predictions_of(candidate: Candidate, problem: OptimizationProblem) -> dict[str, Prediction]:
-    """What is foreseen of a candidate's values, by name, in their own sign."""
+    """Predictions of a candidate's values, by name, in their own sign."""
     if not candidate.predictions:
         return {}
     turned = problem.is_single_objective and problem.objectives[0].direction == "minimize"
@@ -164,7 +161,7 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
 
 
 def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> dict[str, list[Any]]:
-    """What several goals, and limits, say of each trial; None of those without values."""
+    """Pareto rank or score, and feasibility of each trial; None for trials without values."""
     told = [place for place, trial in enumerate(trials) if trial.status == "complete"]
     values = values_of([trials[place] for place in told], problem)
     found: dict[str, NDArray[Any]] = {}

@@ -7,7 +7,7 @@ are the same each time.
 
 Lost workers and machine trouble are no outcome: the molecules stay pending and are called again or,
 if it does not end, by the next run. A process that dies may have died of its molecule, which has
-failed if that happens three times. Failures in a row are held back (see `failures.Streak`).
+failed if that happens three times. Failures in a row are held back (see `outages.OutageDetector`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.choice import Choice
 from molvae.campaign.evaluation import EvaluationResult, LostCallError
-from molvae.campaign.failures import Held, Streak, cause_of
+from molvae.campaign.outages import OutageDetector, UnrecordedFailure, cause_of
 from molvae.campaign.transport import NotLoadedError
 from molvae.config import RunLimits
 from molvae.errors import (
@@ -121,7 +121,7 @@ class Scheduler:
     _n_calls: int = 0
     _n_events: int = 0
     """Calls that have begun or come back."""
-    _streak: Streak = field(init=False)
+    _outages: OutageDetector = field(init=False)
     _deaths: Counter[int] = field(default_factory=Counter)
     """Processes that died, by the id of the trial that they had."""
     _n_lost: int = 0
@@ -139,7 +139,7 @@ class Scheduler:
     def __post_init__(self) -> None:
         limits = self.limits
         most = 0 if limits.max_failure_rate >= 1 else limits.failures_in_a_row
-        self._streak = Streak(most=most, worked=self.any_complete)
+        self._outages = OutageDetector(most=most, worked=self.any_complete)
 
     def run(self) -> None:
         """Spend the budget; see `Campaign.run` for the errors that stop it."""
@@ -148,8 +148,8 @@ class Scheduler:
                 self._submit()
                 self._choose()
                 self._receive()
-            self._refuse(self._streak.last_suspects())
-            self._write(self._streak.rest())
+            self._refuse(self._outages.last_suspects())
+            self._write(self._outages.rest())
         finally:
             if self._choice is not None:
                 self._choice.stop()
@@ -158,7 +158,7 @@ class Scheduler:
 
     @property
     def _left(self) -> int:
-        return self.budget - self.done - len(self._streak)
+        return self.budget - self.done - len(self._outages)
 
     @property
     def _in_progress(self) -> int:
@@ -373,29 +373,29 @@ class Scheduler:
         if failed:
             self._causes[cause] += 1
             self._messages[cause] = scored.message
-            held = Held(
+            held = UnrecordedFailure(
                 trial=trial, scored=scored, cause=cause, call=number, came=came, worker=worker
             )
-            settled = self._streak.failed(held)
+            settled = self._outages.failed(held)
         else:
-            settled = self._streak.success(number, running.place, worker)
+            settled = self._outages.success(number, running.place, worker)
         self._write(settled)
         if not failed:
             self.tell(trial, scored)
             self.done += 1
 
-    def _write(self, failures: list[Held]) -> None:
+    def _write(self, failures: list[UnrecordedFailure]) -> None:
         for one in failures:
             self.tell(one.trial, one.scored)
             self.done += 1
 
-    def _refuse(self, suspects: list[Held]) -> None:
+    def _refuse(self, suspects: list[UnrecordedFailure]) -> None:
         """Stop for failures that look like trouble; nothing of them is recorded."""
         if not suspects:
             return
         n, first = len(suspects), suspects[0]
         message, workers = first.scored.message, {one.worker for one in suspects}
-        if not self._streak.worked:
+        if not self._outages.worked:
             raise ObjectiveError(
                 f"the first {n} calls failed, at once that of {first.trial.smiles}: {message}; "
                 "nothing was recorded. Fix the objective and run again, or let them fail "
@@ -416,10 +416,10 @@ class Scheduler:
 
     def _judge(self) -> None:
         """Stop the run if its failures look like trouble, or are too many."""
-        self._refuse(self._streak.suspects(self.budget - self.done))
+        self._refuse(self._outages.suspects(self.budget - self.done))
         failed = sum(self._recent)
         if len(self._recent) == RECENT and failed > self.limits.max_failure_rate * RECENT:
-            self._write(self._streak.rest())
+            self._write(self._outages.rest())
             (cause, _), *_ = self._causes.most_common(1)
             reason = self._messages[cause]
             raise CampaignError(

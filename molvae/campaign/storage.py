@@ -51,9 +51,9 @@ class Storage:
     """An open campaign file, for all threads. Use as a context manager, or call `close`."""
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, *, readable_only: bool = False
+        self, path: Path, connection: sqlite3.Connection, *, read_only: bool = False
     ) -> None:
-        self.path, self._connection, self.readable_only = path, connection, readable_only
+        self.path, self._connection, self.read_only = path, connection, read_only
         self._lock = CampaignLock(path)
         self._mutex = threading.RLock()  # one thread at a time uses the connection
 
@@ -99,16 +99,16 @@ class Storage:
         path = Path(path).absolute()
         check_header(path)
         real = Path(os.path.realpath(path))
-        readable_only = not (os.access(real, os.W_OK) and os.access(real.parent, os.W_OK))
+        read_only = not (os.access(real, os.W_OK) and os.access(real.parent, os.W_OK))
         with readable_errors(path):
-            connection = connect(real, "ro" if readable_only else "rw")
-            store = cls(path, connection, readable_only=readable_only)
+            connection = connect(real, "ro" if read_only else "rw")
+            store = cls(path, connection, read_only=read_only)
             try:
                 version = check_schema(connection, path)
                 verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if verdict != "ok":
                     raise sqlite3.DatabaseError(verdict.replace("\n", " "))
-                if not readable_only:
+                if not read_only:
                     connection.execute("PRAGMA journal_mode = WAL")
                     if version < FORMAT:
                         with store._transaction("migrate"):
@@ -257,7 +257,7 @@ class Storage:
 
     @contextlib.contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
-        if self.readable_only:
+        if self.read_only:
             raise CampaignError(f"cannot write {self.path}: it may only be read here")
         with self.writing(what), self._mutex, readable_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")

@@ -23,7 +23,7 @@ from torch import Tensor
 from molvae.chem.molecules import canonical, has_radicals, list_of_smiles
 from molvae.config import check_seed, whole_number
 from molvae.errors import warn, without_warnings
-from molvae.latent.batches import pad_on_device
+from molvae.latent.conversion import pad_on_device
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 from molvae.model.losses import importance_bound

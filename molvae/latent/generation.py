@@ -19,7 +19,7 @@ from torch import Tensor
 from molvae.chem.molecules import has_radicals
 from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import ConfigError, UnknownNameError, warn, without_warnings
-from molvae.latent.batches import map_molecules, to_molecule, write_tokens
+from molvae.latent.conversion import map_molecules, to_molecule, write_tokens
 from molvae.model.priors import ConditionalPrior
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from torch import Tensor
 from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.config import check_seed, whole_number
 from molvae.errors import ConfigError, warn
-from molvae.latent.batches import map_molecules, pad_on_device, try_token_ids
+from molvae.latent.conversion import map_molecules, pad_on_device, try_token_ids
 from molvae.model.finetuning import finetune_decoder
 from molvae.model.hmc import sample_posterior_codes
 from molvae.model.losses import reconstruction

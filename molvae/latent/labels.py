@@ -17,7 +17,7 @@ from molvae.chem.prepare import kept_columns, load_split
 from molvae.chem.properties import named, score
 from molvae.errors import DataError, UnknownNameError
 from molvae.latent.data_cache import describe, read_cache, write_cache
-from molvae.model.structure import SparseBits
+from molvae.model.fingerprint_losses import SparseBits
 
 FINGERPRINT_RADIUS, FINGERPRINT_BITS = 2, 2048
 """Of Morgan fingerprints."""

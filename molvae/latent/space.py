@@ -22,7 +22,7 @@ from molvae.errors import (
     TooLongError,
 )
 from molvae.latent import density, generation, inversion
-from molvae.latent.batches import (
+from molvae.latent.conversion import (
     check_vectors,
     map_molecules,
     require_vectors,
@@ -32,8 +32,8 @@ from molvae.latent.batches import (
 )
 from molvae.model.checkpoint import ModelCard
 from molvae.model.isolation import isolated
-from molvae.model.noise import row_noise
 from molvae.model.priors import Prior, standard_normal_prior
+from molvae.model.row_random import row_noise
 from molvae.model.vae import SequenceVAE
 
 if TYPE_CHECKING:

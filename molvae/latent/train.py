@@ -25,9 +25,9 @@ from molvae.config import (
     as_settings,
 )
 from molvae.errors import CheckpointError, DataError, warn
-from molvae.latent.calibration import calibrate_sampling
 from molvae.latent.data_cache import describe
 from molvae.latent.labels import computed, fingerprints, label, label_names
+from molvae.latent.sampling_calibration import calibrate_sampling
 from molvae.latent.space import LatentSpace
 from molvae.latent.starting import started, take_weights, tokens_of
 from molvae.latent.tokenized import (
@@ -49,12 +49,12 @@ from molvae.model.checkpoint import (
     save_run,
 )
 from molvae.model.devices import in_bf16, pick_device
+from molvae.model.fingerprint_losses import SparseBits
 from molvae.model.isolation import isolated, seeded, threads
 from molvae.model.losses import gaussian_total_correlation
 from molvae.model.prior_fitting import choose_prior, fit_vamp
 from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress
-from molvae.model.structure import SparseBits
 from molvae.model.training import train as fit
 from molvae.model.vae import SequenceVAE
 from molvae.model.validation import validate
@@ -198,7 +198,7 @@ def _train(
         labels=_unknown_below(of_heads, len(all_rows)),
         conditions=_unknown_below(y, len(all_rows)),
         fingerprints=bits,
-        spellings=spelled,
+        randomized_rows=spelled,
         main=len(tokens.train),
         start=state,
         data=_identity([config.data, *config.more_data], tokens),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.chem.vocabulary import PAD
-from molvae.model.structure import SparseBits, neighbor_order
+from molvae.model.fingerprint_losses import SparseBits, neighbor_order
 
 CHUNK = 50
 """Batches sorted by length together: enough for little padding, few enough for random batches."""

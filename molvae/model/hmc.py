@@ -19,8 +19,8 @@ from torch import Tensor
 
 from molvae.errors import require
 from molvae.model.losses import reconstruction
-from molvae.model.noise import row_generators, row_noise
 from molvae.model.priors import Prior
+from molvae.model.row_random import row_generators, row_noise
 from molvae.model.vae import SequenceVAE
 
 Density = Callable[[Tensor], Tensor]

@@ -22,8 +22,8 @@ from torch.nn import functional
 from molvae.chem.vocabulary import PAD
 from molvae.config import LossConfig
 from molvae.errors import require
-from molvae.model.noise import row_noise
 from molvae.model.priors import Prior
+from molvae.model.row_random import row_noise
 from molvae.model.vae import EncoderOutput, SequenceVAE
 
 LOG_2_PI = math.log(2 * math.pi)
@@ -43,7 +43,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Labels:
+class ConditionTargets:
     """Known conditions of a batch, and the covariance of all conditions."""
 
     y: Tensor
@@ -114,7 +114,7 @@ def compute_loss(
     losses: Tensor,
     *,
     posterior: str = "gaussian",
-    known: Labels | None = None,
+    known: ConditionTargets | None = None,
     molecules: int | None = None,
 ) -> Loss:
     """The loss of a batch: reconstruction plus beta times the KL divergence, or another bound.
@@ -159,7 +159,7 @@ def _shared(inference: EncoderOutput, molecules: int | None) -> Tensor:
 
 
 def _divergences(
-    inference: EncoderOutput, posterior: str, known: Labels | None
+    inference: EncoderOutput, posterior: str, known: ConditionTargets | None
 ) -> tuple[Tensor, Tensor]:
     """KL divergences of z from N(0, I), `n x d`, and of drawn conditions from p(y), `n`.
 

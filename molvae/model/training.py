@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,9 +23,15 @@ from molvae.model.batches import epoch_batches, epoch_rows, trim_padding
 from molvae.model.checkpoint import RESUME
 from molvae.model.corruption import corrupted, noise_some
 from molvae.model.devices import autocast, pick_device
+from molvae.model.fingerprint_losses import (
+    SAMPLE,
+    FingerprintHead,
+    SparseBits,
+    distance_similarity_correlation,
+)
 from molvae.model.interruption import deferred_signals
 from molvae.model.losses import (
-    Labels,
+    ConditionTargets,
     Loss,
     compute_loss,
     condition_loss,
@@ -34,7 +40,6 @@ from molvae.model.losses import (
 )
 from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress, Reporter
-from molvae.model.structure import SAMPLE, ReadOut, SparseBits, correlation
 from molvae.model.training_state import TrainingState, load_state, save_state, start_state
 from molvae.model.vae import SequenceVAE
 from molvae.model.validation import reconstruction_accuracy, validate
@@ -43,7 +48,14 @@ N_COMPONENTS = 64
 """Principal components of fingerprints that an auxiliary head predicts from z."""
 
 
-def learning_rate_at(config: TrainConfig, seen: int) -> tuple[float, float]:
+class Schedule(NamedTuple):
+    """Scheduled settings of a training step."""
+
+    lr_factor: float
+    beta: float
+
+
+def schedule_at(config: TrainConfig, seen: int) -> Schedule:
     """Learning-rate factor and beta after `seen` molecules: linear rises, cosine decay to 2 %.
 
     The decay takes the last `config.lr_decay_fraction` of the training; before it, the factor is 1.
@@ -58,7 +70,7 @@ def learning_rate_at(config: TrainConfig, seen: int) -> tuple[float, float]:
     decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * falling))
     warm_up = config.loss.beta_warmup_fraction
     beta = config.loss.beta * (min(1.0, done / warm_up) if warm_up > 0 else 1.0)
-    return rise * decay, beta
+    return Schedule(rise * decay, beta)
 
 
 def train(
@@ -71,7 +83,7 @@ def train(
     labels: Tensor | None = None,
     conditions: Tensor | None = None,
     fingerprints: SparseBits | None = None,
-    spellings: Tensor | None = None,
+    randomized_rows: Tensor | None = None,
     main: int | None = None,
     start: Path | None = None,
     data: Mapping[str, Any] | None = None,
@@ -90,7 +102,8 @@ def train(
             None for a network without heads.
         conditions: Conditions, `n x c`, float32, standardized; NaN where unknown. None for none.
         fingerprints: Of the rows, for the structure terms of the loss and for pairs of neighbors.
-        spellings: Randomized SMILES of the rows, `n x k x max_length`, for `config.spellings`.
+        randomized_rows: Ids of randomized SMILES of the rows, `n x k x max_length`, for
+            `config.spellings`.
         main: How many rows, the first, are of `config.data` and not of `config.more_data`; None for
             all.
         start: Folder with the kept state of another training, to start from.
@@ -108,9 +121,9 @@ def train(
         MolvaeWarning: The posterior has collapsed: z carries almost nothing.
     """
     device, optimizer = setup_training(model, config)
-    readout = _readout(model, fingerprints, config)
-    if readout is not None:
-        optimizer.add_param_group({"params": list(readout.to(device).parameters())})
+    head = _fingerprint_head(model, fingerprints, config)
+    if head is not None:
+        optimizer.add_param_group({"params": list(head.to(device).parameters())})
     generator = torch.Generator(device).manual_seed(config.seed)
     labels = torch.zeros(len(rows), 0) if labels is None else labels
     conditions = torch.zeros(len(rows), 0) if conditions is None else conditions
@@ -119,25 +132,25 @@ def train(
     few = _few(conditions)
     place = TrainingState()
     if resume:
-        place = load_state(folder, model, optimizer, generator, config, data, readout)
+        place = load_state(folder, model, optimizer, generator, config, data, head)
     else:
         (folder / RESUME).unlink(missing_ok=True)  # of an older training
         if start is not None:
-            start_state(start, model, optimizer, readout)
-    structured = config.loss.similarity > 0 or readout is not None
+            start_state(start, model, optimizer, head)
+    structured = config.loss.similarity > 0 or head is not None
     report = Reporter(folder, config.molecules, on_progress, place.seen)
     next_stop = (place.seen // config.validate_every + 1) * config.validate_every
 
     with deferred_signals() as interrupted:
         while place.seen < config.molecules:
             for index in _batches_from(lengths, config, place, main or len(rows), fingerprints):
-                factor, beta = learning_rate_at(config, place.seen)
+                lr_factor, beta = schedule_at(config, place.seen)
                 for group in optimizer.param_groups:
-                    group["lr"] = config.learning_rate * factor
+                    group["lr"] = config.learning_rate * lr_factor
                 ids = trim_padding(rows[index]).to(device)
                 y, known, again = labels[index].to(device), None, None
                 if model.n_conditions:
-                    known = Labels(conditions[index].to(device), covariance.to(device))
+                    known = ConditionTargets(conditions[index].to(device), covariance.to(device))
                 if few is not None:
                     more = few[_drawn(len(few), len(ids) // 2, config, place)]
                     again = trim_padding(rows[more]).to(device), conditions[more].to(device)
@@ -146,13 +159,13 @@ def train(
                     bits = fingerprints.dense(index.numpy()).to(device)
                 read = ids
                 if (
-                    spellings is not None
-                    and (other := _other(spellings, config, place)) is not None
+                    randomized_rows is not None
+                    and (other := _other(randomized_rows, config, place)) is not None
                 ):
-                    read = trim_padding(spellings[index, other]).to(device)
+                    read = trim_padding(randomized_rows[index, other]).to(device)
                 batch = _Batch(ids, read, y, known, again, len(rows), bits, generator)
                 loss, of_properties, of_conditions, of_structure = _step(
-                    model, batch, config, beta, readout
+                    model, batch, config, beta, head
                 )
                 total = loss.total + config.property_weight * of_properties
                 total = total + config.condition_weight * of_conditions
@@ -176,11 +189,11 @@ def train(
                     model.train()
                     report.say(place.seen, beta, rec, kl, active, same)
                     _warn_of_collapse(beta, kl, active, config)
-                    save_state(folder, model, optimizer, generator, config, place, data, readout)
+                    save_state(folder, model, optimizer, generator, config, place, data, head)
                 elif report.due():
                     report.say(place.seen, beta)
                 if interrupted():
-                    save_state(folder, model, optimizer, generator, config, place, data, readout)
+                    save_state(folder, model, optimizer, generator, config, place, data, head)
                     return model.eval()  # not reached: the signal is delivered now
                 if place.seen >= config.molecules:
                     break
@@ -193,9 +206,9 @@ class _Batch:
 
     ids: Tensor
     read: Tensor
-    """What the encoder is shown: the same rows, or other spellings of them."""
+    """What the encoder is shown: the same rows, or randomized SMILES of the same molecules."""
     labels: Tensor
-    known: Labels | None
+    known: ConditionTargets | None
     again: tuple[Tensor, Tensor] | None
     """Rows whose conditions are known, and these, where few are."""
     molecules: int
@@ -211,7 +224,7 @@ def _step(
     batch: _Batch,
     config: TrainConfig,
     beta: float,
-    readout: ReadOut | None = None,
+    head: FingerprintHead | None = None,
 ) -> tuple[Loss, Tensor, Tensor, tuple[Tensor, Tensor]]:
     """The objective of a batch, the loss of the property heads, and that of the conditions.
 
@@ -263,20 +276,20 @@ def _step(
     similar = of_bits = loss.kl.new_zeros(())
     if batch.bits is not None:
         if config.loss.similarity > 0:
-            similar = correlation(inference.mean[::n_samples], batch.bits)
-        if readout is not None:
+            similar = distance_similarity_correlation(inference.mean[::n_samples], batch.bits)
+        if head is not None:
             z = inference.code[::n_samples, : model.config.latent_dim]
-            of_bits = readout(z, batch.bits)
+            of_bits = head(z, batch.bits)
     return loss, of_properties, of_conditions, (similar, of_bits)
 
 
-def _readout(
+def _fingerprint_head(
     model: SequenceVAE, fingerprints: SparseBits | None, config: TrainConfig
-) -> ReadOut | None:
+) -> FingerprintHead | None:
     """The head that reads fingerprints, its components fitted; None if it has no weight."""
     if config.loss.fingerprint == 0 or fingerprints is None:
         return None
-    head = ReadOut(model.config.latent_dim, fingerprints.size, N_COMPONENTS)
+    head = FingerprintHead(model.config.latent_dim, fingerprints.size, N_COMPONENTS)
     head.fit(fingerprints.dense(np.arange(0, len(fingerprints), -(-len(fingerprints) // SAMPLE))))
     return head
 
@@ -291,10 +304,10 @@ def _few(conditions: Tensor) -> Tensor | None:
     return known if 0 < 2 * len(known) < len(conditions) else None
 
 
-def _other(spellings: Tensor, config: TrainConfig, place: TrainingState) -> int | None:
-    """Which of the other spellings the encoder reads in this step; None for the true rows."""
+def _other(randomized_rows: Tensor, config: TrainConfig, place: TrainingState) -> int | None:
+    """Index of the randomized SMILES that the encoder reads in this step; None for `rows`."""
     rng = np.random.default_rng((config.seed, place.epoch, place.batch, 1))
-    return int(rng.integers(spellings.shape[1])) if rng.random() < config.spellings else None
+    return int(rng.integers(randomized_rows.shape[1])) if rng.random() < config.spellings else None
 
 
 def _drawn(n: int, size: int, config: TrainConfig, place: TrainingState) -> Tensor:

@@ -23,6 +23,7 @@ from molvae.model.checkpoint import RESUME, STATE
 from molvae.model.vae import SequenceVAE, upgrade_state_dict
 
 READOUT = "readout."
+"""Prefix of the tensors of a `FingerprintHead`."""
 
 
 @dataclass
@@ -78,7 +79,7 @@ def save_state(
     config: TrainConfig,
     place: TrainingState,
     data: Mapping[str, Any] | None = None,
-    readout: nn.Module | None = None,
+    head: nn.Module | None = None,
 ) -> None:
     """One file: weights, optimizer, generator and place are of one moment.
 
@@ -90,11 +91,11 @@ def save_state(
         config: Settings, most of which have to be the same later.
         place: Where the loop stands.
         data: What the rows were made from; has to be the same later.
-        readout: A module that is trained along.
+        head: A module that is trained along.
     """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    if readout is not None:
-        tensors |= {f"{READOUT}{k}": v for k, v in readout.state_dict().items()}
+    if head is not None:
+        tensors |= {f"{READOUT}{k}": v for k, v in head.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors[f"rng.{generator.device.type}"] = generator.get_state()
@@ -116,7 +117,7 @@ def load_state(
     generator: torch.Generator,
     config: TrainConfig,
     data: Mapping[str, Any] | None = None,
-    readout: nn.Module | None = None,
+    head: nn.Module | None = None,
 ) -> TrainingState:
     """Put network, optimizer and generator into the state of a file; arguments as of `save_state`.
 
@@ -149,7 +150,7 @@ def load_state(
             "with the data of the beginning, or start a new run folder"
         )
     try:
-        _restore(tensors, model, optimizer, readout)
+        _restore(tensors, model, optimizer, head)
     except RuntimeError as error:
         raise CheckpointError(
             f"{path} holds the weights of another network, as other data or another version of "
@@ -172,7 +173,7 @@ def start_state(
     folder: Path,
     model: SequenceVAE,
     optimizer: torch.optim.Optimizer,
-    readout: nn.Module | None = None,
+    head: nn.Module | None = None,
 ) -> None:
     """Begin with the weights and the optimizer's state that another training ended with.
 
@@ -180,14 +181,14 @@ def start_state(
         folder: That holds the state.
         model: Of the same sizes; changed in place.
         optimizer: Likewise.
-        readout: Likewise, if the other training had one.
+        head: Likewise, if the other training had one.
 
     Raises:
         CheckpointError: The state is damaged, or of another network.
     """
     tensors, _, _ = _read(folder / STATE)
     try:
-        _restore(tensors, model, optimizer, readout)
+        _restore(tensors, model, optimizer, head)
     except RuntimeError as error:
         raise CheckpointError(
             f"{folder / STATE} is of another network than the model beside it ({error}); copy the "
@@ -213,14 +214,14 @@ def _restore(
     tensors: dict[str, Tensor],
     model: SequenceVAE,
     optimizer: torch.optim.Optimizer,
-    readout: nn.Module | None,
+    head: nn.Module | None,
 ) -> None:
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
     model.load_state_dict(upgrade_state_dict(part("model.")))
-    if readout is not None and (saved := part(READOUT)):
-        readout.load_state_dict(saved)
+    if head is not None and (saved := part(READOUT)):
+        head.load_state_dict(saved)
     states: dict[int, dict[str, Tensor]] = {}
     groups = optimizer.state_dict()["param_groups"]
     n = sum(len(group["params"]) for group in groups)

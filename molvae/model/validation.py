@@ -10,7 +10,7 @@ from torch import Tensor
 from molvae.config import LossConfig
 from molvae.model.batches import trim_padding
 from molvae.model.decoding import decode
-from molvae.model.losses import Labels, active_units, compute_loss, reconstruction
+from molvae.model.losses import ConditionTargets, active_units, compute_loss, reconstruction
 from molvae.model.vae import SequenceVAE
 
 MAX_RECONSTRUCTED = 1000
@@ -82,11 +82,11 @@ def reconstruction_accuracy(
     return same / max(1, len(some))
 
 
-def _nothing_known(model: SequenceVAE, n: int, covariance: Tensor) -> Labels | None:
+def _nothing_known(model: SequenceVAE, n: int, covariance: Tensor) -> ConditionTargets | None:
     if not model.n_conditions:
         return None
     covariance = covariance.to(next(model.parameters()).device)
-    return Labels(covariance.new_full((n, model.n_conditions), torch.nan), covariance)
+    return ConditionTargets(covariance.new_full((n, model.n_conditions), torch.nan), covariance)
 
 
 __all__ = ["reconstruction_accuracy", "validate"]

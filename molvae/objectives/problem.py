@@ -386,7 +386,7 @@ COLUMNS = {
 
 DERIVED_COLUMNS = {
     "pareto_rank": "1: on the Pareto front; 2: on the front without those; ...",
-    "score": "product or sum of the objectives",
+    "score": "the objectives combined by desirability or weighted_sum",
     "feasible": "whether it satisfies all constraints",
 }
 """Columns of tables of several objectives, and of constraints."""

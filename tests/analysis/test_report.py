@@ -30,10 +30,10 @@ from molvae.analysis.server import serve
 from molvae.analysis.summary import (
     Unusual,
     best_so_far,
-    broken_limits,
+    compute_progress,
+    constraint_violations,
     evenly,
     number,
-    progress,
     reasons,
     summarize,
     unusual,
@@ -378,7 +378,7 @@ def test_scores_of_a_product_or_a_sum(tmp_path: Path, combine: str) -> None:
         found = summarize(c)
     assert f"Best score {number(value)}" in page.words
     assert f"({combine.replace('_', ' ')})" in page.words
-    assert progress(found).best[-1] == value == best["score"]
+    assert compute_progress(found).best[-1] == value == best["score"]
     assert "score (larger is better)" in page.words
     assert "0 outside" not in page.words
 
@@ -388,13 +388,13 @@ def test_a_range_and_what_breaks_a_limit_comes_after_all_else(tmp_path: Path) ->
         c.run(20)
         page = report(c, tmp_path)
         found = summarize(c)
-    (limit,) = broken_limits(found)
+    (limit,) = constraint_violations(found)
     heavy = [row for row in found.rows if row.value("mw") > 150]
     assert limit.count == len(heavy) > 0
     assert limit.most == pytest.approx(max(row.value("mw") for row in heavy) - 150)
     assert f"mw <= 150 {len(heavy)} of 20" in page.words
-    assert [row.within for row in found.ranked] == sorted(
-        (row.within for row in found.ranked), reverse=True
+    assert [row.is_feasible for row in found.ranked] == sorted(
+        (row.is_feasible for row in found.ranked), reverse=True
     )
     assert "\N{BALLOT X} violates \N{LESS-THAN OR EQUAL TO} 150" in page.words
     assert "0 to 1 is good" in page.words

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.surrogates import coverage
 from molvae.bo.kernels import MinMaxKernel
-from molvae.bo.surrogate import CHOICES, leave_one_out, molecule_gp, one_step_ahead_errors
+from molvae.bo.surrogate import AUTO_KERNELS, leave_one_out, molecule_gp, one_step_ahead_errors
 from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
 from tests.chem.molecules import zinc
 
@@ -24,23 +24,23 @@ def x() -> Tensor:
     return torch.cat([z, torch.from_numpy(described), torch.from_numpy(counts)], dim=1)
 
 
-def gp(x: Tensor, y: Tensor, kind: str) -> SingleTaskGP:
-    return molecule_gp(x, y, BOUNDS, kind=kind, descriptors=len(DESCRIPTORS))
+def gp(x: Tensor, y: Tensor, kernel: str) -> SingleTaskGP:
+    return molecule_gp(x, y, BOUNDS, kernel=kernel, n_descriptors=len(DESCRIPTORS))
 
 
-@pytest.mark.parametrize("kind", CHOICES)
-def test_told_values_are_known_and_far_away_nothing_is(x: Tensor, kind: str) -> None:
+@pytest.mark.parametrize("kernel", AUTO_KERNELS)
+def test_told_values_are_known_and_far_away_nothing_is(x: Tensor, kernel: str) -> None:
     y = x[:, :1].sigmoid()
-    model = gp(x, y, kind)
+    model = gp(x, y, kernel)
     at_data = model.posterior(x)
-    if kind != "linear":  # which has fewer weights than there are values
+    if kernel != "linear":  # which has fewer weights than there are values
         torch.testing.assert_close(at_data.mean, y, atol=0.05, rtol=0)
         amplitude = float(model.covar_module.outputscale.detach())
         assert bool((at_data.variance < 2e-3 * amplitude).all())
     far = torch.full((1, x.shape[1]), 1000.0, dtype=x.dtype)
     far[0, D + len(DESCRIPTORS) :] = 0.0  # shares no neighbourhood with any
     far[0, -1] = 9.0
-    if kind != "linear":
+    if kernel != "linear":
         with torch.no_grad():
             said = model.posterior(far)
         assert float(said.mean) == pytest.approx(float(y.median()), abs=0.05)
@@ -53,7 +53,9 @@ def test_a_value_is_believed_as_far_as_it_is_known(x: Tensor) -> None:
     y[3], y[7] = 1.0, 1.0
     noise = torch.full((30, 1), 1e-6, dtype=x.dtype)
     noise[3] = 1.0
-    model = molecule_gp(x, y, BOUNDS, kind="tanimoto", descriptors=len(DESCRIPTORS), noise=noise)
+    model = molecule_gp(
+        x, y, BOUNDS, kernel="tanimoto", n_descriptors=len(DESCRIPTORS), noise=noise
+    )
     with torch.no_grad():
         said = model.posterior(x[[3, 7]])
     assert float(said.mean[0]) < 0.3 < 0.9 < float(said.mean[1])
@@ -64,21 +66,25 @@ def test_noise_that_is_not_known_is_that_of_the_others(x: Tensor) -> None:
     noise = torch.full((30, 1), torch.nan, dtype=x.dtype)
     noise[3], noise[7] = 0.01, 0.03
     y = x[:, :1].sigmoid()
-    model = molecule_gp(x, y, BOUNDS, kind="tanimoto", descriptors=len(DESCRIPTORS), noise=noise)
+    model = molecule_gp(
+        x, y, BOUNDS, kernel="tanimoto", n_descriptors=len(DESCRIPTORS), noise=noise
+    )
     found = model.likelihood.noise
     assert float(found[0]) == pytest.approx(0.02, rel=0.05)
     assert bool((found >= noise.nan_to_num()[:, 0]).all())
     nothing = torch.full_like(noise, torch.nan)
     plain = gp(x, y, "tanimoto")
-    same = molecule_gp(x, y, BOUNDS, kind="tanimoto", descriptors=len(DESCRIPTORS), noise=nothing)
+    same = molecule_gp(
+        x, y, BOUNDS, kernel="tanimoto", n_descriptors=len(DESCRIPTORS), noise=nothing
+    )
     torch.testing.assert_close(same.posterior(x).mean, plain.posterior(x).mean)
 
 
-def drawn(n: int, kind: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def drawn(n: int, kernel: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs, values drawn from the very process with an amplitude of 1, and standard noise."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(n, D, generator=generator, dtype=torch.float64)
-    prior = molecule_gp(z, z[:, :1], BOUNDS, kind=kind).covar_module.base_kernel.kernel
+    prior = molecule_gp(z, z[:, :1], BOUNDS, kernel=kernel).covar_module.base_kernel.kernel
     k = prior(z).to_dense().detach() + 1e-3 * torch.eye(n)
     white = torch.randn(n, 2, generator=generator, dtype=torch.float64)
     return z, torch.linalg.cholesky(k) @ white[:, :1], white[:, 1:]
@@ -93,7 +99,7 @@ def test_amplitude_is_that_of_the_signal_whatever_the_noise(sd: float, equal: bo
         each = torch.full((150, 1), sd, dtype=torch.float64)
         if not equal:
             each[::2] *= 0.5
-        model = molecule_gp(z, signal + each * white, BOUNDS, kind="latent", noise=each**2)
+        model = molecule_gp(z, signal + each * white, BOUNDS, kernel="latent", noise=each**2)
         found.append(float(model.covar_module.outputscale.detach()))
         held.append(coverage(model, (0.5,))[0.5])
     assert float(np.mean(found)) == pytest.approx(1.0, abs=0.3)
@@ -102,10 +108,10 @@ def test_amplitude_is_that_of_the_signal_whatever_the_noise(sd: float, equal: bo
 
 def test_pending_molecules_change_certainty_and_nothing_else(x: Tensor) -> None:
     y = x[:20, :1].sigmoid()
-    for kind in ("tanimoto", "auto"):
+    for kernel in ("tanimoto", "auto"):
         for noise in (None, torch.full((20, 1), 1e-4, dtype=x.dtype)):
-            told = molecule_gp(x[:20], y, BOUNDS, kind=kind, noise=noise)
-            both = molecule_gp(x[:20], y, BOUNDS, kind=kind, noise=noise, pending=x[20:25])
+            told = molecule_gp(x[:20], y, BOUNDS, kernel=kernel, noise=noise)
+            both = molecule_gp(x[:20], y, BOUNDS, kernel=kernel, noise=noise, pending=x[20:25])
             assert torch.equal(told.covar_module.outputscale, both.covar_module.outputscale)
             assert torch.equal(told.mean_module.constant, both.mean_module.constant)
             with torch.no_grad():
@@ -130,14 +136,14 @@ def test_one_step_ahead_errors_are_those_of_models_that_know_less(x: Tensor) -> 
         assert float(errors[n]) == pytest.approx(float(expected), abs=1e-5)
 
 
-@pytest.mark.parametrize("kind", CHOICES)
-def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kind: str) -> None:
+@pytest.mark.parametrize("kernel", AUTO_KERNELS)
+def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kernel: str) -> None:
     y = x[:, :1].sigmoid() + x[:, -1:] / 10
-    whole = gp(x, y, kind)
+    whole = gp(x, y, kernel)
     mean, sd, log_density = leave_one_out(whole)
     for i in (0, 7, 29):
         rest = [k for k in range(30) if k != i]
-        model = gp(x[rest], y[rest], kind)
+        model = gp(x[rest], y[rest], kernel)
         # Leaving a value out leaves mean and amplitude as they are.
         model.mean_module.constant = y.quantile(0.5)
         model.covar_module.outputscale = whole.covar_module.outputscale.detach()
@@ -155,7 +161,7 @@ def test_auto_takes_the_kernel_that_explains_the_values(x: Tensor) -> None:
     of_z = torch.sin(x[:, :1] + x[:, 1:2]) / 2 + 0.5
     smooth = gp(x, of_z, "auto")
     likeliest = max(
-        CHOICES,
+        AUTO_KERNELS,
         key=lambda k: float(leave_one_out(gp(x, of_z, k))[2].mean()),
     )
     assert likeliest != "tanimoto"
@@ -169,17 +175,17 @@ def test_intervals_of_a_model_that_is_right_hold_what_they_claim() -> None:
     to be."""
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(400, D, generator=generator, dtype=torch.float64)
-    prior = molecule_gp(z, z[:, :1], BOUNDS, kind="latent").covar_module.base_kernel.kernel
+    prior = molecule_gp(z, z[:, :1], BOUNDS, kernel="latent").covar_module.base_kernel.kernel
     k = prior(z).to_dense().detach() + 1e-3 * torch.eye(400)
     noise = torch.randn(400, 2, generator=generator, dtype=torch.float64)
     y = 10 * torch.linalg.cholesky(k) @ noise[:, :1]
-    model = molecule_gp(z, y, BOUNDS, kind="latent")
+    model = molecule_gp(z, y, BOUNDS, kernel="latent")
     assert float(model.covar_module.outputscale.detach()) == pytest.approx(100, rel=0.2)
     right = coverage(model)
     for share, held in right.items():
         assert held == pytest.approx(share, abs=0.08)
     spoilt = torch.where(torch.rand(400, 1, generator=generator) < 0.1, 100 * noise[:, 1:], 0.0)
-    held = coverage(molecule_gp(z, y + spoilt, BOUNDS, kind="latent"))
+    held = coverage(molecule_gp(z, y + spoilt, BOUNDS, kernel="latent"))
     assert held[0.5] > right[0.5] + 0.1  # wide for the many, because of the few
 
 

@@ -145,7 +145,7 @@ def test_other_strategies_search_for_several_goals(path: Path, strategy: str) ->
 def test_strategies_for_one_number_say_so(path: Path, strategy: str) -> None:
     with (
         start(path, strategy=strategy) as campaign,
-        pytest.raises(CampaignError, match=r"has one goal, got 2; combine them"),
+        pytest.raises(CampaignError, match=r"supports one objective, got 2; set combine"),
     ):
         campaign.run(12)
     with start(path.with_name("sum.db"), strategy=strategy, combine="weighted_sum") as campaign:

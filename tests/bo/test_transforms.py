@@ -5,7 +5,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from molvae.bo.transforms import GoodEnd, OutcomeTransform, standardized, standardized_variances
+from molvae.bo.transforms import GoodEnd, ScoreTransform, standardized, standardized_variances
 from molvae.objectives.problem import outlier_floor
 
 ENDS: tuple[GoodEnd, ...] = ("high", "low", "neither")
@@ -37,7 +37,7 @@ SETS = {
 @pytest.mark.parametrize("good", ENDS)
 @pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())
 def test_transform_keeps_the_order_and_has_an_inverse(values: Tensor, good: GoodEnd) -> None:
-    transform = OutcomeTransform(values, good)
+    transform = ScoreTransform(values, good)
     scores = transform(values)
     assert bool(torch.isfinite(scores).all())
     different = values.sort().values.diff() > 1e-9 * (values.max() - values.min())
@@ -58,24 +58,24 @@ def test_transform_does_not_depend_on_the_unit(good: GoodEnd, factor: float, off
     turned: GoodEnd = good
     if factor < 0 and good != "neither":
         turned = "low" if good == "high" else "high"
-    scores = OutcomeTransform(values, good)(values)
+    scores = ScoreTransform(values, good)(values)
     other = factor * values + offset
     expected = -scores if factor < 0 and good == "neither" else scores
-    torch.testing.assert_close(OutcomeTransform(other, turned)(other), expected, atol=1e-7, rtol=0)
+    torch.testing.assert_close(ScoreTransform(other, turned)(other), expected, atol=1e-7, rtol=0)
 
 
 def test_good_end_is_linear_and_never_clipped() -> None:
-    scores = OutcomeTransform(screen(), "high")(screen())
+    scores = ScoreTransform(screen(), "high")(screen())
     best = scores[-15:]
     torch.testing.assert_close(best.diff(), best.diff().mean().expand(14))
     assert float(best.max() - best.min()) > 1.5
-    mirrored = OutcomeTransform(-screen(), "low")(-screen())
+    mirrored = ScoreTransform(-screen(), "low")(-screen())
     torch.testing.assert_close(mirrored, scores)
 
 
 def test_small_differences_among_bad_values_stay_small() -> None:
     """What is inactive differs by noise, which ranks alone would blow up."""
-    inactive = OutcomeTransform(screen(), "high")(screen())[:85]
+    inactive = ScoreTransform(screen(), "high")(screen())[:85]
     assert float(inactive.max() - inactive.min()) < 0.05
 
 
@@ -86,23 +86,23 @@ def test_how_bad_an_outlier_is_does_not_matter(good: GoodEnd) -> None:
     scores = []
     for worst in (-2.0, -1e3, -1e6, -1e90):
         spoilt = sign * torch.cat([values, values.new_tensor([worst])])
-        scores.append(OutcomeTransform(spoilt, good)(spoilt))
+        scores.append(ScoreTransform(spoilt, good)(spoilt))
         torch.testing.assert_close(scores[-1], scores[0], atol=1e-6, rtol=0)
     assert float(scores[0][-1]) == pytest.approx(norm.ppf(0.5 / 51))
-    without = OutcomeTransform(sign * values, good)(sign * values)
+    without = ScoreTransform(sign * values, good)(sign * values)
     torch.testing.assert_close(scores[0][:-1], without, atol=0.1, rtol=0)
 
 
 def test_where_neither_end_is_good_scores_are_normal_scores() -> None:
     values = draws(21)
     expected = norm.ppf((values.argsort().argsort().numpy() + 0.5) / 21)
-    scores = OutcomeTransform(values, "neither")(values)
+    scores = ScoreTransform(values, "neither")(values)
     torch.testing.assert_close(scores, torch.from_numpy(expected))
 
 
 def test_variances_follow_the_slope() -> None:
     values = draws(200)
-    transform = OutcomeTransform(values, "high")
+    transform = ScoreTransform(values, "high")
     noise = torch.full((200,), 1e-6, dtype=torch.float64)
     found = transform.variances(values, noise).sqrt() / 1e-3
     top = values > 0.55
@@ -110,7 +110,7 @@ def test_variances_follow_the_slope() -> None:
     torch.testing.assert_close(found[top], (slope / 0.3).expand(int(top.sum())))
     assert bool((transform.variances(values, torch.zeros_like(noise)) == 0).all())
     spoilt = torch.cat([values, values.new_tensor([-1e6])])
-    squeezed = OutcomeTransform(spoilt, "high").variances(spoilt, spoilt.new_full((201,), 1e-2))
+    squeezed = ScoreTransform(spoilt, "high").variances(spoilt, spoilt.new_full((201,), 1e-2))
     assert float(squeezed[-1]) < 1e-6  # what is known to be the worst stays the worst
 
 
@@ -155,7 +155,7 @@ def test_scores_of_good_values_do_not_depend_on_a_penalty(share: float, good: Go
     scores = []
     for penalty in PENALTIES:
         values = sign * torch.cat([GOOD, GOOD.new_full((n,), penalty)])
-        scores.append(OutcomeTransform(values, good)(values))
+        scores.append(ScoreTransform(values, good)(values))
         torch.testing.assert_close(scores[-1][:9], scores[0][:9], atol=1e-6, rtol=0)
     assert bool((scores[0][:9].diff() > 0.05).all())
     assert bool((scores[0][9:] < scores[0][0]).all())

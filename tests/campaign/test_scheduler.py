@@ -20,7 +20,7 @@ import pytest
 
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
-from molvae.campaign.failures import Held, Streak, cause_of
+from molvae.campaign.outages import OutageDetector, UnrecordedFailure, cause_of
 from molvae.campaign.transport import NotLoadedError
 from molvae.campaign.trial import Trial
 from molvae.errors import CampaignError, ConfigError, ObjectiveError, ProcessDiedError
@@ -353,14 +353,14 @@ def test_of_several_molecules_with_which_a_process_died_each_is_called_alone(
         assert {t.status for t in campaign.trials} == {"complete"}
 
 
-def held(cause: str, *, call: int, came: int, message: str = "broke") -> Held:
-    return Held(
+def held(cause: str, *, call: int, came: int, message: str = "broke") -> UnrecordedFailure:
+    return UnrecordedFailure(
         trial=call, scored=EvaluationResult(message=message), cause=cause, call=call, came=came
     )  # type: ignore[arg-type]
 
 
 def test_a_call_that_began_before_a_failure_does_not_settle_it() -> None:
-    streak = Streak(most=3, worked=True)
+    streak = OutageDetector(most=3, worked=True)
     first, second = held("a", call=1, came=10), held("a", call=2, came=20)
     assert streak.failed(first) == streak.failed(second) == []
     assert streak.success(call=3, began=5) == []
@@ -370,7 +370,7 @@ def test_a_call_that_began_before_a_failure_does_not_settle_it() -> None:
 
 
 def test_an_outage_with_two_messages_is_one_still() -> None:
-    streak = Streak(most=3, worked=True)
+    streak = OutageDetector(most=3, worked=True)
     for n in range(5):
         assert streak.suspects(100) == []
         streak.failed(held("ab"[n % 2], call=n, came=n))
@@ -378,7 +378,7 @@ def test_an_outage_with_two_messages_is_one_still() -> None:
 
 
 def test_failures_of_one_worker_are_settled_by_its_own_calls_alone() -> None:
-    streak = Streak(most=3, worked=True)
+    streak = OutageDetector(most=3, worked=True)
     one, two = (replace(held("a", call=n, came=n), worker="one") for n in (1, 2))
     streak.failed(one)
     assert streak.success(call=3, began=4, worker="two") == []
@@ -390,7 +390,7 @@ def test_failures_of_one_worker_are_settled_by_its_own_calls_alone() -> None:
 
 
 def test_an_outage_in_ever_new_words_is_one_still() -> None:
-    streak = Streak(most=3, worked=True)
+    streak = OutageDetector(most=3, worked=True)
     for n in range(6):
         assert streak.suspects(100) == []
         streak.failed(held("abcdef"[n], call=n, came=n))
@@ -399,9 +399,9 @@ def test_an_outage_in_ever_new_words_is_one_still() -> None:
 
 def test_answers_of_nan_are_held_only_before_anything_worked() -> None:
     nan = held(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
-    assert Streak(most=3, worked=True).failed(nan) == [nan]
-    assert Streak(most=3, worked=False).failed(nan) == []
-    assert Streak(most=0, worked=False).failed(nan) == [nan]
+    assert OutageDetector(most=3, worked=True).failed(nan) == [nan]
+    assert OutageDetector(most=3, worked=False).failed(nan) == []
+    assert OutageDetector(most=0, worked=False).failed(nan) == [nan]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch import Tensor
 from molvae.chem.representations import get_representation
 from molvae.errors import ConfigError, MolvaeWarning
 from molvae.latent import inversion
-from molvae.latent.batches import pad
+from molvae.latent.conversion import pad
 from molvae.latent.loading import load
 from molvae.latent.space import LatentSpace
 from molvae.model.checkpoint import Condition, ModelCard

@@ -13,8 +13,8 @@ from molvae.chem.vocabulary import PAD
 from molvae.errors import ConfigError
 from molvae.model import losses as objectives
 from molvae.model.losses import importance_bound, reconstruction
-from molvae.model.noise import row_noise
 from molvae.model.priors import NormalPrior
+from molvae.model.row_random import row_noise
 from molvae.model.vae import SequenceVAE
 from tests.model.kinds import KINDS, make, random_rows
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from molvae.config import LossConfig
 from molvae.model.losses import (
-    Labels,
+    ConditionTargets,
     compute_loss,
     condition_loss,
     gaussian_total_correlation,
@@ -102,7 +102,7 @@ def test_with_the_exact_posteriors_the_bound_is_the_log_probability(
             inference,
             losses(inference, copies),
             posterior=posterior,
-            known=Labels(labels[:, None], ONE),
+            known=ConditionTargets(labels[:, None], ONE),
         )
         # Every draw has the same weight, so that four of them are enough; the evidence lower bound
         # with its KL in closed form is right on average.
@@ -120,11 +120,11 @@ def test_the_bound_of_a_wrong_posterior_is_lower_and_grows_with_the_draws() -> N
         config = LossConfig(kind="iwae", n_samples=n_samples)
         copies = X.repeat(max(1, 20_000 // n_samples))
         inference = solved(copies, None, n_samples, widen=2.0)
-        known = Labels(torch.full((len(copies), 1), torch.nan), ONE)
+        known = ConditionTargets(torch.full((len(copies), 1), torch.nan), ONE)
         loss = compute_loss(config, 1.0, inference, losses(inference, copies), known=known)
         bounds.append(float(-loss.total))
     inference = solved(X.repeat(20_000), None, 1, widen=2.0)
-    known = Labels(torch.full((60_000, 1), torch.nan), ONE)
+    known = ConditionTargets(torch.full((60_000, 1), torch.nan), ONE)
     elbo = compute_loss(ELBO, 1.0, inference, losses(inference, X.repeat(20_000)), known=known)
     # Of y, and of z given y: each a Gaussian twice as wide as it should be.
     gap = 2 * (math.log(1 / 2) - 0.5 + 0.5 * 4)
@@ -158,7 +158,7 @@ def test_what_is_known_of_two_related_conditions_counts_for_the_other() -> None:
         1.0,
         inference,
         -log_p(torch.full((50_000,), x), drawn, 0.25),
-        known=Labels(known, covariance),
+        known=ConditionTargets(known, covariance),
     )
     exact = log_p(torch.tensor(x), 0.9, 0.25 + 0.64)
     assert float(-loss.total) == pytest.approx(float(exact), abs=1e-3)

@@ -26,10 +26,10 @@ from molvae.model.batches import epoch_batches
 from molvae.model.checkpoint import RESUME
 from molvae.model.corruption import noise_some
 from molvae.model.decoding import decode
+from molvae.model.fingerprint_losses import SparseBits
 from molvae.model.losses import kl_to_normal
 from molvae.model.progress import Progress
-from molvae.model.structure import SparseBits
-from molvae.model.training import learning_rate_at, train
+from molvae.model.training import schedule_at, train
 from molvae.model.vae import SequenceVAE
 from molvae.model.validation import validate
 
@@ -81,16 +81,16 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
 def test_schedules_rise_and_decay() -> None:
     rise = LossConfig(beta=0.5, beta_warmup_fraction=0.2)
     config = dataclasses.replace(CONFIG, molecules=1000, loss=rise, lr_warmup_fraction=0.1)
-    assert learning_rate_at(config, 0) == (0.0, 0.0)
-    assert learning_rate_at(config, 50)[0] == pytest.approx(0.5, rel=0.02)
-    assert learning_rate_at(config, 100)[1] == pytest.approx(0.25)
-    assert learning_rate_at(config, 900)[1] == 0.5
-    assert learning_rate_at(config, 1000)[0] == pytest.approx(0.02)
+    assert schedule_at(config, 0) == (0.0, 0.0)
+    assert schedule_at(config, 50).lr_factor == pytest.approx(0.5, rel=0.02)
+    assert schedule_at(config, 100).beta == pytest.approx(0.25)
+    assert schedule_at(config, 900).beta == 0.5
+    assert schedule_at(config, 1000).lr_factor == pytest.approx(0.02)
     late = dataclasses.replace(config, lr_decay_fraction=0.2)
-    assert [learning_rate_at(late, seen)[0] for seen in (100, 500, 800)] == [1.0, 1.0, 1.0]
-    assert learning_rate_at(late, 900)[0] == pytest.approx(0.51)
-    assert learning_rate_at(late, 1000)[0] == pytest.approx(0.02)
-    assert learning_rate_at(dataclasses.replace(config, lr_decay_fraction=0.0), 1000)[0] == 1.0
+    assert [schedule_at(late, seen).lr_factor for seen in (100, 500, 800)] == [1.0, 1.0, 1.0]
+    assert schedule_at(late, 900).lr_factor == pytest.approx(0.51)
+    assert schedule_at(late, 1000).lr_factor == pytest.approx(0.02)
+    assert schedule_at(dataclasses.replace(config, lr_decay_fraction=0.0), 1000).lr_factor == 1.0
 
 
 def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:

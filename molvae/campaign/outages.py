@@ -1,4 +1,7 @@
-"""Failed calls in a row: the fault of molecules, or trouble of a worker or the machine?"""
+"""Tell outages of a worker or the machine from failures of molecules, by consecutive failures.
+
+Writes nothing; outcomes are written by `Storage.tell`.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ CAUSE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
-    """A failure that is not recorded yet."""
+class UnrecordedFailure:
+    """A failed evaluation that is not written to the campaign file yet."""
 
     trial: Trial
     scored: EvaluationResult
@@ -32,10 +35,10 @@ class Held:
 
 
 @dataclass(kw_only=True)
-class Streak:
-    """Failures since a call last worked.
+class OutageDetector:
+    """Holds back failures since the last successful call, and detects outages among them.
 
-    They may be an outage (a licence server, a network, one bad node) rather than the molecules'
+    Failures may be an outage (a licence server, a network, one bad node) rather than the molecules'
     fault, and are held back: when `most` of them have one cause, or twice as many have any, the run
     stops, and their trials stay pending. Before anything has worked, all causes count as one.
 
@@ -47,9 +50,9 @@ class Streak:
     """0: nothing is held back."""
     worked: bool
     """A call has worked, in this run or an earlier one."""
-    held: list[Held] = field(default_factory=list)
+    held: list[UnrecordedFailure] = field(default_factory=list)
     """Failures after which no call has worked."""
-    doubtful: list[Held] = field(default_factory=list)
+    doubtful: list[UnrecordedFailure] = field(default_factory=list)
     """Failures after which only other workers' calls have worked."""
     _working: set[str | None] = field(default_factory=set)
     """Workers on which a call has worked in this run."""
@@ -57,7 +60,7 @@ class Streak:
     def __len__(self) -> int:
         return len(self.held) + len(self.doubtful)
 
-    def failed(self, failure: Held) -> list[Held]:
+    def failed(self, failure: UnrecordedFailure) -> list[UnrecordedFailure]:
         """Add a failure; returns failures to be recorded."""
         # NaN is an objective's answer, and no trouble.
         answered = self.worked and failure.scored.message == ANSWERED_NAN
@@ -66,7 +69,7 @@ class Streak:
         self.held.append(failure)
         return []
 
-    def success(self, call: int, began: int, worker: str | None = None) -> list[Held]:
+    def success(self, call: int, began: int, worker: str | None = None) -> list[UnrecordedFailure]:
         """Note that a call worked; returns failures to be recorded.
 
         Args:
@@ -84,7 +87,7 @@ class Streak:
         ]
         return [one for one in before if one not in self.doubtful]
 
-    def suspects(self, budget: int) -> list[Held]:
+    def suspects(self, budget: int) -> list[UnrecordedFailure]:
         """Failures that look like trouble, if there are any.
 
         Args:
@@ -103,24 +106,24 @@ class Streak:
                 return group
         return self._of_idle_workers(self.most)
 
-    def last_suspects(self) -> list[Held]:
+    def last_suspects(self) -> list[UnrecordedFailure]:
         """At the end of a run: failures of a worker on which nothing worked, while others did."""
         return self._of_idle_workers(2) if self.most else []
 
-    def _of_idle_workers(self, least: int) -> list[Held]:
+    def _of_idle_workers(self, least: int) -> list[UnrecordedFailure]:
         for worker, group in self._by_worker().items():
             if self._working and worker not in self._working and len(group) >= least:
                 return group
         return []
 
-    def _by_worker(self) -> dict[str, list[Held]]:
-        groups: dict[str, list[Held]] = {}
+    def _by_worker(self) -> dict[str, list[UnrecordedFailure]]:
+        groups: dict[str, list[UnrecordedFailure]] = {}
         for one in [*self.doubtful, *self.held]:
             if one.worker is not None:
                 groups.setdefault(one.worker, []).append(one)
         return groups
 
-    def rest(self) -> list[Held]:
+    def rest(self) -> list[UnrecordedFailure]:
         """All that is held, which then is not any more."""
         rest = [*self.doubtful, *self.held]
         self.held, self.doubtful = [], []
@@ -152,4 +155,4 @@ _VARYING = [
     )
 ]
 
-__all__ = ["Held", "Streak", "cause_of"]
+__all__ = ["OutageDetector", "UnrecordedFailure", "cause_of"]

@@ -1,4 +1,4 @@
-"""Make the parts that a campaign file names: its scoring functions and its strategy."""
+"""Make and check the scoring functions and the strategy that a campaign file records."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from molvae.bo.noise import PRIOR_DEGREES, complete, variances_of_means
+from molvae.bo.measurement_noise import PRIOR_DEGREES, complete, variances_of_means
 
 
 def test_value_without_replicates_has_the_pooled_variance_of_the_others() -> None:

@@ -1,7 +1,6 @@
-"""What z is to know of structure: near in z means alike, and fingerprints can be read off linearly.
+"""Loss terms on Morgan fingerprints: distances in z follow similarity, a linear head predicts bits.
 
-Two terms of a training beside the bound on the likelihood, both of fingerprints, bits that say
-which circular neighbourhoods of atoms a molecule has. Knows bits, not molecules.
+Both are added to the bound on the likelihood.
 
 References:
     Rogers and Hahn (2010), doi:10.1021/ci100050t (fingerprints); Broder (1997),
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 SAMPLE = 20_000
 """Molecules that principal components are fitted to, at most."""
 HASHES = 6
-"""That molecules agree in which become neighbours: the more, the more alike and the fewer."""
+"""Min-wise hashes in which neighbors agree; with more, neighbors are more alike and fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ def similarities(bits: Tensor) -> Tensor:
     return torch.where(either > 0, common / either.clamp(min=1), 1.0)
 
 
-def correlation(z: Tensor, bits: Tensor) -> Tensor:
+def distance_similarity_correlation(z: Tensor, bits: Tensor) -> Tensor:
     """Pearson's correlation of distances in z with similarities, over all pairs of rows.
 
     Args:
@@ -107,10 +106,10 @@ def correlation(z: Tensor, bits: Tensor) -> Tensor:
     return r
 
 
-class ReadOut(nn.Module):
+class FingerprintHead(nn.Module):
     """A linear head from z to principal components of fingerprints, each of unit variance.
 
-    It is there for the training alone; what it leaves is a z that fingerprints can be read off.
+    Used in training only, so that z encodes fingerprints linearly.
 
     Args:
         latent_dim: Numbers of z.
@@ -170,4 +169,10 @@ def neighbor_order(bits: SparseBits, rng: np.random.Generator) -> NDArray[np.int
     return np.concatenate([mixed, order[n - n % 2 :]])
 
 
-__all__ = ["ReadOut", "SparseBits", "correlation", "neighbor_order", "similarities"]
+__all__ = [
+    "FingerprintHead",
+    "SparseBits",
+    "distance_similarity_correlation",
+    "neighbor_order",
+    "similarities",
+]

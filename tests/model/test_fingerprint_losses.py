@@ -9,7 +9,13 @@ from scipy.stats import pearsonr
 
 from molvae.chem.fingerprints import tanimoto
 from molvae.model.batches import epoch_batches, epoch_rows
-from molvae.model.structure import ReadOut, SparseBits, correlation, neighbor_order, similarities
+from molvae.model.fingerprint_losses import (
+    FingerprintHead,
+    SparseBits,
+    distance_similarity_correlation,
+    neighbor_order,
+    similarities,
+)
 
 DENSE = np.random.default_rng(0).random((101, 64)) < np.linspace(0.02, 0.6, 64)
 DENSE[7] = False
@@ -36,7 +42,7 @@ def test_correlation_is_pearson_and_has_a_gradient_where_rows_are_equal() -> Non
     z = torch.randn(101, 5, generator=torch.Generator().manual_seed(0))
     z[3] = z[4]
     z.requires_grad_()
-    found = correlation(z, BITS.dense(np.arange(101)))
+    found = distance_similarity_correlation(z, BITS.dense(np.arange(101)))
     pairs = np.triu_indices(101, 1)
     distances = torch.cdist(z, z).detach().numpy()[pairs]
     assert found.item() == pytest.approx(
@@ -51,14 +57,14 @@ def test_correlation_is_pearson_and_has_a_gradient_where_rows_are_equal() -> Non
 @pytest.mark.parametrize("n", [0, 1, 2, 10])
 def test_correlation_of_nothing_that_varies_is_zero(n: int) -> None:
     z = torch.zeros(n, 3, requires_grad=True)
-    found = correlation(z, torch.ones(n, 8))
+    found = distance_similarity_correlation(z, torch.ones(n, 8))
     assert found.item() == pytest.approx(0.0)
 
 
 def test_read_out_learns_components_of_unit_variance() -> None:
     torch.manual_seed(0)
     bits = BITS.dense(np.arange(101))
-    head = ReadOut(64, 64, 10)
+    head = FingerprintHead(64, 64, 10)
     head.fit(bits)
     target = (bits - head.center) @ head.basis
     torch.testing.assert_close(target.var(dim=0), torch.ones(10), atol=0.05, rtol=0)
@@ -67,7 +73,7 @@ def test_read_out_learns_components_of_unit_variance() -> None:
         head.head.weight.copy_(head.basis.T)
         head.head.bias.copy_(-head.center @ head.basis)
     assert head(bits, bits).item() == pytest.approx(0, abs=1e-5)
-    few = ReadOut(4, 64, 100)  # more components than bits, and bits that never vary
+    few = FingerprintHead(4, 64, 100)  # more components than bits, and bits that never vary
     few.fit(torch.ones(5, 64))
     assert few(torch.zeros(5, 4), torch.ones(5, 64)).isfinite()
 

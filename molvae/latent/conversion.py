@@ -1,4 +1,4 @@
-"""Molecules and vectors on their way through the network, in batches."""
+"""Convert molecules to ids and vectors, and vectors to tokens and molecules, in batches."""
 
 from __future__ import annotations
 
