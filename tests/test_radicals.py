@@ -12,11 +12,11 @@ from torch import Tensor
 
 from molvae.analysis.set_metrics import distribution_metrics
 from molvae.bo.base import Observations
-from molvae.bo.strategies.registry import STRATEGIES, get_strategy
+from molvae.bo.strategies.registry import get_strategy
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical, has_radicals
 from molvae.chem.prepare import prepare
-from molvae.config import LossConfig, ModelConfig, TrainConfig
+from molvae.config import STRATEGIES, LossConfig, ModelConfig, TrainConfig
 from molvae.errors import MolvaeWarning
 from molvae.latent.density import proposable
 from molvae.latent.loading import load

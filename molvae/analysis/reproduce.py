@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from molvae._version import __version__
 from molvae.analysis.summary import DASH
 from molvae.campaign.metadata import all_settings
-from molvae.config import STRATEGY_NAMES
+from molvae.config import STRATEGIES
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
@@ -84,7 +84,7 @@ def _strategy_text(campaign: Campaign) -> str:
     """The strategy; with all its settings if another version's defaults may differ."""
     made = campaign.metadata
     same_version = (made.get("versions") or {}).get("molvae") == __version__
-    if same_version or made["strategy"]["name"] not in STRATEGY_NAMES:
+    if same_version or made["strategy"]["name"] not in STRATEGIES:
         return campaign.config.strategy
     return all_settings(made["strategy"])
 

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from molvae.bo.strategies.log_ei import LogEI
     from molvae.bo.strategies.random import Random
     from molvae.bo.strategies.rank import Rank
-    from molvae.bo.strategies.registry import STRATEGIES, get_strategy
+    from molvae.bo.strategies.registry import get_strategy
     from molvae.bo.strategies.thompson import Thompson
     from molvae.bo.strategies.turbo import Turbo
     from molvae.bo.surrogate import fit_gp
+    from molvae.config import STRATEGIES
 
 _HOMES = {
-    "STRATEGIES": "molvae.bo.strategies.registry",
+    "STRATEGIES": "molvae.config",
     "Candidate": "molvae.bo.base",
     "Observations": "molvae.bo.base",
     "Genetic": "molvae.bo.strategies.genetic",

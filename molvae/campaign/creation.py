@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from molvae._version import versions
 from molvae.bo.strategies.registry import (
-    STRATEGIES,
     describe_strategy,
     format_strategy,
     get_strategy,
@@ -21,6 +20,7 @@ from molvae.campaign.schema import FORMAT
 from molvae.campaign.storage import Storage, check_can_create, now
 from molvae.campaign.trial import NewTrial
 from molvae.config import (
+    STRATEGIES,
     CampaignConfig,
     build,
     check_seed,

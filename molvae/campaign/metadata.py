@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from molvae.bo.strategies.registry import upgrade_settings, upgrade_text
-from molvae.config import CHOICE_ALIASES, STRATEGY_NAMES, CampaignConfig, build
+from molvae.config import CHOICE_ALIASES, STRATEGIES, CampaignConfig, build
 from molvae.errors import CampaignError, MolvaeError, shown
 from molvae.objectives.parsing import (
     current_spec,
@@ -133,7 +133,7 @@ def _config(facts: Mapping[str, Any], problem: OptimizationProblem) -> dict[str,
 def all_settings(strategy: Mapping[str, Any]) -> str:
     """All settings of a built-in strategy as text: the defaults may be others now."""
     name, settings = strategy["name"], strategy["settings"]
-    if name not in STRATEGY_NAMES or settings is None:
+    if name not in STRATEGIES or settings is None:
         return python_object(name)
     written = [
         f"{key}={'+'.join(map(str, value)) if isinstance(value, list) else value}"

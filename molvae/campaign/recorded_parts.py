@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molvae.bo.strategies.registry import STRATEGIES, get_strategy, imported_code
-from molvae.config import is_imported
+from molvae.bo.strategies.registry import get_strategy, imported_code
+from molvae.config import STRATEGIES, is_imported
 from molvae.errors import CampaignError, ConfigError, InvalidMoleculeError, UnknownNameError, warn
 from molvae.objectives.parsing import make_scoring_function, name_of, runs_code
 from molvae.objectives.problem import Objective, OptimizationProblem

@@ -179,8 +179,9 @@ def properties(
 
 def list_names() -> None:
     """Print all objectives, strategies, bundled models and data sets, as TSV."""
-    from molvae.bo.strategies.registry import STRATEGIES, strategy_class
+    from molvae.bo.strategies.registry import strategy_class
     from molvae.chem.datasets import DATASETS
+    from molvae.config import STRATEGIES
     from molvae.latent.loading import list_models
     from molvae.objectives.registry import list_objectives
 

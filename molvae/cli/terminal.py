@@ -70,6 +70,7 @@ def flags(kind: type[Config]) -> type[Config]:
             show_default=False if hidden else str(default),
             consume_multiple=not one.metadata.get("repeat"),
             negative_iterable=(),
+            **{key: one.metadata[key] for key in ("help",) if key in one.metadata},
         )
         made.append((one.name, Annotated[hint | None, help_], field(default=None)))
     # A subclass, because cyclopts looks for a field's help in the source of the class it is from.

@@ -14,9 +14,9 @@ from molvae.bo.strategies.gradient import Gradient
 from molvae.bo.strategies.log_ei import LogEI
 from molvae.bo.strategies.random import Random
 from molvae.bo.strategies.rank import Rank
-from molvae.bo.strategies.registry import STRATEGIES
 from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
+from molvae.config import STRATEGIES
 from molvae.objectives.problem import Combine, Constraint, Objective, OptimizationProblem
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace

@@ -1,7 +1,6 @@
 """The strategies by name, and their settings as text.
 
-To add a strategy: one file in this folder and one line in `STRATEGIES`. Nothing is imported until a
-strategy is used.
+A strategy's module is imported when it is used; names and classes are in `config.STRATEGIES`.
 """
 
 from __future__ import annotations
@@ -13,22 +12,11 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from molvae.config import build, is_imported
+from molvae.config import STRATEGIES, build, is_imported
 from molvae.errors import ConfigError, UnknownNameError, described, require
 
 if TYPE_CHECKING:
     from molvae.bo.base import Strategy
-
-STRATEGIES = {
-    "random": "molvae.bo.strategies.random:Random",
-    "log-ei": "molvae.bo.strategies.log_ei:LogEI",
-    "thompson": "molvae.bo.strategies.thompson:Thompson",
-    "turbo": "molvae.bo.strategies.turbo:Turbo",
-    "gradient": "molvae.bo.strategies.gradient:Gradient",
-    "rank": "molvae.bo.strategies.rank:Rank",
-    "ga": "molvae.bo.strategies.genetic:Genetic",
-}
-"""Where the class of each strategy is."""
 
 _ALIASES = {
     "random": {"patience": "max_decode_attempts"},
@@ -215,7 +203,6 @@ def format_strategy(name: str, settings: Mapping[str, Any] | None) -> str:
 
 
 __all__ = [
-    "STRATEGIES",
     "describe_strategy",
     "format_strategy",
     "get_strategy",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,7 +13,6 @@ from molvae.bo.strategies.log_ei import LogEI
 from molvae.bo.strategies.random import Random
 from molvae.bo.strategies.rank import Rank
 from molvae.bo.strategies.registry import (
-    STRATEGIES,
     describe_strategy,
     format_strategy,
     get_strategy,
@@ -21,6 +21,7 @@ from molvae.bo.strategies.registry import (
 )
 from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
+from molvae.config import STRATEGIES, is_imported
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from tests.contracts import LearningStrategyContract, StrategyContract, toy_evidence
 from tests.toys import ToySpace
@@ -77,6 +78,24 @@ def test_names_are_those_of_the_table() -> None:
         "ga",
     }
     assert all(get_strategy(name).name == name for name in STRATEGIES)
+
+
+@dataclasses.dataclass(frozen=True)
+class HillClimb:
+    """A strategy with a setting."""
+
+    name: ClassVar[str] = "hill-climb"
+    step: float = 0.5
+
+
+def test_one_line_adds_a_strategy_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_imported("hill-climb:step=0.25")
+    monkeypatch.setitem(STRATEGIES, "hill-climb", f"{__name__}:HillClimb")
+    assert not is_imported("hill-climb:step=0.25")
+    assert get_strategy("hill-climb:step=0.25") == HillClimb(step=0.25)
+    assert format_strategy("hill-climb", {"step": 0.25}) == "hill-climb:step=0.25"
+    with pytest.raises(UnknownNameError, match="did you mean 'step'"):
+        get_strategy("hill-climb:steps=1")
 
 
 def test_settings_are_passed_and_checked() -> None:
