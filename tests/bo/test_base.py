@@ -11,9 +11,9 @@ from tests.contracts import toy_evidence
 
 def test_shapes_must_agree() -> None:
     observations = toy_evidence(n=4)
-    with pytest.raises(CampaignError, match=r"evidence.z must be 4 x 3, got 3 x 3"):
+    with pytest.raises(CampaignError, match=r"observations.z must be 4 x 3, got 3 x 3"):
         replace(observations, z=observations.z[:3])
-    with pytest.raises(CampaignError, match=r"evidence.y must be 4 x 1, got 3 x 1"):
+    with pytest.raises(CampaignError, match=r"observations.y must be 4 x 1, got 3 x 1"):
         replace(observations, y=observations.y[:3])
 
 
