@@ -19,5 +19,5 @@ def test_shapes_must_agree() -> None:
 
 def test_nan_is_not_evidence() -> None:
     observations = toy_evidence(n=4)
-    with pytest.raises(CampaignError, match=r"evidence\.y holds numbers that are not finite"):
+    with pytest.raises(CampaignError, match=r"observations\.y holds numbers that are not finite"):
         replace(observations, y=torch.full_like(observations.y, torch.nan))
