@@ -174,9 +174,8 @@ def tell(
                 "with --file, standard errors and messages are columns: error and message",
             )
             earlier = {trial.id: trial for trial in campaign.trials}
-            rows = read_measurements(
-                file, names, {id_: _as_exported(one) for id_, one in earlier.items()}
-            )
+            exported = {id_: _as_exported(one) for id_, one in earlier.items()}
+            rows = read_measurements(file, names, exported, _derived(campaign))
             told = campaign.tell_all(
                 {row.id: row.values for row in rows},
                 messages={row.id: row.message for row in rows},
@@ -197,6 +196,17 @@ def tell(
         as_failed = f" ({failed} as failed)" if failed else ""
         pending = sum(status == "pending" for status in trials.values())
         say(f"{len(told)} told{as_failed}, {pending} pending")
+
+
+def _derived(campaign: Campaign) -> set[str]:
+    """Columns of an exported table that the campaign computes, old names included."""
+    from molvae.campaign.history import COLUMN_ALIASES, derived_columns
+    from molvae.objectives.problem import EARLIER
+
+    problem = campaign.problem
+    names = {*problem.names, *derived_columns(campaign.trials, problem), EARLIER}
+    old = {name for name, now in COLUMN_ALIASES.items() if now in names}
+    return (names | old) - {*problem.measured}
 
 
 def _as_exported(trial: Trial) -> dict[str, str]:

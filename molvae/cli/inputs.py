@@ -173,7 +173,10 @@ class MeasuredRow:
 
 
 def read_measurements(
-    file: str, names: Sequence[str], known: Mapping[int, Mapping[str, str]] | None = None
+    file: str,
+    names: Sequence[str],
+    known: Mapping[int, Mapping[str, str]] | None = None,
+    skip: Collection[str] = (),
 ) -> list[MeasuredRow]:
     """A table of measurements, e.g. CSV, Excel or SDF.
 
@@ -184,6 +187,7 @@ def read_measurements(
         names: Of the measured values.
         known: The exported row of each trial, by id and column, `smiles` at least. Cells equal to
             it are no notes, and a row without a value whose `status` is `pending` is skipped.
+        skip: Columns of an exported table that are no notes: the campaign computes them.
 
     Raises:
         DataError: Names file and line of all bad rows.
@@ -203,6 +207,8 @@ def read_measurements(
     values = {name: measured_values(table, place) for name, place in places.items()}
     errors = {name: standard_errors(table, at, values[name]) for name, at in beside.items()}
     told, seen, status = list[MeasuredRow](), dict[int, int](), table.find("status")
+    if status is not None and table.find("asked_at") is not None:
+        used |= {table.find(name) for name in skip}
     for line, cells in table.rows:
         if (id_ := _id(cells[ids])) is None:
             table.problem(

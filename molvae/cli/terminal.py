@@ -24,7 +24,7 @@ from typing import Annotated, Any, TextIO, TypeVar, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter, Token
 
-from molvae.config import ALIASES, LossConfig, read_toml
+from molvae.config import ALIASES, CHOICE_ALIASES, LossConfig, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning, visible
 
 Config = TypeVar("Config")
@@ -237,10 +237,13 @@ FLAG_ALIASES = _training_flags() | {
     "--record": "--campaign",
     "--most-failed": "--max-failure-rate",
     "--allow-equal": "--allow-constant",
+    "--no-allow-equal": "--no-allow-constant",
 }
 """Old names of flags, still read."""
 SEVERAL_VALUES = ("--goals", "--limits")
 """Old flags that took several values; now the flag is repeated."""
+CHOICE_FLAGS = ("--direction", "--combine")
+"""Flags of which old values are read, see `config.CHOICE_ALIASES`."""
 
 
 def current_flags(tokens: Sequence[str]) -> list[str]:
@@ -250,10 +253,16 @@ def current_flags(tokens: Sequence[str]) -> list[str]:
     ['q.db', '--constraint', 'logp <= 3', '--constraint', 'mw <= 500', '--batch-size=2']
     >>> current_flags(["train", "--noisy=0.1", "--objective.draws", "2"])
     ['train', '--noised-fraction=0.1', '--loss.n-samples', '2']
+    >>> current_flags(["q.db", "--direction", "maximise", "--combine=product"])
+    ['q.db', '--direction', 'maximize', '--combine=desirability']
     """
     found, several = list[str](), ""
-    for token in tokens:
+    for before, token in zip(["", *tokens], tokens, strict=False):
         flag, equals, value = token.partition("=")
+        if before in CHOICE_FLAGS:
+            token = CHOICE_ALIASES.get(token, token)
+        elif flag in CHOICE_FLAGS:
+            value = CHOICE_ALIASES.get(value, value)
         new = FLAG_ALIASES.get(flag, flag) if flag.startswith("--") else flag
         if token.startswith("--") or (token[:1] == "-" != token[1:2] and token[1:2].isalpha()):
             several = new if flag in SEVERAL_VALUES else ""

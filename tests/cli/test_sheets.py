@@ -214,6 +214,30 @@ def test_tell_an_exported_table_fills_in_what_is_new(lab: Molvae, old: bool) -> 
     assert list(waiting()) == [6]
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_computed_columns_of_an_exported_table_are_no_notes(lab: Molvae, old: bool) -> None:
+    write(Path("start.smi"), "\n".join(MOLECULES[:30:10]) + "\n")
+    create = "ask l2.db --create --space toy --strategy random -n 1 --objective manual:a"
+    words = ["--objective", "minimize mw", "--constraint", "logp <= 9", "--start", "start.smi"]
+    assert lab(*split(create), *words).status == 0
+    assert lab("tell", "l2.db", 1, 2.5).status == 0
+    assert lab("tell", "l2.db", 2, "failed").status == 0
+    assert lab("retry", "l2.db").status == 0
+    assert lab("export", "l2.db", "all.csv").status == 0
+    head, *rows = Path("all.csv").read_text().splitlines()
+    assert {"mw", "logp", "pareto_rank", "feasible", "earlier_failures"} < set(head.split(","))
+    second = rows[1].split(",")
+    second[2] = "3.5"
+    text = "\n".join([head, rows[0], ",".join(second), *rows[2:], ""])
+    write(Path("all.csv"), text.replace("pareto_rank", "front") if old else text)
+    done = lab("tell", "l2.db", "--file", "all.csv")
+    assert done.status == 0, done.err
+    assert "notes" not in done.err
+    with Campaign.open("l2.db") as campaign:
+        assert campaign.trials[1].values["a"] == 3.5
+        assert all(not trial.notes for trial in campaign.trials)
+
+
 # --- starting files
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,15 @@ def test_bundled_runs_are_small_and_complete() -> None:
         names = {path.name for path in folder.iterdir()}
         assert names - {"prior.safetensors"} == {"model.json", "model.safetensors"}
         assert sum(path.stat().st_size for path in folder.iterdir()) <= 10e6
+
+
+def test_a_pickled_or_copied_space_is_the_same_space() -> None:
+    space = molvae.load("qm9")
+    z = space.encode(["CCO", "CCN"])
+    for other in (pickle.loads(pickle.dumps(space)), copy.deepcopy(space)):
+        assert other.generate(3, seed=1) == space.generate(3, seed=1)
+        assert torch.equal(other.encode(["CCO", "CCN"]), z)
+        assert torch.equal(other.density_percentile(z), space.density_percentile(z))
 
 
 def test_encoding_keeps_the_order_whatever_the_lengths(
