@@ -7,37 +7,27 @@ have.
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from molvae.bo.strategies.registry import describe_strategy, imported_code, is_same_strategy
-from molvae.campaign.choice import Batch, choose_batch
 from molvae.campaign.creation import create_file, load_space
-from molvae.campaign.evaluation import adds_values_to, parse_outcome
+from molvae.campaign.evaluation import parse_outcome, parse_outcomes, with_computed
 from molvae.campaign.history import (
     best_trials,
-    completed_trials,
+    best_value,
     observations_of,
     select_failed,
     to_dataframe,
-    values_of,
 )
-from molvae.campaign.initial_design import ORIGIN
 from molvae.campaign.metadata import read_metadata
-from molvae.campaign.recorded_parts import check_function, check_space, load_function, load_strategy
+from molvae.campaign.recorded_parts import RecordedParts
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Outcome, Trial
-from molvae.campaign.trust import identity_of, is_trusted, trust
-from molvae.config import CampaignConfig, RunLimits, is_imported, whole_number
-from molvae.errors import CampaignError, require, shown
-from molvae.objectives.parsing import computed, make_scoring_function, name_of, runs_code
+from molvae.campaign.trust import identity_of
+from molvae.config import CampaignConfig, RunLimits, whole_number
+from molvae.objectives.parsing import make_scoring_function
 from molvae.objectives.problem import Direction, OptimizationProblem
 
 if TYPE_CHECKING:
@@ -75,21 +65,19 @@ class Campaign:
         self.config, self.problem = read_metadata(self.metadata, store.path)
         """The settings, and the optimization problem."""
         self.seed, self.batch_size = self.config.seed, self.config.batch_size
-        self._space, self._strategy = space, strategy
+        self._parts = RecordedParts(
+            self.metadata,
+            self.config,
+            self.problem,
+            store.path,
+            space=space,
+            objective=objective,
+            strategy=strategy,
+        )
         self._choosing = threading.RLock()
         """One thread at a time chooses molecules."""
         self._runner: int | None = None
         """The thread that runs the campaign."""
-        self._objectives = {} if objective is None else {name_of(objective): objective}
-        if space is not None:
-            check_space(space, self.metadata, store.path)
-        if objective is not None:
-            check_function(objective, self.problem, store.path)
-        if strategy is not None and not is_same_strategy(strategy, self.metadata["strategy"]):
-            raise CampaignError(
-                f"{store.path} was made with strategy {self.metadata['strategy']}, got "
-                f"{describe_strategy(strategy)}; a campaign keeps its strategy"
-            )
 
     @classmethod
     def create(
@@ -106,29 +94,25 @@ class Campaign:
     ) -> Campaign:
         """Create a campaign. Everything is checked before anything is written.
 
-        The initial molecules become the first trials: pending, and counted by the budget like all
-        others, unless a file brings their values. With several objectives or with constraints,
-        values that RDKit computes are computed for every molecule without a surrogate.
+        The initial molecules become the first trials, which count towards the budget. With several
+        objectives or constraints, values that RDKit computes have no surrogate.
 
         Args:
             path: The campaign file to create.
             space: A latent space, or the name of a bundled model, or a model folder.
             config: Settings; those given as keywords win.
             objective: What to optimize: a name (`molvae list`), `module:attribute`, `manual:NAME`
-                for values that are measured and told, or text such as "minimize sas, weight 2"; an
-                `Objective`; a function of a SMILES; or an object with `name`, `direction` and
-                `__call__(list of SMILES)`. Several of them in a list, or an
+                for told values, or text such as "minimize sas, weight 2"; an `Objective`; a
+                function of a SMILES; or a `ScoringFunction`. Several in a list, or an
                 `OptimizationProblem`.
             constraints: `Constraint` objects or text: "logp <= 5", "similarity:CCO >= 0.4".
             strategy: A name (`molvae list`), `module:Class`, or an object with `name` and
                 `propose`.
             start: Initial molecules: a number of random ones of `dataset`, a list of SMILES, or a
-                file (`molvae.chem.readers.read_table`). Its column `value`, or one with the
-                objective's name, holds known values: empty is unknown, NaN known to fail, several
-                of a molecule are replicates; `error` or NAME_error holds standard errors; other
-                columns are kept as notes.
-            settings: Other fields of `molvae.config.CampaignConfig`, e.g. `seed`, `batch_size`,
-                `combine`, `direction`, `unit`, `dataset`, `skip_invalid`.
+                file. Its column `value`, or one with the objective's name, holds known values:
+                empty is unknown, NaN known to fail, several of a molecule are replicates; `error`
+                or NAME_error holds standard errors; other columns are kept as notes.
+            settings: Other fields of `molvae.config.CampaignConfig`, e.g. `seed`, `batch_size`.
 
         Raises:
             CampaignError: The file exists or cannot be written.
@@ -145,7 +129,7 @@ class Campaign:
         given = {name: value for name, value in given.items() if value is not None}
         created = create_file(path, space, config, given)
         campaign = cls(created.storage, space=created.space, strategy=created.strategy)
-        campaign._objectives = created.functions
+        campaign._parts.functions = created.functions
         campaign.trust()
         return campaign
 
@@ -252,14 +236,7 @@ class Campaign:
 
         None without complete trials, and in a Pareto search.
         """
-        told = completed_trials(self.trials)
-        if not told or (len(self.problem.objectives) > 1 and self.problem.combine == "pareto"):
-            return None
-        values = values_of(told, self.problem)
-        first = int(self.problem.order(values)[0])
-        if len(self.problem.objectives) == 1:
-            return float(values[first, 0])
-        return float(self.problem.scalarize(self.problem.columns(values))[first, 0])
+        return best_value(self.trials, self.problem)
 
     @property
     def space(self) -> LatentSpaceProtocol:
@@ -268,11 +245,7 @@ class Campaign:
         Raises:
             CampaignError: The model found under the recorded name is another one.
         """
-        if self._space is None:
-            space = load_space(self.metadata["space"]["name"])
-            check_space(space, self.metadata, self.path)
-            self._space = space
-        return self._space
+        return self._parts.space
 
     @property
     def objective(self) -> ScoringFunction:
@@ -281,30 +254,12 @@ class Campaign:
         Raises:
             CampaignError: It was an object and has to be given again.
         """
-        return self._objective(self.name)
-
-    def _objective(self, name: str) -> ScoringFunction:
-        if name not in self._objectives:
-            made = load_function(self.problem, name, self.path, self._check_trusted)
-            self._objectives[name] = made
-        return self._objectives[name]
+        return self._parts.function(self.name)
 
     @property
     def code(self) -> tuple[str, ...]:
         """Modules and commands of the file that `run` imports or runs: `module:attribute`, ..."""
-        specs = [part.spec for part in self.problem.parts.values() if part.spec is not None]
-        code = [spec for spec in specs if runs_code(spec)]
-        code += [self.config.strategy] if is_imported(self.config.strategy) else []
-        code += imported_code(self.metadata["strategy"]["settings"])
-        return tuple(dict.fromkeys(code))
-
-    def _check_trusted(self) -> None:
-        if not is_trusted(self.metadata):
-            raise CampaignError(
-                f"{self.path} was not created on this machine, and would run "
-                f"{', '.join(map(shown, self.code))}; if you trust who made it, say so once: "
-                "--trust (Campaign.open(path, trust=True))"
-            )
+        return self._parts.code
 
     def trust(self) -> None:
         """Let `run` import and run the `code` that the file names, from now on.
@@ -312,8 +267,7 @@ class Campaign:
         That is remembered on this machine, outside of the file. Campaigns created on this machine
         are trusted. Reading, asking and telling run no scoring code of a file.
         """
-        if self.code:
-            trust(self.metadata, self.path, self.code)
+        self._parts.trust()
 
     @property
     def strategy(self) -> Strategy:
@@ -322,17 +276,12 @@ class Campaign:
         Raises:
             CampaignError: It was an object and has to be given again.
         """
-        if self._strategy is None:
-            self._strategy = load_strategy(
-                self.metadata, self.config.strategy, self.path, self._check_trusted
-            )
-        return self._strategy
+        return self._parts.strategy
 
     def ask(self, n: int | None = None, *, allow_constant: bool = False) -> list[Trial]:
         """Choose new molecules and write them into the file as pending trials: all or none.
 
-        Without a complete trial there is nothing to choose by: then pending initial molecules are
-        returned, from the first one on.
+        Without a complete trial, pending initial molecules are returned, from the first one on.
 
         Args:
             n: Number of molecules; a batch by default.
@@ -344,35 +293,10 @@ class Campaign:
             CampaignError: The strategy needs more complete trials, all values are the same, no new
                 molecule was found, or another process asked meanwhile.
         """
-        from molvae.campaign.running import check_values_differ
+        from molvae.campaign.running import ask
 
         n = self.batch_size if n is None else whole_number(n, "n", least=1)
-        self._check_is_not_run_elsewhere()
-        with self._choosing:
-            trials = self.trials
-            pending = [t for t in trials if t.origin == ORIGIN and t.status == "pending"]
-            if pending and not completed_trials(trials):
-                return pending[:n]
-            check_values_differ(self, allow_constant)
-            with self._storage.writing("ask"):
-                return self._write(self._choose(n)())
-
-    def _check_is_not_run_elsewhere(self) -> None:
-        """Refuse to choose molecules while another thread does."""
-        if self._runner not in (None, threading.get_ident()):
-            raise CampaignError(
-                f"{self.path} is being run in another thread, which chooses the molecules; wait "
-                "until it is done (telling and reading work meanwhile)"
-            )
-
-    def _choose(self, n: int) -> Callable[[], Batch]:
-        """Read the campaign; the function that is returned chooses by that alone."""
-        observations, space, strategy = self.observations(), self.space, self.strategy
-        return lambda: choose_batch(strategy, observations, space, self.problem, n, self.seed)
-
-    def _write(self, chosen: Batch) -> list[Trial]:
-        asked, trials = chosen
-        return self._storage.ask(trials, expected=asked)
+        return ask(self, n, allow_constant=allow_constant)
 
     def tell(
         self,
@@ -424,28 +348,14 @@ class Campaign:
                 writing.
             ConfigError: As of `tell`.
         """
-        require(hasattr(values, "items"), f"values must stand by the trial's id, got {values!r}")
-        outcomes = {}
-        for trial, value in values.items():
-            outcomes[whole_number(trial, "a trial's id")] = parse_outcome(
-                self.problem,
-                value,
-                error=(errors or {}).get(trial),
-                notes=(notes or {}).get(trial),
-                message=(messages or {}).get(trial, ""),
-            )
+        outcomes = parse_outcomes(
+            self.problem, values, errors=errors or {}, notes=notes or {}, messages=messages or {}
+        )
         return self._storage.tell_all(self._completed(outcomes))
 
     def _completed(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
         """Outcomes with computed values, where anything was measured."""
-        done = dict(outcomes)
-        for id_, outcome in outcomes.items():
-            lacking = [name for name in self.problem.computed if name not in outcome.values]
-            if outcome.values and lacking:
-                for found in self._storage.trials([id_]):  # none, if there is no such trial
-                    more = self._compute([found.smiles], lacking)[0]
-                    done[id_] = adds_values_to(outcome, more, self.problem)
-        return done
+        return with_computed(outcomes, self.problem, self._storage.trials, self._parts.compute)
 
     def retry(
         self, trials: Sequence[int] | None = None, *, message: str | None = None
@@ -466,10 +376,6 @@ class Campaign:
         failed = select_failed(self.trials, trials, message, self.path)
         return self._storage.retry([trial.id for trial in failed]) if failed else []
 
-    def _compute(self, smiles: Sequence[str], names: Sequence[str]) -> list[dict[str, float]]:
-        """Computed values of each molecule, without those that are not numbers."""
-        return computed({name: self._objective(name) for name in names}, smiles)
-
     def run(
         self,
         budget: int,
@@ -486,28 +392,25 @@ class Campaign:
     ) -> None:
         """Score pending molecules, then choose and score new ones, until the budget is spent.
 
-        Molecules are scored one at a time, or as many as the objective's attribute `batch_size`
-        says. Outcomes are in the file as they come; whatever stops the run, `run` resumes it. With
-        workers, molecules are chosen as soon as one is free, and depend on how long calls take.
+        One molecule per call, or as many as the objective's attribute `batch_size`. Outcomes are
+        written as they come; whatever stops the run, `run` resumes it. With workers, molecules are
+        chosen as soon as one is free, and depend on how long calls take.
 
         A call that raises an `Exception`, returns no finite number or is too late is a failed trial
-        with the reason as its message. Trouble of the machine is no outcome; the trials stay
-        pending:
+        with the reason as its message. Trouble of the machine is no outcome; trials stay pending:
 
-        * The first calls all fail, or later as many in a row, of one worker or of all, for the same
-          reason, or twice as many for any: the objective is broken, or there is an outage. The run
-          stops.
-        * A worker dies or is lost. Another one gets the molecule, which has failed if three
-          processes have died with it. Three lost calls in a row stop the run; so are calls lost by
-          a full disk, too many open files or a refused connection.
+        * `failures_in_a_row` first calls, or later ones of one worker or of all, fail for the same
+          reason, or twice as many for any. The run stops.
+        * A worker dies or is lost: another one gets the molecule, which has failed if three
+          processes died with it. Three calls in a row that are lost (also by a full disk, too many
+          open files, a refused connection) stop the run.
         * An objective raises `MachineError`, a program cannot be started, or the process is told to
           end. The run stops.
 
         Args:
-            budget: Evaluations in all; initial molecules and earlier runs included. A trial that
-                was put back counts once.
-            workers: Number of processes that call the objective; 0: this one. The objective is
-                loaded there before the first call. With `executor`: its number of calls at once.
+            budget: Evaluations in all; initial molecules and earlier runs included.
+            workers: Number of processes that call the objective; 0: this one. With `executor`: its
+                number of calls at once.
             dask: Address of the scheduler of a Dask cluster, or its scheduler file, instead.
             executor: An object with `submit(function, *arguments)`, instead.
             timeout: Seconds after which a call is given up and its process is stopped.
@@ -545,30 +448,14 @@ class Campaign:
             on_trial=on_trial,
         )
 
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        self._check_is_not_run_elsewhere()
-        with self._storage.writing("run"):
-            with self._choosing:
-                self._runner = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._runner = None
-
     def observations(self) -> Observations:
         """All that a strategy may use now; values are signed so that larger is better."""
-        problem = self.problem
-
-        def compute(smiles: Sequence[str]) -> NDArray[np.float64]:
-            found = self._compute(smiles, problem.computed)
-            rows = [[one.get(name, math.nan) for name in problem.computed] for one in found]
-            return np.array(rows, dtype=np.float64).reshape(len(smiles), len(problem.computed))
-
         from molvae.model.isolation import isolated
 
         with isolated():
-            return observations_of(self.trials, problem, self.space.bounds, compute)
+            return observations_of(
+                self.trials, self.problem, self.space.bounds, self._parts.compute
+            )
 
     def table(self) -> pd.DataFrame:
         """All trials in the order asked; columns as in `molvae.objectives.problem.COLUMNS`.

@@ -1,4 +1,4 @@
-"""Creating a campaign file from settings, and comparing settings with those of a campaign file."""
+"""Create a campaign file from settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from molvae.bo.strategies.registry import (
     describe_strategy,
     format_strategy,
     get_strategy,
-    is_same_strategy,
     upgrade_text,
 )
 from molvae.campaign.initial_design import InitialDesign, build_initial_design
@@ -26,34 +25,22 @@ from molvae.config import (
     check_seed,
     current_names,
     is_list,
-    resumable_fields,
     whole_number,
 )
-from molvae.errors import CampaignError, encodable, require
+from molvae.errors import require
 from molvae.objectives.parsing import (
     computed,
-    current_spec,
     format_part,
-    make_part,
-    merged,
-    parse_constraint,
-    parse_objective,
     parse_problem,
     python_object,
-    with_bounds,
 )
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from molvae.objectives.program import COMMAND
 
 if TYPE_CHECKING:
     from molvae.bo.base import Strategy
-    from molvae.campaign.campaign import Campaign
     from molvae.latent.protocol import LatentSpaceProtocol
-    from molvae.objectives.parsing import ConstraintLike, ObjectiveLike
     from molvae.objectives.scoring import ScoringFunction
-
-OF_OBJECTIVE = ("objective", "command", "direction", "name", "unit")
-"""Settings that together make the objectives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +62,7 @@ def create_file(
     """Create a campaign file, as `Campaign.create`; everything is checked before it is written."""
     path = Path(path).absolute()
     check_can_create(path)
-    given = _settings_of(config) | current_names(CampaignConfig, settings)
+    given = changed_settings(config) | current_names(CampaignConfig, settings)
     for name, check in (("seed", check_seed), ("batch_size", _batch_size)):
         if name in given:
             given[name] = check(given[name])
@@ -91,7 +78,7 @@ def create_file(
         plain["strategy"] = strategy_text(describe_strategy(strategy))
     made = build(CampaignConfig, plain)
     problem, functions = parse_problem(
-        _objectives_given(given),
+        given_objectives(given),
         constraints,
         made.combine,
         campaign_file=path,
@@ -147,98 +134,7 @@ def create_file(
     )
 
 
-def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None:
-    """Refuse settings that differ from a campaign's; those that may change are not compared.
-
-    Raises:
-        CampaignError: Names each with both values.
-    """
-    given = current_names(CampaignConfig, settings)
-    kept, different = campaign.config, dict[str, Any]()
-    recorded = _settings_of(kept)
-    if is_list(given.get("objective")) and len(given["objective"]) != 1:
-        recorded = {name: v for name, v in recorded.items() if name not in OF_OBJECTIVE}
-    overlaid = recorded | given
-    build(CampaignConfig, overlaid)
-    mine = [name for name in OF_OBJECTIVE if name in given]
-    if mine or "constraints" in given:
-        found = _differences(
-            campaign.problem,
-            objective=_single_complete(recorded, given) if mine else None,
-            constraints=given.get("constraints"),
-            campaign_file=campaign.path,
-        )
-        for what in found:
-            text = _text(getattr(kept, what)) or "none"
-            names = mine if what == "objective" else [what]
-            first = campaign.problem.objectives[0]
-            now = {"direction": first.direction, "unit": first.unit, what: text}
-            different |= {name: now.get(name, getattr(kept, name)) for name in names}
-    skip = {*resumable_fields(CampaignConfig), *OF_OBJECTIVE, "constraints"}
-    skip |= set() if isinstance(kept.start, int) else {"dataset"}
-    for name, value in given.items():
-        if name not in skip and not _same(campaign, name, value):
-            different[name] = getattr(kept, name)
-    if different:
-        texts = [f"{name} {old}, not {_text(given[name])}" for name, old in different.items()]
-        raise CampaignError(
-            f"{campaign.path} was created with {'; '.join(texts)}; leave those settings out to "
-            "resume it, or name another campaign file"
-        )
-
-
-def _differences(
-    problem: OptimizationProblem,
-    *,
-    objective: Sequence[ObjectiveLike] | None,
-    constraints: Sequence[ConstraintLike] | None,
-    campaign_file: Path,
-) -> list[str]:
-    """Which of `objective` and `constraints` are given and differ from the problem's."""
-    found = []
-    pairs: tuple[tuple[str, Any, Any, Any, Any], ...] = (
-        ("objective", objective, problem.objectives, Objective, parse_objective),
-        ("constraints", constraints, problem.constraints, Constraint, parse_constraint),
-    )
-    for what, given, recorded, kind, parse in pairs:
-        if given is None:
-            continue
-        made = [make_part(kind, parse(one), campaign_file) for one in given]
-        parts = [part for part, _ in made]
-        parts = list(merged(parts)) if kind is Constraint else parts
-        functions = {part.name: function for part, function in made}
-        known = [
-            with_bounds(part, functions[part.name])
-            if kind is Objective and part.name in functions
-            else part
-            for part in recorded
-        ]
-        if list(map(_essence, parts)) != list(map(_essence, known)):
-            found.append(what)
-    return found
-
-
-def _essence(part: Objective | Constraint) -> dict[str, Any]:
-    """What makes two objectives or constraints the same."""
-    names = {"name": current_spec(part.name), "spec": part.spec and current_spec(part.spec)}
-    return asdict(part) | names | {"version": None, "is_cheap": False}
-
-
-def _same(campaign: Campaign, name: str, value: Any) -> bool:
-    """Whether a setting is the campaign's, perhaps written in another way."""
-    kept = getattr(campaign.config, name)
-    if name == "strategy" and value != kept:
-        return is_same_strategy(get_strategy(value), campaign.metadata["strategy"])
-    if name == "space":
-        return value == kept or Path(value).resolve() == Path(kept).resolve()
-    return bool((encodable(value) if isinstance(value, str) else value) == kept)
-
-
-def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if is_list(value) else str(value)
-
-
-def _objectives_given(settings: Mapping[str, Any]) -> Any:
+def given_objectives(settings: Mapping[str, Any]) -> Any:
     """What the settings give as objectives; with `command`, they name its values."""
     objective = settings.get("objective", ())
     if (command := settings.get("command")) is None:
@@ -248,20 +144,7 @@ def _objectives_given(settings: Mapping[str, Any]) -> Any:
     return [{"objective": COMMAND + command} | ({} if name is None else {"name": name})]
 
 
-def _single_complete(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[Any]:
-    """Given objectives; a single one with the recorded name, unit and direction if not given."""
-    items = _objectives_given({**recorded, **given})
-    items = [items] if isinstance(items, str) else list(items)
-    if len(items) == 1:
-        names = ("direction", "unit", *(() if "command" in {**recorded, **given} else ("name",)))
-        one = parse_objective(items[0])
-        one = {k: recorded[k] for k in names if k in recorded} | one
-        one |= {k: given[k] for k in names if k in given}
-        items = [{"objective": one.pop("spec"), **one}]
-    return items
-
-
-def _settings_of(config: CampaignConfig | None) -> dict[str, Any]:
+def changed_settings(config: CampaignConfig | None) -> dict[str, Any]:
     """The settings that are not at their defaults."""
     if config is None:
         return {}
@@ -358,10 +241,11 @@ def completed(
 
 __all__ = [
     "Created",
-    "check_same_settings",
+    "changed_settings",
     "completed",
     "create_file",
     "describe_strategy",
+    "given_objectives",
     "load_space",
     "strategy_text",
 ]

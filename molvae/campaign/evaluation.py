@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from molvae.campaign.trial import Outcome
 from molvae.chem import values as _numbers
 from molvae.chem.values import MAX_VALUE, finite, listed_values, one_per_molecule, scalar
-from molvae.config import is_list
+from molvae.config import is_list, whole_number
 from molvae.errors import (
     CampaignError,
     ConfigError,
@@ -33,6 +33,7 @@ from molvae.objectives.problem import OptimizationProblem
 from molvae.objectives.process_guard import in_this_process, kill_marked, marked
 
 if TYPE_CHECKING:
+    from molvae.campaign.trial import Trial
     from molvae.objectives.scoring import ScoringFunction
 
 ANSWERED_NAN = "could not be scored"
@@ -216,7 +217,53 @@ def parse_outcome(
     )
 
 
-def adds_values_to(
+def parse_outcomes(
+    problem: OptimizationProblem,
+    values: Mapping[int, Any],
+    *,
+    errors: Mapping[int, Any],
+    notes: Mapping[int, Mapping[str, str]],
+    messages: Mapping[int, str],
+) -> dict[int, Outcome]:
+    """Outcomes of trials by id; arguments and errors as of `Campaign.tell_all`."""
+    require(hasattr(values, "items"), f"values must stand by the trial's id, got {values!r}")
+    return {
+        whole_number(trial, "a trial's id"): parse_outcome(
+            problem,
+            value,
+            error=errors.get(trial),
+            notes=notes.get(trial),
+            message=messages.get(trial, ""),
+        )
+        for trial, value in values.items()
+    }
+
+
+def with_computed(
+    outcomes: Mapping[int, Outcome],
+    problem: OptimizationProblem,
+    trials: Callable[[Sequence[int]], list[Trial]],
+    compute: Callable[[Sequence[str], Sequence[str]], list[dict[str, float]]],
+) -> dict[int, Outcome]:
+    """Outcomes by trial, with the computed values where anything was measured.
+
+    Args:
+        outcomes: Told outcomes.
+        problem: Objectives and constraints.
+        trials: Trials by id; none for an id without a trial.
+        compute: Computes the values of some names for some molecules.
+    """
+    done = dict(outcomes)
+    for id_, outcome in outcomes.items():
+        lacking = [name for name in problem.computed if name not in outcome.values]
+        if outcome.values and lacking:
+            for trial in trials([id_]):
+                more = compute([trial.smiles], lacking)[0]
+                done[id_] = _with_values(outcome, more, problem)
+    return done
+
+
+def _with_values(
     outcome: Outcome, more: Mapping[str, float], problem: OptimizationProblem
 ) -> Outcome:
     """The outcome with further values, which may complete it."""
@@ -272,7 +319,8 @@ __all__ = [
     "EvaluationResult",
     "EvaluationTask",
     "LostCallError",
-    "adds_values_to",
     "evaluate",
     "parse_outcome",
+    "parse_outcomes",
+    "with_computed",
 ]

@@ -52,7 +52,7 @@ def observations_of(
     trials: Sequence[Trial],
     problem: OptimizationProblem,
     bounds: Tensor,
-    compute: Callable[[Sequence[str]], NDArray[np.float64]],
+    compute: Callable[[Sequence[str], Sequence[str]], list[dict[str, float]]],
 ) -> Observations:
     """Observations for a strategy; values are signed so that larger is better.
 
@@ -60,7 +60,7 @@ def observations_of(
         trials: All of a campaign.
         problem: Objectives and constraints.
         bounds: Of the space, `2 x d`.
-        compute: Values of molecules that need no call, `n x len(problem.computed)`.
+        compute: Computes the values of some names for some molecules.
 
     Raises:
         CampaignError: A trial has no vector of the space: the record is damaged.
@@ -96,6 +96,12 @@ def observations_of(
         ]
         if np.isfinite(columns).any():
             noise = torch.from_numpy(np.stack(columns, axis=1))
+
+    def computed_values(smiles: Sequence[str]) -> NDArray[np.float64]:
+        found = compute(smiles, problem.computed)
+        rows = [[one.get(name, math.nan) for name in problem.computed] for one in found]
+        return np.array(rows, dtype=np.float64).reshape(len(smiles), len(problem.computed))
+
     return Observations(
         smiles=tuple(trial.smiles for trial in told),
         z=stack(told),
@@ -108,7 +114,7 @@ def observations_of(
         noise=noise,
         problem=None if problem.is_single_objective else problem,
         values=None if problem.is_single_objective else torch.from_numpy(values),
-        compute=None if problem.is_single_objective else compute,
+        compute=None if problem.is_single_objective else computed_values,
     )
 
 
@@ -204,6 +210,18 @@ def select_failed(
     return found
 
 
+def best_value(trials: Sequence[Trial], problem: OptimizationProblem) -> float | None:
+    """The best value or combined value, see `Campaign.best_value`."""
+    told = completed_trials(trials)
+    if not told or (len(problem.objectives) > 1 and problem.combine == "pareto"):
+        return None
+    values = values_of(told, problem)
+    first = int(problem.order(values)[0])
+    if len(problem.objectives) == 1:
+        return float(values[first, 0])
+    return float(problem.scalarize(problem.columns(values))[first, 0])
+
+
 def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd.DataFrame:
     """The `k` best rows of such a table, see `Campaign.best`."""
     told = table[table["status"] == "complete"]
@@ -214,6 +232,7 @@ def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd
 __all__ = [
     "COLUMN_ALIASES",
     "best_trials",
+    "best_value",
     "completed_trials",
     "derived_columns",
     "observations_of",

@@ -1,15 +1,20 @@
-"""Run a campaign: set up executors and the scheduler, and check that values differ."""
+"""Ask for molecules, and run a campaign: executors, the scheduler, a check that values differ."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from molvae.campaign.choice import Batch, choose_batch
 from molvae.campaign.evaluation import EvaluationResult, EvaluationTask
 from molvae.campaign.executors import make_executor
 from molvae.campaign.history import completed_trials
+from molvae.campaign.initial_design import ORIGIN
 from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
 from molvae.errors import CampaignError, require
@@ -25,6 +30,52 @@ if TYPE_CHECKING:
 
 MIN_CONSTANT_VALUES = 10
 """Complete trials, at least a batch, after which equal values of all of them stop a campaign."""
+
+
+def ask(campaign: Campaign, n: int, *, allow_constant: bool) -> list[Trial]:
+    """Choose `n` molecules and write them as pending trials, as `Campaign.ask`."""
+    _check_not_run_elsewhere(campaign)
+    with campaign._choosing:
+        trials = campaign.trials
+        pending = [t for t in trials if t.origin == ORIGIN and t.status == "pending"]
+        if pending and not completed_trials(trials):
+            return pending[:n]
+        check_values_differ(campaign, allow_constant)
+        with campaign._storage.writing("ask"):
+            return _write(campaign, _choose(campaign, n)())
+
+
+def _choose(campaign: Campaign, n: int) -> Callable[[], Batch]:
+    """Read the campaign; the returned function chooses by that alone."""
+    observations, space, strategy = campaign.observations(), campaign.space, campaign.strategy
+    return lambda: choose_batch(strategy, observations, space, campaign.problem, n, campaign.seed)
+
+
+def _write(campaign: Campaign, chosen: Batch) -> list[Trial]:
+    n_trials, trials = chosen
+    return campaign._storage.ask(trials, expected=n_trials)
+
+
+def _check_not_run_elsewhere(campaign: Campaign) -> None:
+    """Refuse to choose molecules while another thread does."""
+    if campaign._runner not in (None, threading.get_ident()):
+        raise CampaignError(
+            f"{campaign.path} is being run in another thread, which chooses the molecules; wait "
+            "until it is done (telling and reading work meanwhile)"
+        )
+
+
+@contextmanager
+def _running(campaign: Campaign) -> Iterator[None]:
+    """Lock the file, and keep other threads from choosing molecules."""
+    _check_not_run_elsewhere(campaign)
+    with campaign._storage.writing("run"):
+        with campaign._choosing:
+            campaign._runner = threading.get_ident()
+        try:
+            yield
+        finally:
+            campaign._runner = None
 
 
 def run_campaign(
@@ -59,12 +110,12 @@ def run_campaign(
             on_trial(outcome)
         differ = differ or check_values_differ(campaign, allow_constant)
 
-    with campaign._running(), make_executor(tasks, workers, dask, executor) as caller:
+    with _running(campaign), make_executor(tasks, workers, dask, executor) as caller:
         trials = campaign.trials
         check_values_differ(campaign, allow_constant)
         Scheduler(
-            choose=campaign._choose,
-            write=campaign._write,
+            choose=partial(_choose, campaign),
+            write=partial(_write, campaign),
             tell=tell,
             caller=caller,
             limits=limits,
@@ -82,10 +133,10 @@ def evaluation_tasks(campaign: Campaign, timeout: float | None) -> list[Evaluati
     """The calls for each molecule: each objective once, whatever it measures."""
     by_spec: dict[object, list[str]] = {}
     for name, part in campaign.problem.parts.items():
-        by_spec.setdefault(part.spec or id(campaign._objective(name)), []).append(name)
+        by_spec.setdefault(part.spec or id(campaign._parts.function(name)), []).append(name)
     tasks = []
     for names in by_spec.values():
-        objective = campaign._objective(names[0])
+        objective = campaign._parts.function(names[0])
         if isinstance(objective, ManualScoring):
             objective([])  # raises, and says what to do instead
         if isinstance(objective, Program):
@@ -126,4 +177,4 @@ def _batch_size(objective: ScoringFunction) -> int:
     return whole_number(size, f"batch_size of the objective {objective.name!r}", least=1)
 
 
-__all__ = ["check_values_differ", "evaluation_tasks", "run_campaign"]
+__all__ = ["ask", "check_values_differ", "evaluation_tasks", "run_campaign"]

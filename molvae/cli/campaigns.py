@@ -405,7 +405,7 @@ def _create_or_resume(settings: Mapping[str, Any], where: str) -> Campaign:
     """The campaign in the campaign file if it exists, else a new one."""
     if not Path(settings["campaign"]).exists():
         return _create(settings, where)
-    from molvae.campaign.creation import check_same_settings
+    from molvae.campaign.resuming import check_same_settings
 
     campaign = _open(settings["campaign"])
     try:

@@ -39,7 +39,7 @@ from molvae.analysis.summary import (
     unusual,
 )
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.creation import check_same_settings
+from molvae.campaign.resuming import check_same_settings
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import NewTrial
 from molvae.chem.datasets import sample_molecules

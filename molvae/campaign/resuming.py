@@ -1,0 +1,136 @@
+"""Compare settings with those of a campaign file that is to be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molvae.bo.strategies.registry import get_strategy, is_same_strategy
+from molvae.campaign.creation import changed_settings, given_objectives
+from molvae.config import CampaignConfig, build, current_names, is_list, resumable_fields
+from molvae.errors import CampaignError, encodable
+from molvae.objectives.parsing import (
+    current_spec,
+    make_part,
+    merged,
+    parse_constraint,
+    parse_objective,
+    with_bounds,
+)
+from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
+
+if TYPE_CHECKING:
+    from molvae.campaign.campaign import Campaign
+    from molvae.objectives.parsing import ConstraintLike, ObjectiveLike
+
+OF_OBJECTIVE = ("objective", "command", "direction", "name", "unit")
+"""Settings that together make the objectives."""
+
+
+def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that differ from a campaign's; those that may change are not compared.
+
+    Raises:
+        CampaignError: Names each with both values.
+    """
+    given = current_names(CampaignConfig, settings)
+    kept, different = campaign.config, dict[str, Any]()
+    recorded = changed_settings(kept)
+    if is_list(given.get("objective")) and len(given["objective"]) != 1:
+        recorded = {name: v for name, v in recorded.items() if name not in OF_OBJECTIVE}
+    overlaid = recorded | given
+    build(CampaignConfig, overlaid)
+    mine = [name for name in OF_OBJECTIVE if name in given]
+    if mine or "constraints" in given:
+        found = _differences(
+            campaign.problem,
+            objective=_single_complete(recorded, given) if mine else None,
+            constraints=given.get("constraints"),
+            campaign_file=campaign.path,
+        )
+        for what in found:
+            text = _text(getattr(kept, what)) or "none"
+            names = mine if what == "objective" else [what]
+            first = campaign.problem.objectives[0]
+            now = {"direction": first.direction, "unit": first.unit, what: text}
+            different |= {name: now.get(name, getattr(kept, name)) for name in names}
+    skip = {*resumable_fields(CampaignConfig), *OF_OBJECTIVE, "constraints"}
+    skip |= set() if isinstance(kept.start, int) else {"dataset"}
+    for name, value in given.items():
+        if name not in skip and not _same(campaign, name, value):
+            different[name] = getattr(kept, name)
+    if different:
+        texts = [f"{name} {old}, not {_text(given[name])}" for name, old in different.items()]
+        raise CampaignError(
+            f"{campaign.path} was created with {'; '.join(texts)}; leave those settings out to "
+            "resume it, or name another campaign file"
+        )
+
+
+def _differences(
+    problem: OptimizationProblem,
+    *,
+    objective: Sequence[ObjectiveLike] | None,
+    constraints: Sequence[ConstraintLike] | None,
+    campaign_file: Path,
+) -> list[str]:
+    """Which of `objective` and `constraints` are given and differ from the problem's."""
+    found = []
+    pairs: tuple[tuple[str, Any, Any, Any, Any], ...] = (
+        ("objective", objective, problem.objectives, Objective, parse_objective),
+        ("constraints", constraints, problem.constraints, Constraint, parse_constraint),
+    )
+    for what, given, recorded, kind, parse in pairs:
+        if given is None:
+            continue
+        made = [make_part(kind, parse(one), campaign_file) for one in given]
+        parts = [part for part, _ in made]
+        parts = list(merged(parts)) if kind is Constraint else parts
+        functions = {part.name: function for part, function in made}
+        known = [
+            with_bounds(part, functions[part.name])
+            if kind is Objective and part.name in functions
+            else part
+            for part in recorded
+        ]
+        if list(map(_essence, parts)) != list(map(_essence, known)):
+            found.append(what)
+    return found
+
+
+def _essence(part: Objective | Constraint) -> dict[str, Any]:
+    """What makes two objectives or constraints the same."""
+    names = {"name": current_spec(part.name), "spec": part.spec and current_spec(part.spec)}
+    return asdict(part) | names | {"version": None, "is_cheap": False}
+
+
+def _same(campaign: Campaign, name: str, value: Any) -> bool:
+    """Whether a setting is the campaign's, perhaps written in another way."""
+    kept = getattr(campaign.config, name)
+    if name == "strategy" and value != kept:
+        return is_same_strategy(get_strategy(value), campaign.metadata["strategy"])
+    if name == "space":
+        return value == kept or Path(value).resolve() == Path(kept).resolve()
+    return bool((encodable(value) if isinstance(value, str) else value) == kept)
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if is_list(value) else str(value)
+
+
+def _single_complete(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> list[Any]:
+    """Given objectives; a single one with the recorded name, unit and direction if not given."""
+    items = given_objectives({**recorded, **given})
+    items = [items] if isinstance(items, str) else list(items)
+    if len(items) == 1:
+        names = ("direction", "unit", *(() if "command" in {**recorded, **given} else ("name",)))
+        one = parse_objective(items[0])
+        one = {k: recorded[k] for k in names if k in recorded} | one
+        one |= {k: given[k] for k in names if k in given}
+        items = [{"objective": one.pop("spec"), **one}]
+    return items
+
+
+__all__ = ["check_same_settings"]
