@@ -35,6 +35,7 @@ Placed Plain plain_prior Processes random_selfies read_aim read_goal read_limit 
 redrawn refine Refined refined same_change Scored sd Searching Sheet SILENCE slacks spell
 spherical Spot Start start_of Store Summary symbols table_of Tokens Told told_of traced transfer
 tuned tuned_decoder understood UNREADABLE until Vamp Verdict waiting Wanted weighted_bound
+broken_limits learning_rate_at OutcomeTransform ReadOut Streak
 """
 """Public names, whole."""
 

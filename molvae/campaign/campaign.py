@@ -101,17 +101,15 @@ class Campaign:
             path: The campaign file to create.
             space: A latent space, or the name of a bundled model, or a model folder.
             config: Settings; those given as keywords win.
-            objective: What to optimize: a name (`molvae list`), `module:attribute`, `manual:NAME`
-                for told values, or text such as "minimize sas, weight 2"; an `Objective`; a
-                function of a SMILES; or a `ScoringFunction`. Several in a list, or an
-                `OptimizationProblem`.
+            objective: What to optimize: a name, `module:attribute`, `manual:NAME` for told values,
+                or text such as "minimize sas, weight 2"; an `Objective`; a function of a SMILES; or
+                a `ScoringFunction`. Several in a list, or an `OptimizationProblem`.
             constraints: `Constraint` objects or text: "logp <= 5", "similarity:CCO >= 0.4".
-            strategy: A name (`molvae list`), `module:Class`, or an object with `name` and
-                `propose`.
+            strategy: A name (`molvae list`), `module:Class`, or a `Strategy`.
             start: Initial molecules: a number of random ones of `dataset`, a list of SMILES, or a
-                file. Its column `value`, or one with the objective's name, holds known values:
-                empty is unknown, NaN known to fail, several of a molecule are replicates; `error`
-                or NAME_error holds standard errors; other columns are kept as notes.
+                file. Its column `value` or NAME holds known values: empty is unknown, NaN known to
+                fail, several of a molecule are replicates; `error` or NAME_error holds standard
+                errors; other columns are kept as notes.
             settings: Other fields of `molvae.config.CampaignConfig`, e.g. `seed`, `batch_size`.
 
         Raises:
@@ -119,9 +117,7 @@ class Campaign:
             ConfigError: A setting is out of range.
             UnknownNameError: No such objective, strategy, model, data set or setting.
             ObjectiveError: The objective's module fails to import.
-            InvalidMoleculeError: A given text is not a molecule, or cannot be written in the
-                representation.
-            UnknownTokenError: The space never saw a token of a given molecule.
+            InvalidMoleculeError, UnknownTokenError: The space cannot encode a given molecule.
             DataError: The file is empty or a value in it is not a number.
         """
         named = {"objective": objective, "constraints": constraints, "strategy": strategy}
@@ -147,16 +143,14 @@ class Campaign:
 
         Args:
             path: The campaign file.
-            space: The latent space that it was created with; by default it is loaded when first
-                needed, so that telling a value or reading the table needs no model.
+            space: The latent space that it was created with; by default loaded when first needed.
             objective: The scoring function, if the campaign was created with an object; for `run`.
             strategy: The strategy, if the campaign was created with an object.
-            trust: Let `run` import modules and run commands that the file names although it was
-                created elsewhere; see `Campaign.trust`.
+            trust: Let `run` run code that a file from elsewhere names; see `Campaign.trust`.
 
         Raises:
             CampaignError: No campaign file, or damaged, foreign or newer; or it was created with
-                another model, objective or strategy than the one given.
+                another model, objective or strategy.
         """
         store = Storage.open(path)
         try:
@@ -232,10 +226,7 @@ class Campaign:
 
     @property
     def best_value(self) -> float | None:
-        """The best value so far, or the best combined value of several objectives.
-
-        None without complete trials, and in a Pareto search.
-        """
+        """The best (combined) value so far; None without one, and in a Pareto search."""
         return best_value(self.trials, self.problem)
 
     @property
@@ -249,11 +240,7 @@ class Campaign:
 
     @property
     def objective(self) -> ScoringFunction:
-        """Scoring function of the first objective, made when first needed.
-
-        Raises:
-            CampaignError: It was an object and has to be given again.
-        """
+        """Scoring function of the first objective; `CampaignError` if it was an object."""
         return self._parts.function(self.name)
 
     @property
@@ -262,20 +249,15 @@ class Campaign:
         return self._parts.code
 
     def trust(self) -> None:
-        """Let `run` import and run the `code` that the file names, from now on.
+        """Let `run` import and run the `code` that the file names, on this machine from now on.
 
-        That is remembered on this machine, outside of the file. Campaigns created on this machine
-        are trusted. Reading, asking and telling run no scoring code of a file.
+        Campaigns created here are trusted. Reading, asking and telling run no scoring code.
         """
         self._parts.trust()
 
     @property
     def strategy(self) -> Strategy:
-        """The strategy, made when first needed.
-
-        Raises:
-            CampaignError: It was an object and has to be given again.
-        """
+        """The strategy; `CampaignError` if it was an object that has to be given again."""
         return self._parts.strategy
 
     def ask(self, n: int | None = None, *, allow_constant: bool = False) -> list[Trial]:
@@ -285,8 +267,7 @@ class Campaign:
 
         Args:
             n: Number of molecules; a batch by default.
-            allow_constant: Continue although all values of the first batch are the same number,
-                as from a broken objective, or one that few molecules meet.
+            allow_constant: Continue although all values of the first batch are the same number.
 
         Raises:
             ConfigError: n is below 1.
@@ -312,10 +293,9 @@ class Campaign:
         Args:
             trial: The trial's id.
             value: The value in the objective's own sign; None or NaN if the molecule could not be
-                scored: it has failed, and is not proposed again. Several values are replicates
-                (their mean and standard error are taken, without NaN). A campaign that measures
-                several objectives takes a mapping by name; without some of them the trial has
-                failed, and the others are kept. Computed values need not be told.
+                scored: it has failed, and is not proposed again. Several values are replicates: of
+                them the mean and standard error are taken. Several measured objectives take a
+                mapping by name; without some of them the trial has failed.
             message: Text kept with the outcome.
             error: Standard error of the value, or of values by name.
             notes: Further texts, by name.
@@ -338,7 +318,7 @@ class Campaign:
     ) -> list[int]:
         """Write the outcomes of many trials, all or none; arguments by id, each as of `tell`.
 
-        Outcomes that are in the file already are passed over, so that a table can be told again.
+        The same outcome may be told again.
 
         Returns:
             Ids of the trials that had no outcome before.
@@ -354,7 +334,6 @@ class Campaign:
         return self._storage.tell_all(self._completed(outcomes))
 
     def _completed(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
-        """Outcomes with computed values, where anything was measured."""
         return with_computed(outcomes, self.problem, self._storage.trials, self._parts.compute)
 
     def retry(
@@ -370,8 +349,8 @@ class Campaign:
             The trials, pending; none if no trial has failed.
 
         Raises:
-            CampaignError: A given trial has not failed, or no failure has such a message; or
-                another process is writing.
+            CampaignError: A trial has not failed, no failure has such a message, or another process
+                is writing.
         """
         failed = select_failed(self.trials, trials, message, self.path)
         return self._storage.retry([trial.id for trial in failed]) if failed else []
@@ -392,18 +371,16 @@ class Campaign:
     ) -> None:
         """Score pending molecules, then choose and score new ones, until the budget is spent.
 
-        One molecule per call, or as many as the objective's attribute `batch_size`. Outcomes are
-        written as they come; whatever stops the run, `run` resumes it. With workers, molecules are
-        chosen as soon as one is free, and depend on how long calls take.
+        Outcomes are written as they come; whatever stops the run, `run` resumes it. With workers,
+        molecules are chosen as soon as one is free, and depend on how long calls take.
 
         A call that raises an `Exception`, returns no finite number or is too late is a failed trial
         with the reason as its message. Trouble of the machine is no outcome; trials stay pending:
 
         * `failures_in_a_row` first calls, or later ones of one worker or of all, fail for the same
           reason, or twice as many for any. The run stops.
-        * A worker dies or is lost: another one gets the molecule, which has failed if three
-          processes died with it. Three calls in a row that are lost (also by a full disk, too many
-          open files, a refused connection) stop the run.
+        * A worker dies: another one gets the molecule, which has failed if three processes died
+          with it. Three calls in a row that are lost (full disk, refused connection) stop the run.
         * An objective raises `MachineError`, a program cannot be started, or the process is told to
           end. The run stops.
 
@@ -415,19 +392,16 @@ class Campaign:
             executor: An object with `submit(function, *arguments)`, instead.
             timeout: Seconds after which a call is given up and its process is stopped.
             retries: Further tries of a call that raised or was too late.
-            max_failure_rate: Share of failures among the last 20 calls above which the run stops;
-                1: never.
-            failures_in_a_row: Failures in a row after which the run stops; 0: never. NaN does not
-                count.
+            max_failure_rate: Largest share of failures among the last 20 calls; 1: any.
+            failures_in_a_row: Failures after which the run stops; 0: never. NaN does not count.
             allow_constant: See `ask`.
             on_trial: Called with each trial when its outcome is in the file.
 
         Raises:
             ConfigError: A setting is out of range.
-            ObjectiveError: Calls failed in a row, an answer was not one value per molecule, or the
-                objective cannot be sent to workers or not be loaded there.
-            CampaignError: Too many calls failed, workers are lost, or another process is writing;
-                and see `ask`.
+            ObjectiveError: Calls failed in a row, an answer was not one value per molecule, or
+                workers cannot load the objective.
+            CampaignError: Too many calls failed, workers are lost, or as of `ask`.
         """
         from molvae.campaign.running import run_campaign
 
@@ -460,17 +434,13 @@ class Campaign:
     def table(self) -> pd.DataFrame:
         """All trials in the order asked; columns as in `molvae.objectives.problem.COLUMNS`.
 
-        The values of each objective and constraint stand behind `smiles`, NaN where there is none.
-        Several objectives and constraints add `DERIVED_COLUMNS`; standard errors and replicates
-        add `VALUE_COLUMNS`; each note adds a column.
+        Values stand behind `smiles`, NaN where there is none. `DERIVED_COLUMNS`, `VALUE_COLUMNS`
+        and notes follow where there are any.
         """
         return to_dataframe(self.trials, self.problem)
 
     def best(self, k: int = 10) -> pd.DataFrame:
-        """The `k` best complete trials, best first, earlier first if equal; columns as `table`.
-
-        Feasible ones come first, and in a Pareto search those of the front.
-        """
+        """The `k` best complete trials, best first (feasible ones, a Pareto front); see `table`."""
         return best_trials(self.table(), self.problem, whole_number(k, "k", least=0))
 
 

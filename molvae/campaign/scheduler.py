@@ -1,13 +1,11 @@
-"""Spend a budget: which molecule is scored when and where, and what if a call never returns.
+"""Spend a budget: hand molecules to workers, take in results, and stop at outages.
 
-Each worker has a molecule; as soon as one is free it gets the next pending one, and where there is
-none new ones are chosen, with those in progress taken into account. Outcomes are recorded as they
-come. A campaign without workers is the case of one worker that is never interrupted: its results
-are the same each time.
+A free worker gets the next pending molecule; if there is none, new ones are chosen. Without workers
+there is one call at a time, and results are reproducible.
 
-Lost workers and machine trouble are no outcome: the molecules stay pending and are called again or,
-if it does not end, by the next run. A process that dies may have died of its molecule, which has
-failed if that happens three times. Failures in a row are held back (see `outages.OutageDetector`).
+Lost workers and machine trouble are no outcome: the molecules stay pending and are called again. A
+molecule fails when three processes have died with it. Failures in a row are held back, see
+`outages.OutageDetector`.
 """
 
 from __future__ import annotations
@@ -44,20 +42,15 @@ if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
 RECENT = 20
-"""Last calls whose share of failures is looked at."""
-
+"""Number of last calls for the failure rate."""
 MAX_DEATHS = 3
 """Processes that die, each with this molecule alone, after which it has failed."""
-
 MAX_LOST_CALLS = 3
-"""Calls that are lost one after the other, with no outcome between, after which a run stops."""
-
+"""Consecutive lost calls after which a run stops."""
 CHOICE_MARGIN = 1.5
 """For calls that come back together, and choosing that takes longer than last time."""
-
 IDLE_SECONDS = 0.2
 """Between two looks at a cluster without workers."""
-
 LOOK_SECONDS = 0.5
 """Between two looks at workers, and at calls that may have taken too long."""
 
@@ -85,8 +78,7 @@ class Scheduler:
     """One run; its state is what is being called now.
 
     Args:
-        choose: Looks at the campaign file now; the function that it returns chooses so many
-            molecules, in any thread.
+        choose: Reads the campaign file; the returned function chooses molecules in any thread.
         write: Writes chosen molecules into the campaign file.
         tell: Writes an outcome into the campaign file.
         caller: Scores molecules.
