@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from molvae.errors import ConfigError, DataError, UnknownNameError, require
+from molvae.errors import ConfigError, DataError, UnknownNameError, require, shown
 
 Config = TypeVar("Config")
 
@@ -163,15 +163,18 @@ def current_names(
         UnknownNameError: A key is not a field; suggests the nearest one.
         ConfigError: Not a mapping, or a setting stands there under two names.
     """
-    require(isinstance(settings, Mapping), f"{where} must be a table, got {settings!r}")
+    settings = _table(settings, where)
     aliases, names = ALIASES.get(kind.__name__, {}), [f.name for f in fields(kind)]
     found: dict[str, Any] = {}
     for key, value in settings.items():
         table, _, name = aliases.get(key, key).rpartition(".")
-        target = found.setdefault(table, {}) if table else found
         if not table and name not in names:
             raise UnknownNameError(f"setting of {where}", key, names)
-        if name in names and isinstance(value, Mapping) and isinstance(found.get(name), dict):
+        target = found
+        if table:
+            target = found[table] = {**_table(found.get(table, {}), f"{where} [{table}]")}
+        elif isinstance(found.get(name), Mapping):
+            value = _table(value, f"{where} [{name}]")
             twice = sorted(found[name].keys() & value.keys())
             require(not twice, f"{where}: {', '.join(twice)} is given twice, once in [{name}]")
             value = {**found.pop(name), **value}
@@ -182,6 +185,11 @@ def current_names(
         if is_dataclass(hints[name]) and isinstance(value, Mapping):
             found[name] = current_names(hints[name], value, f"{where} [{name}]")
     return found
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    require(isinstance(value, Mapping), f"{where} must be a table, got {shown(value)}")
+    return cast("Mapping[str, Any]", value)
 
 
 def _is_choice(hint: Any) -> bool:
@@ -203,7 +211,7 @@ def _type_text(hint: Any) -> str:
         return "one of " + ", ".join(map(repr, get_args(hint)))
     if get_origin(hint) in (UnionType, Union):
         return " or ".join(_type_text(part) for part in get_args(hint) if part is not type(None))
-    return f"of type {hint.__name__}"
+    return f"of type {'list' if get_origin(hint) is tuple else hint.__name__}"
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

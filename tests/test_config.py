@@ -38,6 +38,7 @@ def test_an_unknown_key_is_named_with_the_nearest() -> None:
         ({**CAMPAIGN, "budget": True}, "budget must be of type int, got True"),
         ({**CAMPAIGN, "direction": "up"}, "direction must be"),
         ({**CAMPAIGN, "start": 1.5}, "start must be"),
+        ({**CAMPAIGN, "constraints": 3}, "constraints must be of type list, got 3"),
     ],
 )
 def test_wrong_settings_are_one_clear_line(settings: dict[str, object], message: str) -> None:
@@ -56,6 +57,25 @@ def test_an_optional_setting_takes_its_values_and_none() -> None:
 def test_a_table_must_be_a_table() -> None:
     with pytest.raises(ConfigError, match=r"model.* must be a table"):
         build(TrainConfig, {"data": "d", "out": "o", "model": 3})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prior": "flow", "prior_passes": 2},
+        {"prior_passes": 2, "prior": "flow"},
+        {"loss": "iwae", "beta": 0.1},
+    ],
+)
+def test_an_old_setting_and_a_text_for_its_table(settings: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="must be a table"):
+        build(TrainConfig, {"data": "d", "out": "o", **settings})
+
+
+def test_old_names_are_read_from_a_copy() -> None:
+    settings = {"data": "d", "out": "o", "objective": {"draws": 1}, "beta": 0.1}
+    build(TrainConfig, settings)
+    assert settings == {"data": "d", "out": "o", "objective": {"draws": 1}, "beta": 0.1}
 
 
 def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ def objective(
         UnknownNameError: Another direction.
     """
     direction = checked_direction(direction)
+    if not isinstance(name, str):
+        raise ConfigError(f'a decorator needs the name, as in @objective("mine"); got {name!r}')
     if not name.strip() or ":" in name:
         raise ConfigError(f"an objective's name must not be empty or hold a colon, got {name!r}")
 

@@ -347,6 +347,8 @@ def test_names_are_taken_once(monkeypatch):
     for name in ("", "a:b"):
         with pytest.raises(ConfigError, match="colon"):
             objective(name)
+    with pytest.raises(ConfigError, match="needs the name"):
+        objective(_another)
     with pytest.raises(MolvaeError, match="direction"):
         objective("other", direction="up")  # type: ignore[arg-type]
     assert "other" not in {name for name, _, _ in list_objectives()}
