@@ -1,0 +1,181 @@
+"""Ring systems and atom environments that occur in a set of molecules, and what is new beside them.
+
+A molecule whose every ring system and every atom's surroundings were made before is easier to
+believe in than one with parts that nobody has made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
+
+from molvae.chem._parallel import parallel_map
+from molvae.chem.molecules import parse
+from molvae.errors import CheckpointError
+
+FILE = "precedents.safetensors"
+"""Name of the file in a model folder."""
+RADIUS = 1
+"""Bonds around an atom that its environment spans."""
+
+
+@dataclass(frozen=True)
+class Precedents:
+    """What occurs in a set of molecules, as sorted hashes."""
+
+    rings: NDArray[np.uint64]
+    """Ring systems with the atoms that are double-bonded to them, without stereochemistry."""
+    environments: NDArray[np.uint32]
+    """Atoms with their neighbors, whatever their charge and hydrogens."""
+
+    @classmethod
+    def of(cls, smiles: Iterable[str], *, workers: int | None = None) -> Precedents:
+        """The precedents in molecules.
+
+        Args:
+            smiles: SMILES in any form.
+            workers: Processes, as in `molvae.chem._parallel.parallel_map`.
+
+        Raises:
+            InvalidMoleculeError: A text is not a molecule.
+        """
+        rings, environments = set[int](), set[int]()
+        for some_rings, some_environments in parallel_map(_parts, list(smiles), workers=workers):
+            rings.update(some_rings)
+            environments.update(some_environments)
+        return cls(
+            np.array(sorted(rings), dtype=np.uint64),
+            np.array(sorted(environments), dtype=np.uint32),
+        )
+
+    def unseen_rings(self, smiles: str) -> list[str]:
+        """Ring systems of a molecule that occur in none of the others, see `ring_systems`."""
+        systems = ring_systems(parse(smiles))
+        return [text for text in systems if not _has(self.rings, _ring_hash(text))]
+
+    def unseen_environments(self, smiles: str) -> list[str]:
+        """Atoms of a molecule with neighbors as no atom of the others has, as SMILES fragments."""
+        mol = parse(smiles)
+        found = environments(mol)
+        new = [atom for number, atom in found.items() if not _has(self.environments, number)]
+        return sorted(_fragment(mol, atom) for atom in new)
+
+    def save(self, path: Path) -> None:
+        """Write to a safetensors file."""
+        from safetensors.numpy import save_file
+
+        save_file({"rings": self.rings, "environments": self.environments}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Precedents:
+        """Read what `save` has written.
+
+        Raises:
+            CheckpointError: The file cannot be read as precedents.
+        """
+        from safetensors.numpy import load_file
+
+        try:
+            found = load_file(path)
+            return cls(found["rings"].astype(np.uint64), found["environments"].astype(np.uint32))
+        except Exception as error:
+            raise CheckpointError(
+                f"{path} holds no ring systems and environments: {error}"
+            ) from error
+
+
+@cache
+def zinc250k() -> Precedents:
+    """Precedents of the training molecules of ZINC250k, which come with the package."""
+    with as_file(files("molvae") / "weights" / "zinc250k" / FILE) as path:
+        return Precedents.load(path)
+
+
+def ring_systems(mol: Chem.Mol) -> list[str]:
+    """SMILES-like text of each ring system: fused, bridged and spiro rings are one.
+
+    Hydrogens and charges are left out, so that tautomers are the same.
+    """
+    symbols = [
+        atom.GetSymbol().lower() if atom.GetIsAromatic() else atom.GetSymbol()
+        for atom in mol.GetAtoms()
+    ]
+    systems: list[set[int]] = []
+    for ring in mol.GetRingInfo().AtomRings():
+        joined, others = set(ring), []
+        for system in systems:
+            if system & joined:
+                joined |= system
+            else:
+                others.append(system)
+        systems = [*others, joined]
+    found = []
+    for system in systems:
+        outside = {
+            bond.GetOtherAtomIdx(atom)
+            for atom in system
+            for bond in mol.GetAtomWithIdx(atom).GetBonds()
+            if bond.GetBondType() == Chem.BondType.DOUBLE
+        }
+        atoms = sorted(system | outside)
+        found.append(
+            Chem.MolFragmentToSmiles(mol, atoms, atomSymbols=symbols, isomericSmiles=False)
+        )
+    return found
+
+
+def environments(mol: Chem.Mol) -> dict[int, int]:
+    """Hashes of the different atom environments, 32 bits, and an atom that has each."""
+    invariants = [
+        atom.GetAtomicNum() << 6
+        | min(atom.GetDegree(), 7) << 2
+        | atom.GetIsAromatic() << 1
+        | atom.IsInRing()
+        for atom in mol.GetAtoms()
+    ]
+    output = rdFingerprintGenerator.AdditionalOutput()
+    output.AllocateBitInfoMap()
+    _generator().GetSparseCountFingerprint(
+        mol, customAtomInvariants=invariants, additionalOutput=output
+    )
+    return {
+        number & 0xFFFFFFFF: places[0][0]
+        for number, places in output.GetBitInfoMap().items()
+        if places[0][1] == RADIUS
+    }
+
+
+def _fragment(mol: Chem.Mol, atom: int) -> str:
+    around = [atom, *(other.GetIdx() for other in mol.GetAtomWithIdx(atom).GetNeighbors())]
+    return Chem.MolFragmentToSmiles(mol, around, isomericSmiles=False)
+
+
+@cache
+def _generator() -> rdFingerprintGenerator.FingerprintGenerator64:
+    return rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS)
+
+
+def _ring_hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _parts(smiles: str) -> tuple[list[int], list[int]]:
+    mol = parse(smiles)
+    return [_ring_hash(text) for text in ring_systems(mol)], list(environments(mol))
+
+
+def _has(known: NDArray[np.uint64] | NDArray[np.uint32], number: int) -> bool:
+    place = int(np.searchsorted(known, known.dtype.type(number)))
+    return place < len(known) and int(known[place]) == number
+
+
+__all__ = ["FILE", "Precedents", "environments", "ring_systems", "zinc250k"]

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from molvae.chem.plausibility import Plausibility
+from molvae.chem.precedents import Precedents, environments, ring_systems, zinc250k
+from molvae.errors import CheckpointError
+from tests.chem.molecules import zinc
+
+KNOWN = Precedents.of(["c1ccccc1CC(=O)O", "C1CCNCC1", "CCOC"], workers=1)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "systems"),
+    [
+        ("CCO", []),
+        ("c1ccccc1C1CC1", ["C1CC1", "c1ccccc1"]),
+        ("c1ccc2ccccc2c1", ["c1ccc2ccccc2c1"]),
+        ("O=C1CCCCC1", ["O=C1CCCCC1"]),
+        ("C1CCC2(CC1)OCCO2", ["C1CCC2(CC1)OCCO2"]),
+        ("c1c[nH]cn1", ["c1cncn1"]),
+    ],
+)
+def test_ring_systems_of_a_molecule(smiles: str, systems: list[str]) -> None:
+    assert sorted(ring_systems(Chem.MolFromSmiles(smiles))) == sorted(systems)
+
+
+def test_tautomers_and_charges_are_the_same_parts() -> None:
+    one, other = (Chem.MolFromSmiles(s) for s in ("Cc1c[nH]cn1", "Cc1cnc[nH]1"))
+    assert ring_systems(one) == ring_systems(other)
+    acid, ion = (Chem.MolFromSmiles(s) for s in ("CC(=O)O", "CC(=O)[O-]"))
+    assert set(environments(acid)) == set(environments(ion))
+
+
+def test_precedents_name_what_they_lack() -> None:
+    assert KNOWN.unseen_rings("OC(=O)Cc1ccccc1") == []
+    assert KNOWN.unseen_rings("C1CCCCC1CCO") == ["C1CCCCC1"]
+    assert KNOWN.unseen_environments("OC(=O)Cc1ccccc1") == []
+    assert KNOWN.unseen_environments("CSC") == ["CS", "CSC"]
+
+
+def test_precedents_are_the_same_after_writing_and_reading(tmp_path: Path) -> None:
+    KNOWN.save(tmp_path / "p.safetensors")
+    again = Precedents.load(tmp_path / "p.safetensors")
+    np.testing.assert_array_equal(again.rings, KNOWN.rings)
+    np.testing.assert_array_equal(again.environments, KNOWN.environments)
+    (tmp_path / "p.safetensors").write_bytes(b"no")
+    with pytest.raises(CheckpointError):
+        Precedents.load(tmp_path / "p.safetensors")
+
+
+def test_bundled_precedents_know_most_druglike_molecules() -> None:
+    known = zinc250k()
+    new = [s for s in zinc(500) if known.unseen_rings(s) or known.unseen_environments(s)]
+    assert len(new) < 0.03 * 500
+    assert known.unseen_rings("C1=CC2=CC3=CC=C3C=C12")
+
+
+def test_findings_name_what_speaks_against_a_molecule() -> None:
+    plain = Plausibility()
+    assert plain.findings("CC(=O)Nc1ccc(OCC2CCCCC2)cc1") == []
+    assert plain.findings("CCO") == ["3 heavy atoms"]
+    assert "peroxide" in plain.findings("CC(=O)Nc1ccc(OOCC2CCCCC2)cc1")
+    rings = Plausibility(catalogs=(), precedents=KNOWN, heavy_atoms=None)
+    assert rings.findings("C1CC1") == ["unseen ring C1CC1"]
+    assert rings.findings("CSC") == ["unseen environment CS", "unseen environment CSC"]
+
+
+def test_findings_of_a_start_are_allowed() -> None:
+    series = ["OOCC", "OOCCC"]
+    allowed = Plausibility().beside(series)
+    assert allowed.findings("OOCCCC") == []
+    assert "halogen on a heteroatom" in allowed.findings("FN(C)CCCOO")
+    assert Plausibility().beside([]) == Plausibility()
