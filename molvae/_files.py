@@ -38,7 +38,7 @@ SIDE_FILES = ("-wal", "-shm", "-journal", "-lock")
 """Endings of the files that SQLite and the lock keep beside a campaign file."""
 FOLDER_FILES = {
     "model.json": re.compile(
-        r"(model\.json|(model|prior|resume|state)\.safetensors(\.next)?|metrics\.jsonl)"
+        r"(model\.json|(model|prior|precedents|resume|state)\.safetensors(\.next)?|metrics\.jsonl)"
     ),
     "prepare.json": re.compile(r"(prepare\.json|(train|valid|test)\.(smi|csv)|.*\.safetensors)"),
 }

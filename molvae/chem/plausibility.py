@@ -55,18 +55,17 @@ class Plausibility:
         Raises:
             InvalidMoleculeError: The text is not a molecule.
         """
-        found: list[str] = []
+        mol, found = parse(smiles), list[str]()
         if self.heavy_atoms is not None:
-            size = parse(smiles).GetNumHeavyAtoms()
+            size = mol.GetNumHeavyAtoms()
             if not self.heavy_atoms[0] <= size <= self.heavy_atoms[1]:
                 found.append(f"{size} heavy atoms")
         if self.catalogs:
             found += alerts(smiles, self.catalogs)
         if self.precedents is not None:
-            found += [f"unseen ring {ring}" for ring in self.precedents.unseen_rings(smiles)]
+            found += [f"unseen ring {ring}" for ring in self.precedents.unseen_rings(mol)]
             found += [
-                f"unseen environment {atoms}"
-                for atoms in self.precedents.unseen_environments(smiles)
+                f"unseen environment {atoms}" for atoms in self.precedents.unseen_environments(mol)
             ]
         return [finding for finding in found if finding not in self.allowed]
 

@@ -57,14 +57,12 @@ class Precedents:
             np.array(sorted(environments), dtype=np.uint32),
         )
 
-    def unseen_rings(self, smiles: str) -> list[str]:
+    def unseen_rings(self, mol: Chem.Mol) -> list[str]:
         """Ring systems of a molecule that occur in none of the others, see `ring_systems`."""
-        systems = ring_systems(parse(smiles))
-        return [text for text in systems if not _has(self.rings, _ring_hash(text))]
+        return [text for text in ring_systems(mol) if not _has(self.rings, _ring_hash(text))]
 
-    def unseen_environments(self, smiles: str) -> list[str]:
+    def unseen_environments(self, mol: Chem.Mol) -> list[str]:
         """Atoms of a molecule with neighbors as no atom of the others has, as SMILES fragments."""
-        mol = parse(smiles)
         found = environments(mol)
         new = [atom for number, atom in found.items() if not _has(self.environments, number)]
         return sorted(_fragment(mol, atom) for atom in new)

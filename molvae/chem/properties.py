@@ -21,6 +21,7 @@ from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors, rd
 from molvae.chem._fast_qed import qed
 from molvae.chem._parallel import parallel_map_batches
 from molvae.chem.molecules import list_of_smiles, parse
+from molvae.chem.precedents import zinc250k
 from molvae.errors import ConfigError, InvalidMoleculeError, MissingPackageError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -215,6 +216,16 @@ def veber_violations(mol: Chem.Mol) -> float:
     return float(sum((rotatable_bonds(mol) > 10, tpsa(mol) > 140)))
 
 
+def unseen_rings(mol: Chem.Mol) -> float:
+    """Ring systems that occur in no training molecule of ZINC250k."""
+    return float(len(zinc250k().unseen_rings(mol)))
+
+
+def unseen_environments(mol: Chem.Mol) -> float:
+    """Atoms whose neighbors occur around no atom of the training molecules of ZINC250k."""
+    return float(len(zinc250k().unseen_environments(mol)))
+
+
 def _property(
     name: str, label: str, of: Callable[[Chem.Mol], float], unit: str = "", **more: Any
 ) -> Property:
@@ -253,6 +264,10 @@ PROPERTIES: dict[str, Property] = {
             veber_violations,
             bounds=(0.0, 2.0),
             is_cost=True,
+        ),
+        _property("unseen_rings", "ring systems unseen", unseen_rings, is_cost=True),
+        _property(
+            "unseen_environments", "atom environments unseen", unseen_environments, is_cost=True
         ),
     )
 }

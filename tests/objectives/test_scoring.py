@@ -62,6 +62,7 @@ def user_module(tmp_path, monkeypatch):
         ("fsp3", "Fsp3", "maximize"),
         ("rotatable-bonds", "rotatable_bonds", "maximize"),
         ("lipinski_violations", "lipinski_violations", "minimize"),
+        ("unseen_rings", "unseen_rings", "minimize"),
         ("rdkit:BertzCT", "rdkit:BertzCT", "maximize"),
         ("rdkit:bertzct", "rdkit:BertzCT", "maximize"),
     ],
