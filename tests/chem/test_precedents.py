@@ -7,7 +7,6 @@ import pytest
 from rdkit import Chem
 
 from molvae.chem.molecules import parse
-from molvae.chem.plausibility import Plausibility
 from molvae.chem.precedents import Precedents, environments, ring_systems, zinc250k
 from molvae.errors import CheckpointError
 from tests.chem.molecules import zinc
@@ -61,21 +60,3 @@ def test_bundled_precedents_know_most_druglike_molecules() -> None:
     ]
     assert len(new) < 0.03 * 500
     assert known.unseen_rings(parse("C1=CC2=CC3=CC=C3C=C12"))
-
-
-def test_findings_name_what_speaks_against_a_molecule() -> None:
-    plain = Plausibility()
-    assert plain.findings("CC(=O)Nc1ccc(OCC2CCCCC2)cc1") == []
-    assert plain.findings("CCO") == ["3 heavy atoms"]
-    assert "peroxide" in plain.findings("CC(=O)Nc1ccc(OOCC2CCCCC2)cc1")
-    rings = Plausibility(catalogs=(), precedents=KNOWN, heavy_atoms=None)
-    assert rings.findings("C1CC1") == ["unseen ring C1CC1"]
-    assert rings.findings("CSC") == ["unseen environment CS", "unseen environment CSC"]
-
-
-def test_findings_of_a_start_are_allowed() -> None:
-    series = ["OOCC", "OOCCC"]
-    allowed = Plausibility().beside(series)
-    assert allowed.findings("OOCCCC") == []
-    assert "halogen on a heteroatom" in allowed.findings("FN(C)CCCOO")
-    assert Plausibility().beside([]) == Plausibility()
