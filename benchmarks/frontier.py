@@ -27,16 +27,10 @@ from benchmarks.shared.tables import markdown, number, pick
 from molvae.analysis.model_metrics import generate, reconstruction_metrics, regression, smoothness
 from molvae.chem.prepare import load_split
 from molvae.chem.properties import score
-from molvae.config import (
-    DEFAULT_PROPERTIES,
-    ModelConfig,
-    PriorConfig,
-    TrainConfig,
-    build,
-    read_toml,
-)
+from molvae.config import DEFAULT_PROPERTIES, build, read_toml
 from molvae.latent.space import LatentSpace
 from molvae.latent.train import train
+from molvae.model.config import ModelConfig, PriorConfig, TrainConfig
 
 TITLE = "What beta buys and costs"
 RECIPE = run.ROOT / "pipelines" / "zinc250k.toml"

@@ -47,12 +47,13 @@ from benchmarks.shared.recipes import is_trained, quietly, trained, weights, wid
 from benchmarks.shared.run import cached, each, plain
 from benchmarks.shared.tables import NONE, markdown, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
-from molvae.config import DEFAULT_PROPERTIES, PriorConfig, TrainConfig, build
+from molvae.config import DEFAULT_PROPERTIES, build
 from molvae.latent.labels import label
 from molvae.latent.space import LatentSpace
 from molvae.latent.tokenized import tokenize
 from molvae.latent.train import train
 from molvae.model.batches import trim_padding
+from molvae.model.config import PriorConfig, TrainConfig
 from molvae.model.prior_fitting import choose_prior, fit_vamp
 
 TITLE = "Generative models side by side"

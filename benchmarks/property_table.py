@@ -49,9 +49,10 @@ from molvae.analysis.set_metrics import (
 )
 from molvae.chem.molecules import canonical_or_none
 from molvae.chem.properties import score
-from molvae.config import DEFAULT_PROPERTIES, ModelConfig, PriorConfig, TrainConfig
+from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import DataError, MissingPackageError
 from molvae.latent.space import LatentSpace
+from molvae.model.config import ModelConfig, PriorConfig, TrainConfig
 
 TITLE = "The property table"
 RADIUS = 0.3

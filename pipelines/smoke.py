@@ -15,8 +15,9 @@ from molvae.analysis.model_metrics import evaluate
 from molvae.analysis.report import write_report
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import load_split, prepare
-from molvae.config import PrepareConfig, TrainConfig, build, read_toml
+from molvae.config import PrepareConfig, build, read_toml
 from molvae.latent.train import train
+from molvae.model.config import TrainConfig
 
 
 def smoke(recipe: Path, out: Path) -> Path:

@@ -17,10 +17,11 @@ from molvae.analysis.geometry import geometry
 from molvae.analysis.model_metrics import evaluate
 from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
-from molvae.config import CampaignConfig, TrainConfig, check_seed, is_list, whole_number
+from molvae.config import CampaignConfig, check_seed, is_list, whole_number
 from molvae.errors import ConfigError
 from molvae.latent.density import typicality
 from molvae.latent.space import LatentSpace
+from molvae.model.config import TrainConfig
 from tests.toys import ToySpace, begin
 
 TYPES: dict[str, Callable[[int], Any]] = {

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from molvae.config import CampaignConfig, PrepareConfig, TrainConfig, as_settings, build, read_toml
+from molvae.config import CampaignConfig, PrepareConfig, as_settings, build, read_toml
 from molvae.errors import ConfigError, DataError, UnknownNameError
+from molvae.model.config import TrainConfig
 
 WITHOUT_Z = {"latent_dim": 0, "residual_conditioning": False, "noise_conditioning": False}
 CAMPAIGN = {"record": "a.db", "objective": "qed"}

@@ -24,9 +24,10 @@ from molvae.campaign.initial_design import read_start
 from molvae.chem.molecules import canonical
 from molvae.cli import main
 from molvae.cli.inputs import read_measurements
-from molvae.config import CampaignConfig, TrainConfig, build, read_toml
+from molvae.config import CampaignConfig, build, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning
 from molvae.latent.loading import load
+from molvae.model.config import TrainConfig
 from molvae.objectives.program import parse_output
 from molvae.objectives.registry import get_objective
 

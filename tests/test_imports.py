@@ -14,8 +14,6 @@ PACKAGE = Path(__file__).parents[1] / "molvae"
 HEAVY = ("torch", "rdkit", "botorch", "selfies", "pandas", "numpy", "matplotlib", "jinja2")
 LAYERS = (
     ("errors", "_version"),
-    ("_settings",),
-    ("_training_config",),
     ("config", "_files"),
     ("chem",),
     ("objectives", "model"),

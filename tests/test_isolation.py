@@ -21,9 +21,9 @@ import molvae
 from molvae.analysis.report import write_report
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import prepare
-from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.latent.loading import load
 from molvae.latent.train import train
+from molvae.model.config import LossConfig, ModelConfig, TrainConfig
 
 STRATEGIES = (
     "random",

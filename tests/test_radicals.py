@@ -16,12 +16,13 @@ from molvae.bo.strategies.registry import get_strategy
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical, has_radicals
 from molvae.chem.prepare import prepare
-from molvae.config import STRATEGIES, LossConfig, ModelConfig, TrainConfig
+from molvae.config import STRATEGIES
 from molvae.errors import MolvaeWarning
 from molvae.latent.density import proposable
 from molvae.latent.loading import load
 from molvae.latent.space import LatentSpace
 from molvae.latent.train import train
+from molvae.model.config import LossConfig, ModelConfig, TrainConfig
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 

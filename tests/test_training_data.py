@@ -14,12 +14,12 @@ from safetensors.torch import save_file
 
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import load_split, prepare, split_of
-from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning
 from molvae.latent.loading import load
 from molvae.latent.tokenized import tokenize
 from molvae.latent.train import train
 from molvae.model.checkpoint import RESUME
+from molvae.model.config import LossConfig, ModelConfig, TrainConfig
 from molvae.model.devices import pick_device
 from molvae.model.progress import Progress
 

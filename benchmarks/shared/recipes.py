@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from molvae.config import ModelConfig, TrainConfig
+from molvae.model.config import ModelConfig, TrainConfig
 from molvae.model.vae import SequenceVAE
 
 

@@ -255,15 +255,11 @@ PROPERTIES: dict[str, Property] = {
             "lipinski_violations",
             "Lipinski violations",
             lipinski_violations,
-            bounds=(0.0, 4.0),
+            bounds=(0, 4),
             is_cost=True,
         ),
         _property(
-            "veber_violations",
-            "Veber violations",
-            veber_violations,
-            bounds=(0.0, 2.0),
-            is_cost=True,
+            "veber_violations", "Veber violations", veber_violations, bounds=(0, 2), is_cost=True
         ),
         _property("unseen_rings", "ring systems unseen", unseen_rings, is_cost=True),
         _property(

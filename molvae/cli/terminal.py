@@ -24,8 +24,9 @@ from typing import Annotated, Any, TextIO, TypeVar, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter, Token
 
-from molvae.config import ALIASES, CHOICE_ALIASES, LossConfig, read_toml
+from molvae.config import ALIASES, CHOICE_ALIASES, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning, visible
+from molvae.model.config import LossConfig
 
 Config = TypeVar("Config")
 Advance = Callable[[int, str], None]

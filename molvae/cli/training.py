@@ -22,12 +22,13 @@ from molvae.cli.terminal import (
     progress,
     say,
 )
-from molvae.config import PrepareConfig, TrainConfig, build, current_names, read_toml
+from molvae.config import PrepareConfig, build, current_names, read_toml
 from molvae.errors import DataError
+from molvae.model.config import TrainConfig
 
 if TYPE_CHECKING:
     from molvae.config import PrepareConfig as PrepareFlags
-    from molvae.config import TrainConfig as TrainFlags
+    from molvae.model.config import TrainConfig as TrainFlags
     from molvae.model.progress import Progress
 else:
     PrepareFlags, TrainFlags = map(flags, (PrepareConfig, TrainConfig))

@@ -16,7 +16,7 @@ from torch import Tensor
 from molvae.chem.molecules import CANONICAL_CACHE_SIZE, canonical, list_of_smiles
 from molvae.chem.representations import Representation, get_representation
 from molvae.chem.vocabulary import EOS, Vocabulary
-from molvae.config import ModelConfig, check_seed, whole_number
+from molvae.config import check_seed, whole_number
 from molvae.errors import (
     ConfigError,
     TooLongError,
@@ -31,6 +31,7 @@ from molvae.latent.conversion import (
     write_tokens,
 )
 from molvae.model.checkpoint import ModelCard
+from molvae.model.config import ModelConfig
 from molvae.model.isolation import isolated
 from molvae.model.priors import Prior, standard_normal_prior
 from molvae.model.row_random import row_noise

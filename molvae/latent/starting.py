@@ -8,11 +8,12 @@ from pathlib import Path
 
 from molvae.chem.prepare import load_split
 from molvae.chem.vocabulary import Vocabulary
-from molvae.config import ModelConfig, TrainConfig, current_names
+from molvae.config import current_names
 from molvae.errors import require
 from molvae.latent.loading import find_model
 from molvae.latent.tokenized import TokenizedDataset, tokenize, write_rows
 from molvae.model.checkpoint import ModelCard, load_run
+from molvae.model.config import ModelConfig, TrainConfig
 from molvae.model.vae import SequenceVAE
 from molvae.model.widening import widened
 

@@ -19,11 +19,7 @@ from torch import Tensor
 
 from molvae._version import versions
 from molvae.chem.vocabulary import PAD
-from molvae.config import (
-    DEFAULT_PROPERTIES,
-    TrainConfig,
-    as_settings,
-)
+from molvae.config import DEFAULT_PROPERTIES, as_settings
 from molvae.errors import CheckpointError, DataError, warn
 from molvae.latent.data_cache import describe
 from molvae.latent.labels import computed, fingerprints, label, label_names
@@ -48,6 +44,7 @@ from molvae.model.checkpoint import (
     round_to_half,
     save_run,
 )
+from molvae.model.config import TrainConfig
 from molvae.model.devices import in_bf16, pick_device
 from molvae.model.fingerprint_losses import SparseBits
 from molvae.model.isolation import isolated, seeded, threads

@@ -15,8 +15,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from molvae.config import ModelConfig
 from molvae.errors import require
+from molvae.model.config import ModelConfig
 
 KINDS = {"gru": nn.GRU, "lstm": nn.LSTM}
 

@@ -42,8 +42,9 @@ from torch import Tensor, nn
 
 from molvae._files import Kind, check_output, head_of, write_atomically
 from molvae.chem.vocabulary import Vocabulary
-from molvae.config import ModelConfig, as_settings, build, current_names
+from molvae.config import as_settings, build, current_names
 from molvae.errors import CheckpointError, MolvaeError, described, require, shown
+from molvae.model.config import ModelConfig
 from molvae.model.isolation import isolated, seeded
 from molvae.model.priors import (
     ConditionalPrior,

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molvae.config import ModelConfig
 from molvae.model.cells import make_cells, memory, run_cells
+from molvae.model.config import ModelConfig
 from molvae.model.layers import Block
 
 

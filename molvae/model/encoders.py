@@ -14,8 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from molvae.config import ModelConfig
 from molvae.model.cells import make_cells, run_cells
+from molvae.model.config import ModelConfig
 from molvae.model.layers import Block
 
 

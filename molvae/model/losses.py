@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import LossConfig
 from molvae.errors import require
+from molvae.model.config import LossConfig
 from molvae.model.priors import Prior
 from molvae.model.row_random import row_noise
 from molvae.model.vae import EncoderOutput, SequenceVAE

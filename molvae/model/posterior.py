@@ -19,7 +19,7 @@ import zuko
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molvae.config import ModelConfig
+from molvae.model.config import ModelConfig
 
 INITIAL_LOGVAR = -3.0
 """Posteriors start narrow, so that the decoder sees a signal in z from its first step."""

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import PriorConfig, short_seed
+from molvae.config import short_seed
 from molvae.errors import warn
+from molvae.model.config import PriorConfig
 from molvae.model.isolation import seeded
 from molvae.model.priors import (
     COMPONENTS,

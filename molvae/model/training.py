@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from molvae.chem.vocabulary import PAD
-from molvae.config import TrainConfig
 from molvae.errors import warn
 from molvae.model.batches import epoch_batches, epoch_rows, trim_padding
 from molvae.model.checkpoint import RESUME
+from molvae.model.config import TrainConfig
 from molvae.model.corruption import corrupted, noise_some
 from molvae.model.devices import autocast, pick_device
 from molvae.model.fingerprint_losses import (

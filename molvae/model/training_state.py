@@ -17,9 +17,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from molvae._files import write_atomically
-from molvae.config import TrainConfig, current_names
+from molvae.config import current_names
 from molvae.errors import CheckpointError
 from molvae.model.checkpoint import RESUME, STATE
+from molvae.model.config import TrainConfig
 from molvae.model.vae import SequenceVAE, upgrade_state_dict
 
 READOUT = "readout."

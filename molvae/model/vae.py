@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molvae.chem.vocabulary import BOS, PAD
-from molvae.config import ModelConfig
 from molvae.errors import require
+from molvae.model.config import ModelConfig
 from molvae.model.decoders import Decoder, DecoderState, RecurrentDecoder, TransformerDecoder
 from molvae.model.encoders import RecurrentEncoder, TransformerEncoder
 from molvae.model.posterior import Posterior, draw

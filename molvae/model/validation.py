@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from molvae.config import LossConfig
 from molvae.model.batches import trim_padding
+from molvae.model.config import LossConfig
 from molvae.model.decoding import decode
 from molvae.model.losses import ConditionTargets, active_units, compute_loss, reconstruction
 from molvae.model.vae import SequenceVAE

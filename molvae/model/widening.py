@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from molvae.config import ModelConfig
 from molvae.errors import require
+from molvae.model.config import ModelConfig
 
 READERS = (
     "decoder.initial_state.",

@@ -15,8 +15,9 @@ import pytest
 from cyclopts import App, Parameter
 
 from molvae.cli.terminal import InFile, cell, flags, given, layered, print_tsv, progress, run
-from molvae.config import CampaignConfig, TrainConfig
+from molvae.config import CampaignConfig
 from molvae.errors import DataError, MolvaeWarning
+from molvae.model.config import TrainConfig
 
 
 def app_of(function: object) -> App:

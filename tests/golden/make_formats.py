@@ -12,9 +12,9 @@ import torch
 
 from molvae.campaign.campaign import Campaign
 from molvae.chem.representations import get_representation
-from molvae.config import ModelConfig
 from molvae.latent.loading import load
 from molvae.model.checkpoint import ModelCard, round_to_half, save_run
+from molvae.model.config import ModelConfig
 from molvae.model.vae import SequenceVAE
 
 HERE = Path(__file__).parent

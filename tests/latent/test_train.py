@@ -24,21 +24,14 @@ from molvae.chem.prepare import load_split, prepare
 from molvae.chem.properties import score
 from molvae.chem.representations import RobustSmiles
 from molvae.chem.vocabulary import EOS, Vocabulary
-from molvae.config import (
-    LossConfig,
-    ModelConfig,
-    PrepareConfig,
-    PriorConfig,
-    TrainConfig,
-    build,
-    read_toml,
-)
+from molvae.config import PrepareConfig, build, read_toml
 from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning, UnknownNameError
 from molvae.latent.labels import fingerprints, label, label_names
 from molvae.latent.loading import WEIGHTS, list_models
 from molvae.latent.space import LatentSpace
 from molvae.latent.tokenized import spellings, tokenize, write_rows
 from molvae.latent.train import train
+from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfig
 from molvae.model.fingerprint_losses import distance_similarity_correlation
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from molvae.chem.vocabulary import EOS, PAD
-from molvae.config import ModelConfig
+from molvae.model.config import ModelConfig
 from molvae.model.vae import SequenceVAE
 
 N_SYMBOLS, MAX_LENGTH = 9, 12

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.shared.annealing import annealed_bound
 from molvae.chem.vocabulary import EOS
-from molvae.config import ModelConfig
+from molvae.model.config import ModelConfig
 from molvae.model.losses import importance_bound, log_normal
 from molvae.model.priors import MixturePrior, NormalPrior, Prior
 from molvae.model.vae import EncoderOutput, SequenceVAE

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
-from molvae.config import ModelConfig
 from molvae.errors import ConfigError
 from molvae.model.cells import make_cells, memory, run_cells, with_cell
+from molvae.model.config import ModelConfig
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from molvae.config import ModelConfig
 from molvae.errors import CheckpointError
 from molvae.model.checkpoint import (
     CARD,
@@ -21,6 +20,7 @@ from molvae.model.checkpoint import (
     round_to_half,
     save_run,
 )
+from molvae.model.config import ModelConfig
 from molvae.model.priors import make_prior
 from molvae.model.vae import SequenceVAE
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from molvae.config import LossConfig
+from molvae.model.config import LossConfig
 from molvae.model.losses import (
     ConditionTargets,
     compute_loss,

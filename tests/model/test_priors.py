@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from molvae.chem.vocabulary import EOS, PAD
-from molvae.config import ModelConfig, PriorConfig
 from molvae.errors import MolvaeWarning
+from molvae.model.config import ModelConfig, PriorConfig
 from molvae.model.prior_fitting import choose_prior, fit_flow, fit_mixture, fit_vamp
 from molvae.model.priors import (
     ConditionalPrior,

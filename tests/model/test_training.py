@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from molvae.chem.vocabulary import EOS, PAD
-from molvae.config import LossConfig, ModelConfig, TrainConfig
 from molvae.errors import CheckpointError, MolvaeWarning
 from molvae.model.batches import epoch_batches
 from molvae.model.checkpoint import RESUME
+from molvae.model.config import LossConfig, ModelConfig, TrainConfig
 from molvae.model.corruption import noise_some
 from molvae.model.decoding import decode
 from molvae.model.fingerprint_losses import SparseBits

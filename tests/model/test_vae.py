@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molvae.chem.vocabulary import BOS, EOS, PAD
-from molvae.config import LossConfig, ModelConfig
+from molvae.model.config import LossConfig, ModelConfig
 from molvae.model.corruption import add_noise
 from molvae.model.decoding import decode
 from molvae.model.losses import active_units, compute_loss, kl_to_normal, reconstruction

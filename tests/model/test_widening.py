@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from molvae.config import ModelConfig
 from molvae.errors import ConfigError
+from molvae.model.config import ModelConfig
 from molvae.model.vae import SequenceVAE
 from molvae.model.widening import widened
 

@@ -1,4 +1,4 @@
-"""Settings of a training, as frozen dataclasses; see `molvae.config`."""
+"""Settings of models and trainings, as frozen dataclasses. No heavy import."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from molvae._settings import at_least, check_seed
+from molvae.config import at_least, check_seed
 from molvae.errors import require
 
 
