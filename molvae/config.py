@@ -428,4 +428,4 @@ __all__ = [
     "resumable_fields",
     "short_seed",
     "whole_number",
-,]
+]
