@@ -246,6 +246,9 @@ SEVERAL_VALUES = ("--goals", "--limits")
 CHOICE_FLAGS = ("--direction", "--combine")
 """Flags of which old values are read, see `config.CHOICE_ALIASES`."""
 
+TEXT_FLAGS = ("--message", "--name", "--unit")
+"""Flags of which `-` is a text of the user, not standard input."""
+
 
 def current_flags(tokens: Sequence[str]) -> list[str]:
     """A command line without old spellings, see `FLAG_ALIASES`.
@@ -273,6 +276,21 @@ def current_flags(tokens: Sequence[str]) -> list[str]:
     return found
 
 
+def _without_dashes(tokens: Sequence[str]) -> list[str]:
+    """A command line in which `-` is the word for standard input, or the text of a flag.
+
+    >>> _without_dashes(["encode", "qm9", "-", "--unit", "-"])
+    ['encode', 'qm9', '<stdin>', '--unit=-']
+    """
+    found = list[str]()
+    for token in tokens:
+        if token == "-" and found and found[-1] in TEXT_FLAGS:
+            found[-1] += "=-"
+        else:
+            found.append(STDIN if token == "-" else token)
+    return found
+
+
 def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> int:
     """Run a command; whatever goes wrong on purpose or by the user's hand becomes one line.
 
@@ -286,7 +304,7 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
         when the reader of our output left.
     """
     debug = "--debug" in tokens
-    tokens = [STDIN if token == "-" else token for token in tokens if token != "--debug"]
+    tokens = _without_dashes([token for token in tokens if token != "--debug"])
     tokens = current_flags(tokens)
     with _open_streams():
         try:

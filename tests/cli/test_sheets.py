@@ -238,6 +238,12 @@ def test_computed_columns_of_an_exported_table_are_no_notes(lab: Molvae, old: bo
         assert all(not trial.notes for trial in campaign.trials)
 
 
+def test_a_dash_is_a_message_like_any_other(lab: Molvae) -> None:
+    assert lab("tell", "lab.db", 3, "failed", "--message", "-").status == 0
+    with Campaign.open("lab.db") as campaign:
+        assert campaign.trials[2].message == "-"
+
+
 # --- starting files
 
 
