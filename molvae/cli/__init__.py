@@ -10,14 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from molvae._version import __version__
 from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
 from molvae.cli.explore import explore, interpolate, neighbors
 from molvae.cli.explore_flags import current_words
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
-from molvae.cli.terminal import run
+from molvae.cli.terminal import no_standard_input, run
 from molvae.cli.training import evaluate, prepare, train
 
 app = App(
@@ -27,6 +27,7 @@ app = App(
     "Exit 0; 1 for an error (--debug shows where); 2 for wrong usage.",
     help_format="plaintext",
     version=__version__,
+    default_parameter=Parameter(validator=no_standard_input),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )

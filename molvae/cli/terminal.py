@@ -43,6 +43,13 @@ def _from_stdin(_: Any, tokens: Sequence[Token]) -> str:
     return "-" if tokens[0].value == STDIN else tokens[0].value
 
 
+def no_standard_input(_: Any, value: Any) -> None:
+    """Refuse `-` where it is no file to read: as an output, or as another text."""
+    values = vars(value).values() if is_dataclass(value) else [value]
+    if any(str(one) == STDIN for one in values):
+        raise ValueError("standard input (-) cannot be used here; give a name")
+
+
 InFile = Annotated[str, Parameter(converter=_from_stdin)]
 """A file to read; `-` is standard input."""
 Switch = Annotated[bool, Parameter(negative="")]
@@ -400,6 +407,7 @@ __all__ = [
     "flags",
     "given",
     "layered",
+    "no_standard_input",
     "print_json",
     "print_tsv",
     "progress",

@@ -14,6 +14,7 @@ from typing import Annotated
 import pytest
 from cyclopts import App, Parameter
 
+from molvae.cli import main
 from molvae.cli.terminal import InFile, cell, flags, given, layered, print_tsv, progress, run
 from molvae.config import CampaignConfig
 from molvae.errors import DataError, MolvaeWarning
@@ -246,3 +247,12 @@ def test_run_on_a_full_disk_is_an_error_in_one_line() -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "molvae: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", ["report a.db -", "optimize a.db --objective qed --report -"])
+def test_standard_input_is_no_output(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    assert not list(tmp_path.iterdir())
