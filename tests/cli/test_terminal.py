@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,13 +117,18 @@ def test_sigterm_ends_a_forked_child_as_it_ends_others() -> None:
     statuses: list[int] = []
 
     def go() -> None:
+        ready, begun = os.pipe()
         child = os.fork()
         if not child:
             try:
+                os.write(begun, b"1")
                 while True:
-                    signal.pause()
+                    time.sleep(0.01)
             finally:
                 os._exit(7)
+        os.read(ready, 1)
+        os.close(ready)
+        os.close(begun)
         os.kill(child, signal.SIGTERM)
         statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
