@@ -538,7 +538,7 @@ def test_the_map_is_measured_and_drawn(tmp_path: Path) -> None:
         assert kept["left"] <= kept["outside"][0]  # only what began there is outside
     for way in found["ways"].values():
         assert way["molecules"] >= 2
-    assert found["ways"]["density"]["log_density"] > found["ways"]["straight"]["log_density"]
+    assert found["ways"]["density"]["log_density"] > found["ways"]["linear"]["log_density"]
     assert found["analogies"]["asked"] == latent_map.QUICK.analogies
     latent_map.figures(result, tmp_path)
     drawn = (tmp_path / "latent-map.svg").read_bytes()
