@@ -19,7 +19,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molvae.analysis.chemnet import ChemNetStatistics, chemnet, fcd_package, frechet
 from molvae.chem._parallel import parallel_map
-from molvae.chem.filters import CATALOGUES, known_catalogues, passes
+from molvae.chem.filters import CATALOGS, known_catalogs, passes
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical, canonical_or_none, has_radicals, parse
 from molvae.chem.properties import score
@@ -39,7 +39,7 @@ def distribution_metrics(
     fcd: bool | ChemNetStatistics = False,
     *,
     names: Sequence[str] = DEFAULT_PROPERTIES,
-    catalogues: Sequence[str] = CATALOGUES,
+    catalogs: Sequence[str] = CATALOGS,
     assume_canonical: bool = False,
     radicals: bool = False,
     workers: int | None = None,
@@ -53,7 +53,7 @@ def distribution_metrics(
         fcd: Whether to compute the Fréchet ChemNet distance to `reference`, which takes longest; or
             the reference's `chemnet_statistics`.
         names: Properties, see `molvae.chem.properties.PROPERTIES`.
-        catalogues: Structural alerts, see `molvae.chem.filters.passes`.
+        catalogs: Structural alerts, see `molvae.chem.filters.passes`.
         assume_canonical: `reference` and `training` are canonical, as prepared data sets are, and
             need not be read, which saves minutes for hundreds of thousands of molecules.
         radicals: Molecules with unpaired electrons are valid, as in GuacaMol and MOSES.
@@ -81,7 +81,7 @@ def distribution_metrics(
 
     Raises:
         InvalidMoleculeError: A text of `reference` or `training` is no molecule.
-        UnknownNameError: Unknown property or catalogue.
+        UnknownNameError: Unknown property or catalog.
         DataError: `reference` or `training` is empty; or `fcd` with a single molecule as reference.
         MissingPackageError: `fcd` without the package fcd.
         ConfigError: `fcd=True` without `reference`, a single text instead of a list, `workers`
@@ -91,7 +91,7 @@ def distribution_metrics(
         Polykovskiy et al. (2020), doi:10.3389/fphar.2020.565644 (MOSES); Bemis and Murcko (1996),
         doi:10.1021/jm9602928.
     """
-    alerts = known_catalogues(catalogues)
+    alerts = known_catalogs(catalogs)
     if fcd is True and reference is None:
         raise ConfigError(
             "fcd=True needs a reference to measure the distance to; give `reference`, or "

@@ -19,16 +19,16 @@ from molvae.chem.molecules import parse
 from molvae.chem.unstable_groups import UNSTABLE
 from molvae.errors import ConfigError, UnknownNameError
 
-CATALOGUES = ("PAINS", "BRENK")
+CATALOGS = ("PAINS", "BRENK")
 """Assay interference (PAINS), and reactive, toxic or metabolically unstable groups (BRENK)."""
 
 OWN = "UNSTABLE"
-"""The catalogue of `molvae.chem.unstable_groups`."""
+"""The catalog of `molvae.chem.unstable_groups`."""
 
 
 def passes(
     smiles: Sequence[str],
-    catalogues: Sequence[str] = CATALOGUES,
+    catalogs: Sequence[str] = CATALOGS,
     *,
     workers: int | None = None,
 ) -> list[bool]:
@@ -36,15 +36,15 @@ def passes(
 
     Args:
         smiles: SMILES in any form.
-        catalogues: At least one, in any case: UNSTABLE (groups that do not survive on a shelf or in
+        catalogs: At least one, in any case: UNSTABLE (groups that do not survive on a shelf or in
             water, see `molvae.chem.unstable_groups`), and those of RDKit's FilterCatalog: PAINS
             (and PAINS_A, _B, _C), BRENK, NIH, ZINC, CHEMBL (and its parts), ALL.
         workers: Processes, as in `molvae.chem._parallel.parallel_map`.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
-        UnknownNameError: A catalogue is unknown.
-        ConfigError: No catalogue, a single text instead of a list, `workers` below 1, or workers
+        UnknownNameError: A catalog is unknown.
+        ConfigError: No catalog, a single text instead of a list, `workers` below 1, or workers
             that died.
 
     References:
@@ -52,42 +52,42 @@ def passes(
         doi:10.1002/cmdc.200700139; NIH: Jadhav et al. (2010), doi:10.1021/jm901070c, and
         Doveston et al. (2015), doi:10.1039/C4OB02287D.
     """
-    return parallel_map(_Passes(known_catalogues(catalogues)), smiles, workers=workers)
+    return parallel_map(_Passes(known_catalogs(catalogs)), smiles, workers=workers)
 
 
-def known_catalogues(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of catalogues, given in any case, in their own spelling.
+def known_catalogs(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of catalogs, given in any case, in their own spelling.
 
     Raises:
-        UnknownNameError: A catalogue is unknown.
-        ConfigError: No catalogue, or a single text instead of a list.
+        UnknownNameError: A catalog is unknown.
+        ConfigError: No catalog, or a single text instead of a list.
     """
     if isinstance(names, str):
         raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
     if len(names) == 0:
-        raise ConfigError("no catalogues of alerts to filter by; give at least one, e.g. PAINS")
+        raise ConfigError("no catalogs of alerts to filter by; give at least one, e.g. PAINS")
     known = [OWN, *FilterCatalogParams.FilterCatalogs.names]
     spelling = {name.lower(): name for name in known}
     for name in names:
         if name.lower() not in spelling:
-            raise UnknownNameError("catalogue of alerts", name, known)
+            raise UnknownNameError("catalog of alerts", name, known)
     return tuple(spelling[name.lower()] for name in names)
 
 
-def alerts(smiles: str, catalogues: Sequence[str] = CATALOGUES) -> list[str]:
+def alerts(smiles: str, catalogs: Sequence[str] = CATALOGS) -> list[str]:
     """Sorted names of the structural alerts of a molecule.
 
     Raises:
         InvalidMoleculeError: The text is not a molecule.
         UnknownNameError, ConfigError: As of `passes`.
     """
-    matches = _catalogue(known_catalogues(catalogues)).GetMatches(parse(smiles))
+    matches = _catalog(known_catalogs(catalogs)).GetMatches(parse(smiles))
     return sorted({match.GetDescription() for match in matches})
 
 
 def number_of_alerts(mol: Chem.Mol, names: tuple[str, ...]) -> int:
-    """Number of different alerts of a molecule in some catalogues."""
-    return len(_catalogue(known_catalogues(names)).GetMatches(mol))
+    """Number of different alerts of a molecule in some catalogs."""
+    return len(_catalog(known_catalogs(names)).GetMatches(mol))
 
 
 @dataclass(frozen=True)
@@ -97,20 +97,20 @@ class _Passes:
     names: tuple[str, ...]
 
     def __call__(self, molecule: str) -> bool:
-        return not _catalogue(self.names).HasMatch(parse(molecule))
+        return not _catalog(self.names).HasMatch(parse(molecule))
 
 
 @lru_cache(maxsize=4)
-def _catalogue(names: tuple[str, ...]) -> FilterCatalog:
+def _catalog(names: tuple[str, ...]) -> FilterCatalog:
     parameters = FilterCatalogParams()
     for name in names:
         if name != OWN:
             parameters.AddCatalog(FilterCatalogParams.FilterCatalogs.names[name])
-    catalogue = FilterCatalog(parameters)
+    catalog = FilterCatalog(parameters)
     if OWN in names:
         for group, smarts in UNSTABLE.items():
-            catalogue.AddEntry(FilterCatalogEntry(group, SmartsMatcher(group, smarts, 1)))
-    return catalogue
+            catalog.AddEntry(FilterCatalogEntry(group, SmartsMatcher(group, smarts, 1)))
+    return catalog
 
 
-__all__ = ["CATALOGUES", "alerts", "known_catalogues", "number_of_alerts", "passes"]
+__all__ = ["CATALOGS", "alerts", "known_catalogs", "number_of_alerts", "passes"]

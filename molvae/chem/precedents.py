@@ -1,7 +1,7 @@
 """Ring systems and atom environments that occur in a set of molecules, and what is new beside them.
 
-A molecule whose every ring system and every atom's surroundings were made before is easier to
-believe in than one with parts that nobody has made.
+A molecule whose ring systems and atom environments all occur in known molecules is more plausible
+than one with parts that nobody has made. `pipelines/precedents.py` makes the file of a data set.
 """
 
 from __future__ import annotations

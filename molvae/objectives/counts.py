@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from rdkit import Chem, rdBase
 
-from molvae.chem.filters import known_catalogues, number_of_alerts
+from molvae.chem.filters import known_catalogs, number_of_alerts
 from molvae.chem.molecules import parse
 from molvae.errors import ConfigError, InvalidMoleculeError
 
@@ -66,10 +66,10 @@ class SubstructureCount(_Count):
 
 
 class AlertCount(_Count):
-    """Structural alerts of RDKit's catalogues, with `+` between their names."""
+    """Structural alerts of RDKit's catalogs, with `+` between their names."""
 
     def _check(self) -> None:
-        known_catalogues(self.of.split("+"))
+        known_catalogs(self.of.split("+"))
 
     def _count(self, mol: Chem.Mol) -> int:
         return number_of_alerts(mol, tuple(self.of.split("+")))

@@ -125,7 +125,7 @@ def get_objective(
               one given with `@objective`;
             * `rdkit:NAME`: a descriptor of `rdkit.Chem.Descriptors`, such as `rdkit:BertzCT`;
             * `similarity:SMILES`: Tanimoto similarity to that molecule;
-            * `matches:SMARTS`, `alerts:CATALOGUES`, `elements-outside:ELEMENTS`: counts;
+            * `matches:SMARTS`, `alerts:CATALOGS`, `elements-outside:ELEMENTS`: counts;
             * `command:WORDS`: another program, see `molvae.objectives.program.Program`;
             * `module:attribute`: a function of a SMILES text that returns a number; a function
               decorated with `@objective`; or an object, or a class that is made without arguments,
@@ -182,7 +182,7 @@ def list_objectives() -> list[tuple[str, str, str]]:
     rows = [(made.name, made.direction, made.doc) for made in _all()]
     rows.append((RDKIT + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"))
     rows.append((SIMILARITY + "SMILES", "maximize", Similarity.doc))
-    names = ("matches:SMARTS", "alerts:CATALOGUES", "elements-outside:ELEMENTS")
+    names = ("matches:SMARTS", "alerts:CATALOGS", "elements-outside:ELEMENTS")
     rows += [(n, "", _first_line(of)) for n, of in zip(names, COUNTS.values(), strict=True)]
     rows.append(("module:attribute", "maximize", "Your own function of a SMILES, or class"))
     rows.append((COMMAND + "WORDS", "maximize", "Another program, e.g. command:dock.sh {smiles}"))

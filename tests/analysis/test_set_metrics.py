@@ -62,8 +62,8 @@ def nearest_neighbour_similarity(smiles, reference):
     return metric("nearest_neighbour_similarity", smiles, reference)
 
 
-def filter_pass_rate(smiles, catalogues=("PAINS", "BRENK")):
-    return metric("filter_pass_rate", smiles, catalogues=catalogues)
+def filter_pass_rate(smiles, catalogs=("PAINS", "BRENK")):
+    return metric("filter_pass_rate", smiles, catalogs=catalogs)
 
 
 some_molecules = st.lists(molecules, min_size=1, max_size=5)
@@ -236,7 +236,7 @@ def test_single_texts_are_refused():
 
 
 def test_settings_out_of_range_are_refused():
-    with pytest.raises(ConfigError, match="no catalogues"):
+    with pytest.raises(ConfigError, match="no catalogs"):
         filter_pass_rate(["C"], [])
     with pytest.raises(UnknownNameError, match="did you mean 'PAINS'"):
         filter_pass_rate(["C"], ["PAIN"])

@@ -22,7 +22,7 @@ from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel, spawn_seed
 from molvae.bo.operators import graph_ga_offspring, perturb_latent
 from molvae.bo.pool import CandidatePool, unfiltered
 from molvae.bo.surrogate import KERNELS, SurrogateFactory, reproducible
-from molvae.chem.filters import known_catalogues
+from molvae.chem.filters import known_catalogs
 from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
@@ -125,7 +125,7 @@ class Rank:
                 f"acquisition must be ucb or module:attribute, got {self.acquisition!r}",
             )
         if self.filters:
-            known_catalogues(self.filters)
+            known_catalogs(self.filters)
 
     def _acquisition(
         self, observations: Observations, n: int, rng: np.random.Generator

@@ -1,0 +1,19 @@
+"""Make the precedents of a prepared data set: its ring systems and atom environments.
+
+    molvae prepare zinc250k data/zinc250k
+    python pipelines/precedents.py data/zinc250k molvae/weights/zinc250k/precedents.safetensors
+
+The properties `unseen_rings` and `unseen_environments` compare molecules with the file.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from molvae.chem.precedents import Precedents
+from molvae.chem.prepare import load_split
+
+if __name__ == "__main__":
+    data, out = map(Path, sys.argv[1:])
+    Precedents.of(load_split(data, "train")).save(out)
