@@ -217,7 +217,7 @@ def _scatter(
     found: CampaignSummary,
     group: str,
     points: Sequence[tuple[float, float, Row]],
-    colour: Callable[[Row], str],
+    color: Callable[[Row], str],
     large: Collection[int] = (),
 ) -> dict[str, list[str]]:
     """Points by origin and feasibility: squares for initial molecules, hollow if infeasible.
@@ -230,14 +230,14 @@ def _scatter(
         mine = [p for p in points if (p[2].trial.id in large, p[2].new, p[2].is_feasible) == kind]
         if not mine:
             continue
-        colours = [colour(row) for _, _, row in mine]
+        colors = [color(row) for _, _, row in mine]
         axes.scatter(
             [x for x, _, _ in mine],
             [y for _, y, _ in mine],
             s=46.0 if big else 26.0,
             marker="o" if new else "s",
-            facecolors=colours if feasible else "none",
-            edgecolors=colours,
+            facecolors=colors if feasible else "none",
+            edgecolors=colors,
             linewidths=0.0 if feasible else 1.0,
             gid=f"{group}-{place}",
         )
@@ -301,8 +301,8 @@ def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
             axis.set_label_text(f"{name} component ({share:.0%} of the variance)")
         bar = axes.inset_axes((1.02, 0.2, 0.025, 0.6))
         bar.set_axis_off()
-        for place, colour in enumerate(palette.steps):
-            bar.axhspan(place, place + 1, color=colour, linewidth=0)
+        for place, color in enumerate(palette.steps):
+            bar.axhspan(place, place + 1, color=color, linewidth=0)
         bar.set_ylim(0, STEPS)
         for y, text, side in ((STEPS + 0.25, ends[1], "bottom"), (-0.25, ends[0], "top")):
             bar.text(0.5, y, text, ha="center", va=side, fontsize=9,
@@ -363,11 +363,11 @@ def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> P
     low, high = min(low, *(one.new or [low])), max(high, *(one.new or [high]))
     bins = np.linspace(low, high if high > low else low + 1.0, 25)
     with new_axes(f"histogram-{one.name}", palette, (4, 2.7)) as (figure, axes):
-        for label, values, colour, filled in groups:
+        for label, values, color, filled in groups:
             share = np.full(len(values), 1 / len(values))
             inside = np.clip(values, bins[0], bins[-1])
             axes.hist(
-                inside, bins, weights=share, color=colour, label=printable(label),  # type: ignore[arg-type]
+                inside, bins, weights=share, color=color, label=printable(label),  # type: ignore[arg-type]
                 histtype="stepfilled" if filled else "step", linewidth=0 if filled else 1.7,
             )  # fmt: skip
         axes.set_xlabel(one.name)

@@ -51,7 +51,7 @@ PAGE = Palette(
 
 NAMES = {
     **{getattr(PAGE, name): name for name in ("ink", "faint", "accent", "shade", "warn")},
-    **{colour: f"step{step}" for step, colour in enumerate(PAGE.steps)},
+    **{color: f"step{step}" for step, color in enumerate(PAGE.steps)},
 }
 
 
@@ -74,8 +74,8 @@ class Picture:
         with style(self.name):
             self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
         svg = file.getvalue()
-        for colour, name in NAMES.items():
-            svg = svg.replace(colour, f"var(--{name})")
+        for color, name in NAMES.items():
+            svg = svg.replace(color, f"var(--{name})")
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
         for group, texts in self.hints.items():
             svg = _hinted(svg, group, texts)
