@@ -63,7 +63,7 @@ def measure(*, quick: bool, jobs: int, folder: Path, molecules: int = MOLECULES)
         else:
             require_prepared(data.name, data.parent)
         recipe = replace(recipe, data=str(data), out=str(place / "run"))
-        recipe = replace(recipe, molecules=molecules, validate_every=molecules)
+        recipe = replace(recipe, n_molecules=molecules, validate_every=molecules)
         valid = load_split(data, "valid")
         variants = {
             f"beta {beta:g}": replace(recipe, loss=replace(recipe.loss, beta=beta))

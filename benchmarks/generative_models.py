@@ -94,7 +94,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "free-bits": {"loss": {"beta": 1.0, "free_bits": 0.5}},
     "iwae": {"loss": {"kind": "iwae", "n_samples": 8, "beta": 1.0}},
     "total-correlation": {
-        "loss": {"kind": "total-correlation", "total_correlation": 2.5, "of_beta": 0.5}
+        "loss": {"kind": "total-correlation", "total_correlation_weight": 2.5, "of_beta": 0.5}
     },
     "flow-posterior": {"model": {"posterior": "flow"}},
     "transformer": {"model": TRANSFORMER, "learning_rate": 1e-3},
@@ -312,7 +312,7 @@ def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
 
 def settings_of(plan: Plan, variant: str) -> dict[str, Any]:
     """Recipe of a variant, as in a TOML file, without folders."""
-    seen = {"molecules": plan.molecules, "validate_every": plan.molecules}
+    seen = {"n_molecules": plan.molecules, "validate_every": plan.molecules}
     return layered(seen, BASE, plan.recipe, changed(plan, variant))
 
 
@@ -386,7 +386,7 @@ def _row(plan: Plan, variant: str, what: Material, place: Path) -> dict[str, Any
         "read": readable_properties(space, what),
         "drawn": drawn(space, what, sizes.drawn),
         "outliers": outliers(space, what, sizes.strange),
-        "seeds": over_seeds(replace(config, molecules=plan.short), plan.seeds),
+        "seeds": over_seeds(replace(config, n_molecules=plan.short), plan.seeds),
         "asked": {},
     }
     if space.conditions or variant == UNASKED:
@@ -414,7 +414,7 @@ def over_seeds(config: TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
         return {}
     losses: list[float | None] = []
     no_prior = replace(config.prior, kind="auto", epochs=0, calibrate=False)
-    config = replace(config, validate_every=config.molecules, prior=no_prior)
+    config = replace(config, validate_every=config.n_molecules, prior=no_prior)
     for seed in seeds:
         with tempfile.TemporaryDirectory() as place:
             one = replace(config, seed=seed, out=f"{place}/run")

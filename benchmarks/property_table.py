@@ -251,7 +251,7 @@ def language_model(vae: LatentSpace, data: Path, folder: Path, molecules: int) -
         representation=cast(Any, vae.card.representation["name"]),
         bpe_merges=len(vae.card.bpe_merges),
         model=widest(model, ["decoder_dim"], size_of(vae), size),
-        molecules=molecules,
+        n_molecules=molecules,
         validate_every=molecules,
         noised_fraction=0.0,
         prior=PriorConfig(epochs=0),

@@ -40,9 +40,17 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
     "Objective": {"computed": "is_cheap"},
     "Constraint": {"computed": "is_cheap"},
     "ModelConfig": {"explain": "residual_conditioning", "noise_levels": "noise_conditioning"},
-    "LossConfig": {"beta_warm_up": "beta_warmup_fraction", "draws": "n_samples"},
+    "LossConfig": {
+        "beta_warm_up": "beta_warmup_fraction",
+        "draws": "n_samples",
+        "total_correlation": "total_correlation_weight",
+        "similarity": "similarity_weight",
+        "fingerprint": "fingerprint_weight",
+    },
     "PriorConfig": {"passes": "epochs"},
     "TrainConfig": {
+        "molecules": "n_molecules",
+        "spellings": "randomized_smiles_fraction",
         "objective": "loss",
         "beta": "loss.beta",
         "beta_warm_up": "loss.beta_warmup_fraction",

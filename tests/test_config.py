@@ -89,18 +89,22 @@ def test_files_that_are_not_there_or_not_toml(tmp_path: Path) -> None:
 
 def test_old_names_of_settings_are_read() -> None:
     old = {
-        "objective": {"kind": "iwae", "draws": 4},
+        "objective": {"kind": "iwae", "draws": 4, "similarity": 2.0},
         "beta": 0.3,
         "prior_passes": 3,
         "merges": 7,
         "noisy": 0.1,
+        "molecules": 5,
+        "spellings": 0.5,
         "model": {"explain": False, "noise_levels": True},
     }
     new = {
-        "loss": {"kind": "iwae", "n_samples": 4, "beta": 0.3},
+        "loss": {"kind": "iwae", "n_samples": 4, "beta": 0.3, "similarity_weight": 2.0},
         "prior": {"epochs": 3},
         "bpe_merges": 7,
         "noised_fraction": 0.1,
+        "n_molecules": 5,
+        "randomized_smiles_fraction": 0.5,
         "model": {"residual_conditioning": False, "noise_conditioning": True},
     }
     folders = {"data": "d", "out": "r"}

@@ -90,7 +90,7 @@ def main_calls(folder: Path, data: Path) -> dict[str, Any]:
     config = TrainConfig(
         data=str(data),
         out=str(folder / "run"),
-        molecules=120,
+        n_molecules=120,
         validate_every=60,
         loss=LossConfig(beta=0.0),
         device="cpu",

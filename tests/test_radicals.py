@@ -141,7 +141,7 @@ def test_model_that_learned_from_radicals_may_write_them(tmp_path: Path) -> None
         data=str(tmp_path / "data"),
         out=str(tmp_path / "run"),
         representation="smiles",
-        molecules=2000,
+        n_molecules=2000,
         batch_size=16,
         loss=LossConfig(beta=0.0),
         device="cpu",

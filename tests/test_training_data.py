@@ -38,7 +38,7 @@ def small(data: Path, out: Path) -> TrainConfig:
     return TrainConfig(
         data=str(data),
         out=str(out),
-        molecules=40,
+        n_molecules=40,
         batch_size=8,
         validate_every=20,
         # So short a training would be told that it has collapsed.

@@ -93,7 +93,7 @@ def train(
         )
 
     try:
-        with progress(configured.molecules) as advance:
+        with progress(configured.n_molecules) as advance:
             folder = train(configured, resume=resume, overwrite=overwrite, on_progress=report)
     except KeyboardInterrupt as error:
         if (Path(configured.out) / RESUME).exists():

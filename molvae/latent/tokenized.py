@@ -32,7 +32,7 @@ CHUNK_SIZE = 100_000
 """Molecules that are tokenized together, for the memory that their tokens take."""
 
 
-N_SPELLINGS = 4
+N_RANDOMIZED = 4
 """Randomized SMILES of each molecule."""
 
 
@@ -229,18 +229,18 @@ def write_rows(
     return made
 
 
-def spellings(
+def randomized_rows(
     data: str | Path,
     split: str,
     representation: str,
     vocabulary: Vocabulary,
     rows: Rows,
     *,
-    n: int = N_SPELLINGS,
+    n: int = N_RANDOMIZED,
     seed: int = 0,
     workers: int | None = None,
 ) -> Tensor:
-    """Other spellings of molecules, from random atoms on; kept beside the data.
+    """Randomized SMILES of molecules, each from a random atom on; cached beside the data.
 
     Args:
         data: Folder made by `molvae prepare`.
@@ -253,14 +253,14 @@ def spellings(
         workers: Processes; None for one per core.
 
     Returns:
-        `len(rows.ids) x n x max_length`, of the type of the ids. Where a spelling is too long or
-        has unknown symbols, the row itself.
+        `len(rows.ids) x n x max_length`, of the type of the ids. Where a randomized SMILES is too
+        long or has unknown tokens, the row itself.
     """
     folder, length = Path(data), rows.ids.shape[1]
     key = _key(folder, split, representation, vocabulary, length) | {"n": n, "seed": seed}
-    cache = folder / f"spellings-{_digest(key)}.safetensors"
+    cache = folder / f"randomized-{_digest(key)}.safetensors"
     if (found := read_cache(cache, key)) is not None:
-        return found[0]["spellings"]
+        return found[0]["ids"]
     molecules = load_split(folder, split)
     chosen = [(molecules[i], seed + n * i) for i in rows.places.tolist()]
     made = rows.ids[:, None].repeat(1, n, 1)
@@ -268,18 +268,18 @@ def spellings(
         part = chosen[start : start + CHUNK_SIZE]
         symbols = [
             row
-            for few in parallel_map(_Spell(representation, n), part, workers=workers)
+            for few in parallel_map(_Randomize(representation, n), part, workers=workers)
             for row in few
         ]
         there, ids = _written(symbols, vocabulary, length)
         at = torch.tensor(there) + start * n
         made.view(-1, length)[at] = ids.to(made.dtype)
-    write_cache(cache, key, {"spellings": made}, {})
+    write_cache(cache, key, {"ids": made}, {})
     return made
 
 
-class _Spell:
-    """Some random spellings of a molecule, as symbols."""
+class _Randomize:
+    """Randomized SMILES of a molecule, as tokens."""
 
     def __init__(self, representation: str, n: int) -> None:
         self.n, self.kekule = n, representation == "robust-smiles"
@@ -331,4 +331,4 @@ def _as_rows(flat: Ids) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=PAD)
 
 
-__all__ = ["Rows", "TokenizedDataset", "spellings", "tokenize", "write_rows"]
+__all__ = ["Rows", "TokenizedDataset", "randomized_rows", "tokenize", "write_rows"]

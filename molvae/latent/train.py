@@ -29,7 +29,7 @@ from molvae.latent.starting import started, take_weights, tokens_of
 from molvae.latent.tokenized import (
     Rows,
     TokenizedDataset,
-    spellings,
+    randomized_rows,
     write_rows,
 )
 from molvae.model.batches import trim_padding
@@ -151,7 +151,7 @@ def _train(
     of_heads, y = standard[:, : len(heads)], standard[:, len(heads) :]
     all_rows = torch.cat([tokens.train, *(part.ids for part in more)])
     bits = None
-    if config.neighbors or config.loss.similarity > 0 or config.loss.fingerprint > 0:
+    if config.neighbors or config.loss.similarity_weight > 0 or config.loss.fingerprint_weight > 0:
         places = [tokens.places, *(part.places for part in more)]
         bits = SparseBits.joined(
             [
@@ -160,11 +160,11 @@ def _train(
             ]
         )
     spelled = None
-    if config.spellings > 0:
+    if config.randomized_smiles_fraction > 0:
         parts = [Rows(ids=tokens.train, places=tokens.places), *more]
         spelled = torch.cat(
             [
-                spellings(
+                randomized_rows(
                     data, "train", config.representation, tokens.vocabulary, part, workers=workers
                 )
                 for data, part in zip((config.data, *config.more_data), parts, strict=True)

@@ -83,7 +83,7 @@ class LossConfig:
 
     kind: Literal["elbo", "iwae", "total-correlation"] = "elbo"
     """Evidence lower bound, importance-weighted bound, or evidence lower bound with another weight
-    of the total correlation of z, see `total_correlation`."""
+    of the total correlation of z, see `total_correlation_weight`."""
     beta: float = 0.1
     """Weight of the KL term. Smaller: more accurate reconstruction; larger: a smoother space."""
     beta_warmup_fraction: float = 0.15
@@ -92,18 +92,24 @@ class LossConfig:
     """KL per dimension of z, in nats, that is not penalized."""
     n_samples: int = 1
     """Samples of z for each molecule; more than one for the importance-weighted bound only."""
-    total_correlation: float = 1.0
+    total_correlation_weight: float = 1.0
     """Weight of the total correlation of z relative to the rest of the KL term; 1: as in the
     evidence lower bound."""
-    similarity: float = 0.0
+    similarity_weight: float = 0.0
     """Weight of the correlation, within a batch, of distances in z with Tanimoto similarities of
     Morgan fingerprints (radius 2, 2,048 bits): similar molecules become neighbors."""
-    fingerprint: float = 0.0
+    fingerprint_weight: float = 0.0
     """Weight of the loss of an auxiliary linear head from z to 64 principal components of these
     fingerprints: half of the squared error, in standard deviations, summed."""
 
     def __post_init__(self) -> None:
-        for name in ("beta", "free_bits", "total_correlation", "similarity", "fingerprint"):
+        for name in (
+            "beta",
+            "free_bits",
+            "total_correlation_weight",
+            "similarity_weight",
+            "fingerprint_weight",
+        ):
             value = getattr(self, name)
             require(
                 0 <= value < math.inf, f"{name} must be a number that is not negative, got {value}"
@@ -116,7 +122,7 @@ class LossConfig:
         for name, kind, default in (
             ("free_bits", "elbo", 0.0),
             ("n_samples", "iwae", 1),
-            ("total_correlation", "total-correlation", 1.0),
+            ("total_correlation_weight", "total-correlation", 1.0),
         ):
             value = getattr(self, name)
             require(
@@ -189,7 +195,7 @@ class TrainConfig:
     """How molecules are written."""
     bpe_merges: int = 0
     """Byte-pair merges: how many times the most frequent pair of adjacent tokens becomes one."""
-    molecules: int = 2_000_000
+    n_molecules: int = 2_000_000
     """Total number of molecules seen, repeats included; then the learning rate has decayed."""
     batch_size: int = 128
     """Molecules per step."""
@@ -201,13 +207,13 @@ class TrainConfig:
     """Last share of the training, in which the learning rate decays; 0: no decay, for a stage that
     another one starts from."""
     neighbors: bool = False
-    """Make batches of pairs of often similar molecules, so that `loss.similarity` sees true
+    """Make batches of pairs of often similar molecules, so that `loss.similarity_weight` sees true
     neighbors, of which random batches have few."""
     word_dropout: float = 0.0
     """Share of the tokens hidden from the decoder."""
     corruption: float = 0.0
     """Share of the encoder's input tokens that are deleted or replaced, half each."""
-    spellings: float = 0.0
+    randomized_smiles_fraction: float = 0.0
     """Share of the steps in which the encoder reads randomized SMILES, while the decoder writes the
     usual ones. For SMILES representations only."""
     noised_fraction: float = 0.25
@@ -244,7 +250,7 @@ class TrainConfig:
     prior: PriorConfig = PriorConfig()
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "molecules", "batch_size", "validate_every")
+        at_least(self, 1, "n_molecules", "batch_size", "validate_every")
         check_seed(self.seed)
         at_least(self, 0, "bpe_merges", "property_weight", "condition_weight", "threads")
         for name in ("learning_rate", "max_grad_norm"):
@@ -258,10 +264,14 @@ class TrainConfig:
         ):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
-        require(0 <= self.spellings <= 1, f"spellings must lie in [0, 1], got {self.spellings}")
         require(
-            self.spellings == 0 or self.representation != "selfies",
-            "spellings are randomized SMILES; set them to 0, or take another representation",
+            0 <= self.randomized_smiles_fraction <= 1,
+            f"randomized_smiles_fraction must lie in [0, 1], got {self.randomized_smiles_fraction}",
+        )
+        require(
+            self.randomized_smiles_fraction == 0 or self.representation != "selfies",
+            "randomized_smiles_fraction must be 0 with representation = 'selfies', got "
+            f"{self.randomized_smiles_fraction}",
         )
         require(
             0 < self.labeled_fraction <= 1,
@@ -324,9 +334,9 @@ class TrainConfig:
             (f"a loss of kind {loss.kind!r}", loss.kind != "elbo"),
             ("free_bits", loss.free_bits > 0),
             ("corruption", self.corruption > 0),
-            ("a share of spellings", self.spellings > 0),
-            ("similarity", loss.similarity > 0),
-            ("fingerprint", loss.fingerprint > 0),
+            ("randomized_smiles_fraction", self.randomized_smiles_fraction > 0),
+            ("similarity_weight", loss.similarity_weight > 0),
+            ("fingerprint_weight", loss.fingerprint_weight > 0),
             (f"a prior of kind {prior.kind!r}", prior.kind not in ("auto", "normal")),
         ):
             require(

@@ -145,7 +145,7 @@ def compute_loss(
     else:
         total = rec + beta * whole
     if config.kind == "total-correlation":
-        total = total + beta * (config.total_correlation - 1) * _shared(inference, molecules)
+        total = total + beta * (config.total_correlation_weight - 1) * _shared(inference, molecules)
     return Loss(total=total, reconstruction=rec, kl=whole)
 
 

@@ -60,7 +60,7 @@ def schedule_at(config: TrainConfig, seen: int) -> Schedule:
 
     The decay takes the last `config.lr_decay_fraction` of the training; before it, the factor is 1.
     """
-    done = seen / config.molecules
+    done = seen / config.n_molecules
     rise = min(1.0, done / config.lr_warmup_fraction) if config.lr_warmup_fraction > 0 else 1.0
     falling = (
         max(0.0, 1 - (1 - min(1.0, done)) / config.lr_decay_fraction)
@@ -103,7 +103,7 @@ def train(
         conditions: Conditions, `n x c`, float32, standardized; NaN where unknown. None for none.
         fingerprints: Of the rows, for the structure terms of the loss and for pairs of neighbors.
         randomized_rows: Ids of randomized SMILES of the rows, `n x k x max_length`, for
-            `config.spellings`.
+            `config.randomized_smiles_fraction`.
         main: How many rows, the first, are of `config.data` and not of `config.more_data`; None for
             all.
         start: Folder with the kept state of another training, to start from.
@@ -137,12 +137,12 @@ def train(
         (folder / RESUME).unlink(missing_ok=True)  # of an older training
         if start is not None:
             start_state(start, model, optimizer, head)
-    structured = config.loss.similarity > 0 or head is not None
-    report = Reporter(folder, config.molecules, on_progress, place.seen)
+    structured = config.loss.similarity_weight > 0 or head is not None
+    report = Reporter(folder, config.n_molecules, on_progress, place.seen)
     next_stop = (place.seen // config.validate_every + 1) * config.validate_every
 
     with deferred_signals() as interrupted:
-        while place.seen < config.molecules:
+        while place.seen < config.n_molecules:
             for index in _batches_from(lengths, config, place, main or len(rows), fingerprints):
                 lr_factor, beta = schedule_at(config, place.seen)
                 for group in optimizer.param_groups:
@@ -169,8 +169,8 @@ def train(
                 )
                 total = loss.total + config.property_weight * of_properties
                 total = total + config.condition_weight * of_conditions
-                total = total + config.loss.similarity * of_structure[0]
-                total = total + config.loss.fingerprint * of_structure[1]
+                total = total + config.loss.similarity_weight * of_structure[0]
+                total = total + config.loss.fingerprint_weight * of_structure[1]
                 optimizer.zero_grad(set_to_none=True)
                 # Per token, so that clipping means the same for short and long molecules.
                 scaled = total * (len(ids) / int((ids != PAD).sum()))
@@ -180,7 +180,7 @@ def train(
                 place.seen += len(ids)
                 terms = (loss.reconstruction, loss.kl, of_properties, of_conditions, *of_structure)
                 report.add(len(ids), *(term.item() for term in terms))
-                if place.seen >= next_stop or place.seen >= config.molecules:
+                if place.seen >= next_stop or place.seen >= config.n_molecules:
                     next_stop += config.validate_every
                     model.eval()
                     with autocast(config.precision, device):
@@ -195,7 +195,7 @@ def train(
                 if interrupted():
                     save_state(folder, model, optimizer, generator, config, place, data, head)
                     return model.eval()  # not reached: the signal is delivered now
-                if place.seen >= config.molecules:
+                if place.seen >= config.n_molecules:
                     break
     return model.eval()
 
@@ -275,7 +275,7 @@ def _step(
         of_conditions = condition_loss(inference.y_mean, inference.y_logvar, known.y)
     similar = of_bits = loss.kl.new_zeros(())
     if batch.bits is not None:
-        if config.loss.similarity > 0:
+        if config.loss.similarity_weight > 0:
             similar = distance_similarity_correlation(inference.mean[::n_samples], batch.bits)
         if head is not None:
             z = inference.code[::n_samples, : model.config.latent_dim]
@@ -287,7 +287,7 @@ def _fingerprint_head(
     model: SequenceVAE, fingerprints: SparseBits | None, config: TrainConfig
 ) -> FingerprintHead | None:
     """The head that reads fingerprints, its components fitted; None if it has no weight."""
-    if config.loss.fingerprint == 0 or fingerprints is None:
+    if config.loss.fingerprint_weight == 0 or fingerprints is None:
         return None
     head = FingerprintHead(model.config.latent_dim, fingerprints.size, N_COMPONENTS)
     head.fit(fingerprints.dense(np.arange(0, len(fingerprints), -(-len(fingerprints) // SAMPLE))))
@@ -307,7 +307,11 @@ def _few(conditions: Tensor) -> Tensor | None:
 def _other(randomized_rows: Tensor, config: TrainConfig, place: TrainingState) -> int | None:
     """Index of the randomized SMILES that the encoder reads in this step; None for `rows`."""
     rng = np.random.default_rng((config.seed, place.epoch, place.batch, 1))
-    return int(rng.integers(randomized_rows.shape[1])) if rng.random() < config.spellings else None
+    return (
+        int(rng.integers(randomized_rows.shape[1]))
+        if rng.random() < config.randomized_smiles_fraction
+        else None
+    )
 
 
 def _drawn(n: int, size: int, config: TrainConfig, place: TrainingState) -> Tensor:

@@ -53,7 +53,7 @@ def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
     ):
         del settings[name]
     if config.lr_decay_fraction == 0:  # a stage at a constant rate may end sooner or later
-        del settings["molecules"]
+        del settings["n_molecules"]
     return _flat(settings)
 
 

@@ -29,7 +29,7 @@ from molvae.errors import CheckpointError, ConfigError, DataError, MolvaeWarning
 from molvae.latent.labels import fingerprints, label, label_names
 from molvae.latent.loading import WEIGHTS, list_models
 from molvae.latent.space import LatentSpace
-from molvae.latent.tokenized import spellings, tokenize, write_rows
+from molvae.latent.tokenized import randomized_rows, tokenize, write_rows
 from molvae.latent.train import train
 from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfig
 from molvae.model.fingerprint_losses import distance_similarity_correlation
@@ -53,7 +53,7 @@ def config(data: Path, tmp_path: Path) -> TrainConfig:
     return TrainConfig(
         data=str(data),
         out=str(tmp_path / "run"),
-        molecules=600,
+        n_molecules=600,
         validate_every=300,
         # So short a training would be told that it has collapsed.
         loss=LossConfig(beta=0.0),
@@ -91,7 +91,7 @@ def test_heads_are_trained_along_and_speak_in_the_properties_units(config: Train
         properties=("sas", "logP"),
         property_weight=5.0,
         bpe_merges=80,  # shorter rows, which are learned sooner
-        molecules=9_000,
+        n_molecules=9_000,
         batch_size=64,
         learning_rate=5e-3,
         validate_every=9_000,
@@ -153,7 +153,7 @@ def conditional(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Latent
         data=str(table),
         out=str(tmp_path_factory.mktemp("run") / "run"),
         bpe_merges=80,  # shorter rows, which are learned sooner
-        molecules=8_000,
+        n_molecules=8_000,
         batch_size=32,
         learning_rate=5e-3,
         validate_every=8_000,
@@ -447,12 +447,12 @@ def test_bundled_runs_are_small_and_come_from_the_committed_recipes(name: str) -
 
 @pytest.mark.slow
 def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainConfig) -> None:
-    objective = LossConfig(beta=0.0, similarity=20.0, fingerprint=0.5)
+    objective = LossConfig(beta=0.0, similarity_weight=20.0, fingerprint_weight=0.5)
     longer = dataclasses.replace(
         config,
         bpe_merges=80,  # shorter rows, which are learned sooner
         model=dataclasses.replace(config.model, residual_conditioning=False),
-        molecules=3000,
+        n_molecules=3000,
         validate_every=3000,
         batch_size=32,
         learning_rate=1e-2,
@@ -471,7 +471,7 @@ def test_train_with_structure_terms_brings_alike_molecules_near(config: TrainCon
 
 def test_train_in_stages_goes_on_where_the_first_ended(config: TrainConfig, tmp_path: Path) -> None:
     """Two stages at a constant rate end with other weights than one, but none of them jumps."""
-    objective = LossConfig(beta=0.0, similarity=5.0, fingerprint=0.5)
+    objective = LossConfig(beta=0.0, similarity_weight=5.0, fingerprint_weight=0.5)
     one = dataclasses.replace(
         config,
         loss=objective,
@@ -489,7 +489,7 @@ def test_train_in_stages_goes_on_where_the_first_ended(config: TrainConfig, tmp_
         lr_warmup_fraction=0.0,
         keep_state=False,
     )
-    two = dataclasses.replace(two, model=ModelConfig(), molecules=1, learning_rate=1e-12)
+    two = dataclasses.replace(two, model=ModelConfig(), n_molecules=1, learning_rate=1e-12)
     second = molvae.load(train(two, workers=1))
     assert not (tmp_path / "two" / "state.safetensors").exists()
     before = molvae.load(first)
@@ -529,7 +529,7 @@ def test_train_with_more_data_learns_both_and_says_so(
         more_data_fraction=0.5,
         properties=("logP",),
         neighbors=True,
-        spellings=0.5,
+        randomized_smiles_fraction=0.5,
         corruption=0.1,
         noised_fraction=0.0,
     )
@@ -565,12 +565,12 @@ def test_fingerprints_are_those_of_the_molecules(data: Path) -> None:
         assert torch.equal(dense.bool(), torch.from_numpy(morgan_bits(molecules)))
 
 
-def test_spellings_are_other_texts_of_the_same_molecules(data: Path) -> None:
+def test_randomized_rows_are_other_texts_of_the_same_molecules(data: Path) -> None:
     tokens = tokenize(data, "robust-smiles", 20, workers=1)
     length = tokens.train.shape[1]
     rows = write_rows(data, "train", "robust-smiles", tokens.vocabulary, length, workers=1)
     args = (data, "train", "robust-smiles", tokens.vocabulary, rows)
-    first, again = (spellings(*args, n=3, workers=1) for _ in range(2))
+    first, again = (randomized_rows(*args, n=3, workers=1) for _ in range(2))
     assert first.shape == (len(rows.ids), 3, length)
     assert torch.equal(first, again)
     other = (first != rows.ids[:, None]).any(dim=2)

@@ -257,7 +257,7 @@ def test_the_total_correlation_is_weighed_relative_to_the_rest() -> None:
     rec = torch.ones(200)
 
     def total(weight: float) -> float:
-        config = LossConfig(kind="total-correlation", total_correlation=weight)
+        config = LossConfig(kind="total-correlation", total_correlation_weight=weight)
         return float(compute_loss(config, 0.5, inference, rec, molecules=1_000).total)
 
     assert total(1.0) == pytest.approx(float(compute_loss(ELBO, 0.5, inference, rec).total))

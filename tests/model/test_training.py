@@ -37,7 +37,7 @@ SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=3
 CONFIG = TrainConfig(
     data="",
     out="",
-    molecules=1200,
+    n_molecules=1200,
     batch_size=16,
     loss=LossConfig(beta=0.01),
     validate_every=200,
@@ -80,7 +80,7 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
 
 def test_schedules_rise_and_decay() -> None:
     rise = LossConfig(beta=0.5, beta_warmup_fraction=0.2)
-    config = dataclasses.replace(CONFIG, molecules=1000, loss=rise, lr_warmup_fraction=0.1)
+    config = dataclasses.replace(CONFIG, n_molecules=1000, loss=rise, lr_warmup_fraction=0.1)
     assert schedule_at(config, 0) == (0.0, 0.0)
     assert schedule_at(config, 50).lr_factor == pytest.approx(0.5, rel=0.02)
     assert schedule_at(config, 100).beta == pytest.approx(0.25)
@@ -96,7 +96,7 @@ def test_schedules_rise_and_decay() -> None:
 def test_an_overfitted_model_gives_its_molecules_back(tmp_path: Path) -> None:
     config = dataclasses.replace(
         CONFIG,
-        molecules=24_000,
+        n_molecules=24_000,
         batch_size=60,
         loss=LossConfig(beta=0.0),
         learning_rate=1e-2,
@@ -120,7 +120,7 @@ def test_heads_learn_to_read_labels_off_z(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = SequenceVAE(SMALL, N_SYMBOLS, LENGTH, n_properties=2)
     config = dataclasses.replace(
-        CONFIG, molecules=9_000, batch_size=60, learning_rate=1e-2, property_weight=3.0
+        CONFIG, n_molecules=9_000, batch_size=60, learning_rate=1e-2, property_weight=3.0
     )
     train(model, x, x, config, tmp_path, labels=known)
     with torch.inference_mode():
@@ -157,7 +157,7 @@ def test_validation_repeats_and_leaves_the_generator_alone() -> None:
 
 def test_collapse_is_said(tmp_path: Path) -> None:
     heavy = LossConfig(beta=200.0, beta_warmup_fraction=0.0)
-    config = dataclasses.replace(CONFIG, loss=heavy, molecules=3000)
+    config = dataclasses.replace(CONFIG, loss=heavy, n_molecules=3000)
     with pytest.warns(MolvaeWarning, match="collapsing"):
         fit(tmp_path, config=config)
 
@@ -165,7 +165,7 @@ def test_collapse_is_said(tmp_path: Path) -> None:
 KINDS: dict[str, dict[str, Any]] = {
     "iwae": {"loss": LossConfig(kind="iwae", beta=0.1, n_samples=4)},
     "total correlation": {
-        "loss": LossConfig(kind="total-correlation", beta=0.01, total_correlation=5.0)
+        "loss": LossConfig(kind="total-correlation", beta=0.01, total_correlation_weight=5.0)
     },
     "free bits": {"loss": LossConfig(beta=0.1, free_bits=0.2)},
     "flow": {"model": dataclasses.replace(SMALL, posterior="flow")},
@@ -195,7 +195,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def of_kind(kind: str, folder: Path, *, resume: bool = False, stop: int = 0) -> SequenceVAE:
     """A short training, stopped after so many reports if there is a number."""
-    config = dataclasses.replace(CONFIG, molecules=600, **KINDS[kind])
+    config = dataclasses.replace(CONFIG, n_molecules=600, **KINDS[kind])
     torch.manual_seed(0)
     y = {"conditions": lengths_of, "few conditions": few_lengths_of}.get(kind, lambda _: None)(
         rows()
@@ -256,7 +256,7 @@ def test_conditions_are_inferred_where_they_are_not_known(known: float, tmp_path
     torch.manual_seed(0)
     model = SequenceVAE(SMALL, N_SYMBOLS, LENGTH, n_conditions=1)
     config = dataclasses.replace(
-        CONFIG, molecules=9_000, batch_size=60, learning_rate=1e-2, condition_weight=3.0
+        CONFIG, n_molecules=9_000, batch_size=60, learning_rate=1e-2, condition_weight=3.0
     )
     train(model, x, x, config, tmp_path, conditions=shown)
     with torch.inference_mode():
@@ -274,7 +274,7 @@ def test_few_labels_are_learned_from_at_every_step(tmp_path: Path) -> None:
     shown[5] = true[5]
     torch.manual_seed(0)
     model = SequenceVAE(SMALL, N_SYMBOLS, LENGTH, n_conditions=1)
-    config = dataclasses.replace(CONFIG, molecules=1_200, condition_weight=3.0)
+    config = dataclasses.replace(CONFIG, n_molecules=1_200, condition_weight=3.0)
     train(model, x, x, config, tmp_path, conditions=shown)
     with torch.inference_mode():
         guess, _ = model.conditions(x[5:6].long())
@@ -382,7 +382,7 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
     x, bits = rows(), np.random.default_rng(0).random((len(rows()), 32)) < 0.3
     config = dataclasses.replace(
         CONFIG,
-        loss=LossConfig(beta=0.0, similarity=3.0, fingerprint=1.0),
+        loss=LossConfig(beta=0.0, similarity_weight=3.0, fingerprint_weight=1.0),
         neighbors=True,
         more_data=("more",),
         more_data_fraction=0.5,
@@ -409,12 +409,12 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
             on_progress=interrupt,
         )
 
-    every = config.molecules // 4
+    every = config.n_molecules // 4
     expected = run("whole", every=every).state_dict()
     with pytest.raises(KeyboardInterrupt):
         run("broken", every=every, stop=2 * every)
     # How often it validates is not among what must be the same.
-    resumed = run("broken", every=config.molecules, resume=True).state_dict()
+    resumed = run("broken", every=config.n_molecules, resume=True).state_dict()
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
