@@ -174,7 +174,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_flags_win_over_the_recipe(run_folder: Path) -> None:
     card = json.loads((run_folder / "run" / "model.json").read_text())
     recipe = card["about"]["recipe"]
-    assert (recipe["molecules"], recipe["validate_every"]) == (500, 300)
+    assert (recipe["n_molecules"], recipe["validate_every"]) == (500, 300)
     assert (recipe["model"]["latent_dim"], recipe["model"]["decoder_dim"]) == (6, 16)
     # Old names of settings and flags
     assert (recipe["noised_fraction"], recipe["labeled_fraction"]) == (0.2, 0.9)
