@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molvae._files import Kind, check_output, head_of, replacing
-from molvae.errors import DataError, visible
+from molvae.campaign.trial import STATUSES
+from molvae.errors import DataError, shown, visible
+from molvae.objectives.problem import DERIVED_COLUMNS, EARLIER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +51,7 @@ def write_table(
     *,
     overwrite: bool = False,
     apart_from: Iterable[str | Path] = (),
+    trials: pd.DataFrame | None = None,
 ) -> None:
     r"""Write a table; it is there as a whole, or not at all.
 
@@ -59,12 +62,13 @@ def write_table(
             begins with `=`, `+`, `-` or `@` is not changed either: import such columns as text
             where a spreadsheet would take them for formulas.
         file: Its ending says the format.
-        overwrite: Replace an earlier table of the same kind; one with columns that this table
-            lacks was edited, and is not replaced.
+        overwrite: Replace an earlier table of the same kind and campaign, unless it was edited.
         apart_from: Inputs of the same command, which are never replaced.
+        trials: The campaign's table of all trials, if `table` holds only some.
 
     Raises:
-        DataError: See `check_can_write_table`; or Parquet is wanted and pyarrow is not installed.
+        DataError: See `check_can_write_table` and `check_unedited`; or Parquet is wanted and
+            pyarrow is not installed.
     """
     _check_ending(file)
     names = {str(name) for name in table.columns}
@@ -78,6 +82,54 @@ def write_table(
     kind = replace(TABLE, is_own=is_earlier)
     with replacing(file, kind, overwrite=overwrite, apart_from=apart_from) as draft:
         _WRITERS[Path(file).suffix.lower()](table, draft)
+        check_unedited(file, table if trials is None else trials)
+
+
+def check_unedited(file: str | Path, trials: pd.DataFrame) -> None:
+    """Refuse an earlier table with a cell that the campaign does not hold: it would be lost.
+
+    Raises:
+        DataError: Names all such cells.
+    """
+    from molvae.chem.readers import read_table
+
+    if not Path(file).exists() or not Path(file).stat().st_size:
+        return
+    known = {
+        str(row["id"]): {_sdf_name(visible(str(name))): _cell(cell) for name, cell in row.items()}
+        for row in trials.to_dict("records")
+    }
+    there = read_table(file, ("id",))
+    advice = "tell it to the campaign, then remove the table; or choose another name"
+    for line, cells in there.rows:
+        row = dict(zip(map(_sdf_name, there.header), map(_cell, cells), strict=True))
+        if (now := known.get(row["id"])) is None:
+            there.problem(line, f"the campaign has no trial {shown(row['id'])}", advice)
+            continue
+        for name, text in row.items():
+            if text and not _is_from(now, name, text, row):
+                own = f"the campaign has {shown(now.get(name, ''))}"
+                there.problem(line, f"{name} is {shown(text)}, {own}", advice)
+    there.problems.check()
+
+
+def _is_from(now: dict[str, str], name: str, text: str, row: dict[str, str]) -> bool:
+    """Whether a cell of an earlier table comes from a campaign whose row is `now`."""
+    if name == "status":
+        return text in STATUSES or text in STATUSES.values()
+    if name in DERIVED_COLUMNS:  # they change with each value that is told
+        return STATUSES.get(row["status"], row["status"]) == "complete"
+    if name in ("message", "told_at", EARLIER) and text in now.get(EARLIER, ""):
+        return True  # of a failed trial that was put back since
+    try:
+        return text == now[name] or float(text) == float(now[name])
+    except (KeyError, ValueError):
+        return False
+
+
+def _cell(value: Any) -> str:
+    """A cell as every format shows it."""
+    return "" if value is None or value != value else " ".join(visible(str(value)).split())
 
 
 def _check_ending(file: str | Path) -> None:
@@ -168,4 +220,10 @@ _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
 }
 
 
-__all__ = ["TABLE", "check_can_write_table", "with_visible_text", "write_table"]
+__all__ = [
+    "TABLE",
+    "check_can_write_table",
+    "check_unedited",
+    "with_visible_text",
+    "write_table",
+]

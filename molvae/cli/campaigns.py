@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from molvae.analysis.export import check_can_write_table, with_visible_text, write_table
+from molvae.analysis.export import (
+    check_can_write_table,
+    check_unedited,
+    with_visible_text,
+    write_table,
+)
 from molvae.chem.tables import shortened_list
 from molvae.cli.campaign_output import best_rows, print_summary, run_with_progress
 from molvae.cli.inputs import ASKED, parse_value, read_measurements
@@ -123,6 +128,9 @@ def ask(
         if create
         else _open(campaign_file) as campaign,
     ):
+        known = None
+        if target is not None:  # before anything is asked
+            check_unedited(target, known := campaign.table())
         trials = _pending(campaign) if create or pending else []
         trials = trials if trials or pending else campaign.ask(n, allow_constant=allow_constant)
         rows = [(trial.id, trial.smiles, trial.percentile) for trial in trials]
@@ -132,7 +140,7 @@ def ask(
     import pandas as pd
 
     table = pd.DataFrame(rows, columns=list(ASKED))
-    write_table(table, target, overwrite=overwrite, apart_from=inputs)
+    write_table(table, target, overwrite=overwrite, apart_from=inputs, trials=known)
     print(out)
 
 

@@ -218,6 +218,48 @@ def test_export_table_with_a_column_of_ones_own_is_not_replaced(molvae: Molvae, 
         assert (here / name).read_text() == text
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.sdf", "t.parquet"])
+def test_export_overwrite_table_with_typed_cells_is_refused_and_names_them(
+    molvae: Molvae, here: Path, name: str
+) -> None:
+    file = here / name
+    with begin(here / "c.db", n=6) as campaign:
+        campaign.run(4)
+        campaign.tell(5, None, "no pose")
+        smiles = campaign.trials[5].smiles
+    table = Campaign.open("c.db").table()
+    for column, cell in (("hill", 5.25), ("message", "ask Ann"), ("status", "later")):
+        edited = table.astype({column: object})
+        edited.loc[5, column] = cell
+        write_table(edited, file)
+        before = file.read_bytes()
+        molvae("export", "c.db", name, "--overwrite").fails(1, column, str(cell))
+        assert file.read_bytes() == before
+        file.unlink()
+    assert molvae("export", "c.db", name).status == 0
+    with Campaign.open("c.db") as campaign:  # the table grows old, which is no edit
+        campaign.tell(6, 5.25, notes={"plate": "7"})
+        campaign.retry()
+    for _ in range(2):
+        assert molvae("export", "c.db", name, "--overwrite").status == 0
+    assert smiles in file.read_text(encoding="latin-1")
+
+
+def test_ask_overwrite_sheet_with_typed_cells_is_refused_before_asking(
+    molvae: Molvae, here: Path
+) -> None:
+    assert molvae("ask", "rec.db", "-n", 2, "--out", "s.csv").status == 0
+    text = (here / "s.csv").read_text()
+    assert molvae("ask", "rec.db", "-n", 2, "--out", "s.csv", "--overwrite").status == 0
+    header, first, *_ = text.splitlines()
+    (here / "s.csv").write_text(f"{header}\n{first.rpartition(',')[0]},5.1\n")
+    with Campaign.open("rec.db") as campaign:
+        n = len(campaign)
+    molvae("ask", "rec.db", "-n", 2, "--out", "s.csv", "--overwrite").fails(1, "5.1", "percentile")
+    with Campaign.open("rec.db") as campaign:
+        assert len(campaign) == n
+
+
 def test_a_resumed_campaign_brings_its_report_up_to_date(molvae: Molvae, here: Path) -> None:
     words = ["optimize", "new.db", *CREATE, "--report", "new.html"]
     assert molvae(*words).status == 0
