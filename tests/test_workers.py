@@ -148,6 +148,17 @@ def test_a_process_that_dies_between_calls_is_replaced(deadly_worker: ProcessExe
     assert deadly_worker.call(["CCO"]).result() == [EvaluationResult(values={"y": 3.0})]
 
 
+def test_process_set_aside_gets_no_more_calls_unless_it_is_the_last() -> None:
+    with make_executor(calls(lambda smiles: os.getpid()), 2, None) as caller:
+        first: Any = caller.call(["C"])
+        pid, worker = first.result()[0].values["y"], first.worker
+        assert caller.set_aside(worker, "broken")
+        assert caller.capacity() == 1
+        later: list[Any] = [caller.call(["C"]) for _ in range(4)]
+        assert pid not in {one.result()[0].values["y"] for one in later}
+        assert not caller.set_aside(later[0].worker, "broken as well")
+
+
 def forks(smiles: str) -> float:
     """In a forked child: another value, an error, or an end by itself."""
     child = os.fork()

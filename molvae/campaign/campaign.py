@@ -378,7 +378,8 @@ class Campaign:
         with the reason as its message. Trouble of the machine is no outcome; trials stay pending:
 
         * `failures_in_a_row` first calls, or later ones of one worker or of all, fail for the same
-          reason, or twice as many for any. The run stops.
+          reason, or twice as many for any. The run stops; if it was one worker, that one gets no
+          more molecules, and the others go on.
         * A worker dies: another one gets the molecule, which has failed if three processes died
           with it. Three calls in a row that are lost (full disk, refused connection) stop the run.
         * An objective raises `MachineError`, a program cannot be started, or the process is told to

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from queue import SimpleQueue
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.history import predictions_of
 from molvae.campaign.trial import NewTrial
 from molvae.errors import CampaignError
-from molvae.objectives.interrupts import get
+from molvae.objectives.interrupts import wait
 
 if TYPE_CHECKING:
     from molvae.bo.base import Observations, Strategy
@@ -64,8 +63,8 @@ def choose_batch(
     ]
 
 
-class Choice:
-    """A choice of molecules in progress.
+class Choice(threading.Thread):
+    """A choice of molecules; `start` begins it in a thread of its own.
 
     Args:
         work: Makes the choice.
@@ -73,34 +72,39 @@ class Choice:
     """
 
     def __init__(self, work: Callable[[], Any], done: Callable[[], None]) -> None:
+        super().__init__(name="choosing", daemon=True)
         self.result: Future[tuple[Any, float]] = Future()
         """The choice, and the seconds that it took."""
-        self._work, self._done, self._ended = work, done, SimpleQueue[None]()
-        self._thread = threading.Thread(target=self._run, name="choosing", daemon=True)
-        self._thread.start()
+        self._work, self._when_done = work, done
+        self._done, self._cancelled = threading.Event(), False
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Make the choice; an interruption by `stop` may come at any step."""
         began = time.monotonic()
-        with contextlib.suppress(KeyboardInterrupt):  # which may come at any step, see `stop`
-            try:
-                self.result.set_result((self._work(), time.monotonic() - began))
-            except BaseException as error:
-                self.result.set_exception(error)
-            self._ended.put(None)
-            self._done()
+        if self._cancelled:
+            return
+        try:
+            found = self._work()
+            settle = partial(self.result.set_result, (found, time.monotonic() - began))
+        except BaseException as error:
+            settle = partial(self.result.set_exception, error)
+        settle()
+        self._done.set()
+        self._when_done()
 
     def wait(self) -> None:
         """Wait for the end of the choice; Ctrl-C interrupts."""
-        get(self._ended)
-        self._ended.put(None)
+        wait(self._done)
 
     def stop(self) -> None:
         """Interrupt the thread at its next step in Python, and wait a little for its end."""
-        if self._thread.is_alive() and self._thread.ident is not None:
+        self._cancelled = True  # if it is only about to begin
+        if self.is_alive() and self.ident is not None:
+            # No thread prints this exception when it ends.
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
+                ctypes.c_ulong(self.ident), ctypes.py_object(SystemExit)
             )
-            self._thread.join(STOP_SECONDS)
+            self.join(STOP_SECONDS)
 
 
 __all__ = ["Batch", "Choice", "choose_batch"]

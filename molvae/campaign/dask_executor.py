@@ -72,7 +72,7 @@ class DaskExecutor:
         self._asked: dict[str, Future[str | None]] = {}
         """By address of a worker: why it cannot load the objectives; None if it has."""
         self._stuck: dict[str, str] = {}
-        """Workers that could not be restarted, and why."""
+        """Workers that get no more calls, and why."""
         self._warned = set[str]()
         self._empty_since: float | None = None
         self._had_workers = False
@@ -147,6 +147,13 @@ class DaskExecutor:
         if allowed:
             self._bound[future] = allowed
         return _OnCluster(self, future)
+
+    def set_aside(self, worker: str, reason: str) -> bool:
+        """Give a worker no more calls; False if it is the last one."""
+        if self._ready() - {worker}:
+            self._stuck[worker] = reason
+            self._warned.add(worker)
+        return worker in self._stuck
 
     def close(self) -> None:
         """Disconnect from the cluster, which goes on."""

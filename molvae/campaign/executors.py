@@ -76,6 +76,10 @@ class Caller(Protocol):
         """Begin to score molecules; the result is a list with an `EvaluationResult` for each."""
         ...
 
+    def set_aside(self, worker: str, reason: str) -> bool:
+        """Give a worker no more calls; False if that is impossible, or no other is left."""
+        ...
+
 
 class SerialExecutor:
     """Calls in this process, one at a time, at once."""
@@ -96,6 +100,10 @@ class SerialExecutor:
             future.set_exception(error)
         return future
 
+    def set_aside(self, worker: str, reason: str) -> bool:
+        """False: there is one worker."""
+        return False
+
 
 class UserExecutor:
     """Calls by a user's executor."""
@@ -110,6 +118,10 @@ class UserExecutor:
     def call(self, smiles: Sequence[str]) -> Pending:
         """Submit a call."""
         return self._executor.submit(evaluate, self._calls, smiles)
+
+    def set_aside(self, worker: str, reason: str) -> bool:
+        """False: the executor chooses the worker."""
+        return False
 
 
 class _Task(Future[list[EvaluationResult]]):
@@ -143,6 +155,7 @@ class ProcessExecutor:
         self._processes: set[_Process] = set()
         self._lock = threading.Lock()
         self._closing = False
+        self._set_aside = set[str]()
         loaded: SimpleQueue[MolvaeError | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._serve, args=(f"worker {n}", loaded), daemon=True)
@@ -161,13 +174,19 @@ class ProcessExecutor:
 
     def capacity(self) -> int:
         """The number of processes."""
-        return len(self._threads)
+        return len(self._threads) - len(self._set_aside)
 
     def call(self, smiles: Sequence[str]) -> Pending:
         """Hand molecules to the next free process; `cancel()` ends that process."""
         task = _Task(smiles)
         self._tasks.put(task)
         return task
+
+    def set_aside(self, worker: str, reason: str) -> bool:
+        """Give a process no more calls; False if it is the last one."""
+        if self.capacity() > 1:
+            self._set_aside.add(worker)
+        return worker in self._set_aside
 
     def close(self, *, now: bool = False) -> None:
         """End all processes; with `now` also those that are at work."""
@@ -192,6 +211,9 @@ class ProcessExecutor:
         except MolvaeError as error:
             loaded.put(error)
         while (task := self._tasks.get()) is not None:
+            if name in self._set_aside:
+                self._tasks.put(task)
+                break
             if not task.set_running_or_notify_cancel():
                 continue
             try:

@@ -110,6 +110,13 @@ class OutageDetector:
         """At the end of a run: failures of a worker on which nothing worked, while others did."""
         return self._of_idle_workers(2) if self.most else []
 
+    def drop(self, worker: str) -> list[UnrecordedFailure]:
+        """Forget the failures of a worker, and return them."""
+        found = self._by_worker().get(worker, [])
+        self.held = [one for one in self.held if one.worker != worker]
+        self.doubtful = [one for one in self.doubtful if one.worker != worker]
+        return found
+
     def _of_idle_workers(self, least: int) -> list[UnrecordedFailure]:
         for worker, group in self._by_worker().items():
             if self._working and worker not in self._working and len(group) >= least:

@@ -34,6 +34,7 @@ from molvae.errors import (
     described,
     message_of,
     shown,
+    warn,
 )
 from molvae.objectives.interrupts import get
 
@@ -116,6 +117,8 @@ class Scheduler:
     _outages: OutageDetector = field(init=False)
     _deaths: Counter[int] = field(default_factory=Counter)
     """Processes that died, by the id of the trial that they had."""
+    _set_aside: set[str | None] = field(default_factory=set)
+    """Workers that get no more calls."""
     _n_lost: int = 0
     """Calls lost since the last outcome."""
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -136,11 +139,10 @@ class Scheduler:
     def run(self) -> None:
         """Spend the budget; see `Campaign.run` for the errors that stop it."""
         try:
-            while self._left > 0:
+            while self._left > 0 or self._refuse(self._outages.last_suspects()):
                 self._submit()
                 self._choose()
                 self._receive()
-            self._refuse(self._outages.last_suspects())
             self._write(self._outages.rest())
         finally:
             if self._choice is not None:
@@ -203,6 +205,7 @@ class Scheduler:
         if self._choice is None and wanted > 0 and (n := self._short_of(capacity)) > 0:
             work = self.choose(min(n, wanted))
             self._choice = Choice(work, lambda: self._results.put((0, _nothing)))
+            self._choice.start()  # when `run` can stop it
         if self._choice is not None and (capacity == 1 or self._choice.result.done()):
             choice = self._choice
             choice.wait()
@@ -361,6 +364,9 @@ class Scheduler:
         if scored.broke and self.limits.retries:
             scored = replace(scored, message=f"{scored.message} (tried {running.tries} times)")
         failed = len(scored.values) < self.n_values
+        if failed and worker in self._set_aside:
+            self.pending.appendleft(trial)
+            return
         self._recent.append(failed)
         if failed:
             self._causes[cause] += 1
@@ -381,10 +387,14 @@ class Scheduler:
             self.tell(one.trial, one.scored)
             self.done += 1
 
-    def _refuse(self, suspects: list[UnrecordedFailure]) -> None:
-        """Stop for failures that look like trouble; nothing of them is recorded."""
+    def _refuse(self, suspects: list[UnrecordedFailure]) -> bool:
+        """Set a worker aside, or stop, for failures that look like trouble; none is recorded.
+
+        Returns:
+            Whether molecules are pending again.
+        """
         if not suspects:
-            return
+            return False
         n, first = len(suspects), suspects[0]
         message, workers = first.scored.message, {one.worker for one in suspects}
         if not self._outages.worked:
@@ -393,8 +403,15 @@ class Scheduler:
                 "nothing was recorded. Fix the objective and run again, or let them fail "
                 "(--failures-in-a-row 0)"
             )
-        if None not in workers and len(workers) == 1 < self.caller.capacity():
-            what = f"on {first.worker}, which looks like trouble of that worker"
+        alone = first.worker if len(workers) == 1 < self.caller.capacity() else None
+        if alone is not None and self.caller.set_aside(alone, message):
+            warn(f"{alone} gets no more molecules: {n} calls failed there: {message}")
+            self._set_aside.add(alone)
+            self._recent.clear()
+            self.pending.extendleft(one.trial for one in self._outages.drop(alone))
+            return True
+        if alone is not None:
+            what = f"on {alone}, which looks like trouble of that worker"
         elif len({one.cause for one in suspects}) == 1:
             what = "for the same reason, which looks like trouble of the machine"
         else:

@@ -19,11 +19,18 @@ from typing import Any, ClassVar
 import pytest
 
 from molvae.campaign.campaign import Campaign
+from molvae.campaign.choice import Choice
 from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
 from molvae.campaign.outages import OutageDetector, UnrecordedFailure, cause_of
 from molvae.campaign.transport import NotLoadedError
 from molvae.campaign.trial import Trial
-from molvae.errors import CampaignError, ConfigError, ObjectiveError, ProcessDiedError
+from molvae.errors import (
+    CampaignError,
+    ConfigError,
+    MolvaeWarning,
+    ObjectiveError,
+    ProcessDiedError,
+)
 from molvae.objectives import interrupts
 from tests.processes import PATIENCE_SECONDS, until
 from tests.toys import FaultyObjective, ToyObjective, ToySpace, begin
@@ -192,9 +199,15 @@ class Scripted:
 
     def __init__(self, *results: BaseException | None, workers: int = 1) -> None:
         self.results, self.workers, self.seen = list(results), workers, list[list[str]]()
+        self.aside = dict[str, str]()
 
     def capacity(self) -> int:
-        return self.workers
+        return self.workers - len(self.aside)
+
+    def set_aside(self, worker: str, reason: str) -> bool:
+        if self.capacity() > 1:
+            self.aside[worker] = reason
+        return worker in self.aside
 
     def call(self, smiles: Sequence[str]) -> Future[list[EvaluationResult]]:
         self.seen.append(list(smiles))
@@ -259,29 +272,56 @@ def test_a_timeout_is_no_answer_only_if_there_is_one(scripted: Any) -> None:
         assert "failed" not in {t.status for t in campaign.trials}
 
 
-class OneSick(Scripted):
-    """Two workers in turn, the first of which fails at whatever it gets."""
+class Sick(Scripted):
+    """Workers in turn, some of which fail at whatever they get."""
+
+    def __init__(self, *sick: str, workers: int) -> None:
+        super().__init__(workers=workers)
+        self.sick = sick
 
     def call(self, smiles: Sequence[str]) -> Future[list[EvaluationResult]]:
-        future = super().call(smiles)
-        future.worker = "worker 1" if len(self.seen) % 2 else "worker 2"  # type: ignore[attr-defined]
-        if future.worker == "worker 1":  # type: ignore[attr-defined]
-            n = len(self.seen)
+        future: Any = super().call(smiles)
+        names = [f"worker {n}" for n in range(1, self.workers + 1)]
+        names = [name for name in names if name not in self.aside]
+        n = len(self.seen)
+        future.worker = names[n % len(names)]
+        if future.worker in self.sick and n > 1:
             failed = EvaluationResult(message=f"no licence: {'abcdefgh'[n % 8] * 3}", broke=True)
-            future._result = [failed for _ in smiles]  # type: ignore[attr-defined]
+            future._result = [failed for _ in smiles]
         return future
 
 
 @pytest.mark.parametrize("budget", [6, 24])
-def test_a_worker_that_fails_while_others_work_is_named_and_its_molecules_stay_pending(
-    scripted: Any, budget: int
+@pytest.mark.parametrize("n", [2, 3])
+def test_run_worker_that_fails_while_others_work_is_set_aside_and_its_molecules_go_to_others(
+    scripted: Any, budget: int, n: int
 ) -> None:
-    with scripted(OneSick(workers=2)) as campaign:
-        with pytest.raises(ObjectiveError, match="on worker 1"):
+    caller = Sick("worker 1", workers=n)
+    with scripted(caller) as campaign:
+        with pytest.warns(MolvaeWarning, match=r"worker 1 gets no more molecules.*no licence"):
             campaign.run(budget)
         statuses = [t.status for t in campaign.trials]
-        assert "failed" not in statuses
-        assert statuses.count("complete") >= 2
+        assert statuses[:budget] == ["complete"] * budget
+    assert list(caller.aside) == ["worker 1"]
+
+
+def test_run_all_workers_fail_the_last_one_stops_the_run(scripted: Any) -> None:
+    with scripted(Sick("worker 1", "worker 2", workers=2), n=40) as campaign:
+        with (
+            pytest.warns(MolvaeWarning, match="gets no more molecules"),
+            pytest.raises(ObjectiveError, match="no licence"),
+        ):
+            campaign.run(40)
+        assert {t.status for t in campaign.trials} == {"complete", "pending"}
+
+
+def test_run_sick_worker_that_cannot_be_set_aside_is_named(scripted: Any) -> None:
+    caller = Sick("worker 1", workers=2)
+    caller.set_aside = lambda worker, reason: False  # type: ignore[method-assign]
+    with scripted(caller) as campaign:
+        with pytest.raises(ObjectiveError, match="on worker 1"):
+            campaign.run(24)
+        assert {t.status for t in campaign.trials} == {"complete", "pending"}
 
 
 @pytest.mark.parametrize("result", [None, 1.0, [], [None], [EvaluationResult()] * 2])
@@ -470,6 +510,36 @@ def test_an_interrupted_run_stops_while_molecules_are_being_chosen(
         with pytest.raises(KeyboardInterrupt):
             campaign.run(4)
         assert [t.status for t in campaign.trials] == ["complete", "complete"]
+    until(lambda: "choosing" not in {thread.name for thread in threading.enumerate()})
+
+
+def test_choice_stopped_before_its_thread_begins_chooses_nothing() -> None:
+    chosen = list[int]()
+    choice = Choice(lambda: chosen.append(1), lambda: None)
+    choice.stop()
+    choice.start()
+    choice.join(PATIENCE_SECONDS)
+    assert not choice.is_alive()
+    assert chosen == []
+
+
+def test_run_ctrl_c_when_the_choice_has_just_begun_stops_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_thread = Choice.start
+
+    def interrupted(choice: Choice) -> None:
+        begin_thread(choice)
+        raise KeyboardInterrupt
+
+    class Endless(ToyStrategy):
+        def propose(self, *_: Any, **__: Any) -> Any:
+            while True:
+                time.sleep(0.01)
+
+    monkeypatch.setattr(Choice, "start", interrupted)
+    with begin(path, n=2, strategy=Endless()) as campaign, pytest.raises(KeyboardInterrupt):
+        campaign.run(4)
     until(lambda: "choosing" not in {thread.name for thread in threading.enumerate()})
 
 
