@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molvae._files import Kind, check_output, head_of, replacing
-from molvae.campaign.trial import STATUSES
 from molvae.errors import DataError, shown, visible
-from molvae.objectives.problem import DERIVED_COLUMNS, EARLIER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +113,9 @@ def check_unedited(file: str | Path, trials: pd.DataFrame) -> None:
 
 def _is_from(now: dict[str, str], name: str, text: str, row: dict[str, str]) -> bool:
     """Whether a cell of an earlier table comes from a campaign whose row is `now`."""
+    from molvae.campaign.trial import STATUSES
+    from molvae.objectives.problem import DERIVED_COLUMNS, EARLIER
+
     if name == "status":
         return text in STATUSES or text in STATUSES.values()
     if name in DERIVED_COLUMNS:  # they change with each value that is told
