@@ -26,21 +26,14 @@ if TYPE_CHECKING:
 
     from molvae.campaign.campaign import Campaign
 
-HALVINGS = 6
-"""How often a step is halved before an ascent has converged."""
-
-
-ENOUGH = 0.5
-"""Fraction of the improvement predicted by the gradient that a step must bring."""
-
-
+HALVINGS = 6  # How often a step is halved before an ascent has converged
+ENOUGH = 0.5  # Fraction of the improvement predicted by the gradient that a step must bring
 OOD_PERCENTILE = 1.0
 """Density percentile below which a vector is outside of the training distribution."""
 
 
 Ended = Literal["converged", "max_steps", "bounded"]
-FLAT = 1e-12
-"""Length below which a gradient is zero."""
+FLAT = 1e-12  # Length below which a gradient is zero
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

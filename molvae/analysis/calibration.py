@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from molvae.bo.prediction import INTERVALS
 from molvae.campaign.trial import Trial
 
-MAX_GROUPS = 20
-"""Maximum number of rows; more batches are counted together."""
+MAX_GROUPS = 20  # maximum number of rows; more batches are counted together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,32 +36,27 @@ def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Cover
         name: Name of the objective.
         batch: Batch size.
     """
-    known = [t for t in trials if name in t.predictions and math.isfinite(_value(t, name))]
-    if not known:
-        return []
-    batches = math.ceil(len(known) / batch)
-    size = batch * math.ceil(batches / MAX_GROUPS)
+    known = [
+        (trial.id, trial.predictions[name], value)
+        for trial in trials
+        if name in trial.predictions and math.isfinite(value := trial.values.get(name, math.nan))
+    ]
+    size = batch * max(1, math.ceil(len(known) / batch / MAX_GROUPS))
     groups = [known[k : k + size] for k in range(0, len(known), size)]
-    return [_coverage(group, name) for group in ([known, *groups] if len(groups) > 1 else [known])]
-
-
-def _coverage(trials: Sequence[Trial], name: str) -> Coverage:
-    pairs = [(trial.predictions[name], _value(trial, name)) for trial in trials]
-    held_50, held_90 = (
-        sum(said.holds(value, interval) for said, value in pairs) for interval in INTERVALS
-    )
-    return Coverage(
-        first=trials[0].id,
-        last=trials[-1].id,
-        measured=len(pairs),
-        held_50=held_50,
-        held_90=held_90,
-        above=sum(value > said.q50 for said, value in pairs),
-    )
-
-
-def _value(trial: Trial, name: str) -> float:
-    return trial.values.get(name, math.nan)
+    found = []
+    for group in [known, *groups] if len(groups) > 1 else groups:
+        held_50, held_90 = (sum(p.holds(v, share) for _, p, v in group) for share in INTERVALS)
+        found.append(
+            Coverage(
+                first=group[0][0],
+                last=group[-1][0],
+                measured=len(group),
+                held_50=held_50,
+                held_90=held_90,
+                above=sum(value > predicted.q50 for _, predicted, value in group),
+            )
+        )
+    return found
 
 
 __all__ = ["Coverage", "coverage_of"]

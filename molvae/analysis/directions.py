@@ -21,16 +21,9 @@ from molvae.errors import ConfigError, DataError, UnknownNameError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
-FOLDS = 5
-"""Folds of cross-validation."""
-
-
-LEAST = 10
-"""Molecules with values that a direction needs at least."""
-
-
-NEAR = (0.0, 1.0, 2.0, 3.0)
-"""Radii around C + B - A at which an analogy looks for answers."""
+FOLDS = 5  # Folds of cross-validation
+LEAST = 10  # Molecules with values that a direction needs at least
+NEAR = (0.0, 1.0, 2.0, 3.0)  # Radii around C + B - A at which an analogy looks for answers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

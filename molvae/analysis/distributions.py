@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,27 +12,7 @@ from molvae.analysis.summary import CampaignSummary, Row, evenly
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import MolvaeError
 
-SAMPLE = 500
-"""Maximum number of molecules of each group whose properties are computed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MapPoint:
-    """A trial on the map."""
-
-    row: Row
-    x: float
-    y: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Map:
-    """Latent vectors on their first two principal components."""
-
-    places: list[MapPoint]
-    """The worst first, so that the best are drawn over them."""
-    shares: tuple[float, float]
-    """Fractions of the variance."""
+SAMPLE = 500  # maximum number of molecules of each group whose properties are computed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,61 +22,50 @@ class Distribution:
     name: str
     start: list[float]
     new: list[float]
-    dataset: list[float] = field(default_factory=list)
+    dataset: list[float]
 
 
-def latent_map(found: CampaignSummary) -> Map | None:
-    """The latent vectors on their first two principal components, or None."""
+def latent_map(
+    found: CampaignSummary,
+) -> tuple[list[tuple[float, float, Row]], tuple[float, float]] | None:
+    """Latent vectors on their first two principal components.
+
+    Returns:
+        Coordinates with the trial, the worst first, so that the best are drawn over them; and the
+        fractions of the variance. None if the vectors span no plane.
+    """
     rows = found.ranked[::-1]
     z = [np.frombuffer(r.trial.z_bytes, "<f8", count=len(r.trial.z_bytes) // 8) for r in rows]
-    sizes = {len(row) for row in z}
-    if len(z) < 3 or len(sizes) != 1 or min(sizes) < 2:
+    kept = [row for row, vector in zip(rows, z, strict=True) if np.isfinite(vector).all()]
+    if len(kept) < 3 or len({len(vector) for vector in z}) != 1 or len(z[0]) < 2:
         return None
     from sklearn.decomposition import PCA
 
-    points = np.stack(z).astype(np.float64)
-    there = np.asarray(np.isfinite(points).all(axis=1))
-    if there.sum() < 3:
-        return None
-    pca = PCA(2, svd_solver="full").fit(points[there])
+    points = np.stack([vector for vector in z if np.isfinite(vector).all()]).astype(np.float64)
+    pca = PCA(2, svd_solver="full").fit(points)
     if not pca.explained_variance_[0] > 0:
         return None
-    where, shares = pca.transform(points[there]), pca.explained_variance_ratio_
-    kept = [row for row, is_there in zip(rows, there.tolist(), strict=True) if is_there]
-    return Map(
-        places=[
-            MapPoint(row=row, x=float(x), y=float(y))
-            for row, (x, y) in zip(kept, where.tolist(), strict=True)
-        ],
-        shares=(float(shares[0]), float(shares[1])),
-    )
+    first, second = pca.explained_variance_ratio_.tolist()
+    places = zip(pca.transform(points).tolist(), kept, strict=True)
+    return [(x, y, row) for (x, y), row in places], (first, second)
 
 
 def distributions(found: CampaignSummary) -> list[Distribution]:
     """Properties of molecules with values, beside those of the data set."""
     from molvae.chem.properties import score
 
-    rows = [
-        row
-        for group in (False, True)
-        for row in evenly([row for row in found.rows if row.place and row.new == group], SAMPLE)
-    ]
-    table = score([row.trial.smiles for row in rows], DEFAULT_PROPERTIES, workers=1)
-    new = np.array([row.new for row in rows], dtype=bool)
-    sample = None if found.dataset is None else dataset_properties(found.dataset)
+    def properties(new: bool) -> NDArray[np.float64]:
+        rows = [row for row in found.rows if row.place and row.new == new]
+        smiles = [row.trial.smiles for row in evenly(rows, SAMPLE)]
+        return score(smiles, DEFAULT_PROPERTIES, workers=1)
 
-    def finite(column: NDArray[np.float64]) -> list[float]:
-        return [float(value) for value in column if math.isfinite(value)]
-
-    return [
-        Distribution(
-            name=name,
-            start=finite(table[~new, i]),
-            new=finite(table[new, i]),
-            dataset=[] if sample is None else finite(sample[:, i]),
-        )
-        for i, name in enumerate(DEFAULT_PROPERTIES)
-    ]
+    sample = dataset_properties(found.dataset) if found.dataset is not None else None
+    tables = [properties(False), properties(True), np.empty((0, 3)) if sample is None else sample]
+    found_of_each = []
+    for i, name in enumerate(DEFAULT_PROPERTIES):
+        start, new, dataset = (t[np.isfinite(t[:, i]), i].tolist() for t in tables)
+        found_of_each.append(Distribution(name=name, start=start, new=new, dataset=dataset))
+    return found_of_each
 
 
 @lru_cache(maxsize=4)
@@ -114,12 +82,4 @@ def dataset_properties(name: str) -> NDArray[np.float64] | None:
         return None
 
 
-__all__ = [
-    "SAMPLE",
-    "Distribution",
-    "Map",
-    "MapPoint",
-    "dataset_properties",
-    "distributions",
-    "latent_map",
-]
+__all__ = ["SAMPLE", "Distribution", "dataset_properties", "distributions", "latent_map"]

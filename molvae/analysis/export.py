@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +18,10 @@ if TYPE_CHECKING:
 
 SHEET = {"id", "smiles", "percentile"}
 """Columns of a table that `ask` writes; with others it holds somebody's measurements."""
-
-
-TRIALS = {"id", "smiles", "status", "origin", "asked_at", "told_at"}
-"""Columns of every table of all trials."""
-
-
-TABLE = Kind(
-    name="a table of trials",
-    is_own=lambda file: _is_of_trials(_columns(file)),
-    error=DataError,
-)
+TRIALS = {"id", "smiles", "status", "origin", "asked_at"}
+"""Columns of every table of all trials; an SDF lacks `told_at` where it is empty."""
+TABLE = Kind(name="a table of trials", is_own=lambda file: _is_of_trials(_columns(file)),
+             error=DataError)  # fmt: skip
 
 
 def check_can_write_table(
@@ -73,9 +67,8 @@ def write_table(
 
     def is_earlier(path: Path) -> bool:
         there = set(_columns(path) or ())
-        return there == names or (
-            TABLE.is_own(path) and there <= names and (there == SHEET) == (names == SHEET)
-        )
+        same_kind = there <= names and (there == SHEET) == (names == SHEET)
+        return there == names or (same_kind and _is_of_trials(there))
 
     kind = replace(TABLE, is_own=is_earlier)
     with replacing(file, kind, overwrite=overwrite, apart_from=apart_from) as draft:
@@ -148,10 +141,6 @@ def _csv(table: pd.DataFrame, file: Path, separator: str = ",") -> None:
     with_visible_text(table).to_csv(file, index=False, sep=separator)
 
 
-def _tsv(table: pd.DataFrame, file: Path) -> None:
-    _csv(table, file, "\t")
-
-
 def _parquet(table: pd.DataFrame, file: Path) -> None:
     try:
         table.to_parquet(file, index=False)
@@ -208,14 +197,14 @@ def _columns(file: Path) -> Sequence[str] | None:
         return None
 
 
-def _is_of_trials(columns: Sequence[str] | None) -> bool:
+def _is_of_trials(columns: Iterable[str] | None) -> bool:
     there = set(columns or ())
-    return there == SHEET or TRIALS - {"told_at"} <= there  # an SDF holds no empty cells
+    return there == SHEET or there >= TRIALS
 
 
 _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     ".csv": _csv,
-    ".tsv": _tsv,
+    ".tsv": partial(_csv, separator="\t"),
     ".sdf": _sdf,
     ".parquet": _parquet,
 }

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from molvae.analysis.distributions import SAMPLE, Distribution, Map, distributions, latent_map
+from molvae.analysis.distributions import SAMPLE, Distribution, distributions, latent_map
 from molvae.analysis.pictures import PAGE, PAPER, STEPS, Palette, Picture, new_axes
 from molvae.analysis.style import check_can_draw, printable, save_figure
 from molvae.analysis.summary import (
@@ -45,7 +46,7 @@ def pictures(found: CampaignSummary, palette: Palette = PAGE) -> list[Picture]:
     if found.kind == "front":
         made.append(_front(found, palette))
     if (plane := latent_map(found)) is not None:
-        made.append(_map(found, plane, palette))
+        made.append(_map(found, *plane, palette))
     return made + [_histogram(one, found, palette) for one in distributions(found)]
 
 
@@ -101,17 +102,15 @@ def write_figures(
     return paths
 
 
-def _named(found: CampaignSummary, goal: Objective) -> str:
+def _axis_label(name: str, goal: Objective) -> str:
     unit = f", {goal.unit}" if goal.unit else ""
-    return printable(f"{found.label(goal.name)}{unit} ({goodness(goal)})")
+    return printable(f"{name}{unit} ({goodness(goal)})")
 
 
 def _hint(found: CampaignSummary, row: Row) -> str:
     """Id, values and SMILES of a trial."""
     values = ", ".join(f"{found.label(n)} {number(row.value(n))}" for n in found.problem.names)
-    return printable(
-        f"trial {row.trial.id}: {values}\n{row.trial.smiles}".replace("\n", " \N{MIDDLE DOT} ")
-    )
+    return printable(f"trial {row.trial.id}: {values} \N{MIDDLE DOT} {row.trial.smiles}")
 
 
 def _progress(found: CampaignSummary, palette: Palette) -> Picture:
@@ -119,9 +118,8 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
     from matplotlib.ticker import MaxNLocator
 
     progress, goal = found.progress, found.problem.objectives[0]
-    n = len(progress.best)
-    calls = np.arange(1, n + 1)
-    feasible = np.array(progress.is_feasible, dtype=bool)
+    best, feasible = np.array(progress.best), np.array(progress.is_feasible, dtype=bool)
+    calls = np.arange(1, len(best) + 1)
     hints: dict[str, list[str]] = {}
     with new_axes("progress", palette, (9, 3.6)) as (figure, axes):
         if progress.starts:
@@ -133,8 +131,8 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
         if found.kind == "value" and goal.low is not None and goal.high is not None:
             axes.axhspan(goal.low, goal.high, color=palette.accent, alpha=0.12, linewidth=0)
         if found.kind != "front":
-            values, rows = np.array(progress.values), found.calls
-            drawn = np.array([row.trial.id in found.drawn for row in rows], dtype=bool)
+            values = np.array(progress.values)
+            drawn = np.array([row.trial.id in found.drawn for row in found.calls], dtype=bool)
             for group, which, inside in (
                 ("progress-within", drawn & feasible, True),
                 ("progress-outside", drawn & ~feasible & np.isfinite(values), False),
@@ -145,60 +143,54 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
                         facecolors=palette.faint if inside else "none", edgecolors=palette.faint,
                         gid=group,
                     )  # fmt: skip
-                    hints[group] = [
-                        _hint(found, row) for row, its in zip(rows, which, strict=True) if its
-                    ]
-        steps = _steps_of(progress.best)
-        axes.step(
-            calls[steps], np.array(progress.best)[steps], where="post", color=palette.accent,
-            linewidth=2.2,
-        )  # fmt: skip
-        axes.set_xlim(0.5, max(n, 2) + 0.5)
+                    rows = np.flatnonzero(which).tolist()
+                    hints[group] = [_hint(found, found.calls[i]) for i in rows]
+        steps = _corners(best)
+        axes.step(calls[steps], best[steps], where="post", color=palette.accent, linewidth=2.2)
+        axes.set_xlim(0.5, max(len(best), 2) + 0.5)
         axes.set_xlabel("evaluations")
-        label = {
-            "value": f"value ({goodness(goal)})",
-            "score": "score (larger is better)",
-            "front": "hypervolume (larger is better)",
-        }[found.kind]
-        if found.kind == "value" and goal.unit:
-            label = printable(f"value, {goal.unit} ({goodness(goal)})")
-        axes.set_ylabel(label, parse_math=False)
+        axes.set_ylabel(
+            {
+                "value": _axis_label("value", goal),
+                "score": "score (larger is better)",
+                "front": "hypervolume (larger is better)",
+            }[found.kind],
+            parse_math=False,
+        )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    limits = bool(found.problem.constraints)
     shaded = " Shaded: initial molecules." if progress.starts else ""
-    limits = " Hollow: infeasible, and does not count." if found.problem.constraints else ""
     if found.kind == "front":
-        points = ", ".join(
-            (f"{number(r)} outside of {found.label(g.name)}" if g.direction == "range"
-             else f"{found.label(g.name)} {number(r)}")
-            for g, r in zip(found.problem.objectives, progress.reference, strict=True)
-        )  # fmt: skip
-        what = (
-            "Volume between the reference point and the Pareto front so far "
-            f"({points}: each objective's worst, else the worst value observed)."
-        )
-        what += " Estimated." if progress.estimated else ""
-        limits = " Only feasible molecules count." if found.problem.constraints else ""
+        points = [
+            f"{number(r)} outside of {found.label(goal.name)}"
+            if goal.direction == "range"
+            else f"{found.label(goal.name)} {number(r)}"
+            for goal, r in zip(found.problem.objectives, progress.reference, strict=True)
+        ]
         title = "Hypervolume against evaluations"
-    else:
-        good = (
-            str(found.problem.objectives[0].direction)
-            if found.kind == "value"
-            else "larger is better"
+        caption = (
+            "Volume between the reference point and the Pareto front so far "
+            f"({', '.join(points)}: each objective's worst, else the worst value observed)."
+            + " Estimated." * progress.estimated
+            + shaded
+            + " Only feasible molecules count." * limits
         )
-        what = (
+    else:
+        good = goal.direction if found.kind == "value" else "larger is better"
+        title = f"Best {found.kind} against evaluations"
+        caption = (
             f"Line: best {found.kind} so far ({good}). Dots: trials in the order of their ids."
             + _thinned(found)
+            + shaded
+            + " Hollow: infeasible, and does not count." * limits
         )
-        title = f"Best {found.kind} against evaluations"
     return Picture(
-        name="progress", title=title, caption=what + shaded + limits, figure=figure, hints=hints,
-        wide=True,
-    )  # fmt: skip
+        name="progress", title=title, caption=caption, figure=figure, hints=hints, wide=True
+    )
 
 
-def _steps_of(best: Sequence[float]) -> list[int]:
+def _corners(path: NDArray[np.float64]) -> list[int]:
     """Indices of the corners of a step function, and of its end."""
-    path = np.array(best)
     same = (path[1:] == path[:-1]) | (np.isnan(path[1:]) & np.isnan(path[:-1]))
     corners = [0, *(np.flatnonzero(~same) + 1).tolist(), len(path) - 1]
     return evenly(list(dict.fromkeys(corners)), POINTS)
@@ -228,20 +220,15 @@ def _scatter(
     for place, kind in enumerate(product((False, True), repeat=3)):
         big, new, feasible = kind
         mine = [p for p in points if (p[2].trial.id in large, p[2].new, p[2].is_feasible) == kind]
-        if not mine:
-            continue
-        colors = [color(row) for _, _, row in mine]
-        axes.scatter(
-            [x for x, _, _ in mine],
-            [y for _, y, _ in mine],
-            s=46.0 if big else 26.0,
-            marker="o" if new else "s",
-            facecolors=colors if feasible else "none",
-            edgecolors=colors,
-            linewidths=0.0 if feasible else 1.0,
-            gid=f"{group}-{place}",
-        )
-        hints[f"{group}-{place}"] = [_hint(found, row) for _, _, row in mine]
+        if mine:
+            x, y, rows = zip(*mine, strict=True)
+            colors = [color(row) for row in rows]
+            axes.scatter(
+                x, y, s=46.0 if big else 26.0, marker="o" if new else "s",
+                facecolors=colors if feasible else "none", edgecolors=colors,
+                linewidths=0.0 if feasible else 1.0, gid=f"{group}-{place}",
+            )  # fmt: skip
+            hints[f"{group}-{place}"] = [_hint(found, row) for row in rows]
     return hints
 
 
@@ -271,8 +258,8 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
             lambda row: palette.accent if row.trial.id in best else palette.faint,
             best,
         )  # fmt: skip
-        axes.set_xlabel(_named(found, first), parse_math=False)
-        axes.set_ylabel(_named(found, second), parse_math=False)
+        axes.set_xlabel(_axis_label(found.label(first.name), first), parse_math=False)
+        axes.set_ylabel(_axis_label(found.label(second.name), second), parse_math=False)
     more = len(found.problem.objectives) - 2
     caption = (
         f"Large: the {len(best)} molecules of the Pareto front. "
@@ -284,21 +271,23 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
     return Picture(name="front", title="Pareto front", caption=caption, figure=figure, hints=hints)
 
 
-def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
+def _map(
+    found: CampaignSummary,
+    places: Sequence[tuple[float, float, Row]],
+    shares: tuple[float, float],
+    palette: Palette,
+) -> Picture:
     """Trials on the first two principal components of z, colored by value."""
     step, ends = _steps(found)
     wide = found.kind != "front"
     with new_axes("map", palette, (9, 4.4) if wide else (5.6, 4.4)) as (figure, axes):
         hints = _scatter(
             axes, found, "map",
-            [(p.x, p.y, p.row) for p in plane.places if p.row.trial.id in found.drawn],
+            [place for place in places if place[2].trial.id in found.drawn],
             lambda row: palette.steps[step(row)] if row.is_feasible else palette.faint,
         )  # fmt: skip
-        for axis, share, name in (
-            (axes.xaxis, plane.shares[0], "first"),
-            (axes.yaxis, plane.shares[1], "second"),
-        ):
-            axis.set_label_text(f"{name} component ({share:.0%} of the variance)")
+        axes.set_xlabel(f"first component ({shares[0]:.0%} of the variance)")
+        axes.set_ylabel(f"second component ({shares[1]:.0%} of the variance)")
         bar = axes.inset_axes((1.02, 0.2, 0.025, 0.6))
         bar.set_axis_off()
         for place, color in enumerate(palette.steps):
@@ -327,10 +316,8 @@ def _map(found: CampaignSummary, plane: Map, palette: Palette) -> Picture:
 def _steps(found: CampaignSummary) -> tuple[Callable[[Row], int], tuple[str, str]]:
     """The shade of a row, and texts for the worst and the best shade."""
     if found.kind == "front":
-        return lambda row: max(0, STEPS - (row.pareto_rank or STEPS)), (
-            f"front {STEPS}+",
-            "front 1",
-        )
+        ends = (f"front {STEPS}+", "front 1")
+        return lambda row: max(0, STEPS - (row.pareto_rank or STEPS)), ends
     goal = found.problem.objectives[0]
     turn = goal.to_maximization if found.kind == "value" else np.asarray
     columns = turn(np.array([row.score for row in found.ranked]))
@@ -375,12 +362,9 @@ def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> P
         axes.margins(x=0)
         if palette is PAPER:  # a page says it beneath
             axes.legend()
+    caption = f"{PROPERTIES[one.name].label}."
     return Picture(
-        name=f"histogram-{one.name}",
-        title=one.name,
-        caption=f"{PROPERTIES[one.name].label}.",
-        figure=figure,
-        hints={},
+        name=f"histogram-{one.name}", title=one.name, caption=caption, figure=figure, hints={}
     )
 
 

@@ -12,16 +12,9 @@ from molvae.config import check_seed, whole_number
 from molvae.latent.space import LatentSpace
 from molvae.model.isolation import isolated
 
-MOLECULES = 1_500
-"""Maximum number of molecules to compare."""
-
-
-RANKS = (1, 2, 5, 10, 20, 50)
-"""Ranks of neighbors in z whose similarity is reported."""
-
-
-NEIGHBORS = 5
-"""Neighbors that trustworthiness looks at."""
+MOLECULES = 1_500  # Maximum number of molecules to compare
+RANKS = (1, 2, 5, 10, 20, 50)  # Ranks of neighbors in z whose similarity is reported
+NEIGHBORS = 5  # Neighbors that trustworthiness looks at
 
 
 @isolated()

@@ -6,31 +6,21 @@ import numpy as np
 
 from molvae.objectives.problem import Array, OptimizationProblem
 
-MAX_EXACT_OBJECTIVES = 5
-"""With more objectives, exact hypervolumes of large fronts take minutes; they are estimated."""
-MAX_VOLUMES = 500
-"""Hypervolumes computed at most along a search."""
+MAX_EXACT_OBJECTIVES = 5  # with more, exact hypervolumes of large fronts take minutes
+MAX_VOLUMES = 500  # hypervolumes computed at most along a search
 
 
 def reference_point(problem: OptimizationProblem, columns: Array) -> Array:
-    """Each objective's `worst` if it has one, else the worst value observed.
+    """Each objective's `worst` if it has one, else the worst value observed, `m`.
 
     Args:
         problem: With several objectives.
         columns: Values, `n x m`, n from 1.
-
-    Returns:
-        `m`.
     """
     point: Array = columns.min(axis=0)
     for place, goal in enumerate(problem.objectives):
-        if goal.worst is not None:
-            # Of a range, `worst` is a distance outside.
-            point[place] = (
-                -goal.worst
-                if goal.direction == "range"
-                else goal.to_maximization(np.array([goal.worst]))[0]
-            )
+        if goal.worst is not None:  # of a range, a distance outside
+            point[place] = goal.worst if goal.direction == "maximize" else -goal.worst
     return point
 
 
@@ -59,7 +49,7 @@ def hypervolume_trace(columns: Array, reference: Array) -> Array:
 
 
 def volume(points: Array, reference: Array) -> float:
-    """Of the union of boxes from `reference`, `m`, to the points, `n x m`."""
+    """Volume of the union of boxes from `reference`, `m`, to the points, `n x m`."""
     from moocore import hv_approx, hypervolume
 
     points = points[(points > reference).all(axis=1)]

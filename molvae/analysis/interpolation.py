@@ -27,16 +27,9 @@ Kind = Literal["linear", "slerp", "density"]
 
 KIND_ALIASES: dict[str, Kind] = {"straight": "linear", "spherical": "slerp"}
 """Old names of kinds, still read."""
-KNOTS = 16
-"""Segments of a path bent along the density."""
-
-
-BENDS, RATE = 150, 0.05
-"""Steps of Adam, and their length in standard deviations of the encodings."""
-
-
-PARALLEL = 1e-6
-"""Sine of an angle below which two vectors count as parallel."""
+KNOTS = 16  # Segments of a path bent along the density
+BENDS, RATE = 150, 0.05  # Steps of Adam, and their length in standard deviations of the encodings
+PARALLEL = 1e-6  # Sine of an angle below which two vectors count as parallel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,7 @@ RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 """Lengths of moves in z, in standard deviations of the encodings."""
 
 
-N_IMPORTANCE_SAMPLES = 64
-"""Samples of the importance-weighted bound."""
+N_IMPORTANCE_SAMPLES = 64  # Samples of the importance-weighted bound
 
 
 @isolated()

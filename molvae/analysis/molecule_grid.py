@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-CELL_WIDTH, CELL_HEIGHT, LINE, PLOT_HEIGHT = 1.95, 1.75, 0.3, 1.5
-"""Inches."""
+CELL_WIDTH, CELL_HEIGHT, LINE, PLOT_HEIGHT = 1.95, 1.75, 0.3, 1.5  # Inches
 PIXELS_PER_INCH, BOND_PIXELS, OVERSAMPLING = 96, 30.0, 3
 """Of drawn molecules; images have more pixels than drawings in lines."""
 

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from molvae.analysis.style import ACCENT, FAINT, INK, SHADE, WARN, style
+from molvae.analysis.style import ACCENT, FAINT, INK, SHADE, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STEPS = 7
-"""Shades from the worst to the best."""
+STEPS = 7  # Shades from the worst to the best
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,26 +30,25 @@ class Palette:
     faint: str
     accent: str
     shade: str
-    warn: str
     steps: tuple[str, ...]
     """From the worst to the best."""
 
 
 PAPER = Palette(
-    ink=INK, faint=FAINT, accent=ACCENT, shade=SHADE, warn=WARN,
+    ink=INK, faint=FAINT, accent=ACCENT, shade=SHADE,
     steps=("#d5dbdc", "#b4cfd1", "#8fc0c3", "#66adb2", "#3b959b", "#147a81", "#064f55"),
 )  # fmt: skip
 
 
 PAGE = Palette(
-    ink="#010101", faint="#020202", accent="#030303", shade="#040404", warn="#050505",
+    ink="#010101", faint="#020202", accent="#030303", shade="#040404",
     steps=tuple(f"#06060{step}" for step in range(STEPS)),
 )  # fmt: skip
 """Placeholders, replaced by names of the page's colors."""
 
 
 NAMES = {
-    **{getattr(PAGE, name): name for name in ("ink", "faint", "accent", "shade", "warn")},
+    **{getattr(PAGE, name): name for name in ("ink", "faint", "accent", "shade")},
     **{color: f"step{step}" for step, color in enumerate(PAGE.steps)},
 }
 
@@ -88,11 +86,8 @@ class Picture:
 
 def _hinted(svg: str, group: str, texts: Sequence[str]) -> str:
     """SVG with a title for each point of a group, which browsers show as a hint."""
-    begin = svg.find(f'<g id="{group}">')
-    if begin < 0:
-        return svg
-    end = svg.find('<g id="', begin + 1)
-    part = svg[begin : end if end > 0 else len(svg)]
+    before, begin, rest = svg.partition(f'<g id="{group}">')
+    part, after, others = rest.partition('<g id="')
     shapes, drawn, points = part.rpartition("</defs>")
     # Few points are drawn one by one, many as uses of a shape.
     if len(re.findall(r"<(?:use|path) [^>]*/>", points)) != len(texts):
@@ -103,7 +98,7 @@ def _hinted(svg: str, group: str, texts: Sequence[str]) -> str:
         lambda m: f"<{m[1]} {m[2]}><title>{escape(next(told))}</title></{m[1]}>",
         points,
     )
-    return svg[:begin] + shapes + drawn + points + (svg[end:] if end > 0 else "")
+    return before + begin + shapes + drawn + points + after + others
 
 
 @contextmanager

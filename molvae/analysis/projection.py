@@ -28,12 +28,8 @@ if TYPE_CHECKING:
 Method = Literal["pca", "umap"]
 
 
-LEAST = 3
-"""Molecules that a projection needs at least."""
-
-
-NEIGHBOURS = 15
-"""Neighbors of a point whose distances UMAP keeps."""
+LEAST = 3  # Molecules that a projection needs at least
+NEIGHBOURS = 15  # Neighbors of a point whose distances UMAP keeps
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,18 +34,13 @@ class Reproduction:
 
 
 def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
-    """The command that creates the same campaign, from its settings; nothing is run or imported.
-
-    Args:
-        campaign: Open.
-        calls: Evaluations so far.
-    """
+    """The command that creates the same campaign after some calls; nothing is run or imported."""
     from molvae.objectives.parsing import MANUAL, current_spec, format_part
 
     config, problem, notes = campaign.config, campaign.problem, list[str]()
     manual = all(current_spec(one.spec or "").startswith(MANUAL) for one in problem.objectives)
-    words = ["molvae", *(("ask",) if manual else ("optimize",)), campaign.path.name]
-    words += ["--create"] if manual else []
+    words = ["molvae", "ask" if manual else "optimize", campaign.path.name]
+    words += ["--create"] * manual
     parts: dict[str, Sequence[Objective | Constraint]] = {
         "objective": problem.objectives,
         "constraints": problem.constraints,
@@ -53,9 +48,8 @@ def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
     for one in fields(config):
         name, value = one.name, getattr(config, one.name)
         unused = name == "dataset" and not isinstance(config.start, int)
-        if unused or (one.metadata.get("resumable") and name != "skip_invalid"):
-            continue
-        if value == one.default and name not in ALWAYS:
+        unstored = one.metadata.get("resumable") and name != "skip_invalid"
+        if unused or unstored or (value == one.default and name not in ALWAYS):
             continue
         flag = one.metadata.get("flag", f"--{name.replace('_', '-')}")
         if name in parts:
@@ -77,7 +71,8 @@ def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
     ]
     if not manual:
         words += ["--budget", str(max(1, calls))]
-    return Reproduction(command=_lines(words), notes=tuple(notes))
+    texts = [(" \\\n    " if word.startswith("--") else " ") + shlex.quote(word) for word in words]
+    return Reproduction(command="".join(texts).strip(), notes=tuple(notes))
 
 
 def _strategy_text(campaign: Campaign) -> str:
@@ -87,15 +82,6 @@ def _strategy_text(campaign: Campaign) -> str:
     if same_version or made["strategy"]["name"] not in STRATEGIES:
         return campaign.config.strategy
     return all_settings(made["strategy"])
-
-
-def _lines(words: list[str]) -> str:
-    """Words for a shell, a flag with its values a line."""
-    text = ""
-    for word in words:
-        quoted = shlex.quote(word)
-        text += f" \\\n    {quoted}" if word.startswith("--") else f" {quoted}"
-    return text.strip()
 
 
 def flat(settings: Any, name: str = "") -> list[tuple[str, str]]:

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
 HOST = "127.0.0.1"
-
-
-REFRESH = 30
-"""Seconds after which the page reloads."""
-
-
-REQUEST_TIMEOUT_S = 10
-"""Seconds after which a connection without a request is closed."""
+REFRESH = 30  # seconds after which the page reloads
+REQUEST_TIMEOUT_S = 10  # after which a connection without a request is closed
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @dataclass
@@ -44,11 +45,7 @@ class Page:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def html(self) -> bytes:
-        """The current page.
-
-        Raises:
-            MolvaeError: The campaign cannot be read.
-        """
+        """The current page."""
         from molvae.analysis.report import render
         from molvae.campaign.campaign import Campaign
 
@@ -66,19 +63,16 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = REQUEST_TIMEOUT_S
 
     def do_GET(self) -> None:
-        if not self._meant():
-            self._answer(
-                HTTPStatus.FORBIDDEN, b"this page is only for the machine that it runs on\n"
-            )
+        if not self._names_this_machine():
+            text = b"this page is only for the machine that it runs on\n"
+            self._answer(HTTPStatus.FORBIDDEN, text)
         elif self.path != "/":
             self._nothing()
         else:
             try:
-                html = self.server.page.html()
+                self._answer(HTTPStatus.OK, self.server.page.html(), "text/html")
             except MolvaeError as error:
                 self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"molvae: {error}\n".encode())
-            else:
-                self._answer(HTTPStatus.OK, html, "text/html")
 
     def _nothing(self) -> None:
         self._answer(HTTPStatus.NOT_FOUND, b"there is only the page /\n")
@@ -86,26 +80,16 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _nothing
 
-    def _meant(self) -> bool:
-        """Whether the request names this machine, not a name that points to it."""
+    def _names_this_machine(self) -> bool:
         port = self.server.server_port
-        names = {f"{name}:{port}" for name in ("localhost", HOST)}
-        if port == 80:
-            names |= {"localhost", HOST}
-        hosts = self.headers.get_all("Host") or []
-        return len(hosts) == 1 and hosts[0].strip().lower() in names
+        endings = [f":{port}"] + [""] * (port == 80)
+        hosts = [host.strip().lower() for host in self.headers.get_all("Host") or []]
+        return len(hosts) == 1 and hosts[0] in {n + e for n in ("localhost", HOST) for e in endings}
 
     def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain") -> None:
         self.send_response(status)
-        for name, value in (
-            ("Content-Type", f"{kind}; charset=utf-8"),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            ("Content-Security-Policy", "frame-ancestors 'none'"),
-            ("Cross-Origin-Resource-Policy", "same-origin"),
-            ("Referrer-Policy", "no-referrer"),
-            ("X-Content-Type-Options", "nosniff"),
-        ):
+        about = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}
+        for name, value in (about | HEADERS).items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -132,8 +116,8 @@ def serve(
     Args:
         record: The campaign file; the campaign may be running.
         port: From 0 to 65535; 0: any that is free.
-        top: Number of best molecules to draw.
-        lead: See `molvae.analysis.report.write_report`.
+        top: See `molvae.analysis.report.write_report`.
+        lead: See there.
 
     Yields:
         The address.

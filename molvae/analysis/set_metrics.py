@@ -26,8 +26,7 @@ from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError
 
-BLOCK = 1_000
-"""Fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB."""
+BLOCK = 1_000  # Fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB
 MIN_SCAFFOLD_RINGS = 2
 """Scaffolds with fewer rings are left out, as MOSES' code does, so that benzene does not decide."""
 

@@ -16,12 +16,13 @@ from molvae.errors import ConfigError, MolvaeError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, FAINT, ACCENT, SHADE, WARN = "#1d2126", "#7d838c", "#0b6e75", "#eceff0", "#9a3412"
+INK, FAINT, ACCENT, SHADE = "#1d2126", "#7d838c", "#0b6e75", "#eceff0"
 SECOND = "#c2571a"
 COLORS = (ACCENT, SECOND, "#5b4b9a", "#7a7f2a", "#a0325a", "#2f6fb0", "#4d4d4d", "#b08a1e")
 """Colors of several lines in one plot."""
 FORMATS = (".svg", ".png", ".pdf")
 PNG_DPI = 200
+FIGURE = Kind(name="a figure", stamp="figure", error=ConfigError)
 
 
 @contextmanager
@@ -38,16 +39,11 @@ def style(salt: str = "molvae", ink: str = INK) -> Iterator[None]:
         "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
         "svg.hashsalt": salt,  # the same figure has the same bytes each time
         "font.family": "sans-serif",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        **dict.fromkeys(
-            ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), ink
-        ),
+        **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+        **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), ink),
+        **dict.fromkeys(("xtick.color", "ytick.color"), ink),
+        **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 8),
         "axes.labelsize": 9,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "legend.frameon": False,
-        "legend.fontsize": 8,
     }
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # the reader's font has it
@@ -59,9 +55,6 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-FIGURE = Kind(name="a figure", stamp="figure", error=ConfigError)
-
-
 def check_can_draw(
     path: str | Path,
     *,
@@ -71,17 +64,8 @@ def check_can_draw(
 ) -> Path:
     """Refuse a path where no figure can be written, before long measurements are made for it.
 
-    Args:
-        path: SVG, PNG or PDF, by its ending.
-        overwrite: Replace a figure that molvae wrote.
-        apart_from: Inputs and other outputs of the same command.
-        error: Raised if the path holds something else.
-
-    Returns:
-        The absolute path.
-
-    Raises:
-        ConfigError: The name does not end in one of `FORMATS`.
+    Arguments and errors as of `molvae._files.check_output`, with the class of the errors; and a
+    ConfigError if the name does not end in one of `FORMATS`.
     """
     if Path(path).suffix.lower() not in FORMATS:
         raise ConfigError(f"cannot draw to {path}; its name must end in {', '.join(FORMATS)}")
@@ -100,16 +84,8 @@ def save_figure(
 ) -> Path:
     """Write a figure; the same figure has the same bytes each time.
 
-    Args:
-        figure: To be written.
-        path: SVG, PNG or PDF, by its ending.
-        overwrite: Replace a figure that molvae wrote.
-        salt: See `style`.
-        error: Raised if the file cannot be written.
-        svg: Elements to add to an SVG file, in points from its upper left corner.
-
-    Raises:
-        ConfigError: The name does not end in one of `FORMATS`.
+    `svg` holds elements to add to an SVG file, in points from its upper left corner; other
+    arguments and errors as of `check_can_draw` and `style`.
     """
     target = check_can_draw(path, overwrite=overwrite, error=error)
     ending = target.suffix.lower()

@@ -1,4 +1,4 @@
-"""What a campaign found, as numbers and names: ranking, progress, constraints, failures, a map.
+"""A campaign's ranking, progress, violated constraints and failures.
 
 No network is loaded: latent vectors are in the campaign file.
 """
@@ -24,25 +24,13 @@ if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
 DASH = "\N{EN DASH}"
-
-
 SIMILARITY = "similarity:"
-
-
-POINTS = 1000
-"""Maximum number of points in a figure."""
-
-
-LISTED = 2000
-"""Maximum number of rows in a table; `export` writes all."""
-
-
-FIRST = 1.0
-"""Density percentile below which a molecule is out of the training distribution."""
-
-
-LONGEST = 34
-"""Maximum length of a name in a heading."""
+POINTS = 1000  # maximum number of points in a figure
+LISTED = 2000  # maximum number of rows in a table; `export` writes all
+OOD_PERCENTILE = (
+    1.0  # density percentile below which a molecule is out of the training distribution
+)
+MAX_LABEL = 34  # maximum length of a name in a heading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +40,17 @@ class Row:
     trial: Trial
     place: int | None = None
     """Rank from 1, the best; None without values."""
-    is_feasible: bool = True
-    """Whether all constraints are satisfied."""
     violated_constraints: frozenset[str] = frozenset()
     """Names of violated constraints."""
     score: float = math.nan
     """Value of a single objective, or scalarized score; NaN in a Pareto search."""
     pareto_rank: int | None = None
     """Pareto rank from 1, the Pareto front; None unless in a Pareto search."""
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether no constraint is violated."""
+        return not self.violated_constraints
 
     @property
     def new(self) -> bool:
@@ -84,17 +75,16 @@ class Progress:
     starts: int
     """Evaluations of initial molecules; they come first."""
     reference: tuple[float, ...] = ()
-    """Reference point of the hypervolume, in the objectives' own directions."""
+    """Reference point of the hypervolume: values of the objectives, of a range a distance."""
     estimated: bool = False
     """Whether the hypervolume is estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConstraintViolations:
-    """Violations of a constraint."""
+    """Violations of a constraint by molecules with values."""
 
     limit: Constraint
-    told: int
     starting: int
     new: int
     """Initial and new molecules that violate it."""
@@ -134,9 +124,7 @@ class CampaignSummary:
     @property
     def kind(self) -> Literal["value", "score", "front"]:
         """How molecules are ranked."""
-        if len(self.problem.objectives) == 1:
-            return "value"
-        return "front" if self.problem.combine == "pareto" else "score"
+        return kind_of(self.problem)
 
     @cached_property
     def ranked(self) -> list[Row]:
@@ -155,36 +143,100 @@ class CampaignSummary:
         return [row for row in self.rows if row.trial.status == "failed"]
 
     @cached_property
-    def progress(self) -> Progress:
-        """Progress after each evaluation."""
-        return compute_progress(self)
+    def calls(self) -> list[Row]:
+        """Evaluated trials."""
+        return [row for row in self.rows if row.trial.status != "pending"]
 
     @cached_property
     def drawn(self) -> frozenset[int]:
         """Ids of trials in figures: all with values, or the best and some others."""
         half = POINTS // 2
-        if len(self.ranked) <= POINTS:
-            shown = self.ranked
-        else:
-            shown = self.ranked[:half] + evenly(self.ranked[half:], POINTS - half)
+        shown = self.ranked[:half] + evenly(self.ranked[half:], POINTS - half)
         return frozenset(row.trial.id for row in shown)
 
     @cached_property
     def listed(self) -> list[Row]:
         """Trials in tables: all, or the best and the latest."""
-        if len(self.rows) <= LISTED:
-            return self.rows
-        chosen = {row.trial.id for row in self.ranked[: LISTED // 2]}
-        for row in reversed(self.rows):
-            if len(chosen) == LISTED:
-                break
-            chosen.add(row.trial.id)
+        first_best = [*self.ranked[: LISTED // 2], *reversed(self.rows)]
+        ids = list(dict.fromkeys(row.trial.id for row in first_best))[:LISTED]
+        chosen = set(ids)
         return [row for row in self.rows if row.trial.id in chosen]
 
     @cached_property
-    def calls(self) -> list[Row]:
-        """Evaluated trials."""
-        return [row for row in self.rows if row.trial.status != "pending"]
+    def progress(self) -> Progress:
+        """Progress after each evaluation."""
+        problem, calls = self.problem, self.calls
+        feasible = np.array([row.place is not None and row.is_feasible for row in calls], bool)
+        known: dict[str, Any] = {
+            "values": [row.score for row in calls],
+            "is_feasible": feasible.tolist(),
+            "starts": sum(not row.new for row in calls),
+        }
+        if self.kind != "front":
+            columns = np.array(known["values"])
+            if self.kind == "value":
+                columns = problem.objectives[0].to_maximization(columns)
+            columns = np.where(feasible, columns, math.nan)
+            return Progress(best=best_so_far(known["values"], columns.tolist()), **known)
+        if not self.ranked:
+            return Progress(best=[0.0] * len(calls), **known)
+        values = np.array([[row.value(name) for name in problem.names] for row in calls])
+        columns = problem.columns(values)
+        reference = reference_point(problem, columns[[row.place is not None for row in calls]])
+        columns[~feasible] = math.nan
+        return Progress(
+            best=hypervolume_trace(columns, reference).tolist(),
+            reference=tuple(
+                float(column if goal.direction == "maximize" else -column)
+                for goal, column in zip(problem.objectives, reference, strict=True)
+            ),
+            estimated=len(problem.objectives) > MAX_EXACT_OBJECTIVES,
+            **known,
+        )
+
+    @cached_property
+    def constraint_violations(self) -> list[ConstraintViolations]:
+        """Violations of each constraint."""
+        found = []
+        for limit in self.problem.constraints:
+            bad = [row for row in self.ranked if limit.name in row.violated_constraints]
+            over = -limit.slack(np.array([row.value(limit.name) for row in bad]))
+            found.append(
+                ConstraintViolations(
+                    limit=limit,
+                    starting=sum(not row.new for row in bad),
+                    new=sum(row.new for row in bad),
+                    median=float(np.median(over)) if bad else math.nan,
+                    most=float(over.max()) if bad else math.nan,
+                )
+            )
+        return found
+
+    @cached_property
+    def unusual(self) -> Unusual | None:
+        """Molecules outside of the training distribution; None if that of no new one is known."""
+        known = [(row.new, p) for row in self.rows if (p := row.trial.percentile) is not None]
+        starting, new = ([p for is_new, p in known if is_new == group] for group in (False, True))
+        if not new:
+            return None
+        return Unusual(
+            starting=sum(percentile < OOD_PERCENTILE for percentile in starting),
+            of_starting=len(starting),
+            new=sum(percentile < OOD_PERCENTILE for percentile in new),
+            of_new=len(new),
+        )
+
+    @cached_property
+    def reasons(self) -> list[tuple[str, list[int]]]:
+        """Messages of failures with the ids of their trials, the most frequent first.
+
+        Messages that differ only in the molecule's SMILES are one.
+        """
+        by_message: dict[str, list[int]] = defaultdict(list)
+        for row in self.failures:
+            message = row.trial.message.replace(row.trial.smiles, "SMILES")
+            by_message[message or "no reason given"].append(row.trial.id)
+        return sorted(by_message.items(), key=lambda item: -len(item[1]))
 
     def best(self, *, start: bool = False) -> Row | None:
         """The best feasible trial, or the best initial molecule."""
@@ -194,7 +246,14 @@ class CampaignSummary:
         """A value's name as a heading."""
         if self.lead is not None and name == SIMILARITY + self.lead:
             return "similarity to the lead"
-        return name if len(name) <= LONGEST else name[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        return name if len(name) <= MAX_LABEL else name[: MAX_LABEL - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def kind_of(problem: OptimizationProblem) -> Literal["value", "score", "front"]:
+    """Whether molecules are ranked by a value, by a combined score, or by Pareto rank."""
+    if len(problem.objectives) == 1:
+        return "value"
+    return "front" if problem.combine == "pareto" else "score"
 
 
 def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary:
@@ -210,51 +269,41 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
         InvalidMoleculeError: `lead` is not a molecule.
     """
     problem = campaign.problem
-    trials = [_drawable(trial) for trial in campaign.trials]
+    rows = {trial.id: Row(trial=_clipped(trial)) for trial in campaign.trials}
     judged = [
-        t
-        for t in trials  # others than molvae may have written them
-        if t.status == "complete"
-        and all(math.isfinite(t.values.get(n, math.nan)) for n in problem.names)
+        row
+        for row in rows.values()  # others than molvae may have written them
+        if row.trial.status == "complete"
+        and all(math.isfinite(row.value(name)) for name in problem.names)
     ]
-    values = np.array([[t.values[n] for n in problem.names] for t in judged], dtype=np.float64)
+    values = np.array([[row.value(name) for name in problem.names] for row in judged])
     values = values.reshape(len(judged), len(problem.names))
-    rows = {trial.id: Row(trial=trial) for trial in trials}
-    constraint_slacks, y = problem.constraint_slacks(values), problem.y(values)
-    pareto = len(problem.objectives) > 1 and problem.combine == "pareto"
-    ranks = pareto_rank(y) if pareto else None
-    if len(problem.objectives) == 1:
+    score, ranks, kind = np.full(len(judged), math.nan), None, kind_of(problem)
+    if kind == "front":
+        ranks = pareto_rank(problem.y(values))
+    elif kind == "value":
         score = values[:, 0]
     else:
-        score = (
-            np.full(len(judged), math.nan)
-            if pareto
-            else problem.scalarize(problem.columns(values))[:, 0]
-        )
+        score = problem.scalarize(problem.columns(values))[:, 0]
+    violated = problem.constraint_slacks(values) < 0
     for place, i in enumerate(problem.order(values).tolist(), 1):
-        violated = [
-            x.name
-            for x, s in zip(problem.constraints, constraint_slacks[i], strict=True)
-            if not s >= 0
-        ]
-        rows[judged[i].id] = Row(
-            trial=judged[i],
+        names = zip(problem.constraints, violated[i], strict=True)
+        rows[judged[i].trial.id] = replace(
+            judged[i],
             place=place,
-            is_feasible=not violated,
-            violated_constraints=frozenset(violated),
+            violated_constraints=frozenset(limit.name for limit, is_bad in names if is_bad),
             score=float(score[i]),
             pareto_rank=None if ranks is None else int(ranks[i]),
         )
-    dataset = campaign.config.dataset if isinstance(campaign.config.start, int) else None
     return CampaignSummary(
         problem=problem,
         rows=list(rows.values()),
         lead=_lead(problem, lead),
-        dataset=dataset,
+        dataset=campaign.config.dataset if isinstance(campaign.config.start, int) else None,
     )
 
 
-def _drawable(trial: Trial) -> Trial:
+def _clipped(trial: Trial) -> Trial:
     """A trial with values within the range that is accepted today."""
     if all(abs(value) <= MAX_VALUE for value in trial.values.values()):
         return trial
@@ -270,10 +319,9 @@ def _lead(problem: OptimizationProblem, given: str | None) -> str | None:
 
     if given is not None:
         return canonical(given)
-    for part in problem.parts.values():
-        if part.spec is not None and part.spec.strip().startswith(SIMILARITY):
-            return canonical_or_none(part.spec.strip().removeprefix(SIMILARITY))
-    return None
+    specs = ((part.spec or "").strip() for part in problem.parts.values())
+    found = next((spec for spec in specs if spec.startswith(SIMILARITY)), None)
+    return None if found is None else canonical_or_none(found.removeprefix(SIMILARITY))
 
 
 def number(value: Any) -> str:
@@ -306,91 +354,6 @@ def best_so_far(values: Sequence[float], columns: Sequence[float]) -> list[float
     return path
 
 
-def compute_progress(found: CampaignSummary) -> Progress:
-    """Progress after each evaluation."""
-    problem, calls = found.problem, found.calls
-    values = [row.score for row in calls]
-    feasible = [row.place is not None and row.is_feasible for row in calls]
-    starts = sum(not row.new for row in calls)
-    if found.kind != "front":
-        goal = problem.objectives[0]
-        columns = np.array(values)
-        if found.kind == "value":
-            columns = goal.to_maximization(columns)
-        columns[~np.array(feasible, dtype=bool)] = math.nan
-        best = best_so_far(values, columns.tolist())
-        return Progress(values=values, is_feasible=feasible, best=best, starts=starts)
-    columns = np.array([[row.value(n) for n in problem.names] for row in calls], dtype=np.float64)
-    columns = problem.columns(columns.reshape(len(calls), len(problem.names)))
-    told = np.array([row.place is not None for row in calls], dtype=bool)
-    if not told.any():
-        return Progress(values=values, is_feasible=feasible, best=[0.0] * len(calls), starts=starts)
-    reference = reference_point(problem, columns[told])
-    columns[~np.array(feasible, dtype=bool)] = math.nan
-    return Progress(
-        values=values,
-        is_feasible=feasible,
-        best=hypervolume_trace(columns, reference).tolist(),
-        starts=starts,
-        reference=tuple(
-            _own(goal, r) for goal, r in zip(problem.objectives, reference, strict=True)
-        ),
-        estimated=len(problem.objectives) > MAX_EXACT_OBJECTIVES,
-    )
-
-
-def _own(goal: Objective, column: float) -> float:
-    """A value in the objective's own direction; of a range, the distance outside."""
-    return float(column) if goal.direction == "maximize" else -float(column)
-
-
-def constraint_violations(found: CampaignSummary) -> list[ConstraintViolations]:
-    """Violations of each constraint."""
-    told = found.ranked
-    rows = []
-    for limit in found.problem.constraints:
-        bad = [row for row in told if limit.name in row.violated_constraints]
-        over = -limit.slack(np.array([row.value(limit.name) for row in bad], dtype=np.float64))
-        rows.append(
-            ConstraintViolations(
-                limit=limit,
-                told=len(told),
-                starting=sum(not row.new for row in bad),
-                new=sum(row.new for row in bad),
-                median=float(np.median(over)) if bad else math.nan,
-                most=float(over.max()) if bad else math.nan,
-            )
-        )
-    return rows
-
-
-def unusual(found: CampaignSummary) -> Unusual | None:
-    """Molecules outside of the training distribution; None if that of no new one is known."""
-    known = [(row.new, p) for row in found.rows if (p := row.trial.percentile) is not None]
-    new = [percentile for is_new, percentile in known if is_new]
-    starting = [percentile for is_new, percentile in known if not is_new]
-    if not new:
-        return None
-    return Unusual(
-        starting=sum(percentile < FIRST for percentile in starting),
-        of_starting=len(starting),
-        new=sum(percentile < FIRST for percentile in new),
-        of_new=len(new),
-    )
-
-
-def reasons(failures: Sequence[Row]) -> list[tuple[str, list[int]]]:
-    """Messages of failures with the ids of their trials, the most frequent first.
-
-    Messages that differ only in the molecule's SMILES are one.
-    """
-    by_message: dict[str, list[int]] = defaultdict(list)
-    for row in failures:
-        message = row.trial.message.replace(row.trial.smiles, "SMILES")
-        by_message[message or "no reason given"].append(row.trial.id)
-    return sorted(by_message.items(), key=lambda item: -len(item[1]))
-
-
 def evenly(items: Sequence[Any], most: int) -> list[Any]:
     """So many items at most, evenly from the first to the last.
 
@@ -410,12 +373,8 @@ __all__ = [
     "Row",
     "Unusual",
     "best_so_far",
-    "compute_progress",
-    "constraint_violations",
     "evenly",
     "goodness",
     "number",
-    "reasons",
     "summarize",
-    "unusual",
 ]

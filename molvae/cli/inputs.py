@@ -82,8 +82,7 @@ def test_split(
     return Random(seed).sample(test, min(n, len(test))), training
 
 
-ASKED = ("id", "smiles", "percentile")
-"""Columns of the table that `ask` prints."""
+ASKED = ("id", "smiles", "percentile")  # Columns of the table that `ask` prints
 
 
 def sample_rows(

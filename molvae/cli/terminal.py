@@ -31,12 +31,9 @@ from molvae.model.config import LossConfig
 Config = TypeVar("Config")
 Advance = Callable[[int, str], None]
 
-STDIN = "<stdin>"
-"""cyclopts takes a lone `-` for an option, so it travels under this name."""
-STDERR = 2
-"""The last of the descriptors of standard streams."""
-SILENCE = 30.0
-"""Seconds between two lines of progress where there is no terminal, e.g. in a log."""
+STDIN = "<stdin>"  # cyclopts takes a lone `-` for an option, so it travels under this name
+STDERR = 2  # The last of the descriptors of standard streams
+SILENCE = 30.0  # Seconds between two lines of progress where there is no terminal, e.g. in a log
 
 
 def _from_stdin(_: Any, tokens: Sequence[Token]) -> str:

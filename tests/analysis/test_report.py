@@ -30,13 +30,9 @@ from molvae.analysis.server import serve
 from molvae.analysis.summary import (
     Unusual,
     best_so_far,
-    compute_progress,
-    constraint_violations,
     evenly,
     number,
-    reasons,
     summarize,
-    unusual,
 )
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.resuming import check_same_settings
@@ -318,7 +314,7 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
     facts |= {"start": 2, "dataset": None, "skipped": 0, "duplicates": 0}
     Storage.create(tmp_path / "a.db", facts, [*start, *new]).close()
     with Campaign.open(tmp_path / "a.db") as c:
-        assert unusual(summarize(c)) == Unusual(starting=1, of_starting=2, new=1, of_new=3)
+        assert summarize(c).unusual == Unusual(starting=1, of_starting=2, new=1, of_new=3)
         page = report(c, tmp_path)
     assert "1 of 3 new molecules (33 %) lie below the first percentile" in page.words
     assert "and 1 of 2 initial molecules" in page.words
@@ -327,7 +323,7 @@ def test_it_says_which_molecules_left_the_known_world(tmp_path: Path) -> None:
 
 
 def test_where_no_density_is_known_none_is_shown(campaign: Campaign, tmp_path: Path) -> None:
-    assert unusual(summarize(campaign)) is None
+    assert summarize(campaign).unusual is None
     assert "percentile" not in report(campaign, tmp_path).words
 
 
@@ -378,7 +374,7 @@ def test_scores_of_a_product_or_a_sum(tmp_path: Path, combine: str) -> None:
         found = summarize(c)
     assert f"Best score {number(value)}" in page.words
     assert f"({combine.replace('_', ' ')})" in page.words
-    assert compute_progress(found).best[-1] == value == best["score"]
+    assert found.progress.best[-1] == value == best["score"]
     assert "score (larger is better)" in page.words
     assert "0 outside" not in page.words
 
@@ -388,7 +384,7 @@ def test_a_range_and_what_breaks_a_limit_comes_after_all_else(tmp_path: Path) ->
         c.run(20)
         page = report(c, tmp_path)
         found = summarize(c)
-    (limit,) = constraint_violations(found)
+    (limit,) = found.constraint_violations
     heavy = [row for row in found.rows if row.value("mw") > 150]
     assert limit.count == len(heavy) > 0
     assert limit.most == pytest.approx(max(row.value("mw") for row in heavy) - 150)
@@ -495,7 +491,7 @@ def test_failures_are_grouped_by_reason(tmp_path: Path) -> None:
         c.tell(4, None)
         c.tell(5, 1.0)
         page = report(c, tmp_path)
-        assert reasons(summarize(c).failures) == [
+        assert summarize(c).reasons == [
             ("no pocket for SMILES", [1, 2, 3]),
             ("no reason given", [4]),
         ]
@@ -506,10 +502,11 @@ def test_the_map_is_the_same_each_time_and_needs_a_plane(campaign: Campaign) -> 
     first, second = latent_map(summarize(campaign)), latent_map(summarize(campaign))
     assert first is not None
     assert second is not None
-    assert [(p.x, p.y) for p in first.places] == [(p.x, p.y) for p in second.places]
-    assert len(first.places) == 14
-    assert first.shares[0] >= first.shares[1] >= 0
-    assert [p.row.place for p in first.places] == list(range(14, 0, -1))
+    (places, shares), (again, _) = first, second
+    assert [place[:2] for place in places] == [place[:2] for place in again]
+    assert len(places) == 14
+    assert shares[0] >= shares[1] >= 0
+    assert [row.place for *_, row in places] == list(range(14, 0, -1))
 
 
 def test_a_message_may_be_a_whole_log(tmp_path: Path) -> None:
