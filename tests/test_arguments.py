@@ -117,11 +117,11 @@ def test_seeds_from_0_to_the_largest_are_taken_everywhere_and_no_others(
 def test_tuned_takes_any_seed_of_the_range(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.latent.inversion.FINETUNING_STEPS", 1)
-    monkeypatch.setattr("molvae.latent.inversion.N_REHEARSED", 2)
-    space.with_finetuned_decoder(["CCO"], seed=LARGEST)
+    monkeypatch.setattr("molvae.latent.tuning.MIN_STEPS", 1)
+    monkeypatch.setattr("molvae.latent.tuning.N_REHEARSED", 2)
+    space.tuned(["CCO"], seed=LARGEST)
     with pytest.raises(ConfigError, match="seed"):
-        space.with_finetuned_decoder(["CCO"], seed=-1)
+        space.tuned(["CCO"], seed=-1)
 
 
 def test_the_same_seed_of_another_type_is_the_same(space: LatentSpace) -> None:

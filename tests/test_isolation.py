@@ -41,8 +41,8 @@ FEW = tuple(sample_molecules("zinc250k", 10, seed=3))
 def small() -> Iterator[None]:
     """Fewer steps and molecules than usual."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("molvae.latent.inversion.FINETUNING_STEPS", 3)
-        patch.setattr("molvae.latent.inversion.N_REHEARSED", 8)
+        patch.setattr("molvae.latent.tuning.MIN_STEPS", 3)
+        patch.setattr("molvae.latent.tuning.N_REHEARSED", 8)
         patch.setattr("molvae.latent.density.N_REFERENCE_MOLECULES", 20)
         yield
 
@@ -73,7 +73,7 @@ def main_calls(folder: Path, data: Path) -> dict[str, Any]:
         "predict": space.property_head(z),
         "refine": space.refine_posterior_samples(FEW[:2], steps=1),
         "invert": space.invert(FEW[:2]),
-        "tuned": space.with_finetuned_decoder(FEW[:2]).decode(z),
+        "tuned": space.tuned(FEW[:2]).decode(z),
         "properties": molvae.properties(FEW[:3], ["logP", "SAS", "QED"]).to_numpy()[:, 1:4],
     }
     for i, strategy in enumerate(STRATEGIES):

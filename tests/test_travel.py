@@ -75,8 +75,8 @@ def here() -> list[Any]:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("molvae.latent.density.N_REFERENCE_MOLECULES", 20)
-    monkeypatch.setattr("molvae.latent.inversion.FINETUNING_STEPS", 2)
-    monkeypatch.setattr("molvae.latent.inversion.N_REHEARSED", 4)
+    monkeypatch.setattr("molvae.latent.tuning.MIN_STEPS", 2)
+    monkeypatch.setattr("molvae.latent.tuning.N_REHEARSED", 4)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -89,7 +89,7 @@ def test_space_is_the_same_after_travelling(
     there = way(space)
     assert there is not space
     assert measured(there) == (expected or measured(space))
-    tuned = there.with_finetuned_decoder(FEW)
+    tuned = there.tuned(FEW)
     assert pickle.loads(pickle.dumps(tuned)).decode(tuned.encode(FEW)) == tuned.decode(
         tuned.encode(FEW)
     )
@@ -119,7 +119,7 @@ CALLS: dict[str, Callable[[LatentSpace], Any]] = {
     "draws": lambda space: space.sample_posterior(FEW, 2, seed=1).tolist(),
     "refine": lambda space: space.refine_posterior_samples(FEW[:2], steps=1, seed=1).tolist(),
     "generate": lambda space: space.generate(3, seed=1),
-    "tuned": lambda space: space.with_finetuned_decoder(FEW[:2]).decode(space.encode(FEW)),
+    "tuned": lambda space: space.tuned(FEW[:2]).decode(space.encode(FEW)),
     "load": lambda space: load("qm9").sample_prior(2, seed=1).tolist(),
 }
 

@@ -53,7 +53,7 @@ class ToySpace:
             rows.append(self._z.get(molecule, (torch.nan,) * self.dim))
         return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), self.dim)
 
-    def with_finetuned_decoder(self, smiles: Sequence[str], *, seed: int = 0) -> ToySpace:
+    def tuned(self, smiles: Sequence[str], **settings: object) -> ToySpace:
         return self
 
     def decode(self, z: Tensor) -> list[str | None]:

@@ -18,7 +18,7 @@ from molvae.cli.explore import explore, interpolate, neighbors
 from molvae.cli.explore_flags import current_words
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
 from molvae.cli.terminal import no_standard_input, run
-from molvae.cli.training import evaluate, prepare, train
+from molvae.cli.training import evaluate, prepare, train, tune
 
 app = App(
     name="molvae",
@@ -34,6 +34,7 @@ app = App(
 for command in (
     prepare,
     train,
+    tune,
     evaluate,
     generate,
     encode,

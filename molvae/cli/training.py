@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from molvae._files import Kind, check_output, replacing
 from molvae._version import versions
-from molvae.cli.inputs import test_split
+from molvae.cli.inputs import read_smiles, test_split
 from molvae.cli.terminal import (
     Count,
     Flat,
@@ -35,6 +35,8 @@ else:
 
 MEASURES = Kind(name="a file of measures", stamp="measures", error=DataError)
 """JSON that evaluate writes."""
+MIN_SERIES = 10
+"""Distinct molecules that `tune` needs."""
 
 
 def prepare(
@@ -102,6 +104,55 @@ def train(
     print(folder)
 
 
+def tune(
+    space: str,
+    file: InFile = "-",
+    /,
+    *,
+    out: Path,
+    seed: int = 0,
+    column: str | None = None,
+    skip_invalid: Switch = False,
+    overwrite: Switch = False,
+) -> None:
+    """Fine-tune the decoder of a model on a series of molecules and write a new model folder.
+
+    Vectors keep their meaning. The reconstruction of molecules held out from the series, before
+    and after, is printed and recorded in the folder.
+
+    Args:
+        space: A bundled model or a model folder.
+        file: Molecules, best 30 to 300; standard input by default.
+        out: The model folder to write, which every command accepts.
+        seed: Random seed.
+        column: The column of SMILES in a table; smiles by default.
+        skip_invalid: Leave out and count texts that are no molecules, and molecules that the model
+            cannot encode.
+        overwrite: Replace the model that is in the folder.
+    """
+    from molvae.latent.loading import load
+    from molvae.latent.tuning import tuned_and_measured
+    from molvae.model.checkpoint import MODEL
+
+    check_output(out, MODEL, overwrite=overwrite, apart_from=[space, file])
+    loaded = load(space)
+    molecules = list(dict.fromkeys(read_smiles(file, skip_invalid=skip_invalid, column=column)))
+    known = [m for m, ok in zip(molecules, loaded.can_encode(molecules), strict=True) if ok]
+    if left_out := len(molecules) - len(known):
+        if not skip_invalid:
+            loaded.encode(molecules)  # raises
+        say(f"{left_out} of {len(molecules)} skipped: {space} cannot encode them")
+    if len(known) < MIN_SERIES:
+        raise DataError(
+            f"{file} holds {len(known)} distinct molecules that {space} can encode; fine-tuning "
+            f"needs at least {MIN_SERIES}, better 30 or more"
+        )
+    new, report = tuned_and_measured(loaded, known, seed=seed)
+    new.save(out, overwrite=overwrite)
+    say(str(report))
+    print(out)
+
+
 def evaluate(
     space: str,
     /,
@@ -167,4 +218,4 @@ def evaluate(
         draw_measures(found, figure, overwrite=overwrite)
 
 
-__all__ = ["evaluate", "prepare", "train"]
+__all__ = ["evaluate", "prepare", "train", "tune"]

@@ -1,13 +1,12 @@
-"""From molecules to better vectors: invert the decoder, refine samples, fine-tune a copy.
+"""From molecules to better vectors: invert the decoder, refine samples.
 
 References:
     Hoffman (2017), proceedings.mlr.press/v70/hoffman17a.html (Hamiltonian Monte Carlo from the
-    encoder on); Tripp et al. (2020), arXiv:2006.09191 (retraining on weighted molecules).
+    encoder on).
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,8 +17,7 @@ from torch import Tensor
 from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.config import check_seed, whole_number
 from molvae.errors import ConfigError, warn
-from molvae.latent.conversion import map_molecules, pad_on_device, try_token_ids
-from molvae.model.finetuning import finetune_decoder
+from molvae.latent.conversion import map_molecules, pad_on_device
 from molvae.model.hmc import sample_posterior_codes
 from molvae.model.losses import reconstruction
 
@@ -30,10 +28,6 @@ INVERSION_ROUNDS, INVERSION_STEPS, INVERSION_RATE = 8, 5, 0.1
 """How often `invert` decodes, Adam's steps in between, and their learning rate."""
 N_LEAPFROG_STEPS, MIN_ACCEPTANCE = 5, 0.2
 """Leapfrog steps of a move, and the share of accepted moves below which a warning is given."""
-FINETUNING_STEPS, FINETUNING_BATCH, FINETUNING_RATE = 60, 32, 1e-3
-"""Enough for most of the best molecules of a campaign to decode from their encodings."""
-N_REHEARSED, REHEARSAL_FRACTION = 200, 0.25
-"""Generated molecules against forgetting, and their share of what is learned."""
 
 
 def invert(space: LatentSpace, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
@@ -124,45 +118,4 @@ def refine_posterior_samples(
     return z
 
 
-def with_finetuned_decoder(
-    space: LatentSpace, smiles: Sequence[str], *, seed: int = 0
-) -> LatentSpace:
-    """A copy whose decoder is fine-tuned on molecules, so that their encodings decode to them.
-
-    The encoder and the meaning of vectors stay. Molecules that the space generates are learned
-    too, against forgetting.
-
-    Args:
-        space: The space.
-        smiles: From the most important on; the k-th is learned about 1/k times as much as the
-            first. Molecules that the model cannot read are left out; with none left, the space
-            itself is returned.
-        seed: Of all random numbers.
-
-    Raises:
-        InvalidMoleculeError: A text is not a molecule.
-    """
-    seed = check_seed(seed)
-    own = [ids for ids in try_token_ids(space, map(canonical, list_of_smiles(smiles))) if ids]
-    if not own:
-        return space
-    generated = [m for m in space.generate(N_REHEARSED, seed, redraw=False) if m]
-    others = [ids for ids in try_token_ids(space, generated) if ids]
-    weights = [(1 - REHEARSAL_FRACTION) / k for k in range(1, len(own) + 1)]
-    each = REHEARSAL_FRACTION * sum(weights) / (1 - REHEARSAL_FRACTION) / max(1, len(others))
-    finetuned = copy.copy(space)
-    finetuned.share_cache(space)
-    finetuned.model = finetune_decoder(
-        space.model,
-        pad_on_device(space, [*own, *others]),
-        torch.tensor([*weights, *[each] * len(others)]),
-        steps=FINETUNING_STEPS,
-        batch=FINETUNING_BATCH,
-        learning_rate=FINETUNING_RATE,
-        noise=0.25 if space.config.noise_conditioning else 0.0,
-        seed=seed,
-    )
-    return finetuned
-
-
-__all__ = ["invert", "refine_posterior_samples", "with_finetuned_decoder"]
+__all__ = ["invert", "refine_posterior_samples"]

@@ -12,7 +12,7 @@ class LatentSpaceProtocol(Protocol):
     """An encoder, a decoder and a density; `molvae.latent.space.LatentSpace` is one.
 
     Vectors are float64 on the CPU; order is kept, one for one. Strategies need the members down to
-    `with_finetuned_decoder`; a space without the others can be searched, but not explored.
+    `tuned`; a space without the others can be searched, but not explored.
     """
 
     @property
@@ -56,10 +56,14 @@ class LatentSpaceProtocol(Protocol):
         """Samples from the prior, `n x d`, the same for the same seed."""
         ...
 
-    def with_finetuned_decoder(
-        self, smiles: Sequence[str], *, seed: int = 0
+    def tuned(
+        self,
+        smiles: Sequence[str],
+        *,
+        weights: Sequence[float] | None = None,
+        steps: int | None = None,
     ) -> LatentSpaceProtocol:
-        """The same encoder, with a decoder fine-tuned on molecules, most important first."""
+        """The same encoder, with a decoder fine-tuned on molecules, weighted if they are given."""
         ...
 
     def can_encode(self, smiles: Sequence[str]) -> list[bool]:

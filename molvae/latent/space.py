@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +18,8 @@ from molvae.chem.molecules import CANONICAL_CACHE_SIZE, canonical, list_of_smile
 from molvae.chem.representations import Representation, get_representation
 from molvae.chem.vocabulary import EOS, Vocabulary
 from molvae.config import check_seed, whole_number
-from molvae.errors import (
-    ConfigError,
-    TooLongError,
-)
-from molvae.latent import density, generation, inversion
+from molvae.errors import ConfigError, TooLongError
+from molvae.latent import density, generation, inversion, saving, tuning
 from molvae.latent.conversion import (
     check_vectors,
     map_molecules,
@@ -218,9 +216,20 @@ class LatentSpace:
         )
 
     @isolated()
-    def with_finetuned_decoder(self, smiles: Sequence[str], *, seed: int = 0) -> LatentSpace:
-        """A copy with another decoder; see `inversion.with_finetuned_decoder`."""
-        return inversion.with_finetuned_decoder(self, smiles, seed=seed)
+    def tuned(
+        self,
+        smiles: Sequence[str],
+        *,
+        weights: Sequence[float] | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> LatentSpace:
+        """A copy whose decoder is fine-tuned on molecules; see `molvae.latent.tuning.tuned`."""
+        return tuning.tuned(self, smiles, weights=weights, steps=steps, seed=seed)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the space as a model folder; see `molvae.latent.saving.save`."""
+        return saving.save(self, folder, overwrite=overwrite)
 
     def can_encode(self, smiles: Sequence[str]) -> list[bool]:
         """Whether each molecule can be encoded: its tokens are known, and it is not too long.

@@ -13,6 +13,7 @@ import pytest
 
 from molvae.campaign.campaign import Campaign
 from molvae.cli import main
+from molvae.latent.loading import load
 from tests.cli.conftest import Molvae
 from tests.toys import DenseToySpace, ToySpace, begin
 
@@ -313,6 +314,34 @@ def test_evaluate_measures_held_out_molecules(molvae: Molvae, run_folder: Path) 
     molvae(*words, "--data", texts, *files).fails(1, "measures.json exists")
     molvae(*words, "--data", texts, "--figure", "a.txt").fails(1, "must end in")
     molvae(*words, "--data", texts, "-n", 0).fails(1, "n must be a whole number from 1")
+
+
+def test_tune_writes_a_model_folder_and_prints_held_out_reconstruction(
+    molvae: Molvae, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.latent.tuning.MIN_STEPS", 2)
+    monkeypatch.setattr("molvae.latent.tuning.N_REHEARSED", 5)
+    space = load(run_folder / "run")
+    texts = [m for m in MOLECULES if space.can_encode([m])[0]][:12]
+    table = "name,SMILES\n" + "".join(f"m{i},{m}\n" for i, m in enumerate([*texts, *texts]))
+    (tmp_path / "series.csv").write_text(table)
+    (tmp_path / "odd.csv").write_text(f"{table}gold,[Au]\nnone,C(\n")
+    words = ("tune", run_folder / "run")
+    done = molvae(*words, "series.csv", "--out", "series")
+    assert done.out == "series\n"
+    assert "12 held-out molecules" in done.err
+    card = json.loads((tmp_path / "series" / "model.json").read_text())
+    assert card["about"]["tuned"][0]["fingerprint"] == space.fingerprint
+    assert molvae("decode", "series", stdin=molvae("encode", "series", "series.csv").out).out
+    molvae(*words, "series.csv", "--out", "series").fails(1, "series exists", "--overwrite")
+    molvae(*words, "series.csv", "--out", "series.csv").fails(1, "series.csv")
+    molvae(*words, "odd.csv", "--out", "odd").fails(1, "odd.csv", "C(")
+    done = molvae(*words, "odd.csv", "--out", "odd", "--skip-invalid", "--column", "smiles")
+    assert "1 of 13 skipped" in done.err
+    few = "\n".join(texts[:9])
+    molvae(*words, "--out", "few", stdin=few).fails(1, "9 distinct molecules", "at least 10")
+    molvae(*words, "--out", "few", stdin=f"{table}gold,[Au]\n").fails(1, "[Au]")
+    assert not (tmp_path / "few").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncate", "newer", "foreign"])

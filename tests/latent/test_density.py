@@ -79,10 +79,10 @@ def test_what_is_far_from_all_codes_is_below_all_of_them(space: LatentSpace) -> 
 def test_a_tuned_copy_of_a_space_compares_with_the_same_codes(
     space: LatentSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("molvae.latent.inversion.FINETUNING_STEPS", 1)
-    monkeypatch.setattr("molvae.latent.inversion.N_REHEARSED", 5)
+    monkeypatch.setattr("molvae.latent.tuning.MIN_STEPS", 1)
+    monkeypatch.setattr("molvae.latent.tuning.N_REHEARSED", 5)
     fresh = LatentSpace(copy.deepcopy(space.model), space.card, prior=space.prior)
-    tuned = fresh.with_finetuned_decoder(["CCO"], seed=1)
+    tuned = fresh.tuned(["CCO"], seed=1)
     z = space.encode(sample_molecules("zinc250k", 20, seed=12))
     first = tuned.density_percentile(z)
     assert torch.equal(first, fresh.density_percentile(z))

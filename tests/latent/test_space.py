@@ -241,9 +241,7 @@ def test_a_tuned_decoder_writes_what_it_could_not_and_the_encoder_is_the_same(
 ) -> None:
     drawn = torch.random.get_rng_state()
     before = {name: tensor.clone() for name, tensor in space.model.state_dict().items()}
-    tuned = space.with_finetuned_decoder(
-        [*ODD, "[Au]"], seed=1
-    )  # gold cannot be read and is left out
+    tuned = space.tuned([*ODD, "[Au]"], seed=1)  # gold cannot be read and is left out
     assert torch.equal(torch.random.get_rng_state(), drawn)
     assert all(torch.equal(before[k], tensor) for k, tensor in space.model.state_dict().items())
     z = space.encode(ODD)
@@ -254,8 +252,8 @@ def test_a_tuned_decoder_writes_what_it_could_not_and_the_encoder_is_the_same(
     known = sample_molecules("zinc250k", 40, seed=3)
     kept = [a == b for a, b in zip(tuned.decode(tuned.encode(known)), known, strict=True)]
     assert sum(kept) >= 24
-    assert space.with_finetuned_decoder(["[Au]"]) is space
-    again = space.with_finetuned_decoder([*ODD, "[Au]"], seed=1)
+    assert space.tuned(["[Au]"]) is space
+    again = space.tuned([*ODD, "[Au]"], seed=1)
     assert all(
         torch.equal(a, b)
         for a, b in zip(tuned.model.parameters(), again.model.parameters(), strict=True)

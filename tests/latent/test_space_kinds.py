@@ -8,7 +8,7 @@ from torch import Tensor
 
 from molvae.chem.representations import get_representation
 from molvae.errors import ConfigError, MolvaeWarning
-from molvae.latent import inversion
+from molvae.latent import tuning
 from molvae.latent.conversion import pad
 from molvae.latent.loading import load
 from molvae.latent.space import LatentSpace
@@ -44,8 +44,8 @@ def made(kind: str, conditions: int = 0) -> LatentSpace:
 def test_molecules_become_vectors_and_vectors_molecules(
     kind: str, conditions: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inversion, "FINETUNING_STEPS", 3)
-    monkeypatch.setattr(inversion, "N_REHEARSED", 5)
+    monkeypatch.setattr(tuning, "MIN_STEPS", 3)
+    monkeypatch.setattr(tuning, "N_REHEARSED", 5)
     space = made(kind, conditions)
     z = space.encode(MOLECULES)
     assert z.shape == (5, KINDS[kind].latent_dim + conditions)
@@ -56,7 +56,7 @@ def test_molecules_become_vectors_and_vectors_molecules(
     assert bool(torch.isfinite(std).all())
     assert len(space.generate(4, seed=0)) == 4
     assert space.invert(MOLECULES[:2]).shape == z[:2].shape
-    tuned = space.with_finetuned_decoder(MOLECULES[:2])
+    tuned = space.tuned(MOLECULES[:2])
     torch.testing.assert_close(tuned.encode(MOLECULES), z)
 
 

@@ -273,7 +273,7 @@ def test_vectors_with_conditions_are_vectors_like_others(
     assert len(conditional.decode(conditional.sample_prior(4))) == 4
     bound = conditional.log_prob(molecules, k=8)
     assert bool(torch.isfinite(bound).all())
-    assert conditional.with_finetuned_decoder(molecules[:2]).conditions == ("logP",)
+    assert conditional.tuned(molecules[:2]).conditions == ("logP",)
 
 
 def test_what_has_no_conditions_says_so(space: LatentSpace) -> None:

@@ -47,6 +47,9 @@ PRIOR_SUCCESSES = 10
 RADIUS_GROWTH = 1.5
 """Of the smallest latent step, after a generation in which most steps found nothing new."""
 
+FINETUNING_STEPS = 60
+"""Steps of fine-tuning: enough for most of the best molecules to decode from their encodings."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rank:
@@ -256,7 +259,8 @@ class Rank:
 
 @lru_cache(maxsize=2)
 def _finetuned(space: LatentSpaceProtocol, smiles: tuple[str, ...]) -> LatentSpaceProtocol:
-    return space.with_finetuned_decoder(smiles)
+    weights = [1 / k for k in range(1, len(smiles) + 1)]  # the best molecules the most
+    return space.tuned(smiles, weights=weights, steps=FINETUNING_STEPS)
 
 
 __all__ = ["Rank"]

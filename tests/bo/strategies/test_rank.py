@@ -91,7 +91,7 @@ def test_the_decoder_is_tuned_on_the_best_of_a_round_number_of_told_molecules() 
     class Counting(ToySpace):
         tunings: list[tuple[str, ...]]
 
-        def with_finetuned_decoder(self, smiles: Sequence[str], *, seed: int = 0) -> ToySpace:
+        def tuned(self, smiles: Sequence[str], **settings: object) -> ToySpace:
             self.tunings.append(tuple(smiles))
             return self
 

@@ -1,0 +1,43 @@
+"""Latent spaces become model folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molvae._files import check_output
+from molvae.errors import CheckpointError
+from molvae.model.checkpoint import METRICS, MODEL, RESUME, STATE, fingerprint, save_run
+
+if TYPE_CHECKING:
+    from molvae.latent.space import LatentSpace
+
+
+def save(space: LatentSpace, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a space as a model folder, which every command accepts and `molvae.load` reads.
+
+    The space then has the name and the fingerprint of the folder.
+
+    Args:
+        space: The space.
+        folder: A new folder; or, with `overwrite`, one that holds a model.
+        overwrite: Replace that model.
+
+    Returns:
+        The folder as given.
+
+    Raises:
+        CheckpointError: It exists and may not be replaced, or cannot be written.
+    """
+    target = check_output(folder, MODEL, overwrite=overwrite)
+    try:
+        save_run(target, space.model, space.card, space.prior)
+        for name in (METRICS, RESUME, STATE):  # of the model that was replaced
+            (target / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {folder}: {error.strerror or error}") from error
+    space.name, space.fingerprint = str(folder), fingerprint(target)
+    return Path(folder)
+
+
+__all__ = ["save"]
