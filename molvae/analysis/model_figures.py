@@ -35,8 +35,13 @@ def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bo
     figure = Figure(figsize=(13, 3.2), layout="constrained")
     smooth, near, shift, width = figure.subplots(1, 4)
     radii = [float(key.removeprefix("same_at_")) for key in found if key.startswith("same_at_")]
-    for name, label in (("same", "same molecule"), ("tanimoto", "Tanimoto similarity")):
-        smooth.plot(radii, [found[f"{name}_at_{r:g}"] for r in radii], "o-", ms=3, label=label)
+    for name, label in (
+        ("same", "same molecule"),
+        ("tanimoto", "Tanimoto similarity"),
+        ("changed_tanimoto", "the same, of changed molecules"),
+    ):
+        values = [found.get(f"{name}_at_{r:g}", math.nan) for r in radii]
+        smooth.plot(radii, values, "o-", ms=3, label=label)
     smooth.set(xlabel="radius of the move in z, sd of encodings", ylabel="mean", ylim=(0, 1.02))
     smooth.legend()
     ranks = {k.rpartition("_")[2]: v for k, v in found.items() if k.startswith("neighbor_tanimoto")}
@@ -46,6 +51,14 @@ def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bo
         if name in ranks and not math.isnan(ranks[name]):
             near.axhline(ranks[name], color="0.6", lw=0.8)
             near.annotate(label, (1, ranks[name]), va="bottom", fontsize=8, color="0.4")
+    correlation, trust = (
+        found.get(key, math.nan) for key in ("distance_tanimoto_correlation", "trustworthiness")
+    )
+    if not math.isnan(correlation + trust):
+        told = f"correlation of distance {correlation:.2f}\ntrustworthiness {trust:.2f}"
+        near.annotate(
+            told, (0.97, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=8
+        )
     near.set(xscale="log", xlabel="k-th nearest in z", ylabel="mean Tanimoto similarity", ylim=0)
     for axes, key, label, target in (
         (shift, "shift_in_sds", "mean less held-out mean, sd", 0.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from molvae.analysis.chemnet import ChemNetStatistics
 from molvae.analysis.geometry import geometry
+from molvae.analysis.readout import linear_readout
 from molvae.analysis.set_metrics import chemnet_statistics, distribution_metrics
 from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.chem.fingerprints import morgan_bits, tanimoto_pairs
-from molvae.chem.molecules import canonical
+from molvae.chem.molecules import canonical, has_radicals
 from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES, check_seed, later_seed, whole_number
 from molvae.errors import DataError, MissingPackageError, warn
@@ -55,10 +57,11 @@ def evaluate(
         fcd: Whether to compute that distance; without the package fcd there is a warning.
 
     Returns:
-        `reconstruction_metrics`, `likelihood`, `regression`, `smoothness`, `geometry`; and
-        `distribution_metrics` against the molecules given, with a prefix for the source: `prior_`
-        and `normal_` (greedy decoding of samples of the learned prior and of N(0, I)), `generated_`
-        (`space.generate`), `training_` (as many training molecules, what a perfect model reaches);
+        `reconstruction_metrics`, `likelihood`, `regression`, `smoothness`, `geometry`,
+        `linear_readout`; and `distribution_metrics` and `radicals`, the fraction of radicals, with
+        a prefix for the source: `prior_` and `normal_` (greedy decoding of samples of the learned
+        prior and of N(0, I)), `generated_` (`space.generate`), `training_` (as many training
+        molecules, what a perfect model reaches);
         `generated_redrawn`, the fraction of samples that `generate` rejected. Of a language model
         only metrics that need no vectors.
 
@@ -86,6 +89,7 @@ def evaluate(
         result |= regression(space, kept, seed=seed)
         result |= smoothness(space, few, seed=seed)
         result |= geometry(space, list(dict.fromkeys(kept)), seed=seed)
+        result |= linear_readout(space, list(dict.fromkeys(kept)), seed=seed)
     if n_samples > 0:
         reference = _reference(kept) if fcd else False
         sources = generate(space, n_samples, seed=seed)
@@ -102,6 +106,7 @@ def evaluate(
                 assume_canonical=True,
                 radicals=space.radicals,
             )
+            found["radicals"] = sum(map(has_radicals, filter(None, drawn))) / len(drawn)
             result |= {f"{name}_{key}": value for key, value in found.items()}
         first = space.generate(n_samples, seed=seed, redraw=False)
         changed = sum(a != b for a, b in zip(first, sources["generated"], strict=True))
@@ -250,17 +255,29 @@ def smoothness(
 
     Returns:
         For each radius: `same_at_R`, fraction of unchanged molecules; `tanimoto_at_R`, mean
-        similarity.
+        similarity; `changed_tanimoto_at_R`, mean similarity of the changed ones alone, NaN if there
+        are none; `changed_tanimoto_half`, the last one interpolated to where half of the molecules
+        have changed, NaN if no two radii have that between them.
     """
     mean = space.encode(smiles)
     sd = mean.std(dim=0) if len(mean) > 1 else torch.ones(space.dim, dtype=mean.dtype)
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed), dtype=mean.dtype)
-    result = {}
+    result, shares, similar = dict[str, float](), list[float](), list[float]()
     for radius in radii:
         moved = space.decode(mean + radius * sd * noise)
-        result[f"same_at_{radius:g}"] = _equal(moved, smiles) / len(smiles)
+        pairs = [(a, b) for a, b in zip(moved, smiles, strict=True) if a != b]
+        shares.append(len(pairs) / len(smiles))
+        similar.append(_similarity(*zip(*pairs, strict=True)) if pairs else np.nan)
+        result[f"same_at_{radius:g}"] = 1 - shares[-1]
         result[f"tanimoto_at_{radius:g}"] = _similarity(moved, smiles)
-    return result
+        result[f"changed_tanimoto_at_{radius:g}"] = similar[-1]
+    half = np.nan
+    for (less, before), (more, after) in pairwise(zip(shares, similar, strict=True)):
+        if less < 0.5 <= more:
+            before = after if less == 0 else before
+            half = before + (after - before) * (0.5 - less) / (more - less)
+            break
+    return result | {"changed_tanimoto_half": half}
 
 
 @isolated()

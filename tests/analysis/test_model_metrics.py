@@ -10,9 +10,15 @@ import torch
 
 from molvae.analysis.geometry import geometry
 from molvae.analysis.model_figures import draw_measures
-from molvae.analysis.model_metrics import evaluate, reconstruction_metrics, regression
+from molvae.analysis.model_metrics import (
+    evaluate,
+    reconstruction_metrics,
+    regression,
+    smoothness,
+)
+from molvae.analysis.readout import linear_readout
 from molvae.chem.datasets import sample_molecules
-from molvae.chem.fingerprints import morgan_bits
+from molvae.chem.fingerprints import descriptors, morgan_bits, tanimoto_pairs
 from molvae.errors import ConfigError, DataError
 from molvae.latent.space import LatentSpace
 
@@ -93,7 +99,8 @@ def test_a_property_that_is_linear_in_z_is_read_off_it(
 
 
 def test_the_figure_is_drawn_and_other_names_are_refused(tmp_path: Path) -> None:
-    found = {"same_at_0.1": 0.9, "tanimoto_at_0.1": 0.95}
+    found = {"same_at_0.1": 0.9, "tanimoto_at_0.1": 0.95, "neighbor_tanimoto_1": 0.3}
+    found |= {"distance_tanimoto_correlation": -0.7, "trustworthiness": 0.9}
     for source in ("prior", "generated"):
         for name in ("logP", "SAS", "QED"):
             found |= {f"{source}_{name}_shift_in_sds": 0.1, f"{source}_{name}_sd_ratio": 1.1}
@@ -121,6 +128,45 @@ class Fingerprints:
         bits = torch.from_numpy(morgan_bits(smiles)).double()
         # Of unit length, so that distances fall with common bits.
         return self.factor * bits / bits.norm(dim=1, keepdim=True)
+
+
+class Described(Fingerprints):
+    """A space whose vectors are the descriptors themselves."""
+
+    def encode(self, smiles: list[str]) -> torch.Tensor:
+        return torch.from_numpy(descriptors(smiles)) * self.factor
+
+
+def test_linear_readout_of_descriptors_is_perfect_and_of_nothing_is_zero() -> None:
+    molecules = sample_molecules("zinc250k", 150, seed=5)
+    found = linear_readout(Described(2.0), molecules)  # type: ignore[arg-type]
+    assert found["r2_ridge_descriptors"] > 0.99
+    assert found["r2_ridge_morgan"] < 0.5
+    nothing = linear_readout(Described(0.0), molecules)  # type: ignore[arg-type]
+    assert max(nothing.values()) < 0.01
+    few = linear_readout(Described(1.0), molecules[:100])  # type: ignore[arg-type]
+    assert few.keys() == found.keys()
+    assert all(map(math.isnan, few.values()))
+
+
+def test_smoothness_tells_similarity_of_changed_molecules_alone() -> None:
+    molecules = ["CCCCCO", "CCCCCN"]
+
+    class Replies(Fingerprints):
+        """Decodes to the molecules, then to one of them changed, then to none of them."""
+
+        replies = iter([molecules, ["CCCCCO", "CCCCN"], ["CCCCO", None]])
+
+        def decode(self, z: torch.Tensor) -> list[str | None]:
+            return next(self.replies)  # type: ignore[arg-type]
+
+    found = smoothness(Replies(1.0), molecules, radii=(0.1, 0.2, 0.3))  # type: ignore[arg-type]
+    alike = float(tanimoto_pairs(morgan_bits(["CCCCN"]), morgan_bits(["CCCCCN"]))[0])
+    assert math.isnan(found["changed_tanimoto_at_0.1"])
+    assert found["same_at_0.2"] == 0.5
+    assert found["changed_tanimoto_at_0.2"] == pytest.approx(alike)
+    assert found["changed_tanimoto_half"] == pytest.approx(alike)
+    assert found["changed_tanimoto_at_0.3"] == found["tanimoto_at_0.3"] < alike
 
 
 def test_geometry_of_fingerprints_themselves_is_nearly_perfect() -> None:
