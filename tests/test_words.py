@@ -34,7 +34,7 @@ other_elements OtherElements outcome_of overview Patience penalised_logP percent
 Placed Plain plain_prior Processes random_selfies read_aim read_goal read_limit readable recipe
 redrawn refine Refined refined same_change Scored sd Searching Sheet SILENCE slacks spell
 spherical Spot Start start_of Store Summary symbols table_of Tokens Told told_of traced transfer
-tuned tuned_decoder understood UNREADABLE until Vamp Verdict waiting Wanted weighted_bound
+tuned_decoder understood UNREADABLE until Vamp Verdict waiting Wanted weighted_bound
 broken_limits learning_rate_at OutcomeTransform ReadOut Streak
 """
 """Public names, whole."""
@@ -42,7 +42,7 @@ broken_limits learning_rate_at OutcomeTransform ReadOut Streak
 RETIRED_PARTS = """
 aim aims blur boldest chart children codec evidence explain foreseen goals growth holding
 labelled leapfrogs likewise maximise mend mended minimise neighbour neighbourhood neighbours
-noisy optimise patience recipe safest sheet shortest spell spot straight symbols tuned usual
+noisy optimise patience recipe safest sheet shortest spell spot straight symbols usual
 verdict walk way ways
 """
 """Parts of public names, flags and columns, between underscores, hyphens and capitals."""
