@@ -40,13 +40,13 @@ class TuningReport:
     `str` gives two lines.
     """
 
-    held_out: int
+    n_held_out: int
     """Molecules of the series that were held out, a fold at a time."""
     before: float
     """Of these, by the space as it was."""
     after: float
     """Of these, by a space that was fine-tuned on the other folds."""
-    generated: int
+    n_generated: int
     """Molecules that the space as it was generates, which are not learned."""
     generated_before: float
     """Of these, by the space as it was."""
@@ -55,9 +55,9 @@ class TuningReport:
 
     def __str__(self) -> str:
         return (
-            f"reconstruction of {self.held_out} held-out molecules: {100 * self.before:.0f} % "
+            f"reconstruction of {self.n_held_out} held-out molecules: {100 * self.before:.0f} % "
             f"before, {100 * self.after:.0f} % after fine-tuning\n"
-            f"reconstruction of {self.generated} generated molecules: "
+            f"reconstruction of {self.n_generated} generated molecules: "
             f"{100 * self.generated_before:.0f} % before, {100 * self.generated_after:.0f} % after"
         )
 
@@ -169,10 +169,10 @@ def tuned_and_measured(
     others = list({m: None for m in drawn if m and space.can_encode([m])[0]})
     n = max(1, len(others))
     report = TuningReport(
-        held_out=tested,
+        n_held_out=tested,
         before=before / tested,
         after=after / tested,
-        generated=len(others),
+        n_generated=len(others),
         generated_before=_n_reconstructed(space, others) / n,
         generated_after=_n_reconstructed(new, others) / n,
     )

@@ -56,12 +56,12 @@ def test_report_counts_molecules_of_as_many_folds_as_are_enough(
     monkeypatch.setattr(tuning, "PASSES", 0)
     monkeypatch.setattr(tuning, "ENOUGH_HELD_OUT", enough)
     new, report = tuned_and_measured(space, [*SERIES, "OCC"])
-    assert report.held_out == held_out
+    assert report.n_held_out == held_out
     assert 0 <= report.before <= 1
     assert 0 <= report.after <= 1
     (recorded,) = new.about["tuned"]
     assert recorded["molecules"] == len(SERIES)
-    assert recorded["reconstruction"]["held_out"] == held_out
+    assert recorded["reconstruction"]["n_held_out"] == held_out
     assert "tuned" not in space.about
     with pytest.raises(ConfigError, match="2 distinct"):
         tuned_and_measured(space, ["CCO", "OCC"])
