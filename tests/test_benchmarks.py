@@ -26,7 +26,6 @@ from benchmarks import (
     optimisation,
     overhead,
     property_table,
-    scoring,
     several_goals,
     surrogates,
     workers,
@@ -225,7 +224,7 @@ def test_kept_folder_belongs_to_the_state_of_the_package(tree: Path) -> None:
 
 def test_errors_of_the_command_line_are_one_line() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "scorings"],
+        [sys.executable, "-m", "benchmarks", "densities"],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -234,7 +233,7 @@ def test_errors_of_the_command_line_are_one_line() -> None:
     )
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("error: no benchmark is called 'scorings'; did you mean")
+    assert done.stderr.startswith("error: no benchmark is called 'densities'; did you mean")
     assert done.stderr.count("\n") == 1
 
 
@@ -473,12 +472,6 @@ def test_targets_are_no_starting_molecules(space: LatentSpace, monkeypatch: Any)
     target = optimisation.targets(one.task)[0]
     monkeypatch.setattr(optimisation, "sample_molecules", lambda *_, **__: [target, "CCO", "CCN"])
     assert optimisation.starting(one, space) == ["CCO", "CCN"]
-
-
-def test_scoring_compares_equal_numbers(tmp_path: Path) -> None:
-    result = quick(scoring, tmp_path)
-    assert result["molecules"] == 500
-    assert result["different_numbers"] == 0
 
 
 # --- models

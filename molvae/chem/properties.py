@@ -1,6 +1,7 @@
-"""Properties: numbers that RDKit computes from a molecule. One entry of `PROPERTIES` each.
+"""Properties: numbers that RDKit computes from a molecule.
 
-An entry is a column of tables, an objective, a term of constraints, and a label of training.
+An entry of `PROPERTIES` is a column of tables, an objective, a term of constraints, and a label of
+training.
 """
 
 from __future__ import annotations
@@ -9,29 +10,23 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, RDConfig
-from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors, rdqueries
+from rdkit.Chem import QED, Descriptors, rdMolDescriptors
+from rdkit.Chem.rdMolDescriptors import CalcNumAromaticRings
 
-from molvae.chem._fast_qed import qed
-from molvae.chem._parallel import parallel_map_batches
+from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import list_of_smiles, parse
 from molvae.chem.precedents import zinc250k
 from molvae.errors import ConfigError, InvalidMoleculeError, MissingPackageError, UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_CIRCULAR = rdFingerprintGenerator.GetMorganGenerator(radius=2)
-_STEREOCENTER = rdqueries.HasPropQueryAtom("_CIPCode")
-_STEREOCENTER.ExpandQuery(
-    rdqueries.HasPropQueryAtom("_ChiralityPossible"), how=Chem.CompositeQueryType.COMPOSITE_OR
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +36,13 @@ class Property:
     name: str
     """Its key in `PROPERTIES`, and its column."""
     label: str
-    """For axes and tables."""
-    unit: str
-    """Empty if it has none."""
+    unit: str = ""
     of: Callable[[Chem.Mol], float]
-    """Computes it for one molecule."""
     doc: str
-    """Its meaning, in one line."""
     bounds: tuple[float, float] | None = None
     """The range of all values, if it is finite."""
     is_cost: bool = False
-    """As an objective, it is minimized by default."""
+    """Minimized as an objective by default."""
 
 
 def logp(mol: Chem.Mol) -> float:
@@ -67,8 +58,7 @@ def sas(mol: Chem.Mol) -> float:
     """Synthetic accessibility, from 1 (easy) to 10 (hard), as RDKit's Contrib computes it.
 
     How common the molecule's circular fragments are in PubChem, less penalties for size,
-    stereocenters, spiro atoms, bridgeheads and macrocycles, plus a bonus for symmetry. Equal to
-    `calculateScore` of RDKit's Contrib folder bit for bit, in half of the time.
+    stereocenters, spiro atoms, bridgeheads and macrocycles, plus a bonus for symmetry.
 
     Raises:
         MissingPackageError: This RDKit was installed without its Contrib folder.
@@ -76,27 +66,29 @@ def sas(mol: Chem.Mol) -> float:
     References:
         Ertl and Schuffenhauer (2009), doi:10.1186/1758-2946-1-8.
     """
-    circular = _CIRCULAR.GetSparseCountFingerprint(mol).GetNonzeroElements()
-    known = _fragment_scores()
-    # Summed in the order of RDKit's own code: another order would round differently.
-    commonness, total = 0.0, 0
-    for fragment, count in circular.items():
-        commonness += known.get(fragment, -4) * count
-        total += count
-    commonness /= total
-    n = mol.GetNumAtoms()
-    size = n**1.005 - n
-    stereo = math.log10(_stereocenters(mol) + 1)
-    spiro = math.log10(rdMolDescriptors.CalcNumSpiroAtoms(mol) + 1)
-    bridges = math.log10(rdMolDescriptors.CalcNumBridgeheadAtoms(mol) + 1)
-    macrocycle = math.log10(2) if any(len(r) > 8 for r in mol.GetRingInfo().AtomRings()) else 0.0
-    complexity = 0.0 - size - stereo - spiro - bridges - macrocycle
-    symmetry = math.log(n / len(circular)) * 0.5 if n > len(circular) else 0.0
-    # From -4 (hard) .. 2.5 (easy) to 10 .. 1, the hard end compressed.
-    value = 11.0 - (commonness + complexity + symmetry + 4.0 + 1) / 6.5 * 9.0
-    if value > 8.0:
-        value = 8.0 + math.log(value + 1.0 - 9.0)
-    return float(min(max(value, 1.0), 10.0))
+    return float(_sascorer().calculateScore(mol))
+
+
+@cache
+def _sascorer() -> Any:
+    path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
+    spec = importlib.util.spec_from_file_location("molvae_sascorer", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise MissingPackageError(
+            f"SAS needs {path}, which this RDKit lacks; install it with `pip install rdkit`"
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def qed(mol: Chem.Mol) -> float:
+    """Quantitative estimate of drug-likeness with mean weights, in (0, 1), larger is better.
+
+    References:
+        Bickerton et al. (2012), doi:10.1038/nchem.1243.
+    """
+    return float(QED.qed(mol))  # type: ignore[no-untyped-call]
 
 
 PENALIZED_LOGP_CONSTANTS = {
@@ -134,11 +126,6 @@ def penalized_logp(mol: Chem.Mol) -> float:
     return standard["logP"] - standard["SAS"] - standard["ring"]
 
 
-def weight(mol: Chem.Mol) -> float:
-    """Average molecular weight, hydrogens included, in g/mol."""
-    return float(Descriptors.MolWt(mol))  # type: ignore[attr-defined]
-
-
 def tpsa(mol: Chem.Mol) -> float:
     """Topological polar surface area of nitrogen and oxygen, in Å².
 
@@ -153,9 +140,14 @@ def rings(mol: Chem.Mol) -> float:
     return float(rdMolDescriptors.CalcNumRings(mol))
 
 
-def heavy_atoms(mol: Chem.Mol) -> float:
-    """Number of atoms other than hydrogen."""
-    return float(mol.GetNumHeavyAtoms())
+def stereocenters(mol: Chem.Mol) -> float:
+    """Number of tetrahedral stereocenters, assigned or not."""
+    return float(len(Chem.FindMolChiralCenters(mol, includeUnassigned=True)))  # type: ignore[no-untyped-call]
+
+
+def weight(mol: Chem.Mol) -> float:
+    """Average molecular weight, hydrogens included, in g/mol."""
+    return float(rdMolDescriptors._CalcMolWt(mol))
 
 
 def donors(mol: Chem.Mol) -> float:
@@ -182,19 +174,9 @@ def fsp3(mol: Chem.Mol) -> float:
     return float(rdMolDescriptors.CalcFractionCSP3(mol))
 
 
-def aromatic_rings(mol: Chem.Mol) -> float:
-    """Number of aromatic rings."""
-    return float(rdMolDescriptors.CalcNumAromaticRings(mol))
-
-
 def formal_charge(mol: Chem.Mol) -> float:
     """Sum of the formal charges of all atoms, in elementary charges."""
     return float(Chem.GetFormalCharge(mol))
-
-
-def stereocenters(mol: Chem.Mol) -> float:
-    """Number of tetrahedral stereocenters, assigned or not."""
-    return float(_stereocenters(mol))
 
 
 def lipinski_violations(mol: Chem.Mol) -> float:
@@ -213,7 +195,7 @@ def veber_violations(mol: Chem.Mol) -> float:
     References:
         Veber et al. (2002), doi:10.1021/jm020017n.
     """
-    return float(sum((rotatable_bonds(mol) > 10, tpsa(mol) > 140)))
+    return float((rotatable_bonds(mol) > 10) + (tpsa(mol) > 140))
 
 
 def unseen_rings(mol: Chem.Mol) -> float:
@@ -227,43 +209,50 @@ def unseen_environments(mol: Chem.Mol) -> float:
 
 
 def _property(
-    name: str, label: str, of: Callable[[Chem.Mol], float], unit: str = "", **more: Any
+    name: str, of: Callable[[Chem.Mol], float], doc: str = "", label: str = "", **more: Any
 ) -> Property:
-    doc = (of.__doc__ or "").split("\n")[0].rstrip(".")
-    return Property(name=name, label=label, unit=unit, of=of, doc=doc, **more)
+    doc = doc or (of.__doc__ or "").split("\n")[0].rstrip(".")
+    return Property(name=name, label=label or name.replace("_", " "), of=of, doc=doc, **more)
 
 
 PROPERTIES: dict[str, Property] = {
     made.name: made
     for made in (
-        _property("logP", "logP (Crippen)", logp),
-        _property("SAS", "synthetic accessibility", sas, bounds=(1.0, 10.0), is_cost=True),
-        _property("QED", "drug-likeness (QED)", qed, bounds=(0.0, 1.0)),
-        _property("penalized_logp", "penalized logP", penalized_logp),
-        _property("MW", "molecular weight", weight, "g/mol"),
-        _property("TPSA", "polar surface area", tpsa, "Å²"),
-        _property("rings", "rings", rings),
-        _property("heavy_atoms", "heavy atoms", heavy_atoms),
-        _property("donors", "hydrogen-bond donors", donors),
-        _property("acceptors", "hydrogen-bond acceptors", acceptors),
-        _property("rotatable_bonds", "rotatable bonds", rotatable_bonds),
-        _property("Fsp3", "fraction of sp3 carbon", fsp3, bounds=(0.0, 1.0)),
-        _property("aromatic_rings", "aromatic rings", aromatic_rings),
-        _property("formal_charge", "formal charge", formal_charge, "e"),
-        _property("stereocenters", "stereocenters", stereocenters, is_cost=True),
+        _property("logP", logp, label="logP (Crippen)"),
+        _property("SAS", sas, label="synthetic accessibility", bounds=(1.0, 10.0), is_cost=True),
+        _property("QED", qed, label="drug-likeness (QED)", bounds=(0.0, 1.0)),
+        _property("penalized_logp", penalized_logp, label="penalized logP"),
+        _property("MW", weight, label="molecular weight", unit="g/mol"),
+        _property("TPSA", tpsa, label="polar surface area", unit="Å²"),
+        _property("rings", rings),
+        _property("heavy_atoms", Chem.Mol.GetNumHeavyAtoms, "Number of atoms other than hydrogen"),
+        _property("donors", donors, label="hydrogen-bond donors"),
+        _property("acceptors", acceptors, label="hydrogen-bond acceptors"),
+        _property("rotatable_bonds", rotatable_bonds),
+        _property("Fsp3", fsp3, label="fraction of sp3 carbon", bounds=(0.0, 1.0)),
+        _property("aromatic_rings", CalcNumAromaticRings, "Number of aromatic rings"),
+        _property("formal_charge", formal_charge, unit="e"),
+        _property("stereocenters", stereocenters, is_cost=True),
         _property(
             "lipinski_violations",
-            "Lipinski violations",
             lipinski_violations,
+            label="Lipinski violations",
             bounds=(0, 4),
             is_cost=True,
         ),
         _property(
-            "veber_violations", "Veber violations", veber_violations, bounds=(0, 2), is_cost=True
+            "veber_violations",
+            veber_violations,
+            label="Veber violations",
+            bounds=(0, 2),
+            is_cost=True,
         ),
-        _property("unseen_rings", "ring systems unseen", unseen_rings, is_cost=True),
+        _property("unseen_rings", unseen_rings, label="ring systems unseen", is_cost=True),
         _property(
-            "unseen_environments", "atom environments unseen", unseen_environments, is_cost=True
+            "unseen_environments",
+            unseen_environments,
+            label="atom environments unseen",
+            is_cost=True,
         ),
     )
 }
@@ -276,6 +265,9 @@ RDKIT = "rdkit:"
 """Prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`."""
 
 
+_DESCRIPTORS = {name.lower(): (name, of) for name, of in Descriptors.descList}
+
+
 def get_property(name: str) -> Property:
     """A property by its name in any case, or a descriptor of RDKit as `rdkit:NAME`.
 
@@ -284,13 +276,11 @@ def get_property(name: str) -> Property:
     """
     key = name.strip().lower()
     if key.startswith(RDKIT):
-        found = {known.lower(): known for known, _ in Descriptors.descList}
-        if key.removeprefix(RDKIT) not in found:
-            raise UnknownNameError("RDKit descriptor", name.strip()[len(RDKIT) :], found.values())
-        known = found[key.removeprefix(RDKIT)]
-        of = getattr(Descriptors, known)
-        doc = f"RDKit's descriptor {known}"
-        return Property(name=RDKIT + known, label=known, unit="", of=of, doc=doc)
+        if (descriptor := key.removeprefix(RDKIT)) not in _DESCRIPTORS:
+            known = [known for known, _ in _DESCRIPTORS.values()]
+            raise UnknownNameError("RDKit descriptor", name.strip()[len(RDKIT) :], known)
+        own, of = _DESCRIPTORS[descriptor]
+        return Property(name=RDKIT + own, label=own, of=of, doc=f"RDKit's descriptor {own}")
     key = key.replace("-", "_")
     spelling = {known.lower(): known for known in PROPERTIES}
     if (key := ALIASES.get(key, key)) not in spelling:
@@ -367,72 +357,28 @@ def properties(
 def _compute(
     texts: list[str], names: list[str], workers: int | None
 ) -> tuple[NDArray[np.float64], list[str]]:
-    rows = parallel_map_batches(_Rows(tuple(names)), texts, workers=workers)
+    rows = parallel_map(partial(_row, names), texts, workers=workers)
     values = np.array([row for row, _ in rows], dtype=np.float64).reshape(len(rows), len(names))
     return values, [error for _, error in rows]
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """A function that can be pickled: the properties of each text, and the reasons for NaN.
-
-    Property by property, which is a tenth faster than molecule by molecule.
-    """
-
-    names: tuple[str, ...]
-
-    def __call__(self, texts: Sequence[str]) -> list[tuple[tuple[float, ...], str]]:
-        mols: list[Chem.Mol | None] = []
-        errors: list[list[str]] = [[] for _ in texts]
-        for text, reasons in zip(texts, errors, strict=True):
-            try:
-                mols.append(parse(text))
-            except InvalidMoleculeError as error:
-                mols.append(None)
-                reasons.append(str(error))
-        values = np.full((len(texts), len(self.names)), math.nan)
-        for column, name in enumerate(self.names):
-            of = get_property(name).of
-            for row, mol in enumerate(mols):
-                if mol is None:
-                    continue
-                try:
-                    value = float(of(mol))
-                    if not math.isfinite(value):
-                        raise ValueError(f"RDKit returns {value}")
-                    values[row, column] = value
-                # RDKit's own code raises these on molecules that it does not expect.
-                except (ValueError, RuntimeError, ArithmeticError) as error:
-                    errors[row].append(f"{name} cannot be computed: {error}")
-        return [
-            (tuple(row), "; ".join(reasons))
-            for row, reasons in zip(values.tolist(), errors, strict=True)
-        ]
-
-
-def _stereocenters(mol: Chem.Mol) -> int:
-    """Number of stereocenters, assigned or not, as `FindMolChiralCenters` counts them."""
-    if not Chem.GetUseLegacyStereoPerception():
-        return len(Chem.FindMolChiralCenters(mol, includeUnassigned=True))  # type: ignore[no-untyped-call]
-    # The same perception; that function then loops over the atoms in Python, which is slow.
-    Chem.AssignStereochemistry(mol, cleanIt=True, force=True, flagPossibleStereoCenters=True)
-    return len(mol.GetAtomsMatchingQuery(_STEREOCENTER))
-
-
-@lru_cache(maxsize=1)
-def _fragment_scores() -> dict[int, float]:
-    """Scores of fragments by their Morgan hash, from RDKit's Contrib folder; read once."""
-    path = Path(RDConfig.RDContribDir) / "SA_Score" / "sascorer.py"
-    spec = importlib.util.spec_from_file_location("molvae_sascorer", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise MissingPackageError(
-            f"SAS needs {path}, which this RDKit lacks; install it with `pip install rdkit`"
-        )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.readFragmentScores()
-    scores: dict[int, float] = module._fscores
-    return scores
+def _row(names: Sequence[str], text: str) -> tuple[list[float], str]:
+    """The properties of a molecule, and the reasons for NaN."""
+    try:
+        mol = parse(text)
+    except InvalidMoleculeError as error:
+        return [math.nan] * len(names), str(error)
+    values, errors = [], []
+    for name in names:
+        try:
+            values.append(float(get_property(name).of(mol)))
+            if not math.isfinite(values[-1]):
+                raise ValueError(f"RDKit returns {values.pop()}")
+        # RDKit's own code raises these on molecules that it does not expect.
+        except (ValueError, RuntimeError, ArithmeticError) as error:
+            values.append(math.nan)
+            errors.append(f"{name} cannot be computed: {error}")
+    return values, "; ".join(errors)
 
 
 __all__ = [

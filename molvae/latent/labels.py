@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.chem._parallel import parallel_map_batches
+from molvae.chem._parallel import parallel_map
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.prepare import kept_columns, load_split
 from molvae.chem.properties import named, score
@@ -46,7 +46,7 @@ def fingerprints(
     }
     cache = folder / f"fingerprints{'' if split == 'train' else f'-{split}'}.safetensors"
     if (found := read_cache(cache, key)) is None:
-        made = parallel_map_batches(_set_bits, load_split(folder, split), workers=workers)
+        made = parallel_map(_set_bits, load_split(folder, split), workers=workers)
         ends = np.cumsum([len(row) for row in made])
         columns = np.concatenate([np.zeros(0, np.uint16), *made])
         # As int16, which torch handles; the bytes are the same.
@@ -61,10 +61,10 @@ def fingerprints(
     return SparseBits(columns=columns, ends=tensors["ends"].numpy(), size=FINGERPRINT_BITS)
 
 
-def _set_bits(smiles: Sequence[str]) -> list[np.ndarray[Any, np.dtype[np.uint16]]]:
-    """Of each molecule the columns that are set."""
-    bits = morgan_bits(smiles, radius=FINGERPRINT_RADIUS, size=FINGERPRINT_BITS)
-    return [np.flatnonzero(row).astype(np.uint16) for row in bits]
+def _set_bits(smiles: str) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """The columns of a molecule that are set."""
+    bits = morgan_bits([smiles], radius=FINGERPRINT_RADIUS, size=FINGERPRINT_BITS)
+    return np.flatnonzero(bits).astype(np.uint16)
 
 
 def label(

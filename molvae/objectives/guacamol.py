@@ -34,9 +34,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
-from molvae.chem._fast_qed import qed
 from molvae.chem.molecules import canonical, parse
-from molvae.chem.properties import logp, rings, tpsa
+from molvae.chem.properties import logp, qed, rings, tpsa
 from molvae.errors import InvalidMoleculeError, UnknownNameError
 from molvae.objectives.guacamol_terms import (
     Formula,

@@ -26,7 +26,6 @@ from molvae.chem.properties import (
 )
 from molvae.errors import ConfigError, UnknownNameError
 from tests.chem.molecules import zinc
-from tests.chem.test_fast_qed import ODD
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "properties.json").read_text())
 
@@ -48,22 +47,12 @@ def contrib():
 
 
 def test_the_three_that_papers_report_are_rdkits_bit_for_bit(contrib):
-    texts = [*ODD, *zinc()]
+    odd = ("[He]", "[Na+]", "[H][H]", "*CC", "C[15NH2]", "C12C3C4C1C5C2C3C45", "[Re]$[Re]", "CSSC")
+    texts = [*odd, *zinc()[:300]]
     found = score(texts, ["logP", "SAS", "QED"], workers=1)
     for text, row in zip(texts, found.tolist(), strict=True):
         mol = Chem.MolFromSmiles(text)
         assert row == [Crippen.MolLogP(mol), contrib.calculateScore(mol), QED.qed(mol)], text
-
-
-def test_sas_follows_the_perception_of_stereocenters_that_is_set(contrib):
-    legacy = Chem.GetUseLegacyStereoPerception()
-    try:
-        for use in (True, False):
-            Chem.SetUseLegacyStereoPerception(use)
-            mol = parse("C1CC(C)C(C)C(C)C1")
-            assert PROPERTIES["SAS"].of(mol) == contrib.calculateScore(mol)
-    finally:
-        Chem.SetUseLegacyStereoPerception(legacy)
 
 
 def test_the_numbers_of_a_molecule_depend_on_no_other_and_on_no_order():
