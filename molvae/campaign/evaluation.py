@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.trial import Outcome
 from molvae.chem import values as _numbers
-from molvae.chem.values import MAX_VALUE, finite, listed_values, one_per_molecule, scalar
+from molvae.chem.values import finite, listed_values, one_per_molecule, scalar
 from molvae.config import is_list, whole_number
 from molvae.errors import (
     CampaignError,
@@ -309,9 +309,7 @@ def _number(value: object) -> float:
     try:
         return finite(number)
     except ValueError as error:
-        raise ConfigError(
-            f"a value must be at most {MAX_VALUE:g} in magnitude; {number:g} {error}"
-        ) from error
+        raise ConfigError(f"the value {number:g} {error}") from error
 
 
 __all__ = [

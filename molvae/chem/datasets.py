@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,13 +29,12 @@ class Dataset:
     package: str
     """Name of the distribution."""
     install: str
-    """The command that installs it."""
+    """Command that installs it."""
     files: tuple[tuple[str, str], ...]
     """Path inside the package's folder and SHA-256 of each file, in reading order."""
     column: str | None
     """The column of SMILES; None where each line is one."""
     about: str
-    """Description and source."""
 
 
 def _moses(split: str, sha256: str, about: str) -> Dataset:
@@ -113,8 +112,7 @@ def locate(name: str) -> list[Path]:
     if name not in DATASETS:
         raise UnknownNameError("data set", name, DATASETS)
     dataset = DATASETS[name]
-    root = _root(dataset)
-    if root is None:
+    if (root := _root(dataset)) is None:
         raise MissingPackageError(
             f"data set {name!r} comes with the package {dataset.package}, which is not installed; "
             f"run `{dataset.install}`"
@@ -163,30 +161,27 @@ def read_molecules(
 ) -> tuple[Table, int]:
     """The table of a data set or file, and the position of its column of molecules.
 
-    Arguments and errors as of `read`, but bad rows are noted in the table.
-
-    Args:
-        source: The data set or file.
-        column: The column of SMILES.
-        others: Further columns that will be needed.
+    Arguments and errors as of `read`, but bad rows are noted in the table; `others` are further
+    columns that will be needed.
     """
-    if str(source) in DATASETS:
-        name, rows, header = str(source), list[Record](), list[str]()
-        column = column or DATASETS[name].column
-        for path in locate(name):
-            before = rows[-1][0] if rows else 0
-            part = read_table(path, (column or SMILES, *others), lists=True)
+    name = str(source)
+    if name in DATASETS:
+        column = column or DATASETS[name].column or SMILES
+        parts = [read_table(path, (column, *others), lists=True) for path in locate(name)]
+        rows = list[Record]()
+        for part in parts:
             part.problems.check()
-            header = part.header
+            before = rows[-1][0] if rows else 0
             rows += [(before + line, cells) for line, cells in part.rows]
-        table = Table(name, header, rows, Problems(name), part.separator)
-        return table, table.column(column or SMILES)
+        table = replace(parts[0], name=name, rows=rows, problems=Problems(name))
+        return table, table.column(column)
     path = Path(source)
-    if str(source) != STDIN and not path.exists() and not path.suffix and path.name == str(source):
-        raise UnknownNameError("data set or file", str(source), DATASETS)
+    if name != STDIN and not path.exists() and not path.suffix and path.name == name:
+        raise UnknownNameError("data set or file", name, DATASETS)
     table = read_table(source, (column or SMILES, *others), lists=True)
     if not table.rows and not table.problems.found:
-        below = f" below its header ({shortened_list(table.header)})" * bool(table.header)
+        has_header = table.has_header and table.header
+        below = f" below its header ({shortened_list(table.header)})" if has_header else ""
         raise DataError(f"{table.name} is empty{below}; expected SMILES, one a line or in a column")
     if column is not None and not table.has_header:
         raise DataError(table.lacks(column))
@@ -237,7 +232,7 @@ def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
 
 
 def _root(dataset: Dataset) -> Path | None:
-    """The folder that holds the package's folder; found without importing it."""
+    """The folder that holds the package's folder."""
     try:
         return Path(str(metadata.distribution(dataset.package).locate_file("")))
     except metadata.PackageNotFoundError:

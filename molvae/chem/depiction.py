@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor, rdFMCS
@@ -13,10 +14,8 @@ from molvae.errors import ConfigError
 
 TIMEOUT = 1
 """Seconds for a search; most take milliseconds."""
-
 HIGHLIGHT = (0.62, 0.87, 0.85)
 """Color of atoms and bonds that the lead lacks: the letters on them stay readable."""
-
 RDKIT_BOND_LENGTH = 1.5
 """Length of a bond in RDKit's drawings; `fixedBondLength` is pixels for each unit."""
 
@@ -24,13 +23,7 @@ RDKIT_BOND_LENGTH = 1.5
 def common_substructure(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Chem.Mol | None:
     """The largest connected substructure that two molecules share, as a query; rings stay whole.
 
-    Args:
-        smiles: SMILES in any form.
-        lead: The other one.
-        timeout: Seconds, from 1.
-
-    Returns:
-        None if they share no two atoms that are bound, or it was not found in time.
+    None if they share no two atoms that are bound, or it was not found within `timeout` seconds.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
@@ -79,21 +72,11 @@ def align_to_lead(smiles: str, lead: str) -> tuple[Chem.Mol, list[int], list[int
 
 
 def draw_mcs_difference(
-    smiles: str,
-    lead: str,
-    *,
-    size: tuple[int, int] = (220, 160),
+    smiles: str, lead: str, *, size: tuple[int, int] = (220, 160)
 ) -> str | None:
-    """A molecule, turned as the lead is drawn, with what the lead has not in colour; SVG.
+    """A molecule turned as its lead is drawn, with the parts that the lead lacks in color; SVG.
 
-    Args:
-        smiles: SMILES in any form.
-        lead: SMILES in any form.
-        size: Width and height in pixels, each at least 1.
-
-    Returns:
-        None if nothing in common was found, so that nothing can be said of the difference: draw
-        such a molecule by `molvae.chem.depiction.draw_molecule`, and say so.
+    None if nothing in common was found.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
@@ -103,24 +86,18 @@ def draw_mcs_difference(
     mol, atoms, bonds = aligned
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)
     drawer.drawOptions().setHighlightColour(HIGHLIGHT)
-    rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
-    drawer.FinishDrawing()
-    svg: str = drawer.GetDrawingText()
-    return svg[svg.index("<svg") :].strip()
+    return _drawn(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
 
 
 def draw_molecule(
-    smiles: str,
-    *,
-    size: tuple[int, int] = (220, 160),
-    highlight: Sequence[int] | None = None,
+    smiles: str, *, size: tuple[int, int] = (220, 160), highlight: Sequence[int] | None = None
 ) -> str:
     """A drawing of a molecule, as an SVG element that can stand inside HTML (no XML prolog).
 
     Args:
         smiles: SMILES in any form.
         size: Width and height in pixels, each at least 1.
-        highlight: Atoms to colour, by their place in `smiles`, counted from 0.
+        highlight: Atoms to color, by their place in `smiles`, counted from 0.
 
     Raises:
         InvalidMoleculeError: `smiles` is not a molecule.
@@ -136,8 +113,11 @@ def draw_molecule(
             f"highlight must hold atoms between 0 and {mol.GetNumAtoms() - 1} of {smiles!r}, "
             f"got {atoms}"
         )
-    drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
-    rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, highlightAtoms=atoms)
+    return _drawn(rdMolDraw2D.MolDraw2DSVG(width, height), mol, highlightAtoms=atoms)
+
+
+def _drawn(drawer: Any, mol: Chem.Mol, **highlights: Any) -> str:
+    rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, **highlights)
     drawer.FinishDrawing()
     svg: str = drawer.GetDrawingText()
     return svg[svg.index("<svg") :].strip()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from rdkit import Chem
 from rdkit.Chem.FilterCatalog import (
@@ -21,16 +20,12 @@ from molvae.errors import ConfigError, UnknownNameError
 
 CATALOGS = ("PAINS", "BRENK")
 """Assay interference (PAINS), and reactive, toxic or metabolically unstable groups (BRENK)."""
-
 OWN = "UNSTABLE"
 """The catalog of `molvae.chem.unstable_groups`."""
 
 
 def passes(
-    smiles: Sequence[str],
-    catalogs: Sequence[str] = CATALOGS,
-    *,
-    workers: int | None = None,
+    smiles: Sequence[str], catalogs: Sequence[str] = CATALOGS, *, workers: int | None = None
 ) -> list[bool]:
     """Whether each molecule is free of structural alerts.
 
@@ -39,7 +34,7 @@ def passes(
         catalogs: At least one, in any case: UNSTABLE (groups that do not survive on a shelf or in
             water, see `molvae.chem.unstable_groups`), and those of RDKit's FilterCatalog: PAINS
             (and PAINS_A, _B, _C), BRENK, NIH, ZINC, CHEMBL (and its parts), ALL.
-        workers: Processes, as in `molvae.chem._parallel.parallel_map`.
+        workers: Processes; None for one per core when there are more than 2,000 molecules.
 
     Raises:
         InvalidMoleculeError: A text is not a molecule.
@@ -52,7 +47,11 @@ def passes(
         doi:10.1002/cmdc.200700139; NIH: Jadhav et al. (2010), doi:10.1021/jm901070c, and
         Doveston et al. (2015), doi:10.1039/C4OB02287D.
     """
-    return parallel_map(_Passes(known_catalogs(catalogs)), smiles, workers=workers)
+    return parallel_map(partial(_passes, known_catalogs(catalogs)), smiles, workers=workers)
+
+
+def _passes(names: tuple[str, ...], molecule: str) -> bool:
+    return not _catalog(names).HasMatch(parse(molecule))
 
 
 def known_catalogs(names: Sequence[str]) -> tuple[str, ...]:
@@ -75,12 +74,7 @@ def known_catalogs(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def alerts(smiles: str, catalogs: Sequence[str] = CATALOGS) -> list[str]:
-    """Sorted names of the structural alerts of a molecule.
-
-    Raises:
-        InvalidMoleculeError: The text is not a molecule.
-        UnknownNameError, ConfigError: As of `passes`.
-    """
+    """Sorted names of the structural alerts of a molecule; errors as of `passes`."""
     matches = _catalog(known_catalogs(catalogs)).GetMatches(parse(smiles))
     return sorted({match.GetDescription() for match in matches})
 
@@ -88,16 +82,6 @@ def alerts(smiles: str, catalogs: Sequence[str] = CATALOGS) -> list[str]:
 def number_of_alerts(mol: Chem.Mol, names: tuple[str, ...]) -> int:
     """Number of different alerts of a molecule in some catalogs."""
     return len(_catalog(known_catalogs(names)).GetMatches(mol))
-
-
-@dataclass(frozen=True)
-class _Passes:
-    """A function that can be pickled: whether a molecule has no alert."""
-
-    names: tuple[str, ...]
-
-    def __call__(self, molecule: str) -> bool:
-        return not _catalog(self.names).HasMatch(parse(molecule))
 
 
 @lru_cache(maxsize=4)

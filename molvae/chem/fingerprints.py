@@ -68,7 +68,8 @@ def tanimoto(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     """
     _check(a, b)
     a, b = (np.asarray(side > 0, dtype=np.float64) for side in (a, b))
-    return _ratio(a @ b.T, a.sum(axis=1), b.sum(axis=1))
+    common = a @ b.T
+    return _ratio(common, a.sum(axis=1)[:, None] + b.sum(axis=1) - common)
 
 
 def tanimoto_pairs(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
@@ -77,15 +78,14 @@ def tanimoto_pairs(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     if len(a) != len(b):
         raise ConfigError(f"pairs need as many rows on both sides, got {len(a)} and {len(b)}")
     a, b = a > 0, b > 0
-    common, either = (a & b).sum(axis=1), (a | b).sum(axis=1)
-    return np.where(either > 0, common / np.maximum(either, 1), 1.0)
+    return _ratio((a & b).sum(axis=1), (a | b).sum(axis=1))
 
 
-def _ratio(
-    common: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    either = a[:, None] + b[None, :] - common
-    return np.divide(common, either, out=np.ones_like(common), where=either > 0)
+def _ratio(common: NDArray[Any], either: NDArray[Any]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = np.divide(
+        common, either, out=np.ones(common.shape), where=either > 0
+    )
+    return shares
 
 
 def _check(a: NDArray[Any], b: NDArray[Any]) -> None:
@@ -99,10 +99,6 @@ def _atoms(number: int) -> Callable[[Chem.Mol], float]:
     """A function that counts the atoms of an element."""
     query = rdqueries.AtomNumEqualsQueryAtom(number)
     return lambda mol: float(len(mol.GetAtomsMatchingQuery(query)))
-
-
-def _hydrogens(mol: Chem.Mol) -> float:
-    return float(mol.GetNumAtoms(onlyExplicit=False) - mol.GetNumHeavyAtoms())
 
 
 DESCRIPTORS: dict[str, tuple[Callable[[Chem.Mol], float], float, float]] = {
@@ -120,7 +116,7 @@ DESCRIPTORS: dict[str, tuple[Callable[[Chem.Mol], float], float, float]] = {
             ("acceptors", 3.7, 1.5),
         )
     },
-    "H": (_hydrogens, 20.6, 5.7),
+    "H": (lambda mol: mol.GetNumAtoms(onlyExplicit=False) - mol.GetNumHeavyAtoms(), 20.6, 5.7),
     "C": (_atoms(6), 17.2, 3.8),
     "N": (_atoms(7), 2.8, 1.4),
     "O": (_atoms(8), 2.3, 1.3),
@@ -137,17 +133,14 @@ half an atom, for rare elements."""
 def descriptors(smiles: Sequence[str]) -> NDArray[np.float64]:
     """Standardized descriptors, `n x 17`, in the order of `DESCRIPTORS`.
 
-    Args:
-        smiles: SMILES in any form.
-
     Raises:
         InvalidMoleculeError: A text is not a molecule.
         ConfigError: A single text instead of a list.
     """
-    rows = []
-    for text in list_of_smiles(smiles):
-        mol = parse(text)
-        rows.append([(of(mol) - mean) / std for of, mean, std in DESCRIPTORS.values()])
+    rows = [
+        [(of(mol) - mean) / std for of, mean, std in DESCRIPTORS.values()]
+        for mol in map(parse, list_of_smiles(smiles))
+    ]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(DESCRIPTORS))
 
 

@@ -29,8 +29,7 @@ def has_decimal_comma(table: Table, place: int) -> bool | None:
     texts = [part for _, cells in table.rows for part in cells[place].split(";")]
     marks = decimal_marks(texts)
     doubtful = [] if marks else [text for text in texts if is_ambiguous(text)]
-    if doubtful:
-        marks = decimal_marks(cell for _, cells in table.rows for cell in cells)
+    marks = marks or decimal_marks(cell for _, cells in table.rows for cell in cells if doubtful)
     if doubtful and not marks and table.separator == ";":
         marks = {mark for text in doubtful for mark in ",." if mark in text}
         if len(marks) == 1:
@@ -80,12 +79,7 @@ def standard_errors(
 ) -> dict[int, float]:
     """The standard errors in a column by line; invalid ones are noted as problems.
 
-    Args:
-        table: The table.
-        place: Index of the column.
-        values: The values that the errors belong to.
-        words: Index of the column of values, if an error beside a bound or a word in it is allowed
-            and left out.
+    `words` is the column of values, if an error beside a bound or a word in it is left out.
     """
     errors = dict[int, float]()
     worded = {line for line, cells in table.rows if words is not None and cells[words]}
@@ -127,13 +121,9 @@ def warn_of_bounds(table: Table, columns: Mapping[int, Values], fate: str) -> No
 
 
 def columns_of(table: Table, names: Sequence[str], other: str, own: str = "{}") -> dict[str, int]:
-    """Indices of the columns of some names, as far as they exist.
+    """Indices of the columns of some values, as far as they exist.
 
-    Args:
-        table: The table.
-        names: Of the measured values.
-        other: An alternative name of the column; {} is the name.
-        own: Name of the column; {} is the name.
+    `own` is the name of a column and `other` its alternative; {} is the name of the values.
     """
     found = {name: table.find_either(own.format(name), other.format(name)) for name in names}
     return {name: place for name, place in found.items() if place is not None}

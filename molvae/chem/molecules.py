@@ -23,10 +23,7 @@ BEYOND_SMILES = re.compile(
 and RDKit misreads them, e.g. `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
 
 CANONICAL_CACHE_SIZE = 20_000
-"""Number of texts whose canonical form is cached."""
-
 PARSE_CACHE_SIZE = 500
-"""Number of parsed molecules that are cached."""
 
 
 def parse(text: str) -> Chem.Mol:
@@ -83,9 +80,6 @@ def canonical(text: str) -> str:
     generated molecules with odd stereochemistry). So writing is repeated until nothing changes; of
     a cycle of texts, the alphabetically first is taken.
 
-    Args:
-        text: SMILES in any form.
-
     Raises:
         InvalidMoleculeError: The text is not a molecule; holds RDKit's reason.
     """
@@ -115,9 +109,6 @@ def has_radicals(text: str) -> bool:
 
         >>> has_radicals("[CH2]CC"), has_radicals("CCC")
         (True, False)
-
-    Args:
-        text: SMILES in any form.
 
     Raises:
         InvalidMoleculeError: The text is not a molecule.

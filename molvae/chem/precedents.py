@@ -39,11 +39,7 @@ class Precedents:
 
     @classmethod
     def of(cls, smiles: Iterable[str], *, workers: int | None = None) -> Precedents:
-        """The precedents in molecules.
-
-        Args:
-            smiles: SMILES in any form.
-            workers: Processes, as in `molvae.chem._parallel.parallel_map`.
+        """The precedents in molecules, in as many processes as `workers` says.
 
         Raises:
             InvalidMoleculeError: A text is not a molecule.
@@ -104,18 +100,13 @@ def ring_systems(mol: Chem.Mol) -> list[str]:
     Hydrogens and charges are left out, so that tautomers are the same.
     """
     symbols = [
-        atom.GetSymbol().lower() if atom.GetIsAromatic() else atom.GetSymbol()
-        for atom in mol.GetAtoms()
+        a.GetSymbol().lower() if a.GetIsAromatic() else a.GetSymbol() for a in mol.GetAtoms()
     ]
     systems: list[set[int]] = []
     for ring in mol.GetRingInfo().AtomRings():
-        joined, others = set(ring), []
-        for system in systems:
-            if system & joined:
-                joined |= system
-            else:
-                others.append(system)
-        systems = [*others, joined]
+        touching = [system for system in systems if not system.isdisjoint(ring)]
+        others = [system for system in systems if system.isdisjoint(ring)]
+        systems = [*others, set(ring).union(*touching)]
     found = []
     for system in systems:
         outside = {

@@ -7,8 +7,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -28,10 +29,8 @@ from molvae.errors import ConfigError, DataError, InvalidMoleculeError, UnknownN
 
 SPLITS = {"train": 0.9, "valid": 0.95, "test": 1.0}
 """Upper end of the hash values of each split, from 0 to 1."""
-
 MIN_SPLIT_SIZE = 5
 """Number of molecules of a split below which `prepare` warns."""
-
 REASONS = ("invalid", "too-large", "element", "selfies", "duplicate")
 """Reasons to drop a text; the first that applies is counted."""
 
@@ -79,10 +78,8 @@ PREPARED = Kind(
 def split_of(smiles: str) -> str:
     """The split of a molecule, by its hash alone, so that adding molecules moves none.
 
-    u = (first 32 bits of SHA-256) / 2^32; train below 0.9, valid below 0.95, else test.
-
-    Args:
-        smiles: Canonical SMILES.
+    u = (first 32 bits of SHA-256 of canonical SMILES) / 2^32; train below 0.9, valid below 0.95,
+    else test.
     """
     u = _hash(smiles, 0)
     return next(name for name, end in SPLITS.items() if u < end)
@@ -96,16 +93,13 @@ def _hash(text: str, word: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareReport:
-    """Counts of a preparation."""
+    """Counts of a preparation: of texts, dropped texts by reason, and molecules by split."""
 
     out: str
     """The folder."""
     read: int
-    """Number of texts."""
     dropped: Mapping[str, int]
-    """Number of dropped texts by reason."""
     splits: Mapping[str, int]
-    """Number of molecules of each split."""
     radicals: int = 0
     """Molecules with unpaired electrons; a model trained on them may generate such molecules."""
 
@@ -115,15 +109,18 @@ class PrepareReport:
         return sum(self.splits.values())
 
     def __str__(self) -> str:
-        lost = self.read - self.kept
-        reasons = ", ".join(f"{why} {count}" for why, count in self.dropped.items() if count)
+        reasons = _reasons(self.dropped)
         parts = " · ".join(f"{name} {count}" for name, count in self.splits.items())
         return (
-            f"{self.read} read · {self.kept} kept · {lost} dropped"
+            f"{self.read} read · {self.kept} kept · {self.read - self.kept} dropped"
             + (f" ({reasons})" if reasons else "")
             + (f" · {self.radicals} with unpaired electrons" if self.radicals else "")
             + f"\n{parts} → {self.out}"
         )
+
+
+def _reasons(dropped: Mapping[str, int]) -> str:
+    return ", ".join(f"{why} {count}" for why, count in dropped.items() if count)
 
 
 def prepare(
@@ -165,7 +162,7 @@ def prepare(
         ConfigError: An element does not exist; or `workers` is below 1, or they died.
     """
     config = config or PrepareConfig()
-    clean = _Clean(config.max_heavy_atoms, frozenset(config.elements))
+    _check_elements(config.elements)
     skip = config.skip_invalid or str(source) in DATASETS
     with replacing(out, PREPARED, overwrite=overwrite, apart_from=[source]) as folder:
         table, place = read_molecules(source, config.column, config.keep)
@@ -176,7 +173,7 @@ def prepare(
         dropped = dict.fromkeys(REASONS, 0)
         molecules: dict[str, list[list[float]]] = {}  # which keeps the order; rows of values
         radicals = set[str]()
-        results = stream(clean, texts, workers=workers)
+        results = stream(partial(_clean, config, Selfies()), texts, workers=workers)
         for (line, _), (smiles, reason, detail) in zip(rows, results, strict=True):
             if reason == "invalid" and not skip:
                 table.invalid(line, detail)
@@ -188,8 +185,9 @@ def prepare(
                 molecules.setdefault(smiles, []).append(values)
         table.problems.check()
         if not molecules:
-            counts = ", ".join(f"{why} {count}" for why, count in dropped.items() if count)
-            raise DataError(f"{source}: none of {len(texts)} molecules is left ({counts})")
+            raise DataError(
+                f"{source}: none of {len(texts)} molecules is left ({_reasons(dropped)})"
+            )
         splits: dict[str, list[str]] = {name: [] for name in SPLITS}
         for smiles in molecules:
             splits[split_of(smiles)].append(smiles)
@@ -205,9 +203,7 @@ def prepare(
             radicals=len(radicals),
         )
         (folder / "prepare.json").write_text(_describe(source, config, report, folder), "utf-8")
-    if few := [
-        f"{name} {count}" for name, count in report.splits.items() if count < MIN_SPLIT_SIZE
-    ]:
+    if few := [f"{split} {n}" for split, n in report.splits.items() if n < MIN_SPLIT_SIZE]:
         warn(
             f"{out} has few molecules to learn from or to measure on: {', '.join(few)}; 90 % go "
             "into train, 5 % each into valid and test, by their hash: give some hundred molecules"
@@ -216,11 +212,7 @@ def prepare(
 
 
 def load_split(folder: str | Path, name: str) -> list[str]:
-    """The molecules of a split, in the order of the file.
-
-    Args:
-        folder: Made by `prepare`.
-        name: `train`, `valid` or `test`.
+    """The molecules of a split that `prepare` made, in the order of the file.
 
     Raises:
         UnknownNameError: The name is unknown.
@@ -270,40 +262,33 @@ def _write_columns(
             writer.writerow([smiles, *means])
 
 
-class _Clean:
-    """A function that can be pickled: canonical SMILES of a text, or a reason to drop it."""
+def _check_elements(elements: Iterable[str]) -> None:
+    table = Chem.GetPeriodicTable()
+    known = {table.GetElementSymbol(number) for number in range(1, 119)}
+    if unknown := sorted({*elements} - known):
+        raise ConfigError(
+            f"elements must be symbols such as C, N, Cl; got {', '.join(map(repr, unknown))}"
+        )
 
-    def __init__(self, max_heavy_atoms: int, elements: frozenset[str]) -> None:
-        self.max_heavy_atoms, self.elements, self.selfies = max_heavy_atoms, elements, Selfies()
-        table = Chem.GetPeriodicTable()
-        known = {table.GetElementSymbol(number) for number in range(1, 119)}
-        if unknown := sorted(elements - known):
-            raise ConfigError(
-                f"elements must be symbols such as C, N, Cl; got {', '.join(map(repr, unknown))}"
-            )
 
-    def __call__(self, text: str) -> tuple[str, str, str]:
-        """Canonical SMILES, reason to drop (or empty), and detail (`radical` for a radical)."""
-        try:
-            mol = parse(text)
-        except InvalidMoleculeError as error:
-            return "", "invalid", str(error)
-        if mol.GetNumHeavyAtoms() > self.max_heavy_atoms:
-            return "", "too-large", ""
-        if self.elements and not self.elements.issuperset(_elements(mol)):
-            return "", "element", ""
-        smiles = Chem.MolToSmiles(mol)
-        try:
-            same = self.selfies.detokenize(self.selfies.tokenize(smiles)) == smiles
-        except InvalidMoleculeError:
-            same = False
-        if not same:
+def _clean(config: PrepareConfig, selfies: Selfies, text: str) -> tuple[str, str, str]:
+    """Canonical SMILES, reason to drop (or empty), and detail (`radical` for a radical)."""
+    try:
+        mol = parse(text)
+    except InvalidMoleculeError as error:
+        return "", "invalid", str(error)
+    if mol.GetNumHeavyAtoms() > config.max_heavy_atoms:
+        return "", "too-large", ""
+    elements = {atom.GetSymbol() for atom in mol.GetAtoms()} - {"H"}
+    if config.elements and not elements.issubset(config.elements):
+        return "", "element", ""
+    smiles = Chem.MolToSmiles(mol)
+    try:
+        if selfies.detokenize(selfies.tokenize(smiles)) != smiles:
             return "", "selfies", ""
-        return smiles, "", "radical" if has_radicals(smiles) else ""
-
-
-def _elements(mol: Chem.Mol) -> set[str]:
-    return {atom.GetSymbol() for atom in mol.GetAtoms()} - {"H"}
+    except InvalidMoleculeError:
+        return "", "selfies", ""
+    return smiles, "", "radical" if has_radicals(smiles) else ""
 
 
 def _describe(

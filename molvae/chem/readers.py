@@ -17,20 +17,14 @@ from molvae.errors import DataError
 NAME = "name"
 """Column of the words after a SMILES in a list, and of the titles of an SDF file."""
 KINDS = {
-    "table": (".csv", ".tsv", ".tab"),
-    "list": (".smi", ".smiles", ".ism", ".can"),
-    "SDF": (".sdf", ".sd", ".mol"),
-    "workbook": (".xlsx", ".xlsm"),
-    "Parquet": (".parquet", ".pq"),
+    "a text table": (".csv", ".tsv", ".tab"),
+    "a list of SMILES": (".smi", ".smiles", ".ism", ".can"),
+    "an SDF file": (".sdf", ".sd", ".mol"),
+    "an Excel workbook": (".xlsx", ".xlsm"),
+    "a Parquet file": (".parquet", ".pq"),
 }
 """Endings of file names by kind."""
-ARTICLES = {
-    "table": "a text table",
-    "list": "a list of SMILES",
-    "SDF": "an SDF file",
-    "workbook": "an Excel workbook",
-    "Parquet": "a Parquet file",
-}
+TABLE, LIST, SDF, WORKBOOK, PARQUET = KINDS
 UNREAD = {
     "record": "a campaign's record; write its table with molvae export",
     "old workbook": "an Excel 97-2003 workbook, which is not read; save it as .xlsx or .csv",
@@ -66,22 +60,22 @@ def read_table(
         kind = _text_kind(text, expected, wanted, lists)
     if kind in UNREAD:
         raise DataError(f"{name} is {UNREAD[kind]}")
-    if expected is not None and kind != expected and {kind, expected} != {"table", "list"}:
+    if expected is not None and kind != expected and {kind, expected} != {TABLE, LIST}:
         raise DataError(
-            f"{name} holds {ARTICLES[kind]}, not {ARTICLES[expected]} as its name says; give it "
-            f"the ending {' or '.join(KINDS[kind])}"
+            f"{name} holds {kind}, not {expected} as its name says; give it the ending "
+            f"{' or '.join(KINDS[kind])}"
             if data.strip()
             else f"{name} is empty"
         )
-    if kind == "SDF":
+    if kind == SDF:
         from molvae.chem.structure_files import sdf_table
 
         return sdf_table(text, name)
-    if kind == "workbook":
+    if kind == WORKBOOK:
         return workbook_table(data, name, wanted)
-    if kind == "Parquet":
+    if kind == PARQUET:
         return parquet_table(data, name)
-    if kind == "list":
+    if kind == LIST:
         return _list(text, name)
     if named := re.match(r"sep=(.)\n", text):  # a line that spreadsheets write
         text, separator = text[named.end(1) :], named[1]
@@ -91,17 +85,15 @@ def read_table(
 
 
 def _ending(path: Path) -> str:
-    endings = [ending.lower() for ending in path.suffixes[-2:]]
-    if endings and endings[-1] == ".gz":
-        endings.pop()
-    return endings[-1] if endings else ""
+    suffix = path.suffix.lower()
+    return path.with_suffix("").suffix.lower() if suffix == ".gz" else suffix
 
 
 def _binary_kind(data: bytes) -> str | None:
     if data.startswith(b"PK\x03\x04"):
-        return "workbook" if b"xl/workbook" in data else "archive"
+        return WORKBOOK if b"xl/workbook" in data else "archive"
     magic = {
-        b"PAR1": "Parquet",
+        b"PAR1": PARQUET,
         b"\xd0\xcf\x11\xe0": "old workbook",
         b"SQLite format 3\0": "record",
     }
@@ -113,23 +105,22 @@ _END = re.compile(r"^(?:M  END|\$\$\$\$)[ \t]*$", re.MULTILINE)
 
 
 def _text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bool) -> str:
-    """The kind of a text."""
-    if _COUNTS.match(text) or (expected in ("SDF", None, "list") and _END.search(text)):
-        return "SDF"
-    if expected == "table" or not lists:
-        return "table"
+    if _COUNTS.match(text) or (expected in (SDF, None, LIST) and _END.search(text)):
+        return SDF
+    if expected == TABLE or not lists:
+        return TABLE
     found = re.search(r"[^\n]*\S[^\n]*", text)
     first = found[0] if found else ""
     if re.match(r"sep=.$", first):
-        return "table"
+        return TABLE
     names = {fold(one) for one in (*wanted, SMILES)}
     for separator in (",", ";", "\t"):
         cells = first.split(separator)
         folded = {fold(without_unit(cell.strip(' "'))) for cell in cells}
         like = any(names_smiles(one) and not one.startswith(f"{SMILES} ") for one in folded)
         if (like or folded & names) and (len(cells) > 1 or fold(first) != SMILES):
-            return "table"
-    return "list"
+            return TABLE
+    return LIST
 
 
 def _list(text: str, name: str) -> Table:

@@ -14,7 +14,6 @@ from itertools import count
 
 ORDERS = {"": 1, "-": 1, "/": 1, "\\": 1, "~": 1, ":": 1, "=": 2, "#": 3, "$": 4}
 """Order of each bond token."""
-
 BRACKET = re.compile(
     r"\[\d*(?P<element>[A-Za-z][a-z]?|\*)@{0,2}(?:H(?P<hydrogens>\d*))?(?P<charge>[+-]+\d*)?"
 )
@@ -35,20 +34,14 @@ class _Atom:
 
 
 def repair(tokens: Iterable[str], constraints: Mapping[str, int]) -> str:
-    """Valid SMILES close to what the tokens say.
+    """Valid SMILES close to what the tokens say; the same molecule if nothing needs repair.
 
     Args:
         tokens: Atoms, bonds, brackets, ring numbers and dots of Kekulé SMILES, in any order.
         constraints: Maximal number of bonds of each element and charge, e.g. `N` or `N+1`; `?` for
             all others.
-
-    Returns:
-        SMILES of the same molecule if nothing needs repair. Left out are bonds that lead nowhere,
-        brackets and ring numbers without a partner, rings and atoms without free valence.
     """
-    atoms: list[_Atom] = []
-    roots: list[int] = []
-    branches: list[int] = []
+    atoms, roots, branches = list[_Atom](), list[int](), list[int]()
     rings: dict[str, tuple[int, int, str]] = {}  # label -> atom, number and bond of open rings
     bonded: set[frozenset[int]] = set()
     kept: dict[int, str] = {}  # number -> bond of rings that are closed
@@ -69,12 +62,10 @@ def repair(tokens: Iterable[str], constraints: Mapping[str, int]) -> str:
             here = None
             branches.clear()
         elif token[0].isdigit() or token[0] == "%":
-            if here is None:
-                pass
-            elif token not in rings:
+            if here is not None and token not in rings:
                 rings[token] = here, next(numbers), bond
                 atoms[here].rings.append((rings[token][1], bond))
-            else:
+            elif here is not None:
                 there, number, opened = rings.pop(token)
                 one, other = atoms[here], atoms[there]
                 ends = frozenset((here, there))
@@ -89,15 +80,12 @@ def repair(tokens: Iterable[str], constraints: Mapping[str, int]) -> str:
             before = here
             while before is not None and atoms[before].free == 0:
                 before = atoms[before].before
-            if before is None:
-                if here is not None:
-                    continue
+            if before is None and here is None:
                 roots.append(len(atoms))
                 atoms.append(_Atom(token, "", None, free))
+            elif before is None or (order := min(ORDERS[bond], free, atoms[before].free)) == 0:
+                continue
             else:
-                order = min(ORDERS[bond], free, atoms[before].free)
-                if order == 0:
-                    continue
                 atoms[before].free -= order
                 atoms[before].after.append(len(atoms))
                 bonded.add(frozenset((before, len(atoms))))

@@ -6,11 +6,12 @@ SELFIES, SMILES, and robust SMILES: written as SMILES, read as tolerantly as SEL
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from threading import RLock
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import selfies
 from rdkit import Chem
@@ -20,65 +21,48 @@ from molvae.chem.repair import repair
 from molvae.errors import ConfigError, InvalidMoleculeError, UnknownNameError
 
 
-class Representation(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Representation(ABC):
     """A way to write molecules.
 
     Contract: `detokenize(tokenize(s)) == canonical(s)`, or `tokenize` raises.
     """
 
-    @property
-    def name(self) -> str:
-        """Its key in `REPRESENTATIONS`."""
-        ...
+    name: ClassVar[str]
+    """Its key in `REPRESENTATIONS`."""
 
+    @abstractmethod
     def tokenize(self, smiles: str) -> list[str]:
-        """The tokens of a molecule.
-
-        Args:
-            smiles: Canonical SMILES; others are accepted and keep their order of atoms.
+        """The tokens of a molecule; SMILES that are not canonical keep their order of atoms.
 
         Raises:
             InvalidMoleculeError: The representation cannot write it.
         """
-        ...
 
+    @abstractmethod
     def detokenize(self, tokens: Sequence[str]) -> str:
         """The molecule that tokens encode, as canonical SMILES.
 
         Raises:
             InvalidMoleculeError: They encode none.
         """
-        ...
 
     def is_valid_as_written(self, tokens: Sequence[str]) -> bool:
         """Whether `detokenize` takes tokens as they stand; False if it has to repair them."""
-        ...
+        return True
 
     def settings(self) -> dict[str, Any]:
         """The settings that `get_representation` takes, ready for JSON."""
-        ...
-
-
-def _default_constraints() -> dict[str, int]:
-    return dict(selfies.get_preset_constraints("default"))
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selfies:
-    """SELFIES: every sequence of tokens that holds an atom is a molecule.
+class _Constrained(Representation):
+    """Raises `ConfigError` if `selfies.set_semantic_constraints` does not take the constraints."""
 
-    The selfies library keeps the valences of atoms in a global setting. This object keeps its own,
-    so that a model decodes as it did when it was trained: the global setting is replaced during a
-    call and restored afterwards. The default is the library's preset.
-
-    Raises:
-        ConfigError: `constraints` are not what `selfies.set_semantic_constraints` takes.
-
-    References:
-        Krenn et al. (2020), doi:10.1088/2632-2153/aba947; Lo et al. (2023), doi:10.1039/D3DD00044C.
-    """
-
-    constraints: Mapping[str, int] = field(default_factory=_default_constraints)
+    constraints: Mapping[str, int] = field(
+        default_factory=lambda: dict(selfies.get_preset_constraints("default"))
+    )
     """Maximal number of bonds of each atom, e.g. `"N+1": 4`; `"?"` stands for all others."""
 
     def __post_init__(self) -> None:
@@ -90,14 +74,19 @@ class Selfies:
         except ValueError as error:
             raise ConfigError(f"these are no constraints for SELFIES: {error}") from error
 
-    @property
-    def name(self) -> str:
-        """`selfies`."""
-        return "selfies"
 
-    def settings(self) -> dict[str, Any]:
-        """The constraints, ready for JSON."""
-        return {"constraints": dict(self.constraints)}
+class Selfies(_Constrained):
+    """SELFIES: every sequence of tokens that holds an atom is a molecule.
+
+    The selfies library keeps the valences of atoms in a global setting. This object keeps its own,
+    so that a model decodes as it did when it was trained: the global setting is replaced during a
+    call and restored afterwards. The default is the library's preset.
+
+    References:
+        Krenn et al. (2020), doi:10.1088/2632-2153/aba947; Lo et al. (2023), doi:10.1039/D3DD00044C.
+    """
+
+    name = "selfies"
 
     def tokenize(self, smiles: str) -> list[str]:
         """The SELFIES symbols of a molecule; `.` separates fragments.
@@ -113,14 +102,8 @@ class Selfies:
         except selfies.EncoderError as error:
             raise InvalidMoleculeError(f"SELFIES cannot write {smiles!r}: {_why(error)}") from error
 
-    def is_valid_as_written(self, tokens: Sequence[str]) -> bool:
-        """True: the grammar of SELFIES gives every sequence a meaning."""
-        return True
-
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The molecule that SELFIES symbols encode, as canonical SMILES.
-
-        Bonds that the constraints do not allow are left out or lowered.
+        """The molecule; bonds that the constraints do not allow are left out or lowered.
 
         Raises:
             InvalidMoleculeError: The tokens hold no atom, or one of them is no SELFIES symbol.
@@ -142,21 +125,13 @@ SMILES_TOKEN = re.compile(
 doi:10.1039/C8SC02339E."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Smiles:
+class Smiles(Representation):
     """SMILES, cut into atoms, bonds, brackets and ring numbers.
 
     Unlike with SELFIES, most random sequences of tokens are no molecule.
     """
 
-    @property
-    def name(self) -> str:
-        """`smiles`."""
-        return "smiles"
-
-    def settings(self) -> dict[str, Any]:
-        """An empty dict."""
-        return {}
+    name = "smiles"
 
     def tokenize(self, smiles: str) -> list[str]:
         """The tokens of a SMILES text; joined, they are that text.
@@ -176,49 +151,28 @@ class Smiles:
             position = match.end()
         return tokens
 
-    def is_valid_as_written(self, tokens: Sequence[str]) -> bool:
-        """True: `detokenize` repairs nothing, it refuses."""
-        return True
-
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The molecule that SMILES tokens encode, as canonical SMILES.
+        """The molecule.
 
         Raises:
-            InvalidMoleculeError: They encode none; holds RDKit's reason.
+            InvalidMoleculeError: The tokens encode none; holds RDKit's reason.
         """
         return canonical("".join(tokens))
 
 
-@dataclass(frozen=True, kw_only=True)
-class RobustSmiles:
+class RobustSmiles(_Constrained):
     """Kekulé SMILES of which every sequence of tokens that holds an atom is a molecule.
 
     SELFIES writes the lengths of branches and rings as numbers ahead of what they count, so that
     one wrong token spoils the rest. SMILES marks where they begin and end. Here valid SMILES is
-    read as it is; anything else is repaired (`molvae.chem.repair`).
-
-    Raises:
-        ConfigError: `constraints` are not what `selfies.set_semantic_constraints` takes.
+    read as it is; anything else is repaired (`molvae.chem.repair`) within the constraints.
 
     References:
         Skinnider (2024), doi:10.1038/s42256-024-00821-x, on what SELFIES costs a language model;
         Krenn et al. (2020), doi:10.1088/2632-2153/aba947, for the constraints.
     """
 
-    constraints: Mapping[str, int] = field(default_factory=_default_constraints)
-    """Maximal number of bonds of each atom in a repair; see `Selfies`."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "constraints", Selfies(constraints=self.constraints).constraints)
-
-    @property
-    def name(self) -> str:
-        """`robust-smiles`."""
-        return "robust-smiles"
-
-    def settings(self) -> dict[str, Any]:
-        """The constraints, ready for JSON."""
-        return {"constraints": dict(self.constraints)}
+    name = "robust-smiles"
 
     def tokenize(self, smiles: str) -> list[str]:
         """The tokens of a molecule's Kekulé SMILES.
@@ -227,10 +181,9 @@ class RobustSmiles:
             InvalidMoleculeError: Not a molecule, or one whose Kekulé form is read as another.
         """
         mol = parse(smiles)
-        expected = canonical(smiles)
         Chem.Kekulize(mol, clearAromaticFlags=True)
         kekule = Chem.MolToSmiles(mol, kekuleSmiles=True)
-        if canonical(kekule) != expected:
+        if canonical(kekule) != canonical(smiles):
             raise InvalidMoleculeError(f"{smiles!r} has no Kekule SMILES that is read as itself")
         return Smiles().tokenize(kekule)
 
@@ -239,7 +192,7 @@ class RobustSmiles:
         return canonical_or_none("".join(tokens)) is not None
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The molecule that tokens encode, as canonical SMILES.
+        """The molecule.
 
         Raises:
             InvalidMoleculeError: The tokens hold no atom, or RDKit refuses the repaired text (atoms
@@ -253,20 +206,14 @@ class RobustSmiles:
             return canonical(repair(tokens, self.constraints))
 
 
-REPRESENTATIONS: dict[str, type[Selfies] | type[Smiles] | type[RobustSmiles]] = {
-    "selfies": Selfies,
-    "smiles": Smiles,
-    "robust-smiles": RobustSmiles,
+REPRESENTATIONS: dict[str, type[Representation]] = {
+    kind.name: kind for kind in (Selfies, Smiles, RobustSmiles)
 }
 """Every representation by its name."""
 
 
 def get_representation(name: str, settings: Mapping[str, Any] | None = None) -> Representation:
-    """A representation by its name.
-
-    Args:
-        name: `selfies`, `smiles` or `robust-smiles`.
-        settings: As its `settings()` returns them; by default the defaults.
+    """A representation by its name, with settings as its `settings()` returns them.
 
     Raises:
         UnknownNameError: The name is unknown.
@@ -288,14 +235,13 @@ def _in_force(constraints: Mapping[str, int]) -> Iterator[None]:
     """Replace the global constraints of the selfies library during the block."""
     with _LOCK:
         before = selfies.get_semantic_constraints()
-        if before == constraints:
-            yield
-            return
-        selfies.set_semantic_constraints(dict(constraints))
+        if before != constraints:
+            selfies.set_semantic_constraints(dict(constraints))
         try:
             yield
         finally:
-            selfies.set_semantic_constraints(before)
+            if before != constraints:
+                selfies.set_semantic_constraints(before)
 
 
 def _why(error: Exception) -> str:

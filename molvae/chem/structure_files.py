@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from rdkit import Chem, rdBase
 
@@ -38,12 +39,10 @@ def sdf_table(text: str, name: str) -> Table:
     rows = []
     for line, drawn, fields in records:
         smiles = fields.get(own or "", "") or drawn
-        if drawn not in ("", CANNOT_ENCODE) and smiles != drawn and not _agree(drawn, smiles):
-            problems.add(
-                line,
-                f"the drawing is {shown(drawn)}, but its field {own} says {shown(smiles)}",
-                places[line],
-            )
+        with suppress(InvalidMoleculeError):  # which are reported where molecules are parsed
+            if drawn not in ("", CANNOT_ENCODE, smiles) and not is_drawing_of(drawn, smiles):
+                said = f"the drawing is {shown(drawn)}, but its field {own} says {shown(smiles)}"
+                problems.add(line, said, places[line])
         rows.append((line, [smiles, *(fields.get(column, "") for column in columns)]))
     return Table(name, [SMILES, *columns], rows, problems, places=places, is_drawn=own is None)
 
@@ -81,12 +80,8 @@ def _divided(
         elif open_field is not None and line.strip():
             fields[open_field] += line.strip() + "\n"
         elif line.strip():
-            problems.add(
-                number,
-                f"line {number} ({shown(line.strip(), 40)}) belongs to no field: take out the "
-                "empty line above it",
-                place,
-            )
+            said = f"line {number} ({shown(line.strip(), 40)}) belongs to no field: take out the "
+            problems.add(number, said + "empty line above it", place)
         else:
             open_field = None
     return lines[:end] or [""], {field: text.strip() for field, text in fields.items()}
@@ -105,13 +100,6 @@ def smiles_of(block: list[str]) -> str:
     return CANNOT_ENCODE
 
 
-def _agree(drawn: str, smiles: str) -> bool:
-    try:
-        return is_drawing_of(drawn, smiles)
-    except InvalidMoleculeError:
-        return True  # reported where molecules are parsed
-
-
 def is_drawing_of(drawn: str, smiles: str) -> bool:
     """Whether the SMILES of a drawing is this molecule.
 
@@ -128,8 +116,8 @@ def is_drawing_of(drawn: str, smiles: str) -> bool:
     for mol in mols:
         for bond in mol.GetBonds():
             bond.SetStereo(Chem.BondStereo.STEREONONE)
-    flat = (canonical(Chem.MolToSmiles(mol)) for mol in mols)
-    return next(flat) == next(flat)
+    flat, other = (canonical(Chem.MolToSmiles(mol)) for mol in mols)
+    return flat == other
 
 
 __all__ = ["CANNOT_ENCODE", "is_drawing_of", "sdf_table", "smiles_of"]

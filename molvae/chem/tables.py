@@ -14,10 +14,8 @@ from molvae.errors import DataError, InvalidMoleculeError, MolvaeError, listed, 
 
 SMILES = "smiles"
 """Name of the column of molecules."""
-
 TITLE_LINES = 20
 """Number of lines in which a header is looked for, to explain a missing column."""
-
 SAMPLED_ROWS = 1000
 """Number of rows from which the form of a column's cells is determined."""
 
@@ -29,8 +27,6 @@ class Problems:
     name: str
     found: list[tuple[int, str, type[MolvaeError]]] = field(default_factory=list)
     advice: dict[str, None] = field(default_factory=dict)
-    cells: dict[int, list[str]] = field(default_factory=dict)
-    """Cells of the first rows that do not fit the header, by line."""
 
     def add(
         self,
@@ -40,14 +36,14 @@ class Problems:
         kind: type[MolvaeError] = DataError,
         advice: str = "",
     ) -> None:
-        """Note a bad row.
+        """Note a bad row; the advice is printed once for all rows.
 
         Args:
             line: Its line, which orders the report.
             text: What is wrong.
             place: Printed instead of "line N".
             kind: Class of the error.
-            advice: What to do; printed once for all rows.
+            advice: What to do.
         """
         self.found.append((line, f"{place or f'line {line}'}: {text}", kind))
         if advice:
@@ -60,13 +56,12 @@ class Problems:
             InvalidMoleculeError: All problems are texts that are no molecules.
             DataError: Otherwise.
         """
-        if not self.found:
-            return
-        found = sorted(self.found, key=lambda problem: problem[0])
-        said = listed([text for _, text, _ in found], "; ".join(self.advice))
-        only_molecules = {kind for *_, kind in found} == {InvalidMoleculeError}
-        error = InvalidMoleculeError if only_molecules else DataError
-        raise error(f"{self.name}, {said}")
+        if self.found:
+            found = sorted(self.found, key=lambda problem: problem[0])
+            only_molecules = {kind for *_, kind in found} == {InvalidMoleculeError}
+            error = InvalidMoleculeError if only_molecules else DataError
+            said = listed([text for _, text, _ in found], "; ".join(self.advice))
+            raise error(f"{self.name}, {said}")
 
 
 @dataclass
@@ -80,19 +75,22 @@ class Table:
     rows: list[Record]
     """Line, counted from 1, and one stripped cell for each name of the header."""
     problems: Problems
-    """Bad rows."""
     separator: str | None = None
     """Separator of a text table."""
     places: Mapping[int, str] = field(default_factory=dict)
     """Texts printed instead of "line N", by line."""
+    unit: str = "line"
+    """The word printed instead of "line"."""
     has_header: bool = True
     """False for a list of SMILES without names of columns."""
     is_drawn: bool = False
     """Whether the molecules are drawings."""
+    misfits: dict[int, list[str]] = field(default_factory=dict)
+    """Cells of the first rows that do not fit the header, by line."""
 
     def where(self, line: int) -> str:
         """The place of a row for messages, e.g. "line 3"."""
-        return self.places.get(line, f"line {line}")
+        return self.places.get(line, f"{self.unit} {line}")
 
     def problem(self, line: int, text: str, advice: str = "") -> None:
         """Note a bad row."""
@@ -199,7 +197,7 @@ class Table:
     def _header_below(self, names: Sequence[str]) -> tuple[int, str] | None:
         """Line and cell of a wanted name below the header, as when a title stands above it."""
         wanted = {fold(name) for name in names}
-        rows = sorted([*self.rows[:TITLE_LINES], *self.problems.cells.items()])
+        rows = sorted([*self.rows[:TITLE_LINES], *self.misfits.items()])
         found = ((n, one) for n, row in rows for one in row if fold(without_unit(one)) in wanted)
         return next(found, None)
 
@@ -219,26 +217,21 @@ def build_table(
 ) -> Table:
     """A table from records, the first of which is the header; bad rows are noted."""
     filled = ((line, cells) for line, cells in found if any(cell.strip() for cell in cells))
-    first = next(filled, None)
-    problems = Problems(name)
-    if first is None:
-        return Table(name, [], [], problems)
-    header = [cell.strip().lstrip("\ufeff").strip() for cell in first[1]]
-    n, rows, broken = len(header), list[Record](), list[Record]()
+    first, names = next(filled, (0, []))
+    header = [cell.strip().lstrip("\ufeff").strip() for cell in names]
+    n = len(header)
     while n > 1 and not header[n - 1] and separator is not None:
         n -= 1  # spreadsheets end rows with empty cells
-    if separator and any("\n" in name and separator in name for name in first[1]):
-        problems.add(first[0], "a quote in the header opens a cell that holds what looks like rows")
-    unnamed = [i for i in range(n) if not header[i]]
-    places = {} if unit == "line" else dict[int, str]()
+    header = [cell or f"column {i}" for i, cell in enumerate(header[:n], 1)]
+    table, broken = Table(name, header, [], Problems(name), separator, unit=unit), list[Record]()
+    if separator and any("\n" in cell and separator in cell for cell in names):
+        table.problem(first, "a quote in the header opens a cell that holds what looks like rows")
     for line, written in filled:
         cells = [cell.strip() for cell in written]
-        if unit != "line":
-            places[line] = f"{unit} {line}"
         if len(cells) > n and not any(cells[n:]):
             cells = cells[:n]
         if len(cells) == n:
-            rows.append((line, cells))
+            table.rows.append((line, cells))
             if any("\n" in cell for cell in written):
                 broken.append((line, written[:n]))
             continue
@@ -249,17 +242,14 @@ def build_table(
             said += f"; is {comma} a number with a decimal comma? separate the cells by ; or tabs"
         else:
             mark = "a tab" if separator == "\t" else repr(separator)
-            unnamed_cell = next(cell for cell in cells[n:] if cell)
+            unnamed = next(cell for cell in cells[n:] if cell)
             said += (
-                f"; nothing names {shown(unnamed_cell, 30)}: put quotes around text that holds "
-                f"{mark}, or give the column a name"
+                f"; nothing names {shown(unnamed, 30)}: put quotes around text that holds {mark}, "
+                "or give the column a name"
             )
-        if len(problems.cells) < TITLE_LINES:
-            problems.cells[line] = cells
-        problems.add(line, said, places.get(line, ""))
-    for i in unnamed:
-        header[i] = f"column {i + 1}"
-    table = Table(name, header[:n], rows, problems, separator, places)
+        if len(table.misfits) < TITLE_LINES:
+            table.misfits[line] = cells
+        table.problem(line, said)
     if broken and separator and n > 1:
         _note_swallowed(table, broken)
     return table
@@ -267,28 +257,18 @@ def build_table(
 
 def _split_number(cells: Sequence[str], separator: str | None) -> str:
     """Two adjacent cells that look like a number split at its decimal comma."""
-    pairs = reversed(list(pairwise(cells))) if separator == "," else ()
-    return next(
-        (
-            f"{one},{other}"
-            for one, other in pairs
-            if re.fullmatch(r"[+-]?[0-9]+", one)
-            and re.fullmatch(r"[0-9]+(?:[eE][+-]?[0-9]+)?", other)
-        ),
-        "",
-    )
+    for one, other in reversed(list(pairwise(cells))) if separator == "," else ():
+        if re.fullmatch(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?", f"{one},{other}"):
+            return f"{one},{other}"
+    return ""
 
 
 def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
-    """Note cells with line breaks that seem to contain rows of this table.
+    """Note cells with line breaks, not stripped, that seem to contain rows of this table.
 
     A missing quote merges everything up to the next quote into one cell. A line in a cell looks
     like a row if it has as many cells, each of the form of its column: a number, a word, several
     words, or nothing; or if all lines of the whole row, without its quotes, do.
-
-    Args:
-        table: A text table.
-        broken: Its rows with line breaks, not stripped.
     """
     sample, separator = (*table.rows[:SAMPLED_ROWS], *broken), table.separator or ","
     forms = [
@@ -307,8 +287,7 @@ def _note_swallowed(table: Table, broken: Sequence[Record]) -> None:
 
     for line, cells in broken:
         inner = [part for cell in cells if "\n" in cell for part in cell.split("\n")]
-        plain = separator.join(cells).split("\n")
-        if any(map(is_row, inner)) or all(map(is_row, plain)):
+        if any(map(is_row, inner)) or all(map(is_row, separator.join(cells).split("\n"))):
             table.problem(
                 line,
                 "a quote opens a cell that holds what looks like further rows; a quote is missing "

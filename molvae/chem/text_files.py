@@ -5,36 +5,29 @@ Decompresses within limits, and detects the encoding and the separator.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import re
 import sys
-import warnings
 import zlib
 from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from molvae.errors import DataError, MolvaeWarning, shown
+from molvae.errors import DataError, shown, warn
 
 STDIN = "-"
-
 MAX_BYTES = 2**30
 """Largest size of a file, decompressed."""
-
 PART = 2**20
 """Bytes read at once."""
-
 MAX_RATIO = 100
 """Largest growth of a file by decompression; lists of molecules grow three to ten times."""
-
 SMALL_BYTES = 2**26
 """Decompressed size up to which any growth is allowed."""
-
-GZIP = b"\x1f\x8b"
-
-SEPARATORS = (",", ";", "\t")
-
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 SNIFFED_ROWS = 1000
 """Number of rows that decide the separator, if the header does not."""
 
@@ -74,31 +67,23 @@ def _standard_input() -> IO[bytes]:
 
 
 def _unpacked(file: IO[bytes], name: str, *, packed: bool = False) -> bytes:
-    data = _limited(file, name)
-    if not packed and not data.startswith(GZIP):
-        return data
-    raw, parts, size = io.BytesIO(data), list[bytes](), 0
+    data = bytearray()
+    while part := file.read(PART):
+        data += part
+        if len(data) > MAX_BYTES:
+            raise DataError(f"{name} is larger than {MAX_BYTES:,} bytes; split it")
+    if not packed and not data.startswith(b"\x1f\x8b"):
+        return bytes(data)
+    raw, found = io.BytesIO(data), bytearray()
     with gzip.GzipFile(fileobj=raw) as opened:
         while part := opened.read(PART):
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BYTES or size > max(SMALL_BYTES, MAX_RATIO * raw.tell()):
+            found += part
+            if len(found) > min(MAX_BYTES, max(SMALL_BYTES, MAX_RATIO * raw.tell())):
                 raise DataError(
-                    f"{name} has {len(data):,} bytes and unpacks to more than {size:,}; unpack it "
-                    "and look whether it is what it should be, or split it"
+                    f"{name} has {len(data):,} bytes and unpacks to more than {len(found):,}; "
+                    "unpack it and look whether it is what it should be, or split it"
                 )
-    return b"".join(parts)
-
-
-def _limited(file: IO[bytes], name: str) -> bytes:
-    """All of a file, read in parts up to the limit."""
-    parts, size = list[bytes](), 0
-    while part := file.read(PART):
-        parts.append(part)
-        size += len(part)
-        if size > MAX_BYTES:
-            raise DataError(f"{name} is larger than {MAX_BYTES:,} bytes; split it")
-    return b"".join(parts)
+    return bytes(found)
 
 
 def decoded(data: bytes, name: str) -> str:
@@ -114,9 +99,8 @@ def decoded(data: bytes, name: str) -> str:
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
-            if encoding != "utf-8":
-                raise
-            text, encoding = data.decode("cp1252"), "cp1252"
+            encoding = "cp1252" if encoding == "utf-8" else encoding
+            text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise DataError(f"cannot read {name}: it is no text ({error.reason})") from error
     text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
@@ -126,23 +110,15 @@ def decoded(data: bytes, name: str) -> str:
             f"{name}, line {line}: a NUL character; it is no text, or damaged: take it out"
         )
     if encoding == "cp1252":
-        warnings.warn(
-            f"{name} is not UTF-8; it is read as Windows-1252: look at names with accents",
-            MolvaeWarning,
-            stacklevel=2,
-        )
+        warn(f"{name} is not UTF-8; it is read as Windows-1252: look at names with accents")
     return text
 
 
 def _encoding_of(data: bytes) -> str:
-    for mark, encoding in (
-        (b"\xff\xfe\0\0", "utf-32"),
-        (b"\0\0\xfe\xff", "utf-32"),
-        (b"\xff\xfe", "utf-16"),
-        (b"\xfe\xff", "utf-16"),
-    ):
-        if data.startswith(mark):
-            return encoding
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
     even, odd = data[:4096:2], data[1:4096:2]
     if odd.count(0) > len(odd) / 2 and not even.count(0):
         return "utf-16-le"
@@ -157,11 +133,6 @@ def separator_of(text: str, name: str, wanted: Collection[str] = ()) -> str:
     The one in the header, outside of quotes. Of several, the one that makes a wanted column; else
     the one that gives all rows as many cells as the header has.
 
-    Args:
-        text: The table.
-        name: Of its file, for messages.
-        wanted: Names of columns, in any case, of which the table should have one.
-
     Raises:
         DataError: Several separators fit, and they would give different cells.
     """
@@ -174,7 +145,7 @@ def separator_of(text: str, name: str, wanted: Collection[str] = ()) -> str:
     if len(fitting) > 1:
         fitting = [one for one in fitting if _consistent(text, one)] or fitting[:1]
     if len(fitting) > 1:
-        said = " or ".join({",": "commas", ";": "semicolons", "\t": "tabs"}[one] for one in fitting)
+        said = " or ".join(SEPARATORS[one] for one in fitting)
         raise DataError(
             f"{name} may be separated by {said}, and the cells differ; put quotes around the names "
             "in the header that hold such a character"
@@ -195,16 +166,11 @@ def _header(text: str, separator: str) -> list[str]:
 
 
 def _consistent(text: str, separator: str) -> bool:
+    rows = islice(records(text, separator, ""), SNIFFED_ROWS + 1)
     try:
-        lengths = set()
-        for place, (_, cells) in enumerate(records(text, separator, "")):
-            if any(cell.strip() for cell in cells):
-                lengths.add(len(cells))
-            if len(lengths) > 1 or place >= SNIFFED_ROWS:
-                break
+        return len({len(cells) for _, cells in rows if any(cell.strip() for cell in cells)}) == 1
     except DataError:
         return False
-    return len(lengths) == 1
 
 
 def records(text: str, separator: str, name: str) -> Iterator[Record]:

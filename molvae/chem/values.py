@@ -37,12 +37,17 @@ def scalar(value: Any) -> float:
     Raises:
         ValueError: Not a number.
     """
-    one = _only_element(value)
-    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    one = value
+    if callable(getattr(value, "item", None)):  # an array, a tensor or a column of one
+        mask = getattr(value, "mask", False)
+        try:  # a masked number, whose item would be 0, is none
+            one = None if not callable(mask) and bool(mask) else value.item()
+        except Exception:
+            one = None
     if (
         isinstance(one, bool | str | bytes | bytearray | datetime.date | datetime.timedelta)
         or (isinstance(one, numbers.Complex) and not isinstance(one, numbers.Real))
-        or kind in ("m", "M")  # times
+        or getattr(getattr(value, "dtype", None), "kind", None) in ("m", "M")  # times
         or not (hasattr(one, "__float__") or hasattr(one, "__index__"))
     ):
         raise ValueError("not a number")
@@ -52,19 +57,6 @@ def scalar(value: Any) -> float:
         return math.inf if one > 0 else -math.inf
     except Exception as error:  # of a foreign class
         raise ValueError("not a number") from error
-
-
-def _only_element(value: Any) -> Any:
-    """The element of an array, a tensor or a column of one; anything else as it is."""
-    if not callable(getattr(value, "item", None)):
-        return value
-    mask = getattr(value, "mask", False)
-    try:
-        if not callable(mask) and bool(mask):  # a masked number, whose item would be 0
-            return None
-        return value.item()
-    except Exception:
-        return None
 
 
 def one_per_molecule(name: str, values: Any, n: int) -> list[Any]:
@@ -98,28 +90,36 @@ def listed_values(values: Any) -> Any:
 
 
 _POINT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
-
 _EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 """1,234 and 1.234: decimals or thousands."""
-
-_THOUSANDS = re.compile(
-    r"[+-]?[0-9]{1,3}(?:[ '\u2019\u00a0\u202f_.,][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+(?:_[0-9]+)+"
-)
-
 _CENSORED = re.compile(r"(?:<=|>=|=<|=>|<<|>>|<|>|\u2264|\u2265)\s*[+-]?[.,]?[0-9].*", re.DOTALL)
-
-_UNIT = re.compile(r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(?![xX_])(?:[^\W\d]|[%°]).*")
-
-_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}([./])[0-9]{1,2}\1[0-9]{2,4}\b")
-
-_ADORNED = re.compile(
-    r"(?:~|\u2248|'|(?:ca\.?|approx\.?|about)\s)?\s*([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)"
-    r"(?:\s*\*+|\s*(\u00b1|\+/?-)\s*[0-9.,]+)?",
-    re.IGNORECASE,
+_SIMPLE = r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)"
+_MISTAKES = (
+    (
+        r"[+-]?[0-9]{1,3}(?:[ '\u2019\u00a0\u202f_.,][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+(?:_[0-9]+)+",
+        "has separators of thousands; write the number without them",
+    ),
+    (r"[+-]?(?:inf(?:inity)?|nan)", "is not finite"),
+    (  # a unit
+        rf"{_SIMPLE}\s*(?![x_])(?:[^\W\d]|[%°]).*",
+        r"is not a number; write \1 only, and a unit into the name of the column",
+    ),
+    (
+        r"(?:[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}([./])[0-9]{1,2}\1[0-9]{2,4}\b)(?s:.*)",
+        "is a date; where a spreadsheet made it of a number such as 1.3, import that column as "
+        "text",
+    ),
+    (
+        rf"(?:~|\u2248|'|(?:ca\.?|approx\.?|about)\s)?\s*{_SIMPLE}\s*(?:\u00b1|\+/?-)\s*[0-9.,]+",
+        r"is not a number; write \1 only, and its standard error into a column error",
+    ),
+    (  # a mark of approximation or a footnote
+        rf"(?:~|\u2248|'|(?:ca\.?|approx\.?|about)\s)?\s*{_SIMPLE}(?:\s*\*+)?",
+        r"is not a number; write \1 only",
+    ),
 )
-"""A number with a mark of approximation, a footnote, or a spread."""
+"""Patterns of texts that are no numbers, in any case, and the reasons."""
 
 FAILED = ("failed", "nan")
 """Texts of failed measurements, in any case."""
@@ -141,12 +141,11 @@ class Censored:
 def number(text: str, *, decimal_comma: bool | None = False) -> float:
     """A finite number with a decimal point, or with an unambiguous decimal comma.
 
-    >>> number("5,29"), number("1e-9"), number("1,234", decimal_comma=True)
-    (5.29, 1e-09, 1.234)
+        >>> number("5,29"), number("1e-9"), number("1,234", decimal_comma=True)
+        (5.29, 1e-09, 1.234)
 
-    Args:
-        text: The number; surrounding blanks and a typographic minus are allowed.
-        decimal_comma: Whether the numbers of its column have a decimal comma; None: only some.
+    Surrounding blanks and a typographic minus are allowed. `decimal_comma` says whether the numbers
+    of the column have one; None: only some.
 
     Raises:
         ValueError: The reason, as a clause that follows the text.
@@ -161,22 +160,9 @@ def number(text: str, *, decimal_comma: bool | None = False) -> float:
         return finite(float(written.replace(",", ".")))
     if _POINT.fullmatch(written):
         return finite(float(written))
-    if _THOUSANDS.fullmatch(written):
-        raise ValueError("has separators of thousands; write the number without them")
-    if re.fullmatch(r"[+-]?(inf(inity)?|nan)", written, re.IGNORECASE):
-        raise ValueError("is not finite")
-    if unit := _UNIT.fullmatch(written):
-        raise ValueError(
-            f"is not a number; write {unit[1]} only, and a unit into the name of the column"
-        )
-    if _DATE.match(written):
-        raise ValueError(
-            "is a date; where a spreadsheet made it of a number such as 1.3, import that column as "
-            "text"
-        )
-    if adorned := _ADORNED.fullmatch(written):
-        rest = ", and its standard error into a column error" if adorned[2] else ""
-        raise ValueError(f"is not a number; write {adorned[1]} only{rest}")
+    for pattern, reason in _MISTAKES:
+        if found := re.fullmatch(pattern, written, re.IGNORECASE):
+            raise ValueError(found.expand(reason))
     raise ValueError("is not a number")
 
 
@@ -185,11 +171,8 @@ def parse_measurement(
 ) -> float | Censored | None:
     """A measurement in a cell: a number, NaN for a failed one, a bound, or None for none.
 
-    Args:
-        text: The cell, or one of several values in it.
-        decimal_comma: As of `number`.
-        alone: Whether the cell has one value. Among several, only an empty text means no value, and
-            digits are required on both sides of a decimal mark: `5,;29` may be a mistyped 5,29.
+    Among several values in a cell (not `alone`), only an empty text means no value, and digits are
+    required on both sides of a decimal mark: `5,;29` may be a mistyped 5,29.
 
     Raises:
         ValueError: As of `number`.

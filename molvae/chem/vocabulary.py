@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy as np
 from molvae.errors import UnknownTokenError
 
 PAD, BOS, EOS = 0, 1, 2
-
 SPECIALS = ("<pad>", "<start>", "<stop>")
 
 
@@ -61,11 +60,7 @@ class Vocabulary:
         return Vocabulary(self.tokens, [*self.pairs, (left, right)])
 
     def encode(self, tokens: Sequence[str], molecule: str = "") -> list[int]:
-        """The ids of the tokens of one molecule, merged, without start and stop.
-
-        Args:
-            tokens: As `Representation.tokenize` returns them.
-            molecule: Named in the error message.
+        """The ids of the tokens of a molecule, merged, without start and stop.
 
         Raises:
             UnknownTokenError: Names the first unknown token and its position, counted from 0.
@@ -95,13 +90,8 @@ class Vocabulary:
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The tokens of ids up to the first stop; padding and start are skipped."""
-        tokens: list[str] = []
-        for i in ids:
-            if i == EOS:
-                break
-            if i not in (PAD, BOS):
-                tokens += [self.tokens[j - len(SPECIALS)] for j in self.spellings[i]]
-        return tokens
+        kept = (i for i in takewhile(lambda i: i != EOS, ids) if i not in (PAD, BOS))
+        return [self.tokens[j - len(SPECIALS)] for i in kept for j in self.spellings[i]]
 
     def _merge(self, left: int, right: int) -> None:
         if not all(len(SPECIALS) <= i < len(self) for i in (left, right)):

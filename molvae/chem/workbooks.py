@@ -64,10 +64,8 @@ def _sheet(values: Any, formulas: Any, name: str) -> Table:
     for sheet in (values, formulas):
         sheet.reset_dimensions()  # the stored size may be wrong
     rows, lost = list[Record](), list[tuple[int, str]]()
-    for line, (row, written) in enumerate(
-        zip(values.iter_rows(), formulas.iter_rows(), strict=True),
-        1,
-    ):
+    both = zip(values.iter_rows(), formulas.iter_rows(), strict=True)
+    for line, (row, written) in enumerate(both, 1):
         if any(cells := [_cell(one.value) for one in row]):
             rows.append((line, cells))
         lost += [
@@ -81,7 +79,7 @@ def _sheet(values: Any, formulas: Any, name: str) -> Table:
         ((line, cells + [""] * (width - len(cells))) for line, cells in rows), name, None, "row"
     )
     for line, text in lost:
-        table.problems.add(line, text, f"row {line}")
+        table.problem(line, text)
     return table
 
 

@@ -19,16 +19,12 @@ from molvae.objectives.process_guard import MARK, ended, grouped, kill_group, ki
 
 KEPT_BYTES = 1_000_000
 """Bytes kept of each stream: half from its beginning, half from its end."""
-
 MAX_OUTPUT_BYTES = 1_000_000_000
 """Bytes of output after which a program is ended."""
-
 READ_SECONDS = 2.0
 """Time to read remaining output when another process keeps it open."""
-
 END_SECONDS = 10.0
 """Time that a killed program is given to end; a hanging disk may keep it."""
-
 KILLS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
 """Signals from outside, e.g. from a system without memory: not the molecule's fault."""
 
@@ -83,16 +79,10 @@ class Ended:
 def run(
     words: Sequence[str], given: str, *, cwd: Path | None = None, timeout: float | None = None
 ) -> Ended:
-    """Run a program until it ends, or is ended.
+    """Run a program, without a shell, until it ends or, after `timeout` seconds, is ended.
 
     Its process group is ended with it, also when this process is interrupted or killed; on Linux
-    also strays that keep its output open.
-
-    Args:
-        words: The program and its arguments, without a shell.
-        given: Text for its standard input.
-        cwd: The folder where it runs.
-        timeout: Seconds after which it is ended.
+    also strays that keep its output open. `given` is the text for its standard input.
 
     Raises:
         MachineError: The program cannot be started.
@@ -160,13 +150,12 @@ def _finished(
         threading.Thread(target=read, args=args, daemon=True)
         for args in ((process.stdout, out), (process.stderr, err))
     ]
-    threads = [
-        *readers,
+    others = [
         threading.Thread(target=write, args=(process.stdin,), daemon=True),
         threading.Thread(target=wait_for_end, daemon=True),
     ]
     try:
-        for thread in threads:
+        for thread in (*readers, *others):
             thread.start()
         by_itself = wait(over, timeout) and not too_much.is_set()
     finally:
@@ -199,13 +188,8 @@ def _reaped(process: subprocess.Popen[bytes]) -> int:
 
 def _killed_by(status: int) -> str | None:
     """The signal from outside that has ended a program, or a program of its shell."""
-    for name in KILLS:
-        if hasattr(signal, name) and status in (
-            -getattr(signal, name),
-            128 + getattr(signal, name),
-        ):
-            return name
-    return None
+    numbers = {name: getattr(signal, name, 0) for name in KILLS}  # 0: Windows lacks it
+    return next((name for name, n in numbers.items() if n and status in (-n, 128 + n)), None)
 
 
 __all__ = ["Ended", "Kept", "run"]

@@ -30,12 +30,6 @@ class _Count:
     is_cheap: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float] | None] = None
 
-    def __post_init__(self) -> None:
-        self._check()
-
-    def _check(self) -> None:
-        """Refuse an `of` that cannot be counted."""
-
     @property
     def doc(self) -> str:
         """One line for `molvae list`."""
@@ -58,7 +52,7 @@ class _Count:
 class SubstructureCount(_Count):
     """Matches of a SMARTS pattern, on distinct sets of atoms."""
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         _pattern(self.of)
 
     def _count(self, mol: Chem.Mol) -> int:
@@ -68,7 +62,7 @@ class SubstructureCount(_Count):
 class AlertCount(_Count):
     """Structural alerts of RDKit's catalogs, with `+` between their names."""
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         known_catalogs(self.of.split("+"))
 
     def _count(self, mol: Chem.Mol) -> int:
@@ -78,7 +72,7 @@ class AlertCount(_Count):
 class ElementsOutsideCount(_Count):
     """Atoms of elements outside a list such as C+N+O; hydrogen is always allowed."""
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         table = Chem.GetPeriodicTable()
         for symbol in self.of.split("+"):
             try:

@@ -1,8 +1,5 @@
 """The goal-directed tasks of GuacaMol and of PMO: scores in [0, 1], to be maximized.
 
-Knows their definitions. Knows no benchmark: budgets, starting molecules and means over the best
-molecules are others' business.
-
 Every task is a mean of parts, each in [0, 1]. `guacamol/NAME` scores as the package `guacamol`
 0.5.5 does (Brown et al. 2019, doi:10.1021/acs.jcim.8b00839; suite v2, and from its trivial suite
 `isomers_c7h8n2o2` and `qed`). Where text and code of that paper differ, this is the code.
@@ -39,10 +36,9 @@ from molvae.chem.properties import logp, qed, rings, tpsa
 from molvae.errors import InvalidMoleculeError, UnknownNameError
 from molvae.objectives.guacamol_terms import (
     Formula,
-    HasSubstructure,
-    LacksSubstructure,
     Measure,
     PropertyTerm,
+    Substructure,
     Tanimoto,
     TargetValue,
     arithmetic,
@@ -91,60 +87,24 @@ class Task:
 
 
 CELECOXIB = "CC1=CC=C(C=C1)C1=CC(=NN1C1=CC=C(C=C1)S(N)(=O)=O)C(F)(F)F"
-
-
 TROGLITAZONE = "Cc1c(C)c2OC(C)(COc3ccc(CC4SC(=O)NC4=O)cc3)CCc2c(C)c1O"
-
-
 THIOTHIXENE = "CN(C)S(=O)(=O)c1ccc2Sc3ccccc3C(=CCCN4CCN(C)CC4)c2c1"
-
-
 ARIPIPRAZOLE = "Clc4cccc(N3CCN(CCCCOc2ccc1c(NC(=O)CC1)c2)CC3)c4Cl"
-
-
 ALBUTEROL = "CC(C)(C)NCC(O)c1ccc(O)c(CO)c1"
-
-
 MESTRANOL = "COc1ccc2[C@H]3CC[C@@]4(C)[C@@H](CC[C@@]4(O)C#C)[C@@H]3CCc2c1"
-
-
 CAMPHOR = "CC1(C)C2CCC1(C)C(=O)C2"
-
-
 MENTHOL = "CC(C)C1CCC(C)CC1O"
-
-
 TADALAFIL = "O=C1N(CC(N2C1CC3=C(C2C4=CC5=C(OCO5)C=C4)NC6=C3C=CC=C6)=O)C"
-
-
 SILDENAFIL = "CCCC1=NN(C2=C1N=C(NC2=O)C3=C(C=CC(=C3)S(=O)(=O)N4CCN(CC4)C)OCC)C"
-
-
 OSIMERTINIB = "COc1cc(N(C)CCN(C)C)c(NC(=O)C=C)cc1Nc2nccc(n2)c3cn(C)c4ccccc34"
-
-
 FEXOFENADINE = "CC(C)(C(=O)O)c1ccc(cc1)C(O)CCCN2CCC(CC2)C(O)(c3ccccc3)c4ccccc4"
-
-
 RANOLAZINE = "COc1ccccc1OCC(O)CN2CCN(CC(=O)Nc3c(C)cccc3C)CC2"
-
-
 PERINDOPRIL = "O=C(OCC)C(NC(C(=O)N1C(C(=O)O)CC2CCCCC12)C)CCC"
-
-
 AMLODIPINE = r"Clc1ccccc1C2C(=C(/N/C(=C2/C(=O)OCC)COCCN)C)\C(=O)OC"
-
-
 SITAGLIPTIN = "Fc1cc(c(F)cc1F)CC(N)CC(=O)N3Cc2nnc(n2CC3)C(F)(F)F"
-
-
 ZALEPLON = "O=C(C)N(CC)C1=CC=CC(C2=CC=NC3=C(C=NN23)C#N)=C1"
-
-
 HOP_SCAFFOLD = "CCCOc1cc2ncnc(Nc3ccc4ncsc4c3)c2cc1S(=O)(=O)C(C)(C)C"
 """What is to be hopped from: a quinazoline with a benzothiazole."""
-
-
 SCAFFOLD = "[#7]-c1n[c;h1]nc2[c;h1]c(-[#8])[c;h0][c;h1]c12"
 
 
@@ -252,7 +212,7 @@ _GUACAMOL = (
     _task(
         "valsartan_smarts",
         "With a substructure of valsartan; logP, TPSA and Bertz complexity of sitagliptin",
-        HasSubstructure("CN(C=O)Cc1ccc(c2ccccc2)cc1"),
+        Substructure("CN(C=O)Cc1ccc(c2ccccc2)cc1"),
         TargetValue(logp, SITAGLIPTIN, sigma=0.2),
         TargetValue(tpsa, SITAGLIPTIN, sigma=5.0),
         TargetValue(bertz, SITAGLIPTIN, sigma=30.0),
@@ -261,49 +221,43 @@ _GUACAMOL = (
         "deco_hop",
         "Keep a scaffold and the pharmacophores (PHCO), change the decoration",
         PropertyTerm(Tanimoto(HOP_SCAFFOLD, "PHCO"), partial(thresholded, threshold=0.85)),
-        LacksSubstructure("CS([#6])(=O)=O"),
-        LacksSubstructure("[#7]-c1ccc2ncsc2c1"),
-        HasSubstructure(SCAFFOLD),
+        Substructure("CS([#6])(=O)=O", wanted=False),
+        Substructure("[#7]-c1ccc2ncsc2c1", wanted=False),
+        Substructure(SCAFFOLD),
         mean=arithmetic,
     ),
     _task(
         "scaffold_hop",
         "Keep a decoration and the pharmacophores (PHCO), change the scaffold",
         PropertyTerm(Tanimoto(HOP_SCAFFOLD, "PHCO"), partial(thresholded, threshold=0.75)),
-        HasSubstructure("[#6]-[#6]-[#6]-[#8]-[#6]~[#6]~[#6]~[#6]~[#6]-[#7]-c1ccc2ncsc2c1"),
-        LacksSubstructure(SCAFFOLD),
+        Substructure("[#6]-[#6]-[#6]-[#8]-[#6]~[#6]~[#6]~[#6]~[#6]-[#7]-c1ccc2ncsc2c1"),
+        Substructure(SCAFFOLD, wanted=False),
         mean=arithmetic,
     ),
     _task("qed", "Drug-likeness (QED)", qed),
 )
 
 
-_ELSEWISE = (_similarity("aripiprazole", ARIPIPRAZOLE, "FCFP4"),)
-
-
-_PREVIOUS = tuple(
-    replace(
-        task, name=f"{task.name}_prev", doc=f"{task.doc}; atoms counted as for PMO's tables of 2022"
-    )
-    for task in (
-        _isomers("C7H8N2O2", atoms=atoms_in_text),
-        _isomers("C9H10N2O2PF2Cl", atoms=atoms_in_text),
-        _sitagliptin(atoms=atoms_in_text),
-        _zaleplon(atoms=atoms_in_text),
-    )
+_ATOMS_IN_TEXT = (
+    _isomers("C7H8N2O2", atoms=atoms_in_text),
+    _isomers("C9H10N2O2PF2Cl", atoms=atoms_in_text),
+    _sitagliptin(atoms=atoms_in_text),
+    _zaleplon(atoms=atoms_in_text),
 )
 
 
-def _in(suite: str, tasks: Sequence[Task]) -> dict[str, Task]:
-    named = (replace(task, name=f"{suite}/{task.name}") for task in tasks)
+def _in(suite: str, tasks: Sequence[Task], suffix: str = "", doc: str = "") -> dict[str, Task]:
+    named = (
+        replace(task, name=f"{suite}/{task.name}{suffix}", doc=task.doc + doc) for task in tasks
+    )
     return {task.name: task for task in named}
 
 
 TASKS: dict[str, Task] = {
     **_in("guacamol", _GUACAMOL),
     **_in("pmo", _GUACAMOL),
-    **_in("pmo", _ELSEWISE),
-    **_in("pmo", _PREVIOUS),
+    **_in("pmo", [_similarity("aripiprazole", ARIPIPRAZOLE, "FCFP4")]),
+    **_in("pmo", _ATOMS_IN_TEXT, "_prev", "; atoms counted as for PMO's tables of 2022"),
 }
 """Every task by its full name."""
 
@@ -325,12 +279,8 @@ scored today and as they were when PMO's own tables were made."""
 def targets(name: str) -> tuple[str, ...]:
     """Molecules that a task names, to be left out of what a benchmark starts from.
 
-    Args:
-        name: A key of `TASKS`.
-
-    Returns:
-        Canonical SMILES; none for isomers and QED. `valsartan_smarts` names sitagliptin, whose
-        properties it wants.
+    Canonical SMILES; none for isomers and QED. `valsartan_smarts` names sitagliptin, whose
+    properties it wants.
 
     Raises:
         UnknownNameError: No task of that name.

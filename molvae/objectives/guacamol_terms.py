@@ -82,9 +82,8 @@ def atoms_in_text(mol: Chem.Mol) -> float:
     digits close rings, and aromatic atoms and most hydrogens are not seen: `Cc1ccccc1N` gives
     1 + 1, `C1CC12CC2` gives 1 + 1 + 12 + 1 + 2.
     """
-    return float(
-        sum(int(digits or 1) for digits in re.findall(r"[A-Z][a-z]*(\d*)", Chem.MolToSmiles(mol)))
-    )
+    counts = re.findall(r"[A-Z][a-z]*(\d*)", Chem.MolToSmiles(mol))
+    return float(sum(int(digits or 1) for digits in counts))
 
 
 def pharmacophores(mol: Chem.Mol) -> Any:
@@ -104,7 +103,7 @@ def pharmacophores(mol: Chem.Mol) -> Any:
     if not points:
         return bits
     family = np.array([f for f, _ in points])
-    # Between the nearest atoms of two points.
+    # Distances between the nearest atoms of two points.
     bonds = Chem.GetDistanceMatrix(mol)
     to_atoms = np.stack([bonds[atoms].min(axis=0) for _, atoms in points])
     apart = np.stack([to_atoms[:, atoms].min(axis=1) for _, atoms in points], axis=1)
@@ -118,14 +117,12 @@ def pharmacophores(mol: Chem.Mol) -> Any:
         first, second = (j[k] for k in np.triu_indices(len(j), k=1))
         both = fits[first, second]
         first, second = first[both], second[both]
-        nothing = np.zeros_like(j)
-        pairs = (family[j], nothing, steps[i, j], nothing, nothing)
-        triples = (
-            *(family[first], family[second]),
-            *(steps[i, first], steps[i, second], steps[first, second]),
-        )
+        apart_by = (steps[i, first], steps[i, second], steps[first, second])
         # One number for each kind, of octal digits: there are eight families and seven bins.
-        for n, digits in ((2, pairs), (3, triples)):
+        for n, digits in (
+            (2, (family[j], 0, steps[i, j], 0, 0)),
+            (3, (family[first], family[second], *apart_by)),
+        ):
             kind = n * 8 + family[i]
             for digit in digits:
                 kind = kind * 8 + digit
@@ -158,7 +155,7 @@ FINGERPRINTS: dict[str, Callable[[Chem.Mol], Any]] = {
     "AP": rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10).GetSparseCountFingerprint,
     "PHCO": pharmacophores,
 }
-"""Atom-centred neighbourhoods of radius 2 and 3, those of pharmacophoric features, pairs of atoms
+"""Atom-centered neighborhoods of radius 2 and 3, those of pharmacophoric features, pairs of atoms
 up to 10 bonds apart: counts. Pharmacophores: bits."""
 
 
@@ -228,33 +225,21 @@ class Formula:
 
 
 @dataclass(frozen=True)
-class HasSubstructure:
-    """1 if a substructure is there, else 0."""
+class Substructure:
+    """1 if a substructure is there or, unless it is wanted, if it is not; else 0."""
 
     smarts: str
+    wanted: bool = True
 
     def __call__(self, mol: Chem.Mol) -> float:
         """0 or 1."""
-        return float(mol.HasSubstructMatch(_pattern(self.smarts)))
-
-
-@dataclass(frozen=True)
-class LacksSubstructure:
-    """1 if a substructure is not there, else 0."""
-
-    smarts: str
-
-    def __call__(self, mol: Chem.Mol) -> float:
-        """0 or 1."""
-        return 1.0 - HasSubstructure(self.smarts)(mol)
+        return float(mol.HasSubstructMatch(_pattern(self.smarts)) == self.wanted)
 
 
 def _elements(mol: Chem.Mol) -> Counter[str]:
     """How many atoms of each element, implicit hydrogens included."""
-    found: Counter[str] = Counter()
-    for atom in mol.GetAtoms():
-        found[atom.GetSymbol()] += 1
-        found["H"] += atom.GetTotalNumHs()
+    found = Counter(atom.GetSymbol() for atom in mol.GetAtoms())
+    found["H"] += sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
     return found
 
 
@@ -276,10 +261,9 @@ def _pattern(smarts: str) -> Chem.Mol:
 __all__ = [
     "FINGERPRINTS",
     "Formula",
-    "HasSubstructure",
-    "LacksSubstructure",
     "Measure",
     "PropertyTerm",
+    "Substructure",
     "Tanimoto",
     "TargetValue",
     "arithmetic",

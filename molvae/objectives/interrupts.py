@@ -16,7 +16,6 @@ from typing import TypeVar
 
 POLL_SECONDS = 0.2
 
-
 Item = TypeVar("Item")
 
 

@@ -39,10 +39,8 @@ if TYPE_CHECKING:
 
 MANUAL = "manual:"
 """`manual:NAME`: values that a person measures and tells."""
-
 WITHOUT_CODE = (MANUAL, "similarity:", "matches:", "alerts:", "elements-outside:")
 """Prefixes of specs that run no code but molvae's own."""
-
 SPEC_ALIASES = {
     "by-hand:": MANUAL,
     "other-elements:": "elements-outside:",
@@ -53,7 +51,6 @@ SPEC_ALIASES = {
     "largest-ring": "largest_ring",
 }
 """Old spellings of specs, still read."""
-
 CALLS = ".calls"
 """Suffix of the folder beside a campaign file in which calls of a program are kept."""
 
@@ -92,18 +89,18 @@ def parse_problem(
         objective = objective.objectives
     several = is_list(objective) and not callable(objective) and not isinstance(objective, Mapping)
     given = [parse_objective(one) for one in cast(Any, objective if several else (objective,))]
-    one = {"direction": direction, "name": name, "unit": unit}
-    if one := {key: value for key, value in one.items() if value is not None}:
+    settings = {"direction": direction, "name": name, "unit": unit}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    require(
+        not settings or len(given) == 1,
+        f"{', '.join(settings)} belong to a single objective; with several, say them of each",
+    )
+    for key, value in settings.items():
+        value = CHOICE_ALIASES.get(str(value), value)
         require(
-            len(given) == 1,
-            f"{', '.join(one)} belong to a single objective; with several, say them of each",
+            given[0].setdefault(key, value) == value,
+            f"the objective has the {key} {given[0][key]!r} and {key} is {value!r}; say one",
         )
-        for key, value in one.items():
-            value = CHOICE_ALIASES.get(value, value)
-            require(
-                given[0].setdefault(key, value) == value,
-                f"the objective has the {key} {given[0][key]!r} and {key} is {value!r}; say one",
-            )
     made = [make_part(Objective, one, campaign_file) for one in given]
     kept = [make_part(Constraint, parse_constraint(one), campaign_file) for one in constraints]
     parts = [*made, *kept]
@@ -125,18 +122,17 @@ def parse_objective(given: ObjectiveLike) -> dict[str, Any]:
         >>> parse_objective("logp in 1..3")
         {'spec': 'logp', 'low': 1.0, 'high': 3.0, 'direction': 'range'}
 
-    Args:
-        given: Text as above; a table with `objective` and fields of `Objective`; an `Objective`; or
-            a function of a SMILES or a scoring function.
+    Takes such a text; a table with `objective` and fields of `Objective`; an `Objective`; a
+    function of a SMILES; or a scoring function.
 
     Raises:
         ConfigError: It cannot be read.
     """
     found = _fields("objective", Objective, given)
-    low, high = found.get("low"), found.get("high")
-    if low is not None or high is not None:
+    bounds = [found.get("low"), found.get("high")]
+    if bounds != [None, None]:
         require(
-            low is not None and high is not None,
+            None not in bounds,
             f"objective {given!r}: a bound on one side is a constraint; an objective may have a "
             "range, e.g. 'logp in 1..3'",
         )
@@ -195,14 +191,8 @@ def _fields(what: str, kind: type[Objective | Constraint], given: Any) -> dict[s
 
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-
-
 _DIRECTION = re.compile(r"(maximi[sz]e|minimi[sz]e)\s+")
-
-
 _NAME = re.compile(r"([^:,<>=]*[^:,<>=\s]):\s+")
-
-
 _BODY = re.compile(
     rf"(?P<spec>\S.*?)"
     rf"(?:\s+in\s+(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})"
@@ -224,14 +214,11 @@ def _parse(what: str, text: str) -> dict[str, Any]:
             found["name"], rest = match[1], rest[match.end() :]
     match = _BODY.fullmatch(rest)
     if match is None:
-        raise ConfigError(
-            f"{what} {text!r} cannot be read; write e.g. "
-            + (
-                "'qed', 'minimize sas, weight 2' or 'logp in 1..3'"
-                if what == "objective"
-                else "'logp <= 5', 'qed >= 0.5' or 'mw in 200..500'"
-            )
-        )
+        examples = {
+            "objective": "'qed', 'minimize sas, weight 2' or 'logp in 1..3'",
+            "constraint": "'logp <= 5', 'qed >= 0.5' or 'mw in 200..500'",
+        }
+        raise ConfigError(f"{what} {text!r} cannot be read; write e.g. {examples[what]}")
     found["spec"] = match["spec"]
     bounds = {"low": match["low"] or match["equal"], "high": match["high"] or match["equal"]}
     if match["sign"]:
@@ -258,8 +245,8 @@ def format_part(part: Objective | Constraint) -> str:
     if isinstance(part, Objective) and part.direction != "range":
         text += f"{part.direction} {spec}"
     elif part.low is not None and part.high is not None:
-        same, low, high = part.low == part.high, _short(part.low), _short(part.high)
-        text += f"{spec} = {low}" if same else f"{spec} in {low}..{high}"
+        low, high = _short(part.low), _short(part.high)
+        text += f"{spec} = {low}" if part.low == part.high else f"{spec} in {low}..{high}"
     elif part.low is not None:
         text += f"{spec} >= {_short(part.low)}"
     elif part.high is not None:
@@ -292,20 +279,20 @@ def make_part(kind: type[Any], given: dict[str, Any], campaign_file: Path) -> tu
     """An objective or a constraint with its scoring function."""
     given = dict(given)
     spec, name, direction = given.pop("spec"), given.pop("name", None), given.get("direction")
-    # Scoring functions know no ranges.
-    own = None if direction == "range" else direction
+    own = None if direction == "range" else direction  # scoring functions know no ranges
     made = make_scoring_function(spec, own, name=name, campaign_file=campaign_file)
     text = spec if isinstance(spec, str) else None
-    if kind is Objective:
-        given.setdefault("direction", CHOICE_ALIASES.get(made.direction, made.direction))
+    version = getattr(made, "version", None)
     about = {
         "name": name_of(made) if name is None else encodable(name),
         "spec": text,
-        "version": _version(made),
+        "version": None if version is None else str(version),
         "is_cheap": is_computed(text, made),
     }
-    part = build(kind, about | given, "objective" if kind is Objective else "constraint")
-    return (with_bounds(part, made) if kind is Objective else part), made
+    if kind is Constraint:
+        return build(Constraint, about | given, "constraint"), made
+    about["direction"] = CHOICE_ALIASES.get(made.direction, made.direction)
+    return with_bounds(build(Objective, about | given, "objective"), made), made
 
 
 def with_bounds(objective: Objective, function: ScoringFunction) -> Objective:
@@ -381,11 +368,7 @@ def runs_code(spec: str) -> bool:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Refuse names that would hide a column of tables.
-
-    Raises:
-        ConfigError: One of them does.
-    """
+    """Refuse names that would hide a column of tables."""
     derived = DERIVED_COLUMNS if len(names) > 1 else {}
     beside = {f"{name}_{what}" for name in names for what in VALUE_COLUMNS}
     taken = {*COLUMNS, EARLIER, *derived, *beside}
@@ -397,23 +380,16 @@ def _check_names(names: Sequence[str]) -> None:
         )
 
 
-def _version(function: ScoringFunction) -> str | None:
-    version = getattr(function, "version", None)
-    return None if version is None else str(version)
-
-
 def merged(constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
     """Constraints on one value joined: the largest lower and the smallest upper bound."""
     by_name: dict[str, Constraint] = {}
-    for constraint in constraints:
-        if (earlier := by_name.get(constraint.name)) is not None:
-            both = (earlier, constraint)
-            lows = [x.low for x in both if x.low is not None]
-            highs = [x.high for x in both if x.high is not None]
-            constraint = replace(
-                constraint, low=max(lows, default=None), high=min(highs, default=None)
-            )
-        by_name[constraint.name] = constraint
+    for one in constraints:
+        both = (by_name.get(one.name, one), one)
+        by_name[one.name] = replace(
+            one,
+            low=max((x.low for x in both if x.low is not None), default=None),
+            high=min((x.high for x in both if x.high is not None), default=None),
+        )
     return tuple(by_name.values())
 
 

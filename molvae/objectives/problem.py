@@ -6,7 +6,7 @@ In every array that this module returns, larger is better.
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,8 @@ MAX_VIOLATION = 1e30
 """Largest violation of one constraint, in units of the median distance from its bound."""
 RELATIVE_TOLERANCE = 1e-9
 """A constraint holds up to this share of the value or the bound, whichever is larger."""
-
-
 MAX_SPAN = 10.0
 """Of the merits of feasible molecules, in units of the distance from their median to the best."""
-
-
 RESOLUTION = 1e-9
 """Least unit of violations in `OptimizationProblem.y`, as a share of the worst merit: less would be
 lost in rounding."""
@@ -83,9 +79,8 @@ class Objective:
     def to_maximization(self, values: Array) -> Array:
         """Values for maximization: negated if minimized; of a range minus the distance outside."""
         if self.direction == "range":
-            assert self.low is not None
-            assert self.high is not None
-            inside: Array = np.minimum(0.0, np.minimum(values - self.low, self.high - values))
+            low, high = cast(float, self.low), cast(float, self.high)
+            inside: Array = np.minimum(0.0, np.minimum(values - low, high - values))
             return inside
         return values if self.direction == "maximize" else -values
 
@@ -106,9 +101,8 @@ class Objective:
             ConfigError: `worst` or `best` is needed and missing.
         """
         if self.direction == "range":
-            assert self.low is not None
-            assert self.high is not None
-            width = self.worst if self.worst is not None else self.high - self.low
+            span = cast(float, self.high) - cast(float, self.low)
+            width = span if self.worst is None else self.worst
             require(width > 0, f"objective {self.name}: desirability needs its worst distance")
             return -width, 0.0
         if self.worst is None or self.best is None:
@@ -191,14 +185,12 @@ class OptimizationProblem:
     @property
     def parts(self) -> dict[str, Objective | Constraint]:
         """Objectives and constraints by name; of one name, the objective."""
-        parts: list[Objective | Constraint] = [*self.constraints, *self.objectives]
-        return {part.name: part for part in parts}
+        return {part.name: part for part in (*self.constraints, *self.objectives)}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all values, objectives first."""
-        objectives = [one.name for one in self.objectives]
-        return tuple(dict.fromkeys([*objectives, *(one.name for one in self.constraints)]))
+        return tuple(dict.fromkeys(one.name for one in (*self.objectives, *self.constraints)))
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -297,10 +289,10 @@ class OptimizationProblem:
         return best_first(self.y(values))
 
     def __str__(self) -> str:
-        how = {"pareto": "", "desirability": " (desirability)", "weighted_sum": " (weighted sum)"}
         text = ", ".join(map(str, self.objectives))
-        text += how[self.combine] if len(self.objectives) > 1 else ""
-        return text + ("; " + ", ".join(map(str, self.constraints)) if self.constraints else "")
+        if len(self.objectives) > 1 and self.combine != "pareto":
+            text += f" ({self.combine.replace('_', ' ')})"
+        return "; ".join([text, ", ".join(map(str, self.constraints))]).removesuffix("; ")
 
 
 def _interval(low: float | None, high: float | None) -> str:
@@ -328,16 +320,10 @@ def _clipped(values: Array) -> Array:
 def outlier_floor(values: Array, share: float = 0.5) -> float:
     """Smallest value that is no bad outlier, if the worst `share` of the values are such outliers.
 
-    The worst ones are outliers, e.g. a penalty for failed dockings, if they lie far below a group
-    of better ones: farther than the width of that group, if most of the worst are one number, or
-    than ten times that width, or if the group is 20 times as dense as values usually are.
-
-    Args:
-        values: `n`, larger is better.
-        share: In (0, 1).
-
-    Returns:
-        Minus infinity if there are no such outliers.
+    Larger is better; minus infinity if there are no such outliers. The worst ones are outliers,
+    e.g. a penalty for failed dockings, if they lie far below a group of better ones: farther than
+    the width of that group, if most of the worst are one number, or than ten times that width, or
+    if the group is 20 times as dense as values usually are.
     """
     ordered, counts = np.unique(values, return_counts=True)
     at = int(np.searchsorted(counts.cumsum(), share * len(values)))

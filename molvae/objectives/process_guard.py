@@ -23,10 +23,8 @@ from collections.abc import Iterator
 
 MARK = "MOLVAE_CALL"
 """Environment variable with the mark."""
-
 POLL_SECONDS = 1.0
 """Time between two looks at whether the owner lives, if its child keeps the pipe open."""
-
 MAX_SWEEPS = 20
 """Rounds of ending marked processes, which may start others meanwhile."""
 

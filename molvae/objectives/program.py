@@ -25,20 +25,15 @@ from molvae.objectives.process_guard import signal_name
 
 COMMAND = "command:"
 """Prefix of specs that are commands."""
-
-
 SMILES_PLACEHOLDER = "{smiles}"
 """The molecule in a command, as one argument; without it the program reads standard input."""
-
-
 Answer = Any
 """A number, or numbers by name; other content is kept unchanged."""
-
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
-
-
-_NO_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|nan|inf|infinity)",
+    re.ASCII | re.IGNORECASE,
+)
+"""Numbers as programs print them; Python's `float` would also read 1_000."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,21 +82,20 @@ class Program:
         return self._one_call(smiles)
 
     def _one_call(self, smiles: Sequence[str]) -> list[Answer]:
-        words = [
-            word.replace(SMILES_PLACEHOLDER, smiles[0])
-            for word in resolve_command(_words(self.command))
-        ]
+        words = resolve_command(_words(self.command))
+        words = [word.replace(SMILES_PLACEHOLDER, smiles[0]) for word in words]
         lines = "".join(f"{molecule}\n" for molecule in smiles)
         given = "" if SMILES_PLACEHOLDER in self.command else lines
-        folder = None if self.folder is None else _new_folder(Path(self.folder), lines)
         limit = None if self.timeout is None else self.timeout * len(smiles)
-        if folder is not None:
+        if self.folder is None:
+            ended, where = run(words, given, timeout=limit), ""
+        else:
+            folder = _new_folder(Path(self.folder), lines)
+            where = f" (see {folder})"
             _write(folder / "molecules.smi", lines)
-        ended = run(words, given, cwd=folder, timeout=limit)
-        if folder is not None:
+            ended = run(words, given, cwd=folder, timeout=limit)
             _write(folder / "stdout.txt", ended.stdout.text)
             _write(folder / "stderr.txt", ended.stderr.text)
-        where = "" if folder is None else f" (see {folder})"
         if reason := _failure(words[0], ended, limit):
             raise ObjectiveError(reason + where)
         try:
@@ -129,10 +123,7 @@ def _failure(name: str, ended: Ended, limit: float | None) -> str | None:
 def parse_output(text: str, smiles: Sequence[str], *, whole: bool = True) -> list[Answer]:
     """The output of a program as one answer per molecule.
 
-    Args:
-        text: The output.
-        smiles: The molecules.
-        whole: If false, the output was cut and must end with numbers, one a line.
+    If it is not `whole`, it was cut and must end with numbers, one a line.
 
     Raises:
         ValueError: The output has none of the forms that `Program` names.
@@ -202,10 +193,7 @@ def _cell(text: str | None) -> Any:
 
 
 def _number(text: str) -> float | None:
-    """Numbers as programs print them; Python's `float` would also read 1_000."""
-    if _NUMBER.fullmatch(text) or _NO_FINITE.fullmatch(text):
-        return float(text)
-    return None
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def resolve_command(words: Sequence[str]) -> list[str]:

@@ -63,9 +63,7 @@ BUILT_IN: dict[str, ScoringFunction] = {
 """Objectives that come with molvae, by name."""
 BUILT_IN.update(TASKS)
 
-
 SIMILARITY = "similarity:"
-
 
 _registered: dict[str, PerMolecule] = {}
 
@@ -84,10 +82,6 @@ def objective(
 
     The name is known once the function's module is imported; `module:attribute` always works. The
     function itself is the attribute `function`.
-
-    Args:
-        name: A new name without a colon.
-        direction: `maximize` or `minimize`.
 
     Raises:
         ConfigError: The name is empty, holds a colon, or is taken.
@@ -116,7 +110,7 @@ def objective(
 def get_objective(
     spec: str | ScoringFunction | Callable[[str], float], *, direction: Direction | None = None
 ) -> ScoringFunction:
-    """An objective by its name.
+    """An objective by its name; anything but a finite number that it answers becomes NaN.
 
     Args:
         spec: One of
@@ -134,12 +128,9 @@ def get_objective(
               directory is searched first.
         direction: Instead of the objective's own.
 
-    Returns:
-        The objective. What it gets back that is no finite number becomes NaN.
-
     Raises:
-        UnknownNameError: No objective, attribute or direction of that name; says the nearest.
-        InvalidMoleculeError: What follows `similarity:` is not a molecule.
+        UnknownNameError: No objective, attribute or direction has the name; suggests the nearest.
+        InvalidMoleculeError: The text after `similarity:` is not a molecule.
         ObjectiveError: The module cannot be imported, or its attribute cannot be called; shows its
             own error.
     """
@@ -162,13 +153,10 @@ def get_objective(
     elif spec.startswith(SIMILARITY):
         target = canonical(spec.removeprefix(SIMILARITY))
         made = Similarity(name=SIMILARITY + target, direction="maximize", target=target)
-    elif begins := [start for start in COUNTS if spec.startswith(start)]:
-        (start,) = begins
-        of = spec.removeprefix(start)
-        made = COUNTS[start](name=spec, direction="maximize", of=of)
+    elif (start := spec.partition(":")[0] + ":") in COUNTS:
+        made = COUNTS[start](name=spec, direction="maximize", of=spec.removeprefix(start))
     elif spec.startswith(COMMAND):
-        command = spec.removeprefix(COMMAND)
-        made = Program(name="command", direction="maximize", command=command)
+        made = Program(name="command", direction="maximize", command=spec.removeprefix(COMMAND))
     elif ":" in spec:
         made = _imported(spec)
     else:
@@ -179,18 +167,16 @@ def get_objective(
 
 def list_objectives() -> list[tuple[str, str, str]]:
     """Name, direction and one line about each objective that goes by a name."""
-    rows = [(made.name, made.direction, made.doc) for made in _all()]
-    rows.append((RDKIT + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"))
-    rows.append((SIMILARITY + "SMILES", "maximize", Similarity.doc))
-    names = ("matches:SMARTS", "alerts:CATALOGS", "elements-outside:ELEMENTS")
-    rows += [(n, "", _first_line(of)) for n, of in zip(names, COUNTS.values(), strict=True)]
-    rows.append(("module:attribute", "maximize", "Your own function of a SMILES, or class"))
-    rows.append((COMMAND + "WORDS", "maximize", "Another program, e.g. command:dock.sh {smiles}"))
-    return rows
-
-
-def _all() -> list[Any]:
-    return [*BUILT_IN.values(), *_registered.values()]
+    named: list[Any] = [*BUILT_IN.values(), *_registered.values()]
+    counts = zip(("SMARTS", "CATALOGS", "ELEMENTS"), COUNTS.items(), strict=True)
+    return [
+        *((made.name, made.direction, made.doc) for made in named),
+        (RDKIT + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"),
+        (SIMILARITY + "SMILES", "maximize", Similarity.doc),
+        *((start + word, "", _first_line(count)) for word, (start, count) in counts),
+        ("module:attribute", "maximize", "Your own function of a SMILES, or class"),
+        (COMMAND + "WORDS", "maximize", "Another program, e.g. command:dock.sh {smiles}"),
+    ]
 
 
 def _meant(spec: str, names: Sequence[str]) -> list[str]:
@@ -218,11 +204,8 @@ def import_attribute(spec: str) -> Any:
     target: Any = _import(module_name, spec)
     for part in path.split("."):
         if not hasattr(target, part):
-            public = [
-                name
-                for name, value in vars(target).items()
-                if callable(value) and not name.startswith("_")
-            ]
+            found = vars(target).items()
+            public = [name for name, one in found if callable(one) and not name.startswith("_")]
             raise UnknownNameError(f"attribute of {module_name!r}", part, public)
         target = getattr(target, part)
     return target
@@ -298,20 +281,12 @@ def _import(name: str, spec: str) -> Any:
         with prints_to_stderr(), in_this_process():
             return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name in _parents(name)
-        advice = (
-            f"; it is neither in {os.getcwd()} nor an installed package"
-            if missing
-            else "; mend it, then try again"
-        )
+        advice = "mend it, then try again"
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            advice = f"it is neither in {os.getcwd()} nor an installed package"
         raise ObjectiveError(
-            f"cannot import {name!r} for {spec}: {_tell(error)}{advice}"
+            f"cannot import {name!r} for {spec}: {_tell(error)}; {advice}"
         ) from error
-
-
-def _parents(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 __all__ = [

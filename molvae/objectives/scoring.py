@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
-import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, cast, get_args
-
-from rdkit import Chem
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical_or_none, parse
@@ -73,12 +70,9 @@ class Properties:
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
         """The values; NaN for texts that are not molecules."""
-        values = score(smiles, [name for name, _ in self.terms], workers=1)
-        weights = [weight for _, weight in self.terms]
-        return [
-            _finite(sum(w * v for w, v in zip(weights, row, strict=True)))
-            for row in values.tolist()
-        ]
+        names, weights = zip(*self.terms, strict=True)
+        rows = score(smiles, names, workers=1).tolist()
+        return [_finite(sum(w * v for w, v in zip(weights, row, strict=True))) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,12 +127,10 @@ class PerMolecule:
         return [self._one(text) for text in smiles]
 
     def _one(self, text: str) -> Any:
-        argument: Chem.Mol | str = text
-        if self.of == "mol":
-            try:
-                argument = parse(text)
-            except InvalidMoleculeError:
-                return math.nan
+        try:
+            argument = parse(text) if self.of == "mol" else text
+        except InvalidMoleculeError:
+            return math.nan
         try:
             return self.function(argument)
         except (CampaignError, MachineError):  # which are not about the molecule
@@ -192,11 +184,9 @@ def _tell(error: BaseException) -> str:
     text = described(error)
     frames = traceback.extract_tb(error.__traceback__)
     if frames and not isinstance(error, SyntaxError):  # which says its place itself
-        here = frames[-1]
-        if Path(here.filename).parent != Path(__file__).parent and not here.filename.startswith(
-            "<frozen"
-        ):
-            text += f" ({os.path.basename(here.filename)}, line {here.lineno})"
+        path = Path(frames[-1].filename)
+        if path.parent != Path(__file__).parent and not path.name.startswith("<frozen"):
+            text += f" ({path.name}, line {frames[-1].lineno})"
     return text
 
 
