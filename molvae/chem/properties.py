@@ -48,8 +48,7 @@ class Property:
 def logp(mol: Chem.Mol) -> float:
     """Octanol-water partition coefficient by Crippen's atom contributions, log10.
 
-    References:
-        Wildman and Crippen (1999), doi:10.1021/ci990307l.
+    Wildman and Crippen (1999), doi:10.1021/ci990307l.
     """
     return float(rdMolDescriptors.CalcCrippenDescriptors(mol)[0])
 
@@ -63,8 +62,7 @@ def sas(mol: Chem.Mol) -> float:
     Raises:
         MissingPackageError: This RDKit was installed without its Contrib folder.
 
-    References:
-        Ertl and Schuffenhauer (2009), doi:10.1186/1758-2946-1-8.
+    Ertl and Schuffenhauer (2009), doi:10.1186/1758-2946-1-8.
     """
     return float(_sascorer().calculateScore(mol))
 
@@ -85,8 +83,7 @@ def _sascorer() -> Any:
 def qed(mol: Chem.Mol) -> float:
     """Quantitative estimate of drug-likeness with mean weights, in (0, 1), larger is better.
 
-    References:
-        Bickerton et al. (2012), doi:10.1038/nchem.1243.
+    Bickerton et al. (2012), doi:10.1038/nchem.1243.
     """
     return float(QED.qed(mol))  # type: ignore[no-untyped-call]
 
@@ -129,8 +126,7 @@ def penalized_logp(mol: Chem.Mol) -> float:
 def tpsa(mol: Chem.Mol) -> float:
     """Topological polar surface area of nitrogen and oxygen, in Å².
 
-    References:
-        Ertl et al. (2000), doi:10.1021/jm000942e.
+    Ertl et al. (2000), doi:10.1021/jm000942e.
     """
     return float(rdMolDescriptors.CalcTPSA(mol))
 
@@ -168,8 +164,7 @@ def rotatable_bonds(mol: Chem.Mol) -> float:
 def fsp3(mol: Chem.Mol) -> float:
     """Fraction of the carbon atoms that are sp3-hybridized; 0 without carbon.
 
-    References:
-        Lovering et al. (2009), doi:10.1021/jm901241e.
+    Lovering et al. (2009), doi:10.1021/jm901241e.
     """
     return float(rdMolDescriptors.CalcFractionCSP3(mol))
 
@@ -182,8 +177,7 @@ def formal_charge(mol: Chem.Mol) -> float:
 def lipinski_violations(mol: Chem.Mol) -> float:
     """Number of Lipinski's rules broken: MW <= 500, logP <= 5, NH and OH <= 5, N and O <= 10.
 
-    References:
-        Lipinski et al. (1997), doi:10.1016/S0169-409X(96)00423-1.
+    Lipinski et al. (1997), doi:10.1016/S0169-409X(96)00423-1.
     """
     nh_oh, n_o = rdMolDescriptors.CalcNumLipinskiHBD(mol), rdMolDescriptors.CalcNumLipinskiHBA(mol)
     return float(sum((weight(mol) > 500, logp(mol) > 5, nh_oh > 5, n_o > 10)))
@@ -192,8 +186,7 @@ def lipinski_violations(mol: Chem.Mol) -> float:
 def veber_violations(mol: Chem.Mol) -> float:
     """Number of Veber's rules broken: rotatable bonds <= 10, TPSA <= 140 Å².
 
-    References:
-        Veber et al. (2002), doi:10.1021/jm020017n.
+    Veber et al. (2002), doi:10.1021/jm020017n.
     """
     return float((rotatable_bonds(mol) > 10) + (tpsa(mol) > 140))
 
@@ -298,12 +291,7 @@ def is_property(name: str) -> bool:
 
 
 def named(names: Iterable[str]) -> list[str]:
-    """Names of properties, given as `get_property` takes them, in their own spelling.
-
-    Raises:
-        UnknownNameError: A name is unknown.
-        ConfigError: A single text instead of a list.
-    """
+    """Names of properties, given as `get_property` takes them, in their own spelling."""
     if isinstance(names, str):
         raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
     return [get_property(name).name for name in names]
@@ -314,14 +302,12 @@ def score(
 ) -> NDArray[np.float64]:
     """Properties of many molecules as an array, `n x len(names)`.
 
+    NaN for a text that is no molecule, and for a property that cannot be computed.
+
     Args:
         smiles: SMILES in any form.
         names: Of properties, as `get_property` takes them.
         workers: Processes; None for one per core when there are more than 2,000 molecules.
-
-    Returns:
-        Rows in the order of `smiles`. NaN for a text that is no molecule, and for a property that
-        cannot be computed.
 
     Raises:
         UnknownNameError: A name is unknown.
@@ -333,13 +319,10 @@ def score(
 def properties(
     smiles: Sequence[str], names: Sequence[str] | None = None, *, workers: int | None = None
 ) -> pd.DataFrame:
-    """Properties of many molecules as a table.
+    """Properties of many molecules as a table; without `names`, all of `PROPERTIES`.
 
-    Arguments and errors as of `score`; without `names`, all of `PROPERTIES`.
-
-    Returns:
-        One row per text, in the order given: `smiles` as given, the properties, and `error`, empty
-        or the reason for NaN in this row.
+    One row per text: `smiles` as given, the properties, and `error`, empty or the reason for NaN in
+    this row. Arguments and errors as of `score`.
     """
     import pandas as pd
 

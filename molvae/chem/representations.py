@@ -82,8 +82,7 @@ class Selfies(_Constrained):
     so that a model decodes as it did when it was trained: the global setting is replaced during a
     call and restored afterwards. The default is the library's preset.
 
-    References:
-        Krenn et al. (2020), doi:10.1088/2632-2153/aba947; Lo et al. (2023), doi:10.1039/D3DD00044C.
+    Krenn et al. (2020), doi:10.1088/2632-2153/aba947; Lo et al. (2023), doi:10.1039/D3DD00044C.
     """
 
     name = "selfies"

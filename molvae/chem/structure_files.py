@@ -104,9 +104,6 @@ def is_drawing_of(drawn: str, smiles: str) -> bool:
     """Whether the SMILES of a drawing is this molecule.
 
     A drawn double bond always has a geometry; it is ignored where the molecule leaves it open.
-
-    Raises:
-        InvalidMoleculeError: One of them is not a molecule.
     """
     if canonical(drawn) == canonical(smiles):
         return True

@@ -36,15 +36,7 @@ class Problems:
         kind: type[MolvaeError] = DataError,
         advice: str = "",
     ) -> None:
-        """Note a bad row; the advice is printed once for all rows.
-
-        Args:
-            line: Its line, which orders the report.
-            text: What is wrong.
-            place: Printed instead of "line N".
-            kind: Class of the error.
-            advice: What to do.
-        """
+        """Note a bad row; `place` is printed instead of "line N", `advice` once for all rows."""
         self.found.append((line, f"{place or f'line {line}'}: {text}", kind))
         if advice:
             self.advice[advice] = None
@@ -123,11 +115,7 @@ class Table:
         return None
 
     def column(self, *names: str) -> int:
-        """`find` for a required column.
-
-        Raises:
-            DataError: It does not exist; lists those that do.
-        """
+        """`find` for a required column; a `DataError` lists those that exist."""
         place = self.find(*names)
         if place is None:
             raise DataError(self.lacks(*names))

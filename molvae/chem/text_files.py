@@ -41,11 +41,7 @@ def name_of(source: str | Path) -> str:
 
 
 def read_bytes(source: str | Path) -> bytes:
-    """The bytes of a file or of standard input, decompressed if gzipped.
-
-    Raises:
-        DataError: It cannot be read, or is larger than `MAX_BYTES`.
-    """
+    """The bytes of a file or of standard input, decompressed if gzipped."""
     name = name_of(source)
     try:
         if str(source) == STDIN:
@@ -87,13 +83,7 @@ def _unpacked(file: IO[bytes], name: str, *, packed: bool = False) -> bytes:
 
 
 def decoded(data: bytes, name: str) -> str:
-    """Bytes as text, with line feeds between lines.
-
-    UTF-8, UTF-16 or UTF-32; else Windows-1252, with a warning.
-
-    Raises:
-        DataError: Not a text.
-    """
+    """UTF-8, UTF-16 or UTF-32 as text with line feeds; else Windows-1252, with a warning."""
     encoding = _encoding_of(data)
     try:
         try:
@@ -184,39 +174,22 @@ def records(text: str, separator: str, name: str) -> Iterator[Record]:
             yield line, row.split(separator)
         return
     ends = re.escape(separator) + r"\n"
-    quoted = re.compile(rf' *"([^"]*+(?:""[^"]*+)*+)" *(?=[{ends}]|\Z)')
-    plain = re.compile(rf"[^{ends}]*+")
-    opening = re.compile(r' *"')
-    place, line = 0, 1
+    cell = re.compile(rf' *"([^"]*+(?:""[^"]*+)*+)" *(?=[{ends}]|\Z)|(?! *")[^{ends}]*+')
+    place, line, began, cells = 0, 1, 1, list[str]()
     while place <= len(text):
-        end = text.find("\n", place)
-        end = len(text) if end < 0 else end
-        if text.find('"', place, end) < 0:
-            yield line, text[place:end].split(separator)
-            place, line = end + 1, line + 1
-            continue
-        began, cells = line, list[str]()
-        while True:
-            if found := quoted.match(text, place):
-                cells.append(found[1].replace('""', '"'))
-                line += found[1].count("\n")
-            elif opening.match(text, place):
-                cell = re.match(r"[^\n]*", text[place : place + 100])
-                raise DataError(
-                    f"{name}, line {line}: the quote that opens at "
-                    f"{shown(cell[0] if cell else '', 30)} has no partner that ends the cell; "
-                    "mend it, or double the quotes that belong to the text"
-                )
-            else:
-                found = plain.match(text, place)
-                assert found is not None
-                cells.append(found[0])
-            place = found.end()
-            if place >= len(text) or text[place] == "\n":
-                break
-            place += 1
-        yield began, cells
-        place, line = place + 1, line + 1
+        if not (found := cell.match(text, place)):
+            opened = text[place : place + 100].partition("\n")[0]
+            raise DataError(
+                f"{name}, line {line}: the quote that opens at {shown(opened, 30)} has no partner "
+                "that ends the cell; mend it, or double the quotes that belong to the text"
+            )
+        cells.append(found[0] if found[1] is None else found[1].replace('""', '"'))
+        line += found[0].count("\n")
+        if found.end() == len(text) or text[found.end()] == "\n":
+            yield began, cells
+            line += 1
+            began, cells = line, []
+        place = found.end() + 1
 
 
 __all__ = ["STDIN", "Record", "decoded", "fold", "name_of", "read_bytes", "records", "separator_of"]

@@ -66,17 +66,15 @@ def one_per_molecule(name: str, values: Any, n: int) -> list[Any]:
         ObjectiveError: Their number differs, or the container is no sequence of values: a table, a
             mapping, a set, a text.
     """
-    if not isinstance(values := listed_values(values), list):
-        raise ObjectiveError(
-            f"objective {name!r} returned a {type(values).__name__}, not one value per molecule; "
-            "return a list, in order, NaN where it cannot score"
-        )
-    if len(values) != n:
-        raise ObjectiveError(
-            f"objective {name!r} returned {len(values)} values for {n} molecules; "
-            "it must return one per molecule, in order, NaN where it cannot score"
-        )
-    return values
+    values = listed_values(values)
+    if isinstance(values, list) and len(values) == n:
+        return values
+    is_list = isinstance(values, list)
+    got = f"{len(values)} values for {n} molecules" if is_list else f"a {type(values).__name__}"
+    raise ObjectiveError(
+        f"objective {name!r} returned {got}, not one value per molecule; return a list, in order, "
+        "NaN where it cannot score"
+    )
 
 
 def listed_values(values: Any) -> Any:

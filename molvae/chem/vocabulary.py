@@ -18,12 +18,9 @@ SPECIALS = ("<pad>", "<start>", "<stop>")
 class Vocabulary:
     """The tokens of a model, and the pairs of neighbors that BPE writes as one id.
 
-    Ids: the specials, the tokens in their order, and then one for each new sequence of tokens that
-    a merge makes. Two merges that make the same sequence share an id.
-
-    Args:
-        tokens: Distinct, without the specials; the first has id 3.
-        merges: Pairs of ids that become one id, applied in this order.
+    Ids: the specials, the distinct tokens in their order, and then one for each new sequence of
+    tokens that a merge makes. Two merges that make the same sequence share an id. Merges are pairs
+    of ids that become one id, applied in their order.
     """
 
     def __init__(self, tokens: Sequence[str], merges: Iterable[Sequence[int]] = ()) -> None:
@@ -111,16 +108,10 @@ Ids = np.ndarray[Any, np.dtype[np.int32]]
 def train_bpe(flat: Ids, tokens: Sequence[str], n: int) -> tuple[Vocabulary, Ids]:
     """Merge the most frequent pair of neighboring ids, `n` times.
 
-    Args:
-        flat: Ids of all molecules, concatenated, each ended by stop.
-        tokens: Without the specials.
-        n: Number of merges; fewer are made if no pair occurs twice. Ties are broken by the ids.
+    `flat` holds the ids of all molecules, concatenated, each ended by stop; it is returned encoded
+    with the vocabulary. Fewer merges are made if no pair occurs twice; ties are broken by the ids.
 
-    Returns:
-        The vocabulary with the merges, and `flat` encoded with it.
-
-    References:
-        Sennrich et al. (2016), arXiv:1508.07909.
+    Sennrich et al. (2016), arXiv:1508.07909.
     """
     vocabulary = Vocabulary(tokens)
     most = len(vocabulary) + n

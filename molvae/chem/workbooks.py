@@ -15,12 +15,7 @@ from molvae.errors import DataError, MissingPackageError, shown
 
 
 def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
-    """The sheet of a workbook with a wanted column.
-
-    Raises:
-        DataError: It is damaged, or several sheets have one.
-        MissingPackageError: openpyxl is not installed.
-    """
+    """The only sheet of a workbook with a table, or with a wanted column."""
     try:
         import openpyxl
     except ImportError as error:
@@ -84,12 +79,7 @@ def _sheet(values: Any, formulas: Any, name: str) -> Table:
 
 
 def parquet_table(data: bytes, name: str) -> Table:
-    """The columns of a Parquet file.
-
-    Raises:
-        DataError: It is damaged.
-        MissingPackageError: pyarrow is not installed.
-    """
+    """The columns of a Parquet file."""
     try:
         import pyarrow.parquet as parquet
     except ImportError as error:

@@ -63,8 +63,7 @@ def fluorines(mol: Chem.Mol) -> float:
 def bertz(mol: Chem.Mol) -> float:
     """Bertz's topological index of complexity, without unit, from 0.
 
-    References:
-        Bertz (1981), doi:10.1021/ja00402a071.
+    Bertz (1981), doi:10.1021/ja00402a071.
     """
     return float(GraphDescriptors.BertzCT(mol))  # type: ignore[no-untyped-call]
 

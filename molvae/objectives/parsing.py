@@ -27,6 +27,7 @@ from molvae.objectives.problem import (
     Constraint,
     Objective,
     OptimizationProblem,
+    interval,
 )
 from molvae.objectives.program import COMMAND, Program
 
@@ -244,13 +245,8 @@ def format_part(part: Objective | Constraint) -> str:
     text = "" if name is None else f"{name}: "
     if isinstance(part, Objective) and part.direction != "range":
         text += f"{part.direction} {spec}"
-    elif part.low is not None and part.high is not None:
-        low, high = _short(part.low), _short(part.high)
-        text += f"{spec} = {low}" if part.low == part.high else f"{spec} in {low}..{high}"
-    elif part.low is not None:
-        text += f"{spec} >= {_short(part.low)}"
-    elif part.high is not None:
-        text += f"{spec} <= {_short(part.high)}"
+    else:
+        text += f"{spec} {interval(part.low, part.high, _short)}"
     if isinstance(part, Objective):
         for key, value in (("weight", part.weight), ("worst", part.worst), ("best", part.best)):
             if value is not None and (key, value) != ("weight", 1.0):

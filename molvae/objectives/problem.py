@@ -5,6 +5,7 @@ In every array that this module returns, larger is better.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, cast, get_args
 
@@ -87,8 +88,7 @@ class Objective:
     def desirability(self, column: Array) -> Array:
         """Desirability of values for maximization: linear from 0 (worst) to 1 (best).
 
-        References:
-            Derringer and Suich (1980), doi:10.1080/00224065.1980.11980968.
+        Derringer and Suich (1980), doi:10.1080/00224065.1980.11980968.
         """
         zero, one = self.scale()
         share: Array = np.clip((column - zero) / (one - zero), 0.0, 1.0)
@@ -115,7 +115,7 @@ class Objective:
 
     def __str__(self) -> str:
         if self.direction == "range":
-            return f"{self.name} {_interval(self.low, self.high)}"
+            return f"{self.name} {interval(self.low, self.high)}"
         return f"{self.direction} {self.name}"
 
 
@@ -154,7 +154,7 @@ class Constraint:
         return inside
 
     def __str__(self) -> str:
-        return f"{self.name} {_interval(self.low, self.high)}"
+        return f"{self.name} {interval(self.low, self.high)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,12 +185,14 @@ class OptimizationProblem:
     @property
     def parts(self) -> dict[str, Objective | Constraint]:
         """Objectives and constraints by name; of one name, the objective."""
-        return {part.name: part for part in (*self.constraints, *self.objectives)}
+        parts: list[Objective | Constraint] = [*self.constraints, *self.objectives]
+        return {part.name: part for part in parts}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all values, objectives first."""
-        return tuple(dict.fromkeys(one.name for one in (*self.objectives, *self.constraints)))
+        objectives = [one.name for one in self.objectives]
+        return tuple(dict.fromkeys([*objectives, *(one.name for one in self.constraints)]))
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -261,8 +263,7 @@ class OptimizationProblem:
 
         Feasible values stay as they are; violations count in units of their range.
 
-        References:
-            Deb (2000), doi:10.1016/S0045-7825(99)00389-8 (feasible before infeasible).
+        Deb (2000), doi:10.1016/S0045-7825(99)00389-8 (feasible before infeasible).
         """
         merit = self.scalarize(self.columns(values))
         outside = self.violation(self.constraint_slacks(values))
@@ -295,11 +296,13 @@ class OptimizationProblem:
         return "; ".join([text, ", ".join(map(str, self.constraints))]).removesuffix("; ")
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    """Bounds as text; short, and so not for reading back."""
+def interval(
+    low: float | None, high: float | None, number: Callable[[float], str] = "{:g}".format
+) -> str:
+    """Bounds as text; the default is short, and so not for reading back."""
     if low is not None and high is not None:
-        return f"= {low:g}" if low == high else f"in {low:g}..{high:g}"
-    return f">= {low:g}" if low is not None else f"<= {high:g}"
+        return f"= {number(low)}" if low == high else f"in {number(low)}..{number(high)}"
+    return f">= {number(low)}" if low is not None else f"<= {number(cast(float, high))}"
 
 
 def _check_finite(where: str, *numbers: float | None) -> None:
@@ -397,6 +400,7 @@ __all__ = [
     "Objective",
     "OptimizationProblem",
     "best_first",
+    "interval",
     "is_non_dominated",
     "outlier_floor",
     "pareto_rank",

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 MARK = "MOLVAE_CALL"
 """Environment variable with the mark."""
@@ -41,56 +41,48 @@ class _Guard:
         self.calls = 0
         """Number of blocks with the mark set."""
         self.mark_before: str | None = None
-        self._told: list[str] = []
+        self._registered: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def add(self, what: str) -> None:
         with self.lock:
-            self._told.append(what)
-            self._send(f"+ {what}\n")
+            self._registered.append(what)
+            self._tell(self._registered)
 
     def remove(self, what: str) -> None:
         with self.lock:
-            self._told.remove(what)
-            self._send(f"- {what}\n")
+            self._registered.remove(what)
+            self._tell(self._registered)
 
-    def _send(self, line: str) -> None:
+    def _tell(self, words: Sequence[str]) -> None:
         if self._process is not None:
             with contextlib.suppress(OSError):
-                self._write(line)
+                _write(self._process, words)
                 return
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.wait()  # it was ended: another one gets everything
+            self._process.communicate()  # it was ended: another one takes its place
+            self._process = None
         with contextlib.suppress(OSError):  # no process can be started: there will be none
-            self._process = self._started()
-            self._write("".join(f"+ {what}\n" for what in self._told))
-
-    def _write(self, text: str) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        os.write(self._process.stdin.fileno(), text.encode())
-
-    @staticmethod
-    def _started() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={name: value for name, value in os.environ.items() if name != MARK},
-            start_new_session=True,
-        )
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", __file__, str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={name: value for name, value in os.environ.items() if name != MARK},
+                start_new_session=True,
+            )
+            _write(self._process, words)
 
     def close(self) -> None:
         """Dismiss the guard when this process ends by itself."""
-        if self._process is None or os.getpid() != self.owner:
-            return
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            self._write("quit\n")  # a child of ours may hold the pipe open
-            self._process.stdin.close()
-            self._process.wait(timeout=10)
+        if self._process is not None and os.getpid() == self.owner:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                _write(self._process, ["quit"])  # a child of ours may hold the pipe open
+                self._process.communicate(timeout=10)
+
+
+def _write(process: subprocess.Popen[bytes], words: Sequence[str]) -> None:
+    assert process.stdin is not None
+    os.write(process.stdin.fileno(), f"{' '.join(words)}\n".encode())
 
 
 _guard: _Guard | None = None
@@ -118,14 +110,14 @@ def marked() -> Iterator[str]:
         if guard.calls == 1:
             guard.mark_before = os.environ.get(MARK)
             os.environ[MARK] = guard.mark
-            guard.add(f"mark {guard.mark}")
+            guard.add(f"mark:{guard.mark}")
     try:
         yield guard.mark
     finally:
         with guard.lock:
             guard.calls -= 1
             if guard.calls == 0:
-                guard.remove(f"mark {guard.mark}")
+                guard.remove(f"mark:{guard.mark}")
                 if guard.mark_before is None:
                     os.environ.pop(MARK, None)
                 else:
@@ -139,11 +131,11 @@ def grouped(leader: int) -> Iterator[None]:
         yield
         return
     guard = _of_this_process()
-    guard.add(f"group {leader}")
+    guard.add(f"group:{leader}")
     try:
         yield
     finally:
-        guard.remove(f"group {leader}")
+        guard.remove(f"group:{leader}")
 
 
 @contextlib.contextmanager
@@ -224,25 +216,20 @@ def _watch(owner: int) -> None:
     """Be the guard: keep the register, wait for the owner's end, end what is registered."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
-    told, rest = list[str](), b""
+    registered, rest = b"", b""
     while True:
         if select.select([0], [], [], POLL_SECONDS)[0]:
             data = os.read(0, 65_536)
             if not data:
                 break
             *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                sign, _, what = line.decode().partition(" ")
-                if sign == "+":
-                    told.append(what)
-                elif sign == "-":
-                    told.remove(what)
-                else:
-                    return
+            if b"quit" in lines:
+                return
+            registered = [registered, *lines][-1]
         elif os.getppid() != owner:
             break
-    for what in told:
-        kind, _, which = what.partition(" ")
+    for what in registered.decode().split():
+        kind, _, which = what.partition(":")
         if kind == "group":
             kill_group(int(which))
         else:

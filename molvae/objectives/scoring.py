@@ -79,8 +79,7 @@ class Properties:
 class Similarity:
     """Tanimoto similarity to a molecule: Morgan bits of radius 2, folded to 2,048; in [0, 1].
 
-    References:
-        Rogers and Hahn (2010), doi:10.1021/ci100050t.
+    Rogers and Hahn (2010), doi:10.1021/ci100050t.
     """
 
     name: str
