@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rdkit import Chem, rdBase
@@ -89,31 +88,21 @@ def draw_mcs_difference(
     return _drawn(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
 
 
-def draw_molecule(
-    smiles: str, *, size: tuple[int, int] = (220, 160), highlight: Sequence[int] | None = None
-) -> str:
+def draw_molecule(smiles: str, *, size: tuple[int, int] = (220, 160)) -> str:
     """A drawing of a molecule, as an SVG element that can stand inside HTML (no XML prolog).
 
     Args:
         smiles: SMILES in any form.
         size: Width and height in pixels, each at least 1.
-        highlight: Atoms to color, by their place in `smiles`, counted from 0.
 
     Raises:
         InvalidMoleculeError: `smiles` is not a molecule.
-        ConfigError: `size` is not positive, or `highlight` names an atom that is not there.
+        ConfigError: `size` is not positive.
     """
     width, height = size
     if width < 1 or height < 1:
         raise ConfigError(f"size must be at least 1 x 1 pixels, got {width} x {height}")
-    mol = parse(smiles)
-    atoms = list(highlight or ())
-    if any(not 0 <= atom < mol.GetNumAtoms() for atom in atoms):
-        raise ConfigError(
-            f"highlight must hold atoms between 0 and {mol.GetNumAtoms() - 1} of {smiles!r}, "
-            f"got {atoms}"
-        )
-    return _drawn(rdMolDraw2D.MolDraw2DSVG(width, height), mol, highlightAtoms=atoms)
+    return _drawn(rdMolDraw2D.MolDraw2DSVG(width, height), parse(smiles))
 
 
 def _drawn(drawer: Any, mol: Chem.Mol, **highlights: Any) -> str:

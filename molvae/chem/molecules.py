@@ -140,26 +140,19 @@ def list_of_smiles(smiles: Iterable[str]) -> list[str]:
 
 def _reason(text: str) -> str:
     """RDKit's reason to refuse a text, in one line. Parses again, so only for errors."""
-    try:
-        return _complaint(text)
-    except Exception as error:  # of some atoms RDKit raises whatever it is asked about
-        return " ".join(str(error).split("Violation occurred")[0].split()) or "RDKit cannot read it"
-
-
-def _complaint(text: str) -> str:
     # Older versions of RDKit write the reason to stderr only; it is then not known.
     capture = getattr(rdBase, "CaptureErrorLog", nullcontext)
-    with rdBase.BlockLogs(), capture() as log:  # which would leave warnings alone
-        mol = Chem.MolFromSmiles(text, sanitize=False)
-        messages = str(getattr(log, "messages", ""))
-        problems = () if mol is None else Chem.DetectChemistryProblems(mol)
+    try:
+        with rdBase.BlockLogs(), capture() as log:  # which would leave warnings alone
+            mol = Chem.MolFromSmiles(text, sanitize=False)
+            messages = str(getattr(log, "messages", ""))
+            problems = () if mol is None else Chem.DetectChemistryProblems(mol)
+    except Exception as error:  # of some atoms RDKit raises whatever it is asked about
+        return " ".join(str(error).split("Violation occurred")[0].split()) or "RDKit cannot read it"
     if problems:
         return " ".join(problems[0].Message().split())
-    for line in messages.splitlines():
-        _, found, rest = line.partition("Parse Error: ")
-        if found:
-            return rest.split(" while parsing")[0].split(" for input")[0].strip()[:MAX_SHOWN]
-    return "it is not written in SMILES"
+    found = re.search(r"Parse Error: (.*?)(?: while parsing| for input|$)", messages, re.MULTILINE)
+    return found[1].strip()[:MAX_SHOWN] if found else "it is not written in SMILES"
 
 
 __all__ = ["canonical", "canonical_or_none", "has_radicals", "list_of_smiles", "parse"]

@@ -52,7 +52,8 @@ def read_table(
     """
     name, wanted = name_of(source), tuple(wanted)
     data = read_bytes(source)
-    ending = "" if str(source) == STDIN else _ending(Path(source))
+    path = Path("" if str(source) == STDIN else str(source).lower())
+    ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     expected = next((kind for kind, endings in KINDS.items() if ending in endings), None)
     text, kind = "", _binary_kind(data)
     if kind is None:
@@ -82,11 +83,6 @@ def read_table(
     else:
         separator = separator_of(text, name, wanted)
     return build_table(records(text, separator, name), name, separator)
-
-
-def _ending(path: Path) -> str:
-    suffix = path.suffix.lower()
-    return path.with_suffix("").suffix.lower() if suffix == ".gz" else suffix
 
 
 def _binary_kind(data: bytes) -> str | None:

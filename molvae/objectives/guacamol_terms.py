@@ -160,7 +160,7 @@ up to 10 bonds apart: counts. Pharmacophores: bits."""
 
 @dataclass(frozen=True)
 class PropertyTerm:
-    """What is thought of the value of a measure."""
+    """A modified measure, in [0, 1]."""
 
     measure: Measure
     modifier: Callable[[float], float]
@@ -255,26 +255,3 @@ def _value(target: str, measure: Measure) -> float:
 @cache
 def _pattern(smarts: str) -> Chem.Mol:
     return Chem.MolFromSmarts(smarts)
-
-
-__all__ = [
-    "FINGERPRINTS",
-    "Formula",
-    "Measure",
-    "PropertyTerm",
-    "Substructure",
-    "Tanimoto",
-    "TargetValue",
-    "arithmetic",
-    "aromatic_rings",
-    "atoms",
-    "atoms_in_text",
-    "bertz",
-    "fluorines",
-    "gaussian",
-    "geometric",
-    "max_gaussian",
-    "min_gaussian",
-    "pharmacophores",
-    "thresholded",
-]

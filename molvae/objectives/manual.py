@@ -17,11 +17,7 @@ class ManualScoring:
     direction: str = "maximize"
 
     def __call__(self, smiles: Sequence[str]) -> NoReturn:
-        """Refuse to be called.
-
-        Raises:
-            CampaignError: Always.
-        """
+        """Refuse to be called."""
         raise CampaignError(
             f"values of {self.name!r} are measured by people: use ask and tell instead of run"
         )
