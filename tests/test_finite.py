@@ -41,8 +41,9 @@ def test_finite_lets_values_and_nan_pass() -> None:
 @pytest.mark.parametrize("value", [*LARGE, 10**400, [1.0, 1e155], {"hill": 1e155}])
 def test_tell_refuses_a_value_that_is_too_large(path: Path, value: Any) -> None:
     with begin(path, objective="manual:hill") as campaign:
-        with pytest.raises(ConfigError, match="NaN"):
+        with pytest.raises(ConfigError, match="NaN") as caught:
             campaign.tell(1, value)
+        assert str(caught.value).count("magnitude") <= 1
         assert campaign.trials[0].status == "pending"
         assert campaign.tell(1, 1e100).values == {"hill": 1e100}
 

@@ -101,7 +101,7 @@ def check_unedited(file: str | Path, trials: pd.DataFrame) -> None:
             if text and not _is_from(now, name, text, row):
                 own = f"the campaign has {shown(now.get(name, ''))}"
                 there.problem(line, f"{name} is {shown(text)}, {own}", advice)
-    there.problems.check()
+    there.check()
 
 
 def _is_from(now: dict[str, str], name: str, text: str, row: dict[str, str]) -> bool:

@@ -182,7 +182,7 @@ def read_start(
                 canonical(cells[place])
             except InvalidMoleculeError as error:
                 table.invalid(line, error)
-    table.problems.check()
+    table.check()
     return found
 
 

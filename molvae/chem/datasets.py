@@ -16,7 +16,7 @@ import numpy as np
 
 from molvae.chem.molecules import canonical
 from molvae.chem.readers import read_table
-from molvae.chem.tables import SMILES, Problems, Table, shortened_list
+from molvae.chem.tables import SMILES, Table, shortened_list
 from molvae.chem.text_files import STDIN, Record
 from molvae.config import check_seed, whole_number
 from molvae.errors import DataError, InvalidMoleculeError, MissingPackageError, UnknownNameError
@@ -140,7 +140,7 @@ def read(source: str | Path, *, column: str | None = None) -> Iterator[tuple[int
         DataError: The file cannot be read, is empty, is damaged, lacks the column, or has bad rows.
     """
     table, place = read_molecules(source, column)
-    table.problems.check()
+    table.check()
     yield from ((line, cells[place]) for line, cells in table.rows)
 
 
@@ -158,16 +158,16 @@ def read_molecules(
         parts = [read_table(path, (column, *others), lists=True) for path in locate(name)]
         rows = list[Record]()
         for part in parts:
-            part.problems.check()
+            part.check()
             before = rows[-1][0] if rows else 0
             rows += [(before + line, cells) for line, cells in part.rows]
-        table = replace(parts[0], name=name, rows=rows, problems=Problems(name))
+        table = replace(parts[0], name=name, rows=rows)
         return table, table.column(column)
     path = Path(source)
     if name != STDIN and not path.exists() and not path.suffix and path.name == name:
         raise UnknownNameError("data set or file", name, DATASETS)
     table = read_table(source, (column or SMILES, *others), lists=True)
-    if not table.rows and not table.problems.found:
+    if not table.rows and not table.bad_rows:
         has_header = table.has_header and table.header
         below = f" below its header ({shortened_list(table.header)})" if has_header else ""
         raise DataError(f"{table.name} is empty{below}; expected SMILES, one a line or in a column")
@@ -208,7 +208,7 @@ def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
             if name not in DATASETS and table is not None:
                 table.invalid(table.rows[row][0], error)
     if table is not None:
-        table.problems.check()
+        table.check()
     if len(chosen) < n:
         raise DataError(f"{source} has only {len(chosen)} distinct molecules, {n} were asked for")
     return list(chosen)

@@ -182,7 +182,7 @@ def prepare(
                 radicals.update([smiles] if detail else [])
                 values = [column.get(line, math.nan) for column in columns]
                 molecules.setdefault(smiles, []).append(values)
-        table.problems.check()
+        table.check()
         if not molecules:
             raise DataError(
                 f"{source}: none of {len(texts)} molecules is left ({_reasons(dropped)})"

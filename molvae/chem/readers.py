@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from molvae.chem.tables import SMILES, Problems, Table, build_table, names_smiles, without_unit
+from molvae.chem.tables import SMILES, Table, build_table, names_smiles, without_unit
 from molvae.chem.text_files import STDIN, decoded, fold, name_of, read_bytes, records, separator_of
 from molvae.chem.workbooks import parquet_table, workbook_table
 from molvae.errors import DataError
@@ -47,7 +47,7 @@ def read_table(
         lists: Also accept a list of SMILES.
 
     Raises:
-        DataError: It cannot be read, or is of another kind. Bad rows are in `Table.problems`.
+        DataError: It cannot be read, or is of another kind. Bad rows are in `Table.bad_rows`.
         MissingPackageError: A package that reads such files is not installed.
     """
     name, wanted = name_of(source), tuple(wanted)
@@ -132,7 +132,7 @@ def _list(text: str, name: str) -> Table:
         rows = [(line, " ".join(words).split(maxsplit=n - 1)) for line, words in rows]
     for _, words in rows:
         words += [""] * (n - len(words))
-    return Table(name, header, rows, Problems(name), has_header=has_header)
+    return Table(name, header, rows, has_header=has_header)
 
 
 __all__ = ["NAME", "SMILES", "read_table"]

@@ -10,7 +10,7 @@ from rdkit import Chem, rdBase
 
 from molvae.chem.molecules import canonical, parse
 from molvae.chem.readers import NAME
-from molvae.chem.tables import SMILES, Problems, Table
+from molvae.chem.tables import SMILES, Table
 from molvae.chem.text_files import fold
 from molvae.errors import InvalidMoleculeError, shown
 
@@ -24,11 +24,10 @@ def sdf_table(text: str, name: str) -> Table:
 
     A field `smiles` must agree with the drawing; without it, the drawing is the molecule.
     """
-    records, problems = list[tuple[int, str, dict[str, str]]](), Problems(name)
-    places = dict[int, str]()
+    records, table = list[tuple[int, str, dict[str, str]]](), Table(name, [], [])
     for place, (line, lines) in enumerate(_records(text), 1):
-        places[line] = f"molecule {place} (line {line})"
-        block, fields = _divided(line, lines, places[line], problems)
+        table.places[line] = f"molecule {place} (line {line})"
+        block, fields = _divided(line, lines, table)
         records.append((line, smiles_of(block), fields))
         if block[0].strip():
             title = NAME if not any(fold(field) == NAME for field in fields) else "title"
@@ -36,15 +35,15 @@ def sdf_table(text: str, name: str) -> Table:
     header = {field: None for *_, fields in records for field in fields}
     own = next((field for field in header if fold(field) == SMILES), None)
     columns = [field for field in header if field != own]
-    rows = []
+    table.header, table.is_drawn = [SMILES, *columns], own is None
     for line, drawn, fields in records:
         smiles = fields.get(own or "", "") or drawn
         with suppress(InvalidMoleculeError):  # which are reported where molecules are parsed
             if drawn not in ("", CANNOT_ENCODE, smiles) and not is_drawing_of(drawn, smiles):
                 said = f"the drawing is {shown(drawn)}, but its field {own} says {shown(smiles)}"
-                problems.add(line, said, places[line])
-        rows.append((line, [smiles, *(fields.get(column, "") for column in columns)]))
-    return Table(name, [SMILES, *columns], rows, problems, places=places, is_drawn=own is None)
+                table.problem(line, said)
+        table.rows.append((line, [smiles, *(fields.get(column, "") for column in columns)]))
+    return table
 
 
 def _records(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -60,9 +59,7 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
         yield began, lines
 
 
-def _divided(
-    began: int, lines: list[str], place: str, problems: Problems
-) -> tuple[list[str], dict[str, str]]:
+def _divided(began: int, lines: list[str], table: Table) -> tuple[list[str], dict[str, str]]:
     """The lines of the molecule block, and the data by field."""
     end = next(
         (i for i, line in enumerate(lines) if line.rstrip() == "M  END" or _FIELD.match(line)), None
@@ -75,13 +72,15 @@ def _divided(
         if open_field is None and (found := _FIELD.match(line)):
             open_field = found[1].strip()
             if open_field in fields:
-                problems.add(number, f"the field {open_field!r} is there twice", place)
+                table.places[number] = table.where(began)
+                table.problem(number, f"the field {open_field!r} is there twice")
             fields[open_field] = ""
         elif open_field is not None and line.strip():
             fields[open_field] += line.strip() + "\n"
         elif line.strip():
             said = f"line {number} ({shown(line.strip(), 40)}) belongs to no field: take out the "
-            problems.add(number, said + "empty line above it", place)
+            table.places[number] = table.where(began)
+            table.problem(number, said + "empty line above it")
         else:
             open_field = None
     return lines[:end] or [""], {field: text.strip() for field, text in fields.items()}

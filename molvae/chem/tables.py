@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -21,42 +21,6 @@ SAMPLED_ROWS = 1000
 
 
 @dataclass
-class Problems:
-    """Bad rows of a source, reported together."""
-
-    name: str
-    found: list[tuple[int, str, type[MolvaeError]]] = field(default_factory=list)
-    advice: dict[str, None] = field(default_factory=dict)
-
-    def add(
-        self,
-        line: int,
-        text: str,
-        place: str = "",
-        kind: type[MolvaeError] = DataError,
-        advice: str = "",
-    ) -> None:
-        """Note a bad row; `place` is printed instead of "line N", `advice` once for all rows."""
-        self.found.append((line, f"{place or f'line {line}'}: {text}", kind))
-        if advice:
-            self.advice[advice] = None
-
-    def check(self) -> None:
-        """Raise one error for all bad rows, if there are any.
-
-        Raises:
-            InvalidMoleculeError: All problems are texts that are no molecules.
-            DataError: Otherwise.
-        """
-        if self.found:
-            found = sorted(self.found, key=lambda problem: problem[0])
-            only_molecules = {kind for *_, kind in found} == {InvalidMoleculeError}
-            error = InvalidMoleculeError if only_molecules else DataError
-            said = listed([text for _, text, _ in found], "; ".join(self.advice))
-            raise error(f"{self.name}, {said}")
-
-
-@dataclass
 class Table:
     """The rows of a source."""
 
@@ -66,10 +30,9 @@ class Table:
     """Names of columns, as written."""
     rows: list[Record]
     """Line, counted from 1, and one stripped cell for each name of the header."""
-    problems: Problems
     separator: str | None = None
     """Separator of a text table."""
-    places: Mapping[int, str] = field(default_factory=dict)
+    places: dict[int, str] = field(default_factory=dict)
     """Texts printed instead of "line N", by line."""
     unit: str = "line"
     """The word printed instead of "line"."""
@@ -77,6 +40,8 @@ class Table:
     """False for a list of SMILES without names of columns."""
     is_drawn: bool = False
     """Whether the molecules are drawings."""
+    bad_rows: list[tuple[int, str, str, type[MolvaeError]]] = field(default_factory=list)
+    """Line, message, advice and class of the error; reported together."""
     misfits: dict[int, list[str]] = field(default_factory=dict)
     """Cells of the first rows that do not fit the header, by line."""
 
@@ -84,14 +49,32 @@ class Table:
         """The place of a row for messages, e.g. "line 3"."""
         return self.places.get(line, f"{self.unit} {line}")
 
-    def problem(self, line: int, text: str, advice: str = "") -> None:
-        """Note a bad row."""
-        self.problems.add(line, text, self.where(line), advice=advice)
+    def problem(
+        self, line: int, text: str, advice: str = "", kind: type[MolvaeError] = DataError
+    ) -> None:
+        """Note a bad row; an advice is printed once for all rows."""
+        self.bad_rows.append((line, f"{self.where(line)}: {text}", advice, kind))
 
     def invalid(self, line: int, error: object) -> None:
         """Note a row whose text is not a molecule."""
         advice = "correct that, or skip invalid molecules (--skip-invalid)"
-        self.problems.add(line, str(error), self.where(line), InvalidMoleculeError, advice)
+        self.problem(line, str(error), advice, InvalidMoleculeError)
+
+    def check(self) -> None:
+        """Raise one error for all bad rows, if there are any.
+
+        Raises:
+            InvalidMoleculeError: All problems are texts that are no molecules.
+            DataError: Otherwise.
+        """
+        if self.bad_rows:
+            only_molecules = {kind for *_, kind in self.bad_rows} == {InvalidMoleculeError}
+            error = InvalidMoleculeError if only_molecules else DataError
+            advice = dict.fromkeys(advice for _, _, advice, _ in self.bad_rows if advice)
+            found = sorted(self.bad_rows, key=lambda bad: bad[0])
+            raise error(
+                f"{self.name}, {listed([text for _, text, *_ in found], '; '.join(advice))}"
+            )
 
     def find(self, *names: str) -> int | None:
         """The index of the first of these columns that exists; None if none does.
@@ -211,7 +194,7 @@ def build_table(
     while n > 1 and not header[n - 1] and separator is not None:
         n -= 1  # spreadsheets end rows with empty cells
     header = [cell or f"column {i}" for i, cell in enumerate(header[:n], 1)]
-    table, broken = Table(name, header, [], Problems(name), separator, unit=unit), list[Record]()
+    table, broken = Table(name, header, [], separator, unit=unit), list[Record]()
     if separator and any("\n" in cell and separator in cell for cell in names):
         table.problem(first, "a quote in the header opens a cell that holds what looks like rows")
     for line, written in filled:
@@ -314,7 +297,6 @@ def shortened_list(names: Sequence[str], n: int = 12) -> str:
 
 __all__ = [
     "SMILES",
-    "Problems",
     "Table",
     "build_table",
     "names_smiles",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, time
 from typing import Any
 
-from molvae.chem.tables import Problems, Table, build_table, shortened_list, without_unit
+from molvae.chem.tables import Table, build_table, shortened_list, without_unit
 from molvae.chem.text_files import MAX_BYTES, Record, fold
 from molvae.errors import DataError, MissingPackageError, shown
 
@@ -23,24 +24,19 @@ def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
             f"{name} is an Excel workbook, which needs: pip install 'molvae[xlsx]'; or save it as "
             "CSV"
         ) from error
-    try:
+    with _damage_named(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about parts that are no cells
         size = sum(part.file_size for part in zipfile.ZipFile(io.BytesIO(data)).infolist())
         if size > MAX_BYTES:
             raise DataError(f"{name} unpacks to {size:,} bytes; split it")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about parts that are no cells
-            values, formulas = (
-                openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=stored)
-                for stored in (True, False)
-            )
-            tables = [
-                _sheet(values[sheet.title], sheet, f"{name}, sheet {sheet.title}")
-                for sheet in formulas.worksheets
-            ]
-    except DataError:
-        raise
-    except Exception as error:  # damaged workbooks raise various errors
-        raise DataError(f"cannot read {name}: it is damaged ({shown(str(error))})") from error
+        values, formulas = (
+            openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=stored)
+            for stored in (True, False)
+        )
+        tables = [
+            _sheet(values[sheet.title], sheet, f"{name}, sheet {sheet.title}")
+            for sheet in formulas.worksheets
+        ]
     tables = [table for table in tables if table.header]
     names = {fold(one) for one in wanted}
     fitting = [
@@ -52,7 +48,7 @@ def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
             f"{shortened_list([table.name.partition(', sheet ')[2] for table in fitting])}; keep "
             "one of them, or save it as CSV"
         )
-    return fitting[0] if fitting else Table(name, [], [], Problems(name))
+    return fitting[0] if fitting else Table(name, [], [])
 
 
 def _sheet(values: Any, formulas: Any, name: str) -> Table:
@@ -86,13 +82,21 @@ def parquet_table(data: bytes, name: str) -> Table:
         raise MissingPackageError(
             f"{name} is Parquet, which needs: pip install 'molvae[parquet]'"
         ) from error
-    try:
+    with _damage_named(name):
         found = parquet.ParquetFile(io.BytesIO(data)).read()
         columns = [map(_cell, column.to_pylist()) for column in found.columns]
-    except Exception as error:  # damaged files raise various errors
-        raise DataError(f"cannot read {name}: it is damaged ({shown(str(error))})") from error
     rows = map(list, zip(*columns, strict=True))
     return build_table([(0, list(found.column_names)), *enumerate(rows, 1)], name, None, "row")
+
+
+@contextmanager
+def _damage_named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # damaged files raise various errors
+        raise DataError(f"cannot read {name}: it is damaged ({shown(str(error))})") from error
 
 
 def _cell(value: object) -> str:

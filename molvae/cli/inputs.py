@@ -46,7 +46,7 @@ def read_smiles(file: str, *, skip_invalid: bool, column: str | None = None) -> 
             skipped.append(line)
             if not skip_invalid:
                 table.invalid(line, error)
-    table.problems.check()
+    table.check()
     print_skipped(table, skipped, len(table.rows))
     return rows
 
@@ -140,7 +140,7 @@ def sample_rows(
             found.setdefault(molecule, []).extend([numbers[line]] if line in numbers else [])
         if len(found) == n and not all_rows:
             break
-    table.problems.check()
+    table.check()
     if not known_set:
         print_skipped(table, sorted(skipped), len(rows))
     means = [fmean(several) if several else math.nan for several in found.values()]
@@ -194,7 +194,7 @@ def read_measurements(
     from molvae.chem.readers import read_table
 
     table = read_table(file, ("id", *names, "value"))
-    if not table.rows and not table.problems.found:
+    if not table.rows and not table.bad_rows:
         raise DataError(f"{table.name} is empty; expected a table with columns 'id' and 'value'")
     ids, alone = table.column("id"), len(names) == 1
     places = columns_of(table, names, "value" if alone else "{}")
@@ -245,7 +245,7 @@ def read_measurements(
             told.append(row)
     if passed := len(seen) - len(told):
         say(f"rows without a value whose status is pending, which stay pending: {passed}")
-    table.problems.check()
+    table.check()
     return told
 
 
@@ -371,7 +371,7 @@ def read_vectors(file: str, dim: int) -> Tensor:
             except ValueError as reason:
                 table.problem(line, f"{table.header[place]}: {not_a_number(cells[place], reason)}")
         rows.append(row)
-    table.problems.check()
+    table.check()
     if not rows:
         raise DataError(f"{table.name} has no rows below its header")
     return torch.tensor(rows, dtype=torch.float64)

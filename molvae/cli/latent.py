@@ -163,7 +163,7 @@ def properties(
     if not skip_invalid:
         for line, error in bad:
             source.invalid(line, error)
-    source.problems.check()
+    source.check()
     print_skipped(source, [line for line, _ in bad], len(texts))
     table["smiles"] = [
         one_line(smiles) if error else smiles

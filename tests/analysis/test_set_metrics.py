@@ -258,15 +258,9 @@ def test_all_that_takes_long_can_go_to_other_processes(monkeypatch):
     given = [*SOME[:3], None, "nonsense"]
     alone = distribution_metrics(given, OTHERS[:2], SOME[:1], workers=1)
 
-    def part_elsewhere(function, items, *, workers):
-        assert workers == 2
-        sent.append(function)
-        there, things = pickle.loads(pickle.dumps((function, items)))
-        return pickle.loads(pickle.dumps(there(things)))
-
     monkeypatch.setattr(module, "parallel_map", elsewhere)
     monkeypatch.setattr(filters, "parallel_map", elsewhere)
-    monkeypatch.setattr(properties, "parallel_map_batches", part_elsewhere)
+    monkeypatch.setattr(properties, "parallel_map", elsewhere)
     assert distribution_metrics(given, OTHERS[:2], SOME[:1], workers=2) == pytest.approx(
         alone, nan_ok=True
     )

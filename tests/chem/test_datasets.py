@@ -101,8 +101,9 @@ def test_a_missing_column_is_an_error_that_lists_the_columns(tmp_path):
 )
 def test_an_empty_file_is_an_error(tmp_path, name, text):
     path = write(tmp_path / name, text)
-    with pytest.raises(DataError, match="is empty"):
+    with pytest.raises(DataError, match="is empty") as caught:
         list(read(path))
+    assert ("header" in str(caught.value)) is bool(text.strip())
 
 
 def test_empty_standard_input_is_an_error(monkeypatch):

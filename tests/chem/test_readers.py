@@ -55,7 +55,7 @@ def test_read_table_of_every_kind_gives_the_same_rows(tmp_path: Path) -> None:
         found = read_table(path, lists=True)
         places = [found.column(name) for name in HEADER]
         assert [[cells[i] for i in places] for _, cells in found.rows] == ROWS, path
-        assert found.problems.found == []
+        assert found.bad_rows == []
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_read_table_without_the_package_names_the_extra(
 def to_dataframe(tmp_path: Path, text: str, name: str = "t.csv") -> Table:
     (tmp_path / name).write_bytes(text.encode())
     found = read_table(tmp_path / name, lists=True)
-    found.problems.check()
+    found.check()
     return found
 
 
@@ -298,7 +298,7 @@ def test_numbers_that_may_have_thousands_are_refused(tmp_path: Path, text: str) 
     found = to_dataframe(tmp_path, text)
     mean_values(found, found.column("value"))
     with pytest.raises(DataError, match=r"line 2: value: '1[.,]234' is either 1\.234 or 1234"):
-        found.problems.check()
+        found.check()
 
 
 def test_numbers_by_the_semicolon_alone_are_said(tmp_path: Path) -> None:
@@ -358,7 +358,7 @@ def test_workbook_cells_are_text_as_they_would_be_written(tmp_path: Path) -> Non
 
 def test_workbook_columns_without_a_name_keep_what_they_hold(tmp_path: Path) -> None:
     found = read_table(workbook(tmp_path / "t.xlsx", [HEADER, [4, "CCO", 1, "late"]]))
-    found.problems.check()
+    found.check()
     assert (found.header[3], found.rows[0][1][3]) == ("column 4", "late")
 
 
@@ -367,7 +367,7 @@ def test_workbook_errors_and_formulas_without_values_are_named(tmp_path: Path) -
     found = read_table(path)
     measured_values(found, found.column("value"))
     with pytest.raises(DataError, match=r"row 2: value: '#DIV/0!'.*row 3: column 3:.*formula"):
-        found.problems.check()
+        found.check()
 
 
 def test_workbook_that_is_wrong_about_its_size_is_read_whole(tmp_path: Path) -> None:
@@ -426,7 +426,7 @@ def test_sdf_drawing_that_is_no_molecule_gives_a_text_that_tells_why() -> None:
 def test_sdf_data_that_would_be_lost_is_named(data: str, part: str) -> None:
     found = sdf_table(f"{block('CCO')}{data}$$$$\n", "t.sdf")
     with pytest.raises(DataError, match=rf"t\.sdf, molecule 1 \(line 1\): .*{part}"):
-        found.problems.check()
+        found.check()
 
 
 @pytest.mark.parametrize(
