@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,12 +89,15 @@ def run(
         MachineError: The program cannot be started.
         ProcessDiedError: The program was killed from outside.
     """
-    with marked() as mark:
+    with marked() as mark, contextlib.ExitStack() as stack:
         mark = f"{mark}.{next(_number)}."
         try:
+            stdin = stack.enter_context(tempfile.TemporaryFile())
+            stdin.write(given.encode("utf-8", "surrogateescape"))
+            stdin.seek(0)
             process = subprocess.Popen(
                 words,
-                stdin=subprocess.PIPE,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=cwd,
@@ -104,22 +108,14 @@ def run(
         except (OSError, ValueError) as error:  # ValueError: a null byte
             reason = getattr(error, "strerror", None) or error
             raise MachineError(f"cannot run {words[0]}: {reason}") from error
-        try:
-            with grouped(process.pid):
-                return _finished(process, words, given, mark, timeout)
-        finally:
-            for stream in (process.stdin, process.stdout, process.stderr):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with grouped(process.pid), process.stdout, process.stderr:
+            return _finished(process, words[0], mark, timeout)
 
 
 def _finished(
-    process: subprocess.Popen[bytes],
-    words: Sequence[str],
-    given: str,
-    mark: str,
-    timeout: float | None,
+    process: subprocess.Popen[bytes], name: str, mark: str, timeout: float | None
 ) -> Ended:
     out, err, over = Kept(KEPT_BYTES), Kept(KEPT_BYTES), threading.Event()
     limit, too_much = MAX_OUTPUT_BYTES, threading.Event()
@@ -132,30 +128,17 @@ def _finished(
                     too_much.set()
                     over.set()
 
-    def write(stream: IO[bytes]) -> None:
-        with contextlib.suppress(OSError, ValueError), stream:
-            rest = memoryview(given.encode("utf-8", "surrogateescape"))
-            while rest:
-                rest = rest[stream.write(rest) :]
-
     def wait_for_end() -> None:
         if not ended(process.pid, wait=True):  # where that cannot be known without reaping
             process.wait()
         over.set()
 
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
     readers = [
         threading.Thread(target=read, args=args, daemon=True)
         for args in ((process.stdout, out), (process.stderr, err))
     ]
-    others = [
-        threading.Thread(target=write, args=(process.stdin,), daemon=True),
-        threading.Thread(target=wait_for_end, daemon=True),
-    ]
     try:
-        for thread in (*readers, *others):
+        for thread in (*readers, threading.Thread(target=wait_for_end, daemon=True)):
             thread.start()
         by_itself = wait(over, timeout) and not too_much.is_set()
     finally:
@@ -168,7 +151,7 @@ def _finished(
         for reader in readers:
             reader.join(READ_SECONDS / 2)
     if by_itself and (killed := _killed_by(status)):
-        raise ProcessDiedError(f"{words[0]} was killed ({killed})")
+        raise ProcessDiedError(f"{name} was killed ({killed})")
     return Ended(
         status=status,
         stdout=out,

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, cast, get_args
 
@@ -92,14 +93,10 @@ class Similarity:
 
     def __call__(self, smiles: Sequence[str], /) -> list[float]:
         """The values; NaN for texts that are not molecules."""
-        values = [math.nan] * len(smiles)
-        rows = [row for row, text in enumerate(smiles) if canonical_or_none(text) is not None]
-        if rows:
-            bits = morgan_bits([smiles[row] for row in rows])
-            similarities = tanimoto(bits, morgan_bits([self.target]))[:, 0]
-            for row, value in zip(rows, similarities, strict=True):
-                values[row] = float(value)
-        return values
+        valid = [canonical_or_none(text) is not None for text in smiles]
+        bits = morgan_bits([*compress(smiles, valid)])
+        values = iter(tanimoto(bits, morgan_bits([self.target]))[:, 0].tolist())
+        return [next(values) if one else math.nan for one in valid]
 
 
 @dataclass(frozen=True, kw_only=True)
