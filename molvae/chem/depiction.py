@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rdkit import Chem, rdBase
@@ -9,7 +10,7 @@ from rdkit.Chem import rdDepictor, rdFMCS
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from molvae.chem.molecules import parse
-from molvae.errors import ConfigError
+from molvae.errors import require
 
 TIMEOUT = 1
 """Seconds for a search; most take milliseconds."""
@@ -88,21 +89,28 @@ def draw_mcs_difference(
     return _drawn(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
 
 
-def draw_molecule(smiles: str, *, size: tuple[int, int] = (220, 160)) -> str:
+def draw_molecule(
+    smiles: str, *, size: tuple[int, int] = (220, 160), highlight: Sequence[int] | None = None
+) -> str:
     """A drawing of a molecule, as an SVG element that can stand inside HTML (no XML prolog).
 
     Args:
         smiles: SMILES in any form.
         size: Width and height in pixels, each at least 1.
+        highlight: Atoms to color, by their place in `smiles`, counted from 0.
 
     Raises:
         InvalidMoleculeError: `smiles` is not a molecule.
-        ConfigError: `size` is not positive.
+        ConfigError: `size` is not positive, or `highlight` names an atom that is not there.
     """
-    width, height = size
-    if width < 1 or height < 1:
-        raise ConfigError(f"size must be at least 1 x 1 pixels, got {width} x {height}")
-    return _drawn(rdMolDraw2D.MolDraw2DSVG(width, height), parse(smiles))
+    require(min(size) >= 1, f"size must be at least 1 x 1 pixels, got {size[0]} x {size[1]}")
+    mol, atoms = parse(smiles), list(highlight or ())
+    last = mol.GetNumAtoms() - 1
+    require(
+        all(0 <= atom <= last for atom in atoms),
+        f"highlight must hold atoms between 0 and {last} of {smiles!r}, got {atoms}",
+    )
+    return _drawn(rdMolDraw2D.MolDraw2DSVG(*size), mol, highlightAtoms=atoms)
 
 
 def _drawn(drawer: Any, mol: Chem.Mol, **highlights: Any) -> str:

@@ -20,7 +20,8 @@ def morgan_counts(
 ) -> NDArray[np.uint16]:
     """Counts of circular neighborhoods (Morgan fingerprints), hashed to a fixed length.
 
-    Stereochemistry is ignored; counts are capped at 65,535.
+    Stereochemistry is ignored; counts are capped at 65,535. Rogers and Hahn (2010),
+    doi:10.1021/ci100050t.
 
     Args:
         smiles: SMILES in any form.
@@ -30,8 +31,6 @@ def morgan_counts(
     Raises:
         InvalidMoleculeError: A text is not a molecule.
         ConfigError: `radius` or `size` is out of range, or a single text instead of a list.
-
-    Rogers and Hahn (2010), doi:10.1021/ci100050t.
     """
     if radius < 0 or size < 1:
         raise ConfigError(f"radius must be from 0 and size from 1, got {radius} and {size}")

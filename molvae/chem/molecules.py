@@ -103,6 +103,7 @@ def _written(text: str) -> str:
         raise _invalid(text, "RDKit reads it, but cannot write it") from error
 
 
+@lru_cache(maxsize=CANONICAL_CACHE_SIZE)
 def has_radicals(text: str) -> bool:
     """Whether an atom of a molecule has unpaired electrons, as RDKit counts them.
 
@@ -113,12 +114,7 @@ def has_radicals(text: str) -> bool:
         InvalidMoleculeError: The text is not a molecule.
     """
     # Atoms without brackets have all their hydrogens.
-    return "[" in text and _has_radicals(text)
-
-
-@lru_cache(maxsize=CANONICAL_CACHE_SIZE)
-def _has_radicals(text: str) -> bool:
-    return any(atom.GetNumRadicalElectrons() for atom in parse(text).GetAtoms())
+    return "[" in text and any(a.GetNumRadicalElectrons() for a in parse(text).GetAtoms())
 
 
 def canonical_or_none(text: str) -> str | None:

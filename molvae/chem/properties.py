@@ -59,10 +59,10 @@ def sas(mol: Chem.Mol) -> float:
     How common the molecule's circular fragments are in PubChem, less penalties for size,
     stereocenters, spiro atoms, bridgeheads and macrocycles, plus a bonus for symmetry.
 
+    Ertl and Schuffenhauer (2009), doi:10.1186/1758-2946-1-8.
+
     Raises:
         MissingPackageError: This RDKit was installed without its Contrib folder.
-
-    Ertl and Schuffenhauer (2009), doi:10.1186/1758-2946-1-8.
     """
     return float(_sascorer().calculateScore(mol))
 
