@@ -89,8 +89,19 @@ def run(
         MachineError: The program cannot be started.
         ProcessDiedError: The program was killed from outside.
     """
-    with marked() as mark, contextlib.ExitStack() as stack:
+    with marked() as mark:
         mark = f"{mark}.{next(_number)}."
+        try:
+            return _run(words, given, mark, cwd, timeout)
+        except KeyboardInterrupt:  # it may come before the new process is known
+            kill_marked(mark)
+            raise
+
+
+def _run(
+    words: Sequence[str], given: str, mark: str, cwd: Path | None, timeout: float | None
+) -> Ended:
+    with contextlib.ExitStack() as stack:
         try:
             stdin = stack.enter_context(tempfile.TemporaryFile())
             stdin.write(given.encode("utf-8", "surrogateescape"))
