@@ -17,17 +17,18 @@ from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
 from molvae.cli.explore import explore, interpolate, neighbors
 from molvae.cli.explore_flags import current_words
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
-from molvae.cli.terminal import no_standard_input, run
+from molvae.cli.terminal import check_numbers, no_standard_input, run
 from molvae.cli.training import evaluate, prepare, train, tune
 
 app = App(
     name="molvae",
-    help="Optimise molecules in a learned, continuous space.",
+    help="Optimize molecules in a learned, continuous space.",
     help_epilogue="Data on standard output, all else on standard error; - reads standard input. "
     "Exit 0; 1 for an error (--debug shows where); 2 for wrong usage.",
     help_format="plaintext",
     version=__version__,
     default_parameter=Parameter(validator=no_standard_input),
+    config=check_numbers,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )

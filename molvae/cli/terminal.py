@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,9 +21,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, TextIO, TypeVar, get_type_hints
+from typing import Annotated, Any, TextIO, TypeVar, get_args, get_type_hints
 
-from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Parameter, Token
 
 from molvae.config import ALIASES, CHOICE_ALIASES, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning, visible
@@ -32,6 +33,7 @@ Config = TypeVar("Config")
 Advance = Callable[[int, str], None]
 
 STDIN = "<stdin>"  # cyclopts takes a lone `-` for an option, so it travels under this name
+WHOLE_NUMBER, NUMBER = r"[+-]?[0-9]+", r"[^_]*"  # as users mean them; Python checks further
 STDERR = 2  # The last of the descriptors of standard streams
 SILENCE = 30.0  # Seconds between two lines of progress where there is no terminal, e.g. in a log
 
@@ -45,6 +47,20 @@ def no_standard_input(_: Any, value: Any) -> None:
     values = vars(value).values() if is_dataclass(value) else [value]
     if any(str(one) == STDIN for one in values):
         raise ValueError("standard input (-) cannot be used here; give a name")
+
+
+def check_numbers(_: App, __: Sequence[str], arguments: ArgumentCollection) -> None:
+    """Refuse numbers that would be read as others: 2.7 as 3, 1_0 as 10, and 0b1 as 1.
+
+    Raises:
+        CoercionError: Names the text and its flag.
+    """
+    for argument in arguments:
+        kinds = {*(get_args(argument.hint) or [argument.hint])} - {type(None), Ellipsis}
+        pattern = {int: WHOLE_NUMBER, float: NUMBER}.get(*kinds) if len(kinds) == 1 else None
+        for token in argument.tokens if pattern else ():
+            if not re.fullmatch(pattern, token.value):
+                raise CoercionError(argument=argument, token=token, target_type=min(kinds))
 
 
 InFile = Annotated[str, Parameter(converter=_from_stdin)]
@@ -400,6 +416,7 @@ __all__ = [
     "InFile",
     "Signed",
     "cell",
+    "check_numbers",
     "finite",
     "flags",
     "given",

@@ -20,6 +20,7 @@ from molvae.cli.terminal import InFile, cell, flags, given, layered, print_tsv, 
 from molvae.config import CampaignConfig
 from molvae.errors import DataError, MolvaeWarning
 from molvae.model.config import TrainConfig
+from tests.cli.conftest import Molvae
 
 
 def app_of(function: object) -> App:
@@ -262,3 +263,11 @@ def test_standard_input_is_no_output(
     monkeypatch.chdir(tmp_path)
     assert main(words.split()) == 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["2.7", "1_0", "0b1", "1e0", "1.0"])
+def test_whole_numbers_that_are_none_are_refused(molvae: Molvae, text: str) -> None:
+    molvae("tell", "l.db", text, "1").fails(2, "TRIAL", text)
+    molvae("generate", "qm9", "-n", text).fails(2, "-n", text)
+    molvae("train", "--model.latent-dim", text).fails(2, "--model.latent-dim", text)
+    molvae("tell", "l.db", "1", "1", "--error", "1_0").fails(2, "--error", "1_0")
