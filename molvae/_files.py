@@ -133,12 +133,12 @@ def _why_not(
         if kind.is_folder and target in other.parents:
             return f"{given} holds {other.name}, which this command reads; choose another name"
         if is_side_file(target, other):
-            return f"{given} would belong to the record {other.name}; choose another name"
+            return f"{given} would belong to the campaign file {other.name}; choose another name"
     if any(
         target.name.endswith(ending) and is_record(target.with_name(target.name[: -len(ending)]))
         for ending in SIDE_FILES
     ):
-        return f"{given} belongs to a campaign record; choose another name"
+        return f"{given} belongs to a campaign file; choose another name"
     if _is_there(target):
         if reason := _why_not_replaced(given, target, kind, overwrite):
             return reason
@@ -163,7 +163,7 @@ def _why_not_replaced(given: Path, target: Path, kind: Kind, overwrite: bool) ->
         what = "a folder" if stat.S_ISDIR(mode) else "no folder" if kind.is_folder else "no file"
         return f"{given} exists and is {what}; choose another name"
     if is_record(target):
-        return f"{given} exists and is a campaign record or database, which nothing replaces"
+        return f"{given} exists and is a campaign file or another database, which nothing replaces"
     empty = not (any(target.iterdir()) if kind.is_folder else target.stat().st_size)
     if not empty and not (
         has_valid_stamp(target, kind.stamp) if kind.stamp else kind.is_own(target)

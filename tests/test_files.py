@@ -113,10 +113,10 @@ def test_check_output_refuses_records_under_any_name(tmp_path: Path, overwrite: 
     (tmp_path / "sub").mkdir()
     always = Kind(name="anything", is_own=lambda file: True, error=DataError)
     for path in ("link.html", "hard.html", "Rec.db", "./Rec.db", "sub/../Rec.db"):
-        with pytest.raises(DataError, match="record"):
+        with pytest.raises(DataError, match="campaign file"):
             check_output(f"{tmp_path}/{path}", always, overwrite=overwrite)
     for ending in ("-wal", "-shm", "-journal", "-lock"):
-        with pytest.raises(DataError, match="record"):
+        with pytest.raises(DataError, match="campaign file"):
             check_output(f"{record}{ending}", always, overwrite=overwrite)
     assert record.read_bytes() == before
 

@@ -74,7 +74,7 @@ def dataset_properties(name: str) -> NDArray[np.float64] | None:
     from molvae.chem.datasets import DATASETS, sample_molecules
     from molvae.chem.properties import score
 
-    if name not in DATASETS:  # a record may hold any path: nothing is read from there
+    if name not in DATASETS:  # a campaign file may hold any path: nothing is read from there
         return None
     try:
         return score(sample_molecules(name, SAMPLE, seed=0), DEFAULT_PROPERTIES, workers=1)

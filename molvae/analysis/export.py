@@ -111,7 +111,7 @@ def _is_from(now: dict[str, str], name: str, text: str, row: dict[str, str]) -> 
 
     if name == "status":
         return text in STATUSES or text in STATUSES.values()
-    if name in DERIVED_COLUMNS:  # they change with each value that is told
+    if name in DERIVED_COLUMNS:  # they change with each new value
         return STATUSES.get(row["status"], row["status"]) == "complete"
     if name in ("message", "told_at", EARLIER) and text in now.get(EARLIER, ""):
         return True  # of a failed trial that was put back since

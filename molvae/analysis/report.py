@@ -205,7 +205,7 @@ def _drawing(smiles: str, lead: str | None) -> tuple[str, bool]:
     try:
         compared = None if lead is None else draw_mcs_difference(smiles, lead, size=SIZE)
         svg = compared or draw_molecule(smiles, size=SIZE)
-    except InvalidMoleculeError:  # a record that was not written by molvae
+    except InvalidMoleculeError:  # a file that was not written by molvae
         return "", False
     address = "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
     return address, compared is not None

@@ -100,7 +100,7 @@ def decode_novel(
             raise CampaignError(
                 f"no new molecule after {decoded} vectors were decoded for each of {len(rows)} "
                 "wanted "
-                f"({len(taken)} molecules are in the record already); ask for fewer, or end the "
+                f"({len(taken)} molecules are in the campaign already); ask for fewer, or end the "
                 "campaign"
             )
         draw += 1

@@ -101,9 +101,9 @@ class Campaign:
             path: The campaign file to create.
             space: A latent space, or the name of a bundled model, or a model folder.
             config: Settings; those given as keywords win.
-            objective: What to optimize: a name, `module:attribute`, `manual:NAME` for told values,
-                or text such as "minimize sas, weight 2"; an `Objective`; a function of a SMILES; or
-                a `ScoringFunction`. Several in a list, or an `OptimizationProblem`.
+            objective: What to optimize: a name, `module:attribute`, `manual:NAME` for measured
+                values, or text such as "minimize sas, weight 2"; an `Objective`; a function of a
+                SMILES; or a `ScoringFunction`. Several in a list, or an `OptimizationProblem`.
             constraints: `Constraint` objects or text: "logp <= 5", "similarity:CCO >= 0.4".
             strategy: A name (`molvae list`), `module:Class`, or a `Strategy`.
             start: Initial molecules: a number of random ones of `dataset`, a list of SMILES, or a
@@ -382,8 +382,8 @@ class Campaign:
           more molecules, and the others go on.
         * A worker dies: another one gets the molecule, which has failed if three processes died
           with it. Three calls in a row that are lost (full disk, refused connection) stop the run.
-        * An objective raises `MachineError`, a program cannot be started, or the process is told to
-          end. The run stops.
+        * An objective raises `MachineError`, a program cannot be started, or the process is asked
+          to end. The run stops.
 
         Args:
             budget: Evaluations in all; initial molecules and earlier runs included.

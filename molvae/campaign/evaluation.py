@@ -83,7 +83,7 @@ def evaluate(calls: Sequence[EvaluationTask], smiles: Sequence[str]) -> list[Eva
         is no finite number.
 
     Raises:
-        CampaignError: Values of the objective are told by hand.
+        CampaignError: Values of the objective are measured, and reported with `tell`.
         LostCallError: The operating system is in trouble, e.g. its disk is full.
         MachineError: The objective says that it is not the molecule's fault.
         ObjectiveError: It did not return one value per molecule.
@@ -173,7 +173,7 @@ def parse_outcome(
     notes: Mapping[str, str] | None,
     message: str,
 ) -> Outcome:
-    """The outcome of a trial that is told; arguments and errors as of `Campaign.tell`."""
+    """The outcome that `Campaign.tell` reports; arguments and errors as of `Campaign.tell`."""
     require(isinstance(message, str), f"a message must be a text, got {message!r}")
     require(
         notes is None
@@ -248,7 +248,7 @@ def with_computed(
     """Outcomes by trial, with the computed values where anything was measured.
 
     Args:
-        outcomes: Told outcomes.
+        outcomes: Outcomes to write.
         problem: Objectives and constraints.
         trials: Trials by id; none for an id without a trial.
         compute: Computes the values of some names for some molecules.
@@ -272,7 +272,7 @@ def _with_values(
 
 
 def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
-    """Told values by name; of one measured objective the name may be left out."""
+    """Measured values by name; of one measured objective the name may be left out."""
     if not isinstance(value, Mapping):
         measured = problem.measured or problem.names
         if value is None:

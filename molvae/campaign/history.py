@@ -33,17 +33,17 @@ def completed_trials(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def values_of(told: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
-    """Values of told trials in their own sign, `n x len(problem.names)`.
+    """Values of complete trials in their own sign, `n x len(problem.names)`.
 
     Raises:
-        CampaignError: One was told without a value: the record is damaged.
+        CampaignError: A complete trial lacks a value: the file is damaged.
     """
     try:
         rows = [[trial.values[name] for name in problem.names] for trial in told]
     except KeyError as error:
         raise CampaignError(
-            f"the record is damaged: a trial was told, but not its value of {error}; go on from a "
-            "copy"
+            f"the campaign file is damaged: a complete trial has no value of {error}; go on from "
+            "a copy"
         ) from error
     return np.array(rows, dtype=np.float64).reshape(len(told), len(problem.names))
 
@@ -63,7 +63,7 @@ def observations_of(
         compute: Computes the values of some names for some molecules.
 
     Raises:
-        CampaignError: A trial has no vector of the space: the record is damaged.
+        CampaignError: A trial has no vector of the space: the file is damaged.
     """
     import torch
 
@@ -74,8 +74,8 @@ def observations_of(
     for trial in trials:
         if len(trial.z_bytes) != 8 * d:
             raise CampaignError(
-                f"the record is damaged: the vector of trial {trial.id} has {len(trial.z_bytes)} "
-                f"bytes, not {8 * d}; go on from a copy"
+                f"the campaign file is damaged: the vector of trial {trial.id} has "
+                f"{len(trial.z_bytes)} bytes, not {8 * d}; go on from a copy"
             )
     told, waiting = (
         completed_trials(trials),
@@ -133,7 +133,7 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
     """See `Campaign.table`."""
     import pandas as pd
 
-    # A record from before percentiles may have a goal of that name.
+    # A file from before percentiles may have an objective of that name.
     first, second, *others = COLUMNS
     columns = list(dict.fromkeys([first, second, *problem.names, *others]))
     judged = derived_columns(trials, problem)

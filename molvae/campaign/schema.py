@@ -9,9 +9,9 @@ Format 4:
               told_at)                           the latest is what the trial is
     value    (outcome, objective, value,         in the objective's own sign,
               error, replicates)                 standard error, JSON list; both may be lacking
-    note     (outcome, name, text)               whatever else was told
+    note     (outcome, name, text)               other columns of the table of values
     remark   (trial, name, text)                 whatever else the starting file says of it
-    prediction (trial, objective, q05, q25,      quantiles of a value, foreseen when the trial was
+    prediction (trial, objective, q05, q25,      quantiles of a value, predicted when the trial was
                 q50, q75, q95)                   proposed; may be lacking
 
 
@@ -176,7 +176,7 @@ def connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
     """Open a file; nothing in it can run code."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise CampaignError(
-            f"this Python has SQLite {sqlite3.sqlite_version}; records need "
+            f"this Python has SQLite {sqlite3.sqlite_version}; campaign files need "
             f"{'.'.join(map(str, OLDEST_SQLITE))} or newer: use a newer Python build"
         )
     # Without a log beside it nothing is being written, and SQLite need not make one to read.
@@ -208,30 +208,30 @@ def check_header(path: Path) -> None:
     try:
         mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe waits for ever
-            raise CampaignError(f"{path} is no file, so it is not a molvae record; check the name")
+            raise CampaignError(f"{path} is no file, so it is not a campaign file; check the name")
         with open(path, "rb") as file:
             head = file.read(100)
     except FileNotFoundError as error:
         raise CampaignError(
-            f"there is no record {path}; create the campaign first, or check the name"
+            f"there is no campaign file {path}; create the campaign first, or check the name"
         ) from error
     except OSError as error:
         raise CampaignError(f"cannot read {path}: {error.strerror}") from error
     if not head.startswith(b"SQLite format 3\0"):
         what = "is empty, and" if not head else "is"
-        raise CampaignError(f"{path} {what} not a molvae record; check the name")
+        raise CampaignError(f"{path} {what} not a campaign file; check the name")
     if len(head) < 100:
         raise CampaignError(f"{path} is damaged (only {len(head)} bytes); go on from a copy")
     if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
-        raise CampaignError(f"{path} is a database of another program, not a molvae record")
+        raise CampaignError(f"{path} is a database of another program, not a campaign file")
     _check_format(path, int.from_bytes(head[60:64], "big"))
 
 
 def _check_format(path: Path, version: int) -> None:
     if version > FORMAT:
         raise CampaignError(
-            f"{path} is a record of format {version}, made by a newer molvae; this one reads "
-            f"format {FORMAT}: update molvae"
+            f"{path} is a campaign file of format {version}, made by a newer molvae; this one "
+            f"reads format {FORMAT}: update molvae"
         )
     if version < 1:
         raise CampaignError(f"{path} is damaged (it has format {version}); go on from a copy")
@@ -273,7 +273,7 @@ _Schema = frozenset[tuple[str, str, str]]
 
 @cache
 def _schema(version: int) -> _Schema:
-    """That of a record of a format."""
+    """The schema of a campaign file of a format."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         for step in range(1, version + 1):
             connection.executescript(_MIGRATIONS[step])
@@ -306,7 +306,7 @@ def readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
-        raise CampaignError(f"{path}: the record does not allow this: {error}") from error
+        raise CampaignError(f"{path}: the campaign file does not allow this: {error}") from error
     except sqlite3.OperationalError as error:
         raise CampaignError(f"{path}: {error}; nothing of this step was written") from error
     except sqlite3.ProgrammingError as error:

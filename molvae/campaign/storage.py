@@ -40,7 +40,7 @@ from molvae.campaign.schema import (
 from molvae.campaign.trial import STATUSES, NewTrial, Outcome, Status, Trial
 from molvae.errors import CampaignError, encodable, listed
 
-RECORD = Kind(name="a new record", is_own=lambda file: False, error=CampaignError)
+RECORD = Kind(name="a new campaign file", is_own=lambda file: False, error=CampaignError)
 """Nothing that exists is replaced by a campaign file."""
 
 _WORDS = {status: word for word, status in STATUSES.items()}
@@ -242,7 +242,7 @@ class Storage:
                 elif trial.status == "pending":
                     new.append(id_)
                 elif not trial.agrees_with(outcome):
-                    said = f"{_said_before(trial)}, not {_values_of(outcome)}"
+                    said = f"{_said_before(trial)}; the new one is {_values_of(outcome)}"
                     problems.append(f"{said}; {_advice(trial)}")
             if problems:
                 raise CampaignError(
@@ -345,21 +345,22 @@ def _values_of(of: Trial | Outcome) -> str:
         return f"{repr(value).removesuffix('.0')}{error} ({name})"
 
     said = " and ".join(written(name, value) for name, value in of.values.items())
-    return said or "that it failed"
+    return said or "failed"
 
 
 def _said_before(trial: Trial) -> str:
-    return f"trial {trial.id} ({trial.smiles}) was told {_values_of(trial)} on {trial.told_at}"
+    outcome = f"has the outcome {_values_of(trial)}, reported on {trial.told_at}"
+    return f"trial {trial.id} ({trial.smiles}) {outcome}"
 
 
 def _advice(trial: Trial) -> str:
     if trial.status == "failed":
         return "put it back first (molvae retry)"
-    return "a record keeps its first value (start a new campaign to change it)"
+    return "a campaign keeps the first value (start a new campaign to change it)"
 
 
 def check_can_create(path: Path) -> None:
-    """Refuse a path where no new record can be made, before anything expensive is done for it.
+    """Refuse a path where no campaign file can be made, before anything expensive is done for it.
 
     Raises:
         CampaignError: It exists, its folder does not, or may not be written to.
@@ -369,10 +370,10 @@ def check_can_create(path: Path) -> None:
     target = check_output(path, RECORD)
     CampaignLock(path).check()
     for ending in ("-wal", "-journal", "-shm"):
-        # SQLite would play a deleted record's log into the new one.
+        # SQLite would play a deleted file's log into the new one.
         if (leftover := target.with_name(target.name + ending)).exists():
             raise CampaignError(
-                f"{leftover} is left of a deleted record; remove it, or choose another name"
+                f"{leftover} is left of a deleted campaign file; remove it, or choose another name"
             )
 
 

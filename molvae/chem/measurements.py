@@ -55,7 +55,7 @@ def measured_values(table: Table, place: int) -> dict[int, list[float | Censored
                 table.problem(
                     line,
                     f"{table.header[place]}: {not_a_number(part, reason)}",
-                    "leave a cell empty without a value, or write NaN if it failed",
+                    "leave a cell without a value empty, or write NaN if it failed",
                 )
                 continue
             if value is not None:

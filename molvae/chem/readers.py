@@ -26,7 +26,7 @@ KINDS = {
 """Endings of file names by kind."""
 TABLE, LIST, SDF, WORKBOOK, PARQUET = KINDS
 UNREAD = {
-    "record": "a campaign's record; write its table with molvae export",
+    "record": "a campaign file; write its table with molvae export",
     "old workbook": "an Excel 97-2003 workbook, which is not read; save it as .xlsx or .csv",
     "archive": "a zip archive, which is not read; unpack it, or save a spreadsheet as .xlsx",
 }

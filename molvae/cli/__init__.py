@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status, see `molvae.cli.terminal.run`.
     """
     interrupted = {
-        "optimize": "every value told is in the record, and the same command goes on from there",
+        "optimize": "all values are in the campaign file, and the same command goes on from there",
     }
     words = current_words(sys.argv[1:] if argv is None else argv)
     return run(app, words, interrupted=interrupted)

@@ -98,7 +98,7 @@ def ask(
     overwrite: Switch = False,
     settings: Annotated[CampaignFlags | None, Flat] = None,
 ) -> None:
-    """Print molecules to measure next, as TSV. Record their values with molvae tell.
+    """Print molecules to measure next, as TSV. Report their values with molvae tell.
 
     Columns are id, smiles and percentile: how typical a molecule is of the model, from 0 to 100
     (see molvae explore density).
@@ -154,7 +154,7 @@ def tell(
     error: float | None = None,
     message: Signed = "",
 ) -> None:
-    """Record measured values in a campaign file.
+    """Write measured values into a campaign file.
 
     Args:
         campaign_file: Campaign file (SQLite).
@@ -162,9 +162,10 @@ def tell(
         value: A number, or "failed" if it could not be measured. Replicates separated by ; as in
             "-7.31;-7.5" become their mean and its standard error.
         file: Table (CSV, Excel, SDF, Parquet) with columns id, value and perhaps error and message;
-            if several things are measured, with NAME and NAME_error for each. An empty value means
-            failed, other columns are kept as notes, and molecules must match the trials. Either all
-            rows are written or none; rows that were recorded before are skipped.
+            if several things are measured, with NAME and NAME_error for each. Rows
+            without a value stay pending, unless there is a message; NaN, n.d. or failed as a value
+            mean failed. Other columns are kept as notes, and molecules must match the trials.
+            Either all rows are written or none; rows that were written before are skipped.
         error: Standard error of the value.
         message: Text kept with the value, e.g. why it failed.
     """
@@ -192,7 +193,7 @@ def tell(
             )
             _say_notes(name for row in rows for name in row.notes)
             if before := [row for row in rows if row.id not in set(told)]:
-                say(f"{len(before)} of {len(rows)} were told before, with the same values")
+                say(f"{len(before)} of {len(rows)} had the same values before")
                 messages = {id_: ("", one.message) for id_, one in earlier.items()}
                 new = sum(bool(r.notes) or r.message not in messages[r.id] for r in before)
                 if new:
@@ -203,7 +204,7 @@ def tell(
         failed = sum(trials[id_] == "failed" for id_ in told)
         as_failed = f" ({failed} as failed)" if failed else ""
         pending = sum(status == "pending" for status in trials.values())
-        say(f"{len(told)} told{as_failed}, {pending} pending")
+        say(f"values of {len(told)} trials{as_failed}; {pending} pending")
 
 
 def _derived(campaign: Campaign) -> set[str]:
@@ -243,7 +244,7 @@ def retry(
     """Make failed trials pending again and print them as TSV.
 
     Use it after a failure that was not the molecules' fault: a licence server that was down, a full
-    disk. molvae optimize evaluates them again, or molvae tell records their values. The earlier
+    disk. molvae optimize evaluates them again, or molvae tell writes their values. The earlier
     failures stay in the campaign file.
 
     Args:

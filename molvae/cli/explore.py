@@ -268,7 +268,7 @@ def ascend(
         target = -found if climb.startswith("-") else found
     elif climb.removeprefix("-") not in loaded.properties:
         if not is_record(climb):
-            what = f"property head of {space}, and no campaign record,"
+            what = f"property head of {space}, and no campaign file,"
             raise UnknownNameError(what, climb, loaded.properties)
         from molvae.campaign.campaign import Campaign
 

@@ -185,7 +185,7 @@ def read_measurements(
             `error`. Molecules, in a column `smiles` or as drawings, must be those of the trials.
         names: Of the measured values.
         known: The exported row of each trial, by id and column, `smiles` at least. Cells equal to
-            it are no notes, and a row without a value whose `status` is `pending` is skipped.
+            it are no notes. A row without a value and without a message is skipped.
         skip: Columns of an exported table that are no notes: the campaign computes them.
 
     Raises:
@@ -226,7 +226,7 @@ def read_measurements(
         seen[id_] = line
         own = (known or {}).get(id_, {})
         if known is not None and not own:
-            table.problem(line, f"trial {id_} is not in the record")
+            table.problem(line, f"trial {id_} is not in the campaign")
         elif own and drawings is not None and cells[drawings].lower() not in (*NO_VALUE, "?"):
             _check_molecule(table, line, id_, cells[drawings], own["smiles"])
         row = MeasuredRow(
@@ -239,13 +239,11 @@ def read_measurements(
             message=_message(cells, message, places.values()),
             notes={k: v for k, v in notes_of(table, cells, used).items() if not _is_own(own, k, v)},
         )
-        pending = own.get("status") == "pending"
-        exported = pending and status is not None and _is_own(own, "status", cells[status])
-        if not exported or any(cells[place] for place in places.values()):
+        if row.message or any(cells[place] for place in places.values()):
             told.append(row)
-    if passed := len(seen) - len(told):
-        say(f"rows without a value whose status is pending, which stay pending: {passed}")
     table.check()
+    if passed := len(seen) - len(told):
+        say(f"rows without a value or message, which change nothing: {passed}")
     return told
 
 

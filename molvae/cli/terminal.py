@@ -33,7 +33,7 @@ Config = TypeVar("Config")
 Advance = Callable[[int, str], None]
 
 STDIN = "<stdin>"  # cyclopts takes a lone `-` for an option, so it travels under this name
-WHOLE_NUMBER, NUMBER = r"[+-]?[0-9]+", r"[^_]*"  # as users mean them; Python checks further
+NUMBERS = {int: r"[+-]?[0-9]+", float: r"[^_]*"}  # texts read as they are meant
 STDERR = 2  # The last of the descriptors of standard streams
 SILENCE = 30.0  # Seconds between two lines of progress where there is no terminal, e.g. in a log
 
@@ -57,9 +57,9 @@ def check_numbers(_: App, __: Sequence[str], arguments: ArgumentCollection) -> N
     """
     for argument in arguments:
         kinds = {*(get_args(argument.hint) or [argument.hint])} - {type(None), Ellipsis}
-        pattern = {int: WHOLE_NUMBER, float: NUMBER}.get(*kinds) if len(kinds) == 1 else None
+        pattern = NUMBERS.get(min(kinds)) if len(kinds) == 1 else None
         for token in argument.tokens if pattern else ():
-            if not re.fullmatch(pattern, token.value):
+            if not re.fullmatch(str(pattern), token.value):
                 raise CoercionError(argument=argument, token=token, target_type=min(kinds))
 
 

@@ -655,7 +655,7 @@ def test_the_page_is_live_and_for_this_machine_alone(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CampaignError, match="there is no record"), serve(tmp_path / "no.db"):
+    with pytest.raises(CampaignError, match="there is no campaign file"), serve(tmp_path / "no.db"):
         pass
     with begin(tmp_path / "c.db") as c, serve(c.path, port=0) as address:
         port = int(address.split(":")[2].strip("/"))
@@ -668,7 +668,7 @@ def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
             c.path.with_name(c.path.name + ending).unlink(missing_ok=True)
         status, _, text = get(address)
         assert status == 500
-        assert "there is no record" in text
+        assert "there is no campaign file" in text
 
 
 def test_many_may_look_at_once(campaign: Campaign) -> None:

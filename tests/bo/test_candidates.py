@@ -53,7 +53,7 @@ def test_the_last_molecule_comes_from_the_prior() -> None:
 
 def test_patience_ends() -> None:
     space = ToySpace()
-    with pytest.raises(CampaignError, match="324 molecules are in the record already"):
+    with pytest.raises(CampaignError, match="324 molecules are in the campaign already"):
         decode_novel(
             space, space.encode(space.molecules[:2]), space.molecules, bounds=space.bounds, seed=0
         )

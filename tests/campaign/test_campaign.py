@@ -124,7 +124,9 @@ def test_ask_and_tell_by_hand(path: Path) -> None:
         assert len({t.smiles for t in campaign.ask()} | {t.smiles for t in asked} | start) == 9
         told = campaign.tell(4, 0.5, "plate 1")
         assert (told.values, told.message, told.status) == ({"hill": 0.5}, "plate 1", "complete")
-        with pytest.raises(CampaignError, match=r"trial 4 .* was told 0.5 \(hill\) on 20"):
+        with pytest.raises(
+            CampaignError, match=r"trial 4 .* has the outcome 0.5 \(hill\), reported on 20"
+        ):
             campaign.tell(4, 0.6)
         with pytest.raises(CampaignError, match="has no trial 99"):
             campaign.tell(99, 0.6)

@@ -75,11 +75,14 @@ def test_told_once_only(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store:
         told_at = store.tell(1, told({"y": 0.83})).told_at
         with pytest.raises(
-            CampaignError, match=rf"trial 1 \(CCO\) was told 0.83 \(y\) on {told_at}"
+            CampaignError,
+            match=rf"trial 1 \(CCO\) has the outcome 0.83 \(y\), reported on {told_at}",
         ):
             store.tell(1, told({"y": 0.9}))
         store.tell(2, Outcome(complete=False))
-        with pytest.raises(CampaignError, match=r"trial 2 \(CCN\) was told that it failed on"):
+        with pytest.raises(
+            CampaignError, match=r"trial 2 \(CCN\) has the outcome failed, reported on"
+        ):
             store.tell(2, told({"y": 0.9}))
         assert store.trials()[0].values == {"y": 0.83}
 
@@ -99,7 +102,7 @@ def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> 
         store.tell(1, Outcome(complete=False, message="again"))
         store.retry([1])
         store.tell(1, told({"y": 2.0}, message="at last"))
-        with pytest.raises(CampaignError, match="was told 2"):
+        with pytest.raises(CampaignError, match="the outcome 2"):
             store.tell(1, told({"y": 3.0}))
     with Storage.open(path) as store:
         first = store.trials()[0]
@@ -301,7 +304,7 @@ def test_an_existing_file_is_not_overwritten(path: Path) -> None:
 
 def test_the_log_of_a_deleted_record_is_not_played_into_a_new_one(path: Path) -> None:
     path.with_name(path.name + "-wal").write_bytes(b"old")
-    with pytest.raises(CampaignError, match="left of a deleted record"):
+    with pytest.raises(CampaignError, match="left of a deleted campaign file"):
         Storage.create(path, FACTS)
 
 
@@ -329,15 +332,15 @@ def test_no_permission(path: Path) -> None:
 
 
 def test_open_refuses_what_is_no_record(path: Path) -> None:
-    with pytest.raises(CampaignError, match="there is no record"):
+    with pytest.raises(CampaignError, match="there is no campaign file"):
         Storage.open(path)
     with pytest.raises(CampaignError, match="cannot read"):
         Storage.open(path.parent)
     path.write_bytes(b"")
-    with pytest.raises(CampaignError, match="is empty, and not a molvae record"):
+    with pytest.raises(CampaignError, match="is empty, and not a campaign file"):
         Storage.open(path)
     path.write_text("smiles,value\nCCO,1\n")
-    with pytest.raises(CampaignError, match="is not a molvae record"):
+    with pytest.raises(CampaignError, match="is not a campaign file"):
         Storage.open(path)
     path.unlink()
     connection = sqlite3.connect(path)

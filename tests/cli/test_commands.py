@@ -553,7 +553,7 @@ def test_ctrl_c_keeps_what_was_told_and_says_how_to_go_on(toy: Molvae, tmp_path:
     assert done.status == 130
     assert done.out == ""
     assert done.err.splitlines()[-1] == (
-        "molvae: interrupted; every value told is in the record, and the same command goes on "
+        "molvae: interrupted; all values are in the campaign file, and the same command goes on "
         "from there"
     )
     with Campaign.open(tmp_path / "q.db") as campaign:
@@ -719,7 +719,7 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
     assert lab("tell", "lab.db", 6, "failed", "--message", "did not dissolve").status == 0
     assert [row["id"] for row in lab("ask", "lab.db", "--waiting").table] == ["7"]
     done = lab("tell", "lab.db", "--file", "-", stdin="id\tvalue\n7\t8.25\n")
-    assert "1 told, 0 pending" in done.err
+    assert "values of 1 trials; 0 pending" in done.err
     assert len(lab("ask", "lab.db", "-n", 2).table) == 2
     rows = lab("export", "lab.db").out.splitlines()
     assert rows[0].startswith("id,smiles,pIC50,status")
@@ -757,7 +757,7 @@ def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
     lab("ask", "lab.db", "--waiting", "--out", "plate.sdf").fails(1, "plate.sdf exists")
     sheet = (
         "id,value,error,well,smiles,status,percentile\n"
-        "5,7.5,0.25,B7,?,,1.5\n6,1;2;3,,B8,?,fine,\n7,,,B9,?,,\n"
+        "5,7.5,0.25,B7,?,,1.5\n6,1;2;3,,B8,?,fine,\n7,n.d.,,B9,?,,\n"
     )
     assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 0
     with Campaign.open("lab.db") as campaign:
@@ -806,7 +806,7 @@ def test_unmeasured_starting_molecules_are_asked_for_first(lab: Molvae) -> None:
 @pytest.mark.parametrize(
     ("sheet", "parts"),
     [
-        ("id,value\n5,1\n99,2\n", ["99", "not in the record"]),
+        ("id,value\n5,1\n99,2\n", ["99", "not in the campaign"]),
         ("id,value\n5,1\n1,2\n", ["trial 1", "told"]),
         ("id,value\n5,1\n5,2\n", ["trial 5", "twice"]),
         ("id,value\n5,1\n6,high\n", ["line 3", "'high'"]),
@@ -830,7 +830,7 @@ def test_a_sheet_is_told_as_a_whole_or_not_at_all(
 def test_values_are_told_once(lab: Molvae) -> None:
     assert lab(*CREATE, "-n", 1).status == 0
     lab("tell", "lab.db", 5, "7.5")
-    lab("tell", "lab.db", 5, "7.75").fails(1, "was told 7.5", "keeps its first value")
+    lab("tell", "lab.db", 5, "7.75").fails(1, "the outcome 7.5", "keeps the first value")
     lab("tell", "lab.db", 50, "1").fails(1, "no trial 50")
     lab("tell", "lab.db", 5, "high").fails(1, "'high'")
     lab("tell", "lab.db", 5).fails(1, "--file")

@@ -55,13 +55,16 @@ def waiting() -> dict[int, str]:
         ("id,value\n\u0663,1\n3.5,1\n-3,1\n", ["line 2", "line 3", "line 4", "whole number"]),
         ("id,value\n99,1\n3,1\n98,1\n", ["line 2: trial 99 is not", "line 4: trial 98 is not"]),
         ("id,value\n3,1\n3,2\n", ["line 3: trial 3 is there twice, see line 2"]),
-        ("id,value\n1,2.5\n3,1\n2,2.5\n", ["trial 1", "was told 0.5", "trial 2", "was told 1.5"]),
+        (
+            "id,value\n1,2.5\n3,1\n2,2.5\n",
+            ["trial 1", "the outcome 0.5", "trial 2", "the outcome 1.5"],
+        ),
         ("id,value,error\n3,1;2,0.1\n4,,0.1\n", ["line 2: a standard error", "line 3"]),
         ("id,value,note\n3,1,a\0b\n", ["line 2: a NUL"]),
         ("id,smiles,value\n3,C1CC,1\n", ["line 2: not a valid molecule: 'C1CC'"]),
         ("id,canonical_smiles,value\n3,CCCCCC,1\n", ["line 2: the molecule is 'CCCCCC'"]),
-        ("id,value,error\n1,0.5,0.1\n", ["was told 0.5 (pIC50)", "not 0.5 ± 0.1"]),
-        ("id,value\n1,0.50000000001\n", ["was told 0.5 (pIC50)", "not 0.50000000001"]),
+        ("id,value,error\n1,0.5,0.1\n", ["the outcome 0.5 (pIC50)", "one is 0.5 ± 0.1"]),
+        ("id,value\n1,0.50000000001\n", ["the outcome 0.5 (pIC50)", "one is 0.50000000001"]),
     ],
 )
 def test_tell_a_sheet_with_bad_lines_names_all_and_writes_nothing(
@@ -141,12 +144,12 @@ def test_tell_structure_files_in_any_case_and_in_latin_1(lab: Molvae) -> None:
 def test_tell_the_same_sheet_again_changes_nothing_and_is_said(lab: Molvae) -> None:
     sheet = "id,value,note\n1,0.5,\n3,1,a\n4,failed,b\n5,2;4,c\n"
     done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
-    assert "1 of 4 were told before" in done.err
-    assert "3 told (1 as failed), 1 pending" in done.err
+    assert "1 of 4 had the same values before" in done.err
+    assert "values of 3 trials (1 as failed); 1 pending" in done.err
     before = lab("export", "lab.db").out
     done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
     assert done.status == 0
-    assert "4 of 4 were told before" in done.err
+    assert "4 of 4 had the same values before" in done.err
     assert "not written" not in done.err
     assert lab("export", "lab.db").out == before
     done = lab("tell", "lab.db", "--file", "-", stdin=sheet.replace(",c", ",d"))
@@ -186,7 +189,7 @@ def test_tell_keeps_breaks_and_long_texts_in_notes(lab: Molvae) -> None:
     long = "x" * 150_000
     sheet = f'id,value,note\n3,1,"first\nsecond"\n4,2,a\x0bb\u2028c\x85d\n5,3,"{long}"\n6,n.d.,\n'
     done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
-    assert "4 told (1 as failed)" in done.err
+    assert "values of 4 trials (1 as failed)" in done.err
     with Campaign.open("lab.db") as campaign:
         notes = [trial.notes.get("note") for trial in campaign.trials[2:]]
         assert notes == ["first\nsecond", "a\x0bb\u2028c\x85d", long, None]
@@ -205,8 +208,8 @@ def test_tell_an_exported_table_fills_in_what_is_new(lab: Molvae, old: bool) -> 
     write(Path("all.csv"), text.replace(f"5,{five},,", f"5,{five},7.5,"))
     done = lab("tell", "lab.db", "--file", "all.csv")
     assert done.status == 0, done.err
-    assert "stay pending: 1" in done.err
-    assert "4 of 5 were told before" in done.err
+    assert "change nothing: 1" in done.err
+    assert "4 of 5 had the same values before" in done.err
     assert "not written" not in done.err
     with Campaign.open("lab.db") as campaign:
         assert campaign.trials[4].values == {"pIC50": 7.5}
@@ -236,6 +239,16 @@ def test_computed_columns_of_an_exported_table_are_no_notes(lab: Molvae, old: bo
     with Campaign.open("l2.db") as campaign:
         assert campaign.trials[1].values["a"] == 3.5
         assert all(not trial.notes for trial in campaign.trials)
+
+
+def test_tell_rows_without_a_value_stay_pending(lab: Molvae) -> None:
+    sheet = "id,value,message,well\n3,,,B1\n4,1,,B2\n5,,insoluble,B3\n6,nan,,B4\n"
+    done = lab("tell", "lab.db", "--file", "-", stdin=sheet)
+    assert done.status == 0, done.err
+    assert "change nothing: 1" in done.err
+    with Campaign.open("lab.db") as campaign:
+        statuses = [trial.status for trial in campaign.trials[2:6]]
+    assert statuses == ["pending", "complete", "failed", "failed"]
 
 
 def test_a_dash_is_a_message_like_any_other(lab: Molvae) -> None:

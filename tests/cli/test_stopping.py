@@ -92,7 +92,7 @@ def test_a_campaign_of_a_program_ends_at_once_when_it_is_told_to(
     before = signal.getsignal(number)
     words = [*OPTIMIZE, "--objective", "affinity", "--command", "sh dock.sh {smiles}"]
     done = toy(*words, "--budget", 8, "--workers", workers)
-    done.fails(status, "every value told is in the record")
+    done.fails(status, "all values are in the campaign file")
     assert statuses() == ["pending"] * 6
     pid = written_pid(tmp_path / "pid")
     until(lambda: not alive(pid))
