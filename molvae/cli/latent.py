@@ -21,6 +21,8 @@ def generate(
     temperature: float | None = None,
     conditions: str | None = None,
     condition_tolerance: float | None = None,
+    oversampling: float = 1.0,
+    confidence: Switch = False,
 ) -> None:
     """Print new molecules that a model generates, one a line.
 
@@ -36,20 +38,28 @@ def generate(
             model trained with conditions.
         condition_tolerance: Largest accepted error of a condition, in standard deviations of the
             training molecules; samples beyond it are drawn again, up to 20 times. 0.25 by default.
+        oversampling: Sample this many times n, and keep the n that the decoder is surest of.
+        confidence: Print a table with a column for the confidence: the mean log-probability of the
+            tokens that the decoder wrote, in nats; at most 0, larger for surer.
     """
     wanted = parse_conditions(conditions or "")
     from molvae.latent.loading import load
 
-    drawn = load(space).generate(
+    drawn, sure = load(space).generate_with_confidence(
         n,
         seed=seed,
         noise=noise,
         temperature=temperature,
         conditions=wanted,
         condition_tolerance=condition_tolerance,
+        oversampling=oversampling,
     )
-    molecules = [m for m in drawn if m is not None]
-    print(*molecules, sep="\n", end="\n" * bool(molecules))
+    rows = [(m, value) for m, value in zip(drawn, sure.tolist(), strict=True) if m is not None]
+    molecules = [m for m, _ in rows]
+    if confidence:
+        print_tsv(("smiles", "confidence"), rows)
+    else:
+        print(*molecules, sep="\n", end="\n" * bool(molecules))
     if len(molecules) < n:
         say(f"{n - len(molecules)} of {n} samples decoded to no molecule")
 
@@ -75,17 +85,23 @@ def encode(
     print_tsv(("smiles", *(f"z{i}" for i in range(1, loaded.dim + 1))), rows)
 
 
-def decode(space: str, file: InFile = "-", /) -> None:
+def decode(space: str, file: InFile = "-", /, *, confidence: Switch = False) -> None:
     """Print the molecules at latent vectors, one a line; an empty line for no molecule.
 
     Args:
         space: A bundled model or a model folder.
         file: Table with columns z1, z2, ... as encode prints it; standard input by default.
+        confidence: Print a table with a column for the confidence, as generate does.
     """
     from molvae.latent.loading import load
 
     loaded = load(space)
-    print(*(m or "" for m in loaded.decode(read_vectors(file, loaded.dim))), sep="\n")
+    molecules, sure = loaded.decode_with_confidence(read_vectors(file, loaded.dim))
+    texts = [m or "" for m in molecules]
+    if confidence:
+        print_tsv(("smiles", "confidence"), zip(texts, sure.tolist(), strict=True))
+    else:
+        print(*texts, sep="\n")
 
 
 def density(

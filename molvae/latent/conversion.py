@@ -13,7 +13,7 @@ from torch import Tensor
 from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.vocabulary import PAD
 from molvae.errors import ConfigError, InvalidMoleculeError, TooLongError, UnknownTokenError, warn
-from molvae.model.decoding import decode
+from molvae.model.decoding import decode_with_confidence
 
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
@@ -65,17 +65,23 @@ def try_token_ids(space: LatentSpace, molecules: Iterable[str]) -> list[tuple[in
 
 def write_tokens(
     space: LatentSpace, z: Tensor, *, noise: float, temperature: float, seed: int | None
-) -> list[list[str]]:
-    """The tokens that the decoder writes at each vector; see `LatentSpace.decode`."""
+) -> tuple[list[list[str]], list[float]]:
+    """The tokens that the decoder writes at each vector, and its confidence in them.
+
+    See `LatentSpace.decode_with_confidence`.
+    """
     if not 0 <= temperature < math.inf:
         raise ConfigError(f"temperature must not be negative, got {temperature}")
-    rows: list[list[str]] = []
+    rows, confidence = list[list[str]](), list[float]()
     for part in torch.split(z, BATCH):
         code = part.float().to(space.device)
-        ids = decode(space.model, code, noise=noise, temperature=temperature, seed=seed)
-        rows += [space.vocabulary.decode(row) for row in ids.tolist()]
+        decoded = decode_with_confidence(
+            space.model, code, noise=noise, temperature=temperature, seed=seed
+        )
+        rows += [space.vocabulary.decode(row) for row in decoded.ids.tolist()]
+        confidence += decoded.confidence.tolist()
         seed = None if seed is None else seed + 1
-    return rows
+    return rows, confidence
 
 
 def to_molecule(space: LatentSpace, tokens: Sequence[str]) -> str | None:

@@ -31,6 +31,7 @@ MIN_ROUND_SIZE = 20
 """Samples from which the share of repaired molecules is judged."""
 RESAMPLE_SEED_STEP = 1_000_003
 """Added to the seed from one round to the next: far from the seeds that a user counts up."""
+MAX_OVERSAMPLING = 1_000
 CONDITION_TOLERANCE = 0.25
 """Expected error of a condition that is accepted, in standard deviations."""
 
@@ -104,7 +105,8 @@ def generate(
     redraw: bool,
     conditions: Mapping[str, float] | None,
     condition_tolerance: float | None,
-) -> list[str | None]:
+    oversampling: float,
+) -> list[Sample]:
     """See `LatentSpace.generate`."""
     default_noise, default_temperature = space.card.sampling_defaults
     level = default_noise if noise is None else noise
@@ -123,21 +125,25 @@ def generate(
     tolerance = CONDITION_TOLERANCE if condition_tolerance is None else condition_tolerance
     if tolerance < 0 or math.isnan(tolerance):
         raise ConfigError(f"condition_tolerance must not be negative, got {tolerance}")
+    if not 1 <= oversampling <= MAX_OVERSAMPLING:
+        raise ConfigError(f"oversampling must lie in [1, {MAX_OVERSAMPLING}], got {oversampling}")
     wanted = standardize(space, conditions) if conditions else {}
 
     def sample(n: int, seed: int) -> list[Sample]:
         z = sample_prior(space, n, seed, conditions=conditions)
         z = _add_noise(space, z, level, later_seed(seed, 1))
-        rows = write_tokens(space, z, noise=level, temperature=temperature, seed=seed)
+        rows, sure = write_tokens(space, z, noise=level, temperature=temperature, seed=seed)
         made = [to_molecule(space, tokens) for tokens in rows]
         repaired = [not space.representation.is_valid_as_written(tokens) for tokens in rows]
         for i, molecule in enumerate(made):
             if molecule is not None and not space.radicals and has_radicals(molecule):
                 made[i], repaired[i] = None, True
-        return list(map(Sample, made, repaired, _condition_errors(space, made, wanted)))
+        return list(map(Sample, made, repaired, _condition_errors(space, made, wanted), sure))
 
     rounds = (MAX_RESAMPLES_CONDITIONAL if wanted else MAX_RESAMPLES) if redraw else 0
-    best = rejection_sample(sample, n, seed=seed, redraws=rounds, tolerance=tolerance)
+    drawn = math.ceil(n * oversampling)
+    best = rejection_sample(sample, drawn, seed=seed, redraws=rounds, tolerance=tolerance)
+    best = surest(best, n)
     off_target = sum(one.condition_error > tolerance for one in best)
     if redraw and off_target:
         warn(
@@ -145,7 +151,15 @@ def generate(
             f"{tolerance:g} standard deviations, by the encoder's estimate: few molecules are like "
             "that, or the encoder is uncertain"
         )
-    return [one.molecule for one in best]
+    return best
+
+
+def surest(samples: Sequence[Sample], n: int) -> list[Sample]:
+    """The n samples that the decoder is surest of, in their order; molecules before nothing."""
+    order = sorted(
+        range(len(samples)), key=lambda i: (samples[i].molecule is None, -samples[i].confidence)
+    )
+    return [samples[i] for i in sorted(order[:n])]
 
 
 def _add_noise(space: LatentSpace, z: Tensor, noise: float, seed: int) -> Tensor:
@@ -192,6 +206,8 @@ class Sample(NamedTuple):
     """Whether the tokens needed repair to be a molecule."""
     condition_error: float
     """Expected error of the conditions; 0 without any."""
+    confidence: float = 0.0
+    """Mean log-probability of its tokens, nats."""
 
 
 def rejection_sample(
@@ -210,7 +226,7 @@ def rejection_sample(
         redraws: Further rounds at most.
         tolerance: Condition error that is accepted.
     """
-    best, places = [Sample(None, True, math.inf)] * n, list(range(n))
+    best, places = [Sample(None, True, math.inf, -math.inf)] * n, list(range(n))
     mostly_repaired = False
 
     def fault(one: Sample) -> tuple[bool, bool, float]:
@@ -229,4 +245,12 @@ def rejection_sample(
     return best
 
 
-__all__ = ["Sample", "generate", "rejection_sample", "sample_prior", "standardize", "translate"]
+__all__ = [
+    "Sample",
+    "generate",
+    "rejection_sample",
+    "sample_prior",
+    "standardize",
+    "surest",
+    "translate",
+]

@@ -268,12 +268,24 @@ class LatentSpace:
         Raises:
             ConfigError: Wrong shape, or numbers that are not finite.
         """
+        return self.decode_with_confidence(z, temperature=temperature, seed=seed)[0]
+
+    @isolated()
+    def decode_with_confidence(
+        self, z: Tensor, *, temperature: float = 0.0, seed: int | None = None
+    ) -> tuple[list[str | None], Tensor]:
+        """The molecule at each latent vector, and how sure the decoder is of it.
+
+        Arguments and errors as of `decode`. The confidence is the mean log-probability of the
+        tokens written, EOS included: `n`, nats, at most 0; the larger, the surer.
+        """
         require_vectors(self)
         z = check_vectors(self, z)
         if seed is not None or temperature > 0:
             seed = check_seed(seed)
-        rows = write_tokens(self, z, noise=0.0, temperature=temperature, seed=seed)
-        return [to_molecule(self, tokens) for tokens in rows]
+        rows, sure = write_tokens(self, z, noise=0.0, temperature=temperature, seed=seed)
+        confidence = torch.tensor(sure, dtype=torch.float64)
+        return [to_molecule(self, tokens) for tokens in rows], confidence
 
     @isolated()
     def sample_prior(
@@ -312,6 +324,7 @@ class LatentSpace:
         redraw: bool = True,
         conditions: Mapping[str, float] | None = None,
         condition_tolerance: float | None = None,
+        oversampling: float = 1.0,
     ) -> list[str | None]:
         """New molecules: z from the prior, noise added to z, then the decoder.
 
@@ -334,6 +347,8 @@ class LatentSpace:
             condition_tolerance: Largest expected error of a condition, in standard deviations of
                 the training molecules: the root mean square under q(y | molecule), the encoder's
                 estimate and its uncertainty. Default 0.25.
+            oversampling: Sample this many times n and keep the n that the decoder is surest of, see
+                `decode_with_confidence`: more of them look like the data, and they vary less.
 
         Returns:
             Canonical SMILES, repeats included; None where a sequence is not a molecule, or a
@@ -344,8 +359,7 @@ class LatentSpace:
                 trained with.
             UnknownNameError: The model has no such condition.
         """
-        return generation.generate(
-            self,
+        return self.generate_with_confidence(
             n,
             seed,
             noise=noise,
@@ -353,7 +367,19 @@ class LatentSpace:
             redraw=redraw,
             conditions=conditions,
             condition_tolerance=condition_tolerance,
-        )
+            oversampling=oversampling,
+        )[0]
+
+    @isolated()
+    def generate_with_confidence(
+        self, n: int, seed: int = 0, **settings: Any
+    ) -> tuple[list[str | None], Tensor]:
+        """`generate`, and the confidence in each molecule as of `decode_with_confidence`."""
+        named = {"redraw": True, "oversampling": 1.0}
+        named |= dict.fromkeys(("noise", "temperature", "conditions", "condition_tolerance"))
+        samples = generation.generate(self, n, seed, **{**named, **settings})
+        confidence = torch.tensor([one.confidence for one in samples], dtype=torch.float64)
+        return [one.molecule for one in samples], confidence
 
     # What the model says of molecules and vectors
 

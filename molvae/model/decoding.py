@@ -6,6 +6,8 @@ so the cost is the sum of the lengths and not the longest length times the batch
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,16 @@ from molvae.chem.vocabulary import BOS, EOS, PAD
 from molvae.model.vae import SequenceVAE
 
 
-@torch.inference_mode()
+class Decoded(NamedTuple):
+    """Rows that the decoder wrote, and how sure it was."""
+
+    ids: Tensor
+    """`n x max_length`, int64 on the model's device, without start, ended by stop and padded. A row
+    that reaches the longest length has no stop."""
+    confidence: Tensor
+    """Mean log-probability of the tokens of a row, stop included, `n`, nats, at most 0."""
+
+
 def decode(
     model: SequenceVAE,
     z: Tensor,
@@ -22,6 +33,19 @@ def decode(
     temperature: float = 0.0,
     seed: int | None = None,
 ) -> Tensor:
+    """Ids alone; see `decode_with_confidence`."""
+    return decode_with_confidence(model, z, noise=noise, temperature=temperature, seed=seed).ids
+
+
+@torch.inference_mode()
+def decode_with_confidence(
+    model: SequenceVAE,
+    z: Tensor,
+    *,
+    noise: float = 0.0,
+    temperature: float = 0.0,
+    seed: int | None = None,
+) -> Decoded:
     """Write one sequence for each latent vector.
 
     Args:
@@ -31,10 +55,6 @@ def decode(
         temperature: 0 takes the likeliest symbol at each step (greedy); above 0, symbols are drawn
             from the softmax of logits / temperature.
         seed: Seeds the draws; needed when `temperature` is above 0.
-
-    Returns:
-        Ids, `n x max_length`, int64 on the model's device, without start, ended by stop and padded.
-        A row that reaches the longest length has no stop.
     """
     if temperature > 0 and seed is None:
         raise ValueError("sampled decoding needs a seed")
@@ -42,6 +62,7 @@ def decode(
     if temperature > 0:
         generator = torch.Generator(z.device).manual_seed(int(seed or 0))
     ids = torch.full((len(z), model.max_length), PAD, dtype=torch.long, device=z.device)
+    total = torch.zeros(len(z), device=z.device)
     rows = torch.arange(len(z), device=z.device)  # where each running sequence belongs
     symbol = torch.full((len(z),), BOS, dtype=torch.long, device=z.device)
     state = model.start(z, z.new_full((len(z),), noise))
@@ -56,8 +77,10 @@ def decode(
         else:
             symbol = logits.argmax(dim=-1)
         ids[rows, position] = symbol
+        chosen = logits.gather(1, symbol[:, None])[:, 0]
+        total[rows] += chosen - torch.logsumexp(logits, dim=1)
         running = symbol != EOS
         if not bool(running.all()):
             rows, symbol = rows[running], symbol[running]
             state = state.rows(running)
-    return ids
+    return Decoded(ids, total / (ids != PAD).sum(dim=1).clamp(min=1))

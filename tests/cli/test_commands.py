@@ -229,6 +229,9 @@ def test_molecules_become_vectors_and_come_back(molvae: Molvae, run_folder: Path
     space = package.load(run)
     expected = space.decode(space.encode(texts))
     assert decoded.out.splitlines() == [molecule or "" for molecule in expected]
+    table = molvae("decode", run, "--confidence", stdin=encoded.out).table
+    assert [row["smiles"] for row in table] == decoded.out.splitlines()
+    assert all(float(row["confidence"]) <= 0 for row in table)
 
 
 def test_what_a_model_cannot_read(molvae: Molvae, run_folder: Path) -> None:

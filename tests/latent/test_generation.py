@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from molvae.latent.generation import RESAMPLE_SEED_STEP, Sample, rejection_sample
+import pytest
+
+from molvae.errors import ConfigError
+from molvae.latent.generation import RESAMPLE_SEED_STEP, Sample, rejection_sample, surest
+from molvae.latent.space import LatentSpace
 
 
 def drawing(
@@ -65,3 +69,30 @@ def test_a_model_that_mostly_slips_is_not_waited_for() -> None:
     # A single slip says nothing about a model.
     draw, asked = drawing([Sample("C", True, 0.0)], [Sample("N", False, 0.0)])
     assert rejection_sample(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Sample("N", False, 0.0)]
+
+
+def test_surest_samples_are_kept_in_their_order_and_molecules_before_nothing() -> None:
+    drawn = [
+        Sample(molecule, False, 0.0, confidence)
+        for molecule, confidence in (("C", -0.5), (None, -0.1), ("N", -0.9), ("O", -0.2))
+    ]
+    assert [one.molecule for one in surest(drawn, 2)] == ["C", "O"]
+    assert [one.molecule for one in surest(drawn, 3)] == ["C", "N", "O"]
+    assert surest(drawn, 4) == drawn
+
+
+def test_oversampling_keeps_part_of_what_would_be_generated(space: LatentSpace) -> None:
+    every, sure = space.generate_with_confidence(40, seed=2)
+    kept, surer = space.generate_with_confidence(20, seed=2, oversampling=2)
+    assert len(kept) == 20
+    assert set(kept) <= set(every)
+    assert float(surer.min()) >= float(sure.median())
+    assert space.generate(20, seed=2, oversampling=2) == kept
+    z = space.sample_prior(3)
+    molecules, confidence = space.decode_with_confidence(z)
+    assert molecules == space.decode(z)
+    assert confidence.shape == (3,)
+    assert bool((confidence <= 0).all())
+    for wrong in (0.5, math.nan, math.inf):
+        with pytest.raises(ConfigError, match="oversampling"):
+            space.generate(2, oversampling=wrong)

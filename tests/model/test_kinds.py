@@ -12,7 +12,7 @@ from torch import nn
 from molvae.chem.vocabulary import BOS, EOS, PAD
 from molvae.errors import ConfigError
 from molvae.model.checkpoint import ModelCard, load_run, save_run
-from molvae.model.decoding import decode
+from molvae.model.decoding import decode, decode_with_confidence
 from molvae.model.finetuning import finetune_decoder
 from molvae.model.losses import reconstruction
 from molvae.model.vae import SequenceVAE
@@ -78,6 +78,19 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(kind: str, conditions: int
         quiet = model.logits(code, rows)
     torch.testing.assert_close(quiet[0], together[0])
     assert torch.allclose(quiet[2], together[2]) != KINDS[kind].noise_conditioning
+
+
+@every_kind
+def test_confidence_is_mean_log_probability_of_the_tokens_written(kind: str) -> None:
+    model, code = make(kind), torch.randn(20, KINDS[kind].latent_dim)
+    decoded = decode_with_confidence(model, code, temperature=1.0, seed=3)
+    with torch.no_grad():
+        logits = model.logits(code, decoded.ids)
+    logits[..., (PAD, BOS)] = -torch.inf
+    nats, written = reconstruction(logits, decoded.ids), (decoded.ids != PAD).sum(dim=1)
+    torch.testing.assert_close(decoded.confidence, -nats / written)
+    assert torch.equal(decoded.ids, decode(model, code, temperature=1.0, seed=3))
+    assert decode_with_confidence(model, code[:0]).confidence.shape == (0,)
 
 
 @every_kind
