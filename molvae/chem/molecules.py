@@ -22,6 +22,9 @@ BEYOND_SMILES = re.compile(
 """Atoms with ten hydrogens, charges above 15, isotopes above 999, elements beyond 118: not SMILES,
 and RDKit misreads them, e.g. `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
 
+STEREO = re.compile(r"[@/\\]")
+"""Marks of stereochemistry."""
+
 CANONICAL_CACHE_SIZE = 20_000
 PARSE_CACHE_SIZE = 500
 
@@ -38,30 +41,36 @@ def parse(text: str) -> Chem.Mol:
     if not isinstance(text, str):
         raise InvalidMoleculeError(f"expected a SMILES text, got {shown(text)}")
     text = text.strip()
+    if (mol := _parsed(text)) is None:
+        raise _invalid(text, _reason(text))
+    return Chem.Mol(mol)  # a copy, which the caller may change
+
+
+def _objection(text: str) -> str | None:
+    """Why RDKit is not even asked about a text."""
     if not text:
-        raise _invalid(text, "the text is empty")
+        return "the text is empty"
     if len(text) > MAX_SMILES_LENGTH:  # before anything looks at all of it
-        raise _invalid(text, f"longer than {MAX_SMILES_LENGTH:,} characters")
+        return f"longer than {MAX_SMILES_LENGTH:,} characters"
     if len(text.split()) > 1:
-        raise _invalid(text, "a SMILES holds no space; give the first word only")
+        return "a SMILES holds no space; give the first word only"
     if not text.isascii():  # RDKit's own error would not be a text
-        raise _invalid(text, "SMILES is written in ASCII")
+        return "SMILES is written in ASCII"
     if ">" in text.replace("->", ""):
-        raise _invalid(text, "it is a reaction; give one molecule")
-    return Chem.Mol(_parsed(text))  # a copy, which the caller may change
+        return "it is a reaction; give one molecule"
+    if BEYOND_SMILES.search(text):
+        return "an atom has at most 9 hydrogens, charge 15, isotope 999, element 118"
+    return None
 
 
 @lru_cache(maxsize=PARSE_CACHE_SIZE)
-def _parsed(text: str) -> Chem.Mol:
-    if BEYOND_SMILES.search(text):
-        raise _invalid(text, "an atom has at most 9 hydrogens, charge 15, isotope 999, element 118")
+def _parsed(text: str) -> Chem.Mol | None:
+    """The molecule of a text without space around it; None where there is none."""
+    if _objection(text):
+        return None
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(text)
-    if mol is None:
-        raise _invalid(text, _reason(text))
-    if mol.GetNumAtoms() == 0:
-        raise _invalid(text, "it has no atoms")
-    return mol
+    return mol if mol is not None and mol.GetNumAtoms() else None
 
 
 def _invalid(text: str, reason: str) -> InvalidMoleculeError:
@@ -76,31 +85,41 @@ def canonical(text: str) -> str:
 
     Salts keep all their fragments, and tautomers stay different molecules. RDKit's own writer is
     not idempotent: its output may be read and written as another text (rare in data sets, seen in
-    generated molecules with odd stereochemistry). So writing is repeated until nothing changes; of
-    a cycle of texts, the alphabetically first is taken.
+    generated molecules with odd stereochemistry). So writing of texts with stereochemistry is
+    repeated until nothing changes; of a cycle of texts, the alphabetically first is taken.
 
     Raises:
         InvalidMoleculeError: The text is not a molecule; holds RDKit's reason.
     """
-    if not isinstance(text, str):
+    if (found := canonical_or_none(text)) is None:
         parse(text)  # raises the error
-    return _canonical(text)
+        raise _invalid(text, "RDKit reads it, but cannot write it")
+    return found
+
+
+def canonical_or_none(text: str) -> str | None:
+    """`canonical`, or None where the text is not a molecule."""
+    return _canonical(text) if isinstance(text, str) else None
 
 
 @lru_cache(maxsize=CANONICAL_CACHE_SIZE)
-def _canonical(text: str) -> str:
+def _canonical(text: str) -> str | None:
     texts = [_written(text)]
-    while (again := _written(texts[-1])) not in texts:
+    while (last := texts[-1]) is not None and STEREO.search(last):
+        if (again := _written(last)) in texts:
+            return min(one for one in texts[texts.index(again) :] if one is not None)
         texts.append(again)
-    return min(texts[texts.index(again) :])
+    return last
 
 
-def _written(text: str) -> str:
-    mol = parse(text)
+def _written(text: str) -> str | None:
+    if (mol := _parsed(text.strip())) is None:
+        return None
     try:
-        return Chem.MolToSmiles(mol)
-    except RuntimeError as error:
-        raise _invalid(text, "RDKit reads it, but cannot write it") from error
+        written: str = Chem.MolToSmiles(mol)
+    except RuntimeError:
+        return None
+    return written
 
 
 @lru_cache(maxsize=CANONICAL_CACHE_SIZE)
@@ -117,14 +136,6 @@ def has_radicals(text: str) -> bool:
     return "[" in text and any(a.GetNumRadicalElectrons() for a in parse(text).GetAtoms())
 
 
-def canonical_or_none(text: str) -> str | None:
-    """`canonical`, or None where the text is not a molecule."""
-    try:
-        return canonical(text)
-    except InvalidMoleculeError:
-        return None
-
-
 def list_of_smiles(smiles: Iterable[str]) -> list[str]:
     """Several SMILES as a list; a single text is a `ConfigError`."""
     if isinstance(smiles, str):
@@ -135,7 +146,9 @@ def list_of_smiles(smiles: Iterable[str]) -> list[str]:
 
 
 def _reason(text: str) -> str:
-    """RDKit's reason to refuse a text, in one line. Parses again, so only for errors."""
+    """The reason to refuse a text, in one line. Parses again, so only for errors."""
+    if reason := _objection(text):
+        return reason
     # Older versions of RDKit write the reason to stderr only; it is then not known.
     capture = getattr(rdBase, "CaptureErrorLog", nullcontext)
     try:
@@ -145,6 +158,8 @@ def _reason(text: str) -> str:
             problems = () if mol is None else Chem.DetectChemistryProblems(mol)
     except Exception as error:  # of some atoms RDKit raises whatever it is asked about
         return " ".join(str(error).split("Violation occurred")[0].split()) or "RDKit cannot read it"
+    if mol is not None and mol.GetNumAtoms() == 0:
+        return "it has no atoms"
     if problems:
         return " ".join(problems[0].Message().split())
     found = re.search(r"Parse Error: (.*?)(?: while parsing| for input|$)", messages, re.MULTILINE)

@@ -199,10 +199,8 @@ class RobustSmiles(_Constrained):
         """
         if not any(token[0].isalpha() or token[0] == "[" for token in tokens):
             raise InvalidMoleculeError(f"the {len(tokens)} SMILES tokens hold no atom")
-        try:
-            return canonical("".join(tokens))
-        except InvalidMoleculeError:
-            return canonical(repair(tokens, self.constraints))
+        as_written = canonical_or_none("".join(tokens))
+        return as_written or canonical(repair(tokens, self.constraints))
 
 
 REPRESENTATIONS: dict[str, type[Representation]] = {
