@@ -375,7 +375,7 @@ class LatentSpace:
         self, n: int, seed: int = 0, **settings: Any
     ) -> tuple[list[str | None], Tensor]:
         """`generate`, and the confidence in each molecule as of `decode_with_confidence`."""
-        named = {"redraw": True, "oversampling": 1.0}
+        named: dict[str, Any] = {"redraw": True, "oversampling": 1.0}
         named |= dict.fromkeys(("noise", "temperature", "conditions", "condition_tolerance"))
         samples = generation.generate(self, n, seed, **{**named, **settings})
         confidence = torch.tensor([one.confidence for one in samples], dtype=torch.float64)
