@@ -29,8 +29,8 @@ from benchmarks.shared import plots, run
 from benchmarks.shared.molecules import some, splits
 from benchmarks.shared.tables import TITLES, number, transposed
 from molvae import analysis
-from molvae.analysis.ascent import OOD_PERCENTILE
 from molvae.analysis.interpolation import Kind
+from molvae.analysis.summary import OOD_PERCENTILE
 from molvae.analysis.vectors import similarities, unit_vectors
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical_or_none, parse

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from molvae import analysis
-from molvae.analysis.geometry import geometry
-from molvae.analysis.model_metrics import evaluate
+from molvae.analysis.model_metrics import evaluate, geometry
 from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
 from molvae.config import CampaignConfig, check_seed, is_list, whole_number

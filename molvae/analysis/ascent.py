@@ -13,6 +13,7 @@ from torch import Tensor
 
 from molvae.analysis.directions import LatentDirection, head
 from molvae.analysis.interpolation import LatentPath, decode_path
+from molvae.analysis.summary import OOD_PERCENTILE
 from molvae.analysis.vectors import codes
 from molvae.chem.molecules import canonical
 from molvae.chem.properties import is_property, score
@@ -26,14 +27,10 @@ if TYPE_CHECKING:
 
     from molvae.campaign.campaign import Campaign
 
-HALVINGS = 6  # How often a step is halved before an ascent has converged
-ENOUGH = 0.5  # Fraction of the improvement predicted by the gradient that a step must bring
-OOD_PERCENTILE = 1.0
-"""Density percentile below which a vector is outside of the training distribution."""
-
-
+HALVINGS = 6  # how often a step is halved before an ascent has converged
+ENOUGH = 0.5  # fraction of the improvement predicted by the gradient that a step must bring
+FLAT = 1e-12  # length below which a gradient is zero
 Ended = Literal["converged", "max_steps", "bounded"]
-FLAT = 1e-12  # Length below which a gradient is zero
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,11 +74,12 @@ class AscentPath:
 
         Outside are vectors of lower density than 99 % of the training distribution.
         """
-        outside = [p < OOD_PERCENTILE for p in self.path.percentile]
-        if not outside[-1]:
-            return None
-        inside = [t for t, out in zip(self.path.t, outside, strict=True) if not out]
-        return next((t for t in self.path.t if not inside or t > inside[-1]), None)
+        outside = None
+        for t, percentile in zip(self.path.t[::-1], self.path.percentile[::-1], strict=True):
+            if not percentile < OOD_PERCENTILE:
+                break
+            outside = t
+        return outside
 
     @property
     def gain(self) -> float:
@@ -97,11 +95,7 @@ class AscentPath:
 
 
 def head_target(space: LatentSpaceProtocol, name: str) -> AscentTarget:
-    """A property head of the space; `-NAME` goes down.
-
-    Raises:
-        UnknownNameError: The space has no such head.
-    """
+    """A property head of the space, or an UnknownNameError; `-NAME` goes down."""
     sign, bare = (-1.0, name[1:]) if name.startswith("-") else (1.0, name)
     column = head(space, bare)
 
@@ -138,10 +132,8 @@ def campaign_target(campaign: Campaign) -> AscentTarget:
 
     observations, goal = campaign.observations(), campaign.problem.objectives[0]
     observations.require_observations("gradient")
-    low, high = observations.bounds
-    box = torch.stack(
-        [torch.minimum(low, observations.z.amin(0)), torch.maximum(high, observations.z.amax(0))]
-    )
+    everywhere = torch.cat([observations.bounds, observations.z])
+    box = torch.stack([everywhere.amin(0), everywhere.amax(0)])
     model = fit_gp(observations.z, observations.y, box, observations.y_noise)
     plain = len(campaign.problem.names) == 1 and goal.direction != "range"
     sign = -1.0 if plain and goal.direction == "minimize" else 1.0
@@ -166,9 +158,7 @@ def campaign_target(campaign: Campaign) -> AscentTarget:
 
 
 def _property(name: str) -> Callable[[Sequence[str]], Sequence[float]] | None:
-    if not is_property(name):
-        return None
-    return lambda smiles: score(smiles, [name])[:, 0].tolist()
+    return (lambda smiles: score(smiles, [name])[:, 0].tolist()) if is_property(name) else None
 
 
 @isolated()
@@ -182,7 +172,7 @@ def gradient_ascent(
     min_percentile: float = 0.0,
     properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> list[AscentPath]:
-    """Gradient ascent from each molecule.
+    """Gradient ascents, one from each molecule, in the given order.
 
     An ascent starts at a vector that decodes to its molecule, see `LatentSpace.invert`, and stays
     within the space's bounds (widened to hold the start). A step that brings less than half of the
@@ -190,7 +180,6 @@ def gradient_ascent(
     again.
 
     Args:
-        space: A latent space.
         smiles: Molecules to start at, SMILES in any form.
         target: A property head of the space (`QED`, or `-SAS` to go down), a `LatentDirection`, or
             an `AscentTarget`.
@@ -199,9 +188,6 @@ def gradient_ascent(
         min_percentile: Density percentile, from 0 to 100, that no path falls below, see
             `LatentSpace.density_percentile`; a path that starts below it may not become less dense.
         properties: Names of computed properties, see `molvae.properties`.
-
-    Returns:
-        An ascent for each molecule, in the given order.
 
     Raises:
         ConfigError: A number out of range, or no molecules.
@@ -214,10 +200,8 @@ def gradient_ascent(
     require(len(smiles) > 0, "there is no molecule to start at; give at least one")
     require(step > 0, f"step must be positive, got {step}")
     steps = whole_number(steps, "steps", least=1)
-    require(
-        0 <= min_percentile <= 100,
-        f"min_percentile must be from 0 to 100, got {min_percentile}",
-    )
+    in_range = 0 <= min_percentile <= 100
+    require(in_range, f"min_percentile must be from 0 to 100, got {min_percentile}")
     if isinstance(target, str):
         target = head_target(space, target)
     elif isinstance(target, LatentDirection):
@@ -226,21 +210,41 @@ def gradient_ascent(
     z, missed = codes(space, molecules)
     rows, ended = ascend(space, z, target.up, step=step, steps=steps, min_percentile=min_percentile)
     outside = ((z < space.bounds[0]) | (z > space.bounds[1])).any(dim=1).tolist()
-    return [
-        _described(space, target, m, row, m in missed, out, end, properties)
-        for m, row, out, end in zip(molecules, rows, outside, ended, strict=True)
-    ]
+    ascents = []
+    for molecule, vectors, out, end in zip(molecules, rows, outside, ended, strict=True):
+        path = decode_path(
+            space,
+            vectors,
+            [0.0, *(vectors[1:] - vectors[:-1]).norm(dim=1).cumsum(0).tolist()],
+            name=f"ascent of {target.name}",
+            start=molecule,
+            missed=[molecule] if molecule in missed else [],
+            properties=properties,
+        )
+        with torch.no_grad():
+            predicted = (target.sign * target.up(vectors)).tolist()
+        known = path.molecules if target.measure is not None else []
+        measured = dict(zip(known, target.measure(known), strict=True)) if target.measure else {}
+        ascents.append(
+            AscentPath(
+                path=path,
+                target=target.name,
+                sign=target.sign,
+                predicted=tuple(predicted),
+                true=tuple(
+                    float(measured.get(stop.smiles or "", math.nan)) for stop in path.segments
+                ),
+                started_outside=out,
+                ended=end,
+            )
+        )
+    return ascents
 
 
 def ascend(
-    space: LatentSpaceProtocol,
-    z: Tensor,
-    up: Callable[[Tensor], Tensor],
-    *,
-    step: float,
-    steps: int,
-    min_percentile: float = 0.0,
-) -> tuple[list[Tensor], list[Ended]]:
+    space: LatentSpaceProtocol, z: Tensor, up: Callable[[Tensor], Tensor], *, step: float,
+    steps: int, min_percentile: float = 0.0,
+) -> tuple[list[Tensor], list[Ended]]:  # fmt: skip
     """Vectors on the paths up from z, `n x d`, the first included, and why each ended.
 
     Arguments as `gradient_ascent`.
@@ -254,11 +258,8 @@ def ascend(
     here = z.clone()
     for _ in range(steps):
         values, slope = _slope(up, here[going])
-        # At a wall, along it.
-        held = (here[going] <= low[going]) & (slope < 0) | (here[going] >= high[going]) & (
-            slope > 0
-        )
-        slope = slope.masked_fill(held, 0.0)
+        at_low, at_high = here[going] <= low[going], here[going] >= high[going]
+        slope = slope.masked_fill(at_low & (slope < 0) | at_high & (slope > 0), 0.0)  # along walls
         size = slope.norm(dim=1)
         unit = slope / size.clamp_min(FLAT)[:, None]
         waiting, blocked = size > FLAT, torch.zeros(len(going), dtype=torch.bool)
@@ -273,8 +274,7 @@ def ascend(
             higher = (gained > 0) & (gained >= ENOUGH * promised)
             inside = torch.ones_like(higher)
             if min_percentile > 0:
-                with torch.no_grad():
-                    denser = space.log_density(tried) >= began[rows]
+                denser = space.log_density(tried).detach() >= began[rows]
                 inside = (space.density_percentile(tried) >= min_percentile) | denser
             blocked[mine] |= higher & ~inside
             done = higher & inside
@@ -299,43 +299,6 @@ def _slope(up: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
         values = up(z)
         (slope,) = torch.autograd.grad(values.sum(), z)
     return values.detach(), slope
-
-
-def _described(
-    space: LatentSpaceProtocol,
-    target: AscentTarget,
-    molecule: str,
-    z: Tensor,
-    missed: bool,
-    started_outside: bool,
-    ended: Ended,
-    properties: Sequence[str],
-) -> AscentPath:
-    path = decode_path(
-        space,
-        z,
-        [0.0, *(z[1:] - z[:-1]).norm(dim=1).cumsum(0).tolist()],
-        name=f"ascent of {target.name}",
-        start=molecule,
-        missed=[molecule] if missed else [],
-        properties=properties,
-    )
-    with torch.no_grad():
-        predicted = (target.sign * target.up(z)).tolist()
-    there = [stop.smiles for stop in path.segments]
-    true = [math.nan] * len(there)
-    if target.measure is not None and (known := [m for m in there if m is not None]):
-        measured = dict(zip(known, target.measure(known), strict=True))
-        true = [math.nan if m is None else float(measured[m]) for m in there]
-    return AscentPath(
-        path=path,
-        target=target.name,
-        sign=target.sign,
-        predicted=tuple(predicted),
-        true=tuple(true),
-        started_outside=started_outside,
-        ended=ended,
-    )
 
 
 __all__ = [

@@ -1,9 +1,6 @@
-"""What ChemNet, a network trained on bioactivities, sees of a set of canonical molecules.
+"""Activations of ChemNet, a network trained on bioactivities, and their Fréchet distance.
 
 The network and its weights come with the optional package `fcd`; the distance is computed here.
-
-References:
-    Preuer et al. (2018), doi:10.1021/acs.jcim.8b00234.
 """
 
 from __future__ import annotations
@@ -22,14 +19,13 @@ from molvae.errors import MissingPackageError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChemNetStatistics:
-    """What the Fréchet ChemNet distance needs to know of a set; to be computed once and kept."""
+    """Mean, `512`, and covariance, `512 x 512`, of ChemNet's activations for some molecules."""
 
     n: int
     """Molecules, at least 2."""
     mean: NDArray[np.float64]
-    """Of ChemNet's activations, 512 of them."""
     covariance: NDArray[np.float64]
-    """Of ChemNet's activations, `512 x 512`, with n - 1 in the denominator."""
+    """With n - 1 in the denominator."""
 
 
 def chemnet(molecules: Sequence[str]) -> ChemNetStatistics:
@@ -72,11 +68,7 @@ def frechet(a: ChemNetStatistics, b: ChemNetStatistics) -> float:
 
 
 def fcd_package() -> ModuleType:
-    """The package fcd.
-
-    Raises:
-        MissingPackageError: It is not installed.
-    """
+    """The package fcd, or a MissingPackageError."""
     try:
         return importlib.import_module("fcd")
     except ImportError as error:

@@ -21,9 +21,9 @@ from molvae.errors import ConfigError, DataError, UnknownNameError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
-FOLDS = 5  # Folds of cross-validation
-LEAST = 10  # Molecules with values that a direction needs at least
-NEAR = (0.0, 1.0, 2.0, 3.0)  # Radii around C + B - A at which an analogy looks for answers
+FOLDS = 5  # of cross-validation
+MIN_MOLECULES = 10  # molecules with values that a direction needs
+NEAR = (0.0, 1.0, 2.0, 3.0)  # radii around C + B - A at which an analogy looks for answers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,11 +54,7 @@ class LatentDirection:
 
 @isolated()
 def head_direction(space: LatentSpaceProtocol, name: str) -> LatentDirection:
-    """The gradient of a property head of the space, which is linear.
-
-    Raises:
-        UnknownNameError: The space has no such head.
-    """
+    """The gradient of a property head of the space, which is linear; errors as of `head`."""
     column = head(space, name)
     z = torch.zeros(1, space.dim, dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
@@ -106,10 +102,10 @@ def property_direction(
     require(y.shape == (len(z),), f"{len(z)} vectors need as many values, got {y.shape}")
     known = np.isfinite(y) & torch.isfinite(z).all(dim=1).numpy()
     x, y = z.numpy()[known], y[known]
-    if len(y) < LEAST or not np.ptp(y) > 0:
+    if len(y) < MIN_MOLECULES or not np.ptp(y) > 0:
         raise DataError(
-            f"a direction needs at least {LEAST} molecules with different values of {name}, got "
-            f"{len(y)} with {len(set(y.tolist()))}"
+            f"a direction needs at least {MIN_MOLECULES} molecules with different values of "
+            f"{name}, got {len(y)} with {len(set(y.tolist()))}"
         )
     model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15)))
     folds = KFold(FOLDS, shuffle=True, random_state=short_seed(check_seed(seed)))
@@ -142,16 +138,15 @@ def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) 
     from sklearn.model_selection import StratifiedKFold
 
     groups = [z.numpy()[torch.isfinite(z).all(dim=1).numpy()] for z in (first, second)]
-    if min(map(len, groups)) < LEAST:
+    if min(map(len, groups)) < MIN_MOLECULES:
         raise DataError(
-            f"a direction needs at least {LEAST} molecules in each group, got {len(groups[0])} and "
-            f"{len(groups[1])} for {name}"
+            f"a direction needs at least {MIN_MOLECULES} molecules in each group, got "
+            f"{len(groups[0])} and {len(groups[1])} for {name}"
         )
     x, y = np.concatenate(groups), np.repeat([0.0, 1.0], [len(g) for g in groups])
     predicted = np.empty(len(y))
-    for fit, rest in StratifiedKFold(
-        FOLDS, shuffle=True, random_state=short_seed(check_seed(seed))
-    ).split(x, y):
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=short_seed(check_seed(seed)))
+    for fit, rest in folds.split(x, y):
         means = [x[fit][y[fit] == group].mean(axis=0) for group in (0.0, 1.0)]
         place = (x - means[0]) @ (means[1] - means[0])
         line = np.polynomial.Polynomial.fit(place[fit], y[fit], 1)
@@ -186,13 +181,8 @@ def orthogonalize(direction: LatentDirection, others: Sequence[LatentDirection])
     names = ", ".join(other.name for other in others)
     if left < 1e-6:
         raise ConfigError(f"nothing of {direction.name} is left when {names} must not change")
-    return replace(
-        direction,
-        unit=rest / left,
-        slope=direction.slope * left,
-        left=direction.left * left,
-        held=tuple(others),
-    )
+    slope, left_in_all = direction.slope * left, direction.left * left
+    return replace(direction, unit=rest / left, slope=slope, left=left_in_all, held=others)
 
 
 @isolated()
@@ -209,7 +199,6 @@ def traverse(
     """Traverse the latent space along a direction through a molecule.
 
     Args:
-        space: A latent space.
         smiles: SMILES in any form; t is 0 at a vector that decodes to it, see `LatentSpace.invert`.
         direction: The direction.
         length: Distance in z.
@@ -228,14 +217,9 @@ def traverse(
     z, missed = codes(space, [molecule])
     places = torch.arange(-steps if both else 0, steps + 1, dtype=torch.float64) * (length / steps)
     return decode_path(
-        space,
-        z + places[:, None] * direction.unit,
-        places.tolist(),
-        name=f"traversal along {direction}",
-        start=molecule,
-        missed=missed,
-        properties=properties,
-    )
+        space, z + places[:, None] * direction.unit, places.tolist(), start=molecule,
+        name=f"traversal along {direction}", missed=missed, properties=properties,
+    )  # fmt: skip
 
 
 @isolated()
@@ -252,42 +236,27 @@ def analogy(
 ) -> Neighborhood:
     """A is to B as C is to ?: the molecules at and around `c + b - a`.
 
-    Args:
-        space: A latent space.
-        a: SMILES in any form.
-        b: SMILES in any form.
-        c: SMILES in any form.
-        radii: Distances from that point, from 0.
-        n: Number of directions.
-        seed: Seed of the directions.
-        properties: Names of computed properties, see `molvae.properties`.
+    Other arguments and errors as of `neighbors`.
 
     Returns:
         Answers, nearest first, with similarities to a, b and c. `same_transformation` rates them.
-
-    Raises:
-        ConfigError: No radius, a negative one, or n below 1.
-        UnknownNameError: Unknown property.
-        InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
 
     References:
         Mikolov et al. (2013), arXiv:1310.4546.
     """
     molecules = [canonical(text) for text in (a, b, c)]
     z, missed = codes(space, molecules)
-    place = z[2] + z[1] - z[0]
     return around(
-        space, place, molecules, radii, n=n, seed=seed, missed=missed, properties=properties
-    )
+        space, z[2] + z[1] - z[0], molecules, radii, n=n, seed=seed, missed=missed,
+        properties=properties,
+    )  # fmt: skip
 
 
 @isolated()
 def same_transformation(a: str, b: str, c: str, smiles: Sequence[str]) -> list[float]:
     """How similar the change from c to each molecule is to that from a to b.
 
-    Returns:
-        Cosines between differences of Morgan counts (radius 2), in [-1, 1]; 0 where nothing
-        changed.
+    Cosines between differences of Morgan counts (radius 2), in [-1, 1]; 0 where nothing changed.
     """
     counts = morgan_counts([a, b, c, *smiles], radius=2).astype(np.float64)
     change, others = counts[1] - counts[0], counts[3:] - counts[2]

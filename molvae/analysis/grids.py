@@ -11,14 +11,7 @@ import numpy as np
 
 from molvae.analysis.ascent import AscentPath
 from molvae.analysis.interpolation import LatentPath, Segment
-from molvae.analysis.molecule_grid import (
-    CELL_HEIGHT,
-    CELL_WIDTH,
-    LINE,
-    PLOT_HEIGHT,
-    MoleculeGrid,
-    empty_cells,
-)
+from molvae.analysis.molecule_grid import CELL_HEIGHT, CELL_WIDTH, LINE, MoleculeGrid, empty_cells
 from molvae.analysis.neighborhood import Neighborhood
 from molvae.analysis.projection import ProjectedMolecule, Projection
 from molvae.analysis.style import ACCENT, COLORS, FAINT, SECOND, printable, style
@@ -27,14 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = 6
+PLOT_HEIGHT = 1.5  # inches
 MAX_MOLECULES = 30
 LIMITS = {"percentile": (-3, 103), "similarity": (0, 1.03)}
 PREVIOUS = "what the previous molecule lacks"
 
-Curve = tuple[Sequence[float], Sequence[float], dict[str, Any]]
-"""x, y, and options of `Axes.plot`."""
-Curves = dict[str, list[Curve]]
-"""By the label of the plot's y axis."""
+Curve = tuple[Sequence[float], Sequence[float], dict[str, Any]]  # x, y, options of `Axes.plot`
+Curves = dict[str, list[Curve]]  # by the label of the plot's y axis
 
 
 @style()
@@ -68,9 +60,7 @@ def draw_ascents(
     """Draw gradient ascents: molecules, predicted and true values, density percentiles.
 
     One ascent is drawn as a path; of several each is a row of molecules, the first 8 of them.
-
-    Raises:
-        ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
+    Errors as of `draw_path`.
     """
     name, shown = ascents[0].target.removeprefix("-"), ascents[: len(COLORS)]
     single = len(ascents) == 1
@@ -98,12 +88,9 @@ def draw_ascents(
 
 
 def _paths(
-    groups: Sequence[tuple[LatentPath, Sequence[str], str]],
-    curves: Curves,
-    title: str,
-    x: str,
+    groups: Sequence[tuple[LatentPath, Sequence[str], str]], curves: Curves, title: str, x: str,
     most: int,
-) -> MoleculeGrid:
+) -> MoleculeGrid:  # fmt: skip
     """Paths, each with texts below its molecules and a heading, above plots of their curves."""
     longest = max(min(len(path.segments), max(most, 1)) for path, _, _ in groups)
     columns = min(COLUMNS, max(4, longest))
@@ -147,9 +134,8 @@ def _segments(
     before: str | None = None
     for number, (axes, place) in enumerate(zip(cells, places, strict=False), 1):
         stop = path.segments[place]
-        at = f"t {stop.t_start:.2f}" + (
-            f" to {stop.t_end:.2f}" if stop.t_end != stop.t_start else ""
-        )
+        at = f"t {stop.t_start:.2f}"
+        at += f" to {stop.t_end:.2f}" if stop.t_end != stop.t_start else ""
         grid.cell(axes, stop.smiles, before, name=str(number), beside=at, below=below[place],
                   shade=stop.smiles in (path.start, path.end))  # fmt: skip
         before = stop.smiles
@@ -184,11 +170,8 @@ def _ended(ascent: AscentPath) -> str:
         "max_steps": "all steps taken",
         "bounded": "stopped at the edge of the allowed region",
     }[ascent.ended]
-    left = (
-        ""
-        if ascent.ood_distance is None
-        else f", left the training distribution at {ascent.ood_distance:.1f}"
-    )
+    at = ascent.ood_distance
+    left = "" if at is None else f", left the training distribution at {at:.1f}"
     outside = ", started outside of the box" if ascent.started_outside else ""
     return f"{why} after {ascent.path.t[-1]:.1f}{left}{outside}"
 
@@ -202,18 +185,13 @@ def _steps(path: LatentPath, values: Sequence[float]) -> tuple[list[float], list
 
 def _curves(path: LatentPath) -> Curves:
     names = ["to the molecule"] if path.end is None else ["to the first", "to the last"]
-    alike: list[Curve] = [
-        (
-            *_steps(path, [stop.similarity[i] for stop in path.segments]),
-            {"label": name, "color": color},
-        )
-        for i, (name, color) in enumerate(zip(names, COLORS, strict=False))
-    ]
-    numbers: Curves = {
-        name: [(*_steps(path, [stop.properties[name] for stop in path.segments]), {})]
-        for name in path.segments[0].properties
-    }
-    return {"similarity": alike, **numbers, "percentile": [(path.t, path.percentile, {})]}
+    curves: Curves = {"similarity": []}
+    for i, (name, color) in enumerate(zip(names, COLORS, strict=False)):
+        line = _steps(path, [stop.similarity[i] for stop in path.segments])
+        curves["similarity"].append((*line, {"label": name, "color": color}))
+    for name in path.segments[0].properties:
+        curves[name] = [(*_steps(path, [stop.properties[name] for stop in path.segments]), {})]
+    return curves | {"percentile": [(path.t, path.percentile, {})]}
 
 
 @style()
@@ -223,10 +201,7 @@ def draw_neighbors(
 ) -> Path:  # fmt: skip
     """Draw a row of molecules for each radius: those first found there, the most frequent first.
 
-    Atoms that the (last) given molecule lacks are highlighted.
-
-    Raises:
-        ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
+    Atoms that the (last) given molecule lacks are highlighted. Errors as of `draw_path`.
     """
     summary = found.summary().to_dict("records")
     several = len(found.given) > 1
@@ -276,15 +251,8 @@ def draw_projection(
 ) -> Path:
     """Draw a map: molecules as points colored by a value, and overlaid molecules as drawings.
 
-    Args:
-        project: From `molvae.analysis.project`.
-        file: SVG, PNG or PDF, by its ending.
-        most: Overlaid molecules that are drawn beside the map: the first ones; of a campaign's
-            trials the last ones.
-        overwrite: Replace a figure that molvae wrote.
-
-    Raises:
-        ConfigError: The name does not end in .svg, .png or .pdf, or cannot be written.
+    At most `most` overlaid molecules are drawn beside the map: the first ones; of a campaign's
+    trials the last ones. Errors as of `draw_path`.
     """
     data = [spot for spot in project.molecules if spot.kind == "data"]
     others = [spot for spot in project.molecules if spot.kind != "data"]
@@ -307,11 +275,9 @@ def draw_projection(
 
 
 def _scatter(
-    axes: Axes,
-    project: Projection,
-    data: Sequence[ProjectedMolecule],
+    axes: Axes, project: Projection, data: Sequence[ProjectedMolecule],
     others: Sequence[ProjectedMolecule],
-) -> None:
+) -> None:  # fmt: skip
     from matplotlib import colormaps
 
     values = np.array([spot.value for spot in data])

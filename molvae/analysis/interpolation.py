@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.analysis.vectors import codes, similarities, spread
+from molvae.analysis.vectors import codes, described, spread
 from molvae.chem.molecules import canonical
-from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES, whole_number
 from molvae.errors import UnknownNameError, require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -23,13 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["linear", "slerp", "density"]
-
-
-KIND_ALIASES: dict[str, Kind] = {"straight": "linear", "spherical": "slerp"}
-"""Old names of kinds, still read."""
-KNOTS = 16  # Segments of a path bent along the density
-BENDS, RATE = 150, 0.05  # Steps of Adam, and their length in standard deviations of the encodings
-PARALLEL = 1e-6  # Sine of an angle below which two vectors count as parallel
+KIND_ALIASES: dict[str, Kind] = {"straight": "linear", "spherical": "slerp"}  # old, still read
+KNOTS = 16  # segments of a path bent along the density
+BENDS, RATE = 150, 0.05  # steps of Adam, and their length in standard deviations of the encodings
+PARALLEL = 1e-6  # sine of an angle below which two vectors count as parallel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +93,7 @@ class LatentPath:
         import pandas as pd
 
         ends = ["similarity"] if self.end is None else ["similarity_start", "similarity_end"]
-        rows = [
+        return pd.DataFrame(
             {
                 "t_start": stop.t_start,
                 "t_end": stop.t_end,
@@ -107,8 +103,7 @@ class LatentPath:
                 "percentile": stop.percentile,
             }
             for stop in self.segments
-        ]
-        return pd.DataFrame(rows)
+        )
 
 
 def decode_path(
@@ -122,27 +117,30 @@ def decode_path(
     missed: Sequence[str] = (),
     properties: Sequence[str] = DEFAULT_PROPERTIES,
 ) -> LatentPath:
-    """Decode vectors in their order, and describe each molecule.
+    """Decode vectors, `n x d`, n from 1, in their order, and describe each molecule.
 
-    Args:
-        space: Decodes.
-        z: `n x d`, n from 1.
-        t: Position of each vector, `n`, ascending.
-        name: Kind of path.
-        start: Canonical SMILES that similarity is measured to.
-        end: Another one.
-        missed: Given molecules that the path only passes near.
-        properties: Names of computed properties, see `molvae.properties`.
-
-    Raises:
-        UnknownNameError: Unknown property.
+    Other arguments as the fields of `LatentPath`; `properties` as of `interpolate`.
     """
-    decoded, there = space.decode(z), [start] if end is None else [start, end]
+    decoded, ends = space.decode(z), [start] if end is None else [start, end]
     with torch.no_grad():
         density, percentile = space.log_density(z).tolist(), space.density_percentile(z).tolist()
     runs = [list(rows) for _, rows in groupby(range(len(decoded)), key=decoded.__getitem__)]
     stops = [decoded[run[0]] for run in runs]
-    alike, numbers = similarities(stops, there), score([m or "" for m in stops], properties)
+    segments = [
+        Segment(
+            smiles=smiles,
+            first=run[0],
+            last=run[-1],
+            t_start=t[run[0]],
+            t_end=t[run[-1]],
+            similarity=similarity,
+            properties=numbers,
+            percentile=percentile[run[0]],
+        )
+        for run, smiles, (similarity, numbers) in zip(
+            runs, stops, described(stops, ends, properties), strict=True
+        )
+    ]
     return LatentPath(
         name=name,
         start=start,
@@ -153,19 +151,7 @@ def decode_path(
         decoded=tuple(decoded),
         log_density=tuple(density),
         percentile=tuple(percentile),
-        segments=tuple(
-            Segment(
-                smiles=decoded[run[0]],
-                first=run[0],
-                last=run[-1],
-                t_start=t[run[0]],
-                t_end=t[run[-1]],
-                similarity=tuple(similar),
-                properties=dict(zip(properties, values, strict=True)),
-                percentile=percentile[run[0]],
-            )
-            for run, similar, values in zip(runs, alike.tolist(), numbers.tolist(), strict=True)
-        ),
+        segments=tuple(segments),
     )
 
 
@@ -184,7 +170,6 @@ def interpolate(
     where none is found there is a warning, and the molecule is among the path's `missed`.
 
     Args:
-        space: A latent space.
         smiles: At least two molecules, SMILES in any form.
         steps: From one molecule to the next.
         kind: `linear`; `slerp`, along a great circle around the origin while the distance from it
@@ -216,19 +201,13 @@ def interpolate(
         if kind == "density":
             made = along_density(space, a, b, shares, weight=weight)
         else:
-            made = slerp(a, b, shares) if kind == "slerp" else linear(a, b, shares)
+            made = {"linear": linear, "slerp": slerp}[kind](a, b, shares)
         rows += [made[:-1], b[None]]  # not only up to rounding
         t += [leg + share for share in shares.tolist()]
     return decode_path(
-        space,
-        torch.cat(rows),
-        t,
-        name=kind,
-        start=molecules[0],
-        end=molecules[-1],
-        missed=missed,
+        space, torch.cat(rows), t, name=kind, start=molecules[0], end=molecules[-1], missed=missed,
         properties=properties,
-    )
+    )  # fmt: skip
 
 
 def linear(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
@@ -253,14 +232,9 @@ def slerp(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
 
 
 def along_density(
-    space: LatentSpaceProtocol,
-    a: Tensor,
-    b: Tensor,
-    shares: Tensor,
-    *,
-    weight: float,
+    space: LatentSpaceProtocol, a: Tensor, b: Tensor, shares: Tensor, *, weight: float,
     knots: int = KNOTS,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Points at fractions of a path from a to b, both `d`, bent towards high density: `n x d`.
 
     The inner ends of `knots` segments follow the gradient of `length^2 - weight * log-density`.
@@ -268,13 +242,12 @@ def along_density(
     scale = spread(space)
     whole = linear(a, b, torch.linspace(0, 1, knots + 1, dtype=a.dtype))
     inner = ((whole[1:-1] - a) / scale).requires_grad_()
-    ends = torch.zeros_like(a)[None], ((b - a) / scale)[None]
+    first, last = torch.zeros_like(a)[None], ((b - a) / scale)[None]
     optimizer = torch.optim.Adam([inner], lr=RATE)
     for _ in range(BENDS):
         with torch.enable_grad():
-            u = torch.cat([ends[0], inner, ends[1]])
-            # Of so many even stretches, so many times the sum of squares is the length squared; it
-            # also keeps them even.
+            u = torch.cat([first, inner, last])
+            # The squared length of `knots` even segments; this form also keeps them even.
             length = knots * (u[1:] - u[:-1]).square().sum()
             dense = space.log_density(a + inner * scale).sum() / knots
             (inner.grad,) = torch.autograd.grad(length - weight * dense, inner)

@@ -7,15 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.analysis.chemnet import ChemNetStatistics
-from molvae.analysis.geometry import geometry
 from molvae.analysis.readout import linear_readout
 from molvae.analysis.set_metrics import chemnet_statistics, distribution_metrics
 from molvae.bo.surrogate import fit_gp, reproducible
-from molvae.chem.fingerprints import morgan_bits, tanimoto_pairs
+from molvae.chem.fingerprints import morgan_bits, tanimoto, tanimoto_pairs
 from molvae.chem.molecules import canonical, has_radicals
 from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES, check_seed, later_seed, whole_number
@@ -26,9 +24,9 @@ from molvae.model.losses import active_units, kl_to_normal
 
 RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 """Lengths of moves in z, in standard deviations of the encodings."""
-
-
-N_IMPORTANCE_SAMPLES = 64  # Samples of the importance-weighted bound
+N_IMPORTANCE_SAMPLES = 64  # of the importance-weighted bound
+RANKS = (1, 2, 5, 10, 20, 50)  # ranks of neighbors in z whose similarity is reported
+NEIGHBORS = 5  # neighbors that trustworthiness looks at
 
 
 @isolated()
@@ -73,12 +71,8 @@ def evaluate(
     n_samples = whole_number(n_samples, "n_samples", least=0)
     n_draws, seed = whole_number(n_draws, "n_draws", least=1), check_seed(seed)
     molecules = [canonical(text) for text in smiles]
-    kept = _readable(space, molecules)
-    has_vectors = space.dim > 0
-    result: dict[str, float] = {
-        "molecules": len(molecules),
-        "unreadable": len(molecules) - len(kept),
-    }
+    kept, has_vectors = _readable(space, molecules), space.dim > 0
+    result: dict[str, float] = {"molecules": len(smiles), "unreadable": len(smiles) - len(kept)}
     if has_vectors:
         result |= reconstruction_metrics(space, molecules, seed=seed)
     # Not the first: files are often sorted, QM9 by size.
@@ -91,20 +85,21 @@ def evaluate(
         result |= geometry(space, list(dict.fromkeys(kept)), seed=seed)
         result |= linear_readout(space, list(dict.fromkeys(kept)), seed=seed)
     if n_samples > 0:
-        reference = _reference(kept) if fcd else False
+        reference: ChemNetStatistics | bool = False
+        if fcd and len(kept) > 1:
+            try:
+                reference = chemnet_statistics(kept)
+            except MissingPackageError as error:
+                warn(f"no Fréchet ChemNet distance: {error}")
         sources = generate(space, n_samples, seed=seed)
         if training is not None:
-            known = sorted(training)
-            chosen = np.random.default_rng(seed).permutation(len(known))[:n_samples]
-            sources["training"] = [known[i] for i in chosen]
+            learned = sorted(training)
+            chosen = np.random.default_rng(seed).permutation(len(learned))[:n_samples]
+            sources["training"] = [learned[i] for i in chosen]
         for name, drawn in sources.items():
+            known = training if name != "training" else None
             found = distribution_metrics(
-                drawn,
-                kept,
-                training if name != "training" else None,
-                reference,
-                assume_canonical=True,
-                radicals=space.radicals,
+                drawn, kept, known, reference, assume_canonical=True, radicals=space.radicals
             )
             found["radicals"] = sum(map(has_radicals, filter(None, drawn))) / len(drawn)
             result |= {f"{name}_{key}": value for key, value in found.items()}
@@ -281,6 +276,59 @@ def smoothness(
 
 
 @isolated()
+def geometry(
+    space: LatentSpace, smiles: Sequence[str], *, n: int = 1_500, seed: int = 0
+) -> dict[str, float]:
+    """How Euclidean distances in z relate to Tanimoto similarities (Morgan, radius 2, 2,048 bits).
+
+    Args:
+        space: The model.
+        smiles: Distinct molecules that it can encode.
+        n: Maximum number of molecules to compare, chosen at random.
+        seed: Seed of the choice.
+
+    Returns:
+        `distance_tanimoto_correlation`: Pearson's, over all pairs; -1 is best.
+        `neighbor_tanimoto_K`: mean similarity of a molecule to its K-th nearest in z;
+        `neighbor_tanimoto_best`: to the most similar one; `neighbor_tanimoto_random`: to any.
+        `trustworthiness`: how far the five nearest in z are among the most similar, from 0 to 1.
+        NaN with too few molecules.
+
+    References:
+        Venna and Kaski (2001), doi:10.1007/3-540-44668-0_68 (trustworthiness).
+    """
+    from scipy.spatial.distance import pdist, squareform  # type: ignore[import-untyped]
+    from sklearn.manifold import trustworthiness
+
+    n, seed = whole_number(n, "n", least=1), check_seed(seed)
+    chosen = [smiles[i] for i in np.random.default_rng(seed).permutation(len(smiles))[:n]]
+    names = ["distance_tanimoto_correlation", "trustworthiness"]
+    names += [f"neighbor_tanimoto_{k}" for k in (*RANKS, "best", "random")]
+    result = dict.fromkeys(names, np.nan)
+    if len(chosen) < 3:
+        return result
+    z = space.encode(chosen).numpy()
+    bits = morgan_bits(chosen)
+    similar, distance = tanimoto(bits, bits), squareform(pdist(z))
+    pairs = np.triu_indices(len(chosen), 1)
+    if np.ptp(distance[pairs]) > 0 and np.ptp(similar[pairs]) > 0:
+        r = np.corrcoef(distance[pairs], similar[pairs])[0, 1]
+        result["distance_tanimoto_correlation"] = float(r)
+    if len(chosen) > 2 * NEIGHBORS:
+        result["trustworthiness"] = float(
+            trustworthiness(1 - similar, z, n_neighbors=NEIGHBORS, metric="precomputed")
+        )
+    np.fill_diagonal(distance, np.inf)
+    by_rank = np.take_along_axis(similar, np.argsort(distance, axis=1)[:, :-1], axis=1)
+    for k in RANKS:
+        if k < len(chosen):
+            result[f"neighbor_tanimoto_{k}"] = float(by_rank[:, k - 1].mean())
+    result["neighbor_tanimoto_best"] = float(by_rank.max(axis=1).mean())
+    result["neighbor_tanimoto_random"] = float(by_rank.mean())
+    return result
+
+
+@isolated()
 def generate(space: LatentSpace, n: int, *, seed: int = 0) -> dict[str, list[str | None]]:
     """Molecules from each source: `prior`, `normal`, `generated`; of a language model the last."""
     if space.dim == 0:
@@ -294,14 +342,6 @@ def generate(space: LatentSpace, n: int, *, seed: int = 0) -> dict[str, list[str
     }
 
 
-def _reference(molecules: Sequence[str]) -> ChemNetStatistics | bool:
-    try:
-        return chemnet_statistics(molecules) if len(molecules) > 1 else False
-    except MissingPackageError as error:
-        warn(f"no Fréchet ChemNet distance: {error}")
-        return False
-
-
 def _equal(decoded: Sequence[str | None], molecules: Sequence[str]) -> int:
     return sum(a == b for a, b in zip(decoded, molecules, strict=True))
 
@@ -312,13 +352,13 @@ def _similarity(decoded: Sequence[str | None], molecules: Sequence[str]) -> floa
     if not pairs:
         return np.nan
     there, here = zip(*pairs, strict=True)
-    similar: NDArray[np.float64] = tanimoto_pairs(morgan_bits(there), morgan_bits(here))
-    return float(similar.sum()) / len(molecules)
+    return float(tanimoto_pairs(morgan_bits(there), morgan_bits(here)).sum()) / len(molecules)
 
 
 __all__ = [
     "evaluate",
     "generate",
+    "geometry",
     "likelihood",
     "reconstruction_metrics",
     "regression",

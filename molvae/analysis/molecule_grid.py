@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molvae.analysis.style import (
-    ACCENT,
-    FAINT,
-    SHADE,
-    check_can_draw,
-    printable,
-    save_figure,
-)
+from molvae.analysis.style import ACCENT, FAINT, SHADE, check_can_draw, printable, save_figure
 from molvae.chem.depiction import HIGHLIGHT, RDKIT_BOND_LENGTH, align_to_lead
 from molvae.chem.molecules import parse
 
@@ -27,9 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-CELL_WIDTH, CELL_HEIGHT, LINE, PLOT_HEIGHT = 1.95, 1.75, 0.3, 1.5  # Inches
-PIXELS_PER_INCH, BOND_PIXELS, OVERSAMPLING = 96, 30.0, 3
-"""Of drawn molecules; images have more pixels than drawings in lines."""
+CELL_WIDTH, CELL_HEIGHT, LINE = 1.95, 1.75, 0.3  # inches
+PIXELS_PER_INCH, BOND_PIXELS = 96, 30.0  # of drawn molecules
+OVERSAMPLING = 3  # images have more pixels than drawings in lines
 
 
 class MoleculeGrid:
@@ -85,11 +78,11 @@ class MoleculeGrid:
         for axes in self.figure.get_axes():
             left, bottom, width, height = np.round(axes.get_position().bounds, 4).tolist()
             axes.set_position((left, bottom, width, height))
-        svg = ""
+        svg, format = "", "svg" if target.suffix.lower() == ".svg" else "png"
         for axes, mol, atoms, bonds in self.molecules:
             box = axes.get_window_extent()
-            if target.suffix.lower() == ".svg":
-                drawn = depict(mol, atoms, bonds, box.width, box.height, "svg")
+            drawn = depict(mol, atoms, bonds, box.width, box.height, format)
+            if format == "svg":
                 top = self.figure.get_figheight() * 72 - box.y1
                 place = (f"x='{box.x0:.2f}' y='{top:.2f}' "
                          f"width='{box.width:.2f}' height='{box.height:.2f}'")  # fmt: skip
@@ -97,8 +90,7 @@ class MoleculeGrid:
             else:
                 from matplotlib.image import imread
 
-                image = imread(io.BytesIO(depict(mol, atoms, bonds, box.width, box.height, "png")))
-                axes.imshow(image, aspect="auto")
+                axes.imshow(imread(io.BytesIO(drawn)), aspect="auto")
         return save_figure(self.figure, file, overwrite=overwrite, svg=svg)
 
 

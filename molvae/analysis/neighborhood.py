@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from molvae.analysis.vectors import codes, similarities, unit_vectors
+from molvae.analysis.vectors import codes, described, unit_vectors
 from molvae.chem.molecules import canonical
-from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES, check_seed, whole_number
 from molvae.errors import require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -20,8 +19,7 @@ from molvae.model.isolation import isolated
 if TYPE_CHECKING:
     import pandas as pd
 
-RADII = (1.0, 2.0, 3.0, 4.0, 5.0)
-"""Distances in z; encodings have a standard deviation of about 1 in each dimension."""
+RADII = (1.0, 2.0, 3.0, 4.0, 5.0)  # in z, where encodings have an sd of about 1 in each dimension
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +78,8 @@ class Neighborhood:
         """
         import pandas as pd
 
-        several = len(self.given) > 1
-        names = [
-            f"similarity_{i}" if several else "similarity" for i, _ in enumerate(self.given, 1)
-        ]
+        numbers = [f"_{i}" for i in range(1, len(self.given) + 1)] if self.given[1:] else [""]
+        names = [f"similarity{number}" for number in numbers]
         rows = [
             {
                 "smiles": one.smiles,
@@ -95,8 +91,7 @@ class Neighborhood:
             }
             for one in self.found
         ]
-        first = ["smiles", "radius", "count", *names]
-        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=first)
+        return pd.DataFrame(rows, columns=None if rows else ["smiles", "radius", "count", *names])
 
     def summary(self) -> pd.DataFrame:
         """A row for each radius.
@@ -108,22 +103,18 @@ class Neighborhood:
         import pandas as pd
 
         rows = []
-        for place, radius in enumerate(self.radii):
+        for place, (radius, same, nothing) in enumerate(
+            zip(self.radii, self.same, self.nothing, strict=True)
+        ):
             there = [one for one in self.found if one.counts[place]]
             others = sum(one.counts[place] for one in there)
             alike = sum(one.counts[place] * one.similarity[-1] for one in there)
-            rows.append(
-                {
-                    "radius": radius,
-                    "decoded": self.same[place] + self.nothing[place] + others,
-                    "same": self.same[place],
-                    "no_molecule": self.nothing[place],
-                    "distinct": len(there),
-                    "new": sum(one.radius == radius for one in there),
-                    "similarity": alike / others if others else float("nan"),
-                }
-            )
-        return pd.DataFrame(rows)
+            new = sum(one.radius == radius for one in there)
+            similarity = alike / others if others else float("nan")
+            decoded = same + nothing + others
+            rows.append((radius, decoded, same, nothing, len(there), new, similarity))
+        columns = ["radius", "decoded", "same", "no_molecule", "distinct", "new", "similarity"]
+        return pd.DataFrame(rows, columns=columns)
 
 
 @isolated()
@@ -142,7 +133,6 @@ def neighbors(
     random directions, the same ones for all radii.
 
     Args:
-        space: A latent space.
         smiles: SMILES in any form.
         radii: Distances, from 0.
         n: Number of directions.
@@ -194,8 +184,6 @@ def around(
             else:
                 counts.setdefault(molecule, [0] * len(lengths))[place] += 1
                 first.setdefault(molecule, vector)
-    molecules = list(counts)
-    alike, numbers = similarities(molecules, given), score(molecules, properties)
     with torch.no_grad():
         usual = space.density_percentile(torch.stack([*first.values()])).tolist() if first else []
     found = [
@@ -203,12 +191,12 @@ def around(
             smiles=molecule,
             radius=next(r for r, count in zip(lengths, counts[molecule], strict=True) if count),
             counts=tuple(counts[molecule]),
-            similarity=tuple(similar),
-            properties=dict(zip(properties, values, strict=True)),
+            similarity=similarity,
+            properties=numbers,
             percentile=percentile,
         )
-        for molecule, similar, values, percentile in zip(
-            molecules, alike.tolist(), numbers.tolist(), usual, strict=True
+        for molecule, (similarity, numbers), percentile in zip(
+            counts, described(list(counts), given, properties), usual, strict=True
         )
     ]
     found.sort(key=lambda one: (one.radius, -one.count, -one.similarity[-1]))

@@ -6,13 +6,14 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molvae.campaign.initial_design import ORIGIN
 from molvae.chem.molecules import canonical
 from molvae.chem.properties import is_property, named, score
 from molvae.config import check_seed, short_seed
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
 
 Method = Literal["pca", "umap"]
-
-
-LEAST = 3  # Molecules that a projection needs at least
-NEIGHBOURS = 15  # Neighbors of a point whose distances UMAP keeps
+Kind = Literal["data", "overlay", "start", "new"]
+Transform = Callable[[Tensor], NDArray[np.float64]]
+MIN_VECTORS = 3  # that a projection needs
+NEIGHBORS = 15  # neighbors of a point whose distances UMAP keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class ProjectedMolecule:
     y: float
     value: float
     """Value that the map is colored by; NaN where unknown."""
-    kind: Literal["data", "overlay", "start", "new"]
+    kind: Kind
     """`data`: the projection was fitted to it. `overlay`: shown on the map. `start`, `new`: a trial
     of a campaign, of the initial design or proposed.
     """
@@ -63,29 +64,22 @@ class Projection:
     """Data first, then the overlay, in the given order."""
     skipped: int
     """Molecules left out, since the space cannot encode them."""
-    transform: Callable[[Tensor], NDArray[np.float64]]
+    transform: Transform
     """Latent vectors, `n x d`, to coordinates, `n x 2`."""
 
     def table(self) -> pd.DataFrame:
         """Columns smiles, x, y, kind, label, and the value under its name."""
         import pandas as pd
 
-        return pd.DataFrame(
-            {
-                "smiles": [spot.smiles for spot in self.molecules],
-                "x": [spot.x for spot in self.molecules],
-                "y": [spot.y for spot in self.molecules],
-                "kind": [spot.kind for spot in self.molecules],
-                "label": [spot.label for spot in self.molecules],
-                self.color: [spot.value for spot in self.molecules],
-            }
-        )
+        names = ("smiles", "x", "y", "kind", "label")
+        columns = {name: [getattr(one, name) for one in self.molecules] for name in names}
+        return pd.DataFrame({**columns, self.color: [one.value for one in self.molecules]})
 
 
 @isolated()
 def fit_projection(
     z: Tensor, method: Method = "pca", *, seed: int = 0
-) -> tuple[Callable[[Tensor], NDArray[np.float64]], tuple[str, str]]:
+) -> tuple[Transform, tuple[str, str]]:
     """Fit a projection to latent vectors.
 
     Args:
@@ -108,14 +102,15 @@ def fit_projection(
     seed = check_seed(seed)
     if method not in get_args(Method):
         raise UnknownNameError("method of a map", method, get_args(Method))
-    if len(z) < LEAST or z.shape[1] < 2:
+    if len(z) < MIN_VECTORS or z.shape[1] < 2:
         raise DataError(
-            f"a plane needs at least {LEAST} vectors of 2 dimensions, got {len(z)} of {z.shape[1]}"
+            f"a plane needs at least {MIN_VECTORS} vectors of 2 dimensions, got {len(z)} of "
+            f"{z.shape[1]}"
         )
     return _pca(z) if method == "pca" else _umap(z, seed)
 
 
-def _pca(z: Tensor) -> tuple[Callable[[Tensor], NDArray[np.float64]], tuple[str, str]]:
+def _pca(z: Tensor) -> tuple[Transform, tuple[str, str]]:
     from sklearn.decomposition import PCA
 
     fitted = PCA(2, svd_solver="full").fit(z.numpy())  # which fixes the signs
@@ -129,31 +124,29 @@ def _pca(z: Tensor) -> tuple[Callable[[Tensor], NDArray[np.float64]], tuple[str,
     return place, (f"first component ({first})", f"second component ({second})")
 
 
-def _umap(z: Tensor, seed: int) -> tuple[Callable[[Tensor], NDArray[np.float64]], tuple[str, str]]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it misses Tensorflow, which is not needed
-            import umap
-    except ImportError as error:
-        raise MissingPackageError("UMAP needs: pip install 'molvae[umap]'") from error
+def _umap(z: Tensor, seed: int) -> tuple[Transform, tuple[str, str]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its many dependencies
+        try:
+            import umap
+        except ImportError as error:
+            raise MissingPackageError("UMAP needs: pip install 'molvae[umap]'") from error
         fitted = umap.UMAP(
-            n_neighbors=min(NEIGHBOURS, len(z) - 1),
+            n_neighbors=min(NEIGHBORS, len(z) - 1),
             random_state=short_seed(seed),
             transform_seed=short_seed(seed),
             n_jobs=1,
         ).fit(z.numpy())
-    known: dict[bytes, Any] = dict(
-        zip([row.numpy().tobytes() for row in z], fitted.embedding_, strict=True)
-    )
+    known = {row.tobytes(): xy for row, xy in zip(z.numpy(), fitted.embedding_, strict=True)}
 
     def place(vectors: Tensor) -> NDArray[np.float64]:
         found = np.full((len(vectors), 2), math.nan)
-        rows = [row.numpy().tobytes() for row in vectors]
-        new = [i for i, row in enumerate(rows) if row not in known]
-        for i in set(range(len(rows))) - set(new):
-            found[i] = known[rows[i]]
+        new = []
+        for i, row in enumerate(vectors.numpy()):
+            if (at := known.get(row.tobytes())) is None:
+                new.append(i)
+            else:
+                found[i] = at
         if new:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -177,7 +170,6 @@ def project(
     """A map of molecules, colored by a value, with others on top.
 
     Args:
-        space: Encodes.
         smiles: Molecules to fit the projection to, SMILES in any form. Those that the space cannot
             encode are left out, with a warning, and counted.
         values: A value of each molecule to color by, NaN where unknown; by default the property
@@ -208,74 +200,52 @@ def project(
             numbers.shape == (len(molecules),),
             f"{len(molecules)} molecules need as many values, got {numbers.shape}",
         )
-    z = space.encode(molecules, skip_unknown=True)
-    there = torch.isfinite(z).all(dim=1).nonzero()[:, 0].tolist()
-    put, axes = fit_projection(z[there], method, seed=seed)
-    spots = _spots(put(z[there]), [molecules[i] for i in there], numbers[there].tolist(), "data")
+    z, there = _encoded(space, molecules)
+    put, axes = fit_projection(z, method, seed=seed)
+    names = [molecules[i] for i in there]
+    spots = _spots(put(z), names, numbers[there], ["data"] * len(there), [""] * len(there))
     skipped = len(molecules) - len(there)
-    known = is_property(color)
     if isinstance(overlay, Sequence):
         others = [canonical(text) for text in overlay]
-        z = space.encode(others, skip_unknown=True)
-        there = torch.isfinite(z).all(dim=1).nonzero()[:, 0].tolist()
+        z, there = _encoded(space, others)
+        names, labels = [others[i] for i in there], [str(i + 1) for i in there]
+        spots += _spots(put(z), names, _values(names, color), ["overlay"] * len(there), labels)
         skipped += len(others) - len(there)
-        shown = score(others, [color])[:, 0] if known else np.full(len(others), math.nan)
-        labels = [str(i + 1) for i in there]
-        names = [others[i] for i in there]
-        spots += _spots(put(z[there]), names, shown[there].tolist(), "overlay", labels)
-    else:
-        spots += _trials(put, overlay, color)
+    elif trials := overlay.trials:
+        names = [trial.smiles for trial in trials]
+        kinds: list[Kind] = ["start" if trial.origin == ORIGIN else "new" for trial in trials]
+        shown = [trial.values.get(color, math.nan) for trial in trials]
+        numbers = np.array(shown) if color in overlay.problem.names else _values(names, color)
+        where = put(torch.stack([trial.z for trial in trials]))
+        spots += _spots(where, names, numbers, kinds, [str(trial.id) for trial in trials])
     return Projection(
-        method=method,
-        axes=axes,
-        color=color,
-        molecules=tuple(spots),
-        skipped=skipped,
+        method=method, axes=axes, color=color, molecules=tuple(spots), skipped=skipped,
         transform=put,
-    )
+    )  # fmt: skip
 
 
-def _trials(
-    put: Callable[[Tensor], NDArray[np.float64]], campaign: Campaign, color: str
-) -> list[ProjectedMolecule]:
-    from molvae.campaign.initial_design import ORIGIN
+def _encoded(space: LatentSpaceProtocol, molecules: Sequence[str]) -> tuple[Tensor, list[int]]:
+    """Encodings of the molecules that the space can encode, and which these are."""
+    z = space.encode(molecules, skip_unknown=True)
+    there = torch.isfinite(z).all(dim=1)
+    return z[there], there.nonzero()[:, 0].tolist()
 
-    trials = campaign.trials
-    if not trials:
-        return []
-    where = put(torch.stack([trial.z for trial in trials]))
-    if color in campaign.problem.names:
-        values = [float(trial.values.get(color, math.nan)) for trial in trials]
-    elif is_property(color):
-        values = score([trial.smiles for trial in trials], [color])[:, 0].tolist()
-    else:
-        values = [math.nan] * len(trials)
-    return [
-        ProjectedMolecule(
-            smiles=trial.smiles,
-            x=float(x),
-            y=float(y),
-            value=value,
-            kind="start" if trial.origin == ORIGIN else "new",
-            label=str(trial.id),
-        )
-        for trial, (x, y), value in zip(trials, where.tolist(), values, strict=True)
-    ]
+
+def _values(smiles: Sequence[str], color: str) -> NDArray[np.float64]:
+    return score(smiles, [color])[:, 0] if is_property(color) else np.full(len(smiles), math.nan)
 
 
 def _spots(
     where: NDArray[np.float64],
     smiles: Sequence[str],
-    values: Sequence[float],
-    kind: Literal["data", "overlay"],
-    labels: Sequence[str] | None = None,
+    values: NDArray[np.float64],
+    kinds: Sequence[Kind],
+    labels: Sequence[str],
 ) -> list[ProjectedMolecule]:
-    labels = [""] * len(smiles) if labels is None else labels
+    rows = zip(where.tolist(), smiles, values.tolist(), kinds, labels, strict=True)
     return [
-        ProjectedMolecule(smiles=molecule, x=x, y=y, value=float(value), kind=kind, label=label)
-        for molecule, (x, y), value, label in zip(
-            smiles, where.tolist(), values, labels, strict=True
-        )
+        ProjectedMolecule(smiles=molecule, x=x, y=y, value=value, kind=kind, label=label)
+        for (x, y), molecule, value, kind, label in rows
     ]
 
 

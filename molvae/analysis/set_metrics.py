@@ -26,9 +26,8 @@ from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError
 
-BLOCK = 1_000  # Fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB
-MIN_SCAFFOLD_RINGS = 2
-"""Scaffolds with fewer rings are left out, as MOSES' code does, so that benzene does not decide."""
+BLOCK = 1_000  # fingerprints compared at a time: 1,000 x 1,000 similarities are 8 MB
+MIN_SCAFFOLD_RINGS = 2  # fewer are left out, as MOSES' code does, so that benzene does not decide
 
 
 def distribution_metrics(
@@ -90,6 +89,7 @@ def distribution_metrics(
         Polykovskiy et al. (2020), doi:10.3389/fphar.2020.565644 (MOSES); Bemis and Murcko (1996),
         doi:10.1021/jm9602928.
     """
+    # What the caller may have got wrong is looked at before anything takes long.
     alerts = known_catalogs(catalogs)
     if fcd is True and reference is None:
         raise ConfigError(
@@ -98,27 +98,25 @@ def distribution_metrics(
         )
     if fcd is not False:
         fcd_package()
-    # What the caller may have got wrong is looked at before anything takes long.
     others, known = (
         None if texts is None else _reference(texts, workers, name, assume_canonical)
         for name, texts in (("reference", reference), ("training", training))
     )
     molecules = _read(smiles, workers, radicals)
+    distinct = set(molecules)
     values = score(molecules, names, workers=workers)
     bits = _bits(molecules)
     result: dict[str, float] = {
         "texts": len(smiles),
         "molecules": len(molecules),
         "validity": _share(len(molecules), len(smiles)),
-        "uniqueness": _share(len(set(molecules)), len(molecules)),
+        "uniqueness": _share(len(distinct), len(molecules)),
     }
     if known is not None:
-        distinct = set(molecules)
         result["novelty"] = _share(len(distinct.difference(known)), len(distinct))
     result["internal_diversity"] = _internal_diversity(bits)
-    result["filter_pass_rate"] = _share(
-        sum(passes(molecules, alerts, workers=workers)), len(molecules)
-    )
+    n_passed = sum(passes(molecules, alerts, workers=workers))
+    result["filter_pass_rate"] = _share(n_passed, len(molecules))
     for name, column in zip(names, values.T, strict=True):
         kept = column[~np.isnan(column)]
         result[f"{name}_mean"] = float(kept.mean()) if kept.size else math.nan
@@ -129,9 +127,7 @@ def distribution_metrics(
         result["nearest_neighbour_similarity"] = _nearest(bits, others)
         other_values = score(others, names, workers=workers)
         for name, column, other in zip(names, values.T, other_values.T, strict=True):
-            distances = _distances(column, other)
-            for what, distance in zip(DISTANCES, distances, strict=True):
-                result[f"{name}_{what}"] = distance
+            result |= {f"{name}_{what}": d for what, d in _distances(column, other).items()}
         if fcd is True:
             fcd = chemnet_statistics(others, assume_canonical=True)
     if isinstance(fcd, ChemNetStatistics):
@@ -144,16 +140,10 @@ def chemnet_statistics(
 ) -> ChemNetStatistics:
     """Mean and covariance of ChemNet's activations, to compare many sets with one reference.
 
-    Args:
-        smiles: SMILES in any form, at least two.
-        assume_canonical: `smiles` are canonical and need not be read.
-        workers: Processes for reading; ChemNet runs in this process, on the CPU.
+    ChemNet runs in this process, on the CPU. Arguments and errors as of `distribution_metrics`.
 
     Raises:
-        InvalidMoleculeError: A text is no molecule.
         DataError: Fewer than two molecules.
-        MissingPackageError: The package fcd is not installed.
-        ConfigError: A single text instead of a list, `workers` below 1, or workers that died.
     """
     fcd_package()
     molecules = _reference(smiles, workers, assume_canonical=assume_canonical)
@@ -174,16 +164,7 @@ def frechet_chemnet_distance(
     4.5 with 600. Use 10,000 where possible; compare sets of one size. ChemNet reads SMILES padded
     to 350 characters; for longer ones fcd warns, and the distance is not comparable.
 
-    Args:
-        smiles: SMILES in any form; None is no molecule.
-        reference: SMILES in any form, at least two, or their `chemnet_statistics`.
-        workers: Processes for reading.
-
-    Returns:
-        NaN if fewer than two texts are valid.
-
-    Raises:
-        MolvaeError: As `chemnet_statistics`.
+    NaN if fewer than two texts are valid. Arguments and errors as of `distribution_metrics`.
 
     References:
         Preuer et al. (2018), doi:10.1021/acs.jcim.8b00234.
@@ -211,17 +192,16 @@ def _reference(
         raise DataError(f"{name} holds no molecules; give at least one")
     if assume_canonical and not isinstance(texts, str):
         return list(texts)
-    given = list(texts)
-    found = _canonical(texts, name, workers)
-    for place, molecule in enumerate(found):
-        if molecule is None:
-            try:
-                canonical(given[place])
-            except InvalidMoleculeError as error:
-                raise InvalidMoleculeError(
-                    f"{name}, molecule {place + 1} of {len(given)}: {error}; leave it out"
-                ) from error
-    return [molecule for molecule in found if molecule is not None]
+    found = list[str]()
+    pairs = zip(texts, _canonical(texts, name, workers), strict=True)
+    for place, (text, molecule) in enumerate(pairs, 1):
+        try:
+            found.append(molecule or canonical(text))
+        except InvalidMoleculeError as error:
+            raise InvalidMoleculeError(
+                f"{name}, molecule {place} of {len(texts)}: {error}; leave it out"
+            ) from error
+    return found
 
 
 def _canonical(texts: Collection[str | None], name: str, workers: int | None) -> list[str | None]:
@@ -250,16 +230,13 @@ def _bits(molecules: Sequence[str]) -> NDArray[np.bool_]:
 
 def _internal_diversity(bits: NDArray[np.bool_]) -> float:
     n = len(bits)
-    if n == 0:
-        return math.nan
     total = 0.0
     for i in range(0, n, BLOCK):
         for j in range(i, n, BLOCK):
             similar = tanimoto(bits[i : i + BLOCK], bits[j : j + BLOCK])
-            # Similarity is symmetric: what is off the diagonal stands for two blocks.
+            # Similarity is symmetric: blocks off the diagonal stand for two.
             total += float(similar.sum()) * (1 if i == j else 2)
-    # Rounding may bring the mean of ones above one.
-    return max(0.0, 1.0 - total / n**2)
+    return max(0.0, 1.0 - total / n**2) if n else math.nan  # rounding may bring it below 0
 
 
 def _nearest(bits: NDArray[np.bool_], reference: Sequence[str]) -> float:
@@ -305,25 +282,20 @@ def _scaffold(molecule: str) -> tuple[str, int]:
     return canonical_or_none(text) or text, scaffold.GetRingInfo().NumRings()
 
 
-DISTANCES = ("wasserstein", "shift_in_sds", "sd_ratio")
-
-
-def _distances(
-    values: NDArray[np.float64], reference: NDArray[np.float64]
-) -> tuple[float, float, float]:
-    """How far values are from those of a reference, by `DISTANCES`; NaN without values."""
+def _distances(values: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, float]:
+    """How far values are from those of a reference; NaN without values."""
     from scipy.stats import wasserstein_distance  # type: ignore[import-untyped]
 
     a, b = values[~np.isnan(values)], reference[~np.isnan(reference)]
     if not a.size or not b.size:
-        return math.nan, math.nan, math.nan
+        return dict.fromkeys(("wasserstein", "shift_in_sds", "sd_ratio"), math.nan)
     # Of equal values, rounding may make a spread that is not quite 0.
     spread = float(b.std()) if b.min() < b.max() else math.nan
-    return (
-        float(wasserstein_distance(a, b)),
-        float((a.mean() - b.mean()) / spread),
-        float(a.std() / spread),
-    )
+    return {
+        "wasserstein": float(wasserstein_distance(a, b)),
+        "shift_in_sds": float((a.mean() - b.mean()) / spread),
+        "sd_ratio": float(a.std() / spread),
+    }
 
 
 def _chemnet_distance(molecules: Sequence[str], reference: ChemNetStatistics) -> float:

@@ -11,34 +11,29 @@ from torch import Tensor
 
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical
+from molvae.chem.properties import score
 from molvae.errors import warn
 from molvae.latent.protocol import LatentSpaceProtocol
 
-BOX_IN_SDS = 5.15
-"""Width of a space's box in standard deviations of the encodings: it leaves out half a percent at
-each end."""
+BOX_IN_SDS = 5.15  # width of a space's box in sd of the encodings, 99 % of which it holds
 
 
 def codes(space: LatentSpaceProtocol, smiles: Sequence[str]) -> tuple[Tensor, list[str]]:
     """Latent vectors that decode to molecules, `n x d`, and the molecules that none was found for.
 
-    The latter are canonical SMILES, and there is a warning.
-
-    Raises:
-        InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
+    The latter are canonical SMILES, and there is a warning. Errors as of `LatentSpace.encode`.
     """
     molecules = [canonical(text) for text in smiles]
     z = space.invert(molecules)
-    decoded = space.decode(z)
-    missed = [m for m, d in zip(molecules, decoded, strict=True) if m != d]
+    missed = {m: d for m, d in zip(molecules, space.decode(z), strict=True) if m != d}
     if missed:
-        first = next(d for m, d in zip(molecules, decoded, strict=True) if m != d)
+        first, decoded = next(iter(missed.items()))
         more = f", and {len(missed) - 1} more" if len(missed) > 1 else ""
         warn(
-            f"{space.name or 'the space'} has no vector that decodes to {missed[0]}, the nearest "
-            f"found gives {first or 'no molecule'}{more}"
+            f"{space.name or 'the space'} has no vector that decodes to {first}, the nearest "
+            f"found gives {decoded or 'no molecule'}{more}"
         )
-    return z, missed
+    return z, list(missed)
 
 
 def spread(space: LatentSpaceProtocol) -> Tensor:
@@ -56,13 +51,23 @@ def unit_vectors(n: int, dim: int, seed: int) -> Tensor:
 def similarities(smiles: Sequence[str | None], to: Sequence[str]) -> NDArray[np.float64]:
     """Tanimoto similarity (Morgan, radius 2, 2,048 bits), `n x len(to)`; NaN for None."""
     found = np.full((len(smiles), len(to)), np.nan)
-    there = [row for row, molecule in enumerate(smiles) if molecule is not None]
-    if there and to:
-        distinct = list(dict.fromkeys(str(smiles[row]) for row in there))
-        place = {molecule: row for row, molecule in enumerate(distinct)}
-        each = tanimoto(morgan_bits(distinct), morgan_bits(list(to)))
-        found[there] = each[[place[str(smiles[row])] for row in there]]
+    distinct = list(dict.fromkeys(molecule for molecule in smiles if molecule is not None))
+    if distinct and to:
+        each = dict(zip(distinct, tanimoto(morgan_bits(distinct), morgan_bits(to)), strict=True))
+        there = [row for row, molecule in enumerate(smiles) if molecule is not None]
+        found[there] = [each[str(smiles[row])] for row in there]
     return found
 
 
-__all__ = ["codes", "similarities", "spread", "unit_vectors"]
+def described(
+    smiles: Sequence[str | None], to: Sequence[str], properties: Sequence[str]
+) -> list[tuple[tuple[float, ...], dict[str, float]]]:
+    """For each molecule its `similarities` and its properties by name; NaN for None."""
+    numbers = score([molecule or "" for molecule in smiles], properties).tolist()
+    return [
+        (tuple(similar), dict(zip(properties, values, strict=True)))
+        for similar, values in zip(similarities(smiles, to).tolist(), numbers, strict=True)
+    ]
+
+
+__all__ = ["codes", "described", "similarities", "spread", "unit_vectors"]

@@ -15,7 +15,6 @@ from cyclopts import App, Parameter
 from molvae._version import __version__
 from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
 from molvae.cli.explore import explore, interpolate, neighbors
-from molvae.cli.explore_flags import current_words
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
 from molvae.cli.terminal import check_numbers, no_standard_input, run
 from molvae.cli.training import evaluate, prepare, train, tune
@@ -33,23 +32,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for command in (
-    prepare,
-    train,
-    tune,
-    evaluate,
-    generate,
-    encode,
-    decode,
-    properties,
-    optimize,
-    ask,
-    tell,
-    retry,
-    export,
-    report,
-    ui,
-    explore,
-):
+    prepare, train, tune, evaluate, generate, encode, decode, properties, optimize, ask, tell,
+    retry, export, report, ui, explore,
+):  # fmt: skip
     app.command(command)
 explore.command(density)
 # As they were called before they stood under `explore`.
@@ -61,19 +46,11 @@ app.command(list_names, name="list")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line.
-
-    Args:
-        argv: Its words; those of the process by default.
-
-    Returns:
-        The exit status, see `molvae.cli.terminal.run`.
-    """
+    """Run a command line, that of the process by default; see `molvae.cli.terminal.run`."""
     interrupted = {
         "optimize": "all values are in the campaign file, and the same command goes on from there",
     }
-    words = current_words(sys.argv[1:] if argv is None else argv)
-    return run(app, words, interrupted=interrupted)
+    return run(app, sys.argv[1:] if argv is None else argv, interrupted=interrupted)
 
 
 __all__ = ["app", "main"]

@@ -58,10 +58,11 @@ def best_rows(campaign: Campaign, top: int) -> tuple[list[str], list[list[object
     else:
         columns = [c for c in (*problem.names, *DERIVED_COLUMNS) if c in best]
         header = columns
+    values = best[columns].to_numpy().tolist()
     rows = [
-        [i, id_, s, *values, *p]
-        for i, (id_, s, values, p) in enumerate(
-            zip(best["id"], smiles, best[columns].to_numpy().tolist(), numbers, strict=True), 1
+        [rank, *row, *own, *computed]
+        for rank, (*row, own, computed) in enumerate(
+            zip(best["id"], smiles, values, numbers, strict=True), 1
         )
     ]
     return ["rank", "id", "smiles", *header, *DEFAULT_PROPERTIES], rows
@@ -69,22 +70,24 @@ def best_rows(campaign: Campaign, top: int) -> tuple[list[str], list[list[object
 
 def print_summary(campaign: Campaign, campaign_file: str) -> None:
     """Print the best molecule, the best initial one, and the number of evaluations."""
+    from molvae.campaign.initial_design import ORIGIN
+
     problem, table = campaign.problem, campaign.best(len(campaign))
-    starting = table[table["origin"] == "start"]
+    is_new = table["origin"] != ORIGIN
     calls = sum(trial.status != "pending" for trial in campaign.trials)
     failed = calls - len(table)
     if "pareto_rank" in table:
-        on_front = table[table["pareto_rank"] == 1]
-        new = sum(on_front["origin"] != "start")
-        say(f"{len(on_front)} molecules on the Pareto front, {new} of them new")
+        on_front = table["pareto_rank"] == 1
+        n_new = sum(on_front & is_new)
+        say(f"{sum(on_front)} molecules on the Pareto front, {n_new} of them new")
     else:
         column = "score" if "score" in table else problem.objectives[0].name
-        for what, rows in (("best", table), ("best initial molecule", starting)):
+        for what, rows in (("best", table), ("best initial molecule", table[~is_new])):
             for row in rows.head(1).to_dict("records"):
                 say(f"{what}  {row[column]:.4f}  (trial {row['id']})  {row['smiles']}")
     if "feasible" in table:
         say(f"{sum(table['feasible'])} of {len(table)} satisfy all constraints")
-    known = table[table["origin"] != "start"]["percentile"].dropna()
+    known = table[is_new]["percentile"].dropna()
     if len(known):
         rare = sum(known < 1)
         say(f"{rare} of {len(known)} new molecules have a density below the first percentile")

@@ -25,7 +25,7 @@ from molvae.cli.explore_flags import (
     SkipInvalid,
     Space,
 )
-from molvae.cli.inputs import read_smiles, sample_rows
+from molvae.cli.inputs import read_encodable, read_smiles, sample_rows
 from molvae.cli.terminal import InFile, Signed, print_tsv, say
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, UnknownNameError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from molvae.analysis.ascent import AscentPath
     from molvae.analysis.directions import LatentDirection
     from molvae.analysis.neighborhood import Neighborhood
+    from molvae.campaign.campaign import Campaign
     from molvae.latent.space import LatentSpace
 
 explore = App(
@@ -257,6 +258,8 @@ def ascend(
         min_percentile: Density percentile, from 0 to 100, that no path falls below.
     """
     figure = _check_figure(figure, overwrite, space, file, climb, data)
+    import pandas as pd
+
     from molvae import analysis
 
     loaded = _load(space)
@@ -270,27 +273,17 @@ def ascend(
         if not is_record(climb):
             what = f"property head of {space}, and no campaign file,"
             raise UnknownNameError(what, climb, loaded.properties)
-        from molvae.campaign.campaign import Campaign
-
-        with Campaign.open(climb, loaded) as campaign:
+        with _open(climb, loaded) as campaign:
             target = analysis.campaign_target(campaign)
-    molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
-    if skip_invalid:
-        readable = loaded.can_encode(molecules)
-        if skipped := readable.count(False):
-            say(f"{skipped} of {len(molecules)} skipped: {space} cannot read them")
-        molecules = [m for m, there in zip(molecules, readable, strict=True) if there]
+    molecules = read_encodable(loaded, file, skip_invalid=skip_invalid, column=column)
     paths = analysis.gradient_ascent(
         loaded, molecules, target, step=step, steps=steps, min_percentile=min_percentile,
         properties=properties,
     )  # fmt: skip
     tables = [path.table() for path in paths]
-    rows = [
-        (number, *row)
-        for number, table in enumerate(tables, 1)
-        for row in table.itertuples(index=False, name=None)
-    ]
-    print_tsv(["path", *tables[0].columns], rows)
+    for number, table in enumerate(tables, 1):
+        table.insert(0, "path", number)
+    _print(pd.concat(tables))
     _sum_up(paths)
     if figure is not None:
         analysis.draw_ascents(paths, figure, overwrite=overwrite)
@@ -335,9 +328,7 @@ def map_(
     )
     opened: Any = nullcontext(())
     if overlay is not None and is_record(overlay):
-        from molvae.campaign.campaign import Campaign
-
-        opened = Campaign.open(overlay, loaded)
+        opened = _open(overlay, loaded)
     elif overlay is not None:
         opened = nullcontext(read_smiles(overlay, skip_invalid=skip_invalid, column=column))
     with opened as others:
@@ -351,9 +342,15 @@ def map_(
 
 
 def _load(space: str) -> LatentSpace:
-    from molvae.latent import loading
+    from molvae.latent.loading import load
 
-    return loading.load(space)
+    return load(space)
+
+
+def _open(campaign_file: str, space: LatentSpace) -> Campaign:
+    from molvae.campaign.campaign import Campaign
+
+    return Campaign.open(campaign_file, space)
 
 
 def _check_figure(figure: Path | None, overwrite: bool, *inputs: str | None) -> Path | None:
@@ -382,14 +379,9 @@ def _print_counts(found: Neighborhood) -> None:
 
 
 def _directions(
-    space: LatentSpace,
-    names: Sequence[str],
-    data: str | None,
-    n: int,
-    seed: int,
-    column: str | None,
-    skip_invalid: bool,
-) -> list[LatentDirection]:
+    space: LatentSpace, names: Sequence[str], data: str | None, n: int, seed: int,
+    column: str | None, skip_invalid: bool,
+) -> list[LatentDirection]:  # fmt: skip
     """Directions of the space's own heads, or learned from data."""
     from molvae import analysis
     from molvae.chem.properties import get_property, is_property, score
@@ -409,9 +401,8 @@ def _directions(
         )
         numbers = score(molecules, [name])[:, 0] if own is None else values
         z = space.encode(molecules, skip_unknown=True)
-        found.append(
-            analysis.property_direction(z, numbers, own or get_property(name).name, seed=seed)
-        )
+        name = own or get_property(name).name
+        found.append(analysis.property_direction(z, numbers, name, seed=seed))
     return found
 
 

@@ -1,8 +1,7 @@
-"""Arguments that several of the explore commands have, and their old names."""
+"""Arguments that several of the explore commands have."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -44,36 +43,3 @@ Column = Annotated[
 SkipInvalid = Annotated[
     Switch, Parameter(help="Skip and count invalid molecules, and those that cannot be encoded.")
 ]
-
-FLAG_ALIASES = {
-    "--names": "--properties",
-    "--place": "--overlay",
-    "--colour": "--color",
-    "--keep": "--min-percentile",
-    "--k": "--n-samples",
-}
-"""Old names of flags of these commands, still read."""
-VALUE_ALIASES = {"straight": "linear", "spherical": "slerp"}
-"""Old names of kinds of interpolation, still read."""
-NAMES = ("explore", "interpolate", "neighbors", "neighbours", "density")
-"""First words of these commands, those of earlier versions included."""
-
-
-def current_words(words: Sequence[str]) -> list[str]:
-    """A command line without old names of the flags of these commands.
-
-    >>> current_words(["explore", "map", "qm9", "--colour=QED"])
-    ['explore', 'map', 'qm9', '--color=QED']
-    """
-    if not words or words[0] not in NAMES:
-        return list(words)
-    found = []
-    for before, word in zip(["", *words], words, strict=False):
-        flag, equals, value = word.partition("=")
-        if flag == "--kind" or before == "--kind":
-            value, flag = VALUE_ALIASES.get(value, value), VALUE_ALIASES.get(flag, flag)
-        found.append(FLAG_ALIASES.get(flag, flag) + equals + value)
-    return found
-
-
-__all__ = ["current_words"]

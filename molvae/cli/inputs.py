@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -31,6 +31,11 @@ from molvae.errors import DataError, InvalidMoleculeError, listed, shown
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from molvae.latent.space import LatentSpace
+
+
+ASKED = ("id", "smiles", "percentile")  # columns of the table that `ask` prints
+
 
 def read_smiles(file: str, *, skip_invalid: bool, column: str | None = None) -> list[str]:
     """Canonical SMILES of a file."""
@@ -49,6 +54,19 @@ def read_smiles(file: str, *, skip_invalid: bool, column: str | None = None) -> 
     table.check()
     print_skipped(table, skipped, len(table.rows))
     return rows
+
+
+def read_encodable(
+    space: LatentSpace, file: str, *, skip_invalid: bool, column: str | None
+) -> list[str]:
+    """`read_smiles`; with `skip_invalid`, without molecules that a space cannot encode."""
+    molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
+    if not skip_invalid:
+        return molecules
+    kept = [m for m, ok in zip(molecules, space.can_encode(molecules), strict=True) if ok]
+    if skipped := len(molecules) - len(kept):
+        say(f"{skipped} of {len(molecules)} skipped: {space.name} cannot encode them")
+    return kept
 
 
 def print_skipped(table: Table, lines: Sequence[int], n: int) -> None:
@@ -82,33 +100,18 @@ def test_split(
     return Random(seed).sample(test, min(n, len(test))), training
 
 
-ASKED = ("id", "smiles", "percentile")  # Columns of the table that `ask` prints
-
-
 def sample_rows(
-    data: str,
-    n: int,
-    seed: int,
-    *,
-    skip_invalid: bool = False,
-    column: str | None = None,
+    data: str, n: int, seed: int, *, skip_invalid: bool, column: str | None = None,
     values: str | None = None,
-) -> tuple[list[str], list[float]]:
+) -> tuple[list[str], list[float]]:  # fmt: skip
     """Random distinct molecules, in random order; all if there are fewer than `n`.
 
-    Args:
-        data: A folder made by prepare, whose training molecules are taken; or as of
-            `molvae.chem.datasets.read`, with the same errors.
-        n: Number of molecules, at least 1.
-        seed: Of the sample.
-        skip_invalid: Leave out and count texts that are no molecules. Those of named data sets are
-            always skipped.
-        column: The column of molecules in a table.
-        values: A column of numbers in the table.
+    Of a folder made by prepare, its training molecules; otherwise `data` is as of
+    `molvae.chem.datasets.read`. Texts of named data sets that are no molecules are always skipped.
 
     Returns:
-        Canonical SMILES, and the numbers: means over the rows of a molecule, NaN without any; empty
-        without `values`.
+        Canonical SMILES, and the numbers in the column `values`: means over the rows of a molecule,
+        NaN without any; empty without `values`.
     """
     from molvae.chem._parallel import parallel_map
     from molvae.chem.datasets import DATASETS, read_molecules
@@ -164,10 +167,10 @@ class MeasuredRow:
     id: int
     values: dict[str, float | list[float] | None]
     """By name; a list holds replicates; None: the measurement failed."""
-    errors: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, float]
     """Standard errors by name, as far as given."""
-    message: str = ""
-    notes: dict[str, str] = field(default_factory=dict)
+    message: str
+    notes: dict[str, str]
     """Cells of other columns by the column's name."""
 
 
@@ -177,13 +180,12 @@ def read_measurements(
     known: Mapping[int, Mapping[str, str]] | None = None,
     skip: Collection[str] = (),
 ) -> list[MeasuredRow]:
-    """A table of measurements, e.g. CSV, Excel or SDF.
+    """Measurements of a table with columns `id`, those of `names`, and perhaps error and message.
 
     Args:
-        file: As of `molvae.chem.readers.read_table`, with a column `id`, one for each name, and
-            perhaps `NAME_error` and `message`. A single name's columns may be called `value` and
-            `error`. Molecules, in a column `smiles` or as drawings, must be those of the trials.
-        names: Of the measured values.
+        file: As of `molvae.chem.readers.read_table`. A single name's columns may be called `value`
+            and `error`. Molecules (a column `smiles`, or drawings) must be those of the trials.
+        names: Names of the measured values.
         known: The exported row of each trial, by id and column, `smiles` at least. Cells equal to
             it are no notes. A row without a value and without a message is skipped.
         skip: Columns of an exported table that are no notes: the campaign computes them.
@@ -231,10 +233,7 @@ def read_measurements(
             _check_molecule(table, line, id_, cells[drawings], own["smiles"])
         row = MeasuredRow(
             id=id_,
-            values={
-                name: _numbers_of(table, line, found.get(line, []))
-                for name, found in values.items()
-            },
+            values={k: _numbers_of(table, line, v.get(line, [])) for k, v in values.items()},
             errors={name: found[line] for name, found in errors.items() if line in found},
             message=_message(cells, message, places.values()),
             notes={k: v for k, v in notes_of(table, cells, used).items() if not _is_own(own, k, v)},

@@ -6,7 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from molvae.cli.inputs import parse_conditions, print_skipped, read_smiles, read_vectors
+from molvae.cli.inputs import (
+    parse_conditions,
+    print_skipped,
+    read_encodable,
+    read_smiles,
+    read_vectors,
+)
 from molvae.cli.terminal import Count, InFile, Switch, print_tsv, say
 from molvae.errors import one_line
 
@@ -46,14 +52,9 @@ def generate(
     from molvae.latent.loading import load
 
     drawn, sure = load(space).generate_with_confidence(
-        n,
-        seed=seed,
-        noise=noise,
-        temperature=temperature,
-        conditions=wanted,
-        condition_tolerance=condition_tolerance,
-        oversampling=oversampling,
-    )
+        n, seed=seed, noise=noise, temperature=temperature, conditions=wanted,
+        condition_tolerance=condition_tolerance, oversampling=oversampling,
+    )  # fmt: skip
     rows = [(m, value) for m, value in zip(drawn, sure.tolist(), strict=True) if m is not None]
     molecules = [m for m, _ in rows]
     if confidence:
@@ -134,16 +135,8 @@ def density(
     from molvae.latent.loading import load
 
     loaded = load(space)
-    molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
-    if skip_invalid:
-        kept = [m for m, ok in zip(molecules, loaded.can_encode(molecules), strict=True) if ok]
-        if len(kept) < len(molecules):
-            left_out = len(molecules) - len(kept)
-            say(f"{left_out} of {len(molecules)} skipped: {space} cannot encode them")
-        molecules = kept
-    columns = (
-        column_.tolist() for column_ in typicality(loaded, molecules, k=n_samples, seed=seed)
-    )
+    molecules = read_encodable(loaded, file, skip_invalid=skip_invalid, column=column)
+    columns = (one.tolist() for one in typicality(loaded, molecules, k=n_samples, seed=seed))
     header = ("smiles", "log_prob", "outlier_score", "percentile")
     print_tsv(header, zip(molecules, *columns, strict=True))
 

@@ -1,12 +1,8 @@
-"""How commands talk to people: flags, progress, tables, one line for an error.
-
-Knows the terminal and cyclopts. Knows nothing of molecules; what the commands are is `cli`'s.
-"""
+"""How commands talk to people: flags, progress, tables, one line for an error."""
 
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import re
@@ -21,14 +17,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, TextIO, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Parameter, Token
 
-from molvae.config import ALIASES, CHOICE_ALIASES, read_toml
+from molvae.cli.old_spellings import current_words
+from molvae.config import read_toml
 from molvae.errors import MolvaeError, MolvaeWarning, visible
-from molvae.model.config import LossConfig
 
+TEXT_FLAGS = ("--message", "--name", "--unit")
+"""Flags of which `-` is a text of the user, not standard input."""
 Config = TypeVar("Config")
 Advance = Callable[[int, str], None]
 
@@ -80,8 +78,9 @@ def flags(kind: type[Config]) -> type[Config]:
     what was set.
     """
     made: list[tuple[str, Any, Any]] = []
+    hints = get_type_hints(kind)
     for one in fields(kind):  # type: ignore[arg-type]
-        hint, default = get_type_hints(kind)[one.name], one.default
+        hint, default = hints[one.name], one.default
         if is_dataclass(hint):
             made.append((one.name, flags(hint), field(default=None)))  # type: ignore[arg-type]
             continue
@@ -95,14 +94,9 @@ def flags(kind: type[Config]) -> type[Config]:
         )
         made.append((one.name, Annotated[hint | None, help_], field(default=None)))
     # A subclass, because cyclopts looks for a field's help in the source of the class it is from.
-    return make_dataclass(
-        f"{kind.__name__}Flags",
-        made,
-        bases=(kind,),
-        frozen=True,
-        kw_only=True,
-        namespace={"__module__": __name__, "__post_init__": lambda self: None},
-    )
+    unchecked = {"__module__": __name__, "__post_init__": lambda self: None}
+    name = f"{kind.__name__}Flags"
+    return make_dataclass(name, made, bases=(kind,), frozen=True, kw_only=True, namespace=unchecked)
 
 
 def given(flags: Any) -> dict[str, Any]:
@@ -152,13 +146,8 @@ def finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def print_json(values: Mapping[str, float]) -> None:
-    """Numbers by name as JSON."""
-    print(json.dumps(finite(values), indent=2))
-
-
 def cell(value: object) -> str:
-    """As in a table: numbers with the digits that float32 has, nothing for NaN and None."""
+    """A cell of a table: numbers with the digits that float32 has, nothing for NaN and None."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
     text = f"{value:.9g}" if isinstance(value, float) else str(value)
@@ -168,27 +157,17 @@ def cell(value: object) -> str:
 
 @contextmanager
 def progress(total: int) -> Iterator[Advance]:
-    """A bar on a terminal; elsewhere a line now and then.
-
-    Yields:
-        `advance(done, text)`: to be called with what is done of `total`, and what to show.
-    """
+    """A bar on a terminal, elsewhere a line now and then; moved by `advance(done, text)`."""
     if not sys.stderr.isatty():
         yield _lines(total)
         return
+    import rich.progress as bars
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
     # No markup: square brackets are atoms here.
-    text = TextColumn("{task.description}", markup=False)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), text)
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    text = bars.TextColumn("{task.description}", markup=False)
+    columns = (bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn(), text)
+    with bars.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total)
         yield lambda done, text: bar.update(task, completed=done, description=visible(text))
 
@@ -206,12 +185,12 @@ def _lines(total: int) -> Advance:
 
 
 class _TerminatedError(KeyboardInterrupt):
-    """The process was told to end, by SIGTERM: as by Ctrl-C, so that all is left in order."""
+    """SIGTERM, handled as Ctrl-C, so that all is left in order."""
 
 
 @contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
-    """Unless somebody else looks after it."""
+    """SIGTERM raises `_TerminatedError`, unless the caller has a handler of its own."""
     owner = os.getpid()
 
     def end(*_: object) -> None:
@@ -221,11 +200,8 @@ def _ending_on_sigterm() -> Iterator[None]:
             return
         raise _TerminatedError
 
-    mine = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if not mine:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
     signal.signal(signal.SIGTERM, end)
@@ -233,67 +209,6 @@ def _ending_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _training_flags() -> dict[str, str]:
-    """Old flags of `train` and their names of today, see `config.ALIASES`."""
-    found = {}
-    tables = {"ModelConfig": "model.", "LossConfig": "loss.", "PriorConfig": "prior."}
-    for kind, table in (tables | {"TrainConfig": ""}).items():
-        for old, new in ALIASES[kind].items():
-            if new != "loss":
-                found[f"--{table}{old}"] = f"--{table}{new}"
-                found[f"--{table}no-{old}"] = f"--{table}no-{new}"
-    for name in [*ALIASES["LossConfig"], *(one.name for one in fields(LossConfig))]:
-        found[f"--objective.{name}"] = f"--loss.{ALIASES['LossConfig'].get(name, name)}"
-    return {old.replace("_", "-"): new.replace("_", "-") for old, new in found.items()}
-
-
-FLAG_ALIASES = _training_flags() | {
-    "--where": "--conditions",
-    "--tolerance": "--condition-tolerance",
-    "--goals": "--objective",
-    "--limits": "--constraint",
-    "--batch": "--batch-size",
-    "--record": "--campaign",
-    "--most-failed": "--max-failure-rate",
-    "--allow-equal": "--allow-constant",
-    "--no-allow-equal": "--no-allow-constant",
-}
-"""Old names of flags, still read."""
-SEVERAL_VALUES = ("--goals", "--limits")
-"""Old flags that took several values; now the flag is repeated."""
-CHOICE_FLAGS = ("--direction", "--combine")
-"""Flags of which old values are read, see `config.CHOICE_ALIASES`."""
-
-TEXT_FLAGS = ("--message", "--name", "--unit")
-"""Flags of which `-` is a text of the user, not standard input."""
-
-
-def current_flags(tokens: Sequence[str]) -> list[str]:
-    """A command line without old spellings, see `FLAG_ALIASES`.
-
-    >>> current_flags(["q.db", "--limits", "logp <= 3", "mw <= 500", "--batch=2"])
-    ['q.db', '--constraint', 'logp <= 3', '--constraint', 'mw <= 500', '--batch-size=2']
-    >>> current_flags(["train", "--noisy=0.1", "--objective.draws", "2"])
-    ['train', '--noised-fraction=0.1', '--loss.n-samples', '2']
-    >>> current_flags(["q.db", "--direction", "maximise", "--combine=product"])
-    ['q.db', '--direction', 'maximize', '--combine=desirability']
-    """
-    found, several = list[str](), ""
-    for before, token in zip(["", *tokens], tokens, strict=False):
-        flag, equals, value = token.partition("=")
-        if before in CHOICE_FLAGS:
-            token = CHOICE_ALIASES.get(token, token)
-        elif flag in CHOICE_FLAGS:
-            value = CHOICE_ALIASES.get(value, value)
-        new = FLAG_ALIASES.get(flag, flag) if flag.startswith("--") else flag
-        if token.startswith("--") or (token[:1] == "-" != token[1:2] and token[1:2].isalpha()):
-            several = new if flag in SEVERAL_VALUES else ""
-            found += [] if several and not equals else [new + equals + value]
-        else:
-            found += [several, token] if several else [token]
-    return found
 
 
 def _without_dashes(tokens: Sequence[str]) -> list[str]:
@@ -312,20 +227,19 @@ def _without_dashes(tokens: Sequence[str]) -> list[str]:
 
 
 def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> int:
-    """Run a command; whatever goes wrong on purpose or by the user's hand becomes one line.
+    """Run a command line; expected errors become one line.
 
     Args:
         app: The commands.
         tokens: The command line.
-        interrupted: By command: how to go on after Ctrl-C.
+        interrupted: By command: how to continue after Ctrl-C.
 
     Returns:
         The exit status: 0; 1 for an error; 2 for usage; 130 after Ctrl-C; 143 after SIGTERM; 141
-        when the reader of our output left.
+        when the reader of the output left.
     """
     debug = "--debug" in tokens
-    tokens = _without_dashes([token for token in tokens if token != "--debug"])
-    tokens = current_flags(tokens)
+    tokens = current_words(_without_dashes([token for token in tokens if token != "--debug"]))
     with _open_streams():
         try:
             with _ending_on_sigterm(), warnings.catch_warnings():
@@ -399,17 +313,12 @@ def _one_line(error: BaseException) -> str:
 
 
 def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
 ) -> None:
     if issubclass(category, MolvaeWarning):
         say(f"molvae: warning: {' '.join(str(message).split())}")
     else:
-        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
 
 
 __all__ = [
@@ -422,7 +331,6 @@ __all__ = [
     "given",
     "layered",
     "no_standard_input",
-    "print_json",
     "print_tsv",
     "progress",
     "run",

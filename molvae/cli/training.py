@@ -17,7 +17,6 @@ from molvae.cli.terminal import (
     flags,
     given,
     layered,
-    print_json,
     print_tsv,
     progress,
     say,
@@ -34,9 +33,7 @@ else:
     PrepareFlags, TrainFlags = map(flags, (PrepareConfig, TrainConfig))
 
 MEASURES = Kind(name="a file of measures", stamp="measures", error=DataError)
-"""JSON that evaluate writes."""
-MIN_SERIES = 10
-"""Distinct molecules that `tune` needs."""
+MIN_SERIES = 10  # distinct molecules that `tune` needs
 
 
 def prepare(
@@ -205,7 +202,7 @@ def evaluate(
         loaded, test, n_samples=samples, n_draws=draws, seed=seed, training=training, fcd=fcd
     )
     if json:
-        print_json(found)
+        print(dumps(finite(found), indent=2))
     else:
         print_tsv(("measure", "value"), found.items())
     if out is not None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from molvae.analysis.geometry import geometry
 from molvae.analysis.model_figures import draw_measures
 from molvae.analysis.model_metrics import (
     evaluate,
+    geometry,
     reconstruction_metrics,
     regression,
     smoothness,

@@ -148,7 +148,7 @@ def test_molecules_that_cannot_be_read_are_skipped_if_so_told(grid: Molvae) -> N
     done = grid(*words, "--skip-invalid", stdin=text)
     assert set(column(done, "path")) == {"1"}
     assert "1 of 3 skipped: no molecules" in done.err
-    assert "1 of 2 skipped: toy cannot read them" in done.err
+    assert "1 of 2 skipped: toy cannot encode them" in done.err
 
 
 def test_a_record_is_climbed_and_placed_on_a_map(grid: Molvae, tmp_path: Path) -> None:
