@@ -83,7 +83,6 @@ def property_direction(
         z: Encodings of molecules, `n x d`; rows of NaN are left out.
         values: Their values, `n`; NaN where unknown.
         name: Name of the value.
-        seed: Seed of the folds.
 
     Raises:
         ConfigError: Another number of values than of vectors.
@@ -122,7 +121,6 @@ def group_direction(first: Tensor, second: Tensor, name: str, *, seed: int = 0) 
         first: Encodings without the feature, `n x d`; rows of NaN are left out.
         second: Encodings with the feature, `m x d`.
         name: Name of the feature.
-        seed: Seed of the folds.
 
     Returns:
         Its slope is 1 over the distance of the means (the feature is 0 in the first group, 1 in the
@@ -200,14 +198,13 @@ def traverse(
 
     Args:
         smiles: SMILES in any form; t is 0 at a vector that decodes to it, see `LatentSpace.invert`.
-        direction: The direction.
-        length: Distance in z.
-        steps: Steps over this distance.
+        length: Distance in z, above 0.
+        steps: Steps over this distance, from 1.
         both: Start as far on the opposite side, so that the molecule is in the middle.
         properties: Names of computed properties, see `molvae.properties`.
 
     Raises:
-        ConfigError: `length` is not positive or `steps` below 1.
+        ConfigError: A number out of range.
         UnknownNameError: Unknown property.
         InvalidMoleculeError, UnknownTokenError, TooLongError: See `LatentSpace.encode`.
     """

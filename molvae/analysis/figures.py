@@ -58,7 +58,7 @@ def write_figures(
     overwrite: bool = False,
     apart_from: Iterable[str | Path] = (),
 ) -> list[Path]:
-    """Write the figures of the report, each as a file.
+    """Write the figures of the report, each as a file; none if no trial is complete.
 
     Args:
         campaign: An open campaign, or the path of its file.
@@ -66,9 +66,6 @@ def write_figures(
         format: `svg` or `png`.
         overwrite: Replace earlier figures.
         apart_from: Other files of the same command.
-
-    Returns:
-        The files; none if no trial is complete.
 
     Raises:
         CampaignError: The campaign cannot be read, a file exists, or cannot be written.
@@ -81,8 +78,7 @@ def write_figures(
     if not isinstance(campaign, Campaign):
         with Campaign.open(campaign) as opened:
             return write_figures(opened, folder, format, overwrite=overwrite, apart_from=apart_from)
-    folder = Path(os.path.abspath(folder))
-    apart = [campaign.path, *apart_from]
+    folder, apart = Path(os.path.abspath(folder)), [campaign.path, *apart_from]
     if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
         raise CampaignError(
             f"cannot write figures to {folder}: it has to be a folder, or a name in one that exists"
@@ -95,10 +91,8 @@ def write_figures(
         raise CampaignError(f"cannot write figures to {folder}: {error.strerror}") from error
     for path in paths:
         check_can_draw(path, overwrite=overwrite, apart_from=apart, error=CampaignError)
-    for picture, path in zip(made, paths, strict=True):
-        save_figure(
-            picture.figure, path, overwrite=overwrite, salt=picture.name, error=CampaignError
-        )
+    for one, path in zip(made, paths, strict=True):
+        save_figure(one.figure, path, overwrite=overwrite, salt=one.name, error=CampaignError)
     return paths
 
 

@@ -21,13 +21,8 @@ SOURCES = {
 def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bool = False) -> Path:
     """Draw smoothness, similarity of near vectors, and properties of generated molecules.
 
-    Args:
-        found: From `molvae.analysis.model_metrics.evaluate`; missing measures are not drawn.
-        path: SVG, PNG or PDF, by its ending.
-        overwrite: Replace a figure that molvae wrote.
-
-    Raises:
-        ConfigError: Another ending, or the file cannot be written.
+    `found` is from `molvae.analysis.model_metrics.evaluate`; missing measures are not drawn. Other
+    arguments and errors as of `molvae.analysis.style.save_figure`.
     """
     from matplotlib.figure import Figure
 

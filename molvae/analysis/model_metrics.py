@@ -43,7 +43,6 @@ def evaluate(
     """All metrics of a model.
 
     Args:
-        space: The model.
         smiles: Molecules held out from training; those that the model cannot encode count as not
             reconstructed, and are left out of all other metrics.
         n_samples: Molecules to generate from each source; 0 for none.
@@ -113,12 +112,7 @@ def evaluate(
 def reconstruction_metrics(
     space: LatentSpace, smiles: Sequence[str], *, seed: int = 0
 ) -> dict[str, float]:
-    """How well molecules are reconstructed, and how much z holds.
-
-    Args:
-        space: The model.
-        smiles: Canonical SMILES.
-        seed: Seed of the posterior samples.
+    """How well molecules, canonical SMILES, are reconstructed, and how much z holds.
 
     Returns:
         `molecules` and `unreadable`: counts of all, and of those that the model cannot encode.
@@ -127,9 +121,6 @@ def reconstruction_metrics(
         Tanimoto similarity (Morgan, radius 2, 2,048 bits) to its molecule. `kl`: mean of KL(q ||
         N(0, I)), nats per molecule; NaN if the posterior is not Gaussian. `active_units`:
         dimensions of `latent_dim` in which the posterior mean has a variance above 0.01.
-
-    Raises:
-        DataError: No molecules, or none that the model can encode.
     """
     kept = _readable(space, smiles)
     mean, std = (x[:, : space.config.latent_dim] for x in space.posterior(kept))
@@ -204,11 +195,8 @@ def regression(
 ) -> dict[str, float]:
     """R2 of properties predicted from z, on held-out molecules.
 
-    Args:
-        space: The model.
-        smiles: Canonical SMILES; 80 % of them, at random, are fitted to.
-        n_gp: Maximum number of molecules that the Gaussian process is fitted to.
-        seed: Seed of the split.
+    A random 80 % of the molecules, canonical SMILES, are fitted to; by the Gaussian process `n_gp`
+    at most.
 
     Returns:
         For each property, as `r2_ridge_logP`: ridge regression; `r2_gp_logP`: the campaigns'
@@ -281,11 +269,7 @@ def geometry(
 ) -> dict[str, float]:
     """How Euclidean distances in z relate to Tanimoto similarities (Morgan, radius 2, 2,048 bits).
 
-    Args:
-        space: The model.
-        smiles: Distinct molecules that it can encode.
-        n: Maximum number of molecules to compare, chosen at random.
-        seed: Seed of the choice.
+    Of the molecules, distinct ones that the model can encode, a random `n` at most are compared.
 
     Returns:
         `distance_tanimoto_correlation`: Pearson's, over all pairs; -1 is best.

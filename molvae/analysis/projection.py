@@ -86,7 +86,6 @@ def fit_projection(
         z: `n x d`, n from 3, finite.
         method: `pca`, with fixed signs of the axes; or `umap`, which keeps neighbors together while
             distances between groups mean little, and needs the package umap-learn.
-        seed: Seed of UMAP.
 
     Returns:
         A function from vectors, `m x d`, to coordinates, `m x 2`; and the names of the axes.
@@ -177,7 +176,6 @@ def project(
         color: A property of `molvae.properties`, or the name of `values`.
         overlay: Molecules to show on the map, or a campaign, whose trials are shown.
         method: See `fit_projection`.
-        seed: Seed of UMAP.
 
     Returns:
         Molecules of the overlay have the property `color` as their value, if there is one; trials

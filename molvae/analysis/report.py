@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -79,7 +78,7 @@ def write_report(
 
     require(top >= 0, f"top must not be negative, got {top}")
     record = campaign.path if isinstance(campaign, Campaign) else campaign
-    target = check_can_write(out, overwrite=overwrite, apart_from=[record])
+    target = check_output(out, REPORT, overwrite=overwrite, apart_from=[record])
     if isinstance(campaign, Campaign):
         html = render(campaign, top=top, lead=lead)
     else:
@@ -88,16 +87,6 @@ def write_report(
     with replacing(target, REPORT, overwrite=overwrite, apart_from=[record]) as draft:
         draft.write_text(html, encoding="utf-8")
     return Path(out)
-
-
-def check_can_write(
-    out: str | Path, *, overwrite: bool = False, apart_from: Iterable[str | Path] = ()
-) -> Path:
-    """Refuse a path where no report can be written, before a long campaign runs for it.
-
-    Arguments and errors as of `molvae._files.check_output`.
-    """
-    return check_output(out, REPORT, overwrite=overwrite, apart_from=apart_from)
 
 
 def is_report_of(file: str | Path, record: str | Path) -> bool:
@@ -211,4 +200,4 @@ def _drawing(smiles: str, lead: str | None) -> tuple[str, bool]:
     return address, compared is not None
 
 
-__all__ = ["check_can_write", "is_report_of", "render", "write_report"]
+__all__ = ["REPORT", "is_report_of", "render", "write_report"]

@@ -257,17 +257,7 @@ def kind_of(problem: OptimizationProblem) -> Literal["value", "score", "front"]:
 
 
 def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary:
-    """Summarize a campaign.
-
-    Args:
-        campaign: An open campaign.
-        lead: SMILES of a molecule to compare with; by default that of a similarity among objectives
-            and constraints, if there is one.
-
-    Raises:
-        CampaignError: The campaign cannot be read.
-        InvalidMoleculeError: `lead` is not a molecule.
-    """
+    """Summarize an open campaign; `lead` and errors as of `molvae.analysis.report.write_report`."""
     problem = campaign.problem
     rows = {trial.id: Row(trial=_clipped(trial)) for trial in campaign.trials}
     judged = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from molvae._files import check_output
 from molvae.analysis.export import (
     check_can_write_table,
     check_unedited,
@@ -71,7 +72,7 @@ def optimize(
     from molvae.analysis.report import write_report
 
     chosen = current_names(CampaignConfig, layers(config, settings), str(config or "flags"))
-    chosen = _with_campaign(campaign_file, chosen)
+    chosen |= {} if campaign_file is None else {"campaign": str(campaign_file)}
     report, replaces = _check_report(chosen, config, overwrite=overwrite)
     with process_prints_to_stderr():
         campaign = _create_or_resume(chosen, str(config or "flags"))
@@ -124,7 +125,7 @@ def ask(
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
     with (
         process_prints_to_stderr(),
-        _create(_with_campaign(campaign_file, chosen), "flags")
+        _create(chosen | {"campaign": str(campaign_file)}, "flags")
         if create
         else _open(campaign_file) as campaign,
     ):
@@ -304,10 +305,10 @@ def report(
         overwrite: Replace an existing report and figures.
     """
     from molvae.analysis.figures import write_figures
-    from molvae.analysis.report import check_can_write, write_report
+    from molvae.analysis.report import REPORT, write_report
 
     target = campaign_file.with_suffix(".html") if out is None else out
-    check_can_write(target, overwrite=overwrite, apart_from=[campaign_file])
+    check_output(target, REPORT, overwrite=overwrite, apart_from=[campaign_file])
     paths = []
     if figures is not None:
         paths = write_figures(
@@ -345,10 +346,6 @@ def _say_notes(names: Iterable[str]) -> None:
     """Name the columns kept as notes, so that a misspelt column of values shows."""
     if columns := list(dict.fromkeys(names)):
         say(f"kept as notes: {shortened_list(columns)}")
-
-
-def _with_campaign(campaign_file: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {**settings} if campaign_file is None else {**settings, "campaign": str(campaign_file)}
 
 
 def _open(campaign_file: str | Path) -> Campaign:
@@ -395,7 +392,7 @@ def _check_report(
     settings: Mapping[str, Any], config: Path | None, *, overwrite: bool
 ) -> tuple[Path | None, bool]:
     """The path of the report, and whether it may replace a file: one of the same campaign may."""
-    from molvae.analysis.report import check_can_write, is_report_of
+    from molvae.analysis.report import REPORT, is_report_of
 
     require(
         "campaign" in settings,
@@ -406,7 +403,7 @@ def _check_report(
     campaign_file, report = Path(settings["campaign"]), settings["report"]
     replaces = overwrite or (campaign_file.exists() and is_report_of(report, campaign_file))
     inputs: list[str | Path] = [*_input_files(settings), *([config] if config else [])]
-    target = check_can_write(report, overwrite=replaces, apart_from=inputs)
+    target = check_output(report, REPORT, overwrite=replaces, apart_from=inputs)
     return target, replaces
 
 
