@@ -210,10 +210,4 @@ _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
 }
 
 
-__all__ = [
-    "TABLE",
-    "check_can_write_table",
-    "check_unedited",
-    "with_visible_text",
-    "write_table",
-]
+__all__ = ["TABLE", "check_can_write_table", "check_unedited", "with_visible_text", "write_table"]

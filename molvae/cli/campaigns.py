@@ -19,17 +19,7 @@ from molvae.analysis.export import (
 from molvae.chem.tables import shortened_list
 from molvae.cli.campaign_output import best_rows, print_summary, run_with_progress
 from molvae.cli.inputs import ASKED, parse_value, read_measurements
-from molvae.cli.terminal import (
-    Flat,
-    InFile,
-    Signed,
-    Switch,
-    flags,
-    given,
-    layers,
-    print_tsv,
-    say,
-)
+from molvae.cli.terminal import Flat, InFile, Signed, Switch, flags, given, layers, print_tsv, say
 from molvae.config import CampaignConfig, build, current_names
 from molvae.errors import CampaignError, DataError, require
 from molvae.objectives.printing import process_prints_to_stderr
