@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
 
 Format = Literal["svg", "png"]
+Point = tuple[float, float, Row]  # x, y, and the trial there
 
 
 def pictures(found: CampaignSummary, palette: Palette = PAGE) -> list[Picture]:
@@ -112,8 +113,7 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
     from matplotlib.ticker import MaxNLocator
 
     progress, goal = found.progress, found.problem.objectives[0]
-    best, feasible = np.array(progress.best), np.array(progress.is_feasible, dtype=bool)
-    calls = np.arange(1, len(best) + 1)
+    best, calls = np.array(progress.best), np.arange(1, len(progress.best) + 1)
     hints: dict[str, list[str]] = {}
     with new_axes("progress", palette, (9, 3.6)) as (figure, axes):
         if progress.starts:
@@ -124,21 +124,17 @@ def _progress(found: CampaignSummary, palette: Palette) -> Picture:
             )  # fmt: skip
         if found.kind == "value" and goal.low is not None and goal.high is not None:
             axes.axhspan(goal.low, goal.high, color=palette.accent, alpha=0.12, linewidth=0)
-        if found.kind != "front":
-            values = np.array(progress.values)
-            drawn = np.array([row.trial.id in found.drawn for row in found.calls], dtype=bool)
-            for group, which, inside in (
-                ("progress-within", drawn & feasible, True),
-                ("progress-outside", drawn & ~feasible & np.isfinite(values), False),
-            ):
-                if which.any():
-                    axes.scatter(
-                        calls[which], values[which], s=18, alpha=0.6, linewidths=0 if inside else 1,
-                        facecolors=palette.faint if inside else "none", edgecolors=palette.faint,
-                        gid=group,
-                    )  # fmt: skip
-                    rows = np.flatnonzero(which).tolist()
-                    hints[group] = [_hint(found, found.calls[i]) for i in rows]
+        for group, inside in (("progress-within", True), ("progress-outside", False)):
+            mine = [
+                (n, row.score, row)
+                for n, row in enumerate(found.calls, 1)
+                if row.trial.id in found.drawn and row.is_feasible == inside
+            ]
+            if mine and found.kind != "front":
+                hints |= _points(
+                    axes, found, group, mine, s=18, alpha=0.6, linewidths=0 if inside else 1,
+                    facecolors=palette.faint if inside else "none", edgecolors=palette.faint,
+                )  # fmt: skip
         steps = _corners(best)
         axes.step(calls[steps], best[steps], where="post", color=palette.accent, linewidth=2.2)
         axes.set_xlim(0.5, max(len(best), 2) + 0.5)
@@ -202,7 +198,7 @@ def _scatter(
     axes: Axes,
     found: CampaignSummary,
     group: str,
-    points: Sequence[tuple[float, float, Row]],
+    points: Sequence[Point],
     color: Callable[[Row], str],
     large: Collection[int] = (),
 ) -> dict[str, list[str]]:
@@ -210,20 +206,27 @@ def _scatter(
 
     Trials with ids in `large` are larger, and drawn over the others.
     """
-    hints = {}
+    hints: dict[str, list[str]] = {}
     for place, kind in enumerate(product((False, True), repeat=3)):
         big, new, feasible = kind
         mine = [p for p in points if (p[2].trial.id in large, p[2].new, p[2].is_feasible) == kind]
         if mine:
-            x, y, rows = zip(*mine, strict=True)
-            colors = [color(row) for row in rows]
-            axes.scatter(
-                x, y, s=46.0 if big else 26.0, marker="o" if new else "s",
-                facecolors=colors if feasible else "none", edgecolors=colors,
-                linewidths=0.0 if feasible else 1.0, gid=f"{group}-{place}",
+            colors = [color(row) for *_, row in mine]
+            hints |= _points(
+                axes, found, f"{group}-{place}", mine, s=46.0 if big else 26.0,
+                marker="o" if new else "s", facecolors=colors if feasible else "none",
+                edgecolors=colors, linewidths=0.0 if feasible else 1.0,
             )  # fmt: skip
-            hints[f"{group}-{place}"] = [_hint(found, row) for row in rows]
     return hints
+
+
+def _points(
+    axes: Axes, found: CampaignSummary, group: str, points: Sequence[Point], **looks: Any
+) -> dict[str, list[str]]:
+    """Draw a group of points, and return the hints for it."""
+    x, y, rows = zip(*points, strict=True)
+    axes.scatter(x, y, gid=group, **looks)
+    return {group: [_hint(found, row) for row in rows]}
 
 
 def _front(found: CampaignSummary, palette: Palette) -> Picture:
@@ -267,7 +270,7 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
 
 def _map(
     found: CampaignSummary,
-    places: Sequence[tuple[float, float, Row]],
+    places: Sequence[Point],
     shares: tuple[float, float],
     palette: Palette,
 ) -> Picture:

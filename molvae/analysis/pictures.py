@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STEPS = 7  # Shades from the worst to the best
+STEPS = 7  # shades from the worst to the best
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,31 +31,6 @@ HEADERS = {
 }
 
 
-@dataclass
-class Page:
-    """The report of a campaign, rendered again when trials have changed."""
-
-    record: Path
-    top: int = 24
-    lead: str | None = None
-    _seen: list[Trial] | None = None
-    """Trials when the page was rendered."""
-    _html: bytes = b""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def html(self) -> bytes:
-        """The current page."""
-        from molvae.analysis.report import render
-        from molvae.campaign.campaign import Campaign
-
-        with self._lock, Campaign.open(self.record) as campaign:
-            seen = campaign.trials
-            if seen != self._seen:
-                page = render(campaign, top=self.top, lead=self.lead, refresh=REFRESH)
-                self._html, self._seen = page.encode(), seen
-            return self._html
-
-
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     server_version, sys_version = "molvae", ""
@@ -70,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._nothing()
         else:
             try:
-                self._answer(HTTPStatus.OK, self.server.page.html(), "text/html")
+                self._answer(HTTPStatus.OK, self.server.html(), "text/html")
             except MolvaeError as error:
                 self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"molvae: {error}\n".encode())
 
@@ -102,9 +76,23 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int, page: Page) -> None:
+    def __init__(self, port: int, record: Path, top: int, lead: str | None) -> None:
         super().__init__((HOST, port), _Handler)
-        self.page = page
+        self.record, self.top, self.lead = record, top, lead
+        self.lock, self.page = threading.Lock(), b""
+        self.seen: list[Trial] | None = None  # trials when the page was rendered
+
+    def html(self) -> bytes:
+        """The report, rendered again when trials have changed."""
+        from molvae.analysis.report import render
+        from molvae.campaign.campaign import Campaign
+
+        with self.lock, Campaign.open(self.record) as campaign:
+            trials = campaign.trials
+            if trials != self.seen:
+                page = render(campaign, top=self.top, lead=self.lead, refresh=REFRESH)
+                self.page, self.seen = page.encode(), trials
+            return self.page
 
 
 @contextmanager
@@ -129,22 +117,21 @@ def serve(
     """
     require(0 <= port <= 65535, f"port must lie between 0 and 65535, got {port}")
     require(top >= 0, f"top must not be negative, got {top}")
-    page = Page(Path(record), top, lead)
-    page.html()  # what is wrong shows before anybody looks
     try:
-        server = _Server(port, page)
+        server = _Server(port, Path(record), top, lead)
     except OSError as error:
         raise CampaignError(
             f"cannot serve on port {port}: {error.strerror}; choose another one (--port)"
         ) from error
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://{HOST}:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with server:
+        server.html()  # errors show before anybody looks
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://{HOST}:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 __all__ = ["serve"]

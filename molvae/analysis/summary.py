@@ -66,10 +66,6 @@ class Row:
 class Progress:
     """Progress after each evaluation."""
 
-    values: list[float]
-    """Score of each evaluation; NaN if it failed, and in a Pareto search."""
-    is_feasible: list[bool]
-    """Whether all constraints are satisfied."""
     best: list[float]
     """Best feasible value or score so far, or the hypervolume."""
     starts: int
@@ -167,31 +163,27 @@ class CampaignSummary:
         """Progress after each evaluation."""
         problem, calls = self.problem, self.calls
         feasible = np.array([row.place is not None and row.is_feasible for row in calls], bool)
-        known: dict[str, Any] = {
-            "values": [row.score for row in calls],
-            "is_feasible": feasible.tolist(),
-            "starts": sum(not row.new for row in calls),
-        }
+        starts = sum(not row.new for row in calls)
         if self.kind != "front":
-            columns = np.array(known["values"])
-            if self.kind == "value":
-                columns = problem.objectives[0].to_maximization(columns)
+            scores = np.array([row.score for row in calls])
+            goal = problem.objectives[0]
+            columns = goal.to_maximization(scores) if self.kind == "value" else scores
             columns = np.where(feasible, columns, math.nan)
-            return Progress(best=best_so_far(known["values"], columns.tolist()), **known)
+            return Progress(best=best_so_far(scores.tolist(), columns.tolist()), starts=starts)
         if not self.ranked:
-            return Progress(best=[0.0] * len(calls), **known)
+            return Progress(best=[0.0] * len(calls), starts=starts)
         values = np.array([[row.value(name) for name in problem.names] for row in calls])
         columns = problem.columns(values)
         reference = reference_point(problem, columns[[row.place is not None for row in calls]])
         columns[~feasible] = math.nan
         return Progress(
             best=hypervolume_trace(columns, reference).tolist(),
+            starts=starts,
             reference=tuple(
                 float(column if goal.direction == "maximize" else -column)
                 for goal, column in zip(problem.objectives, reference, strict=True)
             ),
             estimated=len(problem.objectives) > MAX_EXACT_OBJECTIVES,
-            **known,
         )
 
     @cached_property

@@ -20,7 +20,7 @@ from molvae.chem.tables import shortened_list
 from molvae.cli.campaign_output import best_rows, print_summary, run_with_progress
 from molvae.cli.inputs import ASKED, parse_value, read_measurements
 from molvae.cli.terminal import Flat, InFile, Signed, Switch, flags, given, layers, print_tsv, say
-from molvae.config import CampaignConfig, build, current_names
+from molvae.config import CampaignConfig, build
 from molvae.errors import CampaignError, DataError, require
 from molvae.objectives.printing import process_prints_to_stderr
 
@@ -61,7 +61,7 @@ def optimize(
     """
     from molvae.analysis.report import write_report
 
-    chosen = current_names(CampaignConfig, layers(config, settings), str(config or "flags"))
+    chosen = layers(CampaignConfig, config, settings)
     chosen |= {} if campaign_file is None else {"campaign": str(campaign_file)}
     report, replaces = _check_report(chosen, config, overwrite=overwrite)
     with process_prints_to_stderr():

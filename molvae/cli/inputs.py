@@ -115,7 +115,7 @@ def sample_rows(
     """
     from molvae.chem._parallel import parallel_map
     from molvae.chem.datasets import DATASETS, read_molecules
-    from molvae.chem.molecules import canonical_or_none
+    from molvae.chem.molecules import canonical, canonical_or_none
     from molvae.chem.prepare import load_split
 
     n, seed = whole_number(n, "n", least=1), check_seed(seed)
@@ -138,7 +138,10 @@ def sample_rows(
         if molecule is None:
             skipped.append(line)
             if not skip_invalid and not known_set:
-                table.invalid(line, _reason(cells[place]))
+                try:
+                    canonical(cells[place])
+                except InvalidMoleculeError as error:
+                    table.invalid(line, error)
         elif molecule in found or len(found) < n:
             found.setdefault(molecule, []).extend([numbers[line]] if line in numbers else [])
         if len(found) == n and not all_rows:
@@ -148,16 +151,6 @@ def sample_rows(
         print_skipped(table, sorted(skipped), len(rows))
     means = [fmean(several) if several else math.nan for several in found.values()]
     return list(found), [] if values is None else means
-
-
-def _reason(text: str) -> str:
-    from molvae.chem.molecules import parse
-
-    try:
-        parse(text)
-    except InvalidMoleculeError as error:
-        return str(error)
-    return f"RDKit cannot write {shown(text)}"
 
 
 @dataclass(frozen=True)

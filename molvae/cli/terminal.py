@@ -22,7 +22,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Parameter, Token
 
 from molvae.cli.old_spellings import current_words
-from molvae.config import read_toml
+from molvae.config import current_names, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning, visible
 
 TEXT_FLAGS = ("--message", "--name", "--unit")
@@ -32,8 +32,8 @@ Advance = Callable[[int, str], None]
 
 STDIN = "<stdin>"  # cyclopts takes a lone `-` for an option, so it travels under this name
 NUMBERS = {int: r"[+-]?[0-9]+", float: r"[^_]*"}  # texts read as they are meant
-STDERR = 2  # The last of the descriptors of standard streams
-SILENCE = 30.0  # Seconds between two lines of progress where there is no terminal, e.g. in a log
+STDERR = 2  # the last of the descriptors of standard streams
+SILENCE = 30.0  # seconds between two lines of progress where there is no terminal
 
 
 def _from_stdin(_: Any, tokens: Sequence[Token]) -> str:
@@ -125,9 +125,10 @@ def layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def layers(file: Path | None, settings: Any) -> dict[str, Any]:
-    """The settings of a TOML file with the flags on top."""
-    return layered(read_toml(file) if file else {}, given(settings))
+def layers(kind: type[Any], file: Path | None, settings: Any) -> dict[str, Any]:
+    """The settings of a TOML file, under the names of a config's fields, with the flags on top."""
+    found = current_names(kind, read_toml(file) if file else {}, str(file or "flags"))
+    return layered(found, given(settings))
 
 
 def say(text: str) -> None:

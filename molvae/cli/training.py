@@ -16,12 +16,12 @@ from molvae.cli.terminal import (
     finite,
     flags,
     given,
-    layered,
+    layers,
     print_tsv,
     progress,
     say,
 )
-from molvae.config import PrepareConfig, build, current_names, read_toml
+from molvae.config import PrepareConfig, build
 from molvae.errors import DataError
 from molvae.model.config import TrainConfig
 
@@ -78,9 +78,7 @@ def train(
         resume: Resume a training that was interrupted.
         overwrite: Replace the model that is in the folder.
     """
-    source = str(config or "flags")
-    file = current_names(TrainConfig, read_toml(config) if config else {}, source)
-    configured = build(TrainConfig, layered(file, given(settings)), source)
+    configured = build(TrainConfig, layers(TrainConfig, config, settings), str(config or "flags"))
     from molvae.latent.train import train
     from molvae.model.checkpoint import RESUME
 
