@@ -13,7 +13,7 @@ from torch import Tensor
 
 from molvae.analysis.interpolation import LatentPath, decode_path
 from molvae.analysis.neighborhood import Neighborhood, around
-from molvae.analysis.vectors import codes
+from molvae.analysis.vectors import codes, cross_validated_r2, ridge
 from molvae.chem.fingerprints import morgan_counts
 from molvae.chem.molecules import canonical
 from molvae.config import DEFAULT_PROPERTIES, check_seed, short_seed, whole_number
@@ -91,12 +91,6 @@ def property_direction(
     References:
         Gómez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572.
     """
-    from sklearn.linear_model import RidgeCV
-    from sklearn.metrics import r2_score
-    from sklearn.model_selection import KFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     y = np.asarray(values, dtype=np.float64)
     require(y.shape == (len(z),), f"{len(z)} vectors need as many values, got {y.shape}")
     known = np.isfinite(y) & torch.isfinite(z).all(dim=1).numpy()
@@ -106,11 +100,9 @@ def property_direction(
             f"a direction needs at least {MIN_MOLECULES} molecules with different values of "
             f"{name}, got {len(y)} with {len(set(y.tolist()))}"
         )
-    model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15)))
-    folds = KFold(FOLDS, shuffle=True, random_state=short_seed(check_seed(seed)))
-    r2 = r2_score(y, cross_val_predict(model, x, y, cv=folds))
-    scaler, ridge = (step for _, step in model.fit(x, y).steps)
-    return _direction(name, torch.from_numpy(ridge.coef_ / scaler.scale_), r2=float(r2))
+    scaler, model = (step for _, step in ridge().fit(x, y).steps)
+    slope = torch.from_numpy(model.coef_ / scaler.scale_)
+    return _direction(name, slope, r2=cross_validated_r2(x, y, seed=seed, folds=FOLDS))
 
 
 @isolated()

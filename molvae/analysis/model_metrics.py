@@ -12,6 +12,7 @@ from torch import Tensor
 from molvae.analysis.chemnet import ChemNetStatistics
 from molvae.analysis.readout import linear_readout
 from molvae.analysis.set_metrics import chemnet_statistics, distribution_metrics
+from molvae.analysis.vectors import ridge
 from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.chem.fingerprints import morgan_bits, tanimoto, tanimoto_pairs
 from molvae.chem.molecules import canonical, has_radicals
@@ -203,9 +204,7 @@ def regression(
         Gaussian process; NaN with fewer than 50 molecules. `r2_head_logP`: the model's property
         head.
     """
-    from sklearn.linear_model import RidgeCV
     from sklearn.metrics import r2_score
-    from sklearn.preprocessing import StandardScaler
 
     heads = [name for name in DEFAULT_PROPERTIES if name in space.properties]
     names = [f"r2_{kind}_{name}" for kind in ("ridge", "gp") for name in DEFAULT_PROPERTIES]
@@ -215,12 +214,11 @@ def regression(
     z, y = space.encode(smiles), score(smiles, DEFAULT_PROPERTIES)
     order = np.random.default_rng(seed).permutation(len(smiles))
     fit, rest = order[: int(0.8 * len(order))], order[int(0.8 * len(order)) :]
-    x = StandardScaler().fit(z[fit]).transform(z.numpy())
-    ridge = RidgeCV(np.logspace(-3, 4, 15)).fit(x[fit], y[fit]).predict(x[rest])
+    linear = ridge().fit(z[fit].numpy(), y[fit]).predict(z[rest].numpy())
     gp = fit_gp(z[fit[:n_gp]], torch.from_numpy(y[fit[:n_gp]]), space.bounds)
     with torch.no_grad(), reproducible():
         predicted = gp.posterior(z[rest]).mean.numpy()
-    scores = [r2_score(y[rest], p, multioutput="raw_values") for p in (ridge, predicted)]
+    scores = [r2_score(y[rest], p, multioutput="raw_values") for p in (linear, predicted)]
     for name in heads:
         read = space.property_head(z[rest]).detach()[:, space.properties.index(name)].numpy()
         scores.append([r2_score(y[rest, DEFAULT_PROPERTIES.index(name)], read)])

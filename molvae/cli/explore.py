@@ -25,7 +25,7 @@ from molvae.cli.explore_flags import (
     SkipInvalid,
     Space,
 )
-from molvae.cli.inputs import read_encodable, read_smiles, sample_rows
+from molvae.cli.inputs import only_encodable, read_smiles, sample_rows
 from molvae.cli.terminal import InFile, Signed, print_tsv, say
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, UnknownNameError
@@ -275,7 +275,8 @@ def ascend(
             raise UnknownNameError(what, climb, loaded.properties)
         with _open(climb, loaded) as campaign:
             target = analysis.campaign_target(campaign)
-    molecules = read_encodable(loaded, file, skip_invalid=skip_invalid, column=column)
+    molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
+    molecules = only_encodable(loaded, molecules) if skip_invalid else molecules
     paths = analysis.gradient_ascent(
         loaded, molecules, target, step=step, steps=steps, min_percentile=min_percentile,
         properties=properties,

@@ -56,13 +56,8 @@ def read_smiles(file: str, *, skip_invalid: bool, column: str | None = None) -> 
     return rows
 
 
-def read_encodable(
-    space: LatentSpace, file: str, *, skip_invalid: bool, column: str | None
-) -> list[str]:
-    """`read_smiles`; with `skip_invalid`, without molecules that a space cannot encode."""
-    molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
-    if not skip_invalid:
-        return molecules
+def only_encodable(space: LatentSpace, molecules: Sequence[str]) -> list[str]:
+    """The molecules that a space can encode; prints how many others are skipped."""
     kept = [m for m, ok in zip(molecules, space.can_encode(molecules), strict=True) if ok]
     if skipped := len(molecules) - len(kept):
         say(f"{skipped} of {len(molecules)} skipped: {space.name} cannot encode them")
@@ -370,6 +365,7 @@ def read_vectors(file: str, dim: int) -> Tensor:
 __all__ = [
     "ASKED",
     "MeasuredRow",
+    "only_encodable",
     "parse_conditions",
     "parse_value",
     "print_skipped",

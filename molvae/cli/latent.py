@@ -7,9 +7,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from molvae.cli.inputs import (
+    only_encodable,
     parse_conditions,
     print_skipped,
-    read_encodable,
     read_smiles,
     read_vectors,
 )
@@ -135,7 +135,8 @@ def density(
     from molvae.latent.loading import load
 
     loaded = load(space)
-    molecules = read_encodable(loaded, file, skip_invalid=skip_invalid, column=column)
+    molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
+    molecules = only_encodable(loaded, molecules) if skip_invalid else molecules
     columns = (one.tolist() for one in typicality(loaded, molecules, k=n_samples, seed=seed))
     header = ("smiles", "log_prob", "outlier_score", "percentile")
     print_tsv(header, zip(molecules, *columns, strict=True))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from molvae._files import Kind, check_output, replacing
 from molvae._version import versions
-from molvae.cli.inputs import read_smiles, test_split
+from molvae.cli.inputs import only_encodable, read_smiles, test_split
 from molvae.cli.terminal import (
     Count,
     Flat,
@@ -131,18 +131,14 @@ def tune(
 
     check_output(out, MODEL, overwrite=overwrite, apart_from=[space, file])
     loaded = load(space)
-    molecules = list(dict.fromkeys(read_smiles(file, skip_invalid=skip_invalid, column=column)))
-    known = [m for m, ok in zip(molecules, loaded.can_encode(molecules), strict=True) if ok]
-    if left_out := len(molecules) - len(known):
-        if not skip_invalid:
-            loaded.encode(molecules)  # raises
-        say(f"{left_out} of {len(molecules)} skipped: {space} cannot encode them")
-    if len(known) < MIN_SERIES:
+    series = list(dict.fromkeys(read_smiles(file, skip_invalid=skip_invalid, column=column)))
+    series = only_encodable(loaded, series) if skip_invalid else series
+    if len(series) < MIN_SERIES:
         raise DataError(
-            f"{file} holds {len(known)} distinct molecules that {space} can encode; fine-tuning "
+            f"{file} holds {len(series)} distinct molecules that {space} can encode; fine-tuning "
             f"needs at least {MIN_SERIES}, better 30 or more"
         )
-    new, report = tuned_and_measured(loaded, known, seed=seed)
+    new, report = tuned_and_measured(loaded, series, seed=seed)
     new.save(out, overwrite=overwrite)
     say(str(report))
     print(out)
