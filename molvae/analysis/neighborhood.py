@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -171,32 +172,25 @@ def around(
     lengths = tuple(sorted({float(radius) for radius in radii}))
     require(bool(lengths) and lengths[0] >= 0, f"radii must be numbers from 0, got {list(radii)}")
     u = unit_vectors(n, space.dim, seed)
-    same, nothing = [0] * len(lengths), [0] * len(lengths)
-    counts: dict[str, list[int]] = {}
+    vectors = [z + radius * (u if radius else u[:1]) for radius in lengths]
+    decoded = [space.decode(rows) for rows in vectors]
     first: dict[str, Tensor] = {}
-    for place, radius in enumerate(lengths):
-        vectors = z + radius * (u if radius else u[:1])
-        for vector, molecule in zip(vectors, space.decode(vectors), strict=True):
-            if molecule is None:
-                nothing[place] += 1
-            elif molecule in given:
-                same[place] += 1
-            else:
-                counts.setdefault(molecule, [0] * len(lengths))[place] += 1
-                first.setdefault(molecule, vector)
+    for vector, molecule in zip(torch.cat(vectors), chain.from_iterable(decoded), strict=True):
+        if molecule is not None and molecule not in given:
+            first.setdefault(molecule, vector)
     with torch.no_grad():
         usual = space.density_percentile(torch.stack([*first.values()])).tolist() if first else []
     found = [
         Neighbor(
             smiles=molecule,
-            radius=next(r for r, count in zip(lengths, counts[molecule], strict=True) if count),
-            counts=tuple(counts[molecule]),
+            radius=next(r for r, row in zip(lengths, decoded, strict=True) if molecule in row),
+            counts=tuple(row.count(molecule) for row in decoded),
             similarity=similarity,
             properties=numbers,
             percentile=percentile,
         )
         for molecule, (similarity, numbers), percentile in zip(
-            counts, described(list(counts), given, properties), usual, strict=True
+            first, described(list(first), given, properties), usual, strict=True
         )
     ]
     found.sort(key=lambda one: (one.radius, -one.count, -one.similarity[-1]))
@@ -207,8 +201,8 @@ def around(
         at=space.decode(z[None])[0],
         radii=lengths,
         drawn=n,
-        same=tuple(same),
-        nothing=tuple(nothing),
+        same=tuple(sum(molecule in given for molecule in row) for row in decoded),
+        nothing=tuple(row.count(None) for row in decoded),
         found=tuple(found),
     )
 
