@@ -1,7 +1,4 @@
-"""Activations of ChemNet, a network trained on bioactivities, and their Fréchet distance.
-
-The network and its weights come with the optional package `fcd`; the distance is computed here.
-"""
+"""Activations of ChemNet, which comes with the package `fcd`, and their Fréchet distance."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Figures of a campaign.
-
-Text that came from users is drawn as it is, never read as formulas.
-"""
+"""Figures of a campaign; text of users is drawn as it is, never read as formulas."""
 
 from __future__ import annotations
 

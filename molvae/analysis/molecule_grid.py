@@ -1,7 +1,4 @@
-"""A figure whose cells hold molecules, drawn by RDKit.
-
-In SVG all lines stay lines; in PNG and PDF the molecules are images.
-"""
+"""A figure of molecules drawn by RDKit: as lines in SVG, as images in PNG and PDF."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A figure with its words, as a file or as an element of a page.
-
-In a page, colors follow the reader's light or dark mode: they are names that the page defines.
-"""
+"""A figure with its words; in a page, its colors are names that the page defines."""
 
 from __future__ import annotations
 

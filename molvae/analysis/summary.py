@@ -1,7 +1,4 @@
-"""A campaign's ranking, progress, violated constraints and failures.
-
-No network is loaded: latent vectors are in the campaign file.
-"""
+"""A campaign's ranking, progress, violated constraints and failures; loads no network."""
 
 from __future__ import annotations
 

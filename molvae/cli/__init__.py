@@ -1,8 +1,6 @@
 """The command line: parse, call one function, print.
 
-Data go to standard output (one molecule a line, or a table with a header), everything else to
-standard error. What commands have in common is in `terminal`; heavy modules are imported by the
-command that needs them.
+Data go to standard output, all else to standard error. Heavy modules are imported by the commands.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Inputs of commands: molecules, measured values, latent vectors, conditions.
-
-Every error names file and line. Nothing is written, and no model is called.
-"""
+"""Inputs of commands: molecules, measured values, vectors, conditions; errors name the line."""
 
 from __future__ import annotations
 
