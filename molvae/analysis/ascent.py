@@ -223,7 +223,7 @@ def gradient_ascent(
         )
         with torch.no_grad():
             predicted = (target.sign * target.up(vectors)).tolist()
-        known = path.molecules if target.measure is not None else []
+        known = path.molecules
         measured = dict(zip(known, target.measure(known), strict=True)) if target.measure else {}
         ascents.append(
             AscentPath(
