@@ -444,6 +444,10 @@ def test_a_pipeline_file_is_a_whole_campaign(toy: Molvae, tmp_path: Path) -> Non
     assert "8 evaluations" in done.err
     (tmp_path / "c.toml").write_text('record = "e.db"\nobjectiv = "logp"\n')
     toy("optimize", "--config", "c.toml").fails(1, "c.toml", "did you mean 'objective'")
+    for table in ('[strategy]\nname = "rank"\n', "[strategy.settings]\nlatent_fraction = 1.0\n"):
+        (tmp_path / "c.toml").write_text(f'campaign = "e.db"\nobjective = "logp"\n{table}')
+        toy("optimize", "--config", "c.toml").fails(1, "c.toml", "strategy", "str")
+    assert not (tmp_path / "e.db").exists()
 
 
 @pytest.mark.parametrize("name", ["qed.toml", "qed-sas.toml"])

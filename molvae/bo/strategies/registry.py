@@ -134,8 +134,8 @@ def upgrade_text(text: str) -> str:
     if name not in STRATEGIES:
         return text
     parts = [part.partition("=") for part in written.split(",")] if written else []
-    settings = upgrade_settings(name, {key.strip(): value for key, _, value in parts})
-    return name + colon + ",".join(f"{key}={value}" for key, value in settings.items())
+    now = [upgrade_settings(name, {key.strip(): value}) for key, _, value in parts]
+    return name + colon + ",".join(f"{k}={v}" for one in now for k, v in one.items())
 
 
 def parse_settings(text: str, kind: Any) -> dict[str, Any]:
@@ -146,8 +146,11 @@ def parse_settings(text: str, kind: Any) -> dict[str, Any]:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         require(equals == "=", f"strategy {kind.name}: expected name=value, got {part!r}")
         key = _ALIASES.get(kind.name, {}).get(key, key)
+        require(key not in settings, f"strategy {kind.name}: {key} is given twice; leave one out")
         if types.get(key) in ("int", "float"):
             try:
+                if "_" in value:  # Python reads 1_0 as 10
+                    raise ValueError(value)
                 settings[key] = int(value) if types[key] == "int" else float(value)
             except ValueError as error:
                 raise ConfigError(

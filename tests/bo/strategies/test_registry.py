@@ -18,6 +18,7 @@ from molvae.bo.strategies.registry import (
     get_strategy,
     is_same_strategy,
     upgrade_settings,
+    upgrade_text,
 )
 from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
@@ -128,6 +129,11 @@ def test_settings_can_be_written_after_the_name() -> None:
     assert format_strategy("mine", {"a": 1}) == "mine"
     with pytest.raises(ConfigError, match=r"n_generations must be a number \(int\), got '1.5'"):
         get_strategy("rank:n_generations=1.5")
+    with pytest.raises(ConfigError, match=r"n_generations must be a number \(int\), got '1_0'"):
+        get_strategy("rank:n_generations=1_0")
+    for twice in ("latent_fraction=0.8,latent_fraction=0.2", "latent=0.8, latent_fraction=0.2"):
+        with pytest.raises(ConfigError, match="latent_fraction is given twice"):
+            get_strategy(upgrade_text(f"rank:{twice}"))
     with pytest.raises(ConfigError, match="expected name=value, got 'latent_fraction'"):
         get_strategy("rank:latent_fraction")
     with pytest.raises(UnknownNameError, match="did you mean 'latent_fraction'"):
