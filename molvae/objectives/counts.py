@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -14,12 +13,12 @@ from typing import ClassVar
 from rdkit import Chem, rdBase
 
 from molvae.chem.filters import known_catalogs, number_of_alerts
-from molvae.chem.molecules import parse
-from molvae.errors import ConfigError, InvalidMoleculeError
+from molvae.errors import ConfigError
+from molvae.objectives.scoring import ComputedScoring
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Count:
+class _Count(ComputedScoring):
     """Base of the counts."""
 
     name: str
@@ -35,19 +34,6 @@ class _Count:
         """One line for `molvae list`."""
         return (type(self).__doc__ or "").split("\n")[0].rstrip(".")
 
-    def __call__(self, smiles: Sequence[str], /) -> list[float]:
-        """The counts; NaN for texts that are not molecules."""
-        return [self._one(text) for text in smiles]
-
-    def _one(self, text: str) -> float:
-        try:
-            return float(self._count(parse(text)))
-        except InvalidMoleculeError:
-            return math.nan
-
-    def _count(self, mol: Chem.Mol) -> int:
-        raise NotImplementedError
-
 
 class SubstructureCount(_Count):
     """Matches of a SMARTS pattern, on distinct sets of atoms."""
@@ -55,7 +41,7 @@ class SubstructureCount(_Count):
     def __post_init__(self) -> None:
         _pattern(self.of)
 
-    def _count(self, mol: Chem.Mol) -> int:
+    def _value(self, mol: Chem.Mol) -> float:
         return len(mol.GetSubstructMatches(_pattern(self.of)))
 
 
@@ -65,7 +51,7 @@ class AlertCount(_Count):
     def __post_init__(self) -> None:
         known_catalogs(self.of.split("+"))
 
-    def _count(self, mol: Chem.Mol) -> int:
+    def _value(self, mol: Chem.Mol) -> float:
         return number_of_alerts(mol, tuple(self.of.split("+")))
 
 
@@ -82,7 +68,7 @@ class ElementsOutsideCount(_Count):
             if not known:
                 raise ConfigError(f"{symbol!r} in {self.name!r} is not a chemical element")
 
-    def _count(self, mol: Chem.Mol) -> int:
+    def _value(self, mol: Chem.Mol) -> float:
         allowed = {"H", *self.of.split("+")}
         return sum(atom.GetSymbol() not in allowed for atom in mol.GetAtoms())
 
@@ -90,7 +76,7 @@ class ElementsOutsideCount(_Count):
 class LargestRingSize(_Count):
     """Atoms in the largest ring; 0 without rings."""
 
-    def _count(self, mol: Chem.Mol) -> int:
+    def _value(self, mol: Chem.Mol) -> float:
         return max((len(ring) for ring in mol.GetRingInfo().AtomRings()), default=0)
 
 

@@ -25,15 +25,16 @@ classifiers that would have to be downloaded.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
-from molvae.chem.molecules import canonical, parse
+from rdkit import Chem
+
+from molvae.chem.molecules import canonical
 from molvae.chem.properties import logp, qed, rings, tpsa
-from molvae.errors import InvalidMoleculeError, UnknownNameError
+from molvae.errors import UnknownNameError
 from molvae.objectives.guacamol_terms import (
     Formula,
     Measure,
@@ -52,10 +53,11 @@ from molvae.objectives.guacamol_terms import (
     min_gaussian,
     thresholded,
 )
+from molvae.objectives.scoring import ComputedScoring
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Task(ComputedScoring):
     """An objective in [0, 1]: a mean of parts."""
 
     name: str
@@ -73,17 +75,8 @@ class Task:
         found = [_target(part) for part in self.parts]
         return tuple(dict.fromkeys(canonical(text) for text in found if text is not None))
 
-    def __call__(self, smiles: Sequence[str], /) -> list[float]:
-        """NaN for texts that are no molecules."""
-        return [self._one(text) for text in smiles]
-
-    def _one(self, text: str) -> float:
-        try:
-            mol = parse(text)
-            return self.mean([part(mol) for part in self.parts])
-        # What RDKit's own code raises on molecules that it did not foresee.
-        except (InvalidMoleculeError, ValueError, RuntimeError, ArithmeticError):
-            return math.nan
+    def _value(self, mol: Chem.Mol) -> float:
+        return self.mean([part(mol) for part in self.parts])
 
 
 CELECOXIB = "CC1=CC=C(C=C1)C1=CC(=NN1C1=CC=C(C=C1)S(N)(=O)=O)C(F)(F)F"

@@ -13,9 +13,11 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, cast, get_args
 
+from rdkit import Chem
+
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical_or_none, parse
-from molvae.chem.properties import score
+from molvae.chem.properties import get_property
 from molvae.chem.values import listed_values, one_per_molecule, scalar
 from molvae.config import CHOICE_ALIASES
 from molvae.errors import (
@@ -54,8 +56,26 @@ class ScoringFunction(Protocol):
         ...
 
 
+class ComputedScoring:
+    """Base of scoring functions that RDKit computes, molecule by molecule."""
+
+    def __call__(self, smiles: Sequence[str], /) -> list[float]:
+        """The values; NaN for texts that are not molecules."""
+        return [self._one(text) for text in smiles]
+
+    def _one(self, text: str) -> float:
+        try:
+            return _finite(self._value(parse(text)))
+        # RDKit's own code raises these on molecules that it does not expect.
+        except (InvalidMoleculeError, ValueError, RuntimeError, ArithmeticError):
+            return math.nan
+
+    def _value(self, mol: Chem.Mol) -> float:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, kw_only=True)
-class Properties:
+class Properties(ComputedScoring):
     """A weighted sum of properties."""
 
     name: str
@@ -69,11 +89,8 @@ class Properties:
     is_cheap: ClassVar[bool] = True
     """RDKit computes the values, so that they cost nothing."""
 
-    def __call__(self, smiles: Sequence[str], /) -> list[float]:
-        """The values; NaN for texts that are not molecules."""
-        names, weights = zip(*self.terms, strict=True)
-        rows = score(smiles, names, workers=1).tolist()
-        return [_finite(sum(w * v for w, v in zip(weights, row, strict=True))) for row in rows]
+    def _value(self, mol: Chem.Mol) -> float:
+        return sum(weight * float(get_property(name).of(mol)) for name, weight in self.terms)
 
 
 @dataclass(frozen=True, kw_only=True)
