@@ -18,8 +18,7 @@ from molvae.campaign.initial_design import ORIGIN
 from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
 from molvae.errors import CampaignError, require
-from molvae.objectives.manual import ManualScoring
-from molvae.objectives.parsing import is_cheap
+from molvae.objectives.parsing import ManualScoring, is_cheap
 from molvae.objectives.program import Program
 
 if TYPE_CHECKING:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from molvae.chem.values import MAX_VALUE
 from molvae.config import CHOICE_ALIASES, build, is_list
-from molvae.errors import ConfigError, UnknownNameError, encodable, require
-from molvae.objectives.manual import ManualScoring
+from molvae.errors import CampaignError, ConfigError, UnknownNameError, encodable, require
 from molvae.objectives.problem import (
     COLUMNS,
     DERIVED_COLUMNS,
@@ -54,6 +53,20 @@ SPEC_ALIASES = {
 """Old spellings of specs, still read."""
 CALLS = ".calls"
 """Suffix of the folder beside a campaign file in which calls of a program are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManualScoring:
+    """A scoring function without a function: values come from a laboratory, by `tell`."""
+
+    name: str
+    direction: str = "maximize"
+
+    def __call__(self, smiles: Sequence[str]) -> NoReturn:
+        """Refuse to be called."""
+        raise CampaignError(
+            f"values of {self.name!r} are measured by people: use ask and tell instead of run"
+        )
 
 
 def current_spec(spec: str) -> str:
@@ -392,6 +405,7 @@ def merged(constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
 __all__ = [
     "CALLS",
     "MANUAL",
+    "ManualScoring",
     "computed",
     "current_spec",
     "format_part",
