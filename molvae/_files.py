@@ -1,13 +1,8 @@
 """Files that molvae writes: what may be replaced, and writing as a whole or not at all.
 
-`check_output` decides for every command and function whether a path may become an output.
-`replacing` and `write_atomically` write to a temporary file, flush it to the disk, and rename it,
-so that there is always the old file or the new one, never a part.
-
 An output of HTML, SVG, PDF, PNG or JSON carries a stamp: its kind and a SHA-256 of its content. A
 file that was edited since, or that anything else wrote, has no valid stamp and is never replaced.
-A new kind of output needs no more than `Kind(name="a report", stamp="report", error=...)`;
-`replacing` adds the stamp. Tables have no place for one: their kinds have `is_own` instead.
+Tables have no place for one: their kinds have `is_own` instead.
 """
 
 from __future__ import annotations
@@ -70,7 +65,7 @@ def add_stamp(content: bytes, word: str) -> bytes:
 
 
 def has_valid_stamp(file: Path, word: str) -> bool:
-    """Whether molvae wrote a file as this kind of output, and nobody has edited it since."""
+    """Whether molvae wrote a file as this kind of output, and nobody has edited it."""
     content = file.read_bytes()
     texts = re.findall(rb"molvae %s sha256:[0-9a-f]{64}" % re.escape(word.encode()), content)
     if not texts:
@@ -98,14 +93,8 @@ def check_output(
     """Check that a path may become an output, before any work is done for it.
 
     An existing file is replaced only with `overwrite`, and only if molvae wrote it as an output of
-    the same kind. A campaign file, a file of a model or data folder, and an input of the same
-    command are never replaced.
-
-    Args:
-        path: The output.
-        kind: Kind of the output.
-        overwrite: Replace an output of the same kind.
-        apart_from: Inputs and other outputs of the same command.
+    the same kind. A campaign file, a file of a model or data folder, and those of `apart_from`, the
+    other files of the same command, are never replaced.
 
     Returns:
         The absolute path to write to, behind links.
@@ -180,11 +169,10 @@ def _why_not_replaced(given: Path, target: Path, kind: Kind, overwrite: bool) ->
 
 
 def _is_there(path: Path) -> bool:
-    try:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # not of a name too long
         path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+        return True
+    return False
 
 
 def is_record(file: str | Path) -> bool:
@@ -207,21 +195,15 @@ def head_of(file: str | Path, size: int = 65_536, *, tail: bool = False) -> byte
 
 def is_same_file(one: Path, other: Path) -> bool:
     """Whether two paths are one file, also on file systems that ignore case."""
-    if _folded(one) == _folded(other):
-        return True
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
+    folded = [unicodedata.normalize("NFC", str(path)).casefold() for path in (one, other)]
+    with contextlib.suppress(OSError):
+        return folded[0] == folded[1] or os.path.samefile(one, other)
+    return False
 
 
 def is_side_file(path: Path, record: Path) -> bool:
     """Whether a path is one of the `SIDE_FILES` of a campaign file."""
     return any(is_same_file(path, record.with_name(record.name + ending)) for ending in SIDE_FILES)
-
-
-def _folded(path: Path) -> str:
-    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def _resolved(path: str | Path) -> Path:
@@ -345,9 +327,7 @@ def _remove(path: Path | None) -> None:
         path.unlink(missing_ok=True)
 
 
-# The name of a draft holds the machine and process that writes it, so that drafts of killed
-# processes can be recognized and removed.
-
+# The machine and process that writes it, so that drafts of killed processes can be removed.
 _DRAFT = re.compile(r"\.molvae-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.draft.*")
 
 
@@ -363,28 +343,21 @@ def remove_stale_drafts(folder: Path) -> None:
     """Remove the drafts of killed processes from a folder."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
-            if (match := _DRAFT.fullmatch(name)) and _is_stale(folder / name, match):
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                if (match := _DRAFT.fullmatch(name)) and _is_stale(folder / name, match):
                     _remove(folder / name)
 
 
 def _is_stale(path: Path, match: re.Match[str]) -> bool:
-    if match["host"] == _host() and os.name == "posix":
-        return not _is_alive(int(match["pid"]))
-    try:
+    if match["host"] != _host() or os.name != "posix":
         return time.time() - path.lstat().st_mtime > STALE_SECONDS
-    except OSError:
-        return False
-
-
-def _is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        os.kill(int(match["pid"]), 0)
     except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
         return True
-    return True
+    except (PermissionError, OverflowError):  # there is such a process, of another user perhaps
+        return False
+    return False
 
 
 def _host() -> str:

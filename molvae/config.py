@@ -72,14 +72,8 @@ def whole_number(
 ) -> int:
     """A whole number as Python's int: of any type that is one, e.g. NumPy's, but no bool.
 
-    Args:
-        value: What came.
-        name: Of what it should be, for the message.
-        least: Smallest that is allowed.
-        most: Largest that is allowed.
-
     Raises:
-        ConfigError: It is none, or out of range.
+        ConfigError: It is none, or out of range; `name` says of what.
     """
     low, high = -math.inf if least is None else least, math.inf if most is None else most
     try:
@@ -95,7 +89,7 @@ def whole_number(
 
 
 def is_list(value: Any) -> bool:
-    """Whether something holds several things one after the other: not so a text, or one number."""
+    """Whether something holds several things one after the other; a text does not."""
     return (
         isinstance(value, Iterable)
         and not isinstance(value, str | bytes)
@@ -104,11 +98,7 @@ def is_list(value: Any) -> bool:
 
 
 def check_seed(seed: Any) -> int:
-    """A seed as Python's int, from 0 to 2**63 - 1: what all generators take.
-
-    Raises:
-        ConfigError: It is none.
-    """
+    """A seed as Python's int, from 0 to 2**63 - 1: what all generators take."""
     return whole_number(seed, "seed", least=0, most=LARGEST_SEED)
 
 
@@ -132,10 +122,7 @@ def at_least(config: Any, least: int, *names: str) -> None:
 def build(kind: type[Config], settings: Mapping[str, Any], where: str = "settings") -> Config:
     """A config dataclass from plain values, tables inside included; old spellings are read.
 
-    Args:
-        kind: The dataclass.
-        settings: Values by field name; a mapping for a field that is a dataclass.
-        where: Their source for error messages, e.g. the file.
+    `where` is the source of the settings for messages, e.g. a file.
 
     Raises:
         UnknownNameError: A key is not a field; suggests the nearest one.
@@ -226,11 +213,7 @@ def _type_text(hint: Any) -> str:
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """The tables of a TOML file.
-
-    Raises:
-        DataError: The file is not there or is not TOML.
-    """
+    """The tables of a TOML file; `DataError` if it is not there, or is no TOML."""
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
@@ -247,7 +230,6 @@ def as_settings(config: Any) -> dict[str, Any]:
 
 DEFAULT_PROPERTIES = ("logP", "SAS", "QED")
 """Properties that tables, reports and metrics show; see `molvae.chem.properties`."""
-
 
 RESUMABLE = {"resumable": True}
 """Metadata of settings that may change when a campaign is resumed."""
@@ -266,11 +248,8 @@ STRATEGIES = {
 
 def is_imported(strategy: str) -> bool:
     """Whether a strategy is `module:Class`, not a built-in name with or without settings."""
-    return (
-        ":" in strategy
-        and strategy.partition(":")[0] not in STRATEGIES
-        and (not strategy.startswith("<"))
-    )
+    name, colon, _ = strategy.partition(":")
+    return bool(colon) and name not in STRATEGIES and not strategy.startswith("<")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,10 +272,7 @@ class PrepareConfig:
     `conditions` of a training; an empty cell is a value that is not known."""
 
     def __post_init__(self) -> None:
-        require(
-            self.max_heavy_atoms >= 1,
-            f"max_heavy_atoms must be at least 1, got {self.max_heavy_atoms}",
-        )
+        at_least(self, 1, "max_heavy_atoms")
         require(0 < self.share <= 1, f"share must lie in (0, 1], got {self.share}")
         for name in self.keep:
             require(

@@ -124,10 +124,6 @@ class UnknownTokenError(MolvaeError, ValueError):
         self.token, self.position, self.molecule = token, position, molecule
 
 
-UnknownSymbolError = UnknownTokenError
-"""The old name."""
-
-
 class TooLongError(MolvaeError, ValueError):
     """A molecule with more tokens than the model can read or write."""
 

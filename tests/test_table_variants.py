@@ -60,8 +60,8 @@ def started(path: Path) -> InitialDesign:
 def content(start: InitialDesign, *, notes: bool = True) -> dict[str, object]:
     return {
         trial.smiles: (
-            None if trial.values is None else dict(trial.values),
-            dict(trial.replicates),
+            None if trial.outcome is None else dict(trial.outcome.values),
+            dict(trial.outcome.replicates) if trial.outcome else {},
             sorted(trial.notes.values()) if notes else None,
         )
         for trial in start.trials

@@ -1,8 +1,7 @@
-"""A campaign: ask, tell, run. The single object with state; its state is the campaign file.
+"""A campaign: ask, tell, run. Its only state is the campaign file.
 
-Whenever molecules are chosen, all that is known is read from the file, and the seed of a batch
-comes from the campaign's seed and the number of trials: a killed campaign continues as it would
-have.
+The seed of a batch comes from the campaign's seed and the number of trials, so that a killed
+campaign continues as it would have.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.creation import create_file, load_space
-from molvae.campaign.evaluation import parse_outcome, parse_outcomes, with_computed
+from molvae.campaign.evaluation import parse_outcome, with_computed
 from molvae.campaign.history import (
     best_trials,
     best_value,
@@ -27,7 +26,8 @@ from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Outcome, Trial
 from molvae.campaign.trust import identity_of
 from molvae.config import CampaignConfig, RunLimits, whole_number
-from molvae.objectives.parsing import make_scoring_function
+from molvae.errors import require
+from molvae.objectives.parsing import make_scoring_function, name_of
 from molvae.objectives.problem import Direction, OptimizationProblem
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class Campaign:
         store: Storage,
         *,
         space: LatentSpaceProtocol | None = None,
-        objective: ScoringFunction | None = None,
+        functions: Mapping[str, ScoringFunction] | None = None,
         strategy: Strategy | None = None,
     ) -> None:
         self._storage = store
         self.metadata: dict[str, Any] = store.metadata()
-        """The campaign file's own account of its creation: config, objectives, constraints, space,
-        strategy, versions, created, format, skipped, duplicates."""
+        """What the file records of its creation: config, objectives, constraints, space, strategy,
+        versions, created, format, skipped, duplicates."""
         self.config, self.problem = read_metadata(self.metadata, store.path)
         """The settings, and the optimization problem."""
         self.seed, self.batch_size = self.config.seed, self.config.batch_size
@@ -71,13 +71,11 @@ class Campaign:
             self.problem,
             store.path,
             space=space,
-            objective=objective,
+            functions=functions or {},
             strategy=strategy,
         )
-        self._choosing = threading.RLock()
-        """One thread at a time chooses molecules."""
-        self._runner: int | None = None
-        """The thread that runs the campaign."""
+        self._choosing = threading.RLock()  # one thread at a time chooses molecules
+        self._runner: int | None = None  # the thread that runs the campaign
 
     @classmethod
     def create(
@@ -100,10 +98,10 @@ class Campaign:
         Args:
             path: The campaign file to create.
             space: A latent space, or the name of a bundled model, or a model folder.
-            config: Settings; those given as keywords win.
-            objective: What to optimize: a name, `module:attribute`, `manual:NAME` for measured
-                values, or text such as "minimize sas, weight 2"; an `Objective`; a function of a
-                SMILES; or a `ScoringFunction`. Several in a list, or an `OptimizationProblem`.
+            config: Settings; keywords win.
+            objective: A name, `module:attribute`, `manual:NAME` for measured values, or text such
+                as "minimize sas, weight 2"; an `Objective`; a function of a SMILES; or a
+                `ScoringFunction`. Several in a list, or an `OptimizationProblem`.
             constraints: `Constraint` objects or text: "logp <= 5", "similarity:CCO >= 0.4".
             strategy: A name (`molvae list`), `module:Class`, or a `Strategy`.
             start: Initial molecules: a number of random ones of `dataset`, a list of SMILES, or a
@@ -117,15 +115,14 @@ class Campaign:
             ConfigError: A setting is out of range.
             UnknownNameError: No such objective, strategy, model, data set or setting.
             ObjectiveError: The objective's module fails to import.
-            InvalidMoleculeError, UnknownTokenError: The space cannot encode a given molecule.
-            DataError: The file is empty or a value in it is not a number.
+            InvalidMoleculeError, UnknownTokenError: The space cannot encode a molecule.
+            DataError: The file of initial molecules is empty, or a value is no number.
         """
         named = {"objective": objective, "constraints": constraints, "strategy": strategy}
         given: dict[str, Any] = {**named, "start": start, **settings}
         given = {name: value for name, value in given.items() if value is not None}
-        created = create_file(path, space, config, given)
-        campaign = cls(created.storage, space=created.space, strategy=created.strategy)
-        campaign._parts.functions = created.functions
+        store, space, functions, strategy = create_file(path, space, config, given)
+        campaign = cls(store, space=space, functions=functions, strategy=strategy)
         campaign.trust()
         return campaign
 
@@ -143,10 +140,10 @@ class Campaign:
 
         Args:
             path: The campaign file.
-            space: The latent space that it was created with; by default loaded when first needed.
-            objective: The scoring function, if the campaign was created with an object; for `run`.
-            strategy: The strategy, if the campaign was created with an object.
-            trust: Let `run` run code that a file from elsewhere names; see `Campaign.trust`.
+            space: The latent space; by default loaded when first needed.
+            objective: The scoring function, if it was given as an object; for `run`.
+            strategy: The strategy, if it was given as an object.
+            trust: See `Campaign.trust`.
 
         Raises:
             CampaignError: No campaign file, or damaged, foreign or newer; or it was created with
@@ -154,12 +151,14 @@ class Campaign:
         """
         store = Storage.open(path)
         try:
+            functions = {}
             if objective is not None:
-                objective = make_scoring_function(objective, None, campaign_file=store.path)
+                function = make_scoring_function(objective, None, campaign_file=store.path)
+                functions[name_of(function)] = function
             campaign = cls(
                 store,
                 space=None if space is None else load_space(space),
-                objective=objective,
+                functions=functions,
                 strategy=strategy,
             )
             if trust:
@@ -231,11 +230,7 @@ class Campaign:
 
     @property
     def space(self) -> LatentSpaceProtocol:
-        """The latent space, loaded when first needed.
-
-        Raises:
-            CampaignError: The model found under the recorded name is another one.
-        """
+        """The latent space; `CampaignError` if the recorded name is now another model's."""
         return self._parts.space
 
     @property
@@ -249,10 +244,7 @@ class Campaign:
         return self._parts.code
 
     def trust(self) -> None:
-        """Let `run` import and run the `code` that the file names, on this machine from now on.
-
-        Campaigns created here are trusted. Reading, asking and telling run no scoring code.
-        """
+        """Let `run` execute the `code` that a file from elsewhere names, here and from now on."""
         self._parts.trust()
 
     @property
@@ -267,10 +259,9 @@ class Campaign:
 
         Args:
             n: Number of molecules; a batch by default.
-            allow_constant: Continue although all values of the first batch are the same number.
+            allow_constant: Continue although all values of the first batch are the same.
 
         Raises:
-            ConfigError: n is below 1.
             CampaignError: The strategy needs more complete trials, all values are the same, no new
                 molecule was found, or another process asked meanwhile.
         """
@@ -293,15 +284,15 @@ class Campaign:
         Args:
             trial: The trial's id.
             value: The value in the objective's own sign; None or NaN if the molecule could not be
-                scored: it has failed, and is not proposed again. Several values are replicates: of
-                them the mean and standard error are taken. Several measured objectives take a
-                mapping by name; without some of them the trial has failed.
+                scored: it has failed, and is not proposed again. Several are replicates, of which
+                the mean and standard error are taken. Several measured objectives take a mapping
+                by name; without some of them the trial has failed.
             message: Text kept with the outcome.
             error: Standard error of the value, or of values by name.
             notes: Further texts, by name.
 
         Raises:
-            CampaignError: No such trial, or it has an outcome, or another process is writing.
+            CampaignError: No such trial, or it has an outcome; or another process is writing.
             ConfigError: A value is empty, infinite or not a number, or lacks its name.
         """
         trial = whole_number(trial, "a trial's id")
@@ -316,25 +307,34 @@ class Campaign:
         messages: Mapping[int, str] | None = None,
         notes: Mapping[int, Mapping[str, str]] | None = None,
     ) -> list[int]:
-        """Write the outcomes of many trials, all or none; arguments by id, each as of `tell`.
+        """Write the outcomes of many trials, all or none; arguments by id, errors as of `tell`.
 
         The same outcome may be told again.
 
         Returns:
             Ids of the trials that had no outcome before.
-
-        Raises:
-            CampaignError: A trial is not there, or has another outcome; or another process is
-                writing.
-            ConfigError: As of `tell`.
         """
-        outcomes = parse_outcomes(
-            self.problem, values, errors=errors or {}, notes=notes or {}, messages=messages or {}
-        )
+        require(hasattr(values, "items"), f"values must stand by the trial's id, got {values!r}")
+        errors, messages, notes = errors or {}, messages or {}, notes or {}
+        outcomes = {
+            whole_number(trial, "a trial's id"): parse_outcome(
+                self.problem,
+                value,
+                error=errors.get(trial),
+                notes=notes.get(trial),
+                message=messages.get(trial, ""),
+            )
+            for trial, value in values.items()
+        }
         return self._storage.tell_all(self._completed(outcomes))
 
-    def _completed(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
-        return with_computed(outcomes, self.problem, self._storage.trials, self._parts.compute)
+    def _completed(self, outcomes: dict[int, Outcome]) -> dict[int, Outcome]:
+        """Outcomes with the computed values of their molecules."""
+        for trial in self._storage.trials(list(outcomes)) if self.problem.computed else ():
+            outcomes[trial.id] = with_computed(
+                outcomes[trial.id], trial.smiles, self.problem, self._parts.function
+            )
+        return outcomes
 
     def retry(
         self, trials: Sequence[int] | None = None, *, message: str | None = None
@@ -344,9 +344,6 @@ class Campaign:
         Args:
             trials: Ids of failed trials; all of them by default.
             message: Text that a failure's message must contain, in any case.
-
-        Returns:
-            The trials, pending; none if no trial has failed.
 
         Raises:
             CampaignError: A trial has not failed, no failure has such a message, or another process
@@ -394,12 +391,11 @@ class Campaign:
             timeout: Seconds after which a call is given up and its process is stopped.
             retries: Further tries of a call that raised or was too late.
             max_failure_rate: Largest share of failures among the last 20 calls; 1: any.
-            failures_in_a_row: Failures after which the run stops; 0: never. NaN does not count.
+            failures_in_a_row: 0: any number. NaN does not count.
             allow_constant: See `ask`.
             on_trial: Called with each trial when its outcome is in the file.
 
         Raises:
-            ConfigError: A setting is out of range.
             ObjectiveError: Calls failed in a row, an answer was not one value per molecule, or
                 workers cannot load the objective.
             CampaignError: Too many calls failed, workers are lost, or as of `ask`.
@@ -435,8 +431,8 @@ class Campaign:
     def table(self) -> pd.DataFrame:
         """All trials in the order asked; columns as in `molvae.objectives.problem.COLUMNS`.
 
-        Values stand behind `smiles`, NaN where there is none. `DERIVED_COLUMNS`, `VALUE_COLUMNS`
-        and notes follow where there are any.
+        Values stand behind `smiles`, NaN where there is none; `DERIVED_COLUMNS`, `VALUE_COLUMNS`
+        and notes follow.
         """
         return to_dataframe(self.trials, self.problem)
 

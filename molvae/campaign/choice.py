@@ -35,11 +35,7 @@ def choose_batch(
     n: int,
     seed: int,
 ) -> Batch:
-    """New trials of the `n` candidates that a strategy proposes.
-
-    Raises:
-        CampaignError: It did not propose `n` distinct new molecules.
-    """
+    """New trials of the `n` distinct new molecules that a strategy has to propose."""
     from molvae.bo.candidates import spawn_seed
     from molvae.latent.density import density_percentiles
 
@@ -64,12 +60,7 @@ def choose_batch(
 
 
 class Choice(threading.Thread):
-    """A choice of molecules; `start` begins it in a thread of its own.
-
-    Args:
-        work: Makes the choice.
-        done: Called when `work` has ended.
-    """
+    """A choice of molecules by `work`, in a thread of its own; `done` is called at its end."""
 
     def __init__(self, work: Callable[[], Any], done: Callable[[], None]) -> None:
         super().__init__(name="choosing", daemon=True)

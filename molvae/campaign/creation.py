@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,10 +14,10 @@ from molvae.bo.strategies.registry import (
     get_strategy,
     upgrade_text,
 )
+from molvae.campaign.evaluation import with_computed
 from molvae.campaign.initial_design import InitialDesign, build_initial_design
 from molvae.campaign.schema import FORMAT
 from molvae.campaign.storage import Storage, check_can_create, now
-from molvae.campaign.trial import NewTrial
 from molvae.config import (
     STRATEGIES,
     CampaignConfig,
@@ -29,12 +29,11 @@ from molvae.config import (
 )
 from molvae.errors import require
 from molvae.objectives.parsing import (
-    computed,
     format_part,
     parse_problem,
     python_object,
 )
-from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
+from molvae.objectives.problem import Constraint, Objective
 from molvae.objectives.program import COMMAND
 
 if TYPE_CHECKING:
@@ -43,29 +42,20 @@ if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction
 
 
-@dataclass(frozen=True, kw_only=True)
-class Created:
-    """A new campaign file and the objects it was made from."""
-
-    storage: Storage
-    space: LatentSpaceProtocol
-    strategy: Strategy
-    functions: dict[str, ScoringFunction]
-
-
 def create_file(
     path: str | Path,
     space: LatentSpaceProtocol | str | Path,
     config: CampaignConfig | None,
     settings: Mapping[str, Any],
-) -> Created:
-    """Create a campaign file, as `Campaign.create`; everything is checked before it is written."""
+) -> tuple[Storage, LatentSpaceProtocol, dict[str, ScoringFunction], Strategy]:
+    """Create a campaign file, as `Campaign.create`; also returns what it was made from."""
     path = Path(path).absolute()
     check_can_create(path)
     given = changed_settings(config) | current_names(CampaignConfig, settings)
-    for name, check in (("seed", check_seed), ("batch_size", _batch_size)):
-        if name in given:
-            given[name] = check(given[name])
+    if "seed" in given:
+        given["seed"] = check_seed(given["seed"])
+    if "batch_size" in given:
+        given["batch_size"] = whole_number(given["batch_size"], "batch_size", least=1)
     start = _start(given.get("start", CampaignConfig.start))
     strategy = given.get("strategy", CampaignConfig.strategy)
     if isinstance(strategy, str):
@@ -75,7 +65,7 @@ def create_file(
     objective, constraints = given.get("objective", ()), given.get("constraints", ())
     plain = {**given, "objective": (), "constraints": (), "start": _start_label(start)}
     if not isinstance(given.get("strategy", ""), str):
-        plain["strategy"] = strategy_text(describe_strategy(strategy))
+        plain["strategy"] = _strategy_text(describe_strategy(strategy))
     made = build(CampaignConfig, plain)
     problem, functions = parse_problem(
         given_objectives(given),
@@ -121,17 +111,14 @@ def create_file(
         "skipped": first.skipped,
         "duplicates": first.duplicates,
     }
+
     trials = []
     for trial, percentile in zip(first.trials, _percentiles(space, first), strict=True):
-        values = completed(problem, trial, functions)
-        failed = values is not None and not set(problem.names) <= set(values)
-        trials.append(replace(trial, values=values, failed=failed, percentile=percentile))
-    return Created(
-        storage=Storage.create(path, facts, trials),
-        space=space,
-        strategy=strategy,
-        functions=functions,
-    )
+        outcome = trial.outcome
+        if outcome is not None:
+            outcome = with_computed(outcome, trial.smiles, problem, functions.__getitem__)
+        trials.append(replace(trial, percentile=percentile, outcome=outcome))
+    return Storage.create(path, facts, trials), space, functions, strategy
 
 
 def given_objectives(settings: Mapping[str, Any]) -> Any:
@@ -150,10 +137,6 @@ def changed_settings(config: CampaignConfig | None) -> dict[str, Any]:
         return {}
     values = ((one.name, one.default, getattr(config, one.name)) for one in fields(config))
     return {name: value for name, default, value in values if value != default}
-
-
-def _batch_size(value: Any) -> int:
-    return whole_number(value, "batch_size", least=1)
 
 
 def _labels(
@@ -193,7 +176,7 @@ def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
     return start if isinstance(start, int) else str(start)
 
 
-def strategy_text(described: Mapping[str, Any]) -> str:
+def _strategy_text(described: Mapping[str, Any]) -> str:
     """A strategy as text that can be read back."""
     name, settings = described["name"], described["settings"]
     if name not in STRATEGIES or settings is None:
@@ -229,23 +212,4 @@ def _findable(name: str) -> str:
     return name if name in list_models() else str(Path(name).resolve())
 
 
-def completed(
-    problem: OptimizationProblem, trial: NewTrial, functions: Mapping[str, ScoringFunction]
-) -> dict[str, float] | None:
-    """Known initial values, with those that can be computed if no measured one is missing."""
-    if trial.values is None or not set(problem.measured) <= set(trial.values):
-        return None if trial.values is None else dict(trial.values)
-    mine = {name: functions[name] for name in problem.computed}
-    return {**trial.values, **computed(mine, [trial.smiles])[0]}
-
-
-__all__ = [
-    "Created",
-    "changed_settings",
-    "completed",
-    "create_file",
-    "describe_strategy",
-    "given_objectives",
-    "load_space",
-    "strategy_text",
-]
+__all__ = ["changed_settings", "create_file", "given_objectives", "load_space"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from molvae.campaign.trial import Outcome
 from molvae.chem import values as _numbers
 from molvae.chem.values import finite, listed_values, one_per_molecule, scalar
-from molvae.config import is_list, whole_number
+from molvae.config import is_list
 from molvae.errors import (
     CampaignError,
     ConfigError,
@@ -28,12 +28,12 @@ from molvae.errors import (
     shown,
 )
 from molvae.objectives.interrupts import take_back
+from molvae.objectives.parsing import computed
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.problem import OptimizationProblem
 from molvae.objectives.process_guard import in_this_process, kill_marked, marked
 
 if TYPE_CHECKING:
-    from molvae.campaign.trial import Trial
     from molvae.objectives.scoring import ScoringFunction
 
 ANSWERED_NAN = "could not be scored"
@@ -148,15 +148,13 @@ def _scored(answer: Any, names: Sequence[str]) -> EvaluationResult:
             there = one_line(", ".join(answer) or "nothing", 200)
             messages.append(f"the objective returned {there}, no {name}")
             continue
+        said = f"{shown(answer[name])},"
         try:
             number = scalar(answer[name])
-        except ValueError as error:
-            messages.append(f"the objective returned {shown(answer[name])}, {error}")
-            continue
-        try:
+            said = f"{number}, which"
             finite(number)
         except ValueError as error:
-            messages.append(f"the objective returned {number}, which {error}")
+            messages.append(f"the objective returned {said} {error}")
             continue
         if math.isnan(number):
             messages.append(ANSWERED_NAN)
@@ -175,25 +173,16 @@ def parse_outcome(
 ) -> Outcome:
     """The outcome that `Campaign.tell` reports; arguments and errors as of `Campaign.tell`."""
     require(isinstance(message, str), f"a message must be a text, got {message!r}")
-    require(
-        notes is None
-        or (
-            isinstance(notes, Mapping)
-            and all(isinstance(text, str) for note in notes.items() for text in note)
-        ),
-        f"notes must be texts by name, got {notes!r}",
+    of_texts = isinstance(notes, Mapping) and all(
+        isinstance(text, str) for note in notes.items() for text in note
     )
+    require(notes is None or of_texts, f"notes must be texts by name, got {notes!r}")
+    missing = "give None if the molecule could not be scored"
+    require(not isinstance(value, Mapping) or bool(value), f"there is no value; {missing}")
     values, replicates = dict[str, float](), dict[str, list[float]]()
-    require(
-        not (isinstance(value, Mapping) and not value),
-        "there is no value; give None if the molecule could not be scored",
-    )
     for name, of in _by_name(value, problem).items():
         numbers = [_number(one) for one in (of if is_list(of) else [of])]
-        require(
-            bool(numbers),
-            f"there is no value of {name}; give None if the molecule could not be scored",
-        )
+        require(bool(numbers), f"there is no value of {name}; {missing}")
         known = [number for number in numbers if not math.isnan(number)]
         if known:
             values[name] = statistics.fmean(known)
@@ -205,70 +194,38 @@ def parse_outcome(
             name in values and name not in replicates and 0 <= _number(one) < math.inf,
             f"a standard error must be a finite number from 0, beside one value; got {one!r}",
         )
-    for name, known in replicates.items():
-        errors[name] = statistics.stdev(known) / math.sqrt(len(known))
     return Outcome(
         complete=set(problem.names) <= set(values),
         values=values,
-        errors={name: _number(one) for name, one in errors.items()},
+        errors={name: _number(one) for name, one in errors.items()}
+        | {name: standard_error(known) for name, known in replicates.items()},
         replicates=replicates,
         notes=notes or {},
         message=message,
     )
 
 
-def parse_outcomes(
-    problem: OptimizationProblem,
-    values: Mapping[int, Any],
-    *,
-    errors: Mapping[int, Any],
-    notes: Mapping[int, Mapping[str, str]],
-    messages: Mapping[int, str],
-) -> dict[int, Outcome]:
-    """Outcomes of trials by id; arguments and errors as of `Campaign.tell_all`."""
-    require(hasattr(values, "items"), f"values must stand by the trial's id, got {values!r}")
-    return {
-        whole_number(trial, "a trial's id"): parse_outcome(
-            problem,
-            value,
-            error=errors.get(trial),
-            notes=notes.get(trial),
-            message=messages.get(trial, ""),
-        )
-        for trial, value in values.items()
-    }
-
-
 def with_computed(
-    outcomes: Mapping[int, Outcome],
+    outcome: Outcome,
+    smiles: str,
     problem: OptimizationProblem,
-    trials: Callable[[Sequence[int]], list[Trial]],
-    compute: Callable[[Sequence[str], Sequence[str]], list[dict[str, float]]],
-) -> dict[int, Outcome]:
-    """Outcomes by trial, with the computed values where anything was measured.
-
-    Args:
-        outcomes: Outcomes to write.
-        problem: Objectives and constraints.
-        trials: Trials by id; none for an id without a trial.
-        compute: Computes the values of some names for some molecules.
-    """
-    done = dict(outcomes)
-    for id_, outcome in outcomes.items():
-        lacking = [name for name in problem.computed if name not in outcome.values]
-        if outcome.values and lacking:
-            for trial in trials([id_]):
-                more = compute([trial.smiles], lacking)[0]
-                done[id_] = _with_values(outcome, more, problem)
-    return done
-
-
-def _with_values(
-    outcome: Outcome, more: Mapping[str, float], problem: OptimizationProblem
+    function: Callable[[str], ScoringFunction],
 ) -> Outcome:
-    """The outcome with further values, which may complete it."""
+    """The outcome with the computed values of its molecule, if anything was measured.
+
+    `function` gives the scoring function of a value's name.
+    """
+    lacking = [name for name in problem.computed if name not in outcome.values]
+    if not outcome.values or not lacking:
+        return outcome
+    more = computed({name: function(name) for name in lacking}, [smiles])[0]
     values = {**outcome.values, **more}
     return replace(outcome, values=values, complete=set(problem.names) <= set(values))
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """The standard error of the mean of two measurements or more."""
+    return statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
@@ -294,22 +251,17 @@ def _number(value: object) -> float:
         f"a value must be a number, or NaN if it could not be scored; got {value!r}: if it stands "
         "for a number, write 1.0 or 0.0",
     )
-    if isinstance(value, str):
-        try:
+    try:
+        if isinstance(value, str):
             return math.nan if value.strip().lower() == "nan" else _numbers.number(value)
-        except ValueError as error:
+        return math.nan if value is None else finite(scalar(value))
+    except ValueError as error:
+        said = f"got {value!r}: {error}"
+        if isinstance(value, str):
             said = _numbers.not_a_number(value, error)
-            raise ConfigError(f"a value must be a number, or NaN; {said}") from error
-    try:
-        number = math.nan if value is None else scalar(value)
-    except ValueError as error:
         raise ConfigError(
-            f"a value must be a number, or NaN if it could not be scored; got {value!r}"
+            f"a value must be a number, or NaN if it could not be scored; {said}"
         ) from error
-    try:
-        return finite(number)
-    except ValueError as error:
-        raise ConfigError(f"the value {number:g} {error}") from error
 
 
 __all__ = [
@@ -319,6 +271,6 @@ __all__ = [
     "LostCallError",
     "evaluate",
     "parse_outcome",
-    "parse_outcomes",
+    "standard_error",
     "with_computed",
 ]

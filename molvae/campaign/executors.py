@@ -81,38 +81,27 @@ class Caller(Protocol):
         ...
 
 
-class SerialExecutor:
-    """Calls in this process, one at a time, at once."""
+class _SerialExecutor:
+    """Calls in this process, at once."""
 
-    def __init__(self, calls: Sequence[EvaluationTask]) -> None:
-        self._calls = calls
-
-    def capacity(self) -> int:
-        """One: calls block."""
-        return 1
-
-    def call(self, smiles: Sequence[str]) -> Pending:
-        """Score molecules at once; the result holds an error that is raised."""
-        future: Future[list[EvaluationResult]] = Future()
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Pending:
+        """Call; the result holds an error that is raised."""
+        future: Future[Any] = Future()
         try:
-            future.set_result(evaluate(self._calls, smiles))
+            future.set_result(function(*arguments))
         except (Exception, SystemExit, GeneratorExit) as error:
             future.set_exception(error)
         return future
 
-    def set_aside(self, worker: str, reason: str) -> bool:
-        """False: there is one worker."""
-        return False
 
-
-class UserExecutor:
-    """Calls by a user's executor."""
+class ExecutorCaller:
+    """Calls by an executor with so many workers."""
 
     def __init__(self, calls: Sequence[EvaluationTask], executor: Executor, workers: int) -> None:
         self._calls, self._executor, self._workers = calls, executor, workers
 
     def capacity(self) -> int:
-        """The number of workers that the user has given."""
+        """The number of workers."""
         return self._workers
 
     def call(self, smiles: Sequence[str]) -> Pending:
@@ -142,11 +131,7 @@ class _Task(Future[list[EvaluationResult]]):
 
 
 class ProcessExecutor:
-    """Worker processes on this machine; a process that dies is replaced.
-
-    Raises:
-        ObjectiveError: The objectives cannot be sent to a process, or not be loaded there.
-    """
+    """Worker processes on this machine; a process that dies is replaced."""
 
     def __init__(self, calls: Sequence[EvaluationTask], workers: int) -> None:
         require(workers >= 1, f"workers must be at least 1, got {workers}")
@@ -164,13 +149,11 @@ class ProcessExecutor:
         try:
             for thread in self._threads:
                 thread.start()
-            refused = get(loaded)
+            if (refused := get(loaded)) is not None:
+                raise refused
         except BaseException:
             self.close(now=True)
             raise
-        if refused is not None:
-            self.close(now=True)
-            raise refused
 
     def capacity(self) -> int:
         """The number of processes."""
@@ -218,23 +201,19 @@ class ProcessExecutor:
                 continue
             try:
                 if process is None or process.has_ended():
-                    process = self._replaced(process)
+                    self._end(process)
+                    process = self._started()
                 task.process, task.worker, task.began = process, name, time.monotonic()
-                kind, content = process.ask(task.smiles)
-                if isinstance(content, ProcessDiedError):  # it is about to end
-                    raise content
+                task.set_result(process.ask(task.smiles))
+            except LostCallError as error:
+                task.set_exception(error)
             except MolvaeError as error:
-                self._forgotten(process)
+                self._end(process)
                 process = None
                 task.set_exception(error)
-            else:
-                if kind == "scored":
-                    task.set_result(content)
-                else:
-                    task.set_exception(LostCallError(content) if kind == "lost" else content)
         if process is not None:
             process.leave()
-            self._forgotten(process)
+        self._end(process)
 
     def _started(self) -> _Process:
         with self._lock:
@@ -245,15 +224,11 @@ class ProcessExecutor:
         try:
             process.load(self._payload)
         except MolvaeError:
-            self._forgotten(process)
+            self._end(process)
             raise
         return process
 
-    def _replaced(self, process: _Process | None) -> _Process:
-        self._forgotten(process)
-        return self._started()
-
-    def _forgotten(self, process: _Process | None) -> None:
+    def _end(self, process: _Process | None) -> None:
         if process is not None:
             process.kill()
             process.reap()
@@ -277,44 +252,34 @@ class _Process:
         self._stack.enter_context(grouped(self.pid))
 
     def load(self, payload: bytes) -> None:
-        """Load the objectives in the process.
-
-        Raises:
-            ObjectiveError: The process cannot load them.
-            MachineError: The process died meanwhile.
-        """
+        """Load the objectives in the process."""
         try:
-            self._send(payload)
-            kind, content = self._answer()
+            refused = self._reply_to(payload)
         except ProcessDiedError as error:
             raise MachineError(f"{error} while it loaded the objective") from error
-        if kind == "refused":
+        if refused:
             raise ObjectiveError(
-                f"a worker process cannot load the objective: {content}; what it needs must be "
+                f"a worker process cannot load the objective: {refused}; what it needs must be "
                 "found there by import, or go on without workers and timeout"
             )
 
-    def ask(self, smiles: Sequence[str]) -> tuple[str, Any]:
-        """Score molecules in the process; returns the kind of the reply and its content.
-
-        Raises:
-            ProcessDiedError: The process died meanwhile.
-        """
+    def ask(self, smiles: Sequence[str]) -> list[EvaluationResult]:
+        """Score molecules in the process, as `evaluate`; raises `ProcessDiedError` if it dies."""
         self._number += 1
-        self._send((self._number, smiles))
-        return self._answer()
+        found: list[EvaluationResult] | BaseException = self._reply_to((self._number, smiles))
+        if isinstance(found, BaseException):
+            raise found
+        return found
 
-    def _send(self, content: Any) -> None:
-        with contextlib.suppress(OSError):  # it has died, which `_answer` finds
-            self._connection.send(content)
-
-    def _answer(self) -> tuple[str, Any]:
+    def _reply_to(self, content: Any) -> Any:
         try:
+            with contextlib.suppress(OSError):  # it has died, which is found below
+                self._connection.send(content)
             while True:
                 if self._connection.poll(POLL_SECONDS):
                     reply: Reply = self._connection.recv()
                     if reply[0] == self._number:  # drop what was not asked for
-                        return reply[1:]
+                        return reply[1]
                 elif self.has_ended() and not self._connection.poll(0):
                     break
         except (EOFError, OSError):  # it is ending
@@ -328,10 +293,7 @@ class _Process:
         """Whether the process has ended; where possible it is not reaped."""
         if hasattr(os, "waitid"):
             return ended(self.pid)
-        try:
-            return self._status(0) is not None
-        except subprocess.TimeoutExpired:
-            return False
+        return self._wait(0) is not None
 
     def kill(self) -> None:
         """End the process and its group."""
@@ -341,16 +303,18 @@ class _Process:
     def leave(self) -> None:
         """Let the process end by itself."""
         self._connection.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._status(LEAVE_SECONDS)
+        self._wait(LEAVE_SECONDS)
         kill_group(self.pid)
 
     def reap(self) -> int | None:
         """The exit status of the process; waits for its end."""
         self._stack.close()
         self._connection.close()
+        return self._wait(LEAVE_SECONDS)
+
+    def _wait(self, seconds: float) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._status(LEAVE_SECONDS)
+            return self._status(seconds)
         return None
 
 
@@ -401,14 +365,14 @@ def make_executor(
     """
     require(workers >= 0, f"workers must not be negative, got {workers}")
     if executor is not None:
-        yield UserExecutor(calls, executor, workers)
+        yield ExecutorCaller(calls, executor, workers)
     elif dask is not None:
         from molvae.campaign.dask_executor import DaskExecutor
 
         with contextlib.closing(DaskExecutor(dask, calls)) as cluster:
             yield cluster
     elif not workers:
-        yield SerialExecutor(calls)
+        yield ExecutorCaller(calls, _SerialExecutor(), 1)
     else:
         with marked():
             processes = ProcessExecutor(calls, workers)
@@ -420,12 +384,4 @@ def make_executor(
             processes.close()
 
 
-__all__ = [
-    "Caller",
-    "Executor",
-    "Pending",
-    "ProcessExecutor",
-    "SerialExecutor",
-    "UserExecutor",
-    "make_executor",
-]
+__all__ = ["Caller", "Executor", "ExecutorCaller", "Pending", "ProcessExecutor", "make_executor"]

@@ -33,11 +33,7 @@ def completed_trials(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def values_of(told: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
-    """Values of complete trials in their own sign, `n x len(problem.names)`.
-
-    Raises:
-        CampaignError: A complete trial lacks a value: the file is damaged.
-    """
+    """Values of complete trials in their own sign, `n x len(problem.names)`."""
     try:
         rows = [[trial.values[name] for name in problem.names] for trial in told]
     except KeyError as error:
@@ -56,14 +52,8 @@ def observations_of(
 ) -> Observations:
     """Observations for a strategy; values are signed so that larger is better.
 
-    Args:
-        trials: All of a campaign.
-        problem: Objectives and constraints.
-        bounds: Of the space, `2 x d`.
-        compute: Computes the values of some names for some molecules.
-
-    Raises:
-        CampaignError: A trial has no vector of the space: the file is damaged.
+    `trials` are all of a campaign, `bounds` those of the space, `2 x d`; `compute` computes values
+    of molecules by name.
     """
     import torch
 
@@ -77,10 +67,8 @@ def observations_of(
                 f"the campaign file is damaged: the vector of trial {trial.id} has "
                 f"{len(trial.z_bytes)} bytes, not {8 * d}; go on from a copy"
             )
-    told, waiting = (
-        completed_trials(trials),
-        [trial for trial in trials if trial.status == "pending"],
-    )
+    told = completed_trials(trials)
+    waiting = [trial for trial in trials if trial.status == "pending"]
 
     def stack(rows: Sequence[Trial]) -> Tensor:
         return torch.stack([trial.z for trial in rows]) if rows else torch.empty(0, d).double()
@@ -140,18 +128,9 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
     taken = {*columns, *judged, EARLIER}
     rows = []
     for place, trial in enumerate(trials):
-        row: dict[str, Any] = {
-            "id": trial.id,
-            "smiles": trial.smiles,
-            "percentile": trial.percentile,
-            **{name: trial.values.get(name, math.nan) for name in problem.names},
-            "status": trial.status,
-            "origin": trial.origin,
-            "message": trial.message,
-            "asked_at": trial.asked_at,
-            "told_at": trial.told_at,
-            **{name: column[place] for name, column in judged.items()},
-        }
+        row: dict[str, Any] = {name: getattr(trial, name) for name in COLUMNS}
+        row |= {name: trial.values.get(name, math.nan) for name in problem.names}
+        row |= {name: column[place] for name, column in judged.items()}
         if trial.earlier_failures:
             row[EARLIER] = "; ".join(map(str, trial.earlier_failures))
         for name, error in trial.errors.items():
@@ -190,13 +169,12 @@ def select_failed(
     """Failed trials, those of some ids or with a text in their message; see `Campaign.retry`."""
     failed = {trial.id: trial for trial in trials if trial.status == "failed"}
     if ids is not None:
-        for id_ in ids:
-            if id_ not in failed:
-                raise CampaignError(
-                    f"{path}: trial {id_} has not failed; failed are: "
-                    f"{', '.join(map(str, sorted(failed))) or 'none'}"
-                )
-        failed = {id_: trial for id_, trial in failed.items() if id_ in set(ids)}
+        for id_ in set(ids) - failed.keys():
+            raise CampaignError(
+                f"{path}: trial {id_} has not failed; failed are: "
+                f"{', '.join(map(str, sorted(failed))) or 'none'}"
+            )
+        failed = {id_: failed[id_] for id_ in sorted(set(ids))}
     if message is None or not failed:
         return list(failed.values())
     found = [t for t in failed.values() if message.casefold() in t.message.casefold()]

@@ -7,9 +7,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from molvae.campaign.trial import NewTrial
+from molvae.campaign.evaluation import standard_error
+from molvae.campaign.trial import NewTrial, Outcome
 from molvae.chem.measurements import (
     columns_of,
     measured_values,
@@ -17,7 +18,6 @@ from molvae.chem.measurements import (
     standard_errors,
     warn_of_bounds,
 )
-from molvae.config import is_list, whole_number
 from molvae.errors import (
     ConfigError,
     DataError,
@@ -30,8 +30,6 @@ from molvae.errors import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from molvae.chem.tables import Table
     from molvae.chem.values import Censored
     from molvae.latent.protocol import LatentSpaceProtocol
@@ -78,30 +76,17 @@ def build_initial_design(
 ) -> InitialDesign:
     """The first trials of a campaign; arguments and errors as of `Campaign.create`.
 
-    Args:
-        start: Number of random molecules, a file, or SMILES.
-        space: Encodes the molecules.
-        names: Names of measured values.
-        dataset: The data set of random molecules.
-        seed: Seed of random molecules.
-        skip_invalid: Leave out molecules instead of raising.
+    `names` are those of measured values.
     """
+    if isinstance(start, int):
+        return _drawn(start, space, dataset, seed)
     if isinstance(start, str | Path):
         given = read_start(start, names, check_molecules=not skip_invalid)
-    elif is_list(start):
+    else:
         given = [
             InitialMolecule(text=text, where=f"starting molecule {i}")
-            for i, text in enumerate(cast("Sequence[str]", start), 1)
+            for i, text in enumerate(start, 1)
         ]
-    else:
-        try:
-            n = whole_number(start, "start", least=0)
-        except ConfigError as error:
-            raise ConfigError(
-                f"start must be a number of molecules from 0, a file, or a list of SMILES; got "
-                f"{start!r}"
-            ) from error
-        return _drawn(n, space, dataset, seed)
     return _given(given, space, names, skip_invalid=skip_invalid)
 
 
@@ -110,15 +95,7 @@ def read_start(
 ) -> list[InitialMolecule]:
     """Molecules of a file, with values from the columns `names` (of a single name also `value`).
 
-    Args:
-        path: The file.
-        names: Names of measured values.
-        check_molecules: Report invalid molecules together with all other bad lines.
-
-    Raises:
-        ConfigError: The path is the name of a data set.
-        DataError: The file cannot be read or is empty, a value is not a number, or a molecule has
-            some of the values but not all.
+    All bad lines are reported together, those with invalid molecules if `check_molecules`.
     """
     from molvae.chem.datasets import DATASETS, read_molecules
     from molvae.chem.molecules import canonical
@@ -234,31 +211,28 @@ def _given(
         raise DataError(
             listed(lacking, "give all of them, NaN for what could not be measured, or none")
         )
-    molecules = list(rows)
-    z = _encode_known(space, molecules) if molecules else space.encode([])
-    usable = _encoded(z)
-    lost = sorted({*range(len(molecules))} - {*usable})
+    z = _encoded(space, list(rows))
+    lost = [smiles for smiles in rows if smiles not in z]
     if lost and not skip_invalid:
-        _refuse(space, [(rows[molecules[row]][0].where, molecules[row]) for row in lost])
-    left_out += [one for row in lost for one in rows[molecules[row]]]
-    if given and not usable:
+        _refuse(space, [(rows[smiles][0].where, smiles) for smiles in lost])
+    left_out += [one for smiles in lost for one in rows[smiles]]
+    if given and not z:
         raise DataError(
             f"none of {len(given)} starting molecules can be used; check that they are SMILES"
         )
     if left_out:
         said = listed([f"{one.where}: {shown(one.text, 60)}" for one in left_out])
         warn(f"{len(left_out)} starting molecules left out, with their values: {said}")
-    if mixed := [rows[molecules[row]][0].where for row in usable if "." in molecules[row]]:
+    if mixed := [rows[smiles][0].where for smiles in z if "." in smiles]:
         warn(f"{len(mixed)} starting molecules of several parts, taken as written: {listed(mixed)}")
-    trials = [_merged(molecules[row], z[row].tolist(), rows[molecules[row]]) for row in usable]
+    trials = tuple(_merged(smiles, vector, rows[smiles]) for smiles, vector in z.items())
     duplicates = sum(len(several) - 1 for several in rows.values())
-    return InitialDesign(trials=tuple(trials), skipped=len(left_out), duplicates=duplicates)
+    return InitialDesign(trials=trials, skipped=len(left_out), duplicates=duplicates)
 
 
 def _refuse(space: LatentSpaceProtocol, lost: Sequence[tuple[str, str]]) -> None:
     """Raise the first error of molecules that the space cannot encode, with all messages."""
-    errors = list[MolvaeError]()
-    said = list[str]()
+    errors, said = list[MolvaeError](), list[str]()
     for where, smiles in lost:
         try:
             space.encode([smiles])
@@ -274,8 +248,8 @@ def _merged(smiles: str, z: list[float], rows: Sequence[InitialMolecule]) -> New
     """One trial from all rows of a molecule: a value beats a failure, several are replicates."""
     all_values: dict[str, list[float]] = {}
     for row in rows:
-        for name, values in row.values.items():
-            all_values.setdefault(name, []).extend(values)
+        for name, some in row.values.items():
+            all_values.setdefault(name, []).extend(some)
     known = {name: [v for v in of if not math.isnan(v)] for name, of in all_values.items()}
     several = {name: of for name, of in known.items() if len(of) > 1}
     errors = {name: error for row in rows for name, error in row.errors.items()}
@@ -285,15 +259,20 @@ def _merged(smiles: str, z: list[float], rows: Sequence[InitialMolecule]) -> New
         replaced = {note: text for note, text in own.items() if several}
         for name, text in {**row.notes, **replaced}.items():
             notes.setdefault(name, {})[text] = None
+    values = {n: statistics.fmean(of) for n, of in known.items() if of}
+    outcome = Outcome(
+        complete=len(values) == len(all_values),
+        values=values,
+        errors=errors | {name: standard_error(of) for name, of in several.items()},
+        replicates=several,
+        message="known at the start",
+    )
     return NewTrial(
         smiles=smiles,
         z=z,
         origin=ORIGIN,
-        values={n: statistics.fmean(of) for n, of in known.items() if of} if all_values else None,
-        errors=errors | {n: statistics.stdev(of) / math.sqrt(len(of)) for n, of in several.items()},
-        replicates=several,
         notes={name: "; ".join(texts) for name, texts in notes.items()},
-        message="known at the start" if all_values else "",
+        outcome=outcome if all_values else None,
     )
 
 
@@ -304,35 +283,29 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
     from molvae.bo.candidates import spawn_seed
     from molvae.chem.datasets import sample_molecules
 
-    trials: dict[str, NewTrial] = {}
+    z: dict[str, list[float]] = {}
     for draw in range(REDRAWS):
-        molecules = [
-            smiles
-            for smiles in sample_molecules(
-                dataset, n - len(trials), spawn_seed(seed, draw) if draw else seed
-            )
-            if smiles not in trials
-        ]
-        z = _encode_known(space, molecules)
-        for row in _encoded(z):
-            smiles = molecules[row]
-            trials[smiles] = NewTrial(smiles=smiles, z=z[row].tolist(), origin=ORIGIN)
-        if len(trials) == n:
-            return InitialDesign(trials=tuple(trials.values()))
+        draw_seed = spawn_seed(seed, draw) if draw else seed
+        found = sample_molecules(dataset, n - len(z), draw_seed)
+        z |= _encoded(space, [smiles for smiles in found if smiles not in z])
+        if len(z) == n:
+            trials = [NewTrial(smiles=smiles, z=row, origin=ORIGIN) for smiles, row in z.items()]
+            return InitialDesign(trials=tuple(trials))
     raise DataError(
-        f"only {len(trials)} of {n} random molecules of {dataset} can be encoded by "
-        f"{space.name!r}; start from "
-        "a data set or a file that is nearer to its training molecules"
+        f"only {len(z)} of {n} random molecules of {dataset} can be encoded by {space.name!r}; "
+        "start from a data set or a file that is nearer to its training molecules"
     )
 
 
-def _encode_known(space: LatentSpaceProtocol, molecules: Sequence[str]) -> Tensor:
+def _encoded(space: LatentSpaceProtocol, molecules: Sequence[str]) -> dict[str, list[float]]:
+    """Latent vectors of the molecules that the space can encode."""
+    if not molecules:
+        return {}
     with without_warnings():  # what is left out is counted by the caller
-        return space.encode(molecules, skip_unknown=True)
-
-
-def _encoded(z: Tensor) -> list[int]:
-    return [row for row, missing in enumerate(z.isnan().any(dim=1).tolist()) if not missing]
+        z = space.encode(molecules, skip_unknown=True)
+    lost = z.isnan().any(dim=1).tolist()
+    rows = zip(molecules, z.tolist(), lost, strict=True)
+    return {smiles: row for smiles, row, missing in rows if not missing}
 
 
 __all__ = ["InitialDesign", "InitialMolecule", "build_initial_design", "read_start"]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from molvae._files import head_of
 from molvae.errors import CampaignError
 
 LOCK_TIMEOUT_S = 2.0
@@ -40,11 +41,7 @@ class CampaignLock:
 
     @contextlib.contextmanager
     def acquire(self, what: str, since: str) -> Iterator[None]:
-        """Hold the lock inside a block.
-
-        Args:
-            what: The word for what is done, shown to other processes.
-            since: The time, shown to other processes.
+        """Hold the lock inside a block; other processes are shown what is done, and since when.
 
         Raises:
             CampaignError: Another process holds it, which is named; or no file can be made there.
@@ -69,22 +66,16 @@ class CampaignLock:
                     self._file.release()
 
     def check(self) -> None:
-        """Refuse a foreign file in the place of the lock, which would be lost.
-
-        Raises:
-            CampaignError: There is one.
-        """
+        """Raise `CampaignError` for a foreign file in the place of the lock: it would be lost."""
         path = Path(self._file.lock_file)
         try:
-            is_ours = stat.S_ISREG(os.lstat(path).st_mode)
-            if is_ours:
-                with path.open("rb") as file:
-                    is_ours = file.read(len(_BEGINNING)) in (b"", _BEGINNING)
+            is_file = stat.S_ISREG(os.lstat(path).st_mode)
+            head = head_of(path, len(_BEGINNING)) if is_file else b"no file"
         except FileNotFoundError:
             return
         except OSError as error:
             raise CampaignError(f"cannot read {path}: {error.strerror}") from error
-        if not is_ours:
+        if head not in (b"", _BEGINNING):
             raise CampaignError(
                 f"{path} stands where the lock of {self.record.name} would; molvae did not make "
                 "it: move it away"

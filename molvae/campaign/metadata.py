@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from molvae.bo.strategies.registry import upgrade_settings, upgrade_text
@@ -24,33 +25,20 @@ from molvae.objectives.parsing import (
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from molvae.objectives.program import COMMAND
 
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "objectives": (list,),
-    "space": (dict,),
-    "space.name": (str,),
-    "space.fingerprint": (str,),
-    "space.dim": (int,),
-    "strategy": (dict,),
-    "strategy.name": (str,),
-    "strategy.settings": (dict, type(None)),
-    "skipped": (int,),
-    "duplicates": (int,),
+_REQUIRED: Mapping[str, type | UnionType] = {
+    "objectives": list,
+    "space": dict,
+    "space.name": str,
+    "space.fingerprint": str,
+    "space.dim": int,
+    "strategy": dict,
+    "strategy.name": str,
+    "strategy.settings": dict | None,
+    "skipped": int,
+    "duplicates": int,
 }
-
-
-_OPTIONAL: Mapping[str, tuple[type, ...]] = {
-    "config": (dict,),
-    "constraints": (list,),
-    "versions": (dict,),
-    "created": (str,),
-}
-
-
-_UNTIL_FORMAT_4: Mapping[str, tuple[type, ...]] = {
-    "seed": (int,),
-    "batch": (int,),
-    "start": (int, str),
-}
+_OPTIONAL = {"config": dict, "constraints": list, "versions": dict, "created": str}
+_UNTIL_FORMAT_4: Mapping[str, type | UnionType] = {"seed": int, "batch": int, "start": int | str}
 """Settings that stood on their own before there was `config`."""
 
 
@@ -65,24 +53,20 @@ def read_metadata(
         CampaignError: An entry is missing, or has a wrong type or value.
     """
     older = {} if "config" in facts else _UNTIL_FORMAT_4
-    types = {**_TYPES, **_OPTIONAL, **older}
-    for name, kinds in types.items():
+    for name, kind in {**_REQUIRED, **_OPTIONAL, **older}.items():
         table, _, key = name.rpartition(".")
         there: Mapping[str, Any] = facts[table] if table else facts
-        if key not in there and name in _OPTIONAL:
-            continue
-        value = there.get(key, _MISSING)
+        if key not in there and name not in _OPTIONAL:
+            raise _damaged(path, f"its {name} is missing")
         # Python takes true for a whole number.
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            text = "missing" if value is _MISSING else shown(value)
-            raise _damaged(path, f"its {name} is {text}")
+        if key in there and (not isinstance(there[key], kind) or isinstance(there[key], bool)):
+            raise _damaged(path, f"its {name} is {shown(there[key])}")
     try:
         problem = _problem(facts)
         settings = dict(facts.get("config") or _config(facts, problem))
         if isinstance(settings.get("strategy"), str):
             settings["strategy"] = upgrade_text(settings["strategy"])
-        config = build(CampaignConfig, settings, "settings")
-        return config, problem
+        return build(CampaignConfig, settings, "settings"), problem
     except MolvaeError as error:
         raise _damaged(path, str(error)) from error
 
@@ -141,9 +125,6 @@ def all_settings(strategy: Mapping[str, Any]) -> str:
         if value not in ([], "")
     ]
     return str(name) + (":" + ",".join(written) if written else "")
-
-
-_MISSING = object()
 
 
 def _damaged(path: Path, why: str) -> CampaignError:

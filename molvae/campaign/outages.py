@@ -38,9 +38,8 @@ class UnrecordedFailure:
 class OutageDetector:
     """Holds back failures since the last successful call, and detects outages among them.
 
-    Failures may be an outage (a licence server, a network, one bad node) rather than the molecules'
-    fault, and are held back: when `most` of them have one cause, or twice as many have any, the run
-    stops, and their trials stay pending. Before anything has worked, all causes count as one.
+    They look like an outage (a license server, a network, one bad node) if `most` of them have one
+    cause, or twice as many have any. Before anything has worked, all causes count as one.
 
     A call that works settles the failures before it on the same worker: they were the molecules'
     fault. It must have begun after them: a call that began before an outage may end during it.
@@ -72,10 +71,7 @@ class OutageDetector:
     def success(self, call: int, began: int, worker: str | None = None) -> list[UnrecordedFailure]:
         """Note that a call worked; returns failures to be recorded.
 
-        Args:
-            call: Its number.
-            began: Calls that had begun or come back before it began.
-            worker: The worker that was called.
+        `began` counts the calls that had begun or come back before it began.
         """
         self.worked = True
         self._working.add(worker)
@@ -88,11 +84,7 @@ class OutageDetector:
         return [one for one in before if one not in self.doubtful]
 
     def suspects(self, budget: int) -> list[UnrecordedFailure]:
-        """Failures that look like trouble, if there are any.
-
-        Args:
-            budget: Calls that are left, those of held failures included.
-        """
+        """Failures that look like trouble; `budget` calls are left, those of held ones included."""
         if not self.most:
             return []
         if not self.worked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,39 +47,31 @@ class RecordedParts:
         path: Path,
         *,
         space: LatentSpaceProtocol | None,
-        objective: ScoringFunction | None,
+        functions: Mapping[str, ScoringFunction],
         strategy: Strategy | None,
     ) -> None:
         self.metadata, self.config, self.problem, self.path = metadata, config, problem, path
-        self.functions = {} if objective is None else {name_of(objective): objective}
-        self._space, self._strategy = space, strategy
+        self._functions = dict(functions)
         if space is not None:
-            check_space(space, metadata, path)
-        if objective is not None:
-            check_function(objective, problem, path)
-        if strategy is not None and not is_same_strategy(strategy, metadata["strategy"]):
-            raise CampaignError(
-                f"{path} was made with strategy {metadata['strategy']}, got "
-                f"{describe_strategy(strategy)}; a campaign keeps its strategy"
-            )
+            self.space = self._checked_space(space)
+        for function in functions.values():
+            self._check_function(function)
+        if strategy is not None:
+            if not is_same_strategy(strategy, metadata["strategy"]):
+                raise CampaignError(
+                    f"{path} was made with strategy {metadata['strategy']}, got "
+                    f"{describe_strategy(strategy)}; a campaign keeps its strategy"
+                )
+            self.strategy = strategy
 
-    @property
+    @cached_property
     def space(self) -> LatentSpaceProtocol:
         """See `Campaign.space`."""
-        if self._space is None:
-            space = load_space(self.metadata["space"]["name"])
-            check_space(space, self.metadata, self.path)
-            self._space = space
-        return self._space
+        return self._checked_space(load_space(self.metadata["space"]["name"]))
 
-    @property
+    @cached_property
     def strategy(self) -> Strategy:
         """See `Campaign.strategy`."""
-        if self._strategy is None:
-            self._strategy = self._load_strategy()
-        return self._strategy
-
-    def _load_strategy(self) -> Strategy:
         if is_imported(self.config.strategy):
             self._check_trusted()
             return get_strategy(self.config.strategy)
@@ -98,16 +91,9 @@ class RecordedParts:
             ) from error
 
     def function(self, name: str) -> ScoringFunction:
-        """The scoring function of an objective or a constraint.
-
-        Raises:
-            CampaignError: It was given as an object, or is not trusted, or is damaged.
-        """
-        if name not in self.functions:
-            self.functions[name] = self._load_function(name)
-        return self.functions[name]
-
-    def _load_function(self, name: str) -> ScoringFunction:
+        """The scoring function of an objective or a constraint."""
+        if name in self._functions:
+            return self._functions[name]
         part = self.problem.parts[name]
         if part.spec is None:
             raise CampaignError(
@@ -122,7 +108,8 @@ class RecordedParts:
             made = make_scoring_function(part.spec, direction, name=name, campaign_file=self.path)
         except (ConfigError, InvalidMoleculeError) as error:
             raise CampaignError(f"{self.path} is damaged: {name}: {error}") from error
-        check_function(made, self.problem, self.path)
+        self._check_function(made)
+        self._functions[name] = made
         return made
 
     def compute(self, smiles: Sequence[str], names: Sequence[str]) -> list[dict[str, float]]:
@@ -151,33 +138,32 @@ class RecordedParts:
                 "--trust (Campaign.open(path, trust=True))"
             )
 
+    def _checked_space(self, space: LatentSpaceProtocol) -> LatentSpaceProtocol:
+        """Refuse another model than the one that the campaign was created with."""
+        recorded = self.metadata["space"]
+        if space.fingerprint != recorded["fingerprint"] or space.dim != recorded["dim"]:
+            raise CampaignError(
+                f"{self.path} was made with the model {recorded['name']!r} (dim {recorded['dim']}, "
+                f"fingerprint {recorded['fingerprint'][:12]}), got {space.name!r} "
+                f"(dim {space.dim}, fingerprint {space.fingerprint[:12]}); give that model, or "
+                "start a new campaign"
+            )
+        return space
 
-def check_space(space: LatentSpaceProtocol, metadata: Mapping[str, Any], path: Path) -> None:
-    """Refuse another model than the one that the campaign was created with."""
-    recorded = metadata["space"]
-    if space.fingerprint != recorded["fingerprint"] or space.dim != recorded["dim"]:
-        raise CampaignError(
-            f"{path} was made with the model {recorded['name']!r} (dim {recorded['dim']}, "
-            f"fingerprint {recorded['fingerprint'][:12]}), got {space.name!r} "
-            f"(dim {space.dim}, fingerprint {space.fingerprint[:12]}); give that model, or "
-            "start a new campaign"
-        )
+    def _check_function(self, objective: ScoringFunction) -> None:
+        """Refuse a scoring function of another name, and warn of one of another version."""
+        part = self.problem.parts.get(name_of(objective))
+        if part is None:
+            raise CampaignError(
+                f"{self.path} asks for {', '.join(map(repr, self.problem.names))}, got the "
+                f"objective {objective.name!r}; give that one, or start a new campaign"
+            )
+        version = getattr(objective, "version", None)
+        if part.version is not None and str(version) != part.version:
+            warn(
+                f"{self.path} was created with version {part.version} of {objective.name!r}, now "
+                f"it is version {version}: values may not be comparable"
+            )
 
 
-def check_function(objective: ScoringFunction, problem: OptimizationProblem, path: Path) -> None:
-    """Refuse a scoring function of another name, and warn of one of another version."""
-    name = name_of(objective)
-    if name not in problem.parts:
-        raise CampaignError(
-            f"{path} asks for {', '.join(map(repr, problem.names))}, got the objective "
-            f"{objective.name!r}; give that one, or start a new campaign"
-        )
-    recorded, version = problem.parts[name].version, getattr(objective, "version", None)
-    if recorded is not None and str(version) != recorded:
-        warn(
-            f"{path} was created with version {recorded} of {objective.name!r}, now it is "
-            f"version {version}: values may not be comparable"
-        )
-
-
-__all__ = ["RecordedParts", "check_function", "check_space"]
+__all__ = ["RecordedParts"]

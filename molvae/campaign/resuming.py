@@ -19,11 +19,10 @@ from molvae.objectives.parsing import (
     parse_objective,
     with_bounds,
 )
-from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
+from molvae.objectives.problem import Constraint, Objective
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
-    from molvae.objectives.parsing import ConstraintLike, ObjectiveLike
 
 OF_OBJECTIVE = ("objective", "command", "direction", "name", "unit")
 """Settings that together make the objectives."""
@@ -42,20 +41,17 @@ def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None
         recorded = {name: v for name, v in recorded.items() if name not in OF_OBJECTIVE}
     overlaid = recorded | given
     build(CampaignConfig, overlaid)
-    mine = [name for name in OF_OBJECTIVE if name in given]
-    if mine or "constraints" in given:
-        found = _differences(
-            campaign.problem,
-            objective=_single_complete(recorded, given) if mine else None,
-            constraints=given.get("constraints"),
-            campaign_file=campaign.path,
-        )
-        for what in found:
-            text = _text(getattr(kept, what)) or "none"
-            names = mine if what == "objective" else [what]
-            first = campaign.problem.objectives[0]
-            now = {"direction": first.direction, "unit": first.unit, what: text}
-            different |= {name: now.get(name, getattr(kept, name)) for name in names}
+    mine, problem, path = [n for n in OF_OBJECTIVE if n in given], campaign.problem, campaign.path
+    if mine:
+        first, wanted = problem.objectives[0], _single_complete(recorded, given)
+        if not _is_same_part(Objective, wanted, problem.objectives, path):
+            text = _text(kept.objective) or "none"
+            now = {"direction": first.direction, "unit": first.unit, "objective": text}
+            different |= {name: now.get(name, getattr(kept, name)) for name in mine}
+    if "constraints" in given:
+        wanted = given["constraints"]
+        if not _is_same_part(Constraint, wanted, problem.constraints, path):
+            different["constraints"] = _text(kept.constraints) or "none"
     skip = {*resumable_fields(CampaignConfig), *OF_OBJECTIVE, "constraints"}
     skip |= set() if isinstance(kept.start, int) else {"dataset"}
     for name, value in given.items():
@@ -69,35 +65,22 @@ def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None
         )
 
 
-def _differences(
-    problem: OptimizationProblem,
-    *,
-    objective: Sequence[ObjectiveLike] | None,
-    constraints: Sequence[ConstraintLike] | None,
-    campaign_file: Path,
-) -> list[str]:
-    """Which of `objective` and `constraints` are given and differ from the problem's."""
-    found = []
-    pairs: tuple[tuple[str, Any, Any, Any, Any], ...] = (
-        ("objective", objective, problem.objectives, Objective, parse_objective),
-        ("constraints", constraints, problem.constraints, Constraint, parse_constraint),
-    )
-    for what, given, recorded, kind, parse in pairs:
-        if given is None:
-            continue
-        made = [make_part(kind, parse(one), campaign_file) for one in given]
-        parts = [part for part, _ in made]
-        parts = list(merged(parts)) if kind is Constraint else parts
+def _is_same_part(
+    kind: type[Any], given: Sequence[Any], recorded: Sequence[Any], campaign_file: Path
+) -> bool:
+    """Whether given objectives or constraints are the recorded ones."""
+    parse = parse_objective if kind is Objective else parse_constraint
+    made = [make_part(kind, parse(one), campaign_file) for one in given]
+    parts: Sequence[Any] = [part for part, _ in made]
+    if kind is Constraint:
+        parts = merged(parts)
+    else:
         functions = {part.name: function for part, function in made}
-        known = [
-            with_bounds(part, functions[part.name])
-            if kind is Objective and part.name in functions
-            else part
+        recorded = [
+            with_bounds(part, functions[part.name]) if part.name in functions else part
             for part in recorded
         ]
-        if list(map(_essence, parts)) != list(map(_essence, known)):
-            found.append(what)
-    return found
+    return [*map(_essence, parts)] == [*map(_essence, recorded)]
 
 
 def _essence(part: Objective | Constraint) -> dict[str, Any]:

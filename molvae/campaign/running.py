@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -110,7 +109,6 @@ def run_campaign(
         differ = differ or check_values_differ(campaign, allow_constant)
 
     with _running(campaign), make_executor(tasks, workers, dask, executor) as caller:
-        trials = campaign.trials
         check_values_differ(campaign, allow_constant)
         Scheduler(
             choose=partial(_choose, campaign),
@@ -122,9 +120,7 @@ def run_campaign(
             batch_size=campaign.batch_size,
             together=max(_batch_size(one.objective) for one in tasks),
             n_values=len(campaign.problem.names),
-            pending=deque(trial for trial in trials if trial.status == "pending"),
-            done=sum(trial.status != "pending" for trial in trials),
-            any_complete=any(trial.status == "complete" for trial in trials),
+            trials=campaign.trials,
         ).run()
 
 
@@ -145,12 +141,9 @@ def evaluation_tasks(campaign: Campaign, timeout: float | None) -> list[Evaluati
 
 
 def check_values_differ(campaign: Campaign, allow_constant: bool) -> bool:
-    """Stop a campaign whose objective gives all molecules the same value.
+    """Whether the values of each objective differ; an error if all of many are the same.
 
     A docking program that returns 0 whenever it fails would otherwise spend the whole budget.
-
-    Returns:
-        Whether the values of each objective differ.
     """
     all_differ = True
     for objective in campaign.problem.objectives:

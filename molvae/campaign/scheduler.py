@@ -1,11 +1,7 @@
 """Spend a budget: hand molecules to workers, take in results, and stop at outages.
 
-A free worker gets the next pending molecule; if there is none, new ones are chosen. Without workers
-there is one call at a time, and results are reproducible.
-
-Lost workers and machine trouble are no outcome: the molecules stay pending and are called again. A
-molecule fails when three processes have died with it. Failures in a row are held back, see
-`outages.OutageDetector`.
+Without workers there is one call at a time, and results are reproducible. Lost workers and machine
+trouble are no outcome: the molecules stay pending and are called again.
 """
 
 from __future__ import annotations
@@ -15,9 +11,9 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import InitVar, dataclass, field, replace
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +56,14 @@ LOOK_SECONDS = 0.5
 class _Running:
     """Molecules with a worker."""
 
+    number: int
     trials: list[Trial]
     pending: Pending
     submitted: float
     place: int
-    """Calls that had begun or come back before."""
+    """Calls that had begun or come back before it began."""
+    came: int = 0
+    """The same before it came back."""
     tries: int
 
     @property
@@ -88,9 +87,7 @@ class Scheduler:
         batch_size: Molecules chosen together, if one worker goes through them.
         together: Molecules handed over in one call.
         n_values: Values that a trial needs; with fewer it has failed.
-        pending: Trials without an outcome.
-        done: Outcomes in the campaign file.
-        any_complete: One of them is no failure.
+        trials: All of the campaign.
     """
 
     choose: Callable[[int], Callable[[], Any]]
@@ -101,18 +98,19 @@ class Scheduler:
     budget: int
     batch_size: int
     together: int
-    n_values: int = 1
-    pending: deque[Trial] = field(default_factory=deque)
-    done: int = 0
-    any_complete: bool = False
+    n_values: int
+    trials: InitVar[Sequence[Trial]]
 
+    pending: deque[Trial] = field(init=False)
+    done: int = field(init=False)
+    """Outcomes in the campaign file."""
     _running: dict[int, _Running] = field(default_factory=dict)
     """Calls in progress, by number."""
-    _results: SimpleQueue[tuple[int, Pending]] = field(default_factory=SimpleQueue)
-    """Calls that have come back; number 0 stands for a choice."""
+    _results: SimpleQueue[int] = field(default_factory=SimpleQueue)
+    """Numbers of calls that have come back; 0 stands for a choice."""
     _choice: Choice | None = None
-    _n_calls: int = 0
-    _n_events: int = 0
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    _places: Iterator[int] = field(default_factory=count)
     """Calls that have begun or come back."""
     _outages: OutageDetector = field(init=False)
     _deaths: Counter[int] = field(default_factory=Counter)
@@ -121,20 +119,19 @@ class Scheduler:
     """Workers that get no more calls."""
     _n_lost: int = 0
     """Calls lost since the last outcome."""
-    _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
-    """Whether the last calls have failed."""
-    _causes: Counter[str] = field(default_factory=Counter)
-    _messages: dict[str, str] = field(default_factory=dict)
-    """The last message of each cause."""
+    _recent: deque[UnrecordedFailure | None] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """The last results that are failures; None for others."""
     _choice_seconds: float = 3.0
     """Seconds that the last choice took, which hardly depends on the number of molecules."""
     _call_seconds: float = math.inf
     """Seconds that a call takes, on average."""
 
-    def __post_init__(self) -> None:
-        limits = self.limits
-        most = 0 if limits.max_failure_rate >= 1 else limits.failures_in_a_row
-        self._outages = OutageDetector(most=most, worked=self.any_complete)
+    def __post_init__(self, trials: Sequence[Trial]) -> None:
+        self.pending = deque(trial for trial in trials if trial.status == "pending")
+        self.done = len(trials) - len(self.pending)
+        worked = any(trial.status == "complete" for trial in trials)
+        most = 0 if self.limits.max_failure_rate >= 1 else self.limits.failures_in_a_row
+        self._outages = OutageDetector(most=most, worked=worked)
 
     def run(self) -> None:
         """Spend the budget; see `Campaign.run` for the errors that stop it."""
@@ -174,7 +171,6 @@ class Scheduler:
             self._begin(trials)
 
     def _begin(self, trials: list[Trial], tries: int = 1) -> None:
-        number = self._n_calls = self._n_calls + 1
         submitted = time.monotonic()
         try:
             pending = self.caller.call([trial.smiles for trial in trials])
@@ -185,13 +181,18 @@ class Scheduler:
                 f"the executor takes no calls: {described(error)}; all outcomes so far are in the "
                 "campaign file: start the executor again, then run the same command"
             ) from error
-        self._running[number] = _Running(
-            trials=trials, pending=pending, submitted=submitted, place=self._n_events, tries=tries
+        running = _Running(
+            number=next(self._numbers),
+            trials=trials,
+            pending=pending,
+            submitted=submitted,
+            place=next(self._places),
+            tries=tries,
         )
-        self._n_events += 1
+        self._running[running.number] = running
 
         def came(_: object) -> None:
-            self._results.put((number, pending))
+            self._results.put(running.number)
 
         if hasattr(pending, "add_done_callback"):
             pending.add_done_callback(came)
@@ -204,7 +205,7 @@ class Scheduler:
         wanted = self._left - self._in_progress - len(self.pending)
         if self._choice is None and wanted > 0 and (n := self._short_of(capacity)) > 0:
             work = self.choose(min(n, wanted))
-            self._choice = Choice(work, lambda: self._results.put((0, _nothing)))
+            self._choice = Choice(work, lambda: self._results.put(0))
             self._choice.start()  # when `run` can stop it
         if self._choice is not None and (capacity == 1 or self._choice.result.done()):
             choice = self._choice
@@ -241,24 +242,22 @@ class Scheduler:
             time.sleep(IDLE_SECONDS)  # the workers of a cluster are still to come
             return
         try:
-            number, pending = get(self._results, self._until_next_look())
+            number = get(self._results, self._until_next_look())
         except Empty:
             self._give_up()
             return
         if number not in self._running:  # it was given up, or molecules were chosen
             return
-        running = self._running.pop(number)
-        came, self._n_events = self._n_events, self._n_events + 1
+        running = self._returned(number)
         seconds = time.monotonic() - (running.began or running.submitted)
         self._call_seconds = (
             seconds if math.isinf(self._call_seconds) else 0.8 * self._call_seconds + 0.2 * seconds
         )
         try:
-            outcomes = pending.result()
+            outcomes = running.pending.result()
         except ProcessDiedError as error:
             self._on_worker_lost(running, error)
         except MolvaeError:
-            self.pending.extendleft(reversed(running.trials))
             raise
         except (SystemExit, GeneratorExit) as error:
             raise ObjectiveError(
@@ -269,58 +268,55 @@ class Scheduler:
             # An executor may keep the timeout itself; one of the network has a number.
             over = isinstance(error, TimeoutError) and error.errno is None
             if over and self.limits.timeout is not None:
-                self._no_answer(running, number, came)
+                self._no_answer(running)
             else:
                 self._on_lost_call(running, error)
         else:
             _check_outcomes(outcomes, len(running.trials))
             for trial, scored in zip(running.trials, outcomes, strict=True):
-                self._on_result(trial, scored, running, number, came)
+                self._on_result(trial, scored, running)
             self._judge()
+
+    def _returned(self, number: int) -> _Running:
+        running = self._running.pop(number)
+        running.came = next(self._places)
+        return running
+
+    def _due(self, running: _Running) -> float:
+        """The time at which a call has taken too long."""
+        began = running.began
+        timeout = math.inf if began is None else self.limits.timeout or math.inf
+        return (began or 0.0) + timeout * len(running.trials)
 
     def _until_next_look(self) -> float:
         """Seconds until a call may have taken too long, or workers have changed."""
-        if self.limits.timeout is None:
-            return LOOK_SECONDS
-        now, limit = time.monotonic(), self.limits.timeout
-        left = [
-            began + limit * len(running.trials) - now
-            for running in self._running.values()
-            if (began := running.began) is not None
-        ]
-        return max(0.0, min([LOOK_SECONDS, *left]))
+        due = min(map(self._due, self._running.values()), default=math.inf)
+        return max(0.0, min(LOOK_SECONDS, due - time.monotonic()))
+
+    def _late(self) -> list[int]:
+        now = time.monotonic()
+        return [number for number, one in self._running.items() if now >= self._due(one)]
 
     def _give_up(self) -> None:
         """Cancel the calls that have taken too long."""
-        if self.limits.timeout is None:
-            return
-        if any(map(self._is_over, self._running.values())):
+        if self._late():
             self.caller.capacity()  # sees whether their workers are still there
-        for number, running in list(self._running.items()):
-            if self._is_over(running):
-                del self._running[number]
-                _cancel(running.pending)
-                came, self._n_events = self._n_events, self._n_events + 1
-                self._no_answer(running, number, came)
+        for number in self._late():
+            running = self._returned(number)
+            _cancel(running.pending)
+            self._no_answer(running)
 
-    def _is_over(self, running: _Running) -> bool:
-        began, timeout = running.began, self.limits.timeout or math.inf
-        return began is not None and time.monotonic() >= began + timeout * len(running.trials)
-
-    def _no_answer(self, running: _Running, number: int, came: int) -> None:
-        """Take in a call that was too long: a failure, or one of several molecules is to blame."""
-        if len(running.trials) > 1:
-            self._one_by_one(running)
-            return
-        limit = "" if self.limits.timeout is None else f" within {self.limits.timeout:g} s"
-        scored = EvaluationResult(message=f"no answer{limit}", broke=True)
-        self._on_result(running.trials[0], scored, running, number, came)
-        self._judge()
+    def _no_answer(self, running: _Running) -> None:
+        """Take in a call that was too long."""
+        if not self._one_by_one(running):
+            message = f"no answer within {self.limits.timeout:g} s"
+            scored = EvaluationResult(message=message, broke=True)
+            self._on_result(running.trials[0], scored, running)
+            self._judge()
 
     def _on_worker_lost(self, running: _Running, error: ProcessDiedError) -> None:
-        """Take in the death of a process: any of its molecules may be to blame, or none."""
-        if len(running.trials) > 1:
-            self._one_by_one(running)
+        """Take in the death of a process."""
+        if self._one_by_one(running):
             return
         (trial,) = running.trials
         self._deaths[trial.id] += error.deaths
@@ -328,14 +324,16 @@ class Scheduler:
         if tries < max(MAX_DEATHS, self.limits.retries + 1):
             self.pending.appendleft(trial)
             return
-        came, self._n_events = self._n_events, self._n_events + 1
         scored = EvaluationResult(message=f"{message_of(error)}, {tries} times")
-        self._on_result(trial, scored, running, self._n_calls, came)
+        self._on_result(trial, scored, running)
         self._judge()
 
-    def _one_by_one(self, running: _Running) -> None:
-        for trial in running.trials:
+    def _one_by_one(self, running: _Running) -> bool:
+        """Call several molecules again, each alone: one of them may be to blame, or none."""
+        several = len(running.trials) > 1
+        for trial in running.trials if several else ():
             self._begin([trial])
+        return several
 
     def _on_lost_call(self, running: _Running, error: BaseException) -> None:
         """Take in a call that was lost to trouble: its molecules are called again."""
@@ -351,36 +349,34 @@ class Scheduler:
                 "command"
             ) from error
 
-    def _on_result(
-        self, trial: Trial, scored: EvaluationResult, running: _Running, number: int, came: int
-    ) -> None:
+    def _on_result(self, trial: Trial, scored: EvaluationResult, running: _Running) -> None:
         """Take in a result: a further try, an outcome, or a failure that is held back."""
         self._n_lost = 0
         if scored.broke and running.tries <= self.limits.retries:
             self._begin([trial], running.tries + 1)
             return
         worker: str | None = getattr(running.pending, "worker", None)
-        cause = cause_of(scored.message, trial.smiles)
-        if scored.broke and self.limits.retries:
-            scored = replace(scored, message=f"{scored.message} (tried {running.tries} times)")
-        failed = len(scored.values) < self.n_values
-        if failed and worker in self._set_aside:
-            self.pending.appendleft(trial)
-            return
-        self._recent.append(failed)
-        if failed:
-            self._causes[cause] += 1
-            self._messages[cause] = scored.message
-            held = UnrecordedFailure(
-                trial=trial, scored=scored, cause=cause, call=number, came=came, worker=worker
-            )
-            settled = self._outages.failed(held)
-        else:
-            settled = self._outages.success(number, running.place, worker)
-        self._write(settled)
-        if not failed:
+        if len(scored.values) >= self.n_values:
+            self._recent.append(None)
+            self._write(self._outages.success(running.number, running.place, worker))
             self.tell(trial, scored)
             self.done += 1
+        elif worker in self._set_aside:
+            self.pending.appendleft(trial)
+        else:
+            cause = cause_of(scored.message, trial.smiles)
+            if scored.broke and self.limits.retries:
+                scored = replace(scored, message=f"{scored.message} (tried {running.tries} times)")
+            failure = UnrecordedFailure(
+                trial=trial,
+                scored=scored,
+                cause=cause,
+                call=running.number,
+                came=running.came,
+                worker=worker,
+            )
+            self._recent.append(failure)
+            self._write(self._outages.failed(failure))
 
     def _write(self, failures: list[UnrecordedFailure]) -> None:
         for one in failures:
@@ -388,11 +384,7 @@ class Scheduler:
             self.done += 1
 
     def _refuse(self, suspects: list[UnrecordedFailure]) -> bool:
-        """Set a worker aside, or stop, for failures that look like trouble; none is recorded.
-
-        Returns:
-            Whether molecules are pending again.
-        """
+        """Set a worker aside, or stop, for failures that look like trouble; none is recorded."""
         if not suspects:
             return False
         n, first = len(suspects), suspects[0]
@@ -405,34 +397,32 @@ class Scheduler:
             )
         alone = first.worker if len(workers) == 1 < self.caller.capacity() else None
         if alone is not None and self.caller.set_aside(alone, message):
-            warn(f"{alone} gets no more molecules: {n} calls failed there: {message}")
             self._set_aside.add(alone)
             self._recent.clear()
-            self.pending.extendleft(one.trial for one in self._outages.drop(alone))
+            self.pending.extendleft(one.trial for one in reversed(self._outages.drop(alone)))
+            warn(f"{alone} gets no more molecules: {n} calls failed there: {message}")
             return True
-        if alone is not None:
-            what = f"on {alone}, which looks like trouble of that worker"
-        elif len({one.cause for one in suspects}) == 1:
-            what = "for the same reason, which looks like trouble of the machine"
-        else:
-            what = "for one reason after another, which looks like trouble of the machine"
+        one_cause = len({one.cause for one in suspects}) == 1
+        why = "for the same reason" if one_cause else "for one reason after another"
+        where = why if alone is None else f"on {alone}"
+        whose = "the machine" if alone is None else "that worker"
         raise ObjectiveError(
-            f"{n} calls failed one after the other {what}, not of the molecules: {message}; they "
-            "are not recorded, and their molecules stay pending. Fix it, then run the same "
-            "command; if it is the molecules, let more of them fail in a row "
-            "(--failures-in-a-row; 0: any number)"
+            f"{n} calls failed one after the other {where}, which looks like trouble of {whose}, "
+            f"not of the molecules: {message}; they are not recorded, and their molecules stay "
+            "pending. Fix it, then run the same command; if it is the molecules, let more of them "
+            "fail in a row (--failures-in-a-row; 0: any number)"
         )
 
     def _judge(self) -> None:
         """Stop the run if its failures look like trouble, or are too many."""
         self._refuse(self._outages.suspects(self.budget - self.done))
-        failed = sum(self._recent)
-        if len(self._recent) == RECENT and failed > self.limits.max_failure_rate * RECENT:
+        failed = [one for one in self._recent if one is not None]
+        if len(self._recent) == RECENT and len(failed) > self.limits.max_failure_rate * RECENT:
             self._write(self._outages.rest())
-            (cause, _), *_ = self._causes.most_common(1)
-            reason = self._messages[cause]
+            (cause, _), *_ = Counter(one.cause for one in failed).most_common(1)
+            reason = next(one.scored.message for one in failed if one.cause == cause)
             raise CampaignError(
-                f"{failed} of the last {RECENT} calls failed, most often: {reason}; they are "
+                f"{len(failed)} of the last {RECENT} calls failed, most often: {reason}; they are "
                 "recorded as failed. Fix the objective and go on (molvae retry puts them back), "
                 "or let more fail (--max-failure-rate)"
             )
@@ -447,9 +437,6 @@ def _check_outcomes(outcomes: object, n: int) -> None:
         )
 
 
-_nothing: Future[None] = Future()
-
-
 def _wait(pending: Pending, came: Callable[[object], None]) -> None:
     with contextlib.suppress(BaseException):  # who asks for the result gets it
         pending.result()
@@ -457,8 +444,7 @@ def _wait(pending: Pending, came: Callable[[object], None]) -> None:
 
 
 def _cancel(pending: Pending) -> None:
-    if hasattr(pending, "cancel"):
-        pending.cancel()
+    getattr(pending, "cancel", lambda: None)()
 
 
 __all__ = ["Scheduler"]

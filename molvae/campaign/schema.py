@@ -14,7 +14,6 @@ Format 4:
     prediction (trial, objective, q05, q25,      quantiles of a value, predicted when the trial was
                 q50, q75, q95)                   proposed; may be lacking
 
-
 Statuses are stored under their words of format 1, see `trial.STATUSES`. `application_id` marks the
 file as molvae's, `user_version` is the format. Triggers forbid UPDATE and DELETE, so the file is
 its own history.
@@ -75,11 +74,6 @@ CREATE TABLE note (
     PRIMARY KEY (trial, name)
 ) STRICT;
 """
-
-_SINCE_3 = """
-ALTER TABLE trial ADD COLUMN percentile REAL;
-"""
-
 
 # The key of an outcome was its trial. A table's key cannot be changed, so the tables are written
 # anew.
@@ -146,28 +140,31 @@ def _insert_only_triggers(*tables: str) -> str:
 _MIGRATIONS = {
     1: _SCHEMA + _insert_only_triggers("campaign", "trial", "outcome", "value"),
     2: _SINCE_2 + _insert_only_triggers("note"),
-    3: _SINCE_3,
+    3: "ALTER TABLE trial ADD COLUMN percentile REAL;",
     4: _SINCE_4 + _insert_only_triggers("outcome", "value", "note", "remark", "prediction"),
 }
 """SQL that makes a campaign file of each format from one of the format before."""
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file to the current format, inside a transaction; nothing is lost."""
-    for step in range(format_of(connection) + 1, FORMAT + 1):
+    """Bring a file, or an empty database, to the current format; nothing is lost."""
+    for step in range(_format_of(connection) + 1, FORMAT + 1):
         for statement in _statements(_MIGRATIONS[step]):
             connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
-
-
-def create_tables(connection: sqlite3.Connection) -> None:
-    """Make an empty database a campaign file."""
-    connection.executescript("".join(_MIGRATIONS.values()))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
-def format_of(connection: sqlite3.Connection) -> int:
+def migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A copy in memory of a file that may only be read, in the current format."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    with contextlib.closing(connection):
+        connection.backup(copy)
+    migrate(copy)
+    return copy
+
+
+def _format_of(connection: sqlite3.Connection) -> int:
     """The format of an open file."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
@@ -238,19 +235,13 @@ def _check_format(path: Path, version: int) -> None:
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> int:
-    """Refuse a file whose tables, triggers, views or indexes are not those of its format.
+    """The format of a file, if its tables, triggers, views and indexes are those of the format.
 
     Strange ones would run whenever something is read or written.
-
-    Returns:
-        The format.
-
-    Raises:
-        CampaignError: Something is there that molvae did not make, or lacks.
     """
     connection.execute("BEGIN")  # so that both are of one moment
     try:
-        version, there = format_of(connection), _schema_of(connection)
+        version, there = _format_of(connection), _schema_of(connection)
     finally:
         connection.execute("ROLLBACK")
     _check_format(path, version)
@@ -320,8 +311,7 @@ __all__ = [
     "check_header",
     "check_schema",
     "connect",
-    "create_tables",
-    "format_of",
     "migrate",
+    "migrated_copy",
     "readable_errors",
 ]

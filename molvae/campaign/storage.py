@@ -1,14 +1,10 @@
 """The campaign file: facts that are inserted and never changed, read as trials.
 
 Facts that belong together (a batch that was asked, an outcome with its values) are one transaction,
-on disk when the call returns. One process writes at a time (see `lock`); any number may read
-meanwhile, and threads share an open file. SQLite keeps a log beside the file while it is open
-(NAME-wal); after each step the log is written into the file, so that the file alone holds all of it
-as long as nothing writes. To copy a file that is being written, use SQLite's backup:
-`sqlite3 NAME ".backup COPY"`. Keep campaign files on a local disk: SQLite's locks do not work on
-every network file system.
-
-The tables and their migrations are in `schema`; times are UTC, ISO 8601.
+on disk when the call returns. One process writes at a time; any number may read meanwhile, and
+threads share an open file. SQLite's log beside the file (NAME-wal) is written into it after each
+step, so that the file alone holds everything as long as nothing writes. Copy a file that is being
+written by `sqlite3 NAME ".backup COPY"`. SQLite's locks do not work on every network file system.
 """
 
 from __future__ import annotations
@@ -20,24 +16,26 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from molvae._files import Kind, check_output, replacing
+from molvae.bo.prediction import Prediction
 from molvae.campaign.lock import CampaignLock
-from molvae.campaign.reading import read_trials
 from molvae.campaign.schema import (
     FORMAT,
     check_header,
     check_schema,
     connect,
-    create_tables,
     migrate,
+    migrated_copy,
     readable_errors,
 )
-from molvae.campaign.trial import STATUSES, NewTrial, Outcome, Status, Trial
+from molvae.campaign.trial import STATUSES, Failure, NewTrial, Outcome, Status, Trial
 from molvae.errors import CampaignError, encodable, listed
 
 RECORD = Kind(name="a new campaign file", is_own=lambda file: False, error=CampaignError)
@@ -48,7 +46,7 @@ _WORDS = {status: word for word, status in STATUSES.items()}
 
 
 class Storage:
-    """An open campaign file, for all threads. Use as a context manager, or call `close`."""
+    """An open campaign file, for all threads."""
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, *, read_only: bool = False
@@ -61,16 +59,7 @@ class Storage:
     def create(
         cls, path: str | Path, metadata: Mapping[str, Any], trials: Sequence[NewTrial] = ()
     ) -> Storage:
-        """Make a campaign file with its metadata and first trials: all on disk, or nothing.
-
-        Args:
-            path: The file; must not exist.
-            metadata: Values that JSON can hold, by key.
-            trials: The initial molecules.
-
-        Raises:
-            CampaignError: The path is taken or cannot be written.
-        """
+        """Make a campaign file with its metadata and first trials: all on disk, or nothing."""
         path = Path(path).absolute()
         check_can_create(path)
         # Made beside and linked into place: whatever stops this, there is no half a file.
@@ -79,35 +68,31 @@ class Storage:
             readable_errors(path),
             contextlib.closing(connect(draft, "rw")) as connection,
         ):
-            create_tables(connection)
             store = cls(path, connection)
             with store._transaction("create"):
-                connection.executemany(
-                    "INSERT INTO campaign VALUES (?, ?)",
-                    [(key, json.dumps(value)) for key, value in metadata.items()],
-                )
+                migrate(connection)
+                for key, value in metadata.items():
+                    store._insert_row("campaign", key, json.dumps(value))
                 store._insert(trials)
         return cls.open(path)
 
     @classmethod
     def open(cls, path: str | Path) -> Storage:
-        """Open a campaign file; an older format is migrated, or only read on a read-only disk.
-
-        Raises:
-            CampaignError: There is none, or it is damaged, foreign, or newer than this molvae.
-        """
+        """Open a campaign file; an older format is migrated, or only read on a read-only disk."""
         path = Path(path).absolute()
         check_header(path)
         real = Path(os.path.realpath(path))
         read_only = not (os.access(real, os.W_OK) and os.access(real.parent, os.W_OK))
         with readable_errors(path):
             connection = connect(real, "ro" if read_only else "rw")
-            store = cls(path, connection, read_only=read_only)
             try:
                 version = check_schema(connection, path)
                 verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if verdict != "ok":
                     raise sqlite3.DatabaseError(verdict.replace("\n", " "))
+                if read_only and version < FORMAT:
+                    connection = migrated_copy(connection)
+                store = cls(path, connection, read_only=read_only)
                 if not read_only:
                     connection.execute("PRAGMA journal_mode = WAL")
                     if version < FORMAT:
@@ -119,14 +104,7 @@ class Storage:
         return store
 
     def writing(self, what: str) -> contextlib.AbstractContextManager[None]:
-        """Keep other processes from writing, for longer than one step.
-
-        Args:
-            what: The word for what is done, which they are told.
-
-        Raises:
-            CampaignError: Another process is writing.
-        """
+        """Keep other processes from writing, for longer than one step; they are told the word."""
         return self._lock.acquire(what, now())
 
     @contextlib.contextmanager
@@ -159,7 +137,7 @@ class Storage:
     def trials(self, ids: Sequence[int] | None = None) -> list[Trial]:
         """The trials in the order asked; all, or those with these ids."""
         with self._reading():
-            return read_trials(self._connection, ids)
+            return _read_trials(self._connection, ids)
 
     def n_distinct(self, objective: str) -> tuple[int, int]:
         """The number of complete trials with a value of an objective, and of different values."""
@@ -172,88 +150,54 @@ class Storage:
             return int(n), int(different)
 
     def ask(self, trials: Sequence[NewTrial], *, expected: int) -> list[Trial]:
-        """Write a batch, all of it or nothing.
-
-        Args:
-            trials: The batch.
-            expected: Number of trials in the file when the batch was chosen.
-
-        Raises:
-            CampaignError: Another process has asked since, or a molecule is in the file already.
-        """
+        """Write a batch, all of it or nothing, chosen when the file had `expected` trials."""
         with self._transaction("ask"):
             if (count := self.count()) != expected:
                 raise CampaignError(
                     f"{self.path}: {count - expected} trials were asked by another process while "
-                    "this batch "
-                    "was chosen; ask again, and let one process at a time ask"
+                    "this batch was chosen; ask again, and let one process at a time ask"
                 )
             ids = self._insert(trials)
         return self.trials(ids)
 
     def tell(self, trial: int, outcome: Outcome) -> Trial:
-        """Write an outcome with finite numbers; on disk when this returns.
-
-        Raises:
-            CampaignError: No such trial, or it has an outcome; or another process is writing.
-        """
-        with self._transaction("tell"):
-            earlier = self.trials([trial])
-            if not earlier:
-                raise CampaignError(self._unknown(trial))
-            if earlier[0].status != "pending":
-                raise CampaignError(f"{_said_before(earlier[0])}; {_advice(earlier[0])}")
-            self._insert_outcome(trial, outcome)
+        """`tell_all` for a trial without an outcome."""
+        self.tell_all({trial: outcome}, again=False)
         return self.trials([trial])[0]
 
-    def retry(self, trials: Sequence[int], message: str = "") -> list[Trial]:
-        """Make failed trials pending, all of them or none; their failures stay in the file.
-
-        Raises:
-            CampaignError: One of them has not failed; or another process is writing.
-        """
+    def retry(self, trials: Sequence[int]) -> list[Trial]:
+        """Make failed trials pending, all of them or none; their failures stay in the file."""
         with self._transaction("retry"):
             failed = {trial.id for trial in self.trials(trials) if trial.status == "failed"}
             if others := [id_ for id_ in trials if id_ not in failed]:
                 raise CampaignError(f"{self.path}: trial {others[0]} has not failed")
             for id_ in trials:
-                self._insert_fact(id_, "pending", message)
+                self._insert_fact(id_, "pending", "")
         return self.trials(trials)
 
-    def tell_all(self, outcomes: Mapping[int, Outcome]) -> list[int]:
-        """Write many outcomes, all of them or nothing; on disk when this returns.
+    def tell_all(self, outcomes: Mapping[int, Outcome], *, again: bool = True) -> list[int]:
+        """Write outcomes by the trial's id, all of them or nothing; on disk when this returns.
 
-        Args:
-            outcomes: By the trial's id. Outcomes that are in the file already are passed over.
-
-        Returns:
-            Ids of the trials that were written.
-
-        Raises:
-            CampaignError: Some trials are not there, or have other outcomes; names all of them. Or
-                another process is writing.
+        With `again`, those that are in the file already are passed over. Returns the other ids.
         """
         with self._transaction("tell"):
-            trials = {trial.id: trial for trial in self.trials()}
+            trials = {trial.id: trial for trial in self.trials(list(outcomes))}
             problems, new = list[str](), list[int]()
             for id_, outcome in outcomes.items():
                 if (trial := trials.get(id_)) is None:
-                    problems.append(self._unknown(id_))
+                    n = self.count()
+                    problems.append(f"{self.path} has no trial {id_}; it has {n}, counted from 1")
                 elif trial.status == "pending":
                     new.append(id_)
-                elif not trial.agrees_with(outcome):
-                    said = f"{_said_before(trial)}; the new one is {_values_of(outcome)}"
-                    problems.append(f"{said}; {_advice(trial)}")
+                elif not (again and trial.agrees_with(outcome)):
+                    new_one = f"; the new one is {_values_of(outcome)}" if again else ""
+                    problems.append(f"{_said_before(trial)}{new_one}; {_advice(trial)}")
             if problems:
-                raise CampaignError(
-                    f"nothing was written: {listed(problems, 'take these lines out')}"
-                )
+                several = f"nothing was written: {listed(problems, 'take these lines out')}"
+                raise CampaignError(several if again else problems[0])
             for id_ in new:
                 self._insert_outcome(id_, outcomes[id_])
         return new
-
-    def _unknown(self, trial: int) -> str:
-        return f"{self.path} has no trial {trial}; it has {self.count()}, counted from 1"
 
     @contextlib.contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
@@ -276,65 +220,101 @@ class Storage:
     def _insert(self, trials: Sequence[NewTrial]) -> list[int]:
         ids = []
         for trial in trials:
-            cursor = self._connection.execute(
-                "INSERT INTO trial (smiles, z, origin, asked_at, percentile) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (
-                    encodable(trial.smiles),
-                    np.asarray(trial.z, "<f8").tobytes(),
-                    encodable(trial.origin),
-                    now(),
-                    trial.percentile,
-                ),
+            id_ = self._insert_row(
+                "trial (smiles, z, origin, asked_at, percentile)",
+                encodable(trial.smiles),
+                np.asarray(trial.z, "<f8").tobytes(),
+                encodable(trial.origin),
+                now(),
+                trial.percentile,
             )
-            ids.append(int(cursor.lastrowid or 0))
-            self._connection.executemany(
-                "INSERT INTO remark VALUES (?, ?, ?)",
-                [(ids[-1], encodable(name), encodable(text)) for name, text in trial.notes.items()],
-            )
-            self._connection.executemany(
-                "INSERT INTO prediction VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(ids[-1], encodable(name), *said) for name, said in trial.predictions.items()],
-            )
-            if trial.values is not None:
-                outcome = Outcome(
-                    complete=bool(trial.values) and not trial.failed,
-                    values=trial.values,
-                    errors=trial.errors,
-                    replicates=trial.replicates,
-                    message=trial.message,
-                )
-                self._insert_outcome(ids[-1], outcome)
+            ids.append(id_)
+            for name, text in trial.notes.items():
+                self._insert_row("remark", id_, encodable(name), encodable(text))
+            for name, quantiles in trial.predictions.items():
+                self._insert_row("prediction", id_, encodable(name), *quantiles)
+            if trial.outcome is not None:
+                self._insert_outcome(id_, trial.outcome)
         return ids
 
     def _insert_outcome(self, trial: int, outcome: Outcome) -> None:
-        fact = self._insert_fact(
-            trial, "complete" if outcome.complete else "failed", outcome.message
-        )
-        self._connection.executemany(
-            "INSERT INTO value VALUES (?, ?, ?, ?, ?)",
-            [
-                (
-                    fact,
-                    encodable(name),
-                    float(value),
-                    outcome.errors.get(name),
-                    json.dumps(list(r)) if (r := outcome.replicates.get(name)) else None,
-                )
-                for name, value in outcome.values.items()
-            ],
-        )
-        self._connection.executemany(
-            "INSERT INTO note VALUES (?, ?, ?)",
-            [(fact, encodable(name), encodable(text)) for name, text in outcome.notes.items()],
-        )
+        status: Status = "complete" if outcome.complete else "failed"
+        id_ = self._insert_fact(trial, status, outcome.message)
+        for name, value in outcome.values.items():
+            several = outcome.replicates.get(name)
+            replicates = json.dumps(list(several)) if several else None
+            error = outcome.errors.get(name)
+            self._insert_row("value", id_, encodable(name), float(value), error, replicates)
+        for name, text in outcome.notes.items():
+            self._insert_row("note", id_, encodable(name), encodable(text))
 
     def _insert_fact(self, trial: int, status: Status, message: str) -> int:
-        cursor = self._connection.execute(
-            "INSERT INTO outcome (trial, status, message, told_at) VALUES (?, ?, ?, ?)",
-            (trial, _WORDS[status], encodable(message), now()),
-        )
+        columns = "outcome (trial, status, message, told_at)"
+        return self._insert_row(columns, trial, _WORDS[status], encodable(message), now())
+
+    def _insert_row(self, table: str, *cells: object) -> int:
+        marks = ", ".join("?" * len(cells))
+        cursor = self._connection.execute(f"INSERT INTO {table} VALUES ({marks})", cells)
         return int(cursor.lastrowid or 0)
+
+
+_TRIALS = """
+SELECT trial.id, smiles, z, origin, asked_at, percentile, status, message, told_at,
+    (SELECT json_group_array(json_array(message, told_at)) FROM (
+        SELECT message, told_at FROM outcome AS earlier
+        WHERE earlier.trial = trial.id AND earlier.status = 'failed' AND earlier.id < outcome.id
+        ORDER BY earlier.id)),
+    (SELECT json_group_object(name, text) FROM remark WHERE remark.trial = trial.id),
+    (SELECT json_group_object(name, text) FROM note WHERE note.outcome = outcome.id),
+    (SELECT json_group_array(json_array(objective, q05, q25, q50, q75, q95)) FROM prediction
+        WHERE prediction.trial = trial.id),
+    objective, value, error, replicates
+FROM trial
+LEFT JOIN outcome
+    ON outcome.id = (SELECT max(id) FROM outcome AS latest WHERE latest.trial = trial.id)
+LEFT JOIN value ON value.outcome = outcome.id
+"""
+
+
+def _read_trials(connection: sqlite3.Connection, ids: Sequence[int] | None = None) -> list[Trial]:
+    """See `Storage.trials`. In one statement: another process may tell a value meanwhile."""
+    where = "" if ids is None else f"WHERE trial.id IN ({','.join(str(int(i)) for i in ids)})"
+    rows = connection.execute(f"{_TRIALS} {where} ORDER BY trial.id, objective").fetchall()
+    return [_trial(list(same)) for _, same in groupby(rows, key=itemgetter(0))]
+
+
+def _trial(rows: list[tuple[Any, ...]]) -> Trial:
+    """A trial of its rows, one for each value."""
+    id_, smiles, z, origin, asked_at, percentile, word, message, told_at = rows[0][:9]
+    failures, remarks, notes, predictions = (json.loads(text or "[]") for text in rows[0][9:13])
+    status = STATUSES[word or "asked"]
+    values = [row[13:] for row in rows if row[13] is not None]
+    return Trial(
+        id=id_,
+        smiles=smiles,
+        origin=origin,
+        percentile=percentile,
+        predictions={name: Prediction(*q) for name, *q in predictions},
+        status=status,
+        values={name: value for name, value, _, _ in values},
+        errors={name: error for name, _, error, _ in values if error is not None},
+        replicates={name: json.loads(several) for name, _, _, several in values if several},
+        notes=_joined(dict(remarks), dict(notes)),
+        message="" if status == "pending" else message or "",
+        earlier_failures=tuple(Failure(message=said, told_at=at) for said, at in failures),
+        asked_at=asked_at,
+        told_at=None if status == "pending" else told_at,
+        z_bytes=z,
+    )
+
+
+def _joined(remarks: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, str]:
+    """Notes of a trial; a different text of the starting file gets another name."""
+    kept = {
+        f"{name} (start)" if notes.get(name, text) != text else name: text
+        for name, text in remarks.items()
+    }
+    return {**kept, **notes}
 
 
 def _values_of(of: Trial | Outcome) -> str:
@@ -360,11 +340,7 @@ def _advice(trial: Trial) -> str:
 
 
 def check_can_create(path: Path) -> None:
-    """Refuse a path where no campaign file can be made, before anything expensive is done for it.
-
-    Raises:
-        CampaignError: It exists, its folder does not, or may not be written to.
-    """
+    """Refuse a path where no campaign file can be made, before anything expensive is done."""
     if path.exists():
         raise CampaignError(f"{path} exists; open it to go on with it, or choose another name")
     target = check_output(path, RECORD)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import pickle
 import time
 from collections.abc import Callable, Sequence
@@ -24,11 +23,7 @@ Score = Callable[[Sequence[str]], list[EvaluationResult]]
 
 
 def packed(calls: Sequence[EvaluationTask]) -> bytes:
-    """Pickle objectives.
-
-    Raises:
-        ObjectiveError: One of them cannot be pickled.
-    """
+    """Pickle objectives; `ObjectiveError` names one that cannot be pickled."""
     for call in calls:
         try:
             _pickled(call)
@@ -69,10 +64,8 @@ class NotLoadedError(Exception):
     """A worker of a cluster has not loaded the objectives."""
 
 
-_loaded: dict[str, Score | str] = {}
-"""On a worker of a cluster, by key: objectives, or why they cannot be loaded."""
-
-_loaded_at: dict[str, float] = {}
+_loaded: dict[str, tuple[Score | str, float]] = {}
+"""On a worker of a cluster, by key: objectives, or why they cannot be loaded; and the time."""
 
 
 def key_of(payload: bytes) -> str:
@@ -81,13 +74,13 @@ def key_of(payload: bytes) -> str:
 
 
 def load_on_worker(payload: bytes) -> None:
-    """Load objectives for `score_on_worker`."""
-    key = key_of(payload)
+    """Load objectives on a worker of a cluster."""
+    found: Score | str
     try:
-        _loaded[key] = unpacked(payload)
+        found = unpacked(payload)
     except BaseException as error:
-        _loaded[key] = described(error)
-    _loaded_at[key] = time.monotonic()
+        found = described(error)
+    _loaded[key_of(payload)] = found, time.monotonic()
 
 
 def forget_on_worker(payload: bytes) -> None:
@@ -95,27 +88,12 @@ def forget_on_worker(payload: bytes) -> None:
     _loaded.pop(key_of(payload), None)
 
 
-def refused_on_worker(key: str) -> str | None:
-    """Why objectives are not loaded in this process; None if they are."""
-    found = _loaded.get(key, "they were not loaded")
-    return found if isinstance(found, str) else None
-
-
-def seconds_loaded(key: str) -> float:
-    """Seconds since objectives were loaded in this process."""
-    return time.monotonic() - _loaded_at.get(key, -math.inf)
-
-
-def score_on_worker(key: str, smiles: Sequence[str]) -> list[EvaluationResult]:
-    """Score molecules by objectives that this process has loaded.
-
-    Raises:
-        NotLoadedError: This process has not loaded them.
-    """
-    score = _loaded.get(key)
-    if score is None or isinstance(score, str):
-        raise NotLoadedError(score or "they were not loaded")
-    return score(smiles)
+def loaded_on_worker(key: str) -> tuple[Score, float]:
+    """Objectives that this process has loaded, and the time; else `NotLoadedError` says why."""
+    score, since = _loaded.get(key, ("they were not loaded", 0.0))
+    if isinstance(score, str):
+        raise NotLoadedError(score)
+    return score, since
 
 
 __all__ = [
@@ -123,9 +101,7 @@ __all__ = [
     "forget_on_worker",
     "key_of",
     "load_on_worker",
+    "loaded_on_worker",
     "packed",
-    "refused_on_worker",
-    "score_on_worker",
-    "seconds_loaded",
     "unpacked",
 ]

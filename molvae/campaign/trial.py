@@ -36,7 +36,7 @@ class Outcome:
     """The outcome of a trial; fields as of `Trial`."""
 
     complete: bool
-    """All values that the campaign needs are there; otherwise the trial has failed."""
+    """All values are there; otherwise the trial has failed."""
     values: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
     replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -53,14 +53,9 @@ class NewTrial:
     origin: str
     percentile: float | None = None
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
-    values: Mapping[str, float] | None = None
-    """Values that are known already; empty: known to have failed; None: pending."""
-    errors: Mapping[str, float] = field(default_factory=dict)
-    replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
-    message: str = ""
-    failed: bool = False
-    """There are values, but not all that the campaign needs."""
+    outcome: Outcome | None = None
+    """What is known already; None: pending."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,7 @@
-"""Trusted campaign files: only these may run code that they name.
+"""Trusted campaign files: only these may run the modules and commands that they name.
 
-A campaign file names objectives as `module:attribute`, which is imported, or `command:WORDS`, which
-is run. A file from elsewhere could name anything, so it may only use objectives of molvae itself
-until the user trusts it. Trust is kept in a folder of the user's, as a file for each campaign under
-its identity: a hash of its settings, which name the code and never change.
+Trust is kept in a folder of the user's, as a file for each campaign under its identity: a hash of
+its settings, which name the code and never change.
 """
 
 from __future__ import annotations
@@ -24,19 +22,15 @@ _known: set[str] = set()
 def is_trusted(metadata: Mapping[str, Any]) -> bool:
     """Whether the code that a campaign's settings name may run here."""
     identity = identity_of(metadata)
-    if identity in _known:
-        return True
-    try:
-        return (_folder() / identity).is_file()
-    except OSError:
-        return False
+    with suppress(OSError):
+        return identity in _known or (_folder() / identity).is_file()
+    return False
 
 
 def trust(metadata: Mapping[str, Any], record: Path, specs: Sequence[str]) -> None:
     """Let the code that a campaign's settings name run here, from now on.
 
-    Where the user's folder cannot be written, this holds for the process only. The path and the
-    specs of the code are written for people who look into the folder.
+    Where the user's folder cannot be written, this holds for the process only.
     """
     identity = identity_of(metadata)
     _known.add(identity)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any
 
 from molvae import errors
 from molvae.errors import described, message_of
 from molvae.objectives.printing import to_stderr
 
-Reply = tuple[int, Literal["ready", "refused", "scored", "raised", "lost"], Any]
-"""A worker's message: number of the task, 0 for loading; kind; results, an error, or its text."""
+Reply = tuple[int, Any]
+"""A worker's message: number of the task, and results or an error; 0 for loading, and None or why
+it is impossible."""
 
 
 def main(connection: Connection) -> None:
@@ -25,29 +26,33 @@ def main(connection: Connection) -> None:
         os.set_inheritable(connection.fileno(), False)  # not for programs that an objective starts
     payload = connection.recv()
     try:
+        from molvae.campaign.evaluation import LostCallError
         from molvae.campaign.transport import unpacked
 
         score = unpacked(payload)
     except BaseException as error:
-        connection.send((0, "refused", described(error)))
+        connection.send((0, described(error)))
         return
-    connection.send((0, "ready", None))
+    connection.send((0, None))
     while True:
         try:
             number, smiles = connection.recv()
         except (EOFError, OSError):  # the campaign has ended, or is gone
             return
+        found: Any
         try:
-            reply: Reply = number, "scored", score(smiles)
+            found = score(smiles)
+        except LostCallError as error:
+            found = error
         except errors.MolvaeError as error:
-            reply = number, "raised", _known(error)
+            found = _known(error)
         except Exception as error:
-            reply = number, "lost", described(error)
+            found = LostCallError(described(error))
         except BaseException as error:  # the objective ends its process
             died = errors.ProcessDiedError(f"the process died ({described(error)})")
-            connection.send((number, "raised", died))
+            connection.send((number, died))
             return
-        connection.send(reply)
+        connection.send((number, found))
 
 
 def _known(error: errors.MolvaeError) -> errors.MolvaeError:

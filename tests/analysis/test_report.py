@@ -37,7 +37,7 @@ from molvae.analysis.summary import (
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.resuming import check_same_settings
 from molvae.campaign.storage import Storage
-from molvae.campaign.trial import NewTrial
+from molvae.campaign.trial import NewTrial, Outcome
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.depiction import common_substructure, draw_mcs_difference
 from molvae.cli import main
@@ -192,8 +192,9 @@ def test_a_foreign_record_cannot_smuggle_anything_in(tmp_path: Path) -> None:
         "strategy": {"name": EVIL, "settings": None},
         "seed": 0, "batch": 1, "start": EVIL, "dataset": None, "skipped": 0, "duplicates": 0,
     }  # fmt: skip
+    outcome = Outcome(complete=True, values={"f": 1.0}, message=EVIL)
     trials = [
-        NewTrial(smiles=smiles, z=[0.0], origin=EVIL, values={"f": 1.0}, message=EVIL)
+        NewTrial(smiles=smiles, z=[0.0], origin=EVIL, outcome=outcome)
         for smiles in (EVIL, '"><script>1</script>', "C |$<script>alert(1)</script>$|")
     ]
     Storage.create(tmp_path / "evil.db", facts, trials).close()
@@ -736,8 +737,11 @@ def thousand(path: Path) -> Campaign:
                 smiles=smiles,
                 z=draws.normal(size=56).tolist(),
                 origin="start" if i < 100 else "rank latent",
-                values={k: float(v) for k, v in values.items()} if i % 20 else {},
-                message="" if i % 20 else f"RuntimeError: docking of {smiles} did not converge",
+                outcome=Outcome(
+                    complete=bool(i % 20),
+                    values={k: float(v) for k, v in values.items()} if i % 20 else {},
+                    message="" if i % 20 else f"RuntimeError: docking of {smiles} did not converge",
+                ),
             )
         )
     Storage.create(path, facts, trials).close()

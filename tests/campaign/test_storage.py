@@ -59,8 +59,10 @@ def test_what_is_written_is_read(path: Path) -> None:
 
 
 def test_values_known_at_creation(path: Path) -> None:
-    known = NewTrial(smiles="C", z=[0.0, 0.0], origin="start", values={"y": 2.0})
-    failed = NewTrial(smiles="N", z=[0.0, 0.0], origin="start", values={}, message="broke")
+    known = NewTrial(smiles="C", z=[0.0, 0.0], origin="start", outcome=told({"y": 2.0}))
+    failed = NewTrial(
+        smiles="N", z=[0.0, 0.0], origin="start", outcome=Outcome(complete=False, message="broke")
+    )
     with Storage.create(path, FACTS, [known, failed, ONE]) as store:
         assert [t.status for t in store.trials()] == ["complete", "failed", "pending"]
 
@@ -95,7 +97,7 @@ def test_retry_asks_failed_trials_again_and_keeps_what_they_said(path: Path) -> 
         with pytest.raises(CampaignError, match="trial 2 has not failed"):
             store.retry([1, 2])
         assert [trial.status for trial in store.trials()] == ["failed", "pending"]
-        (again,) = store.retry([1], "the server is back")
+        (again,) = store.retry([1])
         assert (again.status, again.message, again.told_at) == ("pending", "", None)
         assert (again.values, again.notes) == ({}, {})
         assert [failure.message for failure in again.earlier_failures] == ["no licence"]
