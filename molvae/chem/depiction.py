@@ -24,9 +24,6 @@ def common_substructure(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Ch
     """The largest connected substructure that two molecules share, as a query; rings stay whole.
 
     None if they share no two atoms that are bound, or it was not found within `timeout` seconds.
-
-    Raises:
-        InvalidMoleculeError: A text is not a molecule.
     """
     with rdBase.BlockLogs():
         found = rdFMCS.FindMCS(
@@ -45,9 +42,6 @@ def align_to_lead(smiles: str, lead: str) -> tuple[Chem.Mol, list[int], list[int
     """A molecule turned as its lead is drawn, and its atoms and bonds that the lead lacks.
 
     None if nothing in common was found.
-
-    Raises:
-        InvalidMoleculeError: A text is not a molecule.
     """
     mol, other = parse(smiles), parse(lead)
     query = common_substructure(smiles, lead)
@@ -77,9 +71,6 @@ def draw_mcs_difference(
     """A molecule turned as its lead is drawn, with the parts that the lead lacks in color; SVG.
 
     None if nothing in common was found.
-
-    Raises:
-        InvalidMoleculeError: A text is not a molecule.
     """
     if (aligned := align_to_lead(smiles, lead)) is None:
         return None

@@ -39,11 +39,7 @@ class Precedents:
 
     @classmethod
     def of(cls, smiles: Iterable[str], *, workers: int | None = None) -> Precedents:
-        """The precedents in molecules, in as many processes as `workers` says.
-
-        Raises:
-            InvalidMoleculeError: A text is not a molecule.
-        """
+        """The precedents in molecules, in as many processes as `workers` says."""
         rings, environments = set[int](), set[int]()
         for some_rings, some_environments in parallel_map(_parts, list(smiles), workers=workers):
             rings.update(some_rings)

@@ -1,8 +1,4 @@
-"""Properties: numbers that RDKit computes from a molecule.
-
-An entry of `PROPERTIES` is a column of tables, an objective, a term of constraints, and a label of
-training.
-"""
+"""Properties that RDKit computes: columns, objectives, terms of constraints, training labels."""
 
 from __future__ import annotations
 

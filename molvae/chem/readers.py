@@ -1,7 +1,4 @@
-"""One reader of tables: lists of SMILES, CSV and TSV, SDF, Excel workbooks, Parquet.
-
-Every cell is returned or named in an error.
-"""
+"""Tables of every kind: lists of SMILES, CSV and TSV, SDF, Excel, Parquet; no cell is dropped."""
 
 from __future__ import annotations
 

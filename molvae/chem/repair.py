@@ -1,9 +1,4 @@
-"""Repair: any sequence of SMILES tokens becomes a molecule, so no output of a model is lost.
-
-Brackets and ring numbers without a partner are left out. Bond orders are reduced to the free
-valence of both atoms; if there is none, the atom is attached to the nearest preceding atom with
-free valence.
-"""
+"""Repair: any sequence of SMILES tokens becomes a molecule, so no output of a model is lost."""
 
 from __future__ import annotations
 
@@ -35,6 +30,10 @@ class _Atom:
 
 def repair(tokens: Iterable[str], constraints: Mapping[str, int]) -> str:
     """Valid SMILES close to what the tokens say; the same molecule if nothing needs repair.
+
+    Brackets and ring numbers without a partner are left out. Bond orders are reduced to the free
+    valence of both atoms; if there is none, the atom is attached to the nearest preceding atom with
+    free valence.
 
     Args:
         tokens: Atoms, bonds, brackets, ring numbers and dots of Kekulé SMILES, in any order.

@@ -1,7 +1,4 @@
-"""Representations: a molecule as a sequence of tokens, and back.
-
-SELFIES, SMILES, and robust SMILES: written as SMILES, read as tolerantly as SELFIES.
-"""
+"""Representations: a molecule as tokens of SELFIES, SMILES or robust SMILES, and back."""
 
 from __future__ import annotations
 

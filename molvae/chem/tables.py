@@ -80,9 +80,7 @@ class Table:
         """The index of the first of these columns that exists; None if none does.
 
         Case and blanks are ignored, and so is a unit in brackets if no column has the name alone.
-
-        Raises:
-            DataError: Two columns have the name.
+        Two columns of one name are a `DataError`.
         """
         for name in names:
             for known in (fold, lambda one: fold(without_unit(one))):
@@ -105,13 +103,8 @@ class Table:
         return place
 
     def find_molecules(self) -> int | None:
-        """The index of the column `smiles`, else of the only one whose name has that word.
-
-        Raises:
-            DataError: Several names have it.
-        """
-        found = self.find(SMILES)
-        if found is not None:
+        """The index of the column `smiles`, else of the only one whose name has that word."""
+        if (found := self.find(SMILES)) is not None:
             return found
         places = [i for i, name in enumerate(self.header) if names_smiles(name)]
         if len(places) > 1:

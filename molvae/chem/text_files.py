@@ -1,7 +1,4 @@
-"""Text tables: files as bytes, as text, and as rows of cells with line numbers.
-
-Decompresses within limits, and detects the encoding and the separator.
-"""
+"""Text tables: files as bytes, as text in any encoding, and as rows of cells with line numbers."""
 
 from __future__ import annotations
 
@@ -121,10 +118,7 @@ def separator_of(text: str, name: str, wanted: Collection[str] = ()) -> str:
     """The separator of a table's cells: a comma, a semicolon or a tab.
 
     The one in the header, outside of quotes. Of several, the one that makes a wanted column; else
-    the one that gives all rows as many cells as the header has.
-
-    Raises:
-        DataError: Several separators fit, and they would give different cells.
+    the one that gives all rows as many cells as the header has; else a `DataError`.
     """
     headers = {separator: _header(text, separator) for separator in SEPARATORS}
     present = [separator for separator, header in headers.items() if len(header) > 1]

@@ -1,9 +1,4 @@
-"""Waits that Ctrl-C interrupts.
-
-RDKit's searches (substructures, conformers) handle Ctrl-C themselves, in any thread, and restore
-the handler so that system calls restart: a wait in the main thread would not end. So waits here are
-short, and set Python's handler again each time.
-"""
+"""Waits that Ctrl-C interrupts, whatever RDKit has done to the signal."""
 
 from __future__ import annotations
 
@@ -20,7 +15,12 @@ Item = TypeVar("Item")
 
 
 def take_back() -> None:
-    """Let Ctrl-C interrupt the waits of this thread, if it is the main one."""
+    """Let Ctrl-C interrupt the waits of this thread, if it is the main one.
+
+    RDKit's searches (substructures, conformers) handle Ctrl-C themselves, in any thread, and
+    restore the handler so that system calls restart: a wait in the main thread would not end. So
+    waits are short, and set Python's handler again each time.
+    """
     if threading.current_thread() is threading.main_thread():
         handler = signal.getsignal(signal.SIGINT)
         if handler is not None:  # None: it was not set from Python

@@ -1,11 +1,6 @@
 """End programs that an objective has started together with the process that calls it.
 
-A killed process cannot clean up. So each process that calls objectives starts a small second one, a
-guard, which waits for its end. Then it ends the registered process groups and, on Linux, all
-processes with a mark in their environment, which those started meanwhile inherit. On Windows only
-the started process itself is ended.
-
-Run as a program, without the rest of molvae, this file is the guard.
+Run as a program, without the rest of molvae, this file is the guard: see `_Guard`.
 """
 
 from __future__ import annotations
@@ -32,7 +27,13 @@ _WORKS_HERE = hasattr(os, "killpg")
 
 
 class _Guard:
-    """The guard of one process, and what is registered with it."""
+    """The guard of one process, and what is registered with it.
+
+    A killed process cannot clean up. So each process that calls objectives starts a small second
+    one, which waits for its end. Then it ends the registered process groups and, on Linux, all
+    processes with a mark in their environment, which those started meanwhile inherit. On Windows
+    only the started process itself is ended.
+    """
 
     def __init__(self) -> None:
         self.owner = os.getpid()

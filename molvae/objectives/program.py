@@ -1,7 +1,4 @@
-"""Scoring by another program: docking, a simulation, a script.
-
-Each call keeps a folder of its own with the input and the output of the program.
-"""
+"""Scoring by another program: docking, a simulation, a script; each call keeps a folder."""
 
 from __future__ import annotations
 
