@@ -136,6 +136,12 @@ def has_radicals(text: str) -> bool:
     return "[" in text and any(a.GetNumRadicalElectrons() for a in parse(text).GetAtoms())
 
 
+def unknown_elements(symbols: Iterable[str]) -> list[str]:
+    """Texts that are no symbols of chemical elements."""
+    table = Chem.GetPeriodicTable()  # which prints a stack trace where it is asked for others
+    return sorted({*symbols} - {table.GetElementSymbol(number) for number in range(1, 119)})
+
+
 def list_of_smiles(smiles: Iterable[str]) -> list[str]:
     """Several SMILES as a list; a single text is a `ConfigError`."""
     if isinstance(smiles, str):
@@ -166,4 +172,11 @@ def _reason(text: str) -> str:
     return found[1].strip()[:MAX_SHOWN] if found else "it is not written in SMILES"
 
 
-__all__ = ["canonical", "canonical_or_none", "has_radicals", "list_of_smiles", "parse"]
+__all__ = [
+    "canonical",
+    "canonical_or_none",
+    "has_radicals",
+    "list_of_smiles",
+    "parse",
+    "unknown_elements",
+]

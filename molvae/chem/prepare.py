@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
@@ -21,7 +21,7 @@ from molvae._version import __version__
 from molvae.chem._parallel import stream
 from molvae.chem.datasets import DATASETS, locate, read_molecules, sha256
 from molvae.chem.measurements import mean_values
-from molvae.chem.molecules import has_radicals, parse
+from molvae.chem.molecules import has_radicals, parse, unknown_elements
 from molvae.chem.representations import Selfies
 from molvae.chem.tables import SMILES
 from molvae.config import PrepareConfig
@@ -161,7 +161,10 @@ def prepare(
         ConfigError: An element does not exist; `workers` is below 1, or they died.
     """
     config = config or PrepareConfig()
-    _check_elements(config.elements)
+    if unknown := unknown_elements(config.elements):
+        raise ConfigError(
+            f"elements must be symbols such as C, N, Cl; got {', '.join(map(repr, unknown))}"
+        )
     skip = config.skip_invalid or str(source) in DATASETS
     with replacing(out, PREPARED, overwrite=overwrite, apart_from=[source]) as folder:
         table, place = read_molecules(source, config.column, config.keep)
@@ -255,15 +258,6 @@ def _write_columns(
             known = [[v for v in column if v == v] for column in zip(*values[smiles], strict=True)]
             means = [sum(column) / len(column) if column else "" for column in known]
             writer.writerow([smiles, *means])
-
-
-def _check_elements(elements: Iterable[str]) -> None:
-    table = Chem.GetPeriodicTable()
-    known = {table.GetElementSymbol(number) for number in range(1, 119)}
-    if unknown := sorted({*elements} - known):
-        raise ConfigError(
-            f"elements must be symbols such as C, N, Cl; got {', '.join(map(repr, unknown))}"
-        )
 
 
 def _clean(config: PrepareConfig, selfies: Selfies, text: str) -> tuple[str, str, str]:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from rdkit import Chem, rdBase
 
 from molvae.chem.filters import known_catalogs, number_of_alerts
+from molvae.chem.molecules import unknown_elements
 from molvae.errors import ConfigError
 from molvae.objectives.scoring import ComputedScoring
 
@@ -59,14 +60,8 @@ class ElementsOutsideCount(_Count):
     """Atoms of elements outside a list such as C+N+O; hydrogen is always allowed."""
 
     def __post_init__(self) -> None:
-        table = Chem.GetPeriodicTable()
-        for symbol in self.of.split("+"):
-            try:
-                known = table.GetAtomicNumber(symbol) > 0
-            except RuntimeError:
-                known = False
-            if not known:
-                raise ConfigError(f"{symbol!r} in {self.name!r} is not a chemical element")
+        if unknown := unknown_elements(self.of.split("+")):
+            raise ConfigError(f"{unknown[0]!r} in {self.name!r} is not a chemical element")
 
     def _value(self, mol: Chem.Mol) -> float:
         allowed = {"H", *self.of.split("+")}

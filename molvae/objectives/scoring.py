@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, cast, get_args
 
@@ -240,9 +241,7 @@ def _place(made: PerMolecule) -> tuple[str, str]:
 
 def _found(module: str, qualname: str, state: dict[str, Any]) -> PerMolecule:
     """A pickled scoring function, with its function from the module."""
-    target: Any = importlib.import_module(module)
-    for part in qualname.split("."):
-        target = getattr(target, part)
+    target = attrgetter(qualname)(importlib.import_module(module))
     function = target.function if isinstance(target, PerMolecule) else target
     return PerMolecule(**state, function=function)
 
