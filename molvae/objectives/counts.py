@@ -30,6 +30,9 @@ class _Count(ComputedScoring):
     is_cheap: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float] | None] = None
 
+    def __post_init__(self) -> None:
+        """Refuse an `of` that cannot be counted."""
+
     @property
     def doc(self) -> str:
         """One line for `molvae list`."""

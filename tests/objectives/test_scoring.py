@@ -357,3 +357,18 @@ def test_names_are_taken_once(monkeypatch):
 
 def _another(mol: object) -> float:
     return 0.0
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ("matches:C(C", ConfigError),
+        ("alerts:PAIN", UnknownNameError),
+        ("elements-outside:C+Xx", ConfigError),
+        ("elements-outside:", ConfigError),
+    ],
+)
+def test_counts_of_nothing_known_are_refused_without_a_log(spec, kind, capfd):
+    with pytest.raises(kind):
+        get_objective(spec)
+    assert capfd.readouterr() == ("", "")
