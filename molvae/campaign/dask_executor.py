@@ -54,6 +54,7 @@ class DaskExecutor:
             raise CampaignError("a Dask cluster needs: pip install 'molvae[dask]'") from error
         payload = packed(calls)
         self.address, self._key = address, key_of(payload)
+        self._plugin = f"molvae-{self._key}"
         self._workers: dict[str, str | None] = {}
         """By address of a worker that has answered: why it gets no calls; None if it gets some."""
         self._asked = set[str]()
@@ -144,10 +145,6 @@ class DaskExecutor:
             if self._client.status == "running":
                 self._client.unregister_worker_plugin(self._plugin)
             self._client.close(timeout=5)
-
-    @property
-    def _plugin(self) -> str:
-        return f"molvae-{self._key}"
 
     def _ready(self) -> set[str]:
         return {one for one, why in list(self._workers.items()) if why is None}

@@ -357,12 +357,7 @@ def make_executor(
     dask: str | None,
     executor: Executor | None = None,
 ) -> Iterator[Caller]:
-    """Make the executor for a campaign's settings, see `Campaign.run`, and close it in the end.
-
-    Raises:
-        ObjectiveError: The objectives cannot be sent to workers, or not be loaded there.
-        CampaignError: There is no such cluster.
-    """
+    """Make the executor for a campaign's settings, see `Campaign.run`, and close it in the end."""
     require(workers >= 0, f"workers must not be negative, got {workers}")
     if executor is not None:
         yield ExecutorCaller(calls, executor, workers)

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 CAUSE_CHARACTERS = 300
 """Leading characters of a message by which causes are told apart."""
 
+VARYING = (
+    (r"(?:[A-Za-z]:)?(?:[/\\][\w.+~-]+){2,}[/\\]?", "PATH"),
+    (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "#"),  # UUID
+    (r"[+-]?\d+(?:[.,:]\d+)+(?:[eE][+-]?\d+)?", "#"),
+    (r"[+-]?\b\w*\d\w*", "#"),  # numbers, and names with digits: k3_x9, 0x7f01ab
+    (r"\w*#[\w#]*", "#"),  # with a unit: 3.5s
+)
+"""Patterns of what differs between messages of one cause, and what stands for it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class UnrecordedFailure:
@@ -138,20 +147,9 @@ def cause_of(message: str, smiles: str) -> str:
     quoted = urllib.parse.quote(smiles), urllib.parse.quote(smiles, safe="")
     for text in (smiles, repr(smiles)[1:-1], *quoted):
         message = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", "SMILES", message)
-    for pattern, word in _VARYING:
-        message = pattern.sub(word, message)
+    for pattern, word in VARYING:
+        message = re.sub(pattern, word, message)
     return message[:CAUSE_CHARACTERS]
 
-
-_VARYING = [
-    (re.compile(pattern), word)
-    for pattern, word in (
-        (r"(?:[A-Za-z]:)?(?:[/\\][\w.+~-]+){2,}[/\\]?", "PATH"),
-        (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "#"),  # UUID
-        (r"[+-]?\d+(?:[.,:]\d+)+(?:[eE][+-]?\d+)?", "#"),
-        (r"[+-]?\b\w*\d\w*", "#"),  # numbers, and names with digits: k3_x9, 0x7f01ab
-        (r"\w*#[\w#]*", "#"),  # with a unit: 3.5s
-    )
-]
 
 __all__ = ["OutageDetector", "UnrecordedFailure", "cause_of"]

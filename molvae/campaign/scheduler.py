@@ -241,8 +241,9 @@ class Scheduler:
         if not self._running and self._choice is None:
             time.sleep(IDLE_SECONDS)  # the workers of a cluster are still to come
             return
+        due = min(map(self._due, self._running.values()), default=math.inf) - time.monotonic()
         try:
-            number = get(self._results, self._until_next_look())
+            number = get(self._results, max(0.0, min(LOOK_SECONDS, due)))
         except Empty:
             self._give_up()
             return
@@ -287,11 +288,6 @@ class Scheduler:
         began = running.began
         timeout = math.inf if began is None else self.limits.timeout or math.inf
         return (began or 0.0) + timeout * len(running.trials)
-
-    def _until_next_look(self) -> float:
-        """Seconds until a call may have taken too long, or workers have changed."""
-        due = min(map(self._due, self._running.values()), default=math.inf)
-        return max(0.0, min(LOOK_SECONDS, due - time.monotonic()))
 
     def _late(self) -> list[int]:
         now = time.monotonic()
@@ -384,7 +380,7 @@ class Scheduler:
             self.done += 1
 
     def _refuse(self, suspects: list[UnrecordedFailure]) -> bool:
-        """Set a worker aside, or stop, for failures that look like trouble; none is recorded."""
+        """Set a worker aside (True) or stop for failures like trouble; none is recorded."""
         if not suspects:
             return False
         n, first = len(suspects), suspects[0]
