@@ -45,8 +45,8 @@ def generate(
         condition_tolerance: Largest accepted error of a condition, in standard deviations of the
             training molecules; samples beyond it are drawn again, up to 20 times. 0.25 by default.
         oversampling: Sample this many times n, and keep the n molecules of the largest confidence.
-        confidence: Print a table with a column for the confidence: the mean log-probability of the
-            tokens that the decoder wrote, in nats, at most 0.
+        confidence: Print a table with a column for the confidence: the log-probability per token
+            that the decoder wrote, in nats, at most 0.
     """
     wanted = parse_conditions(conditions or "")
     from molvae.latent.loading import load

@@ -13,9 +13,10 @@ from torch import Tensor
 from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.vocabulary import PAD
 from molvae.errors import ConfigError, InvalidMoleculeError, TooLongError, UnknownTokenError, warn
-from molvae.model.decoding import decode_with_confidence
+from molvae.model.decoding import decode_with_log_prob
 
 if TYPE_CHECKING:
+    from molvae.chem.representations import Representation
     from molvae.latent.space import LatentSpace
 
 BATCH = 512
@@ -75,19 +76,24 @@ def write_tokens(
     rows, confidence = list[list[str]](), list[float]()
     for part in torch.split(z, BATCH):
         code = part.float().to(space.device)
-        decoded = decode_with_confidence(
+        decoded = decode_with_log_prob(
             space.model, code, noise=noise, temperature=temperature, seed=seed
         )
-        rows += [space.vocabulary.decode(row) for row in decoded.ids.tolist()]
-        confidence += decoded.confidence.tolist()
+        written = [space.vocabulary.decode(row) for row in decoded.ids.tolist()]
+        rows += written
+        # A merged token counts for as many as it holds: few long tokens are no doubt.
+        confidence += [
+            nats / (len(tokens) + 1)
+            for nats, tokens in zip(decoded.log_prob.tolist(), written, strict=True)
+        ]
         seed = None if seed is None else seed + 1
     return rows, confidence
 
 
-def to_molecule(space: LatentSpace, tokens: Sequence[str]) -> str | None:
+def to_molecule(representation: Representation, tokens: Sequence[str]) -> str | None:
     """Canonical SMILES of tokens; None where they are not a molecule."""
     try:
-        return space.representation.detokenize(tokens)
+        return representation.detokenize(tokens)
     except InvalidMoleculeError:
         return None
 

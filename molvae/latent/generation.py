@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import has_radicals
 from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import ConfigError, UnknownNameError, warn, without_warnings
@@ -23,6 +25,7 @@ from molvae.latent.conversion import map_molecules, to_molecule, write_tokens
 from molvae.model.priors import ConditionalPrior
 
 if TYPE_CHECKING:
+    from molvae.chem.representations import Representation
     from molvae.latent.space import LatentSpace
 
 MAX_RESAMPLES, MAX_RESAMPLES_CONDITIONAL = 10, 20
@@ -133,11 +136,8 @@ def generate(
         z = sample_prior(space, n, seed, conditions=conditions)
         z = _add_noise(space, z, level, later_seed(seed, 1))
         rows, sure = write_tokens(space, z, noise=level, temperature=temperature, seed=seed)
-        made = [to_molecule(space, tokens) for tokens in rows]
-        repaired = [not space.representation.is_valid_as_written(tokens) for tokens in rows]
-        for i, molecule in enumerate(made):
-            if molecule is not None and not space.radicals and has_radicals(molecule):
-                made[i], repaired[i] = None, True
+        read = parallel_map(partial(_read, space.representation, space.radicals), rows)
+        made, repaired = [molecule for molecule, _ in read], [repaired for _, repaired in read]
         return list(map(Sample, made, repaired, _condition_errors(space, made, wanted), sure))
 
     rounds = (MAX_RESAMPLES_CONDITIONAL if wanted else MAX_RESAMPLES) if redraw else 0
@@ -152,6 +152,16 @@ def generate(
             "that, or the encoder is uncertain"
         )
     return best
+
+
+def _read(
+    representation: Representation, radicals: bool, tokens: Sequence[str]
+) -> tuple[str | None, bool]:
+    """The molecule of tokens, None for an unwanted radical; and whether it counts as repaired."""
+    molecule = to_molecule(representation, tokens)
+    if molecule is not None and not radicals and has_radicals(molecule):
+        return None, True
+    return molecule, not representation.is_valid_as_written(tokens)
 
 
 def surest(samples: Sequence[Sample], n: int) -> list[Sample]:
@@ -207,7 +217,7 @@ class Sample(NamedTuple):
     condition_error: float
     """Expected error of the conditions; 0 without any."""
     confidence: float = 0.0
-    """Mean log-probability of its tokens, nats."""
+    """Log-probability per token, nats."""
 
 
 def rejection_sample(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import CANONICAL_CACHE_SIZE, canonical, list_of_smiles
 from molvae.chem.representations import Representation, get_representation
 from molvae.chem.vocabulary import EOS, Vocabulary
@@ -276,16 +277,16 @@ class LatentSpace:
     ) -> tuple[list[str | None], Tensor]:
         """The molecule at each latent vector, and how sure the decoder is of it.
 
-        Arguments and errors as of `decode`. The confidence is the mean log-probability of the
-        tokens written, EOS included: `n`, nats, at most 0; the larger, the surer.
+        Arguments and errors as of `decode`. The confidence is the log-probability per
+        token written, before merging, EOS included: `n`, nats, at most 0; the larger, the surer.
         """
         require_vectors(self)
         z = check_vectors(self, z)
         if seed is not None or temperature > 0:
             seed = check_seed(seed)
         rows, sure = write_tokens(self, z, noise=0.0, temperature=temperature, seed=seed)
-        confidence = torch.tensor(sure, dtype=torch.float64)
-        return [to_molecule(self, tokens) for tokens in rows], confidence
+        molecules = parallel_map(partial(to_molecule, self.representation), rows)
+        return molecules, torch.tensor(sure, dtype=torch.float64)
 
     @isolated()
     def sample_prior(

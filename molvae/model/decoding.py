@@ -16,13 +16,13 @@ from molvae.model.vae import SequenceVAE
 
 
 class Decoded(NamedTuple):
-    """Rows that the decoder wrote, and how sure it was."""
+    """Rows that the decoder wrote, and how likely it found them."""
 
     ids: Tensor
     """`n x max_length`, int64 on the model's device, without start, ended by stop and padded. A row
     that reaches the longest length has no stop."""
-    confidence: Tensor
-    """Mean log-probability of the tokens of a row, stop included, `n`, nats, at most 0."""
+    log_prob: Tensor
+    """Log-probability of the tokens of a row at temperature 1, stop included, `n`, nats."""
 
 
 def decode(
@@ -33,12 +33,12 @@ def decode(
     temperature: float = 0.0,
     seed: int | None = None,
 ) -> Tensor:
-    """Ids alone; see `decode_with_confidence`."""
-    return decode_with_confidence(model, z, noise=noise, temperature=temperature, seed=seed).ids
+    """Ids alone; see `decode_with_log_prob`."""
+    return decode_with_log_prob(model, z, noise=noise, temperature=temperature, seed=seed).ids
 
 
 @torch.inference_mode()
-def decode_with_confidence(
+def decode_with_log_prob(
     model: SequenceVAE,
     z: Tensor,
     *,
@@ -83,4 +83,4 @@ def decode_with_confidence(
         if not bool(running.all()):
             rows, symbol = rows[running], symbol[running]
             state = state.rows(running)
-    return Decoded(ids, total / (ids != PAD).sum(dim=1).clamp(min=1))
+    return Decoded(ids, total)

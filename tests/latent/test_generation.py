@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from molvae.errors import ConfigError
+from molvae.latent.conversion import write_tokens
 from molvae.latent.generation import RESAMPLE_SEED_STEP, Sample, rejection_sample, surest
 from molvae.latent.space import LatentSpace
+from molvae.model.decoding import decode_with_log_prob
 
 
 def drawing(
@@ -93,6 +96,19 @@ def test_oversampling_keeps_part_of_what_would_be_generated(space: LatentSpace) 
     assert molecules == space.decode(z)
     assert confidence.shape == (3,)
     assert bool((confidence <= 0).all())
+    rows, _ = write_tokens(space, z, noise=0.0, temperature=0.0, seed=None)
+    nats = decode_with_log_prob(space.model, z.float()).log_prob.double()
+    tokens = torch.tensor([len(row) + 1 for row in rows])
+    torch.testing.assert_close(confidence * tokens, nats)
     for wrong in (0.5, math.nan, math.inf):
         with pytest.raises(ConfigError, match="oversampling"):
             space.generate(2, oversampling=wrong)
+
+
+def test_worker_processes_read_the_same_molecules(
+    space: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z = space.sample_prior(12)
+    here = space.decode(z), space.generate(12, seed=1)
+    monkeypatch.setattr("molvae.chem._parallel.MIN_ITEMS_FOR_PROCESSES", 11)
+    assert (space.decode(z), space.generate(12, seed=1)) == here

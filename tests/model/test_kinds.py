@@ -12,7 +12,7 @@ from torch import nn
 from molvae.chem.vocabulary import BOS, EOS, PAD
 from molvae.errors import ConfigError
 from molvae.model.checkpoint import ModelCard, load_run, save_run
-from molvae.model.decoding import decode, decode_with_confidence
+from molvae.model.decoding import decode, decode_with_log_prob
 from molvae.model.finetuning import finetune_decoder
 from molvae.model.losses import reconstruction
 from molvae.model.vae import SequenceVAE
@@ -81,16 +81,15 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(kind: str, conditions: int
 
 
 @every_kind
-def test_confidence_is_mean_log_probability_of_the_tokens_written(kind: str) -> None:
+def test_log_probability_of_the_tokens_written_is_that_of_their_logits(kind: str) -> None:
     model, code = make(kind), torch.randn(20, KINDS[kind].latent_dim)
-    decoded = decode_with_confidence(model, code, temperature=1.0, seed=3)
+    decoded = decode_with_log_prob(model, code, temperature=1.0, seed=3)
     with torch.no_grad():
         logits = model.logits(code, decoded.ids)
     logits[..., (PAD, BOS)] = -torch.inf
-    nats, written = reconstruction(logits, decoded.ids), (decoded.ids != PAD).sum(dim=1)
-    torch.testing.assert_close(decoded.confidence, -nats / written)
+    torch.testing.assert_close(decoded.log_prob, -reconstruction(logits, decoded.ids))
     assert torch.equal(decoded.ids, decode(model, code, temperature=1.0, seed=3))
-    assert decode_with_confidence(model, code[:0]).confidence.shape == (0,)
+    assert decode_with_log_prob(model, code[:0]).log_prob.shape == (0,)
 
 
 @every_kind
