@@ -25,7 +25,7 @@ from molvae.model.finetuning import finetune_decoder
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
 
-BATCH, LEARNING_RATE, MIN_STEPS, PASSES = 32, 1e-3, 100, 4
+BATCH, LEARNING_RATE, MIN_STEPS, PASSES = 32, 1e-3, 60, 4
 """Molecules and learning rate of a step of Adam; steps at least, and passes over a long series."""
 N_REHEARSED, REHEARSAL_FRACTION = 200, 0.25
 """Generated molecules against forgetting, and their share of what is learned."""
@@ -80,7 +80,7 @@ def tuned(
         smiles: Molecules that the model cannot read are left out; with none left, the space itself
             is returned.
         weights: How often each molecule is learned, relative to the others; equally by default.
-        steps: Steps of 32 molecules; by default 100, and at least 4 passes over the molecules.
+        steps: Steps of 32 molecules; by default 60, and at least 4 passes over the molecules.
         seed: Seed of all random numbers.
 
     Raises:
