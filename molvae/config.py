@@ -176,7 +176,10 @@ def current_names(
             twice = sorted(found[name].keys() & value.keys())
             require(not twice, f"{where}: {', '.join(twice)} is given twice, once in [{name}]")
             value = {**found.pop(name), **value}
-        require(name not in target, f"{where}: {name} is given twice, once as {key}")
+        require(
+            name not in target,
+            f"{where}: {name} is given twice, perhaps under an old name; leave one out",
+        )
         target[name] = value
     hints = get_type_hints(kind)
     for name, value in found.items():

@@ -76,13 +76,40 @@ class ToySpace:
 
 
 class DenseToySpace(ToySpace):
-    """The same with a density that falls from the middle of the grid; of NaN nothing is known."""
+    """The same with a Gaussian prior of sd 3 around 0, and heads that read off its axes."""
+
+    properties = ("a", "b", "distance")
+    sd = 3.0
+
+    def at(self, a: int, b: int, x: str) -> str:
+        """The molecule HO-(CH2)a-X-(CH2)b-H; a and b from 1 to 9, X of `FAMILIES`."""
+        return canonical("O" + "C" * a + x + "C" * b)
+
+    def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+        return self.encode(smiles, skip_unknown=skip_unknown)
+
+    def can_encode(self, smiles: Sequence[str]) -> list[bool]:
+        return torch.isfinite(self.encode(smiles, skip_unknown=True)).all(dim=1).tolist()
+
+    def property_head(self, z: Tensor) -> Tensor:
+        """a, b, and the distance from (7, 2, S), where z is (2, -3, 1)."""
+        return torch.cat([z[:, :2] + 5, super().property_head(z)], dim=1)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return -0.5 * (z / self.sd).square().sum(dim=1)
 
     def density_percentile(self, z: Tensor) -> Tensor:
-        """The share of the grid's points that are further out."""
-        further = self._grid.norm(dim=1) > z.norm(dim=1, keepdim=True)
-        share = 100 * further.double().mean(dim=1)
+        """The share of the grid's points that are further out; NaN of NaN."""
+        known = self.log_density(self._grid).sort().values
+        share = 100 * torch.searchsorted(known, self.log_density(z)).double() / len(known)
         return torch.where(z.isnan().any(dim=1), torch.nan, share)
+
+
+class ForgetfulToySpace(DenseToySpace):
+    """The same, but inversion returns the vectors of molecules with one carbon more before X."""
+
+    def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+        return self.encode(smiles, skip_unknown=skip_unknown) + torch.tensor([1.0, 0.0, 0.0])
 
 
 class ToyObjective:

@@ -28,7 +28,7 @@ from molvae.errors import (
     shown,
 )
 from molvae.objectives.interrupts import take_back
-from molvae.objectives.parsing import computed
+from molvae.objectives.parsing import computed, is_cheap
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.problem import OptimizationProblem
 from molvae.objectives.process_guard import in_this_process, kill_marked, marked
@@ -88,7 +88,7 @@ def evaluate(calls: Sequence[EvaluationTask], smiles: Sequence[str]) -> list[Eva
         MachineError: The objective says that it is not the molecule's fault.
         ObjectiveError: It did not return one value per molecule.
     """
-    starts_nothing = all(getattr(call.objective, "computed", False) for call in calls)
+    starts_nothing = all(is_cheap(call.objective) for call in calls)
     take_back()
     with prints_to_stderr(), contextlib.nullcontext("") if starts_nothing else marked() as mark:
         try:

@@ -254,7 +254,8 @@ class TrainConfig:
         check_seed(self.seed)
         at_least(self, 0, "bpe_merges", "property_weight", "condition_weight", "threads")
         for name in ("learning_rate", "max_grad_norm"):
-            require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 < value < math.inf, f"{name} must be positive and finite, got {value}")
         for name in (
             "lr_warmup_fraction",
             "word_dropout",

@@ -241,6 +241,7 @@ def _parse(what: str, text: str) -> dict[str, Any]:
     for part in match["more"].split(","):
         if part.strip():
             key, value = part.split(None, 1)
+            require(key not in found, f"{what} {text!r} has two values of {key}; leave one out")
             found[key] = value.strip() if key == "unit" else float(value)
     return found
 
@@ -394,10 +395,19 @@ def merged(constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
     by_name: dict[str, Constraint] = {}
     for one in constraints:
         both = (by_name.get(one.name, one), one)
+        require(
+            both[0].spec == one.spec and both[0].unit == one.unit,
+            f"two constraints are called {one.name}, on {both[0].spec} and {one.spec}; rename one",
+        )
         by_name[one.name] = replace(
             one,
             low=max((x.low for x in both if x.low is not None), default=None),
             high=min((x.high for x in both if x.high is not None), default=None),
+        )
+        low, high = by_name[one.name].low, by_name[one.name].high
+        require(
+            low is None or high is None or low <= high,
+            f"constraint {one.name}: no value is both at least {low} and at most {high}",
         )
     return tuple(by_name.values())
 

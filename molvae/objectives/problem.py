@@ -369,7 +369,7 @@ COLUMNS = {
     "percentile": "density percentile of the molecule's encoding, from 0 to 100; NaN if not known",
     "message": "message of the outcome, e.g. why it failed",
     "asked_at": "when it was asked, in UTC",
-    "told_at": "when its outcome was told, in UTC",
+    "told_at": "when its outcome was reported, in UTC",
 }
 """Columns of every table of trials; those of values stand behind `smiles`."""
 

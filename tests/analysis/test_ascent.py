@@ -21,10 +21,9 @@ from molvae.campaign.campaign import Campaign
 from molvae.chem.properties import score
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from molvae.latent.space import LatentSpace
-from tests.analysis.toy import Grid
-from tests.toys import ToyObjective, begin
+from tests.toys import DenseToySpace, ToyObjective, begin
 
-GRID = Grid()
+GRID = DenseToySpace()
 TOP = GRID.at(7, 2, "S")  # at z = (2, -3, 1)
 
 
@@ -119,7 +118,7 @@ def test_true_values_are_those_of_the_molecules_on_the_way(
 
 
 def test_one_begins_outside_of_the_box_and_says_so() -> None:
-    class Narrow(Grid):
+    class Narrow(DenseToySpace):
         def __init__(self) -> None:
             super().__init__()
             self.bounds = self.bounds / 4

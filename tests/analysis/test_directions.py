@@ -20,9 +20,9 @@ from molvae.analysis.directions import (
 )
 from molvae.errors import ConfigError, DataError, UnknownNameError
 from molvae.latent.space import LatentSpace
-from tests.analysis.toy import Grid
+from tests.toys import DenseToySpace
 
-GRID = Grid()
+GRID = DenseToySpace()
 Z = GRID.encode(GRID.molecules)
 
 

@@ -24,10 +24,9 @@ from molvae.analysis.neighborhood import neighbors
 from molvae.analysis.projection import project
 from molvae.chem.molecules import parse
 from molvae.errors import ConfigError
-from tests.analysis.toy import Grid
-from tests.toys import begin
+from tests.toys import DenseToySpace, begin
 
-GRID = Grid()
+GRID = DenseToySpace()
 FIRST, LAST = GRID.at(2, 4, "O"), GRID.at(5, 4, "O")
 
 

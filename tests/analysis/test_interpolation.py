@@ -21,9 +21,9 @@ from molvae.errors import (
     UnknownTokenError,
 )
 from molvae.latent.space import LatentSpace
-from tests.analysis.toy import Forgetful, Grid
+from tests.toys import DenseToySpace, ForgetfulToySpace
 
-GRID = Grid()
+GRID = DenseToySpace()
 
 
 def test_a_straight_way_has_every_molecule_on_the_line_once() -> None:
@@ -89,7 +89,7 @@ def test_what_decodes_to_nothing_is_a_stop_without_a_molecule() -> None:
 
 
 def test_ends_that_no_vector_decodes_to_are_named() -> None:
-    space = Forgetful()
+    space = ForgetfulToySpace()
     with pytest.warns(MolvaeWarning, match="and 1 more"):
         path = interpolate(space, space.at(2, 2, "O"), space.at(4, 2, "O"))
     assert path.missed == (space.at(2, 2, "O"), space.at(4, 2, "O"))

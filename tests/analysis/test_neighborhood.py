@@ -12,9 +12,9 @@ from molvae.analysis.vectors import unit_vectors
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.errors import ConfigError, MolvaeWarning
 from molvae.latent.space import LatentSpace
-from tests.analysis.toy import Forgetful, Grid
+from tests.toys import DenseToySpace, ForgetfulToySpace
 
-GRID = Grid()
+GRID = DenseToySpace()
 MIDDLE = GRID.at(5, 5, "N")
 CORNER = GRID.at(1, 1, "O")
 
@@ -93,7 +93,7 @@ def test_the_place_itself_is_drawn_once() -> None:
 
 
 def test_a_molecule_without_a_vector_is_named() -> None:
-    space = Forgetful()
+    space = ForgetfulToySpace()
     with pytest.warns(MolvaeWarning, match="no vector that decodes to"):
         found = neighbors(space, MIDDLE, radii=[0.1], n=5)
     assert found.missed == (MIDDLE,)

@@ -19,10 +19,9 @@ from molvae.errors import (
     UnknownNameError,
 )
 from molvae.latent.space import LatentSpace
-from tests.analysis.toy import Grid
-from tests.toys import begin
+from tests.toys import DenseToySpace, begin
 
-GRID = Grid()
+GRID = DenseToySpace()
 
 
 def test_points_of_a_plane_keep_their_distances() -> None:

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.analysis.toy import Grid
 from tests.cli.conftest import Molvae, Result
-from tests.toys import begin
+from tests.toys import DenseToySpace, begin
 
-GRID = Grid()
+GRID = DenseToySpace()
 FIRST, LAST = GRID.at(2, 4, "O"), GRID.at(5, 4, "O")
 
 
 @pytest.fixture
 def grid(molvae: Molvae, monkeypatch: pytest.MonkeyPatch) -> Molvae:
     """Calls the command line in an empty folder, with a toy in place of every run."""
-    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: Grid(str(name)))
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: DenseToySpace(str(name)))
     return molvae
 
 
@@ -108,7 +107,7 @@ def test_a_walk_along_a_column_of_a_file(grid: Molvae) -> None:
 def test_a_run_without_heads_says_how_to_do_without(
     grid: Molvae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Grid, "properties", ())
+    monkeypatch.setattr(DenseToySpace, "properties", ())
     grid("explore", "traverse", "toy", FIRST, "--along", "logP").fails(1, "--data zinc250k")
     write("all.smi", *GRID.molecules)
     words = ["--along", "logp", "--data", "all.smi", "--length", 1]
@@ -162,7 +161,7 @@ def test_a_record_is_climbed_and_placed_on_a_map(grid: Molvae, tmp_path: Path) -
     kinds = column(done, "kind")
     assert [kinds.count(kind) for kind in ("data", "start", "new")] == [50, 17, 3]
     grid("explore", "ascend", "toy", "--climb", "all.smi", stdin=FIRST).fails(
-        1, "all.smi", "record"
+        1, "all.smi", "campaign file"
     )
     with begin(tmp_path / "d.db") as campaign:  # type: ignore[attr-defined]
         assert len(campaign) == 8

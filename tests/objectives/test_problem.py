@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from molvae.bo.acquisition import improvement
-from molvae.errors import ConfigError, UnknownNameError
+from molvae.errors import ConfigError, MolvaeError, UnknownNameError
 from molvae.objectives.parsing import (
     format_part,
     merged,
@@ -330,3 +330,24 @@ def test_constraint_holds_within_rounding() -> None:
     values = np.array([14 * 1e-9, 14e-9 * (1 + 1e-8), 14e-9])
     assert (limit.slack(values) >= 0).tolist() == [True, False, True]
     assert Constraint("c", low=0.3, high=0.3).slack(np.array([0.1 + 0.2])).tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("objective", "constraints", "part"),
+    [
+        ("qed, weight 2, weight 3", [], "two values of weight"),
+        ("qed, unit nM, unit uM", [], "two values of unit"),
+        ("qed", ["mw in 500..200"], "no value is both"),
+        ("qed", ["mw <= 200", "mw >= 500"], "no value is both"),
+        ("qed", ["a: logp <= 5", "a: mw <= 4"], "two constraints are called a"),
+        ("qed", ["matches:[ >= 1"], "not a SMARTS pattern"),
+        ("matches:", [], "not a SMARTS pattern"),
+        ("elements-outside:C+Xx", [], "'Xx' .* is not a chemical element"),
+        ("alerts:PAINS+NOPE", [], "no catalog of alerts is called 'NOPE'"),
+    ],
+)
+def test_parse_problem_refuses_what_it_would_otherwise_drop_or_never_satisfy(
+    tmp_path: Path, objective: str, constraints: list[str], part: str
+) -> None:
+    with pytest.raises(MolvaeError, match=part):
+        parse_problem(objective, constraints, campaign_file=tmp_path / "c.db")
