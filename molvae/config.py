@@ -244,9 +244,22 @@ STRATEGIES = {
     "turbo": "molvae.bo.strategies.turbo:Turbo",
     "gradient": "molvae.bo.strategies.gradient:Gradient",
     "rank": "molvae.bo.strategies.rank:Rank",
+    "screen": "molvae.bo.strategies.screen:Screen",
     "ga": "molvae.bo.strategies.genetic:Genetic",
 }
 """The built-in strategies: name and class. To add one: one file in `bo/strategies` and one line."""
+
+
+PLAUSIBILITY = ("alerts", "precedents", "size")
+"""Parts of the check whether a chemist would make a molecule, see `molvae.chem.plausibility`."""
+
+
+def plausibility_parts(text: str) -> tuple[str, ...]:
+    """The parts in `PLAUSIBILITY` that a text names, with commas; `none` is no part."""
+    names = tuple(name.strip().lower() for name in text.split(",") if text != "none")
+    if unknown := [name for name in names if name not in PLAUSIBILITY]:
+        raise UnknownNameError("part of plausibility", unknown[0], [*PLAUSIBILITY, "none"])
+    return names
 
 
 def is_imported(strategy: str) -> bool:
@@ -351,6 +364,10 @@ class CampaignConfig(RunLimits):
         },
     )
     """How molecules are chosen: a name in `STRATEGIES`, with settings or not, or `module:Class`."""
+    plausibility: str = ",".join(PLAUSIBILITY)
+    """Faults that proposals must not have, unless the initial molecules do: structural `alerts` and
+    unstable groups; ring systems or atom environments without `precedents` in the training data; an
+    unusual `size`. Parts with commas, or `none`."""
     start: int | str = 100
     """Initial molecules: this many random ones of `dataset`, or a file of molecules (with a column
     `value` if measured)."""
@@ -380,13 +397,12 @@ class CampaignConfig(RunLimits):
                 getattr(self, name) is None or len(self.objective) <= 1,
                 f"{name} belongs to a single objective; with several, say it of each of them",
             )
+        plausibility_parts(self.plausibility)
         at_least(self, 0, "workers")
         at_least(self, 1, "budget", "batch_size")
         check_seed(self.seed)
-        require(
-            isinstance(self.start, str) or self.start >= 0,
-            f"start must not be negative, got {self.start}",
-        )
+        negative = isinstance(self.start, int) and self.start < 0
+        require(not negative, f"start must not be negative, got {self.start}")
 
 
 def resumable_fields(kind: type[Any]) -> tuple[str, ...]:
@@ -399,6 +415,7 @@ __all__ = [
     "CHOICE_ALIASES",
     "DEFAULT_PROPERTIES",
     "LARGEST_SEED",
+    "PLAUSIBILITY",
     "RESUMABLE",
     "STRATEGIES",
     "CampaignConfig",
@@ -411,6 +428,7 @@ __all__ = [
     "is_imported",
     "is_list",
     "later_seed",
+    "plausibility_parts",
     "read_toml",
     "resumable_fields",
     "short_seed",

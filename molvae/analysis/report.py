@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.resources import files
@@ -23,10 +23,11 @@ from molvae.analysis.calibration import coverage_of
 from molvae.analysis.distributions import SAMPLE, dataset_properties
 from molvae.analysis.figures import pictures
 from molvae.analysis.summary import LISTED, CampaignSummary, Row, goodness, number, summarize
+from molvae.campaign.plausibility import plausibility_of
 from molvae.campaign.storage import Storage
 from molvae.campaign.trust import identity_of
-from molvae.config import DEFAULT_PROPERTIES
-from molvae.errors import CampaignError, InvalidMoleculeError, require
+from molvae.config import DEFAULT_PROPERTIES, CampaignConfig
+from molvae.errors import CampaignError, InvalidMoleculeError, MolvaeError, require
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
@@ -134,6 +135,15 @@ def render(
             if (rows := coverage_of(trials, name, batch=campaign.batch_size))
         ],
         failures=found.failures[-(LISTED // 4) :],
+        findings=(findings := _findings(campaign, found)),
+        faultless=[
+            (name, sum(not findings[row.trial.id] for row in rows), len(rows))
+            for name, rows in (
+                ("new", [row for row in found.listed if row.new]),
+                ("initial", [row for row in found.listed if not row.new]),
+            )
+            if rows
+        ],
         nan=math.nan,
         density_percentiles=any(trial.percentile is not None for trial in trials),
         headings=[(found.label(n), n, problem.parts[n].unit or "") for n in problem.names],
@@ -148,6 +158,22 @@ def render(
         script=script,
         script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
     )
+
+
+def _findings(campaign: Campaign, found: CampaignSummary) -> dict[int, list[str]]:
+    """Faults of the listed molecules by trial, whether or not the campaign avoids them."""
+    config = replace(campaign.config, plausibility=CampaignConfig.plausibility)
+    try:
+        check = plausibility_of(config, campaign.trials)
+    except MolvaeError:  # a file that was not written by molvae
+        check = None
+    findings = {}
+    for row in found.listed:
+        try:
+            findings[row.trial.id] = [] if check is None else check.findings(row.trial.smiles)
+        except InvalidMoleculeError:
+            findings[row.trial.id] = ["not a molecule"]
+    return findings
 
 
 def _begin(text: str, length: int) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from molvae.bo.prediction import Prediction
 from molvae.bo.transforms import standardized, standardized_variances
+from molvae.chem.plausibility import Plausibility
 from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import OptimizationProblem
@@ -56,6 +57,8 @@ class Observations:
     """All values with their original sign, `n x len(problem.names)`."""
     compute: Callable[[Sequence[str]], NDArray[np.float64]] | None = None
     """Computes the cheap values of any molecules, `n x len(problem.computed)`."""
+    plausibility: Plausibility | None = None
+    """The check that proposals have to pass; None: there is none."""
 
     def __post_init__(self) -> None:
         d = self.bounds.shape[-1]
@@ -76,6 +79,10 @@ class Observations:
                     f"observations.{name} holds numbers that are not finite; leave those "
                     "molecules out"
                 )
+
+    def accepts(self, smiles: str) -> bool:
+        """Whether a canonical SMILES passes the plausibility check."""
+        return self.plausibility is None or self.plausibility.accepts(smiles)
 
     @property
     def proposed(self) -> list[int]:

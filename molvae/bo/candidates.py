@@ -5,7 +5,7 @@ A decoder maps many vectors to one molecule and some to none, so each vector sta
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from botorch.utils.sampling import draw_sobol_samples
 from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations
-from molvae.errors import CampaignError
+from molvae.errors import CampaignError, without_warnings
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 
@@ -23,6 +23,10 @@ FIRST_RADIUS = 0.01
 
 ROUNDS = 6
 """Number of radii; the last one is 0.32 of the width."""
+
+
+BRANCHES = 24
+"""Branches of the molecule at a vector."""
 
 
 TRIES = 8
@@ -37,6 +41,11 @@ CHUNK = 16
 """Vectors of a ranking that are decoded together, for speed."""
 
 
+def everything(smiles: str) -> bool:
+    """Accepts any molecule."""
+    return True
+
+
 def decode_novel(
     space: LatentSpaceProtocol,
     z: Tensor,
@@ -46,12 +55,15 @@ def decode_novel(
     seed: int,
     rounds: int = ROUNDS,
     max_attempts: int = MAX_DECODE_ATTEMPTS,
+    accepts: Callable[[str], bool] = everything,
 ) -> list[Candidate]:
     """One new molecule for each latent vector, at the vector or near it.
 
-    If `z` decodes to no new molecule, vectors `z + r w u` are decoded, clipped to the box, with `w`
-    its widths, `u` standard normal, and `r` doubled from 0.01 on; the first new molecule is taken.
-    Rows without a molecule after `rounds` radii get samples from the prior.
+    If `z` decodes to a molecule that is not new or not accepted, branches of it are decoded at `z`
+    (see `LatentSpace.branch`), and the one with the nearest encoding is taken. Otherwise vectors
+    `z + r w u` are decoded, clipped to the box, with `w` its widths, `u` standard normal, and `r`
+    doubled from 0.01 on; the first new molecule is taken. Rows without a molecule after `rounds`
+    radii get samples from the prior.
 
     Args:
         space: Decodes and samples.
@@ -61,9 +73,10 @@ def decode_novel(
         seed: Of steps and samples.
         rounds: Number of radii; 0 samples from the prior at once.
         max_attempts: Vectors to decode per row before giving up.
+        accepts: Whether a molecule may be proposed, see `Observations.accepts`.
 
     Returns:
-        `n` candidates in the order of `z`; each has the decoded vector.
+        `n` candidates in the order of `z`; each has the decoded vector, branches their encodings.
 
     Raises:
         CampaignError: No new molecule was found.
@@ -77,12 +90,19 @@ def decode_novel(
             row = owner if owner is not None else next(iter(missing(found)), None)
             if row is None or found[row] is not None or smiles is None or smiles in seen:
                 continue
-            if proposable(space, smiles):
+            if proposable(space, smiles) and accepts(smiles):
                 seen.add(smiles)
                 found[row] = Candidate(smiles, vector.clone())
 
     if len(z):
         settle(list(range(len(z))), z)
+    rows = missing(found)
+    if rows and rounds and hasattr(space, "branch"):
+        for row, candidate in zip(rows, branches_near(space, z[rows], seed=seed), strict=True):
+            new = (c for c in candidate if c.smiles not in seen and proposable(space, c.smiles))
+            if (first := next((c for c in new if accepts(c.smiles)), None)) is not None:
+                seen.add(first.smiles)
+                found[row] = first
     generator = torch.Generator().manual_seed(seed)
     width = bounds[1] - bounds[0]
     decoded = 1
@@ -99,9 +119,8 @@ def decode_novel(
         if decoded >= max_attempts:
             raise CampaignError(
                 f"no new molecule after {decoded} vectors were decoded for each of {len(rows)} "
-                "wanted "
-                f"({len(taken)} molecules are in the campaign already); ask for fewer, or end the "
-                "campaign"
+                f"wanted ({len(taken)} molecules are in the campaign already, others may not be "
+                "plausible); ask for fewer, or end the campaign"
             )
         draw += 1
         settle(
@@ -110,6 +129,29 @@ def decode_novel(
         )
         decoded += TRIES
     return [candidate for candidate in found if candidate is not None]
+
+
+def branches_near(space: LatentSpaceProtocol, z: Tensor, *, seed: int) -> list[list[Candidate]]:
+    """Branches of the molecule at each vector, with their encodings, the nearest first."""
+    at = space.decode(z)
+    there = [row for row, smiles in enumerate(at) if smiles is not None]
+    able = space.can_encode([str(at[row]) for row in there])
+    rows = [row for row, ok in zip(there, able, strict=True) if ok for _ in range(BRANCHES)]
+    found: list[list[Candidate]] = [[] for _ in at]
+    if not rows:
+        return found
+    made = space.branch([str(at[row]) for row in rows], z[rows], seed=seed)
+    owners = {(row, one.smiles): None for row, one in zip(rows, made, strict=True) if one.smiles}
+    smiles = [str(molecule) for _, molecule in owners]
+    with without_warnings():  # rows of NaN are dropped
+        encodings = space.encode(smiles, skip_unknown=True)
+    width = space.bounds[1] - space.bounds[0]
+    for (row, _), molecule, encoding in zip(owners, smiles, encodings, strict=True):
+        if bool(torch.isfinite(encoding).all()):
+            found[row].append(Candidate(molecule, encoding))
+    for row, several in enumerate(found):
+        several.sort(key=lambda c: float(((c.z - z[row]) / width).square().sum()))
+    return found
 
 
 def missing(found: list[Candidate | None]) -> list[int]:
@@ -186,6 +228,7 @@ def first_novel(
     bounds: Tensor,
     seed: int,
     max_attempts: int,
+    accepts: Callable[[str], bool] = everything,
 ) -> list[Candidate]:
     """For each ranking of `z`, the first vector that decodes to a new molecule.
 
@@ -203,7 +246,9 @@ def first_novel(
                 decoded.update(zip(fresh, space.decode(z[fresh]), strict=True))
             for i in part:
                 smiles = decoded[i]
-                if smiles is not None and smiles not in taken and proposable(space, smiles):
+                if smiles is None or smiles in taken:
+                    continue
+                if proposable(space, smiles) and accepts(smiles):
                     chosen[row] = Candidate(smiles, z[i].clone())
                     taken.add(smiles)
                     break
@@ -217,6 +262,7 @@ def first_novel(
         bounds=bounds,
         seed=spawn_seed(seed, 1),
         max_attempts=max_attempts,
+        accepts=accepts,
     )
     chosen.update(zip(left, nearby, strict=True))
     return [chosen[row] for row in range(len(order))]
@@ -237,6 +283,7 @@ def spawn_seed(seed: int, *path: int) -> int:
 
 
 __all__ = [
+    "branches_near",
     "decode_novel",
     "expand_bounds",
     "first_novel",

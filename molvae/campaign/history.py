@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from molvae.bo.base import Candidate, Observations
     from molvae.bo.prediction import Prediction
     from molvae.campaign.trial import Trial
+    from molvae.chem.plausibility import Plausibility
 
 
 COLUMN_ALIASES = {"front": "pareto_rank"}
@@ -49,11 +50,12 @@ def observations_of(
     problem: OptimizationProblem,
     bounds: Tensor,
     compute: Callable[[Sequence[str], Sequence[str]], list[dict[str, float]]],
+    plausibility: Plausibility | None = None,
 ) -> Observations:
     """Observations for a strategy; values are signed so that larger is better.
 
     `trials` are all of a campaign, `bounds` those of the space, `2 x d`; `compute` computes values
-    of molecules by name.
+    of molecules by name; `plausibility` is the check that proposals have to pass.
     """
     import torch
 
@@ -103,6 +105,7 @@ def observations_of(
         problem=None if problem.is_single_objective else problem,
         values=None if problem.is_single_objective else torch.from_numpy(values),
         compute=None if problem.is_single_objective else computed_values,
+        plausibility=plausibility,
     )
 
 

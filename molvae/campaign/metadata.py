@@ -64,6 +64,7 @@ def read_metadata(
     try:
         problem = _problem(facts)
         settings = dict(facts.get("config") or _config(facts, problem))
+        settings.setdefault("plausibility", "none")  # as campaigns were before there was one
         if isinstance(settings.get("strategy"), str):
             settings["strategy"] = upgrade_text(settings["strategy"])
         return build(CampaignConfig, settings, "settings"), problem

@@ -12,6 +12,7 @@ from molvae.bo.strategies.registry import (
     get_strategy,
     imported_code,
     is_same_strategy,
+    recorded_strategy,
 )
 from molvae.campaign.creation import load_space
 from molvae.campaign.trust import is_trusted, trust
@@ -84,7 +85,7 @@ class RecordedParts:
         if imported_code(settings):
             self._check_trusted()
         try:
-            return get_strategy(name, **settings)
+            return recorded_strategy(name, settings)
         except (ConfigError, UnknownNameError, TypeError) as error:
             raise CampaignError(
                 f"{self.path} is damaged: it has no settings of a strategy ({error})"

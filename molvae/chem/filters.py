@@ -79,7 +79,7 @@ def number_of_alerts(mol: Chem.Mol, names: tuple[str, ...]) -> int:
     return len(_catalog(known_catalogs(names)).GetMatches(mol))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _catalog(names: tuple[str, ...]) -> FilterCatalog:
     parameters = FilterCatalogParams()
     for name in names:

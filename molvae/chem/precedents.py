@@ -1,4 +1,4 @@
-"""Ring systems and atom environments that occur in a set of molecules, and what is new beside them.
+"""Ring systems, atom environments and sizes that occur in a set of molecules.
 
 A molecule whose ring systems and atom environments all occur in known molecules is more plausible
 than one with parts that nobody has made. `pipelines/precedents.py` makes the file of a data set.
@@ -7,11 +7,13 @@ than one with parts that nobody has made. `pipelines/precedents.py` makes the fi
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,27 +28,36 @@ FILE = "precedents.safetensors"
 """Name of the file in a model folder."""
 RADIUS = 1
 """Bonds around an atom that its environment spans."""
+SIZE_QUANTILES = (0.0001, 0.9999)
+"""Of the numbers of heavy atoms: the ends of the usual sizes."""
 
 
 @dataclass(frozen=True)
 class Precedents:
-    """What occurs in a set of molecules, as sorted hashes."""
+    """Ring systems and atom environments in a set of molecules, as sorted hashes, and the sizes."""
 
     rings: NDArray[np.uint64]
     """Ring systems with the atoms that are double-bonded to them, without stereochemistry."""
     environments: NDArray[np.uint32]
     """Atoms with their neighbors, whatever their charge and hydrogens."""
+    heavy_atoms: tuple[int, int]
+    """Smallest and largest usual number of heavy atoms, see `SIZE_QUANTILES`."""
 
     @classmethod
     def of(cls, smiles: Iterable[str], *, workers: int | None = None) -> Precedents:
         """The precedents in molecules, in as many processes as `workers` says."""
-        rings, environments = set[int](), set[int]()
-        for some_rings, some_environments in parallel_map(_parts, list(smiles), workers=workers):
+        rings, environments, sizes = set[int](), set[int](), list[int]()
+        for some_rings, some_environments, size in parallel_map(
+            _parts, list(smiles), workers=workers
+        ):
             rings.update(some_rings)
             environments.update(some_environments)
+            sizes.append(size)
+        low, high = np.quantile(sizes, SIZE_QUANTILES) if sizes else (0, 0)
         return cls(
             np.array(sorted(rings), dtype=np.uint64),
             np.array(sorted(environments), dtype=np.uint32),
+            (math.floor(low), math.ceil(high)),
         )
 
     def unseen_rings(self, mol: Chem.Mol) -> list[str]:
@@ -63,7 +74,12 @@ class Precedents:
         """Write to a safetensors file."""
         from safetensors.numpy import save_file
 
-        save_file({"rings": self.rings, "environments": self.environments}, path)
+        arrays: dict[str, NDArray[Any]] = {
+            "rings": self.rings,
+            "environments": self.environments,
+            "heavy_atoms": np.array(self.heavy_atoms, dtype=np.int64),
+        }
+        save_file(arrays, path)
 
     @classmethod
     def load(cls, path: Path) -> Precedents:
@@ -76,18 +92,39 @@ class Precedents:
 
         try:
             found = load_file(path)
-            return cls(found["rings"].astype(np.uint64), found["environments"].astype(np.uint32))
+            low, high = found["heavy_atoms"].tolist()
+            return cls(
+                found["rings"].astype(np.uint64),
+                found["environments"].astype(np.uint32),
+                (int(low), int(high)),
+            )
         except Exception as error:
             raise CheckpointError(
                 f"{path} holds no ring systems and environments: {error}"
             ) from error
 
 
-@cache
 def zinc250k() -> Precedents:
     """Precedents of the training molecules of ZINC250k, which come with the package."""
-    with as_file(files("molvae") / "weights" / "zinc250k" / FILE) as path:
-        return Precedents.load(path)
+    found = of_model("zinc250k")
+    assert found is not None
+    return found
+
+
+@cache
+def of_model(model: str) -> Precedents | None:
+    """Precedents of the training molecules of a model; None if it has no file of them.
+
+    Args:
+        model: Name of a bundled model, or a model folder.
+
+    Raises:
+        CheckpointError: The file cannot be read as precedents.
+    """
+    with as_file(files("molvae") / "weights") as weights:
+        bundled = weights / model
+        path = (bundled if (bundled / "model.json").is_file() else Path(model)) / FILE
+        return Precedents.load(path) if model and path.is_file() else None
 
 
 def ring_systems(mol: Chem.Mol) -> list[str]:
@@ -153,9 +190,10 @@ def _ring_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _parts(smiles: str) -> tuple[list[int], list[int]]:
+def _parts(smiles: str) -> tuple[list[int], list[int], int]:
     mol = parse(smiles)
-    return [_ring_hash(text) for text in ring_systems(mol)], list(environments(mol))
+    rings = [_ring_hash(text) for text in ring_systems(mol)]
+    return rings, list(environments(mol)), mol.GetNumHeavyAtoms()
 
 
 def _has(known: NDArray[np.uint64] | NDArray[np.uint32], number: int) -> bool:
@@ -163,4 +201,4 @@ def _has(known: NDArray[np.uint64] | NDArray[np.uint32], number: int) -> bool:
     return place < len(known) and int(known[place]) == number
 
 
-__all__ = ["FILE", "Precedents", "environments", "ring_systems", "zinc250k"]
+__all__ = ["FILE", "Precedents", "environments", "of_model", "ring_systems", "zinc250k"]

@@ -1,6 +1,6 @@
 """Groups that do not survive on a shelf or in water, or cannot be made: the catalog `UNSTABLE`.
 
-Fewer than 3 % of the molecules of ZINC250k have any of them, and no single group is in more than
+Fewer than 6 % of the molecules of ZINC250k have any of them, and no single group is in more than
 2 %; tests check both.
 """
 
@@ -13,6 +13,16 @@ _NOT_ACYL = "!$(N-C=[O,S,N]);!$(N-S=O);!$(N-a)"
 """Of a nitrogen: its lone pair is free."""
 _NO_HETERO = "!$(C[#7,#8,#16])"
 """Of an imine's carbon: no amidine, imidate or the like."""
+_NO_ACCEPTOR = "!$(C[C,S]=[O,N]);!$(CC#N);!$(C[N+]=O)"
+"""Of an alkene's carbon: nothing that draws electrons, so no vinylogous amide or acid."""
+_BRIDGEHEAD_ALKENES = ",".join(
+    f"$([#6]12=[#6,#7]{rings})"
+    for rings in (
+        *("~*~*(~*~*1)~*2", "~*(~*~*1)~*~*2", "~*~*(~*~*1)~*~*2", "~*~*(~*1)~*2"),
+        *("~*~*~*(~*1)~*2", "~*~*~*(~*~*1)~*2", "~*~*(~*~*~*1)~*2", "~*(~*~*~*1)~*~*2"),
+    )
+)
+"""Bicycles of up to eight atoms."""
 
 UNSTABLE: Mapping[str, str] = MappingProxyType(
     {
@@ -35,6 +45,9 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "diazo or diazonium": "[$([#6]=[NX2+]=[NX1-]),$([NX2+]#[NX1])]",
         "azide": "[NX2]=[NX2+]=[NX1-]",
         "alkyl hydrazine": f"[NX3H2][NX3;{_NOT_ACYL}]",
+        "dialkyl hydrazine": f"[NX3H1,NX3H0;!R;{_NOT_ACYL}][NX3;!R;{_NOT_ACYL}]",
+        "N-amino azine": "[NX3][n;r6]",
+        "acyclic hydrazone": "[NX3;!R;!$(N-a)][NX2;!R]=[CX3;!R;!$(C[#7,#8,#16])]",
         "unsubstituted hydrazone": "[NX3H2][NX2]=[#6]",
         "ammonium beside nitrogen": "[NX4+][#7]",
         "nitroso": "[NX2]=[OX1]",
@@ -44,10 +57,17 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "nitrile oxide": "[CX2]#[NX2+][OX1-]",
         "two heteroatoms on oxygen": "[NX3,OX2;!a][OX2][NX3,OX2;!a]",
         "acyloxyamine": "[NX3;!$(N-C=O)][OX2][CX3]=[OX1]",
+        "diacyl hydroxylamine": "[CX3](=O)[OX2][NX3][CX3]=[OX1]",
+        "O-unsubstituted hydroxylamine": "[NX3H2][OX2]",
+        "O-aryl hydroxylamine": "[NX3][OX2]a",
+        "aliphatic nitro": "[CX4][N+](=O)[O-]",
         "acyloxyimine": "[CX3](=O)[OX2][NX2]=[CX3]",
         "N-hydroxyamine": f"[NX3;{_NOT_ACYL}][OX2H]",
         "phosphorus-phosphorus bond": "[#15][#15]",
         "phosphine with hydrogen": "[PX3H,PX3H2]",
+        "trivalent phosphorus": "[PX3,PX2,PX1;!$(P(=O))]",
+        "silane with hydrogen": "[SiH,SiH2,SiH3]",
+        "selenium, tellurium or arsenic": "[#33,#34,#52]",
         # Halogens
         "halogen on a heteroatom": "[#7,#8,#15,#16;!$(S(F)(F)(F)(F)F)][F,Cl,Br,I]",
         "halogen-halogen bond": "[F,Cl,Br,I]~[F,Cl,Br,I]",
@@ -55,6 +75,11 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "acyl or imidoyl halide": "[CX3](=[#7,#8,#16])[F,Cl,Br,I]",
         "alpha-halo amine": f"[NX3;{_NOT_ACYL}][CX4][F,Cl,Br,I]",
         "alpha-halo ether or thioether": "[OX2,SX2][CX4][Cl,Br,I]",
+        "alpha-fluoro ether or alcohol": "[OX2,SX2H][CX4;!$(C(F)F)]F",
+        "fluorinated carbinol": "[OX2H][CX4;!R](F)F",
+        "alkyl bromide or iodide": "[CX4;!$(C(F)(F)F)][Br,I]",
+        "alkyl chloride": "[CX4;!$(CC[#7]);!$(C(F)F)]Cl",
+        "vinyl chloride, bromide or iodide": "[CX3;!R]([Cl,Br,I])=[CX3;!R]",
         "alkynyl halide": "[CX2]#[CX2][F,Cl,Br,I]",
         "cyanogen or its halide": "[NX1]#[CX2][F,Cl,Br,I,$(C#N)]",
         "geminal bromide or iodide": "[CX4;!$(C(F)(F)F)]([Br,I])[Br,I,Cl]",
@@ -68,16 +93,27 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "thiol beside nitrogen or oxygen": "[NX3,OX2][CX4][SX2H]",
         "acyclic aminal": f"[NX3;!R;{_NOT_ACYL}][CX4;!R][NX3;!R;{_NOT_ACYL}]",
         "primary aminal": "[NX3H2][CX4][#7,#8,#16;!R;!+]",
+        "ring aminal with hydrogen": f"[NX3H1;R;{_NOT_ACYL}][CX4;R][NX3;R;{_NOT_ACYL}]",
+        "acyclic acyl aminal": "[NX3;!R][CX4;!R][NX3;!R]",
+        "hydroxyalkyl azole": "n[CX4;!$(C(F)F);!R][OX2H]",
+        "methylene between nitrogen and sulfur": "[NX3;!R][CX4H2;!R][SX2;!R]",
         "acyclic N,O-acetal": f"[NX3;!R;{_NOT_ACYL}][CX4;!R][OX2;!R]",
         "three heteroatoms on one carbon": "[CX4]([#7,#8])([#7,#8])[#7,#8]",
         "cyanohydrin or aminonitrile": "[OX2H,NX3H2][CX4][CX2]#[NX1]",
         "acylal": "[CX3](=O)[OX2;!R][CX4;!R][OX2;!R][CX3]=O",
         # Carbonyls and imines
         "anhydride": "[CX3](=[OX1])[OX2,SX2;!R][CX3]=[OX1,SX1]",
+        "cyclic anhydride": "[CX3;R](=[OX1])[OX2;R][CX3;R]=[OX1]",
+        "formate": "[CX3H1](=O)[OX2]",
         "mixed anhydride": "[CX3](=O)[OX2][SX4,PX4]=O",
         "carbonic or carbamic acid": "[NX3,OX2][CX3](=[OX1])[OX2H,OX1-]",
         "thioaldehyde or thioketone": f"[CX3;{_NO_HETERO}]=[SX1]",
         "thioacid": "[CX3](=[OX1,SX1])[SX2H,SX1-]",
+        "thioester": "[#6][CX3](=[OX1])[SX2;!R][#6]",
+        "acylated imidazole": "[#6][CX3](=O)[#7]1[#6]=,:[#6][#7]=,:[#6]1",
+        "thionoester or dithioester": "[CX3;!$(C[#7])](=[SX1])[OX2,SX2]",
+        "activated alkene": "[CX3H2]=[CX3][$([CX3](=O)[#6]),$([SX4](=O)=O),$([N+](=O)[O-]),$(C#N)]",
+        "benzoquinone": "O=C1C=CC(=O)C=C1",
         "beta-keto acid": "[#6][CX3](=[OX1])[CX4;!$(C(C)(C)(C)C)][CX3](=O)[OX2H,OX1-]",
         "three carbonyls in a row": "[CX3](=O)[CX3](=O)[CX3]=O",
         "acyl cyanide": "[CX3](=O)[CX2]#N",
@@ -86,18 +122,33 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "[CX3;!$(C[#7,#8,#16]);!$(C(=N)~[#7,#8,#16])]",
         "N-unsubstituted imine or imidate": "[CX3;!$(C[#7,#16])]=[NX2H]",
         "acyclic aliphatic imine": f"[CX4][NX2;!R]=[CX3;!R;{_NO_HETERO};!$(C~a)]",
+        "imine of an aldehyde": "[#6;!$(C=[O,S,N])][NX2;!R]=[CX3;H1,H2;!R;!$(C[#7,#8,#16])]",
+        "imidic acid": "[CX3;!$(C[#7,#16])](=[NX2;!R])[OX2H]",
+        "methylene imine": "[CX3H2]=[#7]",
         "iminium": f"[NX3+;!$(N[OX1-])]=[CX3;!R;{_NO_HETERO}]",
         # Double and triple bonds
         "enol": "[CX3;!$(C=[#7,#8,#16])](=[CX3;!$(C[C,S]=[O,N]);!$(C-C#N);!$(C[N+]=O)])[OX2H]",
         "enethiol": "[CX3]=[CX3][SX2H]",
         "enamine with hydrogen": f"[CX3H1,CX3H2;!R]=[CX3;!R][NX3;H1,H2;{_NOT_ACYL}]",
+        "unconjugated enamine with hydrogen": f"[NX3;H1,H2;{_NOT_ACYL}][CX3]=[CX3;{_NO_ACCEPTOR}]",
+        "acyclic enamine": f"[NX3;{_NOT_ACYL}][CX3;!R]=[CX3;!R;{_NO_ACCEPTOR}]",
+        "vinyl ether, sulfide or amine": "[CX3H2]=[CX3;!R][OX2,SX2,NX3]",
+        "acyclic enol ether": f"[CX3;H1;!R;{_NO_ACCEPTOR}]=[CX3;!R][OX2;!R]",
+        "enol of a dicarbonyl": "[OX2H][CX3;!R]=[CX3;!R]",
         "ynol or ynamine": "[CX2]#[CX2][#7,#8;!+]",
+        "thioalkyne, cyanate or thiocyanate": "[$([CX2]#[CX2][SX2]),$([NX1]#[CX2][OX2,SX2])]",
+        "alkynone or cyanoalkyne": "[CX2]#[CX2][$([CX3;!$(C[#7,#8])]=O),$(C#N)]",
         "cumulene": "[CX2](=[CX3,CX2])=[CX3,CX2]",
         "ketene, isocyanate or carbodiimide": "[CX2](=[CX3,NX2])=[#7,#8,#16]",
         "isonitrile": "[CX1-]#[NX2+]",
         "conjugated diyne": "[CX2]#[CX2][CX2]#[CX2]",
         "carbocation or carbanion": "[#6-,#6+;!$([#6-]#[N+])]",
         "oxonium": "[OX3+;!a]",
+        "radical or carbene": "[$([#6;+0;v0,v1,v2,v3]),$([#7;+0;v0,v1,v2]),$([#8;+0;v0,v1]),"
+        "$([#16;+0;v0,v1,v3,v5]),$([Si;v0,v1,v2,v3])]",
+        "alkoxide, thiolate or amide ion": "[$([O-,S-][CX4]),$([N-;!$(N=*);!$(N[C,S]=[O,S,N])])]",
+        "phenolate, enolate or thiolate": "[$([O-]c),$([O-][CX3]=[#6,#7]),$([S-][#6])]",
+        "onium": "[$([SX3+;!a;!$(S=*);!$(S[O-])]),$([PX4+]),$([F,Cl,Br,I;+])]",
         # Strained rings
         "aziridine": "[NX3r3,NX4r3]1[#6][#6]1",
         "azirine, oxirene or thiirene": "[$([#7,#8,#16]1[#6]=[#6,#7]1),$([#6]1=[#7][#6]1)]",
@@ -109,6 +160,11 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "cyclobutene or azetine": "[CX3r4]=[CX3r4,NX2r4]",
         "four-membered ring with adjacent heteroatoms": "[#7,#8,#16;r4][#7,#8,#16;r4]",
         "beta-lactone": "[OX2r4][CX3r4]=O",
+        "cyclopentadienone": "[#6]1(=[O,S,N])C=CC=C1",
+        "conjugated ring of seven or eight": "[$([#7,#8,#16;R;!a]1C=CC=CC=C1),"
+        "$([#6;!a]1=[#6,#7][#6,#7]=[#6,#7][#6,#7]=[#6,#7][#6,#7]=[#6,#7]1)]",
+        "dihydrodioxin, -dithiin or -pyrazine": "[#7,#8,#16;!a]1C=C[#7,#8,#16]C=C1",
+        "bridgehead alkene": f"[{_BRIDGEHEAD_ALKENES}]",
         "allene or alkyne in a ring": "[$([R;CX2](=[R])=[R]),$([r3,r4,r5,r6,r7]#[r3,r4,r5,r6,r7])]",
     }
 )

@@ -346,10 +346,13 @@ def _open(campaign_file: str | Path) -> Campaign:
 
 def _create(settings: Mapping[str, Any], where: str) -> Campaign:
     from molvae.campaign.campaign import Campaign
+    from molvae.campaign.plausibility import inactive_parts
 
     config = build(CampaignConfig, settings, where)
     campaign = Campaign.create(config.campaign, config.space, config)
     _say_notes(name for trial in campaign.trials for name in trial.notes)
+    if message := inactive_parts(campaign.config):
+        say(message)
     known = sum(trial.status != "pending" for trial in campaign.trials)
     if known:
         say(f"{known} of {len(campaign)} initial molecules have values")

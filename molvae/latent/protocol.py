@@ -7,12 +7,15 @@ from typing import Protocol
 
 from torch import Tensor
 
+from molvae.latent.branching import Branch
+
 
 class LatentSpaceProtocol(Protocol):
     """An encoder, a decoder and a density; `molvae.latent.space.LatentSpace` is one.
 
     Vectors are float64 on the CPU; order is kept, one for one. Strategies need the members down to
-    `tuned`; a space without the others can be searched, but not explored.
+    `tuned`, and use `branch` if there is one; a space without the others can be searched, but not
+    explored.
     """
 
     @property
@@ -64,6 +67,12 @@ class LatentSpaceProtocol(Protocol):
         steps: int | None = None,
     ) -> LatentSpaceProtocol:
         """The same encoder, with a decoder fine-tuned on molecules, weighted if they are given."""
+        ...
+
+    def branch(
+        self, smiles: Sequence[str], z: Tensor | None = None, *, seed: int = 0
+    ) -> Sequence[Branch]:
+        """Molecules that begin as given ones and end as decoded at z."""
         ...
 
     def can_encode(self, smiles: Sequence[str]) -> list[bool]:

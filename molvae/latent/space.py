@@ -20,7 +20,7 @@ from molvae.chem.representations import Representation, get_representation
 from molvae.chem.vocabulary import EOS, Vocabulary
 from molvae.config import check_seed, whole_number
 from molvae.errors import ConfigError, TooLongError
-from molvae.latent import density, generation, inversion, saving, tuning
+from molvae.latent import branching, density, generation, inversion, saving, tuning
 from molvae.latent.conversion import (
     check_vectors,
     map_molecules,
@@ -206,15 +206,8 @@ class LatentSpace:
         skip_unknown: bool = False,
     ) -> Tensor:
         """Samples from p(z | molecule), `n x dim`; see `inversion.refine_posterior_samples`."""
-        return inversion.refine_posterior_samples(
-            self,
-            smiles,
-            steps=steps,
-            step=step,
-            seed=seed,
-            weight=weight,
-            skip_unknown=skip_unknown,
-        )
+        given: Any = {"steps": steps, "step": step, "seed": seed, "weight": weight}
+        return inversion.refine_posterior_samples(self, smiles, **given, skip_unknown=skip_unknown)
 
     @isolated()
     def tuned(
@@ -329,18 +322,16 @@ class LatentSpace:
     ) -> list[str | None]:
         """New molecules: z from the prior, noise added to z, then the decoder.
 
-        The decoder is told how much of z is noise and writes a likely molecule. That is nearer to
-        the data than decoding `sample_prior`: under noise there are no holes between the codes,
-        which the prior could miss.
+        The decoder is told how much of z is noise. The molecules are nearer to the data than those
+        of `sample_prior`: under noise there are no holes between the codes.
 
         Args:
             n: How many.
             seed: Of all random numbers.
-            noise: From 0, z alone decides, to 1, z is ignored; needs a model trained with noise
-                conditioning. None takes the value that the training found nearest to the data.
-            temperature: 0 takes the likeliest token at each step; above 0, tokens are sampled. None
-                takes the value calibrated with the noise, and 0 without noise; 1 for a language
-                model.
+            noise: From 0, z alone decides, to 1, z is ignored; needs noise conditioning. None takes
+                the value that the training found nearest to the data.
+            temperature: As of `decode`. None takes the value calibrated with the noise, and 0
+                without noise; 1 for a language model.
             redraw: Resample, z included, radicals and molecules that needed repair, up to 10
                 times. With conditions, also molecules that are likely to miss them, up to 20 times;
                 the nearest is kept.
@@ -381,6 +372,13 @@ class LatentSpace:
         samples = generation.generate(self, n, seed, **{**named, **settings})
         confidence = torch.tensor([one.confidence for one in samples], dtype=torch.float64)
         return [one.molecule for one in samples], confidence
+
+    @isolated()
+    def branch(
+        self, smiles: Sequence[str], z: Tensor | None = None, *, seed: int = 0
+    ) -> list[branching.Branch]:
+        """Molecules that begin as given ones and end as decoded at z; see `branching.branch`."""
+        return branching.branch(self, smiles, z, seed=seed)
 
     # What the model says of molecules and vectors
 

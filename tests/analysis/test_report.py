@@ -145,6 +145,21 @@ def test_it_shows_the_best_the_start_and_every_trial(campaign: Campaign, tmp_pat
     assert "initial molecules" in page.text
 
 
+def test_findings_of_each_molecule_are_listed_and_counted(tmp_path: Path) -> None:
+    start = ["CC(=O)Nc1ccc(OCC2CCCCC2)cc1", *(f"CC(=O)Nc1ccc({r})cc1C" for r in "CFNO")]
+    settings = {"objective": "manual:a", "direction": "maximize", "start": start}
+    with Campaign.create(tmp_path / "c.db", "zinc250k", **settings) as campaign:  # type: ignore[arg-type]
+        campaign.tell_all(dict.fromkeys(range(1, 6), 1.0))
+        campaign._storage.ask(
+            [NewTrial(smiles="CCOOCCc1ccccc1", z=[0.0] * 64, origin="rank graph")], expected=5
+        )
+        html = render(campaign)
+    assert "0 of 1 new molecules" in html
+    assert "5 of 5 initial molecules" in html
+    assert ">unseen environment" in html
+    assert ", peroxide" in html
+
+
 def test_the_direction_decides_what_is_best(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db", direction="minimize") as c:
         c.run(10)

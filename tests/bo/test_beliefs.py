@@ -239,7 +239,7 @@ def test_pending_molecules_leave_beliefs_of_others_as_they_are() -> None:
     left = [m for m in ToySpace().molecules if m not in few.known]
     with torch.no_grad():
         for pool in (waiting, alone):
-            pool.add(left, [None] * len(left), [""] * len(left))
+            pool.add(left, None, "")
     torch.testing.assert_close(waiting.mean, alone.mean, atol=1e-6, rtol=0)
     assert bool((waiting.std <= alone.std + 1e-9).all())
     for one, other in zip(waiting.models, alone.models, strict=True):

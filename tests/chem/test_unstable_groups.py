@@ -19,6 +19,18 @@ UNSTABLE_MOLECULES = (
     *("CC=C=CC", "C1CC=C=CC1", "CC=C=O", "CN=C=O", "CN=C=NC", "C[N+]#[C-]", "CC#CN"),
     *("C1=CC=C1", "C1=CN=C1", "C1=NN=C1", "C1=NC1", "C1NN1", "CN1OC1", "CC(=O)N1CC1", "CC1CO1"),
     *("C1=CC1", "O=C1CCO1", "C1=COC1", "C1CC#C1", "CC#CC#CC", "CC=CN", "CC=CO", "CC=S", "CC(C)=S"),
+    *("C1=C2CCC(C2)C1", "C1=C2CC(C2)C1", "O=C1C=CC=C1", "N1C=CC=CC=C1", "O1C=COC=C1"),
+    *("C[CH2]", "C[O]", "C[NH]", "CC[O-]", "C[S+](C)C", "c1ccccc1[O-]", "CP(C)C", "C[SiH2]C"),
+    *("CNNC", "CC=NNC", "C=CC(C)=O", "C=COC", "C=CN(C)C", "CC#CC=O", "CSC#N", "CC(=O)SC"),
+    *(
+        "CC(=O)n1ccnc1",
+        "CCBr",
+        "CC(C)Cl",
+        "CC=CCl",
+        "CCN=Cc1ccccc1",
+        "O=C1CCC(=O)O1",
+        "CC[N+](=O)[O-]",
+    ),
     *("CC(=O)Cl", "CC(=O)OC(C)=O", "CNC(=O)O", "COC(=O)O", "CC(=S)S", "CPC", "CC(=NO)Cl"),
 )
 DRUGS = (
@@ -58,7 +70,7 @@ def test_drug_has_no_unstable_group(smiles: str) -> None:
 
 def test_no_unstable_group_is_common_among_druglike_molecules() -> None:
     found = [alerts(smiles, ["UNSTABLE"]) for smiles in zinc(1000)]
-    assert sum(bool(names) for names in found) < 0.03 * len(found)
+    assert sum(bool(names) for names in found) < 0.06 * len(found)
     assert max(Counter(name for names in found for name in names).values()) < 0.02 * len(found)
 
 

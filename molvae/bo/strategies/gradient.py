@@ -81,6 +81,7 @@ class Gradient:
             bounds=box,
             seed=spawn_seed(seed, 1),
             max_attempts=self.max_decode_attempts,
+            accepts=observations.accepts,
         )
 
     def _value(

@@ -121,6 +121,7 @@ class LogEI:
             bounds=box,
             seed=spawn_seed(seed, 1),
             max_attempts=self.max_decode_attempts,
+            accepts=observations.accepts,
         )
         return predict_gp(found, model, observations)
 

@@ -37,6 +37,7 @@ class Random:
             seed=seed,
             rounds=0,
             max_attempts=self.max_decode_attempts,
+            accepts=observations.accepts,
         )
 
 

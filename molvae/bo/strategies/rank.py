@@ -1,4 +1,4 @@
-"""Rank molecules: latent and graph operators make candidates, a Gaussian process ranks them.
+"""Rank molecules: latent and graph moves make candidates, a Gaussian process ranks them.
 
 Strategies that optimize an acquisition function over z are misled where a vector is not the
 encoding of the molecule that it decodes to. Here vectors only make molecules; the surrogate looks
@@ -8,9 +8,10 @@ at the molecules, which are what is scored.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -19,8 +20,9 @@ import torch
 from molvae.bo.acquisition import Acquisition, MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.base import Candidate, Observations, check_at_least, check_order, check_share
 from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel, spawn_seed
-from molvae.bo.operators import graph_ga_offspring, perturb_latent
+from molvae.bo.operators import branch_offspring, graph_ga_offspring, perturb_latent
 from molvae.bo.pool import CandidatePool, unfiltered
+from molvae.bo.screening import sample_dataset, training_dataset
 from molvae.bo.surrogate import KERNELS, SurrogateFactory, reproducible
 from molvae.chem.filters import known_catalogs
 from molvae.errors import CampaignError, require
@@ -35,14 +37,15 @@ OFFSPRING_PER_MOLECULE = 10
 MAX_GENERATIONS_FACTOR = 10
 """Times `n_generations`, while too few candidates keep the constraints on computed values."""
 
-LATENT, GRAPH = "latent", "graph"
-"""Names of the operators in campaign files."""
+LATENT, BRANCH, GRAPH, SCREEN = "latent", "branch", "graph", "screen"
+"""Names of the operators in campaign files: steps in z, branches of the decoder, graph moves,
+molecules of the data set."""
 
-MIN_OPERATOR_SHARE = 0.1
-"""Minimum share of either operator, so that its success can be observed."""
+MIN_OPERATOR_SHARE = 0.05
+"""Minimum share of an operator, so that its success can be observed."""
 
 PRIOR_SUCCESSES = 10
-"""Number of successes that `latent_fraction` counts for."""
+"""Number of successes that the initial shares count for."""
 
 RADIUS_GROWTH = 1.5
 """Of the smallest latent step, after a generation in which most steps found nothing new."""
@@ -56,11 +59,15 @@ class Rank:
     """Upper confidence bounds of molecules made by latent and graph operators.
 
     In each generation parents are sampled by rank from all molecules in the pool, operators make
-    offspring, and the surrogate ranks the pool again. Each molecule of the batch has its own kappa,
-    log-uniform, so that a batch exploits and explores; the batch is chosen greedily, as if the
-    earlier molecules had been measured. As the search leaves the training distribution, steps in z
-    decode to other molecules; so the decoder is finetuned on the best molecules, for the operators
-    alone: campaign files store vectors of the original space.
+    offspring, and the surrogate ranks the pool again. There are four operators: steps in z,
+    branches of the decoder, graph crossover and mutation, and molecules of the data set that the
+    model was trained on, if it is installed. Their shares follow their success. Each molecule of
+    the batch has its own kappa, log-uniform, so that a batch exploits and explores; the batch is
+    chosen greedily, as if the earlier molecules had been measured. The largest kappa grows with the
+    number of values. A campaign that starts from measured analogues stays near them at first, see
+    `CandidatePool`. As the search leaves the training distribution, steps in z decode to other
+    molecules; so the decoder is finetuned on the best molecules, for the operators alone: campaign
+    files store vectors of the original space.
 
     References:
         Tripp et al. (2020), arXiv:2006.09191 (retraining on the best molecules);
@@ -80,9 +87,14 @@ class Rank:
     n_offspring: int = 150
     """Offspring in each generation; ten for each molecule of the batch, if that is more."""
     latent_fraction: float = 0.5
-    """Initial share of the latent operator; the other offspring are from the graph operator."""
+    """Initial share of latent moves, steps and branches; the other offspring are from the graph
+    operator and from the data set. 1: latent moves only, 0: none."""
+    branch_fraction: float = 0.5
+    """Initial share of branches among the latent moves; the others are steps in z."""
+    screen_fraction: float = 0.2
+    """Initial share of molecules from the data set among the others."""
     adaptation_window: int = 200
-    """Latest molecules by whose success the share is adapted, see `share`; 0 keeps it."""
+    """Latest molecules by whose success the shares are adapted, see `shares`; 0 keeps them."""
     finetune_every: int = 100
     """Observations after which the decoder is finetuned on the best ones; 0 for never."""
     min_radius: float = 0.3
@@ -92,7 +104,11 @@ class Rank:
     kappa_min: float = 0.05
     """Smallest weight of the standard deviation."""
     kappa_max: float = 4.0
-    """Largest weight of the standard deviation."""
+    """Largest weight of the standard deviation, with `n_cautious` or more values."""
+    n_cautious: int = 400
+    """With fewer values the largest weight is smaller in proportion, and all weights are smaller
+    where the latest errors were smaller than predicted. 0: weights are as given, and campaigns that
+    start from analogues may leave them at once."""
     fingerprint_radius: int = 1
     """Of the Morgan fingerprint. Large radii identify single molecules; small radii describe
     fragments and generalize better."""
@@ -112,7 +128,8 @@ class Rank:
             *("n_generations", "n_offspring", "max_observations", "max_decode_attempts"),
         )
         check_at_least(self, 0, "finetune_every", "adaptation_window", "fingerprint_radius")
-        check_share(self, "latent_fraction")
+        check_at_least(self, 0, "n_cautious")
+        check_share(self, "latent_fraction", "branch_fraction", "screen_fraction")
         check_order(self, "min_radius", "max_radius", 1.0)
         check_order(self, "kappa_min", "kappa_max")
         if isinstance(self.surrogate, str) and ":" not in self.surrogate:
@@ -133,7 +150,9 @@ class Rank:
     def _acquisition(
         self, observations: Observations, n: int, rng: np.random.Generator
     ) -> UpperConfidenceBound | MultiObjectiveUCB:
-        low, high = np.log(self.kappa_min), np.log(self.kappa_max)
+        confidence = min(1.0, len(observations.smiles) / self.n_cautious) if self.n_cautious else 1
+        low = np.log(self.kappa_min)
+        high = np.log(max(self.kappa_min, confidence * self.kappa_max))
         kappas = np.exp(low + (high - low) * rng.random(n))
         problem, compute = observations.problem, observations.compute
         own = None if self.acquisition == "ucb" else import_object(self.acquisition)
@@ -145,6 +164,31 @@ class Rank:
             )
         return MultiObjectiveUCB(observations, problem, compute, kappas, rng)
 
+    def pool(
+        self,
+        observations: Observations,
+        space: LatentSpaceProtocol,
+        n: int,
+        rng: np.random.Generator,
+        *,
+        seed: int,
+    ) -> CandidatePool:
+        """The observed molecules with a surrogate and `n` kappas; candidates are added to it."""
+        surrogate = self.surrogate
+        if not isinstance(surrogate, str) or ":" in surrogate:
+            surrogate = import_object(surrogate)
+        return CandidatePool(
+            observations,
+            space,
+            acquisition=self._acquisition(observations, n, rng),
+            surrogate=surrogate,
+            radius=self.fingerprint_radius,
+            max_observations=self.max_observations,
+            filters=self.filters,
+            cautious=self.n_cautious > 0,
+            seed=spawn_seed(seed, 102),
+        )
+
     @isolated()
     def propose(
         self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
@@ -152,68 +196,78 @@ class Rank:
         """See `Strategy.propose`."""
         observations.require_observations(self.name, 1, several=True)
         rng = np.random.default_rng(seed)
-        surrogate = self.surrogate
-        if not isinstance(surrogate, str) or ":" in surrogate:
-            surrogate = import_object(surrogate)
         n_offspring = max(self.n_offspring, OFFSPRING_PER_MOLECULE * n)
-        n_latent = round(self.share(observations) * n_offspring)
-        min_radius = self.min_radius
         with reproducible(seed), torch.no_grad():
-            acquisition = self._acquisition(observations, n, rng)
-            pool = CandidatePool(
-                observations,
-                space,
-                acquisition=acquisition,
-                surrogate=surrogate,
-                radius=self.fingerprint_radius,
-                max_observations=self.max_observations,
-                filters=self.filters,
-                seed=spawn_seed(seed, 102),
+            pool = self.pool(observations, space, n, rng, seed=seed)
+            dataset = training_dataset(space) if self.screen_fraction else None
+            shares = self.shares(
+                observations, branches=hasattr(space, "branch"), screens=dataset is not None
             )
-            maker = self.maker(observations, space) if n_latent else space
+            maker = self.maker(observations, space) if shares[LATENT] or shares[BRANCH] else space
+            radius = self.min_radius
             for generation in range(MAX_GENERATIONS_FACTOR * self.n_generations):
                 if generation >= self.n_generations and pool.feasible() >= n:
                     break
-                seeds = [spawn_seed(seed, generation, part) for part in range(2)]
-                parents = pool.parents(n_offspring, rng)
-                graph = graph_ga_offspring(
-                    [pool.smiles[i] for i in parents[n_latent:]], seed=seeds[1]
+                seeds = [spawn_seed(seed, generation, part) for part in range(4)]
+                counts = _apportioned(n_offspring, shares)
+                parents = iter(pool.parents(n_offspring - counts[SCREEN], rng))
+                steps, branches, graph = (
+                    list(islice(parents, counts[name])) for name in (LATENT, BRANCH, GRAPH)
                 )
-                latent: list[Candidate] = []
-                if len(z := pool.vectors(parents[:n_latent])):
-                    radii = (min_radius, self.max_radius)
-                    latent = perturb_latent(maker, z, radii=radii, seed=seeds[0])
-                    new = {c.smiles for c in latent} - pool.known
+                if len(z := pool.vectors(steps)):
+                    radii = (radius, self.max_radius)
+                    made = perturb_latent(maker, z, radii=radii, seed=seeds[0])
+                    new = {c.smiles for c in made} - pool.known
                     if len(new) < len(z) / 2:  # steps are too short
-                        min_radius = min(RADIUS_GROWTH * min_radius, self.max_radius)
-                pool.add(
-                    [*(c.smiles for c in latent), *graph],
-                    [*(c.z for c in latent), *([None] * len(graph))],
-                    [LATENT] * len(latent) + [GRAPH] * len(graph),
-                )
+                        radius = min(RADIUS_GROWTH * radius, self.max_radius)
+                    pool.add([c.smiles for c in made], [c.z for c in made], LATENT)
+                z = pool.vectors(branches)
+                able = [pool.smiles[i] for i in branches if pool.z[i] is not None]
+                pool.add(branch_offspring(maker, able, z, seed=seeds[2]), None, BRANCH)
+                smiles = graph_ga_offspring([pool.smiles[i] for i in graph], seed=seeds[1])
+                pool.add(smiles, None, GRAPH)
+                if dataset is not None:
+                    pool.add(sample_dataset(dataset, counts[SCREEN], seed=seeds[3]), None, SCREEN)
             chosen = pool.batch()
         return chosen + self._from_prior(n - len(chosen), chosen, observations, space, seed=seed)
 
-    def share(self, observations: Observations) -> float:
-        """Share of the latent operator: its part of the latest molecules among the best tenth."""
-        if (
-            not self.adaptation_window
-            or not 0 < self.latent_fraction < 1
-            or not observations.origins
-        ):
-            return self.latent_fraction
+    def shares(
+        self, observations: Observations, *, branches: bool = True, screens: bool = True
+    ) -> dict[str, float]:
+        """Shares of the operators: their parts of the latest molecules among the best tenth.
+
+        Args:
+            observations: The data.
+            branches: Whether the space has branches.
+            screens: Whether the data set is installed.
+        """
+        branch = self.branch_fraction * branches
+        screen = self.screen_fraction * screens
+        initial = {
+            LATENT: self.latent_fraction * (1 - branch),
+            BRANCH: self.latent_fraction * branch,
+            GRAPH: (1 - self.latent_fraction) * (1 - screen),
+            SCREEN: (1 - self.latent_fraction) * screen,
+        }
+        if not self.adaptation_window or not observations.origins:
+            return initial
         origins, n = observations.origins, len(observations.smiles)
         best = best_first(observations.y.numpy())[: max(OFFSPRING_PER_MOLECULE, n // 10)]
-        good = set(best.tolist())
-        own = [i for i, origin in enumerate(origins) if origin.endswith((LATENT, GRAPH))]
+        good, used = set(best.tolist()), tuple(name for name, share in initial.items() if share)
+        own = [i for i, origin in enumerate(origins) if origin.endswith(used)]
         successes = [origins[i] for i in own[-self.adaptation_window :] if i in good]
-        latent = sum(origin.endswith(LATENT) for origin in successes)
-        prior = PRIOR_SUCCESSES * self.latent_fraction
-        share = (latent + prior) / (len(successes) + PRIOR_SUCCESSES)
-        return min(max(share, MIN_OPERATOR_SHARE), 1 - MIN_OPERATOR_SHARE)
+        shares = {
+            name: max(
+                sum(origin.endswith(name) for origin in successes)
+                + PRIOR_SUCCESSES * initial[name],
+                MIN_OPERATOR_SHARE * (len(successes) + PRIOR_SUCCESSES),
+            )
+            for name in used
+        }
+        return {name: shares.get(name, 0.0) / sum(shares.values()) for name in initial}
 
     def maker(self, observations: Observations, space: LatentSpaceProtocol) -> LatentSpaceProtocol:
-        """The space of the latent operator, finetuned on the first observations.
+        """The space of the latent operators, finetuned on the first observations.
 
         It depends on the observations alone, so that resumed campaigns make the same proposals.
         """
@@ -245,6 +299,7 @@ class Rank:
                 bounds=observations.bounds,
                 seed=spawn_seed(seed, 101, draw),
                 max_attempts=self.max_decode_attempts,
+                accepts=observations.accepts,
             )
             taken |= {c.smiles for c in sampled}
             kept = unfiltered([c.smiles for c in sampled], self.filters)
@@ -255,6 +310,12 @@ class Rank:
                 f"{self.max_decode_attempts} samples of the prior; use fewer catalogs"
             )
         return found
+
+
+def _apportioned(n: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """`n` divided by shares into whole numbers."""
+    ends = np.round(n * np.cumsum([0.0, *shares.values()])).astype(int)
+    return dict(zip(shares, np.diff(ends).tolist(), strict=True))
 
 
 @lru_cache(maxsize=2)

@@ -61,6 +61,11 @@ _ALIASES = {
 }
 """Names of settings in earlier versions, which are still read."""
 
+_BEFORE: Mapping[str, Mapping[str, Any]] = {
+    "rank": {"branch_fraction": 0.0, "screen_fraction": 0.0, "n_cautious": 0},
+}
+"""Settings that campaign files of earlier versions lack, and what those versions did."""
+
 
 @cache
 def strategy_class(name: str) -> Any:
@@ -99,6 +104,11 @@ def get_strategy(name: str, **settings: Any) -> Strategy:
     given = upgrade_settings(name, parse_settings(text, kind) | upgrade_settings(name, settings))
     strategy: Strategy = build(kind, given, f"strategy {name}")
     return strategy
+
+
+def recorded_strategy(name: str, settings: Mapping[str, Any]) -> Strategy:
+    """The strategy of a campaign file, which may be older than some of its settings."""
+    return get_strategy(name, **{**_BEFORE.get(name, {}), **upgrade_settings(name, settings)})
 
 
 def _imported(spec: str, settings: Mapping[str, Any]) -> Strategy:
@@ -176,7 +186,7 @@ def describe_strategy(strategy: Strategy) -> dict[str, Any]:
 def is_same_strategy(strategy: Strategy, stored: Mapping[str, Any]) -> bool:
     """Whether a campaign file stores this strategy, also as an earlier version described it."""
     if stored["name"] in STRATEGIES and stored["settings"] is not None:
-        stored = describe_strategy(get_strategy(stored["name"], **stored["settings"]))
+        stored = describe_strategy(recorded_strategy(stored["name"], stored["settings"]))
     return describe_strategy(strategy) == stored
 
 
@@ -195,7 +205,7 @@ def format_strategy(name: str, settings: Mapping[str, Any] | None) -> str:
     """
     if name not in STRATEGIES or settings is None:
         return name
-    given = describe_strategy(get_strategy(name, **settings))["settings"]
+    given = describe_strategy(recorded_strategy(name, settings))["settings"]
     usual = describe_strategy(strategy_class(name)())["settings"]
     changed = [
         f"{key}={'+'.join(value) if isinstance(value, list) else value}"
@@ -211,6 +221,7 @@ __all__ = [
     "get_strategy",
     "imported_code",
     "is_same_strategy",
+    "recorded_strategy",
     "strategy_class",
     "upgrade_settings",
     "upgrade_text",

@@ -78,6 +78,7 @@ class Thompson:
             bounds=box,
             seed=seed,
             max_attempts=self.max_decode_attempts,
+            accepts=observations.accepts,
         )
         return predict_gp(found, model, observations)
 

@@ -91,6 +91,7 @@ class Turbo:
                 seed=spawn_seed(seed, 1),
                 rounds=0,
                 max_attempts=self.max_decode_attempts,
+                accepts=observations.accepts,
             )
         with reproducible(seed):
             model = fit_gp(recent.z, recent.scores, box, recent.score_noise)
@@ -110,6 +111,7 @@ class Turbo:
             bounds=box,
             seed=seed,
             max_attempts=self.max_decode_attempts,
+            accepts=observations.accepts,
         )
         return predict_gp(found, model, recent)
 

@@ -13,7 +13,8 @@ from gpytorch.kernels import LinearKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 
-from molvae.bo.pool import subsample_best_and_random
+from molvae.bo.base import Observations
+from molvae.bo.pool import similarity_floor, subsample_best_and_random
 from molvae.bo.strategies.genetic import Genetic
 from molvae.bo.strategies.rank import Rank
 from molvae.bo.strategies.registry import (
@@ -21,10 +22,14 @@ from molvae.bo.strategies.registry import (
     format_strategy,
     get_strategy,
     imported_code,
+    is_same_strategy,
+    recorded_strategy,
 )
 from molvae.chem.filters import passes
 from molvae.chem.fingerprints import DESCRIPTORS
+from molvae.chem.plausibility import Plausibility
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
+from molvae.latent.branching import Branch
 from tests.contracts import toy_evidence
 from tests.toys import FAMILIES, ToyObjective, ToySpace
 
@@ -233,3 +238,89 @@ def test_equal_values_are_gone_on_from(strategy: Rank | Genetic) -> None:
     )
     with pytest.raises(CampaignError, match="at least 1 different"):
         strategy.propose(nothing, ToySpace(), 4, seed=0)
+
+
+class BranchingToySpace(ToySpace):
+    """Branches are molecules with one more or fewer carbon."""
+
+    def branch(
+        self, smiles: Sequence[str], z: Tensor | None = None, *, seed: int = 0
+    ) -> list[Branch]:
+        steps = np.random.default_rng(seed).integers(-1, 2, size=(len(smiles), self.dim))
+        found = self.decode(self.encode(smiles) + torch.from_numpy(steps * [1.0, 1.0, 2.0]))
+        return [Branch(molecule, 0.0) for molecule in found]
+
+
+def observed(origins: Sequence[str]) -> Observations:
+    return dataclasses.replace(toy_evidence(len(origins)), origins=tuple(origins))
+
+
+def test_branches_are_proposed_by_spaces_that_have_them() -> None:
+    observations = toy_evidence(20)
+    strategy = dataclasses.replace(SMALL, latent_fraction=1.0, branch_fraction=1.0)
+    chosen = strategy.propose(observations, BranchingToySpace(), 8, seed=0)
+    assert {c.operator for c in chosen} == {"branch"}
+    assert not {c.smiles for c in chosen} & observations.known
+    assert {c.operator for c in strategy.propose(observations, ToySpace(), 8, seed=0)} == {"latent"}
+
+
+def test_shares_follow_success() -> None:
+    strategy = Rank()
+    initial = strategy.shares(toy_evidence(20))
+    assert sum(initial.values()) == pytest.approx(1)
+    assert strategy.shares(toy_evidence(20), branches=False, screens=False) == {
+        "latent": 0.5,
+        "branch": 0.0,
+        "graph": 0.5,
+        "screen": 0.0,
+    }
+    found = strategy.shares(observed(["start"] * 10 + ["rank branch"] * 20))
+    assert found["branch"] > initial["branch"]
+    assert min(found.values()) > 0
+    assert sum(found.values()) == pytest.approx(1)
+    only = Rank(latent_fraction=1.0).shares(observed(["rank graph"] * 20))
+    assert only["graph"] == only["screen"] == 0.0
+
+
+def test_kappa_grows_with_the_number_of_values() -> None:
+    few, many, rng = toy_evidence(10), toy_evidence(40), np.random.default_rng
+    strategy = Rank(n_cautious=40)
+    kappas = [strategy._acquisition(o, 200, rng(0)).kappas.max() for o in (few, many)]
+    assert kappas[0] < 1.01 < 3.5 < kappas[1] <= 4
+    assert Rank(n_cautious=0)._acquisition(few, 200, rng(0)).kappas.max() > 3.5
+
+
+def test_implausible_molecules_are_not_proposed() -> None:
+    space, check = ToySpace(), Plausibility(catalogs=("BRENK",), allowed=frozenset())
+    observations = dataclasses.replace(toy_evidence(20), plausibility=check)
+    for strategy in (SMALL, Genetic()):
+        chosen = strategy.propose(observations, space, 6, seed=0)
+        assert all(check.accepts(c.smiles) for c in chosen)
+
+
+def test_analogues_are_stayed_near_at_first() -> None:
+    series = [f"O=C(Nc1ccc({r})cc1)c1ccccc1" for r in ("C", "CC", "F", "Cl", "OC", "N", "O", "Br")]
+    space = ToySpace()
+
+    def floor(smiles: Sequence[str], proposed: int) -> float:
+        origins = ["start"] * (len(smiles) - proposed) + ["rank graph"] * proposed
+        return similarity_floor(
+            dataclasses.replace(
+                toy_evidence(0),
+                smiles=tuple(smiles),
+                z=torch.zeros(len(smiles), space.dim, dtype=torch.float64),
+                y=torch.zeros(len(smiles), 1, dtype=torch.float64),
+                origins=tuple(origins),
+            )
+        )
+
+    assert 0.5 < floor(series, 0) < 1
+    assert 0 < floor([*series, "CCO", "CCN"], 2) < floor(series, 0)
+    assert floor([*series, *series], 8) == 0
+    assert floor(["CCO", "c1ccccc1", "CC(=O)NCC#N", "C1CCNCC1"], 0) == 0
+
+
+def test_recorded_settings_of_earlier_versions_stay() -> None:
+    recorded = recorded_strategy("rank", {"latent": 0.5, "children": 40})
+    assert recorded == Rank(n_offspring=40, branch_fraction=0.0, screen_fraction=0.0, n_cautious=0)
+    assert is_same_strategy(recorded, {"name": "rank", "settings": {"children": 40}})

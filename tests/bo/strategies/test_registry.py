@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -20,6 +21,7 @@ from molvae.bo.strategies.registry import (
     upgrade_settings,
     upgrade_text,
 )
+from molvae.bo.strategies.screen import Screen
 from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
 from molvae.config import STRATEGIES, is_imported
@@ -46,6 +48,16 @@ class TestThompson(LearningStrategyContract):
 class TestRank(LearningStrategyContract):
     def make(self) -> Rank:
         return Rank(surrogate="auto", n_generations=2, n_offspring=40, latent_fraction=1.0)
+
+
+class TestScreen(LearningStrategyContract):
+    @pytest.fixture(autouse=True)
+    def toy_library(self, tmp_path: Path) -> None:
+        self.library = tmp_path / "library.smi"
+        self.library.write_text("\n".join(ToySpace().molecules))
+
+    def make(self) -> Screen:
+        return Screen(dataset=str(self.library))
 
 
 class TestTurbo(LearningStrategyContract):
@@ -76,6 +88,7 @@ def test_names_are_those_of_the_table() -> None:
         "turbo",
         "gradient",
         "rank",
+        "screen",
         "ga",
     }
     assert all(get_strategy(name).name == name for name in STRATEGIES)

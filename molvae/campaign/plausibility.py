@@ -1,0 +1,69 @@
+"""The plausibility check of a campaign, from settings, training data and initial molecules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from molvae.campaign.initial_design import ORIGIN
+from molvae.config import CampaignConfig, plausibility_parts
+
+if TYPE_CHECKING:
+    from molvae.campaign.trial import Trial
+    from molvae.chem.plausibility import Plausibility
+
+
+SMALLER, LARGER = 0.75, 1.25
+"""Of the sizes of the initial molecules, where nothing is known of the training data."""
+
+
+def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:
+    """The check that proposals of a campaign have to pass; None if it has no part that can act."""
+    start = tuple(trial.smiles for trial in trials if trial.origin == ORIGIN)
+    return _plausibility(plausibility_parts(config.plausibility), config.space, start)
+
+
+def inactive_parts(config: CampaignConfig) -> str:
+    """Why parts of the check cannot act, as a message; empty if all can."""
+    from molvae.chem.precedents import of_model
+
+    wanted = {"precedents", "size"}.intersection(plausibility_parts(config.plausibility))
+    if not wanted or of_model(config.space) is not None:
+        return ""
+    said = []
+    if "precedents" in wanted:
+        said.append("new ring systems and atom environments are not avoided")
+    if "size" in wanted:
+        said.append("only the initial molecules say which sizes are usual")
+    return (
+        f"{config.space or 'the model'} has no precedents of its training molecules: "
+        f"{'; '.join(said)} (pipelines/precedents.py makes the file)"
+    )
+
+
+@lru_cache(maxsize=8)
+def _plausibility(
+    parts: tuple[str, ...], model: str, start: tuple[str, ...]
+) -> Plausibility | None:
+    from molvae.chem.molecules import parse
+    from molvae.chem.plausibility import CATALOGS, Plausibility
+    from molvae.chem.precedents import of_model
+
+    precedents, window = of_model(model), None
+    if "size" in parts and precedents is not None:
+        window = precedents.heavy_atoms
+    elif "size" in parts and start:
+        sizes = [parse(smiles).GetNumHeavyAtoms() for smiles in start]
+        window = (int(SMALLER * min(sizes)), int(LARGER * max(sizes)))
+    found = Plausibility(
+        catalogs=CATALOGS if "alerts" in parts else (),
+        precedents=precedents if "precedents" in parts else None,
+        heavy_atoms=window,
+    )
+    if not found.catalogs and found.precedents is None and window is None:
+        return None
+    return found.for_start(start)
+
+
+__all__ = ["inactive_parts", "plausibility_of"]

@@ -1,0 +1,94 @@
+"""Which molecules a chemist would consider: no alerts, known ring systems, a usual size."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from molvae.chem.filters import alerts
+from molvae.chem.molecules import parse
+from molvae.chem.precedents import Precedents
+
+CATALOGS = ("UNSTABLE", "BRENK", "NIH", "PAINS")
+"""Catalogs of structural alerts, in the order in which they are looked up."""
+COMMON_ALERTS = frozenset(
+    {
+        *("Oxygen-nitrogen_single_bond", "Aliphatic_long_chain", "nitro_group", "imine_1"),
+        *("Michael_acceptor_1", "isolated_alkene", "aniline", "imine_2", "phosphor"),
+        *("alkyl_halide", "primary_halide_sulfate"),
+    }
+)
+"""Alerts of BRENK and NIH that are no fault: more than 2 % of ZINC250k or of common drugs have
+them."""
+COMMON = 0.1
+"""Share of the initial molecules from which on a finding belongs to them and is no fault."""
+CACHE_SIZE = 50_000
+"""Molecules whose alerts are cached."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plausibility:
+    """Faults that proposals must not have, except those of the initial molecules.
+
+    A search that starts from a series with an alert, an unusual ring or an unusual size keeps it: a
+    finding that a tenth of the initial molecules have is no fault.
+    """
+
+    catalogs: tuple[str, ...] = CATALOGS
+    """Catalogs of structural alerts, see `molvae.chem.filters.passes`; empty: none."""
+    precedents: Precedents | None = None
+    """Known ring systems and atom environments; None: any are allowed."""
+    heavy_atoms: tuple[int, int] | None = None
+    """Smallest and largest number; None: any."""
+    allowed: frozenset[str] = COMMON_ALERTS
+    """Findings that are no fault."""
+
+    def for_start(self, start: Sequence[str]) -> Plausibility:
+        """The same, except that common findings of initial molecules are allowed.
+
+        Args:
+            start: Canonical SMILES.
+        """
+        counts = Counter(finding for smiles in start for finding in self.findings(smiles))
+        common = {finding for finding, n in counts.items() if n >= COMMON * len(start)}
+        window = self.heavy_atoms
+        if window is not None and start:
+            sizes = [parse(smiles).GetNumHeavyAtoms() for smiles in start]
+            window = (min(window[0], *sizes), max(window[1], *sizes))
+        return replace(self, heavy_atoms=window, allowed=self.allowed | common)
+
+    def findings(self, smiles: str) -> list[str]:
+        """The faults of a molecule by name; empty if it has none.
+
+        Raises:
+            InvalidMoleculeError: The text is not a molecule.
+        """
+        mol, found = parse(smiles), list[str]()
+        if self.heavy_atoms is not None:
+            size = mol.GetNumHeavyAtoms()
+            if not self.heavy_atoms[0] <= size <= self.heavy_atoms[1]:
+                found.append(f"{size} heavy atoms")
+        if self.precedents is not None:
+            known = self.precedents
+            found += [f"unseen ring {ring}" for ring in known.unseen_rings(mol)]
+            found += [f"unseen environment {atoms}" for atoms in known.unseen_environments(mol)]
+        for catalog in self.catalogs:
+            found += _alerts(smiles, catalog)
+        return [finding for finding in dict.fromkeys(found) if finding not in self.allowed]
+
+    def accepts(self, smiles: str) -> bool:
+        """Whether a canonical SMILES has no fault; faster than `findings`."""
+        first = replace(self, catalogs=())
+        return not first.findings(smiles) and all(
+            self.allowed.issuperset(_alerts(smiles, catalog)) for catalog in self.catalogs
+        )
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _alerts(smiles: str, catalog: str) -> tuple[str, ...]:
+    return tuple(alerts(smiles, [catalog]))
+
+
+__all__ = ["CATALOGS", "COMMON_ALERTS", "Plausibility"]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.plausibility import inactive_parts, plausibility_of
+from molvae.campaign.resuming import check_same_settings
+from molvae.chem.precedents import zinc250k
+from molvae.config import CampaignConfig, plausibility_parts
+from molvae.errors import CampaignError, UnknownNameError
+from tests.toys import ToyObjective, ToySpace
+
+LEADS = ["OCCCCCCSC", "OCCCCCSCC"]
+
+
+def test_parts_are_named_with_commas() -> None:
+    assert plausibility_parts("alerts, SIZE") == ("alerts", "size")
+    assert plausibility_parts("none") == ()
+    with pytest.raises(UnknownNameError, match="did you mean 'alerts'"):
+        plausibility_parts("alert")
+    with pytest.raises(UnknownNameError):
+        CampaignConfig(plausibility="none,size")
+
+
+def test_parts_that_cannot_act_are_said() -> None:
+    assert inactive_parts(CampaignConfig()) == ""
+    assert inactive_parts(CampaignConfig(space="qm9", plausibility="alerts")) == ""
+    assert "sizes" in inactive_parts(CampaignConfig(space="qm9"))
+    assert "sizes" not in inactive_parts(CampaignConfig(space="qm9", plausibility="precedents"))
+
+
+def test_each_part_is_switched_off_by_name() -> None:
+    whole = plausibility_of(CampaignConfig(), [])
+    assert whole is not None
+    assert whole.catalogs
+    assert whole.precedents is zinc250k()
+    assert whole.heavy_atoms == zinc250k().heavy_atoms
+    size = plausibility_of(CampaignConfig(plausibility="size"), [])
+    assert size is not None
+    assert not size.catalogs
+    assert size.precedents is None
+    assert plausibility_of(CampaignConfig(plausibility="none"), []) is None
+    assert plausibility_of(CampaignConfig(space="qm9", plausibility="precedents,size"), []) is None
+
+
+def test_campaign_checks_its_proposals_and_keeps_the_setting(tmp_path: Path) -> None:
+    path = tmp_path / "c.db"
+    with Campaign.create(
+        path, ToySpace(), objective=ToyObjective(), start=LEADS, plausibility="size", batch_size=4
+    ) as campaign:
+        campaign.run(2)
+        check = campaign.observations().plausibility
+        assert check is not None
+        assert check.heavy_atoms == (6, 11)
+        assert all(check.accepts(trial.smiles) for trial in campaign.ask())
+        with pytest.raises(CampaignError, match="plausibility size"):
+            check_same_settings(campaign, {"plausibility": "none"})
+    with Campaign.open(path, ToySpace(), ToyObjective()) as campaign:
+        assert campaign.config.plausibility == "size"
+
+
+def test_campaign_of_an_earlier_version_has_no_check() -> None:
+    golden = Path(__file__).parents[1] / "golden"
+    for name in ("record-1.db", "record-4.db"):
+        with Campaign.open(golden / name) as campaign:
+            assert campaign.config.plausibility == "none"

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from molvae.chem.plausibility import Plausibility
+from molvae.chem.precedents import Precedents, of_model, zinc250k
+from tests.chem.molecules import zinc
+from tests.chem.test_unstable_groups import DRUGS
+
+KNOWN = Precedents.of(["c1ccccc1CC(=O)O", "C1CCNCC1", "CCOC"], workers=1)
+DEFAULT = Plausibility(precedents=zinc250k(), heavy_atoms=zinc250k().heavy_atoms)
+
+
+def test_findings_name_the_faults_of_a_molecule() -> None:
+    assert DEFAULT.findings("CC(=O)Nc1ccc(OCC2CCCCC2)cc1") == []
+    assert DEFAULT.findings("CCCCO") == ["5 heavy atoms"]
+    assert "peroxide" in DEFAULT.findings("CC(=O)Nc1ccc(OOCC2CCCCC2)cc1")
+    rings = Plausibility(catalogs=(), precedents=KNOWN)
+    assert rings.findings("C1CC1") == ["unseen ring C1CC1"]
+    assert rings.findings("CSC") == ["unseen environment CS", "unseen environment CSC"]
+
+
+def test_molecule_is_accepted_if_it_has_no_findings() -> None:
+    for smiles in (*zinc(100), "CCO", "CC(=O)Nc1ccc(OOCC2CCCCC2)cc1"):
+        assert DEFAULT.accepts(smiles) == (DEFAULT.findings(smiles) == [])
+
+
+def test_findings_of_the_initial_molecules_are_allowed() -> None:
+    allowed = DEFAULT.for_start(["CCOO", "CCCOO"])
+    assert allowed.findings("CCCCOO") == []
+    assert "halogen on a heteroatom" in allowed.findings("CN(F)CCCOO")
+    assert DEFAULT.for_start([]).heavy_atoms == DEFAULT.heavy_atoms
+    few = DEFAULT.for_start(["CCOO", *["CC(=O)Nc1ccc(OCC2CCCCC2)cc1"] * 19])
+    assert "peroxide" in few.findings("CCCCOO")
+
+
+def test_most_drugs_have_no_alert() -> None:
+    assert sum(bool(Plausibility().findings(smiles)) for smiles in DRUGS) <= len(DRUGS) / 2
+
+
+def test_no_fault_is_common_among_druglike_molecules() -> None:
+    found = [DEFAULT.findings(smiles) for smiles in zinc(500)]
+    assert sum(map(bool, found)) < 0.2 * len(found)
+    assert max(Counter(name for names in found for name in names).values()) < 0.03 * len(found)
+
+
+def test_precedents_of_a_model_come_with_it(tmp_path: Path) -> None:
+    assert of_model("zinc250k") is zinc250k()
+    assert of_model("qm9") is None
+    assert of_model(str(tmp_path)) is None
