@@ -19,6 +19,7 @@ from molvae.analysis.export import (
 from molvae.chem.tables import shortened_list
 from molvae.cli.campaign_output import best_rows, print_summary, run_with_progress
 from molvae.cli.inputs import ASKED, parse_value, read_measurements
+from molvae.cli.shared_flags import CampaignFile
 from molvae.cli.terminal import Flat, InFile, Signed, Switch, flags, given, layers, print_tsv, say
 from molvae.config import CampaignConfig, build
 from molvae.errors import CampaignError, DataError, require
@@ -79,7 +80,7 @@ def optimize(
 
 
 def ask(
-    campaign_file: Path,
+    campaign_file: CampaignFile,
     /,
     *,
     n: Annotated[int | None, Parameter(name=["--n", "-n"])] = None,
@@ -99,7 +100,6 @@ def ask(
     without a value are printed first.
 
     Args:
-        campaign_file: Campaign file (SQLite).
         n: Number of new molecules; a batch by default.
         pending: Print pending molecules, asked for but without a value, and choose no new ones.
         create: Create the campaign.
@@ -136,7 +136,7 @@ def ask(
 
 
 def tell(
-    campaign_file: Path,
+    campaign_file: CampaignFile,
     trial: int | None = None,
     value: Signed | None = None,
     /,
@@ -148,7 +148,6 @@ def tell(
     """Write measured values into a campaign file.
 
     Args:
-        campaign_file: Campaign file (SQLite).
         trial: The id that molvae ask printed.
         value: A number, or "failed" if it could not be measured. Replicates separated by ; as in
             "-7.31;-7.5" become their mean and its standard error.
@@ -226,7 +225,7 @@ def _as_exported(trial: Trial) -> dict[str, str]:
 
 
 def retry(
-    campaign_file: Path,
+    campaign_file: CampaignFile,
     /,
     *,
     message: str | None = None,
@@ -239,7 +238,6 @@ def retry(
     failures stay in the campaign file.
 
     Args:
-        campaign_file: Campaign file (SQLite).
         message: Only failures whose message contains this text; all failed trials by default.
         trial: Only trials with these ids.
     """
@@ -253,11 +251,12 @@ def retry(
         say(f"{len(again)} put back, {len(_pending(campaign))} pending, {failed} failed")
 
 
-def export(campaign_file: Path, file: Path | None = None, /, *, overwrite: Switch = False) -> None:
+def export(
+    campaign_file: CampaignFile, file: Path | None = None, /, *, overwrite: Switch = False
+) -> None:
     """Write all trials as a table.
 
     Args:
-        campaign_file: Campaign file (SQLite).
         file: File to write: .csv, .tsv, .sdf or .parquet; CSV on standard output by default.
         overwrite: Replace an existing file.
     """
@@ -272,7 +271,7 @@ def export(campaign_file: Path, file: Path | None = None, /, *, overwrite: Switc
 
 
 def report(
-    campaign_file: Path,
+    campaign_file: CampaignFile,
     out: Path | None = None,
     /,
     *,
@@ -285,7 +284,6 @@ def report(
     """Write the report of a campaign: one HTML file, to read, print and mail.
 
     Args:
-        campaign_file: Campaign file (SQLite).
         out: HTML file to write; beside the campaign file by default.
         top: Number of best molecules to draw.
         lead: SMILES of a lead; atoms of the best molecules that it does not have are drawn in

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from molvae._files import is_record
-from molvae.cli.explore_flags import (
+from molvae.cli.inputs import only_encodable, read_smiles, sample_rows
+from molvae.cli.shared_flags import (
     Column,
     Data,
     Directions,
@@ -25,7 +26,6 @@ from molvae.cli.explore_flags import (
     SkipInvalid,
     Space,
 )
-from molvae.cli.inputs import only_encodable, read_smiles, sample_rows
 from molvae.cli.terminal import InFile, Signed, print_tsv, say
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, UnknownNameError

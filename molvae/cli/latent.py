@@ -13,12 +13,13 @@ from molvae.cli.inputs import (
     read_smiles,
     read_vectors,
 )
+from molvae.cli.shared_flags import Column, MoleculeFile, SkipInvalid, Space
 from molvae.cli.terminal import Count, InFile, Switch, print_tsv, say
 from molvae.errors import one_line
 
 
 def generate(
-    space: str,
+    space: Space,
     /,
     *,
     n: Count = 10,
@@ -33,7 +34,6 @@ def generate(
     """Print new molecules that a model generates, one a line.
 
     Args:
-        space: A bundled model or a model folder.
         n: Number of samples.
         seed: Of the samples.
         noise: Share of noise in z, from 0 (the decoder follows z) to 1 (it ignores z); by default
@@ -66,17 +66,14 @@ def generate(
 
 
 def encode(
-    space: str, file: InFile = "-", /, *, column: str | None = None, skip_invalid: Switch = False
+    space: Space,
+    file: MoleculeFile = "-",
+    /,
+    *,
+    column: Column = None,
+    skip_invalid: SkipInvalid = False,
 ) -> None:
-    """Print the latent vectors of molecules as TSV: smiles, z1, z2, ...
-
-    Args:
-        space: A bundled model or a model folder.
-        file: Molecules; standard input by default.
-        column: The column of SMILES in a table; smiles by default.
-        skip_invalid: Leave out and count texts that are no molecules, and molecules that the model
-            cannot encode.
-    """
+    """Print the latent vectors of molecules as TSV: smiles, z1, z2, ..."""
     from molvae.latent.loading import load
 
     loaded = load(space)
@@ -86,11 +83,10 @@ def encode(
     print_tsv(("smiles", *(f"z{i}" for i in range(1, loaded.dim + 1))), rows)
 
 
-def decode(space: str, file: InFile = "-", /, *, confidence: Switch = False) -> None:
+def decode(space: Space, file: InFile = "-", /, *, confidence: Switch = False) -> None:
     """Print the molecules at latent vectors, one a line; an empty line for no molecule.
 
     Args:
-        space: A bundled model or a model folder.
         file: Table with columns z1, z2, ... as encode prints it; standard input by default.
         confidence: Print a table with a column for the confidence, as generate does.
     """
@@ -106,14 +102,14 @@ def decode(space: str, file: InFile = "-", /, *, confidence: Switch = False) -> 
 
 
 def density(
-    space: str,
-    file: InFile = "-",
+    space: Space,
+    file: MoleculeFile = "-",
     /,
     *,
     n_samples: int = 64,
     seed: int = 0,
-    column: str | None = None,
-    skip_invalid: Switch = False,
+    column: Column = None,
+    skip_invalid: SkipInvalid = False,
 ) -> None:
     """Print how typical molecules are of a model's training distribution, as TSV.
 
@@ -123,13 +119,8 @@ def density(
     dense. They are -inf, inf and empty for molecules that the model cannot encode.
 
     Args:
-        space: A bundled model or a model folder.
-        file: Molecules; standard input by default.
         n_samples: Latent samples for each molecule; more of them make the bound tighter.
         seed: Of the latent samples.
-        column: The column of SMILES in a table; smiles by default.
-        skip_invalid: Leave out and count texts that are no molecules, and molecules that the model
-            cannot encode.
     """
     from molvae.latent.density import typicality
     from molvae.latent.loading import load
@@ -147,7 +138,7 @@ def properties(
     /,
     *,
     names: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    column: str | None = None,
+    column: Column = None,
     summary: Switch = False,
     skip_invalid: Switch = False,
     workers: int | None = None,
@@ -157,7 +148,6 @@ def properties(
     Args:
         file: Molecules, or the name of a data set; standard input by default.
         names: Properties, e.g. logP MW rdkit:BertzCT; by default all but RDKit's descriptors.
-        column: The column of SMILES in a table; smiles by default.
         summary: Print mean and standard deviation of each property instead.
         skip_invalid: Count texts that are no molecules; their rows have no values, but the reason.
         workers: Processes; one per core by default if there are many molecules.

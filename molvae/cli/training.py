@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from molvae._files import Kind, check_output, replacing
 from molvae._version import versions
 from molvae.cli.inputs import only_encodable, read_smiles, test_split
+from molvae.cli.shared_flags import Column, SkipInvalid, Space
 from molvae.cli.terminal import (
     Count,
     Flat,
@@ -100,14 +101,14 @@ def train(
 
 
 def tune(
-    space: str,
+    space: Space,
     file: InFile = "-",
     /,
     *,
     out: Path,
     seed: int = 0,
-    column: str | None = None,
-    skip_invalid: Switch = False,
+    column: Column = None,
+    skip_invalid: SkipInvalid = False,
     overwrite: Switch = False,
 ) -> None:
     """Fine-tune the decoder of a model on a series of molecules and write a new model folder.
@@ -116,13 +117,9 @@ def tune(
     and after, is printed and recorded in the folder.
 
     Args:
-        space: A bundled model or a model folder.
         file: Molecules, best 30 to 300; standard input by default.
         out: The model folder to write, which every command accepts.
         seed: Random seed.
-        column: The column of SMILES in a table; smiles by default.
-        skip_invalid: Leave out and count texts that are no molecules, and molecules that the model
-            cannot encode.
         overwrite: Replace the model that is in the folder.
     """
     from molvae.latent.loading import load
@@ -145,7 +142,7 @@ def tune(
 
 
 def evaluate(
-    space: str,
+    space: Space,
     /,
     *,
     data: InFile = "zinc250k",
@@ -163,7 +160,6 @@ def evaluate(
     """Measure a model on test molecules and on the molecules that it generates.
 
     Args:
-        space: A bundled model or a model folder.
         data: A folder made by prepare, or a data set: its test molecules are used, and novelty is
             relative to its training molecules. Or a file of molecules, all of which are used.
         n: Test molecules to measure on, a random choice; all if there are fewer.

@@ -1,4 +1,4 @@
-"""Arguments that several of the explore commands have."""
+"""Arguments that several commands have, each with its help."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from molvae.cli.terminal import InFile, Switch
 from molvae.config import DEFAULT_PROPERTIES
 
 Space = Annotated[str, Parameter(help="A bundled model or a model folder.")]
+CampaignFile = Annotated[Path, Parameter(help="Campaign file (SQLite).")]
+MoleculeFile = Annotated[InFile, Parameter(help="Molecules; standard input by default.")]
 Radii = Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")]
 Properties = Annotated[
     tuple[str, ...],
@@ -38,7 +40,7 @@ Molecules = Annotated[
     int, Parameter(name=["--n", "-n"], help="Maximum number of molecules, chosen at random.")
 ]
 Column = Annotated[
-    str | None, Parameter(help="Column of the molecules in CSV or TSV files; smiles by default.")
+    str | None, Parameter(help="Column of the molecules in a table; smiles by default.")
 ]
 SkipInvalid = Annotated[
     Switch, Parameter(help="Skip and count invalid molecules, and those that cannot be encoded.")
