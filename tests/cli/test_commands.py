@@ -814,7 +814,7 @@ def test_unmeasured_starting_molecules_are_asked_for_first(lab: Molvae) -> None:
     ("sheet", "parts"),
     [
         ("id,value\n5,1\n99,2\n", ["99", "not in the campaign"]),
-        ("id,value\n5,1\n1,2\n", ["trial 1", "told"]),
+        ("id,value\n5,1\n1,2\n", ["trial 1", "reported"]),
         ("id,value\n5,1\n5,2\n", ["trial 5", "twice"]),
         ("id,value\n5,1\n6,high\n", ["line 3", "'high'"]),
         ("id,value\n5,1\n6,inf\n", ["line 3", "'inf'"]),
