@@ -69,7 +69,7 @@ def branch(
             seed=later_seed(seed, start),
         )
         found += [
-            Branch(to_molecule(space, space.vocabulary.decode(row)), nats)
+            Branch(to_molecule(space.representation, space.vocabulary.decode(row)), nats)
             for row, nats in zip(ids.tolist(), log_prob.tolist(), strict=True)
         ]
     return found
