@@ -136,10 +136,10 @@ def has_radicals(text: str) -> bool:
     return "[" in text and any(a.GetNumRadicalElectrons() for a in parse(text).GetAtoms())
 
 
-def unknown_elements(symbols: Iterable[str]) -> list[str]:
+def unknown_elements(elements: Iterable[str]) -> list[str]:
     """Texts that are no symbols of chemical elements."""
     table = Chem.GetPeriodicTable()  # which prints a stack trace where it is asked for others
-    return sorted({*symbols} - {table.GetElementSymbol(number) for number in range(1, 119)})
+    return sorted({*elements} - {table.GetElementSymbol(number) for number in range(1, 119)})
 
 
 def list_of_smiles(smiles: Iterable[str]) -> list[str]:
