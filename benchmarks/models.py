@@ -11,7 +11,7 @@ from typing import Any
 import molvae
 from benchmarks.shared import run
 from benchmarks.shared.molecules import some, splits
-from benchmarks.shared.tables import TITLES, number, numbers, transposed
+from benchmarks.shared.tables import NONE, TITLES, number, numbers, transposed
 from molvae.analysis.model_figures import draw_measures
 from molvae.analysis.model_metrics import evaluate
 from molvae.chem.datasets import sample_molecules
@@ -107,6 +107,29 @@ def table(result: Mapping[str, Any]) -> list[str]:
             for m in models
         ],
     }
+    more = {
+        "correlation of distances in z with Tanimoto similarities": row(
+            "distance_tanimoto_correlation"
+        ),
+        "mean similarity of the nearest in z; of the most similar; of any": row(
+            *(f"neighbor_tanimoto_{rank}" for rank in (1, "best", "random"))
+        ),
+        "trustworthiness of the five nearest in z": row("trustworthiness"),
+        "mean similarity of changed molecules where half have changed": row(
+            "changed_tanimoto_half"
+        ),
+        "R2 of ridge regression from z: 17 descriptors, 64 components of Morgan counts": row(
+            "r2_ridge_descriptors", "r2_ridge_morgan"
+        ),
+        "the surest half of greedy samples of the prior: mean less held-out mean, in sd": (
+            of_properties("confident", "_shift_in_sds", "+.2f")
+        ),
+        "radicals among greedy samples of the prior, and among generated": row(
+            "prior_radicals", "generated_radicals", form=".1%"
+        ),
+    }
+    # Results of before these were measured have none of them.
+    rows |= {name: cells for name, cells in more.items() if set(cells) != {NONE}}
     return [
         f"On {models[0]['molecules']:,} test molecules that they were not trained on, and on "
         "molecules that each generated. Of the stochastic protocol, the second row, JT-VAE "

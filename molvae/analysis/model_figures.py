@@ -12,6 +12,7 @@ from molvae.config import DEFAULT_PROPERTIES
 SOURCES = {
     "training": "training molecules",
     "prior": "prior, likeliest molecule",
+    "confident": "of these, the surest half",
     "normal": "N(0, I), likeliest molecule",
     "generated": "generated",
 }
@@ -63,13 +64,13 @@ def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bo
         axes.axhline(target, color="0.6", lw=0.8)
         for offset, (source, name) in enumerate(SOURCES.items()):
             values = [found.get(f"{source}_{p}_{key}", math.nan) for p in DEFAULT_PROPERTIES]
-            places = [i + 0.15 * (offset - 1.5) for i in range(len(DEFAULT_PROPERTIES))]
+            places = [i + 0.13 * (offset - 2) for i in range(len(DEFAULT_PROPERTIES))]
             if not all(map(math.isnan, values)):
                 axes.plot(places, values, "o", ms=4, label=name)
         axes.set_xticks(range(len(DEFAULT_PROPERTIES)), DEFAULT_PROPERTIES)
         axes.set_ylabel(label)
     handles, labels = shift.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=4)
+    figure.legend(handles, labels, loc="outside lower right", ncols=5)
     return save_figure(figure, path, overwrite=overwrite)
 
 

@@ -58,7 +58,8 @@ def evaluate(
         `reconstruction_metrics`, `likelihood`, `regression`, `smoothness`, `geometry`,
         `linear_readout`; and `distribution_metrics` and `radicals`, the fraction of radicals, with
         a prefix for the source: `prior_` and `normal_` (greedy decoding of samples of the learned
-        prior and of N(0, I)), `generated_` (`space.generate`), `training_` (as many training
+        prior and of N(0, I)), `confident_` (the half of twice as many of the former that the
+        decoder is surest of), `generated_` (`space.generate`), `training_` (as many training
         molecules, what a perfect model reaches);
         `generated_redrawn`, the fraction of samples that `generate` rejected. Of a language model
         only metrics that need no vectors.
@@ -312,7 +313,7 @@ def geometry(
 
 @isolated()
 def generate(space: LatentSpace, n: int, *, seed: int = 0) -> dict[str, list[str | None]]:
-    """Molecules from each source: `prior`, `normal`, `generated`; of a language model the last."""
+    """Molecules from each source of `evaluate`; of a language model `generated` alone."""
     if space.dim == 0:
         return {"generated": space.generate(n, seed=seed)}
     generator = torch.Generator().manual_seed(seed)
@@ -320,6 +321,9 @@ def generate(space: LatentSpace, n: int, *, seed: int = 0) -> dict[str, list[str
     return {
         "prior": space.decode(space.sample_prior(n, seed=seed)),
         "normal": space.decode(normal),
+        "confident": space.generate(
+            n, seed=seed, noise=0.0, temperature=0.0, redraw=False, oversampling=2.0
+        ),
         "generated": space.generate(n, seed=seed),
     }
 

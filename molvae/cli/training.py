@@ -163,7 +163,7 @@ def evaluate(
         data: A folder made by prepare, or a data set: its test molecules are used, and novelty is
             relative to its training molecules. Or a file of molecules, all of which are used.
         n: Test molecules to measure on, a random choice; all if there are fewer.
-        samples: Molecules to generate in each of three ways; 0 for none.
+        samples: Molecules to generate in each of four ways; 0 for none.
         draws: Test molecules from whose posteriors many samples are decoded each.
         fcd: Compute the Frechet ChemNet distance, which takes longest; needs the package fcd.
         seed: Random seed.
