@@ -31,7 +31,7 @@ SHARES = ("held_50", "held_90", "above")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
+    """Options of this benchmark alone."""
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
 
 

@@ -41,11 +41,11 @@ SETS = {
     "absurd": "absurd, symbols as frequent as in the data",
     "absurd-even": "absurd, all symbols of the data equally frequent",
 }
-"""What is told from test molecules, and its name."""
+"""Molecules that are distinguished from test molecules, and their name."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
+    """Options of this benchmark alone."""
     parser.add_argument("--data", nargs="+", default=[*TITLES], choices=[*TITLES])
 
 
@@ -136,7 +136,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "by three scores.",
         "",
         *markdown(
-            ("model", "told from its test molecules", "outlier score", "readable",
+            ("model", "distinguished from its test molecules", "outlier score", "readable",
              "of those: outlier score", "-log p", "percentile"),
             areas,
         ),

@@ -44,7 +44,7 @@ SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=1
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
+    """Options of this benchmark alone."""
     parser.add_argument("--molecules", type=int, default=MOLECULES, help="seen in each training")
 
 
@@ -124,7 +124,7 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
         same: {f"same_at_{r:g}": f"r = {r:g} sd" for r in RADII},
         off: {"prior_off": "prior, greedy", "generated_off": "generated"},
     }
-    back.set_title("molecules given back")
+    back.set_title("reconstruction")
     same.set_title("same molecule after a move of z")
     off.set_title("worst property mean, sd off")
     for axes, named in curves.items():
@@ -157,8 +157,9 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "the property that is furthest off differs from the data.",
         "",
         *markdown(
-            ("training", "given back: mean, draw", "same after 0.3 sd", "KL, nats", "prior off",
-             "generated off", "valid: prior, generated", "R2 of logP, SAS, QED (ridge)"),
+            ("training", "reconstructed from: mean, sample", "same after 0.3 sd", "KL, nats",
+             "prior off", "generated off", "valid: prior, generated",
+             "R2 of logP, SAS, QED (ridge)"),
             rows,
         ),
     ]  # fmt: skip

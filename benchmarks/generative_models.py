@@ -159,7 +159,7 @@ TITLES = {
     "vae": "VAE (beta 1)",
     "beta-4": "beta-VAE (beta 4)",
     "free-bits": "free bits, 0.5 nats a unit (beta 1)",
-    "iwae": "importance-weighted, 8 draws (beta 1)",
+    "iwae": "importance-weighted, 8 samples (beta 1)",
     "total-correlation": "total-correlation VAE (2.5 times of it, half of beta)",
     "flow-posterior": "flow posterior",
     "transformer": "transformer",
@@ -228,7 +228,7 @@ TINY = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
+    """Options of this benchmark alone."""
     parser.add_argument("--data", nargs="+", choices=[*PLANS], default=[*PLANS])
     parser.add_argument("--variants", nargs="+", choices=[*VARIANTS], help="only these of them")
     parser.add_argument("--molecules", type=int, help="seen in each training")
@@ -490,8 +490,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "The same data, number of weights and molecules seen, and nothing changed but what the "
         "name says. Without a remark the weight of the KL term is that of the beta-VAE; "
         "semi-supervised models have noise levels and twice that weight. Bounds are in nats per "
-        "symbol, with the learned prior; molecules are drawn from the prior and then symbol by "
-        "symbol, and what is no molecule is mended.",
+        "symbol, with the learned prior; molecules are sampled from the prior and then token by "
+        "token, and invalid ones are repaired.",
     ]
     for name, found in result["data"].items():
         lines += ["", f"### {DATA[name]}, generative models", "", *_of_data(found)]
@@ -512,21 +512,21 @@ def _of_data(found: Mapping[str, Any]) -> list[str]:
     )
     lines = [
         f"{settings['molecules']:,} molecules seen, about {base['weights']:,} weights, "
-        f"{base['latent_dim']} numbers in z, beta {beta:g}; {sizes['held_out']:,} test molecules "
-        f"given back and regressed on, {sizes['bounded']:,} bounded, {sizes['drawn']:,} drawn. R2 "
-        "is that of a ridge regression on z; outliers are absurd molecules, SELFIES of as many "
-        "symbols as test molecules have, drawn blindly, as frequent as in the data or all alike, "
-        f"and molecules of {other}.",
+        f"{base['latent_dim']} dimensions of z, beta {beta:g}; {sizes['held_out']:,} test "
+        f"molecules reconstructed and regressed on, {sizes['bounded']:,} bounded, "
+        f"{sizes['drawn']:,} sampled. R2 is that of a ridge regression on z; outliers are absurd "
+        "molecules, SELFIES of as many symbols as test molecules have, sampled at random, as "
+        f"frequent as in the data or all alike, and molecules of {other}.",
         "",
         *markdown(
-            ("model", "given back: mean, draw", "KL, nats; active units", "bound: 1, 8, 64 draws",
-             "R2 of logP, SAS, QED", "total correlation, nats",
+            ("model", "reconstructed from: mean, sample", "KL, nats; active units",
+             "bound: 1, 8, 64 samples", "R2 of logP, SAS, QED", "total correlation, nats",
              f"AUROC: absurd, all alike, {other}"),
             [_codes(row, settings["other"]) for row in rows],
         ),
         "",
         *markdown(
-            ("model", "not mended", "valid", "distinct", "new", "FCD",
+            ("model", "valid without repair", "valid", "distinct", "new", "FCD",
              "mean of logP, SAS, QED off, sd", "sd over that of the data"),
             [_drawn(TITLES[row["variant"]], row["drawn"]) for row in rows]
             + [_drawn("*training molecules*", found["floor"])],
@@ -601,7 +601,7 @@ def _likelihood(bounds: Mapping[str, Any]) -> str:
         return "a bound, not finite"
     rise = (bounds["nats_64"] - bounds["nats_1"]) * bounds["symbols"]
     error = bounds["error"] * bounds["symbols"]
-    return f"a bound; 64 draws raise it by {rise:.2f} ± {error:.2f} nats"
+    return f"a bound; 64 samples raise it by {rise:.2f} ± {error:.2f} nats"
 
 
 def _priors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -622,7 +622,7 @@ def _priors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     return markdown(
         ("prior of the codes of the beta-VAE", "log-density of held-out codes, nats",
-         "gain over N(0, I)", "bound: 1, 8, 64 draws", "not mended", "distinct", "FCD",
+         "gain over N(0, I)", "bound: 1, 8, 64 samples", "valid without repair", "distinct", "FCD",
          "furthest off, sd", "seconds to fit", "molecules a second"),
         lines,
     )  # fmt: skip
@@ -649,7 +649,7 @@ def _on_demand(found: Mapping[str, Any]) -> list[str]:
     return [
         "",
         f"Molecules on demand, {found['settings']['sizes']['asked']:,} for each value, as "
-        "`generate` makes them: drawn again, up to twenty times, where the model's own encoder "
+        "`generate` makes them: sampled again, up to twenty times, where the model's own encoder "
         "expects them to be more than 0.25 sd off. Median absolute error (in sd of the data); "
         "valid, distinct.",
         "",
@@ -673,7 +673,7 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
                     color=plots.COLORS[place % len(plots.COLORS)],
                     label=TITLES[row["variant"]],
                 )
-        scatter.set(xlabel="given back, %", ylabel="bound of 64 draws, nats per symbol")
+        scatter.set(xlabel="reconstructed, %", ylabel="bound of 64 samples, nats per symbol")
         scatter.set_title(f"{DATA[name]}: faithful, and likely")
         scatter.legend(fontsize=5.5)
         key = "fcd" if found["rows"][0]["drawn"]["fcd"] is not None else "off"

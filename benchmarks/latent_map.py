@@ -1,9 +1,10 @@
-"""What is around molecules in a space, and where do ways up and ways between molecules lead?
+"""What is around molecules in a space, and where do ascents and paths between molecules lead?
 
 Four questions to each bundled space, on test molecules that it was not trained on. How alike is
 what a move of z of a given length decodes to? By how much does gradient ascent on a property head
-improve the true property, for each unit of length, and does it leave the known world? What is on
-the three kinds of ways between two molecules? And do analogies (an OH that becomes NH2) come out?
+improve the true property, for each unit of length, and does it leave the training distribution?
+What is on the three kinds of paths between two molecules? And do analogies (an OH that becomes
+NH2) come out?
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ QUICK = Sizes(molecules=8, directions=3, ascents=3, pairs=2, analogies=2)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
+    """Options of this benchmark alone."""
     parser.add_argument("--data", nargs="+", default=[*TITLES], choices=[*TITLES])
 
 
@@ -253,8 +254,8 @@ def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float
     Returns:
         By distance: `true` and `predicted`, mean improvement so far, better is positive (a way that
         has ended stays where it is); `error`: standard error of the former over molecules;
-        `percentile`: mean; `outside`: share of the ways that are outside of the known world. At the
-        ends: `gain`, `gain_error`, `expected`, `better` (share), `distance` (mean), `ended`
+        `percentile`: mean; `outside`: share of the ways outside of the training distribution. At
+        the ends: `gain`, `gain_error`, `expected`, `better` (share), `distance` (mean), `ended`
         (counts), `left` and `began_outside` (shares).
     """
     steps = round(AFTER[-1] / STEP)
@@ -445,7 +446,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
             name = f"{up_or_down(head)}{words}: true, predicted; better; distance; left"
             rows[name] = [_climb(one["ascents"][head][kind]) for one in found]
     for kind in get_args(Kind):
-        rows[f"{kind} way: molecules; similarity to the next; lowest percentile"] = [
+        rows[f"{kind} path: molecules; similarity to the next; lowest percentile"] = [
             f"{way['molecules']:.1f}; {number(way['similarity'])}; {way['lowest']:.0f}"
             for way in (one["ways"][kind] for one in found)
         ]
@@ -459,8 +460,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "Tanimoto similarity, Morgan, radius 2, 2,048 bits), gradient ascent on the property "
         f"heads from {sizes.ascents} of them, for a distance of {result['after'][-1]:g} at most "
         "(mean improvement ± standard error; share that is better; mean distance; share that "
-        "leaves the known world, to where less than 1 % of known molecules are), "
-        f"{sizes.pairs} ways of each kind.",
+        "leaves the training distribution, to where less than 1 % of known molecules are), "
+        f"{sizes.pairs} paths of each kind.",
         "",
         *transposed("measure", rows, [TITLES[name] for name in result["spaces"]]),
     ]

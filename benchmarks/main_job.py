@@ -1,6 +1,6 @@
 """What does a campaign of 300 calls of 5*qed-sas find, by strategy and seed?
 
-Every call counts, the 100 random starting molecules included; all strategies start from the same
+Every call counts, the 100 random initial molecules included; all strategies start from the same
 molecules for the same seed. The settings are those of `pipelines/qed-sas.toml`.
 """
 

@@ -23,7 +23,7 @@ SEED = 0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
+    """Options of this benchmark alone."""
     parser.add_argument("--data", nargs="+", default=[*TITLES], choices=[*TITLES])
 
 
@@ -74,7 +74,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "molecules that come back exactly: greedy, from the posterior mean": row(
             "reconstruction", form=".1%"
         ),
-        "the same, 10 draws of z x 10 draws of symbols each": row(
+        "the same, 10 samples of z x 10 samples of tokens each": row(
             "stochastic_reconstruction", form=".1%"
         ),
         "z moved by 0.3 sd of the encodings: still the same molecule": row(
@@ -84,12 +84,14 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "KL to N(0, I), nats; active units": [
             f"{m['kl']:.1f}; {m['active_units']} of {m['latent_dim']}" for m in models
         ],
-        "bound on log p, nats: ELBO, 64 importance-weighted draws": row("elbo", "iwae", form=".1f"),
-        "the latter per symbol": row("iwae_per_symbol"),
+        "bound on log p, nats: ELBO, 64 importance-weighted samples": row(
+            "elbo", "iwae", form=".1f"
+        ),
+        "the latter per token": row("iwae_per_symbol"),
         "R2 of logP, SAS, QED from z: trained head": of_properties("r2_head"),
         "ridge regression on 4,000": of_properties("r2_ridge"),
         "Gaussian process on 800": of_properties("r2_gp"),
-        "generated molecules: drawn again, since they had to be mended": row(
+        "generated molecules: sampled again, since they had to be repaired": row(
             "generated_redrawn", form=".1%"
         ),
         "valid": row("generated_validity", form=".0%"),

@@ -1,6 +1,6 @@
 """Which method finds the best molecules in so many objective calls?
 
-Every call counts, the starting molecules included; for a task and seed all methods start from the
+Every call counts, the initial molecules included; for a task and seed all methods start from the
 same random molecules of ZINC250k, from which the task's own targets are removed. Each run is a
 record, or for mol-ga a JSON file, in a folder of the package's state: what is there already is not
 run again, and what was interrupted goes on.
@@ -203,7 +203,7 @@ BASELINE = "mol-ga"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
+    """Options of this benchmark alone."""
     parser.add_argument(
         "--studies",
         nargs="+",
@@ -450,7 +450,7 @@ PUBLISHED = {
     "zaleplon_mpo_prev": (0.519, 0.221, 0.499, 0.552, 0.504),
 }
 """AUC top-10 after 10,000 calls, means of five seeds, by the methods of `PUBLISHED_METHODS`; none
-counts its starting molecules alike."""
+counts its initial molecules alike."""
 PUBLISHED_METHODS = (
     "mol-ga (arXiv:2310.09267)",
     "GP BO (arXiv:2206.12411)",
@@ -465,7 +465,7 @@ OFFSPRING"""
 def table(result: Mapping[str, Any]) -> list[str]:
     """For each study a table of methods, and one of all tasks."""
     lines = [
-        "Goal-directed tasks of PMO; every call counts, the starting molecules (random ones of "
+        "Goal-directed tasks of PMO; every call counts, the initial molecules (random ones of "
         "ZINC250k) included. AUC is the area under the mean of the best molecules so far against "
         "calls, a share of the largest possible, a failed call counting 0; in steps of a hundredth "
         "of the budget, or, where it says *PMO's*, of 100 calls as in PMO's own code, which gives "

@@ -1,4 +1,4 @@
-"""What does a proposal cost, in seconds and memory, as a record grows?
+"""What does a proposal cost, in seconds and memory, as a campaign grows?
 
 A campaign with so many molecules that have values goes on for a hundred calls in batches of ten, in
 a process of its own, on one thread. They are random molecules of ZINC250k with their values of
@@ -126,7 +126,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         memory = max(row["memory_mb"] for row in rows if row["strategy"] == name)
         lines.append([f"`{name}`", *cells, f"{memory / 1000:.1f} GB"])
     return [
-        "Seconds per molecule with so many molecules told, mean "
+        "Seconds per molecule with so many measured molecules, mean "
         f"over {BATCHES} batches of {result['batch']} (fewer, in brackets, where these took longer "
         f"than {ENOUGH} s), and of the first batch, which looks at all of them; on one thread. The "
         "largest memory of the process.",
@@ -148,5 +148,5 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
         own = [row for row in result["rows"] if row["strategy"] == name]
         seconds = [row["seconds_per_call"] or row["first"] for row in own]
         plots.lines(axes, [row["observations"] for row in own], {name: seconds})
-    axes.set(xscale="log", yscale="log", xlabel="molecules told", ylabel="seconds per call")
+    axes.set(xscale="log", yscale="log", xlabel="measured molecules", ylabel="seconds per call")
     plots.save(figure, folder / "overhead.svg")

@@ -93,7 +93,7 @@ ORDER = {
     "ga": "genetic algorithm",
     "published ga": "*genetic algorithm, published*",
     "prior": "VAE, prior samples",
-    "drawn": "VAE, drawn",
+    "drawn": "VAE, sampled",
     "perturbed": "VAE, perturbed encodings",
     "published vae": "*VAE, published*",
     "language-model": "language model",
@@ -109,7 +109,7 @@ Drawn = list[str | None]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
+    """Options of this benchmark alone."""
     parser.add_argument("--data", nargs="+", choices=[*TITLES], default=[*TITLES])
     parser.add_argument("--n", type=int, default=N, help=f"molecules a draw (default: {N})")
     parser.add_argument("--space", help="a run in place of the bundled one, for a single data set")
@@ -431,9 +431,9 @@ def table(result: Mapping[str, Any]) -> list[str]:
     lines = [
         "The property table of Gómez-Bombarelli et al. (2018), with its published rows: do "
         "generated molecules have the properties of the data? "
-        f"{settings['n']:,} molecules a draw, {len(settings['seeds'])} draws with different seeds, "
-        "mean (standard deviation) of each property; FCD is the Fréchet ChemNet Distance of the "
-        f"first {scored} to the test split, and in brackets how many times that of as many "
+        f"{settings['n']:,} molecules a sample, {len(settings['seeds'])} samples with different "
+        "seeds, mean (standard deviation) of each property; FCD is the Fréchet ChemNet Distance of "
+        f"the first {scored} to the test split, and in brackets how many times that of as many "
         "training molecules."
     ]
     for name in names:
@@ -455,13 +455,13 @@ def table(result: Mapping[str, Any]) -> list[str]:
             ],
         ),
         "",
-        "*Prior samples* are written greedily at vectors of the learned prior; *drawn* molecules "
-        "are draws of the whole generative model, as those of the language model without those "
-        "that had to be mended, which are drawn again; *perturbed encodings* are random training "
-        f"molecules, moved by {settings['radius']} standard deviations of the encodings in random "
-        "directions, the paper's way. The genetic algorithm is mol-ga's mutations and crossovers "
-        "without selection, from random molecules of the data set, until there are as many "
-        "distinct ones as published; the paper had rules of its own. "
+        "*Prior samples* are written greedily at vectors of the learned prior; *sampled* molecules "
+        "are samples of the whole generative model, as those of the language model without those "
+        "that had to be repaired, which are sampled again; *perturbed encodings* are random "
+        f"training molecules, moved by {settings['radius']} standard deviations of the encodings "
+        "in random directions, as in the paper. The genetic algorithm is mol-ga's mutations and "
+        "crossovers without selection, from random molecules of the data set, until there are as "
+        "many distinct ones as published; the paper had rules of its own. "
         + " ".join(_of_models(TITLES[name], models[name]) for name in names),
     ]  # fmt: skip
     return lines

@@ -1,10 +1,10 @@
 """How well are several goals met? QED up, SAS down, logP within 1 to 3, similar to a lead.
 
-What counts is the hypervolume of the molecules with values that keep the limits, as a share of the
-largest possible: QED from 0 to 1, SAS from 10 to 1. Every call counts; for a seed all methods start
-from the same molecules: the lead, celecoxib, and random ones of ZINC250k.
+What counts is the hypervolume of the feasible molecules, as a share of the largest possible: QED
+from 0 to 1, SAS from 10 to 1. Every call counts; for a seed all methods start from the same
+molecules: the lead, celecoxib, and random ones of ZINC250k.
 
-    random         draws from the prior, whatever the limits
+    random         samples from the prior, whatever the constraints
     ga             mol-ga on the product of the desirabilities of all four
     rank           a Pareto search; RDKit computes the values, so that nothing has to be guessed
     rank, measured the same, as if only a call could bring any of the values
@@ -148,18 +148,16 @@ def table(result: Mapping[str, Any]) -> list[str]:
         rows.append([method, whole, *(number(end, ".3f") for end in ends), of])
     first = [row["at_the_start"] for row in result["rows"] if row["method"] == METHODS[0]]
     begun = [number(value, ".3f") for value in (statistics.mean(first), *first)]
-    rows.append(["the starting molecules", *begun, ""])
+    rows.append(["the initial molecules", *begun, ""])
     return [
         f"{result['budget']} calls: QED up and SAS down, logP within 1 to 3 and a similarity of at "
-        f"least 0.4 to celecoxib, which is among the {result['start']} starting molecules, batches "
-        f"of {result['batch']}. Hypervolume of what keeps the limits, as a share of the largest "
+        f"least 0.4 to celecoxib, which is among the {result['start']} initial molecules, batches "
+        f"of {result['batch']}. Hypervolume of feasible molecules, as a share of the largest "
         "possible, mean ± standard deviation over the seeds.",
         "",
-        *markdown(
-            ("method", "hypervolume", *(f"seed {seed}" for seed in seeds), "keep the limits"), rows
-        ),
+        *markdown(("method", "hypervolume", *(f"seed {seed}" for seed in seeds), "feasible"), rows),
         "",
         "`rank` computes QED, SAS, logP and similarity of every candidate before it spends a call "
         "on it; *measured* may not, and has a surrogate for each. `ga` maximizes the product of "
-        "the four desirabilities, `random` draws from the prior, whatever the limits.",
+        "the four desirabilities, `random` samples from the prior, whatever the constraints.",
     ]

@@ -42,7 +42,7 @@ RECIPE = ROOT / "pipelines" / "zinc250k.toml"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
+    """Options of this benchmark alone."""
     parser.add_argument("--against", type=Path, help="another checkout, to compare the speed with")
     parser.add_argument("--minutes", nargs="*", type=float, default=list(MINUTES))
 
