@@ -122,6 +122,7 @@ def tune(
         seed: Random seed.
         overwrite: Replace the model that is in the folder.
     """
+    from molvae.chem.text_files import name_of
     from molvae.latent.loading import load
     from molvae.latent.tuning import tuned_and_measured
     from molvae.model.checkpoint import MODEL
@@ -129,11 +130,14 @@ def tune(
     check_output(out, MODEL, overwrite=overwrite, apart_from=[space, file])
     loaded = load(space)
     series = list(dict.fromkeys(read_smiles(file, skip_invalid=skip_invalid, column=column)))
-    series = only_encodable(loaded, series) if skip_invalid else series
+    if skip_invalid:
+        series = only_encodable(loaded, series)
+    else:
+        loaded.encode(series)  # names what it cannot encode, before any work
     if len(series) < MIN_SERIES:
         raise DataError(
-            f"{file} holds {len(series)} distinct molecules that {space} can encode; fine-tuning "
-            f"needs at least {MIN_SERIES}, better 30 or more"
+            f"{name_of(file)} holds {len(series)} distinct molecules that {space} can encode; "
+            f"fine-tuning needs at least {MIN_SERIES}, better 30 or more"
         )
     new, report = tuned_and_measured(loaded, series, seed=seed)
     new.save(out, overwrite=overwrite)

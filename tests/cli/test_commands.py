@@ -342,7 +342,8 @@ def test_tune_writes_a_model_folder_and_prints_held_out_reconstruction(
     done = molvae(*words, "odd.csv", "--out", "odd", "--skip-invalid", "--column", "smiles")
     assert "1 of 13 skipped" in done.err
     few = "\n".join(texts[:9])
-    molvae(*words, "--out", "few", stdin=few).fails(1, "9 distinct molecules", "at least 10")
+    molvae(*words, "--out", "few", stdin=few).fails(1, "standard input holds 9", "at least 10")
+    molvae(*words, "--out", "few", stdin="CCO\nC[Au]\n").fails(1, "Au", "tokens")
     molvae(*words, "--out", "few", stdin=f"{table}gold,[Au]\n").fails(1, "[Au]")
     assert not (tmp_path / "few").exists()
 
