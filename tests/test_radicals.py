@@ -22,7 +22,7 @@ from molvae.latent.density import proposable
 from molvae.latent.loading import load
 from molvae.latent.space import LatentSpace
 from molvae.latent.train import train
-from molvae.model.config import LossConfig, ModelConfig, TrainConfig
+from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfig
 from tests.contracts import toy_evidence
 from tests.toys import ToySpace
 
@@ -144,6 +144,7 @@ def test_model_that_learned_from_radicals_may_write_them(tmp_path: Path) -> None
         n_molecules=2000,
         batch_size=16,
         loss=LossConfig(beta=0.0),
+        prior=PriorConfig(kind="normal", calibrate=False),
         device="cpu",
         model=ModelConfig(
             latent_dim=4, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=2

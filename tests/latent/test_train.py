@@ -166,7 +166,7 @@ def conditional(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Latent
         device="cpu",
         model=SIZES,
         loss=LossConfig(beta=0.02),
-        prior=PriorConfig(epochs=30),
+        prior=PriorConfig(epochs=30, calibrate=False),
     )
     return molvae.load(train(config, workers=1))
 
