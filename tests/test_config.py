@@ -129,7 +129,7 @@ def test_old_names_of_settings_are_read() -> None:
         ({"model": {"posterior": "point"}}, r"give \[loss\] beta = 0"),
         (
             {"model": {"posterior": "point"}, "loss": {"beta": 0}, "conditions": ["logP"]},
-            "conditions that are not known are drawn",
+            "unknown conditions are sampled",
         ),
         (
             {"model": {"posterior": "flow"}, "loss": {"free_bits": 0.1}},

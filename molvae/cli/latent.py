@@ -43,7 +43,8 @@ def generate(
         conditions: Property values that the molecules should have, e.g. logP=2.5,QED=0.9, for a
             model trained with conditions.
         condition_tolerance: Largest accepted error of a condition, in standard deviations of the
-            training molecules; samples beyond it are drawn again, up to 20 times. 0.25 by default.
+            training molecules; molecules beyond it are sampled again, up to 20 times. By default
+            0.25.
         oversampling: Sample this many times n, and keep the n molecules of the largest confidence.
         confidence: Print a table with a column for the confidence: the log-probability per token
             that the decoder wrote, in nats, at most 0.

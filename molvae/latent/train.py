@@ -126,7 +126,7 @@ def _train(
     held_out_there = len(tokens.valid) > 0
     if not held_out_there:
         warn(
-            f"{config.data} has no validation molecule that can be written with the symbols of the "
+            f"{config.data} has no validation molecule that can be written with the tokens of the "
             f"{len(tokens.train)} training molecules: these are validated on instead, which says "
             "nothing of other molecules; prepare some hundred molecules"
         )
@@ -295,7 +295,7 @@ def _unknown_below(labels: Tensor, n: int) -> Tensor:
 
 
 def _identity(folders: Sequence[str], tokens: TokenizedDataset) -> dict[str, Any]:
-    """What a resumed training must have been made from: hashes of the splits, and the symbols."""
+    """What a resumed training must have been made from: hashes of the splits, and the tokens."""
     symbols = json.dumps([tokens.representation, tokens.vocabulary.tokens, tokens.vocabulary.pairs])
     made: dict[str, Any] = {"the vocabulary": hashlib.sha256(symbols.encode()).hexdigest()}
     for i, folder in enumerate(folders):

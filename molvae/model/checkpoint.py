@@ -108,7 +108,7 @@ class ModelCard:
     files: dict[str, str] = field(default_factory=dict, compare=False)
     """SHA-256 of the weights by name; filled in on saving, empty in older folders."""
     about: dict[str, Any] = field(default_factory=dict)
-    """Recipe, data with hashes, versions, measurements: for people, and to make the run again."""
+    """Settings, data with hashes, versions, measurements: for people, and to train it again."""
 
     @property
     def dim(self) -> int:
@@ -292,7 +292,8 @@ def _check_sizes(sizes: Mapping[str, Any], weights: Path, card: ModelCard) -> No
         elif isinstance(size, int) and (size < 0 or (size**2 if name == "hidden" else size) > held):
             raise CheckpointError(
                 f"{weights.with_name(CARD)} says {name} = {shown(size)}, which the {held} bytes of "
-                f"{weights.name} cannot hold; the two files are from different runs, or damaged"
+                f"{weights.name} cannot hold; the two files are from different trainings or "
+                "damaged"
             )
 
 
@@ -324,13 +325,13 @@ def _load(module: nn.Module, folder: Path, name: str, card: ModelCard) -> None:
         tensors = upgrade_state_dict(load_tensors(content))
     except SafetensorError as error:
         raise CheckpointError(
-            f"{path} is damaged or no safetensors file ({error}); copy the run folder again"
+            f"{path} is damaged or no safetensors file ({error}); copy the model folder again"
         ) from error
     load_into(module, tensors, path)
     if card.files and not _has_hash(content, card.files.get(name, "")):
         raise CheckpointError(
             f"{path} is not the file that {CARD} was written with: it is damaged, or the two are "
-            "from different runs; copy the run folder again"
+            "from different trainings; copy the model folder again"
         )
 
 
@@ -357,13 +358,13 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> No
         where, lacks = (CARD, path.name) if name in own else (path.name, CARD)
         raise CheckpointError(
             f"{path}: tensor {name!r} belongs to {where} but not to {lacks}; "
-            "the two files are from different runs"
+            "the two files are from different trainings"
         )
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
             raise CheckpointError(
                 f"{path}: tensor {name!r} is {tuple(tensor.shape)}, {CARD} says "
-                f"{tuple(own[name].shape)}; the two files are from different runs"
+                f"{tuple(own[name].shape)}; the two files are from different trainings"
             )
     full = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     model.load_state_dict(full, assign=True)
@@ -389,7 +390,7 @@ def _read_card(path: Path) -> ModelCard:
     if content.get("format") not in range(1, FORMAT + 1):
         raise CheckpointError(
             f"{path} has format {content.get('format')!r}; this molvae reads 1 to {FORMAT}. "
-            "Upgrade molvae, or train the run again"
+            "Upgrade molvae, or train the model again"
         )
     with _understood(path):
         card = ModelCard(

@@ -321,7 +321,7 @@ class TrainConfig:
             )
             require(
                 not self.conditions,
-                "conditions that are not known are drawn; take posterior = 'gaussian' or 'flow'",
+                "unknown conditions are sampled; take posterior = 'gaussian' or 'flow'",
             )
         if posterior != "gaussian":
             for what, there in (

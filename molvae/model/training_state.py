@@ -193,7 +193,7 @@ def start_state(
     except RuntimeError as error:
         raise CheckpointError(
             f"{folder / STATE} is of another network than the model beside it ({error}); copy the "
-            "run folder again"
+            "model folder again"
         ) from error
 
 

@@ -131,7 +131,7 @@ def test_a_card_with_impossible_values(folder: Path, values: dict[str, object]) 
 
 def test_files_of_different_runs(folder: Path) -> None:
     change(folder, vocabulary=["[C]", "[O]", "[N]"])
-    with pytest.raises(CheckpointError, match="different runs"):
+    with pytest.raises(CheckpointError, match="different trainings"):
         load_run(folder)
 
 
@@ -140,7 +140,7 @@ def test_a_card_that_asks_for_terabytes_is_refused_before_anything_is_allocated(
 ) -> None:
     sizes = {**json.loads((folder / CARD).read_text())["model"], "decoder_dim": 10_000_000}
     change(folder, model=sizes)
-    with pytest.raises(CheckpointError, match="different runs"):
+    with pytest.raises(CheckpointError, match="different trainings"):
         load_run(folder)
 
 
