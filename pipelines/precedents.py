@@ -1,9 +1,10 @@
-"""Make the precedents of a prepared data set: its ring systems and atom environments.
+"""Make the precedents of a prepared data set: its ring systems, atom environments and sizes.
 
     molvae prepare zinc250k data/zinc250k
     python pipelines/precedents.py data/zinc250k molvae/weights/zinc250k/precedents.safetensors
 
-The properties `unseen_rings` and `unseen_environments` compare molecules with the file.
+Campaigns avoid what is not in the file of their model (`--plausibility`); the properties
+`unseen_rings` and `unseen_environments` compare molecules with that of ZINC250k.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from molvae.config import CampaignConfig, plausibility_parts
 if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
     from molvae.chem.plausibility import Plausibility
+    from molvae.chem.precedents import Precedents
 
 
 SMALLER, LARGER = 0.75, 1.25
@@ -20,8 +21,10 @@ SMALLER, LARGER = 0.75, 1.25
 
 def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:
     """The check that proposals of a campaign have to pass; None if it has no part that can act."""
+    from molvae.chem.precedents import of_model
+
     start = tuple(trial.smiles for trial in trials if trial.origin == ORIGIN)
-    return _plausibility(plausibility_parts(config.plausibility), config.space, start)
+    return _plausibility(plausibility_parts(config.plausibility), of_model(config.space), start)
 
 
 def inactive_parts(config: CampaignConfig) -> str:
@@ -44,13 +47,12 @@ def inactive_parts(config: CampaignConfig) -> str:
 
 @lru_cache(maxsize=8)
 def _plausibility(
-    parts: tuple[str, ...], model: str, start: tuple[str, ...]
+    parts: tuple[str, ...], precedents: Precedents | None, start: tuple[str, ...]
 ) -> Plausibility | None:
     from molvae.chem.molecules import parse
     from molvae.chem.plausibility import CATALOGS, Plausibility
-    from molvae.chem.precedents import of_model
 
-    precedents, window = of_model(model), None
+    window = None
     if "size" in parts and precedents is not None:
         window = precedents.heavy_atoms
     elif "size" in parts and start:

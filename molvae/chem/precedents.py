@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ SIZE_QUANTILES = (0.0001, 0.9999)
 """Of the numbers of heavy atoms: the ends of the usual sizes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Precedents:
     """Ring systems and atom environments in a set of molecules, as sorted hashes, and the sizes."""
 
@@ -111,7 +111,6 @@ def zinc250k() -> Precedents:
     return found
 
 
-@cache
 def of_model(model: str) -> Precedents | None:
     """Precedents of the training molecules of a model; None if it has no file of them.
 
@@ -124,7 +123,12 @@ def of_model(model: str) -> Precedents | None:
     with as_file(files("molvae") / "weights") as weights:
         bundled = weights / model
         path = (bundled if (bundled / "model.json").is_file() else Path(model)) / FILE
-        return Precedents.load(path) if model and path.is_file() else None
+        return _load(path, path.stat().st_mtime_ns) if model and path.is_file() else None
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, _written: int) -> Precedents:
+    return Precedents.load(path)
 
 
 def ring_systems(mol: Chem.Mol) -> list[str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molvae._files import check_output
+from molvae.chem.precedents import FILE as PRECEDENTS
+from molvae.chem.precedents import of_model
 from molvae.errors import CheckpointError
 from molvae.model.checkpoint import METRICS, MODEL, RESUME, STATE, fingerprint, save_run
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 def save(space: LatentSpace, folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write a space as a model folder, which every command accepts and `molvae.load` reads.
 
-    The space then has the name and the fingerprint of the folder.
+    The space then has the name and the fingerprint of the folder. Precedents of the training
+    molecules are written, too, if the space was loaded with them.
 
     Args:
         space: The space.
@@ -30,10 +33,14 @@ def save(space: LatentSpace, folder: str | Path, *, overwrite: bool = False) -> 
         CheckpointError: It exists and may not be replaced, or cannot be written.
     """
     target = check_output(folder, MODEL, overwrite=overwrite)
+    precedents = of_model(space.name)
     try:
         save_run(target, space.model, space.card, space.prior)
         for name in (METRICS, RESUME, STATE):  # of the model that was replaced
             (target / name).unlink(missing_ok=True)
+        (target / PRECEDENTS).unlink(missing_ok=True)
+        if precedents is not None:
+            precedents.save(target / PRECEDENTS)
     except OSError as error:
         raise CheckpointError(f"cannot write {folder}: {error.strerror or error}") from error
     space.name, space.fingerprint = str(folder), fingerprint(target)

@@ -307,7 +307,8 @@ class Rank:
         if len(found) < n:
             raise CampaignError(
                 f"no new molecule passes the filters {', '.join(self.filters)} after "
-                f"{self.max_decode_attempts} samples of the prior; use fewer catalogs"
+                f"{self.max_decode_attempts} samples of the prior; use fewer catalogs, or fewer "
+                "parts of plausibility"
             )
         return found
 
