@@ -614,7 +614,7 @@ def test_every_variant_has_about_as_many_weights(name: str) -> None:
     }
     base = sizes[generative_models.BASELINE]
     assert all(0.9 < size / base < 1.2 for size in sizes.values()), sizes
-    assert {one.molecules for one in made.values()} == {plan.molecules}
+    assert {one.n_molecules for one in made.values()} == {plan.molecules}
     assert len({one.out for one in made.values()}) == len(made)
 
 

@@ -419,15 +419,15 @@ def test_a_training_with_structure_and_other_rows_resumes_bit_for_bit(tmp_path: 
 
 
 def test_a_stage_at_a_constant_rate_may_end_sooner_or_later(tmp_path: Path) -> None:
-    half, whole = CONFIG.molecules // 2, CONFIG.molecules
+    half, whole = CONFIG.n_molecules // 2, CONFIG.n_molecules
     constant = dataclasses.replace(
-        CONFIG, lr_decay_fraction=0.0, lr_warmup_fraction=0.0, molecules=whole
+        CONFIG, lr_decay_fraction=0.0, lr_warmup_fraction=0.0, n_molecules=whole
     )
     constant = dataclasses.replace(constant, loss=LossConfig(beta=0.0, beta_warmup_fraction=0.0))
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     expected = fit(tmp_path / "whole", config=constant).state_dict()
-    fit(tmp_path / "parts", config=dataclasses.replace(constant, molecules=half))
+    fit(tmp_path / "parts", config=dataclasses.replace(constant, n_molecules=half))
     for _ in range(2):  # the second time there is nothing left to do
         found = fit(tmp_path / "parts", config=constant, resume=True).state_dict()
     seen = json.loads((tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()[-1])
