@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator, rdqueries
 
-from molvae.chem.molecules import list_of_smiles, parse
+from molvae.chem.molecules import list_of_smiles, shared_molecule
 from molvae.chem.properties import PROPERTIES
 from molvae.errors import ConfigError
 
@@ -35,12 +36,17 @@ def morgan_counts(
     if radius < 0 or size < 1:
         raise ConfigError(f"radius must be from 0 and size from 1, got {radius} and {size}")
     smiles = list_of_smiles(smiles)
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
+    generator = _generator(radius, size)
     counts = np.zeros((len(smiles), size), dtype=np.uint16)
     for row, text in enumerate(smiles):
-        found = generator.GetCountFingerprintAsNumPy(parse(text))
+        found = generator.GetCountFingerprintAsNumPy(shared_molecule(text))
         counts[row] = np.minimum(found, np.iinfo(np.uint16).max)
     return counts
+
+
+@lru_cache(maxsize=8)
+def _generator(radius: int, size: int) -> Any:
+    return rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
 
 
 def morgan_bits(smiles: Sequence[str], *, radius: int = 2, size: int = 2048) -> NDArray[np.bool_]:
@@ -129,7 +135,7 @@ def descriptors(smiles: Sequence[str]) -> NDArray[np.float64]:
     """
     rows = [
         [(of(mol) - mean) / std for of, mean, std in DESCRIPTORS.values()]
-        for mol in map(parse, list_of_smiles(smiles))
+        for mol in map(shared_molecule, list_of_smiles(smiles))
     ]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(DESCRIPTORS))
 

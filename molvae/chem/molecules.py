@@ -26,7 +26,7 @@ STEREO = re.compile(r"[@/\\]")
 """Marks of stereochemistry."""
 
 CANONICAL_CACHE_SIZE = 20_000
-PARSE_CACHE_SIZE = 500
+PARSE_CACHE_SIZE = 2_000
 
 
 def parse(text: str) -> Chem.Mol:
@@ -38,12 +38,17 @@ def parse(text: str) -> Chem.Mol:
     Raises:
         InvalidMoleculeError: The text is not a molecule, or has no atoms; holds RDKit's reason.
     """
+    return Chem.Mol(shared_molecule(text))  # a copy, which the caller may change
+
+
+def shared_molecule(text: str) -> Chem.Mol:
+    """`parse` without a copy, for callers that change nothing."""
     if not isinstance(text, str):
         raise InvalidMoleculeError(f"expected a SMILES text, got {shown(text)}")
     text = text.strip()
     if (mol := _parsed(text)) is None:
         raise _invalid(text, _reason(text))
-    return Chem.Mol(mol)  # a copy, which the caller may change
+    return mol
 
 
 def _objection(text: str) -> str | None:
@@ -178,5 +183,6 @@ __all__ = [
     "has_radicals",
     "list_of_smiles",
     "parse",
+    "shared_molecule",
     "unknown_elements",
 ]
