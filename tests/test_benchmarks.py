@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rdkit import rdBase
 
 import benchmarks.__main__ as commands
@@ -373,9 +375,19 @@ def test_surrogates_are_asked_about_what_they_do_not_know(tmp_path: Path) -> Non
     result = quick(surrogates, tmp_path)
     assert set(result["kernels"]) == set(surrogates.KINDS)
     for row in result["kernels"].values():
-        assert -1 <= row["rank_correlation"] <= 1
-        assert 0 <= row["held_50"] <= row["held_80"] <= row["held_95"] <= 1
+        assert {len(row[key]) for key in surrogates.KEYS} == {len(result["learned"])}
+        assert all(-1 <= one <= 1 for one in row["rank_correlation"])
+        for half, most in zip(row["held_50"], row["held_90"], strict=True):
+            assert 0 <= half <= most <= 1
     assert "| tanimoto+descriptors |" in text_of(surrogates, result)
+
+
+def test_lift_is_1_for_the_right_order_and_0_for_the_mean() -> None:
+    values = torch.arange(20, dtype=torch.float64)
+    assert surrogates.lift(values, values, 2) == 1
+    assert surrogates.lift(-values, values, 2) == -1
+    assert surrogates.lift((values - 9.5).abs() * -1, values, 2) == 0
+    assert math.isnan(surrogates.lift(values, torch.zeros(20), 2))
 
 
 @pytest.mark.slow

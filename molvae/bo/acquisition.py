@@ -7,7 +7,7 @@ are ordered so that larger is better.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -50,6 +50,24 @@ class Acquisition(Protocol):
         ...
 
 
+class LinearScores(NamedTuple):
+    """Scores that are linear in good values, of which values are predicted."""
+
+    transforms: tuple[ScoreTransform, ...]
+    values: Tensor
+    """`n x m`."""
+    noise: Tensor | None
+    """Their variances, `n x m`."""
+
+
+def linear_scores(values: Tensor, noise: Tensor | None, ends: Sequence[GoodEnd]) -> LinearScores:
+    """Scores of columns of values, `n x m`, with variances `n x m`, and the good end of each."""
+    columns = zip(values.T, ends, strict=True)
+    transforms = tuple(ScoreTransform(column, end) for column, end in columns)
+    scores = transformed(values, transforms)
+    return LinearScores(transforms, scores, transformed_noise(values, noise, transforms))
+
+
 class UpperConfidenceBound:
     """`mean + kappa std` of one measured objective, or an own acquisition function of these."""
 
@@ -57,7 +75,8 @@ class UpperConfidenceBound:
         self, observations: Observations, kappas: Array, own: Acquisition | None = None
     ) -> None:
         self.kappas, self.n, self.own = kappas, len(kappas), own
-        self.transforms = (ScoreTransform(observations.y[:, 0], "high"),)
+        self.transforms = (ScoreTransform(observations.y[:, 0], "high", linear=0.0),)
+        self.linear = linear_scores(observations.y, observations.noise, ("high",))
         self.measured = transformed(observations.y, self.transforms)  # n x 1
         self.noise = transformed_noise(observations.y, observations.noise, self.transforms)
         self.best = float(self.measured.max())
@@ -120,10 +139,12 @@ class MultiObjectiveUCB:
         assert observations.values is not None
         self.observed = observations.values.numpy()  # n x names
         measured = observations.values[:, [problem.names.index(name) for name in problem.measured]]
+        ends = tuple(good_end(problem, name) for name in problem.measured)
         self.transforms = tuple(
-            ScoreTransform(column, good_end(problem, name))
-            for name, column in zip(problem.measured, measured.T, strict=True)
+            ScoreTransform(column, end, linear=0.0)
+            for column, end in zip(measured.T, ends, strict=True)
         )
+        self.linear = linear_scores(measured, observations.noise, ends)
         self.measured = transformed(measured, self.transforms)  # n x measured
         self.noise = transformed_noise(measured, observations.noise, self.transforms)
         self._scale_by(self.observed)

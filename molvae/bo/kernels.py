@@ -1,12 +1,29 @@
-"""Kernels over molecules as rows `[z | descriptors | counts]`."""
+"""Kernels over molecules as rows `[z | descriptors | counts]`, by name and combined.
+
+Each reads its columns through `active_dims`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from gpytorch.kernels import Kernel
+from gpytorch.kernels import (
+    AdditiveKernel,
+    Kernel,
+    LinearKernel,
+    MaternKernel,
+    ProductKernel,
+    ScaleKernel,
+)
 from torch import Tensor
+
+from molvae.errors import UnknownNameError
+
+BOX_IN_SDS = 5.15
+"""Width of a space's box in standard deviations of the encodings; 0.5 % are outside each end."""
 
 
 class MinMaxKernel(Kernel):  # type: ignore[misc]
@@ -67,4 +84,96 @@ def _ratio(common: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(either > 0, common / either.clamp_min(1.0), torch.ones_like(common))
 
 
-__all__ = ["MinMaxKernel", "PrecomputedKernel"]
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of `[z | descriptors | counts]` are what, and the box of z, `2 x d`."""
+
+    bounds: Tensor
+    n_descriptors: int
+    x: Tensor
+
+    @property
+    def z(self) -> tuple[int, ...]:
+        """Columns of z."""
+        return tuple(range(self.bounds.shape[1]))
+
+    @property
+    def described(self) -> tuple[int, ...]:
+        """Columns of descriptors."""
+        return tuple(range(len(self.z), len(self.z) + self.n_descriptors))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Columns of counts."""
+        return tuple(range(len(self.z) + self.n_descriptors, self.x.shape[1]))
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviations of the encodings, `d`."""
+        return (self.bounds[1] - self.bounds[0]) / BOX_IN_SDS
+
+
+def _tanimoto(columns: Columns) -> Kernel:
+    return MinMaxKernel(active_dims=columns.counts)
+
+
+def _descriptors(columns: Columns) -> Kernel:
+    kernel = MaternKernel(nu=2.5, active_dims=columns.described)
+    kernel.lengthscale = 5.0
+    return kernel
+
+
+def _latent(columns: Columns) -> Kernel:
+    kernel = MaternKernel(nu=2.5, ard_num_dims=len(columns.z), active_dims=columns.z)
+    kernel.lengthscale = 2 * len(columns.z) ** 0.5 * columns.scale
+    return kernel
+
+
+def _linear(columns: Columns) -> Kernel:
+    kernel = LinearKernel(ard_num_dims=len(columns.z), active_dims=columns.z)
+    kernel.variance = (columns.scale**-2 / len(columns.z))[None]
+    return kernel
+
+
+KERNELS: dict[str, Callable[[Columns], Kernel]] = {
+    "tanimoto": _tanimoto,
+    "descriptors": _descriptors,
+    "latent": _latent,
+    "linear": _linear,
+}
+"""Kernels over `[z | descriptors | counts]` by name."""
+
+
+def terms(name: str, columns: Columns) -> list[Kernel]:
+    """The kernels of a sum such as `tanimoto*latent+descriptors`.
+
+    Raises:
+        UnknownNameError: A kernel is unknown.
+    """
+    factors = [[part.strip() for part in term.split("*")] for term in name.split("+")]
+    for part in (part for term in factors for part in term):
+        if part not in KERNELS:
+            raise UnknownNameError("kernel", part, KERNELS)
+    products = [[KERNELS[part](columns) for part in term] for term in factors]
+    return [of[0] if len(of) == 1 else ProductKernel(*of) for of in products]
+
+
+def weighted_sum(kernels: Sequence[Kernel], weights: Sequence[float]) -> Kernel:
+    """A sum of kernels, each times its weight."""
+    if len(kernels) == 1:
+        return kernels[0]
+    scaled = [ScaleKernel(kernel) for kernel in kernels]
+    for kernel, weight in zip(scaled, weights, strict=True):
+        kernel.outputscale = weight
+    return AdditiveKernel(*scaled)
+
+
+__all__ = [
+    "BOX_IN_SDS",
+    "KERNELS",
+    "Columns",
+    "MinMaxKernel",
+    "PrecomputedKernel",
+    "terms",
+    "weighted_sum",
+]

@@ -20,9 +20,16 @@ from torch import Tensor
 
 from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.base import Candidate, Observations
+from molvae.bo.kernel_weights import subsample_best_and_random
 from molvae.bo.operators import encoded, sample_by_rank
 from molvae.bo.prediction import Prediction
-from molvae.bo.surrogate import SurrogateFactory, molecule_gp, one_step_ahead_errors, predictions
+from molvae.bo.surrogate import (
+    WEIGHTED_KERNELS,
+    SurrogateFactory,
+    molecule_gp,
+    one_step_ahead_errors,
+    predictions,
+)
 from molvae.chem.filters import passes
 from molvae.chem.fingerprints import (
     DESCRIPTORS,
@@ -107,21 +114,32 @@ class CandidatePool:
             if observations.pending_smiles
             else None
         )
-        noise = None if acquisition.noise is None else acquisition.noise[train]
-        self.models = fit_surrogates(
-            surrogate, x, self.mean[train], space.bounds, noise=noise, pending_x=pending_x
-        )
-        proposed = set(observations.proposed)
-        latest = [row for row, i in enumerate(train) if i in proposed][-N_LATEST:]
-        latest = latest if isinstance(surrogate, str) else []
-        self.inflation = [_inflation(model, latest) for model in self.models]
-        """Factors that calibrate the variances of stored predictions. Those above 1 are not used by
-        the search: it found less where they are large."""
-        if cautious and self.inflation:
-            acquisition.kappas = (
-                acquisition.kappas * min(1.0, float(np.mean(self.inflation))) ** 0.5
+
+        def fitted(kind: str | SurrogateFactory, scores: Tensor, noise: Tensor | None) -> list[Any]:
+            known = None if noise is None else noise[train]
+            return fit_surrogates(
+                kind, x, scores[train], space.bounds, noise=known, pending_x=pending_x
             )
-        if noise is not None:
+
+        self.models = fitted(surrogate, self.mean, acquisition.noise)
+        self.forecasters, self.transforms = self.models, acquisition.transforms
+        """Models and transforms of the stored predictions. They learn linear scores, with equal
+        weights of kernels: normal scores tell the best values apart, but stretch small differences
+        among them, and learned weights are too sure of molecules that are unlike the others."""
+        latest: list[int] = []
+        if isinstance(surrogate, str):
+            linear, proposed = acquisition.linear, set(observations.proposed)
+            equal = "+".join(WEIGHTED_KERNELS) if surrogate == "weighted" else surrogate
+            self.forecasters = fitted(equal, linear.values, linear.noise)
+            self.transforms = linear.transforms
+            latest = [row for row, i in enumerate(train) if i in proposed][-N_LATEST:]
+        self.inflation = [_inflation(model, latest) for model in self.forecasters]
+        """Factors that calibrate the variances of stored predictions."""
+        if cautious and self.models:
+            # Factors above 1 are not used by the search: it found less where they are large.
+            factor = float(np.mean([_inflation(model, latest) for model in self.models]))
+            acquisition.kappas = acquisition.kappas * min(1.0, factor) ** 0.5
+        if acquisition.noise is not None:
             x = self._features(self.smiles, observations.z)
             self.mean = torch.cat([model.posterior(x).mean for model in self.models], dim=1)
             acquisition.use_predictions(self.mean)
@@ -235,7 +253,7 @@ class CandidatePool:
             mean[:, column] = posterior.mean[:, 0]
             covariances.append(_covariance(posterior))  # rows x rows
             noises.append(_noise(model, x, posterior))
-        predicted = self._predictions(mean, covariances, noises)
+        predicted = self._predictions(x)
         free, exact = torch.ones(len(rows), dtype=torch.bool), self.exact[rows]
         chosen: list[int] = []
         for k in range(min(self.acquisition.n, len(rows))):
@@ -264,16 +282,16 @@ class CandidatePool:
             for molecule, vector, i in zip(smiles, z, chosen, strict=True)
         ]
 
-    def _predictions(
-        self, mean: Tensor, covariances: Sequence[Tensor], noises: Sequence[Tensor]
-    ) -> list[tuple[Prediction, ...]]:
+    def _predictions(self, x: Tensor) -> list[tuple[Prediction, ...]]:
         """Predictions of the measured values of each finalist, measurement noise included."""
         columns = []
-        for column, (covariance, noise) in enumerate(zip(covariances, noises, strict=True)):
-            variance = self.inflation[column] * covariance.diagonal() + noise
-            transform = self.acquisition.transforms[column]
-            columns.append(predictions(mean[:, column], variance, transform))
-        return list(zip(*columns, strict=True)) or [()] * len(mean)
+        for model, inflation, transform in zip(
+            self.forecasters, self.inflation, self.transforms, strict=True
+        ):
+            posterior = model.posterior(x)
+            variance = inflation * posterior.variance[:, 0] + _noise(model, x, posterior)
+            columns.append(predictions(posterior.mean[:, 0], variance, transform))
+        return list(zip(*columns, strict=True)) or [()] * len(x)
 
 
 def similarity_floor(observations: Observations) -> float:
@@ -379,18 +397,6 @@ def _inflation(model: SingleTaskGP, latest: Sequence[int]) -> float:
     return float((1 + errors.square().sum()) / (1 + len(errors)))
 
 
-def subsample_best_and_random(y: Tensor, most: int, *, seed: int) -> list[int]:
-    """Indices of at most `most` values, rising: the best half, and a sample of the others."""
-    if len(y) <= most:
-        return list(range(len(y)))
-    order = y.argsort(descending=True, stable=True)
-    n_best = (most + 1) // 2
-    best, others = order[:n_best], order[n_best:]
-    generator = torch.Generator().manual_seed(seed)
-    sampled = others[torch.randperm(len(others), generator=generator)[: most - n_best]]
-    return sorted(torch.cat([best, sampled]).tolist())
-
-
 def unfiltered(smiles: Sequence[str], filters: tuple[str, ...]) -> set[str]:
     """Molecules without structural alerts of the catalogs."""
     if not filters:
@@ -402,16 +408,15 @@ def unfiltered(smiles: Sequence[str], filters: tuple[str, ...]) -> set[str]:
 def features(smiles: Sequence[str], radius: int) -> Tensor:
     """`[descriptors | counts]` of molecules, `n x f`, float64."""
     rows = [_features_of(text, radius) for text in smiles]
-    return torch.from_numpy(np.stack(rows).astype(np.float64))
+    found = np.empty((len(rows), len(DESCRIPTORS) + N_COUNTS))
+    for row, (described, counts) in zip(found, rows, strict=True):
+        row[: len(DESCRIPTORS)], row[len(DESCRIPTORS) :] = described, counts
+    return torch.from_numpy(found)
 
 
 @lru_cache(maxsize=30_000)
-def _features_of(smiles: str, radius: int) -> NDArray[np.float32]:
-    counts = morgan_counts([smiles], radius=radius, size=N_COUNTS)
-    row: NDArray[np.float32] = np.concatenate([descriptors([smiles]), counts], axis=1)[0].astype(
-        "f4"
-    )
-    return row
+def _features_of(smiles: str, radius: int) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
+    return descriptors([smiles])[0], morgan_counts([smiles], radius=radius, size=N_COUNTS)[0]
 
 
 __all__ = [

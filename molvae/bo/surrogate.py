@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,14 +19,7 @@ from botorch.models import SingleTaskGP
 from botorch.models.model import Model
 from botorch.models.transforms import Normalize, Standardize
 from gpytorch.constraints import Positive
-from gpytorch.kernels import (
-    AdditiveKernel,
-    Kernel,
-    LinearKernel,
-    MaternKernel,
-    ProductKernel,
-    ScaleKernel,
-)
+from gpytorch.kernels import ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihood
 from gpytorch.means import ConstantMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
@@ -35,11 +28,18 @@ from scipy.special import stdtrit  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations
-from molvae.bo.kernels import MinMaxKernel, PrecomputedKernel
+from molvae.bo.kernel_weights import weights_of
+from molvae.bo.kernels import (
+    KERNELS,
+    Columns,
+    PrecomputedKernel,
+    terms,
+    weighted_sum,
+)
 from molvae.bo.measurement_noise import complete
 from molvae.bo.prediction import LEVELS, Prediction
 from molvae.bo.transforms import ScoreTransform
-from molvae.errors import MolvaeWarning, UnknownNameError
+from molvae.errors import MolvaeWarning
 from molvae.model.isolation import isolated, seeded, threads
 
 FIT_STEPS = 50
@@ -51,6 +51,10 @@ tenth of the time."""
 
 MIN_STDV = 1e-150
 """Of values to standardize; BoTorch's default, 1e-8, would not scale values in small units."""
+
+
+NOISE = 1e-3
+"""Variance of a value around the modeled one, as a share of the amplitude."""
 
 
 class SurrogateFactory(Protocol):
@@ -149,7 +153,7 @@ def molecule_gp(
 
     The prior mean is the median of the values. The amplitude is a maximum likelihood estimate given
     the known noise, so that predicted uncertainty matches past errors; further noise is a
-    thousandth of the amplitude.
+    thousandth of the amplitude, unless it is learned.
 
     Args:
         x: `[z | descriptors | counts]`, `n x (d + n_descriptors + f)`, float64.
@@ -158,8 +162,9 @@ def molecule_gp(
         kernel: `tanimoto`: MinMax similarity of the counts. `descriptors`: Matern-5/2 with a length
             scale of 5. `latent`: Matern-5/2 on z with a length scale of `2 sqrt(d)` standard
             deviations of the encodings. `linear`: inner products of z. Kernels with `+` between
-            them: their mean; with `*`: their product. `auto`: the one of `AUTO_KERNELS` with the
-            largest leave-one-out likelihood.
+            them: their mean; with `*`: their product. `weighted`: the sum of `WEIGHTED_KERNELS`
+            with weights and noise of maximum likelihood, see `learn_weights`.
+            `auto`: the one of `AUTO_KERNELS` with the largest leave-one-out likelihood.
         n_descriptors: Number of columns with descriptors.
         noise: Known variances of the values, `n x 1`; NaN is replaced by the median.
         pending: Molecules that are being measured, `p x (d + n_descriptors + f)`. They count as
@@ -195,15 +200,28 @@ def molecule_gp(
     n, middle = len(x), y.quantile(0.5)  # torch's median of an even number is the lower of two
     if pending is not None:
         x = torch.cat([x, pending])
-    similar = _kernel(kernel, _Columns(bounds, n_descriptors, x))
+    columns, share = Columns(bounds, n_descriptors, x), NOISE
+    weighted = kernel == "weighted"
+    if weighted:
+        kernel = "+".join(k for k in WEIGHTED_KERNELS if n_descriptors or "descriptors" not in k)
+    summands = terms(kernel, columns)
+    weights: Sequence[float] = [1 / len(summands)] * len(summands)
     with torch.no_grad():
+        if weighted:
+
+            def matrices(x: Tensor) -> Tensor:
+                return torch.stack([summand(x).to_dense() for summand in summands])
+
+            weights, learned = weights_of(matrices, kernel, x[:n], y[:, 0], known)
+            share = max(NOISE, learned)
+        similar = weighted_sum(summands, weights)
         matrix = similar(x).to_dense()
-        amplitude = max_likelihood_amplitude(matrix[:n, :n], y - middle, known)
-        least = NOISE * amplitude
+        amplitude = max_likelihood_amplitude(matrix[:n, :n], y - middle, known, share)
+        least = share * amplitude
         if pending is not None:
             whole = amplitude * matrix[:n, :n] + _diagonal(least, known, n)
-            weights = torch.cholesky_solve(y - middle, torch.linalg.cholesky(whole))
-            y = torch.cat([y, middle + amplitude * matrix[n:, :n] @ weights])
+            solved = torch.cholesky_solve(y - middle, torch.linalg.cholesky(whole))
+            y = torch.cat([y, middle + amplitude * matrix[n:, :n] @ solved])
             if known is not None:
                 known = torch.cat([known, known.median().expand(len(x) - n)])
     mean, covariance = ConstantMean(), ScaleKernel(PrecomputedKernel(similar, x, matrix))
@@ -231,7 +249,7 @@ def _diagonal(least: Tensor, known: Tensor | None, n: int) -> Tensor:
 
 
 def max_likelihood_amplitude(
-    correlations: Tensor, y: Tensor, noise: Tensor | None = None
+    correlations: Tensor, y: Tensor, noise: Tensor | None = None, share: float = NOISE
 ) -> Tensor:
     """The maximum likelihood variance of a process with mean 0.
 
@@ -239,9 +257,10 @@ def max_likelihood_amplitude(
         correlations: Of its values, `n x n`.
         y: Values, `n x 1`.
         noise: Known variances of the values, `n`; without, the amplitude has a closed form.
+        share: Of further noise in the amplitude.
     """
     with torch.no_grad():
-        k = correlations + NOISE * torch.eye(len(y), dtype=y.dtype)
+        k = correlations + share * torch.eye(len(y), dtype=y.dtype)
         spread = (y.max() - y.min()).square()
         floor = LEAST_AMPLITUDE * torch.where(spread > 0, spread, torch.ones_like(spread))
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(k), y, upper=False)
@@ -263,63 +282,6 @@ def max_likelihood_amplitude(
         return amplitude.new_tensor(math.exp(found.x))
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Which columns of `[z | descriptors | counts]` are what."""
-
-    bounds: Tensor
-    n_descriptors: int
-    x: Tensor
-
-    @property
-    def z(self) -> tuple[int, ...]:
-        return tuple(range(self.bounds.shape[1]))
-
-    @property
-    def described(self) -> tuple[int, ...]:
-        return tuple(range(len(self.z), len(self.z) + self.n_descriptors))
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        return tuple(range(len(self.z) + self.n_descriptors, self.x.shape[1]))
-
-    @property
-    def scale(self) -> Tensor:
-        """Standard deviations of the encodings, `d`."""
-        return (self.bounds[1] - self.bounds[0]) / BOX_IN_SDS
-
-
-def _tanimoto(columns: _Columns) -> Kernel:
-    return MinMaxKernel(active_dims=columns.counts)
-
-
-def _descriptors(columns: _Columns) -> Kernel:
-    kernel = MaternKernel(nu=2.5, active_dims=columns.described)
-    kernel.lengthscale = 5.0
-    return kernel
-
-
-def _latent(columns: _Columns) -> Kernel:
-    kernel = MaternKernel(nu=2.5, ard_num_dims=len(columns.z), active_dims=columns.z)
-    kernel.lengthscale = 2 * len(columns.z) ** 0.5 * columns.scale
-    return kernel
-
-
-def _linear(columns: _Columns) -> Kernel:
-    kernel = LinearKernel(ard_num_dims=len(columns.z), active_dims=columns.z)
-    kernel.variance = (columns.scale**-2 / len(columns.z))[None]
-    return kernel
-
-
-KERNELS: dict[str, Callable[[_Columns], Kernel]] = {
-    "tanimoto": _tanimoto,
-    "descriptors": _descriptors,
-    "latent": _latent,
-    "linear": _linear,
-}
-"""Kernels over `[z | descriptors | counts]` by name."""
-
-
 AUTO_KERNELS = (
     "tanimoto",
     "latent",
@@ -332,22 +294,10 @@ AUTO_KERNELS = (
 """Kernels that `auto` compares."""
 
 
-def _kernel(name: str, columns: _Columns) -> Kernel:
-    terms = [[part.strip() for part in term.split("*")] for term in name.split("+")]
-    for part in (part for term in terms for part in term):
-        if part not in KERNELS:
-            raise UnknownNameError("kernel", part, KERNELS)
-    products = [[KERNELS[part](columns) for part in term] for term in terms]
-    made = [of[0] if len(of) == 1 else ProductKernel(*of) for of in products]
-    if len(made) == 1:
-        return made[0]
-    mean = ScaleKernel(AdditiveKernel(*made))
-    mean.outputscale = 1 / len(made)
-    return mean
-
-
-NOISE = 1e-3
-"""Variance of a value around the modeled one, as a share of the amplitude."""
+WEIGHTED_KERNELS = ("tanimoto", "descriptors")
+"""The sum whose weights `weighted` learns. With more kernels (counts of radius 2 and of atom pairs,
+inner products of descriptors, other length scales), the best of the next hundred molecules of a
+genetic algorithm are foretold no better."""
 
 
 LEAST_AMPLITUDE = 1e-3
@@ -358,10 +308,6 @@ TAIL_DEGREES, WIDTH = 4, 0.82
 """Degrees of freedom and scale of Student's t for predictions: errors have heavier tails than a
 normal distribution. Of 2,070 molecules that `rank` proposed on four tasks, half of the errors were
 below 0.58 standard deviations, and 90 % below 1.76."""
-
-
-BOX_IN_SDS = 5.15
-"""Width of a space's box in standard deviations of the encodings; 0.5 % are outside each end."""
 
 
 MAX_LEAVE_ONE_OUT = 500

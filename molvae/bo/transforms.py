@@ -35,17 +35,19 @@ class ScoreTransform:
     the median or the `outlier_floor`, the map is linear, so that the best values stay as far apart
     as they are. Below, the score is at least the normal score, the quantile of the standard normal
     distribution at the rank, so that it does not matter how bad outliers are. If neither end is
-    good, all scores are normal scores. Scores do not depend on unit and offset of the values.
+    good, or with `linear=False`, all scores are normal scores. Scores do not depend on unit and
+    offset of the values.
 
     Args:
         values: `n`, finite, at least one.
         good: Which end is good.
+        linear: Whether the map is linear above the origin.
 
     References:
         van der Waerden (1952), Indagationes Mathematicae 14, 453-458 (normal scores).
     """
 
-    def __init__(self, values: Tensor, good: GoodEnd) -> None:
+    def __init__(self, values: Tensor, good: GoodEnd, *, linear: float = 1.0) -> None:
         self.sign = -1.0 if good == "low" else 1.0
         upward = self._upward(values)
         usual, floor = np.sort(upward), outlier_floor(upward)
@@ -64,11 +66,12 @@ class ScoreTransform:
         knots, first = np.unique(shares, return_index=True)
         levels = scores[first]
         middle = int(np.searchsorted(knots, 0.0))
-        if good != "neither" and above > 0:
+        if linear and good != "neither" and above > 0:
             far = shares > 0  # least squares through the origin
             slope = (shares * (scores - levels[middle]))[far].sum() / (shares[far] ** 2).sum()
-            linear = levels[middle] + slope * knots
-            levels = np.where(knots > 0, linear, np.maximum(linear, levels))
+            line = levels[middle] + slope * knots
+            straight = np.where(knots > 0, line, np.maximum(line, levels))
+            levels = linear * straight + (1 - linear) * levels
         self.knots, self.levels = knots, levels
         rise, run = np.abs(levels[[0, -1]] - levels[middle]), np.abs(knots[[0, -1]])
         low, high = np.divide(rise, run, out=np.zeros(2), where=run > 0).tolist()

@@ -58,7 +58,7 @@ def pool_of(observations: Observations, n: int = 1) -> CandidatePool:
             observations,
             ToySpace(),
             acquisition=acquisition,
-            surrogate="tanimoto+descriptors",
+            surrogate="weighted",
             radius=1,
             max_observations=100,
             filters=(),

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 from botorch.models import SingleTaskGP
 from torch import Tensor
 
-from benchmarks.surrogates import coverage
 from molvae.bo.kernels import MinMaxKernel
 from molvae.bo.surrogate import AUTO_KERNELS, leave_one_out, molecule_gp, one_step_ahead_errors
 from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
@@ -22,6 +24,13 @@ def x() -> Tensor:
     z = torch.randn(30, D, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     described = descriptors(list(zinc()[:30]))
     return torch.cat([z, torch.from_numpy(described), torch.from_numpy(counts)], dim=1)
+
+
+def coverage(model: SingleTaskGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) -> dict[float, float]:
+    """Share of the values in each central leave-one-out interval."""
+    mean, std, _ = leave_one_out(model)
+    needed = torch.erf(((model.train_targets - mean) / std).abs() / math.sqrt(2))
+    return {share: float((needed <= share).double().mean()) for share in shares}
 
 
 def gp(x: Tensor, y: Tensor, kernel: str) -> SingleTaskGP:
@@ -119,6 +128,22 @@ def test_pending_molecules_change_certainty_and_nothing_else(x: Tensor) -> None:
             torch.testing.assert_close(after.mean, before.mean, atol=1e-6, rtol=0)
             assert bool((after.variance <= before.variance + 1e-9).all())
             assert bool((after.variance[20:25] < 0.5 * before.variance[20:25]).all())
+
+
+def test_pending_molecules_leave_weights_means_and_noise(x: Tensor) -> None:
+    y = x[:20, D : D + 2].sum(dim=1, keepdim=True)
+    told, both = (
+        molecule_gp(
+            x[:20], y, BOUNDS, kernel="weighted", n_descriptors=len(DESCRIPTORS), pending=pending
+        )
+        for pending in (None, x[20:25])
+    )
+    assert torch.equal(told.covar_module.outputscale, both.covar_module.outputscale)
+    assert torch.equal(told.likelihood.noise, both.likelihood.noise)
+    with torch.no_grad():
+        before, after = told.posterior(x), both.posterior(x)
+    torch.testing.assert_close(after.mean, before.mean, atol=1e-6, rtol=0)
+    assert bool((after.variance[20:25] < before.variance[20:25]).all())
 
 
 def test_one_step_ahead_errors_are_those_of_models_that_know_less(x: Tensor) -> None:

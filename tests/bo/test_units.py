@@ -29,7 +29,7 @@ STRATEGIES_TRIED: list[Strategy] = [
     Turbo(n_candidates=64),
     Gradient(step_size=0.03, sigma=0.05, n_steps=5),
     Genetic(),
-    *(replace(RANK, surrogate=s) for s in ("tanimoto+descriptors", "latent", "linear", "auto")),
+    *(replace(RANK, surrogate=s) for s in ("weighted", "tanimoto+descriptors", "latent", "auto")),
 ]
 ONE_EACH = list({strategy.name: strategy for strategy in reversed(STRATEGIES_TRIED)}.values())
 SEVERAL = [s for s in ONE_EACH if s.name in ("random", "log-ei", "rank")]

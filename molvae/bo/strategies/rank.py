@@ -76,7 +76,7 @@ class Rank:
     """
 
     name: ClassVar[str] = "rank"
-    surrogate: str | SurrogateFactory = "tanimoto+descriptors"
+    surrogate: str | SurrogateFactory = "weighted"
     """Kernels: tanimoto, descriptors, latent, linear, sums and products of these, or auto for the
     one with the best leave-one-out likelihood; see `molecule_gp`. Or `module:attribute`, or an
     object: a `SurrogateFactory`."""
@@ -135,7 +135,7 @@ class Rank:
         if isinstance(self.surrogate, str) and ":" not in self.surrogate:
             names = re.split(r"[+*]", self.surrogate)
             require(
-                self.surrogate == "auto" or all(name in KERNELS for name in names),
+                self.surrogate in ("auto", "weighted") or all(name in KERNELS for name in names),
                 f"surrogate must be auto, module:attribute, or {', '.join(KERNELS)} with + or * "
                 f"between them; got {self.surrogate!r}",
             )

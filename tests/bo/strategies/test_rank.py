@@ -14,7 +14,8 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 
 from molvae.bo.base import Observations
-from molvae.bo.pool import similarity_floor, subsample_best_and_random
+from molvae.bo.kernel_weights import subsample_best_and_random
+from molvae.bo.pool import similarity_floor
 from molvae.bo.strategies.genetic import Genetic
 from molvae.bo.strategies.rank import Rank
 from molvae.bo.strategies.registry import (
@@ -69,7 +70,7 @@ def test_settings_are_checked() -> None:
         Rank(filters=("BRENKS",))
     with pytest.raises(ConfigError, match="must be finite"):
         Rank(kappa_max=float("inf"))
-    for surrogate in ("tanimoto+latent", "tanimoto*latent+linear", "auto"):
+    for surrogate in ("weighted", "tanimoto+latent", "tanimoto*latent+linear", "auto"):
         assert Rank(surrogate=surrogate).surrogate == surrogate
     for surrogate in ("tanimotos", "tanimoto+", "tanimoto+auto", ""):
         with pytest.raises(ConfigError, match="surrogate must be auto"):
@@ -78,7 +79,7 @@ def test_settings_are_checked() -> None:
 
 @pytest.mark.parametrize(
     "surrogate",
-    ["tanimoto", "descriptors", "latent", "linear", "tanimoto*latent", "tanimoto+latent"],
+    ["weighted", "tanimoto", "descriptors", "latent", "linear", "tanimoto*latent"],
 )
 def test_every_surrogate_proposes(surrogate: str) -> None:
     strategy = dataclasses.replace(SMALL, surrogate=surrogate)
