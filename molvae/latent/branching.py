@@ -11,7 +11,7 @@ from torch import Tensor
 from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.config import check_seed, later_seed
 from molvae.errors import ConfigError
-from molvae.latent.conversion import BATCH, check_vectors, pad_on_device, to_molecule
+from molvae.latent.conversion import BATCH, check_vectors, pad, to_molecule
 from molvae.model.branching import branch as branch_rows
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def branch(
         ids, log_prob = branch_rows(
             space.model,
             z[part].float().to(space.device),
-            pad_on_device(space, rows[part]),
+            pad(rows[part], space.device),
             places[part].to(space.device),
             noise=NOISE if space.config.noise_conditioning else 0.0,
             n_choices=N_CHOICES,

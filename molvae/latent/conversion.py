@@ -4,23 +4,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from molvae.chem.molecules import canonical, list_of_smiles
-from molvae.chem.vocabulary import PAD
-from molvae.errors import ConfigError, InvalidMoleculeError, TooLongError, UnknownTokenError, warn
+from molvae.chem.molecules import CANONICAL_CACHE_SIZE, canonical, list_of_smiles
+from molvae.chem.representations import Representation
+from molvae.chem.vocabulary import EOS, PAD, Vocabulary
+from molvae.errors import (
+    ConfigError,
+    InvalidMoleculeError,
+    TooLongError,
+    UnknownTokenError,
+    require,
+    warn,
+)
 from molvae.model.decoding import decode_with_log_prob
 
 if TYPE_CHECKING:
-    from molvae.chem.representations import Representation
     from molvae.latent.space import LatentSpace
 
 BATCH = 512
 """Molecules that go through the network together."""
+
+
+class TokenIds:
+    """Ids of canonical SMILES, EOS included; cached, since campaigns ask for the same ones again.
+
+    A pickled one has an empty cache.
+    """
+
+    def __init__(self, writer: Representation, vocabulary: Vocabulary, max_length: int) -> None:
+        self._settings = writer, vocabulary, max_length
+        self._cached = lru_cache(maxsize=CANONICAL_CACHE_SIZE)(self._ids)
+
+    def __reduce__(self) -> tuple[type[TokenIds], tuple[Representation, Vocabulary, int]]:
+        return TokenIds, self._settings
+
+    def __call__(self, molecule: str) -> tuple[int, ...]:
+        """See `LatentSpace`."""
+        return self._cached(molecule)
+
+    def _ids(self, molecule: str) -> tuple[int, ...]:
+        writer, vocabulary, max_length = self._settings
+        ids = vocabulary.encode(writer.tokenize(molecule), molecule)
+        if len(ids) >= max_length:
+            raise TooLongError(molecule, len(ids), max_length - 1)
+        return (*ids, EOS)
 
 
 def map_molecules(
@@ -43,13 +76,13 @@ def map_molecules(
         )
     found = torch.full((len(rows), width), torch.nan, dtype=torch.float64)
     # Sorted by length, so that batches hold little padding.
-    places = sorted((i for i, row in enumerate(rows) if row), key=lambda i: len(rows[i] or ()))
-    for start in range(0, len(places), BATCH):
-        part = places[start : start + BATCH]
-        ids = pad_on_device(space, [rows[i] or () for i in part])
+    known = sorted(((i, row) for i, row in enumerate(rows) if row), key=lambda one: len(one[1]))
+    for start in range(0, len(known), BATCH):
+        places, few = zip(*known[start : start + BATCH], strict=True)
+        ids = pad(few, space.device)
         with torch.inference_mode():
             made = work(ids)
-        found[part] = made.double().cpu()
+        found[list(places)] = made.double().cpu()
     return found
 
 
@@ -71,8 +104,7 @@ def write_tokens(
 
     See `LatentSpace.decode_with_confidence`.
     """
-    if not 0 <= temperature < math.inf:
-        raise ConfigError(f"temperature must not be negative, got {temperature}")
+    require(0 <= temperature < math.inf, f"temperature must not be negative, got {temperature}")
     rows, confidence = list[list[str]](), list[float]()
     for part in torch.split(z, BATCH):
         code = part.float().to(space.device)
@@ -113,43 +145,38 @@ def check_vectors(space: LatentSpace, z: Tensor, *, finite: bool = True) -> Tens
     if z.is_inference() and not torch.is_inference_mode_enabled():
         z = z.clone()  # gradients do not flow through tensors of that mode
     z = z[None] if z.ndim == 1 else z
-    if z.ndim != 2 or z.shape[1] != space.dim:
-        raise ConfigError(f"z must be n x {space.dim}, got {' x '.join(map(str, z.shape))}")
-    if finite and not bool(torch.isfinite(z).all()):
-        raise ConfigError("z holds numbers that are not finite; leave those rows out")
+    require(
+        z.ndim == 2 and z.shape[1] == space.dim,
+        f"z must be n x {space.dim}, got {' x '.join(map(str, z.shape))}",
+    )
+    require(
+        not finite or bool(torch.isfinite(z).all()),
+        "z holds numbers that are not finite; leave those rows out",
+    )
     return z
 
 
 def require_vectors(space: LatentSpace) -> None:
-    """Refuse a language model.
-
-    Raises:
-        ConfigError: The model has no vectors.
-    """
-    if space.dim == 0:
-        raise ConfigError(
-            f"{space.title} is a language model: it generates molecules, and has no vectors to "
-            "encode to or decode from; take a model with latent_dim above 0"
-        )
+    """Refuse a language model, which has no vectors."""
+    require(
+        space.dim > 0,
+        f"{space.title} is a language model: it generates molecules, and has no vectors to "
+        "encode to or decode from; take a model with latent_dim above 0",
+    )
 
 
-def pad(rows: Sequence[Sequence[int]]) -> Tensor:
+def pad(rows: Sequence[Sequence[int]], device: torch.device | None = None) -> Tensor:
     """Rows of ids as one int64 tensor, padded on the right."""
     tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD)
-
-
-def pad_on_device(space: LatentSpace, rows: Sequence[Sequence[int]]) -> Tensor:
-    """`pad` on the device of the network."""
-    return pad(rows).to(space.device)
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD).to(device)
 
 
 __all__ = [
     "BATCH",
+    "TokenIds",
     "check_vectors",
     "map_molecules",
     "pad",
-    "pad_on_device",
     "require_vectors",
     "to_molecule",
     "try_token_ids",

@@ -1,13 +1,9 @@
-"""How typical molecules are of a space: the density of their codes, and their likelihood.
+"""How typical molecules are of a space, and whether they may be proposed.
 
 A log-density of 64 units says little by itself. A percentile among reference codes says more: those
 of molecules that the space itself generates, encoded as any other molecule. (Samples from the prior
 would not do: encodings are means of posteriors, which lie further inside, so that any molecule
 would look more typical than 99 % of the samples.)
-
-References:
-    Burda et al. (2015), arXiv:1509.00519 (the bound); Nalisnick et al. (2019), arXiv:1810.09136 (on
-    what likelihoods do not say of other data).
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ from torch import Tensor
 from molvae.chem.molecules import canonical, has_radicals, list_of_smiles
 from molvae.config import check_seed, whole_number
 from molvae.errors import warn, without_warnings
-from molvae.latent.conversion import pad_on_device
+from molvae.latent.conversion import pad
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 from molvae.model.losses import importance_bound
@@ -38,70 +34,34 @@ DENSITY_BATCH = 4096
 """Vectors that go through the prior together."""
 
 
-def log_prob(space: LatentSpace, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
-    """Importance-weighted lower bound on log p(molecule), `n`, nats.
-
-    The mean over k samples of p(molecule | z) p(z) / q(z | molecule), with the learned prior;
-    tighter with larger k. For representations other than canonical SMILES it bounds the probability
-    of the one sequence that the molecule is written as. Results of a molecule do not depend on the
-    others, up to rounding.
-
-    Args:
-        space: The space.
-        smiles: SMILES in any form.
-        k: Samples from each posterior.
-        seed: Of the samples.
-
-    Raises:
-        ConfigError: k is below 1.
-        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
-    """
+def log_prob(space: LatentSpace, smiles: Sequence[str], k: int, seed: int) -> Tensor:
+    """See `LatentSpace.log_prob`."""
     k, seed = whole_number(k, "k", least=1), check_seed(seed)
     rows = [space.token_ids(canonical(text)) for text in list_of_smiles(smiles)]
     bounds = torch.zeros(len(rows), dtype=torch.float64)
     if order := sorted(range(len(rows)), key=lambda i: len(rows[i])):
-        ids = pad_on_device(space, [rows[i] for i in order])
+        ids = pad([rows[i] for i in order], space.device)
         bounds[order] = importance_bound(space.model, space.prior, ids, n_samples=k, seed=seed)
     return bounds
 
 
 def outlier_score(
-    space: LatentSpace,
-    smiles: Sequence[str],
-    *,
-    k: int = 64,
-    seed: int = 0,
-    skip_unknown: bool = False,
+    space: LatentSpace, smiles: Sequence[str], k: int, seed: int, skip_unknown: bool
 ) -> Tensor:
-    """`-log_prob` per token, EOS included: the larger, the less typical; `n`, nats.
-
-    Per token, since log p falls with every token: by log p itself many drug-like molecules are as
-    atypical as a small one of a kind that the model never saw.
-
-    Args:
-        space: The space.
-        smiles: SMILES in any form.
-        k: As of `log_prob`; 8 separate kinds of molecules about as well as 64.
-        seed: Of the samples.
-        skip_unknown: Give NaN, and one warning with the count, for molecules that the model cannot
-            read. Otherwise their score is infinite, without an error.
-
-    Raises:
-        ConfigError: k is below 1.
-        InvalidMoleculeError: A text is not a molecule.
-    """
+    """See `LatentSpace.outlier_score`."""
     molecules = [canonical(text) for text in list_of_smiles(smiles)]
     readable = space.can_encode(molecules)
     if skip_unknown and not all(readable):
         warn(
-            f"{readable.count(False)} of {len(readable)} molecules skipped: {space.title} cannot "
-            "read them; their scores are NaN"
+            f"{readable.count(False)} of {len(readable)} molecules skipped: {space.title} cannot"
+            " read them; their scores are NaN"
         )
     worst = torch.nan if skip_unknown else torch.inf
     scores = torch.full((len(molecules),), worst, dtype=torch.float64)
     known = list(compress(molecules, readable))
     bounds = space.log_prob(known, k=k, seed=seed)
-    scores[torch.tensor(readable, dtype=torch.bool)] = -bounds / torch.tensor(space.lengths(known))
+    there = torch.tensor(readable, dtype=torch.bool)
+    scores[there] = -bounds / torch.tensor(space.lengths(known))
     return scores
 
 
@@ -115,9 +75,7 @@ def encode_generated_molecules(space: LatentSpace) -> Tensor:
 def log_density(prior: Prior, z: Tensor) -> Tensor:
     """Log-density of a prior, `n`, nats, float64; NaN for a row that is not finite.
 
-    Args:
-        prior: On the CPU.
-        z: `n x d`, float64; gradients reach it.
+    Gradients reach z, `n x d`, float64.
     """
     finite = torch.isfinite(z).all(dim=1)
     rows = z[finite].float()
@@ -131,12 +89,7 @@ def log_density(prior: Prior, z: Tensor) -> Tensor:
 
 
 class Reference:
-    """The log-densities of reference codes, computed when first needed and then kept.
-
-    Args:
-        prior: Whose density it is.
-        codes: Makes the codes, `n x d`; rows of NaN are dropped.
-    """
+    """The log-densities of reference codes, `n x d`, computed when first needed and then kept."""
 
     def __init__(self, prior: Prior, codes: Callable[[], Tensor]) -> None:
         self.prior, self._codes = prior, codes
@@ -144,10 +97,7 @@ class Reference:
 
     @torch.no_grad()
     def percentile(self, z: Tensor) -> Tensor:
-        """Share of the reference codes that are less dense than z, `n`, from 0 to 100.
-
-        NaN for a row that is not finite, and everywhere without reference codes.
-        """
+        """See `LatentSpace.density_percentile`."""
         if self._sorted is None:
             found = log_density(self.prior, self._codes())
             self._sorted = found[~found.isnan()].sort().values
@@ -174,13 +124,13 @@ class TypicalityScores(NamedTuple):
 def typicality(
     space: LatentSpaceProtocol, smiles: Sequence[str], *, k: int = 64, seed: int = 0
 ) -> TypicalityScores:
-    """How typical molecules are of a space.
+    """How typical molecules are of any space with a density.
 
     Args:
-        space: Any with a density.
+        space: The space.
         smiles: SMILES in any form.
-        k: Samples from each posterior, see `log_prob`.
-        seed: Of the samples.
+        k: Samples from each posterior, see `LatentSpace.log_prob`.
+        seed: Seed of the samples.
 
     Raises:
         ConfigError: k is below 1.
@@ -196,13 +146,8 @@ def typicality(
 
 
 def proposable(space: LatentSpaceProtocol, smiles: str | None) -> bool:
-    """Whether a canonical SMILES may be proposed: not None, and no radical.
-
-    Radicals may be proposed if the space's attribute `radicals` is true.
-    """
-    if smiles is None:
-        return False
-    return bool(getattr(space, "radicals", False)) or not has_radicals(smiles)
+    """Whether a molecule may be proposed: not None, and no radical unless `space.radicals`."""
+    return smiles is not None and (getattr(space, "radicals", False) or not has_radicals(smiles))
 
 
 def density_percentiles(

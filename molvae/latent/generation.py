@@ -20,8 +20,9 @@ from torch import Tensor
 from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import has_radicals
 from molvae.config import check_seed, later_seed, whole_number
-from molvae.errors import ConfigError, UnknownNameError, warn, without_warnings
+from molvae.errors import UnknownNameError, require, warn, without_warnings
 from molvae.latent.conversion import map_molecules, to_molecule, write_tokens
+from molvae.model.corruption import add_noise
 from molvae.model.priors import ConditionalPrior
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ CONDITION_TOLERANCE = 0.25
 
 
 def sample_prior(
-    space: LatentSpace, n: int, seed: int = 0, *, conditions: Mapping[str, float] | None = None
+    space: LatentSpace, n: int, seed: int, conditions: Mapping[str, float] | None
 ) -> Tensor:
     """See `LatentSpace.sample_prior`."""
     n = whole_number(n, "n", least=0)
@@ -55,17 +56,12 @@ def sample_prior(
 def translate(
     space: LatentSpace, smiles: Sequence[str], conditions: Mapping[str, float]
 ) -> list[str | None]:
-    """Molecules like the given ones, with other conditions; canonical SMILES or None.
-
-    z goes through the prior's flow to its noise, given the molecule's own conditions, and back
-    given the new ones: what z says beside the conditions is kept. Conditions that are not named
-    keep the encoder's estimate.
-    """
+    """See `LatentSpace.translate`."""
     values = standardize(space, conditions)
-    if space.config.latent_dim == 0:
-        raise ConfigError(
-            f"{space.title} has no z that could be kept; use generate(conditions=...)"
-        )
+    require(
+        space.config.latent_dim > 0,
+        f"{space.title} has no z that could be kept; use generate(conditions=...)",
+    )
     assert isinstance(space.prior, ConditionalPrior)
     z = space.encode(smiles)
     y = z[:, space.config.latent_dim :].clone()
@@ -81,34 +77,33 @@ def standardize(space: LatentSpace, conditions: Mapping[str, float]) -> dict[int
         ConfigError: A value is not finite, or the model has no conditions.
         UnknownNameError: The model has no such condition.
     """
-    if not space.conditions:
-        raise ConfigError(
-            f"{space.title} was trained without conditions; train one with "
-            'conditions = ["logP", ...] in its configuration'
-        )
+    require(
+        bool(space.conditions),
+        f"{space.title} was trained without conditions; train one with "
+        'conditions = ["logP", ...] in its configuration',
+    )
     places = {name.lower(): place for place, name in enumerate(space.conditions)}
     values: dict[int, float] = {}
     for name, value in conditions.items():
-        if name.lower() not in places:
+        if (place := places.get(name.lower())) is None:
             raise UnknownNameError("condition", name, space.conditions)
-        if not math.isfinite(value):
-            raise ConfigError(f"{name} must be a finite number, got {value}")
-        condition = space.card.conditions[places[name.lower()]]
-        values[places[name.lower()]] = (value - condition.mean) / condition.sd
+        require(math.isfinite(value), f"{name} must be a finite number, got {value}")
+        condition = space.card.conditions[place]
+        values[place] = (value - condition.mean) / condition.sd
     return values
 
 
 def generate(
     space: LatentSpace,
     n: int,
-    seed: int = 0,
+    seed: int,
     *,
-    noise: float | None,
-    temperature: float | None,
-    redraw: bool,
-    conditions: Mapping[str, float] | None,
-    condition_tolerance: float | None,
-    oversampling: float,
+    noise: float | None = None,
+    temperature: float | None = None,
+    redraw: bool = True,
+    conditions: Mapping[str, float] | None = None,
+    condition_tolerance: float | None = None,
+    oversampling: float = 1.0,
 ) -> list[Sample]:
     """See `LatentSpace.generate`."""
     default_noise, default_temperature = space.card.sampling_defaults
@@ -117,24 +112,27 @@ def generate(
         is_sampled = level > 0 or space.config.latent_dim == 0
         temperature = default_temperature if is_sampled else 0.0
     n, seed = whole_number(n, "n", least=0), check_seed(seed)
-    if not 0 <= level <= 1:
-        raise ConfigError(f"noise must lie in [0, 1], got {level}")
-    if level > 0 and not space.config.noise_conditioning:
-        raise ConfigError(f"{space.title} was trained without noise levels; give noise=0")
-    if condition_tolerance is not None and not conditions:
-        raise ConfigError(
-            f"condition_tolerance={condition_tolerance:g} is for conditions; give them, too"
-        )
+    require(0 <= level <= 1, f"noise must lie in [0, 1], got {level}")
+    require(
+        level == 0 or space.config.noise_conditioning,
+        f"{space.title} was trained without noise levels; give noise=0",
+    )
+    require(
+        condition_tolerance is None or bool(conditions),
+        f"condition_tolerance={condition_tolerance} is for conditions; give them, too",
+    )
     tolerance = CONDITION_TOLERANCE if condition_tolerance is None else condition_tolerance
-    if tolerance < 0 or math.isnan(tolerance):
-        raise ConfigError(f"condition_tolerance must not be negative, got {tolerance}")
-    if not 1 <= oversampling <= MAX_OVERSAMPLING:
-        raise ConfigError(f"oversampling must lie in [1, {MAX_OVERSAMPLING}], got {oversampling}")
+    require(tolerance >= 0, f"condition_tolerance must not be negative, got {tolerance}")
+    require(
+        1 <= oversampling <= MAX_OVERSAMPLING,
+        f"oversampling must lie in [1, {MAX_OVERSAMPLING}], got {oversampling}",
+    )
     wanted = standardize(space, conditions) if conditions else {}
 
     def sample(n: int, seed: int) -> list[Sample]:
-        z = sample_prior(space, n, seed, conditions=conditions)
-        z = _add_noise(space, z, level, later_seed(seed, 1))
+        z = sample_prior(space, n, seed, conditions)
+        generator = torch.Generator().manual_seed(later_seed(seed, 1))
+        z = add_noise(z, z.new_full((n,), level), space.config.latent_dim, generator)
         rows, sure = write_tokens(space, z, noise=level, temperature=temperature, seed=seed)
         read = parallel_map(partial(_read, space.representation, space.radicals), rows)
         made, repaired = [molecule for molecule, _ in read], [repaired for _, repaired in read]
@@ -172,13 +170,6 @@ def surest(samples: Sequence[Sample], n: int) -> list[Sample]:
     return [samples[i] for i in sorted(order[:n])]
 
 
-def _add_noise(space: LatentSpace, z: Tensor, noise: float, seed: int) -> Tensor:
-    """Mix noise into z; conditions stay."""
-    d = space.config.latent_dim
-    more = torch.randn(len(z), d, generator=torch.Generator().manual_seed(seed), dtype=z.dtype)
-    return torch.cat([math.sqrt(1 - noise**2) * z[:, :d] + noise * more, z[:, d:]], dim=1)
-
-
 def _condition_errors(
     space: LatentSpace, molecules: Sequence[str | None], wanted: Mapping[int, float]
 ) -> list[float]:
@@ -195,16 +186,13 @@ def _condition_errors(
         mean, logvar = space.model.conditions(ids)
         return torch.cat([mean, (0.5 * logvar).exp()], dim=1)
 
-    errors = [math.inf] * len(molecules)
-    there = [i for i, molecule in enumerate(molecules) if molecule is not None]
+    known = [molecule for molecule in molecules if molecule is not None]
     with without_warnings():  # NaN stands for molecules that cannot be read
-        mean, std = map_molecules(
-            space, [str(molecules[i]) for i in there], moments, 2 * len(space.conditions), True
-        ).chunk(2, 1)
-    for place, guess, doubt in zip(there, mean, std, strict=True):
-        off = [math.hypot(float(guess[i]) - y, float(doubt[i])) for i, y in wanted.items()]
-        errors[place] = math.inf if math.isnan(max(off)) else max(off)
-    return errors
+        width = 2 * len(space.conditions)
+        mean, std = map_molecules(space, known, moments, width, True).chunk(2, 1)
+    off = torch.stack([torch.hypot(mean[:, i] - y, std[:, i]) for i, y in wanted.items()])
+    errors = iter(off.amax(dim=0).nan_to_num(math.inf).tolist())
+    return [math.inf if molecule is None else next(errors) for molecule in molecules]
 
 
 class Sample(NamedTuple):
@@ -230,9 +218,9 @@ def rejection_sample(
     rarely help.
 
     Args:
-        draw: Makes that many samples with a seed.
+        draw: Makes a number of samples with a seed.
         n: Samples to return.
-        seed: Of the first round.
+        seed: Seed of the first round.
         redraws: Further rounds at most.
         tolerance: Condition error that is accepted.
     """

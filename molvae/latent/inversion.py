@@ -16,8 +16,8 @@ from torch import Tensor
 
 from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.config import check_seed, whole_number
-from molvae.errors import ConfigError, warn
-from molvae.latent.conversion import map_molecules, pad_on_device
+from molvae.errors import require, warn
+from molvae.latent.conversion import map_molecules, pad
 from molvae.model.hmc import sample_posterior_codes
 from molvae.model.losses import reconstruction
 
@@ -30,19 +30,14 @@ N_LEAPFROG_STEPS, MIN_ACCEPTANCE = 5, 0.2
 """Leapfrog steps of a move, and the share of accepted moves below which a warning is given."""
 
 
-def invert(space: LatentSpace, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-    """Latent vectors that decode to the molecules where possible, `n x dim`.
-
-    Encodings far from the training molecules may decode to something else. From there z ascends the
-    decoder's log-likelihood of the molecule until greedy decoding gives it, for 40 steps at most;
-    molecules that are not reached keep the last vector.
-    """
+def invert(space: LatentSpace, smiles: Sequence[str], skip_unknown: bool) -> Tensor:
+    """See `LatentSpace.invert`."""
     molecules = [canonical(text) for text in list_of_smiles(smiles)]
     found = space.encode(molecules, skip_unknown=skip_unknown)
     left = torch.isfinite(found).all(dim=1).nonzero()[:, 0].tolist()
     for steps in (0, *[INVERSION_STEPS] * INVERSION_ROUNDS):
         if steps and left:
-            ids = pad_on_device(space, [space.token_ids(molecules[i]) for i in left])
+            ids = pad([space.token_ids(molecules[i]) for i in left], space.device)
             z = found[left].float().to(space.device).requires_grad_()
             optimizer = torch.optim.Adam([z], lr=INVERSION_RATE)
             for _ in range(steps):
@@ -61,36 +56,15 @@ def refine_posterior_samples(
     space: LatentSpace,
     smiles: Sequence[str],
     *,
-    steps: int = 10,
-    step: float = 0.4,
-    seed: int = 0,
-    weight: float = 5.0,
-    skip_unknown: bool = False,
+    steps: int,
+    step: float,
+    seed: int,
+    weight: float,
+    skip: bool,
 ) -> Tensor:
-    """Samples from p(z | molecule) by Hamiltonian Monte Carlo from the encoder's, `n x dim`.
-
-    They decode to their molecules more often than the encoder's samples, but each step costs five
-    gradients.
-
-    Args:
-        space: The space.
-        smiles: SMILES in any form.
-        steps: Moves of each vector, of five leapfrog steps each; 0 gives the encoder's samples.
-        step: Largest leapfrog step, in standard deviations of the encoder's posterior.
-        seed: Of all random numbers.
-        weight: Of log p(molecule | z), beside log p(z). 1 is the true posterior; the encoder of a
-            model that was trained with beta aims at 1 / beta.
-        skip_unknown: As of `encode`.
-
-    Raises:
-        ConfigError: A number out of range, or the model's posterior is a point.
-
-    Warns:
-        MolvaeWarning: Less than a fifth of the moves was accepted: the steps are too long.
-    """
+    """See `LatentSpace.refine_posterior_samples`; `skip` molecules that cannot be read."""
     for name, value in (("step", step), ("weight", weight)):
-        if not 0 < value < math.inf:
-            raise ConfigError(f"{name} must be a positive number, got {value}")
+        require(0 < value < math.inf, f"{name} must be a positive number, got {value}")
     steps, seed = whole_number(steps, "steps", least=0), check_seed(seed)
     rates = []
 
@@ -109,7 +83,7 @@ def refine_posterior_samples(
         rates.append(found.acceptance)
         return found.z
 
-    z = map_molecules(space, smiles, move, space.dim, skip_unknown)
+    z = map_molecules(space, smiles, move, space.dim, skip)
     if rates and (rate := float(torch.cat(rates).mean())) < MIN_ACCEPTANCE:
         warn(
             f"only {100 * rate:.0f} % of the moves were accepted, so vectors hardly moved from "

@@ -26,25 +26,14 @@ FINGERPRINT_RADIUS, FINGERPRINT_BITS = 2, 2048
 def fingerprints(
     data: str | Path, split: str = "train", *, workers: int | None = None
 ) -> SparseBits:
-    """Morgan fingerprints of a split, radius 2, 2,048 bits; kept beside the data.
-
-    Args:
-        data: Folder made by `molvae prepare`.
-        split: `train`, `valid` or `test`.
-        workers: Processes that compute them; None for one per core.
+    """Morgan fingerprints of a split, radius 2, 2,048 bits; cached beside the data.
 
     Raises:
         DataError: The data folder is missing.
     """
     folder = Path(data)
-    key = {
-        "split": split,
-        "radius": FINGERPRINT_RADIUS,
-        "size": FINGERPRINT_BITS,
-        "data": describe(folder),
-        "versions": {"rdkit": version("rdkit")},
-    }
-    cache = folder / f"fingerprints{'' if split == 'train' else f'-{split}'}.safetensors"
+    cache, key = _cache(folder, "fingerprints", split)
+    key |= {"radius": FINGERPRINT_RADIUS, "size": FINGERPRINT_BITS}
     if (found := read_cache(cache, key)) is None:
         made = parallel_map(_set_bits, load_split(folder, split), workers=workers)
         ends = np.cumsum([len(row) for row in made])
@@ -61,6 +50,12 @@ def fingerprints(
     return SparseBits(columns=columns, ends=tensors["ends"].numpy(), size=FINGERPRINT_BITS)
 
 
+def _cache(folder: Path, name: str, split: str) -> tuple[Path, dict[str, Any]]:
+    """The file of a split, and the key of its content."""
+    key = {"split": split, "data": describe(folder), "versions": {"rdkit": version("rdkit")}}
+    return folder / f"{name}{'' if split == 'train' else f'-{split}'}.safetensors", key
+
+
 def _set_bits(smiles: str) -> np.ndarray[Any, np.dtype[np.uint16]]:
     """The columns of a molecule that are set."""
     bits = morgan_bits([smiles], radius=FINGERPRINT_RADIUS, size=FINGERPRINT_BITS)
@@ -70,17 +65,10 @@ def _set_bits(smiles: str) -> np.ndarray[Any, np.dtype[np.uint16]]:
 def label(
     data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
 ) -> Tensor:
-    """Numbers of the molecules of a prepared data set; those computed are kept beside the data.
+    """Kept columns and properties of a split, `n x len(names)`, float64, one row for each line.
 
-    Args:
-        data: Folder made by `molvae prepare`.
-        names: See `label_names`.
-        split: `train`, `valid` or `test`.
-        workers: Processes that compute properties; None for one per core.
-
-    Returns:
-        `n x len(names)`, float64, one row for each line; NaN for what is not known or cannot be
-        computed.
+    NaN for values that are not known or cannot be computed. Computed ones are cached beside the
+    data. Names are as of `label_names`.
 
     Raises:
         DataError: The data folder is missing, or damaged.
@@ -107,7 +95,7 @@ def label_names(data: str | Path, names: Sequence[str]) -> list[str]:
     A column goes before a property of the same name; names of properties may be in any case.
 
     Raises:
-        UnknownNameError: Neither.
+        UnknownNameError: Neither a column nor a property.
     """
     kept = kept_columns(data, "train")
     try:
@@ -121,16 +109,9 @@ def label_names(data: str | Path, names: Sequence[str]) -> list[str]:
 def computed(
     data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
 ) -> dict[str, Tensor]:
-    """Properties of the molecules of a prepared data set, by name; kept beside the data.
+    """Properties of the molecules of a split by name, `n` each, float64; cached beside the data.
 
-    Args:
-        data: Folder made by `molvae prepare`.
-        names: Of `molvae.properties`, as they are spelled there.
-        split: `train`, `valid` or `test`.
-        workers: Processes; None for one per core.
-
-    Returns:
-        `n` each, float64, NaN for what cannot be computed. Others may be there too, from before.
+    NaN for values that cannot be computed. Properties from before may be there, too.
 
     Raises:
         DataError: The data folder is missing.
@@ -138,8 +119,7 @@ def computed(
     if not names:
         return {}
     folder = Path(data)
-    key = {"split": split, "data": describe(folder), "versions": {"rdkit": version("rdkit")}}
-    cache = folder / f"properties{'' if split == 'train' else f'-{split}'}.safetensors"
+    cache, key = _cache(folder, "properties", split)
     found = read_cache(cache, key)
     known = found[0] if found is not None else {}
     if missing := [name for name in names if name not in known]:

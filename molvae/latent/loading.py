@@ -20,11 +20,7 @@ def list_models() -> list[str]:
 
 
 def find_model(run: str | Path) -> Path:
-    """The folder of a bundled model or a model folder; a name wins over a folder of that name.
-
-    Raises:
-        UnknownNameError: Neither.
-    """
+    """The folder of a bundled model or a model folder; see `load`."""
     bundled = list_models()
     folder = WEIGHTS / str(run) if str(run) in bundled else Path(run)
     if not folder.is_dir():

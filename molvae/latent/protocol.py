@@ -21,43 +21,34 @@ class LatentSpaceProtocol(Protocol):
     @property
     def name(self) -> str:
         """Name to load it by."""
-        ...
 
     @property
     def fingerprint(self) -> str:
         """Equal for equal weights: a campaign resumes only with the model it began with."""
-        ...
 
     @property
     def dim(self) -> int:
         """Dimensions of a latent vector, `d`."""
-        ...
 
     @property
     def bounds(self) -> Tensor:
         """Box that holds the training molecules, `2 x d`, lower row first."""
-        ...
 
     @property
     def properties(self) -> Sequence[str]:
         """Names of the columns of `property_head`; empty without heads."""
-        ...
 
     def property_head(self, z: Tensor) -> Tensor:
         """Properties at latent vectors, `n x len(properties)`, differentiable."""
-        ...
 
     def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
         """`n x d`; unreadable molecules raise, or are rows of NaN if `skip_unknown`."""
-        ...
 
     def decode(self, z: Tensor) -> list[str | None]:
         """Canonical SMILES, None where there is no molecule."""
-        ...
 
     def sample_prior(self, n: int, seed: int = 0) -> Tensor:
         """Samples from the prior, `n x d`, the same for the same seed."""
-        ...
 
     def tuned(
         self,
@@ -67,7 +58,6 @@ class LatentSpaceProtocol(Protocol):
         steps: int | None = None,
     ) -> LatentSpaceProtocol:
         """The same encoder, with a decoder fine-tuned on molecules, weighted if they are given."""
-        ...
 
     def branch(
         self, smiles: Sequence[str], z: Tensor | None = None, *, seed: int = 0
@@ -77,27 +67,21 @@ class LatentSpaceProtocol(Protocol):
 
     def can_encode(self, smiles: Sequence[str]) -> list[bool]:
         """Whether each molecule can be encoded."""
-        ...
 
     def lengths(self, smiles: Sequence[str]) -> list[int]:
         """Number of tokens of each molecule, EOS included."""
-        ...
 
     def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
         """Vectors that decode to the molecules where possible, `n x d`."""
-        ...
 
     def log_density(self, z: Tensor) -> Tensor:
         """Log-density of the prior, `n`, nats; differentiable."""
-        ...
 
     def density_percentile(self, z: Tensor) -> Tensor:
         """Share of reference encodings that are less dense, `n`, from 0 to 100; NaN if unknown."""
-        ...
 
     def outlier_score(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
         """Minus log p in nats per token, `n`; infinite for molecules that cannot be read."""
-        ...
 
 
 __all__ = ["LatentSpaceProtocol"]

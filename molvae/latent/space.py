@@ -6,7 +6,7 @@ Molecules are SMILES; vectors are float64 on the CPU. Order is kept, one for one
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from molvae.chem._parallel import parallel_map
-from molvae.chem.molecules import CANONICAL_CACHE_SIZE, canonical, list_of_smiles
+from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.representations import Representation, get_representation
-from molvae.chem.vocabulary import EOS, Vocabulary
+from molvae.chem.vocabulary import Vocabulary
 from molvae.config import check_seed, whole_number
-from molvae.errors import ConfigError, TooLongError
+from molvae.errors import require
 from molvae.latent import branching, density, generation, inversion, saving, tuning
 from molvae.latent.conversion import (
+    TokenIds,
     check_vectors,
     map_molecules,
     require_vectors,
@@ -62,6 +63,7 @@ class LatentSpace:
         radicals: Whether the training molecules include radicals. If not, radicals are neither
             generated nor proposed, and count as invalid; `decode` gives them all the same.
         max_length: Tokens of the longest sequence, EOS included.
+        token_ids: Ids of a canonical SMILES, EOS included, by a call; errors as of `encode`.
         prior: Density of latent vectors; N(0, I) if none was learned.
     """
 
@@ -76,35 +78,22 @@ class LatentSpace:
         device: torch.device | None = None,
     ) -> None:
         self.model = model.to(device or torch.device("cpu")).eval()
-        self.prior = (
-            prior or standard_normal_prior(card.model.latent_dim, len(card.conditions))
-        ).eval()
+        prior = prior or standard_normal_prior(card.model.latent_dim, len(card.conditions))
+        self.prior = prior.eval()
         self.card, self.name, self.fingerprint = card, name, fingerprint
         self.vocabulary = Vocabulary(card.vocabulary, card.bpe_merges)
         self.representation: Representation = get_representation(
             str(card.representation["name"]), card.representation.get("settings")
         )
+        self.token_ids = TokenIds(self.representation, self.vocabulary, card.max_length)
         self.bounds = torch.tensor(card.bounds, dtype=torch.float64)
-        self.dim, self.max_length = card.dim, card.max_length
+        self.dim, self.max_length, self.radicals = card.dim, card.max_length, card.radicals
         self.about, self.properties = card.about, card.properties
         self.conditions = tuple(condition.name for condition in card.conditions)
-        self.radicals = card.radicals
         # Shared with fine-tuned copies, so that a percentile means the same there.
         self._reference = density.Reference(
             self.prior, partial(density.encode_generated_molecules, self)
         )
-        self._remember()
-
-    def _remember(self) -> None:
-        """Cache the ids of molecules: a campaign fine-tunes on all of its own again and again."""
-        self._ids = lru_cache(maxsize=CANONICAL_CACHE_SIZE)(self._uncached_ids)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_ids"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._remember()
 
     def __repr__(self) -> str:
         return (
@@ -131,16 +120,13 @@ class LatentSpace:
 
     @isolated()
     def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """Latent vectors of molecules: the means of their posteriors, conditions included.
+        """Latent vectors of molecules, `n x dim`: the means of their posteriors and conditions.
 
         Args:
             smiles: SMILES in any form.
             skip_unknown: Give rows of NaN, and one warning with the count, for molecules that the
                 model cannot read (an unknown token, too long, or not writable in its
                 representation), instead of an error. Invalid SMILES are always an error.
-
-        Returns:
-            `n x dim`.
 
         Raises:
             InvalidMoleculeError: A text is not a molecule, or the representation cannot write it.
@@ -191,8 +177,13 @@ class LatentSpace:
 
     @isolated()
     def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """Vectors that decode to the molecules if possible, `n x dim`; see `inversion.invert`."""
-        return inversion.invert(self, smiles, skip_unknown=skip_unknown)
+        """Latent vectors that decode to the molecules where possible, `n x dim`; as of `encode`.
+
+        Encodings far from the training molecules may decode to something else. From there z ascends
+        the decoder's log-likelihood until greedy decoding gives the molecule, for 40 steps at most;
+        molecules that are not reached keep the last vector.
+        """
+        return inversion.invert(self, smiles, skip_unknown)
 
     @isolated()
     def refine_posterior_samples(
@@ -205,9 +196,29 @@ class LatentSpace:
         weight: float = 5.0,
         skip_unknown: bool = False,
     ) -> Tensor:
-        """Samples from p(z | molecule), `n x dim`; see `inversion.refine_posterior_samples`."""
-        given: Any = {"steps": steps, "step": step, "seed": seed, "weight": weight}
-        return inversion.refine_posterior_samples(self, smiles, **given, skip_unknown=skip_unknown)
+        """Samples from p(z | molecule) by Hamiltonian Monte Carlo from the encoder's, `n x dim`.
+
+        They decode to their molecules more often than the encoder's samples.
+
+        Args:
+            smiles: SMILES in any form.
+            steps: Moves of each vector, of five leapfrog steps, and as many gradients, each; 0
+                gives the encoder's samples.
+            step: Largest leapfrog step, in standard deviations of the encoder's posterior.
+            seed: Seed of all random numbers.
+            weight: Weight of log p(molecule | z), beside log p(z). 1 is the true posterior; the
+                encoder of a model that was trained with beta aims at 1 / beta.
+            skip_unknown: As of `encode`.
+
+        Raises:
+            ConfigError: A number out of range, or the model's posterior is a point.
+
+        Warns:
+            MolvaeWarning: Less than a fifth of the moves was accepted: the steps are too long.
+        """
+        return inversion.refine_posterior_samples(
+            self, smiles, steps=steps, step=step, seed=seed, weight=weight, skip=skip_unknown
+        )
 
     @isolated()
     def tuned(
@@ -226,21 +237,14 @@ class LatentSpace:
         return saving.save(self, folder, overwrite=overwrite)
 
     def can_encode(self, smiles: Sequence[str]) -> list[bool]:
-        """Whether each molecule can be encoded: its tokens are known, and it is not too long.
-
-        Raises:
-            InvalidMoleculeError: A text is not a molecule.
-        """
-        return [
-            ids is not None for ids in try_token_ids(self, map(canonical, list_of_smiles(smiles)))
-        ]
+        """Whether each valid molecule has known tokens and is not too long for the model."""
+        rows = try_token_ids(self, map(canonical, list_of_smiles(smiles)))
+        return [ids is not None for ids in rows]
 
     def lengths(self, smiles: Sequence[str]) -> list[int]:
         """Tokens of each molecule before merging, EOS included; errors as of `encode`."""
-        return [
-            len(self.representation.tokenize(canonical(text))) + 1
-            for text in list_of_smiles(smiles)
-        ]
+        molecules = map(canonical, list_of_smiles(smiles))
+        return [len(self.representation.tokenize(molecule)) + 1 for molecule in molecules]
 
     # Vectors to molecules
 
@@ -253,7 +257,7 @@ class LatentSpace:
         Args:
             z: `n x dim`, or `dim` for a single one; anything that `torch.as_tensor` takes.
             temperature: 0 takes the likeliest token at each step; above 0, tokens are sampled.
-            seed: Of the samples; needed when `temperature` is above 0.
+            seed: Seed of the samples; needed when `temperature` is above 0.
 
         Returns:
             Canonical SMILES; None where the sequence is not a molecule (with SELFIES, only when it
@@ -287,23 +291,22 @@ class LatentSpace:
     ) -> Tensor:
         """Latent vectors from the prior, `n x dim`; the same for the same seed.
 
-        Args:
-            n: How many.
-            seed: Of the samples.
-            conditions: Values by name, in the conditions' own units, e.g. `{"logP": 2.5}`; other
-                conditions are sampled given these, and z given all of them.
+        Conditions are values by name, in their own units, e.g. `{"logP": 2.5}`; other conditions
+        are sampled given these, and z given all of them.
 
         Raises:
             ConfigError: n is negative, a condition is not finite, or the model has no conditions.
             UnknownNameError: The model has no such condition.
         """
-        return generation.sample_prior(self, n, seed, conditions=conditions)
+        return generation.sample_prior(self, n, seed, conditions)
 
     @isolated()
     def translate(self, smiles: Sequence[str], conditions: Mapping[str, float]) -> list[str | None]:
-        """Molecules like the given ones, with other conditions.
+        """Molecules like the given ones, with other conditions; canonical SMILES or None.
 
-        See `molvae.latent.generation.translate`. Errors also as of `encode` and `sample_prior`.
+        z goes through the prior's flow to its noise, given the molecule's own conditions, and back
+        given the new ones: what z says beside the conditions is kept. Conditions that are not named
+        keep the encoder's estimate. Errors as of `encode` and `sample_prior`.
         """
         return generation.translate(self, smiles, conditions)
 
@@ -367,9 +370,7 @@ class LatentSpace:
         self, n: int, seed: int = 0, **settings: Any
     ) -> tuple[list[str | None], Tensor]:
         """`generate`, and the confidence in each molecule as of `decode_with_confidence`."""
-        named: dict[str, Any] = {"redraw": True, "oversampling": 1.0}
-        named |= dict.fromkeys(("noise", "temperature", "conditions", "condition_tolerance"))
-        samples = generation.generate(self, n, seed, **{**named, **settings})
+        samples = generation.generate(self, n, seed, **settings)
         confidence = torch.tensor([one.confidence for one in samples], dtype=torch.float64)
         return [one.molecule for one in samples], confidence
 
@@ -383,14 +384,9 @@ class LatentSpace:
     # What the model says of molecules and vectors
 
     def predict(self, molecules: Sequence[str] | Tensor) -> pd.DataFrame:
-        """Properties by the model's linear heads, a column each, in the units of `properties`.
+        """Properties, in their units, by the model's linear heads, a column each.
 
-        Args:
-            molecules: SMILES in any form, which are encoded; or latent vectors as of `decode`.
-
-        Raises:
-            ConfigError: The model was trained without property heads, or vectors of wrong shape.
-            InvalidMoleculeError, UnknownTokenError, TooLongError: As of `encode`.
+        Of SMILES as of `encode`, or of latent vectors as of `property_head`.
         """
         import pandas as pd
 
@@ -404,16 +400,15 @@ class LatentSpace:
 
     @isolated(keep_grad=True)
     def property_head(self, z: Tensor) -> Tensor:
-        """Properties at latent vectors, `n x len(properties)`; gradients reach z.
+        """Properties at latent vectors as of `decode`, `n x len(properties)`; gradients reach z.
 
-        Raises:
-            ConfigError: The model was trained without property heads, or z is as `decode` refuses.
+        ConfigError if the model was trained without property heads.
         """
-        if not self.properties:
-            raise ConfigError(
-                f"{self.title} was trained without property heads; train one with "
-                'properties = ["logP", ...] in its configuration'
-            )
+        require(
+            bool(self.properties),
+            f"{self.title} was trained without property heads; train one with "
+            'properties = ["logP", ...] in its configuration',
+        )
         z = check_vectors(self, z)
         return self.model.properties(z.float().to(self.device)).double().cpu()
 
@@ -421,9 +416,13 @@ class LatentSpace:
     def log_prob(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
         """Importance-weighted lower bound on log p(molecule), `n`, nats.
 
-        See `molvae.latent.density.log_prob`. Errors as of `encode`; ConfigError if k is below 1.
+        The mean over k samples of p(molecule | z) p(z) / q(z | molecule), with the learned prior;
+        tighter with larger k (Burda et al. 2015, arXiv:1509.00519). For representations other than
+        canonical SMILES it bounds the probability of the one sequence that the molecule is written
+        as. Results of a molecule do not depend on the others, up to rounding. Errors as of
+        `encode`; ConfigError if k is below 1.
         """
-        return density.log_prob(self, smiles, k=k, seed=seed)
+        return density.log_prob(self, smiles, k, seed)
 
     @isolated()
     def outlier_score(
@@ -431,17 +430,17 @@ class LatentSpace:
     ) -> Tensor:
         """`-log_prob` per token, EOS included: the larger, the less typical; `n`, nats.
 
-        See `molvae.latent.density.outlier_score`.
+        Per token, since log p falls with every token: by log p itself many drug-like molecules are
+        as atypical as a small one of a kind that the model never saw. A k of 8 separates kinds of
+        molecules about as well as 64. The limits of likelihoods: Nalisnick et al. (2019),
+        arXiv:1810.09136. Molecules that the model cannot read have an infinite score; with
+        `skip_unknown` NaN, and one warning with the count. Other errors as of `log_prob`.
         """
-        return density.outlier_score(self, smiles, k=k, seed=seed, skip_unknown=skip_unknown)
+        return density.outlier_score(self, smiles, k, seed, skip_unknown)
 
     @isolated(keep_grad=True)
     def log_density(self, z: Tensor) -> Tensor:
-        """Log-density of the prior at latent vectors, `n`, nats; z as of `decode`, with gradients.
-
-        Raises:
-            ConfigError: z is as `decode` refuses it.
-        """
+        """Log-density of the prior at vectors as of `decode`, `n`, nats; gradients reach z."""
         return density.log_density(self.prior, check_vectors(self, z))
 
     @isolated()
@@ -450,34 +449,9 @@ class LatentSpace:
 
         The reference molecules are generated by the space itself, the same ones each time. Meant
         for encodings; vectors of `sample_prior` lie further outside than the encodings of their
-        molecules.
-
-        Args:
-            z: As of `decode`, but rows of NaN are allowed, as `encode` gives them.
-
-        Returns:
-            NaN for a row of NaN, and everywhere if the model can read nothing that it generates.
-
-        Raises:
-            ConfigError: Wrong shape.
+        molecules. NaN for rows that are not finite, and without any encodings. As of `decode`.
         """
         return self._reference.percentile(check_vectors(self, z, finite=False))
-
-    # Steps that the modules of this folder share
-
-    def share_cache(self, other: LatentSpace) -> None:
-        """Use the cache of ids of a space with the same vocabulary."""
-        self._ids = other._ids
-
-    def token_ids(self, molecule: str) -> tuple[int, ...]:
-        """Ids of a canonical SMILES, EOS included; errors as of `encode`."""
-        return self._ids(molecule)
-
-    def _uncached_ids(self, molecule: str) -> tuple[int, ...]:
-        ids = self.vocabulary.encode(self.representation.tokenize(molecule), molecule)
-        if len(ids) >= self.max_length:
-            raise TooLongError(molecule, len(ids), self.max_length - 1)
-        return (*ids, EOS)
 
 
 __all__ = ["LatentSpace"]

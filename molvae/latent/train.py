@@ -9,13 +9,15 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from molvae._version import versions
 from molvae.chem.vocabulary import PAD
@@ -25,13 +27,8 @@ from molvae.latent.data_cache import describe
 from molvae.latent.labels import computed, fingerprints, label, label_names
 from molvae.latent.sampling_calibration import calibrate_sampling
 from molvae.latent.space import LatentSpace
-from molvae.latent.starting import started, take_weights, tokens_of
-from molvae.latent.tokenized import (
-    Rows,
-    TokenizedDataset,
-    randomized_rows,
-    write_rows,
-)
+from molvae.latent.starting import StartingModel, started, take_weights, tokens_of
+from molvae.latent.tokenized import Rows, TokenizedDataset, randomized_rows, write_rows
 from molvae.model.batches import trim_padding
 from molvae.model.cells import with_cell
 from molvae.model.checkpoint import (
@@ -59,11 +56,9 @@ from molvae.model.validation import validate
 BOX_QUANTILE = 0.005
 """The box of a latent space leaves out this share of the training molecules at each end of each
 unit."""
-
-
 FITTED, HELD_OUT, OF_EACH = 100_000, 20_000, 8
-"""Molecules that a prior is fitted to, and chosen by, at most; and draws from the posteriors of the
-former."""
+"""Molecules that a prior is fitted to, and chosen by, at most; and samples from the posteriors of
+the former."""
 
 
 def train(
@@ -74,7 +69,7 @@ def train(
     workers: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train a sequence VAE and write its model folder.
+    """Train a sequence VAE and write its model folder, whose path is returned.
 
     Args:
         config: All settings.
@@ -82,9 +77,6 @@ def train(
         overwrite: Replace a model that is already in the folder.
         workers: Processes that tokenize molecules; None for one per core.
         on_progress: See `molvae.model.training.train`.
-
-    Returns:
-        The model folder.
 
     Raises:
         DataError: The data folder is missing or empty, or all known values of a property or
@@ -102,6 +94,24 @@ def train(
         return _train(config, resume, overwrite, workers, on_progress)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """What the network learns from: the rows of `data` first, then of `more_data`."""
+
+    tokens: TokenizedDataset
+    held_out: bool
+    """Whether the validation molecules are others than the training molecules."""
+    parts: list[tuple[str, Rows]]
+    """Folder and rows of each data set."""
+    heads: list[Condition]
+    """Properties of the heads, and their units."""
+    conditions: list[Condition]
+    labels: Tensor
+    """Values of heads, then conditions, of the rows of `data`, standardized; NaN if unknown."""
+    shown: Tensor
+    """Whether the labels of a row of `data` are used."""
+
+
 def _train(
     config: TrainConfig,
     resume: bool,
@@ -109,9 +119,15 @@ def _train(
     workers: int | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> Path:
-    pick_device(config.device)  # says at once if there is no such device
+    device = pick_device(config.device)  # says at once if there is no such device
     folder, given = check_can_save(config.out), config
-    config = _with_absolute_paths(config)
+    # The working folder may change while a training works.
+    config = replace(
+        config,
+        data=str(Path(config.data).absolute()),
+        more_data=tuple(str(Path(data).absolute()) for data in config.more_data),
+        model=with_cell(config.model, bf16=in_bf16(config.precision, device)),
+    )
     if not (resume or overwrite):
         for name, advice in (
             (CARD, "a run; choose another folder"),
@@ -119,142 +135,52 @@ def _train(
         ):
             if (folder / name).exists():
                 raise CheckpointError(f"{folder} already holds {advice}, or overwrite it")
-    bf16 = in_bf16(config.precision, pick_device(config.device))
-    config = replace(config, model=with_cell(config.model, bf16=bf16))
     config, before = started(config)
-    tokens = tokens_of(config, before, workers)
-    held_out_there = len(tokens.valid) > 0
-    if not held_out_there:
-        warn(
-            f"{config.data} has no validation molecule that can be written with the tokens of the "
-            f"{len(tokens.train)} training molecules: these are validated on instead, which says "
-            "nothing of other molecules; prepare some hundred molecules"
-        )
-        tokens = replace(tokens, valid=tokens.train)
-    more = [
-        write_rows(
-            data,
-            "train",
-            config.representation,
-            tokens.vocabulary,
-            tokens.train.shape[1],
-            workers=workers,
-        )
-        for data in config.more_data
-    ]
-    heads, names = (label_names(config.data, n) for n in (config.properties, config.conditions))
-    labels = label(config.data, [*heads, *names], workers=workers)[tokens.places.long()]
-    shown = _shown(len(labels), config)
-    labels[~shown] = torch.nan
-    mean, sd = _mean_and_sd(labels, [*heads, *names])
-    standard = ((labels - mean) / sd).float()
-    of_heads, y = standard[:, : len(heads)], standard[:, len(heads) :]
-    all_rows = torch.cat([tokens.train, *(part.ids for part in more)])
-    bits = None
-    if config.neighbors or config.loss.similarity_weight > 0 or config.loss.fingerprint_weight > 0:
-        places = [tokens.places, *(part.places for part in more)]
-        bits = SparseBits.joined(
-            [
-                fingerprints(data, workers=workers).rows(place.long().numpy())
-                for data, place in zip((config.data, *config.more_data), places, strict=True)
-            ]
-        )
-    spelled = None
-    if config.randomized_smiles_fraction > 0:
-        parts = [Rows(ids=tokens.train, places=tokens.places), *more]
-        spelled = torch.cat(
-            [
-                randomized_rows(
-                    data, "train", config.representation, tokens.vocabulary, part, workers=workers
-                )
-                for data, part in zip((config.data, *config.more_data), parts, strict=True)
-            ]
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    with seeded(config.seed):
-        model = SequenceVAE(
-            config.model,
-            len(tokens.vocabulary),
-            tokens.train.shape[1],
-            len(heads),
-            len(names),
-        )
-    state = None
-    if before is not None:
-        take_weights(model, before, heads, names)
-        if before.card.properties == tuple(heads):
-            _take_units(model, mean[: len(heads)].float(), sd[: len(heads)].float())
-            wider = config.model != before.card.model
-            state = None if wider or not (before.folder / STATE).exists() else before.folder
-    model = fit(
-        model,
-        all_rows,
-        tokens.valid,
-        config,
-        folder,
-        labels=_unknown_below(of_heads, len(all_rows)),
-        conditions=_unknown_below(y, len(all_rows)),
-        fingerprints=bits,
-        randomized_rows=spelled,
-        main=len(tokens.train),
-        start=state,
-        data=_identity([config.data, *config.more_data], tokens),
-        resume=resume,
-        on_progress=on_progress,
-    ).cpu()
-    _give_units(model, mean[: len(heads)].float(), sd[: len(heads)].float())
+    data = _read_data(config, before, workers)
+    model = _fit(config, folder, data, before, resume, workers, on_progress)
     round_to_half(model)
+    tokens, y = data.tokens, data.labels[:, len(data.heads) :]
     rec, kl, active = validate(model, tokens.valid, covariance=covariance_of(y))
     some = _evenly(len(tokens.train), FITTED)
     rows, held_out = tokens.train[some], tokens.valid[_evenly(len(tokens.valid), HELD_OUT)]
     codes = _codes(model, rows, y[some], n_samples=OF_EACH, seed=config.seed)
     new = _codes(model, held_out, None, n_samples=1, seed=config.seed)[0]
+    sizes = {"epochs": config.prior.epochs, "components": config.prior.components}
     prior, log_density = choose_prior(
         codes,
         new,
         config.prior,
-        conditions=len(names),
-        vamp=lambda: fit_vamp(
-            model,
-            rows,
-            codes,
-            epochs=config.prior.epochs,
-            components=config.prior.components,
-            seed=config.seed,
-        ),
+        conditions=len(data.conditions),
+        vamp=partial(fit_vamp, model, rows, codes, seed=config.seed, **sizes),
         seed=config.seed,
     )
     round_to_half(prior)
     shared = gaussian_total_correlation(new[:, : config.model.latent_dim])
+    recipe = replace(config, data=given.data, more_data=given.more_data, out=given.out)
     card = ModelCard(
         model=config.model,
         representation=tokens.representation,
         vocabulary=tokens.vocabulary.tokens,
         bpe_merges=tokens.vocabulary.pairs,
-        properties=tuple(heads),
-        conditions=tuple(
-            Condition(name=name, mean=float(mean[i]), sd=float(sd[i]))
-            for i, name in enumerate(names, start=len(heads))
-        ),
+        properties=tuple(head.name for head in data.heads),
+        conditions=tuple(data.conditions),
         max_length=tokens.train.shape[1],
-        bounds=_box(_encoded(model, rows)),
+        bounds=_box(_by_length(rows, lambda ids, _: model.encode(ids))),
         # A language model that always wrote the likeliest symbol would write one molecule.
         sampling_defaults=(0.0, 0.0 if config.model.latent_dim else 1.0),
         about={
-            "recipe": as_settings(
-                replace(config, data=given.data, more_data=given.more_data, out=given.out)
-            ),
+            "recipe": as_settings(recipe),
             "data": describe(Path(config.data)),
             "more_data": [
-                {"data": describe(Path(data)), "training_molecules": len(part.ids)}
-                for data, part in zip(config.more_data, more, strict=True)
+                {"data": describe(Path(more)), "training_molecules": len(part.ids)}
+                for more, part in data.parts[1:]
             ],
             "left_out": tokens.left_out,
             "training_molecules": len(tokens.train),
-            "labelled_molecules": int(shown.sum()) if heads or names else 0,
+            "labelled_molecules": int(data.shown.sum()) if data.labels.shape[1] else 0,
             "validation": {
                 "molecules": len(tokens.valid),
-                "held_out": held_out_there,
+                "held_out": data.held_out,
                 "reconstruction_nats": round(rec, 3),
                 "kl_nats": round(kl, 3),
                 "active_units": active,
@@ -268,7 +194,7 @@ def _train(
         found = computed(config.data, DEFAULT_PROPERTIES, workers=workers)
         known = torch.stack([found[name] for name in DEFAULT_PROPERTIES], dim=1)
         # Where labels are few, no more is known of the others here.
-        known = known[tokens.places.long()[shown]] if config.labeled_fraction < 1 else known
+        known = known[tokens.places.long()[data.shown]] if config.labeled_fraction < 1 else known
         space = LatentSpace(model, card, prior=prior)
         drawing = calibrate_sampling(space, known.numpy(), seed=config.seed, workers=workers)
         card = replace(card, sampling_defaults=drawing)
@@ -280,18 +206,100 @@ def _train(
     return Path(given.out)
 
 
-def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
-    """The working folder may change while a training works."""
-    return replace(
-        config,
-        data=str(Path(config.data).absolute()),
-        more_data=tuple(str(Path(data).absolute()) for data in config.more_data),
+def _read_data(config: TrainConfig, before: StartingModel | None, workers: int | None) -> _Data:
+    tokens = tokens_of(config, before, workers)
+    held_out = len(tokens.valid) > 0
+    if not held_out:
+        warn(
+            f"{config.data} has no validation molecule that can be written with the tokens of the "
+            f"{len(tokens.train)} training molecules: these are validated on instead, which says "
+            "nothing of other molecules; prepare some hundred molecules"
+        )
+        tokens = replace(tokens, valid=tokens.train)
+    vocabulary, length = tokens.vocabulary, tokens.train.shape[1]
+    parts = [(config.data, Rows(ids=tokens.train, places=tokens.places))]
+    for data in config.more_data:
+        writer = config.representation
+        more = write_rows(data, "train", writer, vocabulary, length, workers=workers)
+        parts.append((data, more))
+    p, names = len(config.properties), (*config.properties, *config.conditions)
+    labels = label(config.data, names, workers=workers)[tokens.places.long()]
+    order = np.random.default_rng(config.seed).permutation(len(labels))
+    shown = torch.zeros(len(labels), dtype=torch.bool)
+    shown[order[: math.ceil(config.labeled_fraction * len(labels))]] = True
+    labels[~shown] = torch.nan
+    units = _units(labels, label_names(config.data, names))
+    mean, sd = _moments(units)
+    return _Data(
+        tokens=tokens,
+        held_out=held_out,
+        parts=parts,
+        heads=units[:p],
+        conditions=units[p:],
+        labels=((labels - mean) / sd).float(),
+        shown=shown,
     )
 
 
-def _unknown_below(labels: Tensor, n: int) -> Tensor:
-    """More rows, of which nothing is known."""
-    return torch.cat([labels, labels.new_full((n - len(labels), labels.shape[1]), torch.nan)])
+def _fit(
+    config: TrainConfig,
+    folder: Path,
+    data: _Data,
+    before: StartingModel | None,
+    resume: bool,
+    workers: int | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> SequenceVAE:
+    """The trained network, on the CPU, its heads in the properties' own units."""
+    tokens, p = data.tokens, len(data.heads)
+    rows = torch.cat([part.ids for _, part in data.parts])
+    # Of the rows of `more_data` no label is known.
+    labels = functional.pad(data.labels, (0, 0, 0, len(rows) - len(data.labels)), value=math.nan)
+    bits = spelled = None
+    if config.neighbors or config.loss.similarity_weight > 0 or config.loss.fingerprint_weight > 0:
+        bits = SparseBits.joined(
+            [
+                fingerprints(source, workers=workers).rows(part.places.long().numpy())
+                for source, part in data.parts
+            ]
+        )
+    if config.randomized_smiles_fraction > 0:
+        args = ("train", config.representation, tokens.vocabulary)
+        spelled = torch.cat(
+            [randomized_rows(source, *args, part, workers=workers) for source, part in data.parts]
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with seeded(config.seed):
+        model = SequenceVAE(
+            config.model, len(tokens.vocabulary), rows.shape[1], p, len(data.conditions)
+        )
+    mean, sd = (x.float() for x in _moments(data.heads))
+    state = None
+    if before is not None:
+        heads, conditions = (tuple(x.name for x in few) for few in (data.heads, data.conditions))
+        take_weights(model, before, heads, conditions)
+        if before.card.properties == heads:
+            _take_units(model, mean, sd)
+            same = config.model == before.card.model and (before.folder / STATE).exists()
+            state = before.folder if same else None
+    model = fit(
+        model,
+        rows,
+        tokens.valid,
+        config,
+        folder,
+        labels=labels[:, :p],
+        conditions=labels[:, p:],
+        fingerprints=bits,
+        randomized_rows=spelled,
+        main=len(tokens.train),
+        start=state,
+        data=_identity([source for source, _ in data.parts], tokens),
+        resume=resume,
+        on_progress=on_progress,
+    ).cpu()
+    _give_units(model, mean, sd)
+    return model
 
 
 def _identity(folders: Sequence[str], tokens: TokenizedDataset) -> dict[str, Any]:
@@ -305,28 +313,24 @@ def _identity(folders: Sequence[str], tokens: TokenizedDataset) -> dict[str, Any
     return made
 
 
-def _shown(n: int, config: TrainConfig) -> Tensor:
-    """Which molecules' labels the training sees, `n`."""
-    chosen = np.random.default_rng(config.seed).permutation(n)[
-        : math.ceil(config.labeled_fraction * n)
-    ]
-    shown = torch.zeros(n, dtype=torch.bool)
-    shown[chosen] = True
-    return shown
-
-
-def _mean_and_sd(labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Of each property over the molecules that it is known for."""
-    values = [column[~column.isnan()] for column in labels.T]
-    for name, known in zip(names, values, strict=True):
+def _units(labels: Tensor, names: Sequence[str]) -> list[Condition]:
+    """Mean and standard deviation of each property over the molecules that it is known for."""
+    units = []
+    for name, column in zip(names, labels.T, strict=True):
+        known = column[~column.isnan()]
         if len(known) < 2 or known.std() == 0:
             raise DataError(
                 f"{name} takes fewer than two values among the {len(known)} training molecules "
                 "that it is known of: there is nothing to learn; leave it out, or show more labels"
             )
-    mean = torch.tensor([float(known.mean()) for known in values], dtype=torch.float64)
-    sd = torch.tensor([float(known.std()) for known in values], dtype=torch.float64)
-    return mean, sd
+        units.append(Condition(name=name, mean=float(known.mean()), sd=float(known.std())))
+    return units
+
+
+def _moments(units: Sequence[Condition]) -> tuple[Tensor, Tensor]:
+    """Means and standard deviations, float64."""
+    mean, sd = [one.mean for one in units], [one.sd for one in units]
+    return torch.tensor(mean, dtype=torch.float64), torch.tensor(sd, dtype=torch.float64)
 
 
 @torch.no_grad()
@@ -350,31 +354,24 @@ def _evenly(n: int, most: int) -> slice:
     return slice(None, None, max(1, math.ceil(n / most)))
 
 
-@torch.inference_mode()
 def _codes(
     model: SequenceVAE, rows: Tensor, y: Tensor | None, *, n_samples: int, seed: int
 ) -> Tensor:
-    """Draws from posteriors, `draws x n x code_dim`; y as in `SequenceVAE.infer`."""
+    """Samples from posteriors, `n_samples x n x code_dim`; y as in `SequenceVAE.infer`."""
     generator = torch.Generator().manual_seed(seed)
 
-    def draw(part: Tensor) -> Tensor:
-        known = None if y is None or not model.n_conditions else y[part]
-        code = model.infer(trim_padding(rows[part]), known, n_samples, generator).code
-        return code.view(len(part), n_samples, -1)
+    def sample(ids: Tensor, places: Tensor) -> Tensor:
+        known = None if y is None or not model.n_conditions else y[places]
+        return model.infer(ids, known, n_samples, generator).code.view(len(ids), n_samples, -1)
 
-    return _by_length(rows, draw).transpose(0, 1).contiguous()
+    return _by_length(rows, sample).transpose(0, 1).contiguous()
 
 
 @torch.inference_mode()
-def _encoded(model: SequenceVAE, rows: Tensor) -> Tensor:
-    """The one code of each row, `n x code_dim`."""
-    return _by_length(rows, lambda part: model.encode(trim_padding(rows[part])))
-
-
-def _by_length(rows: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a function makes of rows, given by their places; batches hold little padding."""
+def _by_length(rows: Tensor, work: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Results of a function of ids and their places in the rows; batches hold little padding."""
     order = (rows != PAD).sum(dim=1).argsort(stable=True)
-    done = torch.cat([work(part) for part in torch.split(order, 512)])
+    done = torch.cat([work(trim_padding(rows[part]), part) for part in torch.split(order, 512)])
     return done[order.argsort()]
 
 
@@ -382,10 +379,9 @@ def _box(codes: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Quantiles, unit by unit, of the codes of training molecules."""
     if codes.shape[1] == 0:
         return (), ()
-    low, high = torch.quantile(
-        codes.double(), torch.tensor([BOX_QUANTILE, 1 - BOX_QUANTILE]).double(), dim=0
-    )
-    return tuple(low.tolist()), tuple(high.tolist())
+    ends = torch.tensor([BOX_QUANTILE, 1 - BOX_QUANTILE]).double()
+    low, high = torch.quantile(codes.double(), ends, dim=0).tolist()
+    return tuple(low), tuple(high)
 
 
 __all__ = ["train"]

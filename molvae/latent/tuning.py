@@ -19,7 +19,7 @@ from molvae._version import versions
 from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import require
-from molvae.latent.conversion import pad_on_device, try_token_ids
+from molvae.latent.conversion import pad, try_token_ids
 from molvae.model.finetuning import finetune_decoder
 
 if TYPE_CHECKING:
@@ -108,10 +108,9 @@ def tuned(
     others = [ids for ids in try_token_ids(space, generated) if ids]
     each = REHEARSAL_FRACTION * sum(drawn) / (1 - REHEARSAL_FRACTION) / max(1, len(others))
     new = copy.copy(space)
-    new.share_cache(space)
     new.model = finetune_decoder(
         space.model,
-        pad_on_device(space, [*own, *others]),
+        pad([*own, *others], space.device),
         torch.tensor([*drawn, *[each] * len(others)]),
         steps=whole_number(steps, "steps", least=1),
         batch=BATCH,

@@ -21,13 +21,13 @@ CHUNK = 50
 def epoch_rows(
     n: int, main: int, share: float, seed: int, epoch: int, neighbors: SparseBits | None = None
 ) -> NDArray[np.int64]:
-    """The rows of one pass, in random order: all of the main ones, and as many others as asked for.
+    """The rows of one pass out of n, in random order: the first `main` ones, and others.
 
     Args:
         n: Rows in all.
         main: How many of them, the first, are main ones.
-        share: Of the others, among the rows of a pass; drawn anew for each. 0: all of them.
-        seed: Of the order.
+        share: Share of others among the rows of a pass, sampled anew for each; 0: all of them.
+        seed: Seed of the order.
         epoch: Number of the pass.
         neighbors: Fingerprints of all rows, if the rows 2i and 2i + 1 are to be alike; see
             `neighbor_order`.
@@ -52,17 +52,15 @@ def epoch_batches(
     rows: NDArray[np.int64] | None = None,
     paired: bool = False,
 ) -> list[np.ndarray[Any, Any]]:
-    """One pass over the data: batches of rows of similar length, in random order.
-
-    The last, smaller batch is kept: no row is left out.
+    """One pass over the data: batches of rows of similar length, in random order; none is left out.
 
     Args:
-        lengths: Of the rows.
+        lengths: Lengths of the rows.
         batch_size: Rows of a batch.
-        seed: Of the order.
+        seed: Seed of the order.
         epoch: Number of the pass.
-        bucketed: False: batches are even draws, of any lengths.
-        rows: Those of the pass, in random order; None for all.
+        bucketed: False for batches of any lengths.
+        rows: Rows of the pass, in random order; None for all.
         paired: The rows 2i and 2i + 1 of `rows` stay together; needs an even batch size.
     """
     rng = np.random.default_rng((seed, epoch))

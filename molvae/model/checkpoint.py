@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from molvae._files import Kind, check_output, head_of, write_atomically
 from molvae.chem.vocabulary import Vocabulary
 from molvae.config import as_settings, build, current_names
-from molvae.errors import CheckpointError, MolvaeError, described, require, shown
+from molvae.errors import CheckpointError, described, require, shown
 from molvae.model.config import ModelConfig
 from molvae.model.isolation import isolated, seeded
 from molvae.model.priors import (
@@ -68,7 +68,7 @@ WEIGHTS, PRIOR, CARD = "model.safetensors", "prior.safetensors", "model.json"
 METRICS, RESUME, STATE = "metrics.jsonl", "resume.safetensors", "state.safetensors"
 """Progress of a training; its state while it works; and when it is done, if that is kept."""
 NEXT = ".next"
-"""Behind the name of weights whose card is about to be written."""
+"""End of the name of weights whose card is about to be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +77,9 @@ class Condition:
 
     name: str
     mean: float
-    """Of the training molecules."""
+    """Mean of the training molecules."""
     sd: float
-    """Likewise, above 0."""
+    """Standard deviation of the training molecules, above 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ class ModelCard:
 
 
 def _is_model_folder(folder: Path) -> bool:
-    """Whether what a training would write in a folder is not there, or was written by a training.
+    """Whether none of the files that a training writes is there, or a training wrote them all.
 
     Other files may be there: a training leaves them alone.
     """
@@ -138,22 +138,19 @@ def _is_model_folder(folder: Path) -> bool:
         STATE: (b'"place":', b'"settings":'),
         METRICS: (b'"molecules":',),
     }
-    return all(
-        not (folder / name).exists()
-        or all(mark in head_of(folder / name, 2**20) for mark in marks_of)
-        or (name == METRICS and (folder / name).stat().st_size == 0)
-        for name, marks_of in marks.items()
-    )
+    for name, own in marks.items():
+        head = head_of(folder / name, 2**20) if (folder / name).exists() else None
+        is_new = head is None or (name == METRICS and not head)
+        if not is_new and not all(mark in head for mark in own):  # type: ignore[operator]
+            return False
+    return True
 
 
 MODEL = Kind(name="a model folder", is_own=_is_model_folder, error=CheckpointError, is_folder=True)
 
 
 def check_can_save(folder: str | Path) -> Path:
-    """Refuse a folder where no model can go, before a training is done for it.
-
-    Returns:
-        The absolute path.
+    """The absolute path of a folder where a model can go, checked before a training.
 
     Raises:
         CheckpointError: It is a file, a data folder, or holds files under the names of a model's
@@ -184,10 +181,7 @@ def round_to_half(model: nn.Module) -> None:
 def save_run(
     folder: str | Path, model: SequenceVAE, card: ModelCard, prior: Prior | None = None
 ) -> None:
-    """Write weights and card; the weights first: a card never speaks of weights not there.
-
-    The prior is N(0, I) where none is given; what the card says of it is filled in here.
-    """
+    """Write weights, prior (N(0, I) if None) and card, whose `prior` and `files` are set here."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     parts: dict[str, nn.Module] = {WEIGHTS: model}
@@ -196,8 +190,7 @@ def save_run(
     files = {}
     for name, part in parts.items():
         tensors = {key: _compact(tensor) for key, tensor in part.state_dict().items()}
-        # One key only: safetensors writes several in no fixed order, and equal runs are equal
-        # files.
+        # A single key: safetensors writes several in no fixed order; equal models are equal files.
         written = save_tensors(tensors, metadata={"molvae": str(FORMAT)})
         files[name] = hashlib.sha256(written).hexdigest()
         write_atomically(folder / (name + NEXT), written)
@@ -224,9 +217,8 @@ def save_run(
     write_atomically(folder / CARD, (json.dumps(content, indent=1) + "\n").encode())
     for name in parts:
         (folder / (name + NEXT)).replace(folder / name)
-    if PRIOR not in parts:
-        (folder / PRIOR).unlink(missing_ok=True)
-        (folder / (PRIOR + NEXT)).unlink(missing_ok=True)
+    for name in {PRIOR, PRIOR + NEXT} if PRIOR not in parts else ():
+        (folder / name).unlink(missing_ok=True)
 
 
 def fingerprint(folder: str | Path) -> str:
@@ -250,33 +242,24 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, ModelCard]:
     """
     folder = Path(folder)
     card = _read_card(folder / CARD)
+    n_properties, n_conditions = len(card.properties), len(card.conditions)
     _check_sizes({**asdict(card.model), "max_length": card.max_length}, folder / WEIGHTS, card)
     # Built without memory first: a damaged card must not make us allocate what it asks for.
     with _understood(folder / CARD), seeded(0), torch.device("meta"):
         n_tokens = len(Vocabulary(card.vocabulary, card.bpe_merges))
-        model = SequenceVAE(
-            card.model,
-            n_tokens,
-            card.max_length,
-            len(card.properties),
-            len(card.conditions),
-        )
+        model = SequenceVAE(card.model, n_tokens, card.max_length, n_properties, n_conditions)
     _load(model, folder, WEIGHTS, card)
-    if not card.prior:
-        return (
-            model.eval(),
-            standard_normal_prior(card.model.latent_dim, len(card.conditions)),
-            card,
-        )
-    _check_sizes(card.prior, folder / PRIOR, card)
-    with _understood(folder / CARD), seeded(0):  # the weights that are drawn here are replaced
-        prior = make_prior(card.prior)
-        require(prior.dim == card.dim, f"it has a prior of {prior.dim} numbers, not {card.dim}")
-        require(
-            isinstance(prior, ConditionalPrior) == bool(card.conditions),
-            "its prior and its conditions do not belong together",
-        )
-    _load(prior, folder, PRIOR, card)
+    prior = standard_normal_prior(card.model.latent_dim, n_conditions)
+    if card.prior:
+        _check_sizes(card.prior, folder / PRIOR, card)
+        with _understood(folder / CARD), seeded(0):  # the weights that are drawn here are replaced
+            prior = make_prior(card.prior)
+            require(prior.dim == card.dim, f"it has a prior of {prior.dim} numbers, not {card.dim}")
+            require(
+                isinstance(prior, ConditionalPrior) == bool(n_conditions),
+                "its prior and its conditions do not belong together",
+            )
+        _load(prior, folder, PRIOR, card)
     return model.eval(), prior.eval(), card
 
 
@@ -299,21 +282,12 @@ def _check_sizes(sizes: Mapping[str, Any], weights: Path, card: ModelCard) -> No
 
 @contextmanager
 def _understood(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged card makes of the work into one line with the file's name."""
+    """Turn any error that a damaged card causes into one line with the file's name."""
     try:
         yield
     except CheckpointError:
         raise
-    except (
-        MolvaeError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        MemoryError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:
         raise CheckpointError(
             f"{path} is incomplete or damaged, or of a newer molvae: {described(error)}"
         ) from error
@@ -336,15 +310,13 @@ def _load(module: nn.Module, folder: Path, name: str, card: ModelCard) -> None:
 
 
 def _weights(folder: Path, name: str, files: Mapping[str, str]) -> bytes:
-    """A file that belongs to the card, though the process that wrote them stopped in between."""
-    content = None
-    with suppress(CheckpointError):
-        content = _read(folder / name)
-    if name in files and (content is None or not _has_hash(content, files[name])):
-        with suppress(CheckpointError):
-            if _has_hash(following := _read(folder / (name + NEXT)), files[name]):
-                return following
-    return _read(folder / name) if content is None else content
+    """A file that belongs to the card, even if the process that wrote them stopped in between."""
+    if name in files:
+        for path in (folder / name, folder / (name + NEXT)):
+            with suppress(CheckpointError):
+                if _has_hash(content := _read(path), files[name]):
+                    return content
+    return _read(folder / name)
 
 
 def _has_hash(content: bytes, sha256: str) -> bool:
@@ -393,20 +365,17 @@ def _read_card(path: Path) -> ModelCard:
             "Upgrade molvae, or train the model again"
         )
     with _understood(path):
+        low, high = (tuple(map(float, end)) for end in content["bounds"])
+        settings = OLDEST | current_names(ModelConfig, content["model"])
         card = ModelCard(
-            model=build(
-                ModelConfig, OLDEST | current_names(ModelConfig, content["model"]), str(path)
-            ),
+            model=build(ModelConfig, settings, str(path)),
             representation={"name": str(content["representation"]["name"])}
             | dict(content["representation"]),
-            vocabulary=tuple(str(symbol) for symbol in content["vocabulary"]),
+            vocabulary=tuple(map(str, content["vocabulary"])),
             max_length=int(content["max_length"]),
-            bounds=(
-                tuple(float(x) for x in content["bounds"][0]),
-                tuple(float(x) for x in content["bounds"][1]),
-            ),
+            bounds=(low, high),
             bpe_merges=tuple((int(left), int(right)) for left, right in content.get("merges", ())),
-            properties=tuple(str(name) for name in content.get("properties", ())),
+            properties=tuple(map(str, content.get("properties", ()))),
             conditions=tuple(
                 build(Condition, one, f"{path} [conditions]")
                 for one in content.get("conditions", ())
@@ -419,19 +388,20 @@ def _read_card(path: Path) -> ModelCard:
             files={str(name): str(sha256) for name, sha256 in content.get("files", {}).items()},
             about=dict(content["about"]),
         )
-        if any(len(end) != card.dim for end in card.bounds):
-            raise ValueError("bounds and the numbers of a code disagree")
-        if not all(abs(x) <= MAX_BOUND for end in card.bounds for x in end):
-            raise ValueError(f"bounds are not within {MAX_BOUND:g}")
+        require(len(low) == len(high) == card.dim, "bounds and the dimensions of a vector disagree")
+        require(
+            all(abs(x) <= MAX_BOUND for x in (*low, *high)), f"bounds are not within {MAX_BOUND:g}"
+        )
         noise, temperature = card.sampling_defaults
-        if not (0 <= noise <= 1 and 0 <= temperature <= MAX_TEMPERATURE):
-            raise ValueError(
-                f"noise must lie in [0, 1] and temperature in [0, {MAX_TEMPERATURE:g}], got "
-                f"{noise} and {temperature}"
-            )
-        if any(not 0 < condition.sd < math.inf for condition in card.conditions):
-            raise ValueError("a condition has no standard deviation")
+        require(
+            0 <= noise <= 1 and 0 <= temperature <= MAX_TEMPERATURE,
+            f"noise must lie in [0, 1] and temperature in [0, {MAX_TEMPERATURE:g}], got "
+            f"{noise} and {temperature}",
+        )
+        require(
+            all(0 < condition.sd < math.inf for condition in card.conditions),
+            "a condition has no standard deviation",
+        )
         Vocabulary(card.vocabulary, card.bpe_merges)
-        if card.max_length < 1:
-            raise ValueError("max_length must be at least 1")
+        require(card.max_length >= 1, "max_length must be at least 1")
     return card

@@ -10,6 +10,15 @@ from molvae.config import at_least, check_seed
 from molvae.errors import require
 
 
+def _within(config: object, interval: str, *names: str) -> None:
+    """Require settings to lie in an interval from 0 to 1, e.g. `[0, 1)`."""
+    for name in names:
+        value = getattr(config, name)
+        above = value > 0 if interval[0] == "(" else value >= 0
+        below = value < 1 if interval[-1] == ")" else value <= 1
+        require(above and below, f"{name} must lie in {interval}, got {value}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Sizes and kinds of the sequence VAE."""
@@ -61,16 +70,16 @@ class ModelConfig:
                 kind == "recurrent" or width % self.heads == 0,
                 f"heads must divide {name}_dim, got {self.heads} and {width}",
             )
-        for name, plain in (
-            ("residual_conditioning", False),
-            ("noise_conditioning", False),
-            ("posterior", "gaussian"),
-        ):
-            said = repr(plain) if isinstance(plain, str) else "false"
-            require(
-                self.latent_dim > 0 or getattr(self, name) == plain,
-                f"{name} must be {said} with latent_dim = 0: there is no z",
-            )
+        if self.latent_dim == 0:
+            for name, value in (
+                ("residual_conditioning", "false"),
+                ("noise_conditioning", "false"),
+                ("posterior", "'gaussian'"),
+            ):
+                require(
+                    getattr(self, name) in (False, "gaussian"),
+                    f"{name} must be {value} with latent_dim = 0: there is no z",
+                )
         require(
             self.latent_dim > 1 or self.posterior != "flow",
             "latent_dim must be at least 2 with posterior = 'flow': of one number it is a Gaussian",
@@ -103,21 +112,13 @@ class LossConfig:
     fingerprints: half of the squared error, in standard deviations, summed."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "beta",
-            "free_bits",
-            "total_correlation_weight",
-            "similarity_weight",
-            "fingerprint_weight",
-        ):
+        weights = ("total_correlation_weight", "similarity_weight", "fingerprint_weight")
+        for name in ("beta", "free_bits", *weights):
             value = getattr(self, name)
             require(
                 0 <= value < math.inf, f"{name} must be a number that is not negative, got {value}"
             )
-        require(
-            0 <= self.beta_warmup_fraction < 1,
-            f"beta_warmup_fraction must lie in [0, 1), got {self.beta_warmup_fraction}",
-        )
+        _within(self, "[0, 1)", "beta_warmup_fraction")
         at_least(self, 1, "n_samples")
         for name, kind, default in (
             ("free_bits", "elbo", 0.0),
@@ -256,31 +257,14 @@ class TrainConfig:
         for name in ("learning_rate", "max_grad_norm"):
             value = getattr(self, name)
             require(0 < value < math.inf, f"{name} must be positive and finite, got {value}")
-        for name in (
-            "lr_warmup_fraction",
-            "word_dropout",
-            "noised_fraction",
-            "more_data_fraction",
-            "corruption",
-        ):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
-        require(
-            0 <= self.randomized_smiles_fraction <= 1,
-            f"randomized_smiles_fraction must lie in [0, 1], got {self.randomized_smiles_fraction}",
-        )
+        _within(self, "[0, 1)", "lr_warmup_fraction", "word_dropout", "noised_fraction")
+        _within(self, "[0, 1)", "more_data_fraction", "corruption")
+        _within(self, "[0, 1]", "randomized_smiles_fraction", "lr_decay_fraction")
+        _within(self, "(0, 1]", "labeled_fraction")
         require(
             self.randomized_smiles_fraction == 0 or self.representation != "selfies",
             "randomized_smiles_fraction must be 0 with representation = 'selfies', got "
             f"{self.randomized_smiles_fraction}",
-        )
-        require(
-            0 < self.labeled_fraction <= 1,
-            f"labeled_fraction must lie in (0, 1], got {self.labeled_fraction}",
-        )
-        require(
-            0 <= self.lr_decay_fraction <= 1,
-            f"lr_decay_fraction must lie in [0, 1], got {self.lr_decay_fraction}",
         )
         require(
             self.more_data_fraction == 0 or bool(self.more_data),
@@ -300,17 +284,15 @@ class TrainConfig:
             f"{self.noised_fraction}",
         )
         self._check_tables()
-        if both := {name.lower() for name in self.properties} & {
-            name.lower() for name in self.conditions
-        }:
-            require(
-                False,
-                f"{min(both)} is among properties and conditions; a head that is given the value "
-                "learns nothing: name it once",
-            )
+        twice = set(map(str.lower, self.properties)) & set(map(str.lower, self.conditions))
+        require(
+            not twice,
+            f"{min(twice, default='')} is among properties and conditions; a head that is given "
+            "the value learns nothing: name it once",
+        )
 
     def _check_tables(self) -> None:
-        """Refuse what the tables say together and cannot be."""
+        """Refuse tables that do not go together."""
         model, loss, prior = self.model, self.loss, self.prior
         has_z, posterior = model.latent_dim > 0, model.posterior
         if posterior == "point":
@@ -323,13 +305,15 @@ class TrainConfig:
                 not self.conditions,
                 "unknown conditions are sampled; take posterior = 'gaussian' or 'flow'",
             )
-        if posterior != "gaussian":
-            for what, there in (
-                ("free_bits", loss.free_bits > 0),
-                ("the total correlation", loss.kind == "total-correlation"),
-                ("a prior of kind 'vamp'", prior.kind == "vamp"),
-            ):
-                require(not there, f"{what} needs a Gaussian posterior, got {posterior!r}")
+        for what, there in (
+            ("free_bits", loss.free_bits > 0),
+            ("the total correlation", loss.kind == "total-correlation"),
+            ("a prior of kind 'vamp'", prior.kind == "vamp"),
+        ):
+            require(
+                not there or posterior == "gaussian",
+                f"{what} needs a Gaussian posterior, got {posterior!r}",
+            )
         for what, there in (
             ("a list of properties", bool(self.properties)),
             (f"a loss of kind {loss.kind!r}", loss.kind != "elbo"),

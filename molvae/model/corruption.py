@@ -15,15 +15,9 @@ from molvae.chem.vocabulary import EOS, PAD, SPECIALS
 def corrupted(
     ids: Tensor, share: float, n_tokens: int, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Rows in which a share of the symbols is left out or replaced, half of it each.
+    """Rows `n x t`, in which a share of the tokens is left out or replaced, half of it each.
 
-    A row keeps its stop; one may lose all other symbols.
-
-    Args:
-        ids: `n x t`, ended by stop, padded on the right.
-        share: Of the symbols, from 0 to 1.
-        n_tokens: Size of the vocabulary, specials included.
-        generator: Of the draws; torch's global one if it is None.
+    A row keeps its stop; it may lose all other tokens. A generator of None is torch's global one.
     """
     if share == 0:
         return ids
@@ -45,13 +39,9 @@ def add_noise(
     latent_dim: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Add noise at a level from 0 to 1, one for each row, to z.
+    """Add noise at levels from 0 to 1, `n`, to z, the first `latent_dim` numbers of codes `n x c`.
 
-    Args:
-        code: `n x code_dim`.
-        noise: Levels, `n`.
-        latent_dim: How many numbers of the code are z; conditions stay as they are. None: all.
-        generator: Of the noise, on the code's device; None for torch's global generator.
+    Conditions stay as they are. The generator is on the code's device; None for torch's global one.
     """
     d = code.shape[1] if latent_dim is None else latent_dim
     z, y, level = code[:, :d], code[:, d:], noise[:, None]
@@ -66,25 +56,18 @@ def noise_some(
     n_samples: int = 1,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Noise at a level drawn evenly from 0 to 1 in the z of a share of the rows; and the levels.
+    """Add noise to a share of the rows, at levels drawn evenly from 0 to 1; codes and levels.
 
-    Args:
-        code: `n * n_samples` codes; those of a row lie next to each other and get the same level.
-        share: Of the rows.
-        latent_dim: See `add_noise`.
-        n_samples: Of each row.
-        generator: Of levels and noise, on the code's device; None for torch's global generator.
+    The `n_samples` codes of a row lie next to each other and get the same level. The other
+    arguments are as of `add_noise`.
     """
     if share == 0:
         return code, code.new_zeros(len(code))
+    n, device = len(code) // n_samples, code.device
     level, chosen = (
-        torch.rand(
-            len(code) // n_samples, generator=generator, dtype=torch.float32, device=code.device
-        )
-        for _ in range(2)
+        torch.rand(n, generator=generator, dtype=torch.float32, device=device) for _ in range(2)
     )
-    level = level * (chosen < share)
-    level = level.repeat_interleave(n_samples) if n_samples > 1 else level
+    level = (level * (chosen < share)).repeat_interleave(n_samples)
     return add_noise(code, level, latent_dim, generator), level
 
 

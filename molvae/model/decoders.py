@@ -41,21 +41,13 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def start(self, code: Tensor, noise: Tensor | None) -> DecoderState:
-        """The state before the first step.
-
-        Args:
-            code: `n x c`.
-            noise: Level of the noise in z, from 0 to 1, `n`; None for none.
-        """
+        """The state before the first step, given codes `n x c` and noise levels of z, `n`."""
 
     @abstractmethod
     def step(self, x: Tensor, state: DecoderState, position: int) -> tuple[Tensor, DecoderState]:
-        """Logits of the next token, `n x v`, and the next state.
+        """Logits of the token at a position, `n x v`, and the next state.
 
-        Args:
-            x: The embedded previous token, `n x e`.
-            state: From `start` or the step before.
-            position: Of the next token, 0 for the first.
+        The embedded token before it is `n x e`; the first position is 0.
         """
 
     @abstractmethod
@@ -104,14 +96,8 @@ class RecurrentDecoder(Decoder):
     a recurrent decoder would otherwise have to learn to subtract.
 
     The parts of its state: the residual, `n x c`; its cells', see `run_cells`; the noise level, `n
-    x 1`; with residual conditioning also the forward encoder's.
-
-    Args:
-        config: Sizes.
-        n_tokens: Size of the vocabulary, specials included.
-        max_length: Longest row, stop included.
-        code_dim: Numbers of a code.
-        read: The forward encoder, with residual conditioning; see `RecurrentEncoder.read`.
+    x 1`; with residual conditioning also the forward encoder's, which `read` gives, see
+    `RecurrentEncoder.read`.
     """
 
     def __init__(
@@ -155,8 +141,7 @@ class RecurrentDecoder(Decoder):
         residual, hidden, noise, prefix = state.parts
         if self.read is not None and position > 0:
             states, prefix = self.read(x[:, None], prefix)
-            explained = self.explained(states[:, 0]) @ self.explained_head[position - 1]  # n x c
-            residual = residual - explained
+            residual = residual - self.explained(states[:, 0]) @ self.explained_head[position - 1]
         placed = self._placed(residual[:, None], noise, position)[:, 0]  # n x position_dim
         x = torch.cat([x, residual, placed], dim=1)
         out, hidden = run_cells(self.cells, x[:, None], hidden)
@@ -196,13 +181,7 @@ class TransformerDecoder(Decoder):
     """Blocks of attention, in which a symbol sees the code and the symbols before it.
 
     The parts of its state: the code, `n x c`; the level of the noise, `n x 1`; keys and values of
-    each block for the symbols so far, `n x heads x t x (decoder_dim / heads)`.
-
-    Args:
-        config: Sizes.
-        n_tokens: Size of the vocabulary, specials included.
-        max_length: Longest row, stop included.
-        code_dim: Numbers of a code.
+    each block for the tokens so far, `n x heads x t x (decoder_dim / heads)`.
     """
 
     def __init__(self, config: ModelConfig, n_tokens: int, max_length: int, code_dim: int) -> None:

@@ -46,21 +46,19 @@ def decode_with_log_prob(
     temperature: float = 0.0,
     seed: int | None = None,
 ) -> Decoded:
-    """Write one sequence for each latent vector.
+    """Write one sequence for each latent vector; the model's mode (training or not) stays.
 
     Args:
-        model: The network; left in the mode (training or not) it is in.
+        model: The network.
         z: Latent vectors, `n x d`, on the model's device.
         noise: Noise level of z, from 0 to 1; above 0 it needs `noise_conditioning`.
-        temperature: 0 takes the likeliest symbol at each step (greedy); above 0, symbols are drawn
+        temperature: 0 takes the likeliest token at each step (greedy); above 0, tokens are sampled
             from the softmax of logits / temperature.
-        seed: Seeds the draws; needed when `temperature` is above 0.
+        seed: Seed of the samples; needed when `temperature` is above 0.
     """
     if temperature > 0 and seed is None:
         raise ValueError("sampled decoding needs a seed")
-    generator = None
-    if temperature > 0:
-        generator = torch.Generator(z.device).manual_seed(int(seed or 0))
+    generator = torch.Generator(z.device).manual_seed(seed or 0)
     ids = torch.full((len(z), model.max_length), PAD, dtype=torch.long, device=z.device)
     total = torch.zeros(len(z), device=z.device)
     rows = torch.arange(len(z), device=z.device)  # where each running sequence belongs

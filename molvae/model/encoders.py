@@ -22,12 +22,7 @@ from molvae.model.layers import Block
 class Pooling(nn.Module):
     """One vector for a row's states: linear in end states, their average, and sums by position.
 
-    Args:
-        ends: Numbers of the end states; 0 for none.
-        states: Numbers of a state.
-        position_dim: Numbers of a state's projection, which the position weighs.
-        max_length: Longest row.
-        width: Numbers of the summary.
+    The position weighs projections of the states, of `position_dim` numbers.
     """
 
     def __init__(
@@ -36,9 +31,8 @@ class Pooling(nn.Module):
         super().__init__()
         self.head = nn.Linear(ends + states, width)
         self.position_proj = nn.Linear(states, position_dim)
-        self.position_head = nn.Parameter(
-            torch.normal(0.0, 0.02, (max_length, position_dim, width))
-        )
+        head = torch.normal(0.0, 0.02, (max_length, position_dim, width))
+        self.position_head = nn.Parameter(head)
 
     def forward(self, states: Tensor, inside: Tensor, ends: Tensor | None = None) -> Tensor:
         """`n x t x states`, within the rows `n x t`, and `n x ends`, to `n x width`, float32."""
@@ -47,9 +41,8 @@ class Pooling(nn.Module):
         if ends is not None:
             average = torch.cat([ends, average.to(ends.dtype)], dim=1)
         placed = self.position_proj(states).float() * inside[..., None]
-        sums = torch.einsum(
-            "ntk,tkd->nd", placed, self.position_head[: states.shape[1]]
-        )  # n x width
+        weights = self.position_head[: states.shape[1]]
+        sums = torch.einsum("ntk,tkd->nd", placed, weights)  # n x width
         summary: Tensor = self.head(average).float() + sums
         return summary
 
@@ -66,14 +59,11 @@ class RecurrentEncoder(nn.Module):
         self.pooling = Pooling(both, both, c.position_dim, max_length, width)
 
     def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Summaries of rows; padding changes nothing.
+        """Summaries of rows, `n x width`, float32, and the states that `read` gives.
 
         Args:
-            x: Embedded symbols, `n x t x e`.
-            inside: Which are symbols and not padding, `n x t`; padding on the right.
-
-        Returns:
-            `n x width`, float32; and what `read` makes of the same rows.
+            x: Embedded tokens, `n x t x e`.
+            inside: Whether each is a token, not padding, `n x t`; padding is on the right.
         """
         lengths = inside.sum(dim=1, keepdim=True)
         steps = torch.arange(x.shape[1], device=x.device)
@@ -91,11 +81,9 @@ class RecurrentEncoder(nn.Module):
         return self.pooling(both, inside, ends), there
 
     def read(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """States of the forward direction, `n x t x encoder_dim`, and what is known after them.
+        """States of the forward direction, `n x t x encoder_dim`, and the cells' state after them.
 
-        Args:
-            x: Embedded symbols, `n x t x e`.
-            state: What is known after the symbols before these; None for the beginning.
+        The cells' state before them is None at the beginning of a row.
         """
         return run_cells(self.forwards, x, state)
 
@@ -113,7 +101,7 @@ class TransformerEncoder(nn.Module):
         self.pooling = Pooling(0, c.encoder_dim, c.position_dim, max_length, width)
 
     def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Summaries of rows; as of `RecurrentEncoder`, but nothing is read."""
+        """Summaries of rows as of `RecurrentEncoder`, without states."""
         x = self.in_proj(x) + self.positions[: x.shape[1]]
         for block in self.blocks:
             x = block(x, inside[:, None, None])

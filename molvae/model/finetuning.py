@@ -31,28 +31,20 @@ def finetune_decoder(
     noise: float,
     seed: int,
 ) -> SequenceVAE:
-    """A copy of the network whose decoder has learned rows.
+    """A copy of the network whose decoder has learned rows, `n x t`, ended by stop, padded.
 
-    Args:
-        model: Stays as it is.
-        rows: Ids, `n x t`, ended by stop, padded.
-        weights: How often each row is drawn, relative to the others, `n`.
-        steps: Of Adam.
-        batch: Rows of each.
-        learning_rate: Of Adam, constant.
-        noise: Share of rows decoded from z with noise, see `TrainConfig.noised_fraction`.
-        seed: Of all draws.
-
-    References:
-        Tripp et al. (2020), arXiv:2006.09191 (retraining on weighted molecules).
+    Each row is sampled as often as its weight says; steps are Adam's, at a constant rate. `noise`
+    is the share of rows decoded from z with noise, see `TrainConfig.noised_fraction`. Tripp et al.
+    (2020), arXiv:2006.09191.
     """
     new = copy.deepcopy(model).train()
-    learned = [p for name, p in new.decoder.named_parameters() if not name.startswith(SHARED)]
-    for parameter in new.parameters():
-        parameter.requires_grad_(False)
-    for parameter in learned:
+    new.requires_grad_(False)
+    learned = [
         parameter.requires_grad_(True)
-    optimiser = torch.optim.Adam(learned, lr=learning_rate, betas=(0.9, 0.99))
+        for name, parameter in new.decoder.named_parameters()
+        if not name.startswith(SHARED)
+    ]
+    optimizer = torch.optim.Adam(learned, lr=learning_rate, betas=(0.9, 0.99))
     generator, weights = torch.Generator(rows.device).manual_seed(seed), weights.to(rows.device)
     for _ in range(steps):
         chosen = torch.multinomial(weights, batch, replacement=True, generator=generator)
@@ -62,10 +54,10 @@ def finetune_decoder(
             code, level = noise_some(code, noise, new.config.latent_dim, generator=generator)
         with torch.enable_grad():
             nats = reconstruction(new.logits(code, ids, noise=level), ids)
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             (nats.sum() / int((ids != PAD).sum())).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learned, 1.0)
-        optimiser.step()
+        optimizer.step()
     return new.eval()
 
 

@@ -25,10 +25,10 @@ HASHES = 6
 
 @dataclass(frozen=True, kw_only=True)
 class SparseBits:
-    """Bits of many rows, of which few are set: the columns of those, row after row."""
+    """Bits of many rows, of which few are set: the columns of these, row after row."""
 
     columns: NDArray[np.uint16]
-    """Of the bits that are set; within a row in ascending order."""
+    """Columns of the bits that are set; within a row in ascending order."""
     ends: NDArray[np.int64]
     """Where each row ends in `columns`, `n`."""
     size: int
@@ -56,7 +56,8 @@ class SparseBits:
 
     def rows(self, which: NDArray[np.int64]) -> SparseBits:
         """Some of the rows, in any order."""
-        starts, counts = self._places(which)
+        starts = np.where(which > 0, self.ends[which - 1], 0)
+        counts = self.ends[which] - starts
         ends = np.cumsum(counts)
         flat = np.arange(counts.sum()) + np.repeat(starts - (ends - counts), counts)
         return SparseBits(columns=self.columns[flat], ends=ends, size=self.size)
@@ -69,10 +70,6 @@ class SparseBits:
         bits[np.repeat(np.arange(len(which)), counts), some.columns] = 1
         return torch.from_numpy(bits)
 
-    def _places(self, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        starts = np.where(which > 0, self.ends[which - 1], 0)
-        return starts, self.ends[which] - starts
-
 
 def similarities(bits: Tensor) -> Tensor:
     """Tanimoto similarities of all pairs of rows, `n x size` to `n x n`; 1 where both are empty."""
@@ -82,15 +79,10 @@ def similarities(bits: Tensor) -> Tensor:
 
 
 def distance_similarity_correlation(z: Tensor, bits: Tensor) -> Tensor:
-    """Pearson's correlation of distances in z with similarities, over all pairs of rows.
+    """Pearson's correlation of distances in z, `n x d`, with similarities of bits, `n x size`.
 
-    Args:
-        z: `n x d`; gradients reach it.
-        bits: `n x size`.
-
-    Returns:
-        A number in [-1, 1]; -1: the nearer, the more alike. 0 for fewer than three rows, or where
-        all distances or all similarities are equal.
+    Over all pairs of rows, in [-1, 1]; -1: the nearer, the more alike. 0 for fewer than three rows,
+    or where all distances or all similarities are equal. Gradients reach z.
     """
     if len(z) < 3:
         return z.new_zeros(())
@@ -110,11 +102,6 @@ class FingerprintHead(nn.Module):
     """A linear head from z to principal components of fingerprints, each of unit variance.
 
     Used in training only, so that z encodes fingerprints linearly.
-
-    Args:
-        latent_dim: Numbers of z.
-        size: Bits of a fingerprint.
-        components: How many.
     """
 
     center: Tensor
@@ -128,10 +115,9 @@ class FingerprintHead(nn.Module):
 
     @torch.no_grad()
     def fit(self, bits: Tensor) -> None:
-        """Choose the components: those of fingerprints, `n x size`.
+        """Compute the components of fingerprints, `n x size`; zeros where nothing varies.
 
-        What does not vary has no components; the head then is to read zeros. Draws from torch's
-        global generator.
+        Draws from torch's global generator.
         """
         self.center.copy_(bits.mean(dim=0))
         k = min(self.basis.shape[1], *bits.shape)
@@ -153,7 +139,7 @@ def neighbor_order(bits: SparseBits, rng: np.random.Generator) -> NDArray[np.int
     """All rows in an order in which the rows 2i and 2i + 1 are often alike.
 
     Rows that agree in a few min-wise hashes of their bits lie next to each other: of two rows of
-    similarity s, each hash agrees with probability s. Other hashes, other neighbours; the pairs
+    similarity s, each hash agrees with probability s. Other hashes, other neighbors; the pairs
     themselves are in random order.
     """
     n = len(bits)

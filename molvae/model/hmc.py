@@ -25,8 +25,6 @@ from molvae.model.vae import SequenceVAE
 
 Density = Callable[[Tensor], Tensor]
 """Natural logarithm of a density but for a constant, `n x d` to `n`; differentiable."""
-
-
 MIN_STEP_FRACTION = 0.5
 """Step lengths are sampled from this share of `step` up to all of it, so that no chain returns to
 its start because its moves last a full period."""
@@ -57,15 +55,15 @@ def hmc_sample(
     """Run chains that converge to samples from a density; all at once, each on its own.
 
     Args:
-        log_density: The target's. A row's must not depend on the others.
-        z: Where the chains start, `n x d`.
+        log_density: The target, row by row.
+        z: Starts of the chains, `n x d`.
         scale: About the width of the density, `n x d`, positive; steps are measured in it.
         steps: Moves of each chain.
-        step: Length of a leapfrog step, in units of the scale.
+        step: Largest length of a leapfrog step, in units of the scale.
         n_leapfrog_steps: Steps of a move. 1 is the Metropolis-adjusted Langevin algorithm; more is
             Hamiltonian Monte Carlo, and as many gradients.
-        generator: Of momenta, step lengths and acceptances, on the device of z; or one for each
-            chain, so that it does not depend on the others.
+        generator: Source of random numbers on the device of z; or one for each chain, so that it
+            does not depend on the others.
     """
 
     def look(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +73,7 @@ def hmc_sample(
             (slope,) = torch.autograd.grad(height.sum(), z)
         return height.detach(), slope
 
-    def drawn(draw: Callable[..., Tensor], width: int) -> Tensor:
+    def random(draw: Callable[..., Tensor], width: int) -> Tensor:
         settings: dict[str, Any] = {"device": z.device, "dtype": z.dtype}
         if isinstance(generator, torch.Generator):
             return draw(len(z), width, generator=generator, **settings)
@@ -84,9 +82,11 @@ def hmc_sample(
     z, accepted = z.detach(), z.new_zeros(len(z))
     height, slope = look(z)
     for _ in range(steps):
-        momentum = drawn(torch.randn, z.shape[1])
+        momentum = random(torch.randn, z.shape[1])
         energy = height - 0.5 * momentum.square().sum(dim=1)
-        length = step * scale * (MIN_STEP_FRACTION + (1 - MIN_STEP_FRACTION) * drawn(torch.rand, 1))
+        length = (
+            step * scale * (MIN_STEP_FRACTION + (1 - MIN_STEP_FRACTION) * random(torch.rand, 1))
+        )
         there, slope_there, height_there = z, slope, height
         for _ in range(n_leapfrog_steps):
             momentum = momentum + 0.5 * length * slope_there
@@ -94,7 +94,7 @@ def hmc_sample(
             height_there, slope_there = look(there)
             momentum = momentum + 0.5 * length * slope_there
         gained = height_there - 0.5 * momentum.square().sum(dim=1) - energy
-        moves = drawn(torch.rand, 1)[:, 0].log() < gained  # not where it is no number
+        moves = random(torch.rand, 1)[:, 0].log() < gained  # not where it is no number
         z = torch.where(moves[:, None], there, z)
         slope = torch.where(moves[:, None], slope_there, slope)
         height = torch.where(moves, height_there, height)
@@ -113,22 +113,22 @@ def sample_posterior_codes(
     seed: int,
     weight: float = 1.0,
 ) -> HMCResult:
-    """Codes of rows, about as p(code | x) has them: chains from draws of the encoder's posterior.
+    """Codes of rows, `n x t`, about as p(code | x) has them, `n x code_dim`, float64, on the CPU.
+
+    Chains start at samples of the encoder's posterior, whose spread is their scale, and do not
+    depend on the other rows; 0 steps leave the samples. The other arguments are as of `hmc_sample`.
 
     Args:
         model: The network.
-        prior: Its density of codes, on the CPU.
-        ids: `n x t`, ended by stop, padded.
-        steps: Moves of each chain; 0 leaves the draws.
-        step: See `hmc_sample`; the scale is the spread that the encoder gives.
-        n_leapfrog_steps: See `hmc_sample`.
-        seed: Of everything random; a row's chain does not depend on the other rows.
-        weight: Of log p(x | code), beside log p(code). 1 is the posterior; 1 / beta is what an
-            encoder trained with a weight of beta on its KL term aims at, for its decoder to write x
-            more surely.
-
-    Returns:
-        Chains of one row each, `n x code_dim`, float64, on the CPU.
+        prior: Density of codes, on the CPU.
+        ids: Rows, ended by stop, padded.
+        steps: Moves of each chain.
+        step: Length of a step.
+        n_leapfrog_steps: Steps of a move.
+        seed: Seed of all random numbers.
+        weight: Weight of log p(x | code), beside log p(code). 1 is the posterior; 1 / beta is what
+            an encoder trained with a weight of beta on its KL term aims at, for its decoder to
+            write x more surely.
 
     Raises:
         ConfigError: The posterior is a point, which gives no scale.

@@ -14,16 +14,8 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
-_dtype_lock = threading.Lock()
-
-
-_dtype_users = 0
-
-
-_dtype_before = torch.float32
-
-
-_generator_lock = threading.RLock()
+_dtype_lock, _generator_lock = threading.Lock(), threading.RLock()
+_dtype_users, _dtype_before = 0, torch.float32
 
 
 @contextmanager
@@ -33,11 +25,8 @@ def isolated(*, keep_grad: bool = False) -> Iterator[None]:
     The default dtype is float32, the default device the CPU, autocast is off, gradients are on and
     inference mode is off, and NumPy's floating-point errors are reported as usual. All of it holds
     for the current thread alone, except for the default dtype, which torch keeps once for the
-    process: other threads find float32 meanwhile.
-
-    Args:
-        keep_grad: Leave gradients and inference mode as the caller has them, for functions whose
-            results gradients flow through.
+    process: other threads find float32 meanwhile. With `keep_grad`, gradients and inference mode
+    stay as the caller has them, for functions whose results gradients flow through.
     """
     with ExitStack() as stack:
         stack.enter_context(_default_float32())
@@ -85,11 +74,7 @@ def threads(n: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's global generator, one thread at a time, and restore its state afterwards.
-
-    Args:
-        seed: Of the draws inside, on the CPU.
-    """
+    """Seed torch's global generator of the CPU, one thread at a time; its state is restored."""
     generator = torch.default_generator
     with _generator_lock:
         before = generator.get_state()

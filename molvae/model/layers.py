@@ -16,12 +16,7 @@ WIDENED = 4
 
 
 class Block(nn.Module):
-    """Attention between the symbols of a row, then a layer for each symbol; both are added on.
-
-    Args:
-        width: Numbers of a state.
-        heads: Which divide them.
-    """
+    """Attention between the tokens of a row, then a layer for each token; both are added on."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -37,29 +32,20 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        """The next states of whole rows.
+        """The next states of whole rows, `n x t x width`.
 
-        Args:
-            x: `n x t x width`.
-            seen: Which symbols are seen, broadcast to `n x heads x t x t`, the seen ones last; None
-                for those up to each symbol.
-
-        Returns:
-            `n x t x width`.
+        Which tokens are seen is broadcast to `n x heads x t x t`, the seen ones last; None for the
+        tokens up to each one.
         """
-        queries, keys, values = self._split(x)
         found = functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=seen, is_causal=seen is None
+            *self._split(x), attn_mask=seen, is_causal=seen is None
         )
         return self._added(x, found)
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The next state of the newest symbol of each row, and the keys and values with it.
+        """The next state of the newest token, `n x 1 x width`, and keys and values with its own.
 
-        Args:
-            x: `n x 1 x width`.
-            keys: Of the tokens before, `n x heads x t x (width / heads)`.
-            values: Of the tokens before, of the same shape.
+        Keys and values of the tokens before are `n x heads x t x (width / heads)`.
         """
         queries, key, value = self._split(x)
         keys, values = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)

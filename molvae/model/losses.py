@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,10 +22,11 @@ from torch.nn import functional
 
 from molvae.chem.vocabulary import PAD
 from molvae.errors import require
+from molvae.model.batches import trim_padding
 from molvae.model.config import LossConfig
 from molvae.model.priors import Prior
 from molvae.model.row_random import row_noise
-from molvae.model.vae import EncoderOutput, SequenceVAE
+from molvae.model.vae import EncoderOutput, SequenceVAE, repeat_rows
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -49,32 +51,16 @@ class ConditionTargets:
     y: Tensor
     """`n x p`, in standard deviations from the mean; NaN where not known."""
     covariance: Tensor
-    """Of p(y), whose mean is 0, `p x p`."""
+    """Covariance of p(y), whose mean is 0, `p x p`."""
 
 
 def kl_to_normal(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL divergence of N(mean, exp(logvar)) from N(0, 1), unit by unit, in nats.
-
-    Args:
-        mean: `n x d`.
-        logvar: Natural logarithm of the variance, `n x d`.
-
-    Returns:
-        `n x d`, not negative.
-    """
+    """KL divergence of N(mean, exp(logvar)) from N(0, 1), unit by unit, `n x d`, nats."""
     return 0.5 * (mean.square() + logvar.exp() - logvar - 1)
 
 
 def reconstruction(logits: Tensor, ids: Tensor) -> Tensor:
-    """-log p(ids) under the logits, summed over the symbols of each row; padding counts nothing.
-
-    Args:
-        logits: `n x length x symbols`.
-        ids: `n x length`.
-
-    Returns:
-        Nats, `n`.
-    """
+    """-log p(ids) under logits `n x t x v`, summed over the tokens of each row, `n`, nats."""
     # Flat: over transposed logits it is a strided loop.
     losses = functional.cross_entropy(
         logits.float().flatten(0, 1), ids.flatten(), ignore_index=PAD, reduction="none"
@@ -83,20 +69,12 @@ def reconstruction(logits: Tensor, ids: Tensor) -> Tensor:
 
 
 def log_normal(x: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    """Log-density of N(mean, exp(logvar)), unit by unit, in nats; of the arguments' shape."""
+    """Log-density of N(mean, exp(logvar)), unit by unit, nats."""
     return -0.5 * ((x - mean).square() * (-logvar).exp() + logvar + LOG_2_PI)
 
 
 def log_known(y: Tensor, covariance: Tensor) -> Tensor:
-    """Log-density of what is known of each row under N(0, covariance), in nats.
-
-    Args:
-        y: `n x p`; NaN where not known, which counts nothing.
-        covariance: `p x p`.
-
-    Returns:
-        `n`; 0 where nothing is known.
-    """
+    """Log-density of what is not NaN in each row, `n x p`, under N(0, covariance); `n`, nats."""
     known = ~y.isnan()
     both = known[:, :, None] & known[:, None, :]
     # What is not known becomes a standard normal of its own, at 0.
@@ -128,11 +106,11 @@ def compute_loss(
         beta: Weight of the KL term, not negative.
         inference: Sampled codes, `config.n_samples` per row.
         losses: -log p(x | code) of each, `n * n_samples`, as `reconstruction` gives them.
-        posterior: Kind of q(z | x), see `ModelConfig`. That of z alone, `point`, has no KL term.
+        posterior: Kind of q(z | x), see `ModelConfig`; `point` has no KL term.
         known: Conditions, for a model that has any.
         molecules: Size of the training set; needed for the total correlation.
     """
-    exact = posterior if config.kind != "iwae" else "drawn"
+    exact = posterior if config.kind != "iwae" else "sampled"
     of_z, of_y = _divergences(inference, exact, known)  # n*k x d, n*k
     kl = of_z.sum(dim=1) + of_y  # n*k
     rec, whole = losses.mean(), kl.mean()
@@ -144,26 +122,21 @@ def compute_loss(
         total = rec + beta * (units + of_y.mean())
     else:
         total = rec + beta * whole
-    if config.kind == "total-correlation":
-        total = total + beta * (config.total_correlation_weight - 1) * _shared(inference, molecules)
-    return Loss(total=total, reconstruction=rec, kl=whole)
-
-
-def _shared(inference: EncoderOutput, molecules: int | None) -> Tensor:
     mean, logvar = inference.mean, inference.logvar
-    if molecules is None or min(len(mean), molecules) < 2:  # the last row of an epoch, alone
-        return mean.new_zeros(())
-    return total_correlation_terms(
-        inference.code[:, : mean.shape[1]], mean, logvar, molecules
-    ).shared
+    # The last row of an epoch may be alone.
+    if config.kind == "total-correlation" and molecules and min(len(mean), molecules) > 1:
+        z = inference.code[:, : mean.shape[1]]
+        shared = total_correlation_terms(z, mean, logvar, molecules).shared
+        total = total + beta * (config.total_correlation_weight - 1) * shared
+    return Loss(total=total, reconstruction=rec, kl=whole)
 
 
 def _divergences(
     inference: EncoderOutput, posterior: str, known: ConditionTargets | None
 ) -> tuple[Tensor, Tensor]:
-    """KL divergences of z from N(0, I), `n x d`, and of drawn conditions from p(y), `n`.
+    """KL divergences of z from N(0, I), `n x d`, and of sampled conditions from p(y), `n`.
 
-    For a Gaussian in closed form, else as the draws say; then those of z are one column.
+    In closed form for a Gaussian, else by the samples; then those of z are one column.
     """
     mean, logvar = inference.mean, inference.logvar
     n, d = mean.shape
@@ -171,8 +144,7 @@ def _divergences(
     if known is not None:
         n_samples = n // len(known.y)
         seen, guess, spread = (
-            x.repeat_interleave(n_samples, dim=0)
-            for x in (known.y, inference.y_mean, inference.y_logvar)
+            repeat_rows(x, n_samples) for x in (known.y, inference.y_mean, inference.y_logvar)
         )
         y = inference.code[:, d:]
         drawn = torch.where(seen.isnan(), log_normal(y, guess, spread), 0.0).sum(dim=1)
@@ -189,20 +161,14 @@ def _divergences(
 
 
 def iwae_bound(log_weights: Tensor, n_samples: int) -> Tensor:
-    """Logarithm of the mean weight of each row, over samples that lie next to each other.
+    """Logarithm of the mean weight of each row, `n`, over samples that lie next to each other.
 
-    Args:
-        log_weights: log p(x, z) - log q(z | x), `n * n_samples`.
-        n_samples: Of each row.
-
-    Returns:
-        `n`; with one sample the evidence lower bound, with more a tighter bound.
+    Log-weights are log p(x, z) - log q(z | x), `n * n_samples`.
     """
     return torch.logsumexp(log_weights.view(-1, n_samples), dim=1) - math.log(n_samples)
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """Parts of the mean KL divergence of z from N(0, I), estimated; each a scalar, in nats."""
 
     mutual: Tensor
@@ -214,18 +180,12 @@ class Parts:
 
 
 def total_correlation_terms(z: Tensor, mean: Tensor, logvar: Tensor, molecules: int) -> Parts:
-    """The KL divergence in three parts; their sum is its estimate by the draws.
+    """The KL divergence in three parts, whose sum is its estimate by samples z, `n x d`.
 
-    The density of the aggregated posterior at a draw is the mean over all molecules of their
-    posteriors' densities there: that of the molecule itself, and the batch's mean for all others,
-    so batches must be drawn evenly. The logarithm makes the total correlation too high where
-    posteriors hardly overlap; its gradient is what a training needs.
-
-    Args:
-        z: A draw of each row's posterior, `n x d`, with `n` at least 2.
-        mean: Of the posteriors, Gaussians, `n x d`.
-        logvar: Logarithms of their variances, `n x d`.
-        molecules: Size of the training set, at least 2.
+    The density of the aggregated posterior at a sample is the mean over all molecules, at least 2,
+    of their Gaussian posteriors' densities there: that of the molecule itself, and the batch's mean
+    for all others, so batches must be drawn evenly. The logarithm makes the total correlation too
+    high where posteriors hardly overlap; its gradient is what a training needs.
     """
     n = len(z)
     of_each = log_normal(z[:, None], mean[None], logvar[None])  # n samples x n molecules x d
@@ -240,17 +200,10 @@ def total_correlation_terms(z: Tensor, mean: Tensor, logvar: Tensor, molecules: 
 
 
 def condition_loss(mean: Tensor, logvar: Tensor, y: Tensor) -> Tensor:
-    """-log q(y | x) of known conditions: of each the mean where it is known, and the sum of these.
+    """-log q(y | x), nats: the mean over the molecules that a condition is known of, summed.
 
-    Not over all molecules: what few labels say would drown in the other terms.
-
-    Args:
-        mean: Of q(y | x), `n x p`.
-        logvar: Logarithm of its variance, `n x p`.
-        y: `n x p`; NaN where not known, which counts nothing.
-
-    References:
-        Kingma et al. (2014), arXiv:1406.5298 (equation 9).
+    Not over all molecules: what few labels say would drown in the other terms. y is NaN where it is
+    not known. Kingma et al. (2014), arXiv:1406.5298 (equation 9).
     """
     known = ~y.isnan()
     losses = -log_normal(torch.where(known, y, 0.0), mean, logvar)
@@ -258,17 +211,11 @@ def condition_loss(mean: Tensor, logvar: Tensor, y: Tensor) -> Tensor:
 
 
 def property_loss(predicted: Tensor, measured: Tensor) -> Tensor:
-    """Half of the squared error, summed over the properties, mean over the molecules.
+    """Half of the squared error, `n x p`, summed over the properties, mean over the molecules.
 
     With one unit of variance that is -log p(properties | z) of a Gaussian, but for a constant: nats
-    per molecule, as the other terms.
-
-    Args:
-        predicted: `n x p`.
-        measured: `n x p`; NaN where it is not known, which counts nothing.
-
-    References:
-        Gomez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572 (trained along with a VAE).
+    per molecule, as the other terms. NaN counts nothing. Gomez-Bombarelli et al. (2018),
+    doi:10.1021/acscentsci.7b00572.
     """
     known = ~torch.isnan(measured)
     error = torch.where(known, predicted.float() - measured, 0.0)
@@ -283,24 +230,20 @@ AT_ONCE = 512
 def importance_bound(
     model: SequenceVAE, prior: Prior, ids: Tensor, *, n_samples: int, seed: int = 0
 ) -> Tensor:
-    """Importance-weighted lower bound on log p(ids), in nats; log p itself for a language model.
+    """Importance-weighted lower bound on log p(ids), `n`, nats, float64, on the CPU.
+
+    log p itself for a language model. With one sample an unbiased estimate of the ELBO; grows with
+    samples towards log p.
 
     Args:
         model: The network.
-        prior: Its density of codes, on the CPU.
-        ids: `n x t`, ended by stop, padded; quickest when sorted by length.
-        n_samples: Of codes, for each row.
-        seed: Of the draws; those of a row do not depend on the other rows.
-
-    Returns:
-        `n`, float64, on the CPU. With one draw an unbiased draw of the ELBO; grows with draws
-        towards log p.
+        prior: Density of codes, on the CPU.
+        ids: `n x t`; quickest when sorted by length.
+        n_samples: Codes of each row, which do not depend on the other rows.
+        seed: Seed of the samples.
 
     Raises:
-        ConfigError: The posterior is a point, of which there is no density.
-
-    References:
-        Burda et al. (2015), arXiv:1509.00519.
+        ConfigError: The posterior is a point, which has no density.
     """
     require(
         model.config.posterior != "point",
@@ -310,12 +253,12 @@ def importance_bound(
     n_samples = n_samples if model.code_dim else 1
     bounds = [torch.zeros(0, dtype=torch.float64)]
     for rows in torch.split(ids, max(1, AT_ONCE // n_samples)) if len(ids) else ():
-        rows = rows[:, : int((rows != PAD).sum(dim=1).max())]
+        rows = trim_padding(rows)
         weights = []
         for noise in torch.split(row_noise(rows, n_samples, model.code_dim, seed), AT_ONCE, dim=1):
             k = noise.shape[1]
             found = model.infer(rows, n_samples=k, noise=noise.flatten(0, 1))
-            repeated = rows.repeat_interleave(k, dim=0)
+            repeated = repeat_rows(rows, k)
             given = -reconstruction(model.logits(found.code, repeated), repeated)
             log_p = given.cpu() + prior.log_prob(found.code.cpu())
             weights.append((log_p - found.log_q.cpu()).double().view(len(rows), k))
@@ -324,16 +267,10 @@ def importance_bound(
 
 
 def gaussian_total_correlation(codes: Tensor) -> float:
-    """How much the units of codes have in common, as far as a Gaussian shows it.
+    """Total correlation of codes `n x d`, nats, as far as a Gaussian shows it.
 
-    Half of the negative log-determinant of their correlation matrix: the total correlation if they
-    are Gaussian, else a part of it.
-
-    Args:
-        codes: `n x d`; draws from posteriors show the aggregated posterior.
-
-    Returns:
-        Nats, from 0; units that never vary are left out. NaN for no more codes than units.
+    Half of the negative log-determinant of the correlation matrix of the units that vary. NaN for
+    no more codes than units.
     """
     codes = codes.double()
     n, d = codes.shape
@@ -346,15 +283,8 @@ def gaussian_total_correlation(codes: Tensor) -> float:
 
 
 def active_units(means: Tensor, threshold: float = 0.01) -> int:
-    """Latent units whose posterior mean varies over a data set by more than the threshold.
+    """Latent units whose posterior mean, `n x d`, has a variance above the threshold.
 
-    Args:
-        means: Posterior means of many molecules, `n x d`.
-        threshold: Of the variance of the mean.
-
-    References:
-        Burda et al. (2015), arXiv:1509.00519, section 5.
+    Burda et al. (2015), arXiv:1509.00519, section 5.
     """
-    if means.shape[1] == 0:
-        return 0
     return int((torch.var(means, dim=0, correction=0) > threshold).sum())

@@ -23,16 +23,10 @@ from molvae.model.config import ModelConfig
 
 INITIAL_LOGVAR = -3.0
 """Posteriors start narrow, so that the decoder sees a signal in z from its first step."""
-
-
 CONDITION_UNITS, CONTEXT_UNITS = 64, 32
 """Numbers of the encoder's summary that conditions are read off, and that the flow is given."""
-
-
 FLOW_LAYERS, FLOW_HIDDEN = 2, 128
 """Of the flow: how many layers, and the hidden units of each."""
-
-
 FLOW_STRETCH = 5.0
 """How much a layer stretches or shrinks a unit at most: without a bound codes may run away."""
 
@@ -43,10 +37,6 @@ class Posterior(nn.Module):
     The kinds are `gaussian`, diagonal; `flow`, such a Gaussian pushed through layers that move each
     unit by what the units before it and the encoder say; and `point`, the mean without any spread.
     Conditions add a linear term to the Gaussian's parameters.
-
-    Args:
-        config: `posterior` and `latent_dim` are used.
-        n_conditions: p.
     """
 
     def __init__(self, config: ModelConfig, n_conditions: int) -> None:
@@ -69,7 +59,7 @@ class Posterior(nn.Module):
 
     @property
     def width(self) -> int:
-        """Numbers of the summary that it needs, s."""
+        """Numbers of the summary, s."""
         return sum(self.widths)
 
     def conditions(self, summary: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,14 +71,9 @@ class Posterior(nn.Module):
         return mean, logvar
 
     def gaussian(self, summary: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the variance of q(z | x, y), before any flow; each `n x d`.
+        """Mean and logarithm of the variance of q(z | x, y), each `n x d`, float32.
 
-        Args:
-            summary: `n x s`, float32.
-            y: `n x p`, in standard deviations from the mean.
-
-        Returns:
-            float32; of `point`, the logarithm is minus infinity.
+        Before any flow. The logarithm of `point` is minus infinity.
         """
         both = torch.split(summary, self.widths, dim=1)[0]
         if self.n_conditions and self.latent_dim:
@@ -101,16 +86,10 @@ class Posterior(nn.Module):
     def draw(
         self, summary: Tensor, mean: Tensor, logvar: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Draw z from q(z | x, y).
+        """Samples z, `n x d`, from q(z | x, y), and their log-densities, `n`, nats.
 
-        Args:
-            summary: `n x s`.
-            mean: From `gaussian`, `n x d`.
-            logvar: From `gaussian`, `n x d`.
-            noise: Standard normal, `n x d`.
-
-        Returns:
-            z, `n x d`, and its log-density, `n`, nats; of `point`, the mean and 0.
+        The noise is standard normal; the other arguments are as of `gaussian`. `point` gives the
+        mean and 0.
         """
         if self.kind == "point":
             return mean, mean.new_zeros(len(mean))
@@ -119,11 +98,7 @@ class Posterior(nn.Module):
         return z, log_density.sum(dim=1) - stretch
 
     def push(self, summary: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Send draws of the Gaussian through the flow; without one they stay.
-
-        Returns:
-            z, `n x d`, and the logarithm of the volume that it was stretched by, `n`.
-        """
+        """Samples sent through the flow, if any, `n x d`, and the logarithm of the stretch, `n`."""
         stretch = z.new_zeros(len(z))
         if self.kind == "flow":
             context = torch.split(summary, self.widths, dim=1)[2]
@@ -153,12 +128,7 @@ def _layer(d: int, backwards: bool) -> nn.Module:
 
 
 def draw(mean: Tensor, logvar: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw from N(mean, exp(logvar)): standard normal noise, moved and scaled.
-
-    Returns:
-        The draws, which gradients reach both through, and the logarithm of their density, unit by
-        unit, in nats; of the arguments' shape.
-    """
+    """Samples from N(mean, exp(logvar)), with gradients, and log-densities of the units, nats."""
     log_density = -0.5 * (noise.square() + logvar + math.log(2 * math.pi))
     return mean + noise * (0.5 * logvar).exp(), log_density
 

@@ -1,19 +1,21 @@
-"""Which prior fits the codes of molecules best: all are fitted, held-out codes decide."""
+"""Fit priors to the codes of molecules; held-out codes choose the best."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.distributions import Independent, Normal
 
 from molvae.chem.vocabulary import PAD
 from molvae.config import short_seed
 from molvae.errors import warn
+from molvae.model.batches import trim_padding
 from molvae.model.config import PriorConfig
 from molvae.model.isolation import seeded
 from molvae.model.priors import (
@@ -33,14 +35,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
-Kind = Literal["mixture", "vamp", "flow", "autoregressive"]
-"""What has to be fitted."""
-
-
-AUTO: tuple[Kind, ...] = ("mixture", "flow")
-"""What competes with N(0, I) where nothing is asked for; with conditions, only what depends on
-them."""
+MAX_VAMP_STEPS = 300
+"""Steps of `fit_vamp` at most: each takes the encoder through all pseudo-molecules."""
+BATCH_SIZE = 512
+"""Codes of a step."""
 
 
 def choose_prior(
@@ -52,45 +50,42 @@ def choose_prior(
     vamp: Callable[[], VampPrior] | None = None,
     seed: int = 0,
 ) -> tuple[Prior, dict[str, float]]:
-    """Fit the asked-for kind; or, with `auto`, several, and keep the one of likeliest codes.
+    """Fit the requested kind; or, with `auto`, several, and keep the one of likeliest codes.
 
     Args:
-        train: Draws from posteriors to fit to, `k x n x d`; with conditions `[z | y]`.
-        valid: Draws from held-out posteriors, `n x d`, to choose by.
-        config: The kind; with no passes, or without z, only N(0, I) is there to choose.
+        train: Samples from posteriors to fit to, `k x n x d`; with conditions `[z | y]`.
+        valid: Samples from held-out posteriors, `n x d`, to choose by.
+        config: The kind; with 0 epochs, or without z, N(0, I) is the only choice.
         conditions: How many of the last columns are conditions.
-        vamp: Fits a prior of that kind; it needs an encoder.
-        seed: Of everything random.
+        vamp: Fits a VampPrior, which needs an encoder.
+        seed: Seed of all random numbers.
 
     Returns:
-        The prior, and of each kind that was fitted, and of N(0, I), the mean log-density of
-        held-out codes, in nats. With conditions the prior is `ConditionalPrior`, and the
-        kinds are those of z given y.
+        The prior, and the mean log-density of held-out codes, in nats, under each kind that was
+        fitted and under N(0, I). With conditions the prior is `ConditionalPrior`, and the kinds are
+        those of z given y.
 
     Warns:
-        MolvaeWarning: The asked-for kind makes held-out codes less likely than N(0, I) does.
+        MolvaeWarning: The requested kind makes held-out codes less likely than N(0, I) does.
     """
     _, n, width = train.shape
     dim = width - conditions
     z, y = train[..., :dim], train[..., dim:] if conditions else None
-    kinds = _kinds(config, n, dim, conditions)
     priors: dict[str, Prior] = {"normal": NormalPrior(dim)}
-    for kind in kinds:
+    for kind in _kinds(config, n, dim, conditions):
         if kind == "mixture":
             priors[kind] = fit_mixture(z[0], components=config.components, seed=seed)
         elif kind == "vamp":
             assert vamp is not None
             priors[kind] = vamp()
-        elif kind == "flow" or kind == "autoregressive":
+        else:
             priors[kind] = fit_flow(z, epochs=config.epochs, kind=kind, given=y, seed=seed)
     if y is not None:
         flat = y.reshape(-1, conditions)
         priors = {kind: _with_conditions(prior, flat) for kind, prior in priors.items()}
     with torch.no_grad():
         found = {
-            kind: float(
-                torch.cat([prior.log_prob(part) for part in torch.split(valid, 4096)]).mean()
-            )
+            kind: float(torch.cat([prior.log_prob(z) for z in torch.split(valid, 4096)]).mean())
             for kind, prior in priors.items()
         }
     logger.info("held-out log-density of z by prior: %s", found)
@@ -106,17 +101,17 @@ def choose_prior(
     return priors[best], {kind: round(value, 3) for kind, value in found.items()}
 
 
-def _kinds(config: PriorConfig, n: int, dim: int, conditions: int) -> tuple[Kind, ...]:
-    if dim == 0 or config.epochs == 0:
-        return ()
+def _kinds(config: PriorConfig, n: int, dim: int, conditions: int) -> list[str]:
+    """What competes with N(0, I); with conditions, only kinds that depend on them."""
+    if dim == 0 or config.epochs == 0 or config.kind == "normal":
+        return []
     if config.kind != "auto":
-        return () if config.kind == "normal" else (config.kind,)
+        return [config.kind]
+    # Coupling layers need two units.
     if conditions:
-        # Coupling layers need two units.
-        return ("flow",) if dim > 1 else ("autoregressive",)
+        return ["flow" if dim > 1 else "autoregressive"]
     # A covariance needs more codes than it has rows.
-    enough = {"mixture": n > 4 * dim, "flow": dim > 1}
-    return tuple(kind for kind in AUTO if enough[kind])
+    return ["mixture"] * (n > 4 * dim) + ["flow"] * (dim > 1)
 
 
 def _with_conditions(z: Prior, y: Tensor) -> ConditionalPrior:
@@ -125,17 +120,10 @@ def _with_conditions(z: Prior, y: Tensor) -> ConditionalPrior:
     return prior.eval()
 
 
-STEPS = 300
-"""Of `fit_vamp` at most: each takes the encoder through all made-up molecules."""
-
-
 def fit_mixture(codes: Tensor, *, components: int = 0, seed: int = 0) -> MixturePrior:
-    """A mixture by expectation maximization, with fewer components where there are few codes.
+    """A mixture by expectation maximization of codes `n x d`.
 
-    Args:
-        codes: `n x d`.
-        components: 0 takes the default, 20.
-        seed: Of the first guess.
+    Components are 20 by default (0), and fewer where there are few codes. The seed is of the start.
     """
     from sklearn.mixture import GaussianMixture
 
@@ -152,17 +140,6 @@ def fit_mixture(codes: Tensor, *, components: int = 0, seed: int = 0) -> Mixture
     return prior
 
 
-class _Posterior(nn.Module):
-    """The posterior of a network as a call, which is what `functional_call` needs."""
-
-    def __init__(self, model: SequenceVAE) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        return self.model.posterior(ids)
-
-
 def fit_vamp(
     model: SequenceVAE,
     rows: Tensor,
@@ -171,69 +148,55 @@ def fit_vamp(
     epochs: int,
     components: int = 0,
     seed: int = 0,
-    batch_size: int = 512,
-    learning_rate: float = 3e-2,
 ) -> VampPrior:
-    """A mixture of posteriors of made-up molecules, which are learned; the encoder stays.
+    """A mixture of posteriors of pseudo-molecules, which are learned; the encoder stays.
 
-    A made-up molecule has, where a real one has symbols, vectors as the encoder embeds symbols;
-    they begin as those of training molecules. Where the posteriors of molecules are narrow, few of
-    them do not cover what many do: so their standard deviations are multiplied by a factor for each
+    A pseudo-molecule has, where a real one has tokens, vectors as the encoder embeds tokens; they
+    begin as those of training molecules. Where the posteriors of molecules are narrow, few of them
+    do not cover what many do: so their standard deviations are multiplied by a factor for each
     unit, which is learned as well.
 
     Args:
-        model: On the CPU; its posterior is a Gaussian.
+        model: The network, on the CPU; its posterior is a Gaussian.
         rows: Training ids, `n x t`, ended by stop, padded.
-        codes: Draws from posteriors of training molecules, `k x n x d`, used in turn.
-        epochs: Over the codes, but not more than 300 steps.
-        components: Made-up molecules; 0 takes the default, 100.
-        seed: Of the first guess and the order.
-        batch_size: Codes a step.
-        learning_rate: Peak, of Adam; cosine decay.
+        codes: Samples from posteriors of training molecules, `k x n x d`, used in turn.
+        epochs: Passes over the codes, but not more than 300 steps.
+        components: Pseudo-molecules; 0 takes the default, 100.
+        seed: Seed of the start and the order.
     """
-    n = codes.shape[1]
+    k, n, dim = codes.shape
     components = min(components or COMPONENTS["vamp"], len(rows))
-    network = _Posterior(model)
-    own = {name: parameter.detach() for name, parameter in network.named_parameters()}
-    table = own["model.embedding.weight"]
+    frozen = copy.deepcopy(model).requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
+    chosen = trim_padding(rows[torch.randperm(len(rows), generator=generator)[:components]])
+    there = chosen != PAD
     with torch.enable_grad():
-        chosen = rows[torch.randperm(len(rows), generator=generator)[:components]].long()
-        chosen = chosen[:, : int((chosen != PAD).sum(dim=1).max())]
-        # A made-up molecule is a row of ids, too: of rows that are put below the embedding's own.
-        there = chosen != PAD
-        made = table[chosen[there]].clone().requires_grad_()
-        ids = chosen.masked_scatter(there, len(table) + torch.arange(len(made)))
-        with torch.no_grad():
-            _, logvar = functional_call(network, own, (chosen,))
-            narrow = (0.5 * logvar).exp().mean(dim=0)
-            wider = (0.8 * codes[0].std(dim=0) / narrow).log()
-        wider.requires_grad_()
+        pseudo = frozen.embedding(chosen[there]).requires_grad_()
+        _, logvar = frozen.posterior(chosen)
+        narrow = (0.5 * logvar).exp().mean(dim=0)
+        wider = (0.8 * codes[0].std(dim=0) / narrow).log().requires_grad_()
         logits = torch.zeros(components, requires_grad=True)
 
-        def gaussians() -> tuple[Tensor, Tensor, Tensor]:
-            embedding = {"model.embedding.weight": torch.cat([table, made])}
-            mean, logvar = functional_call(network, own | embedding, (ids,))
-            return logits, mean, (0.5 * logvar + wider).exp()
+        def gaussians() -> tuple[Tensor, Tensor]:
+            assert frozen.encoder is not None
+            x = pseudo.new_zeros(*chosen.shape, pseudo.shape[1])
+            summary, _ = frozen.encoder(x.masked_scatter(there[..., None], pseudo), there)
+            mean, logvar = frozen.q.gaussian(summary, summary[:, :0])
+            return mean, (0.5 * logvar + wider).exp()
 
-        optimizer = torch.optim.Adam([made, wider, logits], lr=learning_rate)
-        total = min(STEPS, epochs * math.ceil(n / batch_size))
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, total))
-        batches: list[Tensor] = []
-        for step in range(total):
-            if not batches:
-                batches = list(torch.split(torch.randperm(n, generator=generator), batch_size))
-            z = codes[step % len(codes), batches.pop()]
-            loss = -mixture_log_prob(z, *gaussians()).mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_([made, wider, logits], 5.0)
-            optimizer.step()
-            decay.step()
-        with torch.no_grad():
-            weights, means, stds = gaussians()
-    prior = VampPrior(codes.shape[2], components)
-    prior.logits, prior.means, prior.stds = weights.detach(), means.detach(), stds.detach()
+        def losses(steps: int) -> Iterator[Tensor]:
+            batches: list[Tensor] = []
+            for step in range(steps):
+                if not batches:
+                    batches = list(torch.split(torch.randperm(n, generator=generator), BATCH_SIZE))
+                parts = Independent(Normal(*gaussians()), 1)
+                yield -mixture_log_prob(codes[step % k, batches.pop()], logits, parts).mean()
+
+        steps = min(MAX_VAMP_STEPS, epochs * math.ceil(n / BATCH_SIZE))
+        _minimize(losses(steps), [pseudo, wider, logits], steps, learning_rate=3e-2)
+        means, stds = gaussians()
+    prior = VampPrior(dim, components)
+    prior.logits, prior.means, prior.stds = logits.detach(), means.detach(), stds.detach()
     return prior.eval()
 
 
@@ -241,45 +204,52 @@ def fit_flow(
     codes: Tensor,
     *,
     epochs: int,
-    kind: Literal["flow", "autoregressive"] = "flow",
+    kind: str = "flow",
     given: Tensor | None = None,
     hidden: int = 256,
     seed: int = 0,
-    batch_size: int = 512,
-    learning_rate: float = 1e-3,
 ) -> FlowPrior:
-    """A flow by maximum likelihood of draws from the posteriors, others in each pass.
+    """A flow by maximum likelihood of samples from the posteriors, others in each pass.
 
     Args:
-        codes: `k` draws for each of `n` molecules, `k x n x d`, used in turn.
-        epochs: Over the molecules.
+        codes: `k` samples for each of `n` molecules, `k x n x d`, used in turn.
+        epochs: Passes over the molecules.
         kind: See `FlowPrior`.
-        given: What it depends on, `k x n x p`; None for nothing.
+        given: Numbers that it depends on, `k x n x p`; None for none.
         hidden: See `FlowPrior`.
-        seed: Of weights and order.
-        batch_size: Molecules a step.
-        learning_rate: Peak, of Adam; cosine decay.
+        seed: Seed of weights and order.
     """
     k, n, dim = codes.shape
     with seeded(seed):
         prior = FlowPrior(dim, kind, 0 if given is None else given.shape[2], hidden=hidden)
     generator = torch.Generator().manual_seed(seed)
-    with torch.enable_grad():
-        flat = codes.reshape(k * n, dim)
-        prior.centre, prior.scale = flat.mean(dim=0), flat.std(dim=0).clamp(min=1e-6)
-        optimizer = torch.optim.Adam(prior.parameters(), lr=learning_rate)
-        steps = epochs * math.ceil(n / batch_size)
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    flat = codes.reshape(k * n, dim)
+    prior.centre, prior.scale = flat.mean(dim=0), flat.std(dim=0).clamp(min=1e-6)
+
+    def losses() -> Iterator[Tensor]:
         for turn in range(epochs):
-            for rows in torch.split(torch.randperm(n, generator=generator), batch_size):
+            for rows in torch.split(torch.randperm(n, generator=generator), BATCH_SIZE):
                 known = None if given is None else given[turn % k, rows]
-                loss = -prior.log_prob(codes[turn % k, rows], known).mean()
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(prior.parameters(), 5.0)
-                optimizer.step()
-                decay.step()
+                yield -prior.log_prob(codes[turn % k, rows], known).mean()
+
+    with torch.enable_grad():
+        steps = epochs * math.ceil(n / BATCH_SIZE)
+        _minimize(losses(), list(prior.parameters()), steps, learning_rate=1e-3)
     return prior.eval()
+
+
+def _minimize(
+    losses: Iterable[Tensor], parameters: list[Tensor], steps: int, *, learning_rate: float
+) -> None:
+    """A step of Adam for each loss, which is computed after the step before; cosine decay."""
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    for loss in losses:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimizer.step()
+        decay.step()
 
 
 __all__ = ["choose_prior", "fit_flow", "fit_mixture", "fit_vamp"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import zuko
@@ -25,11 +25,13 @@ from torch.distributions import (
 
 
 class Prior(nn.Module, ABC):
-    """A distribution over codes: z, or z and conditions."""
+    """A distribution over codes of `dim` numbers: z, or z and conditions."""
 
     kind: str
-    dim: int
-    """Numbers of a code."""
+
+    def __init__(self, dim: int, **sizes: Any) -> None:
+        super().__init__()
+        self.dim, self._sizes = dim, sizes
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
@@ -37,33 +39,31 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw `n x dim`, float32; the same for the same state of the generator."""
+        """Samples, `n x dim`, float32; the same for the same state of the generator."""
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """What `make_prior` needs to build it without weights, ready for JSON."""
+        return {"kind": self.kind, "dim": self.dim, **self._sizes}
 
 
 class NormalPrior(Prior):
-    """N(0, I)."""
+    """N(0, I), whatever is given."""
 
     kind = "normal"
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Tensor, given: Tensor | None = None) -> Tensor:
         """See `Prior`."""
         return -0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=1)
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator, given: Tensor | None = None) -> Tensor:
         """See `Prior`."""
         return torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
 
-    def settings(self) -> dict[str, Any]:
-        """See `Prior`."""
-        return {"kind": self.kind, "dim": self.dim}
+    def to_noise(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        """As of `FlowPrior`."""
+        return z
+
+    from_noise = to_noise
 
 
 COMPONENTS = {"mixture": 20, "vamp": 100}
@@ -77,8 +77,8 @@ class _Mixture(Prior):
     means: Tensor
 
     def __init__(self, dim: int, components: int) -> None:
-        super().__init__()
-        self.dim, self.components = dim, components
+        super().__init__(dim, components=components)
+        self.components = components
         self.register_buffer("logits", torch.zeros(components))
         self.register_buffer("means", torch.zeros(components, dim))
 
@@ -94,10 +94,6 @@ class _Mixture(Prior):
         noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
         return self.means[which] + self.spread(which, noise)
 
-    def settings(self) -> dict[str, Any]:
-        """See `Prior`."""
-        return {"kind": self.kind, "dim": self.dim, "components": self.components}
-
 
 class MixturePrior(_Mixture):
     """A mixture of Gaussians with full covariances."""
@@ -112,7 +108,7 @@ class MixturePrior(_Mixture):
     def log_prob(self, z: Tensor) -> Tensor:
         """See `Prior`."""
         parts = MultivariateNormal(self.means, scale_tril=self.factors)
-        return _mixture_log_prob(z, self.logits, parts)
+        return mixture_log_prob(z, self.logits, parts)
 
     def spread(self, which: Tensor, noise: Tensor) -> Tensor:
         """See `_Mixture`."""
@@ -134,46 +130,35 @@ class VampPrior(_Mixture):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """See `Prior`."""
-        return mixture_log_prob(z, self.logits, self.means, self.stds)
+        return mixture_log_prob(z, self.logits, Independent(Normal(self.means, self.stds), 1))
 
     def spread(self, which: Tensor, noise: Tensor) -> Tensor:
         """See `_Mixture`."""
         return self.stds[which] * noise
 
 
-def mixture_log_prob(z: Tensor, logits: Tensor, means: Tensor, stds: Tensor) -> Tensor:
-    """Log-density of a mixture of `k` diagonal Gaussians at `n x d`; `n`.
-
-    Args:
-        z: `n x d`.
-        logits: Of the weights, `k`.
-        means: `k x d`.
-        stds: `k x d`.
-    """
-    return _mixture_log_prob(z, logits, Independent(Normal(means, stds), 1))
-
-
-def _mixture_log_prob(z: Tensor, logits: Tensor, parts: Distribution) -> Tensor:
+def mixture_log_prob(z: Tensor, logits: Tensor, parts: Distribution) -> Tensor:
+    """Log-density of a mixture of `k` distributions at `n x d`; `n`."""
     mixture = MixtureSameFamily(Categorical(logits=logits), parts)
     log_density: Tensor = mixture.log_prob(z)  # type: ignore[no-untyped-call]
     return log_density
 
 
 LAYERS = {"flow": 6, "autoregressive": 2}
-"""Of each kind, by default: one autoregressive layer can do more, and takes longer to draw from."""
+"""Default numbers of layers: one autoregressive layer can do more, and takes longer to sample."""
 
 
 class FlowPrior(Prior):
-    """Layers of monotonic rational-quadratic splines, over standardised z.
+    """Layers of monotonic rational-quadratic splines, over standardized z.
 
     Args:
-        dim: Numbers in z.
+        dim: Dimensions of z.
         kind: `flow`: coupling layers, each of which moves half of the units as the other half says.
             `autoregressive`: each unit is moved as all before it say.
         given: How many numbers it depends on.
-        layers: 0 takes the default of the kind.
+        layers: Number of layers; 0 takes the default of the kind.
         hidden: Width of the networks, of two hidden layers.
-        bins: Of a spline.
+        bins: Bins of a spline.
     """
 
     centre: Tensor
@@ -182,16 +167,16 @@ class FlowPrior(Prior):
     def __init__(
         self,
         dim: int,
-        kind: Literal["flow", "autoregressive"] = "flow",
+        kind: str = "flow",
         given: int = 0,
         layers: int = 0,
         hidden: int = 256,
         bins: int = 8,
     ) -> None:
-        super().__init__()
         layers = layers or LAYERS[kind]
-        self.kind, self.dim, self.given = kind, dim, given
-        self.layers, self.hidden, self.bins = layers, hidden, bins
+        more = {"given": given} if given else {}
+        super().__init__(dim, **more, layers=layers, hidden=hidden, bins=bins)
+        self.kind = kind
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         # Which half is moved and which decides how: another one each time, always the same ones.
@@ -240,32 +225,21 @@ class FlowPrior(Prior):
         standard: Tensor = self.flow(given).transform.inv(noise)
         return self.centre + self.scale * standard
 
-    def settings(self) -> dict[str, Any]:
-        """See `Prior`."""
-        sizes = {"layers": self.layers, "hidden": self.hidden, "bins": self.bins}
-        given = {"given": self.given} if self.given else {}
-        return {"kind": self.kind, "dim": self.dim, **given, **sizes}
-
 
 SMALLEST = 1e-4
 """Eigenvalue of a covariance: conditions that say the same stay a distribution."""
 
 
 class ConditionalPrior(Prior):
-    """p(y) p(z | y): codes are `[z | y]`, y in the units of the network.
-
-    Args:
-        z: Of z given y: a flow, or N(0, I), which does not depend on it.
-        conditions: Numbers in y.
-    """
+    """p(y) p(z | y): codes are `[z | y]`, with `conditions` numbers y, in units of the network."""
 
     kind = "conditional"
     mean: Tensor
     covariance: Tensor
 
     def __init__(self, z: NormalPrior | FlowPrior, conditions: int) -> None:
-        super().__init__()
-        self.z, self.conditions, self.dim = z, conditions, z.dim + conditions
+        super().__init__(z.dim + conditions, conditions=conditions, z=z.settings())
+        self.z, self.conditions = z, conditions
         self.register_buffer("mean", torch.zeros(conditions))
         self.register_buffer("covariance", torch.eye(conditions))
 
@@ -273,30 +247,19 @@ class ConditionalPrior(Prior):
         """See `Prior`."""
         z, y = self.parts(z)
         of_y: Tensor = MultivariateNormal(self.mean, self.covariance).log_prob(y)  # type: ignore[no-untyped-call]
-        return of_y + (
-            self.z.log_prob(z, y) if isinstance(self.z, FlowPrior) else self.z.log_prob(z)
-        )
+        return of_y + self.z.log_prob(z, y)
 
     def sample(
         self, n: int, generator: torch.Generator, where: Mapping[int, float] | None = None
     ) -> Tensor:
-        """See `Prior`.
-
-        Args:
-            n: How many.
-            generator: Of all draws.
-            where: Conditions that are to have a value, by their place in y; the others are drawn
-                given those.
-        """
+        """See `Prior`; conditions by their place in y may have given values."""
         y = self.sample_conditions(n, generator, where or {})
-        if isinstance(self.z, FlowPrior):
-            return torch.cat([self.z.sample(n, generator, y), y], dim=1)
-        return torch.cat([self.z.sample(n, generator), y], dim=1)
+        return torch.cat([self.z.sample(n, generator, y), y], dim=1)
 
     def sample_conditions(
         self, n: int, generator: torch.Generator, where: Mapping[int, float]
     ) -> Tensor:
-        """Conditions, `n x conditions`: those of `where` as they are, the others given those."""
+        """Conditions, `n x conditions`: the given ones as they are, the others given these."""
         known = sorted(where)
         rest = [i for i in range(self.conditions) if i not in where]
         y = torch.zeros(n, self.conditions, dtype=torch.float32)
@@ -315,48 +278,29 @@ class ConditionalPrior(Prior):
         return y
 
     def moved(self, code: Tensor, y: Tensor) -> Tensor:
-        """Codes with other conditions, and of z what it says beside them.
-
-        What is kept is where z comes from in the noise that the flow makes z of.
-
-        Args:
-            code: `n x dim`.
-            y: The new conditions, `n x conditions`.
-        """
+        """Codes `n x dim` with other conditions, `n x conditions`, the same noise of the flow."""
         z, old = self.parts(code)
-        if isinstance(self.z, FlowPrior):
-            z = self.z.from_noise(self.z.to_noise(z, old), y)
-        return torch.cat([z, y], dim=1)
+        return torch.cat([self.z.from_noise(self.z.to_noise(z, old), y), y], dim=1)
 
     def parts(self, code: Tensor) -> tuple[Tensor, Tensor]:
         """Z and conditions of codes."""
         return code[:, : self.z.dim], code[:, self.z.dim :]
 
-    def settings(self) -> dict[str, Any]:
-        """See `Prior`."""
-        sizes = {"dim": self.dim, "conditions": self.conditions}
-        return {"kind": self.kind, **sizes, "z": self.z.settings()}
-
 
 def covariance_of(y: Tensor) -> Tensor:
-    """Covariance of numbers of which some are not known: of each pair, over what is known of both.
+    """Covariance, `p x p`, float32, positive definite, of `n x p` numbers, NaN where not known.
 
-    Args:
-        y: `n x p`; NaN where not known.
-
-    Returns:
-        `p x p`, float32, positive definite.
+    Each pair's is over the rows that both are known of.
     """
     known = ~y.isnan()
     y = y.double()
     mean = y.nanmean(dim=0)
-    centred = torch.where(known, y - mean, 0.0)
+    centered = torch.where(known, y - mean, 0.0)
     pairs = known.double().T @ known.double()
     # Pairs that are never known together count as unrelated.
-    covariance = centred.T @ centred / pairs.clamp(min=1)
-    values, vectors = torch.linalg.eigh(covariance)
-    mended: Tensor = vectors * values.clamp(min=SMALLEST) @ vectors.T
-    return (0.5 * (mended + mended.T)).float()
+    values, vectors = torch.linalg.eigh(centered.T @ centered / pairs.clamp(min=1))
+    repaired: Tensor = vectors * values.clamp(min=SMALLEST) @ vectors.T
+    return (0.5 * (repaired + repaired.T)).float()
 
 
 def make_prior(settings: Mapping[str, Any]) -> Prior:
@@ -384,7 +328,7 @@ def make_prior(settings: Mapping[str, Any]) -> Prior:
 
 
 def standard_normal_prior(dim: int, conditions: int = 0) -> Prior:
-    """What codes are under where nothing was learned: N(0, I)."""
+    """The prior where none was learned: N(0, I)."""
     return ConditionalPrior(NormalPrior(dim), conditions) if conditions else NormalPrior(dim)
 
 

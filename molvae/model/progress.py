@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
 
 from molvae._files import write_atomically
 
@@ -30,8 +28,8 @@ class Progress:
     reconstruction: float
     """Training batches since the last report, nats."""
     kl: float
-    """Training batches since the last report, nats; with a posterior that is no Gaussian, and of
-    conditions that are not known, at the drawn codes."""
+    """Training batches since the last report, nats; with other posteriors than Gaussians, and of
+    conditions that are not known, at the sampled codes."""
     properties: float
     """Loss of the properties' heads, unweighted, on the same batches; 0 without heads."""
     conditions: float
@@ -41,34 +39,33 @@ class Progress:
     fingerprint: float = 0.0
     """Loss of the head that reads fingerprints, unweighted, on the same batches; 0 without."""
     valid_reconstruction: float | None = None
-    """Validation molecules at one draw of z each, nats; None between validations."""
+    """Validation molecules at one sample of z each, nats; None, like the next, between them."""
     valid_kl: float | None = None
-    """Validation molecules, nats; None between validations."""
+    """Validation molecules, nats."""
     active: int | None = None
-    """Active latent units; None between validations."""
+    """Active latent units."""
     valid_exact: float | None = None
-    """Share of up to 1,000 validation molecules that come back from the mean of their z, written
-    greedily; None between validations."""
+    """Share of up to 1,000 validation molecules that the mean of their z decodes to greedily."""
+
+
+TERMS = ("reconstruction", "kl", "properties", "conditions", "similarity", "fingerprint")
+"""Names of the terms of the loss in `Progress`."""
 
 
 class Reporter:
-    """Averages between reports; writes `metrics.jsonl`.
+    """Averages terms of the loss between reports; writes `metrics.jsonl`.
 
     Args:
-        folder: Where that file is; a new training starts a new one.
+        folder: Folder of that file; a new training starts a new one.
         total: Molecules to be seen in all.
-        on_progress: Told of each report.
+        on_progress: Called with each report.
         seen: Molecules seen before.
     """
 
     SECONDS = 5.0
 
     def __init__(
-        self,
-        folder: Path,
-        total: int,
-        on_progress: Callable[[Progress], None] | None,
-        seen: int,
+        self, folder: Path, total: int, on_progress: Callable[[Progress], None] | None, seen: int
     ) -> None:
         self.path, self.total, self.on_progress = folder / "metrics.jsonl", total, on_progress
         # A new file: whatever a link in its place points to stays as it is.
@@ -77,45 +74,30 @@ class Reporter:
         self._reset()
 
     def _reset(self) -> None:
-        self.since, self.n, self.sums = time.monotonic(), 0, np.zeros(6)
+        self.since, self.n, self.sums = time.monotonic(), 0, dict.fromkeys(TERMS, 0.0)
 
-    def add(self, n: int, *means: float) -> None:
-        """Count a batch: the six terms over it, in the order of `Progress`."""
-        self.n, self.sums = self.n + n, self.sums + n * np.array(means)
+    def add(self, n: int, means: Mapping[str, float]) -> None:
+        """Count a batch of n molecules and the means of the terms over it."""
+        self.n += n
+        for name, mean in means.items():
+            self.sums[name] += n * mean
 
     def due(self) -> bool:
         """Whether the last report is five seconds ago."""
         return time.monotonic() - self.since > self.SECONDS
 
-    def say(
-        self,
-        seen: int,
-        beta: float,
-        valid_rec: float | None = None,
-        valid_kl: float | None = None,
-        active: int | None = None,
-        exact: float | None = None,
-    ) -> None:
-        """Report; after a validation, with what it found."""
+    def say(self, seen: int, beta: float, **validated: float | None) -> None:
+        """Report; after a validation, with the fields of `Progress` that it gives."""
         rate = self.n / max(time.monotonic() - self.since, 1e-9)
-        means = (self.sums / max(self.n, 1)).tolist()
-        rec, kl, of_properties, of_conditions, similarity, fingerprint = means
+        means = {name: total / max(self.n, 1) for name, total in self.sums.items()}
         progress = Progress(
             molecules=seen,
             total=self.total,
             rate=rate,
             eta=max(0, self.total - seen) / max(rate, 1e-9),
             beta=beta,
-            reconstruction=rec,
-            kl=kl,
-            properties=of_properties,
-            conditions=of_conditions,
-            similarity=similarity,
-            fingerprint=fingerprint,
-            valid_reconstruction=valid_rec,
-            valid_kl=valid_kl,
-            active=active,
-            valid_exact=exact,
+            **means,  # type: ignore[arg-type]
+            **validated,  # type: ignore[arg-type]
         )
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(progress)) + "\n")

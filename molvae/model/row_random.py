@@ -15,12 +15,7 @@ from molvae.chem.vocabulary import PAD
 
 
 def row_generators(ids: Tensor, seed: int) -> list[torch.Generator]:
-    """A generator on the CPU for each row, seeded by its ids and a seed.
-
-    Args:
-        ids: `n x t`, padded on the right; padding changes nothing.
-        seed: From 0 to 2**63 - 1.
-    """
+    """A generator on the CPU for each row, `n x t`, seeded by its ids and a seed below 2**63."""
     key = seed.to_bytes(8, "little")
     made = []
     for row in ids.cpu().to(torch.int32).numpy():
@@ -31,14 +26,7 @@ def row_generators(ids: Tensor, seed: int) -> list[torch.Generator]:
 
 
 def row_noise(ids: Tensor, n_samples: int, width: int, seed: int) -> Tensor:
-    """Standard normal numbers for each row, `n x n_samples x width`, float32, on the ids' device.
-
-    Args:
-        ids: `n x t`, padded on the right.
-        n_samples: For each row.
-        width: Of a draw.
-        seed: From 0 to 2**63 - 1.
-    """
+    """Standard normal numbers of rows, `n x n_samples x width`, float32, on the ids' device."""
     noise = torch.empty(len(ids), n_samples, width, dtype=torch.float32, device="cpu")
     for row, generator in zip(noise, row_generators(ids, seed), strict=True):
         row.normal_(generator=generator)

@@ -1,7 +1,4 @@
-"""The state that a training goes on from: one file, of one moment.
-
-Of one that was interrupted, or of a finished one that kept it, from which the next stage starts.
-"""
+"""The state of a training in one file: to resume it, or to start the next stage from it."""
 
 from __future__ import annotations
 
@@ -29,28 +26,21 @@ READOUT = "readout."
 
 @dataclass
 class TrainingState:
-    """Where the loop stands: everything beside tensors that resuming needs."""
+    """Place in the training loop."""
 
     epoch: int = 0
     batch: int = 0
     seen: int = 0
 
 
-def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
-    """Settings by name; of a table inside as `table.name`."""
+MAY_CHANGE = ("out", "data", "more_data", "start_from", "keep_state", "validate_every", "threads")
+"""Settings that may change on resuming, beside `device`: a folder may move to another machine."""
+
+
+def _settings_to_keep(config: TrainConfig) -> dict[str, Any]:
+    """Settings that must be the same on resuming, by name; of a table inside as `table.name`."""
     settings = asdict(config)
-    # A folder may be moved to another machine; the prior comes after this loop.
-    for name in (
-        "out",
-        "data",
-        "more_data",
-        "start_from",
-        "keep_state",
-        "validate_every",
-        "threads",
-        "device",
-        "prior",
-    ):
+    for name in (*MAY_CHANGE, "device", "prior"):  # the prior comes after this loop
         del settings[name]
     if config.lr_decay_fraction == 0:  # a stage at a constant rate may end sooner or later
         del settings["n_molecules"]
@@ -58,7 +48,7 @@ def _what_must_agree(config: TrainConfig) -> dict[str, Any]:
 
 
 def _current(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Saved settings under the names of today."""
+    """Saved settings under their current names."""
     tables: dict[str, Any] = {}
     for key, value in saved.items():
         table, _, name = key.rpartition(".")
@@ -82,18 +72,7 @@ def save_state(
     data: Mapping[str, Any] | None = None,
     head: nn.Module | None = None,
 ) -> None:
-    """One file: weights, optimizer, generator and place are of one moment.
-
-    Args:
-        folder: Where it goes.
-        model: The network.
-        optimizer: Of its weights.
-        generator: Of everything that the training draws.
-        config: Settings, most of which have to be the same later.
-        place: Where the loop stands.
-        data: What the rows were made from; has to be the same later.
-        head: A module that is trained along.
-    """
+    """Write the state of one moment, with the settings and data that must be the same later."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if head is not None:
         tensors |= {f"{READOUT}{k}": v for k, v in head.state_dict().items()}
@@ -102,7 +81,7 @@ def save_state(
     tensors[f"rng.{generator.device.type}"] = generator.get_state()
     metadata = {
         "place": json.dumps(asdict(place)),
-        "settings": json.dumps(_what_must_agree(config), sort_keys=True),
+        "settings": json.dumps(_settings_to_keep(config), sort_keys=True),
         "data": json.dumps(data, sort_keys=True),
     }
     write_atomically(
@@ -120,9 +99,7 @@ def load_state(
     data: Mapping[str, Any] | None = None,
     head: nn.Module | None = None,
 ) -> TrainingState:
-    """Put network, optimizer and generator into the state of a file; arguments as of `save_state`.
-
-    Network, optimizer, generator and read-out are changed in place.
+    """Restore network, optimizer, generator and head in place from a file of `save_state`.
 
     Raises:
         CheckpointError: It is missing, damaged, or was made with other settings or from other data.
@@ -136,7 +113,7 @@ def load_state(
     tensors, metadata, place = _read(path)
     saved, saved_data = metadata["settings"], metadata["data"]
     now, plain = (
-        json.loads(json.dumps(_what_must_agree(c))) for c in (config, TrainConfig(data="", out=""))
+        json.loads(json.dumps(_settings_to_keep(c))) for c in (config, TrainConfig(data="", out=""))
     )
     saved = plain | _current(saved)  # settings that are younger than the file
     if changed := sorted(k for k in now if saved.get(k) != now[k]):
@@ -147,8 +124,8 @@ def load_state(
         )
     if saved_data is not None and saved_data != json.loads(json.dumps(data)):
         raise CheckpointError(
-            f"{path} was made from other molecules: {_difference(saved_data, data or {})}; resume "
-            "with the data of the beginning, or start a new run folder"
+            f"{path} was made from other molecules: {_difference(saved_data, data or {})} is not "
+            "the same; resume with the data of the beginning, or start a new run folder"
         )
     try:
         _restore(tensors, model, optimizer, head)
@@ -165,9 +142,8 @@ def load_state(
 
 
 def _difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first thing that two descriptions of data disagree in."""
-    name = next(name for name in sorted({*saved, *now}) if saved.get(name) != now.get(name))
-    return f"{name} is not the same"
+    """Name of the first difference between two descriptions of data."""
+    return next(name for name in sorted({*saved, *now}) if saved.get(name) != now.get(name))
 
 
 def start_state(
@@ -176,13 +152,7 @@ def start_state(
     optimizer: torch.optim.Optimizer,
     head: nn.Module | None = None,
 ) -> None:
-    """Begin with the weights and the optimizer's state that another training ended with.
-
-    Args:
-        folder: That holds the state.
-        model: Of the same sizes; changed in place.
-        optimizer: Likewise.
-        head: Likewise, if the other training had one.
+    """Start, in place, with the state that another training of the same sizes kept in a folder.
 
     Raises:
         CheckpointError: The state is damaged, or of another network.

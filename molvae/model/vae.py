@@ -1,9 +1,10 @@
 """The sequence VAE: rows of integers to a distribution over codes, and codes back to rows.
 
-Knows torch and integers; nothing of molecules, files or training. Shapes use n for the batch, t for
-the length of the longest row (stop included), d for the latent dimension, p for the number of
-conditions and v for the number of symbols, specials included. What the decoder sees is a code, z
-and then the conditions in standard deviations from the mean; without conditions a code is z.
+Knows torch and integers; nothing of molecules, files or training. Rows of ids, `n x t`, end with
+stop and are padded on the right; padding changes nothing. Shapes use n for the batch, t for the
+length of the longest row (stop included), d for the latent dimension, p for the number of
+conditions and v for the number of tokens, specials included. The decoder sees a code: z and then
+the conditions, in standard deviations from the mean; without conditions a code is z.
 
 References:
     Kingma and Welling (2013), arXiv:1312.6114 (VAE); Bowman et al. (2015), arXiv:1511.06349 (of
@@ -39,18 +40,18 @@ class EncoderOutput(NamedTuple):
     """
 
     code: Tensor
-    """`(n * n_samples) x code_dim`: z, then the conditions in standard deviations from the mean."""
+    """`(n * n_samples) x code_dim`."""
     log_q: Tensor
     """`n * n_samples`, nats: log q(z | x, y), plus log q(y | x) of sampled conditions."""
     mean: Tensor
-    """Of the Gaussian that each z was drawn from, before any flow, given the conditions of its
-    code; `(n * n_samples) x d`."""
+    """Mean of the Gaussian that each z was sampled from, before any flow, given the conditions of
+    its code; `(n * n_samples) x d`."""
     logvar: Tensor
-    """Likewise, natural logarithm of the variance."""
+    """Natural logarithm of its variance."""
     y_mean: Tensor
-    """Of q(y | x), `n x p`."""
+    """Mean of q(y | x), `n x p`."""
     y_logvar: Tensor
-    """Likewise, natural logarithm of the variance."""
+    """Natural logarithm of its variance."""
     states: Tensor | None = None
     """Of the forward encoder, `n x t x encoder_dim`: `logits` needs not read the rows again."""
 
@@ -102,8 +103,7 @@ class SequenceVAE(nn.Module):
         q = Posterior(config, n_conditions)
         self.encoder: RecurrentEncoder | TransformerEncoder | None = None
         if q.width:
-            recurrent = config.encoder == "recurrent"
-            kind = RecurrentEncoder if recurrent else TransformerEncoder
+            kind = RecurrentEncoder if config.encoder == "recurrent" else TransformerEncoder
             self.encoder = kind(config, max_length, q.width)
         self.decoder: Decoder
         if config.decoder == "recurrent":
@@ -123,52 +123,36 @@ class SequenceVAE(nn.Module):
         self.q = q
 
     def posterior(self, ids: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The Gaussian q(z | x, y) of each row, before any flow; padding changes nothing.
+        """Mean and natural logarithm of the variance of q(z | x, y), each `n x d`, float32.
 
-        Args:
-            ids: `n x t`, ended by stop, padded on the right.
-            y: Conditions, `n x p`, in standard deviations from the mean; where they are NaN, and
-                everywhere if it is None, the mean of q(y | x) stands in.
-
-        Returns:
-            Mean and natural logarithm of the variance, each `n x d`, float32. Of a `point`
-            posterior the logarithm is minus infinity.
+        Before any flow. Where conditions `n x p` are NaN, and everywhere if y is None, the mean of
+        q(y | x) stands in. The logarithm is minus infinity for a `point` posterior.
         """
         summary, _ = self._summary(ids)
         guess, _ = self.q.conditions(summary)
         return self.q.gaussian(summary, guess if y is None else torch.where(y.isnan(), guess, y))
 
     def conditions(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The Gaussian q(y | x) of each row's conditions, in standard deviations from the mean.
-
-        Args:
-            ids: `n x t`, ended by stop, padded on the right.
-
-        Returns:
-            Mean and natural logarithm of the variance, each `n x p`, float32.
-        """
+        """Mean and natural logarithm of the variance of q(y | x), each `n x p`, float32."""
         return self.q.conditions(self._summary(ids)[0])
 
     def infer(
         self, ids: Tensor, y: Tensor | None = None, n_samples: int = 1, noise: Noise = None
     ) -> EncoderOutput:
-        """Draw codes from q(z, y | x), or from q(z | x, y) where y is known.
+        """Codes sampled from q(z, y | x), or q(z | x, y) where y is known, `n_samples` per row.
 
-        Args:
-            ids: `n x t`, ended by stop, padded on the right.
-            y: Conditions, `n x p`, in standard deviations from the mean. Those that are NaN are
-                drawn from q(y | x); None: all of them.
-            n_samples: Per row.
-            noise: Where the draws come from, see `Noise`.
+        Conditions `n x p` that are NaN are sampled from q(y | x); all of them if y is None.
         """
         summary, states = self._summary(ids)
         of_z, of_y = self._noise(len(ids) * n_samples, noise, summary)
         y_mean, y_logvar = self.q.conditions(summary)
-        summary = _repeated(summary, n_samples)
-        drawn, log_q_y = draw(_repeated(y_mean, n_samples), _repeated(y_logvar, n_samples), of_y)
+        summary = repeat_rows(summary, n_samples)
+        drawn, log_q_y = draw(
+            repeat_rows(y_mean, n_samples), repeat_rows(y_logvar, n_samples), of_y
+        )
         if y is not None:
-            known = _repeated(~y.isnan(), n_samples)
-            drawn = torch.where(known, _repeated(y, n_samples), drawn)
+            known = repeat_rows(~y.isnan(), n_samples)
+            drawn = torch.where(known, repeat_rows(y, n_samples), drawn)
             log_q_y = log_q_y.masked_fill(known, 0.0)
         mean, logvar = self.q.gaussian(summary, drawn)
         z, log_q = self.q.draw(summary, mean, logvar, of_z)
@@ -177,45 +161,31 @@ class SequenceVAE(nn.Module):
         return EncoderOutput(code, log_q, mean, logvar, y_mean, y_logvar, states)
 
     def encode(self, ids: Tensor) -> Tensor:
-        """The one code of each row, `n x code_dim`.
-
-        The mean of q(z | x, y), sent through the flow if there is one, and the mean of q(y | x).
-        """
+        """One code per row, `n x code_dim`: means of q(z | x, y), after a flow, and of q(y | x)."""
         summary, _ = self._summary(ids)
         y_mean, _ = self.q.conditions(summary)
         z, _ = self.q.push(summary, self.q.gaussian(summary, y_mean)[0])
         return torch.cat([z, y_mean], dim=1)
 
     def properties(self, code: Tensor) -> Tensor:
-        """What a linear head reads off codes; `n x code_dim` to `n x n_properties`."""
+        """Properties by the linear head; `n x code_dim` to `n x n_properties`."""
         if self.property_head is None:
             return code.new_zeros(len(code), 0)
-        said: Tensor = self.property_head(code)
-        return said
+        predicted: Tensor = self.property_head(code)
+        return predicted
 
     def start(self, code: Tensor, noise: Tensor | None = None) -> DecoderState:
-        """What the decoder knows before its first step.
+        """The decoder's state before its first step, given codes `n x code_dim`.
 
-        Args:
-            code: `n x code_dim`.
-            noise: Level of the noise in z, from 0 to 1, `n`; None for none. What was drawn with
-                noise is `sqrt(1 - noise^2) * z + noise * N(0, I)`; see `corruption.add_noise`.
+        Noise is the level of the noise in z, from 0 to 1, `n`; None for none. z with noise is
+        `sqrt(1 - noise^2) * z + noise * N(0, I)`; see `corruption.add_noise`.
         """
         return self.decoder.start(code, noise)
 
     def step(
         self, symbol: Tensor, state: DecoderState, position: int
     ) -> tuple[Tensor, DecoderState]:
-        """One step of the decoder.
-
-        Args:
-            symbol: The one before, `n`; start at position 0.
-            state: From `start` or the step before.
-            position: Of the symbol to come, 0 for the first.
-
-        Returns:
-            Logits of the symbol to come, `n x v`, and the next state.
-        """
+        """Logits of the token at a position, `n x v`, after the one before; and the next state."""
         return self.decoder.step(self.embedding(symbol), state, position)
 
     def logits(
@@ -228,26 +198,22 @@ class SequenceVAE(nn.Module):
         states: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Logits of every symbol of the rows given codes and the symbols before it.
+        """Logits of every token of the rows, `n x t x v`, given codes and the tokens before it.
 
         Args:
             code: `n x code_dim`.
             ids: `n x t`, ended by stop, padded on the right.
             noise: See `start`.
-            word_dropout: Share of the symbols that the decoder is not shown, so that it must look
-                at the code. With `explain`, what is left of the code still tells of them.
-            generator: Of the symbols that are hidden; None for torch's global generator.
-            states: Of the forward encoder for these very rows, as `infer` gives them; they are
-                computed if it is None.
-
-        Returns:
-            `n x t x v`.
+            word_dropout: Share of the tokens that are hidden from the decoder, so that it must look
+                at the code. With residual conditioning, the residual still tells of them.
+            states: The forward encoder's states of these very rows, as `infer` gives them; computed
+                if None.
+            generator: Chooses the hidden tokens; None for torch's global generator.
         """
         before = functional.pad(ids[:, :-1], (1, 0), value=BOS)
         if word_dropout > 0:
             shown = torch.rand(before.shape, generator=generator, device=ids.device)
-            hidden = shown < word_dropout
-            before = before.masked_fill(hidden, PAD)
+            before = before.masked_fill(shown < word_dropout, PAD)
         x, whole = self.embedding(before), self.embedding(ids)
         return self.decoder.logits(code, noise, x, whole, states)
 
@@ -263,14 +229,11 @@ class SequenceVAE(nn.Module):
         return of_z, of_y
 
     def _summary(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the encoder says of each row, `n x s`, float32, and its forward states.
-
-        Without an encoder of no columns, and None.
-        """
+        """The encoder's summary of each row, `n x s`, float32, and its forward states."""
         if self.encoder is None:
             return torch.zeros(len(ids), 0, device=ids.device), None
-        said: tuple[Tensor, Tensor | None] = self.encoder(self.embedding(ids), ids != PAD)
-        return said
+        summary: tuple[Tensor, Tensor | None] = self.encoder(self.embedding(ids), ids != PAD)
+        return summary
 
 
 RENAMED_PREFIXES = {
@@ -315,8 +278,8 @@ def upgrade_state_dict(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return new
 
 
-def _repeated(x: Tensor, n_samples: int) -> Tensor:
-    """Each row so many times, next to each other."""
+def repeat_rows(x: Tensor, n_samples: int) -> Tensor:
+    """Each row n times, next to each other."""
     return x if n_samples == 1 else x.repeat_interleave(n_samples, dim=0)
 
 
@@ -325,5 +288,6 @@ __all__ = [
     "EncoderOutput",
     "Noise",
     "SequenceVAE",
+    "repeat_rows",
     "upgrade_state_dict",
 ]

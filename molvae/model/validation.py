@@ -26,33 +26,27 @@ def validate(
     seed: int = 0,
     batch_size: int = 512,
 ) -> tuple[float, float, int]:
-    """Reconstruction and KL (nats per molecule) and active units on held-out rows.
+    """Reconstruction and KL (nats per molecule) and active units on rows, `n x max_length`.
 
-    The same weights give the same numbers.
-
-    Args:
-        model: Left in the mode it is in.
-        rows: Ids, `n x max_length`; conditions are taken as not known.
-        covariance: Of conditions, `p x p`; they are unrelated if it is None.
-        seed: Of the one draw for each row.
-        batch_size: Rows that go through the network together.
+    The same weights and seed give the same numbers. Conditions count as not known; their covariance
+    is `p x p`, the unit matrix if None. The model's mode stays.
     """
-    device = next(model.parameters()).device
-    if covariance is None:
-        covariance = torch.eye(model.n_conditions)
+    device, p = next(model.parameters()).device, model.n_conditions
+    covariance = (torch.eye(p) if covariance is None else covariance).to(device)
     rec = kl = 0.0
     means = []
     generator = torch.Generator(device).manual_seed(seed)
     for batch in torch.split(rows, batch_size):
         ids = trim_padding(batch).to(device)
         inference = model.infer(ids, noise=generator)
+        unknown = ConditionTargets(covariance.new_full((len(ids), p), torch.nan), covariance)
         loss = compute_loss(
             LossConfig(),
             1.0,
             inference,
             reconstruction(model.logits(inference.code, ids), ids),
             posterior=model.config.posterior,
-            known=_nothing_known(model, len(ids), covariance),
+            known=unknown if p else None,
         )
         rec += float(loss.reconstruction) * len(ids)
         kl += float(loss.kl) * len(ids)
@@ -64,29 +58,18 @@ def validate(
 def reconstruction_accuracy(
     model: SequenceVAE, rows: Tensor, *, batch_size: int = 512
 ) -> float | None:
-    """Share of rows that greedy decoding of their code gives exactly; None without z.
+    """Share of rows, evenly spaced if many, that their code decodes to greedily; None without z.
 
-    Args:
-        model: Left in the mode it is in.
-        rows: Ids, `n x max_length`; evenly spaced ones are taken if there are many.
-        batch_size: Rows that go through the network together.
+    The model's mode stays.
     """
     if model.config.latent_dim == 0:
         return None
-    device = next(model.parameters()).device
-    same = 0
+    device, same = next(model.parameters()).device, 0
     some = rows[:: max(1, math.ceil(len(rows) / MAX_RECONSTRUCTED))]
     for batch in torch.split(some, batch_size):
         written = decode(model, model.encode(trim_padding(batch).to(device)).float())
         same += int((written.cpu() == batch.long()).all(dim=1).sum())
     return same / max(1, len(some))
-
-
-def _nothing_known(model: SequenceVAE, n: int, covariance: Tensor) -> ConditionTargets | None:
-    if not model.n_conditions:
-        return None
-    covariance = covariance.to(next(model.parameters()).device)
-    return ConditionTargets(covariance.new_full((n, model.n_conditions), torch.nan), covariance)
 
 
 __all__ = ["reconstruction_accuracy", "validate"]

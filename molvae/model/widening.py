@@ -29,13 +29,13 @@ READERS = (
 def widened(
     weights: Mapping[str, Tensor], old: ModelConfig, new: ModelConfig, fresh: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Weights of a network whose z has more units than that of another one.
+    """Weights of a network whose z has more units than another one's.
 
     Args:
-        weights: Of the smaller network, with a Gaussian posterior and without conditions.
+        weights: Weights of the smaller network, with a Gaussian posterior and without conditions.
         old: Its sizes.
         new: The same but for `latent_dim`, which is larger.
-        fresh: Weights of the larger network as it was initialized; the new units' encoder is these.
+        fresh: Weights of the larger network as initialized, which the new units' encoder keeps.
 
     Raises:
         ConfigError: Something else than `latent_dim` differs, or the posterior is no Gaussian.
