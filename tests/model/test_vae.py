@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molvae.chem.vocabulary import BOS, EOS, PAD
+from molvae.chem.vocabulary import BOS, PAD
 from molvae.model.config import LossConfig, ModelConfig
 from molvae.model.corruption import add_noise
 from molvae.model.decoding import decode
@@ -50,16 +49,6 @@ def test_padding_changes_neither_posterior_nor_loss(
         )
 
 
-def test_a_row_is_encoded_as_if_it_were_alone(model: SequenceVAE) -> None:
-    rows = random_rows([2, 5, 8, 1], 8)
-    with torch.no_grad():
-        together, _ = model.posterior(rows)
-        alone = torch.cat(
-            [model.posterior(row[None, : int((row != PAD).sum())])[0] for row in rows]
-        )
-    torch.testing.assert_close(together, alone)
-
-
 def test_every_symbol_reaches_the_posterior(model: SequenceVAE) -> None:
     row = random_rows([8], 8)
     with torch.no_grad():
@@ -68,37 +57,6 @@ def test_every_symbol_reaches_the_posterior(model: SequenceVAE) -> None:
             other = row.clone()
             other[0, place] = 3 + (other[0, place] - 2) % (N_SYMBOLS - 3)
             assert not torch.allclose(model.posterior(other)[0], mean)
-
-
-def test_the_decoder_sees_z_at_every_step(model: SequenceVAE) -> None:
-    rows = random_rows([8], 8)
-    z = torch.randn(1, 4, requires_grad=True)
-    for place in range(8):
-        (slope,) = torch.autograd.grad(model.logits(z, rows)[0, place].square().sum(), z)
-        assert bool(slope.any())
-
-
-@pytest.mark.parametrize("residual_conditioning", [False, True])
-@pytest.mark.parametrize("noise_conditioning", [False, True])
-def test_steps_one_by_one_are_the_logits_of_the_whole(
-    residual_conditioning: bool, noise_conditioning: bool
-) -> None:
-    torch.manual_seed(0)
-    config = dataclasses.replace(
-        SMALL, residual_conditioning=residual_conditioning, noise_conditioning=noise_conditioning
-    )
-    model = SequenceVAE(config, N_SYMBOLS, MAX_LENGTH).eval()
-    rows, z, noise = random_rows([8, 8], 8), torch.randn(2, 4), torch.tensor([0.0, 0.8])
-    with torch.no_grad():
-        together = model.logits(z, rows, noise=noise)
-        state, symbol = model.start(z, noise), torch.full((2,), BOS)
-        for place in range(8):
-            alone, state = model.step(symbol, state, place)
-            torch.testing.assert_close(alone, together[:, place])
-            symbol = rows[:, place]
-        quiet = model.logits(z, rows)
-    torch.testing.assert_close(quiet[0], together[0])
-    assert torch.allclose(quiet[1], together[1]) != noise_conditioning
 
 
 @pytest.fixture(scope="module")
@@ -253,24 +211,6 @@ def test_reparameterised_draws_have_the_posteriors_moments_and_gradients() -> No
 def test_active_units_counts_the_units_that_vary() -> None:
     means = torch.randn(1000, 3) * torch.tensor([1.0, 0.001, 0.5])
     assert active_units(means) == 2
-
-
-def test_greedy_decoding_takes_the_likeliest_symbols(model: SequenceVAE) -> None:
-    z = torch.randn(20, 4) * 3
-    ids = decode(model, z)
-    assert ids.shape == (20, MAX_LENGTH)
-    for i in range(20):
-        state = model.start(z[i : i + 1])
-        symbol = torch.tensor([BOS])
-        for t in range(MAX_LENGTH):
-            with torch.no_grad():
-                logits, state = model.step(symbol, state, t)
-            logits[:, [PAD, BOS]] = -torch.inf
-            symbol = logits.argmax(dim=1)
-            assert int(symbol) == int(ids[i, t])
-            if int(symbol) == EOS:
-                assert bool((ids[i, t + 1 :] == PAD).all())
-                break
 
 
 def test_sampled_decoding_repeats_with_its_seed_and_needs_one(model: SequenceVAE) -> None:
