@@ -78,8 +78,8 @@ class LatentSpace:
         device: torch.device | None = None,
     ) -> None:
         self.model = model.to(device or torch.device("cpu")).eval()
-        prior = prior or standard_normal_prior(card.model.latent_dim, len(card.conditions))
-        self.prior = prior.eval()
+        normal = standard_normal_prior(card.model.latent_dim, len(card.conditions))
+        self.prior = (prior or normal).eval()
         self.card, self.name, self.fingerprint = card, name, fingerprint
         self.vocabulary = Vocabulary(card.vocabulary, card.bpe_merges)
         self.representation: Representation = get_representation(
