@@ -194,7 +194,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def of_kind(kind: str, folder: Path, *, resume: bool = False, stop: int = 0) -> SequenceVAE:
-    """A short training, stopped after so many reports if there is a number."""
+    """A short training, stopped after so many validations if there is a number."""
     config = dataclasses.replace(CONFIG, n_molecules=600, **KINDS[kind])
     torch.manual_seed(0)
     y = {"conditions": lengths_of, "few conditions": few_lengths_of}.get(kind, lambda _: None)(
@@ -204,8 +204,8 @@ def of_kind(kind: str, folder: Path, *, resume: bool = False, stop: int = 0) -> 
     reports = []
 
     def say(progress: Progress) -> None:
-        reports.append(progress)
-        if len(reports) == stop:
+        reports.extend([progress] * (progress.valid_kl is not None))
+        if len(reports) == stop > 0:
             raise KeyboardInterrupt
 
     return train(
