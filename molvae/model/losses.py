@@ -287,4 +287,6 @@ def active_units(means: Tensor, threshold: float = 0.01) -> int:
 
     Burda et al. (2015), arXiv:1509.00519, section 5.
     """
+    if means.shape[1] == 0:  # of which torch warns
+        return 0
     return int((torch.var(means, dim=0, correction=0) > threshold).sum())
