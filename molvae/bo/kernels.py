@@ -80,8 +80,9 @@ class PrecomputedKernel(Kernel):  # type: ignore[misc]
 
 
 def _ratio(common: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    either = a + b - common
-    return torch.where(either > 0, common / either.clamp_min(1.0), torch.ones_like(common))
+    either = (a + b).sub_(common)
+    empty = either == 0  # a row of nothing is like another one
+    return (common / either.clamp_min(1.0)).masked_fill_(empty, 1.0)
 
 
 @dataclass(frozen=True)

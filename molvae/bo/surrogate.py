@@ -219,7 +219,9 @@ def molecule_gp(
         amplitude = max_likelihood_amplitude(matrix[:n, :n], y - middle, known, share)
         least = share * amplitude
         if pending is not None:
-            whole = amplitude * matrix[:n, :n] + _diagonal(least, known, n)
+            whole = plus_diagonal(
+                amplitude * matrix[:n, :n], least if known is None else least + known
+            )
             solved = torch.cholesky_solve(y - middle, torch.linalg.cholesky(whole))
             y = torch.cat([y, middle + amplitude * matrix[n:, :n] @ solved])
             if known is not None:
@@ -244,8 +246,11 @@ def molecule_gp(
     return model.eval()
 
 
-def _diagonal(least: Tensor, known: Tensor | None, n: int) -> Tensor:
-    return torch.diag(least.expand(n) if known is None else least + known)
+def plus_diagonal(matrix: Tensor, diagonal: Tensor) -> Tensor:
+    """The sum of a matrix and a diagonal one, without the latter's memory."""
+    total = matrix.clone()
+    total.diagonal().add_(diagonal)
+    return total
 
 
 def max_likelihood_amplitude(
@@ -260,17 +265,16 @@ def max_likelihood_amplitude(
         share: Of further noise in the amplitude.
     """
     with torch.no_grad():
-        k = correlations + share * torch.eye(len(y), dtype=y.dtype)
+        k = plus_diagonal(correlations, torch.full_like(y[:, 0], share))
         spread = (y.max() - y.min()).square()
         floor = LEAST_AMPLITUDE * torch.where(spread > 0, spread, torch.ones_like(spread))
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(k), y, upper=False)
         amplitude: Tensor = half.square().mean().clamp_min(floor)
         if noise is None or not bool(noise.any()):
             return amplitude
-        diagonal = torch.diag(noise)
 
         def negative_log_likelihood(log_amplitude: float) -> float:
-            factor = torch.linalg.cholesky(math.exp(log_amplitude) * k + diagonal)
+            factor = torch.linalg.cholesky(plus_diagonal(math.exp(log_amplitude) * k, noise))
             off = torch.linalg.solve_triangular(factor, y, upper=False)
             return float(off.square().sum() / 2 + factor.diagonal().log().sum())
 
@@ -326,7 +330,7 @@ def leave_one_out(model: SingleTaskGP) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
         x, y = model.train_inputs[0], model.train_targets
         k = model.covar_module(x).to_dense()
-        k = k + model.likelihood.noise * torch.eye(len(x), dtype=k.dtype)
+        k = plus_diagonal(k, model.likelihood.noise)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(k))
         precision = inverse.diagonal()
         mean = y - (inverse @ (y - model.mean_module(x))) / precision
@@ -343,7 +347,7 @@ def one_step_ahead_errors(model: SingleTaskGP) -> Tensor:
     with torch.no_grad():
         x, y = model.train_inputs[0], model.train_targets
         k = model.covar_module(x).to_dense()
-        k = k + model.likelihood.noise * torch.eye(len(x), dtype=k.dtype)
+        k = plus_diagonal(k, model.likelihood.noise)
         off = (y - model.mean_module(x))[:, None]
         factor = torch.linalg.cholesky(k)
         errors: Tensor = torch.linalg.solve_triangular(factor, off, upper=False)[:, 0]
