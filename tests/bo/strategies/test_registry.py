@@ -50,7 +50,7 @@ class TestRank(LearningStrategyContract):
         return Rank(surrogate="auto", n_generations=2, n_offspring=40, latent_fraction=1.0)
 
 
-class TestScreen(LearningStrategyContract):
+class TestScreen(StrategyContract):
     @pytest.fixture(autouse=True)
     def toy_library(self, tmp_path: Path) -> None:
         self.library = tmp_path / "library.smi"
