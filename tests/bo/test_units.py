@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from molvae.bo.strategies.gradient import Gradient
 from molvae.bo.strategies.log_ei import LogEI
 from molvae.bo.strategies.random import Random
 from molvae.bo.strategies.rank import Rank
+from molvae.bo.strategies.screen import Screen
 from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
 from molvae.config import STRATEGIES
@@ -132,7 +134,13 @@ def check_same(strategy: Strategy, units: list[str], **setup: object) -> None:
 
 
 def test_every_strategy_is_tried() -> None:
-    assert {strategy.name for strategy in STRATEGIES_TRIED} == set(STRATEGIES)
+    assert {strategy.name for strategy in STRATEGIES_TRIED} | {Screen.name} == set(STRATEGIES)
+
+
+def test_screen_in_another_unit_proposes_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "library.smi"
+    file.write_text("\n".join(SPACE.molecules))
+    check_same(Screen(dataset=str(file), n_screened=100), list(UNITS))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES_TRIED, ids=lambda s: s.name)

@@ -161,7 +161,7 @@ def test_asking_for_nothing(path: Path, n: Any) -> None:
 
 def test_nothing_known_is_ever_proposed(path: Path) -> None:
     space = ToySpace()
-    with begin(path, start=space.molecules[:300]) as campaign:
+    with begin(path, start=space.molecules[:300], plausibility="none") as campaign:
         campaign.tell(1, 0.1)
         for _ in range(4):
             campaign.ask(2)

@@ -574,6 +574,7 @@ def test_ctrl_c_keeps_what_was_told_and_says_how_to_go_on(toy: Molvae, tmp_path:
 def test_an_objective_that_breaks_stops_with_its_error(toy: Molvae, tmp_path: Path) -> None:
     (tmp_path / "breaks.py").write_text("def f(smiles):\n    raise ValueError('no licence')\n")
     words = optimize_with("--objective", "breaks:f")
+    words += ["--plausibility", "none"]
     toy(*words, "--budget", 9).fails(1, "breaks:f", "ValueError: no licence", MOLECULES[0])
 
 
