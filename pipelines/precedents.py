@@ -16,5 +16,5 @@ from molvae.chem.precedents import Precedents
 from molvae.chem.prepare import load_split
 
 if __name__ == "__main__":
-    data, out = map(Path, sys.argv[1:])
-    Precedents.of(load_split(data, "train")).save(out)
+    *data, out = map(Path, sys.argv[1:])
+    Precedents.of(smiles for folder in data for smiles in load_split(folder, "train")).save(out)

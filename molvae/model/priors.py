@@ -173,7 +173,8 @@ class FlowPrior(Prior):
         hidden: int = 256,
         bins: int = 8,
     ) -> None:
-        layers = layers or LAYERS[kind]
+        if layers == 0:  # four wide layers keep a model of 128 units below 10 MB
+            layers = min(LAYERS[kind], 4) if dim >= 128 else LAYERS[kind]
         more = {"given": given} if given else {}
         super().__init__(dim, **more, layers=layers, hidden=hidden, bins=bins)
         self.kind = kind
