@@ -72,14 +72,14 @@ class Precedents:
 
     def save(self, path: Path) -> None:
         """Write to a safetensors file."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         arrays: dict[str, NDArray[Any]] = {
             "rings": self.rings,
             "environments": self.environments,
             "heavy_atoms": np.array(self.heavy_atoms, dtype=np.int64),
         }
-        save_file(arrays, path)
+        path.write_bytes(save(arrays))  # readable by others as usual, unlike save_file's
 
     @classmethod
     def load(cls, path: Path) -> Precedents:
