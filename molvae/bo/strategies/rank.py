@@ -44,6 +44,9 @@ molecules of the data set."""
 MIN_OPERATOR_SHARE = 0.05
 """Minimum share of an operator, so that its success can be observed."""
 
+MIN_CONFIDENCE = 0.125
+"""Minimum share of the largest kappa, with very few values."""
+
 PRIOR_SUCCESSES = 10
 """Number of successes that the initial shares count for."""
 
@@ -106,9 +109,9 @@ class Rank:
     kappa_max: float = 4.0
     """Largest weight of the standard deviation, with `n_cautious` or more values."""
     n_cautious: int = 400
-    """With fewer values the largest weight is smaller in proportion, and all weights are smaller
-    where the latest errors were smaller than predicted. 0: weights are as given, and campaigns that
-    start from analogues may leave them at once."""
+    """With fewer values the largest weight is smaller in proportion, down to an eighth, and all
+    weights are smaller where the latest errors were smaller than predicted. 0: weights are as
+    given, and campaigns that start from analogues may leave them at once."""
     fingerprint_radius: int = 1
     """Of the Morgan fingerprint. Large radii identify single molecules; small radii describe
     fragments and generalize better."""
@@ -150,7 +153,9 @@ class Rank:
     def _acquisition(
         self, observations: Observations, n: int, rng: np.random.Generator
     ) -> UpperConfidenceBound | MultiObjectiveUCB:
-        confidence = min(1.0, len(observations.smiles) / self.n_cautious) if self.n_cautious else 1
+        n_values = len(observations.smiles)
+        confidence = n_values / self.n_cautious if self.n_cautious else 1.0
+        confidence = min(max(confidence, MIN_CONFIDENCE), 1.0)
         low = np.log(self.kappa_min)
         high = np.log(max(self.kappa_min, confidence * self.kappa_max))
         kappas = np.exp(low + (high - low) * rng.random(n))

@@ -288,6 +288,8 @@ def test_kappa_grows_with_the_number_of_values() -> None:
     strategy = Rank(n_cautious=40)
     kappas = [strategy._acquisition(o, 200, rng(0)).kappas.max() for o in (few, many)]
     assert kappas[0] < 1.01 < 3.5 < kappas[1] <= 4
+    very_few = strategy._acquisition(toy_evidence(2), 200, rng(0)).kappas.max()
+    assert 0.4 < very_few <= 0.5
     assert Rank(n_cautious=0)._acquisition(few, 200, rng(0)).kappas.max() > 3.5
 
 
