@@ -370,13 +370,3 @@ def _host() -> str:
 
 def _said(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-__all__ = [
-    "Kind",
-    "check_output",
-    "is_record",
-    "remove_stale_drafts",
-    "replacing",
-    "write_atomically",
-]

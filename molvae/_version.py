@@ -18,6 +18,3 @@ def versions() -> dict[str, str]:
 
 
 __version__ = "0.1.0"
-
-
-__all__ = ["versions"]

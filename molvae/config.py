@@ -48,6 +48,7 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "fingerprint": "fingerprint_weight",
     },
     "PriorConfig": {"passes": "epochs"},
+    "Condition": {"sd": "std"},
     "TrainConfig": {
         "molecules": "n_molecules",
         "spellings": "randomized_smiles_fraction",
@@ -113,6 +114,7 @@ def short_seed(seed: int) -> int:
 
 
 def at_least(config: Any, least: int, *names: str) -> None:
+    """ConfigError for fields below the smallest value they may have."""
     for name in names:
         value = getattr(config, name)
         text = "must not be negative" if least == 0 else f"must be at least {least}"
@@ -408,29 +410,3 @@ class CampaignConfig(RunLimits):
 def resumable_fields(kind: type[Any]) -> tuple[str, ...]:
     """Names of the settings that may change when a campaign is resumed."""
     return tuple(one.name for one in fields(kind) if one.metadata.get("resumable"))
-
-
-__all__ = [
-    "ALIASES",
-    "CHOICE_ALIASES",
-    "DEFAULT_PROPERTIES",
-    "LARGEST_SEED",
-    "PLAUSIBILITY",
-    "RESUMABLE",
-    "STRATEGIES",
-    "CampaignConfig",
-    "PrepareConfig",
-    "RunLimits",
-    "as_settings",
-    "build",
-    "check_seed",
-    "current_names",
-    "is_imported",
-    "is_list",
-    "later_seed",
-    "plausibility_parts",
-    "read_toml",
-    "resumable_fields",
-    "short_seed",
-    "whole_number",
-]

@@ -221,17 +221,3 @@ def require(holds: bool, message: str) -> None:
     """Raise `ConfigError(message)` unless the condition holds."""
     if not holds:
         raise ConfigError(message)
-
-
-__all__ = [
-    "MAX_MESSAGE",
-    "MAX_SHOWN",
-    "described",
-    "encodable",
-    "listed",
-    "message_of",
-    "one_line",
-    "require",
-    "shown",
-    "visible",
-]

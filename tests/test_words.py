@@ -103,12 +103,16 @@ def modules() -> Iterator[str]:
 
 @cache
 def public_names() -> dict[str, str]:
-    """Names in `__all__` of every module, their public attributes and parameters: where each is."""
+    """Public names that a module defines, their attributes and parameters: where each is."""
     found: dict[str, str] = {}
     for module_name in modules():
+        if module_name.startswith("molvae.cli"):
+            continue  # flags and their help are read below
         module = importlib.import_module(module_name)
-        for name in getattr(module, "__all__", ()):
-            thing = getattr(module, name)
+        for name, thing in vars(module).items():
+            of_here = getattr(thing, "__module__", module_name) == module_name
+            if name.startswith("_") or inspect.ismodule(thing) or not of_here:
+                continue
             place = f"{module_name}.{name}"
             found.setdefault(name, place)
             if not getattr(thing, "__module__", "").startswith("molvae"):

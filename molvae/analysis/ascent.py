@@ -299,14 +299,3 @@ def _slope(up: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
         values = up(z)
         (slope,) = torch.autograd.grad(values.sum(), z)
     return values.detach(), slope
-
-
-__all__ = [
-    "AscentPath",
-    "AscentTarget",
-    "ascend",
-    "campaign_target",
-    "direction_target",
-    "gradient_ascent",
-    "head_target",
-]

@@ -57,6 +57,3 @@ def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Cover
             )
         )
     return found
-
-
-__all__ = ["Coverage", "coverage_of"]

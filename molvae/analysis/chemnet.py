@@ -73,6 +73,3 @@ def fcd_package() -> ModuleType:
             "the Fréchet ChemNet distance needs the package fcd; install it with "
             "`pip install 'molvae[fcd]'`"
         ) from error
-
-
-__all__ = ["ChemNetStatistics", "chemnet", "fcd_package", "frechet"]

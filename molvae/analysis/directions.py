@@ -251,16 +251,3 @@ def same_transformation(a: str, b: str, c: str, smiles: Sequence[str]) -> list[f
     change, others = counts[1] - counts[0], counts[3:] - counts[2]
     sizes = np.linalg.norm(others, axis=1) * np.linalg.norm(change)
     return list(np.divide(others @ change, sizes, out=np.zeros(len(others)), where=sizes > 0))
-
-
-__all__ = [
-    "LatentDirection",
-    "analogy",
-    "group_direction",
-    "head",
-    "head_direction",
-    "orthogonalize",
-    "property_direction",
-    "same_transformation",
-    "traverse",
-]

@@ -80,6 +80,3 @@ def dataset_properties(name: str) -> NDArray[np.float64] | None:
         return score(sample_molecules(name, SAMPLE, seed=0), DEFAULT_PROPERTIES, workers=1)
     except MolvaeError:
         return None
-
-
-__all__ = ["SAMPLE", "Distribution", "dataset_properties", "distributions", "latent_map"]

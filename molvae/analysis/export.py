@@ -16,7 +16,7 @@ from molvae.errors import DataError, shown, visible
 if TYPE_CHECKING:
     import pandas as pd
 
-SHEET = {"id", "smiles", "percentile"}
+ASK_COLUMNS = {"id", "smiles", "percentile"}
 """Columns of a table that `ask` writes; with others it holds somebody's measurements."""
 TRIALS = {"id", "smiles", "status", "origin", "asked_at"}
 """Columns of every table of all trials; an SDF lacks `told_at` where it is empty."""
@@ -67,7 +67,7 @@ def write_table(
 
     def is_earlier(path: Path) -> bool:
         there = set(_columns(path) or ())
-        same_kind = there <= names and (there == SHEET) == (names == SHEET)
+        same_kind = there <= names and (there == ASK_COLUMNS) == (names == ASK_COLUMNS)
         return there == names or (same_kind and _is_of_trials(there))
 
     kind = replace(TABLE, is_own=is_earlier)
@@ -199,7 +199,7 @@ def _columns(file: Path) -> Sequence[str] | None:
 
 def _is_of_trials(columns: Iterable[str] | None) -> bool:
     there = set(columns or ())
-    return there == SHEET or there >= TRIALS
+    return there == ASK_COLUMNS or there >= TRIALS
 
 
 _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
@@ -208,6 +208,3 @@ _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     ".sdf": _sdf,
     ".parquet": _parquet,
 }
-
-
-__all__ = ["TABLE", "check_can_write_table", "check_unedited", "with_visible_text", "write_table"]

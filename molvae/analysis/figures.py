@@ -365,6 +365,3 @@ def _histogram(one: Distribution, found: CampaignSummary, palette: Palette) -> P
 def _some(values: Sequence[float], there: int) -> str:
     """The number of values, and of all molecules if they are a sample."""
     return str(len(values)) if there <= SAMPLE else f"{len(values)} of {there}"
-
-
-__all__ = ["pictures", "write_figures"]

@@ -325,6 +325,3 @@ def _label(axes: Axes, spots: Sequence[ProjectedMolecule]) -> None:
             ha="center", va="center", fontsize=8, fontweight="bold", zorder=5, parse_math=False,
             path_effects=[withStroke(linewidth=2, foreground="white")],
         )  # fmt: skip
-
-
-__all__ = ["draw_ascents", "draw_neighbors", "draw_path", "draw_projection"]

@@ -58,6 +58,3 @@ def volume(points: Array, reference: Array) -> float:
     if len(reference) <= MAX_EXACT_OBJECTIVES:
         return float(hypervolume(points, ref=reference, maximise=True))
     return float(hv_approx(points, ref=reference, maximise=True, nsamples=2**14, seed=0))
-
-
-__all__ = ["MAX_EXACT_OBJECTIVES", "hypervolume_trace", "reference_point", "volume"]

@@ -259,15 +259,3 @@ def along_density(
     where = (shares * path[-1]).numpy()
     columns = [np.interp(where, path.numpy(), column.numpy()) for column in bent.T]
     return torch.from_numpy(np.stack(columns, axis=1))
-
-
-__all__ = [
-    "Kind",
-    "LatentPath",
-    "Segment",
-    "along_density",
-    "decode_path",
-    "interpolate",
-    "linear",
-    "slerp",
-]

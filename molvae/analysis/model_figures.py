@@ -72,6 +72,3 @@ def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bo
     handles, labels = shift.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=5)
     return save_figure(figure, path, overwrite=overwrite)
-
-
-__all__ = ["draw_measures"]

@@ -339,15 +339,3 @@ def _similarity(decoded: Sequence[str | None], molecules: Sequence[str]) -> floa
         return np.nan
     there, here = zip(*pairs, strict=True)
     return float(tanimoto_pairs(morgan_bits(there), morgan_bits(here)).sum()) / len(molecules)
-
-
-__all__ = [
-    "evaluate",
-    "generate",
-    "geometry",
-    "likelihood",
-    "reconstruction_metrics",
-    "regression",
-    "smoothness",
-    "stochastic_reconstruction",
-]

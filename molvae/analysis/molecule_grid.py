@@ -117,6 +117,3 @@ def empty_cells(figure: Figure | SubFigure, rows: int, columns: int) -> list[Axe
     for one in axes:
         one.set_axis_off()
     return axes
-
-
-__all__ = ["MoleculeGrid", "depict", "empty_cells"]

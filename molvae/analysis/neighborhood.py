@@ -205,6 +205,3 @@ def around(
         nothing=tuple(row.count(None) for row in decoded),
         found=tuple(found),
     )
-
-
-__all__ = ["RADII", "Neighbor", "Neighborhood", "around", "neighbors"]

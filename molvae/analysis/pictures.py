@@ -108,6 +108,3 @@ def new_axes(
     with style(salt, palette.ink):
         figure = Figure(figsize=size, layout="constrained")
         yield figure, figure.subplots()
-
-
-__all__ = ["PAGE", "PAPER", "STEPS", "Palette", "Picture", "new_axes"]

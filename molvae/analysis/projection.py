@@ -245,6 +245,3 @@ def _spots(
         ProjectedMolecule(smiles=molecule, x=x, y=y, value=value, kind=kind, label=label)
         for (x, y), molecule, value, kind, label in rows
     ]
-
-
-__all__ = ["Method", "ProjectedMolecule", "Projection", "fit_projection", "project"]

@@ -41,6 +41,3 @@ def linear_readout(space: LatentSpace, smiles: Sequence[str], *, seed: int = 0) 
         "r2_ridge_descriptors": cross_validated_r2(z, varied, seed=seed),
         "r2_ridge_morgan": cross_validated_r2(z, components.fit_transform(counts), seed=seed),
     }
-
-
-__all__ = ["linear_readout"]

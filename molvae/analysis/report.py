@@ -37,7 +37,7 @@ REPORT = Kind(name="a report", stamp="report", error=CampaignError)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class _Card:
     """A molecule with its drawing and computed properties."""
 
     smiles: str
@@ -188,7 +188,7 @@ def _title(found: CampaignSummary) -> str:
     return f"{names}: {number(best.score)}" if best and found.kind == "value" else names
 
 
-def _cards(found: CampaignSummary, top: int) -> list[Card]:
+def _cards(found: CampaignSummary, top: int) -> list[_Card]:
     """The lead, if there is one, then the best molecules."""
     from molvae.chem.properties import score
 
@@ -201,7 +201,7 @@ def _cards(found: CampaignSummary, top: int) -> list[Card]:
         is_lead = place < len(leads)
         drawing, compared = _drawing(text, None if is_lead else found.lead)
         cards.append(
-            Card(
+            _Card(
                 smiles=text,
                 row=by_smiles.get(text),
                 is_lead=is_lead,
@@ -224,6 +224,3 @@ def _drawing(smiles: str, lead: str | None) -> tuple[str, bool]:
         return "", False
     address = "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
     return address, compared is not None
-
-
-__all__ = ["REPORT", "is_report_of", "render", "write_report"]

@@ -105,6 +105,3 @@ def versions(campaign: Campaign) -> list[tuple[str, str, str]]:
     then = then if isinstance(then, Mapping) else {}
     names = dict.fromkeys([*then, *now])
     return [(str(n), str(then.get(n, DASH)), str(now.get(n, DASH))) for n in names]
-
-
-__all__ = ["Reproduction", "flat", "reproduction_command", "versions"]

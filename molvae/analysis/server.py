@@ -132,6 +132,3 @@ def serve(
         finally:
             server.shutdown()
             thread.join()
-
-
-__all__ = ["serve"]

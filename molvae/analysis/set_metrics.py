@@ -300,6 +300,3 @@ def _distances(values: NDArray[np.float64], reference: NDArray[np.float64]) -> d
 
 def _chemnet_distance(molecules: Sequence[str], reference: ChemNetStatistics) -> float:
     return frechet(chemnet(molecules), reference) if len(molecules) > 1 else math.nan
-
-
-__all__ = ["chemnet_statistics", "distribution_metrics", "frechet_chemnet_distance"]

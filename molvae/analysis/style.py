@@ -101,6 +101,3 @@ def save_figure(
     with replacing(target, replace(FIGURE, error=error), overwrite=overwrite) as draft:
         draft.write_bytes(data)
     return Path(path)
-
-
-__all__ = ["FIGURE", "check_can_draw", "printable", "save_figure", "style"]

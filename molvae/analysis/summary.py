@@ -342,18 +342,3 @@ def evenly(items: Sequence[Any], most: int) -> list[Any]:
     if len(items) <= most:
         return list(items)
     return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
-
-
-__all__ = [
-    "DASH",
-    "CampaignSummary",
-    "ConstraintViolations",
-    "Progress",
-    "Row",
-    "Unusual",
-    "best_so_far",
-    "evenly",
-    "goodness",
-    "number",
-    "summarize",
-]

@@ -90,14 +90,3 @@ def cross_validated_r2(
 
     split = KFold(folds, shuffle=True, random_state=short_seed(check_seed(seed)))
     return float(r2_score(y, cross_val_predict(ridge(), x, y, cv=split)))
-
-
-__all__ = [
-    "codes",
-    "cross_validated_r2",
-    "described",
-    "ridge",
-    "similarities",
-    "spread",
-    "unit_vectors",
-]

@@ -310,13 +310,3 @@ def _feasible_first(merit: Array, violation: Array) -> Tensor:
         return torch.from_numpy(merit)
     ranks, below = (np.unique(v, return_inverse=True)[1] for v in (merit, -violation))
     return torch.from_numpy(np.where(violation > 0, below - float(len(merit)), ranks))
-
-
-__all__ = [
-    "Acquisition",
-    "MultiObjectiveUCB",
-    "UpperConfidenceBound",
-    "best_between",
-    "good_end",
-    "improvement",
-]

@@ -218,14 +218,3 @@ def check_order(strategy: Strategy, low: str, high: str, most: float = math.inf)
         f"{low} and {high} must be finite, with 0 < {low} <= {high}"
         f"{'' if most == math.inf else f' <= {most:g}'}; got {small} and {large}",
     )
-
-
-__all__ = [
-    "Candidate",
-    "Observations",
-    "Strategy",
-    "check_at_least",
-    "check_order",
-    "check_positive",
-    "check_share",
-]

@@ -280,14 +280,3 @@ def expand_bounds(observations: Observations) -> Tensor:
 def spawn_seed(seed: int, *path: int) -> int:
     """A seed below 2**31 that differs for every path; the same on every machine."""
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0]) >> 1
-
-
-__all__ = [
-    "branches_near",
-    "decode_novel",
-    "expand_bounds",
-    "first_novel",
-    "local_and_global_samples",
-    "spawn_seed",
-    "trust_region_samples",
-]

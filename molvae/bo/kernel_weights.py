@@ -22,7 +22,7 @@ LEAST_NOISE = 1e-4
 """As the initial noise; keeps matrices positive definite."""
 MAX_LEARNED = 500
 """Molecules to learn from, at most."""
-FIRST, GROWTH = 20, 1.25
+FIRST, REFIT_FACTOR = 20, 1.25
 """Number of molecules up to which weights are learned with each of them, and its growth until they
 are learned again."""
 MAX_CACHED = 64
@@ -70,7 +70,7 @@ def weights_of(
 def learned_from(n: int) -> int:
     """Number of molecules, of `n`, from which weights are learned."""
     last = FIRST
-    while (following := int(GROWTH * last)) <= n:
+    while (following := int(REFIT_FACTOR * last)) <= n:
         last = following
     return min(last, n)
 
@@ -124,6 +124,3 @@ def learn_weights(matrices: Tensor, y: Tensor, noise: Tensor | None = None) -> W
     weights = logs.exp()
     total = weights[:k].sum()
     return Weights(tuple((weights[:k] / total).tolist()), float(weights[k] / total))
-
-
-__all__ = ["Weights", "learn_weights", "learned_from", "subsample_best_and_random", "weights_of"]

@@ -167,14 +167,3 @@ def weighted_sum(kernels: Sequence[Kernel], weights: Sequence[float]) -> Kernel:
     for kernel, weight in zip(scaled, weights, strict=True):
         kernel.outputscale = weight
     return AdditiveKernel(*scaled)
-
-
-__all__ = [
-    "BOX_IN_SDS",
-    "KERNELS",
-    "Columns",
-    "MinMaxKernel",
-    "PrecomputedKernel",
-    "terms",
-    "weighted_sum",
-]

@@ -62,6 +62,3 @@ def complete(variances: Tensor) -> Tensor:
     """Variances, `n x m`, with NaN replaced by the median of the column, or by 0."""
     usual = variances.nanquantile(0.5, dim=0)
     return torch.where(variances.isnan(), usual, variances).nan_to_num()
-
-
-__all__ = ["complete", "variances_of_means"]

@@ -168,6 +168,3 @@ def sample_by_rank(n_ranked: int, n: int, generator: np.random.Generator) -> NDA
     places = np.floor(np.exp(u * np.log(n_ranked + 1))).astype(np.int64) - 1
     ranks: NDArray[np.int64] = places.clip(max=n_ranked - 1)
     return ranks
-
-
-__all__ = ["branch_offspring", "encoded", "graph_ga_offspring", "perturb_latent", "sample_by_rank"]

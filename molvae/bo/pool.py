@@ -417,13 +417,3 @@ def features(smiles: Sequence[str], radius: int) -> Tensor:
 @lru_cache(maxsize=30_000)
 def _features_of(smiles: str, radius: int) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
     return descriptors([smiles])[0], morgan_counts([smiles], radius=radius, size=N_COUNTS)[0]
-
-
-__all__ = [
-    "CandidatePool",
-    "features",
-    "fit_surrogates",
-    "similarity_floor",
-    "subsample_best_and_random",
-    "unfiltered",
-]

@@ -27,6 +27,3 @@ class Prediction(NamedTuple):
     def negated(self) -> Prediction:
         """The prediction of the negated value."""
         return Prediction(*(-quantile for quantile in reversed(self)))
-
-
-__all__ = ["INTERVALS", "LEVELS", "Prediction"]

@@ -42,6 +42,3 @@ def sample_dataset(dataset: str, n: int, *, seed: int) -> list[str]:
 @lru_cache(maxsize=1)
 def _texts(dataset: str) -> tuple[str, ...]:
     return tuple(text for _, text in read(dataset))
-
-
-__all__ = ["sample_dataset", "training_dataset"]

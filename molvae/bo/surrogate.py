@@ -30,7 +30,6 @@ from torch import Tensor
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.kernel_weights import weights_of
 from molvae.bo.kernels import (
-    KERNELS,
     Columns,
     PrecomputedKernel,
     terms,
@@ -378,17 +377,3 @@ def reproducible(seed: int = 0) -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.simplefilter(own, MolvaeWarning)
         yield
-
-
-__all__ = [
-    "AUTO_KERNELS",
-    "KERNELS",
-    "SurrogateFactory",
-    "fit_gp",
-    "leave_one_out",
-    "molecule_gp",
-    "one_step_ahead_errors",
-    "predict_gp",
-    "predictions",
-    "reproducible",
-]

@@ -128,6 +128,3 @@ def _piecewise(x: Array, knots: Array, levels: Array, slopes: tuple[float, float
     above = np.maximum(x - knots[-1], 0.0) * slopes[1]
     found: Array = np.interp(x, knots, levels) + below + above
     return found
-
-
-__all__ = ["GoodEnd", "ScoreTransform", "standardized", "standardized_variances"]

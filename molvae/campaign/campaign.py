@@ -445,6 +445,3 @@ class Campaign:
     def best(self, k: int = 10) -> pd.DataFrame:
         """The `k` best complete trials, best first (feasible ones, a Pareto front); see `table`."""
         return best_trials(self.table(), self.problem, whole_number(k, "k", least=0))
-
-
-__all__ = ["Campaign"]

@@ -96,6 +96,3 @@ class Choice(threading.Thread):
                 ctypes.c_ulong(self.ident), ctypes.py_object(SystemExit)
             )
             self.join(STOP_SECONDS)
-
-
-__all__ = ["Batch", "Choice", "choose_batch"]

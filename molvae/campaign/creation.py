@@ -210,6 +210,3 @@ def _findable(name: str) -> str:
     from molvae.latent.loading import list_models
 
     return name if name in list_models() else str(Path(name).resolve())
-
-
-__all__ = ["changed_settings", "create_file", "given_objectives", "load_space"]

@@ -310,6 +310,3 @@ def _asking(key: str) -> Callable[[], str | None]:
         return None
 
     return ask
-
-
-__all__ = ["DaskExecutor"]

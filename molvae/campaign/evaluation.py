@@ -262,15 +262,3 @@ def _number(value: object) -> float:
         raise ConfigError(
             f"a value must be a number, or NaN if it could not be scored; {said}"
         ) from error
-
-
-__all__ = [
-    "ANSWERED_NAN",
-    "EvaluationResult",
-    "EvaluationTask",
-    "LostCallError",
-    "evaluate",
-    "parse_outcome",
-    "standard_error",
-    "with_computed",
-]

@@ -377,6 +377,3 @@ def make_executor(
                 processes.close(now=True)
                 raise
             processes.close()
-
-
-__all__ = ["Caller", "Executor", "ExecutorCaller", "Pending", "ProcessExecutor", "make_executor"]

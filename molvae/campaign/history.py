@@ -208,17 +208,3 @@ def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd
     told = table[table["status"] == "complete"]
     order = problem.order(told[list(problem.names)].to_numpy(dtype=np.float64))
     return told.iloc[order[:k]].reset_index(drop=True)
-
-
-__all__ = [
-    "COLUMN_ALIASES",
-    "best_trials",
-    "best_value",
-    "completed_trials",
-    "derived_columns",
-    "observations_of",
-    "predictions_of",
-    "select_failed",
-    "to_dataframe",
-    "values_of",
-]

@@ -306,6 +306,3 @@ def _encoded(space: LatentSpaceProtocol, molecules: Sequence[str]) -> dict[str, 
     lost = z.isnan().any(dim=1).tolist()
     rows = zip(molecules, z.tolist(), lost, strict=True)
     return {smiles: row for smiles, row, missing in rows if not missing}
-
-
-__all__ = ["InitialDesign", "InitialMolecule", "build_initial_design", "read_start"]

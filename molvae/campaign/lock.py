@@ -106,6 +106,3 @@ class CampaignLock:
             )
         except (OSError, ValueError, KeyError, TypeError):
             return ""
-
-
-__all__ = ["CampaignLock"]

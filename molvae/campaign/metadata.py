@@ -133,6 +133,3 @@ def _damaged(path: Path, why: str) -> CampaignError:
         f"{path} lacks settings of a campaign, or they are damaged: {why}; go on from a copy, or "
         "update molvae"
     )
-
-
-__all__ = ["all_settings", "read_metadata"]

@@ -150,6 +150,3 @@ def cause_of(message: str, smiles: str) -> str:
     for pattern, word in VARYING:
         message = re.sub(pattern, word, message)
     return message[:CAUSE_CHARACTERS]
-
-
-__all__ = ["OutageDetector", "UnrecordedFailure", "cause_of"]

@@ -66,6 +66,3 @@ def _plausibility(
     if not found.catalogs and found.precedents is None and window is None:
         return None
     return found.for_start(start)
-
-
-__all__ = ["inactive_parts", "plausibility_of"]

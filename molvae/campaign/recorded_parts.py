@@ -165,6 +165,3 @@ class RecordedParts:
                 f"{self.path} was created with version {part.version} of {objective.name!r}, now "
                 f"it is version {version}: values may not be comparable"
             )
-
-
-__all__ = ["RecordedParts"]

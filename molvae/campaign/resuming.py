@@ -114,6 +114,3 @@ def _single_complete(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> l
         one |= {k: given[k] for k in names if k in given}
         items = [{"objective": one.pop("spec"), **one}]
     return items
-
-
-__all__ = ["check_same_settings"]

@@ -167,6 +167,3 @@ def _batch_size(objective: ScoringFunction) -> int:
     """The number of molecules that an objective wants at once."""
     size = getattr(objective, "batch_size", 1)
     return whole_number(size, f"batch_size of the objective {objective.name!r}", least=1)
-
-
-__all__ = ["ask", "check_values_differ", "evaluation_tasks", "run_campaign"]

@@ -441,6 +441,3 @@ def _wait(pending: Pending, came: Callable[[object], None]) -> None:
 
 def _cancel(pending: Pending) -> None:
     getattr(pending, "cancel", lambda: None)()
-
-
-__all__ = ["Scheduler"]

@@ -304,14 +304,3 @@ def readable_errors(path: Path) -> Iterator[None]:
         raise CampaignError(f"{path} is closed; open it again ({error})") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CampaignError(f"{path} is damaged ({error}); go on from a copy") from error
-
-
-__all__ = [
-    "FORMAT",
-    "check_header",
-    "check_schema",
-    "connect",
-    "migrate",
-    "migrated_copy",
-    "readable_errors",
-]

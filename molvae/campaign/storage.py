@@ -356,6 +356,3 @@ def check_can_create(path: Path) -> None:
 def now() -> str:
     """The time in UTC, ISO 8601 to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-__all__ = ["Storage", "check_can_create", "now"]

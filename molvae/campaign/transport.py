@@ -94,14 +94,3 @@ def loaded_on_worker(key: str) -> tuple[Score, float]:
     if isinstance(score, str):
         raise NotLoadedError(score)
     return score, since
-
-
-__all__ = [
-    "NotLoadedError",
-    "forget_on_worker",
-    "key_of",
-    "load_on_worker",
-    "loaded_on_worker",
-    "packed",
-    "unpacked",
-]

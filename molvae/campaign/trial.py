@@ -109,6 +109,3 @@ class Trial:
             and dict(self.values) == dict(outcome.values)
             and dict(self.errors) == dict(outcome.errors)
         )
-
-
-__all__ = ["STATUSES", "Failure", "NewTrial", "Outcome", "Status", "Trial"]

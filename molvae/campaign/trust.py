@@ -50,6 +50,3 @@ def _folder() -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("molvae", appauthor=False) / "trusted"
-
-
-__all__ = ["identity_of", "is_trusted", "trust"]

@@ -59,6 +59,3 @@ def _known(error: errors.MolvaeError) -> errors.MolvaeError:
     """The error as an instance of molvae's own class: the other side may lack a user's class."""
     kind = next(one for one in type(error).__mro__ if one.__module__ == errors.__name__)
     return error if kind is type(error) else kind(message_of(error))
-
-
-__all__ = ["Reply", "main"]

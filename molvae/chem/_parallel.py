@@ -79,6 +79,3 @@ def _in_processes(
         with warnings.catch_warnings():  # about unread results
             warnings.simplefilter("ignore", UserWarning)
             outputs.close()  # raises errors here, not in the garbage collector
-
-
-__all__ = ["parallel_map", "stream"]

@@ -229,6 +229,3 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-__all__ = ["DATASETS", "Dataset", "locate", "read", "read_molecules", "sample_molecules", "sha256"]

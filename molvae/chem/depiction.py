@@ -109,6 +109,3 @@ def _drawn(drawer: Any, mol: Chem.Mol, **highlights: Any) -> str:
     drawer.FinishDrawing()
     svg: str = drawer.GetDrawingText()
     return svg[svg.index("<svg") :].strip()
-
-
-__all__ = ["align_to_lead", "common_substructure", "draw_mcs_difference", "draw_molecule"]

@@ -90,6 +90,3 @@ def _catalog(names: tuple[str, ...]) -> FilterCatalog:
         for group, smarts in UNSTABLE.items():
             catalog.AddEntry(FilterCatalogEntry(group, SmartsMatcher(group, smarts, 1)))
     return catalog
-
-
-__all__ = ["CATALOGS", "alerts", "known_catalogs", "number_of_alerts", "passes"]

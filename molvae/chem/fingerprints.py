@@ -138,13 +138,3 @@ def descriptors(smiles: Sequence[str]) -> NDArray[np.float64]:
         for mol in map(shared_molecule, list_of_smiles(smiles))
     ]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(DESCRIPTORS))
-
-
-__all__ = [
-    "DESCRIPTORS",
-    "descriptors",
-    "morgan_bits",
-    "morgan_counts",
-    "tanimoto",
-    "tanimoto_pairs",
-]

@@ -136,14 +136,3 @@ def notes_of(table: Table, cells: Sequence[str], used: Collection[int | None]) -
         if place not in used and text:
             notes[name if name not in notes else f"{name} (column {place + 1})"] = text
     return notes
-
-
-__all__ = [
-    "columns_of",
-    "has_decimal_comma",
-    "mean_values",
-    "measured_values",
-    "notes_of",
-    "standard_errors",
-    "warn_of_bounds",
-]

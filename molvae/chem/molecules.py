@@ -175,14 +175,3 @@ def _reason(text: str) -> str:
         return " ".join(problems[0].Message().split())
     found = re.search(r"Parse Error: (.*?)(?: while parsing| for input|$)", messages, re.MULTILINE)
     return found[1].strip()[:MAX_SHOWN] if found else "it is not written in SMILES"
-
-
-__all__ = [
-    "canonical",
-    "canonical_or_none",
-    "has_radicals",
-    "list_of_smiles",
-    "parse",
-    "shared_molecule",
-    "unknown_elements",
-]

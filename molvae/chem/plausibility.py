@@ -89,6 +89,3 @@ class Plausibility:
 @lru_cache(maxsize=CACHE_SIZE)
 def _alerts(smiles: str, catalog: str) -> tuple[str, ...]:
     return tuple(alerts(smiles, [catalog]))
-
-
-__all__ = ["CATALOGS", "COMMON_ALERTS", "Plausibility"]

@@ -203,6 +203,3 @@ def _parts(smiles: str) -> tuple[list[int], list[int], int]:
 def _has(known: NDArray[np.uint64] | NDArray[np.uint32], number: int) -> bool:
     place = int(np.searchsorted(known, known.dtype.type(number)))
     return place < len(known) and int(known[place]) == number
-
-
-__all__ = ["FILE", "Precedents", "environments", "of_model", "ring_systems", "zinc250k"]

@@ -311,13 +311,3 @@ def _describe(
         },
     }
     return json.dumps(about, indent=2, ensure_ascii=False) + "\n"
-
-
-__all__ = [
-    "SPLITS",
-    "PrepareReport",
-    "kept_columns",
-    "load_split",
-    "prepare",
-    "split_of",
-]

@@ -358,17 +358,3 @@ def _row(names: Sequence[str], text: str) -> tuple[list[float], str]:
             values.append(math.nan)
             errors.append(f"{name} cannot be computed: {error}")
     return values, "; ".join(errors)
-
-
-__all__ = [
-    "PENALIZED_LOGP_CONSTANTS",
-    "PROPERTIES",
-    "Property",
-    "get_property",
-    "is_property",
-    "named",
-    "penalized_logp",
-    "properties",
-    "ring_penalty",
-    "score",
-]

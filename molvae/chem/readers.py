@@ -130,6 +130,3 @@ def _list(text: str, name: str) -> Table:
     for _, words in rows:
         words += [""] * (n - len(words))
     return Table(name, header, rows, has_header=has_header)
-
-
-__all__ = ["NAME", "SMILES", "read_table"]

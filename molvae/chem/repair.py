@@ -141,6 +141,3 @@ def _write(atoms: list[_Atom], root: int, kept: Mapping[int, str]) -> str:
         for branch in reversed(atom.after[:-1]):
             todo += [")", branch, "("]
     return "".join(text)
-
-
-__all__ = ["repair"]

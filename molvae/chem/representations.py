@@ -247,13 +247,3 @@ def _why(error: Exception) -> str:
     if isinstance(reason := getattr(error.__cause__, "reason", None), str):
         reasons.append(reason)
     return ", ".join(reasons)
-
-
-__all__ = [
-    "REPRESENTATIONS",
-    "Representation",
-    "RobustSmiles",
-    "Selfies",
-    "Smiles",
-    "get_representation",
-]

@@ -114,6 +114,3 @@ def is_drawing_of(drawn: str, smiles: str) -> bool:
             bond.SetStereo(Chem.BondStereo.STEREONONE)
     flat, other = (canonical(Chem.MolToSmiles(mol)) for mol in mols)
     return flat == other
-
-
-__all__ = ["CANNOT_ENCODE", "is_drawing_of", "sdf_table", "smiles_of"]

@@ -286,13 +286,3 @@ def shortened_list(names: Sequence[str], n: int = 12) -> str:
     """Names for a message: the first `n`, and the number of others."""
     said = ", ".join(shown(name, 40).strip("'") for name in names[:n])
     return said + (f" and {len(names) - n} more" if len(names) > n else "")
-
-
-__all__ = [
-    "SMILES",
-    "Table",
-    "build_table",
-    "names_smiles",
-    "shortened_list",
-    "without_unit",
-]

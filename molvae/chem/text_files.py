@@ -184,6 +184,3 @@ def records(text: str, separator: str, name: str) -> Iterator[Record]:
             line += 1
             began, cells = line, []
         place = found.end() + 1
-
-
-__all__ = ["STDIN", "Record", "decoded", "fold", "name_of", "read_bytes", "records", "separator_of"]

@@ -171,5 +171,3 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
     }
 )
 """SMARTS by name."""
-
-__all__ = ["UNSTABLE"]

@@ -210,20 +210,3 @@ def is_ambiguous(text: str) -> bool:
 def not_a_number(text: str, reason: object) -> str:
     """A text and the reason why it is no number, for a message."""
     return f"{shown(text.strip(), 40)} {reason}"
-
-
-__all__ = [
-    "FAILED",
-    "MAX_VALUE",
-    "NO_VALUE",
-    "Censored",
-    "decimal_marks",
-    "finite",
-    "is_ambiguous",
-    "listed_values",
-    "not_a_number",
-    "number",
-    "one_per_molecule",
-    "parse_measurement",
-    "scalar",
-]

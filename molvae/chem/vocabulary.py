@@ -145,6 +145,3 @@ def _replace(flat: Ids, left: int, right: int, both: int) -> Ids:
     flat = flat.copy()
     flat[at] = both
     return np.delete(flat, at + 1)
-
-
-__all__ = ["Ids", "apply_bpe", "train_bpe"]

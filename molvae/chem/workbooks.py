@@ -108,6 +108,3 @@ def _cell(value: object) -> str:
     if isinstance(value, datetime) and value.time() == time():
         return str(value.date())
     return str(value)
-
-
-__all__ = ["parquet_table", "workbook_table"]

@@ -94,6 +94,3 @@ def print_summary(campaign: Campaign, campaign_file: str) -> None:
     note = f", {failed} could not be scored" if failed else ""
     say(f"{problem}: {calls} evaluations{note}")
     say(f"campaign  {campaign_file}")
-
-
-__all__ = ["best_rows", "print_summary", "run_with_progress"]

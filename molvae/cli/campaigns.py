@@ -416,6 +416,3 @@ def _create_or_resume(settings: Mapping[str, Any], where: str) -> Campaign:
 
 def _pending(campaign: Campaign) -> list[Trial]:
     return [trial for trial in campaign.trials if trial.status == "pending"]
-
-
-__all__ = ["ask", "export", "optimize", "report", "retry", "tell", "ui"]

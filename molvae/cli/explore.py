@@ -429,6 +429,3 @@ def _sum_up(paths: Sequence[AscentPath]) -> None:
         f"stopped at the edge of the allowed region; {outside} left the training distribution; "
         f"{started} started outside of the box"
     )
-
-
-__all__ = ["explore", "interpolate", "neighbors"]

@@ -357,18 +357,3 @@ def read_vectors(file: str, dim: int) -> Tensor:
     if not rows:
         raise DataError(f"{table.name} has no rows below its header")
     return torch.tensor(rows, dtype=torch.float64)
-
-
-__all__ = [
-    "ASKED",
-    "MeasuredRow",
-    "only_encodable",
-    "parse_conditions",
-    "parse_value",
-    "print_skipped",
-    "read_measurements",
-    "read_smiles",
-    "read_vectors",
-    "sample_rows",
-    "test_split",
-]

@@ -191,6 +191,3 @@ def list_names() -> None:
     rows += [("run", name, "", "bundled") for name in list_models()]
     rows += [("dataset", name, "", of.about) for name, of in DATASETS.items()]
     print_tsv(("kind", "name", "direction", "description"), rows)
-
-
-__all__ = ["decode", "density", "encode", "generate", "list_names", "properties"]

@@ -71,6 +71,3 @@ def current_words(words: Sequence[str]) -> list[str]:
         else:
             found += [several, word] if several else [word]
     return found
-
-
-__all__ = ["current_words"]

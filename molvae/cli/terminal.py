@@ -320,20 +320,3 @@ def _show_warning(
         say(f"molvae: warning: {' '.join(str(message).split())}")
     else:
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
-
-
-__all__ = [
-    "InFile",
-    "Signed",
-    "cell",
-    "check_numbers",
-    "finite",
-    "flags",
-    "given",
-    "layered",
-    "no_standard_input",
-    "print_tsv",
-    "progress",
-    "run",
-    "say",
-]

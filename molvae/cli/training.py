@@ -207,6 +207,3 @@ def evaluate(
             draft.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
     if figure is not None:
         draw_measures(found, figure, overwrite=overwrite)
-
-
-__all__ = ["evaluate", "prepare", "train", "tune"]

@@ -73,6 +73,3 @@ def branch(
             for row, nats in zip(ids.tolist(), log_prob.tolist(), strict=True)
         ]
     return found
-
-
-__all__ = ["Branch", "branch"]

@@ -169,16 +169,3 @@ def pad(rows: Sequence[Sequence[int]], device: torch.device | None = None) -> Te
     """Rows of ids as one int64 tensor, padded on the right."""
     tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD).to(device)
-
-
-__all__ = [
-    "BATCH",
-    "TokenIds",
-    "check_vectors",
-    "map_molecules",
-    "pad",
-    "require_vectors",
-    "to_molecule",
-    "try_token_ids",
-    "write_tokens",
-]

@@ -72,6 +72,3 @@ def write_cache(
     """Write tensors, their key and further facts."""
     metadata = {"about": json.dumps(about | {"key": key})}
     write_atomically(path, save_tensors(tensors, metadata))
-
-
-__all__ = ["describe", "read_cache", "write_cache"]

@@ -173,15 +173,3 @@ def density_percentiles(
             encodings = space.encode(smiles, skip_unknown=True)
     found = space.density_percentile(encodings).tolist()
     return [None if math.isnan(percentile) else percentile for percentile in found]
-
-
-__all__ = [
-    "Reference",
-    "TypicalityScores",
-    "density_percentiles",
-    "log_density",
-    "log_prob",
-    "outlier_score",
-    "proposable",
-    "typicality",
-]

@@ -89,7 +89,7 @@ def standardize(space: LatentSpace, conditions: Mapping[str, float]) -> dict[int
             raise UnknownNameError("condition", name, space.conditions)
         require(math.isfinite(value), f"{name} must be a finite number, got {value}")
         condition = space.card.conditions[place]
-        values[place] = (value - condition.mean) / condition.sd
+        values[place] = (value - condition.mean) / condition.std
     return values
 
 
@@ -241,14 +241,3 @@ def rejection_sample(
         if not places:
             break
     return best
-
-
-__all__ = [
-    "Sample",
-    "generate",
-    "rejection_sample",
-    "sample_prior",
-    "standardize",
-    "surest",
-    "translate",
-]

@@ -90,6 +90,3 @@ def refine_posterior_samples(
             f"their starting points; give a step below {step:g}"
         )
     return z
-
-
-__all__ = ["invert", "refine_posterior_samples"]

@@ -127,6 +127,3 @@ def computed(
         known |= {name: values[:, i].contiguous() for i, name in enumerate(missing)}
         write_cache(cache, key, known, {})
     return known
-
-
-__all__ = ["computed", "fingerprints", "label", "label_names"]

@@ -47,6 +47,3 @@ def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
     return LatentSpace(
         model, card, prior=prior, name=str(run), fingerprint=fingerprint(folder), device=where
     )
-
-
-__all__ = ["find_model", "list_models", "load"]

@@ -82,6 +82,3 @@ class LatentSpaceProtocol(Protocol):
 
     def outlier_score(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
         """Minus log p in nats per token, `n`; infinite for molecules that cannot be read."""
-
-
-__all__ = ["LatentSpaceProtocol"]

@@ -51,6 +51,3 @@ def _distance(here: NDArray[np.float64], there: NDArray[np.float64]) -> float:
     shift = np.abs(np.nanmean(here, axis=0) - np.nanmean(there, axis=0)) / sd
     spread = np.abs(np.nanstd(here, axis=0) / sd - 1)
     return float(np.nan_to_num(np.maximum(shift, spread), nan=math.inf).max())
-
-
-__all__ = ["calibrate_sampling"]

@@ -45,6 +45,3 @@ def save(space: LatentSpace, folder: str | Path, *, overwrite: bool = False) -> 
         raise CheckpointError(f"cannot write {folder}: {error.strerror or error}") from error
     space.name, space.fingerprint = str(folder), fingerprint(target)
     return Path(folder)
-
-
-__all__ = ["save"]

@@ -452,6 +452,3 @@ class LatentSpace:
         molecules. NaN for rows that are not finite, and without any encodings. As of `decode`.
         """
         return self._reference.percentile(check_vectors(self, z, finite=False))
-
-
-__all__ = ["LatentSpace"]

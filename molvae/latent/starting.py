@@ -101,6 +101,3 @@ def take_weights(
     if before.card.properties != tuple(heads):
         weights = {k: v for k, v in weights.items() if not k.startswith("property_head.")}
     model.load_state_dict(model.state_dict() | weights)
-
-
-__all__ = ["StartingModel", "started", "take_weights", "tokens_of"]

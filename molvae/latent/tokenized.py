@@ -290,6 +290,3 @@ def _as_rows(flat: Ids) -> Tensor:
     ends = np.flatnonzero(flat == EOS)
     rows = torch.split(torch.from_numpy(flat), np.diff(ends, prepend=-1).tolist())
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=PAD)
-
-
-__all__ = ["Rows", "TokenizedDataset", "randomized_rows", "tokenize", "write_rows"]

@@ -323,13 +323,13 @@ def _units(labels: Tensor, names: Sequence[str]) -> list[Condition]:
                 f"{name} takes fewer than two values among the {len(known)} training molecules "
                 "that it is known of: there is nothing to learn; leave it out, or show more labels"
             )
-        units.append(Condition(name=name, mean=float(known.mean()), sd=float(known.std())))
+        units.append(Condition(name=name, mean=float(known.mean()), std=float(known.std())))
     return units
 
 
 def _moments(units: Sequence[Condition]) -> tuple[Tensor, Tensor]:
     """Means and standard deviations, float64."""
-    mean, sd = [one.mean for one in units], [one.sd for one in units]
+    mean, sd = [one.mean for one in units], [one.std for one in units]
     return torch.tensor(mean, dtype=torch.float64), torch.tensor(sd, dtype=torch.float64)
 
 
@@ -382,6 +382,3 @@ def _box(codes: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     ends = torch.tensor([BOX_QUANTILE, 1 - BOX_QUANTILE]).double()
     low, high = torch.quantile(codes.double(), ends, dim=0).tolist()
     return tuple(low), tuple(high)
-
-
-__all__ = ["train"]

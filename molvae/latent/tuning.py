@@ -197,6 +197,3 @@ def _fingerprint(space: LatentSpace) -> str:
     for tensor in space.model.decoder.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-__all__ = ["TuningReport", "tuned", "tuned_and_measured"]

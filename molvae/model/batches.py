@@ -82,6 +82,3 @@ def trim_padding(rows: Tensor) -> Tensor:
     """Rows as int64 without the columns in which every row is padding."""
     longest = int((rows != PAD).sum(dim=1).max())
     return rows[:, :longest].long()
-
-
-__all__ = ["epoch_batches", "epoch_rows", "trim_padding"]

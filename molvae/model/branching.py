@@ -73,6 +73,3 @@ def branch(
         if not bool(running.all()):
             rows, token, state = rows[running], token[running], state.rows(running)
     return found, nats / lengths.clamp_min(1)
-
-
-__all__ = ["branch"]

@@ -61,6 +61,3 @@ def with_cell(config: ModelConfig, *, bf16: bool) -> ModelConfig:
     number of weights; in bf16, where that is native, a GRU is not slower and needs fewer.
     """
     return config if config.cell != "auto" else replace(config, cell="gru" if bf16 else "lstm")
-
-
-__all__ = ["make_cells", "memory", "run_cells", "with_cell"]

@@ -5,7 +5,7 @@
       model.json          {"format": 4, "kind": "sequence-vae", "model": {...},
                            "representation": {...}, "vocabulary": [...], "merges": [[...], ...],
                            "properties": ["logP", ...],
-                           "conditions": [{"name": "QED", "mean": 0.73, "sd": 0.14}, ...],
+                           "conditions": [{"name": "QED", "mean": 0.73, "std": 0.14}, ...],
                            "max_length": 37,
                            "bounds": [[...], [...]], "noise": 0.85, "temperature": 0.7,
                            "prior": {"kind": "flow", ...},
@@ -78,7 +78,7 @@ class Condition:
     name: str
     mean: float
     """Mean of the training molecules."""
-    sd: float
+    std: float
     """Standard deviation of the training molecules, above 0."""
 
 
@@ -399,7 +399,7 @@ def _read_card(path: Path) -> ModelCard:
             f"{noise} and {temperature}",
         )
         require(
-            all(0 < condition.sd < math.inf for condition in card.conditions),
+            all(0 < condition.std < math.inf for condition in card.conditions),
             "a condition has no standard deviation",
         )
         Vocabulary(card.vocabulary, card.bpe_merges)

@@ -337,6 +337,3 @@ class TrainConfig:
             f"a prior of kind {prior.kind!r} is not given conditions; take auto, normal, flow or "
             "autoregressive",
         )
-
-
-__all__ = ["LossConfig", "ModelConfig", "PriorConfig", "TrainConfig"]

@@ -69,6 +69,3 @@ def noise_some(
     )
     level = (level * (chosen < share)).repeat_interleave(n_samples)
     return add_noise(code, level, latent_dim, generator), level
-
-
-__all__ = ["add_noise", "corrupted", "noise_some"]

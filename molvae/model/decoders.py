@@ -247,6 +247,3 @@ def affine(inputs: int, outputs: int) -> nn.Linear:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
         return nn.Linear(inputs, outputs)
-
-
-__all__ = ["Decoder", "DecoderState", "RecurrentDecoder", "TransformerDecoder", "affine"]

@@ -49,6 +49,3 @@ def in_bf16(precision: str, device: torch.device) -> bool:
         native = device.type == "cuda" or on_cpu()
         return bool(native)
     return precision == "bf16"
-
-
-__all__ = ["autocast", "in_bf16", "pick_device"]

@@ -106,6 +106,3 @@ class TransformerEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, inside[:, None, None])
         return self.pooling(self.norm(x), inside), None
-
-
-__all__ = ["Pooling", "RecurrentEncoder", "TransformerEncoder"]

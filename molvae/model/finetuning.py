@@ -59,6 +59,3 @@ def finetune_decoder(
         nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
     return new.eval()
-
-
-__all__ = ["finetune_decoder"]

@@ -153,12 +153,3 @@ def neighbor_order(bits: SparseBits, rng: np.random.Generator) -> NDArray[np.int
     pairs = rng.permutation(n // 2)
     mixed = np.stack([order[2 * pairs], order[2 * pairs + 1]], axis=1).ravel()
     return np.concatenate([mixed, order[n - n % 2 :]])
-
-
-__all__ = [
-    "FingerprintHead",
-    "SparseBits",
-    "distance_similarity_correlation",
-    "neighbor_order",
-    "similarities",
-]

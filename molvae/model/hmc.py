@@ -158,6 +158,3 @@ def sample_posterior_codes(
             n_leapfrog_steps=n_leapfrog_steps,
             generator=row_generators(ids, seed + 1),
         )
-
-
-__all__ = ["HMCResult", "hmc_sample", "sample_posterior_codes"]

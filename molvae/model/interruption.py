@@ -40,6 +40,3 @@ def deferred_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
     if came:
         handlers[came[0]](came[0], None)
-
-
-__all__ = ["deferred_signals"]

@@ -83,6 +83,3 @@ def seeded(seed: int) -> Iterator[None]:
             yield
         finally:
             generator.set_state(before)
-
-
-__all__ = ["isolated", "seeded", "threads"]

@@ -62,6 +62,3 @@ class Block(nn.Module):
         x = x + self.proj(found.transpose(1, 2).flatten(2))  # n x t x width
         out: Tensor = x + self.mlp(x)
         return out
-
-
-__all__ = ["Block"]

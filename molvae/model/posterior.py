@@ -131,6 +131,3 @@ def draw(mean: Tensor, logvar: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Samples from N(mean, exp(logvar)), with gradients, and log-densities of the units, nats."""
     log_density = -0.5 * (noise.square() + logvar + math.log(2 * math.pi))
     return mean + noise * (0.5 * logvar).exp(), log_density
-
-
-__all__ = ["Posterior", "draw"]

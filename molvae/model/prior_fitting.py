@@ -250,6 +250,3 @@ def _minimize(
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
         decay.step()
-
-
-__all__ = ["choose_prior", "fit_flow", "fit_mixture", "fit_vamp"]

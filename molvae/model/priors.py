@@ -331,19 +331,3 @@ def make_prior(settings: Mapping[str, Any]) -> Prior:
 def standard_normal_prior(dim: int, conditions: int = 0) -> Prior:
     """The prior where none was learned: N(0, I)."""
     return ConditionalPrior(NormalPrior(dim), conditions) if conditions else NormalPrior(dim)
-
-
-__all__ = [
-    "COMPONENTS",
-    "LAYERS",
-    "ConditionalPrior",
-    "FlowPrior",
-    "MixturePrior",
-    "NormalPrior",
-    "Prior",
-    "VampPrior",
-    "covariance_of",
-    "make_prior",
-    "mixture_log_prob",
-    "standard_normal_prior",
-]

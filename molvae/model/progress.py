@@ -104,6 +104,3 @@ class Reporter:
         if self.on_progress is not None:
             self.on_progress(progress)
         self._reset()
-
-
-__all__ = ["Progress", "Reporter"]

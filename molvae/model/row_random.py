@@ -31,6 +31,3 @@ def row_noise(ids: Tensor, n_samples: int, width: int, seed: int) -> Tensor:
     for row, generator in zip(noise, row_generators(ids, seed), strict=True):
         row.normal_(generator=generator)
     return noise.to(ids.device)
-
-
-__all__ = ["row_generators", "row_noise"]

@@ -201,6 +201,3 @@ def _restore(
         if int(index) < n:  # the other training may have had a read-out, which comes last
             states.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": states, "param_groups": groups})
-
-
-__all__ = ["TrainingState", "load_state", "save_state", "start_state"]

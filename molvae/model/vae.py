@@ -281,13 +281,3 @@ def upgrade_state_dict(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def repeat_rows(x: Tensor, n_samples: int) -> Tensor:
     """Each row n times, next to each other."""
     return x if n_samples == 1 else x.repeat_interleave(n_samples, dim=0)
-
-
-__all__ = [
-    "DecoderState",
-    "EncoderOutput",
-    "Noise",
-    "SequenceVAE",
-    "repeat_rows",
-    "upgrade_state_dict",
-]

@@ -70,6 +70,3 @@ def reconstruction_accuracy(
         written = decode(model, model.encode(trim_padding(batch).to(device)).float())
         same += int((written.cpu() == batch.long()).all(dim=1).sum())
     return same / max(1, len(some))
-
-
-__all__ = ["reconstruction_accuracy", "validate"]

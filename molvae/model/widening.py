@@ -67,6 +67,3 @@ def widened(
             for wide, narrow in parts:
                 wide.narrow(axis, 0, d).copy_(narrow)
     return made
-
-
-__all__ = ["widened"]

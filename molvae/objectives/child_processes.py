@@ -184,6 +184,3 @@ def _killed_by(status: int) -> str | None:
     """The signal from outside that has ended a program, or a program of its shell."""
     numbers = {name: getattr(signal, name, 0) for name in KILLS}  # 0: Windows lacks it
     return next((name for name, n in numbers.items() if n and status in (-n, 128 + n)), None)
-
-
-__all__ = ["Ended", "Kept", "run"]

@@ -93,6 +93,3 @@ def _pattern(smarts: str) -> Chem.Mol:
     if found is None or not found.GetNumAtoms():
         raise ConfigError(f"{smarts!r} is not a SMARTS pattern")
     return found
-
-
-__all__ = ["COUNTS", "AlertCount", "ElementsOutsideCount", "LargestRingSize", "SubstructureCount"]

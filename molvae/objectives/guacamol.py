@@ -291,6 +291,3 @@ def _target(part: Measure) -> str | None:
             return part.target
         case _:
             return None
-
-
-__all__ = ["SUITES", "TASKS", "Task", "targets"]

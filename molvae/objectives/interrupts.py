@@ -57,6 +57,3 @@ def _patiently(came: Callable[[float], bool], seconds: float | None) -> bool:
             return True
         if ends is not None and time.monotonic() >= ends:
             return False
-
-
-__all__ = ["get", "take_back", "wait"]

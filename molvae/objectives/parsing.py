@@ -410,26 +410,3 @@ def merged(constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
             f"constraint {one.name}: no value is both at least {low} and at most {high}",
         )
     return tuple(by_name.values())
-
-
-__all__ = [
-    "CALLS",
-    "MANUAL",
-    "ManualScoring",
-    "computed",
-    "current_spec",
-    "format_part",
-    "is_cheap",
-    "is_computed",
-    "make_part",
-    "make_scoring_function",
-    "merged",
-    "name_of",
-    "own_name",
-    "parse_constraint",
-    "parse_objective",
-    "parse_problem",
-    "python_object",
-    "runs_code",
-    "with_bounds",
-]

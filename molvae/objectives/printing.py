@@ -88,6 +88,3 @@ def _restore(kept: int) -> None:
         ctypes.CDLL(None).fflush(None)
     os.dup2(kept, 1)
     os.close(kept)
-
-
-__all__ = ["prints_to_stderr", "process_prints_to_stderr", "to_stderr"]

@@ -388,20 +388,3 @@ VALUE_COLUMNS = {
 
 EARLIER = "earlier_failures"
 """Column of failures after which trials were put back, where there are any."""
-
-__all__ = [
-    "COLUMNS",
-    "DERIVED_COLUMNS",
-    "EARLIER",
-    "VALUE_COLUMNS",
-    "Combine",
-    "Constraint",
-    "Direction",
-    "Objective",
-    "OptimizationProblem",
-    "best_first",
-    "interval",
-    "is_non_dominated",
-    "outlier_floor",
-    "pareto_rank",
-]

@@ -231,6 +231,3 @@ def _write(file: Path, text: str) -> None:
         pass  # the program has removed its folder
     except OSError as error:
         raise MachineError(f"cannot write {file}: {error.strerror}") from error
-
-
-__all__ = ["COMMAND", "Program", "parse_output", "resolve_command"]

@@ -287,13 +287,3 @@ def _import(name: str, spec: str) -> Any:
         raise ObjectiveError(
             f"cannot import {name!r} for {spec}: {_tell(error)}; {advice}"
         ) from error
-
-
-__all__ = [
-    "BUILT_IN",
-    "get_objective",
-    "import_attribute",
-    "import_object",
-    "list_objectives",
-    "objective",
-]

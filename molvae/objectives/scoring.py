@@ -244,6 +244,3 @@ def _found(module: str, qualname: str, state: dict[str, Any]) -> PerMolecule:
     target = attrgetter(qualname)(importlib.import_module(module))
     function = target.function if isinstance(target, PerMolecule) else target
     return PerMolecule(**state, function=function)
-
-
-__all__ = ["Direction", "ScoringFunction"]

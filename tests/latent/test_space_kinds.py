@@ -34,7 +34,7 @@ def made(kind: str, conditions: int = 0) -> LatentSpace:
         max_length=MAX_LENGTH,
         bounds=((-2.0,) * model.code_dim, (2.0,) * model.code_dim),
         conditions=tuple(
-            Condition(name=name, mean=1.0, sd=2.0) for name in ("logP", "QED")[:conditions]
+            Condition(name=name, mean=1.0, std=2.0) for name in ("logP", "QED")[:conditions]
         ),
     )
     return LatentSpace(model, card, name=kind)

@@ -66,6 +66,3 @@ class Genetic:
             f"only {len(chosen)} of {n} new molecules after {self.max_generations} generations "
             f"from {len(ranked)} observed molecules; ask for fewer, or start with more molecules"
         )
-
-
-__all__ = ["Genetic"]

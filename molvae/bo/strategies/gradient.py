@@ -96,6 +96,3 @@ class Gradient:
             raise UnknownNameError(f"property head of {space.name}", name, space.properties)
         column = space.properties.index(name)
         return lambda z: sign * space.property_head(z)[:, column]
-
-
-__all__ = ["Gradient"]

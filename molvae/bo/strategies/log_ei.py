@@ -124,6 +124,3 @@ class LogEI:
             accepts=observations.accepts,
         )
         return predict_gp(found, model, observations)
-
-
-__all__ = ["LogEI"]

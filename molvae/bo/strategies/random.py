@@ -39,6 +39,3 @@ class Random:
             max_attempts=self.max_decode_attempts,
             accepts=observations.accepts,
         )
-
-
-__all__ = ["Random"]

@@ -20,10 +20,11 @@ import torch
 from molvae.bo.acquisition import Acquisition, MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.base import Candidate, Observations, check_at_least, check_order, check_share
 from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel, spawn_seed
+from molvae.bo.kernels import KERNELS
 from molvae.bo.operators import branch_offspring, graph_ga_offspring, perturb_latent
 from molvae.bo.pool import CandidatePool, unfiltered
 from molvae.bo.screening import sample_dataset, training_dataset
-from molvae.bo.surrogate import KERNELS, SurrogateFactory, reproducible
+from molvae.bo.surrogate import SurrogateFactory, reproducible
 from molvae.chem.filters import known_catalogs
 from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -50,7 +51,7 @@ MIN_CONFIDENCE = 0.125
 PRIOR_SUCCESSES = 10
 """Number of successes that the initial shares count for."""
 
-RADIUS_GROWTH = 1.5
+RADIUS_FACTOR = 1.5
 """Of the smallest latent step, after a generation in which most steps found nothing new."""
 
 FINETUNING_STEPS = 60
@@ -224,7 +225,7 @@ class Rank:
                     made = perturb_latent(maker, z, radii=radii, seed=seeds[0])
                     new = {c.smiles for c in made} - pool.known
                     if len(new) < len(z) / 2:  # steps are too short
-                        radius = min(RADIUS_GROWTH * radius, self.max_radius)
+                        radius = min(RADIUS_FACTOR * radius, self.max_radius)
                     pool.add([c.smiles for c in made], [c.z for c in made], LATENT)
                 z = pool.vectors(branches)
                 able = [pool.smiles[i] for i in branches if pool.z[i] is not None]
@@ -328,6 +329,3 @@ def _apportioned(n: int, shares: Mapping[str, float]) -> dict[str, int]:
 def _finetuned(space: LatentSpaceProtocol, smiles: tuple[str, ...]) -> LatentSpaceProtocol:
     weights = [1 / k for k in range(1, len(smiles) + 1)]  # the best molecules the most
     return space.tuned(smiles, weights=weights, steps=FINETUNING_STEPS)
-
-
-__all__ = ["Rank"]

@@ -213,16 +213,3 @@ def format_strategy(name: str, settings: Mapping[str, Any] | None) -> str:
         if value != usual[key]
     ]
     return name + (":" + ",".join(changed) if changed else "")
-
-
-__all__ = [
-    "describe_strategy",
-    "format_strategy",
-    "get_strategy",
-    "imported_code",
-    "is_same_strategy",
-    "recorded_strategy",
-    "strategy_class",
-    "upgrade_settings",
-    "upgrade_text",
-]

@@ -67,6 +67,3 @@ class Screen:
                 f"and encodable; {n} were asked for; raise n_screened or ask for fewer"
             )
         return chosen
-
-
-__all__ = ["Screen"]

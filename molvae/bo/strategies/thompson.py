@@ -81,6 +81,3 @@ class Thompson:
             accepts=observations.accepts,
         )
         return predict_gp(found, model, observations)
-
-
-__all__ = ["Thompson"]

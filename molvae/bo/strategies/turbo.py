@@ -149,6 +149,3 @@ def _better(top: Tensor, before: Tensor) -> bool:
         return True
     best = before.max()
     return bool(top > best + 1e-3 * (best - before.median()))
-
-
-__all__ = ["Turbo"]
