@@ -40,8 +40,7 @@ from molvae.model.vae import SequenceVAE
 if TYPE_CHECKING:
     import pandas as pd
 
-N_MOMENT_SAMPLES = 64
-"""Samples for the mean and standard deviation of a posterior that has no formula for them."""
+N_MOMENT_SAMPLES = 64  # of a posterior without a formula for its mean and standard deviation
 
 
 class LatentSpace:
@@ -91,15 +90,11 @@ class LatentSpace:
         self.about, self.properties = card.about, card.properties
         self.conditions = tuple(condition.name for condition in card.conditions)
         # Shared with fine-tuned copies, so that a percentile means the same there.
-        self._reference = density.Reference(
-            self.prior, partial(density.encode_generated_molecules, self)
-        )
+        encodings = partial(density.encode_generated_molecules, self)
+        self._reference = density.Reference(self.prior, encodings)
 
     def __repr__(self) -> str:
-        return (
-            f"LatentSpace({self.name!r}, dim={self.dim}, {self.representation.name}, "
-            f"{len(self.vocabulary)} tokens)"
-        )
+        return f"LatentSpace({self.name!r}, dim={self.dim}, {self.representation.name})"
 
     @property
     def title(self) -> str:

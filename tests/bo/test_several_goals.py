@@ -34,6 +34,7 @@ def start(path: Path, **settings: Any) -> Campaign:
         "strategy": RANK,
         "start": space.molecules[1:80:10],
         "batch_size": 4,
+        "plausibility": "none",  # many toy molecules are acetals and hemiaminals
     }
     return Campaign.create(path, space, **(defaults | settings))
 
