@@ -20,7 +20,9 @@ from tests.processes import alive, until, written_pid
 from tests.toys import ToySpace
 
 pytestmark = pytest.mark.usefixtures("interruptible")
-OPTIMIZE = split("optimize q.db --space toy --strategy random --start start.smi --batch 3")
+OPTIMIZE = split(
+    "optimize q.db --space toy --strategy random --start start.smi --batch 3 --plausibility none"
+)
 
 
 def statuses() -> list[str]:
