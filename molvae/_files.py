@@ -216,7 +216,7 @@ def replacing(
 ) -> Iterator[Path]:
     """Yield a temporary file, or an empty folder, that becomes `path` if the block succeeds.
 
-    Arguments and errors as of `check_output`, which is called again before the replacement. An
+    Arguments and errors as for `check_output`, which is called again before the replacement. An
     error of the file system in the block becomes `kind.error`. After any exception everything is
     as before.
     """

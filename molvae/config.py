@@ -65,7 +65,7 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "more_share": "more_data_fraction",
     },
 }
-"""Old names of settings by dataclass, still read; after a dot, in the table before it."""
+"""Current names of settings by their old ones, by dataclass; `table.name` is in a nested table."""
 
 
 def whole_number(
@@ -74,7 +74,7 @@ def whole_number(
     """A whole number as Python's int: of any type that is one, e.g. NumPy's, but no bool.
 
     Raises:
-        ConfigError: It is none, or out of range; `name` says of what.
+        ConfigError: Not a whole number, or out of range; `name` begins the message.
     """
     low, high = -math.inf if least is None else least, math.inf if most is None else most
     try:
@@ -104,7 +104,7 @@ def check_seed(seed: Any) -> int:
 
 
 def later_seed(seed: int, by: int) -> int:
-    """The seed so many places on, from 0 again after the largest."""
+    """`seed + by`; after the largest seed comes 0."""
     return (seed + by) % (LARGEST_SEED + 1)
 
 
@@ -295,7 +295,8 @@ class PrepareConfig:
         for name in self.keep:
             require(
                 bool(name.strip()) and name.lower() != "smiles" and self.keep.count(name) == 1,
-                f"keep names columns of numbers, each once; got {', '.join(map(repr, self.keep))}",
+                f"keep must list columns of numbers, each once, without smiles; "
+                f"got {', '.join(map(repr, self.keep))}",
             )
 
 
@@ -347,7 +348,7 @@ class CampaignConfig(RunLimits):
     """How several objectives become one search: the Pareto front, the weighted geometric mean of
     desirabilities, or the weighted sum."""
     command: str | None = None
-    """Another program that scores a molecule, e.g. `dock.sh {smiles}`; without `{smiles}` it reads
+    """External program that scores a molecule, e.g. `dock.sh {smiles}`; without `{smiles}` it reads
     the molecule from standard input. It prints a number, JSON, or CSV with a header."""
     name: str | None = None
     """Name of the values of a single objective, instead of the objective's own."""
@@ -369,7 +370,7 @@ class CampaignConfig(RunLimits):
     plausibility: str = ",".join(PLAUSIBILITY)
     """Faults that proposals must not have, unless the initial molecules do: structural `alerts` and
     unstable groups; ring systems or atom environments without `precedents` in the training data; an
-    unusual `size`. Parts with commas, or `none`."""
+    unusual `size`. Parts separated by commas, or `none`."""
     start: int | str = 100
     """Initial molecules: this many random ones of `dataset`, or a file of molecules (with a column
     `value` if measured)."""
@@ -397,7 +398,7 @@ class CampaignConfig(RunLimits):
         for name in ("command", "unit", "direction", "name"):
             require(
                 getattr(self, name) is None or len(self.objective) <= 1,
-                f"{name} belongs to a single objective; with several, say it of each of them",
+                f"{name} belongs to a single objective; with several, give it for each of them",
             )
         plausibility_parts(self.plausibility)
         at_least(self, 0, "workers")

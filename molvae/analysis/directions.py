@@ -54,7 +54,7 @@ class LatentDirection:
 
 @isolated()
 def head_direction(space: LatentSpaceProtocol, name: str) -> LatentDirection:
-    """The gradient of a property head of the space, which is linear; errors as of `head`."""
+    """The gradient of a property head of the space, which is linear; errors as for `head`."""
     column = head(space, name)
     z = torch.zeros(1, space.dim, dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
@@ -225,7 +225,7 @@ def analogy(
 ) -> Neighborhood:
     """A is to B as C is to ?: the molecules at and around `c + b - a`.
 
-    Other arguments and errors as of `neighbors`.
+    Other arguments and errors as for `neighbors`.
 
     Returns:
         Answers, nearest first, with similarities to a, b and c. `same_transformation` rates them.

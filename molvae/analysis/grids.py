@@ -60,7 +60,7 @@ def draw_ascents(
     """Draw gradient ascents: molecules, predicted and true values, density percentiles.
 
     One ascent is drawn as a path; of several each is a row of molecules, the first 8 of them.
-    Errors as of `draw_path`.
+    Errors as for `draw_path`.
     """
     name, shown = ascents[0].target.removeprefix("-"), ascents[: len(COLORS)]
     single = len(ascents) == 1
@@ -201,7 +201,7 @@ def draw_neighbors(
 ) -> Path:  # fmt: skip
     """Draw a row of molecules for each radius: those first found there, the most frequent first.
 
-    Atoms that the (last) given molecule lacks are highlighted. Errors as of `draw_path`.
+    Atoms that the (last) given molecule lacks are highlighted. Errors as for `draw_path`.
     """
     summary = found.summary().to_dict("records")
     several = len(found.given) > 1
@@ -252,7 +252,7 @@ def draw_projection(
     """Draw a map: molecules as points colored by a value, and overlaid molecules as drawings.
 
     At most `most` overlaid molecules are drawn beside the map: the first ones; of a campaign's
-    trials the last ones. Errors as of `draw_path`.
+    trials the last ones. Errors as for `draw_path`.
     """
     data = [spot for spot in project.molecules if spot.kind == "data"]
     others = [spot for spot in project.molecules if spot.kind != "data"]

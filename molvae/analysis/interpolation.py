@@ -119,7 +119,7 @@ def decode_path(
 ) -> LatentPath:
     """Decode vectors, `n x d`, n from 1, in their order, and describe each molecule.
 
-    Other arguments as the fields of `LatentPath`; `properties` as of `interpolate`.
+    Other arguments as the fields of `LatentPath`; `properties` as for `interpolate`.
     """
     decoded, ends = space.decode(z), [start] if end is None else [start, end]
     with torch.no_grad():

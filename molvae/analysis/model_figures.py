@@ -23,7 +23,7 @@ def draw_measures(found: Mapping[str, float], path: str | Path, *, overwrite: bo
     """Draw smoothness, similarity of near vectors, and properties of generated molecules.
 
     `found` is from `molvae.analysis.model_metrics.evaluate`; missing measures are not drawn. Other
-    arguments and errors as of `molvae.analysis.style.save_figure`.
+    arguments and errors as for `molvae.analysis.style.save_figure`.
     """
     from matplotlib.figure import Figure
 

@@ -140,7 +140,7 @@ def chemnet_statistics(
 ) -> ChemNetStatistics:
     """Mean and covariance of ChemNet's activations, to compare many sets with one reference.
 
-    ChemNet runs in this process, on the CPU. Arguments and errors as of `distribution_metrics`.
+    ChemNet runs in this process, on the CPU. Arguments and errors as for `distribution_metrics`.
 
     Raises:
         DataError: Fewer than two molecules.
@@ -164,7 +164,7 @@ def frechet_chemnet_distance(
     4.5 with 600. Use 10,000 where possible; compare sets of one size. ChemNet reads SMILES padded
     to 350 characters; for longer ones fcd warns, and the distance is not comparable.
 
-    NaN if fewer than two texts are valid. Arguments and errors as of `distribution_metrics`.
+    NaN if fewer than two texts are valid. Arguments and errors as for `distribution_metrics`.
 
     References:
         Preuer et al. (2018), doi:10.1021/acs.jcim.8b00234.

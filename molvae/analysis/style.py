@@ -64,7 +64,7 @@ def check_can_draw(
 ) -> Path:
     """Refuse a path where no figure can be written, before long measurements are made for it.
 
-    Arguments and errors as of `molvae._files.check_output`, with the class of the errors; and a
+    Arguments and errors as for `molvae._files.check_output`, with the class of the errors; and a
     ConfigError if the name does not end in one of `FORMATS`.
     """
     if Path(path).suffix.lower() not in FORMATS:
@@ -85,7 +85,7 @@ def save_figure(
     """Write a figure; the same figure has the same bytes each time.
 
     `svg` holds elements to add to an SVG file, in points from its upper left corner; other
-    arguments and errors as of `check_can_draw` and `style`.
+    arguments and errors as for `check_can_draw` and `style`.
     """
     target = check_can_draw(path, overwrite=overwrite, error=error)
     ending = target.suffix.lower()

@@ -246,7 +246,7 @@ def kind_of(problem: OptimizationProblem) -> Literal["value", "score", "front"]:
 
 
 def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary:
-    """Summarize an open campaign; `lead` and errors as of `molvae.analysis.report.write_report`."""
+    """Summarize an open campaign; `lead`, errors as for `molvae.analysis.report.write_report`."""
     problem = campaign.problem
     rows = {trial.id: Row(trial=_clipped(trial)) for trial in campaign.trials}
     judged = [

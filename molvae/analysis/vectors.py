@@ -23,7 +23,7 @@ BOX_IN_SDS = 5.15  # width of a space's box in sd of the encodings, 99 % of whic
 def codes(space: LatentSpaceProtocol, smiles: Sequence[str]) -> tuple[Tensor, list[str]]:
     """Latent vectors that decode to molecules, `n x d`, and the molecules that none was found for.
 
-    The latter are canonical SMILES, and there is a warning. Errors as of `LatentSpace.encode`.
+    The latter are canonical SMILES, and there is a warning. Errors as for `LatentSpace.encode`.
     """
     molecules = [canonical(text) for text in smiles]
     z = space.invert(molecules)

@@ -59,7 +59,7 @@ class CandidatePool:
 
     Args:
         observations: The data.
-        space: Encodes.
+        space: The latent space, which encodes molecules.
         acquisition: Compares molecules.
         surrogate: Kernels, see `molecule_gp`, or an own factory.
         radius: Of the Morgan fingerprints.
@@ -389,7 +389,7 @@ def _noise(model: Any, x: Tensor, posterior: Any) -> Tensor:
 def _inflation(model: SingleTaskGP, latest: Sequence[int]) -> float:
     """Mean squared one-step-ahead error of the latest proposals, in units of the variance.
 
-    1 counts as one more value.
+    A ratio of 1 is averaged in as one more value.
     """
     if not latest:
         return 1.0

@@ -31,7 +31,7 @@ def sample_dataset(dataset: str, n: int, *, seed: int) -> list[str]:
     """At most `n` random molecules of a data set as canonical SMILES; the texts are cached.
 
     Raises:
-        UnknownNameError, MissingPackageError, DataError: As of `molvae.chem.datasets.read`.
+        UnknownNameError, MissingPackageError, DataError: As for `molvae.chem.datasets.read`.
     """
     texts = _texts(dataset)
     rows = np.random.default_rng(seed).choice(len(texts), min(n, len(texts)), replace=False)

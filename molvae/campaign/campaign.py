@@ -308,14 +308,17 @@ class Campaign:
         messages: Mapping[int, str] | None = None,
         notes: Mapping[int, Mapping[str, str]] | None = None,
     ) -> list[int]:
-        """Write the outcomes of many trials, all or none; arguments by id, errors as of `tell`.
+        """Write the outcomes of many trials, all or none; arguments by id, errors as for `tell`.
 
         The same outcome may be told again.
 
         Returns:
             Ids of the trials that had no outcome before.
         """
-        require(hasattr(values, "items"), f"values must stand by the trial's id, got {values!r}")
+        require(
+            hasattr(values, "items"),
+            f"values must be a mapping from ids of trials to values, got {values!r}",
+        )
         errors, messages, notes = errors or {}, messages or {}, notes or {}
         outcomes = {
             whole_number(trial, "a trial's id"): parse_outcome(
@@ -370,14 +373,14 @@ class Campaign:
         """Score pending molecules, then choose and score new ones, until the budget is spent.
 
         Outcomes are written as they come; whatever stops the run, `run` resumes it. With workers,
-        molecules are chosen as soon as one is free, and depend on how long calls take.
+        molecules are chosen as soon as a worker is free, so they depend on how long calls take.
 
         A call that raises an `Exception`, returns no finite number or is too late is a failed trial
         with the reason as its message. Trouble of the machine is no outcome; trials stay pending:
 
         * `failures_in_a_row` first calls, or later ones of one worker or of all, fail for the same
-          reason, or twice as many for any. The run stops; if it was one worker, that one gets no
-          more molecules, and the others go on.
+          reason, or twice as many for any reasons. The run stops; if it was one worker, that one
+          gets no more molecules, and the others go on.
         * A worker dies: another one gets the molecule, which has failed if three processes died
           with it. Three calls in a row that are lost (full disk, refused connection) stop the run.
         * An objective raises `MachineError`, a program cannot be started, or the process is asked
@@ -399,7 +402,7 @@ class Campaign:
         Raises:
             ObjectiveError: Calls failed in a row, an answer was not one value per molecule, or
                 workers cannot load the objective.
-            CampaignError: Too many calls failed, workers are lost, or as of `ask`.
+            CampaignError: Too many calls failed, workers are lost, or as for `ask`.
         """
         from molvae.campaign.running import run_campaign
 
@@ -437,8 +440,8 @@ class Campaign:
     def table(self) -> pd.DataFrame:
         """All trials in the order asked; columns as in `molvae.objectives.problem.COLUMNS`.
 
-        Values stand behind `smiles`, NaN where there is none; `DERIVED_COLUMNS`, `VALUE_COLUMNS`
-        and notes follow.
+        Columns of values follow `smiles`, NaN for none; then `DERIVED_COLUMNS`, `VALUE_COLUMNS`
+        and notes.
         """
         return to_dataframe(self.trials, self.problem)
 

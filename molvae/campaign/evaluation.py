@@ -171,7 +171,7 @@ def parse_outcome(
     notes: Mapping[str, str] | None,
     message: str,
 ) -> Outcome:
-    """The outcome that `Campaign.tell` reports; arguments and errors as of `Campaign.tell`."""
+    """The outcome that `Campaign.tell` reports; arguments and errors as for `Campaign.tell`."""
     require(isinstance(message, str), f"a message must be a text, got {message!r}")
     of_texts = isinstance(notes, Mapping) and all(
         isinstance(text, str) for note in notes.items() for text in note

@@ -74,7 +74,7 @@ def build_initial_design(
     seed: int,
     skip_invalid: bool,
 ) -> InitialDesign:
-    """The first trials of a campaign; arguments and errors as of `Campaign.create`.
+    """The first trials of a campaign; arguments and errors as for `Campaign.create`.
 
     `names` are those of measured values.
     """

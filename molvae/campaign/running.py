@@ -87,7 +87,7 @@ def run_campaign(
     allow_constant: bool,
     on_trial: Callable[[Trial], None] | None,
 ) -> None:
-    """Spend a budget; arguments and errors as of `Campaign.run`."""
+    """Spend a budget; arguments and errors as for `Campaign.run`."""
     budget = whole_number(budget, "budget", least=1)
     workers = whole_number(workers, "workers", least=0)
     require(

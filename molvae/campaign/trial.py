@@ -33,7 +33,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The outcome of a trial; fields as of `Trial`."""
+    """The outcome of a trial; fields as for `Trial`."""
 
     complete: bool
     """All values are there; otherwise the trial has failed."""
@@ -46,7 +46,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class NewTrial:
-    """A trial to be written; fields as of `Trial`."""
+    """A trial to be written; fields as for `Trial`."""
 
     smiles: str
     z: Sequence[float]

@@ -149,7 +149,7 @@ def read_molecules(
 ) -> tuple[Table, int]:
     """The table of a data set or file, and the position of its column of molecules.
 
-    Arguments and errors as of `read`, but bad rows are noted in the table; `others` are further
+    Arguments and errors as for `read`, but bad rows are noted in the table; `others` are further
     columns that will be needed.
     """
     name = str(source)
@@ -185,7 +185,7 @@ def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
     Only as many texts are parsed as needed. A smaller `n` gives the beginning of a larger sample.
 
     Raises:
-        DataError: There are fewer than `n` distinct molecules, and as of `read`.
+        DataError: There are fewer than `n` distinct molecules, and as for `read`.
         ConfigError: `n` is below 0, or `seed` outside 0 to 2**63 - 1.
         InvalidMoleculeError: A text of a file is not a molecule; those of named data sets are
             skipped.

@@ -55,7 +55,7 @@ def _passes(names: tuple[str, ...], molecule: str) -> bool:
 
 
 def known_catalogs(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of catalogs, given in any case, in their own spelling; errors as of `passes`."""
+    """Names of catalogs, given in any case, in their own spelling; errors as for `passes`."""
     if isinstance(names, str):
         raise ConfigError(f"expected a list of names, got the single text {names!r}; use [name]")
     if len(names) == 0:
@@ -69,7 +69,7 @@ def known_catalogs(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def alerts(smiles: str, catalogs: Sequence[str] = CATALOGS) -> list[str]:
-    """Sorted names of the structural alerts of a molecule; errors as of `passes`."""
+    """Sorted names of the structural alerts of a molecule; errors as for `passes`."""
     matches = _catalog(known_catalogs(catalogs)).GetMatches(parse(smiles))
     return sorted({match.GetDescription() for match in matches})
 

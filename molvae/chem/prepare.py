@@ -148,7 +148,7 @@ def prepare(
     bytes, for any number of workers.
 
     Args:
-        source: As of `molvae.chem.datasets.read`, with the same errors.
+        source: As for `molvae.chem.datasets.read`, with the same errors.
         out: The folder to make.
         config: Invalid texts of named data sets are skipped whatever it says.
         workers: Processes; None for one per core when there are more than 2,000 texts.

@@ -318,7 +318,7 @@ def properties(
     """Properties of many molecules as a table; without `names`, all of `PROPERTIES`.
 
     One row per text: `smiles` as given, the properties, and `error`, empty or the reason for NaN in
-    this row. Arguments and errors as of `score`.
+    this row. Arguments and errors as for `score`.
     """
     import pandas as pd
 

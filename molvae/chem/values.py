@@ -173,7 +173,7 @@ def parse_measurement(
     required on both sides of a decimal mark: `5,;29` may be a mistyped 5,29.
 
     Raises:
-        ValueError: As of `number`.
+        ValueError: As for `number`.
     """
     written = " ".join(text.split()).lower()
     if written in NO_VALUE[: None if alone else 1]:

@@ -168,7 +168,7 @@ def read_measurements(
     """Measurements of a table with columns `id`, those of `names`, and perhaps error and message.
 
     Args:
-        file: As of `molvae.chem.readers.read_table`. A single name's columns may be called `value`
+        file: As for `molvae.chem.readers.read_table`. A single name's columns may be called `value`
             and `error`. Molecules (a column `smiles`, or drawings) must be those of the trials.
         names: Names of the measured values.
         known: The exported row of each trial, by id and column, `smiles` at least. Cells equal to

@@ -35,7 +35,7 @@ def generate(
 
     Args:
         n: Number of samples.
-        seed: Of the samples.
+        seed: Random seed of the samples.
         noise: Share of noise in z, from 0 (the decoder follows z) to 1 (it ignores z); by default
             the value calibrated in training.
         temperature: 0 takes the likeliest token at each step, larger values sample tokens. By
@@ -150,7 +150,7 @@ def properties(
         file: Molecules, or the name of a data set; standard input by default.
         names: Properties, e.g. logP MW rdkit:BertzCT; by default all but RDKit's descriptors.
         summary: Print mean and standard deviation of each property instead.
-        skip_invalid: Count texts that are no molecules; their rows have no values, but the reason.
+        skip_invalid: Count texts that are no molecules; their rows have the reason.
         workers: Processes; one per core by default if there are many molecules.
     """
     from molvae.chem.datasets import read_molecules
@@ -188,6 +188,6 @@ def list_names() -> None:
 
     rows = [("objective", name, direction, text) for name, direction, text in list_objectives()]
     rows += [("strategy", k, "", strategy_class(k).__doc__.split("\n")[0]) for k in STRATEGIES]
-    rows += [("run", name, "", "bundled") for name in list_models()]
+    rows += [("model", name, "", "bundled") for name in list_models()]
     rows += [("dataset", name, "", of.about) for name, of in DATASETS.items()]
     print_tsv(("kind", "name", "direction", "description"), rows)

@@ -45,8 +45,8 @@ def branch(
         seed: Of places and tokens.
 
     Raises:
-        InvalidMoleculeError, UnknownTokenError, TooLongError: As of `LatentSpace.encode`.
-        ConfigError: Not one vector for each molecule, or as of `LatentSpace.decode`.
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As for `LatentSpace.encode`.
+        ConfigError: Not one vector for each molecule, or as for `LatentSpace.decode`.
     """
     molecules, seed = [canonical(text) for text in list_of_smiles(smiles)], check_seed(seed)
     rows = [space.token_ids(molecule) for molecule in molecules]

@@ -68,7 +68,7 @@ def label(
     """Kept columns and properties of a split, `n x len(names)`, float64, one row for each line.
 
     NaN for values that are not known or cannot be computed. Computed ones are cached beside the
-    data. Names are as of `label_names`.
+    data. Names are as for `label_names`.
 
     Raises:
         DataError: The data folder is missing, or damaged.

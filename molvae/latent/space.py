@@ -62,7 +62,7 @@ class LatentSpace:
         radicals: Whether the training molecules include radicals. If not, radicals are neither
             generated nor proposed, and count as invalid; `decode` gives them all the same.
         max_length: Tokens of the longest sequence, EOS included.
-        token_ids: Ids of a canonical SMILES, EOS included, by a call; errors as of `encode`.
+        token_ids: Ids of a canonical SMILES, EOS included, by a call; errors as for `encode`.
         prior: Density of latent vectors; N(0, I) if none was learned.
     """
 
@@ -157,7 +157,7 @@ class LatentSpace:
     def sample_posterior(
         self, smiles: Sequence[str], k: int = 1, seed: int = 0, *, skip_unknown: bool = False
     ) -> Tensor:
-        """Samples from q(z | molecule), `n x k x dim`; errors and `skip_unknown` as of `encode`.
+        """Samples from q(z | molecule), `n x k x dim`; errors and `skip_unknown` as for `encode`.
 
         The samples of a molecule do not depend on the others. k must be at least 1.
         """
@@ -172,7 +172,7 @@ class LatentSpace:
 
     @isolated()
     def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """Latent vectors that decode to the molecules where possible, `n x dim`; as of `encode`.
+        """Latent vectors that decode to the molecules where possible, `n x dim`; as for `encode`.
 
         Encodings far from the training molecules may decode to something else. From there z ascends
         the decoder's log-likelihood until greedy decoding gives the molecule, for 40 steps at most;
@@ -203,7 +203,7 @@ class LatentSpace:
             seed: Seed of all random numbers.
             weight: Weight of log p(molecule | z), beside log p(z). 1 is the true posterior; the
                 encoder of a model that was trained with beta aims at 1 / beta.
-            skip_unknown: As of `encode`.
+            skip_unknown: As for `encode`.
 
         Raises:
             ConfigError: A number out of range, or the model's posterior is a point.
@@ -237,7 +237,7 @@ class LatentSpace:
         return [ids is not None for ids in rows]
 
     def lengths(self, smiles: Sequence[str]) -> list[int]:
-        """Tokens of each molecule before merging, EOS included; errors as of `encode`."""
+        """Tokens of each molecule before merging, EOS included; errors as for `encode`."""
         molecules = map(canonical, list_of_smiles(smiles))
         return [len(self.representation.tokenize(molecule)) + 1 for molecule in molecules]
 
@@ -269,7 +269,7 @@ class LatentSpace:
     ) -> tuple[list[str | None], Tensor]:
         """The molecule at each latent vector, and how sure the decoder is of it.
 
-        Arguments and errors as of `decode`. The confidence is the log-probability per
+        Arguments and errors as for `decode`. The confidence is the log-probability per
         token written, before merging, EOS included: `n`, nats, at most 0; the larger, the surer.
         """
         require_vectors(self)
@@ -301,7 +301,7 @@ class LatentSpace:
 
         z goes through the prior's flow to its noise, given the molecule's own conditions, and back
         given the new ones: what z says beside the conditions is kept. Conditions that are not named
-        keep the encoder's estimate. Errors as of `encode` and `sample_prior`.
+        keep the encoder's estimate. Errors as for `encode` and `sample_prior`.
         """
         return generation.translate(self, smiles, conditions)
 
@@ -326,9 +326,9 @@ class LatentSpace:
         Args:
             n: How many.
             seed: Of all random numbers.
-            noise: From 0, z alone decides, to 1, z is ignored; needs noise conditioning. None takes
+            noise: From 0 (z alone decides) to 1 (z is ignored); needs noise conditioning. None:
                 the value that the training found nearest to the data.
-            temperature: As of `decode`. None takes the value calibrated with the noise, and 0
+            temperature: As for `decode`. None takes the value calibrated with the noise, and 0
                 without noise; 1 for a language model.
             redraw: Resample, z included, radicals and molecules that needed repair, up to 10
                 times. With conditions, also molecules that are likely to miss them, up to 20 times;
@@ -364,7 +364,7 @@ class LatentSpace:
     def generate_with_confidence(
         self, n: int, seed: int = 0, **settings: Any
     ) -> tuple[list[str | None], Tensor]:
-        """`generate`, and the confidence in each molecule as of `decode_with_confidence`."""
+        """`generate`, and the confidence in each molecule as for `decode_with_confidence`."""
         samples = generation.generate(self, n, seed, **settings)
         confidence = torch.tensor([one.confidence for one in samples], dtype=torch.float64)
         return [one.molecule for one in samples], confidence
@@ -381,7 +381,7 @@ class LatentSpace:
     def predict(self, molecules: Sequence[str] | Tensor) -> pd.DataFrame:
         """Properties, in their units, by the model's linear heads, a column each.
 
-        Of SMILES as of `encode`, or of latent vectors as of `property_head`.
+        Of SMILES as for `encode`, or of latent vectors as for `property_head`.
         """
         import pandas as pd
 
@@ -395,7 +395,7 @@ class LatentSpace:
 
     @isolated(keep_grad=True)
     def property_head(self, z: Tensor) -> Tensor:
-        """Properties at latent vectors as of `decode`, `n x len(properties)`; gradients reach z.
+        """Properties at latent vectors as for `decode`, `n x len(properties)`; gradients reach z.
 
         ConfigError if the model was trained without property heads.
         """
@@ -429,13 +429,13 @@ class LatentSpace:
         as atypical as a small one of a kind that the model never saw. A k of 8 separates kinds of
         molecules about as well as 64. The limits of likelihoods: Nalisnick et al. (2019),
         arXiv:1810.09136. Molecules that the model cannot read have an infinite score; with
-        `skip_unknown` NaN, and one warning with the count. Other errors as of `log_prob`.
+        `skip_unknown` NaN, and one warning with the count. Other errors as for `log_prob`.
         """
         return density.outlier_score(self, smiles, k, seed, skip_unknown)
 
     @isolated(keep_grad=True)
     def log_density(self, z: Tensor) -> Tensor:
-        """Log-density of the prior at vectors as of `decode`, `n`, nats; gradients reach z."""
+        """Log-density of the prior at vectors as for `decode`, `n`, nats; gradients reach z."""
         return density.log_density(self.prior, check_vectors(self, z))
 
     @isolated()
@@ -444,6 +444,6 @@ class LatentSpace:
 
         The reference molecules are generated by the space itself, the same ones each time. Meant
         for encodings; vectors of `sample_prior` lie further outside than the encodings of their
-        molecules. NaN for rows that are not finite, and without any encodings. As of `decode`.
+        molecules. NaN for rows that are not finite, and without any encodings. As for `decode`.
         """
         return self._reference.percentile(check_vectors(self, z, finite=False))

@@ -136,7 +136,7 @@ def write_rows(
 
     Molecules that cannot be written, that have tokens which the vocabulary lacks, or that are
     longer than `max_length`, stop included, are left out: `places` tells. The other arguments are
-    as of `tokenize`.
+    as for `tokenize`.
 
     Raises:
         DataError: The data folder is missing, or of the training molecules hardly one is left.
@@ -176,7 +176,7 @@ def randomized_rows(
 ) -> Tensor:
     """Randomized SMILES of the molecules of `rows`; cached beside the data.
 
-    The arguments are as of `write_rows`, for a representation that writes SMILES.
+    The arguments are as for `write_rows`, for a representation that writes SMILES.
 
     Returns:
         `len(rows.ids) x n x max_length`, of the type of the ids. Where a randomized SMILES is too

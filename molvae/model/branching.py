@@ -37,7 +37,7 @@ def branch(
         seed: Of the sample.
 
     Returns:
-        Ids, `n x max_length`, as of `molvae.model.decoding.decode`; and the mean log-probability
+        Ids, `n x max_length`, as for `molvae.model.decoding.decode`; and the mean log-probability
         per token from the place on, `n`, nats.
     """
     generator = torch.Generator(z.device).manual_seed(seed)

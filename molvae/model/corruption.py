@@ -59,7 +59,7 @@ def noise_some(
     """Add noise to a share of the rows, at levels drawn evenly from 0 to 1; codes and levels.
 
     The `n_samples` codes of a row lie next to each other and get the same level. The other
-    arguments are as of `add_noise`.
+    arguments are as for `add_noise`.
     """
     if share == 0:
         return code, code.new_zeros(len(code))

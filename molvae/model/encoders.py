@@ -101,7 +101,7 @@ class TransformerEncoder(nn.Module):
         self.pooling = Pooling(0, c.encoder_dim, c.position_dim, max_length, width)
 
     def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Summaries of rows as of `RecurrentEncoder`, without states."""
+        """Summaries of rows as for `RecurrentEncoder`, without states."""
         x = self.in_proj(x) + self.positions[: x.shape[1]]
         for block in self.blocks:
             x = block(x, inside[:, None, None])

@@ -116,7 +116,7 @@ def sample_posterior_codes(
     """Codes of rows, `n x t`, about as p(code | x) has them, `n x code_dim`, float64, on the CPU.
 
     Chains start at samples of the encoder's posterior, whose spread is their scale, and do not
-    depend on the other rows; 0 steps leave the samples. The other arguments are as of `hmc_sample`.
+    depend on the other rows; 0 steps leave the samples. Other arguments are as for `hmc_sample`.
 
     Args:
         model: The network.

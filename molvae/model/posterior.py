@@ -88,7 +88,7 @@ class Posterior(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Samples z, `n x d`, from q(z | x, y), and their log-densities, `n`, nats.
 
-        The noise is standard normal; the other arguments are as of `gaussian`. `point` gives the
+        The noise is standard normal; the other arguments are as for `gaussian`. `point` gives the
         mean and 0.
         """
         if self.kind == "point":

@@ -60,7 +60,7 @@ class NormalPrior(Prior):
         return torch.randn(n, self.dim, generator=generator, dtype=torch.float32)
 
     def to_noise(self, z: Tensor, given: Tensor | None = None) -> Tensor:
-        """As of `FlowPrior`."""
+        """As for `FlowPrior`."""
         return z
 
     from_noise = to_noise

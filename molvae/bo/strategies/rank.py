@@ -36,7 +36,7 @@ OFFSPRING_PER_MOLECULE = 10
 """Minimum number of offspring per generation for each molecule of a batch."""
 
 MAX_GENERATIONS_FACTOR = 10
-"""Times `n_generations`, while too few candidates keep the constraints on computed values."""
+"""Most generations, in `n_generations`, while too few candidates keep the cheap constraints."""
 
 LATENT, BRANCH, GRAPH, SCREEN = "latent", "branch", "graph", "screen"
 """Names of the operators in campaign files: steps in z, branches of the decoder, graph moves,
@@ -52,7 +52,7 @@ PRIOR_SUCCESSES = 10
 """Number of successes that the initial shares count for."""
 
 RADIUS_FACTOR = 1.5
-"""Of the smallest latent step, after a generation in which most steps found nothing new."""
+"""Growth of the smallest latent step after a generation in which most steps found nothing new."""
 
 FINETUNING_STEPS = 60
 """Steps of fine-tuning: enough for most of the best molecules to decode from their encodings."""
@@ -114,7 +114,7 @@ class Rank:
     weights are smaller where the latest errors were smaller than predicted. 0: weights are as
     given, and campaigns that start from analogues may leave them at once."""
     fingerprint_radius: int = 1
-    """Of the Morgan fingerprint. Large radii identify single molecules; small radii describe
+    """Radius of the Morgan fingerprint. Large radii identify single molecules; small radii describe
     fragments and generalize better."""
     max_observations: int = 3000
     """Size of the surrogate's training set; of more observations, half of it are the best ones and
@@ -240,7 +240,7 @@ class Rank:
     def shares(
         self, observations: Observations, *, branches: bool = True, screens: bool = True
     ) -> dict[str, float]:
-        """Shares of the operators: their parts of the latest molecules among the best tenth.
+        """Share of each operator among the recent molecules that are in the best tenth.
 
         Args:
             observations: The data.
