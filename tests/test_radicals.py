@@ -13,6 +13,7 @@ from torch import Tensor
 from molvae.analysis.set_metrics import distribution_metrics
 from molvae.bo.base import Observations
 from molvae.bo.strategies.registry import get_strategy
+from molvae.bo.strategies.screen import Screen
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical, has_radicals
 from molvae.chem.prepare import prepare
@@ -92,7 +93,7 @@ class RadicalSpace(ToySpace):
         return super().encode([m.replace("[O]", "O") for m in smiles], skip_unknown=skip_unknown)
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "ga"])
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("ga", "screen")])
 def test_strategies_propose_no_radicals_unless_the_space_learned_from_them(name: str) -> None:
     space, observations = RadicalSpace(), toy_evidence()
     strategy = get_strategy(name)
@@ -102,6 +103,19 @@ def test_strategies_propose_no_radicals_unless_the_space_learned_from_them(name:
     found = [c.smiles for c in strategy.propose(observations, space, 12, seed=1)]
     if name == "random":
         assert any(map(has_radicals, found))
+
+
+def test_screen_with_radicals_in_the_data_set_proposes_none(tmp_path: Path) -> None:
+    space, observations = RadicalSpace(), toy_evidence()
+    radicals = [f"{molecule[:-1]}[O]" for molecule in space.molecules]  # they end in an OH
+    assert all(map(has_radicals, radicals))
+    (tmp_path / "some.smi").write_text("\n".join([*radicals, *space.molecules]))
+    screen = Screen(dataset=str(tmp_path / "some.smi"))
+    found = [c.smiles for c in screen.propose(observations, space, 12, seed=1)]
+    assert found
+    assert not any(map(has_radicals, found))
+    space.radicals = True  # type: ignore[attr-defined]
+    assert any(has_radicals(c.smiles) for c in screen.propose(observations, space, 12, seed=1))
 
 
 def test_graph_moves_from_radicals_propose_none(space: LatentSpace) -> None:

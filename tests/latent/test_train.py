@@ -185,7 +185,7 @@ def test_a_run_with_conditions_says_their_units(conditional: LatentSpace, table:
     assert unit.mean != pytest.approx(float(labels.mean()), abs=1e-6)
     assert conditional.prior.kind == "conditional"
     z = conditional.encode(load_split(table, "train"))
-    guess = z[:, 6] * unit.sd + unit.mean
+    guess = z[:, 6] * unit.std + unit.mean
     assert float((guess - labels).square().mean() / labels.var()) < 0.7
     size = conditional.property_head(z).detach()[:, 0]
     true = torch.from_numpy(score(load_split(table, "train"), ["heavy_atoms"]))[:, 0]
@@ -195,7 +195,7 @@ def test_a_run_with_conditions_says_their_units(conditional: LatentSpace, table:
 def test_molecules_are_generated_for_conditions(conditional: LatentSpace) -> None:
     (unit,) = conditional.card.conditions
     z = conditional.sample_prior(5, conditions={"LogP": 1.5})
-    expected = torch.full((5,), (1.5 - unit.mean) / unit.sd).double()
+    expected = torch.full((5,), (1.5 - unit.mean) / unit.std).double()
     torch.testing.assert_close(z[:, 6], expected, atol=1e-6, rtol=1e-6)
     means = []
     for wanted in (-0.5, 5.0):
@@ -221,7 +221,7 @@ def test_what_the_encoder_reads_as_something_else_is_drawn_again(conditional: La
         made = [m for m in drawn if m is not None]
         readable = compress(made, conditional.can_encode(made))
         guess = conditional.encode(list(readable))[:, 6]
-        return float((guess - (1.5 - unit.mean) / unit.sd).abs().mean())
+        return float((guess - (1.5 - unit.mean) / unit.std).abs().mean())
 
     once = off(redraw=False)
     with pytest.warns(MolvaeWarning, match="of 100 molecules are expected to miss"):
@@ -236,7 +236,7 @@ def test_what_the_encoder_doubts_is_drawn_again(
 
     def estimates(space: LatentSpace, molecules: list[str], *_: object) -> torch.Tensor:
         doubt = torch.tensor([2.0 * (molecule in doubted) for molecule in molecules])[:, None]
-        same = torch.full_like(doubt, (1.5 - unit.mean) / unit.sd)
+        same = torch.full_like(doubt, (1.5 - unit.mean) / unit.std)
         return torch.cat([same, doubt], dim=1)
 
     monkeypatch.setattr("molvae.latent.generation.map_molecules", estimates)
@@ -254,7 +254,7 @@ def test_a_property_is_transferred(conditional: LatentSpace, table: Path) -> Non
     # To what they have: the same as decoding their vectors.
     (unit,) = conditional.card.conditions
     own = conditional.encode(molecules[:1])
-    kept = conditional.translate(molecules[:1], {"logP": float(own[0, 6]) * unit.sd + unit.mean})
+    kept = conditional.translate(molecules[:1], {"logP": float(own[0, 6]) * unit.std + unit.mean})
     assert kept == conditional.decode(own)
 
 
