@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,9 @@ def test_campaign_checks_its_proposals_and_keeps_the_setting(tmp_path: Path) -> 
         assert campaign.config.plausibility == "size"
 
 
-def test_campaign_of_an_earlier_version_has_no_check() -> None:
-    golden = Path(__file__).parents[1] / "golden"
-    for name in ("record-1.db", "record-4.db"):
-        with Campaign.open(golden / name) as campaign:
-            assert campaign.config.plausibility == "none"
+@pytest.mark.parametrize("name", ["record-1.db", "record-4.db"])
+def test_campaign_of_an_earlier_version_has_no_check(name: str, tmp_path: Path) -> None:
+    # A copy, since opening a file of an earlier format upgrades it.
+    shutil.copy(Path(__file__).parents[1] / "golden" / name, tmp_path)
+    with Campaign.open(tmp_path / name) as campaign:
+        assert campaign.config.plausibility == "none"
