@@ -906,5 +906,5 @@ def test_tell_beside_a_value_what_is_of_another_type_is_refused(
 
 
 def test_tell_all_without_ids_is_refused(path: Path) -> None:
-    with by_hand(path) as campaign, pytest.raises(ConfigError, match="trial's id"):
+    with by_hand(path) as campaign, pytest.raises(ConfigError, match="ids of trials"):
         campaign.tell_all([1.0])  # type: ignore[arg-type]
