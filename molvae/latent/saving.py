@@ -19,7 +19,8 @@ def save(space: LatentSpace, folder: str | Path, *, overwrite: bool = False) -> 
     """Write a space as a model folder, which every command accepts and `molvae.load` reads.
 
     The space then has the name and the fingerprint of the folder. Precedents of the training
-    molecules are written, too, if the space was loaded with them.
+    molecules are written, too, if the space, or the one that it was fine-tuned from, was loaded
+    with them.
 
     Args:
         space: The space.
@@ -33,7 +34,9 @@ def save(space: LatentSpace, folder: str | Path, *, overwrite: bool = False) -> 
         CheckpointError: It exists and may not be replaced, or cannot be written.
     """
     target = check_output(folder, MODEL, overwrite=overwrite)
-    precedents = of_model(space.name)
+    tunings = space.about.get("tuned", ())
+    names = [space.name, *(one["from"] for one in reversed(tunings))]
+    precedents = of_model(next(filter(None, names), ""))
     try:
         save_run(target, space.model, space.card, space.prior)
         for name in (METRICS, RESUME, STATE):  # of the model that was replaced

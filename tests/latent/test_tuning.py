@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from molvae.chem.precedents import of_model
 from molvae.errors import CheckpointError, ConfigError
 from molvae.latent import tuning
 from molvae.latent.loading import load
@@ -81,6 +82,16 @@ def test_a_tuned_space_is_saved_as_a_model_folder(space: LatentSpace, tmp_path: 
     first, second = json.loads((folder / "model.json").read_text())["about"]["tuned"]
     assert (first["steps"], second["steps"], second["molecules"]) == (2, 3, 4)
     assert first["sha256"] != second["sha256"]
+
+
+def test_a_tuned_space_keeps_the_precedents_of_its_model(tmp_path: Path) -> None:
+    new = load("zinc250k").tuned(["CCO"], steps=1).tuned(["CCN"], steps=1)
+    new.save(tmp_path / "series")
+    known, kept = of_model("zinc250k"), of_model(str(tmp_path / "series"))
+    assert known is not None
+    assert kept is not None
+    assert kept.rings.tolist() == known.rings.tolist()
+    assert kept.heavy_atoms == known.heavy_atoms
 
 
 def test_a_saved_space_replaces_nothing_but_a_model(space: LatentSpace, tmp_path: Path) -> None:
