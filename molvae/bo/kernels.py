@@ -58,27 +58,6 @@ class MinMaxKernel(Kernel):  # type: ignore[misc]
         return _ratio(common, x1.sum(dim=-1)[..., :, None], x2.sum(dim=-1)[..., None, :])
 
 
-class PrecomputedKernel(Kernel):  # type: ignore[misc]
-    """A kernel with a precomputed matrix for some points.
-
-    Args:
-        kernel: For other points.
-        x: The points, `n x f`; compared by identity.
-        matrix: Of the points, `n x n`.
-    """
-
-    def __init__(self, kernel: Kernel, x: Tensor, matrix: Tensor) -> None:
-        super().__init__()
-        self.kernel, self.x, self.matrix = kernel, x, matrix
-
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
-        """The matrix, or that of the kernel."""
-        if not diag and x1 is self.x and x2 is self.x:
-            return self.matrix
-        found = self.kernel(x1, x2, diag=diag, **params)
-        return found if isinstance(found, Tensor) else found.to_dense()
-
-
 def _ratio(common: Tensor, a: Tensor, b: Tensor) -> Tensor:
     either = (a + b).sub_(common)
     empty = either == 0  # a row of nothing is like another one
@@ -167,3 +146,31 @@ def weighted_sum(kernels: Sequence[Kernel], weights: Sequence[float]) -> Kernel:
     for kernel, weight in zip(scaled, weights, strict=True):
         kernel.outputscale = weight
     return AdditiveKernel(*scaled)
+
+
+class GramMatrices:
+    """Matrices of kernels between the same molecules; each is computed once.
+
+    Args:
+        columns: The molecules.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self._found: dict[str, Tensor] = {}
+
+    def weighted_sum(self, name: str, weights: Sequence[float]) -> Tensor:
+        """The matrix of a sum of kernels, see `terms`, each times its weight, `n x n`."""
+        parts = name.split("+")
+        if len(parts) == 1:
+            return self._matrix(name)
+        total = self._matrix(parts[0]) * weights[0]
+        for part, weight in zip(parts[1:], weights[1:], strict=True):
+            total += self._matrix(part) * weight
+        return total
+
+    def _matrix(self, part: str) -> Tensor:
+        if part not in self._found:
+            (kernel,) = terms(part, self.columns)
+            self._found[part] = kernel(self.columns.x).to_dense()
+        return self._found[part]

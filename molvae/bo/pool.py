@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from botorch.models import SingleTaskGP
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.base import Candidate, Observations
+from molvae.bo.exact_gp import ExactGP
 from molvae.bo.kernel_weights import subsample_best_and_random
+from molvae.bo.kernels import Columns, GramMatrices
 from molvae.bo.operators import encoded, sample_by_rank
 from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import (
     WEIGHTED_KERNELS,
     SurrogateFactory,
     molecule_gp,
-    one_step_ahead_errors,
     predictions,
 )
 from molvae.chem.filters import passes
@@ -115,10 +115,21 @@ class CandidatePool:
             else None
         )
 
+        gram = None
+        if isinstance(surrogate, str):
+            everything = x if pending_x is None else torch.cat([x, pending_x])
+            gram = GramMatrices(Columns(space.bounds, len(DESCRIPTORS), everything))
+
         def fitted(kind: str | SurrogateFactory, scores: Tensor, noise: Tensor | None) -> list[Any]:
             known = None if noise is None else noise[train]
             return fit_surrogates(
-                kind, x, scores[train], space.bounds, noise=known, pending_x=pending_x
+                kind,
+                x,
+                scores[train],
+                space.bounds,
+                noise=known,
+                pending_x=pending_x,
+                gram=gram,
             )
 
         self.models = fitted(surrogate, self.mean, acquisition.noise)
@@ -321,6 +332,7 @@ def fit_surrogates(
     *,
     noise: Tensor | None,
     pending_x: Tensor | None,
+    gram: GramMatrices | None = None,
 ) -> list[Any]:
     """One BoTorch model per column of the scores.
 
@@ -334,6 +346,7 @@ def fit_surrogates(
         bounds: The box of z, `2 x d`.
         noise: Variances of the scores, `n x m`.
         pending_x: Features of pending molecules, `p x f`.
+        gram: See `molecule_gp`.
     """
     models: list[Any] = []
     for column in range(scores.shape[1]):
@@ -349,6 +362,7 @@ def fit_surrogates(
                     n_descriptors=len(DESCRIPTORS),
                     noise=variances,
                     pending=pending_x,
+                    gram=gram,
                 )
             )
             continue
@@ -375,6 +389,8 @@ def _covariance(posterior: Any) -> Tensor:
 
 def _noise(model: Any, x: Tensor, posterior: Any) -> Tensor:
     """Variance of a measurement around the modeled score."""
+    if isinstance(model, ExactGP):
+        return model.noise.median()
     if hasattr(model, "likelihood") and not hasattr(model, "outcome_transform"):
         noise: Tensor = model.likelihood.noise.median()
         return noise
@@ -386,14 +402,14 @@ def _noise(model: Any, x: Tensor, posterior: Any) -> Tensor:
     return variance
 
 
-def _inflation(model: SingleTaskGP, latest: Sequence[int]) -> float:
+def _inflation(model: ExactGP, latest: Sequence[int]) -> float:
     """Mean squared one-step-ahead error of the latest proposals, in units of the variance.
 
     A ratio of 1 is averaged in as one more value.
     """
     if not latest:
         return 1.0
-    errors = one_step_ahead_errors(model)[list(latest)]
+    errors = model.one_step_ahead_errors()[list(latest)]
     return float((1 + errors.square().sum()) / (1 + len(errors)))
 
 

@@ -18,23 +18,15 @@ from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.model import Model
 from botorch.models.transforms import Normalize, Standardize
-from gpytorch.constraints import Positive
-from gpytorch.kernels import ScaleKernel
-from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihood
-from gpytorch.means import ConstantMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations
+from molvae.bo.exact_gp import ExactGP
 from molvae.bo.kernel_weights import weights_of
-from molvae.bo.kernels import (
-    Columns,
-    PrecomputedKernel,
-    terms,
-    weighted_sum,
-)
+from molvae.bo.kernels import Columns, GramMatrices, terms, weighted_sum
 from molvae.bo.measurement_noise import complete
 from molvae.bo.prediction import LEVELS, Prediction
 from molvae.bo.transforms import ScoreTransform
@@ -147,7 +139,8 @@ def molecule_gp(
     n_descriptors: int = 0,
     noise: Tensor | None = None,
     pending: Tensor | None = None,
-) -> SingleTaskGP:
+    gram: GramMatrices | None = None,
+) -> ExactGP:
     """A Gaussian process over molecules with fixed length scales.
 
     The prior mean is the median of the values. The amplitude is a maximum likelihood estimate given
@@ -169,6 +162,7 @@ def molecule_gp(
         pending: Molecules that are being measured, `p x (d + n_descriptors + f)`. They count as
             measured at their predicted means (kriging believer): uncertainty near them shrinks;
             kernel, amplitude and all predicted means stay.
+        gram: Matrices of the molecules and the pending ones, shared with other processes.
 
     Raises:
         UnknownNameError: A kernel is unknown.
@@ -183,6 +177,7 @@ def molecule_gp(
         chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[
             :MAX_LEAVE_ONE_OUT
         ]
+        some = GramMatrices(Columns(bounds, n_descriptors, x[chosen]))
         few = {
             k: molecule_gp(
                 x[chosen],
@@ -191,19 +186,21 @@ def molecule_gp(
                 kernel=k,
                 n_descriptors=n_descriptors,
                 noise=None if known is None else known[chosen, None],
+                gram=some,
             )
             for k in AUTO_KERNELS
             if n_descriptors or "descriptors" not in k
         }
-        kernel = max(few, key=lambda k: float(leave_one_out(few[k])[2].mean()))
+        kernel = max(few, key=lambda k: float(few[k].leave_one_out()[2].mean()))
     n, middle = len(x), y.quantile(0.5)  # torch's median of an even number is the lower of two
-    if pending is not None:
-        x = torch.cat([x, pending])
-    columns, share = Columns(bounds, n_descriptors, x), NOISE
+    if gram is None:
+        x = x if pending is None else torch.cat([x, pending])
+        gram = GramMatrices(Columns(bounds, n_descriptors, x))
+    x, share = gram.columns.x, torch.tensor(NOISE, dtype=y.dtype)
     weighted = kernel == "weighted"
     if weighted:
         kernel = "+".join(k for k in WEIGHTED_KERNELS if n_descriptors or "descriptors" not in k)
-    summands = terms(kernel, columns)
+    summands = terms(kernel, gram.columns)
     weights: Sequence[float] = [1 / len(summands)] * len(summands)
     with torch.no_grad():
         if weighted:
@@ -212,77 +209,70 @@ def molecule_gp(
                 return torch.stack([summand(x).to_dense() for summand in summands])
 
             weights, learned = weights_of(matrices, kernel, x[:n], y[:, 0], known)
-            share = max(NOISE, learned)
-        similar = weighted_sum(summands, weights)
-        matrix = similar(x).to_dense()
-        amplitude = max_likelihood_amplitude(matrix[:n, :n], y - middle, known, share)
-        least = share * amplitude
+            share = share.clamp_min(learned)
+        matrix = gram.weighted_sum(kernel, weights)
+        factor = cholesky_plus(matrix[:n, :n], share)
+        amplitude = max_likelihood_amplitude(matrix[:n, :n], y - middle, factor, known, share)
+        if known is not None:
+            share = share + known / amplitude
+            factor = cholesky_plus(matrix[:n, :n], share)
         if pending is not None:
-            whole = plus_diagonal(
-                amplitude * matrix[:n, :n], least if known is None else least + known
-            )
-            solved = torch.cholesky_solve(y - middle, torch.linalg.cholesky(whole))
-            y = torch.cat([y, middle + amplitude * matrix[n:, :n] @ solved])
+            solved = torch.cholesky_solve(y - middle, factor)
+            y = torch.cat([y, middle + matrix[n:, :n] @ solved])
             if known is not None:
-                known = torch.cat([known, known.median().expand(len(x) - n)])
-    mean, covariance = ConstantMean(), ScaleKernel(PrecomputedKernel(similar, x, matrix))
-    mean.constant = middle
-    covariance.outputscale = amplitude
-    likelihood: GaussianLikelihood | FixedNoiseGaussianLikelihood
-    if known is None:
-        likelihood = GaussianLikelihood(noise_constraint=Positive())
-        likelihood.noise = least
-    else:
-        likelihood = FixedNoiseGaussianLikelihood(noise=least + known)
-    model = SingleTaskGP(
+                share = torch.cat([share, share.median().expand(len(x) - n)])
+            factor = cholesky_plus(matrix, share)
+    return ExactGP(
+        weighted_sum(summands, weights),
         x,
         y,
-        covar_module=covariance,
-        mean_module=mean,
-        likelihood=likelihood,
-        outcome_transform=None,
+        mean=middle,
+        amplitude=amplitude,
+        noise=share * amplitude,
+        factor=factor,
     )
-    return model.eval()
 
 
-def plus_diagonal(matrix: Tensor, diagonal: Tensor) -> Tensor:
-    """The sum of a matrix and a diagonal one, without the latter's memory."""
+def cholesky_plus(matrix: Tensor, diagonal: Tensor) -> Tensor:
+    """The lower Cholesky factor of a matrix plus a diagonal one, given as a number or `n`."""
     total = matrix.clone()
     total.diagonal().add_(diagonal)
-    return total
+    factor: Tensor = torch.linalg.cholesky(total, out=total)
+    return factor
 
 
 def max_likelihood_amplitude(
-    correlations: Tensor, y: Tensor, noise: Tensor | None = None, share: float = NOISE
+    correlations: Tensor, y: Tensor, factor: Tensor, noise: Tensor | None, share: Tensor
 ) -> Tensor:
     """The maximum likelihood variance of a process with mean 0.
 
     Args:
         correlations: Of its values, `n x n`.
         y: Values, `n x 1`.
+        factor: The Cholesky factor of the correlations plus `share`.
         noise: Known variances of the values, `n`; without, the amplitude has a closed form.
         share: Of further noise in the amplitude.
     """
-    with torch.no_grad():
-        k = plus_diagonal(correlations, torch.full_like(y[:, 0], share))
-        spread = (y.max() - y.min()).square()
-        floor = LEAST_AMPLITUDE * torch.where(spread > 0, spread, torch.ones_like(spread))
-        half = torch.linalg.solve_triangular(torch.linalg.cholesky(k), y, upper=False)
-        amplitude: Tensor = half.square().mean().clamp_min(floor)
-        if noise is None or not bool(noise.any()):
-            return amplitude
+    spread = (y.max() - y.min()).square()
+    floor = LEAST_AMPLITUDE * torch.where(spread > 0, spread, torch.ones_like(spread))
+    half = torch.linalg.solve_triangular(factor, y, upper=False)
+    amplitude: Tensor = half.square().mean().clamp_min(floor)
+    if noise is None or not bool(noise.any()):
+        return amplitude
 
-        def negative_log_likelihood(log_amplitude: float) -> float:
-            factor = torch.linalg.cholesky(plus_diagonal(math.exp(log_amplitude) * k, noise))
-            off = torch.linalg.solve_triangular(factor, y, upper=False)
-            return float(off.square().sum() / 2 + factor.diagonal().log().sum())
+    def negative_log_likelihood(log_amplitude: float) -> float:
+        scale = math.exp(log_amplitude)
+        factor = cholesky_plus(correlations, share + noise / scale)
+        off = torch.linalg.solve_triangular(factor, y, upper=False)
+        spread = off.square().sum() / scale / 2
+        return float(spread + factor.diagonal().log().sum() + len(y) * log_amplitude / 2)
 
-        # Noise explains a part of the spread: the amplitude is hardly larger than without noise.
-        ends = math.log(float(floor)), math.log(float(2 * amplitude))
-        found = minimize_scalar(
-            negative_log_likelihood, bounds=ends, method="bounded", options={"xatol": 0.02}
-        )
-        return amplitude.new_tensor(math.exp(found.x))
+    # Noise explains a part of the spread: the amplitude is hardly larger than without noise.
+    ends = math.log(float(floor)), math.log(float(2 * amplitude))
+    found = minimize_scalar(
+        negative_log_likelihood, bounds=ends, method="bounded", options={"xatol": 0.02}
+    )
+    return amplitude.new_tensor(math.exp(found.x))
 
 
 AUTO_KERNELS = (
@@ -315,42 +305,6 @@ below 0.58 standard deviations, and 90 % below 1.76."""
 
 MAX_LEAVE_ONE_OUT = 500
 """Random molecules on which `auto` compares kernels, at most."""
-
-
-def leave_one_out(model: SingleTaskGP) -> tuple[Tensor, Tensor, Tensor]:
-    """Leave-one-out predictions of a Gaussian process, in closed form.
-
-    Returns:
-        Mean, standard deviation (noise included) and log density, each `n`.
-
-    References:
-        Sundararajan and Keerthi (2001), doi:10.1162/08997660151134343.
-    """
-    with torch.no_grad():
-        x, y = model.train_inputs[0], model.train_targets
-        k = model.covar_module(x).to_dense()
-        k = plus_diagonal(k, model.likelihood.noise)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(k))
-        precision = inverse.diagonal()
-        mean = y - (inverse @ (y - model.mean_module(x))) / precision
-        sd = precision.rsqrt()
-        log_density = -0.5 * ((y - mean) / sd) ** 2 - sd.log() - 0.5 * math.log(2 * math.pi)
-        return mean, sd, log_density
-
-
-def one_step_ahead_errors(model: SingleTaskGP) -> Tensor:
-    """Error of each value as predicted from its predecessors, in standard deviations, `n`.
-
-    The hyperparameters are those of the whole data. With `K = L L'`, the errors are `L^-1 (y - m)`.
-    """
-    with torch.no_grad():
-        x, y = model.train_inputs[0], model.train_targets
-        k = model.covar_module(x).to_dense()
-        k = plus_diagonal(k, model.likelihood.noise)
-        off = (y - model.mean_module(x))[:, None]
-        factor = torch.linalg.cholesky(k)
-        errors: Tensor = torch.linalg.solve_triangular(factor, off, upper=False)[:, 0]
-        return errors
 
 
 @contextmanager

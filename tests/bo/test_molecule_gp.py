@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import torch
 from botorch.models import SingleTaskGP
+from gpytorch.kernels import ScaleKernel
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
+from gpytorch.means import ConstantMean
 from torch import Tensor
 
+from molvae.bo.exact_gp import ExactGP
 from molvae.bo.kernels import MinMaxKernel
-from molvae.bo.surrogate import AUTO_KERNELS, leave_one_out, molecule_gp, one_step_ahead_errors
+from molvae.bo.surrogate import AUTO_KERNELS, cholesky_plus, molecule_gp
 from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
 from tests.chem.molecules import zinc
 
@@ -26,15 +30,59 @@ def x() -> Tensor:
     return torch.cat([z, torch.from_numpy(described), torch.from_numpy(counts)], dim=1)
 
 
-def coverage(model: SingleTaskGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) -> dict[float, float]:
+def coverage(model: ExactGP, shares: Sequence[float] = (0.5, 0.8, 0.95)) -> dict[float, float]:
     """Share of the values in each central leave-one-out interval."""
-    mean, std, _ = leave_one_out(model)
-    needed = torch.erf(((model.train_targets - mean) / std).abs() / math.sqrt(2))
+    mean, std, _ = model.leave_one_out()
+    needed = torch.erf(((model.y[:, 0] - mean) / std).abs() / math.sqrt(2))
     return {share: float((needed <= share).double().mean()) for share in shares}
 
 
-def gp(x: Tensor, y: Tensor, kernel: str) -> SingleTaskGP:
+def gp(x: Tensor, y: Tensor, kernel: str) -> ExactGP:
     return molecule_gp(x, y, BOUNDS, kernel=kernel, n_descriptors=len(DESCRIPTORS))
+
+
+def as_sure_as(whole: ExactGP, part: ExactGP) -> ExactGP:
+    """A model of a part of the data with mean, amplitude and noise of the model of all of it."""
+    matrix = part.kernel(part.x).to_dense().detach()
+    return ExactGP(
+        part.kernel,
+        part.x,
+        part.y,
+        mean=whole.mean,
+        amplitude=whole.amplitude,
+        noise=whole.noise,
+        factor=cholesky_plus(matrix, whole.noise / whole.amplitude),
+    )
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_model_predicts_as_that_of_botorch_with_same_hyperparameters(
+    x: Tensor, noisy: bool
+) -> None:
+    y = x[:20, :1].sigmoid()
+    noise = torch.linspace(1e-4, 1e-2, 20, dtype=x.dtype)[:, None] if noisy else None
+    model = molecule_gp(
+        x[:20], y, BOUNDS, kernel="weighted", n_descriptors=len(DESCRIPTORS), noise=noise
+    )
+    mean, covariance = ConstantMean(), ScaleKernel(model.kernel)
+    mean.constant, covariance.outputscale = model.mean, model.amplitude
+    other = SingleTaskGP(
+        x[:20],
+        y,
+        mean_module=mean,
+        covar_module=covariance,
+        likelihood=FixedNoiseGaussianLikelihood(noise=model.noise.expand(20)),
+        outcome_transform=None,
+    ).eval()
+    with torch.no_grad():
+        found, expected = model.posterior(x[20:]), other.posterior(x[20:])
+    torch.testing.assert_close(found.mean, expected.mean, atol=1e-8, rtol=1e-6)
+    torch.testing.assert_close(
+        found.distribution.covariance_matrix,
+        expected.distribution.covariance_matrix,
+        atol=1e-8,
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("kernel", AUTO_KERNELS)
@@ -44,7 +92,7 @@ def test_told_values_are_known_and_far_away_nothing_is(x: Tensor, kernel: str) -
     at_data = model.posterior(x)
     if kernel != "linear":  # which has fewer weights than there are values
         torch.testing.assert_close(at_data.mean, y, atol=0.05, rtol=0)
-        amplitude = float(model.covar_module.outputscale.detach())
+        amplitude = float(model.amplitude)
         assert bool((at_data.variance < 2e-3 * amplitude).all())
     far = torch.full((1, x.shape[1]), 1000.0, dtype=x.dtype)
     far[0, D + len(DESCRIPTORS) :] = 0.0  # shares no neighbourhood with any
@@ -78,7 +126,7 @@ def test_noise_that_is_not_known_is_that_of_the_others(x: Tensor) -> None:
     model = molecule_gp(
         x, y, BOUNDS, kernel="tanimoto", n_descriptors=len(DESCRIPTORS), noise=noise
     )
-    found = model.likelihood.noise
+    found = model.noise
     assert float(found[0]) == pytest.approx(0.02, rel=0.05)
     assert bool((found >= noise.nan_to_num()[:, 0]).all())
     nothing = torch.full_like(noise, torch.nan)
@@ -93,7 +141,7 @@ def drawn(n: int, kernel: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs, values drawn from the very process with an amplitude of 1, and standard noise."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(n, D, generator=generator, dtype=torch.float64)
-    prior = molecule_gp(z, z[:, :1], BOUNDS, kernel=kernel).covar_module.base_kernel.kernel
+    prior = molecule_gp(z, z[:, :1], BOUNDS, kernel=kernel).kernel
     k = prior(z).to_dense().detach() + 1e-3 * torch.eye(n)
     white = torch.randn(n, 2, generator=generator, dtype=torch.float64)
     return z, torch.linalg.cholesky(k) @ white[:, :1], white[:, 1:]
@@ -109,7 +157,7 @@ def test_amplitude_is_that_of_the_signal_whatever_the_noise(sd: float, equal: bo
         if not equal:
             each[::2] *= 0.5
         model = molecule_gp(z, signal + each * white, BOUNDS, kernel="latent", noise=each**2)
-        found.append(float(model.covar_module.outputscale.detach()))
+        found.append(float(model.amplitude))
         held.append(coverage(model, (0.5,))[0.5])
     assert float(np.mean(found)) == pytest.approx(1.0, abs=0.3)
     assert float(np.mean(held)) == pytest.approx(0.5, abs=0.06)
@@ -121,8 +169,8 @@ def test_pending_molecules_change_certainty_and_nothing_else(x: Tensor) -> None:
         for noise in (None, torch.full((20, 1), 1e-4, dtype=x.dtype)):
             told = molecule_gp(x[:20], y, BOUNDS, kernel=kernel, noise=noise)
             both = molecule_gp(x[:20], y, BOUNDS, kernel=kernel, noise=noise, pending=x[20:25])
-            assert torch.equal(told.covar_module.outputscale, both.covar_module.outputscale)
-            assert torch.equal(told.mean_module.constant, both.mean_module.constant)
+            torch.testing.assert_close(told.amplitude, both.amplitude)
+            torch.testing.assert_close(told.mean, both.mean)
             with torch.no_grad():
                 before, after = told.posterior(x), both.posterior(x)
             torch.testing.assert_close(after.mean, before.mean, atol=1e-6, rtol=0)
@@ -138,8 +186,8 @@ def test_pending_molecules_leave_weights_means_and_noise(x: Tensor) -> None:
         )
         for pending in (None, x[20:25])
     )
-    assert torch.equal(told.covar_module.outputscale, both.covar_module.outputscale)
-    assert torch.equal(told.likelihood.noise, both.likelihood.noise)
+    torch.testing.assert_close(told.amplitude, both.amplitude)
+    torch.testing.assert_close(told.noise, both.noise)
     with torch.no_grad():
         before, after = told.posterior(x), both.posterior(x)
     torch.testing.assert_close(after.mean, before.mean, atol=1e-6, rtol=0)
@@ -149,12 +197,10 @@ def test_pending_molecules_leave_weights_means_and_noise(x: Tensor) -> None:
 def test_one_step_ahead_errors_are_those_of_models_that_know_less(x: Tensor) -> None:
     y = x[:, :1].sigmoid()
     whole = gp(x, y, "tanimoto")
-    errors = one_step_ahead_errors(whole)
+    errors = whole.one_step_ahead_errors()
     for n in (1, 8, 29):
         model = gp(x[:n], y[:n], "tanimoto")
-        model.mean_module.constant = y.quantile(0.5)
-        model.covar_module.outputscale = whole.covar_module.outputscale.detach()
-        model.likelihood.noise = whole.likelihood.noise.detach()
+        model = as_sure_as(whole, model)
         with torch.no_grad():
             said = model.posterior(x[[n]], observation_noise=True)
         expected = (y[n] - said.mean) / said.variance.sqrt()
@@ -165,14 +211,12 @@ def test_one_step_ahead_errors_are_those_of_models_that_know_less(x: Tensor) -> 
 def test_leave_one_out_is_what_a_model_without_it_says(x: Tensor, kernel: str) -> None:
     y = x[:, :1].sigmoid() + x[:, -1:] / 10
     whole = gp(x, y, kernel)
-    mean, sd, log_density = leave_one_out(whole)
+    mean, sd, log_density = whole.leave_one_out()
     for i in (0, 7, 29):
         rest = [k for k in range(30) if k != i]
         model = gp(x[rest], y[rest], kernel)
         # Leaving a value out leaves mean and amplitude as they are.
-        model.mean_module.constant = y.quantile(0.5)
-        model.covar_module.outputscale = whole.covar_module.outputscale.detach()
-        model.likelihood.noise = whole.likelihood.noise.detach()
+        model = as_sure_as(whole, model)
         with torch.no_grad():
             said = model.posterior(x[[i]], observation_noise=True)
         assert float(mean[i]) == pytest.approx(float(said.mean), abs=1e-5)
@@ -187,7 +231,7 @@ def test_auto_takes_the_kernel_that_explains_the_values(x: Tensor) -> None:
     smooth = gp(x, of_z, "auto")
     likeliest = max(
         AUTO_KERNELS,
-        key=lambda k: float(leave_one_out(gp(x, of_z, k))[2].mean()),
+        key=lambda k: float(gp(x, of_z, k).leave_one_out()[2].mean()),
     )
     assert likeliest != "tanimoto"
     again = gp(x, of_z, likeliest)
@@ -200,12 +244,12 @@ def test_intervals_of_a_model_that_is_right_hold_what_they_claim() -> None:
     to be."""
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(400, D, generator=generator, dtype=torch.float64)
-    prior = molecule_gp(z, z[:, :1], BOUNDS, kernel="latent").covar_module.base_kernel.kernel
+    prior = molecule_gp(z, z[:, :1], BOUNDS, kernel="latent").kernel
     k = prior(z).to_dense().detach() + 1e-3 * torch.eye(400)
     noise = torch.randn(400, 2, generator=generator, dtype=torch.float64)
     y = 10 * torch.linalg.cholesky(k) @ noise[:, :1]
     model = molecule_gp(z, y, BOUNDS, kernel="latent")
-    assert float(model.covar_module.outputscale.detach()) == pytest.approx(100, rel=0.2)
+    assert float(model.amplitude) == pytest.approx(100, rel=0.2)
     right = coverage(model)
     for share, held in right.items():
         assert held == pytest.approx(share, abs=0.08)
