@@ -44,17 +44,22 @@ class MinMaxKernel(Kernel):  # type: ignore[misc]
         if diag:
             common = torch.minimum(x1, x2).sum(dim=-1)
             return _ratio(common, x1.sum(dim=-1), x2.sum(dim=-1))
-        common = x1.new_zeros(*x1.shape[:-1], x2.shape[-2])
+        # min(x, y) is the number of levels that both reach, so the sum of minima is a product of
+        # 0-1 matrices, exact in float32; few columns reach the higher levels.
         a, b, level = x1.float(), x2.float(), 1
+        reached: list[tuple[Tensor, Tensor]] = []
         while True:
-            # min(x, y) is the number of levels that both reach, so the sum of minima is a product
-            # of 0-1 matrices per level, exact in float32; few columns reach the higher ones.
             shared = (a.flatten(0, -2).amax(0) >= level) & (b.flatten(0, -2).amax(0) >= level)
             if not bool(shared.any()):
                 break
             a, b = a[..., shared], b[..., shared]
-            common += ((a >= level).float() @ (b >= level).float().mT).to(common.dtype)
+            reached.append((a >= level, b >= level))
             level += 1
+        if not reached:
+            common = x1.new_zeros(*x1.shape[:-1], x2.shape[-2])
+        else:
+            rows, columns = (torch.cat(side, dim=-1).float() for side in zip(*reached, strict=True))
+            common = (rows @ columns.mT).to(x1.dtype)
         return _ratio(common, x1.sum(dim=-1)[..., :, None], x2.sum(dim=-1)[..., None, :])
 
 

@@ -243,7 +243,7 @@ def test_pending_molecules_leave_beliefs_of_others_as_they_are() -> None:
     torch.testing.assert_close(waiting.mean, alone.mean, atol=1e-6, rtol=0)
     assert bool((waiting.std <= alone.std + 1e-9).all())
     for one, other in zip(waiting.models, alone.models, strict=True):
-        assert torch.equal(one.amplitude, other.amplitude)
+        torch.testing.assert_close(one.amplitude, other.amplitude)
 
 
 def test_surer_after_having_been_right_and_less_sure_after_having_been_wrong() -> None:
