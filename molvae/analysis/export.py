@@ -1,4 +1,4 @@
-"""Tables of molecules as files: CSV, TSV, SDF, Parquet."""
+"""Tables of molecules as files: CSV, TSV, SDF, Excel, Parquet."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molvae._files import Kind, check_output, head_of, replacing
-from molvae.errors import DataError, shown, visible
+from molvae.errors import DataError, MolvaeError, shown, visible
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ASK_COLUMNS = {"id", "smiles", "percentile"}
-"""Columns of a table that `ask` writes; with others it holds somebody's measurements."""
+"""Columns of a plate that an earlier version wrote."""
+PLATE = {"id", "smiles", "origin", "percentile", "similarity", "findings"}
+"""Columns of every plate, see `molvae.analysis.plate`."""
+CELL = (220, 150)
+"""Pixels of a drawing in a workbook."""
+PICTURE = "structure"
+"""A column in which workbooks have drawings of the molecules."""
 TRIALS = {"id", "smiles", "status", "origin", "asked_at"}
 """Columns of every table of all trials; an SDF lacks `told_at` where it is empty."""
 TABLE = Kind(name="a table of trials", is_own=lambda file: _is_of_trials(_columns(file)),
@@ -44,6 +51,7 @@ def write_table(
     overwrite: bool = False,
     apart_from: Iterable[str | Path] = (),
     trials: pd.DataFrame | None = None,
+    to_fill: Sequence[str] = (),
 ) -> None:
     r"""Write a table; it is there as a whole, or not at all.
 
@@ -57,6 +65,7 @@ def write_table(
         overwrite: Replace an earlier table of the same kind and campaign, unless it was edited.
         apart_from: Inputs of the same command, which are never replaced.
         trials: The campaign's table of all trials, if `table` holds only some.
+        to_fill: Columns for values that are written later; with them, SDF has empty fields as well.
 
     Raises:
         DataError: See `check_can_write_table` and `check_unedited`; or Parquet is wanted and
@@ -67,12 +76,12 @@ def write_table(
 
     def is_earlier(path: Path) -> bool:
         there = set(_columns(path) or ())
-        same_kind = there <= names and (there == ASK_COLUMNS) == (names == ASK_COLUMNS)
+        same_kind = there <= names and (there >= TRIALS) == (names >= TRIALS)
         return there == names or (same_kind and _is_of_trials(there))
 
     kind = replace(TABLE, is_own=is_earlier)
     with replacing(file, kind, overwrite=overwrite, apart_from=apart_from) as draft:
-        _WRITERS[Path(file).suffix.lower()](table, draft)
+        _WRITERS[Path(file).suffix.lower()](table, draft, to_fill)
         check_unedited(file, table if trials is None else trials)
 
 
@@ -137,18 +146,54 @@ def with_visible_text(table: pd.DataFrame) -> pd.DataFrame:
     return table.map(lambda cell: visible(cell) if isinstance(cell, str) else cell)
 
 
-def _csv(table: pd.DataFrame, file: Path, separator: str = ",") -> None:
+def _csv(
+    table: pd.DataFrame, file: Path, to_fill: Sequence[str] = (), separator: str = ","
+) -> None:
     with_visible_text(table).to_csv(file, index=False, sep=separator)
 
 
-def _parquet(table: pd.DataFrame, file: Path) -> None:
+def _parquet(table: pd.DataFrame, file: Path, to_fill: Sequence[str] = ()) -> None:
     try:
         table.to_parquet(file, index=False)
     except ImportError as error:
         raise DataError("Parquet needs: pip install 'molvae[parquet]'") from error
 
 
-def _sdf(table: pd.DataFrame, file: Path) -> None:
+def _xlsx(table: pd.DataFrame, file: Path, to_fill: Sequence[str] = ()) -> None:
+    try:
+        from openpyxl import Workbook
+        from openpyxl.drawing.image import Image
+        from openpyxl.styles import Font, PatternFill
+        from openpyxl.utils import get_column_letter
+    except ImportError as error:
+        raise DataError("a workbook needs: pip install 'molvae[xlsx]'") from error
+    from molvae.chem.depiction import draw_png
+
+    table = with_visible_text(table)
+    book = Workbook()
+    sheet: Any = book.active
+    for column, name in enumerate(table.columns, 1):
+        cell = sheet.cell(1, column, name)
+        cell.font = Font(bold=True)
+        width = CELL[0] / 7 if name == PICTURE else min(max(len(name) + 2, 10), 40)
+        sheet.column_dimensions[get_column_letter(column)].width = width
+        for row, value in enumerate(table[name], 2):
+            cell = sheet.cell(row, column)
+            if name == PICTURE:
+                drawing = draw_png(str(table["smiles"].iloc[row - 2]), size=CELL)
+                sheet.add_image(Image(BytesIO(drawing)), cell.coordinate)
+                sheet.row_dimensions[row].height = 0.75 * CELL[1]  # points of 96 pixels an inch
+            elif value is not None and value == value and value != "":
+                cell.value = value.item() if hasattr(value, "item") else value
+                if isinstance(value, str):
+                    cell.data_type = "s"  # never a formula
+            if name in to_fill:
+                cell.fill = PatternFill("solid", fgColor="FFF6D5")
+    sheet.freeze_panes = "A2"
+    book.save(file)
+
+
+def _sdf(table: pd.DataFrame, file: Path, to_fill: Sequence[str] = ()) -> None:
     from rdkit.Chem import MolToMolBlock
     from rdkit.Chem.rdDepictor import Compute2DCoords
 
@@ -161,8 +206,10 @@ def _sdf(table: pd.DataFrame, file: Path) -> None:
             Compute2DCoords(mol)
             out.write(MolToMolBlock(mol))
             for name, value in row.items():
-                if value is not None and value == value and value != "":
-                    out.write(f">  <{_sdf_name(str(name))}>\n{_sdf_text(value)}\n\n")
+                filled = value is not None and value == value and value != ""
+                if filled or to_fill:
+                    text = f"{_sdf_text(value)}\n" if filled else ""
+                    out.write(f">  <{_sdf_name(str(name))}>\n{text}\n")
             out.write("$$$$\n")
 
 
@@ -180,6 +227,13 @@ def _sdf_text(value: Any) -> str:
 def _columns(file: Path) -> Sequence[str] | None:
     """The columns of a table; None if it is none."""
     head = head_of(file)
+    if head.startswith(b"PK"):
+        try:
+            from molvae.chem.workbooks import workbook_table
+
+            return workbook_table(file.read_bytes(), file.name, ("id",)).header
+        except (MolvaeError, OSError):
+            return None
     if head.startswith(b"PAR1"):
         try:
             import pyarrow.parquet
@@ -199,12 +253,13 @@ def _columns(file: Path) -> Sequence[str] | None:
 
 def _is_of_trials(columns: Iterable[str] | None) -> bool:
     there = set(columns or ())
-    return there == ASK_COLUMNS or there >= TRIALS
+    return there == ASK_COLUMNS or there >= TRIALS or there >= PLATE
 
 
-_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path, Sequence[str]], None]] = {
     ".csv": _csv,
     ".tsv": partial(_csv, separator="\t"),
     ".sdf": _sdf,
+    ".xlsx": _xlsx,
     ".parquet": _parquet,
 }

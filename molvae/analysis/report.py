@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.resources import files
@@ -23,10 +23,10 @@ from molvae.analysis.calibration import coverage_of
 from molvae.analysis.distributions import SAMPLE, dataset_properties
 from molvae.analysis.figures import pictures
 from molvae.analysis.summary import LISTED, CampaignSummary, Row, goodness, number, summarize
-from molvae.campaign.plausibility import plausibility_of
+from molvae.campaign.plausibility import full_check
 from molvae.campaign.storage import Storage
 from molvae.campaign.trust import identity_of
-from molvae.config import DEFAULT_PROPERTIES, CampaignConfig
+from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import CampaignError, InvalidMoleculeError, MolvaeError, require
 
 if TYPE_CHECKING:
@@ -162,9 +162,8 @@ def render(
 
 def _findings(campaign: Campaign, found: CampaignSummary) -> dict[int, list[str]]:
     """Faults of the listed molecules by trial, whether or not the campaign avoids them."""
-    config = replace(campaign.config, plausibility=CampaignConfig.plausibility)
     try:
-        check = plausibility_of(config, campaign.trials)
+        check = full_check(campaign.config, campaign.trials)
     except MolvaeError:  # a file that was not written by molvae
         check = None
     findings = {}

@@ -159,6 +159,10 @@ class Candidate:
     predictions: tuple[Prediction, ...] = ()
     """Predictions of `Observations.y` if there is no `problem`, else of each of
     `problem.measured`; may be empty."""
+    parents: tuple[str, ...] = ()
+    """Canonical SMILES of the molecules that it was made from; may be empty."""
+    kappa: float | None = None
+    """Weight of the standard deviation when it was chosen; None if the strategy has none."""
 
 
 class Strategy(Protocol):

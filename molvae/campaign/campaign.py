@@ -440,8 +440,8 @@ class Campaign:
     def table(self) -> pd.DataFrame:
         """All trials in the order asked; columns as in `molvae.objectives.problem.COLUMNS`.
 
-        Columns of values follow `smiles`, NaN for none; then `DERIVED_COLUMNS`, `VALUE_COLUMNS`
-        and notes.
+        Columns of values follow `smiles`, NaN for none; then `PREDICTION_COLUMNS` and
+        `REASON_COLUMNS` of proposals, `DERIVED_COLUMNS`, `VALUE_COLUMNS` and notes.
         """
         return to_dataframe(self.trials, self.problem)
 

@@ -11,12 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.history import predictions_of
-from molvae.campaign.trial import NewTrial
+from molvae.campaign.trial import NewTrial, Reason
 from molvae.errors import CampaignError
 from molvae.objectives.interrupts import wait
 
 if TYPE_CHECKING:
     from molvae.bo.base import Observations, Strategy
+    from molvae.chem.plausibility import Plausibility
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.problem import OptimizationProblem
 
@@ -34,8 +35,12 @@ def choose_batch(
     problem: OptimizationProblem,
     n: int,
     seed: int,
+    check: Plausibility | None = None,
 ) -> Batch:
-    """New trials of the `n` distinct new molecules that a strategy has to propose."""
+    """New trials of the `n` distinct new molecules that a strategy has to propose.
+
+    `check` names their findings.
+    """
     from molvae.bo.candidates import spawn_seed
     from molvae.latent.density import density_percentiles
 
@@ -54,9 +59,29 @@ def choose_batch(
             origin=" ".join(part for part in (strategy.name, c.operator) if part),
             percentile=percentile,
             predictions=predictions_of(c, problem),
+            reason=Reason(
+                kappa=c.kappa,
+                parents=c.parents,
+                nearest=near,
+                similarity=similarity,
+                findings=() if check is None else tuple(check.findings(c.smiles)),
+            ),
         )
-        for c, percentile in zip(found, density_percentiles(space, smiles), strict=True)
-    ]
+        for c, percentile, (near, similarity) in zip(
+            found, density_percentiles(space, smiles), nearest(smiles, observations.smiles),
+            strict=True,
+        )
+    ]  # fmt: skip
+
+
+def nearest(smiles: Sequence[str], known: Sequence[str]) -> list[tuple[str | None, float | None]]:
+    """The most similar known molecule of each, and its Tanimoto similarity."""
+    from molvae.chem.fingerprints import morgan_bits, tanimoto
+
+    if not known:
+        return [(None, None)] * len(smiles)
+    similar = tanimoto(morgan_bits(smiles), morgan_bits(known))
+    return [(known[row.argmax()], float(row.max())) for row in similar]
 
 
 class Choice(threading.Thread):

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.errors import CampaignError
-from molvae.objectives.problem import COLUMNS, EARLIER, OptimizationProblem, pareto_rank
+from molvae.objectives.problem import (
+    COLUMNS,
+    EARLIER,
+    PREDICTION_COLUMNS,
+    REASON_COLUMNS,
+    OptimizationProblem,
+    pareto_rank,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,10 +135,15 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
     first, second, *others = COLUMNS
     columns = list(dict.fromkeys([first, second, *problem.names, *others]))
     judged = derived_columns(trials, problem)
-    taken = {*columns, *judged, EARLIER}
+    reasons = [reason_cells(trial) for trial in trials]
+    # A file from before reasons may have an objective of such a name.
+    columns += [
+        name for name in dict.fromkeys(n for r in reasons for n in r) if name not in columns
+    ]
+    taken = {*columns, *judged, *REASON_COLUMNS, EARLIER}
     rows = []
     for place, trial in enumerate(trials):
-        row: dict[str, Any] = {name: getattr(trial, name) for name in COLUMNS}
+        row: dict[str, Any] = reasons[place] | {name: getattr(trial, name) for name in COLUMNS}
         row |= {name: trial.values.get(name, math.nan) for name in problem.names}
         row |= {name: column[place] for name, column in judged.items()}
         if trial.earlier_failures:
@@ -146,6 +158,18 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
     more = {name: None for row in rows for name in row if name not in columns}
     table = pd.DataFrame(rows, columns=[*columns, *more])
     return table.astype({"percentile": float})
+
+
+def reason_cells(trial: Trial) -> dict[str, Any]:
+    """Cells of `PREDICTION_COLUMNS` and `REASON_COLUMNS`; empty for a trial without a reason."""
+    cells: dict[str, Any] = {}
+    for name, predicted in trial.predictions.items():
+        ends = (predicted.q50, predicted.q05, predicted.q95)
+        cells |= {f"{name}_{what}": v for what, v in zip(PREDICTION_COLUMNS, ends, strict=True)}
+    if (reason := trial.reason) is not None:
+        texts = {"parents": "; ".join(reason.parents), "findings": "; ".join(reason.findings)}
+        cells |= {name: texts.get(name, getattr(reason, name)) for name in REASON_COLUMNS}
+    return cells
 
 
 def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> dict[str, list[Any]]:

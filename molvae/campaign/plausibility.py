@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,11 @@ def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibi
 
     start = tuple(trial.smiles for trial in trials if trial.origin == ORIGIN)
     return _plausibility(plausibility_parts(config.plausibility), of_model(config.space), start)
+
+
+def full_check(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:
+    """The same check with all of its parts, whatever the campaign avoids: it names findings."""
+    return plausibility_of(replace(config, plausibility=CampaignConfig.plausibility), trials)
 
 
 def inactive_parts(config: CampaignConfig) -> str:

@@ -14,6 +14,7 @@ from molvae.campaign.evaluation import EvaluationResult, EvaluationTask
 from molvae.campaign.executors import make_executor
 from molvae.campaign.history import completed_trials
 from molvae.campaign.initial_design import ORIGIN
+from molvae.campaign.plausibility import full_check
 from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
 from molvae.errors import CampaignError, require
@@ -46,7 +47,10 @@ def ask(campaign: Campaign, n: int, *, allow_constant: bool) -> list[Trial]:
 def _choose(campaign: Campaign, n: int) -> Callable[[], Batch]:
     """Read the campaign; the returned function chooses by that alone."""
     observations, space, strategy = campaign.observations(), campaign.space, campaign.strategy
-    return lambda: choose_batch(strategy, observations, space, campaign.problem, n, campaign.seed)
+    check = full_check(campaign.config, campaign.trials)
+    return lambda: choose_batch(
+        strategy, observations, space, campaign.problem, n, campaign.seed, check
+    )
 
 
 def _write(campaign: Campaign, chosen: Batch) -> list[Trial]:

@@ -1,6 +1,6 @@
 """The format of campaign files: SQLite tables, migrations, and checks against damage and strangers.
 
-Format 4:
+Format 5:
 
     campaign (key, value)                        what it was made with; values are JSON
     trial    (id, smiles, z, origin, asked_at,   smiles canonical, unique; z float64, little-endian
@@ -13,6 +13,8 @@ Format 4:
     remark   (trial, name, text)                 whatever else the starting file says of it
     prediction (trial, objective, q05, q25,      quantiles of a value, predicted when the trial was
                 q50, q75, q95)                   proposed; may be lacking
+    reason   (trial, kappa, parents, nearest,    why it was proposed; parents and findings are JSON
+              similarity, findings)              lists, of SMILES and of texts; may be lacking
 
 Statuses are stored under their words of format 1, see `trial.STATUSES`. `application_id` marks the
 file as molvae's, `user_version` is the format. Triggers forbid UPDATE and DELETE, so the file is
@@ -34,9 +36,10 @@ from urllib.parse import quote
 
 from molvae.errors import CampaignError
 
-FORMAT = 4
+FORMAT = 5
 """1: as released with 0.1. 2: standard errors and replicates of values, notes. 3: percentiles.
-4: several outcomes of a trial, one after the other; remarks of the starting file; predictions."""
+4: several outcomes of a trial, one after the other; remarks of the starting file; predictions.
+5: reasons of proposals; an outcome may follow another one that is no failure."""
 
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
@@ -127,6 +130,17 @@ CREATE TABLE prediction (
 ) STRICT;
 """
 
+_SINCE_5 = """
+CREATE TABLE reason (
+    trial      INTEGER PRIMARY KEY REFERENCES trial (id),
+    kappa      REAL,
+    parents    TEXT NOT NULL,
+    nearest    TEXT,
+    similarity REAL,
+    findings   TEXT NOT NULL
+) STRICT;
+"""
+
 
 def _insert_only_triggers(*tables: str) -> str:
     return "".join(
@@ -142,6 +156,7 @@ _MIGRATIONS = {
     2: _SINCE_2 + _insert_only_triggers("note"),
     3: "ALTER TABLE trial ADD COLUMN percentile REAL;",
     4: _SINCE_4 + _insert_only_triggers("outcome", "value", "note", "remark", "prediction"),
+    5: _SINCE_5 + _insert_only_triggers("reason"),
 }
 """SQL that makes a campaign file of each format from one of the format before."""
 

@@ -35,7 +35,7 @@ from molvae.campaign.schema import (
     migrated_copy,
     readable_errors,
 )
-from molvae.campaign.trial import STATUSES, Failure, NewTrial, Outcome, Status, Trial
+from molvae.campaign.trial import STATUSES, Failure, NewTrial, Outcome, Reason, Status, Trial
 from molvae.errors import CampaignError, encodable, listed
 
 RECORD = Kind(name="a new campaign file", is_own=lambda file: False, error=CampaignError)
@@ -233,6 +233,13 @@ class Storage:
                 self._insert_row("remark", id_, encodable(name), encodable(text))
             for name, quantiles in trial.predictions.items():
                 self._insert_row("prediction", id_, encodable(name), *quantiles)
+            if (reason := trial.reason) is not None:
+                lists = (
+                    json.dumps([*map(encodable, one)]) for one in (reason.parents, reason.findings)
+                )
+                parents, findings = lists
+                near = reason.nearest, reason.similarity
+                self._insert_row("reason", id_, reason.kappa, parents, *near, findings)
             if trial.outcome is not None:
                 self._insert_outcome(id_, trial.outcome)
         return ids
@@ -268,8 +275,10 @@ SELECT trial.id, smiles, z, origin, asked_at, percentile, status, message, told_
     (SELECT json_group_object(name, text) FROM note WHERE note.outcome = outcome.id),
     (SELECT json_group_array(json_array(objective, q05, q25, q50, q75, q95)) FROM prediction
         WHERE prediction.trial = trial.id),
+    kappa, parents, nearest, similarity, findings,
     objective, value, error, replicates
 FROM trial
+LEFT JOIN reason ON reason.trial = trial.id
 LEFT JOIN outcome
     ON outcome.id = (SELECT max(id) FROM outcome AS latest WHERE latest.trial = trial.id)
 LEFT JOIN value ON value.outcome = outcome.id
@@ -288,13 +297,14 @@ def _trial(rows: list[tuple[Any, ...]]) -> Trial:
     id_, smiles, z, origin, asked_at, percentile, word, message, told_at = rows[0][:9]
     failures, remarks, notes, predictions = (json.loads(text or "[]") for text in rows[0][9:13])
     status = STATUSES[word or "asked"]
-    values = [row[13:] for row in rows if row[13] is not None]
+    values = [row[18:] for row in rows if row[18] is not None]
     return Trial(
         id=id_,
         smiles=smiles,
         origin=origin,
         percentile=percentile,
         predictions={name: Prediction(*q) for name, *q in predictions},
+        reason=_reason(*rows[0][13:18]),
         status=status,
         values={name: value for name, value, _, _ in values},
         errors={name: error for name, _, error, _ in values if error is not None},
@@ -305,6 +315,22 @@ def _trial(rows: list[tuple[Any, ...]]) -> Trial:
         asked_at=asked_at,
         told_at=None if status == "pending" else told_at,
         z_bytes=z,
+    )
+
+
+def _reason(
+    kappa: float | None, parents: str | None, nearest: str | None, similarity: float | None,
+    findings: str | None,
+) -> Reason | None:  # fmt: skip
+    """The reason of a proposal; None if the file has none."""
+    if parents is None or findings is None:
+        return None
+    return Reason(
+        kappa=kappa,
+        parents=tuple(map(str, json.loads(parents))),
+        nearest=nearest,
+        similarity=similarity,
+        findings=tuple(map(str, json.loads(findings))),
     )
 
 

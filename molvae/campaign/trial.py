@@ -32,6 +32,24 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why a molecule was proposed: what its strategy, and the campaign, knew of it."""
+
+    kappa: float | None = None
+    """Weight of the uncertainty when it was chosen: near 0 it exploits, above 1 it explores. None
+    if the strategy has none."""
+    parents: tuple[str, ...] = ()
+    """Canonical SMILES of the molecules that it was made from."""
+    nearest: str | None = None
+    """Canonical SMILES of the most similar complete trial; None if there was none."""
+    similarity: float | None = None
+    """Its Tanimoto similarity, see `molvae.chem.fingerprints.tanimoto`."""
+    findings: tuple[str, ...] = ()
+    """Its structural alerts, unstable groups, unseen parts and unusual size, whether or not the
+    campaign avoids them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The outcome of a trial; fields as for `Trial`."""
 
@@ -54,6 +72,7 @@ class NewTrial:
     percentile: float | None = None
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    reason: Reason | None = None
     outcome: Outcome | None = None
     """What is known already; None: pending."""
 
@@ -74,6 +93,8 @@ class Trial:
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     """Predictions of its values when it was proposed, by objective, in the objective's own sign.
     Initial molecules have none, nor do those of strategies without a surrogate."""
+    reason: Reason | None = None
+    """Why it was proposed. None for molecules that were not, and in older files."""
     status: Status
     """`pending`: without an outcome; `complete`: all values are known; `failed`: some are not."""
     values: Mapping[str, float] = field(default_factory=dict)

@@ -104,6 +104,16 @@ def draw_molecule(
     return _drawn(rdMolDraw2D.MolDraw2DSVG(*size), mol, highlightAtoms=atoms)
 
 
+def draw_png(smiles: str, *, size: tuple[int, int] = (220, 160)) -> bytes:
+    """A drawing of a molecule as PNG; arguments and errors as for `draw_molecule`."""
+    require(min(size) >= 1, f"size must be at least 1 x 1 pixels, got {size[0]} x {size[1]}")
+    drawer: Any = rdMolDraw2D.MolDraw2DCairo(*size)
+    rdMolDraw2D.PrepareAndDrawMolecule(drawer, parse(smiles))
+    drawer.FinishDrawing()
+    drawing: bytes = drawer.GetDrawingText()
+    return drawing
+
+
 def _drawn(drawer: Any, mol: Chem.Mol, **highlights: Any) -> str:
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, **highlights)
     drawer.FinishDrawing()

@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from molvae._files import check_output
-from molvae.analysis.export import (
-    check_can_write_table,
-    check_unedited,
-    with_visible_text,
-    write_table,
-)
+from molvae.analysis.export import check_can_write_table, with_visible_text, write_table
 from molvae.chem.tables import shortened_list
 from molvae.cli.campaign_output import best_rows, print_summary, run_with_progress
-from molvae.cli.inputs import ASKED, parse_value, read_measurements
+from molvae.cli.inputs import parse_value, read_measurements
 from molvae.cli.shared_flags import CampaignFile
 from molvae.cli.terminal import Flat, InFile, Signed, Switch, flags, given, layers, print_tsv, say
 from molvae.config import CampaignConfig, build
@@ -85,6 +80,7 @@ def ask(
     *,
     n: Annotated[int | None, Parameter(name=["--n", "-n"])] = None,
     pending: Annotated[bool, Parameter(name=["--pending", "--waiting"], negative="")] = False,
+    fill: Switch = False,
     create: Switch = False,
     out: Path | None = None,
     overwrite: Switch = False,
@@ -92,8 +88,10 @@ def ask(
 ) -> None:
     """Print molecules to measure next, as TSV. Report their values with molvae tell.
 
-    Columns are id, smiles and percentile: how typical a molecule is of the model, from 0 to 100
-    (see molvae explore density).
+    Columns are id, smiles and percentile (how typical a molecule is of the model, from 0 to 100,
+    see molvae explore density); the predicted value with the ends of its 90 % interval; similarity
+    to the nearest measured molecule; kappa, the weight of the uncertainty; origin, the strategy and
+    its operator; findings, e.g. structural alerts.
 
     Create a laboratory campaign with --create and the settings of molvae optimize, e.g.
     --create --objective manual:pIC50 --direction maximize --start measured.csv. Initial molecules
@@ -102,14 +100,26 @@ def ask(
     Args:
         n: Number of new molecules; a batch by default.
         pending: Print pending molecules, asked for but without a value, and choose no new ones.
+        fill: Print pending molecules first, and fill up to N with new ones.
         create: Create the campaign.
-        out: Write the molecules to this file instead: .csv, .tsv, .sdf or .parquet.
+        out: Write a plate to this file instead, with an empty column for each value, the reasons
+            and properties: .csv, .tsv, .sdf, .xlsx (with drawings) or .parquet, which molvae tell
+            --file reads back when the values are filled in; or .html, to read and print.
         overwrite: Replace an existing file.
         settings: Settings of the new campaign, with --create.
     """
+    from molvae.analysis.plate import (
+        ask_columns,
+        check_can_write_plate,
+        plate_table,
+        write_plate,
+    )
+
     chosen = given(settings)
     inputs: list[str | Path] = [campaign_file, *_input_files(chosen)]
-    target = out and check_can_write_table(out, overwrite=overwrite, apart_from=inputs)
+    if out is not None:
+        check_can_write_plate(None, out, overwrite=overwrite, apart_from=inputs)
+    require(not (pending and fill), "--pending asks for none, and --fill for new ones; use one")
     allow_constant = chosen.pop("allow_constant", False)
     if chosen and not create:
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
@@ -119,20 +129,22 @@ def ask(
         if create
         else _open(campaign_file) as campaign,
     ):
-        known = None
-        if target is not None:  # before anything is asked
-            check_unedited(target, known := campaign.table())
-        trials = _pending(campaign) if create or pending else []
-        trials = trials if trials or pending else campaign.ask(n, allow_constant=allow_constant)
-        rows = [(trial.id, trial.smiles, trial.percentile) for trial in trials]
-    if target is None:
-        print_tsv(ASKED, rows)
-        return
-    import pandas as pd
-
-    table = pd.DataFrame(rows, columns=list(ASKED))
-    write_table(table, target, overwrite=overwrite, apart_from=inputs, trials=known)
-    print(out)
+        if out is not None:  # before anything is asked
+            check_can_write_plate(campaign, out, overwrite=overwrite, apart_from=inputs)
+        trials = _pending(campaign) if create or pending or fill else []
+        wanted = campaign.batch_size if n is None else n
+        if fill and len(trials) < wanted:
+            trials += campaign.ask(wanted - len(trials), allow_constant=allow_constant)
+        elif not (trials or pending):
+            trials = campaign.ask(n, allow_constant=allow_constant)
+        if out is not None:
+            write_plate(campaign, trials, out, overwrite=overwrite, apart_from=inputs)
+        columns = ask_columns(campaign.problem)
+        rows = plate_table(campaign, trials, columns).to_numpy().tolist()
+    if out is None:
+        print_tsv(columns, rows)
+    else:
+        print(out)
 
 
 def tell(
@@ -159,8 +171,11 @@ def tell(
         error: Standard error of the value.
         message: Text kept with the value, e.g. why it failed.
     """
+    from molvae.analysis.plate import plate_columns
+    from molvae.objectives.parsing import told_names
+
     with _open(campaign_file) as campaign:
-        names = campaign.problem.measured
+        names = told_names(campaign.problem)
         if file is None and trial is not None and value is not None:
             if len(names) != 1:
                 raise DataError(f"this campaign measures {', '.join(names)}; tell them by --file")
@@ -174,7 +189,8 @@ def tell(
             )
             earlier = {trial.id: trial for trial in campaign.trials}
             exported = {id_: _as_exported(one) for id_, one in earlier.items()}
-            rows = read_measurements(file, names, exported, _derived(campaign))
+            beside = plate_columns(campaign.problem)
+            rows = read_measurements(file, names, exported, _derived(campaign), beside)
             told = campaign.tell_all(
                 {row.id: row.values for row in rows},
                 messages={row.id: row.message for row in rows},
@@ -200,10 +216,11 @@ def tell(
 def _derived(campaign: Campaign) -> set[str]:
     """Columns of an exported table that the campaign computes, old names included."""
     from molvae.campaign.history import COLUMN_ALIASES, derived_columns
-    from molvae.objectives.problem import EARLIER
+    from molvae.objectives.problem import EARLIER, PREDICTION_COLUMNS, REASON_COLUMNS
 
     problem = campaign.problem
     names = {*problem.names, *derived_columns(campaign.trials, problem), EARLIER}
+    names |= {*REASON_COLUMNS, *(f"{n}_{p}" for n in problem.names for p in PREDICTION_COLUMNS)}
     old = {name for name, now in COLUMN_ALIASES.items() if now in names}
     return (names | old) - {*problem.measured}
 
@@ -257,7 +274,7 @@ def export(
     """Write all trials as a table.
 
     Args:
-        file: File to write: .csv, .tsv, .sdf or .parquet; CSV on standard output by default.
+        file: File to write: .csv, .tsv, .sdf, .xlsx or .parquet; CSV on standard output by default.
         overwrite: Replace an existing file.
     """
     target = file and check_can_write_table(file, overwrite=overwrite, apart_from=[campaign_file])

@@ -164,6 +164,7 @@ def read_measurements(
     names: Sequence[str],
     known: Mapping[int, Mapping[str, str]] | None = None,
     skip: Collection[str] = (),
+    plate: Collection[str] = (),
 ) -> list[MeasuredRow]:
     """Measurements of a table with columns `id`, those of `names`, and perhaps error and message.
 
@@ -174,6 +175,7 @@ def read_measurements(
         known: The exported row of each trial, by id and column, `smiles` at least. Cells equal to
             it are no notes. A row without a value and without a message is skipped.
         skip: Columns of an exported table that are no notes: the campaign computes them.
+        plate: Columns of a plate that are no notes.
 
     Raises:
         DataError: Names file and line of all bad rows.
@@ -195,6 +197,8 @@ def read_measurements(
     told, seen, status = list[MeasuredRow](), dict[int, int](), table.find("status")
     if status is not None and table.find("asked_at") is not None:
         used |= {table.find(name) for name in skip}
+    if all(table.find(name) is not None for name in ("similarity", "kappa", "findings")):
+        used |= {table.find(name) for name in plate}
     for line, cells in table.rows:
         if (id_ := _id(cells[ids])) is None:
             table.problem(

@@ -21,6 +21,8 @@ from molvae.objectives.problem import (
     COLUMNS,
     DERIVED_COLUMNS,
     EARLIER,
+    PREDICTION_COLUMNS,
+    REASON_COLUMNS,
     VALUE_COLUMNS,
     Combine,
     Constraint,
@@ -359,6 +361,12 @@ def name_of(function: ScoringFunction) -> str:
     return encodable(str(function.name))
 
 
+def told_names(problem: OptimizationProblem) -> tuple[str, ...]:
+    """Names of the values that people tell: the manual ones; without any, all measured ones."""
+    specs = {name: current_spec(problem.parts[name].spec or "") for name in problem.measured}
+    return tuple(n for n, spec in specs.items() if spec.startswith(MANUAL)) or problem.measured
+
+
 def is_cheap(function: ScoringFunction) -> bool:
     """Whether RDKit computes the values, so that they cost nothing."""
     return bool(getattr(function, "is_cheap", False))
@@ -380,8 +388,8 @@ def runs_code(spec: str) -> bool:
 def _check_names(names: Sequence[str]) -> None:
     """Refuse names that would hide a column of tables."""
     derived = DERIVED_COLUMNS if len(names) > 1 else {}
-    beside = {f"{name}_{what}" for name in names for what in VALUE_COLUMNS}
-    taken = {*COLUMNS, EARLIER, *derived, *beside}
+    beside = {f"{n}_{what}" for n in names for what in (*VALUE_COLUMNS, *PREDICTION_COLUMNS)}
+    taken = {*COLUMNS, *REASON_COLUMNS, EARLIER, *derived, *beside}
     for name in names:
         require(
             name not in taken,

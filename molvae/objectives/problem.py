@@ -386,5 +386,21 @@ VALUE_COLUMNS = {
 }
 """Columns NAME_error and NAME_replicates beside values, where there are any."""
 
+REASON_COLUMNS = {
+    "kappa": "weight of the uncertainty when it was chosen: near 0 exploits, above 1 explores",
+    "parents": "SMILES of the molecules that it was made from, with ; between them",
+    "nearest": "SMILES of the most similar molecule that had its values when it was proposed",
+    "similarity": "Tanimoto similarity to that one (ECFP4)",
+    "findings": "alerts, unstable groups, unseen parts, unusual size, with ; between them",
+}
+"""Columns of tables with proposals: why each molecule was proposed."""
+
+PREDICTION_COLUMNS = {
+    "predicted": "median of the value that was predicted when it was proposed",
+    "low": "lower end of the 90 % interval of the prediction",
+    "high": "upper end of the 90 % interval of the prediction",
+}
+"""Columns NAME_predicted, NAME_low and NAME_high of tables with proposals."""
+
 EARLIER = "earlier_failures"
 """Column of failures after which trials were put back, where there are any."""

@@ -52,7 +52,8 @@ def test_graph_children_are_new_canonical_molecules() -> None:
     assert children == graph_ga_offspring(parents, seed=0)
     assert len(set(children) - set(MOLECULES)) > 3
     assert len(set(children)) == len(children)
-    assert children == [Chem.CanonSmiles(m) for m in children]
+    assert list(children) == [Chem.CanonSmiles(m) for m in children]
+    assert all(set(made_from) <= set(MOLECULES) for made_from in children.values())
     assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
     assert logging.root.level == logging.WARNING
 
@@ -73,7 +74,7 @@ def test_patterns_compiled_once_make_the_children_of_mol_ga(
 
 
 def test_no_parents_no_children(space: LatentSpace) -> None:
-    assert graph_ga_offspring([], seed=0) == []
+    assert graph_ga_offspring([], seed=0) == {}
     assert perturb_latent(space, space.encode([]), radii=(0.1, 1.0), seed=0) == []
 
 

@@ -594,6 +594,8 @@ def test_every_trial_says_how_usual_its_molecule_is(path: Path) -> None:
         (["manual:status"], "status"),
         (["qed", "manual:pareto_rank"], "pareto_rank"),
         (["manual:a", "manual:a_error"], "a_error"),
+        (["manual:a", "manual:a_low"], "a_low"),
+        (["manual:similarity"], "similarity"),
     ],
 )
 def test_values_have_no_name_of_a_column(path: Path, goals: list[str], name: str) -> None:

@@ -63,3 +63,13 @@ def toy(molvae: Molvae, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molv
     monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: ToySpace(str(name)))
     (tmp_path / "start.smi").write_text("\n".join(ToySpace().molecules[:60:10]))
     return molvae
+
+
+@pytest.fixture
+def lab(toy: Molvae, tmp_path: Path) -> Molvae:
+    """The same, with a table of four measured molecules."""
+    measured = ToySpace().molecules[:40:10]
+    (tmp_path / "measured.csv").write_text(
+        "smiles,value\n" + "".join(f"{m},{i}.5\n" for i, m in enumerate(measured))
+    )
+    return toy

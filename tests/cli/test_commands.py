@@ -707,14 +707,6 @@ def test_goals_in_a_file_may_be_tables(toy: Molvae, tmp_path: Path) -> None:
 # --- the laboratory loop
 
 
-@pytest.fixture
-def lab(toy: Molvae, tmp_path: Path) -> Molvae:
-    (tmp_path / "measured.csv").write_text(
-        "smiles,value\n" + "".join(f"{m},{i}.5\n" for i, m in enumerate(MOLECULES[:40:10]))
-    )
-    return toy
-
-
 CREATE = split(
     "ask lab.db --create --objective manual:pIC50 --direction maximize --strategy random "
     "--space toy --start measured.csv"
@@ -753,7 +745,7 @@ def test_molecules_come_with_how_usual_they_are(
     assert exported[0].split(",")[5] == "percentile"
     assert [float(line.split(",")[5]) for line in exported[-3:]] == expected
     assert lab("ask", "lab.db", "--waiting", "--out", "plate.csv").status == 0
-    assert (tmp_path / "plate.csv").read_text().startswith("id,smiles,percentile\n5,")
+    assert (tmp_path / "plate.csv").read_text().startswith("id,smiles,pIC50,pIC50_predicted,")
     done = lab(*OPTIMIZE, "--budget", 12)
     assert re.search(
         r"^\d of 6 new molecules have a density below the first percentile$", done.err, re.M
@@ -785,6 +777,8 @@ def test_plates_and_structure_files(lab: Molvae, tmp_path: Path) -> None:
     done = lab("tell", "lab.db", "--file", "back.sdf")
     assert done.status == 0, done.err
     header, *rows = [line.split(",") for line in lab("export", "lab.db").out.splitlines()]
+    assert header[9:14] == ["kappa", "parents", "nearest", "similarity", "findings"]
+    header, rows = header[:9] + header[14:], [row[:9] + row[14:] for row in rows]
     assert header[9:] == ["pIC50_error", "well", "pIC50_replicates", "note_status", "plate"]
     assert rows[5][9:13] == ["0.5773502691896258", "B8", "1.0;2.0;3.0", "fine"]
     assert (rows[7][2], rows[7][13]) == ("4.5", "7")

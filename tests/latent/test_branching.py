@@ -56,7 +56,7 @@ def test_branch_offspring_is_distinct_and_reproducible(
     found = branch_offspring(space, molecules, space.encode(molecules), seed=0)
     assert len(found) == len(set(found)) > 20
     assert found == branch_offspring(space, molecules, space.encode(molecules), seed=0)
-    assert branch_offspring(space, [], torch.empty(0, space.dim).double(), seed=0) == []
+    assert branch_offspring(space, [], torch.empty(0, space.dim).double(), seed=0) == {}
 
 
 def test_known_molecule_at_a_vector_is_replaced_by_its_nearest_branch(

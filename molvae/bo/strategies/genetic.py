@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random as Generator
 from typing import ClassVar
 
@@ -59,7 +59,8 @@ class Genetic:
             unknown = [c for c in children if c not in observations.known and c not in chosen]
             new = [c for c in unknown if proposable(space, c) and observations.accepts(c)]
             for candidate in encoded(space, new[: n - len(chosen)]):
-                chosen[candidate.smiles] = candidate
+                parents_of = children[candidate.smiles]
+                chosen[candidate.smiles] = replace(candidate, parents=parents_of)
             if len(chosen) == n:
                 return list(chosen.values())
         raise CampaignError(

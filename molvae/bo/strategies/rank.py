@@ -222,16 +222,19 @@ class Rank:
                 )
                 if len(z := pool.vectors(steps)):
                     radii = (radius, self.max_radius)
-                    made = perturb_latent(maker, z, radii=radii, seed=seeds[0])
+                    names = [pool.smiles[i] for i in steps if pool.z[i] is not None]
+                    made = perturb_latent(maker, z, radii=radii, seed=seeds[0], smiles=names)
                     new = {c.smiles for c in made} - pool.known
                     if len(new) < len(z) / 2:  # steps are too short
                         radius = min(RADIUS_FACTOR * radius, self.max_radius)
-                    pool.add([c.smiles for c in made], [c.z for c in made], LATENT)
+                    named = {c.smiles: c.parents for c in reversed(made)}
+                    pool.add([c.smiles for c in made], [c.z for c in made], LATENT, named)
                 z = pool.vectors(branches)
                 able = [pool.smiles[i] for i in branches if pool.z[i] is not None]
-                pool.add(branch_offspring(maker, able, z, seed=seeds[2]), None, BRANCH)
-                smiles = graph_ga_offspring([pool.smiles[i] for i in graph], seed=seeds[1])
-                pool.add(smiles, None, GRAPH)
+                named = branch_offspring(maker, able, z, seed=seeds[2])
+                pool.add(list(named), None, BRANCH, named)
+                named = graph_ga_offspring([pool.smiles[i] for i in graph], seed=seeds[1])
+                pool.add(list(named), None, GRAPH, named)
                 if dataset is not None:
                     pool.add(sample_dataset(dataset, counts[SCREEN], seed=seeds[3]), None, SCREEN)
             chosen = pool.batch()

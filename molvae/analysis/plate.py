@@ -1,0 +1,189 @@
+"""Plates: molecules to measure next, with the reasons why they were proposed, as a file.
+
+A plate has a column for each value that is to be measured. `molvae tell --file` reads it back from
+CSV, TSV, SDF, Excel and Parquet; HTML is to read and to print.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molvae._files import Kind, check_output, replacing
+from molvae.analysis.export import PICTURE, check_can_write_table, check_unedited, write_table
+from molvae.campaign.history import reason_cells
+from molvae.errors import CampaignError
+from molvae.objectives.parsing import told_names
+from molvae.objectives.problem import PREDICTION_COLUMNS, REASON_COLUMNS, OptimizationProblem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molvae.campaign.campaign import Campaign
+    from molvae.campaign.trial import Trial
+
+PLATE = Kind(name="a plate", stamp="plate", error=CampaignError)
+PROPERTIES = ("logP", "MW", "SAS", "QED")
+"""Properties that every plate shows."""
+EXPLOITS = 0.5
+"""Weight of the uncertainty up to which a proposal exploits more than it explores."""
+SIZE = (260, 190)  # pixels of a drawn molecule
+
+
+def ask_columns(problem: OptimizationProblem) -> list[str]:
+    """Columns that `molvae ask` prints."""
+    beside = [f"{name}_{what}" for name in problem.measured for what in PREDICTION_COLUMNS]
+    return ["id", "smiles", "percentile", *beside, "similarity", "kappa", "origin", "findings"]
+
+
+def plate_columns(problem: OptimizationProblem) -> list[str]:
+    """Columns that plates have, but for those of values, of notes, and `id` and `smiles`."""
+    beside = [f"{name}_{what}" for name in problem.measured for what in PREDICTION_COLUMNS]
+    taken = {name.lower() for name in problem.names}
+    known = [name for name in PROPERTIES if name.lower() not in taken]
+    return [PICTURE, *beside, "origin", *REASON_COLUMNS, "percentile", *known]
+
+
+def plate_table(
+    campaign: Campaign, trials: Sequence[Trial], columns: Sequence[str] = ()
+) -> pd.DataFrame:
+    """A row for each trial: molecule, values, prediction, reason, properties and notes.
+
+    Args:
+        campaign: An open campaign.
+        trials: Some of its trials.
+        columns: Only these; by default those of a plate.
+    """
+    import pandas as pd
+
+    from molvae.chem.properties import score
+
+    problem = campaign.problem
+    told, beside = told_names(problem), [c for c in plate_columns(problem) if c != PICTURE]
+    wanted = list(columns) or ["id", "smiles", *told, *beside]
+    rows: list[dict[str, Any]] = []
+    for trial in trials:
+        own = {name: getattr(trial, name) for name in ("id", "smiles", "origin", "percentile")}
+        row = dict.fromkeys(wanted) | reason_cells(trial) | own
+        row |= {name: trial.values[name] for name in told if name in trial.values}
+        row = {name: row[name] for name in wanted}
+        if not columns:
+            row |= {name: text for name, text in trial.notes.items() if name not in row}
+        rows.append(row)
+    table = pd.DataFrame(
+        rows, columns=list(dict.fromkeys([*wanted, *(n for r in rows for n in r)]))
+    )
+    if computed := [name for name in PROPERTIES if name in wanted]:
+        smiles = [trial.smiles for trial in trials]
+        table[computed] = score(smiles, computed, workers=1).round(3)
+    return table
+
+
+def check_can_write_plate(
+    campaign: Campaign | None,
+    file: str | Path,
+    *,
+    overwrite: bool = False,
+    apart_from: Iterable[str | Path] = (),
+) -> None:
+    """Refuse a file that cannot be written, before anything is asked; errors as `write_plate`.
+
+    With the campaign, an earlier plate is compared with it: values that were not told yet are not
+    overwritten.
+    """
+    if Path(file).suffix.lower() == ".html":
+        check_output(file, PLATE, overwrite=overwrite, apart_from=apart_from)
+        return
+    check_can_write_table(file, overwrite=overwrite, apart_from=apart_from)
+    if campaign is not None and Path(file).exists():
+        check_unedited(file, plate_table(campaign, campaign.trials))
+
+
+def write_plate(
+    campaign: Campaign,
+    trials: Sequence[Trial],
+    file: str | Path,
+    *,
+    overwrite: bool = False,
+    apart_from: Iterable[str | Path] = (),
+) -> None:
+    """Write a plate: .csv, .tsv, .sdf, .xlsx, .parquet or .html, as the ending of the file says.
+
+    Workbooks and HTML show drawings.
+
+    Args:
+        campaign: An open campaign.
+        trials: Some of its trials.
+        file: The file to write.
+        overwrite: Replace an earlier plate, unless it holds values that were not told.
+        apart_from: Other files of the same command.
+
+    Raises:
+        CampaignError: The HTML file exists and is no plate, or cannot be written.
+        DataError: As `molvae.analysis.export.write_table`.
+    """
+    ending = Path(file).suffix.lower()
+    if ending == ".html":
+        html = render_plate(campaign, trials)
+        with replacing(file, PLATE, overwrite=overwrite, apart_from=apart_from) as draft:
+            draft.write_text(html, encoding="utf-8")
+        return
+    table = plate_table(campaign, trials)
+    if ending == ".xlsx":
+        table.insert(1, PICTURE, "")
+    everything = plate_table(campaign, campaign.trials) if Path(file).exists() else table
+    write_table(
+        table,
+        file,
+        overwrite=overwrite,
+        apart_from=apart_from,
+        trials=everything,
+        to_fill=told_names(campaign.problem),
+    )
+
+
+def why(kappa: float | None) -> str:
+    """What a weight of the uncertainty means, in one word."""
+    if kappa is None or kappa != kappa:
+        return ""
+    return "exploits" if kappa <= EXPLOITS else "explores"
+
+
+def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "") -> str:
+    """A plate as HTML; with the token of a form, values can be entered (`molvae ui`)."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from molvae.analysis.summary import number
+    from molvae.chem.depiction import draw_molecule
+    from molvae.errors import InvalidMoleculeError
+
+    def drawing(smiles: str) -> str:
+        try:
+            svg = draw_molecule(smiles, size=SIZE)
+        except InvalidMoleculeError:  # a file that was not written by molvae
+            return ""
+        return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
+
+    environment = Environment(
+        loader=PackageLoader("molvae"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"number": number, "why": why}
+    problem = campaign.problem
+    table = plate_table(campaign, trials)
+    properties = [name for name in PROPERTIES if name in table.columns]
+    return environment.get_template("plate.html").render(
+        cards=[
+            {"trial": trial, "drawing": drawing(trial.smiles), "properties": numbers}
+            for trial, numbers in zip(trials, table[properties].to_dict("records"), strict=True)
+        ],
+        problem=problem,
+        told=told_names(problem),
+        identity=campaign.identity,
+        record=campaign.path.name,
+        written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        form=form,
+    )

@@ -1,0 +1,115 @@
+"""Plates: proposals with reasons, written, filled in and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import split
+
+import pandas as pd
+import pytest
+
+from molvae.analysis.plate import plate_table
+from molvae.campaign.campaign import Campaign
+from tests.cli.conftest import Molvae
+
+CREATE = split(
+    "ask lab.db --create --objective manual:pIC50 --direction maximize --space toy "
+    "--strategy rank:n_offspring=20,screen_fraction=0 --start measured.csv"
+)
+
+
+def filled(file: Path, values: dict[int, float]) -> None:
+    """Write values into the empty column of a plate, as a person would."""
+    if file.suffix == ".xlsx":
+        openpyxl = pytest.importorskip("openpyxl")
+        book = openpyxl.load_workbook(file)
+        sheet = book.active
+        names = [cell.value for cell in sheet[1]]
+        for row in sheet.iter_rows(min_row=2):
+            value = values[row[names.index("id")].value]
+            row[names.index("pIC50")].value = value
+        book.save(file)
+    elif file.suffix == ".sdf":
+        parts = file.read_text().split("$$$$\n")[:-1]
+        done = [
+            part.replace(">  <pIC50>\n\n", f">  <pIC50>\n{value}\n\n")
+            for part, value in zip(parts, values.values(), strict=True)
+        ]
+        file.write_text("$$$$\n".join([*done, ""]))
+    elif file.suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+        table = pd.read_parquet(file)
+        table["pIC50"] = table["id"].map(values)
+        table.to_parquet(file, index=False)
+    else:
+        separator = "\t" if file.suffix == ".tsv" else ","
+        table = pd.read_csv(file, sep=separator)
+        table["pIC50"] = table["id"].map(values)
+        table.to_csv(file, sep=separator, index=False)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "sdf", "xlsx", "parquet"])
+def test_plate_that_is_filled_in_tells_its_values(lab: Molvae, tmp_path: Path, ending: str) -> None:
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+    if ending == "xlsx":
+        pytest.importorskip("openpyxl")
+    name, values = f"plate.{ending}", {5: 7.25, 6: 6.5, 7: -0.125}
+    done = lab(*CREATE, "-n", 3, "--out", name)
+    assert (done.status, done.out) == (0, f"{name}\n"), done.err
+    filled(tmp_path / name, values)
+    lab("ask", "lab.db", "--pending", "--out", name, "--overwrite").fails(1, name)
+    assert lab("tell", "lab.db", "--file", name).status == 0
+    with Campaign.open("lab.db") as campaign:
+        new = campaign.trials[4:]
+    assert {trial.id: trial.values["pIC50"] for trial in new} == values
+    assert all(not trial.notes for trial in new)
+
+
+def test_plate_of_html_shows_every_molecule_with_its_reason(lab: Molvae, tmp_path: Path) -> None:
+    done = lab(*CREATE, "-n", 3, "--out", "plate.html")
+    assert done.status == 0, done.err
+    page = (tmp_path / "plate.html").read_text()
+    assert page.count('<img src="data:image/svg+xml;base64,') == 3
+    assert "http" not in page.replace("http-equiv", "")
+    with Campaign.open("lab.db") as campaign:
+        for trial in campaign.trials[4:]:
+            assert trial.smiles in page
+            assert trial.reason is not None
+            assert trial.reason.nearest in page
+    assert lab("ask", "lab.db", "--pending", "--out", "plate.html", "--overwrite").status == 0
+    (tmp_path / "plate.html").write_text(page.replace("to measure", "to buy"))
+    lab("ask", "lab.db", "--pending", "--out", "plate.html", "--overwrite").fails(1, "plate.html")
+
+
+def test_proposals_have_reasons_and_initial_molecules_none(lab: Molvae) -> None:
+    asked = lab(*CREATE, "-n", 3).table
+    with Campaign.open("lab.db") as campaign:
+        trials, table = campaign.trials, campaign.table()
+        plate = plate_table(campaign, trials)
+    start = {trial.smiles for trial in trials[:4]}
+    assert [trial.reason for trial in trials[:4]] == [None] * 4
+    for trial, row in zip(trials[4:], asked, strict=True):
+        reason, predicted = trial.reason, trial.predictions["pIC50"]
+        assert reason is not None
+        assert reason.nearest in start
+        assert reason.similarity is not None
+        assert 0 <= reason.similarity <= 1
+        assert reason.kappa is not None
+        assert reason.kappa > 0
+        assert float(row["similarity"]) == pytest.approx(reason.similarity)
+        assert float(row["pIC50_predicted"]) == pytest.approx(predicted.q50)
+        assert float(row["pIC50_low"]) < predicted.q50 < float(row["pIC50_high"])
+    made = [trial.reason.parents for trial in trials if trial.reason]
+    assert any(made)
+    assert all(len(parents) <= 2 for parents in made)
+    assert table["nearest"].isna().tolist() == [True] * 4 + [False] * 3
+    assert {"logP", "MW", "SAS", "QED"} <= {*plate.columns}
+    assert plate["pIC50"].isna().tolist() == [False] * 4 + [True] * 3
+
+
+def test_ask_fills_up_with_new_molecules(lab: Molvae) -> None:
+    assert lab(*CREATE, "-n", 3).status == 0
+    assert [row["id"] for row in lab("ask", "lab.db", "--fill", "-n", 5).table] == list("56789")
+    assert [row["id"] for row in lab("ask", "lab.db", "--fill", "-n", 4).table] == list("56789")
+    lab("ask", "lab.db", "--fill", "--pending").fails(1, "--pending", "--fill")
