@@ -22,7 +22,7 @@ import molvae
 from benchmarks.optimisation import SIX, Run, mol_ga
 from benchmarks.shared import run
 from benchmarks.shared.tables import markdown, numbers
-from molvae.bo.pool import features
+from molvae.bo.features import features
 from molvae.bo.prediction import INTERVALS
 from molvae.bo.strategies.rank import Rank
 from molvae.bo.surrogate import (

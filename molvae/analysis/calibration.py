@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from molvae.bo.prediction import INTERVALS
 from molvae.campaign.trial import Trial
@@ -26,6 +27,10 @@ class Coverage:
     """Values in the central 50 % and 90 % intervals."""
     above: int
     """Values above the predicted median: about half of them, unless there is a bias."""
+    mean_error: float
+    """Mean of the values minus the predicted medians, in the unit of the value."""
+    rmse: float
+    """Root mean squared difference of values and predicted medians."""
 
 
 def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Coverage]:
@@ -46,6 +51,7 @@ def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Cover
     found = []
     for group in [known, *groups] if len(groups) > 1 else groups:
         held_50, held_90 = (sum(p.holds(v, share) for _, p, v in group) for share in INTERVALS)
+        errors = [value - predicted.q50 for _, predicted, value in group]
         found.append(
             Coverage(
                 first=group[0][0],
@@ -53,7 +59,9 @@ def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Cover
                 measured=len(group),
                 held_50=held_50,
                 held_90=held_90,
-                above=sum(value > predicted.q50 for _, predicted, value in group),
+                above=sum(error > 0 for error in errors),
+                mean_error=fmean(errors),
+                rmse=math.sqrt(fmean(error**2 for error in errors)),
             )
         )
     return found

@@ -45,6 +45,10 @@ def pictures(found: CampaignSummary, palette: Palette = PAGE) -> list[Picture]:
         made.append(_front(found, palette))
     if (plane := latent_map(found)) is not None:
         made.append(_map(found, *plane, palette))
+    names = enumerate(found.problem.measured, 1)
+    made += [
+        one for i, name in names if (one := _predicted(found, name, f"predicted-{i}", palette))
+    ]
     return made + [_histogram(one, found, palette) for one in distributions(found)]
 
 
@@ -263,6 +267,44 @@ def _front(found: CampaignSummary, palette: Palette) -> Picture:
         + _thinned(found)
     )
     return Picture(name="front", title="Pareto front", caption=caption, figure=figure, hints=hints)
+
+
+def _predicted(found: CampaignSummary, name: str, file: str, palette: Palette) -> Picture | None:
+    """Measured values against those predicted when their trials were proposed, by batch."""
+    rows = [
+        row
+        for row in found.calls
+        if name in row.trial.predictions and math.isfinite(row.value(name))
+    ]
+    if not rows:
+        return None
+    goal, rows = found.problem.parts[name], evenly(rows, POINTS)
+    batches = {at: place for place, at in enumerate(dict.fromkeys(r.trial.asked_at for r in rows))}
+    hints: dict[str, list[str]] = {}
+    label = found.label(name) + (f", {goal.unit}" if goal.unit else "")
+    with new_axes(file, palette, (5.6, 4.4)) as (figure, axes):
+        axes.axline((0, 0), slope=1, color=palette.faint, linewidth=1)
+        for batch in range(len(batches)):
+            mine = [row for row in rows if batches[row.trial.asked_at] == batch]
+            shade = palette.steps[1 + (STEPS - 2) * (batch + 1) // len(batches)]
+            points = [(r.trial.predictions[name].q50, r.value(name), r) for r in mine]
+            ends = [(r.trial.predictions[name].q05, r.trial.predictions[name].q95) for r in mine]
+            for (low, high), (_, y, _) in zip(ends, points, strict=True):
+                axes.plot((low, high), (y, y), color=shade, alpha=0.3, linewidth=1)
+            hints |= _points(axes, found, f"{file}-{batch}", points, s=26, color=shade, zorder=3)
+        shown = [r.value(name) for r in rows] + [r.trial.predictions[name].q50 for r in rows]
+        low, high = min(shown), max(shown)
+        margin = 0.1 * ((high - low) or abs(high) or 1.0)
+        axes.set_xlim(low - margin, high + margin)
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_xlabel(printable(f"predicted {label}"), parse_math=False)
+        axes.set_ylabel(printable(f"measured {label}"), parse_math=False)
+    return Picture(
+        name=file, title=f"Predicted and measured {found.label(name)}",
+        caption=f"{found.label(name)}: measured values against the medians predicted when their "
+        f"molecules were proposed, with 90 % intervals. {len(batches)} batches, the later the "
+        "darker.", figure=figure, hints=hints,
+    )  # fmt: skip
 
 
 def _map(

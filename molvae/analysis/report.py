@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,6 +23,7 @@ from molvae.analysis import reproduce
 from molvae.analysis.calibration import coverage_of
 from molvae.analysis.distributions import SAMPLE, dataset_properties
 from molvae.analysis.figures import pictures
+from molvae.analysis.importance import Importance, permutation_importance
 from molvae.analysis.summary import LISTED, CampaignSummary, Row, goodness, number, summarize
 from molvae.campaign.plausibility import full_check
 from molvae.campaign.storage import Storage
@@ -134,6 +136,7 @@ def render(
             for name in problem.measured
             if (rows := coverage_of(trials, name, batch=campaign.batch_size))
         ],
+        importance=_importance(found),
         failures=found.failures[-(LISTED // 4) :],
         findings=(findings := _findings(campaign, found)),
         faultless=[
@@ -173,6 +176,18 @@ def _findings(campaign: Campaign, found: CampaignSummary) -> dict[int, list[str]
         except InvalidMoleculeError:
             findings[row.trial.id] = ["not a molecule"]
     return findings
+
+
+def _importance(found: CampaignSummary) -> list[tuple[str, Importance]]:
+    """Importance of features for each measured value of which there are enough."""
+    rows, measured = found.ranked[::-1], []
+    for name in found.problem.measured:
+        with suppress(InvalidMoleculeError):  # a file that was not written by molvae
+            values = [row.value(name) for row in rows]
+            one = permutation_importance([row.trial.smiles for row in rows], values)
+            if one is not None:
+                measured.append((found.label(name), one))
+    return measured
 
 
 def _begin(text: str, length: int) -> str:

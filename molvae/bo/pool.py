@@ -7,19 +7,18 @@ values are exact. Pending molecules enter in `fit_surrogates`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from botorch.posteriors.gpytorch import GPyTorchPosterior
-from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.exact_gp import ExactGP
+from molvae.bo.features import features
 from molvae.bo.kernel_weights import subsample_best_and_random
 from molvae.bo.kernels import Columns, GramMatrices
 from molvae.bo.operators import encoded, sample_by_rank
@@ -28,22 +27,21 @@ from molvae.bo.surrogate import (
     WEIGHTED_KERNELS,
     SurrogateFactory,
     molecule_gp,
+    moments,
     predictions,
 )
+from molvae.bo.transforms import ScoreTransform
 from molvae.chem.filters import passes
 from molvae.chem.fingerprints import (
     DESCRIPTORS,
-    descriptors,
     morgan_bits,
-    morgan_counts,
     tanimoto,
 )
+from molvae.errors import without_warnings
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import best_first
 
-N_COUNTS = 2048
-"""Columns of Morgan counts."""
 FINALISTS = 50
 """Molecules of each ranking among which a batch is chosen jointly."""
 ANALOG_SIMILARITY = 0.5
@@ -312,16 +310,39 @@ class CandidatePool:
             )
         ]
 
-    def _predictions(self, x: Tensor) -> list[tuple[Prediction, ...]]:
-        """Predictions of the measured values of each finalist, measurement noise included."""
-        columns = []
+    def _forecasts(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, ScoreTransform]]:
+        """Mean and variance of the scores, each `n`, of each measured value, noise included."""
         for model, inflation, transform in zip(
             self.forecasters, self.inflation, self.transforms, strict=True
         ):
             posterior = model.posterior(x)
             variance = inflation * posterior.variance[:, 0] + _noise(model, x, posterior)
-            columns.append(predictions(posterior.mean[:, 0], variance, transform))
+            yield posterior.mean[:, 0], variance, transform
+
+    def _predictions(self, x: Tensor) -> list[tuple[Prediction, ...]]:
+        """Predictions of the measured values of each finalist."""
+        columns = [predictions(*of) for of in self._forecasts(x)]
         return list(zip(*columns, strict=True)) or [()] * len(x)
+
+    def predict(self, smiles: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations of the measured values of molecules, `n x measured` each.
+
+        In the sign of `Observations.y` without a `problem`, else in their own. NaN for molecules
+        that a kernel over z needs to encode and cannot.
+        """
+        z = torch.zeros(len(smiles), self.space.dim, dtype=torch.float64)
+        if self.needs_z:
+            with without_warnings():
+                z = self.space.encode(smiles, skip_unknown=True)
+        rows = torch.isfinite(z).all(dim=1)
+        known = [molecule for molecule, ok in zip(smiles, rows.tolist(), strict=True) if ok]
+        mean = torch.full((len(smiles), len(self.forecasters)), torch.nan, dtype=torch.float64)
+        std = mean.clone()
+        if known:
+            x = self._features(known, z[rows])
+            for column, of in enumerate(self._forecasts(x)):
+                mean[rows, column], std[rows, column] = moments(*of)
+        return mean, std
 
 
 def similarity_floor(observations: Observations) -> float:
@@ -438,17 +459,3 @@ def unfiltered(smiles: Sequence[str], filters: tuple[str, ...]) -> set[str]:
         return set(smiles)
     good = passes(smiles, filters, workers=1)
     return {molecule for molecule, ok in zip(smiles, good, strict=True) if ok}
-
-
-def features(smiles: Sequence[str], radius: int) -> Tensor:
-    """`[descriptors | counts]` of molecules, `n x f`, float64."""
-    rows = [_features_of(text, radius) for text in smiles]
-    found = np.empty((len(rows), len(DESCRIPTORS) + N_COUNTS))
-    for row, (described, counts) in zip(found, rows, strict=True):
-        row[: len(DESCRIPTORS)], row[len(DESCRIPTORS) :] = described, counts
-    return torch.from_numpy(found)
-
-
-@lru_cache(maxsize=30_000)
-def _features_of(smiles: str, radius: int) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
-    return descriptors([smiles])[0], morgan_counts([smiles], radius=radius, size=N_COUNTS)[0]

@@ -6,7 +6,6 @@ campaign continues as it would have.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,34 +13,25 @@ from typing import TYPE_CHECKING, Any
 from molvae.campaign.creation import create_file, load_space
 from molvae.campaign.evaluation import parse_outcome, with_computed
 from molvae.campaign.history import (
-    best_trials,
-    best_value,
-    observations_of,
     select_failed,
-    to_dataframe,
 )
-from molvae.campaign.metadata import read_metadata
-from molvae.campaign.plausibility import plausibility_of
-from molvae.campaign.recorded_parts import RecordedParts
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Outcome, Trial
-from molvae.campaign.trust import identity_of
+from molvae.campaign.view import CampaignView
 from molvae.config import CampaignConfig, RunLimits, whole_number
 from molvae.errors import require
 from molvae.objectives.parsing import make_scoring_function, name_of
-from molvae.objectives.problem import Direction, OptimizationProblem
+from molvae.objectives.problem import OptimizationProblem
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from molvae.bo.base import Observations, Strategy
+    from molvae.bo.base import Strategy
     from molvae.campaign.executors import Executor
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.parsing import ConstraintLike, ObjectiveLike
     from molvae.objectives.scoring import ScoringFunction
 
 
-class Campaign:
+class Campaign(CampaignView):
     """An optimization of molecules, kept in a campaign file.
 
     Make one with `Campaign.create` or `Campaign.open`. Use as a context manager, or call `close`.
@@ -50,33 +40,6 @@ class Campaign:
         >>> c.run(budget=200)  # doctest: +SKIP
         >>> c.best(3)  # doctest: +SKIP
     """
-
-    def __init__(
-        self,
-        store: Storage,
-        *,
-        space: LatentSpaceProtocol | None = None,
-        functions: Mapping[str, ScoringFunction] | None = None,
-        strategy: Strategy | None = None,
-    ) -> None:
-        self._storage = store
-        self.metadata: dict[str, Any] = store.metadata()
-        """What the file records of its creation: config, objectives, constraints, space, strategy,
-        versions, created, format, skipped, duplicates."""
-        self.config, self.problem = read_metadata(self.metadata, store.path)
-        """The settings, and the optimization problem."""
-        self.seed, self.batch_size = self.config.seed, self.config.batch_size
-        self._parts = RecordedParts(
-            self.metadata,
-            self.config,
-            self.problem,
-            store.path,
-            space=space,
-            functions=functions or {},
-            strategy=strategy,
-        )
-        self._choosing = threading.RLock()  # one thread at a time chooses molecules
-        self._runner: int | None = None  # the thread that runs the campaign
 
     @classmethod
     def create(
@@ -169,89 +132,9 @@ class Campaign:
             store.close()
             raise
 
-    def close(self) -> None:
-        """Close the campaign file; safe to call twice."""
-        self._storage.close()
-
-    def __enter__(self) -> Campaign:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return (
-            f"Campaign({str(self.path)!r}, {self.problem}, "
-            f"{self.metadata['strategy']['name']}, {len(self)} trials)"
-        )
-
-    def __len__(self) -> int:
-        """Number of trials, the initial ones included."""
-        return self._storage.count()
-
-    @property
-    def path(self) -> Path:
-        """The campaign file."""
-        return self._storage.path
-
-    @property
-    def identity(self) -> str:
-        """A hash that tells this campaign from others, whatever the file's name."""
-        return identity_of(self._storage.metadata())
-
-    @property
-    def name(self) -> str:
-        """Name of the first objective."""
-        return self.problem.objectives[0].name
-
-    @property
-    def direction(self) -> Direction:
-        """Direction of the first objective."""
-        return self.problem.objectives[0].direction
-
-    @property
-    def skipped(self) -> int:
-        """Number of given initial molecules that were left out."""
-        return int(self.metadata["skipped"])
-
-    @property
-    def duplicates(self) -> int:
-        """Number of given initial molecules that repeat an earlier one."""
-        return int(self.metadata["duplicates"])
-
-    @property
-    def trials(self) -> list[Trial]:
-        """All trials, in the order asked."""
-        return self._storage.trials()
-
-    @property
-    def best_value(self) -> float | None:
-        """The best (combined) value so far; None without one, and in a Pareto search."""
-        return best_value(self.trials, self.problem)
-
-    @property
-    def space(self) -> LatentSpaceProtocol:
-        """The latent space; `CampaignError` if the recorded name is now another model's."""
-        return self._parts.space
-
-    @property
-    def objective(self) -> ScoringFunction:
-        """Scoring function of the first objective; `CampaignError` if it was an object."""
-        return self._parts.function(self.name)
-
-    @property
-    def code(self) -> tuple[str, ...]:
-        """Modules and commands of the file that `run` imports or runs: `module:attribute`, ..."""
-        return self._parts.code
-
     def trust(self) -> None:
         """Let `run` execute the `code` that a file from elsewhere names, here and from now on."""
         self._parts.trust()
-
-    @property
-    def strategy(self) -> Strategy:
-        """The strategy; `CampaignError` if it was an object that has to be given again."""
-        return self._parts.strategy
 
     def ask(self, n: int | None = None, *, allow_constant: bool = False) -> list[Trial]:
         """Choose new molecules and write them into the file as pending trials: all or none.
@@ -422,29 +305,3 @@ class Campaign:
             allow_constant=allow_constant,
             on_trial=on_trial,
         )
-
-    def observations(self) -> Observations:
-        """All that a strategy may use now; values are signed so that larger is better."""
-        from molvae.model.isolation import isolated
-
-        with isolated():
-            trials = self.trials
-            return observations_of(
-                trials,
-                self.problem,
-                self.space.bounds,
-                self._parts.compute,
-                plausibility_of(self.config, trials),
-            )
-
-    def table(self) -> pd.DataFrame:
-        """All trials in the order asked; columns as in `molvae.objectives.problem.COLUMNS`.
-
-        Columns of values follow `smiles`, NaN for none; then `PREDICTION_COLUMNS` and
-        `REASON_COLUMNS` of proposals, `DERIVED_COLUMNS`, `VALUE_COLUMNS` and notes.
-        """
-        return to_dataframe(self.trials, self.problem)
-
-    def best(self, k: int = 10) -> pd.DataFrame:
-        """The `k` best complete trials, best first (feasible ones, a Pareto front); see `table`."""
-        return best_trials(self.table(), self.problem, whole_number(k, "k", least=0))

@@ -218,14 +218,14 @@ class Storage:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _insert(self, trials: Sequence[NewTrial]) -> list[int]:
-        ids = []
+        ids, asked_at = list[int](), now()  # one time for a batch
         for trial in trials:
             id_ = self._insert_row(
                 "trial (smiles, z, origin, asked_at, percentile)",
                 encodable(trial.smiles),
                 np.asarray(trial.z, "<f8").tobytes(),
                 encodable(trial.origin),
-                now(),
+                asked_at,
                 trial.percentile,
             )
             ids.append(id_)

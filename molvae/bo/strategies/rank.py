@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from molvae.bo.acquisition import Acquisition, MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.base import Candidate, Observations, check_at_least, check_order, check_share
@@ -194,6 +195,16 @@ class Rank:
             cautious=self.n_cautious > 0,
             seed=spawn_seed(seed, 102),
         )
+
+    @isolated()
+    def predict(
+        self, observations: Observations, space: LatentSpaceProtocol, smiles: Sequence[str]
+    ) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations of values, see `CandidatePool.predict`."""
+        observations.require_observations(self.name, 1, several=True)
+        with reproducible(), torch.no_grad():
+            pool = self.pool(observations, space, 1, np.random.default_rng(0), seed=0)
+            return pool.predict(smiles)
 
     @isolated()
     def propose(

@@ -1,0 +1,206 @@
+"""What can be read of a campaign: its problem, trials, tables, observations and predictions."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from molvae.campaign.history import best_trials, best_value, observations_of, to_dataframe
+from molvae.campaign.metadata import read_metadata
+from molvae.campaign.plausibility import plausibility_of
+from molvae.campaign.recorded_parts import RecordedParts
+from molvae.campaign.storage import Storage
+from molvae.campaign.trial import Trial
+from molvae.campaign.trust import identity_of
+from molvae.config import whole_number
+from molvae.objectives.problem import Direction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molvae.bo.base import Observations, Strategy
+    from molvae.latent.protocol import LatentSpaceProtocol
+    from molvae.objectives.scoring import ScoringFunction
+
+
+class CampaignView:
+    """The part of `molvae.Campaign` that writes nothing."""
+
+    def __init__(
+        self,
+        store: Storage,
+        *,
+        space: LatentSpaceProtocol | None = None,
+        functions: Mapping[str, ScoringFunction] | None = None,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self._storage = store
+        self.metadata: dict[str, Any] = store.metadata()
+        """What the file records of its creation: config, objectives, constraints, space, strategy,
+        versions, created, format, skipped, duplicates."""
+        self.config, self.problem = read_metadata(self.metadata, store.path)
+        """The settings, and the optimization problem."""
+        self.seed, self.batch_size = self.config.seed, self.config.batch_size
+        self._parts = RecordedParts(
+            self.metadata,
+            self.config,
+            self.problem,
+            store.path,
+            space=space,
+            functions=functions or {},
+            strategy=strategy,
+        )
+        self._choosing = threading.RLock()  # one thread at a time chooses molecules
+        self._runner: int | None = None  # the thread that runs the campaign
+
+    def close(self) -> None:
+        """Close the campaign file; safe to call twice."""
+        self._storage.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"Campaign({str(self.path)!r}, {self.problem}, "
+            f"{self.metadata['strategy']['name']}, {len(self)} trials)"
+        )
+
+    def __len__(self) -> int:
+        """Number of trials, the initial ones included."""
+        return self._storage.count()
+
+    @property
+    def path(self) -> Path:
+        """The campaign file."""
+        return self._storage.path
+
+    @property
+    def identity(self) -> str:
+        """A hash that tells this campaign from others, whatever the file's name."""
+        return identity_of(self._storage.metadata())
+
+    @property
+    def name(self) -> str:
+        """Name of the first objective."""
+        return self.problem.objectives[0].name
+
+    @property
+    def direction(self) -> Direction:
+        """Direction of the first objective."""
+        return self.problem.objectives[0].direction
+
+    @property
+    def skipped(self) -> int:
+        """Number of given initial molecules that were left out."""
+        return int(self.metadata["skipped"])
+
+    @property
+    def duplicates(self) -> int:
+        """Number of given initial molecules that repeat an earlier one."""
+        return int(self.metadata["duplicates"])
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, in the order asked."""
+        return self._storage.trials()
+
+    @property
+    def best_value(self) -> float | None:
+        """The best (combined) value so far; None without one, and in a Pareto search."""
+        return best_value(self.trials, self.problem)
+
+    @property
+    def space(self) -> LatentSpaceProtocol:
+        """The latent space; `CampaignError` if the recorded name is now another model's."""
+        return self._parts.space
+
+    @property
+    def objective(self) -> ScoringFunction:
+        """Scoring function of the first objective; `CampaignError` if it was an object."""
+        return self._parts.function(self.name)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """Modules and commands of the file that `run` imports or runs: `module:attribute`, ..."""
+        return self._parts.code
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy; `CampaignError` if it was an object that has to be given again."""
+        return self._parts.strategy
+
+    def observations(self) -> Observations:
+        """All that a strategy may use now; values are signed so that larger is better."""
+        from molvae.model.isolation import isolated
+
+        with isolated():
+            trials = self.trials
+            return observations_of(
+                trials,
+                self.problem,
+                self.space.bounds,
+                self._parts.compute,
+                plausibility_of(self.config, trials),
+            )
+
+    def predict(self, smiles: Sequence[str]) -> pd.DataFrame:
+        """Predicted values of molecules, in the objective's unit and sign.
+
+        The surrogate is that of strategy rank, with the campaign's settings if it uses rank.
+
+        Args:
+            smiles: SMILES in any form; a list, or a column of a DataFrame.
+
+        Returns:
+            A row for each, with the SMILES as index: columns `mean` and `std`, the uncertainty of a
+            measurement; of several values NAME_mean and NAME_std. Values that RDKit computes have a
+            `std` of 0. NaN for molecules that the surrogate cannot read.
+
+        Raises:
+            CampaignError: No trial is complete.
+            InvalidMoleculeError: A text is not a molecule.
+        """
+        import pandas as pd
+
+        from molvae.bo.strategies.rank import Rank
+        from molvae.chem.molecules import canonical, list_of_smiles
+
+        given = list_of_smiles(smiles)
+        molecules, problem = [canonical(text) for text in given], self.problem
+        own = self.strategy if self.metadata["strategy"]["name"] == Rank.name else None
+        rank = own if isinstance(own, Rank) else Rank()
+        mean, std = (of.numpy() for of in rank.predict(self.observations(), self.space, molecules))
+        if problem.is_single_objective:
+            sign = -1.0 if self.direction == "minimize" else 1.0
+            return pd.DataFrame(
+                {"mean": sign * mean[:, 0], "std": std[:, 0]}, index=pd.Index(given, name="smiles")
+            )
+        exact = self._parts.compute(molecules, problem.computed)
+        columns = dict[str, Any]()
+        for name in problem.names:
+            if name in problem.measured:
+                at = problem.measured.index(name)
+                columns |= {f"{name}_mean": mean[:, at], f"{name}_std": std[:, at]}
+            else:
+                found = [one.get(name, math.nan) for one in exact]
+                columns |= {f"{name}_mean": found, f"{name}_std": [0.0] * len(found)}
+        return pd.DataFrame(columns, index=pd.Index(given, name="smiles"))
+
+    def table(self) -> pd.DataFrame:
+        """All trials in the order asked; columns as in `molvae.objectives.problem.COLUMNS`.
+
+        Columns of values follow `smiles`, NaN for none; then `PREDICTION_COLUMNS` and
+        `REASON_COLUMNS` of proposals, `DERIVED_COLUMNS`, `VALUE_COLUMNS` and notes.
+        """
+        return to_dataframe(self.trials, self.problem)
+
+    def best(self, k: int = 10) -> pd.DataFrame:
+        """The `k` best complete trials, best first (feasible ones, a Pareto front); see `table`."""
+        return best_trials(self.table(), self.problem, whole_number(k, "k", least=0))
