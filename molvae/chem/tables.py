@@ -115,10 +115,15 @@ class Table:
         return places[0] if places else None
 
     def find_either(self, name: str, other: str) -> int | None:
-        """The index of a column, else of the other; rows with a value in the other only are bad."""
+        """The index of a column, else of the other; rows with a value in the other only are bad.
+
+        A column without any value, as a plate has it, is passed over.
+        """
         place, second = self.find(name), self.find(other)
         if place is None or second is None or place == second:
             return second if place is None else place
+        if not any(cells[place] for _, cells in self.rows):
+            return second
         for line, cells in self.rows:
             if cells[second] and not cells[place]:
                 self.problem(

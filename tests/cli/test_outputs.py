@@ -255,7 +255,7 @@ def test_ask_overwrite_sheet_with_typed_cells_is_refused_before_asking(
     (here / "s.csv").write_text(f"{header}\n{first.rpartition(',')[0]},5.1\n")
     with Campaign.open("rec.db") as campaign:
         n = len(campaign)
-    molvae("ask", "rec.db", "-n", 2, "--out", "s.csv", "--overwrite").fails(1, "5.1", "percentile")
+    molvae("ask", "rec.db", "-n", 2, "--out", "s.csv", "--overwrite").fails(1, "5.1", "QED")
     with Campaign.open("rec.db") as campaign:
         assert len(campaign) == n
 
