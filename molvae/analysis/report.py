@@ -138,6 +138,7 @@ def render(
         ],
         importance=_importance(found),
         failures=found.failures[-(LISTED // 4) :],
+        changes=campaign.changes().to_dict("records"),
         findings=(findings := _findings(campaign, found)),
         faultless=[
             (name, sum(not findings[row.trial.id] for row in rows), len(rows))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from molvae.analysis.hypervolume import MAX_EXACT_OBJECTIVES, hypervolume_trace, reference_point
-from molvae.campaign.initial_design import ORIGIN
+from molvae.campaign.initial_design import ADDED, ORIGIN
 from molvae.chem.values import MAX_VALUE
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem, pareto_rank
 
@@ -51,8 +51,8 @@ class Row:
 
     @property
     def new(self) -> bool:
-        """Whether the trial was proposed, not an initial molecule."""
-        return self.trial.origin != ORIGIN
+        """Whether the trial was proposed, not given: an initial molecule, or one added later."""
+        return self.trial.origin not in (ORIGIN, ADDED)
 
     def value(self, name: str) -> float:
         """The value of an objective or constraint; NaN if there is none."""
@@ -160,7 +160,7 @@ class CampaignSummary:
         """Progress after each evaluation."""
         problem, calls = self.problem, self.calls
         feasible = np.array([row.place is not None and row.is_feasible for row in calls], bool)
-        starts = sum(not row.new for row in calls)
+        starts = sum(row.trial.origin == ORIGIN for row in calls)
         if self.kind != "front":
             scores = np.array([row.score for row in calls])
             goal = problem.objectives[0]

@@ -20,6 +20,10 @@ from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import OptimizationProblem
 
+START, ADDED = "start", "added"
+GIVEN = (START, ADDED)
+"""Origins of molecules that no strategy proposed: initial ones, and those added later."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observations:
@@ -46,7 +50,7 @@ class Observations:
     bounds: Tensor
     """The box to search, `2 x d`, lower row first."""
     origins: tuple[str, ...] = ()
-    """Origin of each evaluated molecule: `start`, or a strategy and its operator."""
+    """Origin of each evaluated molecule: one of `GIVEN`, or a strategy and its operator."""
     noise: Tensor | None = None
     """Variances of the measured values, `n x measured`, see `molvae.bo.measurement_noise`; NaN:
     as of the others; None: all unknown. With one objective and no constraints, those of `y`."""
@@ -87,7 +91,7 @@ class Observations:
     @property
     def proposed(self) -> list[int]:
         """Indices of evaluated molecules that a strategy proposed."""
-        return [place for place, origin in enumerate(self.origins) if origin != "start"]
+        return [place for place, origin in enumerate(self.origins) if origin not in GIVEN]
 
     @cached_property
     def scores(self) -> Tensor:

@@ -7,6 +7,7 @@ campaign continues as it would have.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,16 @@ from molvae.campaign.history import (
     select_failed,
 )
 from molvae.campaign.storage import Storage
-from molvae.campaign.trial import Outcome, Trial
+from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
 from molvae.config import CampaignConfig, RunLimits, whole_number
-from molvae.errors import require
+from molvae.errors import ConfigError, require
 from molvae.objectives.parsing import make_scoring_function, name_of
 from molvae.objectives.problem import OptimizationProblem
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molvae.bo.base import Strategy
     from molvae.campaign.executors import Executor
     from molvae.latent.protocol import LatentSpaceProtocol
@@ -214,6 +217,120 @@ class Campaign(CampaignView):
             for trial, value in values.items()
         }
         return self._storage.tell_all(self._completed(outcomes))
+
+    def correct(
+        self,
+        trial: int,
+        value: float | Sequence[float] | Mapping[str, float | Sequence[float] | None] | None,
+        reason: str,
+        *,
+        error: float | Mapping[str, float] | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> Trial:
+        """Replace the outcome of a trial; the earlier one stays in the file, see `changes`.
+
+        Molecules that are chosen from now on are those of a campaign that was told so at once. A
+        failure may become a value, and a value a failure.
+
+        Args:
+            trial: The trial's id.
+            value: As for `tell`.
+            reason: Why it is corrected.
+            error: As for `tell`.
+            notes: Further texts; the earlier ones stay.
+
+        Raises:
+            CampaignError: No such trial, or it is pending; or another process is writing.
+            ConfigError: There is no reason, or as for `tell`.
+        """
+        return self.correct_all(
+            {trial: value},
+            messages={trial: reason},
+            errors={trial: error},
+            notes={trial: notes or {}},
+        )[0]
+
+    def correct_all(
+        self,
+        values: Mapping[int, Any],
+        *,
+        messages: Mapping[int, str],
+        errors: Mapping[int, Any] | None = None,
+        notes: Mapping[int, Mapping[str, str]] | None = None,
+        add: bool = False,
+    ) -> list[Trial]:
+        """Replace outcomes, all or none; arguments by id, as for `correct`.
+
+        With `add`, the values are further replicates of complete trials, as if they had been told
+        together; such a message may be empty.
+        """
+        from molvae.campaign.corrections import corrected, with_replicates
+
+        if lacking := [id_ for id_ in values if not add and not messages.get(id_, "").strip()]:
+            raise ConfigError(
+                f"a correction needs its reason as a message (trial {lacking[0]}): it stays in the "
+                "file beside both values"
+            )
+        about = {"errors": errors or {}, "messages": messages, "notes": notes or {}}
+        outcomes = (with_replicates if add else corrected)(self, values, **about)
+        return self._storage.replace(self._completed(outcomes))
+
+    def add_replicates(
+        self, trial: int, value: float | Sequence[float] | Mapping[str, Any], message: str = ""
+    ) -> Trial:
+        """Add measurements to a complete trial, as if all had been told together."""
+        return self.correct_all({trial: value}, messages={trial: message}, add=True)[0]
+
+    def add(
+        self,
+        smiles: Sequence[str] | str | Path,
+        values: Sequence[float | None] | None = None,
+        *,
+        message: str = "",
+    ) -> list[Trial]:
+        """Add molecules that were never proposed, with their values: all or none.
+
+        Molecules of the campaign that are pending are told; others with the same value are passed
+        over. The new trials have the origin `added`, and count towards the budget.
+
+        Args:
+            smiles: SMILES, or a file as for `start` of `create`.
+            values: A value for each; None or NaN: it failed. Without values the trials are pending.
+            message: Text kept with the outcomes.
+
+        Returns:
+            The new trials, and those that were told.
+
+        Raises:
+            CampaignError: A molecule has another value, or another process is writing.
+            InvalidMoleculeError, UnknownTokenError, DataError: As for `create`.
+        """
+        from molvae.campaign.corrections import added
+
+        with self._choosing, self._storage.writing("add"):
+            n = len(self)
+            new, told = added(self, smiles, values, message)
+            new = [
+                replace(
+                    one,
+                    outcome=with_computed(
+                        one.outcome, one.smiles, self.problem, self._parts.function
+                    ),
+                )
+                if one.outcome is not None
+                else one
+                for one in new
+            ]
+            trials = self._storage.ask(new, expected=n, told=self._completed(told))
+        return trials
+
+    def changes(self) -> pd.DataFrame:
+        """Outcomes that were replaced: columns of `molvae.campaign.trial.Change`."""
+        import pandas as pd
+
+        names = [one.name for one in fields(Change)]
+        rows = [asdict(change) for change in self._storage.changes()]
+        return pd.DataFrame(rows, columns=names)
 
     def _completed(self, outcomes: dict[int, Outcome]) -> dict[int, Outcome]:
         """Outcomes with the computed values of their molecules."""

@@ -113,7 +113,7 @@ def create_file(
     }
 
     trials = []
-    for trial, percentile in zip(first.trials, _percentiles(space, first), strict=True):
+    for trial, percentile in zip(first.trials, percentiles_of(space, first), strict=True):
         outcome = trial.outcome
         if outcome is not None:
             outcome = with_computed(outcome, trial.smiles, problem, functions.__getitem__)
@@ -193,7 +193,8 @@ def load_space(space: LatentSpaceProtocol | str | Path) -> LatentSpaceProtocol:
     return space
 
 
-def _percentiles(space: LatentSpaceProtocol, start: InitialDesign) -> list[float | None]:
+def percentiles_of(space: LatentSpaceProtocol, start: InitialDesign) -> list[float | None]:
+    """Density percentiles of the trials of an initial design; None where they are not known."""
     import torch
 
     from molvae.latent.density import density_percentiles

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from molvae.chem.values import Censored
     from molvae.latent.protocol import LatentSpaceProtocol
 
-ORIGIN = "start"
+ORIGIN, ADDED = "start", "added"
 
 REDRAWS = 20
 """Rounds in which random molecules that the space cannot encode are replaced."""

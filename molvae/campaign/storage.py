@@ -16,7 +16,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,16 @@ from molvae.campaign.schema import (
     migrated_copy,
     readable_errors,
 )
-from molvae.campaign.trial import STATUSES, Failure, NewTrial, Outcome, Reason, Status, Trial
+from molvae.campaign.trial import (
+    STATUSES,
+    Change,
+    Failure,
+    NewTrial,
+    Outcome,
+    Reason,
+    Status,
+    Trial,
+)
 from molvae.errors import CampaignError, encodable, listed
 
 RECORD = Kind(name="a new campaign file", is_own=lambda file: False, error=CampaignError)
@@ -144,13 +153,23 @@ class Storage:
         with self._reading():
             n, different = self._connection.execute(
                 "SELECT count(*), count(DISTINCT value) FROM value JOIN outcome "
-                "ON outcome.id = value.outcome WHERE objective = ? AND status = 'told'",
+                "ON outcome.id = value.outcome WHERE objective = ? AND status = 'told' "
+                "AND outcome.id IN (SELECT max(id) FROM outcome GROUP BY trial)",
                 (objective,),
             ).fetchone()
             return int(n), int(different)
 
-    def ask(self, trials: Sequence[NewTrial], *, expected: int) -> list[Trial]:
-        """Write a batch, all of it or nothing, chosen when the file had `expected` trials."""
+    def ask(
+        self,
+        trials: Sequence[NewTrial],
+        *,
+        expected: int,
+        told: Mapping[int, Outcome] | None = None,
+    ) -> list[Trial]:
+        """Write a batch, all of it or nothing, chosen when the file had `expected` trials.
+
+        `told` are outcomes of pending trials that are written with it.
+        """
         with self._transaction("ask"):
             if (count := self.count()) != expected:
                 raise CampaignError(
@@ -158,6 +177,9 @@ class Storage:
                     "this batch was chosen; ask again, and let one process at a time ask"
                 )
             ids = self._insert(trials)
+            for id_, outcome in (told or {}).items():
+                self._insert_outcome(id_, outcome)
+                ids.append(id_)
         return self.trials(ids)
 
     def tell(self, trial: int, outcome: Outcome) -> Trial:
@@ -198,6 +220,46 @@ class Storage:
             for id_ in new:
                 self._insert_outcome(id_, outcomes[id_])
         return new
+
+    def replace(self, outcomes: Mapping[int, Outcome]) -> list[Trial]:
+        """Write outcomes of trials that have one, all or none; the earlier ones stay in the file.
+
+        What is the same already is passed over.
+        """
+        with self._transaction("correct"):
+            trials = {trial.id: trial for trial in self.trials(list(outcomes))}
+            problems = [
+                f"{self.path} has no trial {id_}; it has {self.count()}, counted from 1"
+                if id_ not in trials
+                else f"trial {id_} is pending, so there is nothing to correct; tell its value"
+                for id_ in outcomes
+                if id_ not in trials or trials[id_].status == "pending"
+            ]
+            if problems:
+                raise CampaignError(f"nothing was written: {listed(problems)}")
+            for id_, outcome in outcomes.items():
+                if not trials[id_].agrees_with(outcome):
+                    self._insert_outcome(id_, outcome)
+        return self.trials(list(outcomes))
+
+    def changes(self) -> list[Change]:
+        """The outcomes that others replaced, without failures that were put back."""
+        with self._reading():
+            rows = self._connection.execute(_HISTORY).fetchall()
+        found = list[Change]()
+        for before, after in pairwise(rows):
+            if before[0] == after[0] and "asked" not in (before[2], after[2]):
+                found.append(
+                    Change(
+                        trial=after[0],
+                        smiles=after[1],
+                        before=before[5] or "failed",
+                        after=after[5] or "failed",
+                        message=after[3],
+                        told_at=after[4],
+                    )
+                )
+        return found
 
     @contextlib.contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
@@ -264,6 +326,18 @@ class Storage:
         cursor = self._connection.execute(f"INSERT INTO {table} VALUES ({marks})", cells)
         return int(cursor.lastrowid or 0)
 
+
+_HISTORY = """
+SELECT trial.id, smiles, status, message, told_at,
+    (SELECT group_concat(
+        CASE WHEN replicates IS NULL THEN printf('%.15g', value)
+            ELSE replace(trim(replicates, '[]'), ', ', '; ') END
+        || ' (' || objective || ')', ' and ')
+     FROM value WHERE value.outcome = outcome.id)
+FROM outcome JOIN trial ON trial.id = outcome.trial
+WHERE trial.id IN (SELECT trial FROM outcome GROUP BY trial HAVING count(*) > 1)
+ORDER BY trial.id, outcome.id
+"""
 
 _TRIALS = """
 SELECT trial.id, smiles, z, origin, asked_at, percentile, status, message, told_at,
@@ -362,7 +436,7 @@ def _said_before(trial: Trial) -> str:
 def _advice(trial: Trial) -> str:
     if trial.status == "failed":
         return "put it back first (molvae retry)"
-    return "a campaign keeps the first value (start a new campaign to change it)"
+    return "correct it (molvae tell --correct), or add a replicate (molvae tell --add)"
 
 
 def check_can_create(path: Path) -> None:

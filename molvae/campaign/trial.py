@@ -32,6 +32,21 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """An outcome that another one replaced; both stay in the campaign file."""
+
+    trial: int
+    smiles: str
+    before: str
+    """The values that were told first, as text."""
+    after: str
+    message: str
+    """Why it was changed."""
+    told_at: str
+    """UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reason:
     """Why a molecule was proposed: what its strategy, and the campaign, knew of it."""
 
@@ -86,7 +101,8 @@ class Trial:
     smiles: str
     """Canonical SMILES."""
     origin: str
-    """`start`, or the name of the strategy that proposed it, and of its operator."""
+    """`start`; `added`, see `Campaign.add`; or the name of the strategy that proposed it, and of
+    its operator."""
     percentile: float | None = None
     """Density percentile of the molecule's encoding, from 0 to 100, see
     `LatentSpace.density_percentile`. None if it is not known."""

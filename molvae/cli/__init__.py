@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, Parameter
 
 from molvae._version import __version__
-from molvae.cli.campaigns import ask, export, optimize, report, retry, tell, ui
+from molvae.cli.campaigns import add, ask, export, optimize, report, retry, tell, ui
 from molvae.cli.explore import explore, interpolate, neighbors
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
 from molvae.cli.terminal import check_numbers, no_standard_input, run
@@ -31,7 +31,7 @@ app = App(
 )
 for command in (
     prepare, train, tune, evaluate, generate, encode, decode, properties, optimize, ask, tell,
-    retry, export, report, ui, explore,
+    add, retry, export, report, ui, explore,
 ):  # fmt: skip
     app.command(command)
 explore.command(density)

@@ -70,10 +70,10 @@ def best_rows(campaign: Campaign, top: int) -> tuple[list[str], list[list[object
 
 def print_summary(campaign: Campaign, campaign_file: str) -> None:
     """Print the best molecule, the best initial one, and the number of evaluations."""
-    from molvae.campaign.initial_design import ORIGIN
+    from molvae.campaign.initial_design import ADDED, ORIGIN
 
     problem, table = campaign.problem, campaign.best(len(campaign))
-    is_new = table["origin"] != ORIGIN
+    is_new = ~table["origin"].isin([ORIGIN, ADDED])
     calls = sum(trial.status != "pending" for trial in campaign.trials)
     failed = calls - len(table)
     if "pareto_rank" in table:

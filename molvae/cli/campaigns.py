@@ -17,7 +17,7 @@ from molvae.cli.inputs import parse_value, read_measurements
 from molvae.cli.shared_flags import CampaignFile
 from molvae.cli.terminal import Flat, InFile, Signed, Switch, flags, given, layers, print_tsv, say
 from molvae.config import CampaignConfig, build
-from molvae.errors import CampaignError, DataError, require
+from molvae.errors import CampaignError, DataError, listed, require
 from molvae.objectives.printing import process_prints_to_stderr
 
 if TYPE_CHECKING:
@@ -156,8 +156,14 @@ def tell(
     file: InFile | None = None,
     error: float | None = None,
     message: Signed = "",
+    correct: Switch = False,
+    add: Switch = False,
+    yes: Switch = False,
 ) -> None:
     """Write measured values into a campaign file.
+
+    What was told stays in the file. A value more than ten robust standard deviations from the
+    median of the others is not written without --yes.
 
     Args:
         trial: The id that molvae ask printed.
@@ -169,39 +175,53 @@ def tell(
             mean failed. Other columns are kept as notes, and molecules must match the trials.
             Either all rows are written or none; rows that were written before are skipped.
         error: Standard error of the value.
-        message: Text kept with the value, e.g. why it failed.
+        message: Text kept with the value, e.g. why it failed, or why it is corrected.
+        correct: Replace outcomes that were told before, and say why (--message, or a column).
+        add: Add replicates to values that were told before.
+        yes: Accept implausible values.
     """
     from molvae.analysis.plate import plate_columns
     from molvae.objectives.parsing import told_names
 
+    require(not (correct and add), "--correct replaces values, and --add adds to them; use one")
     with _open(campaign_file) as campaign:
         names = told_names(campaign.problem)
         if file is None and trial is not None and value is not None:
             if len(names) != 1:
                 raise DataError(f"this campaign measures {', '.join(names)}; tell them by --file")
-            said = parse_value(value)
-            campaign.tell(trial, {names[0]: said}, message, error=error)
+            values: dict[int, Any] = {trial: {names[0]: parse_value(value)}}
+            _ask_back(campaign, values, yes=yes)
+            if correct or add:
+                campaign.correct_all(
+                    values, messages={trial: message}, errors={trial: error}, add=add
+                )
+            else:
+                campaign.tell(trial, values[trial], message, error=error)
             told = [trial]
         elif file is not None and trial is None:
             require(
-                error is None and not message,
+                error is None and not (message and not correct),
                 "with --file, standard errors and messages are columns: error and message",
             )
             earlier = {trial.id: trial for trial in campaign.trials}
             exported = {id_: _as_exported(one) for id_, one in earlier.items()}
             beside = plate_columns(campaign.problem)
             rows = read_measurements(file, names, exported, _derived(campaign), beside)
-            told = campaign.tell_all(
-                {row.id: row.values for row in rows},
-                messages={row.id: row.message for row in rows},
-                errors={row.id: row.errors for row in rows},
-                notes={row.id: row.notes for row in rows},
-            )
+            values = {row.id: row.values for row in rows}
+            _ask_back(campaign, values, yes=yes)
+            messages = {row.id: row.message or message for row in rows}
+            errors = {row.id: row.errors for row in rows}
+            notes = {row.id: row.notes for row in rows}
+            if correct or add:
+                campaign.correct_all(values, messages=messages, errors=errors, notes=notes, add=add)
+                told = list(values)
+            else:
+                told = campaign.tell_all(values, messages=messages, errors=errors, notes=notes)
             _say_notes(name for row in rows for name in row.notes)
             if before := [row for row in rows if row.id not in set(told)]:
                 say(f"{len(before)} of {len(rows)} had the same values before")
-                messages = {id_: ("", one.message) for id_, one in earlier.items()}
-                new = sum(bool(r.notes) or r.message not in messages[r.id] for r in before)
+                same = {id_: ("", one.message) for id_, one in earlier.items()}
+                new = sum(bool(r.notes) or r.message not in same[r.id] for r in before)
                 if new:
                     say(f"other notes or messages of {new} of these are not written")
         else:
@@ -211,6 +231,44 @@ def tell(
         as_failed = f" ({failed} as failed)" if failed else ""
         pending = sum(status == "pending" for status in trials.values())
         say(f"values of {len(told)} trials{as_failed}; {pending} pending")
+
+
+def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> None:
+    """Refuse implausible values, unless they are accepted."""
+    from molvae.campaign.corrections import implausible
+    from molvae.objectives.parsing import told_names
+
+    found = implausible(campaign.trials, values, told_names(campaign.problem))
+    if found and not yes:
+        raise DataError(f"{listed(found)}; nothing was written: mend it, or accept it with --yes")
+
+
+def add(
+    campaign_file: CampaignFile, file: InFile, /, *, message: Signed = "", yes: Switch = False
+) -> None:
+    """Add molecules that were never proposed, with their values, and print them as TSV.
+
+    Molecules that are pending are told; those with the same value already are passed over. Either
+    all rows are written or none.
+
+    Args:
+        file: Table as of --start of molvae optimize: a column of molecules, and one of values.
+        message: Text kept with the values.
+        yes: Accept implausible values.
+    """
+    from molvae.campaign.corrections import added
+
+    with process_prints_to_stderr(), _open(campaign_file) as campaign:
+        if not yes:
+            new, told = added(campaign, Path(file), None, message)
+            values: dict[Any, Any] = {one.smiles: one.outcome.values for one in new if one.outcome}
+            _ask_back(campaign, values | {i: one.values for i, one in told.items()}, yes=False)
+        trials = campaign.add(Path(file), message=message)
+        names = campaign.problem.names
+    rows = [(t.id, t.smiles, t.status, *(t.values.get(name) for name in names)) for t in trials]
+    print_tsv(("id", "smiles", "status", *names), rows)
+    said = sum(trial.status != "pending" for trial in trials)
+    say(f"{len(trials)} molecules added, {said} of them with an outcome")
 
 
 def _derived(campaign: Campaign) -> set[str]:

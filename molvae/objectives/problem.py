@@ -365,7 +365,7 @@ COLUMNS = {
     "id": "number of the trial, counted from 1 in the order asked",
     "smiles": "canonical SMILES",
     "status": "pending: without an outcome; complete: all values are known; failed: some are not",
-    "origin": "start, or the strategy and the operator that proposed the molecule",
+    "origin": "start, added, or the strategy and the operator that proposed the molecule",
     "percentile": "density percentile of the molecule's encoding, from 0 to 100; NaN if not known",
     "message": "message of the outcome, e.g. why it failed",
     "asked_at": "when it was asked, in UTC",

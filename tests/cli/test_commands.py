@@ -833,7 +833,7 @@ def test_a_sheet_is_told_as_a_whole_or_not_at_all(
 def test_values_are_told_once(lab: Molvae) -> None:
     assert lab(*CREATE, "-n", 1).status == 0
     lab("tell", "lab.db", 5, "7.5")
-    lab("tell", "lab.db", 5, "7.75").fails(1, "the outcome 7.5", "keeps the first value")
+    lab("tell", "lab.db", 5, "7.75").fails(1, "the outcome 7.5", "tell --correct")
     lab("tell", "lab.db", 50, "1").fails(1, "no trial 50")
     lab("tell", "lab.db", 5, "high").fails(1, "'high'")
     lab("tell", "lab.db", 5).fails(1, "--file")

@@ -11,6 +11,7 @@ import pytest
 from molvae.analysis.plate import plate_table
 from molvae.campaign.campaign import Campaign
 from tests.cli.conftest import Molvae
+from tests.toys import ToySpace
 
 CREATE = split(
     "ask lab.db --create --objective manual:pIC50 --direction maximize --space toy "
@@ -113,3 +114,44 @@ def test_ask_fills_up_with_new_molecules(lab: Molvae) -> None:
     assert [row["id"] for row in lab("ask", "lab.db", "--fill", "-n", 5).table] == list("56789")
     assert [row["id"] for row in lab("ask", "lab.db", "--fill", "-n", 4).table] == list("56789")
     lab("ask", "lab.db", "--fill", "--pending").fails(1, "--pending", "--fill")
+
+
+def test_corrections_on_the_command_line(lab: Molvae, tmp_path: Path) -> None:
+    assert lab(*CREATE, "-n", 3).status == 0
+    assert lab("tell", "lab.db", 5, "7.25").status == 0
+    lab("tell", "lab.db", 5, "6.25").fails(1, "--correct", "--add")
+    lab("tell", "lab.db", "--correct", 5, "6.25").fails(1, "reason")
+    assert lab("tell", "lab.db", "--correct", 5, "6.25", "--message", "typo").status == 0
+    assert lab("tell", "lab.db", "--add", 5, "6.75").status == 0
+    lab("tell", "lab.db", "--add", "--correct", 5, "6").fails(1, "--add", "--correct")
+    lab("tell", "lab.db", "--add", 6, "6").fails(1, "trial 6 is pending")
+    sheet = "id,value,message\n5,1.5,impure\n1,2.5,impure\n"
+    assert lab("tell", "lab.db", "--correct", "--file", "-", stdin=sheet).status == 0
+    with Campaign.open("lab.db") as campaign:
+        assert campaign.trials[4].values == {"pIC50": 1.5}
+        assert campaign.changes()["after"].tolist() == [
+            "2.5 (pIC50)", "6.25 (pIC50)", "6.25; 6.75 (pIC50)", "1.5 (pIC50)",
+        ]  # fmt: skip
+
+
+def test_implausible_values_are_asked_back_and_molecules_added(lab: Molvae, tmp_path: Path) -> None:
+    assert lab(*CREATE, "-n", 3).status == 0
+    start = ToySpace().molecules
+    more = "smiles,value,batch\n" + "".join(
+        f"{start[i]},{i / 50},B7\n" for i in range(150, 200, 10)
+    )
+    (tmp_path / "more.csv").write_text(more)
+    done = lab("add", "lab.db", "more.csv")
+    assert done.status == 0, done.err
+    assert [row["status"] for row in done.table] == ["complete"] * 5
+    lab("tell", "lab.db", 5, "512").fails(1, "trial 5", "512", "--yes", "nothing was written")
+    lab("tell", "lab.db", "--file", "-", stdin="id,value\n5,512\n6,3\n").fails(
+        1, "trial 5", "--yes"
+    )
+    (tmp_path / "more.csv").write_text(f"smiles,value\n{start[210]},512\n")
+    lab("add", "lab.db", "more.csv").fails(1, start[210], "--yes")
+    with Campaign.open("lab.db") as campaign:
+        assert len(campaign) == 12
+        assert campaign.trials[11].notes == {"batch": "B7"}
+    assert lab("add", "lab.db", "more.csv", "--yes").status == 0
+    assert lab("tell", "lab.db", 5, "512", "--yes").status == 0

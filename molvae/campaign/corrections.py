@@ -1,0 +1,179 @@
+"""Outcomes that replace earlier ones, molecules that were never proposed, implausible values."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from molvae.campaign.creation import percentiles_of
+from molvae.campaign.evaluation import parse_outcome
+from molvae.campaign.initial_design import ADDED, InitialDesign, build_initial_design
+from molvae.campaign.trial import NewTrial, Outcome, Trial
+from molvae.errors import CampaignError, listed, require
+from molvae.objectives.parsing import told_names
+
+if TYPE_CHECKING:
+    from molvae.campaign.campaign import Campaign
+
+IMPLAUSIBLE = 10.0
+"""Distance from the median, in robust standard deviations, from which on a value is asked back."""
+LEAST_VALUES = 8
+"""Values from which on others are compared with them."""
+NORMAL = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+
+def implausible(
+    trials: Sequence[Trial], values: Mapping[Any, Any], names: Sequence[str]
+) -> list[str]:
+    """Values that are far from all others, each as a message.
+
+    Args:
+        trials: All of a campaign.
+        values: By trial, or by molecule: a value, replicates, or these by name; None if it failed.
+        names: Names of the values; a value without a name is of the first.
+    """
+    found = list[str]()
+    for name in names:
+        known = [t.values[name] for t in trials if name in t.values and t.id not in values]
+        if len(known) < LEAST_VALUES:
+            continue
+        middle = statistics.median(known)
+        spread = NORMAL * statistics.median(abs(one - middle) for one in known)
+        if spread == 0:
+            continue
+        for trial, value in values.items():
+            of = "trial" if isinstance(trial, int) else "molecule"
+            own = value.get(name) if isinstance(value, Mapping) else value
+            several = own if isinstance(own, Sequence | np.ndarray) else [own]
+            for one in several:
+                away = abs(one - middle) / spread if isinstance(one, int | float) else 0.0
+                if away > IMPLAUSIBLE:
+                    found.append(
+                        f"{of} {trial}: {name} {one:g} is {away:.0f} robust standard deviations "
+                        f"from {middle:g}, the median of {len(known)} values"
+                    )
+    return found
+
+
+def corrected(
+    campaign: Campaign, values: Mapping[int, Any], **about: Mapping[int, Any]
+) -> dict[int, Outcome]:
+    """Outcomes that replace earlier ones; their notes stay, unless new ones have the same name."""
+    trials = {trial.id: trial for trial in campaign.trials}
+    outcomes = {}
+    for id_, value in values.items():
+        kept = trials[id_].notes if id_ in trials else {}
+        outcomes[id_] = parse_outcome(
+            campaign.problem,
+            value,
+            error=about["errors"].get(id_),
+            notes={**kept, **about["notes"].get(id_, {})},
+            message=about["messages"].get(id_, ""),
+        )
+    return outcomes
+
+
+def with_replicates(
+    campaign: Campaign, values: Mapping[int, Any], **about: Mapping[int, Any]
+) -> dict[int, Outcome]:
+    """Outcomes with further measurements beside the earlier ones."""
+    trials = {trial.id: trial for trial in campaign.trials}
+    names, everything, problems = told_names(campaign.problem), dict[int, Any](), list[str]()
+    for id_, value in values.items():
+        trial = trials.get(id_)
+        if trial is None or trial.status != "complete":
+            status = "not in the campaign" if trial is None else trial.status
+            problems.append(f"trial {id_} is {status}, so it has no value to add to")
+            continue
+        new = value if isinstance(value, Mapping) else {names[0]: value}
+        everything[id_] = {
+            name: [*trial.replicates.get(name, [trial.values[name]]), *_several(new.get(name))]
+            for name in names
+        }
+    if problems:
+        raise CampaignError(f"nothing was written: {listed(problems)}")
+    return corrected(campaign, everything, **about)
+
+
+def _several(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, Sequence | np.ndarray) else [value]
+
+
+def added(
+    campaign: Campaign, molecules: Any, values: Sequence[Any] | None, message: str
+) -> tuple[list[NewTrial], dict[int, Outcome]]:
+    """New trials, and outcomes of pending ones, of molecules that a person brings.
+
+    Raises:
+        CampaignError: A molecule has another value already.
+    """
+    names = told_names(campaign.problem)
+    if not isinstance(molecules, str | Path):
+        molecules = [str(one) for one in molecules]
+    design = build_initial_design(
+        molecules,
+        campaign.space,
+        names,
+        dataset=campaign.config.dataset,
+        seed=campaign.seed,
+        skip_invalid=campaign.config.skip_invalid,
+    )
+    if values is not None:
+        design = _valued(campaign, design, molecules, values, message)
+    known = {trial.smiles: trial for trial in campaign.trials}
+    new, told, problems = list[NewTrial](), dict[int, Outcome](), list[str]()
+    percentiles = percentiles_of(campaign.space, design)
+    for trial, percentile in zip(design.trials, percentiles, strict=True):
+        outcome = trial.outcome and replace(trial.outcome, message=message or "added later")
+        if (there := known.get(trial.smiles)) is None:
+            new.append(replace(trial, origin=ADDED, percentile=percentile, outcome=outcome))
+        elif outcome is None or there.agrees_with(outcome):
+            continue
+        elif there.status == "pending":
+            told[there.id] = replace(outcome, notes=dict(trial.notes))
+        else:
+            problems.append(f"{trial.smiles} is trial {there.id}, which has another outcome")
+    if problems:
+        advice = "correct it (molvae tell --correct), or add replicates (molvae tell --add)"
+        raise CampaignError(f"nothing was written: {listed(problems, advice)}")
+    return new, told
+
+
+def _valued(
+    campaign: Campaign,
+    design: InitialDesign,
+    molecules: Sequence[str],
+    values: Sequence[Any],
+    message: str,
+) -> InitialDesign:
+    """The trials of listed molecules with their values; None and NaN mean failed."""
+    from molvae.chem.molecules import canonical_or_none
+
+    values = list(values)
+    require(
+        len(values) == len(molecules),
+        f"there are {len(molecules)} molecules and {len(values)} values; give one for each",
+    )
+    by_smiles = dict[str, list[Any]]()
+    for text, value in zip(molecules, values, strict=True):
+        by_smiles.setdefault(canonical_or_none(text) or text, []).append(value)
+    trials = []
+    for trial in design.trials:
+        several = by_smiles[trial.smiles]
+        known = [v for v in several if not (isinstance(v, float) and math.isnan(v))]
+        value = several[0] if len(several) == 1 else known
+        outcome = parse_outcome(
+            campaign.problem, value or None if isinstance(value, list) else value,
+            error=None, notes=None, message=message,
+        )  # fmt: skip
+        trials.append(replace(trial, outcome=outcome))
+    return replace(design, trials=tuple(trials))

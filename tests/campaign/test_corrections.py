@@ -1,0 +1,154 @@
+"""What was told is corrected by new facts, and the campaign goes on as if told so at once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from molvae.analysis.report import render
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.corrections import implausible
+from molvae.errors import CampaignError, ConfigError, UnknownTokenError
+from tests.toys import ToyObjective, ToySpace
+
+MOLECULES = ToySpace().molecules
+START = MOLECULES[:120:10]
+
+
+def begin(path: Path) -> Campaign:
+    settings: dict[str, Any] = {
+        "objective": "manual:y",
+        "start": START,
+        "strategy": "rank:n_offspring=20,screen_fraction=0",
+        "plausibility": "none",
+        "seed": 3,
+    }
+    campaign = Campaign.create(path, ToySpace(), **settings)
+    campaign.tell_all({t.id: value(t.smiles) for t in campaign.trials})
+    return campaign
+
+
+def value(smiles: str) -> float:
+    return float(ToyObjective()([smiles])[0])
+
+
+def plates(
+    path: Path, first: Mapping[int, Any], change: Callable[[Campaign], object] | None = None
+) -> list[list[tuple[str, list[float]]]]:
+    """Three plates; the outcomes of the first are given, those of the others are true."""
+    with begin(path) as campaign:
+        found = [campaign.ask(4)]
+        campaign.tell_all({t.id: first.get(t.id, value(t.smiles)) for t in found[0]})
+        if change is not None:
+            change(campaign)
+        for _ in range(2):
+            found.append(campaign.ask(4))
+            campaign.tell_all({t.id: value(t.smiles) for t in found[-1]})
+    return [[(t.smiles, t.z.tolist()) for t in plate] for plate in found]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "change"),
+    [
+        ({13: -50.0}, {13: -0.5}, lambda c: c.correct(13, -0.5, "typed in the wrong row")),
+        ({14: None}, {14: 0.25}, lambda c: c.correct(14, 0.25, "measured again")),
+        ({13: 0.5}, {13: None}, lambda c: c.correct(13, None, "impure")),
+        ({13: 0.5}, {13: [0.5, 0.75, 1.0]}, lambda c: c.add_replicates(13, [0.75, 1.0])),
+    ],
+    ids=["value", "failure", "withdrawn", "replicates"],
+)
+def test_corrected_campaign_proposes_what_one_told_rightly_at_once_does(
+    tmp_path: Path,
+    wrong: dict[int, Any],
+    right: dict[int, Any],
+    change: Callable[[Campaign], object],
+) -> None:
+    mended = plates(tmp_path / "mended.db", wrong, change)
+    at_once = plates(tmp_path / "at-once.db", right)
+    left = plates(tmp_path / "left.db", wrong)
+    assert mended == at_once
+    assert left[0] == mended[0]
+    assert left[1:] != mended[1:]  # so the correction matters
+
+
+def test_correction_keeps_what_was_told_and_lists_it(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as campaign:
+        before = campaign.trials[0].values["y"]
+        campaign.correct(1, 0.125, "peak <misread>", notes={"by": "Ada"})
+        campaign.correct(1, [0.25, 0.5], "three wells")
+        trial = campaign.trials[0]
+        assert (trial.values, trial.replicates) == ({"y": 0.375}, {"y": [0.25, 0.5]})
+        assert (trial.message, trial.notes) == ("three wells", {"by": "Ada"})
+        changes = campaign.changes()
+        assert changes["trial"].tolist() == [1, 1]
+        assert changes["before"].tolist() == [f"{before:.15g} (y)", "0.125 (y)"]
+        assert changes["after"].tolist() == ["0.125 (y)", "0.25; 0.5 (y)"]
+        page = render(campaign)
+        assert "peak &lt;misread&gt;" in page
+        assert "three wells" in page
+    with sqlite3.connect(tmp_path / "c.db") as connection:
+        told = connection.execute(
+            "SELECT value FROM value JOIN outcome ON outcome.id = outcome WHERE trial = 1"
+        ).fetchall()
+    assert told == [(before,), (0.125,), (0.375,)]
+
+
+def test_failure_that_is_put_back_is_no_change(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as campaign:
+        campaign.correct(1, None, "impure")
+        campaign.retry()
+        campaign.tell(1, 0.5)
+        assert campaign.changes()["after"].tolist() == ["failed"]
+        assert campaign.trials[0].values == {"y": 0.5}
+
+
+def test_correction_of_nothing_is_refused(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as campaign:
+        (pending,) = campaign.ask(1)
+        with pytest.raises(CampaignError, match=f"trial {pending.id} is pending"):
+            campaign.correct(pending.id, 0.5, "why not")
+        with pytest.raises(CampaignError, match="no trial 99"):
+            campaign.correct(99, 0.5, "why not")
+        with pytest.raises(ConfigError, match="reason"):
+            campaign.correct(1, 0.5, " ")
+        with pytest.raises(CampaignError, match="pending"):
+            campaign.add_replicates(pending.id, 0.5)
+        assert campaign.changes().empty
+
+
+def test_added_molecules_count_as_known_and_were_not_proposed(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as campaign:
+        (pending,) = campaign.ask(1)
+        new = [MOLECULES[5], MOLECULES[15], MOLECULES[25]]
+        trials = campaign.add(
+            [*new, pending.smiles, START[0]], [1.5, None, 2.5, 0.75, value(START[0])]
+        )
+        assert [t.smiles for t in trials] == [pending.smiles, *new]
+        assert [t.origin for t in trials[1:]] == ["added"] * 3
+        assert [t.status for t in trials] == ["complete", "complete", "failed", "complete"]
+        assert len(campaign) == len(START) + 4
+        observations = campaign.observations()
+        assert {*new} <= observations.known
+        assert [observations.smiles[i] for i in observations.proposed] == [pending.smiles]
+        with pytest.raises(CampaignError, match=r"is trial 1, which has another outcome"):
+            campaign.add([MOLECULES[35], START[0]], [1.0, 99.0])
+        with pytest.raises(UnknownTokenError):
+            campaign.add(["c1ccccc1"], [1.0])
+        with pytest.raises(ConfigError, match="1 molecules and 2 values"):
+            campaign.add([MOLECULES[35]], [1.0, 2.0])
+        assert len(campaign) == len(START) + 4
+        assert campaign.add([MOLECULES[35]])[0].status == "pending"
+
+
+def test_values_far_from_all_others_are_named(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as campaign:
+        trials = campaign.trials
+    assert implausible(trials, {13: {"y": 1.0}, 14: {"y": None}}, ["y"]) == []
+    (said,) = implausible(trials, {13: {"y": [1.0, 1e4]}}, ["y"])
+    assert "trial 13: y 10000" in said
+    assert implausible(trials[:5], {13: {"y": 1e4}}, ["y"]) == []  # too few to compare with
+    assert implausible(trials, {1: {"y": 1e4}}, ["y"])
