@@ -7,11 +7,13 @@ import difflib
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 MAX_MESSAGE = 2_000
 """Characters of a message that are kept."""
@@ -215,6 +217,13 @@ def without_warnings() -> Iterator[None]:
         yield
     finally:
         _silent.reset(token)
+
+
+def lookup(kind: str, name: str, table: Mapping[str, Item]) -> Item:
+    """The entry of a table, or `UnknownNameError`."""
+    if name not in table:
+        raise UnknownNameError(kind, name, table)
+    return table[name]
 
 
 def require(holds: bool, message: str) -> None:

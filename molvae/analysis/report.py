@@ -25,7 +25,7 @@ from molvae.analysis.distributions import SAMPLE, dataset_properties
 from molvae.analysis.figures import pictures
 from molvae.analysis.importance import Importance, permutation_importance
 from molvae.analysis.summary import LISTED, CampaignSummary, Row, goodness, number, summarize
-from molvae.campaign.plausibility import full_check
+from molvae.campaign.proposal_check import full_check
 from molvae.campaign.storage import Storage
 from molvae.campaign.trust import identity_of
 from molvae.config import DEFAULT_PROPERTIES

@@ -85,7 +85,11 @@ class Observations:
                 )
 
     def accepts(self, smiles: str) -> bool:
-        """Whether a canonical SMILES passes the plausibility check."""
+        """Whether a canonical SMILES passes the plausibility check, so that it may be proposed.
+
+        Strategies refuse the others where candidates arise: `bo.candidates` after decoding,
+        `bo.pool` in the pool of `rank`, `bo.strategies.genetic` among the offspring.
+        """
         return self.plausibility is None or self.plausibility.accepts(smiles)
 
     @property

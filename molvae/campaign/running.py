@@ -14,7 +14,7 @@ from molvae.campaign.evaluation import EvaluationResult, EvaluationTask
 from molvae.campaign.executors import make_executor
 from molvae.campaign.history import completed_trials
 from molvae.campaign.initial_design import ORIGIN
-from molvae.campaign.plausibility import full_check
+from molvae.campaign.proposal_check import full_check
 from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
 from molvae.errors import CampaignError, require

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from molvae.campaign.history import best_trials, best_value, observations_of, to_dataframe
 from molvae.campaign.metadata import read_metadata
-from molvae.campaign.plausibility import plausibility_of
+from molvae.campaign.proposal_check import plausibility_of
 from molvae.campaign.recorded_parts import RecordedParts
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Trial

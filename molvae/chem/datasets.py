@@ -19,7 +19,13 @@ from molvae.chem.readers import read_table
 from molvae.chem.tables import SMILES, Table, shortened_list
 from molvae.chem.text_files import STDIN, Record
 from molvae.config import check_seed, whole_number
-from molvae.errors import DataError, InvalidMoleculeError, MissingPackageError, UnknownNameError
+from molvae.errors import (
+    DataError,
+    InvalidMoleculeError,
+    MissingPackageError,
+    UnknownNameError,
+    lookup,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +104,7 @@ def locate(name: str) -> list[Path]:
         MissingPackageError: The package is not installed; the message has the pip command.
         DataError: A file is missing or has another SHA-256.
     """
-    if name not in DATASETS:
-        raise UnknownNameError("data set", name, DATASETS)
-    dataset = DATASETS[name]
+    dataset = lookup("data set", name, DATASETS)
     if (root := _root(dataset)) is None:
         raise MissingPackageError(
             f"data set {name!r} comes with the package {dataset.package}, which is not installed; "

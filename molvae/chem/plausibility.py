@@ -1,4 +1,7 @@
-"""Which molecules a chemist would consider: no alerts, known ring systems, a usual size."""
+"""Which molecules a chemist would consider: no alerts, known ring systems, a usual size.
+
+`molvae.campaign.proposal_check` makes the check of a campaign; strategies apply it.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,10 @@ class Plausibility:
         return list(dict.fromkeys(self._findings(smiles)))
 
     def accepts(self, smiles: str) -> bool:
-        """Whether a canonical SMILES has no fault; stops at the first one."""
+        """Whether a canonical SMILES has no fault; stops at the first one.
+
+        Strategies ask through `molvae.bo.base.Observations.accepts`.
+        """
         return next(self._findings(smiles), None) is None
 
     def _findings(self, smiles: str) -> Iterator[str]:

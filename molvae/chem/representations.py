@@ -15,7 +15,7 @@ from rdkit import Chem
 
 from molvae.chem.molecules import canonical, canonical_or_none, parse
 from molvae.chem.repair import repair
-from molvae.errors import ConfigError, InvalidMoleculeError, UnknownNameError
+from molvae.errors import ConfigError, InvalidMoleculeError, lookup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,10 +213,9 @@ def get_representation(name: str, settings: Mapping[str, Any] | None = None) -> 
         UnknownNameError: The name is unknown.
         ConfigError: A setting is unknown or out of range.
     """
-    if name not in REPRESENTATIONS:
-        raise UnknownNameError("representation", name, REPRESENTATIONS)
+    kind = lookup("representation", name, REPRESENTATIONS)
     try:
-        return REPRESENTATIONS[name](**(settings or {}))
+        return kind(**(settings or {}))
     except TypeError as error:
         raise ConfigError(f"representation {name!r} has no such settings: {settings}") from error
 

@@ -419,7 +419,7 @@ def _open(campaign_file: str | Path) -> Campaign:
 
 def _create(settings: Mapping[str, Any], where: str) -> Campaign:
     from molvae.campaign.campaign import Campaign
-    from molvae.campaign.plausibility import inactive_parts
+    from molvae.campaign.proposal_check import inactive_parts
 
     config = build(CampaignConfig, settings, where)
     campaign = Campaign.create(config.campaign, config.space, config)
@@ -477,7 +477,7 @@ def _create_or_resume(settings: Mapping[str, Any], where: str) -> Campaign:
     """The campaign in the campaign file if it exists, else a new one."""
     if not Path(settings["campaign"]).exists():
         return _create(settings, where)
-    from molvae.campaign.resuming import check_same_settings
+    from molvae.campaign.same_settings import check_same_settings
 
     campaign = _open(settings["campaign"])
     try:

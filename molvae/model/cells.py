@@ -31,7 +31,7 @@ def make_cells(config: ModelConfig, inputs: int, width: int) -> nn.GRU | nn.LSTM
 
 
 def memory(config: ModelConfig, width: int) -> int:
-    """Numbers that are known between two symbols."""
+    """Numbers that are known between two tokens."""
     return 2 * width if config.cell == "lstm" else width
 
 

@@ -90,7 +90,7 @@ class ModelCard:
     representation: dict[str, Any]
     """`name` and `settings` of the representation."""
     vocabulary: tuple[str, ...]
-    """Symbols without the specials, in the order of their ids."""
+    """Tokens without the specials, in the order of their ids."""
     max_length: int
     """Longest row, stop included."""
     bounds: tuple[tuple[float, ...], tuple[float, ...]]
@@ -252,7 +252,10 @@ def load_run(folder: str | Path) -> tuple[SequenceVAE, Prior, ModelCard]:
     prior = standard_normal_prior(card.model.latent_dim, n_conditions)
     if card.prior:
         _check_sizes(card.prior, folder / PRIOR, card)
-        with _understood(folder / CARD), seeded(0):  # the weights that are drawn here are replaced
+        with (
+            _understood(folder / CARD),
+            seeded(0),
+        ):  # the weights that are sampled here are replaced
             prior = make_prior(card.prior)
             require(prior.dim == card.dim, f"it has a prior of {prior.dim} numbers, not {card.dim}")
             require(

@@ -22,12 +22,12 @@ def corrupted(
     if share == 0:
         return ids
     inside = (ids != PAD) & (ids != EOS)
-    draw = torch.rand(ids.shape, generator=generator, device=ids.device)
+    u = torch.rand(ids.shape, generator=generator, device=ids.device)
     others = torch.randint(
         len(SPECIALS), n_tokens, ids.shape, generator=generator, device=ids.device
     )
-    ids = torch.where(inside & (draw < share / 2), others, ids)
-    gone = inside & (draw >= share / 2) & (draw < share)
+    ids = torch.where(inside & (u < share / 2), others, ids)
+    gone = inside & (u >= share / 2) & (u < share)
     # A stable sort moves what stays to the left, in order.
     order = gone.to(torch.uint8).sort(dim=1, stable=True).indices
     return ids.masked_fill(gone, PAD).gather(1, order)
@@ -56,7 +56,7 @@ def noise_some(
     n_samples: int = 1,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Add noise to a share of the rows, at levels drawn evenly from 0 to 1; codes and levels.
+    """Add noise to a share of the rows, at levels sampled uniformly from 0 to 1; codes and levels.
 
     The `n_samples` codes of a row lie next to each other and get the same level. The other
     arguments are as for `add_noise`.

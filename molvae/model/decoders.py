@@ -1,9 +1,9 @@
-"""From codes to symbols, one after the other: recurrent and transformer decoders.
+"""From codes to tokens, one after the other: recurrent and transformer decoders.
 
 Both see the code at every step, and beside it a vector that is linear in the code and depends on
 the position. `logits` is for whole rows that are known, `step` for writing them; both say the same.
 Shapes use n for the batch, t for the length of the longest row, c for the numbers of a code, e for
-those of an embedded symbol and v for the number of symbols, specials included.
+those of an embedded token and v for the number of tokens, specials included.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from molvae.errors import require
 from molvae.model.cells import make_cells, memory, run_cells
 from molvae.model.config import ModelConfig
 from molvae.model.layers import Block
+
+Read = Callable[..., tuple[Tensor, Tensor]]
+"""The forward encoder: states of embedded tokens and what follows, see `RecurrentEncoder.read`."""
 
 
 class DecoderState(NamedTuple):
@@ -106,7 +110,7 @@ class RecurrentDecoder(Decoder):
         n_tokens: int,
         max_length: int,
         code_dim: int,
-        read: Callable[..., tuple[Tensor, Tensor]] | None,
+        read: Read | None = None,
     ) -> None:
         super().__init__()
         c = config
@@ -178,15 +182,23 @@ class RecurrentDecoder(Decoder):
 
 
 class TransformerDecoder(Decoder):
-    """Blocks of attention, in which a symbol sees the code and the symbols before it.
+    """Blocks of attention, in which a token sees the code and the tokens before it.
 
     The parts of its state: the code, `n x c`; the level of the noise, `n x 1`; keys and values of
     each block for the tokens so far, `n x heads x t x (decoder_dim / heads)`.
     """
 
-    def __init__(self, config: ModelConfig, n_tokens: int, max_length: int, code_dim: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        n_tokens: int,
+        max_length: int,
+        code_dim: int,
+        read: Read | None = None,
+    ) -> None:
         super().__init__()
         c = config
+        require(read is None, "residual_conditioning needs a recurrent decoder")
         self.config = config
         self.in_proj = nn.Linear(c.embedding_dim + code_dim + c.position_dim, c.decoder_dim)
         self.positional = PositionalProjection(code_dim, max_length, c.position_dim)
@@ -232,7 +244,7 @@ class TransformerDecoder(Decoder):
         return logits
 
     def _project_in(self, code: Tensor, noise: Tensor, x: Tensor, position: int) -> Tensor:
-        """The first states from a position on: code and position join the symbols."""
+        """The first states from a position on: code and position join the tokens."""
         placed, width = self.positional(code, position), self.config.decoder_dim
         told = self.noise(noise)[:, None] if self.config.noise_conditioning else None
         if told is not None:
@@ -240,6 +252,13 @@ class TransformerDecoder(Decoder):
         x = self.in_proj(torch.cat([x, code, placed], dim=2))
         x = x + self.positions[position : position + x.shape[1]]
         return x if told is None else x + told[..., :width]
+
+
+DECODERS: dict[str, Callable[[ModelConfig, int, int, int, Read | None], Decoder]] = {
+    "recurrent": RecurrentDecoder,
+    "transformer": TransformerDecoder,
+}
+"""By the name in `ModelConfig.decoder`."""
 
 
 def affine(inputs: int, outputs: int) -> nn.Linear:

@@ -62,23 +62,23 @@ def decode_with_log_prob(
     ids = torch.full((len(z), model.max_length), PAD, dtype=torch.long, device=z.device)
     total = torch.zeros(len(z), device=z.device)
     rows = torch.arange(len(z), device=z.device)  # where each running sequence belongs
-    symbol = torch.full((len(z),), BOS, dtype=torch.long, device=z.device)
+    token = torch.full((len(z),), BOS, dtype=torch.long, device=z.device)
     state = model.start(z, z.new_full((len(z),), noise))
     for position in range(model.max_length):
         if len(rows) == 0:
             break
-        logits, state = model.step(symbol, state, position)
+        logits, state = model.step(token, state, position)
         logits[:, (PAD, BOS)] = -torch.inf
         if temperature > 0:
             p = torch.softmax(logits / temperature, dim=-1)
-            symbol = torch.multinomial(p, 1, generator=generator)[:, 0]
+            token = torch.multinomial(p, 1, generator=generator)[:, 0]
         else:
-            symbol = logits.argmax(dim=-1)
-        ids[rows, position] = symbol
-        chosen = logits.gather(1, symbol[:, None])[:, 0]
+            token = logits.argmax(dim=-1)
+        ids[rows, position] = token
+        chosen = logits.gather(1, token[:, None])[:, 0]
         total[rows] += chosen - torch.logsumexp(logits, dim=1)
-        running = symbol != EOS
+        running = token != EOS
         if not bool(running.all()):
-            rows, symbol = rows[running], symbol[running]
+            rows, token = rows[running], token[running]
             state = state.rows(running)
     return Decoded(ids, total)

@@ -1,15 +1,17 @@
-"""From embedded symbols to one vector for each row: recurrent and transformer encoders.
+"""From embedded tokens to one vector for each row: recurrent and transformer encoders.
 
 Both end in the same summary: their states are averaged and, beside that, added up by a projection
 that depends on the position. That projection is what makes the network learn fast: without it, all
 that z is to say of the middle of a sequence must survive to an end state or an average. Shapes use
-n for the batch, t for the length of the longest row and e for the numbers of an embedded symbol.
+n for the batch, t for the length of the longest row and e for the numbers of an embedded token.
 
 References:
     Vaswani et al. (2017), arXiv:1706.03762 (transformers).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +91,7 @@ class RecurrentEncoder(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """Blocks of attention, in which every symbol sees every other one of its row."""
+    """Blocks of attention, in which every token sees every other one of its row."""
 
     def __init__(self, config: ModelConfig, max_length: int, width: int) -> None:
         super().__init__()
@@ -106,3 +108,10 @@ class TransformerEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, inside[:, None, None])
         return self.pooling(self.norm(x), inside), None
+
+
+ENCODERS: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {
+    "recurrent": RecurrentEncoder,
+    "transformer": TransformerEncoder,
+}
+"""By the name in `ModelConfig.encoder`; arguments: sizes, longest row, width of the summary."""

@@ -117,7 +117,7 @@ class FingerprintHead(nn.Module):
     def fit(self, bits: Tensor) -> None:
         """Compute the components of fingerprints, `n x size`; zeros where nothing varies.
 
-        Draws from torch's global generator.
+        Uses torch's global generator.
         """
         self.center.copy_(bits.mean(dim=0))
         k = min(self.basis.shape[1], *bits.shape)

@@ -73,11 +73,11 @@ def hmc_sample(
             (slope,) = torch.autograd.grad(height.sum(), z)
         return height.detach(), slope
 
-    def random(draw: Callable[..., Tensor], width: int) -> Tensor:
+    def random(sample: Callable[..., Tensor], width: int) -> Tensor:
         settings: dict[str, Any] = {"device": z.device, "dtype": z.dtype}
         if isinstance(generator, torch.Generator):
-            return draw(len(z), width, generator=generator, **settings)
-        return torch.stack([draw(width, generator=own, **settings) for own in generator])
+            return sample(len(z), width, generator=generator, **settings)
+        return torch.stack([sample(width, generator=own, **settings) for own in generator])
 
     z, accepted = z.detach(), z.new_zeros(len(z))
     height, slope = look(z)

@@ -1,8 +1,8 @@
 """What a caller has set up in torch and NumPy changes no result, and is as it was afterwards.
 
 `isolated` goes around every public function that computes with torch; `seeded` around the few
-things that draw from torch's global generator and cannot be given another one. Everything else
-draws from generators of its own.
+things that use torch's global generator and cannot be given another one. Everything else
+uses generators of its own.
 """
 
 from __future__ import annotations

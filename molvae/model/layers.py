@@ -1,4 +1,4 @@
-"""The block that transformers are made of, over whole rows or one symbol at a time.
+"""The block that transformers are made of, over whole rows or one token at a time.
 
 References:
     Vaswani et al. (2017), arXiv:1706.03762; Xiong et al. (2020), arXiv:2002.04745 (normalised

@@ -147,10 +147,10 @@ def _divergences(
             repeat_rows(x, n_samples) for x in (known.y, inference.y_mean, inference.y_logvar)
         )
         y = inference.code[:, d:]
-        drawn = torch.where(seen.isnan(), log_normal(y, guess, spread), 0.0).sum(dim=1)
+        log_q_y = torch.where(seen.isnan(), log_normal(y, guess, spread), 0.0).sum(dim=1)
         covariance = known.covariance
-        of_y = drawn - log_known(y, covariance) + log_known(seen, covariance)
-        log_q = log_q - drawn
+        of_y = log_q_y - log_known(y, covariance) + log_known(seen, covariance)
+        log_q = log_q - log_q_y
     if posterior == "gaussian":
         return kl_to_normal(mean, logvar), of_y
     if posterior == "point":
@@ -184,8 +184,8 @@ def total_correlation_terms(z: Tensor, mean: Tensor, logvar: Tensor, molecules: 
 
     The density of the aggregated posterior at a sample is the mean over all molecules, at least 2,
     of their Gaussian posteriors' densities there: that of the molecule itself, and the batch's mean
-    for all others, so batches must be drawn evenly. The logarithm makes the total correlation too
-    high where posteriors hardly overlap; its gradient is what a training needs.
+    for all others, so batches must be sampled uniformly. The logarithm makes the total correlation
+    too high where posteriors hardly overlap; its gradient is what a training needs.
     """
     n = len(z)
     of_each = log_normal(z[:, None], mean[None], logvar[None])  # n samples x n molecules x d

@@ -19,8 +19,10 @@ import zuko
 from torch import Tensor, nn
 from torch.nn import functional
 
+from molvae.errors import require
 from molvae.model.config import ModelConfig
 
+KINDS = ("gaussian", "flow", "point")
 INITIAL_LOGVAR = -3.0
 """Posteriors start narrow, so that the decoder sees a signal in z from its first step."""
 CONDITION_UNITS, CONTEXT_UNITS = 64, 32
@@ -42,6 +44,9 @@ class Posterior(nn.Module):
     def __init__(self, config: ModelConfig, n_conditions: int) -> None:
         super().__init__()
         d = config.latent_dim
+        require(
+            config.posterior in KINDS, f"posterior must be one of {KINDS}, got {config.posterior!r}"
+        )
         self.kind, self.latent_dim, self.n_conditions = config.posterior, d, n_conditions
         self.widths = [
             d if self.kind == "point" else 2 * d,
@@ -83,7 +88,7 @@ class Posterior(nn.Module):
         mean, logvar = both.chunk(2, dim=1)
         return mean, logvar + INITIAL_LOGVAR
 
-    def draw(
+    def sample(
         self, summary: Tensor, mean: Tensor, logvar: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Samples z, `n x d`, from q(z | x, y), and their log-densities, `n`, nats.
@@ -93,7 +98,7 @@ class Posterior(nn.Module):
         """
         if self.kind == "point":
             return mean, mean.new_zeros(len(mean))
-        z, log_density = draw(mean, logvar, noise)
+        z, log_density = reparameterize(mean, logvar, noise)
         z, stretch = self.push(summary, z)
         return z, log_density.sum(dim=1) - stretch
 
@@ -127,7 +132,7 @@ def _layer(d: int, backwards: bool) -> nn.Module:
     return layer
 
 
-def draw(mean: Tensor, logvar: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+def reparameterize(mean: Tensor, logvar: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Samples from N(mean, exp(logvar)), with gradients, and log-densities of the units, nats."""
     log_density = -0.5 * (noise.square() + logvar + math.log(2 * math.pi))
     return mean + noise * (0.5 * logvar).exp(), log_density

@@ -274,8 +274,8 @@ class ConditionalPrior(Prior):
         left = covariance[rest][:, rest] - slope @ across.T
         noise = torch.randn(n, len(rest), generator=generator, dtype=torch.float32).double()
         factor = torch.linalg.cholesky(left)
-        drawn = mean[rest] + slope @ (values - mean[known]) + noise @ factor.T
-        y[:, rest] = drawn.float()
+        missing = mean[rest] + slope @ (values - mean[known]) + noise @ factor.T
+        y[:, rest] = missing.float()
         return y
 
     def moved(self, code: Tensor, y: Tensor) -> Tensor:

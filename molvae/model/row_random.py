@@ -19,8 +19,8 @@ def row_generators(ids: Tensor, seed: int) -> list[torch.Generator]:
     key = seed.to_bytes(8, "little")
     made = []
     for row in ids.cpu().to(torch.int32).numpy():
-        symbols = row[row != PAD].astype("<i4").tobytes()
-        digest = hashlib.blake2b(symbols, digest_size=8, key=key).digest()
+        tokens = row[row != PAD].astype("<i4").tobytes()
+        digest = hashlib.blake2b(tokens, digest_size=8, key=key).digest()
         made.append(torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1))
     return made
 

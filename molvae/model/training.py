@@ -288,8 +288,8 @@ def _fingerprint_head(
 def _few(conditions: Tensor) -> Tensor | None:
     """Rows that any condition is known of, if they are fewer than half.
 
-    In a batch there would be hardly any: at each step the encoder learns to guess conditions from
-    half as many rows as a batch has, drawn from these, which it so sees more often than others.
+    A batch would have hardly any of them: at each step the encoder learns to predict conditions
+    from half as many rows as a batch has, sampled from these rows.
     """
     known = (~conditions.isnan()).any(dim=1).nonzero()[:, 0]
     return known if 0 < 2 * len(known) < len(conditions) else None

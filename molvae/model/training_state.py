@@ -136,7 +136,7 @@ def load_state(
         ) from error
     if (rng := f"rng.{generator.device.type}") in tensors:
         generator.set_state(tensors[rng])
-    else:  # it began on another kind of device, which draws other numbers
+    else:  # it began on another kind of device, whose generator gives other numbers
         generator.manual_seed(config.seed + place.seen)
     return place
 

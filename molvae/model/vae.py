@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molvae.chem.vocabulary import BOS, PAD
-from molvae.errors import require
+from molvae.errors import lookup, require
 from molvae.model.config import ModelConfig
-from molvae.model.decoders import Decoder, DecoderState, RecurrentDecoder, TransformerDecoder
-from molvae.model.encoders import RecurrentEncoder, TransformerEncoder
-from molvae.model.posterior import Posterior, draw
+from molvae.model.decoders import DECODERS, DecoderState
+from molvae.model.encoders import ENCODERS
+from molvae.model.posterior import Posterior, reparameterize
 
 Noise = torch.Generator | Tensor | None
 """Source of random codes: a generator on the network's device; None for torch's global one; or
@@ -79,6 +79,7 @@ class SequenceVAE(nn.Module):
         n_conditions: How many numbers of a code are conditions.
 
     Raises:
+        UnknownNameError: No encoder or decoder has the name in `config`.
         ConfigError: Properties of a network whose codes hold nothing.
     """
 
@@ -93,27 +94,19 @@ class SequenceVAE(nn.Module):
         super().__init__()
         self.config, self.n_tokens, self.max_length = config, n_tokens, max_length
         self.n_conditions, self.code_dim = n_conditions, config.latent_dim + n_conditions
-        # Here and elsewhere weights are drawn as one new tensor: drawn in place, or multiplied, on
-        # the meta device that runs are loaded by, they would import torch's compiler: seconds.
-        drawn = torch.randn(n_tokens, config.embedding_dim)
-        drawn[PAD] = 0
+        # Here and elsewhere weights are one new tensor: filled in place, or multiplied, on the meta
+        # device that models are loaded by, they would import torch's compiler, which takes seconds.
+        start = torch.randn(n_tokens, config.embedding_dim)
+        start[PAD] = 0
         self.embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
-            drawn, freeze=False, padding_idx=PAD
+            start, freeze=False, padding_idx=PAD
         )
         q = Posterior(config, n_conditions)
-        self.encoder: RecurrentEncoder | TransformerEncoder | None = None
-        if q.width:
-            kind = RecurrentEncoder if config.encoder == "recurrent" else TransformerEncoder
-            self.encoder = kind(config, max_length, q.width)
-        self.decoder: Decoder
-        if config.decoder == "recurrent":
-            read = None
-            if config.residual_conditioning:
-                assert isinstance(self.encoder, RecurrentEncoder)  # the configuration sees to it
-                read = self.encoder.read
-            self.decoder = RecurrentDecoder(config, n_tokens, max_length, self.code_dim, read)
-        else:
-            self.decoder = TransformerDecoder(config, n_tokens, max_length, self.code_dim)
+        make_encoder = lookup("encoder", config.encoder, ENCODERS)
+        make_decoder = lookup("decoder", config.decoder, DECODERS)
+        self.encoder = make_encoder(config, max_length, q.width) if q.width else None
+        read = getattr(self.encoder, "read", None) if config.residual_conditioning else None
+        self.decoder = make_decoder(config, n_tokens, max_length, self.code_dim, read)
         require(
             self.code_dim > 0 or n_properties == 0,
             "there is nothing to read properties off with latent_dim = 0; leave them out",
@@ -147,17 +140,17 @@ class SequenceVAE(nn.Module):
         of_z, of_y = self._noise(len(ids) * n_samples, noise, summary)
         y_mean, y_logvar = self.q.conditions(summary)
         summary = repeat_rows(summary, n_samples)
-        drawn, log_q_y = draw(
+        y_sampled, log_q_y = reparameterize(
             repeat_rows(y_mean, n_samples), repeat_rows(y_logvar, n_samples), of_y
         )
         if y is not None:
             known = repeat_rows(~y.isnan(), n_samples)
-            drawn = torch.where(known, repeat_rows(y, n_samples), drawn)
+            y_sampled = torch.where(known, repeat_rows(y, n_samples), y_sampled)
             log_q_y = log_q_y.masked_fill(known, 0.0)
-        mean, logvar = self.q.gaussian(summary, drawn)
-        z, log_q = self.q.draw(summary, mean, logvar, of_z)
+        mean, logvar = self.q.gaussian(summary, y_sampled)
+        z, log_q = self.q.sample(summary, mean, logvar, of_z)
         log_q = log_q + log_q_y.sum(dim=1)
-        code = torch.cat([z, drawn], dim=1)
+        code = torch.cat([z, y_sampled], dim=1)
         return EncoderOutput(code, log_q, mean, logvar, y_mean, y_logvar, states)
 
     def encode(self, ids: Tensor) -> Tensor:
@@ -183,10 +176,10 @@ class SequenceVAE(nn.Module):
         return self.decoder.start(code, noise)
 
     def step(
-        self, symbol: Tensor, state: DecoderState, position: int
+        self, token: Tensor, state: DecoderState, position: int
     ) -> tuple[Tensor, DecoderState]:
         """Logits of the token at a position, `n x v`, after the one before; and the next state."""
-        return self.decoder.step(self.embedding(symbol), state, position)
+        return self.decoder.step(self.embedding(token), state, position)
 
     def logits(
         self,
@@ -218,7 +211,7 @@ class SequenceVAE(nn.Module):
         return self.decoder.logits(code, noise, x, whole, states)
 
     def _noise(self, n: int, noise: Noise, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Standard normal numbers: for z, `n x d`, and for conditions, `n x p`, drawn first."""
+        """Standard normal numbers: for z, `n x d`, and for conditions, `n x p`, sampled first."""
         d, p = self.config.latent_dim, self.n_conditions
         if isinstance(noise, Tensor):
             return noise[:, :d], noise[:, d:]

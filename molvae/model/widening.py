@@ -53,7 +53,7 @@ def widened(
         if tensor.shape == was.shape:
             grown.copy_(was)
         elif name.startswith(READERS):
-            # Input columns: those of symbols, of z, and of what else there is.
+            # Input columns: those of tokens, of z, and of what else there is.
             before = new.embedding_dim if name.startswith(READERS[2:4]) else 0
             grown[:, :before] = was[:, :before]
             grown[:, before : before + d] = was[:, before : before + d]

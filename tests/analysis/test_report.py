@@ -35,7 +35,7 @@ from molvae.analysis.summary import (
     summarize,
 )
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.resuming import check_same_settings
+from molvae.campaign.same_settings import check_same_settings
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import NewTrial, Outcome
 from molvae.chem.datasets import sample_molecules

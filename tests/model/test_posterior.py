@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from molvae.model.posterior import Posterior, draw
+from molvae.model.posterior import Posterior, reparameterize
 from tests.model.kinds import PLAIN
 
 
@@ -62,7 +62,7 @@ def log_density(q: Posterior, summary: Tensor, z: Tensor) -> Tensor:
 def test_draws_and_their_density_agree_with_integration_over_the_plane(kind: str) -> None:
     q, summary = make(kind, 2)
     many = summary.expand(100_000, -1)
-    z, log_q = q.draw(many, *q.gaussian(many, many[:, :0]), torch.randn(100_000, 2))
+    z, log_q = q.sample(many, *q.gaussian(many, many[:, :0]), torch.randn(100_000, 2))
     torch.testing.assert_close(log_q, log_density(q, summary, z), atol=1e-3, rtol=0)
     axes = [torch.linspace(float(x.min()) - 0.5, float(x.max()) + 0.5, 300) for x in z.T]
     grid = torch.cartesian_prod(*axes)
@@ -85,7 +85,7 @@ def test_conditions_move_the_gaussian_in_a_straight_line() -> None:
 def test_drawn_log_densities_are_those_of_the_normal_distribution() -> None:
     mean, logvar = torch.randn(50, 3), torch.randn(50, 3)
     noise = torch.randn(50, 3)
-    z, log_density = draw(mean, logvar, noise)
+    z, log_density = reparameterize(mean, logvar, noise)
     normal = torch.distributions.Normal(mean, (0.5 * logvar).exp())
     torch.testing.assert_close(log_density, normal.log_prob(z), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close((z - mean) / (0.5 * logvar).exp(), noise)

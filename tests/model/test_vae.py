@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -10,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molvae.chem.vocabulary import BOS, PAD
+from molvae.errors import ConfigError, UnknownNameError
 from molvae.model.config import LossConfig, ModelConfig
 from molvae.model.corruption import add_noise
 from molvae.model.decoding import decode
 from molvae.model.losses import active_units, compute_loss, kl_to_normal, reconstruction
-from molvae.model.posterior import draw
+from molvae.model.posterior import reparameterize
 from molvae.model.vae import EncoderOutput, SequenceVAE
-from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, random_rows
+from tests.model.kinds import MAX_LENGTH, N_SYMBOLS, PLAIN, random_rows
 
 SMALL = ModelConfig(latent_dim=4, embedding_dim=5, encoder_dim=6, decoder_dim=7, position_dim=3)
 
@@ -102,7 +104,7 @@ def test_infer_without_conditions_draws_z_from_the_posterior_by_the_noise_given(
         noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(3))
         found = model.infer(rows, noise=noise)
         again = model.infer(rows, noise=torch.Generator().manual_seed(3))
-    assert torch.equal(found.code, draw(mean, logvar, noise)[0])
+    assert torch.equal(found.code, reparameterize(mean, logvar, noise)[0])
     assert torch.equal(found.code, again.code)
     assert found.y_mean.shape == (3, 0)
     assert torch.equal(model.encode(rows), model.posterior(rows)[0])
@@ -197,7 +199,7 @@ def test_reparameterised_draws_have_the_posteriors_moments_and_gradients() -> No
     torch.manual_seed(0)
     mean = torch.full((200_000, 1), 0.7, requires_grad=True)
     logvar = torch.full((200_000, 1), math.log(0.25), requires_grad=True)
-    z, _ = draw(mean, logvar, torch.randn_like(mean))
+    z, _ = reparameterize(mean, logvar, torch.randn_like(mean))
     assert z.mean().item() == pytest.approx(0.7, abs=0.01)
     assert z.std().item() == pytest.approx(0.5, abs=0.01)
     z.square().mean().backward()
@@ -225,3 +227,17 @@ def test_sampled_decoding_repeats_with_its_seed_and_needs_one(model: SequenceVAE
 
 def test_decoding_nothing_gives_nothing(model: SequenceVAE) -> None:
     assert decode(model, torch.empty(0, 4)).shape == (0, MAX_LENGTH)
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_vae_of_an_unknown_network_names_those_that_there_are(part: str) -> None:
+    config = dataclasses.replace(PLAIN, **{part: "convolutional"})  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError) as error:
+        SequenceVAE(config, N_SYMBOLS, MAX_LENGTH)
+    assert (error.value.name, error.value.known) == ("convolutional", ["recurrent", "transformer"])
+
+
+def test_vae_of_an_unknown_posterior_is_refused() -> None:
+    config = dataclasses.replace(PLAIN, posterior="normal")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError):
+        SequenceVAE(config, N_SYMBOLS, MAX_LENGTH)

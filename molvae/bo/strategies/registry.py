@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from molvae.config import STRATEGIES, build, is_imported
-from molvae.errors import ConfigError, UnknownNameError, described, require
+from molvae.errors import ConfigError, described, lookup, require
 
 if TYPE_CHECKING:
     from molvae.bo.base import Strategy
@@ -74,9 +74,7 @@ def strategy_class(name: str) -> Any:
     Raises:
         UnknownNameError: No strategy has this name.
     """
-    if name not in STRATEGIES:
-        raise UnknownNameError("strategy", name, STRATEGIES)
-    module, _, attribute = STRATEGIES[name].partition(":")
+    module, _, attribute = lookup("strategy", name, STRATEGIES).partition(":")
     return getattr(import_module(module), attribute)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.plausibility import inactive_parts, plausibility_of
-from molvae.campaign.resuming import check_same_settings
+from molvae.campaign.proposal_check import inactive_parts, plausibility_of
+from molvae.campaign.same_settings import check_same_settings
 from molvae.chem.precedents import zinc250k
 from molvae.config import CampaignConfig, plausibility_parts
 from molvae.errors import CampaignError, UnknownNameError

@@ -1,4 +1,8 @@
-"""The plausibility check of a campaign, from settings, training data and initial molecules."""
+"""Make the check that proposals of a campaign must pass.
+
+Settings, the model's training molecules and the initial molecules decide what it refuses; the check
+itself is `molvae.chem.plausibility.Plausibility`.
+"""
 
 from __future__ import annotations
 

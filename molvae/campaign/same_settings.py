@@ -1,4 +1,4 @@
-"""Compare settings with those of a campaign file that is to be resumed."""
+"""Compare given settings with those of a campaign file, before the campaign is resumed."""
 
 from __future__ import annotations
 
