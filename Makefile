@@ -9,7 +9,7 @@ SOURCES := pyproject.toml constraints.txt README.md LICENSE $(shell find molvae 
 .PHONY: help campaign test test-more lint smoke docs clean
 
 help:
-	@echo "make campaign   300 calls of 5*qed-sas with rank, and with random molecules to compare: runs/"
+	@echo "make campaign   300 calls of 5*qed-sas with rank, and of generated molecules to compare: runs/"
 	@echo "make test       format, lint, types, tests: a few minutes"
 	@echo "make test-more  the slow tests, and every session of README and documentation"
 	@echo "make lint       format, lint, types"
@@ -22,7 +22,7 @@ campaign: $(VENV)/installed
 	@mkdir -p runs
 	$(BIN)/molvae optimize --config pipelines/qed-sas.toml
 	@echo
-	@echo "The same campaign with random molecules from the prior:"
+	@echo "The same campaign with molecules sampled from the prior:"
 	$(BIN)/molvae optimize runs/qed-sas-random.db --config pipelines/qed-sas.toml \
 	    --strategy random --report runs/qed-sas-random.html
 
