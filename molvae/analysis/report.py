@@ -13,6 +13,7 @@ from base64 import b64encode
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +33,8 @@ from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import CampaignError, InvalidMoleculeError, MolvaeError, require
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from molvae.campaign.campaign import Campaign
 
 SIZE = (260, 190)  # pixels of a drawn molecule
@@ -101,13 +104,9 @@ def is_report_of(file: str | Path, record: str | Path) -> bool:
         return f'<meta name="campaign" content="{identity_of(storage.metadata())}">' in head
 
 
-def render(
-    campaign: Campaign, *, top: int = 24, lead: str | None = None, refresh: int | None = None
-) -> str:
-    """The report as HTML; with `refresh`, a browser reloads it after so many seconds."""
+@cache
+def _template() -> Template:
     from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from molvae.chem.datasets import DATASETS
 
     environment = Environment(
         loader=PackageLoader("molvae"),
@@ -117,11 +116,20 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "begin": _begin}
+    return environment.get_template("report.html")
+
+
+def render(
+    campaign: Campaign, *, top: int = 24, lead: str | None = None, refresh: int | None = None
+) -> str:
+    """The report as HTML; with `refresh`, a browser reloads it after so many seconds."""
+    from molvae.chem.datasets import DATASETS
+
     found = summarize(campaign, lead=lead)
     problem, trials = found.problem, [row.trial for row in found.rows]
     sample = dataset_properties(found.dataset) if found.dataset and found.ranked else None
     script = (files("molvae") / "templates" / "report.js").read_text(encoding="utf-8").strip()
-    return environment.get_template("report.html").render(
+    return _template().render(
         found=found,
         title=_title(found),
         goodness=goodness(problem.objectives[0]),

@@ -73,17 +73,16 @@ SAID = {
 
 
 @pytest.mark.parametrize("name", sorted(SAID))
-def test_a_picture_says_what_it_shows_and_is_the_same_each_time(name: str, tmp_path: Path) -> None:
+def test_a_picture_says_what_it_shows(name: str, tmp_path: Path) -> None:
     first = DRAWINGS[name](tmp_path / f"{name}.svg")
     found = texts(first)
     assert set(SAID[name]) <= set(found), found
-    assert DRAWINGS[name](tmp_path / "again.svg").read_bytes() == first.read_bytes()
     assert b"<dc:date>" not in first.read_bytes()
 
 
-def test_png_and_pdf_have_the_same_bytes_each_time(tmp_path: Path) -> None:
-    path = interpolate(GRID, FIRST, LAST, steps=12)
-    for ending, head in ((".png", b"\x89PNG"), (".pdf", b"%PDF")):
+def test_pictures_have_the_same_bytes_each_time(tmp_path: Path) -> None:
+    path = interpolate(GRID, FIRST, LAST, steps=2)
+    for ending, head in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
         files = [draw_path(path, tmp_path / f"{i}{ending}").read_bytes() for i in (1, 2)]
         assert files[0].startswith(head)
         assert files[0] == files[1]
@@ -113,14 +112,13 @@ def test_depict_small_molecule_is_drawn_no_larger_than_others() -> None:
 
 def test_draw_path_own_figure_edited_is_not_replaced(tmp_path: Path) -> None:
     path = interpolate(GRID, FIRST, LAST, steps=2)
-    for name in ("p.svg", "p.png"):
-        file = draw_path(path, tmp_path / name)
-        with pytest.raises(ConfigError, match="overwrite"):
-            draw_path(path, file)
+    file = draw_path(path, tmp_path / "p.svg")
+    with pytest.raises(ConfigError, match="overwrite"):
+        draw_path(path, file)
+    draw_path(path, file, overwrite=True)
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(ConfigError, match="edited"):
         draw_path(path, file, overwrite=True)
-        file.write_bytes(file.read_bytes() + b" ")
-        with pytest.raises(ConfigError, match="edited"):
-            draw_path(path, file, overwrite=True)
 
 
 def test_of_many_molecules_the_longest_are_drawn_with_both_ends(tmp_path: Path) -> None:
