@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pkgutil import resolve_name
 
-import pytest
-
 from tests.blocks import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -19,6 +17,7 @@ NAMES = sorted(
 )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_reference_name_exists(name: str) -> None:
-    assert resolve_name(name) is not None
+def test_reference_names_exist() -> None:
+    assert len(NAMES) > 50
+    for name in NAMES:
+        assert resolve_name(name) is not None, name

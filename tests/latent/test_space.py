@@ -253,8 +253,15 @@ def test_a_tuned_decoder_writes_what_it_could_not_and_the_encoder_is_the_same(
     kept = [a == b for a, b in zip(tuned.decode(tuned.encode(known)), known, strict=True)]
     assert sum(kept) >= 24
     assert space.tuned(["[Au]"]) is space
-    again = space.tuned([*ODD, "[Au]"], seed=1)
+
+
+def test_tuned_with_the_same_seed_is_the_same_decoder(
+    space: LatentSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.latent.tuning.MIN_STEPS", 2)
+    monkeypatch.setattr("molvae.latent.tuning.N_REHEARSED", 5)
+    one, again = (space.tuned(["CCO"], seed=1) for _ in range(2))
     assert all(
         torch.equal(a, b)
-        for a, b in zip(tuned.model.parameters(), again.model.parameters(), strict=True)
+        for a, b in zip(one.model.parameters(), again.model.parameters(), strict=True)
     )
