@@ -218,8 +218,8 @@ class TrainConfig:
     """Share of the steps in which the encoder reads randomized SMILES, while the decoder writes the
     usual ones. For SMILES representations only."""
     noised_fraction: float = 0.25
-    """Share of the molecules that are decoded from z with noise, at a random level from 0 (none) to
-    1 (noise only); needs `model.noise_conditioning`."""
+    """Share of the molecules of `data` that are decoded from z with noise, at a random level from 0
+    (none) to 1 (noise only); needs `model.noise_conditioning`."""
     properties: tuple[str, ...] = ()
     """Properties that linear heads learn to predict from z: those of `molvae properties`, and
     columns that `molvae prepare` kept."""

@@ -55,11 +55,12 @@ def noise_some(
     latent_dim: int | None = None,
     n_samples: int = 1,
     generator: torch.Generator | None = None,
+    among: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Add noise to a share of the rows, at levels sampled uniformly from 0 to 1; codes and levels.
 
-    The `n_samples` codes of a row lie next to each other and get the same level. The other
-    arguments are as for `add_noise`.
+    The `n_samples` codes of a row lie next to each other and get the same level. With `among`, `n`
+    booleans, the other rows stay as they are. The other arguments are as for `add_noise`.
     """
     if share == 0:
         return code, code.new_zeros(len(code))
@@ -67,5 +68,6 @@ def noise_some(
     level, chosen = (
         torch.rand(n, generator=generator, dtype=torch.float32, device=device) for _ in range(2)
     )
-    level = (level * (chosen < share)).repeat_interleave(n_samples)
+    noised = chosen < share if among is None else (chosen < share) & among
+    level = (level * noised).repeat_interleave(n_samples)
     return add_noise(code, level, latent_dim, generator), level

@@ -135,6 +135,7 @@ def train(
         few=_few(conditions),
         fingerprints=fingerprints,
         randomized_rows=randomized_rows,
+        noised=torch.arange(len(rows)) < (main or len(rows)),
     )
     lengths = (rows != PAD).sum(dim=1).numpy()
     place = TrainingState()
@@ -203,6 +204,9 @@ class _Examples:
     """Rows with known conditions, if they are few."""
     fingerprints: SparseBits | None
     randomized_rows: Tensor | None
+    noised: Tensor
+    """Rows that may be decoded from z with noise, `n` booleans: those of `config.data`, since the
+    decoder as a language model imitates them and not `config.more_data`."""
 
 
 def _loss(
@@ -226,7 +230,14 @@ def _loss(
         seen = corrupted(read, config.corruption, model.n_tokens, generator)
         inference = model.infer(seen, None if known is None else known.y, k, generator)
         repeated, d = repeat_rows(ids, k), model.config.latent_dim
-        code, noise = noise_some(inference.code, config.noised_fraction, d, k, generator)
+        code, noise = noise_some(
+            inference.code,
+            config.noised_fraction,
+            d,
+            k,
+            generator,
+            among=examples.noised[index].to(device),
+        )
         states = inference.states if seen is ids else None
         logits = model.logits(
             code,
