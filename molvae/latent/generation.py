@@ -22,6 +22,7 @@ from molvae.chem.molecules import has_radicals
 from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import UnknownNameError, require, warn, without_warnings
 from molvae.latent.conversion import map_molecules, to_molecule, write_tokens
+from molvae.model.checkpoint import PRIOR_SOURCES, PriorSource
 from molvae.model.corruption import add_noise
 from molvae.model.priors import ConditionalPrior
 
@@ -41,9 +42,36 @@ CONDITION_TOLERANCE = 0.25
 
 
 def sample_prior(
-    space: LatentSpace, n: int, seed: int, conditions: Mapping[str, float] | None
+    space: LatentSpace,
+    n: int,
+    seed: int,
+    conditions: Mapping[str, float] | None,
+    source: PriorSource | None,
 ) -> Tensor:
     """See `LatentSpace.sample_prior`."""
+    if source is None:
+        source = "density" if conditions else space.card.prior_source
+    if source not in PRIOR_SOURCES:
+        raise UnknownNameError("source of samples", str(source), PRIOR_SOURCES)
+    require(
+        source == "density" or not conditions,
+        'samples under conditions come from the density: give source="density"',
+    )
+    z = sample_density(space, n, seed, conditions)
+    if source == "density":
+        return z
+    made = {i: one.molecule for i, one in enumerate(generate(space, n, seed)) if one.molecule}
+    with without_warnings():  # where there is no molecule that the model can read, z stays
+        encoded = space.sample_posterior(list(made.values()), seed=seed, skip_unknown=True)[:, 0]
+    there = list(made)
+    z[there] = torch.where(encoded.isnan(), z[there], encoded)
+    return z
+
+
+def sample_density(
+    space: LatentSpace, n: int, seed: int, conditions: Mapping[str, float] | None
+) -> Tensor:
+    """Samples from the density of the prior, `n x dim`, conditions among them."""
     n = whole_number(n, "n", least=0)
     generator = torch.Generator().manual_seed(check_seed(seed))
     if not conditions:
@@ -130,7 +158,7 @@ def generate(
     wanted = standardize(space, conditions) if conditions else {}
 
     def sample(n: int, seed: int) -> list[Sample]:
-        z = sample_prior(space, n, seed, conditions)
+        z = sample_density(space, n, seed, conditions)
         generator = torch.Generator().manual_seed(later_seed(seed, 1))
         z = add_noise(z, z.new_full((n,), level), space.config.latent_dim, generator)
         rows, sure = write_tokens(space, z, noise=level, temperature=temperature, seed=seed)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from molvae._version import versions
+from molvae.chem.precedents import FILE as PRECEDENTS
+from molvae.chem.precedents import Precedents
+from molvae.chem.prepare import load_split
 from molvae.chem.vocabulary import PAD
 from molvae.config import DEFAULT_PROPERTIES, as_settings
 from molvae.errors import CheckpointError, DataError, warn
@@ -37,6 +41,7 @@ from molvae.model.checkpoint import (
     STATE,
     Condition,
     ModelCard,
+    PriorSource,
     check_can_save,
     round_to_half,
     save_run,
@@ -197,8 +202,13 @@ def _train(
         known = known[tokens.places.long()[data.shown]] if config.labeled_fraction < 1 else known
         space = LatentSpace(model, card, prior=prior)
         drawing = calibrate_sampling(space, known.numpy(), seed=config.seed, workers=workers)
-        card = replace(card, sampling_defaults=drawing)
+        # Under noise it writes better molecules than the density alone places.
+        source: PriorSource = "molecules" if drawing[0] > 0 and not data.conditions else "density"
+        card = replace(card, sampling_defaults=drawing, prior_source=source)
+    (folder / PRECEDENTS).unlink(missing_ok=True)  # of the model that is replaced
     save_run(folder, model, card, prior)
+    molecules = chain.from_iterable(load_split(name, "train") for name, _ in data.parts)
+    Precedents.of(molecules, workers=workers).save(folder / PRECEDENTS)
     (folder / STATE).unlink(missing_ok=True)
     if config.keep_state:
         (folder / RESUME).replace(folder / STATE)

@@ -32,7 +32,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -71,6 +71,12 @@ NEXT = ".next"
 """End of the name of weights whose card is about to be written."""
 
 
+PriorSource = Literal["density", "molecules"]
+"""What `LatentSpace.sample_prior` gives: samples of the learned density, or encodings of molecules
+that were generated from them."""
+PRIOR_SOURCES: tuple[PriorSource, ...] = get_args(PriorSource)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Condition:
     """A number that molecules can be generated for, and its unit in the network."""
@@ -103,6 +109,7 @@ class ModelCard:
     """The last numbers of a code, in standard deviations from the mean."""
     sampling_defaults: tuple[float, float] = (0.0, 0.0)
     """Noise and temperature with which molecules are generated where nothing else is asked for."""
+    prior_source: PriorSource = "density"
     prior: dict[str, Any] = field(default_factory=dict)
     """Kind and sizes of the learned prior; empty for N(0, I)."""
     files: dict[str, str] = field(default_factory=dict, compare=False)
@@ -210,6 +217,7 @@ def save_run(
         "bounds": [list(end) for end in card.bounds],
         "noise": card.sampling_defaults[0],
         "temperature": card.sampling_defaults[1],
+        "prior_source": card.prior_source,
         "prior": prior.settings() if PRIOR in parts and prior is not None else {},
         "files": files,
         "about": card.about,
@@ -387,6 +395,7 @@ def _read_card(path: Path) -> ModelCard:
                 float(content.get("noise", 0.0)),
                 float(content.get("temperature", 0.0)),
             ),
+            prior_source=content.get("prior_source", "density"),
             prior=dict(content.get("prior", {})),
             files={str(name): str(sha256) for name, sha256 in content.get("files", {}).items()},
             about=dict(content["about"]),
@@ -395,6 +404,7 @@ def _read_card(path: Path) -> ModelCard:
         require(
             all(abs(x) <= MAX_BOUND for x in (*low, *high)), f"bounds are not within {MAX_BOUND:g}"
         )
+        require(card.prior_source in PRIOR_SOURCES, f"prior_source is one of {PRIOR_SOURCES}")
         noise, temperature = card.sampling_defaults
         require(
             0 <= noise <= 1 and 0 <= temperature <= MAX_TEMPERATURE,

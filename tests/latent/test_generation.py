@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from molvae.errors import ConfigError
+from molvae.errors import ConfigError, UnknownNameError
 from molvae.latent.conversion import write_tokens
 from molvae.latent.generation import RESAMPLE_SEED_STEP, Sample, rejection_sample, surest
 from molvae.latent.space import LatentSpace
@@ -103,6 +103,21 @@ def test_oversampling_keeps_part_of_what_would_be_generated(space: LatentSpace) 
     for wrong in (0.5, math.nan, math.inf):
         with pytest.raises(ConfigError, match="oversampling"):
             space.generate(2, oversampling=wrong)
+
+
+def test_prior_samples_of_molecules_are_encodings_of_generated_ones(space: LatentSpace) -> None:
+    z = space.sample_prior(20, seed=3, source="molecules")
+    made = [molecule or "" for molecule in space.generate(20, seed=3)]
+    assert z.isfinite().all()
+    expected = space.sample_posterior(made, seed=3, skip_unknown=True)[:, 0]
+    known = expected.isfinite().all(dim=1)
+    assert known.any()
+    assert torch.equal(z[known], expected[known])
+    assert torch.equal(z[~known], space.sample_prior(20, seed=3, source="density")[~known])
+    assert torch.equal(z, space.sample_prior(20, seed=3, source="molecules"))
+    assert space.sample_prior(0, source="molecules").shape == (0, space.dim)
+    with pytest.raises(UnknownNameError, match="density"):
+        space.sample_prior(2, source="nothing")  # type: ignore[arg-type]
 
 
 def test_worker_processes_read_the_same_molecules(

@@ -67,7 +67,7 @@ def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfi
     config = dataclasses.replace(config, prior=PriorConfig())
     folder = train(config, workers=1)
     names = {p.name for p in folder.iterdir()} - {"prior.safetensors"}
-    assert names == {"metrics.jsonl", "model.json", "model.safetensors"}
+    assert names == {"metrics.jsonl", "model.json", "model.safetensors", "precedents.safetensors"}
     space = molvae.load(folder)
     assert space.dim == 8
     assert space.encode(["CCO"]).shape == (1, 8)

@@ -308,6 +308,14 @@ def test_draws_of_a_row_get_the_same_level_of_noise() -> None:
     assert not torch.equal(blurred[0::3, 0][level[0::3] > 0], blurred[1::3, 0][level[0::3] > 0])
 
 
+def test_noise_goes_only_to_the_rows_that_may_have_it() -> None:
+    torch.manual_seed(0)
+    among = torch.arange(1_000) < 400
+    _, level = noise_some(torch.ones(2_000, 3), 0.5, 2, 2, among=among)
+    assert not level.view(-1, 2)[~among].any()
+    assert float((level.view(-1, 2)[among] > 0).float().mean()) == pytest.approx(0.5, abs=0.06)
+
+
 SCRIPT = """
 import sys, time, warnings
 from pathlib import Path
