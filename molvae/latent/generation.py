@@ -24,6 +24,7 @@ from molvae.errors import UnknownNameError, require, warn, without_warnings
 from molvae.latent.conversion import map_molecules, to_molecule, write_tokens
 from molvae.model.checkpoint import PRIOR_SOURCES, PriorSource
 from molvae.model.corruption import add_noise
+from molvae.model.isolation import isolated
 from molvae.model.priors import ConditionalPrior
 
 if TYPE_CHECKING:
@@ -41,14 +42,38 @@ CONDITION_TOLERANCE = 0.25
 """Expected error of a condition that is accepted, in standard deviations."""
 
 
+@isolated()
 def sample_prior(
     space: LatentSpace,
     n: int,
-    seed: int,
-    conditions: Mapping[str, float] | None,
-    source: PriorSource | None,
+    seed: int = 0,
+    *,
+    conditions: Mapping[str, float] | None = None,
+    source: PriorSource | None = None,
 ) -> Tensor:
-    """See `LatentSpace.sample_prior`."""
+    """Latent vectors of new molecules, `n x dim`; the same for the same seed.
+
+    A learned density spreads to where no molecule lies, and what is decoded greedily there is
+    odd. So a model can say that its samples are those of the density (`density`) written under
+    noise, as `generate` does, and encoded again (`molecules`): one step of the Markov chain of
+    a denoising autoencoder.
+
+    Args:
+        space: The space.
+        n: Number of vectors.
+        seed: Random seed.
+        conditions: Values by name, in their own units, e.g. `{"logP": 2.5}`; other conditions
+            are sampled given these, and z given all of them. From the density.
+        source: `density` or `molecules`; None for the model's default, `card.prior_source`.
+
+    Raises:
+        ConfigError: n is negative, a condition is not finite, or the model has no conditions;
+            or both conditions and `molecules` are given.
+        UnknownNameError: The model has no such condition, or there is no such source.
+
+    References:
+        Bengio et al. (2013), arXiv:1305.6663.
+    """
     if source is None:
         source = "density" if conditions else space.card.prior_source
     if source not in PRIOR_SOURCES:

@@ -20,7 +20,7 @@ from molvae.chem.representations import Representation, get_representation
 from molvae.chem.vocabulary import Vocabulary
 from molvae.config import check_seed, whole_number
 from molvae.errors import require
-from molvae.latent import branching, density, generation, inversion, saving, tuning
+from molvae.latent import branching, decoration, density, generation, inversion, saving, tuning
 from molvae.latent.conversion import (
     TokenIds,
     check_vectors,
@@ -30,7 +30,7 @@ from molvae.latent.conversion import (
     try_token_ids,
     write_tokens,
 )
-from molvae.model.checkpoint import ModelCard, PriorSource
+from molvae.model.checkpoint import ModelCard
 from molvae.model.config import ModelConfig
 from molvae.model.isolation import isolated
 from molvae.model.priors import Prior, standard_normal_prior
@@ -280,38 +280,7 @@ class LatentSpace:
         molecules = parallel_map(partial(to_molecule, self.representation), rows)
         return molecules, torch.tensor(sure, dtype=torch.float64)
 
-    @isolated()
-    def sample_prior(
-        self,
-        n: int,
-        seed: int = 0,
-        *,
-        conditions: Mapping[str, float] | None = None,
-        source: PriorSource | None = None,
-    ) -> Tensor:
-        """Latent vectors of new molecules, `n x dim`; the same for the same seed.
-
-        A learned density spreads to where no molecule lies, and what is decoded greedily there is
-        odd. So a model can say that its samples are those of the density (`density`) written under
-        noise, as `generate` does, and encoded again (`molecules`): one step of the Markov chain of
-        a denoising autoencoder.
-
-        Args:
-            n: Number of vectors.
-            seed: Random seed.
-            conditions: Values by name, in their own units, e.g. `{"logP": 2.5}`; other conditions
-                are sampled given these, and z given all of them. From the density.
-            source: `density` or `molecules`; None for the model's default, `card.prior_source`.
-
-        Raises:
-            ConfigError: n is negative, a condition is not finite, or the model has no conditions;
-                or both conditions and `molecules` are given.
-            UnknownNameError: The model has no such condition, or there is no such source.
-
-        References:
-            Bengio et al. (2013), arXiv:1305.6663.
-        """
-        return generation.sample_prior(self, n, seed, conditions, source)
+    sample_prior = generation.sample_prior
 
     @isolated()
     def translate(self, smiles: Sequence[str], conditions: Mapping[str, float]) -> list[str | None]:
@@ -393,6 +362,8 @@ class LatentSpace:
     ) -> list[branching.Branch]:
         """Molecules that begin as given ones and end as decoded at z; see `branching.branch`."""
         return branching.branch(self, smiles, z, seed=seed)
+
+    decorate, link, morph = decoration.decorate, decoration.link, decoration.morph
 
     # What the model says of molecules and vectors
 

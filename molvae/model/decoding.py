@@ -45,6 +45,7 @@ def decode_with_log_prob(
     noise: float = 0.0,
     temperature: float = 0.0,
     seed: int | None = None,
+    prefix: Tensor | None = None,
 ) -> Decoded:
     """Write one sequence for each latent vector; the model's mode (training or not) stays.
 
@@ -55,6 +56,8 @@ def decode_with_log_prob(
         temperature: 0 takes the likeliest token at each step (greedy); above 0, tokens are sampled
             from the softmax of logits / temperature.
         seed: Seed of the samples; needed when `temperature` is above 0.
+        prefix: Ids that each sequence begins with, `n x t`, padded; they do not count as likely or
+            unlikely.
     """
     if temperature > 0 and seed is None:
         raise ValueError("sampled decoding needs a seed")
@@ -74,9 +77,12 @@ def decode_with_log_prob(
             token = torch.multinomial(p, 1, generator=generator)[:, 0]
         else:
             token = logits.argmax(dim=-1)
+        nats = logits.gather(1, token[:, None])[:, 0] - torch.logsumexp(logits, dim=1)
+        if prefix is not None and position < prefix.shape[1]:
+            given = prefix[rows, position]
+            token, nats = torch.where(given == PAD, token, given), nats * (given == PAD)
         ids[rows, position] = token
-        chosen = logits.gather(1, token[:, None])[:, 0]
-        total[rows] += chosen - torch.logsumexp(logits, dim=1)
+        total[rows] += nats
         running = token != EOS
         if not bool(running.all()):
             rows, token = rows[running], token[running]

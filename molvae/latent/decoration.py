@@ -1,0 +1,390 @@
+"""New molecules that keep what is given: a core with new groups, two fragments linked, an analogue.
+
+The decoder is made to write the core first, in an order of atoms that ends where a group is
+attached, and goes on as it likes; so every molecule has the core. The way of writing that the
+decoder finds likeliest is taken. Scaffold decoration with a decoder of SMILES:
+Arus-Pous et al. (2020), doi:10.1186/s13321-020-00441-8; linkers: Guo et al. (2023),
+doi:10.1039/D2DD00115B (both train a model for it; here it is the model as it is).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from rdkit import Chem, rdBase
+
+from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.chem.molecules import canonical, canonical_or_none, has_radicals, parse
+from molvae.chem.representations import Smiles
+from molvae.config import check_seed, later_seed, whole_number
+from molvae.errors import ConfigError, InvalidMoleculeError, UnknownTokenError, require, warn
+from molvae.latent.conversion import BATCH, pad, try_token_ids
+from molvae.model.decoding import decode_with_log_prob
+from molvae.model.isolation import isolated
+from molvae.model.losses import reconstruction
+
+if TYPE_CHECKING:
+    from molvae.latent.space import LatentSpace
+
+N_ORDERS, MIN_ORDERS, MAX_ROUNDS = 400, 12, 20
+"""Orders of atoms among which the likeliest is taken, for all cores together and for each; and
+rounds of sampling at most."""
+MAX_SITES, MAX_LINKER = 2, 12
+"""Groups on a core that has no attachment points, and atoms of a linker, at most."""
+OTHER_POINT = re.compile(r"\(\[\*:\d+\]\)")
+"""An attachment point inside the text of a core."""
+
+
+@isolated()
+def decorate(
+    space: LatentSpace,
+    scaffold: str,
+    n: int,
+    seed: int = 0,
+    noise: float | None = None,
+    temperature: float = 0.8,
+) -> list[str]:
+    """New molecules that hold a scaffold.
+
+    Args:
+        space: Of a model of SMILES.
+        scaffold: SMILES with attachment points, as `c1ccc([*:1])nc1[*:2]`, each of which gets a
+            group or a hydrogen; or without, where up to two hydrogens at random places are
+            replaced.
+        n: Number of molecules.
+        seed: Random seed.
+        noise: As for `LatentSpace.generate`; None for the model's default.
+        temperature: As for `LatentSpace.decode`: higher means more various groups.
+
+    Returns:
+        Distinct canonical SMILES, at most n, and fewer with a warning. Each holds the scaffold,
+        with its stereocenters; the scaffold itself is not among them. Twice as many are written,
+        and the likelier half under the decoder is kept.
+
+    Raises:
+        InvalidMoleculeError: The scaffold is not a molecule.
+        ConfigError: A number out of range; an attachment point that has not one bond, or a scaffold
+            to which nothing can be attached; or a model that does not write SMILES.
+    """
+    core = _core(space, scaffold)
+    plain = _without_points(core)
+    itself = canonical(Chem.MolToSmiles(plain))
+
+    def attempt(size: int, seed: int) -> Iterable[str]:
+        rng = random.Random(seed)
+        cores = [_with_points(core, rng) for _ in range(size)]
+        made = _grow(space, cores, rng, seed, noise, temperature)
+        # A group can make a ring of the core aromatic, or end that it is.
+        return _likelier_half(space, (one for one in made if holds(parse(one), plain)))
+
+    return _distinct(space, attempt, n, seed, {itself})
+
+
+@isolated()
+def link(
+    space: LatentSpace,
+    first: str,
+    second: str,
+    n: int,
+    seed: int = 0,
+    noise: float | None = None,
+    temperature: float = 0.8,
+) -> list[str]:
+    """New molecules that hold two fragments, with up to twelve heavy atoms between them.
+
+    A group is written on the first fragment, and the second is put on one of its atoms; of these
+    molecules the likelier half under the decoder is kept. The other arguments, the result and the
+    errors are as for `decorate`.
+
+    Args:
+        space: Of a model of SMILES.
+        first: SMILES with one attachment point, or with none for a random place.
+        second: SMILES of the other fragment, with or without an attachment point.
+        n: Number of molecules.
+        seed: Random seed.
+        noise: See `decorate`.
+        temperature: See `decorate`.
+    """
+    cores = [_core(space, fragment) for fragment in (first, second)]
+    for fragment, core in zip((first, second), cores, strict=True):
+        if len(_points(core)) > 1:
+            raise ConfigError(f"{fragment!r} has {len(_points(core))} attachment points; give one")
+
+    def attempt(size: int, seed: int) -> Iterable[str]:
+        rng = random.Random(seed)
+        texts = [Chem.MolToSmiles(_with_points(cores[0], rng, 1)) for _ in range(size)]
+        begun = _begun(space, texts, rng, seed, noise, temperature)
+        joined = [
+            one
+            for mol, n_atoms in begun
+            if n_atoms < mol.GetNumAtoms() <= n_atoms + MAX_LINKER
+            if (one := _joined(mol, n_atoms, _with_points(cores[1], rng, 1), rng)) is not None
+        ]
+        return _likelier_half(space, joined)
+
+    return _distinct(space, attempt, n, seed, set())
+
+
+@isolated()
+def morph(space: LatentSpace, smiles: str, n: int, seed: int = 0) -> list[str]:
+    """Analogues of a molecule: the likelier half of branches of its text, see `LatentSpace.branch`.
+
+    Returns:
+        Canonical SMILES, at most n, and fewer with a warning; the most similar first, by the
+        Tanimoto similarity of Morgan fingerprints.
+
+    Raises:
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As for `LatentSpace.encode`.
+    """
+    molecule = canonical(smiles)
+
+    def attempt(size: int, seed: int) -> Iterable[str]:
+        made = sorted(space.branch([molecule] * size, seed=seed), key=lambda one: -one.log_prob)
+        return (one.smiles for one in made[: size // 2] if one.smiles is not None)
+
+    found = _distinct(space, attempt, n, seed, {molecule})
+    alike: list[float] = (
+        tanimoto(morgan_bits(found), morgan_bits([molecule]))[:, 0].tolist() if found else []
+    )
+    return [one for _, one in sorted(zip(alike, found, strict=True), reverse=True)]
+
+
+def _distinct(
+    space: LatentSpace,
+    attempt: Callable[[int, int], Iterable[str]],
+    n: int,
+    seed: int,
+    known: set[str],
+) -> list[str]:
+    """Up to n distinct molecules from attempts, which are told how many to make, and a seed."""
+    radicals = space.radicals
+    n, seed = whole_number(n, "n", least=0), check_seed(seed)
+    found: dict[str, None] = {}
+    with rdBase.BlockLogs():
+        for turn in range(MAX_ROUNDS):
+            if len(found) >= n:
+                break
+            made = attempt(3 * (n - len(found)) + 8, later_seed(seed, 1_000_003 * turn))
+            found |= dict.fromkeys(
+                one for one in made if one not in known and (radicals or not has_radicals(one))
+            )
+    if len(found) < n:
+        warn(f"{len(found)} of {n} molecules were found: the decoder writes few others here")
+    return list(found)[:n]
+
+
+def holds(mol: Chem.Mol, core: Chem.Mol) -> bool:
+    """Whether a molecule holds a core with its stereocenters."""
+    return bool(mol.HasSubstructMatch(core, useChirality=True))
+
+
+def _likelier_half(space: LatentSpace, molecules: Iterable[str]) -> list[str]:
+    """The distinct molecules whose texts the decoder finds likelier than the other half."""
+    some = list(dict.fromkeys(molecules))
+    rows = {
+        one: row
+        for one, row in zip(some, try_token_ids(space, some), strict=True)
+        if row is not None
+    }
+    nats = _nats(space, list(rows.values()))
+    per_token = {one: x / len(rows[one]) for one, x in zip(rows, nats, strict=True)}
+    return sorted(per_token, key=per_token.__getitem__)[: -(-len(rows) // 2)]
+
+
+def _core(space: LatentSpace, scaffold: str) -> Chem.Mol:
+    """The core, its attachment points numbered."""
+    require(
+        space.representation.name in ("smiles", "robust-smiles"),
+        f"{space.title} writes {space.representation.name}; only models of SMILES keep a core",
+    )
+    mol = parse(scaffold)
+    for number, atom in enumerate((a for a in mol.GetAtoms() if a.GetAtomicNum() == 0), start=1):
+        if atom.GetDegree() != 1:
+            raise ConfigError(f"an attachment point of {scaffold!r} needs exactly one bond")
+        atom.SetAtomMapNum(number)
+    return mol
+
+
+def _with_points(core: Chem.Mol, rng: random.Random, most: int = MAX_SITES) -> Chem.Mol:
+    """The core itself; or, if it has no attachment points, with up to `most` at random places."""
+    if _points(core):
+        return core
+    free = [
+        atom.GetIdx()
+        for atom in core.GetAtoms()
+        if atom.GetTotalNumHs() and atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED
+    ]
+    if not free:
+        raise ConfigError(f"{Chem.MolToSmiles(core)} has no hydrogen that a group could replace")
+    mol = Chem.RWMol(core)
+    for number, place in enumerate(rng.sample(free, rng.randint(1, min(most, len(free)))), 1):
+        point = Chem.Atom(0)
+        point.SetAtomMapNum(number)
+        mol.AddBond(place, mol.AddAtom(point), Chem.BondType.SINGLE)
+        atom = mol.GetAtomWithIdx(place)
+        if atom.GetNumExplicitHs():
+            atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
+    return _sanitized(mol.GetMol())
+
+
+def _sanitized(mol: Chem.Mol) -> Chem.Mol:
+    Chem.SanitizeMol(mol)
+    return mol
+
+
+def _without_points(mol: Chem.Mol) -> Chem.Mol:
+    """The core with hydrogens at its attachment points."""
+    mol = Chem.Mol(mol)
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() == 0:
+            atom.SetAtomicNum(1)
+            atom.SetAtomMapNum(0)
+    return Chem.RemoveHs(mol)
+
+
+def _grow(
+    space: LatentSpace,
+    cores: Sequence[Chem.Mol],
+    rng: random.Random,
+    seed: int,
+    noise: float | None,
+    temperature: float,
+) -> Iterator[str]:
+    """Finished molecules, as canonical SMILES: one attachment point of each after the other."""
+    waiting = list(cores)
+    while waiting:
+        yield from (Chem.MolToSmiles(mol) for mol in waiting if not _points(mol))
+        texts = [Chem.MolToSmiles(mol) for mol in waiting if _points(mol)]
+        seed = later_seed(seed, 1)
+        waiting = [mol for mol, _ in _begun(space, texts, rng, seed, noise, temperature)]
+
+
+def _begun(
+    space: LatentSpace,
+    cores: Sequence[str],
+    rng: random.Random,
+    seed: int,
+    noise: float | None,
+    temperature: float,
+) -> list[tuple[Chem.Mol, int]]:
+    """Cores with a group at one of their attachment points, and how many atoms the core has."""
+    prefixes = _likeliest_prefixes(space, list(dict.fromkeys(cores)), rng)
+    starts = [prefixes[text] for text in cores if text in prefixes]
+    tails = _tails(space, starts, seed, noise, temperature)
+    made = [
+        (Chem.MolFromSmiles(start + tail), _n_atoms(start))
+        for start, tail in zip(starts, tails, strict=True)
+        if "." not in tail
+    ]
+    return [(mol, n) for mol, n in made if mol is not None]
+
+
+def _n_atoms(text: str) -> int:
+    return sum(token[0].isalpha() or token[0] == "[" for token in Smiles().tokenize(text))
+
+
+def _joined(mol: Chem.Mol, n_atoms: int, fragment: Chem.Mol, rng: random.Random) -> str | None:
+    """A fragment at a random atom from `n_atoms` on; None where nothing can be attached."""
+    free = [
+        atom.GetIdx()
+        for atom in mol.GetAtoms()
+        if atom.GetIdx() >= n_atoms
+        and atom.GetTotalNumHs()
+        and atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED
+    ]
+    if not free:
+        return None
+    place, point = rng.choice(free), next(a for a in fragment.GetAtoms() if a.GetAtomicNum() == 0)
+    bond = point.GetBonds()[0]
+    both = Chem.RWMol(Chem.CombineMols(mol, fragment))
+    offset = mol.GetNumAtoms()
+    atom = both.GetAtomWithIdx(place)
+    atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - 1))
+    both.AddBond(place, offset + bond.GetOtherAtomIdx(point.GetIdx()), bond.GetBondType())
+    both.RemoveAtom(offset + point.GetIdx())
+    return canonical_or_none(Chem.MolToSmiles(both))
+
+
+def _points(mol: Chem.Mol) -> list[int]:
+    return [atom.GetAtomMapNum() for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0]
+
+
+def _likeliest_prefixes(
+    space: LatentSpace, cores: Sequence[str], rng: random.Random
+) -> dict[str, str]:
+    """By core, the text that ends where a group is to be attached and that the decoder likes best.
+
+    A core of which no order of atoms was found that ends so is left out.
+    """
+    orders = max(MIN_ORDERS, N_ORDERS // max(1, len(cores)))
+    texts, owners = list[str](), list[str]()
+    for core in cores:
+        mol = parse(core)
+        Chem.Kekulize(mol, clearAromaticFlags=True)
+        every: list[str] = Chem.MolToRandomSmilesVect(
+            mol, orders, randomSeed=rng.randrange(2**31), kekuleSmiles=True
+        )
+        ends = {text[: text.rindex("[")] for text in every if _ends_with_point(text)}
+        texts += sorted(ends)
+        owners += [core] * len(ends)
+    rows = [_ids(space, text) for text in texts]
+    known = [i for i, row in enumerate(rows) if row is not None]
+    nats = _nats(space, [rows[i] or [] for i in known])
+    best: dict[str, tuple[float, str]] = {}
+    for i, value in zip(known, nats, strict=True):
+        best[owners[i]] = min(best.get(owners[i], (math.inf, "")), (value, texts[i]))
+    return {core: text for core, (_, text) in best.items()}
+
+
+def _ends_with_point(text: str) -> bool:
+    return text[text.rfind("[") :].startswith("[*") and text[-1] == "]" and text[:2] != "[*"
+
+
+def _nats(space: LatentSpace, rows: Sequence[Sequence[int]]) -> list[float]:
+    """-log p of rows under the decoder as a language model, nats."""
+    found: list[float] = []
+    for i in range(0, len(rows), BATCH):
+        ids = pad([tuple(row) for row in rows[i : i + BATCH]], space.device)
+        z = torch.zeros(len(ids), space.dim, device=space.device)
+        level = torch.full((len(ids),), float(space.config.noise_conditioning), device=space.device)
+        with torch.inference_mode():
+            found += reconstruction(space.model.logits(z, ids, noise=level), ids).tolist()
+    return found
+
+
+def _tails(
+    space: LatentSpace, starts: Sequence[str], seed: int, noise: float | None, temperature: float
+) -> list[str]:
+    """What the decoder writes after each text, at samples of the prior."""
+    level = space.card.sampling_defaults[0] if noise is None else noise
+    z = space.sample_prior(len(starts), seed, source="density")
+    tails = []
+    for i in range(0, len(starts), BATCH):
+        rows = [_ids(space, text) for text in starts[i : i + BATCH]]
+        code = z[i : i + BATCH].float().to(space.device)
+        made = decode_with_log_prob(
+            space.model,
+            code,
+            noise=level,
+            temperature=temperature,
+            seed=later_seed(seed, i),
+            prefix=pad([tuple(row) for row in rows if row is not None], space.device),
+        )
+        for row, start in zip(made.ids.tolist(), rows, strict=True):
+            tokens = space.vocabulary.decode(row)
+            tails.append("".join(tokens[len(space.vocabulary.decode(start or ())) :]))
+    return tails
+
+
+def _ids(space: LatentSpace, text: str) -> list[int] | None:
+    """Ids of a core's text without its other attachment points; None if the model lacks a token."""
+    try:
+        ids = space.vocabulary.encode(Smiles().tokenize(OTHER_POINT.sub("", text)))
+    except (UnknownTokenError, InvalidMoleculeError):
+        return None
+    return ids if len(ids) < space.max_length - 1 else None
