@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.initial_design import read_start
+from molvae.campaign.start_file import read_start
 from molvae.chem.molecules import canonical
 from molvae.cli import main
 from molvae.cli.inputs import read_measurements

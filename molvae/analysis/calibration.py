@@ -36,6 +36,8 @@ class Coverage:
 def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Coverage]:
     """Coverage of all trials, then of each batch; nothing if no prediction has a value.
 
+    Censored values do not count.
+
     Args:
         trials: In the order of their ids.
         name: Name of the objective.
@@ -44,7 +46,9 @@ def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Cover
     known = [
         (trial.id, trial.predictions[name], value)
         for trial in trials
-        if name in trial.predictions and math.isfinite(value := trial.values.get(name, math.nan))
+        if name in trial.predictions
+        and name not in trial.operators
+        and math.isfinite(value := trial.values.get(name, math.nan))
     ]
     size = batch * max(1, math.ceil(len(known) / batch / MAX_GROUPS))
     groups = [known[k : k + size] for k in range(0, len(known), size)]

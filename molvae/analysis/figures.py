@@ -105,7 +105,10 @@ def _axis_label(name: str, goal: Objective) -> str:
 
 def _hint(found: CampaignSummary, row: Row) -> str:
     """Id, values and SMILES of a trial."""
-    values = ", ".join(f"{found.label(n)} {number(row.value(n))}" for n in found.problem.names)
+    signs = row.trial.operators
+    values = ", ".join(
+        f"{found.label(n)} {signs.get(n, '')}{number(row.value(n))}" for n in found.problem.names
+    )
     return printable(f"trial {row.trial.id}: {values} \N{MIDDLE DOT} {row.trial.smiles}")
 
 

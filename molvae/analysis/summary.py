@@ -253,6 +253,7 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
         row
         for row in rows.values()  # others than molvae may have written them
         if row.trial.status == "complete"
+        and problem.proven(row.trial.operators)
         and all(math.isfinite(row.value(name)) for name in problem.names)
     ]
     values = np.array([[row.value(name) for name in problem.names] for row in judged])

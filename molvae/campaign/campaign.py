@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from molvae.campaign.creation import create_file, load_space
 from molvae.campaign.evaluation import parse_outcome, with_computed
@@ -29,9 +29,14 @@ if TYPE_CHECKING:
 
     from molvae.bo.base import Strategy
     from molvae.campaign.executors import Executor
+    from molvae.chem.values import Censored
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.parsing import ConstraintLike, ObjectiveLike
     from molvae.objectives.scoring import ScoringFunction
+
+
+TellValue: TypeAlias = "float | str | Sequence[float | str | Censored] | Censored | None"
+"""A value, a limit such as `<5`, replicates, or None for a failed measurement."""
 
 
 class Campaign(CampaignView):
@@ -73,8 +78,9 @@ class Campaign(CampaignView):
             strategy: A name (`molvae list`), `module:Class`, or a `Strategy`.
             start: Initial molecules: a number of random ones of `dataset`, a list of SMILES, or a
                 file. Its column `value` or NAME holds known values: empty is unknown, NaN known to
-                fail, several of a molecule are replicates; `error` or NAME_error holds standard
-                errors; other columns are kept as notes.
+                fail, `<5` a limit, several of a molecule are replicates; `error` or NAME_error
+                holds standard errors; other columns are kept as notes. Of salts and ions in a file
+                with values the parent molecule is taken, see `CampaignConfig.standardize`.
             settings: Other fields of `molvae.config.CampaignConfig`, e.g. `seed`, `batch_size`.
 
         Raises:
@@ -88,8 +94,9 @@ class Campaign(CampaignView):
         named = {"objective": objective, "constraints": constraints, "strategy": strategy}
         given: dict[str, Any] = {**named, "start": start, **settings}
         given = {name: value for name, value in given.items() if value is not None}
-        store, space, functions, strategy = create_file(path, space, config, given)
+        store, space, functions, strategy, rows = create_file(path, space, config, given)
         campaign = cls(store, space=space, functions=functions, strategy=strategy)
+        campaign.start_rows = rows
         campaign.trust()
         return campaign
 
@@ -160,7 +167,7 @@ class Campaign(CampaignView):
     def tell(
         self,
         trial: int,
-        value: float | Sequence[float] | Mapping[str, float | Sequence[float] | None] | None,
+        value: TellValue | Mapping[str, TellValue],
         message: str = "",
         *,
         error: float | Mapping[str, float] | None = None,
@@ -171,9 +178,10 @@ class Campaign(CampaignView):
         Args:
             trial: The trial's id.
             value: The value in the objective's own sign; None or NaN if the molecule could not be
-                scored: it has failed, and is not proposed again. Several are replicates, of which
-                the mean and standard error are taken. Several measured objectives take a mapping
-                by name; without some of them the trial has failed.
+                scored: it has failed, and is not proposed again; "<5" or ">5" if only a limit is
+                known. Several are replicates, of which the mean and standard error are taken.
+                Several measured objectives take a mapping by name; without some of them the trial
+                has failed.
             message: Text kept with the outcome.
             error: Standard error of the value, or of values by name.
             notes: Further texts, by name.

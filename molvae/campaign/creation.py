@@ -17,6 +17,7 @@ from molvae.bo.strategies.registry import (
 from molvae.campaign.evaluation import with_computed
 from molvae.campaign.initial_design import InitialDesign, build_initial_design
 from molvae.campaign.schema import FORMAT
+from molvae.campaign.start_rows import StartRow, count_rows
 from molvae.campaign.storage import Storage, check_can_create, now
 from molvae.config import (
     STRATEGIES,
@@ -47,7 +48,9 @@ def create_file(
     space: LatentSpaceProtocol | str | Path,
     config: CampaignConfig | None,
     settings: Mapping[str, Any],
-) -> tuple[Storage, LatentSpaceProtocol, dict[str, ScoringFunction], Strategy]:
+) -> tuple[
+    Storage, LatentSpaceProtocol, dict[str, ScoringFunction], Strategy, tuple[StartRow, ...]
+]:
     """Create a campaign file, as `Campaign.create`; also returns what it was made from."""
     path = Path(path).absolute()
     check_can_create(path)
@@ -89,6 +92,9 @@ def create_file(
         dataset=made.dataset,
         seed=made.seed,
         skip_invalid=made.skip_invalid,
+        standardize=made.standardize,
+        smiles_column=made.smiles_column,
+        value_column=made.value_column,
     )
     made = replace(
         made,
@@ -110,6 +116,7 @@ def create_file(
         "strategy": describe_strategy(strategy),
         "skipped": first.skipped,
         "duplicates": first.duplicates,
+        "start_rows": count_rows(first.rows),
     }
 
     trials = []
@@ -118,7 +125,7 @@ def create_file(
         if outcome is not None:
             outcome = with_computed(outcome, trial.smiles, problem, functions.__getitem__)
         trials.append(replace(trial, percentile=percentile, outcome=outcome))
-    return Storage.create(path, facts, trials), space, functions, strategy
+    return Storage.create(path, facts, trials), space, functions, strategy, first.rows
 
 
 def given_objectives(settings: Mapping[str, Any]) -> Any:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.trial import Outcome
 from molvae.chem import values as _numbers
-from molvae.chem.values import finite, listed_values, one_per_molecule, scalar
+from molvae.chem.values import (
+    Censored,
+    Operator,
+    finite,
+    listed_values,
+    one_per_molecule,
+    parse_measurement,
+    scalar,
+)
 from molvae.config import is_list
 from molvae.errors import (
     CampaignError,
@@ -179,29 +187,63 @@ def parse_outcome(
     require(notes is None or of_texts, f"notes must be texts by name, got {notes!r}")
     missing = "give None if the molecule could not be scored"
     require(not isinstance(value, Mapping) or bool(value), f"there is no value; {missing}")
-    values, replicates = dict[str, float](), dict[str, list[float]]()
+    found = dict[str, Sequence[float | Censored]]()
     for name, of in _by_name(value, problem).items():
-        numbers = [_number(one) for one in (of if is_list(of) else [of])]
-        require(bool(numbers), f"there is no value of {name}; {missing}")
-        known = [number for number in numbers if not math.isnan(number)]
-        if known:
-            values[name] = statistics.fmean(known)
-        if len(known) > 1:
-            replicates[name] = known
+        found[name] = [_measurement(one) for one in (of if is_list(of) else [of])]
+        require(bool(found[name]), f"there is no value of {name}; {missing}")
+    known = combined(found)
+    values, replicates = known.values, known.replicates
     errors = {} if error is None else _by_name(error, problem)
     for name, one in errors.items():
         require(
-            name in values and name not in replicates and 0 <= _number(one) < math.inf,
+            name in values
+            and name not in replicates
+            and name not in known.operators
+            and 0 <= _number(one) < math.inf,
             f"a standard error must be a finite number from 0, beside one value; got {one!r}",
         )
-    return Outcome(
+    return replace(
+        known,
         complete=set(problem.names) <= set(values),
-        values=values,
-        errors={name: _number(one) for name, one in errors.items()}
-        | {name: standard_error(known) for name, known in replicates.items()},
-        replicates=replicates,
-        notes=notes or {},
+        errors={**known.errors, **{name: _number(one) for name, one in errors.items()}},
+        notes={**known.notes, **(notes or {})},
         message=message,
+    )
+
+
+def combined(found: Mapping[str, Sequence[float | Censored]]) -> Outcome:
+    """The outcome of measurements by name: the mean of the numbers, else the tightest limit.
+
+    Several numbers are replicates; NaN is a failed measurement. Limits that are not used are notes.
+
+    Raises:
+        ConfigError: A molecule has limits in both directions, and no number.
+    """
+    values, operators = dict[str, float](), dict[str, Operator]()
+    replicates, notes = dict[str, list[float]](), dict[str, str]()
+    for name, several in found.items():
+        numbers = [one for one in several if isinstance(one, float) and not math.isnan(one)]
+        limits = [one for one in several if isinstance(one, Censored)]
+        if numbers:
+            values[name] = statistics.fmean(numbers)
+        elif limits:
+            said = ", ".join(dict.fromkeys(map(str, limits)))
+            signs = {limit.operator for limit in limits}
+            require(len(signs) == 1, f"{name} has limits in both directions ({said}); give one")
+            (operators[name],) = signs
+            tightest = min if operators[name] == "<" else max
+            values[name] = tightest(limit.limit for limit in limits)
+        if len(numbers) > 1:
+            replicates[name] = numbers
+        if limits and (numbers or len(limits) > 1):
+            notes[f"limits of {name}"] = "; ".join(map(str, limits))
+    return Outcome(
+        complete=len(values) == len(found),
+        values=values,
+        operators=operators,
+        errors={name: standard_error(several) for name, several in replicates.items()},
+        replicates=replicates,
+        notes=notes,
     )
 
 
@@ -243,6 +285,20 @@ def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
         if name not in problem.names:
             raise UnknownNameError("value", str(name), problem.names)
     return dict(value)
+
+
+def _measurement(value: object) -> float | Censored:
+    """A number, or a limit such as `<5`."""
+    if isinstance(value, Censored):
+        return value
+    if isinstance(value, str) and value.strip()[:1] in _numbers.LIMIT_SIGNS:
+        try:
+            found = parse_measurement(value)
+        except ValueError as error:
+            raise ConfigError(_numbers.not_a_number(value, error)) from error
+        if isinstance(found, Censored):
+            return found
+    return _number(value)
 
 
 def _number(value: object) -> float:

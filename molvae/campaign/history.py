@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from molvae.chem.measurements import OPERATOR
 from molvae.errors import CampaignError
 from molvae.objectives.problem import (
     COLUMNS,
@@ -38,6 +39,11 @@ COLUMN_ALIASES = {"front": "pareto_rank"}
 def completed_trials(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that have all values."""
     return [trial for trial in trials if trial.status == "complete"]
+
+
+def ranked_trials(trials: Sequence[Trial], problem: OptimizationProblem) -> list[Trial]:
+    """The complete trials that can be ranked: no value may be worse than a limit of it."""
+    return [trial for trial in completed_trials(trials) if problem.proven(trial.operators)]
 
 
 def values_of(told: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
@@ -82,7 +88,7 @@ def observations_of(
     def stack(rows: Sequence[Trial]) -> Tensor:
         return torch.stack([trial.z for trial in rows]) if rows else torch.empty(0, d).double()
 
-    values, noise = values_of(told, problem), None
+    values, noise = _expected_values(told, problem), None
     if any(trial.errors for trial in told) and problem.measured:
         columns = [
             variances_of_means(
@@ -114,6 +120,21 @@ def observations_of(
         compute=None if problem.is_single_objective else computed_values,
         plausibility=plausibility,
     )
+
+
+def _expected_values(told: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
+    """`values_of`, with expectations in the place of the limits of censored values."""
+    values = values_of(told, problem)
+    for column, name in enumerate(problem.names):
+        if any(operators := [trial.operators.get(name) for trial in told]):
+            import torch
+
+            from molvae.bo.censoring import impute_censored
+
+            known = torch.from_numpy(values[:, column].copy())
+            smiles = [trial.smiles for trial in told]
+            values[:, column] = impute_censored(smiles, known, operators).numpy()
+    return values
 
 
 def predictions_of(candidate: Candidate, problem: OptimizationProblem) -> dict[str, Prediction]:
@@ -148,6 +169,8 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
         row |= {name: column[place] for name, column in judged.items()}
         if trial.earlier_failures:
             row[EARLIER] = "; ".join(map(str, trial.earlier_failures))
+        for name, operator in trial.operators.items():
+            row[f"{name}_{OPERATOR}"] = operator
         for name, error in trial.errors.items():
             row[f"{name}_error"] = error
         for name, values in trial.replicates.items():
@@ -173,8 +196,9 @@ def reason_cells(trial: Trial) -> dict[str, Any]:
 
 
 def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> dict[str, list[Any]]:
-    """Pareto rank or score, and feasibility of each trial; None for trials without values."""
-    told = [place for place, trial in enumerate(trials) if trial.status == "complete"]
+    """Pareto rank or score, and feasibility of each trial; None for trials that have no rank."""
+    ranked = {trial.id for trial in ranked_trials(trials, problem)}
+    told = [place for place, trial in enumerate(trials) if trial.id in ranked]
     values = values_of([trials[place] for place in told], problem)
     found: dict[str, NDArray[Any]] = {}
     if len(problem.objectives) > 1 and problem.combine == "pareto":
@@ -217,7 +241,7 @@ def select_failed(
 
 def best_value(trials: Sequence[Trial], problem: OptimizationProblem) -> float | None:
     """The best value or combined value, see `Campaign.best_value`."""
-    told = completed_trials(trials)
+    told = ranked_trials(trials, problem)
     if not told or (len(problem.objectives) > 1 and problem.combine == "pareto"):
         return None
     values = values_of(told, problem)
@@ -229,6 +253,10 @@ def best_value(trials: Sequence[Trial], problem: OptimizationProblem) -> float |
 
 def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd.DataFrame:
     """The `k` best rows of such a table, see `Campaign.best`."""
-    told = table[table["status"] == "complete"]
+    is_ranked = table["status"] == "complete"
+    for name in problem.names:
+        if (column := f"{name}_{OPERATOR}") in table:
+            is_ranked &= np.array([problem.proven({name: sign}) for sign in table[column]], bool)
+    told = table[is_ranked]
     order = problem.order(told[list(problem.names)].to_numpy(dtype=np.float64))
     return told.iloc[order[:k]].reset_index(drop=True)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molvae.campaign.evaluation import standard_error
-from molvae.campaign.trial import NewTrial, Outcome
-from molvae.chem.measurements import (
-    columns_of,
-    measured_values,
-    notes_of,
-    standard_errors,
-    warn_of_bounds,
-)
+from molvae.campaign.evaluation import combined
+from molvae.campaign.start_file import InitialMolecule, read_start
+from molvae.campaign.start_rows import Fate, StartRow
+from molvae.campaign.trial import NewTrial
+from molvae.chem.values import Censored
 from molvae.errors import (
     ConfigError,
     DataError,
@@ -30,11 +25,11 @@ from molvae.errors import (
 )
 
 if TYPE_CHECKING:
-    from molvae.chem.tables import Table
-    from molvae.chem.values import Censored
     from molvae.latent.protocol import LatentSpaceProtocol
 
 ORIGIN, ADDED = "start", "added"
+ORIGINAL = "original_smiles"
+"""Note with the molecule as it was given, if its salt or charges were removed."""
 
 REDRAWS = 20
 """Rounds in which random molecules that the space cannot encode are replaced."""
@@ -45,24 +40,18 @@ class InitialDesign:
     """The first trials of a campaign."""
 
     trials: tuple[NewTrial, ...]
-    skipped: int = 0
-    """Number of given texts left out: invalid, or not encodable by the space."""
-    duplicates: int = 0
-    """Number of given molecules that repeat an earlier one."""
+    rows: tuple[StartRow, ...] = ()
+    """What became of each given molecule, in their order."""
 
+    @property
+    def skipped(self) -> int:
+        """Number of given molecules left out: invalid, mixtures, or not encodable by the space."""
+        return sum(row.fate.startswith("left out") for row in self.rows)
 
-@dataclass(frozen=True, kw_only=True)
-class InitialMolecule:
-    """A given molecule with its values and notes."""
-
-    text: str
-    where: str
-    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Measurements by name; NaN: known to fail."""
-    errors: Mapping[str, float] = field(default_factory=dict)
-    """Standard errors of values, by name."""
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """Texts of other columns, by name."""
+    @property
+    def duplicates(self) -> int:
+        """Number of given molecules that repeat an earlier one."""
+        return sum(bool(row.repeats) for row in self.rows)
 
 
 def build_initial_design(
@@ -73,112 +62,33 @@ def build_initial_design(
     dataset: str,
     seed: int,
     skip_invalid: bool,
+    standardize: bool | None = None,
+    smiles_column: str | None = None,
+    value_column: str | None = None,
 ) -> InitialDesign:
     """The first trials of a campaign; arguments and errors as for `Campaign.create`.
 
-    `names` are those of measured values.
+    `names` are those of measured values. `standardize` takes the parent molecules of salts and
+    ions, and leaves out mixtures; None: if there are measured values.
     """
     if isinstance(start, int):
         return _drawn(start, space, dataset, seed)
     if isinstance(start, str | Path):
-        given = read_start(start, names, check_molecules=not skip_invalid)
+        given = read_start(
+            start,
+            names,
+            smiles_column=smiles_column,
+            value_column=value_column,
+            check_molecules=not skip_invalid,
+        )
     else:
         given = [
             InitialMolecule(text=text, where=f"starting molecule {i}")
             for i, text in enumerate(start, 1)
         ]
-    return _given(given, space, names, skip_invalid=skip_invalid)
-
-
-def read_start(
-    path: str | Path, names: Sequence[str], *, check_molecules: bool = False
-) -> list[InitialMolecule]:
-    """Molecules of a file, with values from the columns `names` (of a single name also `value`).
-
-    All bad lines are reported together, those with invalid molecules if `check_molecules`.
-    """
-    from molvae.chem.datasets import DATASETS, read_molecules
-    from molvae.chem.molecules import canonical
-
-    if str(path) in DATASETS:
-        raise ConfigError(
-            f"start={str(path)!r} would start with all of that data set; give a number of "
-            f"molecules, and dataset={str(path)!r}"
-        )
-    table, place = read_molecules(path, None, (*names, "value"))
-    alone = len(names) == 1
-    columns = columns_of(table, names, "value" if alone else "{}")
-    if columns and (lacking := [name for name in names if name not in columns]):
-        raise DataError(
-            f"{table.lacks(*lacking[:1])}; there is one of {', '.join(columns)}: give values of "
-            "all, or of none"
-        )
-    if names and not table.has_header and table.is_numbered():
-        warn(
-            f"{table.name}: numbers stand behind the molecules, and are kept as names; if they are "
-            f'values, write "smiles {names[0]}" into the first line'
-        )
-    elif names and not columns and len(table.header) > 1 and table.has_header:
-        warn(f"{table.lacks(*names, *['value'] * alone)}; so no molecule starts with a value")
-    values = {name: measured_values(table, at) for name, at in columns.items()}
-    beside = columns_of(table, list(columns), "error" if alone else "{}_error", own="{}_error")
-    errors = {
-        name: standard_errors(table, at, values[name], words=columns[name])
-        for name, at in beside.items()
-    }
-    if None not in map(table.find, ("status", "origin", "asked_at")):
-        _complete_export(table, values, errors)
-    warn_of_bounds(
-        table,
-        {columns[name]: found for name, found in values.items()},
-        "these molecules start without a value, with the bound as a note",
-    )
-    used = {place, *columns.values(), *beside.values()}
-    found = []
-    for line, cells in table.rows:
-        notes = notes_of(table, cells, used)
-        measured = {}
-        for name, at in columns.items():
-            here = values[name].get(line, [])
-            measured[name] = [one for one in here if isinstance(one, float)]
-            if cells[at] and (len(measured[name]) < len(here) or not here):
-                notes[table.header[at]] = cells[at]  # a bound, or a word for no value
-            if name in beside and cells[beside[name]] and all(map(math.isnan, measured[name])):
-                notes[table.header[beside[name]]] = cells[beside[name]]
-        found.append(
-            InitialMolecule(
-                text=cells[place],
-                where=f"{table.name}, {table.where(line)}",
-                values={name: here for name, here in measured.items() if here},
-                errors={name: of[line] for name, of in errors.items() if line in of},
-                notes=notes,
-            )
-        )
-        if check_molecules:
-            try:
-                canonical(cells[place])
-            except InvalidMoleculeError as error:
-                table.invalid(line, error)
-    table.check()
-    return found
-
-
-def _complete_export(
-    table: Table,
-    values: Mapping[str, dict[int, list[float | Censored]]],
-    errors: Mapping[str, dict[int, float]],
-) -> None:
-    """Take failures and replicates from a table that molvae has exported."""
-    status = table.column("status")
-    for name, found in values.items():
-        if (replicates := table.find(f"{name}_replicates")) is not None:
-            several = measured_values(table, replicates)
-            found |= several
-            for line in several:
-                errors.get(name, {}).pop(line, None)  # computed from the replicates
-        for line, cells in table.rows:
-            if cells[status] == "failed":
-                found.setdefault(line, [math.nan])
+    if standardize is None:
+        standardize = any(one.values for one in given)
+    return _given(given, space, names, skip_invalid=skip_invalid, standardize=standardize)
 
 
 def _given(
@@ -187,21 +97,60 @@ def _given(
     names: Sequence[str],
     *,
     skip_invalid: bool,
+    standardize: bool,
 ) -> InitialDesign:
     from molvae.chem.molecules import canonical
+    from molvae.chem.standardize import MixtureError, parent
 
     rows: dict[str, list[InitialMolecule]] = {}
-    left_out, bad = list[InitialMolecule](), list[str]()
-    for one in given:
+    lost: dict[int, tuple[Fate, str]] = {}  # by index in `given`
+    smiles_of: dict[int, str] = {}
+    for i, one in enumerate(given):
         try:
-            rows.setdefault(canonical(one.text), []).append(one)
+            smiles = smiles_of[i] = (parent if standardize else canonical)(one.text)
+        except MixtureError as error:
+            lost[i] = "left out: mixture", str(error)
         except InvalidMoleculeError as error:
-            left_out.append(one)
-            bad.append(f"{one.where}: {error}")
+            lost[i] = "left out: invalid molecule", str(error)
+        else:
+            if smiles != canonical(one.text):
+                one = replace(one, notes={**one.notes, ORIGINAL: one.text})
+            rows.setdefault(smiles, []).append(one)
+    bad = [i for i, (fate, _) in lost.items() if fate != "left out: mixture"]
     if bad and not skip_invalid:
-        raise InvalidMoleculeError(listed(bad, "correct them, or skip invalid molecules"))
+        said = [f"{given[i].place}: {lost[i][1]}" for i in bad]
+        raise InvalidMoleculeError(listed(said, "correct them, or skip invalid molecules"))
+    _check_complete(rows, names)
+    z = _encoded(space, list(rows))
+    unknown = [smiles for smiles in rows if smiles not in z]
+    if unknown and not skip_invalid:
+        _refuse(space, [(rows[smiles][0].place, smiles) for smiles in unknown])
+    for i, smiles in smiles_of.items():
+        if smiles not in z:
+            lost[i] = "left out: cannot be encoded", f"{space.name} cannot encode it"
+    if given and not z:
+        raise DataError(
+            f"none of {len(given)} starting molecules can be used; check that they are SMILES"
+        )
+    if lost:
+        said = [f"{given[i].place}: {_reason(*lost[i], given[i])}" for i in sorted(lost)]
+        warn(f"{len(lost)} starting molecules left out, with their values: {listed(said)}")
+    if mixed := [rows[smiles][0].place for smiles in z if "." in smiles]:
+        warn(f"{len(mixed)} starting molecules of several parts, taken as written: {listed(mixed)}")
+    return InitialDesign(
+        trials=tuple(_merged(smiles, vector, rows[smiles]) for smiles, vector in z.items()),
+        rows=_account(given, smiles_of, lost),
+    )
+
+
+def _reason(fate: Fate, reason: str, one: InitialMolecule) -> str:
+    return reason if fate == "left out: mixture" else shown(one.text, 60)
+
+
+def _check_complete(rows: Mapping[str, Sequence[InitialMolecule]], names: Sequence[str]) -> None:
+    """Refuse molecules with some of the values only."""
     lacking = [
-        f"{several[0].where}: a value of {', '.join(known)} but none of "
+        f"{several[0].place}: a value of {', '.join(known)} but none of "
         f"{', '.join(name for name in names if name not in known)}"
         for several in rows.values()
         if (known := {name: None for one in several for name in one.values})
@@ -211,23 +160,45 @@ def _given(
         raise DataError(
             listed(lacking, "give all of them, NaN for what could not be measured, or none")
         )
-    z = _encoded(space, list(rows))
-    lost = [smiles for smiles in rows if smiles not in z]
-    if lost and not skip_invalid:
-        _refuse(space, [(rows[smiles][0].where, smiles) for smiles in lost])
-    left_out += [one for smiles in lost for one in rows[smiles]]
-    if given and not z:
-        raise DataError(
-            f"none of {len(given)} starting molecules can be used; check that they are SMILES"
+
+
+def _account(
+    given: Sequence[InitialMolecule],
+    smiles_of: Mapping[int, str],
+    lost: Mapping[int, tuple[Fate, str]],
+) -> tuple[StartRow, ...]:
+    """What became of each given molecule."""
+    from molvae.chem.molecules import canonical
+
+    first, rows = dict[str, str](), list[StartRow]()
+    for i, one in enumerate(given):
+        fate, reason = lost.get(i, (_fate(one), ""))
+        smiles = "" if i in lost else smiles_of[i]
+        rows.append(
+            StartRow(
+                where=one.where,
+                molecule=one.text,
+                fate=fate,
+                values="; ".join(
+                    f"{name} {one_value}" for name, of in one.values.items() for one_value in of
+                ),
+                reason=reason,
+                parent=smiles if smiles and smiles != canonical(one.text) else "",
+                repeats=first.get(smiles, ""),
+            )
         )
-    if left_out:
-        said = listed([f"{one.where}: {shown(one.text, 60)}" for one in left_out])
-        warn(f"{len(left_out)} starting molecules left out, with their values: {said}")
-    if mixed := [rows[smiles][0].where for smiles in z if "." in smiles]:
-        warn(f"{len(mixed)} starting molecules of several parts, taken as written: {listed(mixed)}")
-    trials = tuple(_merged(smiles, vector, rows[smiles]) for smiles, vector in z.items())
-    duplicates = sum(len(several) - 1 for several in rows.values())
-    return InitialDesign(trials=trials, skipped=len(left_out), duplicates=duplicates)
+        if smiles:
+            first.setdefault(smiles, one.where)
+    return tuple(rows)
+
+
+def _fate(one: InitialMolecule) -> Fate:
+    found = [value for of in one.values.values() for value in of]
+    if any(isinstance(value, float) and not math.isnan(value) for value in found):
+        return "measured value"
+    if any(isinstance(value, Censored) for value in found):
+        return "censored value"
+    return "failed measurement" if found else "no value"
 
 
 def _refuse(space: LatentSpaceProtocol, lost: Sequence[tuple[str, str]]) -> None:
@@ -246,26 +217,25 @@ def _refuse(space: LatentSpaceProtocol, lost: Sequence[tuple[str, str]]) -> None
 
 def _merged(smiles: str, z: list[float], rows: Sequence[InitialMolecule]) -> NewTrial:
     """One trial from all rows of a molecule: a value beats a failure, several are replicates."""
-    all_values: dict[str, list[float]] = {}
+    all_values: dict[str, list[float | Censored]] = {}
     for row in rows:
         for name, some in row.values.items():
             all_values.setdefault(name, []).extend(some)
-    known = {name: [v for v in of if not math.isnan(v)] for name, of in all_values.items()}
-    several = {name: of for name, of in known.items() if len(of) > 1}
+    try:
+        known = combined(all_values)
+    except ConfigError as error:
+        raise DataError(f"{', '.join(row.place for row in rows)}: {error}") from error
     errors = {name: error for row in rows for name, error in row.errors.items()}
     notes: dict[str, dict[str, None]] = {}
     for row in rows:
         own = {f"standard error of {name}": str(e) for name, e in row.errors.items()}
-        replaced = {note: text for note, text in own.items() if several}
+        replaced = {note: text for note, text in own.items() if known.replicates}
         for name, text in {**row.notes, **replaced}.items():
             notes.setdefault(name, {})[text] = None
-    values = {n: statistics.fmean(of) for n, of in known.items() if of}
-    outcome = Outcome(
-        complete=len(values) == len(all_values),
-        values=values,
-        errors=errors | {name: standard_error(of) for name, of in several.items()},
-        replicates=several,
-        message="known at the start",
+    for name, text in known.notes.items():
+        notes.setdefault(name, {})[text] = None
+    outcome = replace(
+        known, errors={**errors, **known.errors}, notes={}, message="known at the start"
     )
     return NewTrial(
         smiles=smiles,

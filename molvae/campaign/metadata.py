@@ -37,7 +37,8 @@ _REQUIRED: Mapping[str, type | UnionType] = {
     "skipped": int,
     "duplicates": int,
 }
-_OPTIONAL = {"config": dict, "constraints": list, "versions": dict, "created": str}
+_OPTIONAL = {"config": dict, "constraints": list, "versions": dict, "created": str,
+             "start_rows": dict}  # fmt: skip
 _UNTIL_FORMAT_4: Mapping[str, type | UnionType] = {"seed": int, "batch": int, "start": int | str}
 """Settings that stood on their own before there was `config`."""
 

@@ -7,8 +7,8 @@ Format 5:
               percentile)                        of its encoding's density; may be lacking
     outcome  (id, trial, status, message,        told, failed, or asked again after a failure:
               told_at)                           the latest is what the trial is
-    value    (outcome, objective, value,         in the objective's own sign,
-              error, replicates)                 standard error, JSON list; both may be lacking
+    value    (outcome, objective, value,         in the objective's own sign; standard error and
+              error, replicates, operator)       JSON list may be lacking; < or > of a limit
     note     (outcome, name, text)               other columns of the table of values
     remark   (trial, name, text)                 whatever else the starting file says of it
     prediction (trial, objective, q05, q25,      quantiles of a value, predicted when the trial was
@@ -39,7 +39,8 @@ from molvae.errors import CampaignError
 FORMAT = 5
 """1: as released with 0.1. 2: standard errors and replicates of values, notes. 3: percentiles.
 4: several outcomes of a trial, one after the other; remarks of the starting file; predictions.
-5: reasons of proposals; an outcome may follow another one that is no failure."""
+5: reasons of proposals; an outcome may follow another one that is no failure; operators of
+censored values."""
 
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
@@ -139,6 +140,7 @@ CREATE TABLE reason (
     similarity REAL,
     findings   TEXT NOT NULL
 ) STRICT;
+ALTER TABLE value ADD COLUMN operator TEXT CHECK (operator IN ('<', '>'));
 """
 
 

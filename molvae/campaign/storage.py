@@ -312,8 +312,9 @@ class Storage:
         for name, value in outcome.values.items():
             several = outcome.replicates.get(name)
             replicates = json.dumps(list(several)) if several else None
-            error = outcome.errors.get(name)
-            self._insert_row("value", id_, encodable(name), float(value), error, replicates)
+            error, operator = outcome.errors.get(name), outcome.operators.get(name)
+            cells = (encodable(name), float(value), error, replicates, operator)
+            self._insert_row("value", id_, *cells)
         for name, text in outcome.notes.items():
             self._insert_row("note", id_, encodable(name), encodable(text))
 
@@ -350,7 +351,7 @@ SELECT trial.id, smiles, z, origin, asked_at, percentile, status, message, told_
     (SELECT json_group_array(json_array(objective, q05, q25, q50, q75, q95)) FROM prediction
         WHERE prediction.trial = trial.id),
     kappa, parents, nearest, similarity, findings,
-    objective, value, error, replicates
+    objective, value, error, replicates, operator
 FROM trial
 LEFT JOIN reason ON reason.trial = trial.id
 LEFT JOIN outcome
@@ -380,9 +381,10 @@ def _trial(rows: list[tuple[Any, ...]]) -> Trial:
         predictions={name: Prediction(*q) for name, *q in predictions},
         reason=_reason(*rows[0][13:18]),
         status=status,
-        values={name: value for name, value, _, _ in values},
-        errors={name: error for name, _, error, _ in values if error is not None},
-        replicates={name: json.loads(several) for name, _, _, several in values if several},
+        values={name: value for name, value, *_ in values},
+        operators={name: operator for name, *_, operator in values if operator},
+        errors={name: error for name, _, error, *_ in values if error is not None},
+        replicates={name: json.loads(several) for name, _, _, several, _ in values if several},
         notes=_joined(dict(remarks), dict(notes)),
         message="" if status == "pending" else message or "",
         earlier_failures=tuple(Failure(message=said, told_at=at) for said, at in failures),
@@ -422,7 +424,7 @@ def _values_of(of: Trial | Outcome) -> str:
 
     def written(name: str, value: float) -> str:
         error = f" \u00b1 {of.errors[name]!r}" if name in of.errors else ""
-        return f"{repr(value).removesuffix('.0')}{error} ({name})"
+        return f"{of.operators.get(name, '')}{repr(value).removesuffix('.0')}{error} ({name})"
 
     said = " and ".join(written(name, value) for name, value in of.values.items())
     return said or "failed"

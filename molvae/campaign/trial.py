@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from molvae.bo.prediction import Prediction
+from molvae.chem.values import Operator
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,6 +72,7 @@ class Outcome:
     complete: bool
     """All values are there; otherwise the trial has failed."""
     values: Mapping[str, float] = field(default_factory=dict)
+    operators: Mapping[str, Operator] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
     replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -115,6 +117,8 @@ class Trial:
     """`pending`: without an outcome; `complete`: all values are known; `failed`: some are not."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Values by objective, in the objective's own sign. A failed trial may have some of them."""
+    operators: Mapping[str, Operator] = field(default_factory=dict)
+    """`<` or `>` by objective, where the value is censored: only a limit is known."""
     errors: Mapping[str, float] = field(default_factory=dict)
     """Standard errors of values, by objective, where they are known."""
     replicates: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -144,5 +148,6 @@ class Trial:
         return (
             (self.status == "complete") == outcome.complete
             and dict(self.values) == dict(outcome.values)
+            and dict(self.operators) == dict(outcome.operators)
             and dict(self.errors) == dict(outcome.errors)
         )

@@ -12,6 +12,7 @@ from molvae.campaign.history import best_trials, best_value, observations_of, to
 from molvae.campaign.metadata import read_metadata
 from molvae.campaign.proposal_check import plausibility_of
 from molvae.campaign.recorded_parts import RecordedParts
+from molvae.campaign.start_rows import StartRow
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Trial
 from molvae.campaign.trust import identity_of
@@ -40,7 +41,7 @@ class CampaignView:
         self._storage = store
         self.metadata: dict[str, Any] = store.metadata()
         """What the file records of its creation: config, objectives, constraints, space, strategy,
-        versions, created, format, skipped, duplicates."""
+        versions, created, format, skipped, duplicates, start_rows."""
         self.config, self.problem = read_metadata(self.metadata, store.path)
         """The settings, and the optimization problem."""
         self.seed, self.batch_size = self.config.seed, self.config.batch_size
@@ -53,6 +54,8 @@ class CampaignView:
             functions=functions or {},
             strategy=strategy,
         )
+        self.start_rows: tuple[StartRow, ...] = ()
+        """What became of each given initial molecule, if the campaign was just created."""
         self._choosing = threading.RLock()  # one thread at a time chooses molecules
         self._runner: int | None = None  # the thread that runs the campaign
 

@@ -1,4 +1,4 @@
-"""Measured values in the columns of a table: numbers, bounds, failures, standard errors."""
+"""Measured values in the columns of a table: numbers, limits, failures, standard errors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from collections.abc import Collection, Mapping, Sequence
 
 from molvae.chem.tables import Table
 from molvae.chem.values import (
+    LIMIT_SIGNS,
     Censored,
     decimal_marks,
     is_ambiguous,
+    is_word,
     not_a_number,
     parse_measurement,
 )
-from molvae.errors import listed, warn
+from molvae.errors import DataError, listed, shown, warn
+
+OPERATOR = "operator"
+"""Columns NAME_operator hold the operators of censored values."""
+LIMITS = ("<", ">", "<=", ">=", "\u2264", "\u2265")
+SIGNS = ("", "=", *LIMITS)
+"""Texts of such a column."""
 
 Values = Mapping[int, Sequence[float | Censored]]
 """The values in a column by line."""
@@ -40,14 +48,50 @@ def has_decimal_comma(table: Table, place: int) -> bool | None:
     return None if len(marks) > 1 else marks == {","}
 
 
-def measured_values(table: Table, place: int) -> dict[int, list[float | Censored]]:
+def operators_of(table: Table, name: str, *, alone: bool) -> int | None:
+    """The index of the column with the operators (`<`, `>`, `=`) of a value, if there is one.
+
+    It is called NAME_operator; if there is one value only, any column that holds only operators is
+    meant, as `standard_relation` of ChEMBL.
+
+    Raises:
+        DataError: Several columns hold operators, or it is not said of which value they are.
+    """
+    if (place := table.find(f"{name}_{OPERATOR}")) is not None:
+        return place
+    columns = [{cells[i] for _, cells in table.rows} - {""} for i in range(len(table.header))]
+    signs = [i for i, texts in enumerate(columns) if texts <= {*SIGNS} and texts & {*LIMITS}]
+    owned = [i for i in signs if table.header[i].lower().endswith(f"_{OPERATOR}")]
+    free = [i for i in signs if i not in owned]
+    if free and (len(free) > 1 or not alone):
+        raise DataError(
+            f"{table.name}: of which values are the operators in "
+            f"{' and '.join(repr(table.header[i]) for i in free)}? call the column "
+            f"{name}_{OPERATOR}, or write the operators before the values"
+        )
+    return free[0] if free else None
+
+
+def measured_values(
+    table: Table, place: int, operators: int | None = None
+) -> dict[int, list[float | Censored]]:
     """The measurements in a column by line, without lines that have none; NaN: it failed.
 
     Several values in a cell are separated by semicolons. Invalid cells are noted as problems.
+    `operators` is the column of the operators of single values.
     """
     comma, found = has_decimal_comma(table, place), dict[int, list[float | Censored]]()
     for line, cells in table.rows:
         parts = cells[place].split(";")
+        sign = "" if operators is None else cells[operators]
+        if sign in LIMITS and not is_word(cells[place]):
+            parts = [part if part.startswith(LIMIT_SIGNS) else sign + part for part in parts]
+        elif sign not in SIGNS:
+            table.problem(
+                line,
+                f"{table.header[operators or 0]} is {shown(sign, 20)}",
+                f"an operator is one of {' '.join(SIGNS[1:])}, or empty",
+            )
         for part in parts:
             try:
                 value = parse_measurement(part, decimal_comma=comma, alone=len(parts) == 1)
@@ -64,9 +108,9 @@ def measured_values(table: Table, place: int) -> dict[int, list[float | Censored
 
 
 def mean_values(table: Table, place: int) -> dict[int, float]:
-    """The numbers of a column by line, averaged within a cell; a warning lists bounds."""
+    """The numbers of a column by line, averaged within a cell; a warning lists limits."""
     found = measured_values(table, place)
-    warn_of_bounds(table, {place: found}, "they are taken for unknown")
+    warn_of_limits(table, {place: found}, "they are taken for unknown")
     known = {
         line: [one for one in values if isinstance(one, float) and not math.isnan(one)]
         for line, values in found.items()
@@ -79,7 +123,7 @@ def standard_errors(
 ) -> dict[int, float]:
     """The standard errors in a column by line; invalid ones are noted as problems.
 
-    `words` is the column of values, if an error beside a bound or a word in it is left out.
+    `words` is the column of values, if an error beside a limit or a word in it is left out.
     """
     errors = dict[int, float]()
     worded = {line for line, cells in table.rows if words is not None and cells[words]}
@@ -87,7 +131,7 @@ def standard_errors(
         error, beside = found[0], values.get(line, [])
         several = [value for value in beside if isinstance(value, float) and value == value]
         if len(found) > 1 or not isinstance(error, float) or not error >= 0:
-            said = ";".join(str(getattr(one, "text", one)) for one in found)
+            said = ";".join(map(str, found))
             table.problem(line, f"a standard error is a number from 0, got {said}")
         elif not several and line in worded:
             continue
@@ -103,20 +147,20 @@ def standard_errors(
     return errors
 
 
-def warn_of_bounds(table: Table, columns: Mapping[int, Values], fate: str) -> None:
-    """Warn of bounds in columns, by index, which cannot be used yet."""
-    bounds = sorted(
-        (line, one.text, table.header[place])
+def warn_of_limits(table: Table, columns: Mapping[int, Values], fate: str) -> None:
+    """Warn of limits in columns, by index, which cannot be used."""
+    limits = sorted(
+        (line, str(one), table.header[place])
         for place, found in columns.items()
         for line, values in found.items()
         for one in values
         if isinstance(one, Censored)
     )
-    if bounds:
-        said = listed([f"{text[:20]} ({table.where(line)})" for line, text, _ in bounds])
+    if limits:
+        said = listed([f"{text[:20]} ({table.where(line)})" for line, text, _ in limits])
         warn(
-            f"{table.name}: of {' and '.join(dict.fromkeys(name for *_, name in bounds))} "
-            f"bounds are given, which cannot be used yet ({len(bounds)} in all); {fate}: {said}"
+            f"{table.name}: {' and '.join(dict.fromkeys(name for *_, name in limits))} has limits, "
+            f"which cannot be used here ({len(limits)} in all); {fate}: {said}"
         )
 
 

@@ -8,7 +8,7 @@ import numbers
 import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from molvae.errors import ObjectiveError, shown
 
@@ -91,7 +91,12 @@ _POINT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
 _EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 """1,234 and 1.234: decimals or thousands."""
-_CENSORED = re.compile(r"(?:<=|>=|=<|=>|<<|>>|<|>|\u2264|\u2265)\s*[+-]?[.,]?[0-9].*", re.DOTALL)
+_CENSORED = re.compile(
+    r"(<=|>=|=<|=>|<<|>>|<|>|\u2264|\u2265)\s*([^<>=\u2264\u2265\s].*)", re.DOTALL
+)
+LIMIT_SIGNS = ("<", ">", "\u2264", "\u2265")
+"""First characters of a limit."""
+_SIGNS = "<>=\u2264\u2265 "
 _SIMPLE = r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)"
 _MISTAKES = (
     (
@@ -129,11 +134,18 @@ NO_VALUE = (
 """Texts that stand for a missing value, in any case."""
 
 
+Operator = Literal["<", ">"]
+
+
 @dataclass(frozen=True)
 class Censored:
-    """A bound instead of a value, e.g. <5 or >10000."""
+    """A limit instead of a value: the value is below (`<`) or above (`>`) it, or equal to it."""
 
-    text: str
+    operator: Operator
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.operator}{repr(self.limit).removesuffix('.0')}"
 
 
 def number(text: str, *, decimal_comma: bool | None = False) -> float:
@@ -167,7 +179,7 @@ def number(text: str, *, decimal_comma: bool | None = False) -> float:
 def parse_measurement(
     text: str, *, decimal_comma: bool | None = False, alone: bool = True
 ) -> float | Censored | None:
-    """A measurement in a cell: a number, NaN for a failed one, a bound, or None for none.
+    """A measurement in a cell: a number, NaN for a failed one, a limit, or None for none.
 
     Among several values in a cell (not `alone`), only an empty text means no value, and digits are
     required on both sides of a decimal mark: `5,;29` may be a mistyped 5,29.
@@ -180,11 +192,21 @@ def parse_measurement(
         return None
     if written in FAILED:
         return math.nan
-    if _CENSORED.fullmatch(text.strip()):
-        return Censored(text.strip())
+    if found := _CENSORED.fullmatch(text.strip()):
+        return Censored(operator_of(found[1]), number(found[2], decimal_comma=decimal_comma))
     if not alone and re.search(r"^[^0-9]?[.,]|[.,]$", written):
         raise ValueError("is not a number")
     return number(text, decimal_comma=decimal_comma)
+
+
+def is_word(text: str) -> bool:
+    """Whether a text stands for a missing value or a failed measurement."""
+    return " ".join(text.split()).lower() in (*NO_VALUE, *FAILED)
+
+
+def operator_of(sign: str) -> Operator:
+    """`<` or `>` of a sign such as `<=` or `≥`."""
+    return "<" if sign.strip("=") in ("<", "<<", "\u2264") else ">"
 
 
 def decimal_marks(texts: Iterable[str]) -> set[str]:
@@ -193,7 +215,7 @@ def decimal_marks(texts: Iterable[str]) -> set[str]:
     for text in texts:
         if "," not in text and "." not in text:
             continue
-        written = text.strip().lstrip("<>=\u2264\u2265 ").replace("\u2212", "-")
+        written = text.strip().lstrip(_SIGNS).replace("\u2212", "-")
         if not _EITHER.fullmatch(written):
             if _COMMA.fullmatch(written):
                 marks.add(",")
@@ -204,7 +226,7 @@ def decimal_marks(texts: Iterable[str]) -> set[str]:
 
 def is_ambiguous(text: str) -> bool:
     """Whether a number may have decimals or thousands."""
-    return _EITHER.fullmatch(text.strip()) is not None
+    return _EITHER.fullmatch(text.strip().lstrip(_SIGNS)) is not None
 
 
 def not_a_number(text: str, reason: object) -> str:

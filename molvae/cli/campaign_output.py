@@ -68,14 +68,29 @@ def best_rows(campaign: Campaign, top: int) -> tuple[list[str], list[list[object
     return ["rank", "id", "smiles", *header, *DEFAULT_PROPERTIES], rows
 
 
+def print_start_rows(campaign: Campaign, *, verbose: bool) -> None:
+    """Print what became of the given initial molecules: counts, and each row if `verbose`."""
+    from molvae.campaign.start_rows import REPEATED, STANDARDIZED, count_rows
+
+    rows, changes = campaign.start_rows, (STANDARDIZED, REPEATED)
+    if verbose:
+        for row in rows:
+            parts = (row.where, row.fate, row.values, row.molecule, row.remarks)
+            say("  ".join(part for part in parts if part))
+    counts = count_rows(rows)
+    say(f"{len(rows)} initial molecules were given, {len(campaign)} are trials")
+    for name, n in counts.items():
+        say(f"{n:>7}  {'of these: ' if name in changes else ''}{name}")
+
+
 def print_summary(campaign: Campaign, campaign_file: str) -> None:
     """Print the best molecule, the best initial one, and the number of evaluations."""
     from molvae.campaign.initial_design import ADDED, ORIGIN
 
     problem, table = campaign.problem, campaign.best(len(campaign))
     is_new = ~table["origin"].isin([ORIGIN, ADDED])
-    calls = sum(trial.status != "pending" for trial in campaign.trials)
-    failed = calls - len(table)
+    statuses = [trial.status for trial in campaign.trials]
+    failed, calls = statuses.count("failed"), len(statuses) - statuses.count("pending")
     if "pareto_rank" in table:
         on_front = table["pareto_rank"] == 1
         n_new = sum(on_front & is_new)

@@ -12,9 +12,14 @@ from cyclopts import Parameter
 from molvae._files import check_output
 from molvae.analysis.export import check_can_write_table, with_visible_text, write_table
 from molvae.chem.tables import shortened_list
-from molvae.cli.campaign_output import best_rows, print_summary, run_with_progress
+from molvae.cli.campaign_output import (
+    best_rows,
+    print_start_rows,
+    print_summary,
+    run_with_progress,
+)
 from molvae.cli.inputs import parse_value, read_measurements
-from molvae.cli.shared_flags import CampaignFile
+from molvae.cli.shared_flags import CampaignFile, Verbose
 from molvae.cli.terminal import Flat, InFile, Signed, Switch, flags, given, layers, print_tsv, say
 from molvae.config import CampaignConfig, build
 from molvae.errors import CampaignError, DataError, listed, require
@@ -37,6 +42,7 @@ def optimize(
     top: int = 10,
     overwrite: Switch = False,
     trust: Switch = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run a campaign and print its best molecules as TSV.
 
@@ -54,6 +60,7 @@ def optimize(
         overwrite: Replace an existing report of another campaign.
         trust: Run the module or command that a campaign file from elsewhere names; this machine
             remembers it.
+        verbose: Print what became of each row of the file of initial molecules.
     """
     from molvae.analysis.report import write_report
 
@@ -61,7 +68,7 @@ def optimize(
     chosen |= {} if campaign_file is None else {"campaign": str(campaign_file)}
     report, replaces = _check_report(chosen, config, overwrite=overwrite)
     with process_prints_to_stderr():
-        campaign = _create_or_resume(chosen, str(config or "flags"))
+        campaign = _create_or_resume(chosen, str(config or "flags"), verbose=verbose)
     with campaign:
         if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
             campaign.trust()
@@ -84,6 +91,7 @@ def ask(
     create: Switch = False,
     out: Path | None = None,
     overwrite: Switch = False,
+    verbose: Verbose = False,
     settings: Annotated[CampaignFlags | None, Flat] = None,
 ) -> None:
     """Print molecules to measure next, as TSV. Report their values with molvae tell.
@@ -106,6 +114,7 @@ def ask(
             and properties: .csv, .tsv, .sdf, .xlsx (with drawings) or .parquet, which molvae tell
             --file reads back when the values are filled in; or .html, to read and print.
         overwrite: Replace an existing file.
+        verbose: Print what became of each row of the file of initial molecules.
         settings: Settings of the new campaign, with --create.
     """
     from molvae.analysis.plate import (
@@ -125,7 +134,7 @@ def ask(
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
     with (
         process_prints_to_stderr(),
-        _create(chosen | {"campaign": str(campaign_file)}, "flags")
+        _create(chosen | {"campaign": str(campaign_file)}, "flags", verbose=verbose)
         if create
         else _open(campaign_file) as campaign,
     ):
@@ -167,8 +176,8 @@ def tell(
 
     Args:
         trial: The id that molvae ask printed.
-        value: A number, or "failed" if it could not be measured. Replicates separated by ; as in
-            "-7.31;-7.5" become their mean and its standard error.
+        value: A number; a limit as in "<5" or ">10"; or "failed" if it could not be measured.
+            Replicates separated by ; as in "-7.31;-7.5" become their mean and its standard error.
         file: Table (CSV, Excel, SDF, Parquet) with columns id, value and perhaps error and message;
             if several things are measured, with NAME and NAME_error for each. Rows
             without a value stay pending, unless there is a message; NaN, n.d. or failed as a value
@@ -289,6 +298,7 @@ def _as_exported(trial: Trial) -> dict[str, str]:
     return {
         **{f"note_{name}": text for name, text in trial.notes.items()},
         **trial.notes,
+        **{f"{name}_operator": operator for name, operator in trial.operators.items()},
         **replicates,
         "smiles": trial.smiles,
         "status": trial.status,
@@ -417,21 +427,17 @@ def _open(campaign_file: str | Path) -> Campaign:
     return Campaign.open(campaign_file)
 
 
-def _create(settings: Mapping[str, Any], where: str) -> Campaign:
+def _create(settings: Mapping[str, Any], where: str, *, verbose: bool = False) -> Campaign:
     from molvae.campaign.campaign import Campaign
     from molvae.campaign.proposal_check import inactive_parts
 
     config = build(CampaignConfig, settings, where)
     campaign = Campaign.create(config.campaign, config.space, config)
+    if campaign.start_rows:
+        print_start_rows(campaign, verbose=verbose)
     _say_notes(name for trial in campaign.trials for name in trial.notes)
     if message := inactive_parts(campaign.config):
         say(message)
-    known = sum(trial.status != "pending" for trial in campaign.trials)
-    if known:
-        say(f"{known} of {len(campaign)} initial molecules have values")
-    for count, what in ((campaign.skipped, "skipped"), (campaign.duplicates, "repeated")):
-        if count:
-            say(f"{count} of the initial molecules {what}")
     return campaign
 
 
@@ -473,10 +479,10 @@ def _check_report(
     return target, replaces
 
 
-def _create_or_resume(settings: Mapping[str, Any], where: str) -> Campaign:
+def _create_or_resume(settings: Mapping[str, Any], where: str, *, verbose: bool) -> Campaign:
     """The campaign in the campaign file if it exists, else a new one."""
     if not Path(settings["campaign"]).exists():
-        return _create(settings, where)
+        return _create(settings, where, verbose=verbose)
     from molvae.campaign.same_settings import check_same_settings
 
     campaign = _open(settings["campaign"])

@@ -12,11 +12,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from molvae.chem.measurements import (
+    OPERATOR,
     columns_of,
     has_decimal_comma,
     mean_values,
     measured_values,
     notes_of,
+    operators_of,
     standard_errors,
 )
 from molvae.chem.tables import Table
@@ -150,8 +152,8 @@ class MeasuredRow:
     """The measurements of one trial."""
 
     id: int
-    values: dict[str, float | list[float] | None]
-    """By name; a list holds replicates; None: the measurement failed."""
+    values: dict[str, list[float | Censored] | None]
+    """By name: measurements; None: the measurement failed."""
     errors: dict[str, float]
     """Standard errors by name, as far as given."""
     message: str
@@ -191,8 +193,10 @@ def read_measurements(
         raise DataError(table.lacks(lacking[0], *["value"] * alone))
     beside = columns_of(table, names, "error" if alone else "{}_error", own="{}_error")
     message, drawings = table.find("message"), table.find_molecules()
+    signs = {name: operators_of(table, name, alone=alone) for name in names}
     used = {ids, *places.values(), *beside.values(), message, drawings, *map(table.find, ASKED)}
-    values = {name: measured_values(table, place) for name, place in places.items()}
+    used |= {table.find(f"{name}_{OPERATOR}") for name in names}
+    values = {name: measured_values(table, at, signs[name]) for name, at in places.items()}
     errors = {name: standard_errors(table, at, values[name]) for name, at in beside.items()}
     told, seen, status = list[MeasuredRow](), dict[int, int](), table.find("status")
     if status is not None and table.find("asked_at") is not None:
@@ -222,7 +226,7 @@ def read_measurements(
             _check_molecule(table, line, id_, cells[drawings], own["smiles"])
         row = MeasuredRow(
             id=id_,
-            values={k: _numbers_of(table, line, v.get(line, [])) for k, v in values.items()},
+            values={name: _known(found.get(line, [])) for name, found in values.items()},
             errors={name: found[line] for name, found in errors.items() if line in found},
             message=_message(cells, message, places.values()),
             notes={k: v for k, v in notes_of(table, cells, used).items() if not _is_own(own, k, v)},
@@ -249,18 +253,9 @@ def _id(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _numbers_of(
-    table: Table, line: int, found: Sequence[float | Censored]
-) -> float | list[float] | None:
-    """One value, replicates, or None for a failed measurement. Bounds are noted as problems."""
-    if bounds := [value.text for value in found if isinstance(value, Censored)]:
-        table.problem(
-            line,
-            f"{bounds[0]} is a bound, which cannot be used yet",
-            "take such rows out, so that their trials stay pending, or write failed",
-        )
-    known = [value for value in found if isinstance(value, float) and not math.isnan(value)]
-    return known if len(known) > 1 else known[0] if known else None
+def _known(found: Sequence[float | Censored]) -> list[float | Censored] | None:
+    """The measurements that did not fail; None if all did."""
+    return [one for one in found if isinstance(one, Censored) or not math.isnan(one)] or None
 
 
 def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -> str:
@@ -274,10 +269,12 @@ def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -
 def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) -> None:
     """Note a molecule that differs from that of its trial."""
     from molvae.chem.molecules import canonical
+    from molvae.chem.standardize import parent
     from molvae.chem.structure_files import is_drawing_of
 
     try:
         same = is_drawing_of(given, smiles) if table.is_drawn else canonical(given) == smiles
+        same = same or parent(given) == smiles
     except InvalidMoleculeError as error:
         table.problem(line, str(error), "mend the molecule, or leave its cell empty")
         return
@@ -289,15 +286,15 @@ def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) 
         )
 
 
-def parse_value(text: str) -> float | list[float] | None:
-    """A measured value; replicates are separated by `;`; None for a failed measurement.
+def parse_value(text: str) -> list[float | Censored] | None:
+    """Measurements separated by `;`, limits such as `<5` among them; None if they failed.
 
     Raises:
         DataError: Not a number, or empty (as from an unset variable of the shell).
     """
     if not text.strip("; \t"):
         raise DataError("the value is empty; give a number, or write failed")
-    found = list[float]()
+    found = list[float | Censored]()
     parts = text.split(";")
     for part in parts:
         try:
@@ -306,11 +303,9 @@ def parse_value(text: str) -> float | list[float] | None:
             raise DataError(
                 f"value: {not_a_number(part, reason)}; write failed if it could not be measured"
             ) from reason
-        if isinstance(value, Censored):
-            raise DataError(f"value: {value.text} is a bound, which cannot be used yet")
-        if value is not None and not math.isnan(value):
+        if value is not None:
             found.append(value)
-    return found if len(found) > 1 else found[0] if found else None
+    return _known(found)
 
 
 def parse_conditions(text: str) -> dict[str, float]:

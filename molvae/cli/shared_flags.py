@@ -24,6 +24,7 @@ Properties = Annotated[
 Figure = Annotated[
     Path | None, Parameter(help="Draw the result to this file: SVG, PNG or PDF, by its ending.")
 ]
+Verbose = Annotated[Switch, Parameter(name=["--verbose", "-v"])]
 Overwrite = Annotated[Switch, Parameter(help="Replace the figure.")]
 Seed = Annotated[int, Parameter(help="Seed of all random choices.")]
 Directions = Annotated[

@@ -5,7 +5,7 @@ In every array that this module returns, larger is better.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, cast, get_args
 
@@ -77,6 +77,13 @@ class Objective:
                 f"got worst {self.worst} and best {self.best}",
             )
 
+    @property
+    def unproven(self) -> frozenset[str]:
+        """Operators of censored values that may be worse than their limit."""
+        if self.direction == "range":
+            return frozenset("<>")
+        return frozenset("<" if self.direction == "maximize" else ">")
+
     def to_maximization(self, values: Array) -> Array:
         """Values for maximization: negated if minimized; of a range minus the distance outside."""
         if self.direction == "range":
@@ -142,6 +149,13 @@ class Constraint:
         )
         _check_finite(where, self.low, self.high)
 
+    @property
+    def unproven(self) -> frozenset[str]:
+        """Operators of censored values that may violate it although their limit does not."""
+        return frozenset(
+            ("<" if self.low is not None else "") + (">" if self.high is not None else "")
+        )
+
     def slack(self, values: Array) -> Array:
         """Distance inside the bounds, negative outside; 0 within the relative tolerance."""
         slacks = [np.full_like(values, np.inf)]
@@ -203,6 +217,14 @@ class OptimizationProblem:
     def computed(self) -> tuple[str, ...]:
         """Names of the values that RDKit computes for every molecule."""
         return tuple(name for name in self.names if self.parts[name].is_cheap)
+
+    def proven(self, operators: Mapping[str, str]) -> bool:
+        """Whether a molecule with these operators of censored values can be ranked by its limits.
+
+        It cannot if a value may be worse than its limit, as `<5` of a value to be maximized.
+        """
+        parts: list[Objective | Constraint] = [*self.objectives, *self.constraints]
+        return not any(operators.get(part.name, "=") in part.unproven for part in parts)
 
     @property
     def is_single_objective(self) -> bool:
@@ -383,8 +405,9 @@ DERIVED_COLUMNS = {
 VALUE_COLUMNS = {
     "error": "standard error of a value",
     "replicates": "measurements of which a value is the mean, with ; between them",
+    "operator": "< or > if a value is censored: the true one is below or above it",
 }
-"""Columns NAME_error and NAME_replicates beside values, where there are any."""
+"""Columns such as NAME_error beside values, where there are any."""
 
 REASON_COLUMNS = {
     "kappa": "weight of the uncertainty when it was chosen: near 0 exploits, above 1 explores",

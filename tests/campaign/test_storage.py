@@ -160,7 +160,7 @@ def test_two_processes_do_not_choose_from_the_same_evidence(path: Path) -> None:
         "UPDATE trial SET smiles = 'C'",
         "DELETE FROM outcome",
         "DELETE FROM campaign",
-        "INSERT OR REPLACE INTO value VALUES (1, 'y', 9.0, NULL, NULL)",
+        "INSERT OR REPLACE INTO value VALUES (1, 'y', 9.0, NULL, NULL, NULL)",
         "UPDATE outcome SET status = 'asked'",
         "INSERT OR REPLACE INTO outcome VALUES (1, 1, 'failed', '', '')",
     ],

@@ -307,9 +307,9 @@ def test_numbers_by_the_semicolon_alone_are_said(tmp_path: Path) -> None:
         assert mean_values(found, 1) == {2: 1.234, 3: 2.345}
 
 
-def test_numbers_of_bounds_are_unknown_and_said(tmp_path: Path) -> None:
+def test_numbers_of_limits_are_unknown_and_said(tmp_path: Path) -> None:
     found = to_dataframe(tmp_path, "smiles,value\nC,<5\nCC,1;2\nCCC,NaN\nCCCC,n.d.\n")
-    with pytest.warns(MolvaeWarning, match=r"of value bounds are given.*1 in all.*<5 \(line 2\)"):
+    with pytest.warns(MolvaeWarning, match=r"value has limits.*1 in all.*<5 \(line 2\)"):
         assert mean_values(found, 1) == {3: 1.5}
 
 

@@ -50,7 +50,8 @@ def waiting() -> dict[int, str]:
         ("id,value,value\n3,1,2\n", ["two columns for 'value'"]),
         ("id,ID,value\n3,4,2\n", ["two columns for 'id'", "'ID'"]),
         ("id,pIC50,value\n3,,7.3\n4,6,\n", ["line 2: value is '7.3', but pIC50 is empty"]),
-        ("id,value\n3,<5\n4,>10000\n", ["line 2: <5 is a bound", "line 3: >10000"]),
+        ("id,value\n3,<x\n4,>1 nM\n", ["line 2: value: '<x' is not", "line 3", "write 1 only"]),
+        ("id,value\n3,<5;>6\n", ["limits in both directions (<5, >6)"]),
         ("id,value\n3,1_000\n4,\u0663\n5,inf\n", ["line 2", "line 3", "line 4"]),
         ("id,value\n\u0663,1\n3.5,1\n-3,1\n", ["line 2", "line 3", "line 4", "whole number"]),
         ("id,value\n99,1\n3,1\n98,1\n", ["line 2: trial 99 is not", "line 4: trial 98 is not"]),
@@ -308,24 +309,25 @@ def test_start_from_numbers_without_a_name_says_so(lab: Molvae) -> None:
     assert 'write "smiles pIC50" into the first line' in done.err
     write(Path("s.smi"), f"smiles pIC50\n{MOLECULES[0]} 5,5\n{MOLECULES[10]}\n")
     Path("lab.db").unlink()
-    assert "1 of 2 initial molecules have values" in lab(*CREATE, "s.smi").err
+    assert lab(*CREATE, "s.smi").err.count("1  measured value") == 1
 
 
-def test_start_keeps_bounds_and_words_as_notes_and_names_the_bounds(lab: Molvae) -> None:
+def test_start_keeps_limits_as_values_and_words_as_notes(lab: Molvae) -> None:
     a, b, c = MOLECULES[:30:10]
     write(Path("s.csv"), f"smiles;pIC50 [-log M]\n{a};<5\n{b};n.d.\n{c};6,5\n")
     Path("lab.db").unlink()
     done = lab(*CREATE, "s.csv")
-    assert "of pIC50 [-log M] bounds are given" in done.err
-    assert "<5 (line 2)" in done.err
-    assert "1 of 3 initial molecules have values" in done.err
+    for count in ("1  measured value", "1  censored value", "1  no value"):
+        assert count in done.err
     with Campaign.open("lab.db") as campaign:
         trials = campaign.trials[:3]
-    assert [trial.status for trial in trials] == ["pending", "pending", "complete"]
-    assert [trial.notes.get("pIC50 [-log M]") for trial in trials] == ["<5", "n.d.", None]
+    assert [trial.status for trial in trials] == ["complete", "pending", "complete"]
+    assert [trial.values for trial in trials] == [{"pIC50": 5.0}, {}, {"pIC50": 6.5}]
+    assert [trial.operators for trial in trials] == [{"pIC50": "<"}, {}, {}]
+    assert [trial.notes.get("pIC50 [-log M]") for trial in trials] == [None, "n.d.", None]
 
 
-def test_start_keeps_the_error_of_a_bound_or_a_word_as_a_note(lab: Molvae) -> None:
+def test_start_keeps_the_error_of_a_limit_or_a_word_as_a_note(lab: Molvae) -> None:
     a, b, c, d = MOLECULES[:40:10]
     write(Path("s.csv"), f"smiles,value,error\n{a},5,0.1\n{b},<5,0.2\n{c},n.d.,0.3\n{d},NaN,0.4\n")
     Path("lab.db").unlink()
@@ -333,7 +335,7 @@ def test_start_keeps_the_error_of_a_bound_or_a_word_as_a_note(lab: Molvae) -> No
     with Campaign.open("lab.db") as campaign:
         trials = campaign.trials[:4]
     assert [trial.errors for trial in trials] == [{"pIC50": 0.1}, {}, {}, {}]
-    assert [trial.notes.get("value") for trial in trials] == [None, "<5", "n.d.", None]
+    assert [trial.notes.get("value") for trial in trials] == [None, None, "n.d.", None]
     assert [trial.notes.get("error") for trial in trials] == [None, "0.2", "0.3", "0.4"]
     write(Path("t.csv"), f"smiles,value,error\n{a},5,0.1\n{b},,0.2\n")
     Path("lab.db").unlink()
@@ -456,8 +458,8 @@ def test_values_of_a_molecule_that_comes_twice_are_averaged(lab: Molvae) -> None
 
 
 def test_warnings_of_readers_are_molvae_warnings(lab: Molvae) -> None:
-    from molvae.campaign.initial_design import read_start
+    from molvae.campaign.start_file import read_start
 
     write(Path("s.csv"), f"smiles,other\n{MOLECULES[0]},1\n")
-    with pytest.warns(MolvaeWarning, match="no molecule starts with a value"):
+    with pytest.warns(MolvaeWarning, match=r"no molecule has a value yet \(name .* --value-column"):
         read_start("s.csv", ["pIC50"])

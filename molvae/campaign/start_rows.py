@@ -1,0 +1,57 @@
+"""What became of each row of a file of initial molecules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Fate = Literal[
+    "measured value",
+    "censored value",
+    "failed measurement",
+    "no value",
+    "left out: mixture",
+    "left out: invalid molecule",
+    "left out: cannot be encoded",
+]
+STANDARDIZED, REPEATED = "salt or charges removed", "repeats an earlier molecule"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartRow:
+    """A row, and what became of it."""
+
+    where: str
+    """The place of the row, e.g. "line 3"."""
+    molecule: str
+    """The molecule as given."""
+    fate: Fate
+    values: str = ""
+    """The values as read, e.g. "pIC50 <5"."""
+    reason: str = ""
+    """Why it was left out."""
+    parent: str = ""
+    """The parent molecule, if a salt or charges were removed."""
+    repeats: str = ""
+    """The place of the first row of the same molecule."""
+
+    @property
+    def remarks(self) -> str:
+        """Everything about the row besides its fate and values."""
+        parts = [self.reason, f"{STANDARDIZED}: {self.parent}" if self.parent else ""]
+        parts.append(f"same molecule as {self.repeats}" if self.repeats else "")
+        return "; ".join(part for part in parts if part)
+
+
+def count_rows(rows: Sequence[StartRow]) -> dict[str, int]:
+    """The number of rows by fate, which add up to all, then of those that were changed or repeat.
+
+    >>> count_rows([StartRow(where="line 2", molecule="C.Cl", fate="no value", parent="C")])
+    {'no value': 1, 'salt or charges removed': 1}
+    """
+    fates = Counter[str](row.fate for row in rows)
+    changes = {STANDARDIZED: [row.parent for row in rows], REPEATED: [row.repeats for row in rows]}
+    counts = {name: sum(map(bool, texts)) for name, texts in changes.items()}
+    return dict(fates.most_common()) | {name: n for name, n in counts.items() if n}

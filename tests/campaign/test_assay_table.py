@@ -1,0 +1,192 @@
+"""A table of measured values as a spreadsheet exports it becomes a campaign, row by row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from molvae.campaign.campaign import Campaign
+from molvae.chem.molecules import canonical
+from molvae.errors import ConfigError, DataError, MolvaeWarning, UnknownTokenError
+from tests.toys import ToySpace
+
+DATA = Path(__file__).parents[1] / "data" / "assay_as_exported.csv"
+
+
+class TextSpace(ToySpace):
+    """Encodes every molecule of one part, at a place that its text decides."""
+
+    def encode(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+        rows = []
+        for text in smiles:
+            if "." in text and not skip_unknown:
+                raise UnknownTokenError(".", text.index("."), text, 50)
+            digest = hashlib.sha256(canonical(text).encode()).digest()
+            known = [byte / 64 - 2 for byte in digest[: self.dim]]
+            rows.append([torch.nan] * self.dim if "." in text else known)
+        return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), self.dim)
+
+
+def created(path: Path, start: Path | list[str] = DATA, **settings: object) -> Campaign:
+    settings = {"objective": "maximize manual:pIC50", **settings}
+    return Campaign.create(path / "lab.db", TextSpace(), start=start, strategy="random", **settings)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_each_row_of_a_table_as_exported_is_accounted_for(tmp_path: Path) -> None:
+    with pytest.warns(MolvaeWarning, match="1 starting molecules left out.*line 13: a mixture"):
+        campaign = created(tmp_path)
+    rows = campaign.start_rows
+    assert [row.where for row in rows] == [f"line {i}" for i in range(2, 66)]
+    assert Counter(row.fate for row in rows) == {
+        "measured value": 59,
+        "censored value": 2,
+        "no value": 2,
+        "left out: mixture": 1,
+    }
+    assert [row.where for row in rows if row.parent] == ["line 5", "line 9"]
+    assert {row.where: row.repeats for row in rows if row.repeats} == {"line 62": "line 2"}
+    assert rows[11].values == "pIC50 5.26"
+    assert sum(row.fate != "left out: mixture" for row in rows) == len(campaign) + 1
+    assert campaign.metadata["start_rows"] == {
+        "measured value": 59,
+        "censored value": 2,
+        "no value": 2,
+        "left out: mixture": 1,
+        "salt or charges removed": 2,
+        "repeats an earlier molecule": 1,
+    }
+    assert (campaign.skipped, campaign.duplicates) == (1, 1)
+    first, *_, second, third, racemate = campaign.trials
+    assert first.replicates == {"pIC50": [5.29, 6.9]}
+    assert first.notes["Compound ID"] == "CMP-0001; CMP-0061"
+    assert len({second.smiles, third.smiles, racemate.smiles}) == 3
+    by_name = {trial.notes["Compound ID"]: trial for trial in campaign.trials}
+    salt = by_name["CMP-0004"]
+    assert salt.smiles == "CCOc1cc2c(Nc3cccc(C)c3)ncnc2cc1F"
+    assert salt.notes["original_smiles"] == "CCOc1cc2c(Nc3cccc(C)c3)ncnc2cc1F.Cl"
+    for name in ("CMP-0021", "CMP-0022"):
+        assert (by_name[name].values, by_name[name].operators) == ({"pIC50": 5.0}, {"pIC50": "<"})
+    for name in ("CMP-0031", "CMP-0032"):
+        assert by_name[name].status == "pending"
+    assert by_name["CMP-0005"].notes["Operator"] == "AB"
+    assert by_name["CMP-0005"].notes["Date"] == "2026-03-05"
+    campaign.close()
+
+
+def test_without_standardization_a_salt_is_refused_and_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownTokenError, match=r"line 5: .*line 9: .*line 13: "):
+        created(tmp_path, standardize=False)
+    assert not (tmp_path / "lab.db").exists()
+
+
+def test_molecules_without_values_are_standardized_only_if_told(tmp_path: Path) -> None:
+    table = write(tmp_path / "m.csv", "smiles\nCC[NH3+]\n")
+    with created(tmp_path, table) as campaign:
+        assert campaign.trials[0].smiles == "CC[NH3+]"
+    (tmp_path / "lab.db").unlink()
+    with created(tmp_path, ["CC[NH3+].[Cl-]"], standardize=True) as campaign:
+        assert campaign.trials[0].smiles == "CCN"
+        assert campaign.trials[0].notes == {"original_smiles": "CC[NH3+].[Cl-]"}
+
+
+def test_named_columns_are_read(tmp_path: Path) -> None:
+    table = write(tmp_path / "m.csv", "smiles,structure,IC50,value\nx,CCO,3,a\ny,CCN,>7,b\n")
+    settings = {
+        "smiles_column": "Structure",
+        "value_column": "ic50",
+        "objective": "minimize manual:pIC50",
+    }
+    with created(tmp_path, table, **settings) as campaign:
+        assert [trial.values for trial in campaign.trials] == [{"pIC50": 3.0}, {"pIC50": 7.0}]
+        assert campaign.trials[0].notes == {"smiles": "x", "value": "a"}
+    (tmp_path / "lab.db").unlink()
+    for names in ({"smiles_column": "struct"}, {"value_column": "EC50"}):
+        with pytest.raises(DataError, match="no column"):
+            created(tmp_path, table, **{**settings, **names})
+    with pytest.raises(ConfigError, match="one measured value"):
+        created(tmp_path, table, objective=["manual:a", "manual:b"], value_column="IC50")
+
+
+def test_a_salt_and_its_parent_are_replicates(tmp_path: Path) -> None:
+    table = write(tmp_path / "m.csv", "smiles,value\nCCN.Cl,3\nCCN,5\n")
+    with created(tmp_path, table) as campaign:
+        assert [(t.smiles, t.values) for t in campaign.trials] == [("CCN", {"pIC50": 4.0})]
+
+
+@pytest.mark.parametrize("name", ["standard_relation", "pIC50_operator"])
+def test_a_column_of_operators_is_read(tmp_path: Path, name: str) -> None:
+    table = write(
+        tmp_path / "m.csv", f"smiles,{name},value\nCCO,<,5\nCCN,=,6\nCCC,>=,7\nCCCC,,8\nCCS,<,\n"
+    )
+    with created(tmp_path, table) as campaign:
+        values = [trial.values.get("pIC50") for trial in campaign.trials]
+        operators = [trial.operators.get("pIC50") for trial in campaign.trials]
+    assert values == [5.0, 6.0, 7.0, 8.0, None]
+    assert operators == ["<", None, ">", None, None]
+
+
+def test_a_column_of_operators_of_several_values_has_to_say_of_which(tmp_path: Path) -> None:
+    table = write(tmp_path / "m.csv", "smiles,relation,a,b\nCCO,<,5,6\n")
+    with pytest.raises(DataError, match="of which values are the operators in 'relation'"):
+        created(tmp_path, table, objective=["manual:a", "manual:b"])
+
+
+def test_limits_are_kept_and_told_and_exported(tmp_path: Path) -> None:
+    table = write(tmp_path / "m.csv", "smiles,value\nCCO,<5\nCCO,<4.5\nCCN,6\nCCN,<7\nCCC,\n")
+    with created(tmp_path, table) as campaign:
+        low, mixed, waiting = campaign.trials
+        assert (low.values, low.operators) == ({"pIC50": 4.5}, {"pIC50": "<"})
+        assert low.notes == {"limits of pIC50": "<5; <4.5"}
+        assert (mixed.values, mixed.operators) == ({"pIC50": 6.0}, {})
+        assert mixed.notes == {"limits of pIC50": "<7"}
+        told = campaign.tell(waiting.id, ">8")
+        assert (told.values, told.operators) == ({"pIC50": 8.0}, {"pIC50": ">"})
+        with pytest.raises(ConfigError, match="standard error"):
+            campaign.tell(waiting.id, "<8", error=0.1)
+        exported = campaign.table()
+        exported.to_csv(tmp_path / "exported.csv", index=False)
+    assert exported["pIC50_operator"].fillna("").tolist() == ["<", "", ">"]
+    (tmp_path / "lab.db").unlink()
+    with created(tmp_path, tmp_path / "exported.csv") as campaign:
+        assert [trial.values for trial in campaign.trials] == [
+            {"pIC50": 4.5}, {"pIC50": 6.0}, {"pIC50": 8.0},
+        ]  # fmt: skip
+        assert [trial.operators.get("pIC50") for trial in campaign.trials] == ["<", None, ">"]
+
+
+def test_limits_in_both_directions_are_refused_with_their_lines(tmp_path: Path) -> None:
+    table = write(tmp_path / "m.csv", "smiles,value\nCCO,<5\nCCN,6\nOCC,>4\n")
+    with pytest.raises(DataError, match=r"line 2, .*line 4: pIC50 has limits in both directions"):
+        created(tmp_path, table)
+
+
+def test_the_best_molecule_is_never_one_that_may_be_worse_than_its_limit(tmp_path: Path) -> None:
+    table = write(tmp_path / "m.csv", "smiles,value\nCCO,<9\nCCN,6\nCCC,>8\nCCCC,5\n")
+    for direction, best, value in (
+        ("maximize", ["CCC", "CCN", "CCCC"], 8.0),
+        ("minimize", ["CCCC", "CCN", "CCO"], 5.0),
+    ):
+        with created(tmp_path, table, objective=f"{direction} manual:pIC50") as campaign:
+            assert campaign.best()["smiles"].tolist() == best
+            assert campaign.best_value == value
+        (tmp_path / "lab.db").unlink()
+    with created(tmp_path, write(tmp_path / "n.csv", "smiles,value\nCCO,<9\n")) as campaign:
+        assert campaign.best_value is None
+        assert len(campaign.best()) == 0
+    (tmp_path / "lab.db").unlink()
+    goals = {"objective": ["manual:pIC50", "manual:b"], "constraints": ["manual:b >= 2"]}
+    text = "smiles,pIC50,b\nCCO,5,<9\nCCN,6,3\nCCC,7,>8\nCCCC,<9,5\n"
+    with created(tmp_path, write(tmp_path / "n.csv", text), **goals) as campaign:
+        best = campaign.table().set_index("smiles")["pareto_rank"].dropna()
+        assert set(best.index) == {"CCN", "CCC"}
