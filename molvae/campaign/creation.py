@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -85,6 +86,7 @@ def create_file(
         f"{space.name or 'the model'} is a language model: it has no vectors to search among; "
         "take a space with latent_dim above 0",
     )
+    functions = {name: bound_to(space, function) for name, function in functions.items()}
     first = build_initial_design(
         start,
         space,
@@ -198,6 +200,23 @@ def load_space(space: LatentSpaceProtocol | str | Path) -> LatentSpaceProtocol:
 
         return load(space)
     return space
+
+
+def needs_space(function: ScoringFunction) -> bool:
+    """Whether values depend on the latent space of the campaign."""
+    from molvae.objectives.scoring import Typicality
+
+    return isinstance(function, Typicality)
+
+
+def bound_to(space: LatentSpaceProtocol, function: ScoringFunction) -> ScoringFunction:
+    """The scoring function; `typicality` gets the space."""
+    if not needs_space(function):
+        return function
+    from molvae.latent.density import density_percentiles
+
+    of_space = partial(density_percentiles, space)
+    return cast("ScoringFunction", replace(cast(Any, function), percentiles=of_space))
 
 
 def percentiles_of(space: LatentSpaceProtocol, start: InitialDesign) -> list[float | None]:

@@ -14,7 +14,7 @@ from molvae.bo.strategies.registry import (
     is_same_strategy,
     recorded_strategy,
 )
-from molvae.campaign.creation import load_space
+from molvae.campaign.creation import bound_to, load_space, needs_space
 from molvae.campaign.trust import is_trusted, trust
 from molvae.config import STRATEGIES, CampaignConfig, is_imported
 from molvae.errors import (
@@ -110,6 +110,8 @@ class RecordedParts:
         except (ConfigError, InvalidMoleculeError) as error:
             raise CampaignError(f"{self.path} is damaged: {name}: {error}") from error
         self._check_function(made)
+        if needs_space(made):
+            made = bound_to(self.space, made)
         self._functions[name] = made
         return made
 

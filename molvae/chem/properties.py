@@ -6,7 +6,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,15 @@ from rdkit.Chem import QED, Descriptors, rdMolDescriptors
 from rdkit.Chem.rdMolDescriptors import CalcNumAromaticRings
 
 from molvae.chem._parallel import parallel_map
-from molvae.chem.molecules import list_of_smiles, parse
+from molvae.chem.molecules import canonical, list_of_smiles, parse
 from molvae.chem.precedents import zinc250k
-from molvae.errors import ConfigError, InvalidMoleculeError, MissingPackageError, UnknownNameError
+from molvae.errors import (
+    ConfigError,
+    DataError,
+    InvalidMoleculeError,
+    MissingPackageError,
+    UnknownNameError,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -245,11 +251,13 @@ PROPERTIES: dict[str, Property] = {
         ),
     )
 }
-"""Every property by its name. `get_property` also knows all descriptors of RDKit."""
+"""Every property by its name. `get_property` also knows descriptors of RDKit and `nearest:FILE`."""
 
 ALIASES = {"penalised_logp": "penalized_logp"}
 """Old names of properties in lower case, still read. Hyphens are read as underscores."""
 
+NEAREST = "nearest:"
+"""Prefix of the similarity to the nearest molecule of a file, e.g. `nearest:patents.smi`."""
 RDKIT = "rdkit:"
 """Prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`."""
 
@@ -258,12 +266,27 @@ _DESCRIPTORS = {name.lower(): (name, of) for name, of in Descriptors.descList}
 
 
 def get_property(name: str) -> Property:
-    """A property by its name in any case, or a descriptor of RDKit as `rdkit:NAME`.
+    """A property by its name in any case, a descriptor as `rdkit:NAME`, or `nearest:FILE`.
+
+    `nearest:FILE` is the largest Tanimoto similarity (Morgan bits of radius 2, folded to 2,048) to
+    a molecule of a file, in [0, 1].
 
     Raises:
         UnknownNameError: The name is unknown; suggests the nearest one.
+        DataError: The file cannot be read.
+        InvalidMoleculeError: A molecule of the file is invalid.
     """
     key = name.strip().lower()
+    if key.startswith(NEAREST):
+        file = name.strip()[len(NEAREST) :].strip()
+        reference_bits(file)  # so that a bad file is an error, not a property that is NaN
+        return Property(
+            name=NEAREST + file,
+            label=f"similarity to the nearest of {Path(file).name}",
+            of=partial(nearest_similarity, file),
+            doc=f"Tanimoto similarity to the nearest molecule of {file}",
+            bounds=(0.0, 1.0),
+        )
     if key.startswith(RDKIT):
         if (descriptor := key.removeprefix(RDKIT)) not in _DESCRIPTORS:
             known = [known for known, _ in _DESCRIPTORS.values()]
@@ -273,8 +296,41 @@ def get_property(name: str) -> Property:
     key = key.replace("-", "_")
     spelling = {known.lower(): known for known in PROPERTIES}
     if (key := ALIASES.get(key, key)) not in spelling:
-        raise UnknownNameError("property", name, [*PROPERTIES, RDKIT + "NAME"])
+        raise UnknownNameError("property", name, [*PROPERTIES, RDKIT + "NAME", NEAREST + "FILE"])
     return PROPERTIES[spelling[key]]
+
+
+def nearest_similarity(file: str, mol: Chem.Mol) -> float:
+    """Tanimoto similarity to the nearest molecule of a file."""
+    from molvae.chem.fingerprints import morgan_bits, tanimoto
+
+    bits = morgan_bits([str(Chem.MolToSmiles(mol))])
+    return float(tanimoto(bits, reference_bits(file)).max())
+
+
+def reference_bits(file: str) -> NDArray[np.bool_]:
+    """Morgan bits of the molecules of a file, `n x 2048`; read again when the file has changed."""
+    try:
+        changed = Path(file).stat().st_mtime_ns
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}") from error
+    return _reference_bits(file, changed)
+
+
+@lru_cache(maxsize=4)
+def _reference_bits(file: str, changed: int) -> NDArray[np.bool_]:
+    from molvae.chem.datasets import read_molecules
+    from molvae.chem.fingerprints import morgan_bits
+
+    table, place = read_molecules(file)
+    molecules = dict[str, None]()
+    for line, cells in table.rows:
+        try:
+            molecules[canonical(cells[place])] = None
+        except InvalidMoleculeError as error:
+            table.invalid(line, error)
+    table.check()
+    return morgan_bits([*molecules])
 
 
 def is_property(name: str) -> bool:

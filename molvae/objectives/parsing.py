@@ -41,8 +41,11 @@ if TYPE_CHECKING:
 
 MANUAL = "manual:"
 """`manual:NAME`: values that a person measures and tells."""
+NEAREST = "nearest:"
 WITHOUT_CODE = (MANUAL, "similarity:", "matches:", "alerts:", "elements-outside:")
 """Prefixes of specs that run no code but molvae's own."""
+PROPERTY_PREFIXES = (NEAREST, "rdkit:")
+"""The same, in any case."""
 SPEC_ALIASES = {
     "by-hand:": MANUAL,
     "other-elements:": "elements-outside:",
@@ -291,6 +294,10 @@ def make_part(kind: type[Any], given: dict[str, Any], campaign_file: Path) -> tu
     """An objective or a constraint with its scoring function."""
     given = dict(given)
     spec, name, direction = given.pop("spec"), given.pop("name", None), given.get("direction")
+    if isinstance(spec, str) and spec.lower().startswith(NEAREST):
+        # The campaign may be opened from another folder.
+        name = spec if name is None else name
+        spec = NEAREST + str(Path(spec[len(NEAREST) :].strip()).absolute())
     own = None if direction == "range" else direction  # scoring functions know no ranges
     made = make_scoring_function(spec, own, name=name, campaign_file=campaign_file)
     text = spec if isinstance(spec, str) else None
@@ -382,7 +389,9 @@ def runs_code(spec: str) -> bool:
 
     A spec without a colon is only looked up.
     """
-    return ":" in spec and not current_spec(spec).startswith(WITHOUT_CODE)
+    current = current_spec(spec)
+    known = current.startswith(WITHOUT_CODE) or current.lower().startswith(PROPERTY_PREFIXES)
+    return ":" in spec and not known
 
 
 def _check_names(names: Sequence[str]) -> None:

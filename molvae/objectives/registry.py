@@ -14,7 +14,7 @@ from typing import Any, cast
 from rdkit import Chem
 
 from molvae.chem.molecules import canonical
-from molvae.chem.properties import PROPERTIES, RDKIT, Property, get_property
+from molvae.chem.properties import NEAREST, PROPERTIES, RDKIT, Property, get_property
 from molvae.errors import ConfigError, ObjectiveError, UnknownNameError
 from molvae.objectives.counts import COUNTS, LargestRingSize
 from molvae.objectives.guacamol import TASKS, Task
@@ -29,6 +29,7 @@ from molvae.objectives.scoring import (
     Properties,
     ScoringFunction,
     Similarity,
+    Typicality,
     _first_line,
     _place,
     _tell,
@@ -38,7 +39,7 @@ from molvae.objectives.scoring import (
 
 def _of_property(known: Property) -> ScoringFunction:
     return Properties(
-        name=known.name if known.name.startswith(RDKIT) else known.name.lower(),
+        name=known.name if known.name.startswith((RDKIT, NEAREST)) else known.name.lower(),
         direction="minimize" if known.is_cost else "maximize",
         terms=((known.name, 1.0),),
         doc=known.doc,
@@ -50,6 +51,7 @@ BUILT_IN: dict[str, ScoringFunction] = {
     made.name: made
     for made in (
         *map(_of_property, PROPERTIES.values()),
+        Typicality(),
         LargestRingSize(name="largest_ring", direction="minimize"),
         Properties(
             name="5*qed-sas",
@@ -118,6 +120,7 @@ def get_objective(
             * a name that `list_objectives` shows, such as `qed` or `guacamol/osimertinib_mpo`, or
               one given with `@objective`;
             * `rdkit:NAME`: a descriptor of `rdkit.Chem.Descriptors`, such as `rdkit:BertzCT`;
+            * `nearest:FILE`: Tanimoto similarity to the nearest molecule of a file;
             * `similarity:SMILES`: Tanimoto similarity to that molecule;
             * `matches:SMARTS`, `alerts:CATALOGS`, `elements-outside:ELEMENTS`: counts;
             * `command:WORDS`: another program, see `molvae.objectives.program.Program`;
@@ -148,7 +151,7 @@ def get_objective(
     name = spec.lower()
     if found := known.get(spec, BUILT_IN.get(name, BUILT_IN.get(name.replace("-", "_")))):
         made = found
-    elif name.startswith(RDKIT):
+    elif name.startswith((RDKIT, NEAREST)):
         made = _of_property(get_property(spec))
     elif spec.startswith(SIMILARITY):
         target = canonical(spec.removeprefix(SIMILARITY))
@@ -172,6 +175,7 @@ def list_objectives() -> list[tuple[str, str, str]]:
     return [
         *((made.name, made.direction, made.doc) for made in named),
         (RDKIT + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"),
+        (NEAREST + "FILE", "maximize", "Tanimoto similarity to the nearest molecule of a file"),
         (SIMILARITY + "SMILES", "maximize", Similarity.doc),
         *((start + word, "", _first_line(count)) for word, (start, count) in counts),
         ("module:attribute", "maximize", "Your own function of a SMILES, or class"),
@@ -187,6 +191,7 @@ def _meant(spec: str, names: Sequence[str]) -> list[str]:
         *(name for name in names if name not in TASKS),
         *{f"{name.split('/')[0]}/NAME" for name in TASKS},
         RDKIT + "NAME",
+        NEAREST + "FILE",
         SIMILARITY + "SMILES",
         "module:attribute",
         COMMAND + "WORDS",

@@ -23,6 +23,7 @@ from molvae.chem.values import listed_values, one_per_molecule, scalar
 from molvae.config import CHOICE_ALIASES
 from molvae.errors import (
     CampaignError,
+    ConfigError,
     InvalidMoleculeError,
     MachineError,
     ObjectiveError,
@@ -92,6 +93,36 @@ class Properties(ComputedScoring):
 
     def _value(self, mol: Chem.Mol) -> float:
         return sum(weight * float(get_property(name).of(mol)) for name, weight in self.terms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typicality:
+    """Density percentile of a molecule in the latent space of the campaign, from 0 to 100."""
+
+    name: str = "typicality"
+    direction: Direction = "maximize"
+    doc: str = "Density percentile in the latent space of the campaign, 0 to 100"
+    percentiles: Callable[[Sequence[str]], Sequence[float | None]] | None = None
+    """Computes them; a campaign sets it for its space."""
+
+    is_cheap: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (0.0, 100.0)
+
+    def __call__(self, smiles: Sequence[str], /) -> list[float]:
+        """The values; NaN for molecules that the space cannot encode.
+
+        Raises:
+            ConfigError: There is no space.
+        """
+        if self.percentiles is None:
+            raise ConfigError(
+                "typicality depends on the latent space of a campaign; without one, use molvae "
+                "explore density"
+            )
+        known = [text for text in smiles if canonical_or_none(text) is not None]
+        found = dict(zip(known, self.percentiles(known), strict=True))
+        values = [found.get(text) for text in smiles]
+        return [math.nan if value is None else value for value in values]
 
 
 @dataclass(frozen=True, kw_only=True)
