@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr  # type: ignore[import-untyped]
 from torch import Tensor
 
-from molvae.bo.pool import features
-from molvae.bo.surrogate import leave_one_out, molecule_gp, reproducible
+from molvae.bo.features import features
+from molvae.bo.kernels import Columns, GramMatrices
+from molvae.bo.surrogate import molecule_gp, reproducible
 from molvae.bo.transforms import ScoreTransform
 from molvae.chem.fingerprints import DESCRIPTORS
 
@@ -47,13 +48,14 @@ def impute_censored(
     transform = ScoreTransform(values, "neither", linear=0.0)
     limits = transform(values)
     scores, x = limits.clone(), features(smiles, RADIUS)
-    bounds = torch.empty(2, 0, dtype=torch.float64)
+    bounds = torch.empty(2, 0, dtype=torch.float64)  # z is not used
+    gram = GramMatrices(Columns(bounds, len(DESCRIPTORS), x))
     with reproducible():
         for _ in range(ROUNDS):
             model = molecule_gp(
-                x, scores[:, None], bounds, kernel=KERNEL, n_descriptors=len(DESCRIPTORS)
+                x, scores[:, None], bounds, kernel=KERNEL, n_descriptors=len(DESCRIPTORS), gram=gram
             )
-            mean, std, _ = (part.numpy()[censored] for part in leave_one_out(model))
+            mean, std, _ = (part.numpy()[censored] for part in model.leave_one_out())
             found = truncated_mean(mean, std, limits.numpy()[censored], sign[censored])
             scores[censored] = torch.from_numpy(found)
     imputed = values.clone()

@@ -215,8 +215,8 @@ def bound_to(space: LatentSpaceProtocol, function: ScoringFunction) -> ScoringFu
         return function
     from molvae.latent.density import density_percentiles
 
-    of_space = partial(density_percentiles, space)
-    return cast("ScoringFunction", replace(cast(Any, function), percentiles=of_space))
+    compute = partial(density_percentiles, space)
+    return cast("ScoringFunction", replace(cast(Any, function), compute=compute))
 
 
 def percentiles_of(space: LatentSpaceProtocol, start: InitialDesign) -> list[float | None]:

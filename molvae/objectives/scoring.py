@@ -102,7 +102,7 @@ class Typicality:
     name: str = "typicality"
     direction: Direction = "maximize"
     doc: str = "Density percentile in the latent space of the campaign, 0 to 100"
-    percentiles: Callable[[Sequence[str]], Sequence[float | None]] | None = None
+    compute: Callable[[Sequence[str]], Sequence[float | None]] | None = None
     """Computes them; a campaign sets it for its space."""
 
     is_cheap: ClassVar[bool] = True
@@ -114,13 +114,13 @@ class Typicality:
         Raises:
             ConfigError: There is no space.
         """
-        if self.percentiles is None:
+        if self.compute is None:
             raise ConfigError(
                 "typicality depends on the latent space of a campaign; without one, use molvae "
                 "explore density"
             )
         known = [text for text in smiles if canonical_or_none(text) is not None]
-        found = dict(zip(known, self.percentiles(known), strict=True))
+        found = dict(zip(known, self.compute(known), strict=True))
         values = [found.get(text) for text in smiles]
         return [math.nan if value is None else value for value in values]
 
