@@ -15,6 +15,7 @@ from molvae.campaign.creation import percentiles_of
 from molvae.campaign.evaluation import parse_outcome
 from molvae.campaign.initial_design import ADDED, InitialDesign, build_initial_design
 from molvae.campaign.trial import NewTrial, Outcome, Trial
+from molvae.chem.values import Censored
 from molvae.errors import CampaignError, listed, require
 from molvae.objectives.parsing import told_names
 
@@ -41,7 +42,11 @@ def implausible(
     """
     found = list[str]()
     for name in names:
-        known = [t.values[name] for t in trials if name in t.values and t.id not in values]
+        known = [
+            trial.values[name]
+            for trial in trials
+            if name in trial.values and name not in trial.operators and trial.id not in values
+        ]
         if len(known) < LEAST_VALUES:
             continue
         middle = statistics.median(known)
@@ -94,12 +99,19 @@ def with_replicates(
             continue
         new = value if isinstance(value, Mapping) else {names[0]: value}
         everything[id_] = {
-            name: [*trial.replicates.get(name, [trial.values[name]]), *_several(new.get(name))]
-            for name in names
+            name: [*_measurements(trial, name), *_several(new.get(name))] for name in names
         }
     if problems:
         raise CampaignError(f"nothing was written: {listed(problems)}")
     return corrected(campaign, everything, **about)
+
+
+def _measurements(trial: Trial, name: str) -> Sequence[float | Censored]:
+    """What was measured of a complete trial: replicates, a value, or a limit."""
+    value = trial.values[name]
+    if name in trial.operators:
+        return [Censored(trial.operators[name], value)]
+    return trial.replicates.get(name, [value])
 
 
 def _several(value: Any) -> list[Any]:
@@ -126,6 +138,7 @@ def added(
         dataset=campaign.config.dataset,
         seed=campaign.seed,
         skip_invalid=campaign.config.skip_invalid,
+        standardize=campaign.config.standardize if isinstance(molecules, str | Path) else False,
     )
     if values is not None:
         design = _valued(campaign, design, molecules, values, message)
