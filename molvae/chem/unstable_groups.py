@@ -1,6 +1,6 @@
 """Groups that do not survive on a shelf or in water, or cannot be made: the catalog `UNSTABLE`.
 
-Fewer than 6 % of the molecules of ZINC250k have any of them, and no single group is in more than
+Fewer than 8 % of the molecules of ZINC250k have any of them, and no single group is in more than
 2 %; tests check both.
 """
 
@@ -15,14 +15,21 @@ _NO_HETERO = "!$(C[#7,#8,#16])"
 """Of an imine's carbon: no amidine, imidate or the like."""
 _NO_ACCEPTOR = "!$(C[C,S]=[O,N]);!$(CC#N);!$(C[N+]=O)"
 """Of an alkene's carbon: nothing that draws electrons, so no vinylogous amide or acid."""
-_BRIDGEHEAD_ALKENES = ",".join(
-    f"$([#6]12=[#6,#7]{rings})"
-    for rings in (
-        *("~*~*(~*~*1)~*2", "~*(~*~*1)~*~*2", "~*~*(~*~*1)~*~*2", "~*~*(~*1)~*2"),
-        *("~*~*~*(~*1)~*2", "~*~*~*(~*~*1)~*2", "~*~*(~*~*~*1)~*2", "~*(~*~*~*1)~*~*2"),
+_ACYL = "$(N-C=[O,S]),$(N-S(=O)=O);!$(N-a)"
+"""Of a nitrogen: an amide or sulfonamide."""
+
+
+def _bridged(start: str, most: int) -> str:
+    """Bridged bicycles of at most so many atoms, whose bridgehead and its neighbor are given."""
+    sizes = range(1, most - 2)
+    return ",".join(
+        f"$({start}{'~*' * (own - 1)}~*({'~*' * large}1){'~*' * small}2)"
+        for own in sizes
+        for large in sizes
+        for small in range(1, large + 1)
+        if own + large + small <= most - 2
     )
-)
-"""Bicycles of up to eight atoms."""
+
 
 UNSTABLE: Mapping[str, str] = MappingProxyType(
     {
@@ -64,12 +71,18 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "O-alkyl hydroxylamine": f"[NX3;{_NOT_ACYL}][OX2]",
         "aliphatic nitro": "[CX4][N+](=O)[O-]",
         "acyloxyimine": "[CX3](=O)[OX2][NX2]=[CX3]",
-        "N-hydroxyamine": f"[NX3;{_NOT_ACYL}][OX2H]",
+        "N-hydroxyamine": "[NX3;!$(N-C=[O,S,N]);!$(N-S=O)][OX2H]",
         "phosphorus-phosphorus bond": "[#15][#15]",
         "phosphine with hydrogen": "[PX3H,PX3H2]",
         "trivalent phosphorus": "[PX3,PX2,PX1;!$(P(=O))]",
         "silane with hydrogen": "[SiH,SiH2,SiH3]",
-        "selenium, tellurium or arsenic": "[#33,#34,#52]",
+        "phosphorane or metaphosphate": "[$([PX4]=[#6]),$([PX5]),$([PX3](=O)=O)]",
+        "sulfur-nitrogen double bond": "[#16X1,#16X2,#16X3;!$(S=O)]=[#7]",
+        "sulfonic anhydride": "S(=O)(=O)OS",
+        "azine of carbonyls": "[#6]=[NX2;!R][NX2;!R]=[#6]",
+        "N-unsubstituted pyrazoline": "[NX3H1;R][NX2;R]=[CX3;!$(C[#7,#8,#16])]",
+        "nitrogen-rich ring": "[$(n1:n:n:n:n1),$(c1:n:n:c:n:n1),$([o,s]:n:n:n)]",
+        "unusual element": "[!#1;!#5;!#6;!#7;!#8;!#9;!#14;!#15;!#16;!#17;!#35;!#53]",
         # Halogens
         "halogen on a heteroatom": "[#7,#8,#15,#16;!$(S(F)(F)(F)(F)F)][F,Cl,Br,I]",
         "halogen-halogen bond": "[F,Cl,Br,I]~[F,Cl,Br,I]",
@@ -86,6 +99,7 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "cyanogen or its halide": "[NX1]#[CX2][F,Cl,Br,I,$(C#N)]",
         "geminal bromide or iodide": "[CX4;!$(C(F)(F)F)]([Br,I])[Br,I,Cl]",
         "vinylogous acyl halide": "[Cl,Br,I][CX3]=[CX3][CX3]=O",
+        "difluoroalkene": "[CX3](F)(F)=[CX3]",
         "silicon-heteroatom bond": "[Si][F,Cl,Br,I,#7,SX2]",
         "boron halide or amide": "[#5][F,Cl,Br,I,#7]",
         # Two heteroatoms on one saturated carbon
@@ -97,21 +111,32 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "aminal": f"[NX3;{_NOT_ACYL}][CX4][NX3]",
         "N,O-acetal or N,S-acetal": f"[NX3;{_NOT_ACYL}][CX4][OX2,SX2]",
         "acyclic acyl aminal": "[NX3;!R][CX4;!R][NX3;!R]",
+        "acyl aminal or N,O-acetal": f"[NX3;{_ACYL}][CX4][NX3,OX2;!$(N-a)]",
+        "acyl N,S-acetal": f"[NX3;{_ACYL}][CX4][SX2;!R]",
+        "aryl aminal": "[NX3;$(N-a);!$(N-C=O);!$(N-S=O)][CX4][NX3;!$(N-C=O);!$(N-S=O)]",
+        "aryl N,O-acetal or N,S-acetal": "[NX3;$(N-a)][CX4][OX2,SX2]",
+        "azole aminal": "n[CX4][NX3;!$(N-a)]",
+        "acyclic acetal": "[OX2;!R][CX4;!R;!$(C(F)F);!$(C-n)][OX2,SX2;!R]",
+        "acyclic dithioacetal": "[SX2;!R][CX4;!R][SX2;!R]",
+        "alkoxy ring ether": "[CX4][OX2;!R][CX4;R;!$(C[CX4][OX2]);!$(C[CX4][CX4][OX2])]@[OX2;R]",
         "hydroxyalkyl azole": "n[CX4;!$(C(F)F);!R][OX2H]",
         "methylene between nitrogen and sulfur": "[NX3;!R][CX4H2;!R][SX2;!R]",
         "three heteroatoms on one carbon": "[CX4]([#7,#8])([#7,#8])[#7,#8]",
-        "cyanohydrin or aminonitrile": "[OX2H,NX3H2][CX4][CX2]#[NX1]",
+        "cyanohydrin": "[OX2H][CX4][CX2]#[NX1]",
+        "aminonitrile": "[NX3;!$(N-C=[O,S,N]);!$(N-S=O)][CX4][CX2]#[NX1]",
+        "geminal dinitrile": "[CX4](C#N)C#N",
         "acylal": "[CX3](=O)[OX2;!R][CX4;!R][OX2;!R][CX3]=O",
         # Carbonyls and imines
         "anhydride": "[CX3](=[OX1])[OX2,SX2;!R][CX3]=[OX1,SX1]",
-        "cyclic anhydride": "[CX3;R](=[OX1])[OX2;R][CX3;R]=[OX1]",
+        "cyclic anhydride": "[$([CX3;R](=[OX1])[OX2;R][CX3;R]=[OX1]),$(c(=O)oc=O)]",
         "formate": "[CX3H1](=O)[OX2]",
         "mixed anhydride": "[CX3](=O)[OX2][SX4,PX4]=O",
         "carbonic or carbamic acid": "[NX3,OX2][CX3](=[OX1])[OX2H,OX1-]",
         "thioaldehyde or thioketone": f"[CX3;{_NO_HETERO}]=[SX1]",
         "thioacid": "[CX3](=[OX1,SX1])[SX2H,SX1-]",
         "thioester": "[#6][CX3](=[OX1])[SX2;!R][#6]",
-        "acylated imidazole": "[#6][CX3](=O)[#7]1[#6]=,:[#6][#7]=,:[#6]1",
+        "acylated azole": "[$([CX3;!R]=[OX1]),$([SX4](=O)=O)][n;r5;$(n:n),$(n:c:n)]",
+        "activated ester": "[CX3](=O)[OX2][$(c:n),$(n)]",
         "thionoester or dithioester": "[CX3;!$(C[#7])](=[SX1])[OX2,SX2]",
         "activated alkene": "[CX3H2]=[CX3][$([CX3](=O)[#6]),$([SX4](=O)=O),$([N+](=O)[O-]),$(C#N)]",
         "benzoquinone": "O=C1C=CC(=O)C=C1",
@@ -122,9 +147,12 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "acyl or sulfonyl imine": "[$([CX3]=O),$([SX4](=O)=O),$([SX3]=O)][NX2]="
         "[CX3;!$(C[#7,#8,#16]);!$(C(=N)~[#7,#8,#16])]",
         "N-unsubstituted imine or imidate": "[CX3;!$(C[#7,#16])]=[NX2H]",
-        "acyclic aliphatic imine": f"[CX4][NX2;!R]=[CX3;!R;{_NO_HETERO};!$(C~a)]",
-        "imine of an aldehyde": "[#6;!$(C=[O,S,N])][NX2;!R]=[CX3;H1,H2;!R;!$(C[#7,#8,#16])]",
+        "exocyclic or acyclic imine": f"[#6;!$(C=[O,S,N])][NX2;!R]=[CX3;{_NO_HETERO}]",
+        "cyclic aliphatic imine": f"[CX4][NX2;R]=[CX3;R;{_NO_HETERO};!$(C~a)]",
+        "cyclic imine of an aldehyde": f"[CX3H1;R;{_NO_HETERO}]=[NX2;R;!$(N[#7,#8])]",
         "imidic acid": "[CX3;!$(C[#7,#16])](=[NX2;!R])[OX2H]",
+        "acyclic imidate": "[#6][CX3;!R](=[NX2;!R;!$(N[#7,#8])])[OX2;!R]",
+        "primary alpha-amino ketone": "[NX3H2][CX4][CX3](=O)[#6]",
         "methylene imine": "[CX3H2]=[#7]",
         "iminium": f"[NX3+;!$(N[OX1-])]=[CX3;!R;{_NO_HETERO}]",
         # Double and triple bonds
@@ -136,6 +164,20 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "vinyl ether, sulfide or amine": "[CX3H2]=[CX3;!R][OX2,SX2,NX3]",
         "enol ether": f"[CX3;{_NO_ACCEPTOR}]=[CX3;{_NO_ACCEPTOR}][OX2;!$(OC=O)][CX4]",
         "enol of a dicarbonyl": "[OX2H][CX3;!R]=[CX3;!R]",
+        "vinyl sulfide": f"[CX3;{_NO_ACCEPTOR}]=[CX3;{_NO_ACCEPTOR}][SX2][CX4]",
+        "dihydropyridine": f"[NX3]1[CX3]=[CX3;{_NO_ACCEPTOR}][CX4;!H0][#6;{_NO_ACCEPTOR}]=,:[#6]1",
+        "pyran or thiopyran": f"[$([OX2,SX2]1[#6]=[#6;{_NO_ACCEPTOR}][CX4]"
+        f"[#6;{_NO_ACCEPTOR}]=[#6]1),"
+        f"$([OX2]1[CX4]C=C[#6;{_NO_ACCEPTOR}]=[#6]1)]",
+        "cyclohexadiene": "[$([CX4;!H0]1[CX4;!H0]C=CC=C1),$([CX4;!H0]1C=C[CX4;!H0]C=C1)]",
+        "tautomer of a phenol or toluene": "[$([O,C;X1,X3]=C1C=CC=C[CX4;!H0]1),"
+        "$([O,C;X1,X3]=C1C=C[CX4;!H0]C=C1)]",
+        "cyclopentadiene or fulvene": "[$([CX4;r5]1C=CC=C1),$([CX3]=[CX3]1[#6]=[#6][#6]=[#6]1)]",
+        "isobenzofuran or isoindole": "[o,$([nX3]),s]1:c:c2:c:c:c:c:c2:c1",
+        "hydroxyfuran, -pyrrole or -thiophene": "[OX2H][$(c1[o,s,$([nX3])]ccc1),"
+        "$(c1c[o,$([nX3])]cc1)]",
+        "aminofuran or aminopyrrole": "[NX3;!$(N-C=[O,S,N]);!$(N-S=O)]c1[o,nH]ccc1",
+        "terminal diene": "[CX3H2]=[CX3;!R][CX3;!R]=[CX3]",
         "ynol or ynamine": "[CX2]#[CX2][#7,#8;!+]",
         "thioalkyne, cyanate or thiocyanate": "[$([CX2]#[CX2][SX2]),$([NX1]#[CX2][OX2,SX2])]",
         "alkynone or cyanoalkyne": "[CX2]#[CX2][$([CX3;!$(C[#7,#8])]=O),$(C#N)]",
@@ -146,7 +188,7 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "carbocation or carbanion": "[#6-,#6+;!$([#6-]#[N+])]",
         "oxonium": "[OX3+;!a]",
         "radical or carbene": "[$([#6;+0;v0,v1,v2,v3]),$([#7;+0;v0,v1,v2]),$([#8;+0;v0,v1]),"
-        "$([#16;+0;v0,v1,v3,v5]),$([Si;v0,v1,v2,v3])]",
+        "$([#16;+0;v0,v1,v3,v5]),$([Si;v0,v1,v2,v3]),$([#7+;v0,v1,v2,v3]),$([#8+;v0,v1,v2])]",
         "alkoxide, thiolate or amide ion": "[$([O-,S-][CX4]),$([N-;!$(N=*);!$(N[C,S]=[O,S,N])])]",
         "phenolate, enolate or thiolate": "[$([O-]c),$([O-][CX3]=[#6,#7]),$([S-][#6])]",
         "onium": "[$([SX3+;!a;!$(S=*);!$(S[O-])]),$([PX4+]),$([F,Cl,Br,I;+])]",
@@ -166,8 +208,12 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "conjugated ring of seven or eight": "[$([#7,#8,#16;R;!a]1C=CC=CC=C1),"
         "$([#6;!a]1=[#6,#7][#6,#7]=[#6,#7][#6,#7]=[#6,#7][#6,#7]=[#6,#7]1)]",
         "dihydrodioxin, -dithiin or -pyrazine": "[#7,#8,#16;!a]1C=C[#7,#8,#16]C=C1",
-        "bridgehead alkene": f"[{_BRIDGEHEAD_ALKENES}]",
-        "allene or alkyne in a ring": "[$([R;CX2](=[R])=[R]),$([r3,r4,r5,r6,r7]#[r3,r4,r5,r6,r7])]",
+        "bridgehead alkene": f"[{_bridged('[#6]12=[#6,#7]', 9)}]",
+        "bridgehead amide": f"[{_bridged('[#7]12[#6;$(C=O)]', 8)}]",
+        "allene or alkyne in a ring": "[$([R;CX2](=[R])=[R]),$([R]#[R])]",
+        "fused rings of three or four": "[$(*1*2*~*12),$(*1~*~*2~*~*12),$(*1~*~*2~*~*~*12)]",
+        "spiropentane": "[#6]12([#6][#6]1)[#6][#6]2",
+        "four-membered acetal": "[#8,#16;r4]~[r4]~[#7,#8,#16;r4]",
     }
 )
 """SMARTS by name."""

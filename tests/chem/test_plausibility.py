@@ -41,7 +41,7 @@ def test_most_drugs_have_no_alert() -> None:
 
 def test_no_fault_is_common_among_druglike_molecules() -> None:
     found = [DEFAULT.findings(smiles) for smiles in zinc(500)]
-    assert sum(map(bool, found)) < 0.2 * len(found)
+    assert sum(map(bool, found)) < 0.22 * len(found)
     assert max(Counter(name for names in found for name in names).values()) < 0.03 * len(found)
 
 

@@ -52,6 +52,61 @@ DRUGS = (
 )
 
 
+PAIRS = {
+    "acyl aminal or N,O-acetal": ("CC(=O)N1CCCC1OC", "CC(=O)N1CCCC1COC"),
+    "acyl N,S-acetal": ("CC(=O)N1CCCC1SC", "CC(=O)N1CCSC1C"),
+    "aryl aminal": ("c1ccccc1N1CN(C)CC1", "CC1NC(=O)c2ccccc2N1"),
+    "aryl N,O-acetal or N,S-acetal": ("c1ccccc1N1CCOC1", "c1ccccc1N1CCOCC1"),
+    "azole aminal": ("CN(C)C(C)n1cccn1", "CN(C)CCn1cccn1"),
+    "acyclic acetal": ("COC(C)OC", "OCCOCn1cnc2c1ncnc2N"),
+    "acyclic dithioacetal": ("CSC(C)SC", "C1CSCSC1"),
+    "alkoxy ring ether": ("COC1CCCO1", "COC1OC(CO)C(O)C1O"),
+    "aminonitrile": ("CN(C)C(C)C#N", "CC(=O)N1CCCC1C#N"),
+    "geminal dinitrile": ("CC(C#N)C#N", "N#CCCC#N"),
+    "cyclic anhydride": ("O=c1[nH]c2ccccc2c(=O)o1", "O=c1[nH]c2ccccc2c(=O)[nH]1"),
+    "acylated azole": ("CNC(=O)n1ccnc1", "CC(=O)n1ccc2ccccc21"),
+    "activated ester": ("CC(=O)Oc1ccccn1", "CC(=O)Oc1cccnc1"),
+    "exocyclic or acyclic imine": ("CC(C)=Nc1ccccc1", "CC(C)=NOC"),
+    "cyclic aliphatic imine": ("CC1=NCCC1", "O=C1CN=C(c2ccccc2)c2ccccc2N1"),
+    "cyclic imine of an aldehyde": ("C1=NCCc2ccccc21", "C1=NCCN1"),
+    "acyclic imidate": ("CC(=NC)OC", "CC1=NCCO1"),
+    "primary alpha-amino ketone": ("CC(=O)CN", "COC(=O)CN"),
+    "vinyl sulfide": ("CC=CSC", "CC=CCSC"),
+    "dihydropyridine": ("CC(=O)N1C=CCC=C1", "COC(=O)C1=C(C)NC(C)=C(C(=O)OC)C1C"),
+    "pyran or thiopyran": ("C1=COC=CC1", "O=c1ccocc1"),
+    "cyclohexadiene": ("C1=CCCC=C1", "C1=CCCCC1"),
+    "tautomer of a phenol or toluene": ("O=C1C=CC=CC1", "O=C1C=CCCC1"),
+    "cyclopentadiene or fulvene": ("C=C1C=CC=C1", "C1=Cc2ccccc2C1"),
+    "isobenzofuran or isoindole": ("c1ccc2cocc2c1", "c1ccc2occc2c1"),
+    "hydroxyfuran, -pyrrole or -thiophene": ("Oc1ccco1", "OCc1ccco1"),
+    "aminofuran or aminopyrrole": ("Nc1ccco1", "CC(=O)Nc1ccco1"),
+    "terminal diene": ("C=CC=CC", "C=CCC=CC"),
+    "phosphorane or metaphosphate": ("CC=P(C)(C)C", "CP(C)(C)=O"),
+    "sulfur-nitrogen double bond": ("CS(C)=N", "CS(C)(=N)=O"),
+    "sulfonic anhydride": ("CS(=O)(=O)OS(C)(=O)=O", "CS(=O)(=O)NS(C)(=O)=O"),
+    "azine of carbonyls": ("CC(C)=NN=C(C)C", "c1ccnnc1"),
+    "N-unsubstituted pyrazoline": ("C1=NNCC1", "CC(=O)N1N=CCC1"),
+    "nitrogen-rich ring": ("c1nncnn1", "Cc1nnn[nH]1"),
+    "unusual element": ("C[Sn](C)(C)C", "C[Si](C)(C)C"),
+    "difluoroalkene": ("CC=C(F)F", "CCC(F)F"),
+    "bridgehead alkene": ("C1CCC2=CCCC1C2", "C1=CC2CCC1C2"),
+    "bridgehead amide": ("O=C1C2CCN1CC2", "O=C1CC2CCC1CN2"),
+    "allene or alkyne in a ring": ("C1#CCCCCCC1", "CC#CC1CCCCC1"),
+    "fused rings of three or four": ("C12C3C4C1C5C2C3C45", "C1C2CC1C2"),
+    "spiropentane": ("C1CC12CC2", "C1CC12CCC2"),
+    "four-membered acetal": ("C1OCO1", "O=C1COC1"),
+    "N-hydroxyamine": ("ONc1ccccc1", "CC(=O)NO"),
+    "radical or carbene": ("C[NH+]", "C[NH3+]"),
+}
+"""Of a group: a molecule that has it, and one that is like it and has not."""
+
+
+def test_unstable_group_is_found_where_it_is() -> None:
+    for name, (having, other) in PAIRS.items():
+        assert name in alerts(having, ["UNSTABLE"])
+        assert name not in alerts(other, ["UNSTABLE"])
+
+
 def test_unstable_patterns_are_smarts() -> None:
     assert [name for name in UNSTABLE if Chem.MolFromSmarts(UNSTABLE[name]) is None] == []
 
@@ -67,7 +122,7 @@ def test_drugs_have_no_unstable_group() -> None:
 
 def test_no_unstable_group_is_common_among_druglike_molecules() -> None:
     found = [alerts(smiles, ["UNSTABLE"]) for smiles in zinc(1000)]
-    assert sum(bool(names) for names in found) < 0.06 * len(found)
+    assert sum(bool(names) for names in found) < 0.08 * len(found)
     assert max(Counter(name for names in found for name in names).values()) < 0.02 * len(found)
 
 
