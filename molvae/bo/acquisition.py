@@ -54,10 +54,14 @@ class LinearScores(NamedTuple):
     """Scores that are linear in good values, of which values are predicted."""
 
     transforms: tuple[ScoreTransform, ...]
-    values: Tensor
+    scores: Tensor
     """`n x m`."""
     noise: Tensor | None
     """Their variances, `n x m`."""
+    values: Tensor
+    """Of the molecules, `n x m`."""
+    ends: tuple[GoodEnd, ...]
+    """The good end of each."""
 
 
 def linear_scores(values: Tensor, noise: Tensor | None, ends: Sequence[GoodEnd]) -> LinearScores:
@@ -65,7 +69,8 @@ def linear_scores(values: Tensor, noise: Tensor | None, ends: Sequence[GoodEnd])
     columns = zip(values.T, ends, strict=True)
     transforms = tuple(ScoreTransform(column, end) for column, end in columns)
     scores = transformed(values, transforms)
-    return LinearScores(transforms, scores, transformed_noise(values, noise, transforms))
+    noise = transformed_noise(values, noise, transforms)
+    return LinearScores(transforms, scores, noise, values, tuple(ends))
 
 
 class UpperConfidenceBound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,15 @@ from gpytorch.distributions import MultivariateNormal
 from gpytorch.kernels import Kernel
 from linear_operator import to_linear_operator
 from torch import Tensor
+
+LEAST_AMPLITUDE = 1e-3
+"""As a share of the squared range: if nearly all values are equal, the next one may differ."""
+
+
+def least_amplitude(y: Tensor) -> Tensor:
+    """The smallest amplitude of a process with such values."""
+    spread = (y.max() - y.min()).square()
+    return LEAST_AMPLITUDE * torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
 class ExactGP(Model):
@@ -87,6 +97,24 @@ class ExactGP(Model):
         std = precision.rsqrt()
         log_density = -0.5 * ((y - mean) / std) ** 2 - std.log() - 0.5 * math.log(2 * math.pi)
         return mean, std, log_density
+
+    def predicted_from_first(self, y: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations, noise included, of later molecules of the data.
+
+        They are those of a model of the first molecules alone, with its prior mean and amplitude.
+
+        Args:
+            y: Values of the first molecules, which may differ from those of the model.
+            rows: Molecules after these.
+        """
+        n, middle = len(y), y.quantile(0.5)
+        off = (y - middle)[:, None]
+        whitened = torch.linalg.solve_triangular(self.factor[:n, :n], off, upper=False)[:, 0]
+        amplitude = least_amplitude(y).clamp_min(whitened.square().mean())
+        across = self.factor[list(rows)]
+        mean = middle + across[:, :n] @ whitened
+        variance = amplitude * (across.square().sum(dim=1) - across[:, :n].square().sum(dim=1))
+        return mean, variance.sqrt()
 
     def one_step_ahead_errors(self) -> Tensor:
         """Error of each value as predicted from its predecessors, in standard deviations, `n`.

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.base import Candidate, Observations
+from molvae.bo.calibration import N_LATEST, errors_by_batch, interval_factors
 from molvae.bo.exact_gp import ExactGP
 from molvae.bo.features import features
 from molvae.bo.kernel_weights import subsample_best_and_random
@@ -48,8 +49,6 @@ ANALOG_SIMILARITY = 0.5
 """Tanimoto similarity of ECFP4 bits from which on two molecules are analogues."""
 MAX_ANALOGS = 2000
 """Largest number of initial molecules that are compared with each other."""
-N_LATEST = 30
-"""Latest proposals from which the calibration of the predicted variance is estimated."""
 
 
 class CandidatePool:
@@ -138,14 +137,19 @@ class CandidatePool:
         weights of kernels: normal scores tell the best values apart, but stretch small differences
         among them, and learned weights are too sure of molecules that are unlike the others."""
         latest: list[int] = []
+        self.factors: list[tuple[float, ...]] = [(1.0, 1.0)] * len(self.models)
+        """Factors that calibrate the intervals of stored predictions, see `interval_factors`."""
         if isinstance(surrogate, str):
             linear, proposed = acquisition.linear, set(observations.proposed)
             equal = "+".join(WEIGHTED_KERNELS) if surrogate == "weighted" else surrogate
-            self.forecasters = fitted(equal, linear.values, linear.noise)
+            self.forecasters = fitted(equal, linear.scores, linear.noise)
             self.transforms = linear.transforms
             latest = [row for row, i in enumerate(train) if i in proposed][-N_LATEST:]
-        self.inflation = [_inflation(model, latest) for model in self.forecasters]
-        """Factors that calibrate the variances of stored predictions."""
+            columns = zip(self.forecasters, linear.values[train].T, linear.ends, strict=True)
+            self.factors = [
+                interval_factors(errors_by_batch(model, values, end, latest, acquisition.n))
+                for model, values, end in columns
+            ]
         if cautious and self.models:
             # Factors above 1 are not used by the search: it found less where they are large.
             factor = float(np.mean([_inflation(model, latest) for model in self.models]))
@@ -310,14 +314,16 @@ class CandidatePool:
             )
         ]
 
-    def _forecasts(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, ScoreTransform]]:
-        """Mean and variance of the scores, each `n`, of each measured value, noise included."""
-        for model, inflation, transform in zip(
-            self.forecasters, self.inflation, self.transforms, strict=True
+    def _forecasts(
+        self, x: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, ScoreTransform, tuple[float, ...]]]:
+        """Mean and variance of the scores of each measured value, each `n`, noise included."""
+        for model, transform, factors in zip(
+            self.forecasters, self.transforms, self.factors, strict=True
         ):
             posterior = model.posterior(x)
-            variance = inflation * posterior.variance[:, 0] + _noise(model, x, posterior)
-            yield posterior.mean[:, 0], variance, transform
+            variance = posterior.variance[:, 0] + _noise(model, x, posterior)
+            yield posterior.mean[:, 0], variance, transform, factors
 
     def _predictions(self, x: Tensor) -> list[tuple[Prediction, ...]]:
         """Predictions of the measured values of each finalist."""

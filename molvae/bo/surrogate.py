@@ -20,11 +20,11 @@ from botorch.models.model import Model
 from botorch.models.transforms import Normalize, Standardize
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
-from scipy.special import stdtrit  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations
-from molvae.bo.exact_gp import ExactGP
+from molvae.bo.calibration import quantiles
+from molvae.bo.exact_gp import ExactGP, least_amplitude
 from molvae.bo.kernel_weights import weights_of
 from molvae.bo.kernels import Columns, GramMatrices, terms, weighted_sum
 from molvae.bo.measurement_noise import complete
@@ -121,18 +121,31 @@ def predict_gp(
     ]
 
 
-def predictions(mean: Tensor, variance: Tensor, transform: ScoreTransform) -> list[Prediction]:
-    """Quantiles of values, from the means and variances of their scores, each `n`."""
-    levels = torch.from_numpy(WIDTH * stdtrit(TAIL_DEGREES, np.array(LEVELS)))
+def predictions(
+    mean: Tensor,
+    variance: Tensor,
+    transform: ScoreTransform,
+    factors: Sequence[float] = (1.0, 1.0),
+) -> list[Prediction]:
+    """Quantiles of values, from the means and variances of their scores, each `n`.
+
+    `factors` widen the intervals of 50 % and 90 %, see `interval_factors`.
+    """
+    levels = torch.from_numpy(quantiles(LEVELS, factors))
     scores = mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * levels  # n x levels
     # To be minimized, values fall as scores rise.
     rising = transform.inverse(scores).sort(dim=1).values
     return [Prediction(*row) for row in rising.tolist()]
 
 
-def moments(mean: Tensor, variance: Tensor, transform: ScoreTransform) -> tuple[Tensor, Tensor]:
+def moments(
+    mean: Tensor,
+    variance: Tensor,
+    transform: ScoreTransform,
+    factors: Sequence[float] = (1.0, 1.0),
+) -> tuple[Tensor, Tensor]:
     """Means and standard deviations of values, each `n`, from those of their scores."""
-    levels = torch.from_numpy(WIDTH * stdtrit(TAIL_DEGREES, (np.arange(N_LEVELS) + 0.5) / N_LEVELS))
+    levels = torch.from_numpy(quantiles((np.arange(N_LEVELS) + 0.5) / N_LEVELS, factors))
     scores = mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * levels  # n x levels
     values = transform.inverse(scores)
     return values.mean(dim=1), values.std(dim=1, correction=0)
@@ -261,8 +274,7 @@ def max_likelihood_amplitude(
         noise: Known variances of the values, `n`; without, the amplitude has a closed form.
         share: Of further noise in the amplitude.
     """
-    spread = (y.max() - y.min()).square()
-    floor = LEAST_AMPLITUDE * torch.where(spread > 0, spread, torch.ones_like(spread))
+    floor = least_amplitude(y)
     half = torch.linalg.solve_triangular(factor, y, upper=False)
     amplitude: Tensor = half.square().mean().clamp_min(floor)
     if noise is None or not bool(noise.any()):
@@ -299,16 +311,6 @@ WEIGHTED_KERNELS = ("tanimoto", "descriptors")
 """The sum whose weights `weighted` learns. With more kernels (counts of radius 2 and of atom pairs,
 inner products of descriptors, other length scales), the best of the next hundred molecules of a
 genetic algorithm are foretold no better."""
-
-
-LEAST_AMPLITUDE = 1e-3
-"""As a share of the squared range: if nearly all values are equal, the next one may differ."""
-
-
-TAIL_DEGREES, WIDTH = 4, 0.82
-"""Degrees of freedom and scale of Student's t for predictions: errors have heavier tails than a
-normal distribution. Of 2,070 molecules that `rank` proposed on four tasks, half of the errors were
-below 0.58 standard deviations, and 90 % below 1.76."""
 
 
 N_LEVELS = 100

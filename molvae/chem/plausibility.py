@@ -14,8 +14,9 @@ from molvae.chem.filters import alerts
 from molvae.chem.molecules import parse
 from molvae.chem.precedents import Precedents
 
-CATALOGS = ("UNSTABLE", "BRENK", "NIH", "PAINS")
-"""Catalogs of structural alerts, in the order in which they are looked up."""
+CATALOGS = ("BRENK", "UNSTABLE", "NIH", "PAINS")
+"""Catalogs of structural alerts in the order in which they are looked up: those that take 0.3 ms a
+molecule and find most first, PAINS, which takes 3 ms and finds least, last."""
 COMMON_ALERTS = frozenset(
     {
         *("Oxygen-nitrogen_single_bond", "Aliphatic_long_chain", "nitro_group", "imine_1"),
