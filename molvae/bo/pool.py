@@ -16,6 +16,7 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from torch import Tensor
 
 from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
+from molvae.bo.analogs import similarity_floor
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.calibration import N_LATEST, errors_by_batch, interval_factors
 from molvae.bo.exact_gp import ExactGP
@@ -45,10 +46,6 @@ from molvae.objectives.problem import best_first
 
 FINALISTS = 50
 """Molecules of each ranking among which a batch is chosen jointly."""
-ANALOG_SIMILARITY = 0.5
-"""Tanimoto similarity of ECFP4 bits from which on two molecules are analogues."""
-MAX_ANALOGS = 2000
-"""Largest number of initial molecules that are compared with each other."""
 
 
 class CandidatePool:
@@ -349,25 +346,6 @@ class CandidatePool:
             for column, of in enumerate(self._forecasts(x)):
                 mean[rows, column], std[rows, column] = moments(*of)
         return mean, std
-
-
-def similarity_floor(observations: Observations) -> float:
-    """Similarity to an observed molecule that candidates need at first; 0: none.
-
-    If the initial molecules are analogues, candidates must be as similar to one of them as these
-    are to each other, all but a tenth; the floor sinks to 0 until as many molecules were proposed.
-    """
-    start = [i for i, origin in enumerate(observations.origins) if origin == "start"]
-    if not 2 <= len(start) <= MAX_ANALOGS:
-        return 0.0
-    bits = morgan_bits([observations.smiles[i] for i in start])
-    similar = tanimoto(bits, bits)
-    np.fill_diagonal(similar, 0.0)
-    nearest = similar.max(axis=1)
-    if np.median(nearest) < ANALOG_SIMILARITY:
-        return 0.0
-    left = 1 - (len(observations.smiles) - len(start)) / len(start)
-    return float(max(0.0, left) * np.quantile(nearest, 0.1))
 
 
 def fit_surrogates(

@@ -1,0 +1,32 @@
+"""Campaigns that start from analogues stay near them at first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from molvae.bo.base import Observations
+from molvae.chem.fingerprints import morgan_bits, tanimoto
+
+ANALOG_SIMILARITY = 0.5
+"""Tanimoto similarity of ECFP4 bits from which on two molecules are analogues."""
+MAX_ANALOGS = 2000
+"""Largest number of initial molecules that are compared with each other."""
+
+
+def similarity_floor(observations: Observations) -> float:
+    """Similarity to an observed molecule that candidates need at first; 0: none.
+
+    If the initial molecules are analogues, candidates must be as similar to one of them as these
+    are to each other, all but a tenth; the floor sinks to 0 until as many molecules were proposed.
+    """
+    start = [i for i, origin in enumerate(observations.origins) if origin == "start"]
+    if not 2 <= len(start) <= MAX_ANALOGS:
+        return 0.0
+    bits = morgan_bits([observations.smiles[i] for i in start])
+    similar = tanimoto(bits, bits)
+    np.fill_diagonal(similar, 0.0)
+    nearest = similar.max(axis=1)
+    if np.median(nearest) < ANALOG_SIMILARITY:
+        return 0.0
+    left = 1 - (len(observations.smiles) - len(start)) / len(start)
+    return float(max(0.0, left) * np.quantile(nearest, 0.1))
