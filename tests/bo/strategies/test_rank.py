@@ -13,9 +13,9 @@ from gpytorch.kernels import LinearKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 
+from molvae.bo.analogs import similarity_floor
 from molvae.bo.base import Observations
 from molvae.bo.kernel_weights import subsample_best_and_random
-from molvae.bo.pool import similarity_floor
 from molvae.bo.strategies.genetic import Genetic
 from molvae.bo.strategies.rank import Rank
 from molvae.bo.strategies.registry import (
