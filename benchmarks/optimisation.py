@@ -7,7 +7,8 @@ run again, and what was interrupted goes on.
 
     screening   random molecules of the data set
     mol-ga      the package's own loop and defaults, with as many offspring as there are in a batch
-    others      strategies of molvae; settings after a colon, e.g. rank:latent_fraction=0
+    others      strategies of molvae; settings after a colon, e.g. rank:latent_fraction=0; with
+                " plausibility=none" at the end, what no chemist would make is proposed as well
 
 AUC-top-k is the area under the mean of the k best values so far against calls, divided by the
 budget: for scores from 0 to 1 a share of the largest possible. It is summed by trapezoids, as the
@@ -131,6 +132,8 @@ class Study:
         ]
 
 
+WITHOUT = " plausibility=none"
+"""End of the name of a method that may propose what no chemist would make."""
 MORE = "rank:n_offspring=200"
 """Once the default, and what the parts were taken from; fewer children find as much in less time.
 Batches of 100 have 1,000 children either way."""
@@ -187,8 +190,28 @@ STUDIES = {
         ),
         budget=400,
     ),
+    "ablation": Study(
+        methods=dict.fromkeys(
+            (
+                "rank",
+                "rank:branch_fraction=0",
+                "rank:latent_fraction=0",
+                "rank:latent_fraction=1",
+                "rank:screen_fraction=0",
+                "rank:n_cautious=0",
+                "rank:surrogate=tanimoto+descriptors",
+                f"rank{WITHOUT}",
+                "rank:n_offspring=1000",
+                "rank:n_generations=4",
+                "rank:n_offspring=1000,n_generations=4",
+            ),
+            (0, 1, 2),
+        ),
+        budget=400,
+    ),
 }
-"""What the README shows: 1,000 calls, a laboratory's 200, 10,000, and what each part earns."""
+"""What the README shows: 1,000 calls, a laboratory's 200, 10,000, and what each part earns; `parts`
+of an earlier default, `ablation` of the present one."""
 
 
 QUICK = (
@@ -379,10 +402,11 @@ def _campaign(run: Run) -> tuple[list[float], list[str], float]:
             path,
             space,
             objective=run.task,
-            strategy=run.method,
+            strategy=run.method.removesuffix(WITHOUT),
             seed=run.seed,
             start=starting(run, space),
             batch_size=run.batch,
+            **({"plausibility": "none"} if run.method.endswith(WITHOUT) else {}),
         )
     with made as campaign:
         campaign.run(run.budget, allow_constant=True)  # as mol-ga does: most valsartan scores are 0
@@ -441,6 +465,7 @@ TITLES = {
     "laboratory": "A laboratory's 200 calls",
     "ten-thousand": "10,000 calls",
     "parts": "What each part of `rank` earns",
+    "ablation": "What each part of `rank` earns with branches",
     "own": "As told on the command line",
 }
 PUBLISHED = {
