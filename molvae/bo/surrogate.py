@@ -19,11 +19,12 @@ from botorch.models import SingleTaskGP
 from botorch.models.model import Model
 from botorch.models.transforms import Normalize, Standardize
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations
-from molvae.bo.calibration import quantiles
 from molvae.bo.exact_gp import ExactGP, least_amplitude
 from molvae.bo.kernel_weights import weights_of
 from molvae.bo.kernels import Columns, GramMatrices, terms, weighted_sum
@@ -121,34 +122,24 @@ def predict_gp(
     ]
 
 
-def predictions(
-    mean: Tensor,
-    variance: Tensor,
-    transform: ScoreTransform,
-    factors: Sequence[float] = (1.0, 1.0),
-) -> list[Prediction]:
-    """Quantiles of values, from the means and variances of their scores, each `n`.
-
-    `factors` widen the intervals of 50 % and 90 %, see `interval_factors`.
-    """
-    levels = torch.from_numpy(quantiles(LEVELS, factors))
-    scores = mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * levels  # n x levels
+def predictions(mean: Tensor, variance: Tensor, transform: ScoreTransform) -> list[Prediction]:
+    """Quantiles of values, from the means and variances of their scores, each `n`."""
     # To be minimized, values fall as scores rise.
-    rising = transform.inverse(scores).sort(dim=1).values
+    rising = _values_at(np.array(LEVELS), mean, variance, transform).sort(dim=1).values
     return [Prediction(*row) for row in rising.tolist()]
 
 
-def moments(
-    mean: Tensor,
-    variance: Tensor,
-    transform: ScoreTransform,
-    factors: Sequence[float] = (1.0, 1.0),
-) -> tuple[Tensor, Tensor]:
+def moments(mean: Tensor, variance: Tensor, transform: ScoreTransform) -> tuple[Tensor, Tensor]:
     """Means and standard deviations of values, each `n`, from those of their scores."""
-    levels = torch.from_numpy(quantiles((np.arange(N_LEVELS) + 0.5) / N_LEVELS, factors))
-    scores = mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * levels  # n x levels
-    values = transform.inverse(scores)
+    values = _values_at((np.arange(N_LEVELS) + 0.5) / N_LEVELS, mean, variance, transform)
     return values.mean(dim=1), values.std(dim=1, correction=0)
+
+
+def _values_at(
+    levels: NDArray[np.float64], mean: Tensor, variance: Tensor, transform: ScoreTransform
+) -> Tensor:
+    widths = torch.from_numpy(WIDTH * stdtrit(TAIL_DEGREES, levels))
+    return transform.inverse(mean[:, None] + variance.clamp_min(0).sqrt()[:, None] * widths)
 
 
 def molecule_gp(
@@ -311,6 +302,12 @@ WEIGHTED_KERNELS = ("tanimoto", "descriptors")
 """The sum whose weights `weighted` learns. With more kernels (counts of radius 2 and of atom pairs,
 inner products of descriptors, other length scales), the best of the next hundred molecules of a
 genetic algorithm are foretold no better."""
+
+
+TAIL_DEGREES, WIDTH = 4, 0.82
+"""Degrees of freedom and scale of Student's t for predictions: errors have heavier tails than a
+normal distribution. Of 2,070 molecules that `rank` proposed on four tasks, half of the errors were
+below 0.58 standard deviations, and 90 % below 1.76."""
 
 
 N_LEVELS = 100

@@ -253,14 +253,13 @@ def test_surer_after_having_been_right_and_less_sure_after_having_been_wrong() -
     wrong = smooth.clone()
     wrong[20::2], wrong[21::2] = smooth.min(), smooth.max()
     sure, unsure = (
-        pool_of(dataclasses.replace(observations, y=y, origins=origins)).factors[0]
+        pool_of(dataclasses.replace(observations, y=y, origins=origins)).inflation[0]
         for y in (smooth, wrong)
     )
-    assert sure[0] < 1 < unsure[0]
-    assert sure[1] < unsure[1]
-    assert pool_of(observations).factors == [(1.0, 1.0)]
+    assert sure < 1 < unsure
+    assert pool_of(observations).inflation == [1.0]
     starting = dataclasses.replace(observations, origins=("start",) * 40)
-    assert pool_of(starting).factors == [(1.0, 1.0)]
+    assert pool_of(starting).inflation == [1.0]
 
 
 def test_the_best_between_two_values() -> None:
