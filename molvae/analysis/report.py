@@ -30,7 +30,7 @@ from molvae.campaign.proposal_check import full_check
 from molvae.campaign.storage import Storage
 from molvae.campaign.trust import identity_of
 from molvae.config import DEFAULT_PROPERTIES
-from molvae.errors import CampaignError, InvalidMoleculeError, MolvaeError, require
+from molvae.errors import CampaignError, InvalidMoleculeError, require
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -174,11 +174,7 @@ def render(
 
 def _findings(campaign: Campaign, found: CampaignSummary) -> dict[int, list[str]]:
     """Faults of the listed molecules by trial, whether or not the campaign avoids them."""
-    try:
-        check = full_check(campaign.config, campaign.trials)
-    except MolvaeError:  # a file that was not written by molvae
-        check = None
-    findings = {}
+    check, findings = full_check(campaign.config, campaign.trials), {}
     for row in found.listed:
         try:
             findings[row.trial.id] = [] if check is None else check.findings(row.trial.smiles)

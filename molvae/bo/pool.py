@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,11 @@ class CandidatePool:
         new = {molecule: new[molecule] for molecule in passed if molecule in kept}
         if not new:
             return
+        exact = self.acquisition.compute(list(new))
+        known = np.array(np.isfinite(exact).all(axis=1))  # others could break a constraint
+        exact, new = exact[known], dict(compress(new.items(), known.tolist()))
+        if not new:
+            return
         rows = list(range(len(self.smiles), len(self.smiles) + len(new)))
         self.smiles += new
         self.z += new.values()
@@ -188,7 +194,7 @@ class CandidatePool:
         self.parents_of |= {m: parents[m] for m in new if parents and m in parents}
         unknown = self.mean.new_zeros(len(new), self.mean.shape[1])
         self.mean, self.std = torch.cat([self.mean, unknown]), torch.cat([self.std, unknown])
-        self.exact = np.concatenate([self.exact, self.acquisition.compute(list(new))])
+        self.exact = np.concatenate([self.exact, exact])
         self.can_encode = torch.cat([self.can_encode, torch.ones(len(new), dtype=torch.bool)])
         if self.needs_z:
             self.vectors(rows)

@@ -21,7 +21,7 @@ from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
 from molvae.config import CampaignConfig, RunLimits, whole_number
 from molvae.errors import ConfigError, require
-from molvae.objectives.parsing import make_scoring_function, name_of
+from molvae.objectives.parsing import make_scoring_function, name_of, told_names
 from molvae.objectives.problem import OptimizationProblem
 
 if TYPE_CHECKING:
@@ -342,7 +342,8 @@ class Campaign(CampaignView):
 
     def _completed(self, outcomes: dict[int, Outcome]) -> dict[int, Outcome]:
         """Outcomes with the computed values of their molecules."""
-        for trial in self._storage.trials(list(outcomes)) if self.problem.computed else ():
+        alone = told_names(self.problem) == self.problem.names
+        for trial in () if alone else self._storage.trials(list(outcomes)):
             outcomes[trial.id] = with_computed(
                 outcomes[trial.id], trial.smiles, self.problem, self._parts.function
             )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.history import predictions_of
 from molvae.campaign.trial import NewTrial, Reason
-from molvae.errors import CampaignError
+from molvae.errors import CampaignError, InvalidMoleculeError
 from molvae.objectives.interrupts import wait
 
 if TYPE_CHECKING:
@@ -78,9 +78,12 @@ def nearest(smiles: Sequence[str], known: Sequence[str]) -> list[tuple[str | Non
     """The most similar known molecule of each, and its Tanimoto similarity."""
     from molvae.chem.fingerprints import morgan_bits, tanimoto
 
+    try:
+        similar = tanimoto(morgan_bits(smiles), morgan_bits(known))
+    except InvalidMoleculeError:  # in a file that molvae did not write
+        known = ()
     if not known:
         return [(None, None)] * len(smiles)
-    similar = tanimoto(morgan_bits(smiles), morgan_bits(known))
     return [(known[row.argmax()], float(row.max())) for row in similar]
 
 

@@ -34,6 +34,7 @@ from molvae.objectives.parsing import (
     format_part,
     parse_problem,
     python_object,
+    told_names,
 )
 from molvae.objectives.problem import Constraint, Objective
 from molvae.objectives.program import COMMAND
@@ -90,7 +91,7 @@ def create_file(
     first = build_initial_design(
         start,
         space,
-        problem.measured,
+        told_names(problem),
         dataset=made.dataset,
         seed=made.seed,
         skip_invalid=made.skip_invalid,

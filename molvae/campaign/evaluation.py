@@ -36,10 +36,11 @@ from molvae.errors import (
     shown,
 )
 from molvae.objectives.interrupts import take_back
-from molvae.objectives.parsing import computed, is_cheap
+from molvae.objectives.parsing import ManualScoring, computed, is_cheap, told_names
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.problem import OptimizationProblem
 from molvae.objectives.process_guard import in_this_process, kill_marked, marked
+from molvae.objectives.program import Program
 
 if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction
@@ -255,14 +256,52 @@ def with_computed(
 ) -> Outcome:
     """The outcome with the computed values of its molecule, if anything was measured.
 
-    `function` gives the scoring function of a value's name.
+    Where people measure some values and functions others, those are called if all that people
+    measure is there. `function` gives the scoring function of a value's name.
+
+    Raises:
+        CampaignError: The machine is in trouble, so that a function cannot be called.
     """
-    lacking = [name for name in problem.computed if name not in outcome.values]
-    if not outcome.values or not lacking:
+    if not outcome.values:
         return outcome
-    more = computed({name: function(name) for name in lacking}, [smiles])[0]
-    values = {**outcome.values, **more}
-    return replace(outcome, values=values, complete=set(problem.names) <= set(values))
+    values, message = dict(outcome.values), outcome.message
+    if lacking := [name for name in problem.computed if name not in values]:
+        try:
+            values |= computed({name: function(name) for name in lacking}, [smiles])[0]
+        except ObjectiveError as error:  # of a user's function
+            message = "; ".join(filter(None, [message, message_of(error)]))
+    told = told_names(problem)
+    called = [name for name in problem.measured if name not in told and name not in values]
+    if called and set(told) <= set(values):
+        try:
+            (found,) = evaluate(tasks_of(problem, called, function), [smiles])
+        except LostCallError as error:
+            raise CampaignError(f"{error}; nothing was written, tell it again") from error
+        values |= found.values
+        message = "; ".join(filter(None, [message, found.message]))
+    complete = set(problem.names) <= set(values)
+    return replace(outcome, values=values, complete=complete, message=message)
+
+
+def tasks_of(
+    problem: OptimizationProblem,
+    names: Sequence[str],
+    function: Callable[[str], ScoringFunction],
+    timeout: float | None = None,
+) -> list[EvaluationTask]:
+    """The calls for some values of a molecule: each objective once, whatever it measures."""
+    by_spec: dict[object, list[str]] = {}
+    for name in names:
+        by_spec.setdefault(problem.parts[name].spec or id(function(name)), []).append(name)
+    tasks = []
+    for several in by_spec.values():
+        objective = function(several[0])
+        if isinstance(objective, ManualScoring):
+            objective([])  # raises, and says what to do instead
+        if isinstance(objective, Program):
+            objective = replace(objective, timeout=timeout)
+        tasks.append(EvaluationTask(objective=objective, names=tuple(several)))
+    return tasks
 
 
 def standard_error(values: Sequence[float]) -> float:
@@ -273,7 +312,7 @@ def standard_error(values: Sequence[float]) -> float:
 def _by_name(value: Any, problem: OptimizationProblem) -> dict[str, Any]:
     """Measured values by name; of one measured objective the name may be left out."""
     if not isinstance(value, Mapping):
-        measured = problem.measured or problem.names
+        measured = told_names(problem) or problem.names
         if value is None:
             return {}
         require(

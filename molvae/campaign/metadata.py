@@ -48,7 +48,8 @@ def read_metadata(
 ) -> tuple[CampaignConfig, OptimizationProblem]:
     """The settings and the problem of a campaign file of any format.
 
-    A value counts as computed for every molecule only if molvae itself computes it.
+    A value counts as computed for every molecule only if molvae itself computes it, or if it is
+    said to be cheap; code of files from elsewhere does not run, see `RecordedParts`.
 
     Raises:
         CampaignError: An entry is missing, or has a wrong type or value.
@@ -87,7 +88,7 @@ def _problem(facts: Mapping[str, Any]) -> OptimizationProblem:
 
 
 def _is_computed(part: Objective | Constraint) -> bool:
-    return part.is_cheap and (part.spec is None or not runs_code(part.spec))
+    return part.is_cheap and (part.cheap or part.spec is None or not runs_code(part.spec))
 
 
 def _config(facts: Mapping[str, Any], problem: OptimizationProblem) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from molvae.campaign.initial_design import ORIGIN
 from molvae.config import CampaignConfig, plausibility_parts
+from molvae.errors import MolvaeError
 
 if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
@@ -33,8 +34,14 @@ def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibi
 
 
 def full_check(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:
-    """The same check with all of its parts, whatever the campaign avoids: it names findings."""
-    return plausibility_of(replace(config, plausibility=CampaignConfig.plausibility), trials)
+    """The same check with all of its parts, whatever the campaign avoids: it names findings.
+
+    None for a file with texts that are no molecules, which molvae did not write.
+    """
+    try:
+        return plausibility_of(replace(config, plausibility=CampaignConfig.plausibility), trials)
+    except MolvaeError:
+        return None
 
 
 def inactive_parts(config: CampaignConfig) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from molvae.campaign.choice import Batch, choose_batch
-from molvae.campaign.evaluation import EvaluationResult, EvaluationTask
+from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, tasks_of
 from molvae.campaign.executors import make_executor
 from molvae.campaign.history import completed_trials
 from molvae.campaign.initial_design import ORIGIN
@@ -18,7 +18,7 @@ from molvae.campaign.proposal_check import full_check
 from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
 from molvae.errors import CampaignError, require
-from molvae.objectives.parsing import ManualScoring, is_cheap
+from molvae.objectives.parsing import is_cheap
 from molvae.objectives.program import Program
 
 if TYPE_CHECKING:
@@ -130,18 +130,8 @@ def run_campaign(
 
 def evaluation_tasks(campaign: Campaign, timeout: float | None) -> list[EvaluationTask]:
     """The calls for each molecule: each objective once, whatever it measures."""
-    by_spec: dict[object, list[str]] = {}
-    for name, part in campaign.problem.parts.items():
-        by_spec.setdefault(part.spec or id(campaign._parts.function(name)), []).append(name)
-    tasks = []
-    for names in by_spec.values():
-        objective = campaign._parts.function(names[0])
-        if isinstance(objective, ManualScoring):
-            objective([])  # raises, and says what to do instead
-        if isinstance(objective, Program):
-            objective = replace(objective, timeout=timeout)
-        tasks.append(EvaluationTask(objective=objective, names=tuple(names)))
-    return tasks
+    problem = campaign.problem
+    return tasks_of(problem, list(problem.parts), campaign._parts.function, timeout)
 
 
 def check_values_differ(campaign: Campaign, allow_constant: bool) -> bool:

@@ -1,13 +1,14 @@
 """Objectives and constraints from text, tables, objects and functions.
 
     [NAME:] [maximize|minimize] SPEC [in LOW..HIGH | = X | >= X | <= X]
-            [, weight W] [, worst A] [, best B] [, unit U]
+            [, weight W] [, worst A] [, best B] [, unit U] [, cheap]
 
 SPEC names a scoring function, see `get_objective`. The colon after NAME is followed by a space.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
@@ -16,7 +17,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from molvae.chem.values import MAX_VALUE
 from molvae.config import CHOICE_ALIASES, build, is_list
-from molvae.errors import CampaignError, ConfigError, UnknownNameError, encodable, require
+from molvae.errors import (
+    CampaignError,
+    ConfigError,
+    ObjectiveError,
+    UnknownNameError,
+    encodable,
+    require,
+)
 from molvae.objectives.problem import (
     COLUMNS,
     DERIVED_COLUMNS,
@@ -191,7 +199,8 @@ def _fields(what: str, kind: type[Objective | Constraint], given: Any) -> dict[s
         return _parse(what, given)
     if isinstance(given, kind):
         unknown = ("version", "is_cheap")  # until the scoring function is made
-        said = {k: v for k, v in asdict(given).items() if v is not None and k not in unknown}
+        fields_ = asdict(given).items()
+        said = {k: v for k, v in fields_ if v not in (None, False) and k not in unknown}
         return {"spec": given.name} | said
     if isinstance(given, Mapping):
         found = dict(given)
@@ -216,7 +225,7 @@ _BODY = re.compile(
     rf"(?P<spec>\S.*?)"
     rf"(?:\s+in\s+(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})"
     rf"|\s*(?P<sign><=|>=)\s*(?P<bound>{_NUMBER})|\s+=\s*(?P<equal>{_NUMBER}))?"
-    rf"(?P<more>(?:\s*,\s*(?:(?:weight|worst|best)\s+{_NUMBER}|unit\s+[^,\s][^,]*))*)\s*"
+    rf"(?P<more>(?:\s*,\s*(?:(?:weight|worst|best)\s+{_NUMBER}|unit\s+[^,\s][^,]*|cheap))*)\s*"
 )
 
 
@@ -245,9 +254,12 @@ def _parse(what: str, text: str) -> dict[str, Any]:
     found |= {key: float(number) for key, number in bounds.items() if number is not None}
     for part in match["more"].split(","):
         if part.strip():
-            key, value = part.split(None, 1)
+            key, _, value = part.strip().partition(" ")
             require(key not in found, f"{what} {text!r} has two values of {key}; leave one out")
-            found[key] = value.strip() if key == "unit" else float(value)
+            if key == "cheap":
+                found[key] = True
+            else:
+                found[key] = value.strip() if key == "unit" else float(value)
     return found
 
 
@@ -270,7 +282,8 @@ def format_part(part: Objective | Constraint) -> str:
         for key, value in (("weight", part.weight), ("worst", part.worst), ("best", part.best)):
             if value is not None and (key, value) != ("weight", 1.0):
                 text += f", {key} {_short(value)}"
-    return text + (f", unit {part.unit}" if part.unit else "")
+    text += f", unit {part.unit}" if part.unit else ""
+    return text + (", cheap" if part.cheap else "")
 
 
 def own_name(part: Objective | Constraint) -> str | None:
@@ -306,8 +319,15 @@ def make_part(kind: type[Any], given: dict[str, Any], campaign_file: Path) -> tu
         "name": name_of(made) if name is None else encodable(name),
         "spec": text,
         "version": None if version is None else str(version),
-        "is_cheap": is_computed(text, made),
+        "is_cheap": is_cheap(made) or bool(given.get("cheap")),
     }
+    if is_cheap(made) and text is not None and runs_code(text):
+        given["cheap"] = True
+    require(
+        not (given.get("cheap") and isinstance(made, ManualScoring | Program)),
+        f"{about['name']} cannot be cheap: it would be computed for thousands of candidates, and "
+        "is measured by a person, or another program",
+    )
     if kind is Constraint:
         return build(Constraint, about | given, "constraint"), made
     about["direction"] = CHOICE_ALIASES.get(made.direction, made.direction)
@@ -356,11 +376,28 @@ def computed(
     functions: Mapping[str, ScoringFunction], smiles: Sequence[str]
 ) -> list[dict[str, float]]:
     """Values of cheap scoring functions for each molecule, without those that are no number."""
-    columns = {name: function(smiles) for name, function in functions.items()}
+    columns = {name: _each(function, smiles) for name, function in functions.items()}
     return [
         {name: float(c[row]) for name, c in columns.items() if abs(float(c[row])) <= MAX_VALUE}
         for row in range(len(smiles))
     ]
+
+
+def _each(function: ScoringFunction, smiles: Sequence[str]) -> Sequence[float]:
+    """Values of molecules; NaN for those at which a user's function raises, unless at all."""
+    try:
+        return function(smiles)
+    except ObjectiveError:
+        values, errors = list[float](), list[ObjectiveError]()
+        for one in smiles:
+            try:
+                values += function([one])
+            except ObjectiveError as error:
+                values.append(math.nan)
+                errors.append(error)
+        if errors and len(errors) == len(smiles):
+            raise
+        return values
 
 
 def name_of(function: ScoringFunction) -> str:
@@ -375,13 +412,8 @@ def told_names(problem: OptimizationProblem) -> tuple[str, ...]:
 
 
 def is_cheap(function: ScoringFunction) -> bool:
-    """Whether RDKit computes the values, so that they cost nothing."""
+    """Whether values may be computed for every candidate: by RDKit, or since its author says so."""
     return bool(getattr(function, "is_cheap", False))
-
-
-def is_computed(spec: str | None, function: ScoringFunction) -> bool:
-    """Whether values are cheap and computing them runs only molvae's or the caller's code."""
-    return is_cheap(function) and (spec is None or not runs_code(spec))
 
 
 def runs_code(spec: str) -> bool:

@@ -52,8 +52,10 @@ class Objective:
     """Value of desirability 1."""
     weight: float = 1.0
     """Weight if objectives are combined by `desirability` or `weighted_sum`."""
+    cheap: bool = False
+    """Compute it for every candidate, although it is a function of your own."""
     is_cheap: bool = False
-    """RDKit computes it for every molecule, so that no surrogate is needed."""
+    """It is computed for every candidate, by RDKit or as it is `cheap`: it has no surrogate."""
 
     def __post_init__(self) -> None:
         where = f"objective {self.name}"
@@ -138,8 +140,10 @@ class Constraint:
     high: float | None = None
     unit: str | None = None
     version: str | None = None
+    cheap: bool = False
+    """Compute it for every candidate, although it is a function of your own."""
     is_cheap: bool = False
-    """RDKit computes it for every molecule, so that no surrogate is needed."""
+    """It is computed for every candidate, by RDKit or as it is `cheap`: it has no surrogate."""
 
     def __post_init__(self) -> None:
         where = f"constraint {self.name}"
@@ -215,7 +219,7 @@ class OptimizationProblem:
 
     @property
     def computed(self) -> tuple[str, ...]:
-        """Names of the values that RDKit computes for every molecule."""
+        """Names of the values that are computed for every molecule."""
         return tuple(name for name in self.names if self.parts[name].is_cheap)
 
     def proven(self, operators: Mapping[str, str]) -> bool:

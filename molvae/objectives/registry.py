@@ -71,7 +71,7 @@ _registered: dict[str, PerMolecule] = {}
 
 
 def objective(
-    name: str, *, direction: Direction = "maximize"
+    name: str, *, direction: Direction = "maximize", cheap: bool = False
 ) -> Callable[[Callable[[Chem.Mol], float]], PerMolecule]:
     """Decorator: make a function of one molecule an objective that is known by a name.
 
@@ -83,7 +83,8 @@ def objective(
         [1.0, 0.0]
 
     The name is known once the function's module is imported; `module:attribute` always works. The
-    function itself is the attribute `function`.
+    function itself is the attribute `function`. With `cheap`, it is computed for every candidate
+    where there are several objectives or constraints.
 
     Raises:
         ConfigError: The name is empty, holds a colon, or is taken.
@@ -97,7 +98,12 @@ def objective(
 
     def register(function: Callable[[Chem.Mol], float]) -> PerMolecule:
         made = PerMolecule(
-            name=name, direction=direction, function=function, of="mol", doc=_first_line(function)
+            name=name,
+            direction=direction,
+            function=function,
+            of="mol",
+            doc=_first_line(function),
+            is_cheap=cheap,
         )
         before = _registered.get(name)
         # The same function comes again when its module is reloaded.

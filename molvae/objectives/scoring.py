@@ -158,6 +158,8 @@ class PerMolecule:
     of: Literal["mol", "smiles"]
     """Argument of the function: an RDKit molecule or a SMILES text."""
     doc: str = ""
+    is_cheap: bool = False
+    """Whether it may be computed for every candidate."""
 
     def __call__(self, smiles: Sequence[str], /) -> list[Any]:
         """Finite numbers, else NaN; NaN for invalid molecules.

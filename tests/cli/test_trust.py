@@ -89,7 +89,8 @@ def test_reading_asking_and_telling_run_nothing_that_a_record_names(
     forge(record, goals, limits)
     with Campaign.open(record) as campaign:
         campaign.tell(1, {"y": 0.5} | dict.fromkeys(specs, 1.0))
-        campaign.tell(2, {"y": 0.5})
+        with pytest.raises(CampaignError, match="--trust"):  # the others would be called
+            campaign.tell(2, {"y": 0.5})
         campaign.ask(2)
         campaign.observations()
         campaign.table()
