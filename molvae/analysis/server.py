@@ -1,4 +1,6 @@
-"""The report of a campaign, live in a browser of this machine; read-only.
+"""The report and the plate of a campaign, live in a browser of this machine.
+
+The plate takes values from those who have the token of the address; all else only reads.
 
 Only this machine gets an answer. A page of another site may point a name of its own at this address
 to read the report through the visitor's browser, so a request has to name this machine as its host.
@@ -6,14 +8,17 @@ to read the report through the visitor's browser, so a request has to name this 
 
 from __future__ import annotations
 
+import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
+from molvae.chem.values import not_a_number, number
 from molvae.errors import CampaignError, MolvaeError, require
 
 if TYPE_CHECKING:
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 REFRESH = 30  # seconds after which the page reloads
+FIELD, NO_TOKEN = "value:", b"open the address with the token in it\n"
+MAX_FORM = 10_000  # bytes of a form
 REQUEST_TIMEOUT_S = 10  # after which a connection without a request is closed
 HEADERS = {
     "Cache-Control": "no-store",
@@ -40,19 +47,55 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._names_this_machine():
             text = b"this page is only for the machine that it runs on\n"
             self._answer(HTTPStatus.FORBIDDEN, text)
-        elif self.path != "/":
+            return
+        path, _, query = self.path.partition("?")
+        if path not in ("/", "/plate"):
             self._nothing()
+            return
+        has_token = self._has_token(parse_qs(query))
+        if path == "/plate" and not has_token:
+            self._answer(HTTPStatus.FORBIDDEN, NO_TOKEN)
         else:
             try:
-                self._answer(HTTPStatus.OK, self.server.html(), "text/html")
+                page = self.server.plate() if path == "/plate" else self.server.html()
+                if has_token:
+                    link = f'<a href="/plate?token={self.server.token}">Plate</a>\n'.encode()
+                    page = page.replace(b'<a href="#all">', link + b'<a href="#all">', 1)
+                self._answer(HTTPStatus.OK, page, "text/html")
             except MolvaeError as error:
                 self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"molvae: {error}\n".encode())
 
+    def do_POST(self) -> None:
+        """Write the values of a trial, from the form of the plate."""
+        length = self.headers.get("Content-Length", "")
+        size = int(length) if length.isascii() and length.isdigit() else MAX_FORM + 1
+        if not self._names_this_machine() or self.path != "/tell" or size > MAX_FORM:
+            self._nothing()
+            return
+        sent = self.rfile.read(size).decode("utf-8", "replace")
+        form = parse_qs(sent, keep_blank_values=True)
+        if not self._has_token(form):
+            self._answer(HTTPStatus.FORBIDDEN, NO_TOKEN)
+            return
+        try:
+            self.server.tell({name: texts[0] for name, texts in form.items()})
+        except MolvaeError as error:
+            self._answer(HTTPStatus.BAD_REQUEST, f"molvae: {error}\n".encode())
+        else:
+            self.send_response(HTTPStatus.SEE_OTHER)
+            self.send_header("Location", f"/plate?token={self.server.token}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def _has_token(self, form: Mapping[str, Sequence[str]]) -> bool:
+        given = (form.get("token") or [""])[0]
+        return secrets.compare_digest(given.encode(), self.server.token.encode())
+
     def _nothing(self) -> None:
-        self._answer(HTTPStatus.NOT_FOUND, b"there is only the page /\n")
+        self._answer(HTTPStatus.NOT_FOUND, b"there are only the pages / and /plate\n")
 
     do_HEAD = do_GET
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _nothing
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _nothing
 
     def _names_this_machine(self) -> bool:
         port = self.server.server_port
@@ -80,6 +123,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
         self.record, self.top, self.lead = record, top, lead
         self.lock, self.page = threading.Lock(), b""
+        self.token = secrets.token_urlsafe(16)
         self.seen: list[Trial] | None = None  # trials when the page was rendered
 
     def html(self) -> bytes:
@@ -94,12 +138,63 @@ class _Server(ThreadingHTTPServer):
                 self.page, self.seen = page.encode(), trials
             return self.page
 
+    def plate(self) -> bytes:
+        """The pending molecules, with a form for the values of each."""
+        from molvae.analysis.plate import render_plate
+        from molvae.campaign.campaign import Campaign
+
+        with self.lock, Campaign.open(self.record) as campaign:
+            waiting = [trial for trial in campaign.trials if trial.status == "pending"]
+            return render_plate(campaign, waiting, form=self.token).encode()
+
+    def tell(self, form: Mapping[str, str]) -> None:
+        """Write the values that a form gives; errors as for `Campaign.tell`."""
+        from molvae.campaign.campaign import Campaign
+        from molvae.campaign.corrections import implausible
+        from molvae.objectives.parsing import told_names
+
+        id_ = form.get("id", "")
+        require(id_.isascii() and id_.isdigit(), f"the id must be a whole number, got {id_!r}")
+        values = {
+            name.removeprefix(FIELD): measured(text)
+            for name, text in form.items()
+            if name.startswith(FIELD)
+        }
+        with self.lock, Campaign.open(self.record) as campaign:
+            lacking = {*told_names(campaign.problem)} - {*values}
+            require(not lacking, f"there is no value of {', '.join(sorted(lacking))}")
+            if found := implausible(campaign.trials, {int(id_): values}, list(values)):
+                raise CampaignError(f"{found[0]}; if it is right, use molvae tell --yes")
+            known = {name: value for name, value in values.items() if value is not None}
+            campaign.tell(int(id_), known or None, "" if known else "failed")
+
+
+def measured(text: str) -> float | list[float] | None:
+    """A value, replicates with ; between them, or None for failed.
+
+    Raises:
+        CampaignError: It is no number.
+        ConfigError: It is empty.
+    """
+    if text.strip().lower() in ("failed", "nan", "n.d."):
+        return None
+    found = list[float]()
+    for part in text.split(";"):
+        try:
+            found += [number(part, decimal_comma="," in part)] if part.strip() else []
+        except ValueError as error:
+            raise CampaignError(f"the value: {not_a_number(part, error)}") from error
+    require(bool(found), "the value is empty; give a number, or write failed")
+    return found if len(found) > 1 else found[0]
+
 
 @contextmanager
 def serve(
     record: str | Path, *, port: int = 8000, top: int = 24, lead: str | None = None
 ) -> Iterator[str]:
-    """Serve the report of a campaign from another thread, as long as the context lasts.
+    """Serve a campaign from another thread, as long as the context lasts.
+
+    The report is at the address; the plate, at `/plate`, needs the token of the address.
 
     Args:
         record: The campaign file; the campaign may be running.
@@ -115,6 +210,8 @@ def serve(
         ConfigError: `port` or `top` is out of range.
         InvalidMoleculeError: `lead` is not a molecule.
     """
+    from molvae.campaign.campaign import Campaign
+
     require(0 <= port <= 65535, f"port must lie between 0 and 65535, got {port}")
     require(top >= 0, f"top must not be negative, got {top}")
     try:
@@ -124,11 +221,11 @@ def serve(
             f"cannot serve on port {port}: {error.strerror}; choose another one (--port)"
         ) from error
     with server:
-        server.html()  # errors show before anybody looks
+        Campaign.open(record).close()  # errors show before anybody looks
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield f"http://{HOST}:{server.server_port}/"
+            yield f"http://{HOST}:{server.server_port}/?token={server.token}"
         finally:
             server.shutdown()
             thread.join()

@@ -112,6 +112,18 @@ class Storage:
                 raise
         return store
 
+    def copy_to(self, path: str | Path) -> None:
+        """Copy the whole file to a new one, also while another process writes it."""
+        path = Path(path).absolute()
+        check_can_create(path)
+        with (
+            replacing(path, RECORD) as draft,
+            self._reading(),
+            contextlib.closing(sqlite3.connect(draft)) as target,
+        ):
+            self._connection.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
+
     def writing(self, what: str) -> contextlib.AbstractContextManager[None]:
         """Keep other processes from writing, for longer than one step; they are told the word."""
         return self._lock.acquire(what, now())

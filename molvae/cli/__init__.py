@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, Parameter
 
 from molvae._version import __version__
-from molvae.cli.campaigns import add, ask, export, optimize, report, retry, tell, ui
+from molvae.cli.campaigns import add, ask, compare, copy, export, optimize, report, retry, tell, ui
 from molvae.cli.explore import explore, interpolate, neighbors
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
 from molvae.cli.terminal import check_numbers, no_standard_input, run
@@ -21,7 +21,8 @@ app = App(
     name="molvae",
     help="Optimize molecules in a learned, continuous space.",
     help_epilogue="Data on standard output, all else on standard error; - reads standard input. "
-    "Exit 0; 1 for an error (--debug shows where); 2 for wrong usage.",
+    "Tables are TSV in a pipe and with --tsv. Exit 0; 1 for an error (--debug shows where); 2 for "
+    "wrong usage.",
     help_format="plaintext",
     version=__version__,
     default_parameter=Parameter(validator=no_standard_input),
@@ -31,7 +32,7 @@ app = App(
 )
 for command in (
     prepare, train, tune, evaluate, generate, encode, decode, properties, optimize, ask, tell,
-    add, retry, export, report, ui, explore,
+    add, retry, export, report, compare, copy, ui, explore,
 ):  # fmt: skip
     app.command(command)
 explore.command(density)

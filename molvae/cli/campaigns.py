@@ -20,7 +20,7 @@ from molvae.cli.campaign_output import (
 )
 from molvae.cli.inputs import parse_value, read_measurements
 from molvae.cli.shared_flags import CampaignFile, Verbose
-from molvae.cli.terminal import Flat, InFile, Signed, Switch, flags, given, layers, print_tsv, say
+from molvae.cli.terminal import Flat, InFile, Signed, Switch, flags, given, layers, print_table, say
 from molvae.config import CampaignConfig, build
 from molvae.errors import CampaignError, DataError, listed, require
 from molvae.objectives.printing import process_prints_to_stderr
@@ -74,7 +74,7 @@ def optimize(
             campaign.trust()
         with process_prints_to_stderr():
             run_with_progress(campaign, build(CampaignConfig, chosen))
-        print_tsv(*best_rows(campaign, top))
+        print_table(*best_rows(campaign, top))
         print_summary(campaign, chosen["campaign"])
         if report is not None:
             write_report(campaign, report, overwrite=replaces)
@@ -151,7 +151,7 @@ def ask(
         columns = ask_columns(campaign.problem)
         rows = plate_table(campaign, trials, columns).to_numpy().tolist()
     if out is None:
-        print_tsv(columns, rows)
+        print_table(columns, rows)
     else:
         print(out)
 
@@ -275,7 +275,7 @@ def add(
         trials = campaign.add(Path(file), message=message)
         names = campaign.problem.names
     rows = [(t.id, t.smiles, t.status, *(t.values.get(name) for name in names)) for t in trials]
-    print_tsv(("id", "smiles", "status", *names), rows)
+    print_table(("id", "smiles", "status", *names), rows)
     said = sum(trial.status != "pending" for trial in trials)
     say(f"{len(trials)} molecules added, {said} of them with an outcome")
 
@@ -328,7 +328,7 @@ def retry(
     """
     with _open(campaign_file) as campaign:
         again = campaign.retry(trial or None, message=message)
-        print_tsv(
+        print_table(
             ("id", "smiles", "earlier_failures"),
             [(one.id, one.smiles, "; ".join(map(str, one.earlier_failures))) for one in again],
         )
@@ -392,8 +392,54 @@ def report(
         print(path)
 
 
+def compare(
+    campaign_file: Annotated[list[Path], Parameter(consume_multiple=True, negative="")],
+    /,
+    *,
+    out: Path | None = None,
+    overwrite: Switch = False,
+) -> None:
+    """Compare campaigns of the same objectives, and print a table as TSV.
+
+    Columns: evaluations, the best value, the best initial one, the mean of the ten best, the share
+    of the ten best without findings, failed trials, and molecules that other campaigns have too.
+
+    Args:
+        campaign_file: Two campaign files or more.
+        out: HTML file to write as well: curves, table and shared molecules.
+        overwrite: Replace an existing comparison.
+    """
+    from molvae.analysis.comparison import COMPARISON, compare_campaigns, write_comparison
+
+    if out is not None:
+        check_output(out, COMPARISON, overwrite=overwrite, apart_from=campaign_file)
+    with process_prints_to_stderr():
+        found = compare_campaigns(campaign_file)
+        if out is not None:
+            write_comparison(found, out, overwrite=overwrite, apart_from=campaign_file)
+    print_table(list(found.table.columns), found.table.to_numpy().tolist())
+    if out is not None:
+        say(f"comparison  {out}")
+
+
+def copy(campaign_file: CampaignFile, out: Path, /) -> None:
+    """Copy a campaign file, also while a campaign runs.
+
+    Args:
+        out: The new file.
+    """
+    from molvae.campaign.storage import Storage
+
+    with Storage.open(campaign_file) as storage:
+        storage.copy_to(out)
+    print(out)
+
+
 def ui(campaign_file: Path, /, *, port: int = 8000, top: int = 24, lead: str | None = None) -> None:
-    """Show the report of a campaign live in a browser of this machine, until Ctrl-C; read-only.
+    """Show a campaign live in a browser of this machine, until Ctrl-C.
+
+    The address shows the report. With its token, it also shows the plate: pending molecules with
+    drawings and reasons, and takes their values.
 
     Args:
         campaign_file: Campaign file (SQLite); the campaign may be running.
@@ -409,7 +455,7 @@ def ui(campaign_file: Path, /, *, port: int = 8000, top: int = 24, lead: str | N
     from molvae.objectives.interrupts import wait
 
     with serve(campaign_file, port=port, top=top, lead=lead) as address:
-        print(address, flush=True)
+        print(address, flush=True)  # before the report is made, which may take a while
         say("press Ctrl-C to stop")
         with suppress(KeyboardInterrupt):
             wait(Event())

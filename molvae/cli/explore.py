@@ -26,7 +26,7 @@ from molvae.cli.shared_flags import (
     SkipInvalid,
     Space,
 )
-from molvae.cli.terminal import InFile, Signed, print_tsv, say
+from molvae.cli.terminal import InFile, Signed, print_table, say
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, UnknownNameError
 
@@ -365,7 +365,7 @@ def _check_figure(figure: Path | None, overwrite: bool, *inputs: str | None) -> 
 
 
 def _print(table: pd.DataFrame) -> None:
-    print_tsv(list(table.columns), table.itertuples(index=False, name=None))
+    print_table(list(table.columns), table.itertuples(index=False, name=None))
 
 
 def _print_counts(found: Neighborhood) -> None:

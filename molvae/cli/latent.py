@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -14,7 +14,7 @@ from molvae.cli.inputs import (
     read_vectors,
 )
 from molvae.cli.shared_flags import Column, MoleculeFile, SkipInvalid, Space
-from molvae.cli.terminal import Count, InFile, Switch, print_tsv, say
+from molvae.cli.terminal import Count, InFile, Switch, print_table, say
 from molvae.errors import one_line
 
 
@@ -59,7 +59,7 @@ def generate(
     rows = [(m, value) for m, value in zip(drawn, sure.tolist(), strict=True) if m is not None]
     molecules = [m for m, _ in rows]
     if confidence:
-        print_tsv(("smiles", "confidence"), rows)
+        print_table(("smiles", "confidence"), rows)
     else:
         print(*molecules, sep="\n", end="\n" * bool(molecules))
     if len(molecules) < n:
@@ -81,7 +81,7 @@ def encode(
     molecules = read_smiles(file, skip_invalid=skip_invalid, column=column)
     z = loaded.encode(molecules, skip_unknown=skip_invalid).tolist()
     rows = ((m, *v) for m, v in zip(molecules, z, strict=True) if v[0] == v[0])  # NaN: skipped
-    print_tsv(("smiles", *(f"z{i}" for i in range(1, loaded.dim + 1))), rows)
+    print_table(("smiles", *(f"z{i}" for i in range(1, loaded.dim + 1))), rows)
 
 
 def decode(space: Space, file: InFile = "-", /, *, confidence: Switch = False) -> None:
@@ -97,7 +97,7 @@ def decode(space: Space, file: InFile = "-", /, *, confidence: Switch = False) -
     molecules, sure = loaded.decode_with_confidence(read_vectors(file, loaded.dim))
     texts = [m or "" for m in molecules]
     if confidence:
-        print_tsv(("smiles", "confidence"), zip(texts, sure.tolist(), strict=True))
+        print_table(("smiles", "confidence"), zip(texts, sure.tolist(), strict=True))
     else:
         print(*texts, sep="\n")
 
@@ -131,7 +131,7 @@ def density(
     molecules = only_encodable(loaded, molecules) if skip_invalid else molecules
     columns = (one.tolist() for one in typicality(loaded, molecules, k=n_samples, seed=seed))
     header = ("smiles", "log_prob", "outlier_score", "percentile")
-    print_tsv(header, zip(molecules, *columns, strict=True))
+    print_table(header, zip(molecules, *columns, strict=True))
 
 
 def properties(
@@ -173,13 +173,19 @@ def properties(
     if summary:
         numbers = table.drop(columns=["smiles", "error"])
         rows = [(k, int(v.count()), float(v.mean()), float(v.std())) for k, v in numbers.items()]
-        print_tsv(("property", "molecules", "mean", "sd"), rows)
+        print_table(("property", "molecules", "mean", "sd"), rows)
     else:
-        print_tsv(list(table.columns), table.itertuples(index=False))
+        print_table(list(table.columns), table.itertuples(index=False))
 
 
-def list_names() -> None:
-    """Print all objectives, strategies, bundled models and data sets, as TSV."""
+def list_names(
+    kind: Literal["objectives", "strategies", "models", "data"] | None = None, /
+) -> None:
+    """Print objectives, strategies, bundled models and data sets, as TSV.
+
+    Args:
+        kind: Only these; all by default.
+    """
     from molvae.bo.strategies.registry import strategy_class
     from molvae.chem.datasets import DATASETS
     from molvae.config import STRATEGIES
@@ -190,4 +196,11 @@ def list_names() -> None:
     rows += [("strategy", k, "", strategy_class(k).__doc__.split("\n")[0]) for k in STRATEGIES]
     rows += [("model", name, "", "bundled") for name in list_models()]
     rows += [("dataset", name, "", of.about) for name, of in DATASETS.items()]
-    print_tsv(("kind", "name", "direction", "description"), rows)
+    word = {
+        "objectives": "objective",
+        "strategies": "strategy",
+        "models": "model",
+        "data": "dataset",
+    }
+    rows = [row for row in rows if kind is None or row[0] == word[kind]]
+    print_table(("kind", "name", "direction", "description"), rows)

@@ -6,6 +6,7 @@ import io
 import math
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Parameter, Token
 
 from molvae.cli.old_spellings import current_words
+from molvae.cli.tables import table_lines
 from molvae.config import current_names, read_toml
 from molvae.errors import MolvaeError, MolvaeWarning, visible
 
@@ -32,6 +35,7 @@ Advance = Callable[[int, str], None]
 
 STDIN = "<stdin>"  # cyclopts takes a lone `-` for an option, so it travels under this name
 NUMBERS = {int: r"[+-]?[0-9]+", float: r"[^_]*"}  # texts read as they are meant
+_as_tsv: ContextVar[bool] = ContextVar("as_tsv", default=False)
 STDERR = 2  # the last of the descriptors of standard streams
 SILENCE = 30.0  # seconds between two lines of progress where there is no terminal
 
@@ -136,8 +140,16 @@ def say(text: str) -> None:
     print(visible(text), file=sys.stderr, flush=True)
 
 
-def print_tsv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table with a header; NaN and None are empty."""
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table: for people on a terminal, see `table_lines`; as TSV elsewhere and with --tsv.
+
+    NaN and None are empty.
+    """
+    if sys.stdout.isatty() and not _as_tsv.get():
+        width = shutil.get_terminal_size((80, 24)).columns
+        for line in table_lines(header, [list(row) for row in rows], width):
+            sys.stdout.write(line + "\n")
+        return
     for row in chain([header], rows):
         sys.stdout.write("\t".join(map(cell, row)) + "\n")
 
@@ -240,7 +252,9 @@ def run(app: App, tokens: Sequence[str], *, interrupted: Mapping[str, str]) -> i
         when the reader of the output left.
     """
     debug = "--debug" in tokens
-    tokens = current_words(_without_dashes([token for token in tokens if token != "--debug"]))
+    _as_tsv.set("--tsv" in tokens)
+    tokens = [token for token in tokens if token not in ("--debug", "--tsv")]
+    tokens = current_words(_without_dashes(tokens))
     with _open_streams():
         try:
             with _ending_on_sigterm(), warnings.catch_warnings():

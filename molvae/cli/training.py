@@ -18,7 +18,7 @@ from molvae.cli.terminal import (
     flags,
     given,
     layers,
-    print_tsv,
+    print_table,
     progress,
     say,
 )
@@ -198,7 +198,7 @@ def evaluate(
     if json:
         print(dumps(finite(found), indent=2))
     else:
-        print_tsv(("measure", "value"), found.items())
+        print_table(("measure", "value"), found.items())
     if out is not None:
         about = {"fingerprint": loaded.fingerprint, "versions": versions()}
         arguments = {"run": space, "data": data, "samples": samples, "draws": draws, "seed": seed}

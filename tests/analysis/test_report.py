@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 import xml.etree.ElementTree as ElementTree
 from base64 import b64decode, b64encode
@@ -646,7 +647,8 @@ def get(
 
 def test_the_page_is_live_and_for_this_machine_alone(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as c, serve(c.path, port=0) as address:
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{22}", address)
+        address = address.partition("?token=")[0]
         port = address.split(":")[2].strip("/")
         status, headers, html = get(address)
         assert status == 200
@@ -658,7 +660,7 @@ def test_the_page_is_live_and_for_this_machine_alone(tmp_path: Path) -> None:
         c.tell(1, -3.25)
         assert "hill: \N{MINUS SIGN}3.250" in get(address, host=f"localhost:{port}")[2]
         assert get(address, "HEAD")[::2] == (200, "")
-        for path in ("favicon.ico", "?a", "../etc/passwd", "c.db"):
+        for path in ("favicon.ico", "tell", "../etc/passwd", "c.db"):
             assert get(address + path)[0] == 404
         for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
             assert get(address, method)[0] == 404
@@ -670,11 +672,49 @@ def test_the_page_is_live_and_for_this_machine_alone(tmp_path: Path) -> None:
         urllib.request.urlopen(address, timeout=5)
 
 
+def post(address: str, **form: str) -> tuple[int, str]:
+    data = urllib.parse.urlencode(form).encode()
+    try:
+        with urllib.request.urlopen(address, data, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_plate_takes_values_from_those_who_have_the_token(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as c, serve(c.path, port=0) as address:
+        base, _, token = address.partition("?token=")
+        trial = c.trials[0]
+        assert token not in get(base)[2]
+        assert f"/plate?token={token}" in get(address)[2]
+        assert get(base + "plate")[0] == get(base + "plate?token=x")[0] == 403
+        status, _, plate = get(f"{base}plate?token={token}")
+        assert status == 200
+        assert trial.smiles in plate
+        assert 'name="value:hill"' in plate
+        right = {"token": token, "id": str(trial.id)}
+        assert post(base + "tell", id=str(trial.id), **{"value:hill": "1"})[0] == 403
+        assert post(base + "tell", token="no", id="1", **{"value:hill": "1"})[0] == 403
+        assert post(base + "tell", **right)[0] == 400
+        for text in ("", "many", "1.5; x"):
+            status, said = post(base + "tell", **right, **{"value:hill": text})
+            assert (status, said[:8]) == (400, "molvae: ")
+        assert c.trials[0].status == "pending"
+        status, plate = post(base + "tell", **right, **{"value:hill": "-3,5; -4.5"})
+        assert status == 200
+        assert f'value="{trial.id}"' not in plate  # it is pending no more
+        assert c.trials[0].values == {"hill": -4.0}
+        assert post(base + "tell", **right, **{"value:hill": "1"})[0] == 400
+        assert post(base + "tell", token=token, id="2", **{"value:hill": "failed"})[0] == 200
+        assert c.trials[1].status == "failed"
+
+
 def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="there is no campaign file"), serve(tmp_path / "no.db"):
         pass
     with begin(tmp_path / "c.db") as c, serve(c.path, port=0) as address:
-        port = int(address.split(":")[2].strip("/"))
+        port = int(address.partition("/?")[0].split(":")[2])
         with pytest.raises(CampaignError, match="choose another one"), serve(c.path, port=port):
             pass
         with pytest.raises(ConfigError, match="port"), serve(c.path, port=70000):

@@ -16,7 +16,7 @@ import pytest
 from cyclopts import App, Parameter
 
 from molvae.cli import main
-from molvae.cli.terminal import InFile, cell, flags, given, layered, print_tsv, progress, run
+from molvae.cli.terminal import InFile, cell, flags, given, layered, print_table, progress, run
 from molvae.config import CampaignConfig
 from molvae.errors import DataError, MolvaeWarning
 from molvae.model.config import TrainConfig
@@ -173,7 +173,7 @@ def test_warnings_of_ours_are_lines_and_come_every_time(
 
 
 def test_tables_hold_their_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    print_tsv(("a", "b"), iter([(1.5, "x\ty\nz"), (math.nan, None)]))
+    print_table(("a", "b"), iter([(1.5, "x\ty\nz"), (math.nan, None)]))
     assert capsys.readouterr().out == "a\tb\n1.5\tx y z\n\t\n"
     assert float(cell(1 / 3)) == pytest.approx(1 / 3, rel=1e-8)
 
