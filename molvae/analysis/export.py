@@ -61,7 +61,7 @@ def write_table(
             control characters, which CSV, TSV and SDF show as escapes such as `\x1b`. A cell that
             begins with `=`, `+`, `-` or `@` is not changed either: import such columns as text
             where a spreadsheet would take them for formulas.
-        file: Its ending says the format.
+        file: Its ending says the format. Names of compounds are the titles of an SDF.
         overwrite: Replace an earlier table of the same kind and campaign, unless it was edited.
         apart_from: Inputs of the same command, which are never replaced.
         trials: The campaign's table of all trials, if `table` holds only some.
@@ -198,12 +198,16 @@ def _sdf(table: pd.DataFrame, file: Path, to_fill: Sequence[str] = ()) -> None:
     from rdkit.Chem.rdDepictor import Compute2DCoords
 
     from molvae.chem.molecules import parse
+    from molvae.chem.tables import compound_column
 
+    title = compound_column(map(str, table.columns))
     # RDKit's own writer does not tell when the disk is full.
     with open(file, "w", encoding="utf-8", newline="\n") as out:
         for row in with_visible_text(table).to_dict("records"):
             mol = parse(row["smiles"])
             Compute2DCoords(mol)
+            if title is not None and isinstance(row[title], str):
+                mol.SetProp("_Name", " ".join(row[title].split())[:80])
             out.write(MolToMolBlock(mol))
             for name, value in row.items():
                 filled = value is not None and value == value and value != ""

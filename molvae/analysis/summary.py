@@ -13,6 +13,7 @@ import numpy as np
 
 from molvae.analysis.hypervolume import MAX_EXACT_OBJECTIVES, hypervolume_trace, reference_point
 from molvae.campaign.initial_design import ADDED, ORIGIN
+from molvae.chem.tables import compound_column
 from molvae.chem.values import MAX_VALUE
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem, pareto_rank
 
@@ -53,6 +54,11 @@ class Row:
     def new(self) -> bool:
         """Whether the trial was proposed, not given: an initial molecule, or one added later."""
         return self.trial.origin not in (ORIGIN, ADDED)
+
+    @property
+    def compound(self) -> str:
+        """The name of the compound in the notes; empty if there is none."""
+        return self.trial.notes.get(compound_column(self.trial.notes) or "", "")
 
     def value(self, name: str) -> float:
         """The value of an objective or constraint; NaN if there is none."""

@@ -29,7 +29,7 @@ def sdf_table(text: str, name: str) -> Table:
         table.places[line] = f"molecule {place} (line {line})"
         block, fields = _divided(line, lines, table)
         records.append((line, smiles_of(block), fields))
-        if block[0].strip():
+        if block[0].strip() and block[0].strip() not in fields.values():
             title = NAME if not any(fold(field) == NAME for field in fields) else "title"
             fields.setdefault(title, block[0].strip())
     header = {field: None for *_, fields in records for field in fields}

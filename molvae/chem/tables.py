@@ -181,6 +181,28 @@ def names_smiles(name: str) -> bool:
     return SMILES in re.split(r"[^a-z]+", fold(name))
 
 
+ID = "id"
+"""Name of the column of the numbers of trials."""
+COMPOUND_NAMES = re.compile(
+    r"(note)?((compound|cmpd|cpd|molecule|mol|sample|registry|reg|corp(orate)?|batch|chembl)"
+    r"(chembl)?(id|name|number|no|nr|code)?|name|title|id|code)"
+)
+"""Names of columns that hold the names of compounds, in small letters and without other signs."""
+
+
+def compound_column(names: Iterable[str]) -> str | None:
+    """The first column that seems to hold names of compounds, such as `Compound ID`.
+
+    >>> compound_column(["id", "Date", "Compound ID"]), compound_column(["Operator"])
+    ('Compound ID', None)
+    """
+    for name in names:
+        key = re.sub(r"[^a-z]", "", name.lower())
+        if name != ID and COMPOUND_NAMES.fullmatch(key):
+            return name
+    return None
+
+
 def build_table(
     found: Iterable[Record], name: str, separator: str | None, unit: str = "line"
 ) -> Table:

@@ -10,6 +10,7 @@ import pytest
 from rdkit import Chem
 
 from molvae.analysis.export import check_can_write_table, write_table
+from molvae.chem.readers import read_table
 from molvae.errors import DataError
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,14 @@ def test_sdf_holds_molecules_with_their_data(tmp_path: Path) -> None:
     assert first.GetProp("message") == 'a\nb, "c"'
     assert float(first.GetProp("y")) == 1 / 3
     assert set(second.GetPropNames()) == {"id", "smiles"}
+
+
+def test_sdf_titles_are_names_of_compounds_and_are_read_once(tmp_path: Path) -> None:
+    table = TABLE.assign(**{"Compound ID": ["CMP-1", None], "Operator": ["AB", "CD"]})
+    write_table(table, tmp_path / "t.sdf")
+    first, second = Chem.SDMolSupplier(str(tmp_path / "t.sdf"))
+    assert (first.GetProp("_Name"), second.GetProp("_Name")) == ("CMP-1", "")
+    assert "name" not in read_table(tmp_path / "t.sdf").header
 
 
 ODD = (
@@ -103,6 +112,7 @@ def test_a_full_disk_leaves_no_part_of_a_table(tmp_path: Path, ending: str) -> N
     code = """
 import resource, sys
 import pandas as pd
+from molvae.chem.readers import read_table
 from molvae.errors import DataError
 from molvae.analysis.export import write_table
 n = 300

@@ -14,7 +14,7 @@ from torch import Tensor
 from molvae.campaign.campaign import Campaign
 from molvae.chem.molecules import canonical
 from molvae.errors import ConfigError, DataError, MolvaeWarning, UnknownTokenError
-from tests.toys import ToySpace
+from tests.toys import DenseToySpace, ToySpace
 
 DATA = Path(__file__).parents[1] / "data" / "assay_as_exported.csv"
 
@@ -190,3 +190,35 @@ def test_the_best_molecule_is_never_one_that_may_be_worse_than_its_limit(tmp_pat
     with created(tmp_path, write(tmp_path / "n.csv", text), **goals) as campaign:
         best = campaign.table().set_index("smiles")["pareto_rank"].dropna()
         assert set(best.index) == {"CCN", "CCC"}
+
+
+def test_strategies_see_expected_values_in_the_place_of_limits(tmp_path: Path) -> None:
+    with pytest.warns(MolvaeWarning):
+        campaign = created(tmp_path)
+    observations = campaign.observations()
+    told = [trial for trial in campaign.trials if trial.status == "complete"]
+    campaign.close()
+    for trial, y in zip(told, observations.y[:, 0].tolist(), strict=True):
+        assert y == trial.values["pIC50"] or (trial.operators and y < 5.0)
+
+
+def test_computed_properties_are_goals_and_constraints(tmp_path: Path) -> None:
+    known = write(tmp_path / "known.smi", f"{DenseToySpace().molecules[0]}\n")
+    goals = ["maximize manual:pIC50", "minimize rdkit:BertzCT"]
+    limits = [f"nearest:{known} >= 0.2", "typicality >= 0", "an amide: matches:C(=O)[N,n;H1] <= 3"]
+    space = DenseToySpace()
+    table = write(
+        tmp_path / "m.csv", f"smiles,pIC50\n{space.molecules[0]},5\n{space.molecules[9]},6\n"
+    )
+    with Campaign.create(
+        tmp_path / "lab.db", space, start=table, objective=goals, constraints=limits
+    ) as campaign:
+        assert campaign.problem.measured == ("pIC50",)
+        values = campaign.trials[0].values
+        assert values[f"nearest:{known}"] == 1.0
+        assert values["an amide"] == 0.0
+        assert 0 <= values["typicality"] <= 100
+        assert campaign.code == ()
+    with Campaign.open(tmp_path / "lab.db", space) as campaign:
+        (more,) = campaign.add([space.molecules[40]], [7.0])
+        assert set(more.values) == set(values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,20 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import QED, Crippen, Descriptors
 
 from molvae.chem import properties as module
+from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import parse
 from molvae.chem.properties import (
     PENALIZED_LOGP_CONSTANTS,
     PROPERTIES,
     Property,
+    get_property,
     is_property,
     named,
     properties,
     ring_penalty,
     score,
 )
-from molvae.errors import ConfigError, UnknownNameError
+from molvae.errors import ConfigError, DataError, InvalidMoleculeError, UnknownNameError
 from tests.chem.molecules import zinc
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "properties.json").read_text())
@@ -233,3 +236,24 @@ def test_every_property_says_what_it_is():
         assert made.label
     assert PROPERTIES["MW"].unit == "g/mol"
     assert PROPERTIES["QED"].of(parse("CCO")) == QED.qed(parse("CCO"))
+
+
+def test_similarity_to_the_nearest_molecule_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "Known ones.smi"
+    file.write_text("CCO\nc1ccccc1O\n")
+    name = f"nearest:{file}"
+    assert get_property(f" Nearest:{file}").name == name
+    table = properties(["OCC", "c1ccccc1N", "CCCCC", "x("], [name])
+    values = table[name].tolist()
+    assert values[0] == 1.0
+    assert values[1] == tanimoto(morgan_bits(["Nc1ccccc1"]), morgan_bits(["Oc1ccccc1"]))[0, 0]
+    assert 0 <= values[2] < values[1] < 1
+    assert np.isnan(values[3])
+    file.write_text("CCCCC\n")
+    os.utime(file, ns=(1, 1))
+    assert score(["CCCCC"], [name]).tolist() == [[1.0]]  # the file was read again
+    with pytest.raises(DataError, match="cannot read"):
+        get_property("nearest:missing.smi")
+    file.write_text("CCCCC\nC1CC\n")
+    with pytest.raises(InvalidMoleculeError, match="line 2"):
+        get_property(name)
