@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import truncnorm
 
 from molvae.bo.censoring import impute_censored, truncated_mean
-from tests.campaign.test_assay_table import DATA
 
-ANALOGUES = pd.read_csv(DATA.parent / "analogues.csv")
+DATA = Path(__file__).parents[1] / "data"
+ANALOGUES = pd.read_csv(DATA / "analogues.csv")
 
 
 def test_truncated_means_are_those_of_scipy_and_never_beyond_the_limit() -> None:

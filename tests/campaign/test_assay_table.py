@@ -16,7 +16,7 @@ from molvae.chem.molecules import canonical
 from molvae.errors import ConfigError, DataError, MolvaeWarning, UnknownTokenError
 from tests.toys import DenseToySpace, ToySpace
 
-DATA = Path(__file__).parents[1] / "data" / "assay_as_exported.csv"
+DATA = Path(__file__).parents[2] / "pipelines" / "assay_as_exported.csv"
 
 
 class TextSpace(ToySpace):
