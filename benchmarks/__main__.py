@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -91,8 +92,15 @@ def run(module: ModuleType, name: str, words: list[str]) -> Path:
     )
     parser.add_argument("--own", action="store_true", help="write to runs/benchmarks/")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
-    if hasattr(module, "add_options"):
-        module.add_options(parser)
+    for option, parameter in signature(module.measure).parameters.items():
+        if option not in ("quick", "jobs", "folder"):
+            kind = str(parameter.annotation)  # e.g. Sequence[int] | None
+            parser.add_argument(
+                f"--{option}",
+                type=int if "int" in kind else str,
+                nargs="+" if "Sequence" in kind else None,
+                default=parameter.default,
+            )
     options: dict[str, Any] = vars(parser.parse_args(words))
     own, quick = options.pop("own"), options["quick"]
     changed = {k for k, v in options.items() if k != "jobs" and v != parser.get_default(k)}

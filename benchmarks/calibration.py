@@ -7,7 +7,6 @@ harder than to be right about molecules left out at random.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,6 @@ CAMPAIGNS = {
 """Starting molecules and calls in all: values that are spread evenly, that crowd at one end, and
 nearly all of which are 0."""
 SHARES = ("held_50", "held_90", "above")
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of this benchmark alone."""
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
 
 
 def measure(

@@ -7,7 +7,6 @@ importance sampling.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,11 +41,6 @@ SETS = {
     "absurd-even": "absurd, all symbols of the data equally frequent",
 }
 """Molecules that are distinguished from test molecules, and their name."""
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of this benchmark alone."""
-    parser.add_argument("--data", nargs="+", default=[*TITLES], choices=[*TITLES])
 
 
 def measure(

@@ -9,7 +9,6 @@ run is.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -41,11 +40,6 @@ HELD_OUT, MOVED, DRAWN = 2_000, 500, 2_000
 """Molecules that are reconstructed, moved, and generated."""
 RADII = (0.1, 0.3, 0.5)
 SMALL = ModelConfig(latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=16, position_dim=4)
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of this benchmark alone."""
-    parser.add_argument("--molecules", type=int, default=MOLECULES, help="seen in each training")
 
 
 def measure(*, quick: bool, jobs: int, folder: Path, molecules: int = MOLECULES) -> dict[str, Any]:

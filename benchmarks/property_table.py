@@ -15,7 +15,6 @@ Frechet ChemNet Distance of the valid to the test split.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -106,13 +105,6 @@ DRAWN = ("data", "ga", "prior", "drawn", "perturbed", "language-model")
 
 Drawn = list[str | None]
 """Canonical SMILES, repeats included; None for what is not a molecule."""
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options of this benchmark alone."""
-    parser.add_argument("--data", nargs="+", choices=[*TITLES], default=[*TITLES])
-    parser.add_argument("--n", type=int, default=N, help=f"molecules a draw (default: {N})")
-    parser.add_argument("--space", help="a run in place of the bundled one, for a single data set")
 
 
 def measure(

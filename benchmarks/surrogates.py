@@ -7,7 +7,6 @@ of the hundred, 1 that of the ten best.
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -47,11 +46,6 @@ NEXT, BEST = 100, 10
 RESERVE = 500
 """Molecules that a run has beyond these: the space cannot read all of them."""
 KEYS = ("lift", "rank_correlation", "held_50", "held_90")
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this benchmark can be told."""
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
 
 
 def lift(predicted: Tensor, values: Tensor, best: int) -> float:

@@ -102,7 +102,7 @@ def test_seeds_from_0_to_the_largest_are_taken_everywhere_and_no_others(
     space: LatentSpace, tmp_path: Path
 ) -> None:
     for name, call in takes_seed(space, tmp_path).items():
-        for seed in (0, LARGEST, np.int64(5), torch.tensor(6)):
+        for seed in (LARGEST, np.int64(0)):
             call(seed)
         for seed in (-1, LARGEST + 1, 2**64, 1.5, "1", True):
             try:

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,7 +31,6 @@ from benchmarks import (
     property_table,
     several_goals,
     surrogates,
-    training,
     workers,
 )
 from benchmarks.shared import pages, plots, run, tables
@@ -104,17 +104,20 @@ class Toy(ModuleType):
         super().__init__("toy")
         self.during = during
 
-    @staticmethod
-    def add_options(parser: Any) -> None:
-        parser.add_argument("--size", type=int, default=3)
-        parser.add_argument("--methods", nargs="+")
-
-    def measure(self, *, quick: bool, jobs: int, folder: Path, **options: Any) -> dict[str, Any]:
+    def measure(
+        self,
+        *,
+        quick: bool,
+        jobs: int,
+        folder: Path,
+        size: int = 3,
+        methods: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
         assert jobs == 2
         (folder / "kept").touch()
         if self.during is not None:
             self.during()
-        return {"quick": quick, "folder": str(folder), **options}
+        return {"quick": quick, "folder": str(folder), "size": size, "methods": methods}
 
     @staticmethod
     def table(result: Any) -> list[str]:
@@ -336,27 +339,13 @@ def test_several_goals_are_measured_by_what_keeps_the_limits(tmp_path: Path) -> 
     assert "| rank, measured |" in text_of(several_goals, result)
 
 
+@pytest.mark.slow
 def test_workers_every_call_is_seen(tmp_path: Path) -> None:
     result = quick(workers, tmp_path)
     assert result["calls"] == 14
     assert result["processes"] == 4
     assert 0 < result["busy"] <= 1
     assert f"{100 * result['busy']:.0f} % of the time" in text_of(workers, result)
-
-
-@pytest.mark.slow
-def test_training_is_measured_and_drawn(tmp_path: Path) -> None:
-    result = quick(training, tmp_path)
-    (one,) = result["curve"]
-    assert one["per_second"] > 0
-    assert 0 <= one["reconstruction"] <= 1
-    assert "| minutes |" in text_of(training, result)
-    training.figures(result, tmp_path)
-    assert (tmp_path / "training.svg").read_text().count("<svg") == 1
-    result["speeds"] = {"this": {"median": 3.0}, "other": {"median": 2.0}, "ratio": 1.5}
-    assert "1.50 times" in text_of(training, result)
-    with pytest.raises(DataError, match="no folder molvae"):
-        training.paired(tmp_path, tmp_path, 1)
 
 
 @pytest.mark.slow
@@ -371,6 +360,7 @@ def test_overhead_is_measured_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "overhead.svg").read_text().count("<svg") == 1
 
 
+@pytest.mark.slow
 def test_surrogates_are_asked_about_what_they_do_not_know(tmp_path: Path) -> None:
     result = quick(surrogates, tmp_path)
     assert set(result["kernels"]) == set(surrogates.KINDS)

@@ -19,7 +19,7 @@ from molvae.latent.loading import load
 from molvae.latent.tokenized import tokenize
 from molvae.latent.train import train
 from molvae.model.checkpoint import RESUME
-from molvae.model.config import LossConfig, ModelConfig, TrainConfig
+from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfig
 from molvae.model.devices import pick_device
 from molvae.model.progress import Progress
 
@@ -44,14 +44,17 @@ def small(data: Path, out: Path) -> TrainConfig:
         # So short a training would be told that it has collapsed.
         loss=LossConfig(beta=0.0),
         device="cpu",
+        prior=PriorConfig(epochs=1),
         model=ModelConfig(
             latent_dim=4, embedding_dim=4, encoder_dim=8, decoder_dim=16, position_dim=2
         ),
     )
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 20])
-@pytest.mark.parametrize("representation", ["robust-smiles", "smiles", "selfies"])
+@pytest.mark.parametrize(
+    ("n", "representation"),
+    [(2, "robust-smiles"), (3, "smiles"), (5, "selfies"), (20, "robust-smiles")],
+)
 def test_train_on_few_molecules_validates_on_them_and_says_so(
     tmp_path: Path, n: int, representation: str
 ) -> None:
@@ -116,8 +119,8 @@ def test_train_resumes_from_a_moved_data_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "others",
-    [MOLECULES[::-1], MOLECULES[:50], [m.replace("O", "S") for m in MOLECULES], HEXANES],
-    ids=["order", "fewer", "another symbol", "another vocabulary"],
+    [MOLECULES[::-1], [m.replace("O", "S") for m in MOLECULES], HEXANES],
+    ids=["order", "another symbol", "another vocabulary"],
 )
 def test_train_is_not_resumed_on_other_molecules(tmp_path: Path, others: Sequence[str]) -> None:
     config = small(prepared(tmp_path / "a", MOLECULES), tmp_path / "run")

@@ -738,6 +738,7 @@ def test_many_may_look_at_once(campaign: Campaign) -> None:
     assert seen == [200] * 4
 
 
+@pytest.mark.slow
 def test_the_page_is_live_from_the_command_line(campaign: Campaign) -> None:
     words = [sys.executable, "-m", "molvae", "ui", str(campaign.path), "--port", "0"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

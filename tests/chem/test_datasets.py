@@ -138,7 +138,12 @@ def test_zinc250k_is_complete():
     assert texts[0] == "CC(C)(C)c1ccc2occ(CC(=O)Nc3ccccc3F)c2c1"
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if name != "zinc250k"])
+LARGE = pytest.param("moses", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    "name", [LARGE, *(name for name in DATASETS if name not in ("zinc250k", "moses"))]
+)
 def test_other_data_sets_are_complete_where_they_are_installed(name):
     try:
         locate(name)
@@ -505,7 +510,7 @@ def test_a_sample_of_a_file_is_checked(tmp_path):
 
 
 def test_prepare_of_a_share_takes_the_same_texts_in_all_splits_alike(tmp_path):
-    path = write(tmp_path / "a.smi", "\n".join(zinc()))
+    path = write(tmp_path / "a.smi", "\n".join(zinc(800)))
     whole = prepare(path, tmp_path / "whole", workers=1)
     half = prepare(path, tmp_path / "half", config=PrepareConfig(share=0.5), workers=1)
     assert 0.4 < half.read / whole.read < 0.6

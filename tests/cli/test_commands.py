@@ -163,6 +163,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         encoder_dim = 8
         decoder_dim = 16
         position_dim = 4
+        [prior]
+        epochs = 1
         """
     )
     words = ["--out", str(folder / "run"), "--model.latent-dim", "6", "--molecules", "500"]

@@ -37,7 +37,7 @@ class TestRandom(StrategyContract):
 
 class TestLogEI(LearningStrategyContract):
     def make(self) -> LogEI:
-        return LogEI(num_restarts=2, raw_samples=32, max_iterations=30)
+        return LogEI(num_restarts=1, raw_samples=16, max_iterations=15, mc_samples=32)
 
 
 class TestThompson(LearningStrategyContract):
