@@ -425,9 +425,9 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "; ".join(number(m["otherwise"].get(kind)) for kind in ("posterior", "prior"))
         for m in moves
     ]
-    rows["similarity after one edit of the graph (mol-ga's mutation); of random molecules"] = [
-        f"{number(one['compared']['edit'])}; {number(one['compared']['random'])}" for one in found
-    ]
+    rows[
+        "similarity after one edit of the graph (mol-ga's mutation); of two random test molecules"
+    ] = [f"{number(one['compared']['edit'])}; {number(one['compared']['random'])}" for one in found]
     rows["rises of the similarity with the length, largest in standard errors"] = [
         ", ".join(
             [str(len(m["rises"])), *(f"{max(r['in_errors'] or 0 for r in m['rises']):.1f}"

@@ -48,6 +48,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_whose_workers_are_killed(tmp_path: Path) -> None:
     script = tmp_path / "on_cluster.py"
     script.write_text(SCRIPT)

@@ -59,12 +59,12 @@ def config(data: Path, tmp_path: Path) -> TrainConfig:
         loss=LossConfig(beta=0.0),
         device="cpu",
         model=model,
-        prior=PriorConfig(calibrate=False),
+        prior=PriorConfig(epochs=1, calibrate=False),
     )
 
 
 def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfig) -> None:
-    config = dataclasses.replace(config, prior=PriorConfig())
+    config = dataclasses.replace(config, prior=PriorConfig(epochs=1))
     folder = train(config, workers=1)
     names = {p.name for p in folder.iterdir()} - {"prior.safetensors"}
     assert names == {"metrics.jsonl", "model.json", "model.safetensors", "precedents.safetensors"}
