@@ -23,7 +23,7 @@ from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import prepare
 from molvae.latent.loading import load
 from molvae.latent.train import train
-from molvae.model.config import LossConfig, ModelConfig, TrainConfig
+from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfig
 
 STRATEGIES = (
     "random",
@@ -98,6 +98,7 @@ def main_calls(folder: Path, data: Path, strategies: Sequence[str] = STRATEGIES)
             latent_dim=4, embedding_dim=4, encoder_dim=8, decoder_dim=16, position_dim=2
         ),
         properties=("logP",),
+        prior=PriorConfig(epochs=1),
     )
     trained = load(train(config, workers=1))
     found["train"] = torch.cat([p.flatten().double() for p in trained.model.parameters()])

@@ -44,7 +44,7 @@ def small(data: Path, out: Path) -> TrainConfig:
         # So short a training would be told that it has collapsed.
         loss=LossConfig(beta=0.0),
         device="cpu",
-        prior=PriorConfig(epochs=1),
+        prior=PriorConfig(epochs=1, calibrate=False),
         model=ModelConfig(
             latent_dim=4, embedding_dim=4, encoder_dim=8, decoder_dim=16, position_dim=2
         ),
@@ -59,7 +59,11 @@ def test_train_on_few_molecules_validates_on_them_and_says_so(
     tmp_path: Path, n: int, representation: str
 ) -> None:
     data = prepared(tmp_path / "few", [m for m in MOLECULES if split_of(m) == "train"][:n])
-    config = dataclasses.replace(small(data, tmp_path / "run"), representation=representation)
+    config = dataclasses.replace(
+        small(data, tmp_path / "run"),
+        representation=representation,
+        prior=PriorConfig(epochs=1),
+    )
     with pytest.warns(MolvaeWarning, match=f"{n} training molecules"):
         space = load(train(config, workers=1))
     assert bool((space.bounds[0] < space.bounds[1]).all())

@@ -16,6 +16,7 @@ from molvae.model.losses import importance_bound, log_normal
 from molvae.model.priors import MixturePrior, NormalPrior, Prior
 from molvae.model.vae import EncoderOutput, SequenceVAE
 
+pytestmark = pytest.mark.slow  # a measure of benchmarks; test_importance has the bound itself
 SYMBOLS = 8
 X = torch.tensor([[0.3, -1.2, 2.0], [1.5, 0.4, -0.7], [-2.5, 3.0, 0.1]])
 W = torch.tensor([[1.0, 0.5], [-0.6, 1.2], [0.2, -0.9]])
