@@ -26,6 +26,15 @@ def space() -> LatentSpace:
     return load("zinc250k")
 
 
+@pytest.fixture(scope="module")
+def few_samplings() -> Iterator[None]:
+    """Trainings choose the noise and temperature of `generate` from 4 settings, not from 36."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("molvae.latent.sampling_calibration.NOISES", (0.8, 0.95))
+        patch.setattr("molvae.latent.sampling_calibration.TEMPERATURES", (0.6, 1.0))
+        yield
+
+
 @pytest.fixture
 def interruptible() -> Iterator[None]:
     """Ctrl-C interrupts, also where tests run in the background of a shell, which ignores it."""

@@ -38,7 +38,7 @@ FEW = tuple(sample_molecules("zinc250k", 10, seed=3))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
+def small(few_samplings: None) -> Iterator[None]:
     """Fewer steps and molecules than usual."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("molvae.latent.tuning.MIN_STEPS", 3)

@@ -23,6 +23,7 @@ from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfi
 from molvae.model.devices import pick_device
 from molvae.model.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("few_samplings")
 MOLECULES = tuple(sample_molecules("zinc250k", 60, seed=5))
 HEXANES = tuple("C" * n for n in range(2, 40))
 

@@ -143,7 +143,7 @@ def test_output_that_nobody_reads_ends_quietly(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(tmp_path_factory: pytest.TempPathFactory, few_samplings: None) -> Path:
     """A tiny trained run, made by the commands."""
     folder = tmp_path_factory.mktemp("run")
     texts = [smiles for smiles in MOLECULES if len(smiles) < 15]

@@ -34,6 +34,7 @@ from molvae.latent.train import train
 from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfig
 from molvae.model.fingerprint_losses import distance_similarity_correlation
 
+pytestmark = pytest.mark.usefixtures("few_samplings")
 ROOT = Path(__file__).parents[2]
 
 
