@@ -97,7 +97,7 @@ def run(module: ModuleType, name: str, words: list[str]) -> Path:
             kind = str(parameter.annotation)  # e.g. Sequence[int] | None
             parser.add_argument(
                 f"--{option}",
-                type=int if "int" in kind else str,
+                type=float if "float" in kind else int if "int" in kind else str,
                 nargs="+" if "Sequence" in kind else None,
                 default=parameter.default,
             )

@@ -31,6 +31,7 @@ from benchmarks import (
     property_table,
     several_goals,
     surrogates,
+    training,
     workers,
 )
 from benchmarks.shared import pages, plots, run, tables
@@ -346,6 +347,21 @@ def test_workers_every_call_is_seen(tmp_path: Path) -> None:
     assert result["processes"] == 4
     assert 0 < result["busy"] <= 1
     assert f"{100 * result['busy']:.0f} % of the time" in text_of(workers, result)
+
+
+@pytest.mark.slow
+def test_training_is_measured_and_drawn(tmp_path: Path) -> None:
+    result = quick(training, tmp_path)
+    (one,) = result["curve"]
+    assert one["per_second"] > 0
+    assert 0 <= one["reconstruction"] <= 1
+    assert "| minutes |" in text_of(training, result)
+    training.figures(result, tmp_path)
+    assert (tmp_path / "training.svg").read_text().count("<svg") == 1
+    result["speeds"] = {"this": {"median": 3.0}, "other": {"median": 2.0}, "ratio": 1.5}
+    assert "1.50 times" in text_of(training, result)
+    with pytest.raises(DataError, match="no folder molvae"):
+        training.paired(tmp_path, tmp_path, 1)
 
 
 @pytest.mark.slow
