@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from molvae._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from molvae import analysis
+    from molvae import analysis, bo
     from molvae.campaign.campaign import Campaign
     from molvae.chem.molecules import canonical
     from molvae.chem.properties import properties
     from molvae.latent.loading import load
     from molvae.latent.space import LatentSpace
+    from molvae.latent.train import train
+    from molvae.latent.tuning import tuned as tune
     from molvae.objectives.registry import get_objective, objective
 
 _HOMES = {
@@ -32,26 +34,32 @@ _HOMES = {
     "load": "molvae.latent.loading",
     "objective": "molvae.objectives.registry",
     "properties": "molvae.chem.properties",
+    "train": "molvae.latent.train",
+    "tune": "molvae.latent.tuning:tuned",
 }
 
 __all__ = [
     "Campaign",
     "LatentSpace",
     "analysis",
+    "bo",
     "canonical",
     "get_objective",
     "load",
     "objective",
     "properties",
+    "train",
+    "tune",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "analysis":
-        return import_module("molvae.analysis")
+    if name in ("analysis", "bo"):
+        return import_module(f"molvae.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'molvae' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from itertools import pairwise
+from textwrap import dedent, wrap
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +24,7 @@ from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import OptimizationProblem
 
+Kind = TypeVar("Kind")
 START, ADDED = "start", "added"
 GIVEN = (START, ADDED)
 """Origins of molecules that no strategy proposed: initial ones, and those added later."""
@@ -199,6 +204,25 @@ class Strategy(Protocol):
             CampaignError: There are too few observations, or no new molecule was found.
         """
         ...
+
+
+def documented(kind: type[Kind]) -> type[Kind]:
+    """A dataclass whose docstring ends with its settings, so that `help` shows them."""
+    try:
+        body = ast.parse(dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
+    except OSError:  # there is no source, e.g. in a bundle
+        return kind
+    lines = list[str]()
+    for field, text in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            said = " ".join(str(ast.literal_eval(text.value)).split())
+            name = ast.unparse(field.target)
+            default = "" if field.value is None else f" = {getattr(kind, name, '...')!r}"
+            entry = f"{name}: {ast.unparse(field.annotation)}{default}"
+            lines += ["", entry, *wrap(said, 88, initial_indent="    ", subsequent_indent="    ")]
+    if lines:
+        kind.__doc__ = f"{inspect.cleandoc(kind.__doc__ or '')}\n\nSettings:\n" + "\n".join(lines)
+    return kind
 
 
 def check_at_least(strategy: Strategy, least: float, *names: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pydoc
 import sqlite3
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+import molvae
 from molvae.analysis.report import render
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.corrections import implausible
@@ -152,3 +156,39 @@ def test_values_far_from_all_others_are_named(tmp_path: Path) -> None:
     assert "trial 13: y 10000" in said
     assert implausible(trials[:5], {13: {"y": 1e4}}, ["y"]) == []  # too few to compare with
     assert implausible(trials, {1: {"y": 1e4}}, ["y"])
+
+
+def test_columns_of_dataframes_are_taken_where_lists_are(tmp_path: Path) -> None:
+    table = pd.DataFrame({"smiles": MOLECULES[5:35:10], "y": [1.5, 2.5, 3.5]})
+    settings: dict[str, Any] = {"objective": "manual:y", "plausibility": "none"}
+    with Campaign.create(tmp_path / "c.db", ToySpace(), start=pd.Series(START), **settings) as c:
+        c.tell_all(pd.Series({t.id: value(t.smiles) for t in c.trials}))
+        added = c.add(table["smiles"], table["y"])
+        assert [t.values["y"] for t in added] == [1.5, 2.5, 3.5]
+        found = c.predict(table["smiles"])
+        assert list(found.columns) == ["mean", "std"]
+        assert found.index.tolist() == table["smiles"].tolist()
+        assert found["mean"].is_monotonic_increasing
+        assert (found["std"] > 0).all()
+
+
+def test_the_query_of_the_documentation_reads_the_latest_values(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "files.md").read_text()
+    query = page.split('latest = """')[1].split('"""')[0]
+    with begin(tmp_path / "c.db") as campaign:
+        campaign.tell(campaign.ask(1)[0].id, 0.5)
+        campaign.correct(1, 0.125, "typo")
+        trials = campaign.trials
+    with sqlite3.connect(tmp_path / "c.db") as connection:
+        table = pd.read_sql(query, connection)
+    assert table["value"].tolist() == [trial.values["y"] for trial in trials]
+    assert table["value"][0] == 0.125
+    assert table["predicted"].notna().tolist() == [False] * len(START) + [True]
+
+
+def test_help_shows_the_settings_of_a_strategy() -> None:
+    for kind in (molvae.bo.Rank, molvae.bo.Genetic):
+        said = pydoc.render_doc(kind)
+        for one in fields(kind):
+            assert f"{one.name}: " in said
+    assert "Smallest weight of the standard deviation." in (molvae.bo.Rank.__doc__ or "")

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from rdkit import rdBase
 
-from molvae.bo.base import Candidate, Observations, check_at_least
+from molvae.bo.base import Candidate, Observations, check_at_least, documented
 from molvae.bo.candidates import spawn_seed
 from molvae.bo.operators import encoded, graph_ga_offspring
 from molvae.errors import CampaignError
@@ -18,6 +18,7 @@ from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Genetic:
     """Graph crossover and mutation of the best molecules, without a surrogate.

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from molvae.bo.base import Candidate, Observations, check_at_least, check_positive
+from molvae.bo.base import Candidate, Observations, check_at_least, check_positive, documented
 from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, expand_bounds, first_novel, spawn_seed
 from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.errors import UnknownNameError
@@ -17,6 +17,7 @@ from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Gradient:
     """Gradient ascent in z on a predicted value: every step is decoded, one molecule per path.

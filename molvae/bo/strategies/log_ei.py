@@ -15,7 +15,7 @@ from botorch.optim.optimize import optimize_acqf
 from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.hypervolume import infer_reference_point
 
-from molvae.bo.base import Candidate, Observations, check_at_least
+from molvae.bo.base import Candidate, Observations, check_at_least, documented
 from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel, expand_bounds, spawn_seed
 from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
 from molvae.errors import require
@@ -28,6 +28,7 @@ from molvae.objectives.problem import is_non_dominated
 logei._load_attempted = True
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class LogEI:
     """Noisy log expected improvement over a GP on z, maximized in the box.

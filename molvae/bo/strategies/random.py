@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from molvae.bo.base import Candidate, Observations, check_at_least
+from molvae.bo.base import Candidate, Observations, check_at_least, documented
 from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Random:
     """Samples from the prior: the baseline of every other strategy."""

@@ -19,7 +19,14 @@ import torch
 from torch import Tensor
 
 from molvae.bo.acquisition import Acquisition, MultiObjectiveUCB, UpperConfidenceBound
-from molvae.bo.base import Candidate, Observations, check_at_least, check_order, check_share
+from molvae.bo.base import (
+    Candidate,
+    Observations,
+    check_at_least,
+    check_order,
+    check_share,
+    documented,
+)
 from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel, spawn_seed
 from molvae.bo.kernels import KERNELS
 from molvae.bo.operators import branch_offspring, graph_ga_offspring, perturb_latent
@@ -59,6 +66,7 @@ FINETUNING_STEPS = 60
 """Steps of fine-tuning: enough for most of the best molecules to decode from their encodings."""
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Rank:
     """Upper confidence bounds of molecules made by latent and graph operators.

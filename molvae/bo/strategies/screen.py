@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from molvae.bo.base import Candidate, Observations, check_at_least, check_order
+from molvae.bo.base import Candidate, Observations, check_at_least, check_order, documented
 from molvae.bo.candidates import spawn_seed
 from molvae.bo.screening import sample_dataset, training_dataset
 from molvae.bo.strategies.rank import Rank
@@ -19,6 +19,7 @@ from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Screen:
     """Upper confidence bounds of random molecules of a data set: nothing is generated.

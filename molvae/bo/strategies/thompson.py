@@ -8,7 +8,14 @@ from typing import ClassVar
 
 import torch
 
-from molvae.bo.base import Candidate, Observations, check_at_least, check_positive, check_share
+from molvae.bo.base import (
+    Candidate,
+    Observations,
+    check_at_least,
+    check_positive,
+    check_share,
+    documented,
+)
 from molvae.bo.candidates import (
     MAX_DECODE_ATTEMPTS,
     expand_bounds,
@@ -20,6 +27,7 @@ from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Thompson:
     """Thompson sampling: each molecule is the best under its own sample of the GP's posterior.

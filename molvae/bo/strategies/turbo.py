@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from molvae.bo.base import Candidate, Observations, check_at_least, check_order
+from molvae.bo.base import Candidate, Observations, check_at_least, check_order, documented
 from molvae.bo.candidates import (
     MAX_DECODE_ATTEMPTS,
     decode_novel,
@@ -25,6 +25,7 @@ from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Turbo:
     """TuRBO-1: one trust region in z around the best molecule, with restarts.
