@@ -141,7 +141,7 @@ def test_what_cannot_be_written_is_said_first(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("")
     for file, message in (
         (tmp_path / "t.csv", r"exists; choose another name, or overwrite it \(--overwrite\)"),
-        (tmp_path / "t.xlsx", r"a table is \.csv, \.tsv, \.sdf, \.parquet"),
+        (tmp_path / "t.ods", r"a table is \.csv, \.tsv"),
         (tmp_path / "no" / "t.csv", "there is no folder"),
     ):
         with pytest.raises(DataError, match=message):
