@@ -111,7 +111,8 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "aminal": f"[NX3;{_NOT_ACYL}][CX4][NX3]",
         "N,O-acetal or N,S-acetal": f"[NX3;{_NOT_ACYL}][CX4][OX2,SX2]",
         "acyclic acyl aminal": "[NX3;!R][CX4;!R][NX3;!R]",
-        "acyl aminal or N,O-acetal": f"[NX3;{_ACYL}][CX4][NX3,OX2;!$(N-a)]",
+        "acyl aminal or N,O-acetal": f"[$([NX3;{_ACYL}][CX4][NX3,OX2;!$(N-a)]),"
+        f"$([NX3;{_ACYL}][CX4]!@[NX3])]",
         "acyl N,S-acetal": f"[NX3;{_ACYL}][CX4][SX2;!R]",
         "aryl aminal": "[NX3;$(N-a);!$(N-C=O);!$(N-S=O)][CX4][NX3;!$(N-C=O);!$(N-S=O)]",
         "aryl N,O-acetal or N,S-acetal": "[NX3;$(N-a)][CX4][OX2,SX2]",

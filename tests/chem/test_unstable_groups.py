@@ -11,6 +11,7 @@ from molvae.errors import UnknownNameError
 from tests.chem.molecules import zinc
 
 UNSTABLE_MOLECULES = (
+    *("CN1C(=O)NCC1Nc1ncccn1", "CC(=O)N1CCCC1Nc1ccccc1"),
     *("FF", "ClCl", "OBr", "CN(C)Cl", "OO", "CC(=O)OO", "C1COO1", "CSSC", "CSOC", "CSN(C)C"),
     *("CNNNC", "CN=NC", "CC=NN", "CNN", "CN=O", "CN=[N+]=[N-]", "CC=[N+]=[N-]", "CO[N+](=O)[O-]"),
     *("CC(=O)N=Cc1ccccc1", "CS(=O)(=O)N=CC", "CC=NC", "CC=N", "CC(=N)OC", "CC=[NH+]C"),
