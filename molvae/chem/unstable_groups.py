@@ -151,6 +151,8 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "exocyclic or acyclic imine": f"[#6;!$(C=[O,S,N])][NX2;!R]=[CX3;{_NO_HETERO}]",
         "cyclic aliphatic imine": f"[CX4][NX2;R]=[CX3;R;{_NO_HETERO};!$(C~a)]",
         "cyclic imine of an aldehyde": f"[CX3H1;R;{_NO_HETERO}]=[NX2;R;!$(N[#7,#8])]",
+        "N-unsubstituted formamidine": "[NX2H]=[CX3;H1,H2][#7]",
+        "N-cyano azole or azine": "n[CX2]#[NX1]",
         "imidic acid": "[CX3;!$(C[#7,#16])](=[NX2;!R])[OX2H]",
         "acyclic imidate": "[#6][CX3;!R](=[NX2;!R;!$(N[#7,#8])])[OX2;!R]",
         "primary alpha-amino ketone": "[NX3H2][CX4][CX3](=O)[#6]",

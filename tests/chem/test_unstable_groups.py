@@ -96,6 +96,8 @@ PAIRS = {
     "fused rings of three or four": ("C12C3C4C1C5C2C3C45", "C1C2CC1C2"),
     "spiropentane": ("C1CC12CC2", "C1CC12CCC2"),
     "four-membered acetal": ("C1OCO1", "O=C1COC1"),
+    "N-unsubstituted formamidine": ("N=CN1CCCC1", "CN(C)C(=N)N"),
+    "N-cyano azole or azine": ("N#Cn1cccc1", "Cn1cccc1C#N"),
     "N-hydroxyamine": ("ONc1ccccc1", "CC(=O)NO"),
     "radical or carbene": ("C[NH+]", "C[NH3+]"),
 }
