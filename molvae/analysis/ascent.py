@@ -128,7 +128,7 @@ def campaign_target(campaign: Campaign) -> AscentTarget:
         CampaignError: Fewer than two different values, or a Pareto search.
     """
     from molvae.bo.surrogate import fit_gp, reproducible
-    from molvae.objectives.parsing import is_cheap
+    from molvae.objectives.computing import is_cheap
 
     observations, goal = campaign.observations(), campaign.problem.objectives[0]
     observations.require_observations("gradient")

@@ -21,7 +21,8 @@ from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
 from molvae.config import CampaignConfig, RunLimits, whole_number
 from molvae.errors import ConfigError, require
-from molvae.objectives.parsing import make_scoring_function, name_of, told_names
+from molvae.objectives.computing import name_of
+from molvae.objectives.parsing import make_scoring_function, told_names
 from molvae.objectives.problem import OptimizationProblem
 
 if TYPE_CHECKING:

@@ -30,12 +30,7 @@ from molvae.config import (
     whole_number,
 )
 from molvae.errors import require
-from molvae.objectives.parsing import (
-    format_part,
-    parse_problem,
-    python_object,
-    told_names,
-)
+from molvae.objectives.parsing import format_part, parse_problem, python_object, told_names
 from molvae.objectives.problem import Constraint, Objective
 from molvae.objectives.program import COMMAND
 

@@ -35,8 +35,9 @@ from molvae.errors import (
     require,
     shown,
 )
+from molvae.objectives.computing import computed, is_cheap
 from molvae.objectives.interrupts import take_back
-from molvae.objectives.parsing import ManualScoring, computed, is_cheap, told_names
+from molvae.objectives.parsing import ManualScoring, told_names
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.problem import OptimizationProblem
 from molvae.objectives.process_guard import in_this_process, kill_marked, marked

@@ -15,13 +15,7 @@ from typing import Any
 from molvae.bo.strategies.registry import upgrade_settings, upgrade_text
 from molvae.config import CHOICE_ALIASES, STRATEGIES, CampaignConfig, build
 from molvae.errors import CampaignError, MolvaeError, shown
-from molvae.objectives.parsing import (
-    current_spec,
-    format_part,
-    own_name,
-    python_object,
-    runs_code,
-)
+from molvae.objectives.parsing import current_spec, format_part, own_name, python_object, runs_code
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from molvae.objectives.program import COMMAND
 

@@ -25,7 +25,8 @@ from molvae.errors import (
     shown,
     warn,
 )
-from molvae.objectives.parsing import computed, make_scoring_function, name_of, runs_code
+from molvae.objectives.computing import computed, name_of
+from molvae.objectives.parsing import make_scoring_function, runs_code
 from molvae.objectives.problem import Objective, OptimizationProblem
 
 if TYPE_CHECKING:

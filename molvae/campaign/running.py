@@ -18,7 +18,7 @@ from molvae.campaign.proposal_check import full_check
 from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
 from molvae.errors import CampaignError, require
-from molvae.objectives.parsing import is_cheap
+from molvae.objectives.computing import is_cheap
 from molvae.objectives.program import Program
 
 if TYPE_CHECKING:

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from cyclopts import App, Parameter
 
 from molvae._version import __version__
-from molvae.cli.campaigns import add, ask, compare, copy, export, optimize, report, retry, tell, ui
+from molvae.cli.campaigns import ask, optimize
 from molvae.cli.explore import explore, interpolate, neighbors
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
+from molvae.cli.measurements import add, retry, tell
+from molvae.cli.results import compare, copy, export, report, ui
 from molvae.cli.terminal import check_numbers, no_standard_input, run
 from molvae.cli.training import evaluate, prepare, train, tune
 

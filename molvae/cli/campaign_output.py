@@ -1,13 +1,18 @@
-"""What `molvae optimize` prints: progress, the best molecules, a summary."""
+"""What the commands of campaigns share: campaigns opened, and what is printed about them."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from molvae._files import check_output
+from molvae.chem.tables import shortened_list
 from molvae.cli.terminal import progress, say
 from molvae.config import DEFAULT_PROPERTIES, CampaignConfig, RunLimits
+from molvae.errors import require
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
@@ -109,3 +114,45 @@ def print_summary(campaign: Campaign, campaign_file: str) -> None:
     note = f", {failed} could not be scored" if failed else ""
     say(f"{problem}: {calls} evaluations{note}")
     say(f"campaign  {campaign_file}")
+
+
+def open_campaign(campaign_file: str | Path) -> Campaign:
+    """A campaign to go on with; the module is imported only now."""
+    from molvae.campaign.campaign import Campaign
+
+    return Campaign.open(campaign_file)
+
+
+def pending_trials(campaign: Campaign) -> list[Trial]:
+    """Trials that wait for a value."""
+    return [trial for trial in campaign.trials if trial.status == "pending"]
+
+
+def say_notes(names: Iterable[str]) -> None:
+    """Name the columns kept as notes, so that a misspelt column of values shows."""
+    if columns := list(dict.fromkeys(names)):
+        say(f"kept as notes: {shortened_list(columns)}")
+
+
+def check_report(
+    settings: Mapping[str, Any], config: Path | None, *, overwrite: bool
+) -> tuple[Path | None, bool]:
+    """The path of the report, and whether it may replace a file: one of the same campaign may."""
+    from molvae.analysis.report import REPORT, is_report_of
+
+    require(
+        "campaign" in settings,
+        "name the campaign file: molvae optimize CAMPAIGN, or campaign = in the TOML file",
+    )
+    if "report" not in settings:
+        return None, overwrite
+    campaign_file, report = Path(settings["campaign"]), settings["report"]
+    replaces = overwrite or (campaign_file.exists() and is_report_of(report, campaign_file))
+    inputs: list[str | Path] = [*input_files(settings), *([config] if config else [])]
+    target = check_output(report, REPORT, overwrite=replaces, apart_from=inputs)
+    return target, replaces
+
+
+def input_files(settings: Mapping[str, Any]) -> list[str]:
+    """Files in the settings, and names that may be files."""
+    return [str(settings[name]) for name in ("campaign", "start", "space") if name in settings]

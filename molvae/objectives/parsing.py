@@ -8,23 +8,21 @@ SPEC names a scoring function, see `get_objective`. The colon after NAME is foll
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from molvae.chem.values import MAX_VALUE
 from molvae.config import CHOICE_ALIASES, build, is_list
 from molvae.errors import (
     CampaignError,
     ConfigError,
-    ObjectiveError,
     UnknownNameError,
     encodable,
     require,
 )
+from molvae.objectives.computing import is_cheap, name_of
 from molvae.objectives.problem import (
     COLUMNS,
     DERIVED_COLUMNS,
@@ -372,48 +370,10 @@ def make_scoring_function(
     return cast("ScoringFunction", made)
 
 
-def computed(
-    functions: Mapping[str, ScoringFunction], smiles: Sequence[str]
-) -> list[dict[str, float]]:
-    """Values of cheap scoring functions for each molecule, without those that are no number."""
-    columns = {name: _each(function, smiles) for name, function in functions.items()}
-    return [
-        {name: float(c[row]) for name, c in columns.items() if abs(float(c[row])) <= MAX_VALUE}
-        for row in range(len(smiles))
-    ]
-
-
-def _each(function: ScoringFunction, smiles: Sequence[str]) -> Sequence[float]:
-    """Values of molecules; NaN for those at which a user's function raises, unless at all."""
-    try:
-        return function(smiles)
-    except ObjectiveError:
-        values, errors = list[float](), list[ObjectiveError]()
-        for one in smiles:
-            try:
-                values += function([one])
-            except ObjectiveError as error:
-                values.append(math.nan)
-                errors.append(error)
-        if errors and len(errors) == len(smiles):
-            raise
-        return values
-
-
-def name_of(function: ScoringFunction) -> str:
-    """The name of a scoring function, as campaign files can hold it."""
-    return encodable(str(function.name))
-
-
 def told_names(problem: OptimizationProblem) -> tuple[str, ...]:
     """Names of the values that people tell: the manual ones; without any, all measured ones."""
     specs = {name: current_spec(problem.parts[name].spec or "") for name in problem.measured}
     return tuple(n for n, spec in specs.items() if spec.startswith(MANUAL)) or problem.measured
-
-
-def is_cheap(function: ScoringFunction) -> bool:
-    """Whether values may be computed for every candidate: by RDKit, or since its author says so."""
-    return bool(getattr(function, "is_cheap", False))
 
 
 def runs_code(spec: str) -> bool:

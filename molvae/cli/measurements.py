@@ -1,0 +1,208 @@
+"""Commands that write what was measured into campaigns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from molvae.cli.campaign_output import (
+    open_campaign,
+    pending_trials,
+    say_notes,
+)
+from molvae.cli.inputs import parse_value, read_measurements
+from molvae.cli.shared_flags import CampaignFile
+from molvae.cli.terminal import InFile, Signed, Switch, flags, print_table, say
+from molvae.config import CampaignConfig
+from molvae.errors import DataError, listed, require
+from molvae.objectives.printing import process_prints_to_stderr
+
+if TYPE_CHECKING:
+    from molvae.campaign.campaign import Campaign
+    from molvae.campaign.trial import Trial
+    from molvae.config import CampaignConfig as CampaignFlags
+else:
+    CampaignFlags = flags(CampaignConfig)
+
+
+def tell(
+    campaign_file: CampaignFile,
+    trial: int | None = None,
+    value: Signed | None = None,
+    /,
+    *,
+    file: InFile | None = None,
+    error: float | None = None,
+    message: Signed = "",
+    correct: Switch = False,
+    add: Switch = False,
+    yes: Switch = False,
+) -> None:
+    """Write measured values into a campaign file.
+
+    What was told stays in the file. A value more than ten robust standard deviations from the
+    median of the others is not written without --yes.
+
+    Args:
+        trial: The id that molvae ask printed.
+        value: A number; a limit as in "<5" or ">10"; or "failed" if it could not be measured.
+            Replicates separated by ; as in "-7.31;-7.5" become their mean and its standard error.
+        file: Table (CSV, Excel, SDF, Parquet) with columns id, value and perhaps error and message;
+            if several things are measured, with NAME and NAME_error for each. Rows
+            without a value stay pending, unless there is a message; NaN, n.d. or failed as a value
+            mean failed. Other columns are kept as notes, and molecules must match the trials.
+            Either all rows are written or none; rows that were written before are skipped.
+        error: Standard error of the value.
+        message: Text kept with the value, e.g. why it failed, or why it is corrected.
+        correct: Replace outcomes that were told before, and say why (--message, or a column).
+        add: Add replicates to values that were told before.
+        yes: Accept implausible values.
+    """
+    from molvae.analysis.plate import plate_columns
+    from molvae.objectives.parsing import told_names
+
+    require(not (correct and add), "--correct replaces values, and --add adds to them; use one")
+    with open_campaign(campaign_file) as campaign:
+        names = told_names(campaign.problem)
+        if file is None and trial is not None and value is not None:
+            if len(names) != 1:
+                raise DataError(f"this campaign measures {', '.join(names)}; tell them by --file")
+            values: dict[int, Any] = {trial: {names[0]: parse_value(value)}}
+            _ask_back(campaign, values, yes=yes)
+            if correct or add:
+                campaign.correct_all(
+                    values, messages={trial: message}, errors={trial: error}, add=add
+                )
+            else:
+                campaign.tell(trial, values[trial], message, error=error)
+            told = [trial]
+        elif file is not None and trial is None:
+            require(
+                error is None and not (message and not correct),
+                "with --file, standard errors and messages are columns: error and message",
+            )
+            earlier = {trial.id: trial for trial in campaign.trials}
+            exported = {id_: _as_exported(one) for id_, one in earlier.items()}
+            beside = plate_columns(campaign.problem)
+            rows = read_measurements(file, names, exported, _derived(campaign), beside)
+            values = {row.id: row.values for row in rows}
+            _ask_back(campaign, values, yes=yes)
+            messages = {row.id: row.message or message for row in rows}
+            errors = {row.id: row.errors for row in rows}
+            notes = {row.id: row.notes for row in rows}
+            if correct or add:
+                campaign.correct_all(values, messages=messages, errors=errors, notes=notes, add=add)
+                told = list(values)
+            else:
+                told = campaign.tell_all(values, messages=messages, errors=errors, notes=notes)
+            say_notes(name for row in rows for name in row.notes)
+            if before := [row for row in rows if row.id not in set(told)]:
+                say(f"{len(before)} of {len(rows)} had the same values before")
+                same = {id_: ("", one.message) for id_, one in earlier.items()}
+                new = sum(bool(r.notes) or r.message not in same[r.id] for r in before)
+                if new:
+                    say(f"other notes or messages of {new} of these are not written")
+        else:
+            raise DataError("give an id and a value, or --file with columns id and value")
+        trials = {trial.id: trial.status for trial in campaign.trials}
+        failed = sum(trials[id_] == "failed" for id_ in told)
+        as_failed = f" ({failed} as failed)" if failed else ""
+        pending = sum(status == "pending" for status in trials.values())
+        say(f"values of {len(told)} trials{as_failed}; {pending} pending")
+
+
+def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> None:
+    """Refuse implausible values, unless they are accepted."""
+    from molvae.campaign.corrections import implausible
+    from molvae.objectives.parsing import told_names
+
+    found = implausible(campaign.trials, values, told_names(campaign.problem))
+    if found and not yes:
+        raise DataError(f"{listed(found)}; nothing was written: mend it, or accept it with --yes")
+
+
+def add(
+    campaign_file: CampaignFile, file: InFile, /, *, message: Signed = "", yes: Switch = False
+) -> None:
+    """Add molecules that were never proposed, with their values, and print them as TSV.
+
+    Molecules that are pending are told; those with the same value already are passed over. Either
+    all rows are written or none.
+
+    Args:
+        file: Table as of --start of molvae optimize: a column of molecules, and one of values.
+        message: Text kept with the values.
+        yes: Accept implausible values.
+    """
+    from molvae.campaign.corrections import added
+
+    with process_prints_to_stderr(), open_campaign(campaign_file) as campaign:
+        if not yes:
+            new, told = added(campaign, Path(file), None, message)
+            values: dict[Any, Any] = {one.smiles: one.outcome.values for one in new if one.outcome}
+            _ask_back(campaign, values | {i: one.values for i, one in told.items()}, yes=False)
+        trials = campaign.add(Path(file), message=message)
+        names = campaign.problem.names
+    rows = [(t.id, t.smiles, t.status, *(t.values.get(name) for name in names)) for t in trials]
+    print_table(("id", "smiles", "status", *names), rows)
+    said = sum(trial.status != "pending" for trial in trials)
+    say(f"{len(trials)} molecules added, {said} of them with an outcome")
+
+
+def _derived(campaign: Campaign) -> set[str]:
+    """Columns of an exported table that the campaign computes, old names included."""
+    from molvae.campaign.history import COLUMN_ALIASES, derived_columns
+    from molvae.objectives.problem import EARLIER, PREDICTION_COLUMNS, REASON_COLUMNS
+
+    problem = campaign.problem
+    names = {*problem.names, *derived_columns(campaign.trials, problem), EARLIER}
+    names |= {*REASON_COLUMNS, *(f"{n}_{p}" for n in problem.names for p in PREDICTION_COLUMNS)}
+    old = {name for name, now in COLUMN_ALIASES.items() if now in names}
+    return (names | old) - {*problem.measured}
+
+
+def _as_exported(trial: Trial) -> dict[str, str]:
+    """Columns of an exported table other than values, for one trial."""
+    replicates = {f"{n}_replicates": ";".join(map(repr, r)) for n, r in trial.replicates.items()}
+    return {
+        **{f"note_{name}": text for name, text in trial.notes.items()},
+        **trial.notes,
+        **{f"{name}_operator": operator for name, operator in trial.operators.items()},
+        **replicates,
+        "smiles": trial.smiles,
+        "status": trial.status,
+        "origin": trial.origin,
+        "message": trial.message,
+        "asked_at": trial.asked_at,
+        "told_at": trial.told_at or "",
+    }
+
+
+def retry(
+    campaign_file: CampaignFile,
+    /,
+    *,
+    message: str | None = None,
+    trial: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_iterable=())] = (),
+) -> None:
+    """Make failed trials pending again and print them as TSV.
+
+    Use it after a failure that was not the molecules' fault: a licence server that was down, a full
+    disk. molvae optimize evaluates them again, or molvae tell writes their values. The earlier
+    failures stay in the campaign file.
+
+    Args:
+        message: Only failures whose message contains this text; all failed trials by default.
+        trial: Only trials with these ids.
+    """
+    with open_campaign(campaign_file) as campaign:
+        again = campaign.retry(trial or None, message=message)
+        print_table(
+            ("id", "smiles", "earlier_failures"),
+            [(one.id, one.smiles, "; ".join(map(str, one.earlier_failures))) for one in again],
+        )
+        failed = sum(one.status == "failed" for one in campaign.trials)
+        say(f"{len(again)} put back, {len(pending_trials(campaign))} pending, {failed} failed")
