@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -92,9 +93,25 @@ def test_measured_no_value(text: str) -> None:
     assert parse_measurement(text) is None
 
 
-@pytest.mark.parametrize("text", ["<5", "> 10000", "<=5,0", "\u22655", "< 5 nM", ">1,000"])
-def test_measured_bound_is_kept_as_text(text: str) -> None:
-    assert parse_measurement(text) == Censored(text)
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("<5", Censored("<", 5)),
+        ("> 10000", Censored(">", 10_000)),
+        ("<=5,0", Censored("<", 5)),
+        ("\u22655", Censored(">", 5)),
+    ],
+)
+def test_measured_limit_is_an_operator_and_a_number(text: str, limit: Censored) -> None:
+    assert parse_measurement(text) == limit
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("< 5 nM", "write 5 only"), (">1,000", "either 1.000 or 1000")]
+)
+def test_measured_limit_that_can_be_misread_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_measurement(text)
 
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "failed", "Failed"])
