@@ -20,7 +20,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("name", CAMPAIGNS["results"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "log-ei" else [])
+        for name in CAMPAIGNS["results"]
+    ],
+)
 def test_campaign_with_same_seed_proposes_same_molecules(name: str) -> None:
     expected = CAMPAIGNS["results"][name]
     if name == "two objectives":

@@ -166,6 +166,7 @@ def friendly(tmp_path_factory: pytest.TempPathFactory, data: Path) -> dict[str, 
     return main_calls(tmp_path_factory.mktemp("friendly"), data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "strategies"), [(torch.float64, STRATEGIES), (torch.float16, STRATEGIES[:1])]
 )

@@ -820,6 +820,7 @@ pre.id = "said"; pre.textContent = JSON.stringify(said); document.body.append(pr
 """
 
 
+@pytest.mark.slow
 @in_a_browser
 def test_a_thousand_trials_are_small_and_sort_and_filter(tmp_path: Path) -> None:
     import json

@@ -236,6 +236,7 @@ def test_inversion_finds_what_decodes_to_molecules_unlike_the_training_ones(
     assert space.invert([]).shape == (0, space.dim)
 
 
+@pytest.mark.slow
 def test_a_tuned_decoder_writes_what_it_could_not_and_the_encoder_is_the_same(
     space: LatentSpace,
 ) -> None:
