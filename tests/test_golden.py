@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name == "log-ei" else [])
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("log-ei", "rank:latent=1") else [])
         for name in CAMPAIGNS["results"]
     ],
 )

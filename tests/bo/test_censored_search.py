@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from sklearn.linear_model import Ridge
 
@@ -28,6 +29,7 @@ def counts(smiles: list[str]) -> np.ndarray:
     return np.minimum(morgan_counts(smiles, radius=2).astype(float), 3)
 
 
+@pytest.mark.slow
 def test_censored_values_are_used() -> None:
     """A fifth of the values is below the assay's limit; mean of what three plates find."""
     start = [canonical(text) for text in ANALOGUES["SMILES"]]
