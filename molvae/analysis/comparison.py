@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -162,6 +161,8 @@ def write_comparison(
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from molvae.chem.depiction import picture
+
     check_output(out, COMPARISON, overwrite=overwrite, apart_from=apart_from)
     environment = Environment(
         loader=PackageLoader("molvae"), autoescape=True, undefined=StrictUndefined,
@@ -174,7 +175,7 @@ def write_comparison(
         curves=_picture(found),
         rows=found.table.to_dict("records"),
         shared=[
-            (row["smiles"], _drawing(row["smiles"]), [row[name] for name in found.names])
+            (row["smiles"], picture(row["smiles"], size=SIZE), [row[name] for name in found.names])
             for row in found.shared.head(LISTED).to_dict("records")
         ],
         written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
@@ -182,16 +183,6 @@ def write_comparison(
     with replacing(out, COMPARISON, overwrite=overwrite, apart_from=apart_from) as draft:
         draft.write_text(html, encoding="utf-8")
     return Path(out)
-
-
-def _drawing(smiles: str) -> str:
-    from molvae.chem.depiction import draw_molecule
-
-    try:
-        svg = draw_molecule(smiles, size=SIZE)
-    except InvalidMoleculeError:  # a file that was not written by molvae
-        return ""
-    return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
 
 
 def _picture(found: Comparison) -> Picture:

@@ -6,7 +6,6 @@ CSV, TSV, SDF, Excel and Parquet; HTML is to read and to print.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,15 +156,7 @@ def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "")
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from molvae.analysis.summary import number
-    from molvae.chem.depiction import draw_molecule
-    from molvae.errors import InvalidMoleculeError
-
-    def drawing(smiles: str) -> str:
-        try:
-            svg = draw_molecule(smiles, size=SIZE)
-        except InvalidMoleculeError:  # a file that was not written by molvae
-            return ""
-        return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
+    from molvae.chem.depiction import picture
 
     environment = Environment(
         loader=PackageLoader("molvae"), autoescape=True, undefined=StrictUndefined,
@@ -177,7 +168,7 @@ def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "")
     properties = [name for name in PROPERTIES if name in table.columns]
     return environment.get_template("plate.html").render(
         cards=[
-            {"trial": trial, "drawing": drawing(trial.smiles), "properties": numbers}
+            {"trial": trial, "drawing": picture(trial.smiles, size=SIZE), "properties": numbers}
             for trial, numbers in zip(trials, table[properties].to_dict("records"), strict=True)
         ],
         problem=problem,

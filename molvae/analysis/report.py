@@ -234,12 +234,11 @@ def _cards(found: CampaignSummary, top: int) -> list[_Card]:
 
 def _drawing(smiles: str, lead: str | None) -> tuple[str, bool]:
     """Data address of an image of a molecule, empty if undrawn; whether it was compared."""
-    from molvae.chem.depiction import draw_mcs_difference, draw_molecule
+    from molvae.chem.depiction import data_address, draw_mcs_difference, draw_molecule
 
     try:
         compared = None if lead is None else draw_mcs_difference(smiles, lead, size=SIZE)
         svg = compared or draw_molecule(smiles, size=SIZE)
     except InvalidMoleculeError:  # a file that was not written by molvae
         return "", False
-    address = "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
-    return address, compared is not None
+    return data_address(svg), compared is not None

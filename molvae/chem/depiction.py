@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from rdkit.Chem import rdDepictor, rdFMCS
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from molvae.chem.molecules import parse
-from molvae.errors import require
+from molvae.errors import InvalidMoleculeError, require
 
 TIMEOUT = 1
 """Seconds for a search; most take milliseconds."""
@@ -102,6 +103,19 @@ def draw_molecule(
         f"highlight must hold atoms between 0 and {last} of {smiles!r}, got {atoms}",
     )
     return _drawn(rdMolDraw2D.MolDraw2DSVG(*size), mol, highlightAtoms=atoms)
+
+
+def data_address(svg: str) -> str:
+    """The address of an image that holds an SVG element itself, for `src` in HTML."""
+    return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode("ascii")
+
+
+def picture(smiles: str, *, size: tuple[int, int]) -> str:
+    """The data address of a drawing; empty for what is no molecule, as foreign files may hold."""
+    try:
+        return data_address(draw_molecule(smiles, size=size))
+    except InvalidMoleculeError:
+        return ""
 
 
 def draw_png(smiles: str, *, size: tuple[int, int] = (220, 160)) -> bytes:
