@@ -97,6 +97,16 @@ def try_token_ids(space: LatentSpace, molecules: Iterable[str]) -> list[tuple[in
     return rows
 
 
+def check_sampling(space: LatentSpace, noise: float, temperature: float) -> None:
+    """ConfigError for a noise level or a temperature that the model cannot sample with."""
+    require(0 <= noise <= 1, f"noise must lie in [0, 1], got {noise}")
+    require(
+        noise == 0 or space.config.noise_conditioning,
+        f"{space.title} was trained without noise levels; give noise=0",
+    )
+    require(0 <= temperature < math.inf, f"temperature must not be negative, got {temperature}")
+
+
 def write_tokens(
     space: LatentSpace, z: Tensor, *, noise: float, temperature: float, seed: int | None
 ) -> tuple[list[list[str]], list[float]]:
@@ -104,7 +114,7 @@ def write_tokens(
 
     See `LatentSpace.decode_with_confidence`.
     """
-    require(0 <= temperature < math.inf, f"temperature must not be negative, got {temperature}")
+    check_sampling(space, noise, temperature)
     rows, confidence = list[list[str]](), list[float]()
     for part in torch.split(z, BATCH):
         code = part.float().to(space.device)

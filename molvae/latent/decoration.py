@@ -23,7 +23,8 @@ from molvae.chem.molecules import canonical, canonical_or_none, has_radicals, pa
 from molvae.chem.representations import Smiles
 from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import ConfigError, InvalidMoleculeError, UnknownTokenError, require, warn
-from molvae.latent.conversion import BATCH, pad, try_token_ids
+from molvae.latent.conversion import BATCH, check_sampling, pad, try_token_ids
+from molvae.latent.generation import RESAMPLE_SEED_STEP
 from molvae.model.decoding import decode_with_log_prob
 from molvae.model.isolation import isolated
 from molvae.model.losses import reconstruction
@@ -68,9 +69,12 @@ def decorate(
 
     Raises:
         InvalidMoleculeError: The scaffold is not a molecule.
+        UnknownTokenError, TooLongError: The model cannot read the scaffold.
         ConfigError: A number out of range; an attachment point that has not one bond, or a scaffold
-            to which nothing can be attached; or a model that does not write SMILES.
+            in several parts or to which nothing can be attached; or a model that does not write
+            SMILES.
     """
+    noise = _noise(space, noise, temperature)
     core = _core(space, scaffold)
     plain = _without_points(core)
     itself = canonical(Chem.MolToSmiles(plain))
@@ -80,7 +84,7 @@ def decorate(
         cores = [_with_points(core, rng) for _ in range(size)]
         made = _grow(space, cores, rng, seed, noise, temperature)
         # A group can make a ring of the core aromatic, or end that it is.
-        return _likelier_half(space, (one for one in made if holds(parse(one), plain)))
+        return _likelier_half(space, (one for one in made if _holds(parse(one), plain)))
 
     return _distinct(space, attempt, n, seed, {itself})
 
@@ -110,6 +114,7 @@ def link(
         noise: See `decorate`.
         temperature: See `decorate`.
     """
+    noise = _noise(space, noise, temperature)
     cores = [_core(space, fragment) for fragment in (first, second)]
     for fragment, core in zip((first, second), cores, strict=True):
         if len(_points(core)) > 1:
@@ -169,7 +174,7 @@ def _distinct(
         for turn in range(MAX_ROUNDS):
             if len(found) >= n:
                 break
-            made = attempt(3 * (n - len(found)) + 8, later_seed(seed, 1_000_003 * turn))
+            made = attempt(3 * (n - len(found)) + 8, later_seed(seed, turn * RESAMPLE_SEED_STEP))
             found |= dict.fromkeys(
                 one for one in made if one not in known and (radicals or not has_radicals(one))
             )
@@ -178,7 +183,7 @@ def _distinct(
     return list(found)[:n]
 
 
-def holds(mol: Chem.Mol, core: Chem.Mol) -> bool:
+def _holds(mol: Chem.Mol, core: Chem.Mol) -> bool:
     """Whether a molecule holds a core with its stereocenters."""
     return bool(mol.HasSubstructMatch(core, useChirality=True))
 
@@ -207,18 +212,37 @@ def _core(space: LatentSpace, scaffold: str) -> Chem.Mol:
         if atom.GetDegree() != 1:
             raise ConfigError(f"an attachment point of {scaffold!r} needs exactly one bond")
         atom.SetAtomMapNum(number)
+    require(
+        len(Chem.GetMolFrags(mol)) == 1 and len(_points(mol)) < mol.GetNumAtoms(),
+        f"{scaffold!r} is not one connected group of atoms beside its attachment points",
+    )
+    space.token_ids(canonical(Chem.MolToSmiles(_without_points(mol))))  # raises what it cannot read
     return mol
+
+
+def _noise(space: LatentSpace, noise: float | None, temperature: float) -> float:
+    """The noise level, that of the model by default, once it and the temperature are checked."""
+    level = space.card.sampling_defaults[0] if noise is None else noise
+    check_sampling(space, level, temperature)
+    return level
+
+
+def _replaceable(mol: Chem.Mol, start: int = 0) -> list[int]:
+    """Atoms from a number on with a hydrogen that a group can replace; no stereocenters."""
+    return [
+        atom.GetIdx()
+        for atom in mol.GetAtoms()
+        if atom.GetIdx() >= start
+        and atom.GetTotalNumHs()
+        and atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED
+    ]
 
 
 def _with_points(core: Chem.Mol, rng: random.Random, most: int = MAX_SITES) -> Chem.Mol:
     """The core itself; or, if it has no attachment points, with up to `most` at random places."""
     if _points(core):
         return core
-    free = [
-        atom.GetIdx()
-        for atom in core.GetAtoms()
-        if atom.GetTotalNumHs() and atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED
-    ]
+    free = _replaceable(core)
     if not free:
         raise ConfigError(f"{Chem.MolToSmiles(core)} has no hydrogen that a group could replace")
     mol = Chem.RWMol(core)
@@ -229,12 +253,8 @@ def _with_points(core: Chem.Mol, rng: random.Random, most: int = MAX_SITES) -> C
         atom = mol.GetAtomWithIdx(place)
         if atom.GetNumExplicitHs():
             atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
-    return _sanitized(mol.GetMol())
-
-
-def _sanitized(mol: Chem.Mol) -> Chem.Mol:
     Chem.SanitizeMol(mol)
-    return mol
+    return mol.GetMol()
 
 
 def _without_points(mol: Chem.Mol) -> Chem.Mol:
@@ -252,7 +272,7 @@ def _grow(
     cores: Sequence[Chem.Mol],
     rng: random.Random,
     seed: int,
-    noise: float | None,
+    noise: float,
     temperature: float,
 ) -> Iterator[str]:
     """Finished molecules, as canonical SMILES: one attachment point of each after the other."""
@@ -269,7 +289,7 @@ def _begun(
     cores: Sequence[str],
     rng: random.Random,
     seed: int,
-    noise: float | None,
+    noise: float,
     temperature: float,
 ) -> list[tuple[Chem.Mol, int]]:
     """Cores with a group at one of their attachment points, and how many atoms the core has."""
@@ -290,13 +310,7 @@ def _n_atoms(text: str) -> int:
 
 def _joined(mol: Chem.Mol, n_atoms: int, fragment: Chem.Mol, rng: random.Random) -> str | None:
     """A fragment at a random atom from `n_atoms` on; None where nothing can be attached."""
-    free = [
-        atom.GetIdx()
-        for atom in mol.GetAtoms()
-        if atom.GetIdx() >= n_atoms
-        and atom.GetTotalNumHs()
-        and atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED
-    ]
+    free = _replaceable(mol, n_atoms)
     if not free:
         return None
     place, point = rng.choice(free), next(a for a in fragment.GetAtoms() if a.GetAtomicNum() == 0)
@@ -358,10 +372,9 @@ def _nats(space: LatentSpace, rows: Sequence[Sequence[int]]) -> list[float]:
 
 
 def _tails(
-    space: LatentSpace, starts: Sequence[str], seed: int, noise: float | None, temperature: float
+    space: LatentSpace, starts: Sequence[str], seed: int, noise: float, temperature: float
 ) -> list[str]:
     """What the decoder writes after each text, at samples of the prior."""
-    level = space.card.sampling_defaults[0] if noise is None else noise
     z = space.sample_prior(len(starts), seed, source="density")
     tails = []
     for i in range(0, len(starts), BATCH):
@@ -370,7 +383,7 @@ def _tails(
         made = decode_with_log_prob(
             space.model,
             code,
-            noise=level,
+            noise=noise,
             temperature=temperature,
             seed=later_seed(seed, i),
             prefix=pad([tuple(row) for row in rows if row is not None], space.device),

@@ -21,7 +21,7 @@ from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import has_radicals
 from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import UnknownNameError, require, warn, without_warnings
-from molvae.latent.conversion import map_molecules, to_molecule, write_tokens
+from molvae.latent.conversion import check_sampling, map_molecules, to_molecule, write_tokens
 from molvae.model.checkpoint import PRIOR_SOURCES, PriorSource
 from molvae.model.corruption import add_noise
 from molvae.model.isolation import isolated
@@ -165,11 +165,7 @@ def generate(
         is_sampled = level > 0 or space.config.latent_dim == 0
         temperature = default_temperature if is_sampled else 0.0
     n, seed = whole_number(n, "n", least=0), check_seed(seed)
-    require(0 <= level <= 1, f"noise must lie in [0, 1], got {level}")
-    require(
-        level == 0 or space.config.noise_conditioning,
-        f"{space.title} was trained without noise levels; give noise=0",
-    )
+    check_sampling(space, level, temperature)
     require(
         condition_tolerance is None or bool(conditions),
         f"condition_tolerance={condition_tolerance} is for conditions; give them, too",

@@ -8,7 +8,7 @@ from rdkit import Chem
 import molvae
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical
-from molvae.errors import ConfigError, InvalidMoleculeError
+from molvae.errors import ConfigError, InvalidMoleculeError, UnknownTokenError
 from molvae.latent.space import LatentSpace
 
 SCAFFOLDS = (
@@ -77,6 +77,9 @@ def test_morph_gives_analogues_the_most_similar_first(space: LatentSpace) -> Non
         ("c1ccccc1C(", InvalidMoleculeError),
         ("C[*]C", ConfigError),
         ("FC(F)(F)F", ConfigError),
+        ("[*][*]", ConfigError),
+        ("CC.CC[*]", ConfigError),
+        ("C[Si](C)(C)[*:1]", UnknownTokenError),
     ],
 )
 def test_decorate_refuses_what_is_no_scaffold(
@@ -84,6 +87,14 @@ def test_decorate_refuses_what_is_no_scaffold(
 ) -> None:
     with pytest.raises(error):
         space.decorate(scaffold, 3)
+
+
+def test_decorate_and_link_refuse_settings_as_generate_does(space: LatentSpace) -> None:
+    for settings in ({"noise": 5.0}, {"noise": -0.1}, {"temperature": -1.0}):
+        for call in (space.generate, space.decorate, space.link):
+            given = {"generate": (2,), "decorate": ("CC[*]", 2), "link": ("CC[*]", "CN[*]", 2)}
+            with pytest.raises(ConfigError, match=next(iter(settings))):
+                call(*given[call.__name__], **settings)  # type: ignore[operator]
 
 
 def test_link_refuses_fragments_with_two_attachment_points(space: LatentSpace) -> None:
