@@ -13,39 +13,30 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# The matrices of a campaign are small, and processes run side by side: one thread each. Sets of
-# texts, which mol-ga goes through, have an order that Python would draw anew for each process.
+# The matrices of a campaign are small, and processes run side by side: one thread each. mol-ga goes
+# through sets of texts, whose order Python would draw anew for each process.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PYTHONHASHSEED"] = "0"
 
 from benchmarks.shared import pages
-from benchmarks.shared.run import (
-    FIGURES,
-    RESULTS,
-    RUNS,
-    kept_folder,
-    metadata,
-    require_clean,
-    write,
-)
+from benchmarks.shared.run import FIGURES, RESULTS, RUNS, commit, kept_folder, metadata, write
 from molvae.errors import MolvaeError, UnknownNameError
 
 FOLDER = Path(__file__).parent
-AT_RUNS = "commit or stash them, or add --own, which writes to runs/benchmarks/"
 
 
 def names() -> list[str]:
-    """The benchmarks: modules of this folder, as the command line calls them."""
+    """Names of the benchmarks on the command line: the modules of this folder."""
     return sorted(
         path.stem.replace("_", "-") for path in FOLDER.glob("*.py") if path.stem[:2] != "__"
     )
 
 
 def load(name: str) -> ModuleType:
-    """A benchmark by its name.
+    """The module of a benchmark.
 
     Raises:
-        UnknownNameError: There is none of that name.
+        UnknownNameError: There is no such benchmark.
     """
     if name not in names():
         raise UnknownNameError("benchmark", name, [*names(), "docs"])
@@ -59,7 +50,7 @@ def asks(name: str) -> str:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run what the words ask for; errors of molvae's become one line."""
+    """Run a benchmark, or write the pages; an error of molvae takes one line."""
     words = sys.argv[1:] if words is None else words
     try:
         if not words or words[0] in ("-h", "--help"):
@@ -77,15 +68,8 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def run(module: ModuleType, name: str, words: list[str]) -> Path:
-    """Measure, write the result and its figures, and print the table.
-
-    Returns:
-        The file of the result.
-
-    Raises:
-        DataError: A whole run, and the working tree is not as it was committed.
-    """
+def arguments(module: ModuleType, name: str) -> argparse.ArgumentParser:
+    """Options that all benchmarks have, and the arguments of its `measure`."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=asks(name))
     parser.add_argument(
         "--quick", "--smoke", action="store_true", help="small sizes, nothing prepared: a minute"
@@ -101,20 +85,34 @@ def run(module: ModuleType, name: str, words: list[str]) -> Path:
                 nargs="+" if "Sequence" in kind else None,
                 default=parameter.default,
             )
+    return parser
+
+
+def run(module: ModuleType, name: str, words: list[str]) -> Path:
+    """Measure, write the result and its figures, and print the table.
+
+    Returns:
+        The file of the result.
+
+    Raises:
+        DataError: A whole run in a working tree with changes.
+    """
+    parser = arguments(module, name)
     options: dict[str, Any] = vars(parser.parse_args(words))
     own, quick = options.pop("own"), options["quick"]
     changed = {k for k, v in options.items() if k != "jobs" and v != parser.get_default(k)}
     whole = not own and changed <= set(getattr(module, "PARTS", ()))
-    commit = require_clean(AT_RUNS) if whole else ""
+    before = commit(clean=True) if whole else ""
     began = time.monotonic()
     with kept_folder(name, quick=quick) as folder:
         result = module.measure(**options, folder=folder)
     about = metadata(seconds=round(time.monotonic() - began), jobs=options["jobs"])
-    late = None
-    if whole and about["commit"] != commit:
-        late, whole = (
-            f"the working tree changed since {commit}, to which this result belongs",
-            False,
+    said = "python -m benchmarks docs writes the pages" if whole else ""
+    if whole and about["commit"] != before:
+        whole = False
+        said = (
+            f"warning: the working tree changed since {before}, to which this result belongs; "
+            "nothing in benchmarks/results/ was changed"
         )
     target = (RESULTS if whole else RUNS) / f"{name}.json"
     if whole and target.exists() and hasattr(module, "merge"):
@@ -124,11 +122,7 @@ def run(module: ModuleType, name: str, words: list[str]) -> Path:
     if hasattr(module, "figures"):
         module.figures(result, FIGURES if whole else RUNS)
     print("\n".join(module.table(result)))
-    print(f"\n{target}", file=sys.stderr)
-    if late:
-        print(f"warning: {late}; nothing in benchmarks/results/ was changed", file=sys.stderr)
-    elif whole:
-        print("python -m benchmarks docs writes the pages", file=sys.stderr)
+    print(f"\n{target}", *filter(None, [said]), sep="\n", file=sys.stderr)
     return target
 
 

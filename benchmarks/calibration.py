@@ -46,7 +46,7 @@ def measure(
         for task, (start, budget) in list(CAMPAIGNS.items())[: 1 if quick else None]
         for seed in (seeds[:1] if quick else seeds)
     ]
-    counts = run.each(counted, runs, jobs=jobs)
+    counts = run.each(counted, [(one,) for one in runs], jobs=jobs)
     campaigns = []
     for one in {one.task: one for one in runs}.values():
         own = [count for count in counts if count["task"] == one.task]

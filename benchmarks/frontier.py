@@ -107,7 +107,7 @@ def measured(space: LatentSpace, valid: Sequence[str], jobs: int) -> dict[str, A
     return run.plainly(found)
 
 
-@plots.styled
+@plots.styled()
 def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Three panels against beta: reconstruction, smoothness, distance of properties."""
     rows = [row for row in result["rows"] if row["variant"].startswith("beta")]

@@ -285,10 +285,9 @@ def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
     label(plan.prepared, DEFAULT_PROPERTIES, workers=jobs)
     what = material(plan.prepared, plan.other, plan.sizes, jobs)
     order = sorted(variants, key=lambda name: name not in SLOWEST)
-    n = len(order)
-    rows = dict(zip(order, each(row, [plan] * n, order, [what] * n, jobs=jobs), strict=True))
+    found = each(row, [(plan, name, what) for name in order], jobs=jobs)
+    rows = dict(zip(order, found, strict=True))
     priors = list(PRIORS) if BASELINE in variants else []
-    n = len(priors)
     return {
         "settings": {
             "molecules": plan.molecules,
@@ -302,7 +301,7 @@ def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
         },
         "floor": what.floor,
         "rows": [rows[name] for name in VARIANTS if name in rows],
-        "priors": each(prior_row, [plan] * n, priors, [what] * n, jobs=jobs) if n else [],
+        "priors": each(prior_row, [(plan, kind, what) for kind in priors], jobs=jobs),
     }
 
 
@@ -653,7 +652,7 @@ def _on_demand(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-@plots.styled
+@plots.styled()
 def figures(result: Mapping[str, Any], folder: Path) -> None:
     """A line of panels for each data set: codes, molecules, priors, molecules on demand."""
     data = result["data"]

@@ -74,8 +74,13 @@ def measure(
     *, quick: bool, jobs: int, folder: Path, data: Sequence[str] = tuple(TITLES)
 ) -> dict[str, Any]:
     """All measures of each bundled space, by the name of its data set."""
-    del folder
-    found = dict(zip(data, run.each(measured, data, [quick] * len(data), jobs=jobs), strict=True))
+    found = dict(
+        zip(
+            data,
+            run.each(measured, [(name, quick) for name in data], jobs=jobs, kept=folder),
+            strict=True,
+        )
+    )
     return {"seed": SEED, "radii": list(RADII), "after": list(AFTER), "keep": KEEP, "spaces": found}
 
 
@@ -373,7 +378,7 @@ def up_or_down(head: str) -> str:
     return f"{head.removeprefix('-')} {'down' if head.startswith('-') else 'up'}"
 
 
-@plots.styled
+@plots.styled()
 def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Moves, ascents and percentiles of each space: a line of three panels."""
     spaces = result["spaces"]

@@ -24,11 +24,10 @@ SEEDS = (0, 1, 2)
 
 def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Best of the start and best found, for each strategy and seed."""
-    del folder
     recipe = dict(read_toml(RECIPE)) | ({"start": 10, "budget": 16, "batch": 3} if quick else {})
     tasks = [(recipe, strategy, seed) for seed in SEEDS[: 1 if quick else None]
              for strategy in STRATEGIES]  # fmt: skip
-    rows = run.each(campaign, tasks, jobs=jobs)
+    rows = run.each(campaign, tasks, jobs=jobs, kept=folder)
     summary = {}
     for strategy in STRATEGIES:
         best = [row["best"] for row in rows if row["strategy"] == strategy]
@@ -40,9 +39,8 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     return {**settings, "best": summary, "campaigns": rows}
 
 
-def campaign(task: tuple[Mapping[str, Any], str, int]) -> dict[str, Any]:
+def campaign(recipe: Mapping[str, Any], strategy: str, seed: int) -> dict[str, Any]:
     """One campaign."""
-    recipe, strategy, seed = task
     began = time.monotonic()
     settings = {key: recipe[key] for key in ("objective", "start", "dataset", "batch")}
     trials = run.campaign(

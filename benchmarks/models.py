@@ -25,8 +25,7 @@ def measure(
     *, quick: bool, jobs: int, folder: Path, data: Sequence[str] = tuple(TITLES)
 ) -> dict[str, Any]:
     """All measures of each bundled model, by the name of its data set."""
-    del folder
-    rows = run.each(measured, data, [quick] * len(data), jobs=jobs)
+    rows = run.each(measured, [(name, quick) for name in data], jobs=jobs, kept=folder)
     return {"seed": SEED, "models": dict(zip(data, rows, strict=True))}
 
 

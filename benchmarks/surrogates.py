@@ -73,7 +73,7 @@ def measure(
         for task in SIX[: 1 if quick else None]
         for seed in (seeds[:1] if quick else seeds)
     ]
-    parts = run.each(foretold, runs, [learned] * len(runs), [ahead] * len(runs), jobs=jobs)
+    parts = run.each(foretold, [(one, learned, ahead) for one in runs], jobs=jobs)
     rows = [row for part in parts for row in part]
 
     def mean(kind: str, n: int, key: str) -> float:

@@ -161,7 +161,7 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
     _curve(result["curve"], folder / "training.svg")
 
 
-@plots.styled
+@plots.styled()
 def _curve(curve: Sequence[Mapping[str, Any]], file: Path) -> None:
     figure, [[axes]] = plots.panels(1, 1, (3.2, 2.4))
     axes.plot([one["minutes"] for one in curve], [one["reconstruction"] for one in curve], "o-")

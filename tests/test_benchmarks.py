@@ -295,7 +295,7 @@ def test_json_is_written_as_a_whole_with_lists_of_numbers_in_a_line(tmp_path: Pa
 
 
 def test_figures_are_the_same_bytes_each_time(tmp_path: Path) -> None:
-    @plots.styled
+    @plots.styled()
     def draw(path: Path) -> None:
         figure, ((axes,),) = plots.panels(1, 1, (2, 2))
         plots.lines(axes, [1, 2], {"x": [1, 3]})

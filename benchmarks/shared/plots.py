@@ -1,17 +1,16 @@
-"""The one style of the benchmarks' figures."""
+"""Figures of the benchmarks: one style, panels, curves, files with the same bytes each time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-F = TypeVar("F", bound=Callable[..., Any])
 STYLE: Any = {
     "svg.hashsalt": "molvae",
     "font.size": 8,
@@ -26,22 +25,18 @@ STYLE: Any = {
     "lines.linewidth": 1.2,
     "lines.markersize": 3,
 }
+# Of Okabe and Ito: distinct also for color-blind readers.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
-"""Of Okabe and Ito: told apart also by those who do not see all colors."""
 
 
-def styled(function: F) -> F:
-    """A function that draws, in this style."""
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in this style; as a decorator, a whole function does."""
+    import matplotlib
+    from cycler import cycler
 
-    @wraps(function)
-    def in_style(*args: Any, **kwargs: Any) -> Any:
-        import matplotlib
-        from cycler import cycler
-
-        with matplotlib.rc_context({**STYLE, "axes.prop_cycle": cycler(color=COLORS)}):
-            return function(*args, **kwargs)
-
-    return cast(F, in_style)
+    with matplotlib.rc_context({**STYLE, "axes.prop_cycle": cycler(color=COLORS)}):
+        yield
 
 
 def panels(

@@ -1,16 +1,18 @@
-"""How a benchmark runs: where its result goes, what it was measured with, processes, files kept."""
+"""Run a benchmark: processes, kept results, and metadata."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,12 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = ROOT / "docs" / "benchmarks"
 RUNS = ROOT / "runs" / "benchmarks"
+# Written by benchmarks themselves: a change there changes nothing that is measured.
 OUTPUTS = ("benchmarks/results", "docs/benchmarks", "docs/benchmarks.md")
-"""What benchmarks write themselves: a change there changes nothing that is measured."""
 
 
 def git(*words: str) -> str:
-    """What git prints.
+    """Output of git.
 
     Raises:
         DataError: This is no working tree of git.
@@ -38,46 +40,49 @@ def git(*words: str) -> str:
 
 
 def changes() -> list[str]:
-    """Files of the working tree that are not as they were committed."""
+    """Files of the working tree that differ from the last commit."""
     others = [f":(exclude){place}" for place in OUTPUTS]
     told = git("status", "--porcelain", "--untracked-files=all", "--", ".", *others)
     return [line[2:].strip() for line in told.splitlines()]
 
 
-def require_clean(advice: str) -> str:
-    """The commit that results belong to.
+def commit(*, clean: bool = False) -> str:
+    """The commit, `-dirty` behind it if files differ, empty outside of git.
 
     Raises:
-        DataError: The working tree has changes, or is none of git.
+        DataError: `clean`, and files differ or there is no working tree.
     """
-    if changed := changes():
+    try:
+        changed = changes()
+        at = git("rev-parse", "--short", "HEAD")
+    except DataError:
+        if clean:
+            raise
+        return ""
+    if clean and changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise DataError(
             f"results belong to a commit, and {', '.join(changed[:3])}{more} are not as they were "
-            f"committed; {advice}"
+            "committed; commit or stash them, or add --own, which writes to runs/benchmarks/"
         )
-    return git("rev-parse", "--short", "HEAD")
+    return at + ("-dirty" if changed else "")
 
 
 def metadata(**more: Any) -> dict[str, Any]:
-    """Where and with what numbers are made."""
+    """Commit, versions and machine of a result."""
     from molvae._version import versions
 
-    try:
-        commit = git("rev-parse", "--short", "HEAD") + ("-dirty" if changes() else "")
-    except DataError:
-        commit = ""
-    about = {"commit": commit, "versions": versions(), "cores": os.cpu_count()}
+    about = {"commit": commit(), "versions": versions(), "cores": os.cpu_count()}
     about |= {"processor": platform.machine(), "threads": int(os.environ["OMP_NUM_THREADS"])}
     return about | more
 
 
 @contextmanager
 def kept_folder(name: str, *, quick: bool) -> Iterator[Path]:
-    """A folder for what takes long, so that an interrupted benchmark goes on.
+    """A folder for intermediate results, so that an interrupted benchmark goes on.
 
-    There is one for each state of the package: what other code made is never taken for this one's.
-    Quick runs, and a tree with changes, keep nothing.
+    There is one for each state of the package: results of other code are never taken for those of
+    this code. Quick runs, and a tree with changes, keep nothing.
     """
     try:
         code = None if quick or changes() else git("rev-parse", "--short", "HEAD:molvae")
@@ -92,8 +97,30 @@ def kept_folder(name: str, *, quick: bool) -> Iterator[Path]:
     yield place
 
 
+def each(
+    function: Callable[..., Any],
+    cases: Sequence[tuple[Any, ...]],
+    *,
+    jobs: int,
+    kept: Path | None = None,
+) -> list[Any]:
+    """Results of a function for each case, its arguments, in processes of one thread, in order.
+
+    In a folder each result is kept in a JSON file of its own, and not computed again.
+    """
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(partial(_one, function, kept), cases))
+
+
+def _one(function: Callable[..., Any], kept: Path | None, case: tuple[Any, ...]) -> Any:
+    if kept is None:
+        return function(*case)
+    key = hashlib.sha256(repr(case).encode()).hexdigest()[:12]
+    return cached(kept / f"{function.__name__}-{key}.json", lambda: function(*case))
+
+
 def cached(path: Path, make: Callable[[], Any]) -> Any:
-    """What a JSON file holds, made first if it is not there."""
+    """The content of a JSON file, made first if it is missing."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, make())
@@ -109,25 +136,20 @@ def write(path: Path, content: Any) -> None:
     draft.replace(path)
 
 
-def each(function: Callable[..., Any], *items: Iterable[Any], jobs: int) -> list[Any]:
-    """`map` over processes of one thread, in order."""
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(function, *items))
-
-
 def campaign(space: Any, budget: int, **settings: Any) -> Any:
     """The trials of a campaign whose record is thrown away."""
     from molvae.campaign.campaign import Campaign
 
-    with tempfile.TemporaryDirectory() as folder:
-        made = Campaign.create(Path(folder) / "record.db", space, **settings)
-        with made as running:
-            running.run(budget)
-            return running.trials
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Campaign.create(Path(folder) / "record.db", space, **settings) as running,
+    ):
+        running.run(budget)
+        return running.trials
 
 
 def plain(value: float | None) -> float | None:
-    """For JSON, which has no NaN nor infinity; six digits are more than any spread allows."""
+    """A number for JSON: six digits, None for NaN and infinity."""
     if value is None or value != value or abs(value) == float("inf"):
         return None
     return float(f"{value:.6g}")
