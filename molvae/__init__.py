@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
     from molvae.chem.molecules import canonical
     from molvae.chem.properties import properties
+    from molvae.latent.library import Library
     from molvae.latent.loading import load
     from molvae.latent.space import LatentSpace
     from molvae.latent.train import train
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Campaign": "molvae.campaign.campaign",
     "LatentSpace": "molvae.latent.space",
+    "Library": "molvae.latent.library",
     "canonical": "molvae.chem.molecules",
     "get_objective": "molvae.objectives.registry",
     "load": "molvae.latent.loading",
@@ -41,6 +43,7 @@ _HOMES = {
 __all__ = [
     "Campaign",
     "LatentSpace",
+    "Library",
     "analysis",
     "bo",
     "canonical",

@@ -339,6 +339,11 @@ def _draft(target: Path) -> Path:
     return target.with_name(f".molvae-{_host()}-{os.getpid()}-{token}.draft{ending}")
 
 
+def is_draft(path: Path) -> bool:
+    """Whether a file is one that a killed process was writing."""
+    return _DRAFT.fullmatch(path.name) is not None
+
+
 def remove_stale_drafts(folder: Path) -> None:
     """Remove the drafts of killed processes from a folder."""
     with contextlib.suppress(OSError):

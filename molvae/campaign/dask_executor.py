@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, LostCallError
 from molvae.campaign.transport import NotLoadedError, key_of, loaded_on_worker, packed
+from molvae.chem._parallel import connect
 from molvae.errors import CampaignError, MolvaeError, ProcessDiedError, described, warn
 
 if TYPE_CHECKING:
-    from distributed import Client, WorkerPlugin
-
-CONNECT_SECONDS = 30
+    from distributed import WorkerPlugin
 
 RESTART_SECONDS = 60.0
 """Time that a worker is given to restart."""
@@ -48,10 +47,6 @@ class DaskExecutor:
     """
 
     def __init__(self, address: str, calls: Sequence[EvaluationTask]) -> None:
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise CampaignError("a Dask cluster needs: pip install 'molvae[dask]'") from error
         payload = packed(calls)
         self.address, self._key = address, key_of(payload)
         self._plugin = f"molvae-{self._key}"
@@ -70,13 +65,7 @@ class DaskExecutor:
         """Worker and time at which a call began, by Dask's key."""
         self._bound: dict[Any, set[str]] = {}
         """Calls that are restricted to some workers."""
-        where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
-        try:
-            self._client: Client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise CampaignError(
-                f"no Dask scheduler answers at {address}: {described(error)}"
-            ) from error
+        self._client = connect(address, CampaignError)
         try:
             with self._saying_if_gone():
                 self._client.subscribe_topic(BEGAN + self._key, self._has_begun)

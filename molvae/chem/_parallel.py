@@ -1,14 +1,19 @@
-"""One function over many items, in several processes if that saves time."""
+"""One function over many items: in this process, in several, or on a Dask cluster."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from molvae.errors import ConfigError
+from molvae.errors import ConfigError, MissingPackageError, MolvaeError, described
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -19,6 +24,10 @@ CHUNK = 500
 """Items that are sent to a process together."""
 IDLE_SECONDS = 10
 """Time after which idle processes end; until then the next call uses them."""
+CONNECT_SECONDS = 30
+"""Time that a Dask scheduler is given to answer."""
+AHEAD = 2
+"""Items for each thread of a Dask cluster that are sent before the first result is read."""
 
 
 def parallel_map(
@@ -53,10 +62,43 @@ def stream(
 def _in_processes(
     function: Callable[[In], Out], items: Sequence[In], workers: int
 ) -> Iterator[Out]:
-    from joblib import Parallel, delayed
-
     def each(part: Sequence[In]) -> list[Out]:
         return [function(item) for item in part]
+
+    parts = (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
+    with closing(stream_large(each, parts, workers=workers)) as outputs:
+        for results in outputs:
+            yield from results
+
+
+def stream_large(
+    function: Callable[[In], Out],
+    items: Iterable[In],
+    *,
+    workers: int = 1,
+    dask: str | None = None,
+) -> Generator[Out, None, None]:
+    """The results of a function for each item, in order; few items are in memory at once.
+
+    Args:
+        function: As for `stream`; each item is sent alone.
+        items: Read as results are read.
+        workers: Processes; 1: this one.
+        dask: Address of a Dask scheduler, or its scheduler file, instead; a lost worker's items go
+            to another one.
+
+    Raises:
+        ConfigError: `workers` is below 1, the processes died, or no scheduler answers.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers must be at least 1 process, got {workers}")
+    if dask is not None:
+        yield from _on_cluster(function, items, dask)
+        return
+    if workers == 1:
+        yield from map(function, items)
+        return
+    from joblib import Parallel, delayed
 
     run = Parallel(
         workers,
@@ -65,11 +107,9 @@ def _in_processes(
         return_as="generator",
         idle_worker_timeout=IDLE_SECONDS,
     )
-    parts = (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
-    outputs = run(delayed(each)(part) for part in parts)
+    outputs = run(delayed(function)(item) for item in items)
     try:
-        for results in outputs:
-            yield from results
+        yield from outputs
     except BrokenProcessPool as error:
         raise ConfigError(
             "the worker processes died, perhaps for lack of memory; give workers=1, which needs "
@@ -79,3 +119,36 @@ def _in_processes(
         with warnings.catch_warnings():  # about unread results
             warnings.simplefilter("ignore", UserWarning)
             outputs.close()  # raises errors here, not in the garbage collector
+
+
+def _on_cluster(function: Callable[[In], Out], items: Iterable[In], address: str) -> Iterator[Out]:
+    client = connect(address)
+    sent = deque[Any]()
+    try:
+        for item in items:
+            sent.append(client.submit(function, item, pure=False))
+            while len(sent) > AHEAD * max(1, sum(client.nthreads().values())):
+                yield sent.popleft().result()
+        while sent:
+            yield sent.popleft().result()
+    finally:
+        client.cancel(list(sent))
+        client.close()
+
+
+def connect(address: str, error: type[MolvaeError] = ConfigError) -> Client:
+    """A client of a running Dask cluster, by the scheduler's address or its scheduler file.
+
+    Raises:
+        MissingPackageError: Dask is not installed.
+        MolvaeError: `error`, if no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as missing:
+        raise MissingPackageError("a Dask cluster needs: pip install 'molvae[dask]'") from missing
+    where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+    try:
+        return Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as refused:
+        raise error(f"no Dask scheduler answers at {address}: {described(refused)}") from refused

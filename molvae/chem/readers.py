@@ -55,7 +55,7 @@ def read_table(
     text, kind = "", _binary_kind(data)
     if kind is None:
         text = decoded(data, name)
-        kind = _text_kind(text, expected, wanted, lists)
+        kind = text_kind(text, expected, wanted, lists)
     if kind in UNREAD:
         raise DataError(f"{name} is {UNREAD[kind]}")
     if expected is not None and kind != expected and {kind, expected} != {TABLE, LIST}:
@@ -74,7 +74,7 @@ def read_table(
     if kind == PARQUET:
         return parquet_table(data, name)
     if kind == LIST:
-        return _list(text, name)
+        return list_table(text, name)
     if named := re.match(r"sep=(.)\n", text):  # a line that spreadsheets write
         text, separator = text[named.end(1) :], named[1]
     else:
@@ -97,7 +97,8 @@ _COUNTS = re.compile(r"(?:[^\n]*\n){3}[^\n]*V[23]000")
 _END = re.compile(r"^(?:M  END|\$\$\$\$)[ \t]*$", re.MULTILINE)
 
 
-def _text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bool) -> str:
+def text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bool) -> str:
+    """The kind of file that a text seems to be, of those in `KINDS`."""
     if _COUNTS.match(text) or (expected in (SDF, None, LIST) and _END.search(text)):
         return SDF
     if expected == TABLE or not lists:
@@ -116,7 +117,7 @@ def _text_kind(text: str, expected: str | None, wanted: Sequence[str], lists: bo
     return LIST
 
 
-def _list(text: str, name: str) -> Table:
+def list_table(text: str, name: str) -> Table:
     """A list of SMILES; a first line that begins with "smiles" is the header."""
     lines = ((line, row.strip().split(maxsplit=1)) for line, row in enumerate(text.split("\n"), 1))
     rows = [(line, words) for line, words in lines if words]

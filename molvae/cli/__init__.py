@@ -14,6 +14,7 @@ from molvae._version import __version__
 from molvae.cli.campaigns import ask, optimize
 from molvae.cli.explore import explore, interpolate, neighbors
 from molvae.cli.latent import decode, density, encode, generate, list_names, properties
+from molvae.cli.library import library
 from molvae.cli.measurements import add, retry, tell
 from molvae.cli.results import compare, copy, export, report, ui
 from molvae.cli.terminal import check_numbers, no_standard_input, run
@@ -34,7 +35,7 @@ app = App(
 )
 for command in (
     prepare, train, tune, evaluate, generate, encode, decode, properties, optimize, ask, tell,
-    add, retry, export, report, compare, copy, ui, explore,
+    add, retry, export, report, compare, copy, ui, explore, library,
 ):  # fmt: skip
     app.command(command)
 explore.command(density)
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, that of the process by default; see `molvae.cli.terminal.run`."""
     interrupted = {
         "optimize": "all values are in the campaign file, and the same command goes on from there",
+        "library": "what is done stays, and the same command goes on from there",
     }
     return run(app, sys.argv[1:] if argv is None else argv, interrupted=interrupted)
 

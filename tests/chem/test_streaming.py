@@ -1,0 +1,115 @@
+"""Sources of any length are read in slices, and no line is lost."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from molvae.chem.streaming import Row, read_slices
+from molvae.errors import DataError, UnknownNameError
+
+SIZES = (1, 2, 3, 100)
+
+
+def rows(path: Path, size: int = 2, **columns: str) -> list[Row]:
+    return [row for one in read_slices(path, size, **columns) for row in one.rows()]
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_list_of_smiles_has_lines_and_names(size: int, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.smi", "CCO Z1\nCCC\n\nc1ccccc1 Z3 benzene\n")
+    assert rows(file, size) == [
+        Row(1, "Z1", "CCO"),
+        Row(2, "2", "CCC"),
+        Row(4, "Z3 benzene", "c1ccccc1"),
+    ]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_list_with_a_header_counts_its_line(size: int, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.smi", "\nSMILES name\nCCO Z1\nCCC Z2\n")
+    assert rows(file, size) == [Row(3, "Z1", "CCO"), Row(4, "Z2", "CCC")]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_table_with_quotes_across_slices_keeps_cells_whole(size: int, tmp_path: Path) -> None:
+    text = 'Catalog ID,SMILES,note\nA-1,CCO,"one\ntwo, three"\nA-2,CCC,\nA-3,CCN,"x"\n'
+    file = write(tmp_path / "a.csv", text)
+    expected = [Row(2, "A-1", "CCO"), Row(4, "A-2", "CCC"), Row(5, "A-3", "CCN")]
+    assert rows(file, size, name_column="Catalog ID") == expected
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bad_line_of_a_table_is_a_row_with_a_problem(size: int, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", "smiles\tid\nCCO\tA\nCCC\nCCN\tC\nO\tD\t7\n")
+    found = rows(file, size)
+    assert [row.line for row in found] == [2, 3, 4, 5]
+    assert [bool(row.problem) for row in found] == [False, True, False, True]
+    assert found[1].smiles == "CCC"
+
+
+def test_quote_without_a_partner_costs_its_line_alone(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", 'smiles,id\nCCO,A\nCCC,"B\nCCN,C\nCCS,D\n')
+    found = rows(file, 100)
+    assert [(row.line, row.smiles, bool(row.problem)) for row in found if not row.problem] == [
+        (2, "CCO", False), (4, "CCN", False), (5, "CCS", False),
+    ]  # fmt: skip
+    assert [row.line for row in found] == [2, 3, 4, 5]
+
+
+def test_gzip_and_plain_text_are_the_same(tmp_path: Path) -> None:
+    text = "smiles,id\n" + "".join(f"{'C' * n},M{n}\n" for n in range(1, 30))
+    plain = write(tmp_path / "a.csv", text)
+    packed = tmp_path / "a.csv.gz"
+    packed.write_bytes(gzip.compress(text.encode()))
+    assert rows(packed, 7) == rows(plain, 7) == rows(plain, 1000)
+    assert [one.digest for one in read_slices(packed, 7)] == [
+        one.digest for one in read_slices(plain, 7)
+    ]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_parquet_has_numbers_of_rows(size: int, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.table({"price": [1, 2, 3], "smiles": ["C", None, "CC"], "ID": [7, 8, None]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    expected = [Row(1, "7", "C"), Row(2, "8", ""), Row(3, "3", "CC")]
+    assert rows(tmp_path / "a.parquet", size) == expected
+
+
+def test_data_set_is_read_by_its_name() -> None:
+    first = next(read_slices("zinc250k", 5))
+    assert [row.line for row in first.rows()] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns"),
+    [
+        ("a.csv", "", {}),
+        ("a.csv", "structure,id\nC,1\n", {}),
+        ("a.csv", "smiles,id\nC,1\n", {"name_column": "code"}),
+        ("a.smi", "C 1\nCC 2\n", {"column": "smiles"}),
+        ("a.sdf", "C 1\n", {}),
+    ],
+)
+def test_source_that_cannot_be_read_raises(
+    name: str, text: str, columns: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError):
+        rows(write(tmp_path / name, text), **columns)
+
+
+def test_unknown_source_raises(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError):
+        rows(Path("zinc"))
+    with pytest.raises(DataError):
+        rows(tmp_path / "nothing.smi")

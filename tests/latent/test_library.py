@@ -1,0 +1,249 @@
+"""Libraries: nothing is lost, builds go on to the same bytes, search is right."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import molvae
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.chem.molecules import canonical
+from molvae.errors import ConfigError, DataError, InvalidMoleculeError
+from molvae.latent import library_build
+from molvae.latent.library import Library
+from molvae.latent.library_build import build_library
+
+pytest.importorskip("faiss")
+pytest.importorskip("pyarrow")
+
+N = 60
+SIZE = 16
+INVALID = {5: "C1CC", 40: "no molecule", 41: ""}
+UNREADABLE = "[Xe]"
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Molecules, of which some are repeated, invalid, or unknown to the model."""
+    texts = [*sample_molecules("zinc250k", N, 3), UNREADABLE]
+    texts += [texts[3], canonical(texts[10]), texts[3]]
+    lines = [f"{text},V-{i}" for i, text in enumerate(texts)]
+    for place, text in INVALID.items():
+        lines.insert(place, f"{text},X-{place}")
+    path = tmp_path_factory.mktemp("catalog") / "vendor.csv"
+    path.write_text("smiles,Compound ID\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def library(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return build_library(catalog, tmp_path_factory.mktemp("built") / "lib", partition_size=SIZE)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def table(library: Library) -> list[dict[str, object]]:
+    columns = ["id", "smiles", "logP", "alerts", "z"]
+    return [
+        row
+        for number in range(library.n_partitions)
+        for row in library.partition(number, columns).to_pylist()
+    ]
+
+
+def test_every_line_is_a_molecule_or_rejected(library: Library, catalog: Path) -> None:
+    counts = library.about["counts"]
+    assert counts["read"] == len(catalog.read_text().splitlines()) - 1
+    assert counts["read"] == counts["molecules"] + counts["invalid"] + counts["duplicates"]
+    assert (counts["invalid"], counts["duplicates"], counts["without_z"]) == (3, 3, 1)
+    with open(library.folder / "rejected.tsv", newline="") as file:
+        rejected = list(csv.DictReader(file, delimiter="\t"))
+    lines = catalog.read_text().splitlines()
+    assert [int(one["line"]) for one in rejected] == sorted(int(one["line"]) for one in rejected)
+    for one in rejected:
+        assert lines[int(one["line"]) - 1].split(",")[1] == one["id"]
+        assert one["reason"]
+    named = {str(row["id"]) for row in table(library)} | {one["id"] for one in rejected}
+    assert named == {line.split(",")[1] for line in lines[1:]}
+
+
+def test_molecules_are_distinct_and_canonical(library: Library) -> None:
+    smiles = [str(row["smiles"]) for row in table(library)]
+    assert len(set(smiles)) == len(smiles) == len(library)
+    assert [canonical(one) for one in smiles] == smiles
+
+
+def test_vectors_are_encodings_and_null_where_the_model_cannot_read(library: Library) -> None:
+    rows = table(library)
+    without = [row["smiles"] for row in rows if row["z"] is None]
+    assert without == [UNREADABLE]
+    known = [row for row in rows if row["z"] is not None]
+    z = molvae.load("zinc250k").encode([str(row["smiles"]) for row in known]).numpy()
+    assert np.allclose(np.array([row["z"] for row in known]), z, atol=4e-3, rtol=1e-3)
+
+
+def test_alerts_are_counted_only_if_asked_for(
+    library: Library, catalog: Path, tmp_path: Path
+) -> None:
+    assert {row["alerts"] for row in table(library)} == {None}
+    made = build_library(catalog, tmp_path / "lib", partition_size=SIZE, alerts=True)
+    assert any(row["alerts"] for row in table(made))
+
+
+@pytest.mark.slow
+def test_workers_change_no_byte(library: Library, catalog: Path, tmp_path: Path) -> None:
+    made = build_library(catalog, tmp_path / "lib", partition_size=SIZE, workers=2)
+    assert content(made.folder) == content(library.folder)
+
+
+def test_build_stopped_at_any_write_goes_on_to_the_same_bytes(
+    library: Library, catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = library_build.write_atomically
+
+    def stopping(at: int) -> Callable[[Path, bytes], None]:
+        n = 0
+
+        def stop(path: Path, data: bytes) -> None:
+            nonlocal n
+            n += 1
+            if n == at:
+                raise KeyboardInterrupt
+            write(path, data)
+
+        return stop
+
+    for at in (1, 4, 8, 9):  # settings, a slice, an index, a table
+        monkeypatch.setattr(library_build, "write_atomically", stopping(at))
+        folder = tmp_path / f"lib{at}"
+        with pytest.raises(KeyboardInterrupt):
+            build_library(catalog, folder, partition_size=SIZE)
+        with pytest.raises(DataError):
+            Library.open(folder)
+        monkeypatch.setattr(library_build, "write_atomically", write)
+        made = build_library(catalog, folder, partition_size=SIZE)
+        assert content(made.folder) == content(library.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_build_killed_thirty_times_has_the_same_bytes(
+    library: Library, catalog: Path, tmp_path: Path
+) -> None:
+    rng, folder, kills = random.Random(0), tmp_path / "lib", 0
+
+    def build() -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                build_library(catalog, folder, partition_size=SIZE)
+            finally:
+                os._exit(0)
+        return child
+
+    began = time.monotonic()
+    os.waitpid(build(), 0)
+    whole = time.monotonic() - began
+    assert content(folder) == content(library.folder)
+    folder = tmp_path / "0"
+    while kills < 30:
+        if (folder / "library.json").exists():
+            assert content(folder) == content(library.folder)
+            folder = tmp_path / str(kills)
+        child = build()
+        time.sleep(rng.random() * whole)
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        kills += os.WIFSIGNALED(status)
+    os.waitpid(build(), 0)
+    assert content(folder) == content(library.folder)
+
+
+def test_other_settings_or_another_source_are_refused(
+    library: Library, catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="partition_size"):
+        build_library(catalog, library.folder, partition_size=SIZE + 1)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.txt").write_text("mine")
+    with pytest.raises(DataError):
+        build_library(catalog, tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["a.txt"]
+    with pytest.raises(ConfigError):
+        build_library(catalog, tmp_path / "lib", workers=0)
+    source = tmp_path / catalog.name
+    source.write_text(catalog.read_text())
+    monkeypatch.setattr(library_build, "_find_first", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        build_library(source, tmp_path / "lib", partition_size=SIZE)
+    source.write_text(catalog.read_text().replace("V-20", "V-21"))
+    with pytest.raises(DataError, match="changed"):
+        build_library(source, tmp_path / "lib", partition_size=SIZE)
+
+
+def test_duplicates_are_found_whatever_the_range_of_hashes(
+    library: Library, catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_build, "MAX_HASHES", 10)
+    made = build_library(catalog, tmp_path / "lib", partition_size=SIZE)
+    assert content(made.folder) == content(library.folder)
+
+
+def test_nearest_by_tanimoto_are_those_of_brute_force(library: Library) -> None:
+    smiles = [str(row["smiles"]) for row in table(library)]
+    query = sample_molecules("zinc250k", 1, 9)[0]
+    similar = tanimoto(morgan_bits([query]), morgan_bits(smiles))[0]
+    found = library.nearest(query, 10, by="tanimoto")
+    assert np.allclose(found["similarity"], np.sort(similar)[::-1][:10])
+    assert dict(zip(smiles, similar, strict=True))[found["smiles"][0]] == similar.max()
+
+
+def test_nearest_by_z_are_those_of_brute_force(library: Library) -> None:
+    rows = [row for row in table(library) if row["z"] is not None]
+    query = sample_molecules("zinc250k", 1, 9)[0]
+    z = np.array([row["z"] for row in rows], dtype=np.float32)
+    distances = np.linalg.norm(z - library.space.encode([query]).numpy(), axis=1)
+    found = library.nearest(query, 10)
+    assert [rows[i]["id"] for i in np.argsort(distances)[:10]] == found["id"].tolist()
+    assert np.allclose(found["distance"], np.sort(distances)[:10], rtol=1e-3)
+
+
+def test_molecule_of_the_library_is_its_own_nearest(library: Library) -> None:
+    row = table(library)[SIZE + 2]
+    for by in ("z", "tanimoto"):
+        assert library.nearest(str(row["smiles"]), 1, by=by)["id"][0] == row["id"]  # type: ignore[arg-type]
+
+
+def test_bad_query_raises(library: Library) -> None:
+    with pytest.raises(InvalidMoleculeError):
+        library.nearest("C1CC")
+    with pytest.raises(ConfigError):
+        library.nearest("C", 0)
+    with pytest.raises(ConfigError):
+        library.nearest("C", by="shape")  # type: ignore[arg-type]
+
+
+def test_damaged_or_missing_library_raises(library: Library, catalog: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        Library.open(tmp_path)
+    made = build_library(catalog, tmp_path / "lib", partition_size=SIZE)
+    assert made.fingerprint == library.fingerprint
+    (made.folder / "part-00001.faiss").unlink()
+    with pytest.raises(DataError):
+        Library.open(made.folder)
+
+
+def test_model_of_other_vectors_is_refused(library: Library) -> None:
+    with pytest.raises(DataError):
+        library.check_space(molvae.load("qm9"))
