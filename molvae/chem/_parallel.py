@@ -109,7 +109,8 @@ def stream_large(
     )
     outputs = run(delayed(function)(item) for item in items)
     try:
-        yield from outputs
+        for result in outputs:  # noqa: UP028 (`yield from` would close `outputs` too early)
+            yield result
     except BrokenProcessPool as error:
         raise ConfigError(
             "the worker processes died, perhaps for lack of memory; give workers=1, which needs "
