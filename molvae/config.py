@@ -371,6 +371,10 @@ class CampaignConfig(RunLimits):
     """Faults that proposals must not have, unless the initial molecules do: structural `alerts` and
     unstable groups; ring systems or atom environments without `precedents` in the training data; an
     unusual `size`. Parts separated by commas, or `none`."""
+    keep: str | None = None
+    """Core that every proposal holds: a SMILES, or a SMARTS. With attachment points, `[*:1]`, it is
+    substituted there alone; two fragments, `A.B`, are linked. Random initial molecules are
+    decorations of it."""
     start: int | str = 100
     """Initial molecules: this many random ones of `dataset`, or a file of molecules (with a column
     `value` if measured)."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from molvae.bo.prediction import Prediction
 from molvae.bo.transforms import standardized, standardized_variances
+from molvae.chem.cores import Core
 from molvae.chem.plausibility import Plausibility
 from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -68,6 +69,8 @@ class Observations:
     """Computes the cheap values of any molecules, `n x len(problem.computed)`."""
     plausibility: Plausibility | None = None
     """The check that proposals have to pass; None: there is none."""
+    core: Core | None = None
+    """The core that proposals have to hold; None: there is none."""
 
     def __post_init__(self) -> None:
         d = self.bounds.shape[-1]
@@ -90,12 +93,13 @@ class Observations:
                 )
 
     def accepts(self, smiles: str) -> bool:
-        """Whether a canonical SMILES passes the plausibility check, so that it may be proposed.
+        """Whether a canonical SMILES may be proposed: it holds the core and is plausible.
 
         Strategies refuse the others where candidates arise: `bo.candidates` after decoding,
         `bo.pool` in the pool of `rank`, `bo.strategies.genetic` among the offspring.
         """
-        return self.plausibility is None or self.plausibility.accepts(smiles)
+        held = self.core is None or self.core.holds(smiles)
+        return held and (self.plausibility is None or self.plausibility.accepts(smiles))
 
     @property
     def proposed(self) -> list[int]:

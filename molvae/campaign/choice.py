@@ -47,6 +47,12 @@ def choose_batch(
     n_trials = len(observations.known)
     found = strategy.propose(observations, space, n, seed=spawn_seed(seed, n_trials))
     smiles = [candidate.smiles for candidate in found]
+    core = observations.core
+    if core is not None and (lacking := [one for one in smiles if not core.holds(one)]):
+        raise CampaignError(
+            f"strategy {strategy.name!r} proposed molecules without the core {core.text}: "
+            f"{lacking}; let it ask observations.accepts, or use another strategy"
+        )
     if len(set(smiles)) != n or observations.known.intersection(smiles):
         raise CampaignError(
             f"strategy {strategy.name!r} did not give {n} distinct new molecules: {smiles}; "

@@ -16,7 +16,9 @@ from molvae.bo.strategies.registry import (
     upgrade_text,
 )
 from molvae.campaign.evaluation import with_computed
-from molvae.campaign.initial_design import InitialDesign, build_initial_design
+from molvae.campaign.initial_design import InitialDesign, build_initial_design, decorated_design
+from molvae.campaign.proposal_check import core_to_keep, plausibility_of
+from molvae.campaign.proposing import keeping_space
 from molvae.campaign.schema import FORMAT
 from molvae.campaign.start_rows import StartRow, count_rows
 from molvae.campaign.storage import Storage, check_can_create, now
@@ -29,7 +31,7 @@ from molvae.config import (
     is_list,
     whole_number,
 )
-from molvae.errors import require
+from molvae.errors import require, warn
 from molvae.objectives.parsing import format_part, parse_problem, python_object, told_names
 from molvae.objectives.problem import Constraint, Objective
 from molvae.objectives.program import COMMAND
@@ -83,17 +85,23 @@ def create_file(
         "take a space with latent_dim above 0",
     )
     functions = {name: bound_to(space, function) for name, function in functions.items()}
-    first = build_initial_design(
-        start,
-        space,
-        told_names(problem),
-        dataset=made.dataset,
-        seed=made.seed,
-        skip_invalid=made.skip_invalid,
-        standardize=made.standardize,
-        smiles_column=made.smiles_column,
-        value_column=made.value_column,
-    )
+    if made.keep is not None and isinstance(start, int):
+        keeping = keeping_space(space, made.keep, ())
+        check = plausibility_of(replace(made, space=space.name), ())
+        first = decorated_design(start, keeping, made.seed, check)
+    else:
+        first = build_initial_design(
+            start,
+            space,
+            told_names(problem),
+            dataset=made.dataset,
+            seed=made.seed,
+            skip_invalid=made.skip_invalid,
+            standardize=made.standardize,
+            smiles_column=made.smiles_column,
+            value_column=made.value_column,
+        )
+        _check_core(made, space, first)
     made = replace(
         made,
         campaign=path.name,
@@ -124,6 +132,19 @@ def create_file(
             outcome = with_computed(outcome, trial.smiles, problem, functions.__getitem__)
         trials.append(replace(trial, percentile=percentile, outcome=outcome))
     return Storage.create(path, facts, trials), space, functions, strategy, first.rows
+
+
+def _check_core(config: CampaignConfig, space: LatentSpaceProtocol, first: InitialDesign) -> None:
+    """Say how many initial molecules lack the core; refuse one that cannot be written."""
+    if (core := core_to_keep(config)) is None:
+        return
+    keeping_space(space, core.text, [trial.smiles for trial in first.trials])
+    lacking = sum(not core.holds(trial.smiles) for trial in first.trials)
+    if lacking:
+        warn(
+            f"{lacking} of {len(first.trials)} initial molecules do not hold {core.text}, "
+            "substituted as it says: their values are learned, and nothing like them is proposed"
+        )
 
 
 def given_objectives(settings: Mapping[str, Any]) -> Any:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from molvae.bo.base import Candidate, Observations
     from molvae.bo.prediction import Prediction
     from molvae.campaign.trial import Trial
+    from molvae.chem.cores import Core
     from molvae.chem.plausibility import Plausibility
 
 
@@ -64,11 +65,13 @@ def observations_of(
     bounds: Tensor,
     compute: Callable[[Sequence[str], Sequence[str]], list[dict[str, float]]],
     plausibility: Plausibility | None = None,
+    core: Core | None = None,
 ) -> Observations:
     """Observations for a strategy; values are signed so that larger is better.
 
     `trials` are all of a campaign, `bounds` those of the space, `2 x d`; `compute` computes values
-    of molecules by name; `plausibility` is the check that proposals have to pass.
+    of molecules by name; `plausibility` is the check that proposals have to pass, `core` what they
+    have to hold.
     """
     import torch
 
@@ -119,6 +122,7 @@ def observations_of(
         values=None if problem.is_single_objective else torch.from_numpy(values),
         compute=None if problem.is_single_objective else computed_values,
         plausibility=plausibility,
+        core=core,
     )
 
 

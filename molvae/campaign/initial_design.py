@@ -25,6 +25,8 @@ from molvae.errors import (
 )
 
 if TYPE_CHECKING:
+    from molvae.chem.plausibility import Plausibility
+    from molvae.latent.keeping import KeepingSpace
     from molvae.latent.protocol import LatentSpaceProtocol
 
 ORIGIN, ADDED = "start", "added"
@@ -265,6 +267,20 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
         f"only {len(z)} of {n} random molecules of {dataset} can be encoded by {space.name!r}; "
         "start from a data set or a file that is nearer to its training molecules"
     )
+
+
+def decorated_design(
+    n: int, space: KeepingSpace, seed: int, check: Plausibility | None
+) -> InitialDesign:
+    """`n` new molecules that hold the core of a space; those with a fault only where others lack.
+
+    Twice as many are made.
+    """
+    made = space.new(2 * n, seed) if n else []
+    made.sort(key=lambda smiles: check is not None and not check.accepts(smiles))
+    z = _encoded(space, made[:n])
+    trials = [NewTrial(smiles=smiles, z=row, origin=ORIGIN) for smiles, row in z.items()]
+    return InitialDesign(trials=tuple(trials))
 
 
 def _encoded(space: LatentSpaceProtocol, molecules: Sequence[str]) -> dict[str, list[float]]:

@@ -17,6 +17,7 @@ from molvae.errors import MolvaeError
 
 if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
+    from molvae.chem.cores import Core
     from molvae.chem.plausibility import Plausibility
     from molvae.chem.precedents import Precedents
 
@@ -30,7 +31,22 @@ def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibi
     from molvae.chem.precedents import of_model
 
     start = tuple(trial.smiles for trial in trials if trial.origin == ORIGIN)
-    return _plausibility(plausibility_parts(config.plausibility), of_model(config.space), start)
+    core = core_to_keep(config)
+    return _plausibility(
+        plausibility_parts(config.plausibility),
+        of_model(config.space),
+        start,
+        None if core is None else core.smiles,
+    )
+
+
+def core_to_keep(config: CampaignConfig) -> Core | None:
+    """The core that proposals of a campaign have to hold; None if there is none."""
+    if config.keep is None:
+        return None
+    from molvae.chem.cores import core_of
+
+    return core_of(config.keep)
 
 
 def full_check(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:
@@ -64,7 +80,10 @@ def inactive_parts(config: CampaignConfig) -> str:
 
 @lru_cache(maxsize=8)
 def _plausibility(
-    parts: tuple[str, ...], precedents: Precedents | None, start: tuple[str, ...]
+    parts: tuple[str, ...],
+    precedents: Precedents | None,
+    start: tuple[str, ...],
+    core: str | None,
 ) -> Plausibility | None:
     from molvae.chem.molecules import parse
     from molvae.chem.plausibility import CATALOGS, Plausibility
@@ -82,4 +101,4 @@ def _plausibility(
     )
     if not found.catalogs and found.precedents is None and window is None:
         return None
-    return found.for_start(start)
+    return found.for_start(start, core)

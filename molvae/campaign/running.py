@@ -15,6 +15,7 @@ from molvae.campaign.executors import make_executor
 from molvae.campaign.history import completed_trials
 from molvae.campaign.initial_design import ORIGIN
 from molvae.campaign.proposal_check import full_check
+from molvae.campaign.proposing import proposing_space
 from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
 from molvae.errors import CampaignError, require
@@ -46,8 +47,9 @@ def ask(campaign: Campaign, n: int, *, allow_constant: bool) -> list[Trial]:
 
 def _choose(campaign: Campaign, n: int) -> Callable[[], Batch]:
     """Read the campaign; the returned function chooses by that alone."""
-    observations, space, strategy = campaign.observations(), campaign.space, campaign.strategy
-    check = full_check(campaign.config, campaign.trials)
+    observations, strategy, trials = campaign.observations(), campaign.strategy, campaign.trials
+    space = proposing_space(campaign.config, campaign.space, trials)
+    check = full_check(campaign.config, trials)
     return lambda: choose_batch(
         strategy, observations, space, campaign.problem, n, campaign.seed, check
     )

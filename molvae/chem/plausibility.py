@@ -49,14 +49,16 @@ class Plausibility:
     allowed: frozenset[str] = COMMON_ALERTS
     """Findings that are no fault."""
 
-    def for_start(self, start: Sequence[str]) -> Plausibility:
+    def for_start(self, start: Sequence[str], core: str | None = None) -> Plausibility:
         """The same, except that common findings of initial molecules are allowed.
 
         Args:
             start: Canonical SMILES.
+            core: What all proposals hold, a SMILES; its findings are allowed, too.
         """
         counts = Counter(finding for smiles in start for finding in self.findings(smiles))
         common = {finding for finding, n in counts.items() if n >= COMMON * len(start)}
+        common |= set() if core is None else set(self.findings(core))
         window = self.heavy_atoms
         if window is not None and start:
             sizes = [parse(smiles).GetNumHeavyAtoms() for smiles in start]

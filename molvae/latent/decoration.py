@@ -12,14 +12,16 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from rdkit import Chem, rdBase
+from torch import Tensor
 
+from molvae.chem.cores import core_of, graft, with_point
 from molvae.chem.fingerprints import morgan_bits, tanimoto
-from molvae.chem.molecules import canonical, canonical_or_none, has_radicals, parse
+from molvae.chem.molecules import canonical, has_radicals, parse
 from molvae.chem.representations import Smiles
 from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import ConfigError, InvalidMoleculeError, UnknownTokenError, require, warn
@@ -39,6 +41,16 @@ MAX_SITES, MAX_LINKER = 2, 12
 """Groups on a core that has no attachment points, and atoms of a linker, at most."""
 OTHER_POINT = re.compile(r"\(\[\*:\d+\]\)")
 """An attachment point inside the text of a core."""
+
+
+class Begun(NamedTuple):
+    """A core with a group at one of its attachment points."""
+
+    mol: Chem.Mol
+    n_atoms: int
+    """Atoms of the core, which come first."""
+    log_prob: float
+    """Mean log-probability of the group's tokens under the decoder, nats."""
 
 
 @isolated()
@@ -75,18 +87,16 @@ def decorate(
             SMILES.
     """
     noise = _noise(space, noise, temperature)
-    core = _core(space, scaffold)
-    plain = _without_points(core)
-    itself = canonical(Chem.MolToSmiles(plain))
+    core, kept = numbered_core(space, scaffold), core_of(scaffold)
 
     def attempt(size: int, seed: int) -> Iterable[str]:
         rng = random.Random(seed)
-        cores = [_with_points(core, rng) for _ in range(size)]
+        cores = [with_points(core, rng) for _ in range(size)]
         made = _grow(space, cores, rng, seed, noise, temperature)
-        # A group can make a ring of the core aromatic, or end that it is.
-        return _likelier_half(space, (one for one in made if _holds(parse(one), plain)))
+        # A group can make a ring of the core aromatic, end that it is, or begin with a branch.
+        return _likelier_half(space, (one for one in made if kept.holds(one)))
 
-    return _distinct(space, attempt, n, seed, {itself})
+    return _distinct(space, attempt, n, seed, {str(kept.smiles)})
 
 
 @isolated()
@@ -115,22 +125,25 @@ def link(
         temperature: See `decorate`.
     """
     noise = _noise(space, noise, temperature)
-    cores = [_core(space, fragment) for fragment in (first, second)]
+    cores = [numbered_core(space, fragment) for fragment in (first, second)]
     for fragment, core in zip((first, second), cores, strict=True):
         if len(_points(core)) > 1:
             raise ConfigError(f"{fragment!r} has {len(_points(core))} attachment points; give one")
 
+    kept = core_of(f"{first}.{second}")
+
     def attempt(size: int, seed: int) -> Iterable[str]:
         rng = random.Random(seed)
-        texts = [Chem.MolToSmiles(_with_points(cores[0], rng, 1)) for _ in range(size)]
-        begun = _begun(space, texts, rng, seed, noise, temperature)
+        texts = [Chem.MolToSmiles(with_points(cores[0], rng, 1)) for _ in range(size)]
+        prefixes = likeliest_prefixes(space, dict.fromkeys(texts), rng.randrange(2**31))
+        begun = begin(space, texts, seed, noise, temperature, prefixes)
         joined = [
             one
-            for mol, n_atoms in begun
-            if n_atoms < mol.GetNumAtoms() <= n_atoms + MAX_LINKER
-            if (one := _joined(mol, n_atoms, _with_points(cores[1], rng, 1), rng)) is not None
+            for made in begun
+            if made is not None
+            if (one := join(made, with_points(cores[1], rng, 1), rng)) is not None
         ]
-        return _likelier_half(space, joined)
+        return _likelier_half(space, (one for one in joined if kept.holds(one)))
 
     return _distinct(space, attempt, n, seed, set())
 
@@ -183,11 +196,6 @@ def _distinct(
     return list(found)[:n]
 
 
-def _holds(mol: Chem.Mol, core: Chem.Mol) -> bool:
-    """Whether a molecule holds a core with its stereocenters."""
-    return bool(mol.HasSubstructMatch(core, useChirality=True))
-
-
 def _likelier_half(space: LatentSpace, molecules: Iterable[str]) -> list[str]:
     """The distinct molecules whose texts the decoder finds likelier than the other half."""
     some = list(dict.fromkeys(molecules))
@@ -201,8 +209,8 @@ def _likelier_half(space: LatentSpace, molecules: Iterable[str]) -> list[str]:
     return sorted(per_token, key=per_token.__getitem__)[: -(-len(rows) // 2)]
 
 
-def _core(space: LatentSpace, scaffold: str) -> Chem.Mol:
-    """The core, its attachment points numbered."""
+def numbered_core(space: LatentSpace, scaffold: str) -> Chem.Mol:
+    """A core with its attachment points numbered; errors as for `decorate`."""
     require(
         space.representation.name in ("smiles", "robust-smiles"),
         f"{space.title} writes {space.representation.name}; only models of SMILES keep a core",
@@ -216,7 +224,7 @@ def _core(space: LatentSpace, scaffold: str) -> Chem.Mol:
         len(Chem.GetMolFrags(mol)) == 1 and len(_points(mol)) < mol.GetNumAtoms(),
         f"{scaffold!r} is not one connected group of atoms beside its attachment points",
     )
-    space.token_ids(canonical(Chem.MolToSmiles(_without_points(mol))))  # raises what it cannot read
+    space.token_ids(str(core_of(scaffold).smiles))  # raises what it cannot read
     return mol
 
 
@@ -227,7 +235,7 @@ def _noise(space: LatentSpace, noise: float | None, temperature: float) -> float
     return level
 
 
-def _replaceable(mol: Chem.Mol, start: int = 0) -> list[int]:
+def replaceable(mol: Chem.Mol, start: int = 0) -> list[int]:
     """Atoms from a number on with a hydrogen that a group can replace; no stereocenters."""
     return [
         atom.GetIdx()
@@ -238,11 +246,11 @@ def _replaceable(mol: Chem.Mol, start: int = 0) -> list[int]:
     ]
 
 
-def _with_points(core: Chem.Mol, rng: random.Random, most: int = MAX_SITES) -> Chem.Mol:
+def with_points(core: Chem.Mol, rng: random.Random, most: int = MAX_SITES) -> Chem.Mol:
     """The core itself; or, if it has no attachment points, with up to `most` at random places."""
     if _points(core):
         return core
-    free = _replaceable(core)
+    free = replaceable(core)
     if not free:
         raise ConfigError(f"{Chem.MolToSmiles(core)} has no hydrogen that a group could replace")
     mol = Chem.RWMol(core)
@@ -255,16 +263,6 @@ def _with_points(core: Chem.Mol, rng: random.Random, most: int = MAX_SITES) -> C
             atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
     Chem.SanitizeMol(mol)
     return mol.GetMol()
-
-
-def _without_points(mol: Chem.Mol) -> Chem.Mol:
-    """The core with hydrogens at its attachment points."""
-    mol = Chem.Mol(mol)
-    for atom in mol.GetAtoms():
-        if atom.GetAtomicNum() == 0:
-            atom.SetAtomicNum(1)
-            atom.SetAtomMapNum(0)
-    return Chem.RemoveHs(mol)
 
 
 def _grow(
@@ -281,67 +279,70 @@ def _grow(
         yield from (Chem.MolToSmiles(mol) for mol in waiting if not _points(mol))
         texts = [Chem.MolToSmiles(mol) for mol in waiting if _points(mol)]
         seed = later_seed(seed, 1)
-        waiting = [mol for mol, _ in _begun(space, texts, rng, seed, noise, temperature)]
+        prefixes = likeliest_prefixes(space, dict.fromkeys(texts), rng.randrange(2**31))
+        begun = begin(space, texts, seed, noise, temperature, prefixes)
+        waiting = [made.mol for made in begun if made is not None]
 
 
-def _begun(
+def begin(
     space: LatentSpace,
     cores: Sequence[str],
-    rng: random.Random,
     seed: int,
     noise: float,
     temperature: float,
-) -> list[tuple[Chem.Mol, int]]:
-    """Cores with a group at one of their attachment points, and how many atoms the core has."""
-    prefixes = _likeliest_prefixes(space, list(dict.fromkeys(cores)), rng)
-    starts = [prefixes[text] for text in cores if text in prefixes]
-    tails = _tails(space, starts, seed, noise, temperature)
-    made = [
-        (Chem.MolFromSmiles(start + tail), _n_atoms(start))
-        for start, tail in zip(starts, tails, strict=True)
-        if "." not in tail
-    ]
-    return [(mol, n) for mol, n in made if mol is not None]
+    prefixes: Mapping[str, str],
+    z: Tensor | None = None,
+) -> list[Begun | None]:
+    """Each core with a group at one of its attachment points; None where that failed.
+
+    Groups are written under `z`, `n x dim`, by default samples of the prior; `prefixes` are those
+    of `likeliest_prefixes`.
+    """
+    there = [i for i, text in enumerate(cores) if text in prefixes]
+    starts = [prefixes[cores[i]] for i in there]
+    code = space.sample_prior(len(starts), seed, source="density") if z is None else z[there]
+    found: list[Begun | None] = [None] * len(cores)
+    for i, start, (tail, log_prob) in zip(
+        there, starts, _tails(space, starts, code, seed, noise, temperature), strict=True
+    ):
+        mol = None if "." in tail else Chem.MolFromSmiles(start + tail)
+        if mol is not None:
+            found[i] = Begun(mol, _n_atoms(start), log_prob)
+    return found
 
 
 def _n_atoms(text: str) -> int:
     return sum(token[0].isalpha() or token[0] == "[" for token in Smiles().tokenize(text))
 
 
-def _joined(mol: Chem.Mol, n_atoms: int, fragment: Chem.Mol, rng: random.Random) -> str | None:
-    """A fragment at a random atom from `n_atoms` on; None where nothing can be attached."""
-    free = _replaceable(mol, n_atoms)
-    if not free:
+def join(made: Begun, fragment: Chem.Mol, rng: random.Random) -> str | None:
+    """A fragment at a random atom of a group; None where the group is too large, or has none."""
+    mol, n_atoms = made.mol, made.n_atoms
+    free = replaceable(mol, n_atoms)
+    if not free or mol.GetNumAtoms() > n_atoms + MAX_LINKER:
         return None
-    place, point = rng.choice(free), next(a for a in fragment.GetAtoms() if a.GetAtomicNum() == 0)
-    bond = point.GetBonds()[0]
-    both = Chem.RWMol(Chem.CombineMols(mol, fragment))
-    offset = mol.GetNumAtoms()
-    atom = both.GetAtomWithIdx(place)
-    atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - 1))
-    both.AddBond(place, offset + bond.GetOtherAtomIdx(point.GetIdx()), bond.GetBondType())
-    both.RemoveAtom(offset + point.GetIdx())
-    return canonical_or_none(Chem.MolToSmiles(both))
+    return graft(with_point(mol, rng.choice(free)), fragment)
 
 
 def _points(mol: Chem.Mol) -> list[int]:
     return [atom.GetAtomMapNum() for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0]
 
 
-def _likeliest_prefixes(
-    space: LatentSpace, cores: Sequence[str], rng: random.Random
+def likeliest_prefixes(
+    space: LatentSpace, cores: Iterable[str], seed: int, orders: int | None = None
 ) -> dict[str, str]:
     """By core, the text that ends where a group is to be attached and that the decoder likes best.
 
-    A core of which no order of atoms was found that ends so is left out.
+    A core of which no order of atoms was found that ends so is left out. `orders` are tried for
+    each core, by default `N_ORDERS` in all.
     """
-    orders = max(MIN_ORDERS, N_ORDERS // max(1, len(cores)))
-    texts, owners = list[str](), list[str]()
+    cores, texts, owners = list(cores), list[str](), list[str]()
+    orders = orders or max(MIN_ORDERS, N_ORDERS // max(1, len(cores)))
     for core in cores:
         mol = parse(core)
         Chem.Kekulize(mol, clearAromaticFlags=True)
         every: list[str] = Chem.MolToRandomSmilesVect(
-            mol, orders, randomSeed=rng.randrange(2**31), kekuleSmiles=True
+            mol, orders, randomSeed=seed, kekuleSmiles=True
         )
         ends = {text[: text.rindex("[")] for text in every if _ends_with_point(text)}
         texts += sorted(ends)
@@ -372,10 +373,14 @@ def _nats(space: LatentSpace, rows: Sequence[Sequence[int]]) -> list[float]:
 
 
 def _tails(
-    space: LatentSpace, starts: Sequence[str], seed: int, noise: float, temperature: float
-) -> list[str]:
-    """What the decoder writes after each text, at samples of the prior."""
-    z = space.sample_prior(len(starts), seed, source="density")
+    space: LatentSpace,
+    starts: Sequence[str],
+    z: Tensor,
+    seed: int,
+    noise: float,
+    temperature: float,
+) -> list[tuple[str, float]]:
+    """What the decoder writes after each text at its vector, and the mean log-probability."""
     tails = []
     for i in range(0, len(starts), BATCH):
         rows = [_ids(space, text) for text in starts[i : i + BATCH]]
@@ -388,9 +393,9 @@ def _tails(
             seed=later_seed(seed, i),
             prefix=pad([tuple(row) for row in rows if row is not None], space.device),
         )
-        for row, start in zip(made.ids.tolist(), rows, strict=True):
-            tokens = space.vocabulary.decode(row)
-            tails.append("".join(tokens[len(space.vocabulary.decode(start or ())) :]))
+        for row, start, nats in zip(made.ids.tolist(), rows, made.log_prob.tolist(), strict=True):
+            tokens = space.vocabulary.decode(row)[len(space.vocabulary.decode(start or ())) :]
+            tails.append(("".join(tokens), nats / (len(tokens) + 1)))
     return tails
 
 

@@ -9,6 +9,7 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from molvae.bo.operators import graph_ga_offspring, perturb_latent, sample_by_rank
+from molvae.chem.cores import core_of
 from molvae.latent.space import LatentSpace
 from tests.toys import ToySpace
 
@@ -43,6 +44,24 @@ def test_moves_repeat_with_their_seed_and_differ_with_another() -> None:
     draws = [perturb_latent(space, parents, radii=(0.1, 1.0), seed=s) for s in (0, 0, 1)]
     a, b, c = ([m.smiles for m in draw] for draw in draws)
     assert a == b != c
+
+
+@pytest.mark.parametrize(
+    ("core", "parents"),
+    [
+        ("c1ccc2c(c1)ncnc2N[*:1]", ["CCNc1ncnc2ccccc12", "CC(C)OCCNc1ncnc2ccccc12"]),
+        ("c1ccccc1", ["CCc1ccc(OC)cc1", "NC(=O)c1ccccc1"]),
+        ("C[C@@H](N)C(=O)N1CCCC1[*:1]", ["C[C@@H](N)C(=O)N1CCCC1CC(N)=O"]),
+        ("C1CCN([*:1])CC1", ["C1CCN(CCN2CCCCC2)CC1"]),
+    ],
+)
+def test_graph_children_hold_the_core_of_their_parents(core: str, parents: list[str]) -> None:
+    children = graph_ga_offspring([*parents, "CCOC(C)=O"] * 20, seed=1, core=core_of(core))
+    assert len(set(children) - set(parents)) > 5
+    assert children == graph_ga_offspring([*parents, "CCOC(C)=O"] * 20, seed=1, core=core_of(core))
+    for child, made_from in children.items():
+        assert core_of(core).holds(child)
+        assert made_from[0] in parents
 
 
 def test_graph_children_are_new_canonical_molecules() -> None:

@@ -56,7 +56,9 @@ class Genetic:
         for generation in range(self.max_generations):
             rng = Generator(spawn_seed(seed, generation))
             parents = uniform_quantile_sampling(ranked[: self.population_size], 2 * n, rng)
-            children = graph_ga_offspring(parents, seed=spawn_seed(seed, generation, 0))
+            children = graph_ga_offspring(
+                parents, seed=spawn_seed(seed, generation, 0), core=observations.core
+            )
             unknown = [c for c in children if c not in observations.known and c not in chosen]
             new = [c for c in unknown if proposable(space, c) and observations.accepts(c)]
             for candidate in encoded(space, new[: n - len(chosen)]):

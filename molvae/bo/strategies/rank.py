@@ -224,7 +224,8 @@ class Rank:
         n_offspring = max(self.n_offspring, OFFSPRING_PER_MOLECULE * n)
         with reproducible(seed), torch.no_grad():
             pool = self.pool(observations, space, n, rng, seed=seed)
-            dataset = training_dataset(space) if self.screen_fraction else None
+            screens = self.screen_fraction and observations.core is None
+            dataset = training_dataset(space) if screens else None
             shares = self.shares(
                 observations, branches=hasattr(space, "branch"), screens=dataset is not None
             )
@@ -252,7 +253,8 @@ class Rank:
                 able = [pool.smiles[i] for i in branches if pool.z[i] is not None]
                 named = branch_offspring(maker, able, z, seed=seeds[2])
                 pool.add(list(named), None, BRANCH, named)
-                named = graph_ga_offspring([pool.smiles[i] for i in graph], seed=seeds[1])
+                givers = [pool.smiles[i] for i in graph]
+                named = graph_ga_offspring(givers, seed=seeds[1], core=observations.core)
                 pool.add(list(named), None, GRAPH, named)
                 if dataset is not None:
                     pool.add(sample_dataset(dataset, counts[SCREEN], seed=seeds[3]), None, SCREEN)

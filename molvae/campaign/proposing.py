@@ -1,0 +1,59 @@
+"""The latent space that proposals are made in: one that keeps the core of a campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+from molvae.bo.base import GIVEN
+from molvae.errors import require
+
+if TYPE_CHECKING:
+    from molvae.campaign.trial import Trial
+    from molvae.config import CampaignConfig
+    from molvae.latent.keeping import KeepingSpace
+    from molvae.latent.protocol import LatentSpaceProtocol
+    from molvae.latent.space import LatentSpace
+
+MAX_SCAFFOLDS = 20
+"""Forms in which a SMARTS is written."""
+
+
+def proposing_space(
+    config: CampaignConfig, space: LatentSpaceProtocol, trials: Sequence[Trial]
+) -> LatentSpaceProtocol:
+    """The space in which a campaign's strategy searches."""
+    if config.keep is None:
+        return space
+    given = (trial.smiles for trial in trials if trial.origin in GIVEN)
+    return cast("LatentSpaceProtocol", keeping_space(space, config.keep, given))
+
+
+def keeping_space(space: LatentSpaceProtocol, keep: str, given: Iterable[str]) -> KeepingSpace:
+    """A space that keeps a core; a SMARTS is written as in given molecules that hold it.
+
+    Raises:
+        ConfigError: The space is not that of a model of SMILES, or see `KeepingSpace`.
+    """
+    from molvae.chem.cores import core_of
+    from molvae.latent.space import LatentSpace
+
+    require(
+        isinstance(space, LatentSpace),
+        f"keep needs a model that writes SMILES, not {space.name or 'this space'}",
+    )
+    core = core_of(keep)
+    scaffolds: dict[str, None] = {keep: None} if core.smiles is not None else {}
+    for smiles in given if core.smiles is None else ():
+        if len(scaffolds) < MAX_SCAFFOLDS and (one := core.scaffold(smiles)) is not None:
+            scaffolds[one] = None
+    return _keeping(cast("LatentSpace", space), keep, tuple(scaffolds))
+
+
+@lru_cache(maxsize=4)
+def _keeping(space: LatentSpace, keep: str, scaffolds: tuple[str, ...]) -> KeepingSpace:
+    from molvae.chem.cores import core_of
+    from molvae.latent.keeping import KeepingSpace
+
+    return KeepingSpace(space, core_of(keep), scaffolds)

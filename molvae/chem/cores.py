@@ -1,0 +1,261 @@
+"""The core that molecules keep: whether they hold it, where groups may grow, and what can be cut.
+
+A core is a SMILES, or a SMARTS where it is no SMILES. An atom `*` with one bond is an attachment
+point: a fragment that has any is substituted at these alone, one without anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from rdkit import Chem, rdBase
+
+from molvae.chem.molecules import canonical, canonical_or_none, shared_molecule
+from molvae.errors import InvalidMoleculeError, require, shown
+
+WILDCARD = re.compile(r"\[?\d*\*(:\d+)?\]?$")
+"""SMARTS of an atom that may be any."""
+MAX_FRAGMENTS = 2
+
+
+class Held(NamedTuple):
+    """A core in a molecule."""
+
+    atoms: frozenset[int]
+    """Atoms of the core."""
+    sites: tuple[int, ...]
+    """Atoms of the core of which a hydrogen may be replaced."""
+
+
+@dataclass(frozen=True, eq=False)
+class Core:
+    """A substructure that molecules keep; see `core_of`."""
+
+    text: str
+    """As given."""
+    query: Chem.Mol
+    """With the attachment points, which match any atom."""
+    points: frozenset[int]
+    """Atoms of the query that are attachment points."""
+    closed: frozenset[int]
+    """Atoms of the query that have no other neighbors than the query says."""
+    bare: Chem.Mol
+    """The query without attachment points."""
+    smiles: str | None
+    """Canonical SMILES with hydrogens at the attachment points; None for a SMARTS."""
+
+    @property
+    def fragments(self) -> list[str]:
+        """Its connected parts as given, each with its attachment points."""
+        return self.text.split(".")
+
+    def holds(self, smiles: str) -> bool:
+        """Whether a molecule holds the core with its stereocenters, substituted where it may be."""
+        mol = shared_molecule(smiles)
+        if not self.points:
+            return bool(mol.HasSubstructMatch(self.query, useChirality=True))
+        found = mol.HasSubstructMatch(self.bare)
+        return bool(found and Chem.AddHs(mol).HasSubstructMatch(self.query, self._parameters))
+
+    def find(self, mol: Chem.Mol) -> Held | None:
+        """The core in a molecule without explicit hydrogens; None if it is not there."""
+        n, with_hydrogens = mol.GetNumAtoms(), Chem.AddHs(mol)
+        match = with_hydrogens.GetSubstructMatches(self.query, self._parameters)
+        if not match:
+            return None
+        atoms = [image for i, image in enumerate(match[0]) if i not in self.points]
+        open_sites = {
+            self.query.GetAtomWithIdx(i).GetNeighbors()[0].GetIdx()
+            for i in self.points
+            if match[0][i] >= n
+        }
+        sites = {match[0][i] for i in open_sites}
+        closed = {match[0][i] for i in self.closed}
+        sites |= {i for i in atoms if i not in closed and mol.GetAtomWithIdx(i).GetTotalNumHs()}
+        return Held(frozenset(atoms), tuple(sorted(sites)))
+
+    def scaffold(self, smiles: str) -> str | None:
+        """The core as it is in a molecule, a SMILES with attachment points.
+
+        None where it is not there, or cannot be cut out.
+        """
+        mol = Chem.AddHs(shared_molecule(smiles))
+        found = mol.GetSubstructMatches(self.query, self._parameters)
+        if not found:
+            return None
+        atoms = {image for i, image in enumerate(found[0]) if i not in self.points}
+        ends = {found[0][i] for i in self.points}
+        bonds = []
+        for bond in mol.GetBonds():
+            outside = {bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()} - atoms
+            if len(outside) == 1 and any(
+                i in ends or mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i in outside
+            ):
+                bonds.append(bond.GetIdx())
+        if bonds:
+            mol = Chem.FragmentOnBonds(mol, bonds, dummyLabels=[(0, 0)] * len(bonds))
+        parts = zip(Chem.GetMolFrags(mol), Chem.GetMolFrags(mol, asMols=True, sanitizeFrags=False),
+                    strict=True)  # fmt: skip
+        kept = [part for places, part in parts if atoms.intersection(places)]
+        try:
+            kept = [Chem.RemoveHs(part) if self.points else _capped(part) for part in kept]
+        except Chem.MolSanitizeException:  # a ring or a double bond was cut
+            return None
+        return canonical_or_none(".".join(map(Chem.MolToSmiles, kept)))
+
+    @property
+    def _parameters(self) -> Any:
+        parameters: Any = Chem.SubstructMatchParameters()
+        parameters.useChirality, parameters.maxMatches = True, 1
+        if self.closed:
+            neighbors = {
+                i: [a.GetIdx() for a in self.query.GetAtomWithIdx(i).GetNeighbors()]
+                for i in self.closed
+            }
+
+            def is_closed(mol: Chem.Mol, match: Any) -> bool:
+                return all(
+                    atom.GetAtomicNum() == 1 or atom.GetIdx() in {match[j] for j in around}
+                    for i, around in neighbors.items()
+                    for atom in mol.GetAtomWithIdx(match[i]).GetNeighbors()
+                )
+
+            parameters.setExtraFinalCheck(is_closed)
+        return parameters
+
+
+@lru_cache(maxsize=64)
+def core_of(text: str) -> Core:
+    """Read a core: a SMILES without radicals, else a SMARTS; of two fragments at most.
+
+    Raises:
+        InvalidMoleculeError: Neither a SMILES nor a SMARTS.
+        ConfigError: It has more than two fragments, or one that is an attachment point alone.
+    """
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(text)
+        is_smiles = (
+            mol is not None
+            and not any(bond.HasQuery() for bond in mol.GetBonds())
+            and all(
+                atom.GetDegree() == 1 if atom.GetAtomicNum() == 0
+                else atom.GetNumRadicalElectrons() == 0 and not atom.HasQuery()
+                for atom in mol.GetAtoms()
+            )
+        )  # fmt: skip
+        if not is_smiles:
+            mol = Chem.MolFromSmarts(text)
+    if mol is None or not mol.GetNumAtoms():
+        raise InvalidMoleculeError(f"{shown(text)} is neither a SMILES nor a SMARTS; correct it")
+    wild = {
+        atom.GetIdx()
+        for atom in mol.GetAtoms()
+        if (atom.GetAtomicNum() == 0 if is_smiles else WILDCARD.match(atom.GetSmarts()))
+    }
+    points = {i for i in wild if mol.GetAtomWithIdx(i).GetDegree() == 1}
+    single = all(mol.GetAtomWithIdx(i).GetBonds()[0].GetBondTypeAsDouble() == 1 for i in points)
+    require(single, f"an attachment point of {shown(text)} needs one single bond")
+    fragments = Chem.GetMolFrags(mol)
+    require(
+        len(fragments) <= MAX_FRAGMENTS and all({*part} - wild for part in fragments),
+        f"a core is one connected group of atoms beside its attachment points, or two fragments "
+        f"that are linked; got {shown(text)}",
+    )
+    closed = {i for part in fragments if points.intersection(part) for i in part} - points
+    query, bare = mol, Chem.RWMol(mol)
+    for i in sorted(points, reverse=True):
+        bare.RemoveAtom(i)
+    if is_smiles:
+        adjust: Any = Chem.AdjustQueryParameters.NoAdjustments()
+        adjust.makeDummiesQueries = True
+        query = Chem.AdjustQueryProperties(mol, adjust)
+    return Core(
+        text=text,
+        query=query,
+        points=frozenset(points),
+        closed=frozenset(closed),
+        bare=bare.GetMol(),
+        smiles=canonical(Chem.MolToSmiles(_capped(mol))) if is_smiles else None,
+    )
+
+
+def cuts(mol: Chem.Mol, core: frozenset[int] = frozenset()) -> list[tuple[int, int]]:
+    """Single bonds outside of rings, each as its atom on the core's side and that on the other.
+
+    Without a core each bond is there twice.
+    """
+    found = []
+    for bond in mol.GetBonds():
+        if bond.IsInRing() or bond.GetBondType() != Chem.BondType.SINGLE:
+            continue
+        ends = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        found += [
+            (near, far)
+            for near, far in (ends, ends[::-1])
+            if not core.intersection(beyond(mol, near, far))
+        ]
+    return found
+
+
+def beyond(mol: Chem.Mol, near: int, far: int) -> set[int]:
+    """Atoms on the far side of a bond that is in no ring."""
+    found, waiting = {far}, [far]
+    while waiting:
+        for atom in mol.GetAtomWithIdx(waiting.pop()).GetNeighbors():
+            place = atom.GetIdx()
+            if place not in found and place != near:
+                found.add(place)
+                waiting.append(place)
+    return found
+
+
+def with_point(mol: Chem.Mol, near: int, far: int | None = None) -> Chem.Mol:
+    """A molecule with the attachment point `[*:1]` at an atom.
+
+    It is there in place of the group that begins at the atom `far`, or of a hydrogen. The places of
+    the other atoms may change.
+    """
+    new = Chem.RWMol(mol)
+    point = Chem.Atom(0)
+    point.SetAtomMapNum(1)
+    if far is None:
+        _take_hydrogen(new.GetAtomWithIdx(near))
+        new.AddBond(near, new.AddAtom(point), Chem.BondType.SINGLE)
+    else:
+        group = beyond(mol, near, far)
+        new.ReplaceAtom(far, point)  # keeps the order of bonds, and so the stereocenter
+        for i in sorted(group - {far}, reverse=True):
+            new.RemoveAtom(i)
+    Chem.SanitizeMol(new)
+    return new.GetMol()
+
+
+def graft(mol: Chem.Mol, group: Chem.Mol) -> str | None:
+    """Two molecules joined at their attachment points `[*:1]`, as canonical SMILES.
+
+    None if that is no molecule.
+    """
+    try:
+        return canonical_or_none(Chem.MolToSmiles(Chem.molzip(mol, group)))
+    except (RuntimeError, ValueError):  # by RDKit, for valences
+        return None
+
+
+def _take_hydrogen(atom: Chem.Atom) -> None:
+    if atom.GetNumExplicitHs():
+        atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
+
+
+def _capped(mol: Chem.Mol) -> Chem.Mol:
+    """A molecule with hydrogens at its attachment points."""
+    mol = Chem.Mol(mol)
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() == 0:
+            atom.SetAtomicNum(1)
+            atom.SetIsotope(0)
+            atom.SetAtomMapNum(0)
+    Chem.SanitizeMol(mol)
+    return Chem.RemoveHs(mol)
