@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from molvae.bo.base import GIVEN
+from molvae.campaign.initial_design import ADDED, ORIGIN
 from molvae.errors import require
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def proposing_space(
     """The space in which a campaign's strategy searches."""
     if config.keep is None:
         return space
-    given = (trial.smiles for trial in trials if trial.origin in GIVEN)
+    given = (trial.smiles for trial in trials if trial.origin in (ORIGIN, ADDED))
     return cast("LatentSpaceProtocol", keeping_space(space, config.keep, given))
 
 
