@@ -37,7 +37,7 @@ N_ORDERS, MAX_CACHED = 48, 10_000
 """Orders of atoms tried for each text before a group, and texts whose likeliest is kept."""
 TEMPERATURE = 0.8
 """Of the groups of branches."""
-GROWTH = 0.3
+HYDROGEN_SHARE = 0.3
 """Share of branches that put a group in place of a hydrogen; the others replace one."""
 
 
@@ -149,7 +149,7 @@ class KeepingSpace:
                 bonds: list[tuple[int, int | None]] = [*cuts(mol, held.atoms)]
                 free = set(held.sites) | set(range(mol.GetNumAtoms())) - held.atoms
                 sites = [(place, None) for place in replaceable(mol) if place in free]
-                places = sites if sites and (rng.random() < GROWTH or not bonds) else bonds
+                places = sites if sites and (rng.random() < HYDROGEN_SHARE or not bonds) else bonds
                 if places:
                     texts[i] = with_point(mol, *rng.choice(places))
             rows = list(texts)
