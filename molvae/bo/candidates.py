@@ -5,10 +5,11 @@ A decoder maps many vectors to one molecule and some to none, so each vector sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
+from botorch.models.model import Model
 from botorch.utils.sampling import draw_sobol_samples
 from torch import Tensor
 
@@ -37,8 +38,12 @@ MAX_DECODE_ATTEMPTS = 256
 """Vectors to decode per molecule before giving up."""
 
 
-CHUNK = 16
-"""Vectors of a ranking that are decoded together, for speed."""
+POOL = 256
+"""Vectors that are decoded for a batch, and branches of their molecules."""
+
+
+BRANCHED = 32
+"""Of these molecules, as many are branched, the most promising ones."""
 
 
 def everything(smiles: str) -> bool:
@@ -143,12 +148,11 @@ def branches_near(space: LatentSpaceProtocol, z: Tensor, *, seed: int) -> list[l
     made = space.branch([str(at[row]) for row in rows], z[rows], seed=seed)
     owners = {(row, one.smiles): None for row, one in zip(rows, made, strict=True) if one.smiles}
     smiles = [str(molecule) for _, molecule in owners]
-    with without_warnings():  # rows of NaN are dropped
-        encodings = space.encode(smiles, skip_unknown=True)
+    encoded = {one.smiles: one for one in _encoded(space, [*dict.fromkeys(smiles)])}
     width = space.bounds[1] - space.bounds[0]
-    for (row, _), molecule, encoding in zip(owners, smiles, encodings, strict=True):
-        if bool(torch.isfinite(encoding).all()):
-            found[row].append(Candidate(molecule, encoding))
+    for (row, _), molecule in zip(owners, smiles, strict=True):
+        if molecule in encoded:
+            found[row].append(encoded[molecule])
     for row, several in enumerate(found):
         several.sort(key=lambda c: float(((c.z - z[row]) / width).square().sum()))
     return found
@@ -219,53 +223,103 @@ def trust_region_samples(center: Tensor, region: Tensor, n: int, *, seed: int) -
     return torch.where(moved, places, center)
 
 
-def first_novel(
+def decoded_pool(
+    space: LatentSpaceProtocol, z: Tensor, observations: Observations, *, seed: int
+) -> list[Candidate]:
+    """New molecules that vectors decode to, and branches of them, each with its own encoding.
+
+    A vector is seldom the encoding of the molecule that it decodes to. A surrogate of encodings
+    therefore ranks these molecules better than the vectors.
+
+    Args:
+        space: Decodes, branches and encodes.
+        z: Vectors, `n x d`, the most promising first.
+        observations: Molecules to avoid.
+        seed: Of the branches.
+    """
+    at: dict[str, int] = {}
+    for row, smiles in enumerate(space.decode(z)):
+        if smiles is not None:
+            at.setdefault(smiles, row)
+    pool = {one.smiles: one for one in _encoded(space, [*at])}
+    if pool and hasattr(space, "branch"):
+        first = [*pool][:BRANCHED]
+        several = [s for s in first for _ in range(POOL // len(first))]
+        made = space.branch(several, z[[at[s] for s in several]], seed=seed)
+        new = dict.fromkeys(one.smiles for one in made if one.smiles and one.smiles not in pool)
+        pool |= {one.smiles: one for one in _encoded(space, [*new])}
+    known = observations.known
+    return [c for s, c in pool.items() if s not in known and proposable(space, s)]
+
+
+def _encoded(space: LatentSpaceProtocol, smiles: list[str]) -> list[Candidate]:
+    """Molecules with their encodings, without those that the space cannot encode."""
+    with without_warnings():  # rows of NaN are dropped
+        z = space.encode(smiles, skip_unknown=True)
+    there = torch.isfinite(z).all(dim=1).tolist()
+    return [Candidate(s, one) for s, one, ok in zip(smiles, z, there, strict=True) if ok]
+
+
+def propose_decoded(
     space: LatentSpaceProtocol,
     z: Tensor,
-    order: list[list[int]],
-    known: frozenset[str],
+    value: Callable[[Tensor, Sequence[Candidate]], Tensor],
+    observations: Observations,
+    n: int,
     *,
     bounds: Tensor,
     seed: int,
     max_attempts: int,
-    accepts: Callable[[str], bool] = everything,
 ) -> list[Candidate]:
-    """For each ranking of `z`, the first vector that decodes to a new molecule.
+    """Choose molecules of a `decoded_pool` one after another, each the best of those accepted.
 
-    Rankings without one within `max_attempts` vectors go on from their best vector, by
-    `decode_novel`.
+    Args:
+        space: Decodes, branches, encodes and samples.
+        z: Vectors, at least `n`, the most promising first, `m x d`.
+        value: What the next molecule is chosen by, larger is better: from encodings, `p x d`, and
+            the molecules chosen before, to `p`.
+        observations: The data.
+        n: Number of molecules; if the pool has too few, `decode_novel` finds the rest.
+        bounds: The box, `2 x d`.
+        seed: Of everything random.
+        max_attempts: Vectors to decode per molecule before giving up.
     """
-    decoded: dict[int, str | None] = {}
-    taken, chosen = set(known), dict[int, Candidate]()
-    for row, ranking in enumerate(order):
-        ranking = ranking[:max_attempts]
-        for start in range(0, len(ranking), CHUNK):
-            part = ranking[start : start + CHUNK]
-            fresh = [i for i in part if i not in decoded]
-            if fresh:
-                decoded.update(zip(fresh, space.decode(z[fresh]), strict=True))
-            for i in part:
-                smiles = decoded[i]
-                if smiles is None or smiles in taken:
-                    continue
-                if proposable(space, smiles) and accepts(smiles):
-                    chosen[row] = Candidate(smiles, z[i].clone())
-                    taken.add(smiles)
+    pool = decoded_pool(space, z, observations, seed=spawn_seed(seed, 1))
+    encodings = torch.stack([one.z for one in pool]) if pool else z[:0]
+    chosen: list[Candidate] = []
+    looked_at = set[int]()
+    while pool and len(chosen) < n:
+        with torch.no_grad():
+            ranking = value(encodings, chosen).argsort(descending=True, stable=True).tolist()
+        for place in ranking:
+            if place not in looked_at:
+                looked_at.add(place)
+                if observations.accepts(pool[place].smiles):
+                    chosen.append(pool[place])
                     break
-            if row in chosen:
-                break
-    left = [row for row in range(len(order)) if row not in chosen]
-    nearby = decode_novel(
+        else:
+            break
+    rest = decode_novel(
         space,
-        z[[order[row][0] for row in left]],
-        taken,
+        z[: n - len(chosen)],
+        {*observations.known, *(one.smiles for one in chosen)},
         bounds=bounds,
-        seed=spawn_seed(seed, 1),
+        seed=spawn_seed(seed, 2),
         max_attempts=max_attempts,
-        accepts=accepts,
+        accepts=observations.accepts,
     )
-    chosen.update(zip(left, nearby, strict=True))
-    return [chosen[row] for row in range(len(order))]
+    return [*chosen, *rest]
+
+
+def sampled_best(model: Model, z: Tensor, n: int) -> Tensor:
+    """The vectors that are best under `n` joint samples of a posterior, `POOL x d`.
+
+    First the best of each sample, then the second best of each, and so on.
+    """
+    with torch.no_grad():
+        samples = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)  # n x m
+    ranked = samples.argsort(dim=1, descending=True, stable=True).T.flatten().tolist()
+    return z[list(dict.fromkeys(ranked))[:POOL]]
 
 
 def expand_bounds(observations: Observations) -> Tensor:

@@ -18,7 +18,9 @@ from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.model import Model
 from botorch.models.transforms import Normalize, Standardize
+from gpytorch.kernels import LinearKernel, MaternKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import stdtrit  # type: ignore[import-untyped]
@@ -35,10 +37,11 @@ from molvae.errors import MolvaeWarning
 from molvae.model.isolation import isolated, seeded, threads
 
 FIT_STEPS = 50
-"""Optimization steps for the hyperparameters of a GP over z. More steps overfit, with a length
-scale for each of 64 dimensions: trained on 300 molecules, the mean log-likelihood of 300 others was
-2.07 after 50 steps, 1.95 after 200 and 1.94 at the mode (1.68, 1.57, 1.41 on another task), in a
-tenth of the time."""
+"""Optimization steps for the hyperparameters of a GP over z."""
+
+
+LENGTHSCALE_SPREAD = 0.75
+"""Standard deviation of the logarithm of its length scale."""
 
 
 MIN_STDV = 1e-150
@@ -69,7 +72,12 @@ class SurrogateFactory(Protocol):
 
 
 def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) -> SingleTaskGP:
-    """A Gaussian process over z with an RBF kernel and BoTorch's dimension-scaled priors.
+    """A Gaussian process over z: a Matern-5/2 kernel with one length scale, plus a linear one.
+
+    The length scale has a prior around `2 sqrt(d)` standard deviations of the vectors. With one for
+    each dimension and BoTorch's priors, values of molecules are predicted far worse: of 1,200 test
+    molecules of ZINC250k, after 300 others, the rank correlation was .32 (perindopril MPO), .53
+    (celecoxib), .34 (osimertinib MPO) and .45 (QED), with this kernel .59, .91, .82 and .89.
 
     Args:
         z: Latent vectors, `n x d`, float64.
@@ -80,17 +88,34 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
 
     References:
         Hvarfner et al. (2024), Vanilla Bayesian optimization performs great in high dimensions,
-        arXiv:2402.02229.
+        arXiv:2402.02229 (length scales that grow with the square root of the dimensions).
     """
     with isolated(), reproducible():
         if noise is not None:
             noise = complete(noise)
+        m, d, width = y.shape[-1], z.shape[-1], bounds[1] - bounds[0]
+        outputs = torch.Size([m] if m > 1 else [])
+        middle = z.mean(dim=0)
+        # In units of the box's width, from the mean: the linear kernel has its zero there.
+        spread = float(((z - middle) / width).square().mean().sqrt().clamp_min(1e-3))
+        typical = 2 * d**0.5 * spread
+        near = MaternKernel(
+            nu=2.5,
+            batch_shape=outputs,
+            lengthscale_prior=LogNormalPrior(math.log(typical), LENGTHSCALE_SPREAD),
+        )
+        near.lengthscale = typical
+        linear = LinearKernel(batch_shape=outputs)
+        linear.variance = 1 / (d * spread**2)
+        linear.raw_variance.requires_grad_(False)  # its scale is learned
         model = SingleTaskGP(
             z,
             y,
             noise,
-            input_transform=Normalize(d=z.shape[-1], bounds=bounds),
-            outcome_transform=Standardize(m=y.shape[-1], min_stdv=MIN_STDV),
+            covar_module=ScaleKernel(near, batch_shape=outputs)
+            + ScaleKernel(linear, batch_shape=outputs),
+            input_transform=Normalize(d=d, bounds=torch.stack([middle, middle + width])),
+            outcome_transform=Standardize(m=m, min_stdv=MIN_STDV),
         )
         fit_gpytorch_mll(
             ExactMarginalLogLikelihood(model.likelihood, model),

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from molvae.bo.candidates import decode_novel, local_and_global_samples, spawn_seed
+from molvae.bo.base import Observations
+from molvae.bo.candidates import (
+    decode_novel,
+    decoded_pool,
+    local_and_global_samples,
+    propose_decoded,
+    spawn_seed,
+)
 from molvae.errors import CampaignError
 from tests.toys import ToySpace
 
@@ -62,6 +69,53 @@ def test_patience_ends() -> None:
 def test_nothing_asked_nothing_given() -> None:
     space = ToySpace()
     assert decode_novel(space, space.encode([]), set(), bounds=space.bounds, seed=0) == []
+
+
+def _observed(space: ToySpace, known: list[str]) -> Observations:
+    z = space.encode(known)
+    return Observations(
+        smiles=tuple(known),
+        z=z,
+        y=z[:, :1],
+        pending_z=z[:0],
+        known=frozenset(known),
+        bounds=space.bounds,
+    )
+
+
+def test_decoded_pool_holds_new_molecules_with_their_own_encodings() -> None:
+    space = ToySpace()
+    known = space.molecules[:3]
+    away = space.encode(space.molecules[:6]) + 0.2
+    pool = decoded_pool(space, away, _observed(space, known), seed=0)
+    assert [one.smiles for one in pool] == space.molecules[3:6]
+    assert torch.equal(torch.stack([one.z for one in pool]), space.encode(space.molecules[3:6]))
+
+
+def test_propose_decoded_takes_the_best_at_their_encodings_and_fills_the_batch() -> None:
+    space = ToySpace()
+    asked: list[int] = []
+
+    def value(z: torch.Tensor, chosen: object) -> torch.Tensor:
+        asked.append(len(chosen))  # type: ignore[arg-type]
+        return -z.sum(dim=1)
+
+    z = space.encode(space.molecules[10:14])
+    found = propose_decoded(
+        space,
+        z,
+        value,
+        _observed(space, space.molecules[:3]),
+        6,
+        bounds=space.bounds,
+        seed=0,
+        max_attempts=512,
+    )
+    smiles = [one.smiles for one in found]
+    low_first = sorted(range(10, 14), key=lambda i: float(space.encode([space.molecules[i]]).sum()))
+    assert smiles[:4] == [space.molecules[i] for i in low_first]
+    assert asked == [0, 1, 2, 3, 4]
+    assert len({*smiles} - {*space.molecules[:3]}) == len(smiles)
 
 
 def test_vectors_around_and_across_stay_in_the_box() -> None:

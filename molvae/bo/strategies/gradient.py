@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations, check_at_least, check_positive, documented
-from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, expand_bounds, first_novel, spawn_seed
+from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, expand_bounds, propose_decoded
 from molvae.bo.surrogate import fit_gp, reproducible
 from molvae.errors import UnknownNameError
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -20,7 +20,7 @@ from molvae.model.isolation import isolated
 @documented
 @dataclass(frozen=True, kw_only=True)
 class Gradient:
-    """Gradient ascent in z on a predicted value: every step is decoded, one molecule per path.
+    """Gradient ascent in z on a predicted value; of the molecules on the paths, the best ones.
 
     The prediction is that of a Gaussian process or of a property head of the space. Paths start
     near the best molecules. There is no exploration: this is the local optimization of the first
@@ -69,21 +69,17 @@ class Gradient:
                 size = slope.square().mean(dim=1, keepdim=True).sqrt()
                 u = (u + self.step_size * torch.where(size > 0, slope / size, 0.0)).clamp(0.0, 1.0)
                 path.append(box[0] + u.detach() * width)
-        z = torch.stack(path, dim=1)  # n x steps x d
-        # The furthest step first: it is expected to be the best.
-        order = [
-            [row * self.n_steps + k for k in reversed(range(self.n_steps))] for row in range(n)
-        ]
-        return first_novel(
-            space,
-            z.flatten(0, 1),
-            order,
-            observations.known,
-            bounds=box,
-            seed=spawn_seed(seed, 1),
-            max_attempts=self.max_decode_attempts,
-            accepts=observations.accepts,
-        )
+            # The furthest step first: it is expected to be the best.
+            return propose_decoded(
+                space,
+                torch.cat(path[::-1]),
+                lambda encodings, _: value(encodings),
+                observations,
+                n,
+                bounds=box,
+                seed=seed,
+                max_attempts=self.max_decode_attempts,
+            )
 
     def _value(
         self, observations: Observations, space: LatentSpaceProtocol, box: Tensor

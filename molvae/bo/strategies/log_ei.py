@@ -14,9 +14,10 @@ from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolu
 from botorch.optim.optimize import optimize_acqf
 from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.hypervolume import infer_reference_point
+from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations, check_at_least, documented
-from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel, expand_bounds, spawn_seed
+from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, expand_bounds, propose_decoded
 from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
 from molvae.errors import require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -32,6 +33,9 @@ logei._load_attempted = True
 @dataclass(frozen=True, kw_only=True)
 class LogEI:
     """Noisy log expected improvement over a GP on z, maximized in the box.
+
+    Of the molecules at the maxima and their branches, those with the largest improvement at their
+    own encodings are proposed.
 
     A Pareto search uses the expected hypervolume improvement. Batches are chosen greedily, given
     the pending molecules. Half of the searches start near the best vector, mostly with a subset of
@@ -115,13 +119,22 @@ class LogEI:
                 # A search that stops early has found a point; retrying would double the time.
                 retry_on_optimization_warning=False,
             )
-        found = decode_novel(
-            space,
-            z.detach(),
-            observations.known,
-            bounds=box,
-            seed=spawn_seed(seed, 1),
-            max_attempts=self.max_decode_attempts,
-            accepts=observations.accepts,
-        )
+            pending = observations.pending_z
+
+            def value(encodings: Tensor, chosen: Sequence[Candidate]) -> Tensor:
+                acquisition.set_X_pending(torch.cat([pending, *(one.z[None] for one in chosen)]))
+                return torch.cat(
+                    [acquisition(part) for part in torch.split(encodings[:, None], 64)]
+                )
+
+            found = propose_decoded(
+                space,
+                z.detach(),
+                value,
+                observations,
+                n,
+                bounds=box,
+                seed=seed,
+                max_attempts=self.max_decode_attempts,
+            )
         return predict_gp(found, model, observations)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
 from molvae.bo.base import (
     Candidate,
     Observations,
@@ -19,8 +17,9 @@ from molvae.bo.base import (
 from molvae.bo.candidates import (
     MAX_DECODE_ATTEMPTS,
     expand_bounds,
-    first_novel,
     local_and_global_samples,
+    propose_decoded,
+    sampled_best,
 )
 from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -33,7 +32,8 @@ class Thompson:
     """Thompson sampling: each molecule is the best under its own sample of the GP's posterior.
 
     The samples are joint over a finite set of vectors, near the best molecules and across the box.
-    Vectors are decoded in the order of their sampled values until one is a new molecule.
+    The molecules that the best of them decode to, and their branches, are then chosen by samples at
+    their own encodings.
 
     References:
         Kandasamy et al. (2018), Parallelised Bayesian optimisation via Thompson sampling, AISTATS;
@@ -75,17 +75,14 @@ class Thompson:
         )
         with reproducible(seed):
             model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
-            with torch.no_grad():
-                samples = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
-        order = samples.argsort(dim=1, descending=True, stable=True)
-        found = first_novel(
-            space,
-            z,
-            order.tolist(),
-            observations.known,
-            bounds=box,
-            seed=seed,
-            max_attempts=self.max_decode_attempts,
-            accepts=observations.accepts,
-        )
+            found = propose_decoded(
+                space,
+                sampled_best(model, z, n),
+                lambda encodings, _: model.posterior(encodings).rsample()[0, :, 0],
+                observations,
+                n,
+                bounds=box,
+                seed=seed,
+                max_attempts=self.max_decode_attempts,
+            )
         return predict_gp(found, model, observations)

@@ -15,7 +15,8 @@ from molvae.bo.candidates import (
     MAX_DECODE_ATTEMPTS,
     decode_novel,
     expand_bounds,
-    first_novel,
+    propose_decoded,
+    sampled_best,
     spawn_seed,
     trust_region_samples,
 )
@@ -34,8 +35,8 @@ class Turbo:
     proposed are taken in their order, in batches of the current size. A batch with a better value
     is a success. After three successes in a row the length doubles; after as many failures as it
     takes to ask for `d` molecules it halves. Below the minimum the search restarts with samples
-    from the prior, without the earlier observations. The GP's length scales give the region its
-    shape.
+    from the prior, without the earlier observations. The molecules that the best vectors of the
+    region decode to, and their branches, are chosen by samples at their own encodings.
 
     References:
         Eriksson et al. (2019), arXiv:1910.01739 (TuRBO-1, its constants).
@@ -97,23 +98,19 @@ class Turbo:
         with reproducible(seed):
             model = fit_gp(recent.z, recent.scores, box, recent.score_noise)
             best = recent.z[int(recent.scores[:, 0].argmax())]
-            scales = model.covar_module.lengthscale.detach()[0]  # d
-            half = 0.5 * length * (box[1] - box[0]) * scales / scales.log().mean().exp()
+            half = 0.5 * length * (box[1] - box[0])
             region = torch.stack([best - half, best + half]).clamp(box[0], box[1])
             z = trust_region_samples(best, region, self.n_candidates, seed=seed)
-            with torch.no_grad():
-                samples = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)
-        order = samples.argsort(dim=1, descending=True, stable=True).tolist()
-        found = first_novel(
-            space,
-            z,
-            order,
-            observations.known,
-            bounds=box,
-            seed=seed,
-            max_attempts=self.max_decode_attempts,
-            accepts=observations.accepts,
-        )
+            found = propose_decoded(
+                space,
+                sampled_best(model, z, n),
+                lambda encodings, _: model.posterior(encodings).rsample()[0, :, 0],
+                observations,
+                n,
+                bounds=box,
+                seed=seed,
+                max_attempts=self.max_decode_attempts,
+            )
         return predict_gp(found, model, recent)
 
     def region(self, y: Tensor, batch: int, d: int, own: Tensor | None = None) -> tuple[float, int]:
