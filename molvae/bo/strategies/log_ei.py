@@ -53,9 +53,9 @@ class LogEI:
     """Gradient searches for each vector; the best result counts."""
     raw_samples: int = 128
     """Points among which the starts of these searches are chosen."""
-    max_iterations: int = 50
-    """Maximum number of steps of one search. Twice as many steps, restarts and points took twice
-    the time and found no better batch."""
+    max_iterations: int = 15
+    """Maximum number of steps of one search. More steps, restarts and points take longer and found
+    no better molecules."""
     mc_samples: int = 128
     """Samples of the posterior over which the improvement is averaged."""
     n_best: int = 16
