@@ -6,11 +6,13 @@ A decoder maps many vectors to one molecule and some to none, so each vector sta
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from botorch.models.model import Model
 from botorch.utils.sampling import draw_sobol_samples
+from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations
@@ -311,14 +313,33 @@ def propose_decoded(
     return [*chosen, *rest]
 
 
+def posterior_samples(model: Model, z: Tensor, n: int) -> Tensor:
+    """Joint samples of a value at vectors, `n x m`.
+
+    Vectors may nearly coincide, which makes their covariance singular: it gets as much jitter as it
+    needs, in units of its largest variance.
+    """
+    with torch.no_grad():
+        posterior: Any = model.posterior(z)
+        covariance = posterior.distribution.covariance_matrix  # m x m
+        scale = covariance.diagonal().max().clamp_min(torch.finfo(z.dtype).tiny)
+        root = psd_safe_cholesky(covariance / scale, jitter=1e-8, max_tries=8)
+        normal = torch.randn(n, len(z), dtype=z.dtype)
+        samples: Tensor = posterior.mean[:, 0] + scale.sqrt() * normal @ root.mT
+    return samples
+
+
 def sampled_best(model: Model, z: Tensor, n: int) -> Tensor:
     """The vectors that are best under `n` joint samples of a posterior, `POOL x d`.
 
     First the best of each sample, then the second best of each, and so on.
     """
-    with torch.no_grad():
-        samples = model.posterior(z).rsample(torch.Size([n])).squeeze(-1)  # n x m
-    ranked = samples.argsort(dim=1, descending=True, stable=True).T.flatten().tolist()
+    ranked = (
+        posterior_samples(model, z, n)
+        .argsort(dim=1, descending=True, stable=True)
+        .T.flatten()
+        .tolist()
+    )
     return z[list(dict.fromkeys(ranked))[:POOL]]
 
 

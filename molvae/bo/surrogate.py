@@ -18,7 +18,7 @@ from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.model import Model
 from botorch.models.transforms import Normalize, Standardize
-from gpytorch.kernels import LinearKernel, MaternKernel, ScaleKernel
+from gpytorch.kernels import MaternKernel, PolynomialKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from numpy.typing import NDArray
@@ -105,15 +105,13 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
             lengthscale_prior=LogNormalPrior(math.log(typical), LENGTHSCALE_SPREAD),
         )
         near.lengthscale = typical
-        linear = LinearKernel(batch_shape=outputs)
-        linear.variance = 1 / (d * spread**2)
-        linear.raw_variance.requires_grad_(False)  # its scale is learned
+        linear = ScaleKernel(PolynomialKernel(power=1, batch_shape=outputs), batch_shape=outputs)
+        linear.outputscale = 1 / (d * spread**2)
         model = SingleTaskGP(
             z,
             y,
             noise,
-            covar_module=ScaleKernel(near, batch_shape=outputs)
-            + ScaleKernel(linear, batch_shape=outputs),
+            covar_module=ScaleKernel(near, batch_shape=outputs) + linear,
             input_transform=Normalize(d=d, bounds=torch.stack([middle, middle + width])),
             outcome_transform=Standardize(m=m, min_stdv=MIN_STDV),
         )

@@ -18,6 +18,7 @@ from molvae.bo.candidates import (
     MAX_DECODE_ATTEMPTS,
     expand_bounds,
     local_and_global_samples,
+    posterior_samples,
     propose_decoded,
     sampled_best,
 )
@@ -78,7 +79,7 @@ class Thompson:
             found = propose_decoded(
                 space,
                 sampled_best(model, z, n),
-                lambda encodings, _: model.posterior(encodings).rsample()[0, :, 0],
+                lambda encodings, _: posterior_samples(model, encodings, 1)[0],
                 observations,
                 n,
                 bounds=box,

@@ -15,6 +15,7 @@ from molvae.bo.candidates import (
     MAX_DECODE_ATTEMPTS,
     decode_novel,
     expand_bounds,
+    posterior_samples,
     propose_decoded,
     sampled_best,
     spawn_seed,
@@ -104,7 +105,7 @@ class Turbo:
             found = propose_decoded(
                 space,
                 sampled_best(model, z, n),
-                lambda encodings, _: model.posterior(encodings).rsample()[0, :, 0],
+                lambda encodings, _: posterior_samples(model, encodings, 1)[0],
                 observations,
                 n,
                 bounds=box,
