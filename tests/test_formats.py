@@ -24,7 +24,7 @@ def test_run_format_1() -> None:
     torch.testing.assert_close(space.encode(["CCO"]), expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_old_records_become_new_ones_and_where_they_cannot_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
@@ -78,6 +78,26 @@ def test_record_format_3(tmp_path: Path) -> None:
         assert second.notes == {"well": "B7"}
         assert [trial.status for trial in waiting] == ["pending"] * 3
         assert {trial.earlier_failures for trial in c.trials} == {()}
+
+
+def test_record_format_5(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "record-5.db", tmp_path / "record.db")
+    with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
+        mended, replicated, below, added_to, above, told, brought, waiting = c.trials
+        assert (mended.values["pIC50"], mended.message) == (5.4, "dissolved at last")
+        assert [one.message for one in mended.earlier_failures] == ["did not dissolve"]
+        assert replicated.replicates == {"pIC50": [6.1, 6.4]}
+        assert (below.values["pIC50"], below.operators) == (5.0, {"pIC50": "<"})
+        assert added_to.replicates == {"pIC50": [5.9, 6.1]}
+        assert (above.values["pIC50"], above.operators) == (7.5, {"pIC50": ">"})
+        assert (told.values["pIC50"], told.origin) == (5.7, "rank graph")
+        assert (brought.values["pIC50"], brought.origin) == (6.6, "added")
+        assert above.reason is not None
+        assert above.reason.parents == ("CCO", "CO")
+        assert (above.reason.nearest, above.reason.findings[1]) == ("CCO", "acyclic acetal")
+        assert above.predictions["pIC50"].q50 == pytest.approx(5.549682)
+        assert waiting.status == "pending"
+        assert c.changes()["trial"].tolist() == [1, 4]
 
 
 def test_record_format_1(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How `run-1/` and `record-1.db` to `record-4.db` were made, each with the molvae of its time.
+"""How `run-1/` and `record-1.db` to `record-5.db` were made, each with the molvae of its time.
 
 Not to be run again: old files must stay readable.
 """
@@ -101,9 +101,38 @@ def fourth() -> None:
         c.ask(2)
 
 
+def fifth() -> None:
+    record = HERE / "record-5.db"
+    for part in HERE.glob("record-5.db*"):
+        part.unlink()
+    space = load(HERE / "run-1")
+    space.name = "run-1"
+    with Campaign.create(
+        record,
+        space,
+        objective=["maximize manual:pIC50", "minimize logp"],
+        constraints=["mw <= 400"],
+        strategy="rank:n_offspring=20,n_generations=1",
+        start=["CCO", "CCN", "CO", "CCCO"],
+        plausibility="none",
+        seed=0,
+    ) as c:
+        c.tell(2, [6.1, 6.4], notes={"well": "B7"})
+        c.tell(1, None, "did not dissolve", notes={"well": "B8"})
+        c.correct(1, 5.4, "dissolved at last")
+        c.tell(3, "<5")
+        c.tell(4, 5.9)
+        c.add_replicates(4, 6.1, "measured again")
+        first, second = c.ask(2)
+        c.tell(first.id, ">7.5")
+        c.add(["CCCN", second.smiles], [6.6, 5.7], message="from another project")
+        c.ask(1)
+
+
 if __name__ == "__main__":
     first()
     second()
     third()
     fourth()
+    fifth()
     shutil.rmtree(HERE / "__pycache__", ignore_errors=True)
