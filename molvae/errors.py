@@ -191,6 +191,10 @@ class MolvaeWarning(UserWarning):
     """A warning of molvae."""
 
 
+class ImplausibleValueWarning(MolvaeWarning):
+    """Given values are far from all others."""
+
+
 def _restored(kind: type[MolvaeError], args: tuple[Any, ...], state: dict[str, Any]) -> MolvaeError:
     """Unpickle an error with its message and attributes."""
     error = kind.__new__(kind)
@@ -199,14 +203,14 @@ def _restored(kind: type[MolvaeError], args: tuple[Any, ...], state: dict[str, A
     return error
 
 
-def warn(message: str) -> None:
-    """Issue a `MolvaeWarning` that points to the calling line outside molvae."""
+def warn(message: str, kind: type[MolvaeWarning] = MolvaeWarning) -> None:
+    """Issue a warning that points to the calling line outside molvae."""
     if _silent.get():
         return
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_CODE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, MolvaeWarning, stacklevel=level)
+    warnings.warn(message, kind, stacklevel=level)
 
 
 @contextmanager

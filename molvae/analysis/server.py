@@ -150,7 +150,7 @@ class _Server(ThreadingHTTPServer):
     def tell(self, form: Mapping[str, str]) -> None:
         """Write the values that a form gives; errors as for `Campaign.tell`."""
         from molvae.campaign.campaign import Campaign
-        from molvae.campaign.corrections import implausible
+        from molvae.campaign.implausible import implausible
         from molvae.objectives.parsing import told_names
 
         id_ = form.get("id", "")

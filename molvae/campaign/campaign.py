@@ -60,7 +60,7 @@ class Campaign(CampaignView):
         objective: ObjectiveLike | Sequence[ObjectiveLike] | OptimizationProblem | None = None,
         constraints: Sequence[ConstraintLike] | None = None,
         strategy: Strategy | str | None = None,
-        start: int | str | Path | Sequence[str] | None = None,
+        start: int | str | Path | Sequence[str] | pd.DataFrame | None = None,
         **settings: Any,
     ) -> Campaign:
         """Create a campaign. Everything is checked before anything is written.
@@ -81,7 +81,8 @@ class Campaign(CampaignView):
                 file. Its column `value` or NAME holds known values: empty is unknown, NaN known to
                 fail, `<5` a limit, several of a molecule are replicates; `error` or NAME_error
                 holds standard errors; other columns are kept as notes. Of salts and ions in a file
-                with values the parent molecule is taken, see `CampaignConfig.standardize`.
+                with values the parent molecule is taken, see `CampaignConfig.standardize`. A
+                DataFrame is read like a file; its missing values are unknown.
             settings: Other fields of `molvae.config.CampaignConfig`, e.g. `seed`, `batch_size`.
 
         Raises:
@@ -292,7 +293,7 @@ class Campaign(CampaignView):
 
     def add(
         self,
-        smiles: Sequence[str] | str | Path,
+        smiles: Sequence[str] | str | Path | pd.DataFrame,
         values: Sequence[float | None] | None = None,
         *,
         message: str = "",
@@ -303,7 +304,7 @@ class Campaign(CampaignView):
         over. The new trials have the origin `added`, and count towards the budget.
 
         Args:
-            smiles: SMILES, or a file as for `start` of `create`.
+            smiles: SMILES, or a file or DataFrame as for `start` of `create`.
             values: A value for each; None or NaN: it failed. Without values the trials are pending.
             message: Text kept with the outcomes.
 
@@ -318,7 +319,7 @@ class Campaign(CampaignView):
 
         with self._choosing, self._storage.writing("add"):
             n = len(self)
-            new, told = added(self, smiles, values, message)
+            new, told, self.start_rows = added(self, smiles, values, message)
             new = [
                 replace(
                     one,

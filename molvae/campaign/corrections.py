@@ -1,9 +1,8 @@
-"""Outcomes that replace earlier ones, molecules that were never proposed, implausible values."""
+"""Outcomes that replace earlier ones, and molecules that were never proposed."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,57 +13,15 @@ import numpy as np
 from molvae.campaign.creation import percentiles_of
 from molvae.campaign.evaluation import parse_outcome
 from molvae.campaign.initial_design import ADDED, InitialDesign, build_initial_design
+from molvae.campaign.start_rows import StartRow
 from molvae.campaign.trial import NewTrial, Outcome, Trial
 from molvae.chem.values import Censored
+from molvae.chem.workbooks import is_frame
 from molvae.errors import CampaignError, listed, require
 from molvae.objectives.parsing import told_names
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
-
-IMPLAUSIBLE = 10.0
-"""Distance from the median, in robust standard deviations, from which on a value is asked back."""
-LEAST_VALUES = 8
-"""Values from which on others are compared with them."""
-NORMAL = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
-
-
-def implausible(
-    trials: Sequence[Trial], values: Mapping[Any, Any], names: Sequence[str]
-) -> list[str]:
-    """Values that are far from all others, each as a message.
-
-    Args:
-        trials: All of a campaign.
-        values: By trial, or by molecule: a value, replicates, or these by name; None if it failed.
-        names: Names of the values; a value without a name is of the first.
-    """
-    found = list[str]()
-    for name in names:
-        known = [
-            trial.values[name]
-            for trial in trials
-            if name in trial.values and name not in trial.operators and trial.id not in values
-        ]
-        if len(known) < LEAST_VALUES:
-            continue
-        middle = statistics.median(known)
-        spread = NORMAL * statistics.median(abs(one - middle) for one in known)
-        if spread == 0:
-            continue
-        for trial, value in values.items():
-            of = "trial" if isinstance(trial, int) else "molecule"
-            own = value.get(name) if isinstance(value, Mapping) else value
-            several = own if isinstance(own, Sequence | np.ndarray) else [own]
-            for one in several:
-                away = abs(one - middle) / spread if isinstance(one, int | float) else 0.0
-                if away > IMPLAUSIBLE:
-                    found.append(
-                        f"{of} {trial}: {name} {one:g} is {away:.0f} robust standard deviations "
-                        f"from {middle:g}, the median of {len(known)} values"
-                    )
-    return found
 
 
 def corrected(
@@ -122,14 +79,15 @@ def _several(value: Any) -> list[Any]:
 
 def added(
     campaign: Campaign, molecules: Any, values: Sequence[Any] | None, message: str
-) -> tuple[list[NewTrial], dict[int, Outcome]]:
-    """New trials, and outcomes of pending ones, of molecules that a person brings.
+) -> tuple[list[NewTrial], dict[int, Outcome], tuple[StartRow, ...]]:
+    """New trials, outcomes of pending ones, and what became of each molecule that a person brings.
 
     Raises:
         CampaignError: A molecule has another value already.
     """
     names = told_names(campaign.problem)
-    if not isinstance(molecules, str | Path):
+    is_table = isinstance(molecules, str | Path) or is_frame(molecules)
+    if not is_table:
         molecules = [str(one) for one in molecules]
     design = build_initial_design(
         molecules,
@@ -138,11 +96,12 @@ def added(
         dataset=campaign.config.dataset,
         seed=campaign.seed,
         skip_invalid=campaign.config.skip_invalid,
-        standardize=campaign.config.standardize if isinstance(molecules, str | Path) else False,
+        standardize=campaign.config.standardize if is_table else False,
     )
     if values is not None:
         design = _valued(campaign, design, molecules, values, message)
     known = {trial.smiles: trial for trial in campaign.trials}
+    rows = tuple(_placed(row, known) for row in design.rows if values is None)
     new, told, problems = list[NewTrial](), dict[int, Outcome](), list[str]()
     percentiles = percentiles_of(campaign.space, design)
     for trial, percentile in zip(design.trials, percentiles, strict=True):
@@ -158,7 +117,13 @@ def added(
     if problems:
         advice = "correct it (molvae tell --correct), or add replicates (molvae tell --add)"
         raise CampaignError(f"nothing was written: {listed(problems, advice)}")
-    return new, told
+    return new, told, rows
+
+
+def _placed(row: StartRow, known: Mapping[str, Trial]) -> StartRow:
+    """A row with the trial of its molecule, if the campaign has it."""
+    trial = known.get(row.smiles)
+    return row if trial is None else replace(row, trial=f"trial {trial.id}")
 
 
 def _valued(

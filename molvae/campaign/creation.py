@@ -22,6 +22,7 @@ from molvae.campaign.proposing import keeping_space
 from molvae.campaign.schema import FORMAT
 from molvae.campaign.start_rows import StartRow, count_rows
 from molvae.campaign.storage import Storage, check_can_create, now
+from molvae.chem.workbooks import is_frame
 from molvae.config import (
     STRATEGIES,
     CampaignConfig,
@@ -31,12 +32,14 @@ from molvae.config import (
     is_list,
     whole_number,
 )
-from molvae.errors import require, warn
+from molvae.errors import ImplausibleValueWarning, listed, require, warn
 from molvae.objectives.parsing import format_part, parse_problem, python_object, told_names
 from molvae.objectives.problem import Constraint, Objective
 from molvae.objectives.program import COMMAND
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molvae.bo.base import Strategy
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.scoring import ScoringFunction
@@ -102,6 +105,8 @@ def create_file(
             value_column=made.value_column,
         )
         _check_core(made, space, first)
+    if first.implausible:
+        warn(listed(first.implausible), ImplausibleValueWarning)
     made = replace(
         made,
         campaign=path.name,
@@ -187,17 +192,19 @@ def _is_plain(item: Any) -> bool:
 def _start(start: Any) -> Any:
     """Initial molecules, a list of SMILES as a list."""
     require(
-        not isinstance(start, Mapping) and getattr(start, "ndim", 1) < 2,
-        f"start is a {type(start).__name__}; give a list of SMILES and tell their values "
-        "after, or write a table with columns smiles and value to a file",
+        is_frame(start) or (not isinstance(start, Mapping) and getattr(start, "ndim", 1) < 2),
+        f"start is a {type(start).__name__}; give a list of SMILES, or a file or DataFrame with "
+        "columns smiles and value",
     )
+    if is_frame(start):
+        return start
     if not isinstance(start, str | Path) and is_list(start):
         return list(cast("Sequence[str]", start))
     return start if isinstance(start, str | Path) else whole_number(start, "start", least=0)
 
 
-def _start_label(start: int | str | Path | Sequence[str]) -> int | str:
-    if isinstance(start, list):
+def _start_label(start: int | str | Path | Sequence[str] | pd.DataFrame) -> int | str:
+    if isinstance(start, list) or is_frame(start):
         return f"{len(start)} given molecules"
     return start if isinstance(start, int) else str(start)
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molvae.campaign.evaluation import combined
+from molvae.campaign.implausible import far_from_others
 from molvae.campaign.start_file import InitialMolecule, read_start
 from molvae.campaign.start_rows import Fate, StartRow
 from molvae.campaign.trial import NewTrial
 from molvae.chem.values import Censored
+from molvae.chem.workbooks import is_frame
 from molvae.errors import (
     ConfigError,
     DataError,
@@ -25,6 +27,8 @@ from molvae.errors import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molvae.chem.plausibility import Plausibility
     from molvae.latent.keeping import KeepingSpace
     from molvae.latent.protocol import LatentSpaceProtocol
@@ -44,6 +48,8 @@ class InitialDesign:
     trials: tuple[NewTrial, ...]
     rows: tuple[StartRow, ...] = ()
     """What became of each given molecule, in their order."""
+    implausible: tuple[str, ...] = ()
+    """Given values that are far from all others, each as a message."""
 
     @property
     def skipped(self) -> int:
@@ -57,7 +63,7 @@ class InitialDesign:
 
 
 def build_initial_design(
-    start: int | str | Path | Sequence[str],
+    start: int | str | Path | Sequence[str] | pd.DataFrame,
     space: LatentSpaceProtocol,
     names: Sequence[str],
     *,
@@ -75,7 +81,7 @@ def build_initial_design(
     """
     if isinstance(start, int):
         return _drawn(start, space, dataset, seed)
-    if isinstance(start, str | Path):
+    if isinstance(start, str | Path) or is_frame(start):
         given = read_start(
             start,
             names,
@@ -142,7 +148,22 @@ def _given(
     return InitialDesign(
         trials=tuple(_merged(smiles, vector, rows[smiles]) for smiles, vector in z.items()),
         rows=_account(given, smiles_of, lost),
+        implausible=tuple(_implausible(given, names)),
     )
+
+
+def _implausible(given: Sequence[InitialMolecule], names: Sequence[str]) -> list[str]:
+    """Given values that are far from all others, each as a message."""
+    known = {
+        name: [
+            value
+            for one in given
+            for value in one.values.get(name, ())
+            if isinstance(value, float) and not math.isnan(value)
+        ]
+        for name in names
+    }
+    return far_from_others(known, {one.place: one.values for one in given})
 
 
 def _reason(fate: Fate, reason: str, one: InitialMolecule) -> str:
@@ -185,6 +206,7 @@ def _account(
                     f"{name} {one_value}" for name, of in one.values.items() for one_value in of
                 ),
                 reason=reason,
+                smiles=smiles,
                 parent=smiles if smiles and smiles != canonical(one.text) else "",
                 repeats=first.get(smiles, ""),
             )

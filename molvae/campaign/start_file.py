@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from molvae.chem.measurements import (
     OPERATOR,
@@ -17,7 +18,11 @@ from molvae.chem.measurements import (
 )
 from molvae.chem.tables import Table
 from molvae.chem.values import Censored
+from molvae.chem.workbooks import is_frame
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError, require, warn
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,36 +47,36 @@ class InitialMolecule:
 
 
 def read_start(
-    path: str | Path,
+    source: str | Path | pd.DataFrame,
     names: Sequence[str],
     *,
     smiles_column: str | None = None,
     value_column: str | None = None,
     check_molecules: bool = False,
 ) -> list[InitialMolecule]:
-    """Molecules of a file, with values from the columns `names` (of a single name also `value`).
+    """Molecules with values from the columns `names`, or of a single name also `value`.
 
     All bad lines are reported together, those with invalid molecules if `check_molecules`.
 
     Args:
-        path: The file.
+        source: The file or DataFrame.
         names: Names of the measured values.
         smiles_column: Column of the molecules; by default `smiles`, or the only one with that word.
         value_column: Column of the values of a single name, if it is called otherwise.
         check_molecules: Also report invalid molecules.
 
     Raises:
-        ConfigError: `path` is a named data set, or `value_column` is given with several names.
+        ConfigError: `source` is a named data set, or `value_column` is given with several names.
         DataError: The file cannot be read, a column is missing, or rows are bad.
         InvalidMoleculeError: Only molecules are bad.
     """
     from molvae.chem.datasets import DATASETS, read_molecules
     from molvae.chem.molecules import canonical
 
-    if str(path) in DATASETS:
+    if not is_frame(source) and str(source) in DATASETS:
         raise ConfigError(
-            f"start={str(path)!r} would start with all of that data set; give a number of "
-            f"molecules, and dataset={str(path)!r}"
+            f"start={str(source)!r} would start with all of that data set; give a number of "
+            f"molecules, and dataset={str(source)!r}"
         )
     alone = len(names) == 1
     require(
@@ -80,7 +85,7 @@ def read_start(
         "columns the names of the values",
     )
     wanted = (*names, "value") if value_column is None else (value_column,)
-    table, place = read_molecules(path, smiles_column, wanted)
+    table, place = read_molecules(source, smiles_column, wanted)
     if value_column is None:
         columns = columns_of(table, names, "value" if alone else "{}")
     else:

@@ -17,6 +17,7 @@ Fate = Literal[
     "left out: cannot be encoded",
 ]
 STANDARDIZED, REPEATED = "salt or charges removed", "repeats an earlier molecule"
+KNOWN = "in the campaign already"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,26 +33,30 @@ class StartRow:
     """The values as read, e.g. "pIC50 <5"."""
     reason: str = ""
     """Why it was left out."""
+    smiles: str = ""
+    """Its canonical SMILES; empty if it was left out."""
     parent: str = ""
     """The parent molecule, if a salt or charges were removed."""
     repeats: str = ""
     """The place of the first row of the same molecule."""
+    trial: str = ""
+    """The trial of the molecule, if the campaign had it before."""
 
     @property
     def remarks(self) -> str:
         """Everything about the row besides its fate and values."""
         parts = [self.reason, f"{STANDARDIZED}: {self.parent}" if self.parent else ""]
-        parts.append(f"same molecule as {self.repeats}" if self.repeats else "")
+        parts += [f"same molecule as {same}" for same in (self.repeats, self.trial) if same]
         return "; ".join(part for part in parts if part)
 
 
 def count_rows(rows: Sequence[StartRow]) -> dict[str, int]:
-    """The number of rows by fate, which add up to all, then of those that were changed or repeat.
+    """The number of rows by fate, which add up to all; then of those changed, repeated or known.
 
     >>> count_rows([StartRow(where="line 2", molecule="C.Cl", fate="no value", parent="C")])
     {'no value': 1, 'salt or charges removed': 1}
     """
     fates = Counter[str](row.fate for row in rows)
-    changes = {STANDARDIZED: [row.parent for row in rows], REPEATED: [row.repeats for row in rows]}
-    counts = {name: sum(map(bool, texts)) for name, texts in changes.items()}
+    changes = {STANDARDIZED: "parent", REPEATED: "repeats", KNOWN: "trial"}
+    counts = {name: sum(bool(getattr(row, of)) for row in rows) for name, of in changes.items()}
     return dict(fates.most_common()) | {name: n for name, n in counts.items() if n}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from molvae.chem.molecules import canonical
 from molvae.chem.readers import read_table
 from molvae.chem.tables import SMILES, Table, shortened_list
 from molvae.chem.text_files import STDIN, Record
+from molvae.chem.workbooks import frame_table, is_frame
 from molvae.config import check_seed, whole_number
 from molvae.errors import (
     DataError,
@@ -26,6 +28,9 @@ from molvae.errors import (
     UnknownNameError,
     lookup,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,14 +154,14 @@ def read(source: str | Path, *, column: str | None = None) -> Iterator[tuple[int
 
 
 def read_molecules(
-    source: str | Path, column: str | None = None, others: Sequence[str] = ()
+    source: str | Path | pd.DataFrame, column: str | None = None, others: Sequence[str] = ()
 ) -> tuple[Table, int]:
-    """The table of a data set or file, and the position of its column of molecules.
+    """The table of a data set, file or DataFrame, and the position of its column of molecules.
 
     Arguments and errors as for `read`, but bad rows are noted in the table; `others` are further
     columns that will be needed.
     """
-    name = str(source)
+    name = "" if is_frame(source) else str(source)
     if name in DATASETS:
         column = column or DATASETS[name].column or SMILES
         parts = [read_table(path, (column, *others), lists=True) for path in locate(name)]
@@ -167,10 +172,13 @@ def read_molecules(
             rows += [(before + line, cells) for line, cells in part.rows]
         table = replace(parts[0], name=name, rows=rows)
         return table, table.column(column)
-    path = Path(source)
-    if name != STDIN and not path.exists() and not path.suffix and path.name == name:
-        raise UnknownNameError("data set or file", name, DATASETS)
-    table = read_table(source, (column or SMILES, *others), lists=True)
+    if is_frame(source):
+        table = frame_table(source)
+    else:
+        path = Path(source)
+        if name != STDIN and not path.exists() and not path.suffix and path.name == name:
+            raise UnknownNameError("data set or file", name, DATASETS)
+        table = read_table(source, (column or SMILES, *others), lists=True)
     if not table.rows and not table.bad_rows:
         has_header = table.has_header and table.header
         below = f" below its header ({shortened_list(table.header)})" if has_header else ""

@@ -1,4 +1,4 @@
-"""Excel workbooks and Parquet files as tables of text cells."""
+"""Excel workbooks, Parquet files and DataFrames as tables of text cells."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from molvae.chem.tables import Table, build_table, shortened_list, without_unit
 from molvae.chem.text_files import MAX_BYTES, Record, fold
 from molvae.errors import DataError, MissingPackageError, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from typing_extensions import TypeIs
 
 
 def workbook_table(data: bytes, name: str, wanted: Collection[str]) -> Table:
@@ -87,6 +91,24 @@ def parquet_table(data: bytes, name: str) -> Table:
         columns = [map(_cell, column.to_pylist()) for column in found.columns]
     rows = map(list, zip(*columns, strict=True))
     return build_table([(0, list(found.column_names)), *enumerate(rows, 1)], name, None, "row")
+
+
+def is_frame(value: object) -> TypeIs[pd.DataFrame]:
+    """Whether something is a DataFrame of pandas, or acts like one."""
+    return hasattr(value, "columns") and hasattr(value, "itertuples")
+
+
+def frame_table(frame: pd.DataFrame) -> Table:
+    """The columns of a DataFrame; missing values are empty cells, an index with a name counts."""
+    named = frame.reset_index() if any(frame.index.names) else frame
+    header = [str(name) for name in named.columns]
+    rows = (
+        [_cell(None if missing else one) for one, missing in zip(row, lacking, strict=True)]
+        for row, lacking in zip(
+            named.itertuples(index=False, name=None), named.isna().to_numpy(), strict=True
+        )
+    )
+    return build_table([(0, header), *enumerate(rows, 1)], "the DataFrame", None, "row")
 
 
 @contextmanager

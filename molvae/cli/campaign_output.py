@@ -74,16 +74,17 @@ def best_rows(campaign: Campaign, top: int) -> tuple[list[str], list[list[object
 
 
 def print_start_rows(campaign: Campaign, *, verbose: bool) -> None:
-    """Print what became of the given initial molecules: counts, and each row if `verbose`."""
-    from molvae.campaign.start_rows import REPEATED, STANDARDIZED, count_rows
+    """Print what became of the given molecules: counts, and each row if `verbose`."""
+    from molvae.campaign.start_rows import KNOWN, REPEATED, STANDARDIZED, count_rows
 
-    rows, changes = campaign.start_rows, (STANDARDIZED, REPEATED)
+    rows, changes = campaign.start_rows, (STANDARDIZED, REPEATED, KNOWN)
     if verbose:
         for row in rows:
             parts = (row.where, row.fate, row.values, row.molecule, row.remarks)
             say("  ".join(part for part in parts if part))
     counts = count_rows(rows)
-    say(f"{len(rows)} initial molecules were given, {len(campaign)} are trials")
+    given = f"{len(rows)} molecules were given"
+    say(f"{given}, {len({row.smiles for row in rows if row.smiles})} are trials")
     for name, n in counts.items():
         say(f"{n:>7}  {'of these: ' if name in changes else ''}{name}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +23,7 @@ from molvae.cli.campaign_output import (
 from molvae.cli.shared_flags import CampaignFile, Verbose
 from molvae.cli.terminal import Flat, Switch, flags, given, layers, print_table, say
 from molvae.config import CampaignConfig, build
-from molvae.errors import CampaignError, require
+from molvae.errors import CampaignError, DataError, ImplausibleValueWarning, require
 from molvae.objectives.printing import process_prints_to_stderr
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def optimize(
     top: int = 10,
     overwrite: Switch = False,
     trust: Switch = False,
+    yes: Switch = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a campaign and print its best molecules as TSV.
@@ -59,6 +61,7 @@ def optimize(
         overwrite: Replace an existing report of another campaign.
         trust: Run the module or command that a campaign file from elsewhere names; this machine
             remembers it.
+        yes: Accept implausible values in the file of initial molecules.
         verbose: Print what became of each row of the file of initial molecules.
     """
     from molvae.analysis.report import write_report
@@ -67,7 +70,7 @@ def optimize(
     chosen |= {} if campaign_file is None else {"campaign": str(campaign_file)}
     report, replaces = check_report(chosen, config, overwrite=overwrite)
     with process_prints_to_stderr():
-        campaign = _create_or_resume(chosen, str(config or "flags"), verbose=verbose)
+        campaign = _create_or_resume(chosen, str(config or "flags"), yes=yes, verbose=verbose)
     with campaign:
         if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
             campaign.trust()
@@ -90,6 +93,7 @@ def ask(
     create: Switch = False,
     out: Path | None = None,
     overwrite: Switch = False,
+    yes: Switch = False,
     verbose: Verbose = False,
     settings: Annotated[CampaignFlags | None, Flat] = None,
 ) -> None:
@@ -113,6 +117,7 @@ def ask(
             and properties: .csv, .tsv, .sdf, .xlsx (with drawings) or .parquet, which molvae tell
             --file reads back when the values are filled in; or .html, to read and print.
         overwrite: Replace an existing file.
+        yes: Accept implausible values in the file of initial molecules.
         verbose: Print what became of each row of the file of initial molecules.
         settings: Settings of the new campaign, with --create.
     """
@@ -133,7 +138,7 @@ def ask(
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
     with (
         process_prints_to_stderr(),
-        _create(chosen | {"campaign": str(campaign_file)}, "flags", verbose=verbose)
+        _create(chosen | {"campaign": str(campaign_file)}, "flags", yes=yes, verbose=verbose)
         if create
         else open_campaign(campaign_file) as campaign,
     ):
@@ -155,12 +160,21 @@ def ask(
         print(out)
 
 
-def _create(settings: Mapping[str, Any], where: str, *, verbose: bool = False) -> Campaign:
+def _create(
+    settings: Mapping[str, Any], where: str, *, yes: bool, verbose: bool = False
+) -> Campaign:
     from molvae.campaign.campaign import Campaign
     from molvae.campaign.proposal_check import inactive_parts
 
     config = build(CampaignConfig, settings, where)
-    campaign = Campaign.create(config.campaign, config.space, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default" if yes else "error", ImplausibleValueWarning)
+        try:
+            campaign = Campaign.create(config.campaign, config.space, config)
+        except ImplausibleValueWarning as found:
+            raise DataError(
+                f"{found}; nothing was written: mend it, or accept it with --yes"
+            ) from None
     if campaign.start_rows:
         print_start_rows(campaign, verbose=verbose)
     say_notes(name for trial in campaign.trials for name in trial.notes)
@@ -183,10 +197,12 @@ def _specs(settings: Mapping[str, Any]) -> set[str]:
     return {*specs, *([] if command is None else [COMMAND + command]), strategy, *own}
 
 
-def _create_or_resume(settings: Mapping[str, Any], where: str, *, verbose: bool) -> Campaign:
+def _create_or_resume(
+    settings: Mapping[str, Any], where: str, *, yes: bool, verbose: bool
+) -> Campaign:
     """The campaign in the campaign file if it exists, else a new one."""
     if not Path(settings["campaign"]).exists():
-        return _create(settings, where, verbose=verbose)
+        return _create(settings, where, yes=yes, verbose=verbose)
     from molvae.campaign.same_settings import check_same_settings
 
     campaign = open_campaign(settings["campaign"])

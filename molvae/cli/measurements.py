@@ -11,10 +11,11 @@ from cyclopts import Parameter
 from molvae.cli.campaign_output import (
     open_campaign,
     pending_trials,
+    print_start_rows,
     say_notes,
 )
 from molvae.cli.inputs import parse_value, read_measurements
-from molvae.cli.shared_flags import CampaignFile
+from molvae.cli.shared_flags import CampaignFile, Verbose
 from molvae.cli.terminal import InFile, Signed, Switch, flags, print_table, say
 from molvae.config import CampaignConfig
 from molvae.errors import DataError, listed, require
@@ -116,7 +117,7 @@ def tell(
 
 def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> None:
     """Refuse implausible values, unless they are accepted."""
-    from molvae.campaign.corrections import implausible
+    from molvae.campaign.implausible import implausible
     from molvae.objectives.parsing import told_names
 
     found = implausible(campaign.trials, values, told_names(campaign.problem))
@@ -125,7 +126,13 @@ def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> No
 
 
 def add(
-    campaign_file: CampaignFile, file: InFile, /, *, message: Signed = "", yes: Switch = False
+    campaign_file: CampaignFile,
+    file: InFile,
+    /,
+    *,
+    message: Signed = "",
+    yes: Switch = False,
+    verbose: Verbose = False,
 ) -> None:
     """Add molecules that were never proposed, with their values, and print them as TSV.
 
@@ -136,15 +143,17 @@ def add(
         file: Table as of --start of molvae optimize: a column of molecules, and one of values.
         message: Text kept with the values.
         yes: Accept implausible values.
+        verbose: Print what became of each row.
     """
     from molvae.campaign.corrections import added
 
     with process_prints_to_stderr(), open_campaign(campaign_file) as campaign:
         if not yes:
-            new, told = added(campaign, Path(file), None, message)
+            new, told, _ = added(campaign, Path(file), None, message)
             values: dict[Any, Any] = {one.smiles: one.outcome.values for one in new if one.outcome}
             _ask_back(campaign, values | {i: one.values for i, one in told.items()}, yes=False)
         trials = campaign.add(Path(file), message=message)
+        print_start_rows(campaign, verbose=verbose)
         names = campaign.problem.names
     rows = [(t.id, t.smiles, t.status, *(t.values.get(name) for name in names)) for t in trials]
     print_table(("id", "smiles", "status", *names), rows)

@@ -7,13 +7,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
 from molvae.campaign.campaign import Campaign
 from molvae.chem.molecules import canonical
-from molvae.errors import ConfigError, DataError, MolvaeWarning, UnknownTokenError
+from molvae.errors import (
+    ConfigError,
+    DataError,
+    ImplausibleValueWarning,
+    MolvaeWarning,
+    UnknownTokenError,
+)
 from tests.toys import DenseToySpace, ToySpace
 
 DATA = Path(__file__).parents[2] / "pipelines" / "assay_as_exported.csv"
@@ -81,6 +88,37 @@ def test_each_row_of_a_table_as_exported_is_accounted_for(tmp_path: Path) -> Non
         assert by_name[name].status == "pending"
     assert by_name["CMP-0005"].notes["Operator"] == "AB"
     assert by_name["CMP-0005"].notes["Date"] == "2026-03-05"
+    campaign.close()
+
+
+def test_a_dataframe_is_read_like_a_file(tmp_path: Path) -> None:
+    frame = pd.read_csv(DATA, sep=";", encoding="utf-8-sig").set_index("Compound ID")
+    settings = {"objective": "maximize manual:pIC50", "strategy": "random", "plausibility": "none"}
+    with pytest.warns(MolvaeWarning, match="the DataFrame, row 12: a mixture"):
+        of_frame = Campaign.create(tmp_path / "f.db", TextSpace(), start=frame, **settings)
+    with pytest.warns(MolvaeWarning, match="line 13: a mixture"):
+        of_file = created(tmp_path)
+    with of_frame, of_file:
+        assert of_frame.config.start == "64 given molecules"
+        seen = [
+            [(t.smiles, t.status, t.values, t.operators, t.replicates) for t in campaign.trials]
+            for campaign in (of_frame, of_file)
+        ]
+        assert seen[0] == seen[1]
+        assert of_frame.trials[0].notes["Compound ID"] == "CMP-0001; CMP-0061"
+        more = pd.DataFrame({"smiles": ["CCOCC", "CCCCOC"], "pIC50": [5.5, None]})
+        assert [trial.status for trial in of_frame.add(more)] == ["complete", "pending"]
+        assert [row.fate for row in of_frame.start_rows] == ["measured value", "no value"]
+    with pytest.raises(DataError, match="no column 'smiles'"):
+        Campaign.create(tmp_path / "g.db", TextSpace(), start=frame[["Operator"]], **settings)
+
+
+def test_a_given_value_far_from_all_others_is_named_with_its_row(tmp_path: Path) -> None:
+    rows = [f"{'C' * n}O,{5 + n / 10}" for n in range(1, 10)]
+    table = write(tmp_path / "m.csv", "\n".join(["smiles,value", *rows, "CCN,512"]))
+    with pytest.warns(ImplausibleValueWarning, match="line 11: pIC50 512 is"):
+        campaign = created(tmp_path, table)
+    assert campaign.trials[9].values == {"pIC50": 512.0}
     campaign.close()
 
 

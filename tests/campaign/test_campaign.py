@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -875,12 +874,8 @@ def test_retry_of_a_trial_that_has_not_failed_is_refused_and_changes_nothing(pat
 
 @pytest.mark.parametrize(
     "start",
-    [
-        {MOLECULES[0]: 5.1},
-        pd.DataFrame({"C": [5.1], "N": [6.1]}),
-        np.array([[MOLECULES[0], "5.1"]]),
-    ],
-    ids=["dict", "frame", "array"],
+    [{MOLECULES[0]: 5.1}, np.array([[MOLECULES[0], "5.1"]])],
+    ids=["dict", "array"],
 )
 def test_create_from_what_holds_values_as_well_is_refused(path: Path, start: Any) -> None:
     with pytest.raises(ConfigError, match="list of SMILES"):

@@ -15,7 +15,7 @@ import pytest
 import molvae
 from molvae.analysis.report import render
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.corrections import implausible
+from molvae.campaign.implausible import implausible
 from molvae.errors import CampaignError, ConfigError, UnknownTokenError
 from tests.toys import ToyObjective, ToySpace
 

@@ -14,7 +14,7 @@ import pytest
 from molvae.cli import main
 from tests.toys import ToySpace
 
-ACCOUNT = re.compile(r"\d+ initial molecules were given| +\d+  ")
+ACCOUNT = re.compile(r"\d+ molecules were given| +\d+  ")
 """Lines on what became of the initial molecules of a new campaign."""
 
 

@@ -134,6 +134,23 @@ def test_corrections_on_the_command_line(lab: Molvae, tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("command", ["ask", "optimize"])
+def test_implausible_initial_values_are_asked_back(
+    lab: Molvae, tmp_path: Path, command: str
+) -> None:
+    rows = [f"{one},{i / 50}" for i, one in enumerate(ToySpace().molecules[:100:10])]
+    text = "\n".join(["smiles,value", *rows, f"{ToySpace().molecules[105]},512"])
+    (tmp_path / "measured.csv").write_text(text)
+    settings = [one for one in CREATE[1:] if command == "ask" or one != "--create"]
+    words = [command, *settings, *(["--budget", "11"] if command == "optimize" else [])]
+    lab(*words).fails(1, "measured.csv, line 12", "512", "--yes", "nothing was written")
+    assert not (tmp_path / "lab.db").exists()
+    done = lab(*words, "--yes")
+    assert "line 12" in done.err
+    with Campaign.open("lab.db") as campaign:
+        assert campaign.trials[10].values == {"pIC50": 512.0}
+
+
 def test_implausible_values_are_asked_back_and_molecules_added(lab: Molvae, tmp_path: Path) -> None:
     assert lab(*CREATE, "-n", 3).status == 0
     start = ToySpace().molecules
@@ -144,6 +161,8 @@ def test_implausible_values_are_asked_back_and_molecules_added(lab: Molvae, tmp_
     done = lab("add", "lab.db", "more.csv")
     assert done.status == 0, done.err
     assert [row["status"] for row in done.table] == ["complete"] * 5
+    assert "5 molecules were given, 5 are trials" in done.err
+    assert "5  measured value" in done.err
     lab("tell", "lab.db", 5, "512").fails(1, "trial 5", "512", "--yes", "nothing was written")
     lab("tell", "lab.db", "--file", "-", stdin="id,value\n5,512\n6,3\n").fails(
         1, "trial 5", "--yes"
@@ -154,4 +173,9 @@ def test_implausible_values_are_asked_back_and_molecules_added(lab: Molvae, tmp_
         assert len(campaign) == 12
         assert campaign.trials[11].notes == {"batch": "B7"}
     assert lab("add", "lab.db", "more.csv", "--yes").status == 0
+    again = lab("add", "lab.db", "more.csv", "--yes", "-v")
+    assert "1  of these: in the campaign already" in again.err
+    assert (
+        f"line 2  measured value  pIC50 512.0  {start[210]}  same molecule as trial 13" in again.err
+    )
     assert lab("tell", "lab.db", 5, "512", "--yes").status == 0
