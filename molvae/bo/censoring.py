@@ -17,6 +17,9 @@ from molvae.bo.transforms import ScoreTransform
 from molvae.chem.fingerprints import DESCRIPTORS
 
 KERNEL, RADIUS = "tanimoto+descriptors", 1
+NOISE = 0.3
+"""Variance of measured scores around the modeled ones. A process that takes values for exact is too
+sure of what it predicts, and then censored values can do harm: see docs/how-it-works.md."""
 ROUNDS = 4
 """Rounds of imputation; further ones change little."""
 MAX_MOLECULES = 1500
@@ -48,12 +51,19 @@ def impute_censored(
     transform = ScoreTransform(values, "neither", linear=0.0)
     limits = transform(values)
     scores, x = limits.clone(), features(smiles, RADIUS)
+    noise = torch.full_like(scores[:, None], NOISE)
     bounds = torch.empty(2, 0, dtype=torch.float64)  # z is not used
     gram = GramMatrices(Columns(bounds, len(DESCRIPTORS), x))
     with reproducible():
         for _ in range(ROUNDS):
             model = molecule_gp(
-                x, scores[:, None], bounds, kernel=KERNEL, n_descriptors=len(DESCRIPTORS), gram=gram
+                x,
+                scores[:, None],
+                bounds,
+                kernel=KERNEL,
+                n_descriptors=len(DESCRIPTORS),
+                noise=noise,
+                gram=gram,
             )
             mean, std, _ = (part.numpy()[censored] for part in model.leave_one_out())
             found = truncated_mean(mean, std, limits.numpy()[censored], sign[censored])
