@@ -375,6 +375,12 @@ class CampaignConfig(RunLimits):
     """Core that every proposal holds: a SMILES, or a SMARTS. With attachment points, `[*:1]`, it is
     substituted there alone; two fragments, `A.B`, are linked. Random initial molecules are
     decorations of it."""
+    library: str | None = None
+    """Propose only molecules of this library (see molvae library build), by strategy screen; random
+    initial molecules are of the library, too."""
+    suggest_from: str | None = field(default=None, metadata=RESUMABLE)
+    """Note the most similar molecules of this library beside each proposal, to be bought instead.
+    """
     start: int | str = 100
     """Initial molecules: this many random ones of `dataset`, or a file of molecules (with a column
     `value` if measured)."""

@@ -82,6 +82,18 @@ class ExactGP(Model):
         posterior = GPyTorchPosterior(MultivariateNormal(mean, to_linear_operator(covariance)))
         return posterior if posterior_transform is None else posterior_transform(posterior, X=X)
 
+    def moments(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations of the values of molecules, `m` each, without covariances.
+
+        For many molecules, of which `posterior` would make an `m x m` matrix.
+        """
+        with torch.no_grad():
+            across = self.kernel(X, self.x).to_dense()  # m x n
+            solved = torch.linalg.solve_triangular(self.factor, across.mT, upper=False)  # n x m
+            left = 1 - solved.square().sum(dim=0)  # the correlation with itself is 1
+            std = (self.amplitude * left).clamp_min(0).sqrt()
+            return self.mean + (across @ self.weights)[:, 0], std
+
     def leave_one_out(self) -> tuple[Tensor, Tensor, Tensor]:
         """Leave-one-out predictions, in closed form.
 

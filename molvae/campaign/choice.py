@@ -18,12 +18,15 @@ from molvae.objectives.interrupts import wait
 if TYPE_CHECKING:
     from molvae.bo.base import Observations, Strategy
     from molvae.chem.plausibility import Plausibility
+    from molvae.latent.library import Library
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.problem import OptimizationProblem
 
 Batch = tuple[int, Sequence[NewTrial]]
 """Number of trials when a batch was chosen, and the batch."""
 
+N_SUGGESTED = 3
+"""Molecules to buy that are noted beside a proposal."""
 STOP_SECONDS = 5.0
 """Time that the choice of molecules is given to end when a run is interrupted."""
 
@@ -36,10 +39,11 @@ def choose_batch(
     n: int,
     seed: int,
     check: Plausibility | None = None,
+    library: Library | None = None,
 ) -> Batch:
     """New trials of the `n` distinct new molecules that a strategy has to propose.
 
-    `check` names their findings.
+    `check` names their findings; molecules of the library that are like them become notes.
     """
     from molvae.bo.candidates import spawn_seed
     from molvae.latent.density import density_percentiles
@@ -65,6 +69,7 @@ def choose_batch(
             origin=" ".join(part for part in (strategy.name, c.operator) if part),
             percentile=percentile,
             predictions=predictions_of(c, problem),
+            notes=notes,
             reason=Reason(
                 kappa=c.kappa,
                 parents=c.parents,
@@ -73,9 +78,9 @@ def choose_batch(
                 findings=() if check is None else tuple(check.findings(c.smiles)),
             ),
         )
-        for c, percentile, (near, similarity) in zip(
+        for c, percentile, (near, similarity), notes in zip(
             found, density_percentiles(space, smiles), nearest(smiles, observations.smiles),
-            strict=True,
+            suggestions(smiles, library), strict=True,
         )
     ]  # fmt: skip
 
@@ -91,6 +96,21 @@ def nearest(smiles: Sequence[str], known: Sequence[str]) -> list[tuple[str | Non
     if not known:
         return [(None, None)] * len(smiles)
     return [(known[row.argmax()], float(row.max())) for row in similar]
+
+
+def suggestions(smiles: Sequence[str], library: Library | None) -> list[dict[str, str]]:
+    """Notes of each molecule: names, SMILES and similarities of those to buy instead."""
+    if library is None:
+        return [{} for _ in smiles]
+    found = []
+    for hits in library.most_similar(smiles, N_SUGGESTED):
+        table = library.rows(hits, ("id", "smiles"))
+        table["similarity"] = [f"{hit.value:.2f}" for hit in hits]
+        rows = enumerate(table.to_dict("records"), 1)
+        found.append(
+            {f"purchasable_{k}_{name}": str(v) for k, row in rows for name, v in row.items()}
+        )
+    return found
 
 
 class Choice(threading.Thread):

@@ -67,6 +67,19 @@ def create_file(
         if "strategy" in given:
             given["strategy"] = upgrade_text(strategy)
         strategy = get_strategy(strategy)
+    library = None
+    folder = given.get("library") or (
+        strategy.name == "screen" and getattr(strategy, "library", "")
+    )
+    if folder:
+        from molvae.bo.screening import with_library
+
+        strategy, library = with_library(strategy if "strategy" in given else None, folder)
+        given |= {"library": str(library.folder), "strategy": strategy}
+    if given.get("suggest_from") is not None:
+        from molvae.bo.screening import open_library
+
+        given["suggest_from"] = str(open_library(str(given["suggest_from"])).folder)
     objective, constraints = given.get("objective", ()), given.get("constraints", ())
     plain = {**given, "objective": (), "constraints": (), "start": _start_label(start)}
     if not isinstance(given.get("strategy", ""), str):
@@ -88,6 +101,12 @@ def create_file(
         "take a space with latent_dim above 0",
     )
     functions = {name: bound_to(space, function) for name, function in functions.items()}
+    if library is not None:
+        library.check_space(space)
+    sampled = library is not None and isinstance(start, int)
+    if library is not None and isinstance(start, int):
+        require(made.keep is None, "with keep and a library, give initial molecules with the core")
+        start = library.sample(start, made.seed)
     if made.keep is not None and isinstance(start, int):
         keeping = keeping_space(space, made.keep, ())
         check = plausibility_of(replace(made, space=space.name), ())
@@ -104,6 +123,7 @@ def create_file(
             smiles_column=made.smiles_column,
             value_column=made.value_column,
         )
+        first = replace(first, rows=()) if sampled else first
         _check_core(made, space, first)
     if first.implausible:
         warn(listed(first.implausible), ImplausibleValueWarning)

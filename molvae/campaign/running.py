@@ -50,8 +50,13 @@ def _choose(campaign: Campaign, n: int) -> Callable[[], Batch]:
     observations, strategy, trials = campaign.observations(), campaign.strategy, campaign.trials
     space = proposing_space(campaign.config, campaign.space, trials)
     check = full_check(campaign.config, trials)
+    library = None
+    if campaign.suggest_from is not None:
+        from molvae.bo.screening import open_library
+
+        library = open_library(campaign.suggest_from)
     return lambda: choose_batch(
-        strategy, observations, space, campaign.problem, n, campaign.seed, check
+        strategy, observations, space, campaign.problem, n, campaign.seed, check, library
     )
 
 

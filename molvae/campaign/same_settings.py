@@ -92,8 +92,18 @@ def _essence(part: Objective | Constraint) -> dict[str, Any]:
 def _same(campaign: Campaign, name: str, value: Any) -> bool:
     """Whether a setting is the campaign's, perhaps written in another way."""
     kept = getattr(campaign.config, name)
+    if name == "library":
+        from molvae.bo.screening import with_library
+
+        same = with_library(None, value)[1].fingerprint if value and kept else None
+        return same == (campaign.metadata["strategy"]["settings"] or {}).get("fingerprint")
     if name == "strategy" and value != kept:
-        return is_same_strategy(get_strategy(value), campaign.metadata["strategy"])
+        given = get_strategy(value)
+        if campaign.config.library is not None:
+            from molvae.bo.screening import with_library
+
+            given = with_library(given, campaign.config.library)[0]
+        return is_same_strategy(given, campaign.metadata["strategy"])
     if name == "space":
         return value == kept or Path(value).resolve() == Path(kept).resolve()
     return bool((encodable(value) if isinstance(value, str) else value) == kept)

@@ -74,6 +74,7 @@ def optimize(
     with campaign:
         if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
             campaign.trust()
+        campaign.suggest_from = chosen.get("suggest_from", campaign.suggest_from)
         with process_prints_to_stderr():
             run_with_progress(campaign, build(CampaignConfig, chosen))
         print_table(*best_rows(campaign, top))
@@ -119,7 +120,7 @@ def ask(
         overwrite: Replace an existing file.
         yes: Accept implausible values in the file of initial molecules.
         verbose: Print what became of each row of the file of initial molecules.
-        settings: Settings of the new campaign, with --create.
+        settings: Settings of the new campaign, with --create; --suggest-from also without.
     """
     from molvae.analysis.plate import (
         ask_columns,
@@ -134,7 +135,8 @@ def ask(
         check_can_write_plate(None, out, overwrite=overwrite, apart_from=inputs)
     require(not (pending and fill), "--pending asks for none, and --fill for new ones; use one")
     allow_constant = chosen.pop("allow_constant", False)
-    if chosen and not create:
+    suggest_from = chosen.get("suggest_from")
+    if chosen.keys() - {"suggest_from"} and not create:
         raise CampaignError(f"{', '.join(chosen)}: settings of a new campaign; add --create")
     with (
         process_prints_to_stderr(),
@@ -144,6 +146,7 @@ def ask(
     ):
         if out is not None:  # before anything is asked
             check_can_write_plate(campaign, out, overwrite=overwrite, apart_from=inputs)
+        campaign.suggest_from = suggest_from or campaign.suggest_from
         trials = pending_trials(campaign) if create or pending or fill else []
         wanted = campaign.batch_size if n is None else n
         if fill and len(trials) < wanted:

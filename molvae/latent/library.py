@@ -101,6 +101,11 @@ class Library:
         """Number of partitions."""
         return len(self.about["partitions"])
 
+    @property
+    def n_vectors(self) -> int:
+        """Number of molecules that the model can encode."""
+        return len(self) - int(self.about["counts"]["without_z"])
+
     @cached_property
     def space(self) -> LatentSpaceProtocol:
         """The model whose vectors the library holds.
@@ -181,7 +186,19 @@ class Library:
                 hits += [Hit(number, int(i), float(similar[i])) for i in top]
         return [sorted(hits, key=lambda hit: (-hit.value, hit.partition))[:n] for hits in found]
 
-    def rows(self, hits: Sequence[Hit]) -> pd.DataFrame:
+    def sample(self, n: int, seed: int) -> list[str]:
+        """Random distinct molecules that the model can encode; a `DataError` if there are fewer."""
+        if n > self.n_vectors:
+            raise DataError(f"{self.folder} has {self.n_vectors} molecules with vectors, not {n}")
+        sizes = [part["vectors"] for part in self.about["partitions"]]
+        ends = np.cumsum(sizes)
+        chosen = np.random.default_rng(seed).choice(self.n_vectors, n, replace=False)
+        numbers = np.searchsorted(ends, chosen, side="right")
+        hits = [Hit(int(k), int(i - ends[k] + sizes[k]), 0.0)
+                for k, i in zip(numbers, chosen, strict=True)]  # fmt: skip
+        return [str(one) for one in self.rows(hits, ("smiles",))["smiles"]]
+
+    def rows(self, hits: Sequence[Hit], columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
         """The molecules at some places, in that order: id, smiles, properties, alerts."""
         import pandas as pd
 
@@ -190,11 +207,11 @@ class Library:
             file, size = self._table(number)
             wanted = sorted({hit.row for hit in hits if hit.partition == number})
             groups = sorted({row // size for row in wanted})
-            table = file.read_row_groups(groups, columns=list(COLUMNS))
+            table = file.read_row_groups(groups, columns=list(columns))
             places = [groups.index(row // size) * size + row % size for row in wanted]
             for row, one in zip(wanted, table.take(places).to_pylist(), strict=True):
                 cells[number, row] = one
-        return pd.DataFrame([cells[hit.partition, hit.row] for hit in hits], columns=list(COLUMNS))
+        return pd.DataFrame([cells[hit.partition, hit.row] for hit in hits], columns=list(columns))
 
     def partition(self, number: int, columns: Sequence[str]) -> Any:
         """Columns of a partition, a `pyarrow.Table`: those of `rows`, `z` and `morgan`."""

@@ -377,7 +377,7 @@ def _finish(out: Path, settings: dict[str, Any], n: int) -> None:
             table = pyarrow().parquet.ParquetFile(path)
             rows = table.metadata.num_rows
             without = table.read(columns=["z"])["z"].null_count
-            files.append({"rows": rows, "sha256": _sha256(path),
+            files.append({"rows": rows, "vectors": rows - without, "sha256": _sha256(path),
                           "index_sha256": _sha256(path.with_suffix(".faiss"))})  # fmt: skip
             counts["molecules"] += rows
             counts["without_z"] += without

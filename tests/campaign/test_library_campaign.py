@@ -1,0 +1,158 @@
+"""Campaigns over a library: proposals come from it alone; what to buy is noted beside others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from molvae.bo.screening import open_library
+from molvae.bo.strategies.screen import Screen
+from molvae.campaign.campaign import Campaign
+from molvae.campaign.same_settings import check_same_settings
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.fingerprints import morgan_bits, tanimoto
+from molvae.cli import main
+from molvae.errors import CampaignError, ConfigError, DataError
+from molvae.latent.library import Library
+from molvae.latent.library_build import build_library
+
+pytest.importorskip("faiss")
+pytest.importorskip("pyarrow")
+N = 80
+FEW = "screen:n_best=2,n_neighbors=4,n_streamed=20,n_top=6"
+SETTINGS = {"objective": "qed", "plausibility": "none", "batch_size": 5, "seed": 3}
+
+
+def made(folder: Path, seed: int) -> Library:
+    source = folder.with_suffix(".smi")
+    texts = sample_molecules("zinc250k", N, seed)
+    source.write_text("".join(f"{text} V-{i}\n" for i, text in enumerate(texts)))
+    return build_library(source, folder, partition_size=24)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return made(tmp_path_factory.mktemp("vendor") / "lib", 5)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return made(tmp_path_factory.mktemp("other") / "lib", 6)
+
+
+def molecules(library: Library) -> dict[str, str]:
+    """Names by molecule."""
+    rows = [
+        row
+        for number in range(library.n_partitions)
+        for row in library.partition(number, ["smiles", "id"]).to_pylist()
+    ]
+    return {row["smiles"]: row["id"] for row in rows}
+
+
+def test_whole_library_is_proposed_each_molecule_once(library: Library, tmp_path: Path) -> None:
+    file = tmp_path / "c.db"
+    with Campaign.create(
+        file, "zinc250k", library=library.folder, strategy=FEW, start=10, **SETTINGS
+    ) as campaign:
+        campaign.run(N)
+        trials = campaign.trials
+        assert {trial.smiles for trial in trials} == set(molecules(library))
+        origins = {trial.origin for trial in trials}
+        assert {"screen latent", "screen fingerprint", "start"} <= origins
+        with pytest.raises(CampaignError):
+            campaign.ask(1)
+
+
+def test_best_molecules_are_found_before_random_ones(library: Library, tmp_path: Path) -> None:
+    with Campaign.create(
+        tmp_path / "c.db", "zinc250k", library=library.folder, start=10, **SETTINGS
+    ) as campaign:
+        campaign.run(40)
+        assert all(trial.predictions for trial in campaign.trials[10:])
+        values = [trial.values["qed"] for trial in campaign.trials[10:]]
+    from molvae.chem.properties import score
+
+    ranked = sorted(score([*molecules(library)], ["QED"])[:, 0], reverse=True)
+    assert len({round(v, 9) for v in values} & {round(v, 9) for v in ranked[:8]}) >= 6
+
+
+def test_resume_compares_the_content_of_the_library(
+    library: Library, other: Library, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.db"
+    Campaign.create(file, "zinc250k", library=library.folder, start=10, **SETTINGS).close()
+    with Campaign.open(file) as campaign:
+        assert isinstance(campaign.strategy, Screen)
+        assert campaign.strategy.library == str(library.folder)
+        assert campaign.strategy.fingerprint == library.fingerprint
+        check_same_settings(campaign, {"library": str(library.folder), "strategy": "screen"})
+        with pytest.raises(CampaignError):
+            check_same_settings(campaign, {"library": str(other.folder)})
+        with pytest.raises(CampaignError):
+            check_same_settings(campaign, {"strategy": FEW})
+    with pytest.raises(CampaignError, match="fingerprint"):
+        open_library(str(other.folder), library.fingerprint)
+
+
+def test_other_strategies_and_other_models_are_refused(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        Campaign.create(
+            tmp_path / "c.db", "zinc250k", library=library.folder, strategy="rank", **SETTINGS
+        )
+    with pytest.raises(DataError):
+        Campaign.create(tmp_path / "c.db", "qm9", library=library.folder, **SETTINGS)
+    with pytest.raises(ConfigError):
+        Screen(dataset="zinc250k", library="lib")
+    assert not (tmp_path / "c.db").exists()
+
+
+def test_suggestions_are_the_most_similar_molecules(library: Library, tmp_path: Path) -> None:
+    start = sample_molecules("zinc250k", 10, 9)
+    known = molecules(library)
+    with Campaign.create(
+        tmp_path / "c.db", "zinc250k", start=start, suggest_from=library.folder, **SETTINGS
+    ) as campaign:
+        campaign.run(12)
+        for trial in campaign.trials[10:]:
+            similar = tanimoto(morgan_bits([trial.smiles]), morgan_bits([*known]))[0]
+            best = sorted(similar, reverse=True)
+            for k in (1, 2, 3):
+                notes = {
+                    n: trial.notes[f"purchasable_{k}_{n}"] for n in ("id", "smiles", "similarity")
+                }
+                assert known[notes["smiles"]] == notes["id"]
+                assert notes["similarity"] == f"{best[k - 1]:.2f}"
+
+
+def test_ask_writes_suggestions_into_the_plate(
+    library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "start.csv"
+    texts = sample_molecules("zinc250k", 10, 9)
+    start.write_text("smiles,value\n" + "".join(f"{t},{i}\n" for i, t in enumerate(texts)))
+    file, plate = str(tmp_path / "c.db"), tmp_path / "plate.csv"
+    create = ["--create", "--objective", "manual:potency", "--direction", "maximize"]
+    assert main(["ask", file, *create, "--start", str(start), "-n", "2"]) == 0
+    command = ["ask", file, "-n", "2", "--suggest-from", str(library.folder), "--out", str(plate)]
+    assert main(command) == 0
+    header = plate.read_text().splitlines()[0].split(",")
+    assert {f"purchasable_{k}_smiles" for k in (1, 2, 3)} < set(header)
+
+
+def test_commands_build_and_search(
+    library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = library.folder.with_suffix(".smi")
+    out = tmp_path / "again"
+    assert main(["library", "build", str(source), str(out), "--partition-size", "24"]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    query = next(iter(molecules(library)))
+    for by, column in (("z", "distance"), ("tanimoto", "similarity")):
+        assert main(["library", "search", str(out), query, "-n", "3", "--by", by]) == 0
+        header, *rows = capsys.readouterr().out.splitlines()
+        assert header.split("\t")[:3] == ["id", "smiles", column]
+        assert len(rows) == 3
+        assert rows[0].split("\t")[1] == query
+    assert main(["library", "search", str(tmp_path), query]) == 1
