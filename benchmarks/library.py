@@ -1,0 +1,161 @@
+"""How many of the best molecules of a library does a campaign find with few evaluations?
+
+Campaigns choose among the training molecules of MOSES alone, from random ones on. What they find of
+the fifty best of all is compared with as many random molecules, and with a Gaussian process with a
+Tanimoto kernel that ranks a random part of the library as a whole before each batch.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import molvae
+from benchmarks.shared import run
+from benchmarks.shared.tables import markdown, number
+from molvae.bo.features import features
+from molvae.bo.surrogate import molecule_gp, reproducible
+from molvae.bo.transforms import standardized
+from molvae.chem.fingerprints import DESCRIPTORS
+from molvae.chem.molecules import canonical
+from molvae.chem.streaming import read_slices
+from molvae.latent.library import Library
+from molvae.latent.library_build import build_library
+
+TITLE = "A library that can be bought"
+TASKS = ("qed", "pmo/perindopril_mpo", "pmo/osimertinib_mpo")
+BEST, START, BATCH = 50, 100, 10
+PART = 100_000
+"""Random molecules that the plain Gaussian process ranks."""
+QUERIES, NEAREST = 200, 10
+
+
+def measure(
+    *, quick: bool, jobs: int, folder: Path, molecules: int = 100_000, budget: int = 500,
+    seeds: Sequence[int] = (0,),
+) -> dict[str, Any]:  # fmt: skip
+    """Speed and recall of a search, and the share of the best molecules by task and method."""
+    tasks: Sequence[str] = TASKS
+    part = PART
+    if quick:
+        molecules, budget, tasks, part = 300, 40, TASKS[:1], 100
+    with tempfile.TemporaryDirectory() as place:
+        home = Path(place) if quick else folder
+        library, seconds = built(home, molecules, jobs)
+        names = [str(home / "library"), budget, part]
+        cases = [(task, seed, *names) for task in tasks for seed in seeds]
+        rows = run.each(found, cases, jobs=jobs, kept=None if quick else folder)
+        return {
+            "molecules": len(library),
+            "build_seconds": seconds,
+            "budget": budget,
+            "best": BEST,
+            "part": min(part, len(library)),
+            "search": searched(library, 20 if quick else QUERIES),
+            "rows": rows,
+        }
+
+
+def built(folder: Path, n: int, jobs: int) -> tuple[Library, float]:
+    """The library of the first molecules of MOSES, and seconds; 0 if it was there."""
+    source = folder / "moses.smi"
+    if not source.exists():
+        rows = next(read_slices("moses", n)).rows()
+        source.write_text("".join(f"{row.smiles} M{row.line}\n" for row in rows), encoding="utf-8")
+    began = time.monotonic()
+    library = build_library(source, folder / "library", workers=jobs,
+                            partition_size=25_000 if n > 1000 else 100)  # fmt: skip
+    return library, round(time.monotonic() - began)
+
+
+def searched(library: Library, n: int) -> dict[str, float]:
+    """Milliseconds of a search, its encoding included, and recall against all distances."""
+    queries = [canonical(row.smiles) for row in next(read_slices("moses-test", n)).rows()]
+    z = library.space.encode(queries).numpy().astype(np.float32)
+    everything = np.concatenate([library.vectors(k) for k in range(library.n_partitions)])
+    starts = np.cumsum([0, *(len(library.vectors(k)) for k in range(library.n_partitions))])
+    squares = (everything**2).sum(axis=1)
+    hits = library.nearest_vectors(z, NEAREST)
+    right = 0
+    for vector, few in zip(z, hits, strict=True):
+        true = np.argpartition(squares - 2 * everything @ vector, NEAREST)[:NEAREST]
+        right += len({*true.tolist()} & {int(starts[hit.partition]) + hit.row for hit in few})
+    times: dict[str, list[float]] = {"z": [], "tanimoto": []}
+    for query in queries[:20]:
+        for by, seconds in times.items():
+            began = time.process_time()
+            library.nearest(query, NEAREST, by=by)  # type: ignore[arg-type]
+            seconds.append(time.process_time() - began)
+    medians = {f"ms_{by}": round(1000 * float(np.median(some)), 1) for by, some in times.items()}
+    return {"recall": right / (NEAREST * len(queries)), **medians}
+
+
+def found(task: str, seed: int, folder: str, budget: int, part: int) -> dict[str, Any]:
+    """Shares of the best molecules of the library that three methods find."""
+    library = Library.open(folder)
+    smiles = [
+        str(one)
+        for k in range(library.n_partitions)
+        for one in library.partition(k, ["smiles"])["smiles"].to_pylist()
+    ]
+    kept = Path(folder).with_name(f"{task.replace('/', '-')}.json")
+    values = np.array(run.cached(kept, lambda: molvae.get_objective(task)(smiles)), dtype=float)
+    order = np.argsort(-values, kind="stable")[:BEST]
+    best = {smiles[i] for i in order}
+    trials = run.campaign(
+        "zinc250k", budget, objective=task, library=folder, plausibility="none", seed=seed,
+        start=min(START, budget // 2), batch_size=BATCH,
+    )  # fmt: skip
+    chosen = {"library": [trial.smiles for trial in trials]}
+    rng = np.random.default_rng(seed)
+    chosen["random"] = [smiles[i] for i in rng.permutation(len(smiles))[:budget]]
+    rows = rng.permutation(len(smiles))[:part]
+    chosen["tanimoto"] = plain([smiles[i] for i in rows], values[rows], budget)
+    return {"task": task, "seed": seed} | {
+        method: len(best & set(few)) / len(best) for method, few in chosen.items()
+    }
+
+
+def plain(smiles: Sequence[str], values: np.ndarray[Any, Any], budget: int) -> list[str]:
+    """Batches of the largest means of a Tanimoto Gaussian process, from the first molecules on."""
+    known = list(range(min(START, budget // 2)))
+    n_described = len(DESCRIPTORS)
+    while len(known) < budget:
+        y = torch.from_numpy(values[known])[:, None]
+        x = features([smiles[i] for i in known], 2)[:, n_described:]
+        with reproducible():
+            bounds = torch.zeros(2, 0, dtype=torch.float64)
+            model = molecule_gp(x, standardized(y), bounds, kernel="tanimoto")
+            means = torch.cat([
+                model.moments(features(smiles[i : i + 1000], 2)[:, n_described:])[0]
+                for i in range(0, len(smiles), 1000)
+            ])  # fmt: skip
+        means[known] = -torch.inf
+        known += means.topk(min(BATCH, budget - len(known))).indices.tolist()
+    return [smiles[i] for i in known]
+
+
+def table(result: Mapping[str, Any]) -> list[str]:
+    """The search, and a row for each task and seed."""
+    search = result["search"]
+    rows = [
+        [row["task"], str(row["seed"]),
+         *(number(row[method], ".0%") for method in ("library", "tanimoto", "random"))]
+        for row in result["rows"]
+    ]  # fmt: skip
+    return [
+        f"The first {result['molecules']:,} training molecules of MOSES. The ten nearest by z take "
+        f"{search['ms_z']:.0f} ms, by Tanimoto similarity {search['ms_tanimoto']:.0f} ms (CPU time "
+        f"of one thread); recall by z {search['recall']:.3f}. Share of the {result['best']} best "
+        f"molecules found with {result['budget']} evaluations, {START} random ones included:",
+        "",
+        *markdown(
+            ["task", "seed", "--library", f"Tanimoto GP on {result['part']:,}", "random"], rows
+        ),
+    ]
