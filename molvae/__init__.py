@@ -1,7 +1,7 @@
 """molvae: optimise molecules in a learned, continuous space.
 
     >>> import molvae
-    >>> space = molvae.load("zinc250k")
+    >>> space = molvae.load("druglike")
     >>> space.decode(space.encode(["CCO"]))  # doctest: +SKIP
     ['CCO']
 

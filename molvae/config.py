@@ -356,7 +356,7 @@ class CampaignConfig(RunLimits):
     """Unit of the values of a single objective, shown with them."""
     direction: Literal["maximize", "minimize"] | None = None
     """Overrides the direction of a single objective."""
-    space: str = "zinc250k"
+    space: str = "druglike"
     """A bundled model or a model folder."""
     strategy: str = field(
         default="rank",

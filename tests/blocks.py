@@ -4,14 +4,18 @@ A console block is a session: lines after `$` are commands, lines after `>` belo
 before, all else is what it prints. `...` stands for any number of lines. After a comment that rows
 may differ, the lines below the first must have the same columns, numbers where numbers are shown. A
 Python block is a script of its own. All blocks of a page run in its order, in one folder.
+
+`python -m tests.blocks PAGE ...` writes what is printed now into pages.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +34,8 @@ class Step:
     command: list[str]
     shown: list[str] | None
     exact: bool = True
+    source: str = ""
+    """The lines of the command in the page."""
 
     def prints(self, text: str) -> bool:
         """Whether the output is the one shown."""
@@ -59,7 +65,8 @@ def steps(text: str) -> Iterator[Step]:
             n = next((i for i, line in enumerate(rest) if not line.startswith(">")), len(rest))
             more = [line.removeprefix(">").removeprefix(" ") for line in rest[:n]]
             script = "\n".join(["set -eo pipefail", first, *more])
-            yield Step(["bash", "-c", script], rest[n:], exact=not differs)
+            source = "\n".join([f"$ {first}", *rest[:n]])
+            yield Step(["bash", "-c", script], rest[n:], exact=not differs, source=source)
 
 
 def run(text: str, folder: Path) -> tuple[int, Path]:
@@ -72,6 +79,15 @@ def run(text: str, folder: Path) -> tuple[int, Path]:
     Returns:
         How many steps there were, and the folder in which they ran.
     """
+    n = 0
+    for step, printed, said in outputs(text, folder):
+        n += 1
+        assert step.prints(printed), f"{step.command[-1]}\n--- printed\n{printed}--- said\n{said}"
+    return n, folder / "session"
+
+
+def outputs(text: str, folder: Path) -> Iterator[tuple[Step, str, str]]:
+    """Each step of a page, what it prints, and what it writes to standard error."""
     tools = folder / "bin"
     tools.mkdir()
     (tools / "molvae").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m molvae "$@"\n')
@@ -84,12 +100,32 @@ def run(text: str, folder: Path) -> tuple[int, Path]:
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "OMP_NUM_THREADS": "1",
     }
-    found = list(steps(text))
-    for step in found:
+    for step in list(steps(text)):
         done = subprocess.run(
             step.command, cwd=here, env=environment, capture_output=True, text=True, check=False
         )
-        what = f"{step.command[-1]}\n--- printed\n{done.stdout}--- said\n{done.stderr}"
-        assert done.returncode == 0, what
-        assert step.prints(done.stdout), what
-    return len(found), here
+        assert done.returncode == 0, f"{step.command[-1]}\n{done.stdout}{done.stderr}"
+        yield step, done.stdout, done.stderr
+
+
+def updated(text: str, folder: Path) -> str:
+    """A page with what its commands print now; as many lines around `...` as before."""
+    for step, printed, _ in outputs(text, folder):
+        if step.shown is None or (step.prints(printed) and step.exact):
+            continue
+        lines = printed.splitlines()
+        if REST in step.shown:
+            head = step.shown.index(REST)
+            tail = len(step.shown) - head - 1
+            lines = [*lines[:head], REST, *lines[len(lines) - tail :]]
+        before = "\n".join([step.source, *step.shown])
+        assert before in text, before
+        text = text.replace(before, "\n".join([step.source, *lines]), 1)
+    return text
+
+
+if __name__ == "__main__":
+    for page in map(Path, sys.argv[1:]):
+        with tempfile.TemporaryDirectory() as made:
+            shutil.copytree(ROOT / "pipelines", Path(made) / "session" / "pipelines")
+            page.write_text(updated(page.read_text(encoding="utf-8"), Path(made)), encoding="utf-8")

@@ -20,7 +20,9 @@ from molvae.model.isolation import isolated
 if TYPE_CHECKING:
     import pandas as pd
 
-RADII = (1.0, 2.0, 3.0, 4.0, 5.0)  # in z, where encodings have an sd of about 1 in each dimension
+RADII = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Default distances, in root mean square standard deviations of the encodings: about 1 in each
+dimension of z."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class Neighborhood:
     """The point, `d`, float64."""
     at: str | None
     """Molecule that the point decodes to."""
+    properties: tuple[str, ...]
+    """Names of the properties of the molecules around it."""
     radii: tuple[float, ...]
     """Ascending."""
     drawn: int
@@ -92,7 +96,8 @@ class Neighborhood:
             }
             for one in self.found
         ]
-        return pd.DataFrame(rows, columns=None if rows else ["smiles", "radius", "count", *names])
+        columns = ["smiles", "radius", "count", *names, *self.properties, "percentile"]
+        return pd.DataFrame(rows, columns=columns)
 
     def summary(self) -> pd.DataFrame:
         """A row for each radius.
@@ -123,7 +128,7 @@ def neighbors(
     space: LatentSpaceProtocol,
     smiles: str,
     *,
-    radii: Sequence[float] = RADII,
+    radii: Sequence[float] | None = None,
     n: int = 100,
     seed: int = 0,
     properties: Sequence[str] = DEFAULT_PROPERTIES,
@@ -135,7 +140,7 @@ def neighbors(
 
     Args:
         smiles: SMILES in any form.
-        radii: Distances, from 0.
+        radii: Distances in z, from 0; by default `RADII` times the square root of its dimensions.
         n: Number of directions.
         seed: Seed of the directions.
         properties: Names of computed properties, see `molvae.properties`.
@@ -147,6 +152,7 @@ def neighbors(
     """
     molecule = canonical(smiles)
     z, missed = codes(space, [molecule])
+    radii = [round(r * space.dim**0.5, 1) for r in RADII] if radii is None else radii
     return around(
         space, z[0], [molecule], radii, n=n, seed=seed, missed=missed, properties=properties
     )
@@ -199,6 +205,7 @@ def around(
         missed=tuple(missed),
         z=z,
         at=space.decode(z[None])[0],
+        properties=tuple(properties),
         radii=lengths,
         drawn=n,
         same=tuple(sum(molecule in given for molecule in row) for row in decoded),

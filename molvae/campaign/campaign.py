@@ -45,7 +45,7 @@ class Campaign(CampaignView):
 
     Make one with `Campaign.create` or `Campaign.open`. Use as a context manager, or call `close`.
 
-        >>> c = Campaign.create("qed.db", "zinc250k", objective="qed")  # doctest: +SKIP
+        >>> c = Campaign.create("qed.db", "druglike", objective="qed")  # doctest: +SKIP
         >>> c.run(budget=200)  # doctest: +SKIP
         >>> c.best(3)  # doctest: +SKIP
     """

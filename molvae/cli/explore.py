@@ -95,7 +95,7 @@ def neighbors(
     molecule: str,
     /,
     *,
-    radius: Annotated[Radii, Parameter(show_default="1 2 3 4 5")] = (1.0, 2.0, 3.0, 4.0, 5.0),
+    radius: Radii | None = None,
     n: Directions = 100,
     seed: Seed = 0,
     properties: Properties = DEFAULT_PROPERTIES,
@@ -111,7 +111,8 @@ def neighbors(
     Args:
         molecule: SMILES.
         radius: One or several distances in z; encodings have a standard deviation of about 1 in
-            each dimension.
+            each dimension. By default 0.1, 0.3, 0.5, 0.7 and 0.9 times the square root of the
+            number of dimensions.
     """
     figure = _check_figure(figure, overwrite, space)
     from molvae import analysis

@@ -101,3 +101,39 @@ def take_weights(
     if before.card.properties != tuple(heads):
         weights = {k: v for k, v in weights.items() if not k.startswith("property_head.")}
     model.load_state_dict(model.state_dict() | weights)
+
+
+def models_to_average(config: TrainConfig, heads: Sequence[str]) -> list[StartingModel]:
+    """The models of `average_with`, which must be of the same kind as the trained one."""
+    found = []
+    for name in config.average_with:
+        folder = find_model(name)
+        model, _, card = load_run(folder)
+        require(
+            card.model == config.model and card.properties == tuple(heads),
+            f"{name} has other sizes or property heads than the trained model; average_with takes "
+            "earlier stages of the same training",
+        )
+        found.append(StartingModel(folder, model, card))
+    return found
+
+
+def average_weights(
+    model: SequenceVAE, vocabulary: Sequence[str], others: Sequence[StartingModel], fraction: float
+) -> None:
+    """Replace weights by a mean, in which the other models count `fraction` together."""
+    for one in others:
+        require(
+            one.card.vocabulary == tuple(vocabulary),
+            f"{one.folder} has another vocabulary than the trained model; average_with takes "
+            "earlier stages of the same training",
+        )
+    weights = [one.model.state_dict() for one in others]
+    share = fraction / max(1, len(weights))
+    if weights:
+        model.load_state_dict(
+            {
+                name: (1 - fraction) * own + share * sum(others[name] for others in weights)
+                for name, own in model.state_dict().items()
+            }
+        )

@@ -31,7 +31,14 @@ from molvae.latent.data_cache import describe
 from molvae.latent.labels import computed, fingerprints, label, label_names
 from molvae.latent.sampling_calibration import calibrate_sampling
 from molvae.latent.space import LatentSpace
-from molvae.latent.starting import StartingModel, started, take_weights, tokens_of
+from molvae.latent.starting import (
+    StartingModel,
+    average_weights,
+    models_to_average,
+    started,
+    take_weights,
+    tokens_of,
+)
 from molvae.latent.tokenized import Rows, TokenizedDataset, randomized_rows, write_rows
 from molvae.model.batches import trim_padding
 from molvae.model.cells import with_cell
@@ -142,7 +149,9 @@ def _train(
                 raise CheckpointError(f"{folder} already holds {advice}, or overwrite it")
     config, before = started(config)
     data = _read_data(config, before, workers)
+    others = models_to_average(config, [head.name for head in data.heads])
     model = _fit(config, folder, data, before, resume, workers, on_progress)
+    average_weights(model, data.tokens.vocabulary.tokens, others, config.average_fraction)
     round_to_half(model)
     tokens, y = data.tokens, data.labels[:, len(data.heads) :]
     rec, kl, active = validate(model, tokens.valid, covariance=covariance_of(y))

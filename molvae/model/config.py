@@ -192,6 +192,12 @@ class TrainConfig:
     `keep_state`, the state of its optimizer is taken too."""
     keep_state: bool = False
     """Keep the final state of the optimizer, for a training that starts from this model."""
+    average_with: tuple[str, ...] = ()
+    """Models of earlier stages whose weights are averaged with the final ones, in equal parts,
+    before the prior is fitted. Averages along a training often do better than its end (Izmailov et
+    al. 2018, arXiv:1803.05407)."""
+    average_fraction: float = 0.5
+    """Share of those models together in the average."""
     representation: Literal["selfies", "smiles", "robust-smiles"] = "robust-smiles"
     """How molecules are written."""
     bpe_merges: int = 0
@@ -261,6 +267,7 @@ class TrainConfig:
         _within(self, "[0, 1)", "more_data_fraction", "corruption")
         _within(self, "[0, 1]", "randomized_smiles_fraction", "lr_decay_fraction")
         _within(self, "(0, 1]", "labeled_fraction")
+        _within(self, "[0, 1]", "average_fraction")
         require(
             self.randomized_smiles_fraction == 0 or self.representation != "selfies",
             "randomized_smiles_fraction must be 0 with representation = 'selfies', got "

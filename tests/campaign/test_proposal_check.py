@@ -8,7 +8,7 @@ import pytest
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.proposal_check import inactive_parts, plausibility_of
 from molvae.campaign.same_settings import check_same_settings
-from molvae.chem.precedents import zinc250k
+from molvae.chem.precedents import of_model
 from molvae.config import CampaignConfig, plausibility_parts
 from molvae.errors import CampaignError, UnknownNameError
 from tests.toys import ToyObjective, ToySpace
@@ -36,8 +36,10 @@ def test_each_part_is_switched_off_by_name() -> None:
     whole = plausibility_of(CampaignConfig(), [])
     assert whole is not None
     assert whole.catalogs
-    assert whole.precedents is zinc250k()
-    assert whole.heavy_atoms == zinc250k().heavy_atoms
+    learned = of_model(CampaignConfig.space)
+    assert learned is not None
+    assert whole.precedents is learned
+    assert whole.heavy_atoms == learned.heavy_atoms
     size = plausibility_of(CampaignConfig(plausibility="size"), [])
     assert size is not None
     assert not size.catalogs

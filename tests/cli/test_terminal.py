@@ -60,7 +60,7 @@ def test_help_of_flags_comes_from_the_config(capsys: pytest.CaptureFixture[str])
 
     assert run(app_of(go), ["go", "--help"], interrupted={}) == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "A bundled model or a model folder. [default: zinc250k]" in text
+    assert f"A bundled model or a model folder. [default: {CampaignConfig.space}]" in text
     assert "[choices: maximize, minimize]" in text
 
 

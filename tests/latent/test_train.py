@@ -31,6 +31,7 @@ from molvae.latent.loading import WEIGHTS, list_models
 from molvae.latent.space import LatentSpace
 from molvae.latent.tokenized import randomized_rows, tokenize, write_rows
 from molvae.latent.train import train
+from molvae.model.checkpoint import load_run
 from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfig
 from molvae.model.fingerprint_losses import distance_similarity_correlation
 
@@ -392,6 +393,28 @@ def test_the_same_recipe_gives_the_same_weights(config: TrainConfig, tmp_path: P
     second = train(dataclasses.replace(config, out=str(tmp_path / "again")), workers=1)
     weights = "model.safetensors"
     assert (first / weights).read_bytes() == (second / weights).read_bytes()
+
+
+def test_train_averages_its_weights_with_those_of_earlier_stages(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    first = train(config, workers=1)
+    on = dataclasses.replace(config, start_from=str(first), out=str(tmp_path / "on"), seed=1)
+    end = train(on, workers=1)
+    mean = dataclasses.replace(
+        on, out=str(tmp_path / "mean"), average_with=(str(first),), average_fraction=0.25
+    )
+    made = load_run(train(mean, workers=1))[0].state_dict()
+    start, last = (load_run(folder)[0].state_dict() for folder in (first, end))
+    for name, weight in made.items():
+        expected = 0.25 * start[name] + 0.75 * last[name]
+        torch.testing.assert_close(weight, expected, atol=1e-3, rtol=1e-2)
+    assert any(not torch.equal(start[name], last[name]) for name in made)
+    other = dataclasses.replace(
+        mean, out=str(tmp_path / "other"), start_from=None, model=ModelConfig(latent_dim=3)
+    )
+    with pytest.raises(ConfigError, match="other sizes"):
+        train(other, workers=1)
 
 
 def test_a_run_is_not_overwritten_unless_asked(config: TrainConfig) -> None:
