@@ -390,6 +390,22 @@ class CampaignConfig(RunLimits):
     """Total number of evaluations, initial molecules and earlier runs included."""
     batch_size: int = 10
     """Molecules chosen together before the surrogate is fitted again."""
+    tune: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Fine-tune the decoder on the initial molecules, in some 5 s, before molecules "
+            "are proposed. By default if at least 10 of them are measured and they are analogues "
+            "(half have another one at a Tanimoto similarity of 0.5)."
+        },
+    )
+    """Fine-tune the decoder on the initial molecules; None: if they are a measured series, see
+    `molvae.campaign.proposing.is_series`. A campaign file holds the answer."""
+    batch_distance: float = 0.0
+    """Least Tanimoto distance, from 0 to 1, between two molecules of a batch, and between them and
+    pending ones: Morgan bits of radius 2, 2,048 of them. 0: none."""
+    per_scaffold: int = 0
+    """Most trials with the same Bemis-Murcko scaffold in the whole campaign, initial molecules
+    included; 0: any number. Molecules without rings have no scaffold."""
     seed: int = 0
     """Random seed: the same seed and campaign give the same proposals on the CPU."""
     report: str | None = field(default=None, metadata=RESUMABLE)
@@ -426,7 +442,9 @@ class CampaignConfig(RunLimits):
                 f"{name} belongs to a single objective; with several, give it for each of them",
             )
         plausibility_parts(self.plausibility)
-        at_least(self, 0, "workers")
+        at_least(self, 0, "workers", "per_scaffold")
+        distance = self.batch_distance
+        require(0 <= distance < 1, f"batch_distance must lie in [0, 1), got {distance}")
         at_least(self, 1, "budget", "batch_size")
         check_seed(self.seed)
         negative = isinstance(self.start, int) and self.start < 0

@@ -14,14 +14,13 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem
-from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molvae.analysis.chemnet import ChemNetStatistics, chemnet, fcd_package, frechet
 from molvae.chem._parallel import parallel_map
+from molvae.chem.diversity import murcko_scaffold
 from molvae.chem.filters import CATALOGS, known_catalogs, passes
 from molvae.chem.fingerprints import morgan_bits, tanimoto
-from molvae.chem.molecules import canonical, canonical_or_none, has_radicals, parse
+from molvae.chem.molecules import canonical, canonical_or_none, has_radicals
 from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError
@@ -257,7 +256,7 @@ def _scaffold_similarity(
     a, b = (
         Counter(
             scaffold
-            for scaffold, rings in parallel_map(_scaffold, molecules, workers=workers)
+            for scaffold, rings in parallel_map(murcko_scaffold, molecules, workers=workers)
             if rings >= MIN_SCAFFOLD_RINGS
         )
         for molecules in (molecules, reference)
@@ -267,19 +266,6 @@ def _scaffold_similarity(
     product = sum(count * b[scaffold] for scaffold, count in a.items())
     lengths = (math.sqrt(sum(count**2 for count in counts.values())) for counts in (a, b))
     return min(1.0, product / math.prod(lengths))
-
-
-def _scaffold(molecule: str) -> tuple[str, int]:
-    """Canonical Bemis-Murcko scaffold and how many rings it has; empty and 0 if there is none."""
-    mol = parse(molecule)
-    try:
-        scaffold = MurckoScaffold.GetScaffoldForMol(mol)  # type: ignore[no-untyped-call]
-        text: str = Chem.MolToSmiles(scaffold)
-    except (ValueError, RuntimeError):  # RDKit's, on molecules that it did not foresee
-        return "", 0
-    # Cut out of its molecule, a scaffold may carry marks of stereochemistry that it has no more;
-    # reading it again drops them.
-    return canonical_or_none(text) or text, scaffold.GetRingInfo().NumRings()
 
 
 def _distances(values: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, float]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from molvae.bo.base import Observations
 from molvae.chem.fingerprints import morgan_bits, tanimoto
@@ -13,6 +16,17 @@ MAX_ANALOGS = 2000
 """Largest number of initial molecules that are compared with each other."""
 
 
+def nearest_similarities(smiles: Sequence[str]) -> NDArray[np.float64] | None:
+    """Of each molecule the similarity to the nearest other one; None if they are no analogues."""
+    if not 2 <= len(smiles) <= MAX_ANALOGS:
+        return None
+    bits = morgan_bits(smiles)
+    similar = tanimoto(bits, bits)
+    np.fill_diagonal(similar, 0.0)
+    nearest: NDArray[np.float64] = similar.max(axis=1)
+    return None if np.median(nearest) < ANALOG_SIMILARITY else nearest
+
+
 def similarity_floor(observations: Observations) -> float:
     """Similarity to an observed molecule that candidates need at first; 0: none.
 
@@ -20,13 +34,8 @@ def similarity_floor(observations: Observations) -> float:
     are to each other, all but a tenth; the floor sinks to 0 until as many molecules were proposed.
     """
     start = [i for i, origin in enumerate(observations.origins) if origin == "start"]
-    if not 2 <= len(start) <= MAX_ANALOGS:
-        return 0.0
-    bits = morgan_bits([observations.smiles[i] for i in start])
-    similar = tanimoto(bits, bits)
-    np.fill_diagonal(similar, 0.0)
-    nearest = similar.max(axis=1)
-    if np.median(nearest) < ANALOG_SIMILARITY:
+    nearest = nearest_similarities([observations.smiles[i] for i in start])
+    if nearest is None:
         return 0.0
     left = 1 - (len(observations.smiles) - len(start)) / len(start)
     return float(max(0.0, left) * np.quantile(nearest, 0.1))

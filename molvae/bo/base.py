@@ -20,6 +20,7 @@ from torch import Tensor
 from molvae.bo.prediction import Prediction
 from molvae.bo.transforms import standardized, standardized_variances
 from molvae.chem.cores import Core
+from molvae.chem.diversity import Diversity
 from molvae.chem.plausibility import Plausibility
 from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -47,7 +48,7 @@ class Observations:
     """Their values, `n x m`, float64; larger is better in every column; no NaN. In the unit of the
     objective: surrogates are trained on `scores`."""
     pending_smiles: tuple[str, ...] = ()
-    """The `p` molecules without a value yet. They enter the surrogate in `pool.fit_surrogates`
+    """The `p` molecules without a value yet. They enter the surrogate in `surrogate.fit_surrogates`
     (rank) and as `X_pending` (log-ei); the other strategies only avoid them."""
     pending_z: Tensor
     """Their latent vectors, `p x d`."""
@@ -71,6 +72,8 @@ class Observations:
     """The check that proposals have to pass; None: there is none."""
     core: Core | None = None
     """The core that proposals have to hold; None: there is none."""
+    diversity: Diversity | None = None
+    """How unlike proposals have to be; None: there is no such demand."""
 
     def __post_init__(self) -> None:
         d = self.bounds.shape[-1]
@@ -92,14 +95,19 @@ class Observations:
                     "molecules out"
                 )
 
-    def accepts(self, smiles: str) -> bool:
-        """Whether a canonical SMILES may be proposed: it holds the core and is plausible.
+    def accepts(self, smiles: str, chosen: Sequence[str] = ()) -> bool:
+        """Whether a canonical SMILES may be proposed beside those chosen for the batch so far.
+
+        It holds the core, is plausible, and keeps the demands on diversity.
 
         Strategies refuse the others where candidates arise: `bo.candidates` after decoding,
         `bo.pool` in the pool of `rank`, `bo.strategies.genetic` among the offspring.
         """
-        held = self.core is None or self.core.holds(smiles)
-        return held and (self.plausibility is None or self.plausibility.accepts(smiles))
+        return (
+            (self.core is None or self.core.holds(smiles))
+            and (self.diversity is None or self.diversity.allows(smiles, chosen))
+            and (self.plausibility is None or self.plausibility.accepts(smiles))
+        )
 
     @property
     def proposed(self) -> list[int]:

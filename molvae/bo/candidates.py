@@ -6,6 +6,7 @@ A decoder maps many vectors to one molecule and some to none, so each vector sta
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,8 @@ BRANCHED = 32
 """Of these molecules, as many are branched, the most promising ones."""
 
 
-def everything(smiles: str) -> bool:
-    """Accepts any molecule."""
+def everything(smiles: str, chosen: Sequence[str] = ()) -> bool:
+    """Accepts any molecule beside any others."""
     return True
 
 
@@ -62,7 +63,7 @@ def decode_novel(
     seed: int,
     rounds: int = ROUNDS,
     max_attempts: int = MAX_DECODE_ATTEMPTS,
-    accepts: Callable[[str], bool] = everything,
+    accepts: Callable[[str, Sequence[str]], bool] = everything,
 ) -> list[Candidate]:
     """One new molecule for each latent vector, at the vector or near it.
 
@@ -80,7 +81,7 @@ def decode_novel(
         seed: Of steps and samples.
         rounds: Number of radii; 0 samples from the prior at once.
         max_attempts: Vectors to decode per row before giving up.
-        accepts: Whether a molecule may be proposed, see `Observations.accepts`.
+        accepts: Whether a molecule may be proposed beside others, see `Observations.accepts`.
 
     Returns:
         `n` candidates in the order of `z`; each has the decoded vector, branches their encodings.
@@ -91,13 +92,16 @@ def decode_novel(
     found: list[Candidate | None] = [None] * len(z)
     seen = set(taken)
 
+    def chosen() -> list[str]:
+        return [candidate.smiles for candidate in found if candidate is not None]
+
     def settle(owners: list[int | None], vectors: Tensor) -> None:
         """Assign new molecules to the rows of their vectors, or to the first open row."""
         for owner, vector, smiles in zip(owners, vectors, space.decode(vectors), strict=True):
             row = owner if owner is not None else next(iter(missing(found)), None)
             if row is None or found[row] is not None or smiles is None or smiles in seen:
                 continue
-            if proposable(space, smiles) and accepts(smiles):
+            if proposable(space, smiles) and accepts(smiles, chosen()):
                 seen.add(smiles)
                 found[row] = Candidate(smiles, vector.clone())
 
@@ -107,7 +111,8 @@ def decode_novel(
     if rows and rounds and hasattr(space, "branch"):
         for row, candidate in zip(rows, branches_near(space, z[rows], seed=seed), strict=True):
             new = (c for c in candidate if c.smiles not in seen and proposable(space, c.smiles))
-            if (first := next((c for c in new if accepts(c.smiles)), None)) is not None:
+            first = next((c for c in new if accepts(c.smiles, chosen())), None)
+            if first is not None:
                 seen.add(first.smiles)
                 found[row] = first
     generator = torch.Generator().manual_seed(seed)
@@ -127,7 +132,7 @@ def decode_novel(
             raise CampaignError(
                 f"no new molecule after {decoded} vectors were decoded for each of {len(rows)} "
                 f"wanted ({len(taken)} molecules are in the campaign already, others may not be "
-                "plausible); ask for fewer, or end the campaign"
+                "plausible, or too near to others of the batch); ask for fewer, or end the campaign"
             )
         draw += 1
         settle(
@@ -136,6 +141,13 @@ def decode_novel(
         )
         decoded += TRIES
     return [candidate for candidate in found if candidate is not None]
+
+
+def accepted_beside(
+    observations: Observations, earlier: Sequence[str], smiles: str, more: Sequence[str]
+) -> bool:
+    """`Observations.accepts` for a batch of which molecules were chosen earlier."""
+    return observations.accepts(smiles, [*earlier, *more])
 
 
 def branches_near(space: LatentSpaceProtocol, z: Tensor, *, seed: int) -> list[list[Candidate]]:
@@ -296,7 +308,8 @@ def propose_decoded(
         for place in ranking:
             if place not in looked_at:
                 looked_at.add(place)
-                if observations.accepts(pool[place].smiles):
+                beside = [one.smiles for one in chosen]
+                if observations.accepts(pool[place].smiles, beside):
                     chosen.append(pool[place])
                     break
         else:
@@ -308,7 +321,7 @@ def propose_decoded(
         bounds=bounds,
         seed=spawn_seed(seed, 2),
         max_attempts=max_attempts,
-        accepts=observations.accepts,
+        accepts=partial(accepted_beside, observations, [one.smiles for one in chosen]),
     )
     return [*chosen, *rest]
 

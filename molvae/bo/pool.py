@@ -29,7 +29,7 @@ from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import (
     WEIGHTED_KERNELS,
     SurrogateFactory,
-    molecule_gp,
+    fit_surrogates,
     moments,
     predictions,
 )
@@ -81,6 +81,7 @@ class CandidatePool:
     ) -> None:
         self.space, self.known, self.acquisition = space, set(observations.known), acquisition
         self.accepts, self.core = observations.accepts, observations.core
+        self.diversity = observations.diversity
         near = cautious and observations.core is None  # molecules with a core are near by that
         self.floor = similarity_floor(observations) if near else 0.0
         """Smallest similarity of a candidate to the nearest observed molecule."""
@@ -269,6 +270,7 @@ class CandidatePool:
             values = self._values(k)[self.n_observed :]
             best = values.topk(min(FINALISTS, len(values))).indices + self.n_observed
             finalists.update(dict.fromkeys(best.tolist()))
+            finalists.update(dict.fromkeys(self._unlike(values)))
         self.vectors(list(finalists))
         rows = [i for i in finalists if self.z[i] is not None]
         if not rows:
@@ -287,6 +289,12 @@ class CandidatePool:
             std = torch.zeros_like(mean)
             for column, covariance in enumerate(covariances):
                 std[:, column] = covariance.diagonal().clamp_min(0).sqrt()
+            if self.diversity is not None:
+                beside = [self.smiles[rows[i]] for i in chosen]
+                for i in free.nonzero()[:, 0].tolist():
+                    free[i] = self.diversity.allows(self.smiles[rows[i]], beside)
+                if not bool(free.any()):
+                    break
             gains = self.acquisition.batch_gain(mean, std, exact, k, chosen)
             top = int(gains.masked_fill(~free, -torch.inf).argmax())
             free[top] = False
@@ -319,6 +327,18 @@ class CandidatePool:
                 smiles, z, chosen, self.acquisition.kappas[: len(chosen)], strict=True
             )
         ]
+
+    def _unlike(self, values: Tensor) -> list[int]:
+        """Rows of the best candidates that may stand beside each other, a batch at most."""
+        rows: list[int] = []
+        if self.diversity is None:
+            return rows
+        for i in (self.n_observed + values.argsort(descending=True, stable=True)).tolist():
+            if len(rows) == self.acquisition.n:
+                break
+            if self.diversity.allows(self.smiles[i], [self.smiles[row] for row in rows]):
+                rows.append(i)
+        return rows
 
     def _forecasts(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, ScoreTransform]]:
         """Mean and variance of the scores, each `n`, of each measured value, noise included."""
@@ -353,60 +373,6 @@ class CandidatePool:
             for column, of in enumerate(self._forecasts(x)):
                 mean[rows, column], std[rows, column] = moments(*of)
         return mean, std
-
-
-def fit_surrogates(
-    surrogate: str | SurrogateFactory,
-    x: Tensor,
-    scores: Tensor,
-    bounds: Tensor,
-    *,
-    noise: Tensor | None,
-    pending_x: Tensor | None,
-    gram: GramMatrices | None = None,
-) -> list[Any]:
-    """One BoTorch model per column of the scores.
-
-    Pending molecules count as measured at their predicted values: near them the surrogate is more
-    certain, and its means stay, so that a batch does not repeat what is being measured.
-
-    Args:
-        surrogate: Kernels, see `molecule_gp`, or an own factory.
-        x: Features, `n x f`.
-        scores: `n x m`.
-        bounds: The box of z, `2 x d`.
-        noise: Variances of the scores, `n x m`.
-        pending_x: Features of pending molecules, `p x f`.
-        gram: See `molecule_gp`.
-    """
-    models: list[Any] = []
-    for column in range(scores.shape[1]):
-        y = scores[:, [column]]  # n x 1
-        variances = None if noise is None else noise[:, [column]]
-        if isinstance(surrogate, str):
-            models.append(
-                molecule_gp(
-                    x,
-                    y,
-                    bounds,
-                    kernel=surrogate,
-                    n_descriptors=len(DESCRIPTORS),
-                    noise=variances,
-                    pending=pending_x,
-                    gram=gram,
-                )
-            )
-            continue
-        with torch.enable_grad():
-            model: Any = surrogate(x, y, variances)
-            if pending_x is not None:
-                mean = model.posterior(pending_x).mean.detach()
-                if variances is not None:
-                    usual = variances.median().expand(len(pending_x), 1)
-                    variances = torch.cat([variances, usual])
-                model = surrogate(torch.cat([x, pending_x]), torch.cat([y, mean]), variances)
-        models.append(model)
-    return models
 
 
 def _covariance(posterior: Any) -> Tensor:

@@ -33,6 +33,7 @@ from molvae.bo.kernels import Columns, GramMatrices, terms, weighted_sum
 from molvae.bo.measurement_noise import complete
 from molvae.bo.prediction import LEVELS, Prediction
 from molvae.bo.transforms import ScoreTransform
+from molvae.chem.fingerprints import DESCRIPTORS
 from molvae.errors import MolvaeWarning
 from molvae.model.isolation import isolated, seeded, threads
 
@@ -365,3 +366,57 @@ def reproducible(seed: int = 0) -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.simplefilter(own, MolvaeWarning)
         yield
+
+
+def fit_surrogates(
+    surrogate: str | SurrogateFactory,
+    x: Tensor,
+    scores: Tensor,
+    bounds: Tensor,
+    *,
+    noise: Tensor | None,
+    pending_x: Tensor | None,
+    gram: GramMatrices | None = None,
+) -> list[Any]:
+    """One BoTorch model per column of the scores.
+
+    Pending molecules count as measured at their predicted values: near them the surrogate is more
+    certain, and its means stay, so that a batch does not repeat what is being measured.
+
+    Args:
+        surrogate: Kernels, see `molecule_gp`, or an own factory.
+        x: Features, `n x f`.
+        scores: `n x m`.
+        bounds: The box of z, `2 x d`.
+        noise: Variances of the scores, `n x m`.
+        pending_x: Features of pending molecules, `p x f`.
+        gram: See `molecule_gp`.
+    """
+    models: list[Any] = []
+    for column in range(scores.shape[1]):
+        y = scores[:, [column]]  # n x 1
+        variances = None if noise is None else noise[:, [column]]
+        if isinstance(surrogate, str):
+            models.append(
+                molecule_gp(
+                    x,
+                    y,
+                    bounds,
+                    kernel=surrogate,
+                    n_descriptors=len(DESCRIPTORS),
+                    noise=variances,
+                    pending=pending_x,
+                    gram=gram,
+                )
+            )
+            continue
+        with torch.enable_grad():
+            model: Any = surrogate(x, y, variances)
+            if pending_x is not None:
+                mean = model.posterior(pending_x).mean.detach()
+                if variances is not None:
+                    usual = variances.median().expand(len(pending_x), 1)
+                    variances = torch.cat([variances, usual])
+                model = surrogate(torch.cat([x, pending_x]), torch.cat([y, mean]), variances)
+        models.append(model)
+    return models

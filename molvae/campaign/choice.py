@@ -57,6 +57,15 @@ def choose_batch(
             f"strategy {strategy.name!r} proposed molecules without the core {core.text}: "
             f"{lacking}; let it ask observations.accepts, or use another strategy"
         )
+    diversity = observations.diversity
+    if diversity is not None:
+        too_near = [one for i, one in enumerate(smiles) if not diversity.allows(one, smiles[:i])]
+        if too_near:
+            raise CampaignError(
+                f"strategy {strategy.name!r} did not keep the batch distance or the limit of "
+                f"trials for a scaffold: {too_near}; let it ask observations.accepts with the "
+                "molecules chosen so far, or use another strategy"
+            )
     if len(set(smiles)) != n or observations.known.intersection(smiles):
         raise CampaignError(
             f"strategy {strategy.name!r} did not give {n} distinct new molecules: {smiles}; "

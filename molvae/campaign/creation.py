@@ -18,7 +18,7 @@ from molvae.bo.strategies.registry import (
 from molvae.campaign.evaluation import with_computed
 from molvae.campaign.initial_design import InitialDesign, build_initial_design, decorated_design
 from molvae.campaign.proposal_check import core_to_keep, plausibility_of
-from molvae.campaign.proposing import keeping_space
+from molvae.campaign.proposing import is_series, keeping_space
 from molvae.campaign.schema import FORMAT
 from molvae.campaign.start_rows import StartRow, count_rows
 from molvae.campaign.storage import Storage, check_can_create, now
@@ -129,6 +129,7 @@ def create_file(
         warn(listed(first.implausible), ImplausibleValueWarning)
     made = replace(
         made,
+        tune=is_series(first.trials) if made.tune is None else made.tune,
         campaign=path.name,
         space=_findable(space.name),
         objective=_labels(objective, problem.objectives, made.command),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from molvae.bo.prediction import Prediction
     from molvae.campaign.trial import Trial
     from molvae.chem.cores import Core
+    from molvae.chem.diversity import Diversity
     from molvae.chem.plausibility import Plausibility
 
 
@@ -66,12 +68,13 @@ def observations_of(
     compute: Callable[[Sequence[str], Sequence[str]], list[dict[str, float]]],
     plausibility: Plausibility | None = None,
     core: Core | None = None,
+    diversity: Diversity | None = None,
 ) -> Observations:
     """Observations for a strategy; values are signed so that larger is better.
 
     `trials` are all of a campaign, `bounds` those of the space, `2 x d`; `compute` computes values
     of molecules by name; `plausibility` is the check that proposals have to pass, `core` what they
-    have to hold.
+    have to hold, `diversity` how unlike they have to be.
     """
     import torch
 
@@ -123,6 +126,13 @@ def observations_of(
         compute=None if problem.is_single_objective else computed_values,
         plausibility=plausibility,
         core=core,
+        diversity=None
+        if diversity is None
+        else replace(
+            diversity,
+            pending=tuple(trial.smiles for trial in waiting),
+            trials=tuple(trial.smiles for trial in trials),
+        ),
     )
 
 

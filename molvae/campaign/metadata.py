@@ -61,6 +61,7 @@ def read_metadata(
         problem = _problem(facts)
         settings = dict(facts.get("config") or _config(facts, problem))
         settings.setdefault("plausibility", "none")  # as campaigns were before there was one
+        settings.setdefault("tune", False)
         if isinstance(settings.get("strategy"), str):
             settings["strategy"] = upgrade_text(settings["strategy"])
         return build(CampaignConfig, settings, "settings"), problem

@@ -18,6 +18,7 @@ from molvae.errors import MolvaeError
 if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
     from molvae.chem.cores import Core
+    from molvae.chem.diversity import Diversity
     from molvae.chem.plausibility import Plausibility
     from molvae.chem.precedents import Precedents
 
@@ -47,6 +48,15 @@ def core_to_keep(config: CampaignConfig) -> Core | None:
     from molvae.chem.cores import core_of
 
     return core_of(config.keep)
+
+
+def demanded_diversity(config: CampaignConfig) -> Diversity | None:
+    """How unlike the proposals of a campaign have to be; None if nothing is demanded."""
+    if not (config.batch_distance or config.per_scaffold):
+        return None
+    from molvae.chem.diversity import Diversity
+
+    return Diversity(batch_distance=config.batch_distance, per_scaffold=config.per_scaffold)
 
 
 def full_check(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:

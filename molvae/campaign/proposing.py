@@ -1,4 +1,4 @@
-"""The latent space that proposals are made in: one that keeps the core of a campaign."""
+"""The latent space that proposals are made in: it has learned a series, and keeps a core."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from molvae.campaign.initial_design import ADDED, ORIGIN
 from molvae.errors import require
 
 if TYPE_CHECKING:
-    from molvae.campaign.trial import Trial
+    from molvae.campaign.trial import NewTrial, Trial
     from molvae.config import CampaignConfig
     from molvae.latent.keeping import KeepingSpace
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.latent.space import LatentSpace
 
+MIN_SERIES = 10
+"""Measured initial molecules from which the decoder is fine-tuned on them, if they are analogues."""
 MAX_SCAFFOLDS = 20
 """Forms in which a SMARTS is written."""
 
@@ -24,10 +26,26 @@ def proposing_space(
     config: CampaignConfig, space: LatentSpaceProtocol, trials: Sequence[Trial]
 ) -> LatentSpaceProtocol:
     """The space in which a campaign's strategy searches."""
+    if config.tune:
+        space = _tuned(space, tuple(trial.smiles for trial in trials if trial.origin == ORIGIN))
     if config.keep is None:
         return space
     given = (trial.smiles for trial in trials if trial.origin in (ORIGIN, ADDED))
     return cast("LatentSpaceProtocol", keeping_space(space, config.keep, given))
+
+
+def is_series(trials: Sequence[NewTrial]) -> bool:
+    """Whether initial molecules are a measured series, on which a decoder is fine-tuned."""
+    if sum(one.outcome is not None for one in trials) < MIN_SERIES:
+        return False
+    from molvae.bo.analogs import nearest_similarities
+
+    return nearest_similarities([one.smiles for one in trials]) is not None
+
+
+@lru_cache(maxsize=2)
+def _tuned(space: LatentSpaceProtocol, smiles: tuple[str, ...]) -> LatentSpaceProtocol:
+    return space.tuned(smiles)
 
 
 def keeping_space(space: LatentSpaceProtocol, keep: str, given: Iterable[str]) -> KeepingSpace:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from molvae.campaign.history import best_trials, best_value, observations_of, to_dataframe
 from molvae.campaign.metadata import read_metadata
-from molvae.campaign.proposal_check import core_to_keep, plausibility_of
+from molvae.campaign.proposal_check import core_to_keep, demanded_diversity, plausibility_of
 from molvae.campaign.recorded_parts import RecordedParts
 from molvae.campaign.start_rows import StartRow
 from molvae.campaign.storage import Storage
@@ -154,6 +154,7 @@ class CampaignView:
                 self._parts.compute,
                 plausibility_of(self.config, trials),
                 core_to_keep(self.config),
+                demanded_diversity(self.config),
             )
 
     def predict(self, smiles: Sequence[str]) -> pd.DataFrame:

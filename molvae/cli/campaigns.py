@@ -181,6 +181,8 @@ def _create(
     if campaign.start_rows:
         print_start_rows(campaign, verbose=verbose)
     say_notes(name for trial in campaign.trials for name in trial.notes)
+    if campaign.config.tune:
+        say("the decoder is fine-tuned on the initial molecules (--no-tune leaves it as it is)")
     if message := inactive_parts(campaign.config):
         say(message)
     return campaign

@@ -60,8 +60,11 @@ class Genetic:
                 parents, seed=spawn_seed(seed, generation, 0), core=observations.core
             )
             unknown = [c for c in children if c not in observations.known and c not in chosen]
-            new = [c for c in unknown if proposable(space, c) and observations.accepts(c)]
-            for candidate in encoded(space, new[: n - len(chosen)]):
+            new = list[str]()
+            for child in (c for c in unknown if proposable(space, c)):
+                if len(new) < n - len(chosen) and observations.accepts(child, [*chosen, *new]):
+                    new.append(child)
+            for candidate in encoded(space, new):
                 parents_of = children[candidate.smiles]
                 chosen[candidate.smiles] = replace(candidate, parents=parents_of)
             if len(chosen) == n:

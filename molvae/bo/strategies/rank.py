@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ from molvae.bo.base import (
     check_share,
     documented,
 )
-from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, decode_novel, spawn_seed
+from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, accepted_beside, decode_novel, spawn_seed
 from molvae.bo.kernels import KERNELS
 from molvae.bo.operators import branch_offspring, graph_ga_offspring, perturb_latent
 from molvae.bo.pool import CandidatePool, unfiltered
@@ -329,7 +329,7 @@ class Rank:
                 bounds=observations.bounds,
                 seed=spawn_seed(seed, 101, draw),
                 max_attempts=self.max_decode_attempts,
-                accepts=observations.accepts,
+                accepts=partial(accepted_beside, observations, [c.smiles for c in (*chosen, *found)]),
             )
             taken |= {c.smiles for c in sampled}
             kept = unfiltered([c.smiles for c in sampled], self.filters)
@@ -337,8 +337,8 @@ class Rank:
         if len(found) < n:
             raise CampaignError(
                 f"no new molecule passes the filters {', '.join(self.filters)} after "
-                f"{self.max_decode_attempts} samples of the prior; use fewer catalogs, or fewer "
-                "parts of plausibility"
+                f"{self.max_decode_attempts} samples of the prior; use fewer catalogs, fewer parts "
+                "of plausibility, or a smaller batch distance"
             )
         return found
 
