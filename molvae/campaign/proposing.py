@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from molvae.campaign.initial_design import ADDED, ORIGIN
 from molvae.errors import require
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
 
 MIN_SERIES = 10
-"""Measured initial molecules from which the decoder is fine-tuned on them, if they are analogues."""
+"""Measured analogues among the initial molecules from which the decoder is fine-tuned on all."""
 MAX_SCAFFOLDS = 20
 """Forms in which a SMARTS is written."""
 
@@ -27,7 +27,8 @@ def proposing_space(
 ) -> LatentSpaceProtocol:
     """The space in which a campaign's strategy searches."""
     if config.tune:
-        space = _tuned(space, tuple(trial.smiles for trial in trials if trial.origin == ORIGIN))
+        start = tuple(trial.smiles for trial in trials if trial.origin == ORIGIN)
+        space = _tuned(cast(Any, space), start)
     if config.keep is None:
         return space
     given = (trial.smiles for trial in trials if trial.origin in (ORIGIN, ADDED))
@@ -44,8 +45,8 @@ def is_series(trials: Sequence[NewTrial]) -> bool:
 
 
 @lru_cache(maxsize=2)
-def _tuned(space: LatentSpaceProtocol, smiles: tuple[str, ...]) -> LatentSpaceProtocol:
-    return space.tuned(smiles)
+def _tuned(space: Any, smiles: tuple[str, ...]) -> LatentSpaceProtocol:
+    return cast("LatentSpaceProtocol", space.tuned(smiles))
 
 
 def keeping_space(space: LatentSpaceProtocol, keep: str, given: Iterable[str]) -> KeepingSpace:
