@@ -329,7 +329,9 @@ class Rank:
                 bounds=observations.bounds,
                 seed=spawn_seed(seed, 101, draw),
                 max_attempts=self.max_decode_attempts,
-                accepts=partial(accepted_beside, observations, [c.smiles for c in (*chosen, *found)]),
+                accepts=partial(
+                    accepted_beside, observations, [c.smiles for c in (*chosen, *found)]
+                ),
             )
             taken |= {c.smiles for c in sampled}
             kept = unfiltered([c.smiles for c in sampled], self.filters)
