@@ -49,7 +49,9 @@ def test_every_trial_holds_the_core(space: LatentSpace, keep: str, tmp_path: Pat
             assert core_of(keep).holds(trial.smiles), trial.smiles
 
 
-@pytest.mark.parametrize("strategy", ["thompson", "random", "ga"])
+@pytest.mark.parametrize(
+    "strategy", [pytest.param("thompson", marks=pytest.mark.slow), "random", "ga"]
+)
 def test_other_strategies_keep_the_core(space: LatentSpace, strategy: str, tmp_path: Path) -> None:
     with run(tmp_path / "c.db", space, CORE, strategy=strategy) as campaign:
         assert all(core_of(CORE).holds(trial.smiles) for trial in campaign.trials)
