@@ -16,7 +16,9 @@ from typing import Any
 # The matrices of a campaign are small, and processes run side by side: one thread each. mol-ga goes
 # through sets of texts, whose order Python would draw anew for each process.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["PYTHONHASHSEED"] = "0"
+if __name__ == "__main__" and os.environ.get("PYTHONHASHSEED") != "0":
+    os.environ["PYTHONHASHSEED"] = "0"
+    os.execv(sys.executable, sys.orig_argv)
 
 from benchmarks.shared import pages
 from benchmarks.shared.run import FIGURES, RESULTS, RUNS, commit, kept_folder, metadata, write

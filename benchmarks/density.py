@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 import molvae
-from benchmarks.shared import run
 from benchmarks.shared.annealing import annealed_bound
 from benchmarks.shared.model_measures import auroc
 from benchmarks.shared.molecules import absurd
+from benchmarks.shared.run import each, plainly
 from benchmarks.shared.tables import TITLES, markdown, number
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical_or_none
@@ -40,33 +40,28 @@ SETS = {
     "absurd": "absurd, symbols as frequent as in the data",
     "absurd-even": "absurd, all symbols of the data equally frequent",
 }
-"""Molecules that are distinguished from test molecules, and their name."""
 
 
 def measure(
     *, quick: bool, jobs: int, folder: Path, data: Sequence[str] = tuple(TITLES)
 ) -> dict[str, Any]:
     """Areas under ROC curves, and bounds, of each bundled model."""
-    rows = run.each(measured, [(name, quick) for name in data], jobs=jobs, kept=folder)
+    rows = each(measured, [(name, quick) for name in data], jobs=jobs, kept=folder)
     molecules = 30 if quick else MOLECULES
     return {"seed": SEED, "molecules": molecules, "models": dict(zip(data, rows, strict=True))}
 
 
 def measured(name: str, quick: bool) -> dict[str, Any]:
     """One model."""
-    space, n = molvae.load(name), 30 if quick else MOLECULES
+    space, n, k = molvae.load(name), *((30, 2) if quick else (MOLECULES, 64))
     # A few in a hundred are for testing.
     own = [m for m in sample_molecules(name, 80 * n, seed=SEED) if split_of(m) == "test"][:n]
-    k = 2 if quick else 64
-    usual = typicality(space, own, k=k, seed=SEED)
+    sets = absurd(own, SEED)
     # Data sets that come with packages of their own are left out of a quick run.
-    others = [] if quick else [o for o in SETS if "absurd" not in o and o != name]
-    sets = absurd(own, SEED) | {
-        other: [
-            m for text in sample_molecules(other, n, seed=SEED) if (m := canonical_or_none(text))
-        ]
-        for other in others
-    }
+    for other in () if quick else set(SETS) - {name, *sets}:
+        texts = sample_molecules(other, n, seed=SEED)
+        sets[other] = [m for text in texts if (m := canonical_or_none(text))]
+    usual = typicality(space, own, k=k, seed=SEED)
     rows = {
         other: recognised(usual, typicality(space, sets[other], k=k, seed=SEED))
         for other in SETS
@@ -77,7 +72,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
 
 
 def recognised(usual: TypicalityScores, strange: TypicalityScores) -> dict[str, float | None]:
-    """How well each score tells strange molecules, and how many of these can be read."""
+    """Areas by each score, of all molecules and of readable ones, and the share of these."""
     there = torch.isfinite(strange.outlier_score)
     found = {
         "molecules": float(len(there)),
@@ -87,7 +82,7 @@ def recognised(usual: TypicalityScores, strange: TypicalityScores) -> dict[str, 
         "log_prob_readable": auroc(-usual.log_prob, -strange.log_prob[there]),
         "percentile_readable": auroc(-usual.percentile, -strange.percentile[there]),
     }
-    return run.plainly(found)
+    return plainly(found)
 
 
 def bounds(space: LatentSpace, molecules: Sequence[str], quick: bool) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 Every variant is a recipe of `molvae train` that differs from the beta-VAE in what its name says. It
 sees the same number of molecules in batches of the same size, and its network has as many weights.
-Priors are fitted to the codes of the one beta-VAE. How much depends on the seed is seen in three
-trainings of a tenth of the length. Runs and measures stay in a folder of the package's state: what
-is there is neither trained nor measured again.
+Priors are fitted to the codes of the one beta-VAE. Three trainings of a tenth of the length show
+how much depends on the seed.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -34,15 +34,13 @@ from benchmarks.shared.model_measures import (
     asked,
     bounds,
     codes,
-    draw,
     drawn,
     material,
-    of_molecules,
     outliers,
     readable_properties,
 )
 from benchmarks.shared.molecules import PREPARED, few_prepared, require_prepared
-from benchmarks.shared.recipes import is_trained, quietly, trained, weights, widest
+from benchmarks.shared.recipes import quietly, size_of, trained, weights, widest
 from benchmarks.shared.run import cached, each, plain
 from benchmarks.shared.tables import NONE, markdown, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
@@ -50,7 +48,7 @@ from molvae.config import DEFAULT_PROPERTIES, build
 from molvae.errors import lookup
 from molvae.latent.labels import label
 from molvae.latent.space import LatentSpace
-from molvae.latent.tokenized import tokenize
+from molvae.latent.tokenized import TokenizedDataset, tokenize
 from molvae.latent.train import train
 from molvae.model.batches import trim_padding
 from molvae.model.config import PriorConfig, TrainConfig
@@ -58,7 +56,7 @@ from molvae.model.prior_fitting import choose_prior, fit_vamp
 
 TITLE = "Generative models side by side"
 PARTS = ("data", "variants")
-"""Options that choose a part of the whole."""
+# Of all variants; without noise levels, so that each is what its name says and nothing else.
 BASE: Mapping[str, Any] = {
     "representation": "robust-smiles",
     "noised_fraction": 0.0,
@@ -69,23 +67,22 @@ BASE: Mapping[str, Any] = {
     "model": {"noise_conditioning": False},
     "prior": {"kind": "flow", "epochs": 3},
 }
-"""Of all variants; without noise levels, so that each is what its name says and nothing else."""
-NO_Z = {"latent_dim": 0, "residual_conditioning": False}
-TRANSFORMER = {
-    "residual_conditioning": False,
-    "encoder": "transformer",
-    "decoder": "transformer",
-    "layers": 2,
-}
 NOISY = {"noised_fraction": 0.25, "model": {"noise_conditioning": True}}
-# With noise in z, and less told by it, the decoder heeds the conditions, and writes what the
-# encoder can read.
+# With noise in z, and less told by it, the decoder heeds the conditions, and writes molecules that
+# the encoder can read.
 CONDITIONAL = {
     **NOISY,
     "conditions": ["logP", "QED"],
     "condition_weight": 3.0,
     "loss": {"of_beta": 2.0},
 }
+TRANSFORMER = {
+    "residual_conditioning": False,
+    "encoder": "transformer",
+    "decoder": "transformer",
+    "layers": 2,
+}
+# What is changed in the base recipe; `of_beta` is a share of the baseline's beta.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "autoencoder": {"model": {"posterior": "point"}, "loss": {"beta": 0.0}},
     "beta-vae": {},
@@ -102,57 +99,11 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "noise-levels": NOISY,
     "semi-supervised": CONDITIONAL,
     "semi-supervised-5": CONDITIONAL | {"labeled_fraction": 0.05},
-    "language-model": {"model": NO_Z, "prior": {"kind": "auto"}},
+    "language-model": {
+        "model": {"latent_dim": 0, "residual_conditioning": False},
+        "prior": {"kind": "auto"},
+    },
 }
-"""What is changed in the base recipe; `of_beta` is a share of the baseline's beta."""
-SLOWEST = ("iwae", "noise-levels", "semi-supervised", "semi-supervised-5", "total-correlation")
-"""Are begun first, so that processes end together."""
-MAIN = (
-    "beta-vae",
-    "vae",
-    "total-correlation",
-    "transformer",
-    "noise-levels",
-    "semi-supervised",
-    "semi-supervised-5",
-    "language-model",
-)
-"""On the larger data set."""
-BASELINE = "beta-vae"
-"""Whose codes the priors are fitted to."""
-UNASKED = "noise-levels"
-"""To which conditional generation is compared."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is trained on a data set, and measured."""
-
-    name: str
-    molecules: int
-    """Seen in each training, repeats included."""
-    short: int
-    """Likewise, where only the spread over seeds is measured."""
-    recipe: Mapping[str, Any]
-    """What is its own in the base recipe."""
-    variants: tuple[str, ...]
-    asked: Mapping[str, tuple[float, ...]]
-    """Values of conditions, inside of what the data set has."""
-    other: str
-    """Data set of other molecules."""
-    seeds: tuple[int, ...] = (1, 2, 3)
-    sizes: Sizes = field(default_factory=Sizes)
-    data: Path = PREPARED
-    """Folder of the prepared data sets."""
-    folder: Path = Path()
-    """Where runs and measures are kept."""
-
-    @property
-    def prepared(self) -> Path:
-        """The prepared data set."""
-        return self.data / self.name
-
-
 TITLES = {
     "autoencoder": "autoencoder, deterministic",
     "beta-vae": "beta-VAE",
@@ -176,20 +127,56 @@ PRIORS = {
     "flow": "coupling flow",
     "autoregressive": "autoregressive flow",
 }
+BASELINE = "beta-vae"  # to whose codes the priors are fitted
+UNASKED = "noise-levels"  # to which conditional generation is compared
+BOUNDS = ("nats_1", "nats_8", "nats_64")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Variants trained on a data set, and measured."""
+
+    name: str
+    molecules: int  # seen in each training, repeats included
+    recipe: Mapping[str, Any]  # its own part of the base recipe
+    variants: tuple[str, ...]
+    asked: Mapping[str, tuple[float, ...]]  # values of conditions, inside of the data set's
+    other: str  # data set of other molecules
+    seeds: tuple[int, ...] = (1, 2, 3)
+    sizes: Sizes = field(default_factory=Sizes)
+    data: Path = PREPARED  # folder of the prepared data sets
+    folder: Path = Path()  # where models and measures are kept
+
+    @property
+    def prepared(self) -> Path:
+        """The prepared data set."""
+        return self.data / self.name
+
+    @property
+    def short(self) -> int:
+        """Molecules seen where only the spread over seeds is measured."""
+        return self.molecules // 10
+
+    def tokens(self, jobs: int = 1) -> TokenizedDataset:
+        """The tokens of the data set."""
+        merges = self.recipe["bpe_merges"]
+        return tokenize(self.prepared, str(BASE["representation"]), merges, workers=jobs)
+
+
+def _widths(
+    latent: int, embedding: int, encoder: int, decoder: int, position: int
+) -> dict[str, int]:
+    names = ("latent_dim", "embedding_dim", "encoder_dim", "decoder_dim", "position_dim")
+    return dict(zip(names, (latent, embedding, encoder, decoder, position), strict=True))
+
+
 PLANS = {
     "qm9": Plan(
         name="qm9",
         molecules=300_000,
-        short=30_000,
         recipe={
             "bpe_merges": 100,
-            "model": {
-                "latent_dim": 32,
-                "embedding_dim": 32,
-                "encoder_dim": 128,
-                "decoder_dim": 256,
-                "position_dim": 16,
-            },
+            "model": _widths(32, 32, 128, 256, 16),
             "loss": {"beta": 0.1},
         },
         variants=tuple(VARIANTS),
@@ -199,32 +186,27 @@ PLANS = {
     "zinc250k": Plan(
         name="zinc250k",
         molecules=400_000,
-        short=40_000,
         recipe={
             "bpe_merges": 300,
-            "model": {
-                "latent_dim": 64,
-                "embedding_dim": 48,
-                "encoder_dim": 192,
-                "decoder_dim": 384,
-                "position_dim": 24,
-            },
+            "model": _widths(64, 48, 192, 384, 24),
             "loss": {"beta": 0.2},
         },
-        variants=MAIN,
+        variants=(
+            "beta-vae",
+            "vae",
+            "total-correlation",
+            "transformer",
+            "noise-levels",
+            "semi-supervised",
+            "semi-supervised-5",
+            "language-model",
+        ),
         asked={"logP": (0.0, 2.0, 4.0), "QED": (0.6, 0.8, 0.9)},
         other="qm9",
         seeds=(),
     ),
 }
 QUICK = Sizes(held_out=60, bounded=4, drawn=20, asked=6, strange=8, codes=100, epochs=1, fcd=False)
-TINY = {
-    "latent_dim": 4,
-    "embedding_dim": 8,
-    "encoder_dim": 16,
-    "decoder_dim": 16,
-    "position_dim": 4,
-}
 
 
 def measure(
@@ -246,11 +228,11 @@ def measure(
     for variant in variants or ():
         lookup("variant", variant, VARIANTS)
     if molecules:
-        plans = [replace(plan, molecules=molecules, short=molecules // 10) for plan in plans]
+        plans = [replace(plan, molecules=molecules) for plan in plans]
     with few_prepared("zinc250k", 300) if quick else nullcontext(PREPARED) as prepared:
         if quick:
-            small = {"bpe_merges": 20, "model": TINY, "prior": {"epochs": 1}}
-            tiny = replace(PLANS["zinc250k"], recipe=small, molecules=256, short=128, seeds=(1, 2))
+            small = {"bpe_merges": 20, "model": _widths(4, 8, 16, 16, 4), "prior": {"epochs": 1}}
+            tiny = replace(PLANS["zinc250k"], recipe=small, molecules=256, seeds=(1, 2))
             wanted = {"logP": (2.0,), "QED": (0.8,)}
             plans = [replace(tiny, sizes=QUICK, asked=wanted, other="zinc250k", data=prepared)]
         for plan in plans:
@@ -263,7 +245,7 @@ def measure(
 
 
 def merge(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What was measured now, and before of other data sets and variants, with the same settings."""
+    """Results of now, and of before where now has none and settings are the same."""
     found = {}
     for name, plan in PLANS.items():
         old, new = (result["data"].get(name) for result in (before, now))
@@ -281,13 +263,11 @@ def merge(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
     """Train and measure variants of a data set, and the priors if the baseline is among them."""
     # Made once, by one process, and read by all.
-    tokenize(plan.prepared, str(BASE["representation"]), plan.recipe["bpe_merges"], workers=jobs)
+    plan.tokens(jobs)
     label(plan.prepared, DEFAULT_PROPERTIES, workers=jobs)
     what = material(plan.prepared, plan.other, plan.sizes, jobs)
-    order = sorted(variants, key=lambda name: name not in SLOWEST)
-    found = each(row, [(plan, name, what) for name in order], jobs=jobs)
-    rows = dict(zip(order, found, strict=True))
-    priors = list(PRIORS) if BASELINE in variants else []
+    names = [name for name in VARIANTS if name in variants]
+    priors = list(PRIORS) if BASELINE in names else []
     return {
         "settings": {
             "molecules": plan.molecules,
@@ -297,10 +277,10 @@ def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
             "asked": {name: list(values) for name, values in plan.asked.items()},
             "other": plan.other,
             "sizes": asdict(plan.sizes),
-            "data_sd": dict(zip(DEFAULT_PROPERTIES, what.sd, strict=True)),
+            "data_sd": dict(zip(DEFAULT_PROPERTIES, what.reference.sd, strict=True)),
         },
         "floor": what.floor,
-        "rows": [rows[name] for name in VARIANTS if name in rows],
+        "rows": each(row, [(plan, name, what) for name in names], jobs=jobs),
         "priors": each(prior_row, [(plan, kind, what) for kind in priors], jobs=jobs),
     }
 
@@ -312,11 +292,10 @@ def settings_of(plan: Plan, variant: str) -> dict[str, Any]:
 
 
 def changed(plan: Plan, variant: str) -> dict[str, Any]:
-    """What a variant changes in the recipe of a data set."""
+    """Changes of a variant in the recipe of a data set."""
     change = layered(VARIANTS[variant])
     if (share := change.get("loss", {}).pop("of_beta", None)) is not None:
-        loss = _built(layered(BASE, plan.recipe)).loss
-        change["loss"]["beta"] = share * loss.beta
+        change["loss"]["beta"] = share * _built(layered(BASE, plan.recipe)).loss.beta
     return change
 
 
@@ -344,66 +323,58 @@ def recipe(plan: Plan, variant: str, symbols: int, longest: int, out: Path) -> T
         return weights(config.model, symbols, longest, heads, conditions)
 
     config = _built(settings_of(plan, variant), out, plan.prepared)
-    if config.model.decoder == "transformer":
-        names = ["encoder_dim", "decoder_dim"]
-    elif config.model.latent_dim == 0:
-        names = ["decoder_dim"]
-    else:
+    names = ["encoder_dim", "decoder_dim"] if config.model.latent_dim else ["decoder_dim"]
+    if config.model.latent_dim and config.model.decoder != "transformer":
         return config
     most = size(_built(settings_of(plan, BASELINE)))
-    return replace(
-        config,
-        model=widest(config.model, names, most, lambda m: size(replace(config, model=m))),
-    )
+    model = widest(config.model, names, most, lambda m: size(replace(config, model=m)))
+    return replace(config, model=model)
+
+
+def model_folder(plan: Plan, variant: str) -> Path:
+    """Where the model of a variant is kept, for each state of its settings."""
+    text = json.dumps([settings_of(plan, variant), asdict(plan.sizes), plan.asked, plan.seeds])
+    return plan.folder / f"{variant}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def row(plan: Plan, variant: str, what: Material) -> dict[str, Any]:
     """One variant: trained and measured, unless it was."""
-    text = json.dumps([settings_of(plan, variant), asdict(plan.sizes), plan.asked, plan.seeds])
-    place = plan.folder / f"{variant}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    found = cached(place.with_suffix(".json"), lambda: _row(plan, variant, what, place))
-    return dict(found)
+    place = model_folder(plan, variant)
+    return dict(cached(place.with_suffix(".json"), partial(_row, plan, variant, what, place)))
 
 
 def _row(plan: Plan, variant: str, what: Material, place: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
-    sizes = plan.sizes
-    tokens = tokenize(
-        plan.prepared, str(BASE["representation"]), plan.recipe["bpe_merges"], workers=1
-    )
-    shape = len(tokens.vocabulary), tokens.train.shape[1]
-    config = recipe(plan, variant, *shape, place)
+    tokens, sizes = plan.tokens(), plan.sizes
+    config = recipe(plan, variant, len(tokens.vocabulary), tokens.train.shape[1], place / "model")
     about = cached(place / "training.json", lambda: trained(config))
     space = molvae.load(config.out)
+    is_compared = space.conditions or variant == UNASKED
     found = {
+        "variant": variant,
+        "changed": changed(plan, variant),
+        "weights": size_of(space.model),
+        "latent_dim": space.config.latent_dim,
+        "training": about,
         "codes": codes(space, what),
         "bounds": bounds(space, what, sizes.bounded),
         "read": readable_properties(space, what),
         "drawn": drawn(space, what, sizes.drawn),
         "outliers": outliers(space, what, sizes.strange),
         "seeds": over_seeds(replace(config, n_molecules=plan.short), plan.seeds),
-        "asked": {},
+        "asked": asked(space, what, plan.asked, sizes.asked) if is_compared else {},
     }
-    if space.conditions or variant == UNASKED:
-        found["asked"] = asked(space, what, plan.asked, sizes.asked)
     print(f"{plan.name}: {variant} measured", file=sys.stderr, flush=True)
-    return {
-        "variant": variant,
-        "changed": changed(plan, variant),
-        "weights": sum(p.numel() for p in space.model.parameters()),
-        "latent_dim": space.config.latent_dim,
-        "training": about,
-        **found,
-    }
+    return found
 
 
 def over_seeds(config: TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
     """How far short trainings with different seeds end from each other.
 
     Returns:
-        `losses`: for each seed what it minimized but for free bits and further terms,
-        reconstruction plus beta times the KL term, in nats per molecule on validation molecules;
-        None if it is no number. `sd`: their standard deviation over their mean.
+        `losses`: for each seed reconstruction plus beta times the KL term, in nats per molecule on
+        validation molecules; None if it is no number. `sd`: their standard deviation over their
+        mean.
     """
     if not seeds:
         return {}
@@ -413,35 +384,31 @@ def over_seeds(config: TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
     for seed in seeds:
         with tempfile.TemporaryDirectory() as place:
             one = replace(config, seed=seed, out=f"{place}/run")
-            made, _ = quietly(lambda one=one: train(one, workers=1))  # type: ignore[misc]
+            made, _ = quietly(partial(train, one, workers=1))
             valid = molvae.load(made).card.about["validation"]
-        loss = valid["reconstruction_nats"] + config.loss.beta * valid["kl_nats"]
-        losses.append(plain(loss))
+        losses.append(plain(valid["reconstruction_nats"] + config.loss.beta * valid["kl_nats"]))
     finite = [loss for loss in losses if loss is not None]
     sd = float(np.std(finite, ddof=1) / np.mean(finite)) if len(finite) > 1 else None
     return {"losses": losses, "sd": sd}
 
 
 def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
-    """One kind of prior of the baseline's codes, and what it makes of the model.
+    """One kind of prior of the baseline's codes, and the model with it.
 
     Returns:
         `log_density`, mean of draws from the posteriors of validation molecules, in nats, and that
-        under N(0, I) as `normal`; `nats_64` per symbol with this prior, and the molecules drawn
+        under N(0, I) as `normal`; `nats_64` per token with this prior, and the molecules drawn
         with it.
     """
     torch.set_num_threads(1)
-    (run,) = (path for path in plan.folder.glob(f"{BASELINE}-*") if is_trained(path))
-    space, sizes = copy(molvae.load(run)), plan.sizes
-    tokens = tokenize(
-        plan.prepared, str(BASE["representation"]), plan.recipe["bpe_merges"], workers=1
-    )
+    space, sizes = copy(molvae.load(model_folder(plan, BASELINE) / "model")), plan.sizes
+    tokens = plan.tokens()
     rows = tokens.train[:: max(1, math.ceil(len(tokens.train) / sizes.codes))]
     of_rows, new = codes_of(space, rows, 4), codes_of(space, tokens.valid, 1)[0]
     passes = sizes.epochs if kind != "normal" else 0
     named = cast(Literal["auto", "normal"], "auto" if kind == "normal" else kind)
     began = time.process_time()
-    (prior, density), said = quietly(
+    (space.prior, density), _ = quietly(
         lambda: choose_prior(
             of_rows,
             new,
@@ -450,19 +417,13 @@ def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
             seed=SEED,
         )
     )
-    seconds = time.process_time() - began
-    space.prior = prior
-    made = draw(space, sizes.drawn, SEED)
-    of_made = of_molecules(made.molecules, what.mean, what.sd, what.fcd, training=what.training)
     return {
         "prior": kind,
         "log_density": density[kind],
         "normal": density["normal"],
-        "fit_seconds": round(seconds, 1),
-        "warnings": said,
+        "fit_seconds": round(time.process_time() - began, 1),
         "bounds": bounds(space, what, sizes.bounded),
-        "drawn": {"fluent": made.is_valid_as_written, "per_second": round(made.per_second)}
-        | of_made,
+        "drawn": drawn(space, what, sizes.drawn),
     }
 
 
@@ -554,9 +515,6 @@ def _codes(row: Mapping[str, Any], other: str) -> list[str]:
         pick(codes, ("total_correlation",)),
         pick(outliers, [f"{known}_{kind}" for kind in ("absurd", "absurd-even", other)], ".3f"),
     ]
-
-
-BOUNDS = ("nats_1", "nats_8", "nats_64")
 
 
 def _drawn(title: str, drawn: Mapping[str, Any]) -> list[str]:

@@ -1,10 +1,10 @@
 """What is around molecules in a space, and where do ascents and paths between molecules lead?
 
-Four questions to each bundled space, on test molecules that it was not trained on. How alike is
-what a move of z of a given length decodes to? By how much does gradient ascent on a property head
-improve the true property, for each unit of length, and does it leave the training distribution?
-What is on the three kinds of paths between two molecules? And do analogies (an OH that becomes
-NH2) come out?
+Four questions to each bundled space, on test molecules that it was not trained on. How alike is a
+molecule to what a move of z of a given length decodes to? By how much does gradient ascent on a
+property head improve the true property, for each unit of length, and does it leave the training
+distribution? What is on the three kinds of paths between two molecules? And do analogies (an OH
+that becomes NH2) come out?
 """
 
 from __future__ import annotations
@@ -25,45 +25,39 @@ from rdkit import rdBase
 from torch import Tensor
 
 import molvae
-from benchmarks.shared import plots, run
-from benchmarks.shared.molecules import some, splits
+from benchmarks.shared import plots
+from benchmarks.shared.model_measures import readable
+from benchmarks.shared.molecules import require_prepared, some
+from benchmarks.shared.run import each
 from benchmarks.shared.tables import TITLES, number, transposed
 from molvae import analysis
 from molvae.analysis.interpolation import Kind
-from molvae.analysis.summary import OOD_PERCENTILE
 from molvae.analysis.vectors import similarities, unit_vectors
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical_or_none, parse
+from molvae.chem.prepare import load_split
 from molvae.chem.properties import score
 from molvae.errors import MolvaeWarning
 from molvae.latent.space import LatentSpace
 from molvae.model.priors import FlowPrior
 
 TITLE = "The spaces as maps"
-HEADS = ("logP", "-SAS", "QED")
-"""What is climbed; SAS goes down."""
-RADII = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
-"""Lengths of moves in z."""
-KEEP = 5.0
-"""Percentile that the second kind of ascent does not go below."""
-STEP = 0.25
-"""Of ascents, in z."""
-AFTER = tuple(float(distance) for distance in range(11))
-"""Distances at which ascents are looked at."""
+HEADS = ("logP", "-SAS", "QED")  # SAS goes down
+RADII = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # lengths of moves in z
+KEEP = 5.0  # percentile that the second kind of ascent does not go below
+STEP = 0.25  # of ascents, in z
+AFTER = tuple(float(distance) for distance in range(11))  # distances at which ascents are looked at
 SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How much is measured."""
+    """Numbers of molecules, directions of moves, pairs of ends and of analogies."""
 
     molecules: int = 200
-    """That are moved, 20 ways at each radius."""
     directions: int = 20
     ascents: int = 100
-    """Molecules that each head is climbed from."""
     pairs: int = 50
-    """That are gone between."""
     analogies: int = 100
 
 
@@ -74,14 +68,10 @@ def measure(
     *, quick: bool, jobs: int, folder: Path, data: Sequence[str] = tuple(TITLES)
 ) -> dict[str, Any]:
     """All measures of each bundled space, by the name of its data set."""
-    found = dict(
-        zip(
-            data,
-            run.each(measured, [(name, quick) for name in data], jobs=jobs, kept=folder),
-            strict=True,
-        )
-    )
-    return {"seed": SEED, "radii": list(RADII), "after": list(AFTER), "keep": KEEP, "spaces": found}
+    rows = each(measured, [(name, quick) for name in data], jobs=jobs, kept=folder)
+    spaces = dict(zip(data, rows, strict=True))
+    about = {"seed": SEED, "radii": list(RADII), "after": list(AFTER), "keep": KEEP}
+    return about | {"spaces": spaces}
 
 
 def measured(name: str, quick: bool) -> dict[str, Any]:
@@ -90,68 +80,54 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     if quick:
         test = sample_molecules(name, 300, seed=SEED)
     else:
-        test = some(splits(name)["test"], 20_000, SEED)
-    test = [m for m, ok in zip(test, space.can_encode(test), strict=True) if ok]
+        test = some(load_split(require_prepared(name), "test"), 20_000, SEED)
+    test = readable(space, test)
+    few = test[: sizes.molecules]
     with warnings.catch_warnings():
         # Molecules that no vector decodes to are counted instead.
         warnings.simplefilter("ignore", MolvaeWarning)
+        ascents = {
+            head: {
+                kind: climbed(space, test[: sizes.ascents], head, keep)
+                for kind, keep in (("free", 0.0), ("kept", KEEP))
+            }
+            for head in HEADS
+        }
         found = {
-            "neighbours": moved(space, test[: sizes.molecules], sizes.directions),
-            "compared": compared(test[: sizes.molecules], sizes.directions),
-            "ascents": {
-                head: {
-                    kind: climbed(space, test[: sizes.ascents], head, keep)
-                    for kind, keep in (("free", 0.0), ("kept", KEEP))
-                }
-                for head in HEADS
-            },
+            "neighbours": moved(space, few, sizes.directions),
+            "compared": compared(few, sizes.directions),
+            "ascents": ascents,
             "ways": between(space, test, sizes.pairs),
             "analogies": analogies(space, test, sizes.analogies),
         }
-        values = score(test[:2000], [head.removeprefix("-") for head in HEADS])
-    found["sd"] = {h.removeprefix("-"): float(v) for h, v in zip(HEADS, values.std(0), strict=True)}
-    return found
+    names = [head.removeprefix("-") for head in HEADS]
+    sds = score(test[:2000], names).std(0)
+    return found | {"sd": {name: float(sd) for name, sd in zip(names, sds, strict=True)}}
 
 
 def moved(space: LatentSpace, molecules: Sequence[str], directions: int) -> dict[str, Any]:
-    """What becomes of molecules when z is moved by each radius, in random directions.
+    """Similarity of molecules to what z decodes to after moves in random directions.
 
     Returns:
-        `found`: share of the molecules that a vector was found for, without a move. By radius:
-        `similarity`, mean Tanimoto of what is decoded to the molecule (0 where nothing is), with
-        its standard error over molecules; `differ`: share of vectors that decode to something
-        else; `similarity_of_those`: mean of theirs alone. `half`: radius at which half differ, and
+        By radius: `similarity`, mean Tanimoto (0 where nothing is decoded), with its standard
+        `error` over molecules; `differ`: share of vectors that decode to something else;
+        `similarity_of_those`: mean of theirs alone. `half`: radius at which half differ, and
         `similarity_at_half`: mean similarity of those that differ there; `otherwise`: the same for
-        other kinds of moves. `rises`: where the mean
-        similarity is larger at the next radius, by how much, and in standard errors of that
-        difference.
+        other kinds of moves. `rises`: where the mean similarity is larger at the next radius, by
+        how many standard errors of that difference.
     """
     z = space.invert(molecules)
-    same = space.decode(z)
-    n = len(molecules)
-    u = torch.stack([unit_vectors(directions, space.dim, SEED + i) for i in range(n)])
+    u = torch.stack(
+        [unit_vectors(directions, space.dim, SEED + i) for i, _ in enumerate(molecules)]
+    )
     alike, differ = decoded(space, molecules, lambda radius: z[:, None] + radius * u)
     each = alike.mean(axis=2)  # radii x molecules
-    shares = differ.mean(axis=(1, 2))
     half, at_half = halfway(alike, differ)
-    rises = []
-    for row, (before, after) in enumerate(pairwise(each)):
-        change = after - before
-        if change.mean() > 0:
-            error = standard_error(change)
-            rises.append(
-                {
-                    "from": RADII[row],
-                    "to": RADII[row + 1],
-                    "size": float(change.mean()),
-                    "in_errors": float(change.mean() / error) if error else None,
-                }
-            )
+    changes = [(after - before) for before, after in pairwise(each)]
     return {
-        "found": sum(a == b for a, b in zip(same, molecules, strict=True)) / n,
         "similarity": each.mean(axis=1).tolist(),
         "error": [standard_error(row) for row in each],
-        "differ": shares.tolist(),
+        "differ": differ.mean(axis=(1, 2)).tolist(),
         "similarity_of_those": of_those(alike, differ),
         "half": half,
         "similarity_at_half": at_half,
@@ -159,7 +135,11 @@ def moved(space: LatentSpace, molecules: Sequence[str], directions: int) -> dict
             kind: halfway(*decoded(space, molecules, to))[1]
             for kind, to in other_moves(space, molecules, z, u).items()
         },
-        "rises": rises,
+        "rises": [
+            {"in_errors": float(c.mean() / e) if (e := standard_error(c)) else None}
+            for c in changes
+            if c.mean() > 0
+        ],
     }
 
 
@@ -168,8 +148,8 @@ def other_moves(
 ) -> dict[str, Callable[[float], Tensor]]:
     """Further moves, as functions of a radius: do they keep more of a molecule than straight ones?
 
-    `posterior`: longer along units, and of molecules, whose posterior is wide. `prior`: of what
-    the prior's flow makes z of, so that they lead from molecules to molecules.
+    `posterior`: longer along units, and of molecules, whose posterior is wide. `prior`: in the
+    noise from which the prior's flow makes z, so that they lead from molecules to molecules.
     """
     _, sd = space.posterior(molecules)
     wide = u * (sd / sd.square().mean().sqrt())[:, None]
@@ -188,12 +168,7 @@ def other_moves(
 def decoded(
     space: LatentSpace, molecules: Sequence[str], to: Callable[[float], Tensor]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Similarity of each molecule to what is decoded where moves of each radius end.
-
-    Args:
-        space: That decodes.
-        molecules: Where the moves begin, n of them.
-        to: Where they end, `n x directions x dim`, by radius.
+    """Similarity of n molecules to what decodes at the ends of moves, `n x directions x dim`.
 
     Returns:
         Tanimoto similarities, 0 where nothing is decoded, and whether it is something else, both
@@ -213,7 +188,7 @@ def decoded(
 def halfway(
     alike: NDArray[np.float64], differ: NDArray[np.bool_]
 ) -> tuple[float | None, float | None]:
-    """Radius at which half of what is decoded differs, and the mean similarity of that half.
+    """Radius at which half of all decoded molecules differ, and the mean similarity of that half.
 
     None if no such radius is among `RADII`.
     """
@@ -227,13 +202,8 @@ def of_those(alike: NDArray[np.float64], differ: NDArray[np.bool_]) -> list[floa
 
 
 def compared(molecules: Sequence[str], times: int) -> dict[str, float]:
-    """What a similarity means: mean Tanimoto of molecules to what one edit makes of them.
-
-    Returns:
-        `edit`: of mol-ga's graph mutations, `times` of each molecule; `random`: of random pairs.
-    """
-    rng = Random(SEED)
-    alike = []
+    """Mean Tanimoto similarity of molecules to mol-ga's mutations of them, and of random pairs."""
+    rng, alike = Random(SEED), list[float]()
     # mol-ga turns RDKit's logs off for the whole process; leaving this block turns them on again.
     with rdBase.BlockLogs():
         from mol_ga.graph_ga.gen_candidates import mutate
@@ -242,83 +212,72 @@ def compared(molecules: Sequence[str], times: int) -> dict[str, float]:
             made = [canonical_or_none(mutate(molecule, rng) or "") for _ in range(times)]
             there = [one for one in made if one is not None and one != molecule]
             alike += similarities(there, [molecule])[:, 0].tolist()
-    pairs = zip(molecules[::2], molecules[1::2], strict=False)
-    others = [float(similarities([a], [b])[0, 0]) for a, b in pairs]
+    others = [similarity(a, b) for a, b in zip(molecules[::2], molecules[1::2], strict=False)]
     return {"edit": float(np.mean(alike)), "random": float(np.mean(others))}
+
+
+def similarity(a: str, b: str) -> float:
+    return float(similarities([b], [a])[0, 0])
 
 
 def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float) -> dict[str, Any]:
     """Gradient ascent on a head from each molecule.
 
     Returns:
-        By distance: `true` and `predicted`, mean improvement so far, better is positive (a way that
-        has ended stays where it is); `error`: standard error of the former over molecules;
-        `percentile`: mean; `outside`: share of the ways outside of the training distribution. At
-        the ends: `gain`, `gain_error`, `expected`, `better` (share), `distance` (mean), `ended`
-        (counts), `left` and `began_outside` (shares).
+        By distance: `true`, mean improvement so far, better is positive (a path that has ended
+        stays where it is), and its standard `error` over molecules; `percentile`: mean. At the
+        ends: `gain`, `gain_error`, `expected`, `better` (share), `distance` (mean), `left` (share
+        of the paths that left the training distribution).
     """
     steps = round(AFTER[-1] / STEP)
     ways = analysis.gradient_ascent(
         space, molecules, head, step=STEP, steps=steps, min_percentile=keep
     )
     sign = ways[0].sign
-    true, predicted, percentile = (np.empty((len(AFTER), len(ways))) for _ in range(3))
+    true, percentile = (np.empty((len(AFTER), len(ways))) for _ in range(2))
     for column, way in enumerate(ways):
         t, stops = np.array(way.path.t), [stop.first for stop in way.path.segments]
-        for row, distance in enumerate(AFTER):
-            last = int(np.searchsorted(t, distance + 1e-9)) - 1
-            stop = int(np.searchsorted(stops, last, side="right")) - 1
-            true[row, column] = sign * (way.true[stop] - way.true[0])
-            predicted[row, column] = sign * (way.predicted[last] - way.predicted[0])
-            percentile[row, column] = way.path.percentile[last]
+        last = np.searchsorted(t, np.array(AFTER) + 1e-9) - 1
+        reached = np.array(way.true)[np.searchsorted(stops, last, side="right") - 1]
+        true[:, column] = sign * (reached - way.true[0])
+        percentile[:, column] = np.array(way.path.percentile)[last]
     gains = np.array([way.gain for way in ways])
-    ends = [way.ended for way in ways]
     return {
         "true": true.mean(axis=1).tolist(),
         "error": [standard_error(row) for row in true],
-        "predicted": predicted.mean(axis=1).tolist(),
         "percentile": percentile.mean(axis=1).tolist(),
-        "outside": (percentile < OOD_PERCENTILE).mean(axis=1).tolist(),
         "gain": float(gains.mean()),
         "gain_error": standard_error(gains),
         "expected": float(np.mean([sign * (w.predicted[-1] - w.predicted[0]) for w in ways])),
         "better": float((gains > 0).mean()),
         "distance": float(np.mean([way.path.t[-1] for way in ways])),
-        "ended": {end: ends.count(end) for end in ("converged", "max_steps", "bounded")},
         "left": float(np.mean([way.ood_distance is not None for way in ways])),
-        "began_outside": float(np.mean([way.started_outside for way in ways])),
     }
 
 
 def between(space: LatentSpace, molecules: Sequence[str], pairs: int) -> dict[str, Any]:
-    """The three kinds of ways between random molecules, all means over pairs.
+    """The three kinds of paths between random molecules, all means over pairs.
 
     Returns:
-        By kind: `molecules`, distinct ones on the way, both ends included; `length`;
-        `log_density`, along the way, in nats; `lowest`, the smallest percentile on the way;
-        `percentile`; `similarity` of each molecule to the next one; `found`: share of the ends that
-        are reached.
+        By kind: `molecules`, distinct ones on the path, both ends included; `lowest`, the smallest
+        percentile on the path; `similarity` of each molecule to the next one.
     """
-    chosen = [(molecules[2 * i], molecules[2 * i + 1]) for i in range(pairs)]
     found: dict[str, Any] = {}
     for kind in get_args(Kind):
-        ways = [analysis.interpolate(space, a, b, kind=kind) for a, b in chosen]
-        alike = []
-        for way in ways:
-            there = [stop.smiles for stop in way.segments]
-            alike += [
-                float(similarities([b], [a])[0, 0])
-                for a, b in pairwise(there)
-                if a is not None and b is not None
-            ]
+        ways = [
+            analysis.interpolate(space, molecules[2 * i], molecules[2 * i + 1], kind=kind)
+            for i in range(pairs)
+        ]
+        alike = [
+            similarity(a.smiles, b.smiles)
+            for way in ways
+            for a, b in pairwise(way.segments)
+            if a.smiles is not None and b.smiles is not None
+        ]
         found[kind] = {
             "molecules": float(np.mean([len(way.molecules) for way in ways])),
-            "length": float(np.mean([way.length for way in ways])),
-            "log_density": float(np.mean([np.mean(way.log_density) for way in ways])),
             "lowest": float(np.mean([min(way.percentile) for way in ways])),
-            "percentile": float(np.mean([np.mean(way.percentile) for way in ways])),
             "similarity": float(np.mean(alike)) if alike else None,
-            "found": 1 - float(np.mean([len(way.missed) for way in ways])) / 2,
         }
     return found
 
@@ -327,19 +286,17 @@ def analogies(space: LatentSpace, molecules: Sequence[str], n: int) -> dict[str,
     """A is to B, an OH of which is NH2 instead, as C is to what? The answer is known.
 
     Returns:
-        `asked`; shares of them for which the known answer is what the place decodes to (`at`), or
-        what is found around it (`around`).
+        `asked`; shares of them for which the known answer is decoded at the place (`at`), or found
+        around it (`around`).
     """
     known = [(m, b) for m in molecules if (b := aminated(m)) is not None]
     known = [pair for pair in known if all(space.can_encode(pair))][: 2 * n]
-    at_place = around = asked = 0
+    hits = []
     for (a, b), (c, answer) in zip(known[::2], known[1::2], strict=False):
         found = analysis.analogy(space, a, b, c, properties=())
-        asked += 1
-        at_place += found.at == answer
-        around += any(one.smiles == answer for one in found.found)
-    shares = {"at": at_place, "around": around}
-    return {"asked": asked} | {k: v / asked if asked else None for k, v in shares.items()}
+        hits.append((found.at == answer, any(one.smiles == answer for one in found.found)))
+    at_place, around = np.mean(hits, axis=0).tolist() if hits else (None, None)
+    return {"asked": len(hits), "at": at_place, "around": around}
 
 
 def aminated(smiles: str) -> str | None:
@@ -413,46 +370,8 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A column for each space."""
-    found = list(result["spaces"].values())
-    moves = [one["neighbours"] for one in found]
-
-    def moved_by(radius: float) -> list[str]:
-        at_ = result["radii"].index(radius)
-        return [f"{number(m['similarity'][at_])}, {number(m['differ'][at_], '.0%')}" for m in moves]
-
-    rows = {
-        f"z moved by {r:g}: similarity, share that differs": moved_by(r) for r in (1.0, 3.0, 5.0)
-    }
-    rows["half differ at; similarity of those that differ there"] = [
-        f"{number(m['half'], '.1f')}; {number(m['similarity_at_half'])}" for m in moves
-    ]
-    rows["similarity where half differ, moved by the posterior's spread; in the prior's noise"] = [
-        "; ".join(number(m["otherwise"].get(kind)) for kind in ("posterior", "prior"))
-        for m in moves
-    ]
-    rows[
-        "similarity after one edit of the graph (mol-ga's mutation); of two random test molecules"
-    ] = [f"{number(one['compared']['edit'])}; {number(one['compared']['random'])}" for one in found]
-    rows["rises of the similarity with the length, largest in standard errors"] = [
-        ", ".join(
-            [str(len(m["rises"])), *(f"{max(r['in_errors'] or 0 for r in m['rises']):.1f}"
-                                     for _ in m["rises"][:1])]
-        )
-        for m in moves
-    ]  # fmt: skip
-    for head in HEADS:
-        for kind, words in (("free", ""), ("kept", f", kept above {result['keep']:g} %")):
-            name = f"{up_or_down(head)}{words}: true, predicted; better; distance; left"
-            rows[name] = [_climb(one["ascents"][head][kind]) for one in found]
-    for kind in get_args(Kind):
-        rows[f"{kind} path: molecules; similarity to the next; lowest percentile"] = [
-            f"{way['molecules']:.1f}; {number(way['similarity'])}; {way['lowest']:.0f}"
-            for way in (one["ways"][kind] for one in found)
-        ]
-    rows["OH to NH2 by analogy: at the place; around it"] = [
-        f"{number(a['at'], '.0%')}; {number(a['around'], '.0%')} of {a['asked']}"
-        for a in (one["analogies"] for one in found)
-    ]
+    columns = [_column(result, of) for of in result["spaces"].values()]
+    rows = {label: [column[label] for column in columns] for label in columns[0]}
     sizes = Sizes()
     return [
         f"{sizes.molecules} test molecules moved in {sizes.directions} directions each (mean "
@@ -464,6 +383,42 @@ def table(result: Mapping[str, Any]) -> list[str]:
         "",
         *transposed("measure", rows, [TITLES[name] for name in result["spaces"]]),
     ]
+
+
+def _column(result: Mapping[str, Any], of: Mapping[str, Any]) -> dict[str, str]:
+    moves, edit, rows = of["neighbours"], of["compared"], dict[str, str]()
+    for radius in (1.0, 3.0, 5.0):
+        i = result["radii"].index(radius)
+        rows[f"z moved by {radius:g}: similarity, share that differs"] = (
+            f"{number(moves['similarity'][i])}, {number(moves['differ'][i], '.0%')}"
+        )
+    rows["half differ at; similarity of those that differ there"] = (
+        f"{number(moves['half'], '.1f')}; {number(moves['similarity_at_half'])}"
+    )
+    rows["similarity where half differ, moved by the posterior's spread; in the prior's noise"] = (
+        "; ".join(number(moves["otherwise"].get(kind)) for kind in ("posterior", "prior"))
+    )
+    rows[
+        "similarity after one edit of the graph (mol-ga's mutation); of two random test molecules"
+    ] = f"{number(edit['edit'])}; {number(edit['random'])}"
+    rises = [rise["in_errors"] or 0 for rise in moves["rises"]]
+    rows["rises of the similarity with the length, largest in standard errors"] = (
+        f"{len(rises)}, {max(rises):.1f}" if rises else "0"
+    )
+    for head in HEADS:
+        for kind, words in (("free", ""), ("kept", f", kept above {result['keep']:g} %")):
+            name = f"{up_or_down(head)}{words}: true, predicted; better; distance; left"
+            rows[name] = _climb(of["ascents"][head][kind])
+    for kind in get_args(Kind):
+        way = of["ways"][kind]
+        rows[f"{kind} path: molecules; similarity to the next; lowest percentile"] = (
+            f"{way['molecules']:.1f}; {number(way['similarity'])}; {way['lowest']:.0f}"
+        )
+    found = of["analogies"]
+    rows["OH to NH2 by analogy: at the place; around it"] = (
+        f"{number(found['at'], '.0%')}; {number(found['around'], '.0%')} of {found['asked']}"
+    )
+    return rows
 
 
 def _climb(one: Mapping[str, Any]) -> str:

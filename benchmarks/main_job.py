@@ -6,18 +6,17 @@ molecules for the same seed. The settings are those of `pipelines/qed-sas.toml`.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.shared import run
-from benchmarks.shared.tables import markdown, number, spread
+from benchmarks.shared.run import ROOT, each, trials_of
+from benchmarks.shared.tables import by_seed, markdown, mean_sd
 from molvae.config import read_toml
 
 TITLE = "The main job"
-RECIPE = run.ROOT / "pipelines" / "qed-sas.toml"
+RECIPE = ROOT / "pipelines" / "qed-sas.toml"
 STRATEGIES = ("random", "thompson", "log-ei", "rank")
 SEEDS = (0, 1, 2)
 
@@ -25,57 +24,46 @@ SEEDS = (0, 1, 2)
 def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Best of the start and best found, for each strategy and seed."""
     recipe = dict(read_toml(RECIPE)) | ({"start": 10, "budget": 16, "batch": 3} if quick else {})
-    tasks = [(recipe, strategy, seed) for seed in SEEDS[: 1 if quick else None]
-             for strategy in STRATEGIES]  # fmt: skip
-    rows = run.each(campaign, tasks, jobs=jobs, kept=folder)
-    summary = {}
-    for strategy in STRATEGIES:
-        best = [row["best"] for row in rows if row["strategy"] == strategy]
-        summary[strategy] = {
-            "mean": round(statistics.mean(best), 4),
-            "sd": round(statistics.stdev(best), 4) if len(best) > 1 else None,
-        }
+    cases = [(recipe, name, seed) for seed in SEEDS[: 1 if quick else None] for name in STRATEGIES]
+    rows = each(campaign, cases, jobs=jobs, kept=folder)
+    best = {
+        name: mean_sd([row["best"] for row in rows if row["strategy"] == name])
+        for name in STRATEGIES
+    }
     settings = {key: recipe[key] for key in ("objective", "budget", "start", "batch")}
-    return {**settings, "best": summary, "campaigns": rows}
+    return {**settings, "best": best, "campaigns": rows}
 
 
 def campaign(recipe: Mapping[str, Any], strategy: str, seed: int) -> dict[str, Any]:
     """One campaign."""
     began = time.monotonic()
     settings = {key: recipe[key] for key in ("objective", "start", "dataset", "batch")}
-    trials = run.campaign(
-        recipe["space"], recipe["budget"], strategy=strategy, seed=seed, **settings
-    )
+    trials = trials_of(recipe["space"], recipe["budget"], strategy=strategy, seed=seed, **settings)
     scored = [(*t.values.values(), t.origin, t.smiles) for t in trials if t.values]
-    best = max(scored)
+    best, _, smiles = max(scored)
     return {
         "strategy": strategy,
         "seed": seed,
         "calls": len(trials),
         "best_start": round(max(value for value, origin, _ in scored if origin == "start"), 4),
-        "best": round(best[0], 4),
-        "smiles": best[2],
+        "best": round(best, 4),
+        "smiles": smiles,
         "seconds": round(time.monotonic() - began),
     }
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A row for each strategy, and one for the start."""
-    campaigns = result["campaigns"]
-    seeds = sorted({row["seed"] for row in campaigns})
-
-    def line(name: str, by_seed: Mapping[int, float]) -> list[str]:
-        values = [by_seed[seed] for seed in seeds]
-        sd = statistics.stdev(values) if len(values) > 1 else None
-        return [name, spread(statistics.mean(values), sd), *map(number, values)]
-
+    campaigns, seeds = result["campaigns"], sorted({row["seed"] for row in result["campaigns"]})
     rows = []
     for strategy in reversed(STRATEGIES):
         own = {row["seed"]: row["best"] for row in campaigns if row["strategy"] == strategy}
         if own:  # a result may be from before there was this strategy
-            rows.append(line(strategy, own))
-    start = f"best of the {result['start']} at the start"
-    rows.append(line(start, {row["seed"]: row["best_start"] for row in campaigns}))
+            rows.append([strategy, *by_seed([own[seed] for seed in seeds])])
+    own = {row["seed"]: row["best_start"] for row in campaigns}
+    rows.append(
+        [f"best of the {result['start']} at the start", *by_seed([own[seed] for seed in seeds])]
+    )
     return [
         f"{result['budget']} calls of `{result['objective']}`, the {result['start']} random "
         "molecules of ZINC250k that it starts from included, in batches of "

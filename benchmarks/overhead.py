@@ -1,9 +1,9 @@
 """What does a proposal cost, in seconds and memory, as a campaign grows?
 
 A campaign with so many molecules that have values goes on for a hundred calls in batches of ten, in
-a process of its own, on one thread. They are random molecules of ZINC250k with their values of
-PMO's perindopril task, encoded as those of a record; nothing else was computed of them before, so
-the first batch costs more and is given apart.
+a process of its own, on one thread. The molecules are random ones of ZINC250k with their values of
+PMO's perindopril task, encoded as those of a campaign file; nothing else was computed of them
+before, so the first batch costs more and is given apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 import molvae
-from benchmarks.shared import plots, run
+from benchmarks.shared import plots
+from benchmarks.shared.run import each
 from benchmarks.shared.tables import markdown, number
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.strategies.registry import get_strategy
@@ -26,24 +27,25 @@ from molvae.chem.datasets import sample_molecules
 
 TITLE = "What a proposal costs"
 TASK, BATCH, BATCHES = "pmo/perindopril_mpo", 10, 10
-ENOUGH = 60
-"""Seconds after which no further batch is begun."""
+ENOUGH = 60  # seconds after which no further batch is begun
 OBSERVATIONS = (100, 300, 1_000, 3_000, 10_000)
-MOST = {"log-ei": 1_000, "thompson": 1_000, "turbo": 1_000, "gradient": 1_000}
-"""Observations up to which a strategy is tried: beyond, fitting its surrogate takes minutes."""
+# Beyond 1,000 observations, fitting the surrogate of most strategies takes minutes.
+MOST = dict.fromkeys(("log-ei", "thompson", "turbo", "gradient"), 1_000)
 STRATEGIES = ("rank", "log-ei", "thompson", "turbo", "gradient", "ga")
 
 
 def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Seconds a call and memory, by strategy and observations. One process at a time."""
-    del jobs  # what runs beside would be measured as well
+    del jobs  # processes side by side would be measured as well
     sizes, batches = ((20,), 2) if quick else (OBSERVATIONS, BATCHES)
-    rows = [
-        run.each(measured, [(name, n, batches)], jobs=1, kept=folder)[0]  # a process each: memory
+    cases = [
+        (name, n, batches)
         for name in (("rank", "ga") if quick else STRATEGIES)
         for n in sizes
         if n <= MOST.get(name, n)
     ]
+    # A process each, whose memory is measured.
+    rows = [each(measured, [case], jobs=1, kept=folder, apart=True)[0] for case in cases]
     return {"task": TASK, "batch": BATCH, "rows": rows}
 
 
@@ -52,66 +54,56 @@ def measured(name: str, n: int, batches: int) -> dict[str, Any]:
     space = molvae.load("zinc250k")
     drawn = sample_molecules("zinc250k", n + n // 50 + 20, seed=0)
     smiles = [m for m, ok in zip(drawn, space.can_encode(drawn), strict=True) if ok][:n]
-    observations = Observations(
-        smiles=tuple(smiles),
-        z=space.encode(smiles),
-        y=values_of(smiles),
-        pending_z=torch.empty(0, space.dim, dtype=torch.float64),
-        known=frozenset(smiles),
-        bounds=space.bounds,
-        origins=("start",) * n,
-    )
+
+    def observed(k: int) -> Observations:
+        return Observations(
+            smiles=tuple(smiles[:k]),
+            z=z[:k],
+            y=y[:k],
+            pending_z=torch.empty(0, space.dim, dtype=torch.float64),
+            known=frozenset(smiles),
+            bounds=space.bounds,
+            origins=("start",) * k,
+        )
+
+    z, y = space.encode(smiles), values_of(smiles)
     strategy = get_strategy(name)
-    strategy.propose(first(observations, min(n, 20)), space, 1, seed=0)  # imports, compilation
-    began = time.monotonic()
-    chosen = strategy.propose(observations, space, BATCH, seed=1)
-    opening = time.monotonic() - began
+    strategy.propose(observed(min(n, 20)), space, 1, seed=0)  # imports, compilation
+    observations, chosen = observed(n), list[Candidate]()
     seconds: list[float] = []
-    while len(seconds) < batches and opening + sum(seconds) < ENOUGH:
-        observations = with_values(observations, name, chosen)
+    while len(seconds) <= batches and sum(seconds) < ENOUGH:
+        observations = with_values(observations, name, chosen) if chosen else observations
         began = time.monotonic()
-        chosen = strategy.propose(observations, space, BATCH, seed=2 + len(seconds))
+        chosen = list(strategy.propose(observations, space, BATCH, seed=1 + len(seconds)))
         seconds.append(time.monotonic() - began)
+    first, *rest = seconds
     return {
         "strategy": name,
         "observations": n,
-        "seconds_per_call": round(sum(seconds) / len(seconds) / BATCH, 4) if seconds else None,
-        "first": round(opening / BATCH, 4),
-        "batches": len(seconds),
+        "seconds_per_call": round(sum(rest) / len(rest) / BATCH, 4) if rest else None,
+        "first": round(first / BATCH, 4),
+        "batches": len(rest),
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 
 
 def values_of(smiles: Sequence[str]) -> torch.Tensor:
-    """Of the task, as a column."""
+    """Values of the task, `n x 1`."""
     values = molvae.get_objective(TASK)(smiles)
     return torch.tensor(values, dtype=torch.float64)[:, None]
-
-
-def first(observations: Observations, n: int) -> Observations:
-    """The first `n` molecules with values."""
-    return replace(
-        observations,
-        smiles=observations.smiles[:n],
-        z=observations.z[:n],
-        y=observations.y[:n],
-        origins=observations.origins[:n],
-    )
 
 
 def with_values(observations: Observations, name: str, chosen: Sequence[Candidate]) -> Observations:
     """The campaign after a batch came back."""
     smiles = [candidate.smiles for candidate in chosen]
+    origins = [f"{name} {candidate.operator}".strip() for candidate in chosen]
     return replace(
         observations,
         smiles=(*observations.smiles, *smiles),
         z=torch.cat([observations.z, torch.stack([candidate.z for candidate in chosen])]),
         y=torch.cat([observations.y, values_of(smiles)]),
         known=observations.known | set(smiles),
-        origins=(
-            *observations.origins,
-            *(f"{name} {candidate.operator}".strip() for candidate in chosen),
-        ),
+        origins=(*observations.origins, *origins),
     )
 
 

@@ -1,16 +1,16 @@
 """Do generated molecules have the properties of the data?
 
 For ZINC250k and QM9: the data, a genetic algorithm, the bundled VAE in three protocols, and a plain
-language model of the same size on the same symbols. Molecules that had to be mended are drawn again
-in the rows `drawn` and `language-model`. Every draw is made with several seeds, and
-everything is measured on all that was drawn: validity of it, uniqueness of the valid, the share of
+language model of the same size on the same tokens. Molecules that had to be repaired are drawn
+again in the rows `drawn` and `language-model`. Every draw is made with several seeds, and
+everything is measured on all that was drawn: validity, uniqueness of the valid, the share of
 the distinct that the whole data set holds, properties of the valid with their repeats, and the
-Frechet ChemNet Distance of the valid to the test split.
+Fréchet ChemNet Distance of the valid to the test split.
 
-    prior       z of the learned prior, written greedily: `space.decode(space.sample_prior(n))`
-    drawn       as the generative model makes them: `space.generate(n)`
+    prior       the learned prior, decoded greedily: `space.decode(space.sample_prior(n))`
+    drawn       samples of the generative model: `space.generate(n)`
     perturbed   random training molecules, encoded, moved by `RADIUS` times the standard deviation
-                of the encodings, unit by unit, times N(0, I), and written greedily
+                of the encodings, unit by unit, times N(0, I), and decoded greedily
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -30,15 +30,10 @@ from rdkit import rdBase
 
 import molvae
 from benchmarks.shared import plots
-from benchmarks.shared.molecules import (
-    PREPARED,
-    few_prepared,
-    require_prepared,
-    some,
-    splits,
-)
-from benchmarks.shared.recipes import is_trained, trained, weights, widest
-from benchmarks.shared.run import plain
+from benchmarks.shared.model_measures import readable
+from benchmarks.shared.molecules import PREPARED, few_prepared, require_prepared, some
+from benchmarks.shared.recipes import size_of, trained, weights, widest
+from benchmarks.shared.run import cached, plain
 from benchmarks.shared.tables import NONE, TITLES, markdown, number, spread
 from molvae.analysis.chemnet import ChemNetStatistics
 from molvae.analysis.set_metrics import (
@@ -47,6 +42,7 @@ from molvae.analysis.set_metrics import (
     frechet_chemnet_distance,
 )
 from molvae.chem.molecules import canonical_or_none
+from molvae.chem.prepare import SPLITS, load_split
 from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import DataError, MissingPackageError
@@ -54,23 +50,20 @@ from molvae.latent.space import LatentSpace
 from molvae.model.config import ModelConfig, PriorConfig, TrainConfig
 
 TITLE = "The property table"
-RADIUS = 0.3
-"""How far perturbed encodings are moved, in standard deviations of the encodings."""
-N, SEEDS, FCD_DRAWS = 10_000, (0, 1, 2), 1
-"""Molecules a draw, a draw for each seed, and draws whose FCD is computed, which takes longest."""
-GENETIC = {"zinc250k": 5_303, "qm9": 5_470}
-"""Distinct molecules from the genetic algorithm: as many as were published."""
-LM_MOLECULES = 500_000
-"""What the language model sees in training, repeats included."""
-POPULATION = 1_000
-"""Parents of a generation of the genetic algorithm."""
-GENERATIONS = 100
-"""After so many without enough molecules something is wrong."""
+RADIUS = 0.3  # of the moves of perturbed encodings
+N, SEEDS = 10_000, (0, 1, 2)  # molecules of a draw, and the draws
+FCD_DRAWS = 1  # draws whose FCD is computed, which takes longest
+GENETIC = {"zinc250k": 5_303, "qm9": 5_470}  # distinct molecules, as many as were published
+LM_MOLECULES = 500_000  # seen by the language model in training, repeats included
+POPULATION = 1_000  # parents of a generation of the genetic algorithm
+GENERATIONS = 100  # after so many without enough molecules something is wrong
+# Share of its offspring that is mutated only, and of the crossed ones that is mutated after;
+# mol-ga's own numbers.
 MUTATED, MUTATED_AFTER = 0.10, 0.01
-"""Share of its offspring that is mutated only, and of the crossed ones that is mutated after;
-mol-ga's own numbers."""
+# First edge, last edge, and number of edges of the histograms.
 BINS = {"logP": (-4.0, 8.0, 49), "SAS": (1.0, 8.0, 43), "QED": (0.0, 1.0, 41)}
-"""First edge, last edge, and number of edges of the histograms."""
+# Mean and standard deviation, as printed in the table of Gómez-Bombarelli et al. (2018),
+# doi:10.1021/acscentsci.7b00572.
 PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
     "zinc250k": {
         "data": {"n": "249k", "logP": (2.46, 1.43), "SAS": (3.05, 0.83), "QED": (0.73, 0.14)},
@@ -83,9 +76,7 @@ PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
         "vae": {"n": "2839", "logP": (0.30, 0.97), "SAS": (4.34, 0.98), "QED": (0.47, 0.08)},
     },
 }
-"""Mean and standard deviation, as printed in the table of Gómez-Bombarelli et al. (2018),
-doi:10.1021/acscentsci.7b00572."""
-
+# Sources in the order of the tables, and their labels.
 ORDER = {
     "data": "data set",
     "published data": "*data set, published*",
@@ -98,13 +89,10 @@ ORDER = {
     "language-model": "language model",
     "train": "training molecules (floor of FCD)",
 }
-"""Sources in the order of the tables, as they are called there."""
 COMPARED = ("published ga", "ga", "published vae", "prior", "drawn", "perturbed", "language-model")
-DRAWN = ("data", "ga", "prior", "drawn", "perturbed", "language-model")
-"""Of the figure."""
+IN_FIGURE = ("data", "ga", "prior", "drawn", "perturbed", "language-model")
 
-Drawn = list[str | None]
-"""Canonical SMILES, repeats included; None for what is not a molecule."""
+Drawn = list[str | None]  # canonical SMILES, repeats included; None for what is not a molecule
 
 
 def measure(
@@ -125,41 +113,32 @@ def measure(
     Raises:
         DataError: A data set is not prepared.
     """
-    names, lm, distinct = list(data), LM_MOLECULES, dict(GENETIC)
     seeds: Sequence[int] = SEEDS
+    molecules, distinct = LM_MOLECULES, GENETIC
     if quick:
-        names, n, seeds, lm, distinct = ["zinc250k"], 40, (0, 1), 2_000, {"zinc250k": 20}
+        data, n, seeds, molecules, distinct = ["zinc250k"], 40, (0, 1), 2_000, {"zinc250k": 20}
     torch.set_num_threads(jobs)
-    rows: list[dict[str, Any]] = []
-    models = {}
+    rows, models = list[dict[str, Any]](), {}
     with few_prepared("zinc250k", 400) if quick else nullcontext(PREPARED) as prepared:
-        for name in names:
-            require_prepared(name, prepared)
-        for name in names:
+        places = {name: require_prepared(name, prepared) for name in data}
+        for name, place in places.items():
             vae = molvae.load(space or name)
-            model = language_model(vae, prepared / name, folder / f"language-model-{name}", lm)
-            models[name] = described(vae, model, splits(name, prepared)["valid"], lm)
-            rows += of_data(name, prepared, vae, model, n, distinct[name], seeds, jobs)
-    return {
-        "settings": {
-            "data": names,
-            "n": n,
-            "seeds": list(seeds),
-            "fcd_draws": FCD_DRAWS,
-            "ga": {name: distinct[name] for name in names},
-            "lm_molecules": lm,
-            "radius": RADIUS,
-            "population": POPULATION,
-            "threads": jobs,
-        },
-        "models": models,
-        "rows": rows,
-    }
+            model = language_model(vae, place, folder / f"language-model-{name}", molecules)
+            parts = {split: load_split(place, split) for split in SPLITS}
+            models[name] = described(vae, model, parts["valid"], molecules)
+            known = f"{name}-{vae.fingerprint[:8]}-{n}.json"
+            rows += cached(
+                folder / known,
+                partial(of_data, name, parts, vae, model, n, distinct[name], seeds, jobs),
+            )
+    settings = {"data": [*data], "n": n, "seeds": [*seeds], "fcd_draws": FCD_DRAWS}
+    settings |= {"ga": {name: distinct[name] for name in data}, "radius": RADIUS}
+    return {"settings": settings, "models": models, "rows": rows}
 
 
 def of_data(
     name: str,
-    prepared: Path,
+    parts: Mapping[str, Sequence[str]],
     vae: LatentSpace,
     model: LatentSpace,
     n: int,
@@ -168,7 +147,6 @@ def of_data(
     jobs: int,
 ) -> list[dict[str, Any]]:
     """A row for each source; the first is the data set, to which the others are compared."""
-    parts = splits(name, prepared)
     whole, train = [smiles for part in parts.values() for smiles in part], parts["train"]
     try:
         test: ChemNetStatistics | None = chemnet_statistics(parts["test"], workers=jobs)
@@ -176,16 +154,12 @@ def of_data(
         print(f"no Fréchet ChemNet Distance: {error}", file=sys.stderr)
         test = None
 
-    def measured(drawn: Drawn, seed: int, *, first: bool) -> tuple[dict[str, Any], Any]:
+    def measured(drawn: Drawn, seed: int) -> tuple[dict[str, Any], NDArray[np.float64]]:
         print(f"{name}: {source}, seed {seed}", file=sys.stderr, flush=True)
         values = score([s for s in drawn if s is not None], DEFAULT_PROPERTIES, workers=jobs)
+        fcd = test if test is not None and seed in seeds[:FCD_DRAWS] else False
         found = distribution_metrics(
-            drawn,
-            training=whole,
-            fcd=test if first and test is not None else False,
-            names=[],
-            assume_canonical=True,
-            workers=jobs,
+            drawn, training=whole, fcd=fcd, names=[], assume_canonical=True, workers=jobs
         )
         return {
             "seed": seed,
@@ -206,73 +180,60 @@ def of_data(
         "language-model": lambda seed: model.generate(n, seed=seed),
     }
     values = score(whole, DEFAULT_PROPERTIES, workers=jobs)
-    # `prepare` drops what is no molecule and what comes twice.
+    # `prepare` drops texts that are no molecules, and repeats.
     shares = {"n": len(whole), "valid": 1.0, "unique": 1.0, "in_data": 1.0, "fcd": None}
     data = shares | statistics(values)
-    row = {"data": name, "source": "data", "draws": [data], "histogram": histogram(values)}
-    rows = [row | summary([data], data)]
+    rows = {"data": {"draws": [data], "histogram": histogram(values)} | summary([data], data)}
     for source, draw in sources.items():
-        found = [
-            measured(draw(seed), seed, first=place < FCD_DRAWS) for place, seed in enumerate(seeds)
-        ]
-        draws = [one for one, _ in found]
-        counts = histogram(np.concatenate([values for _, values in found]))
-        row = {"data": name, "source": source, "draws": draws, "histogram": counts}
-        rows.append(row | summary(draws, data))
+        draws, columns = zip(*(measured(draw(seed), seed) for seed in seeds), strict=True)
+        counts = histogram(np.concatenate(columns))
+        rows[source] = {"draws": [*draws], "histogram": counts} | summary(draws, data)
     # The distance of finite samples is above 0: the training molecules show by how much.
-    for row in rows[1:]:
-        row["fcd_floor"] = rows[1]["fcd"]["mean"]
+    for source in sources:
+        rows[source]["fcd_floor"] = rows["train"]["fcd"]["mean"]
     if test is not None:
         few = some(train, distinct, seeds[0])
-        rows[2]["fcd_floor"] = plain(frechet_chemnet_distance(few, test, workers=jobs))
-    return rows
+        rows["ga"]["fcd_floor"] = plain(frechet_chemnet_distance(few, test, workers=jobs))
+    return [{"data": name, "source": source} | row for source, row in rows.items()]
 
 
 def language_model(vae: LatentSpace, data: Path, folder: Path, molecules: int) -> LatentSpace:
-    """A network without z and with as many weights on the same symbols, trained once."""
+    """A network without z and with as many weights on the same tokens, trained once."""
 
     def size(model: ModelConfig) -> int:
         return weights(model, len(vae.vocabulary), vae.max_length)
 
-    model = replace(
-        ModelConfig(), latent_dim=0, residual_conditioning=False, noise_conditioning=False
-    )
+    plain_model = ModelConfig(latent_dim=0, residual_conditioning=False, noise_conditioning=False)
     config = TrainConfig(
         data=str(data),
-        out=str(folder),
+        out=str(folder / "model"),
         representation=cast(Any, vae.card.representation["name"]),
         bpe_merges=len(vae.card.bpe_merges),
-        model=widest(model, ["decoder_dim"], size_of(vae), size),
+        model=widest(plain_model, ["decoder_dim"], size_of(vae.model), size),
         n_molecules=molecules,
         validate_every=molecules,
         noised_fraction=0.0,
         prior=PriorConfig(epochs=0),
         device="cpu",
     )
-    if not is_trained(folder):
-        trained(config)
-    return molvae.load(folder)
-
-
-def size_of(space: LatentSpace) -> int:
-    """Weights of a network."""
-    return sum(p.numel() for p in space.model.parameters())
+    cached(folder / "training.json", lambda: trained(config))
+    return molvae.load(config.out)
 
 
 def described(
     vae: LatentSpace, model: LatentSpace, valid: Sequence[str], molecules: int
 ) -> dict[str, Any]:
     """Both models, and how likely the language model finds validation molecules."""
-    known = [m for m, ok in zip(valid, model.can_encode(valid), strict=True) if ok]
+    known = readable(model, valid)
     return {
         "space": {
             "name": vae.name,
             "fingerprint": vae.fingerprint,
-            "weights": size_of(vae),
+            "weights": size_of(vae.model),
             "latent_dim": vae.dim,
         },
         "language_model": {
-            "weights": size_of(model),
+            "weights": size_of(model.model),
             "width": model.config.decoder_dim,
             "molecules": molecules,
             "nll_nats": round(-float(model.log_prob(known, k=1).mean()), 3),
@@ -286,12 +247,7 @@ def genetic(molecules: Sequence[str], distinct: int, seed: int) -> Drawn:
 
     A generation crosses random pairs of the population, or mutates random members; the next
     population is drawn at random from parents and offspring. Nothing is preferred, so the
-    result shows what the rules alone make of the data.
-
-    What differs from the published row: the paper wrote its own rules by hand, here they are those
-    of Jensen's graph GA in mol-ga's version; sizes of populations and shares of mutations are
-    mol-ga's or chosen here; and what is given is everything that was tried, not only the
-    distinct valid molecules, so that validity and uniqueness can be told.
+    result shows what the rules alone make of the data. The paper had rules of its own.
 
     Args:
         molecules: Canonical SMILES; the first population is a random part of them.
@@ -299,7 +255,7 @@ def genetic(molecules: Sequence[str], distinct: int, seed: int) -> Drawn:
         seed: Of everything.
 
     Returns:
-        Every offspring that was tried.
+        Every offspring, invalid ones included.
 
     Raises:
         DataError: The rules do not make so many.
@@ -343,31 +299,20 @@ def genetic(molecules: Sequence[str], distinct: int, seed: int) -> Drawn:
 def perturbed(
     space: LatentSpace, molecules: Sequence[str], n: int, seed: int, radius: float
 ) -> Drawn:
-    """The neighbours of random molecules: `decode(encode(molecule) + radius * sd * N(0, I))`.
-
-    Args:
-        space: Encodes and writes, greedily.
-        molecules: Canonical SMILES; those that the model cannot read are passed over.
-        n: How many are taken; all, if there are no more.
-        seed: Of molecules and noise.
-        radius: In standard deviations of the encodings, unit by unit.
-    """
-    taken = some(molecules, n, seed)
-    taken = [m for m, ok in zip(taken, space.can_encode(taken), strict=True) if ok]
-    z = space.encode(taken)
+    """Near vectors of n random molecules: `decode(encode(molecule) + radius * sd * N(0, I))`."""
+    z = space.encode(readable(space, some(molecules, n, seed)))
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(z.shape, generator=generator, dtype=z.dtype)
     return space.decode(z + radius * z.std(dim=0) * noise)
 
 
 def statistics(values: NDArray[np.float64]) -> dict[str, dict[str, float | None]]:
-    """Mean and standard deviation by property, of what could be computed."""
+    """Mean and standard deviation by property, of the finite values."""
     kept = {name: v[~np.isnan(v)] for name, v in zip(DEFAULT_PROPERTIES, values.T, strict=True)}
     return {
-        name: {
-            "mean": plain(v.mean()) if v.size else None,
-            "sd": plain(v.std()) if v.size else None,
-        }
+        name: {"mean": plain(v.mean()), "sd": plain(v.std())}
+        if v.size
+        else dict.fromkeys(("mean", "sd"))
         for name, v in kept.items()
     }
 
@@ -505,7 +450,7 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
     names = [name for name in TITLES if name in result["models"]]
     of = {(row["data"], row["source"]): row for row in result["rows"]}
     figure, grid = plots.panels(len(names), len(DEFAULT_PROPERTIES), (2.7, 2.4))
-    colors = dict(zip(DRAWN, ("#cccccc", *plots.COLORS), strict=False))
+    colors = dict(zip(IN_FIGURE, ("#cccccc", *plots.COLORS), strict=False))
     for name, line in zip(names, grid, strict=True):
         for prop, axes in zip(DEFAULT_PROPERTIES, line, strict=True):
             edges = np.linspace(*BINS[prop])

@@ -6,14 +6,14 @@ molecules: the lead, celecoxib, and random ones of ZINC250k.
 
     random         samples from the prior, whatever the constraints
     ga             mol-ga on the product of the desirabilities of all four
-    rank           a Pareto search; RDKit computes the values, so that nothing has to be guessed
+    rank           a Pareto search; RDKit computes the values of every candidate
     rank, measured the same, as if only a call could bring any of the values
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,48 +24,32 @@ from botorch.utils.multi_objective.pareto import is_non_dominated
 from numpy.typing import NDArray
 
 import molvae
-from benchmarks.shared import run
-from benchmarks.shared.tables import markdown, number, spread
+from benchmarks.shared.run import each, trials_of
+from benchmarks.shared.tables import by_seed, markdown
 from molvae.chem.datasets import sample_molecules
 
 TITLE = "Several goals"
-LEAD = "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1"
-"""Celecoxib."""
+LEAD = "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1"  # celecoxib
 START, BUDGET, BATCH, SEEDS = 50, 300, 10, (0, 1, 2)
-LIKE = f"similarity:{LEAD}"
+NAMES = {"qed": "qed", "sas": "sas", "logp": "logp", "similarity": f"similarity:{LEAD}"}
 GOALS = ("qed", "minimize sas")
-LIMITS = ("logp >= 1", "logp <= 3", f"{LIKE} >= 0.4")
-PRODUCT = ("qed", "minimize sas", "logp in 1..3", f"{LIKE}, worst 0, best 0.4")
-METHODS = ("random", "ga", "rank", "rank, measured")
+LIMITS = ("logp >= 1", "logp <= 3", f"{NAMES['similarity']} >= 0.4")
+PRODUCT = ("qed", "minimize sas", "logp in 1..3", f"{NAMES['similarity']}, worst 0, best 0.4")
 
 
-def qed(smiles: str) -> float:
-    """A call like any other: no strategy knows what is in it."""
-    return values_of("qed", [smiles])[0]
+def values_of(name: str, smiles: Sequence[str]) -> NDArray[np.float64]:
+    """Values of an objective."""
+    return np.array(molvae.get_objective(NAMES[name])(smiles), dtype=np.float64)
 
 
-def sas(smiles: str) -> float:
-    """See `qed`."""
-    return values_of("sas", [smiles])[0]
+def measured(name: str) -> Callable[[str], float]:
+    """An objective as a function of a molecule, whose values no strategy can compute."""
+    return lambda smiles: float(values_of(name, [smiles])[0])
 
 
-def logp(smiles: str) -> float:
-    """See `qed`."""
-    return values_of("logp", [smiles])[0]
-
-
-def similarity(smiles: str) -> float:
-    """See `qed`."""
-    return values_of(LIKE, [smiles])[0]
-
-
-def values_of(name: str, smiles: Sequence[str]) -> list[float]:
-    """Of an objective by its name."""
-    return [float(value) for value in molvae.get_objective(name)(smiles)]
-
-
+qed, sas, logp, similarity = map(measured, NAMES)
 HERE = "benchmarks.several_goals"
-SETTINGS: dict[str, dict[str, Any]] = {
+METHODS: dict[str, dict[str, Any]] = {
     "random": {"objective": GOALS, "constraints": LIMITS, "strategy": "random"},
     "ga": {"objective": PRODUCT, "combine": "desirability", "strategy": "ga"},
     "rank": {"objective": GOALS, "constraints": LIMITS, "strategy": "rank"},
@@ -80,12 +64,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """The growth of the hypervolume, for each method and seed."""
     start, budget = (6, 16) if quick else (START, BUDGET)
-    tasks = [
-        (method, seed, start, budget)
-        for seed in SEEDS[: 1 if quick else None]
-        for method in METHODS
-    ]
-    rows = run.each(campaign, tasks, jobs=jobs, kept=folder)
+    seeds = SEEDS[: 1 if quick else None]
+    cases = [(method, seed, start, budget) for seed in seeds for method in METHODS]
+    rows = each(campaign, cases, jobs=jobs, kept=folder)
     return {"lead": LEAD, "start": start, "budget": budget, "batch": BATCH, "rows": rows}
 
 
@@ -94,37 +75,30 @@ def campaign(method: str, seed: int, start: int, budget: int) -> dict[str, Any]:
     space = molvae.load("zinc250k")
     drawn = sample_molecules("zinc250k", start + 20, seed=seed)
     readable = [m for m, ok in zip(drawn, space.can_encode(drawn), strict=True) if ok and m != LEAD]
-    trials = run.campaign(
-        space,
-        budget,
-        start=[LEAD, *readable][:start],
-        batch_size=BATCH,
-        seed=seed,
-        **SETTINGS[method],
-    )
+    first = [LEAD, *readable][:start]
+    trials = trials_of(space, budget, start=first, batch_size=BATCH, seed=seed, **METHODS[method])
     values = columns([trial.smiles for trial in trials])
-    curve = [hypervolume(values[:n]) for n in (*range(10, budget, 10), budget)]
+    curve = [round(hypervolume(values[:n]), 4) for n in (*range(10, budget, 10), budget)]
     return {
         "method": method,
         "seed": seed,
         "calls": len(trials),
         "at_the_start": round(hypervolume(values[:start]), 4),
-        "at_the_end": round(curve[-1], 4),
+        "at_the_end": curve[-1],
         "feasible": int(np.isfinite(values).all(axis=1).sum()),
-        "curve": [round(value, 4) for value in curve],
+        "curve": curve,
     }
 
 
 def columns(smiles: Sequence[str]) -> NDArray[np.float64]:
     """QED and negative SAS of each molecule; NaN where it breaks a limit, whoever proposed it."""
-    logp_, like = np.array(values_of("logp", smiles)), np.array(values_of(LIKE, smiles))
-    both = np.stack([values_of("qed", smiles), -np.array(values_of("sas", smiles))], axis=1)
-    both[~((logp_ >= 1) & (logp_ <= 3) & (like >= 0.4))] = np.nan
-    return both
+    qed, sas, logp, like = (values_of(name, smiles) for name in NAMES)
+    feasible = (logp >= 1) & (logp <= 3) & (like >= 0.4)
+    return np.where(feasible[:, None], np.stack([qed, -sas], axis=1), np.nan)
 
 
 def hypervolume(values: NDArray[np.float64]) -> float:
-    """Of rows without NaN, as a share of that of QED 1 and SAS 1."""
+    """Hypervolume of rows without NaN, as a share of that of QED 1 and SAS 1."""
     good = torch.from_numpy(values[np.isfinite(values).all(axis=1)])
     if not len(good):
         return 0.0
@@ -134,19 +108,15 @@ def hypervolume(values: NDArray[np.float64]) -> float:
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A row for each method."""
-    seeds = sorted({row["seed"] for row in result["rows"]})
+    by_method = {name: [row for row in result["rows"] if row["method"] == name] for name in METHODS}
     rows = []
-    for method in METHODS:
-        own = [row for row in result["rows"] if row["method"] == method]
-        ends = [row["at_the_end"] for row in own]
-        sd = statistics.stdev(ends) if len(ends) > 1 else None
+    for method, own in by_method.items():
         kept = statistics.mean(row["feasible"] for row in own)
-        whole = spread(statistics.mean(ends), sd, ".3f")
-        of = f"{kept:.0f} of {result['budget']}"
-        rows.append([method, whole, *(number(end, ".3f") for end in ends), of])
-    first = [row["at_the_start"] for row in result["rows"] if row["method"] == METHODS[0]]
-    begun = [number(value, ".3f") for value in (statistics.mean(first), *first)]
-    rows.append(["the initial molecules", *begun, ""])
+        ends = by_seed([row["at_the_end"] for row in own], ".3f")
+        rows.append([method, *ends, f"{kept:.0f} of {result['budget']}"])
+    first = by_seed([row["at_the_start"] for row in by_method["random"]], ".3f")
+    rows.append(["the initial molecules", first[0].partition(" ±")[0], *first[1:], ""])
+    seeds = sorted({row["seed"] for row in result["rows"]})
     return [
         f"{result['budget']} calls: QED up and SAS down, logP within 1 to 3 and a similarity of at "
         f"least 0.4 to celecoxib, which is among the {result['start']} initial molecules, batches "

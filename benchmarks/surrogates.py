@@ -1,7 +1,7 @@
 """Which surrogate foresees the values of molecules that a search will ask for next?
 
-On what a genetic algorithm asked for, in its order: each surrogate learns the first molecules and
-foretells the next hundred. Lift is the mean value of the ten that it holds for the best: 0 is that
+On the molecules of a genetic algorithm, in its order: each surrogate learns the first molecules and
+predicts the next hundred. Lift is the mean value of the ten with the best predictions: 0 is that
 of the hundred, 1 that of the ten best.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from torch import Tensor
 
 import molvae
-from benchmarks.optimisation import SIX, Run, mol_ga
-from benchmarks.shared import run
+from benchmarks.optimisation import Run, Study, mol_ga
+from benchmarks.shared.run import each
 from benchmarks.shared.tables import markdown, numbers
 from molvae.bo.features import features
 from molvae.bo.prediction import INTERVALS
@@ -36,16 +37,14 @@ from molvae.chem.fingerprints import DESCRIPTORS
 from molvae.errors import DataError
 
 TITLE = "Surrogates"
+# The default of `rank` before `weighted`. The others learn normal scores; their intervals are from
+# linear ones with equal weights, as in a campaign.
 FORMER = "tanimoto+descriptors, linear scores"
-"""The default of `rank` before `weighted`. The others learn normal scores; their intervals are from
-linear ones with equal weights, as in a campaign."""
 KINDS = ("weighted", FORMER, "descriptors", *AUTO_KERNELS)
 LEARNED = (58, 150, 400, 1_000)
-"""Molecules that a surrogate knows when it foretells the next hundred."""
 NEXT, BEST = 100, 10
-RESERVE = 500
-"""Molecules that a run has beyond these: the space cannot read all of them."""
-KEYS = ("lift", "rank_correlation", "held_50", "held_90")
+RESERVE = 500  # molecules that a run has beyond these: the space cannot read all of them
+KEYS = {"lift": ".2f", "rank_correlation": ".2f", "held_50": ".0%", "held_90": ".0%"}
 
 
 def lift(predicted: Tensor, values: Tensor, best: int) -> float:
@@ -60,20 +59,11 @@ def measure(
 ) -> dict[str, Any]:
     """Means over tasks and seeds, by surrogate and number of learned molecules."""
     learned, ahead = ((20, 25), 10) if quick else (LEARNED, NEXT)
-    runs = [
-        Run(
-            task=task,
-            method="mol-ga",
-            seed=seed,
-            budget=learned[-1] + ahead + (0 if quick else RESERVE),
-            start=10 if quick else 100,
-            batch=10,
-            folder=str(folder),
-        )
-        for task in SIX[: 1 if quick else None]
-        for seed in (seeds[:1] if quick else seeds)
-    ]
-    parts = run.each(foretold, [(one, learned, ahead) for one in runs], jobs=jobs)
+    study = Study(methods={"mol-ga": seeds}, budget=learned[-1] + ahead + RESERVE)
+    runs = study.runs(str(folder))
+    if quick:
+        runs = [replace(runs[0], budget=learned[-1] + ahead, start=10)]
+    parts = each(foretold, [(one, learned, ahead) for one in runs], jobs=jobs)
     rows = [row for part in parts for row in part]
 
     def mean(kind: str, n: int, key: str) -> float:
@@ -92,7 +82,7 @@ def measure(
 
 
 def foretold(task: Run, learned: Sequence[int], ahead: int) -> list[dict[str, Any]]:
-    """How well each surrogate foretold the values of one run."""
+    """Quality of each surrogate's predictions of the values of one run."""
     values, smiles, _ = mol_ga(task)
     space = molvae.load("zinc250k")
     z = space.encode(smiles, skip_unknown=True)
@@ -111,14 +101,9 @@ def foretold(task: Run, learned: Sequence[int], ahead: int) -> list[dict[str, An
             linear = ScoreTransform(y[:n], "high")
             equal = "+".join(WEIGHTED_KERNELS) if kind == "weighted" else kind
             normal = linear if kind == FORMER else ScoreTransform(y[:n], "high", linear=0.0)
-            means, variances = zip(
-                *(
-                    said(x, transform(y[:n])[:, None], space.bounds, kernel, ahead)
-                    for transform, kernel in ((normal, kind), (linear, equal))
-                ),
-                strict=True,
-            )
-            mean, intervals = means[0], predictions(means[1], variances[1], linear)
+            scores, even = (transform(y[:n])[:, None] for transform in (normal, linear))
+            mean, _ = said(x, scores, space.bounds, kind, ahead)
+            intervals = predictions(*said(x, even, space.bounds, equal, ahead), linear)
             held = {
                 f"held_{round(100 * share)}": statistics.mean(
                     one.holds(value, share)
@@ -134,24 +119,17 @@ def foretold(task: Run, learned: Sequence[int], ahead: int) -> list[dict[str, An
 
 def said(x: Tensor, scores: Tensor, bounds: Tensor, kind: str, ahead: int) -> tuple[Tensor, Tensor]:
     """Means and variances of the molecules that follow those with scores, `n x 1`."""
-    n = len(scores)
+    n, kernel = len(scores), kind.partition(",")[0]
     with reproducible(), torch.no_grad():
-        gp = molecule_gp(
-            x[:n],
-            scores,
-            bounds,
-            kernel=kind.partition(",")[0],
-            n_descriptors=len(DESCRIPTORS),
-        )
+        gp = molecule_gp(x[:n], scores, bounds, kernel=kernel, n_descriptors=len(DESCRIPTORS))
         posterior = gp.posterior(x[n : n + ahead], observation_noise=True)
     return posterior.mean[:, 0], posterior.variance[:, 0]
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A row for each surrogate."""
-    forms = dict(zip(KEYS, (".2f", ".2f", ".0%", ".0%"), strict=True))
     rows = [
-        [kind, *(numbers(row[key], form) for key, form in forms.items())]
+        [kind, *(numbers(row[key], form) for key, form in KEYS.items())]
         for kind, row in result["kernels"].items()
     ]
     return [

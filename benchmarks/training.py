@@ -13,14 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.shared import plots
-from benchmarks.shared.molecules import few_prepared, require_prepared, some
+from benchmarks.shared.molecules import PREPARED, few_prepared, require_prepared, some
+from benchmarks.shared.recipes import per_second
 from benchmarks.shared.run import ROOT, cached
 from benchmarks.shared.tables import markdown, number
 from molvae.analysis.model_metrics import reconstruction_metrics
@@ -33,10 +35,9 @@ from molvae.model.config import TrainConfig
 
 TITLE = "Training"
 DATA, HELD_OUT, SEED = "zinc250k", 1_000, 0
-MINUTES, ROUNDS, REPORTS = (1.0, 2.0, 5.0, 10.0), 3, 4
-"""Budgets; turns of each checkout, and reports of five seconds that are read in a turn."""
-PATIENCE = 600.0
-"""Seconds until a turn must have begun to report."""
+MINUTES = (1.0, 2.0, 5.0, 10.0)
+ROUNDS, REPORTS = 3, 4  # turns of each checkout; reports of five seconds that are read in a turn
+PATIENCE = 600.0  # seconds until a turn must have begun to report
 RECIPE = ROOT / "pipelines" / "zinc250k.toml"
 
 
@@ -49,34 +50,24 @@ def measure(
     minutes: Sequence[float] = MINUTES,
 ) -> dict[str, Any]:
     """Reconstruction after minutes of training, and the speeds of two checkouts."""
-    del jobs  # what runs beside would be measured as well
-    with _data(quick) as data:
-        n = 600 if quick else 20_000
+    del jobs  # processes side by side would be measured as well
+    with few_prepared(DATA, 400) if quick else nullcontext(PREPARED) as prepared:
+        data = require_prepared(DATA, prepared)
+        n, budgets = (600, [0.02]) if quick else (20_000, minutes)
         rate = learned(n, data, folder / "warm-up", quick)["per_second"]
         curve = [
             cached(
                 folder / f"{budget:g}.json",
-                lambda b=budget: learned(  # type: ignore[misc]
-                    max(300, int(60 * b * rate)), data, folder / f"{b:g}", quick
-                ),
+                partial(learned, max(300, int(60 * budget * rate)), data, folder / "run", quick),
             )
-            for budget in ([0.02] if quick else minutes)
+            for budget in budgets
         ]
         speeds = None if against is None else paired(Path(against), data, 1 if quick else ROUNDS)
     return {"data": DATA, "seed": SEED, "curve": curve, "speeds": speeds}
 
 
-@contextmanager
-def _data(quick: bool) -> Iterator[Path]:
-    if not quick:
-        yield require_prepared(DATA)
-        return
-    with few_prepared(DATA, 400) as place:
-        yield place / DATA
-
-
 def learned(n: int, data: Path, out: Path, quick: bool) -> dict[str, Any]:
-    """A training that sees so many molecules, and what share of test molecules comes back."""
+    """A training on so many molecules, and the share of test molecules that it reconstructs."""
     settings = current_names(TrainConfig, read_toml(RECIPE))
     settings |= {"data": str(data), "out": str(out), "n_molecules": n, "seed": SEED}
     settings |= {"prior": {"kind": "normal", "calibrate": False}, "validate_every": 10**9}
@@ -88,13 +79,9 @@ def learned(n: int, data: Path, out: Path, quick: bool) -> dict[str, Any]:
         overwrite=True,
         on_progress=lambda p: marks.append((p.molecules, time.monotonic(), p.valid_kl is not None)),
     )
-    # The first report holds the network's making, and the last one a validation.
-    timed = [mark for mark in marks[1:] if not mark[2]]
-    first, *_, last = timed if len(timed) > 1 else marks
-    rate = (last[0] - first[0]) / (last[1] - first[1])
+    rate = per_second(marks) or float("nan")
     test = some(load_split(data, "test"), HELD_OUT, SEED)
-    space = load(out)
-    found = reconstruction_metrics(space, test, seed=SEED)
+    found = reconstruction_metrics(load(out), test, seed=SEED)
     return {
         "molecules": n,
         "per_second": round(rate, 1),
@@ -130,9 +117,8 @@ def speed(checkout: Path, data: Path) -> float:
     with tempfile.TemporaryDirectory() as out:
         # Flags that old versions have as well; new ones understand them.
         words = ["train", "--data", str(data), "--out", f"{out}/run", "--merges", "300"]
-        command = [sys.executable, "-m", "molvae", *words, "--molecules", "100000000"]
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "molvae", *words, "--molecules", "100000000"],
             cwd=out,
             env=os.environ | {"PYTHONPATH": str(checkout)},
             stdout=subprocess.DEVNULL,
@@ -156,17 +142,14 @@ def speed(checkout: Path, data: Path) -> float:
     return median(rates[1:])
 
 
+@plots.styled()
 def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Reconstruction against minutes."""
-    _curve(result["curve"], folder / "training.svg")
-
-
-@plots.styled()
-def _curve(curve: Sequence[Mapping[str, Any]], file: Path) -> None:
     figure, [[axes]] = plots.panels(1, 1, (3.2, 2.4))
+    curve = result["curve"]
     axes.plot([one["minutes"] for one in curve], [one["reconstruction"] for one in curve], "o-")
     axes.set(xlabel="minutes of training", ylabel="reconstruction of test molecules", ylim=(0, 1))
-    plots.save(figure, file)
+    plots.save(figure, folder / "training.svg")
 
 
 def table(result: Mapping[str, Any]) -> list[str]:

@@ -19,12 +19,12 @@ from molvae.campaign.campaign import Campaign
 
 TITLE = "Workers"
 WORKERS, START, BUDGET, BATCH = 4, 40, 160, 10
+# Variables of the environment, which worker processes inherit.
 LOG, SHORTEST, LONGEST = "MOLVAE_BENCHMARK_LOG", "MOLVAE_SHORTEST", "MOLVAE_LONGEST"
-"""Variables of the environment, which worker processes inherit."""
 
 
 def slow(smiles: str) -> float:
-    """Sleeps, and says something about the molecule that can be learned."""
+    """A value that can be learned, after some seconds."""
     began = time.time()
     share = int(hashlib.sha256(smiles.encode()).hexdigest(), 16) % 10_000 / 10_000
     low, high = float(os.environ[SHORTEST]), float(os.environ[LONGEST])
@@ -38,30 +38,21 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Share of the time that workers are busy."""
     del jobs, folder
     start, budget, low, high = (6, 14, 0.2, 0.4) if quick else (START, BUDGET, 2.0, 6.0)
+    settings: dict[str, Any] = {"objective": "benchmarks.workers:slow", "start": start}
     with tempfile.TemporaryDirectory() as place:
-        log = Path(place) / "calls.txt"
+        log, record = Path(place) / "calls.txt", Path(place) / "record.db"
         os.environ |= {LOG: str(log), SHORTEST: str(low), LONGEST: str(high)}
-        with Campaign.create(
-            Path(place) / "record.db",
-            "zinc250k",
-            objective="benchmarks.workers:slow",
-            start=start,
-            batch_size=BATCH,
-        ) as campaign:
+        with Campaign.create(record, "zinc250k", batch_size=BATCH, **settings) as campaign:
             campaign.run(budget, workers=WORKERS)
-        calls = [
-            (pid, float(began), float(ended))
-            for pid, began, ended in (line.split() for line in log.read_text("utf-8").splitlines())
-        ]
-    spent = sum(ended - began for _, began, ended in calls)
-    whole = max(ended for *_, ended in calls) - min(began for _, began, _ in calls)
+        calls = [line.split() for line in log.read_text("utf-8").splitlines()]
+    began, ended = ([float(call[i]) for call in calls] for i in (1, 2))
     return {
         "workers": WORKERS,
         "processes": len({pid for pid, *_ in calls}),
         "calls": len(calls),
         "start": start,
         "seconds_of_a_call": [low, high],
-        "busy": round(spent / (WORKERS * whole), 4),
+        "busy": round((sum(ended) - sum(began)) / (WORKERS * (max(ended) - min(began))), 4),
     }
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 import selfies
 
-from benchmarks.shared.random_selfies import random_selfies
+from benchmarks.shared.molecules import random_selfies
 from molvae.chem.molecules import canonical
 from molvae.chem.representations import Selfies
 from molvae.errors import ConfigError
 
+SYMBOLS = ["[C]", "[C]", "[=O]", "[Ring1]", "[=Branch1]", "[N]"]
 
-@pytest.mark.parametrize("symbols", [None, ["[C]", "[C]", "[=O]", "[Ring1]", "[=Branch1]", "[N]"]])
+
+@pytest.mark.parametrize("symbols", [sorted(selfies.get_semantic_robust_alphabet()), SYMBOLS])
 def test_absurd_molecules_have_the_lengths_asked_for(symbols):
     lengths = [1, 2, 5, 12, 12, 30]
     before = selfies.get_semantic_constraints()
@@ -21,12 +23,12 @@ def test_absurd_molecules_have_the_lengths_asked_for(symbols):
     assert molecules == random_selfies(lengths, 4, symbols=symbols)
     assert molecules != random_selfies(lengths, 5, symbols=symbols)
     assert selfies.get_semantic_constraints() == before
-    assert random_selfies([], 0) == []
+    assert random_selfies([], 0, symbols=symbols) == []
 
 
 def test_absurd_molecules_that_cannot_be_made_are_an_error():
     with pytest.raises(ConfigError, match="at least 1 symbol, got length 0"):
-        random_selfies([3, 0], 0)
+        random_selfies([3, 0], 0, symbols=SYMBOLS)
     assert random_selfies([2], 0, symbols=["[F]"]) == ["FF"]
     with pytest.raises(ConfigError, match="the 1 symbols make no molecule of 3 symbols"):
         random_selfies([3], 0, symbols=["[F]"])

@@ -1,9 +1,8 @@
 """Log-likelihoods by annealed importance sampling, to check the importance-weighted bound.
 
-Between a start that can be sampled, the posterior q(z | x) or the prior p(z), and the target
-p(x | z) p(z) lie many intermediate distributions; a Hamiltonian Monte Carlo move follows each. The
-result is a lower bound too, but it becomes tight with the number of distributions. It costs
-hundreds of times as much: for checks on few rows.
+Between the posterior q(z | x) and the target p(x | z) p(z) lie many intermediate distributions; a
+Hamiltonian Monte Carlo move follows each. The result is a lower bound too, but it becomes tight
+with the number of distributions. It costs hundreds of times as much: for checks on few rows.
 
 References:
     Neal (2001), doi:10.1023/A:1008923215028; Wu et al. (2016), arXiv:1611.04273 (of decoders; the
@@ -14,7 +13,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,8 +23,8 @@ from molvae.model.losses import log_normal, reconstruction
 from molvae.model.priors import Prior
 from molvae.model.vae import SequenceVAE
 
+# Share of moves to be accepted, and how fast the first run adapts the step length to it.
 TARGET_ACCEPTANCE, GAIN = 0.65, 0.2
-"""Share of moves to be accepted, and how fast the first run adapts the step length to it."""
 MAX_CHAINS_AT_ONCE = 512
 
 
@@ -38,7 +36,6 @@ def annealed_bound(
     chains: int = 16,
     steps: int = 200,
     n_leapfrog_steps: int = 5,
-    start: Literal["posterior", "prior"] = "posterior",
     seed: int = 0,
 ) -> Tensor:
     """Lower bound on log p(ids), `n`, nats, float64; compare with `losses.importance_bound`.
@@ -48,10 +45,8 @@ def annealed_bound(
         prior: p(z), on the CPU.
         ids: `n x t`, ended by EOS, padded.
         chains: Per row.
-        steps: Distributions between start and target, the target included.
+        steps: Distributions between posterior and target, the target included.
         n_leapfrog_steps: Gradients of each move.
-        start: The posterior is nearer to the target; the prior does not depend on the encoder, and
-            so finds what the posterior leaves out.
         seed: Of all random numbers.
     """
     require(
@@ -65,15 +60,10 @@ def annealed_bound(
             mean, logvar = (x.double().cpu() for x in model.posterior(part))
         rows = part.repeat_interleave(chains, dim=0)
         center, scale = (x.repeat_interleave(chains, dim=0) for x in (mean, (0.5 * logvar).exp()))
-        if start == "posterior":
-            z = center + scale * torch.randn(center.shape, generator=generator).double()
-        else:
-            z = prior.sample(len(rows), generator).double()
+        z = center + scale * torch.randn(center.shape, generator=generator).double()
 
-        def at_start(z: Tensor, center: Tensor = center, scale: Tensor = scale) -> Tensor:
-            if start == "posterior":
-                return log_normal(z, center, 2 * scale.log()).sum(dim=1)
-            return prior.log_prob(z.float()).double()
+        def posterior(z: Tensor, center: Tensor = center, scale: Tensor = scale) -> Tensor:
+            return log_normal(z, center, 2 * scale.log()).sum(dim=1)
 
         def joint(z: Tensor, rows: Tensor = rows) -> Tensor:
             nats = reconstruction(model.logits(z.float().to(rows.device), rows), rows)
@@ -81,80 +71,57 @@ def annealed_bound(
 
         # Without cuDNN, whose recurrent layers have gradients in training only.
         with torch.backends.cudnn.flags(enabled=False):
-            weights = annealed_weights(
-                at_start,
-                joint,
-                z,
-                scale=scale,
-                steps=steps,
-                n_leapfrog_steps=n_leapfrog_steps,
-                chains=chains,
-                generator=generator,
+            # The first run only finds step lengths, one for each row and distribution: lengths that
+            # depend on the chain itself would bias the estimate.
+            lengths, _ = _run(
+                posterior, joint, z, scale, None, steps, chains, n_leapfrog_steps, generator
+            )
+            _, weights = _run(
+                posterior, joint, z, scale, lengths, steps, chains, n_leapfrog_steps, generator
             )
         bounds.append(torch.logsumexp(weights.view(-1, chains), dim=1) - math.log(chains))
     return torch.cat(bounds)
 
 
-def annealed_weights(
+def _run(
     start: Density,
     target: Density,
     z: Tensor,
-    *,
     scale: Tensor,
+    lengths: Tensor | None,
     steps: int,
-    n_leapfrog_steps: int,
     chains: int,
+    n_leapfrog_steps: int,
     generator: torch.Generator,
-) -> Tensor:
-    """Log-weights of chains from one density to another, `n`, float64.
+) -> tuple[Tensor, Tensor]:
+    """Step lengths, `steps x rows`, adapted if none are given, and log-weights of the chains."""
+    weights = torch.zeros(len(z), dtype=torch.float64)
+    length = torch.full((len(z) // chains,), 0.5 / z.shape[1] ** 0.25, dtype=torch.float64)
+    used = []
+    for step, (before, now) in enumerate(pairwise(_temperatures(steps))):
+        with torch.no_grad():
+            weights += (now - before) * (target(z) - start(z))
+        used.append(length if lengths is None else lengths[step])
 
-    The mean of their exponentials is an unbiased estimate of the ratio of the normalizing
-    constants. A first run only finds step lengths, one for each row and distribution: lengths that
-    depend on the chain itself would bias the estimate.
+        def tempered(z: Tensor, now: float = now) -> Tensor:
+            return (1 - now) * start(z) + now * target(z)
 
-    Args:
-        start: The density that z was sampled from.
-        target: Need not be normalized.
-        z: `n x d`, float64, the chains of a row one after the other; they share step lengths.
-        scale: About the width of the target, `n x d`.
-        steps: See `annealed_bound`.
-        n_leapfrog_steps: See `annealed_bound`.
-        chains: Per row.
-        generator: Of all random numbers, on the CPU.
-    """
-    sizes = torch.empty(steps, len(z) // chains, dtype=torch.float64)
-    size = torch.full((len(z) // chains,), 0.5 / z.shape[1] ** 0.25, dtype=torch.float64)
-    for adapting in (True, False):
-        here, weights = z, torch.zeros(len(z), dtype=torch.float64)
-        for step, (before, now) in enumerate(pairwise(_temperatures(steps))):
-            with torch.no_grad():
-                weights += (now - before) * (target(here) - start(here))
-            if adapting:
-                sizes[step] = size
-
-            def tempered(z: Tensor, now: float = now) -> Tensor:
-                return (1 - now) * start(z) + now * target(z)
-
-            moved = hmc_sample(
-                tempered,
-                here,
-                scale=sizes[step].repeat_interleave(chains)[:, None] * scale,
-                steps=1,
-                step=1.0,
-                n_leapfrog_steps=n_leapfrog_steps,
-                generator=generator,
-            )
-            here = moved.z
-            if adapting:
-                rate = moved.acceptance.view(-1, chains).mean(dim=1)
-                size = size * (GAIN * (rate - TARGET_ACCEPTANCE)).exp()
-    return weights
+        moved = hmc_sample(
+            tempered,
+            z,
+            scale=used[-1].repeat_interleave(chains)[:, None] * scale,
+            steps=1,
+            step=1.0,
+            n_leapfrog_steps=n_leapfrog_steps,
+            generator=generator,
+        )
+        z = moved.z
+        rate = moved.acceptance.view(-1, chains).mean(dim=1)
+        length = length * (GAIN * (rate - TARGET_ACCEPTANCE)).exp()
+    return torch.stack(used), weights
 
 
 def _temperatures(steps: int) -> list[float]:
     """From 0 to 1, close together at both ends."""
     curve = [1 / (1 + math.exp(-4 * (2 * step / steps - 1))) for step in range(steps + 1)]
     return [(at - curve[0]) / (curve[-1] - curve[0]) for at in curve]
-
-
-__all__ = ["annealed_bound", "annealed_weights"]

@@ -1,4 +1,4 @@
-"""Molecules that several benchmarks need: of prepared data sets, at random, absurd."""
+"""Molecules of several benchmarks: of prepared data sets, at random, absurd."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
-from benchmarks.shared.random_selfies import random_selfies
 from benchmarks.shared.run import ROOT
 from molvae.chem.datasets import sample_molecules
-from molvae.chem.prepare import SPLITS, load_split, prepare
+from molvae.chem.prepare import prepare
 from molvae.chem.representations import Selfies
-from molvae.errors import DataError, InvalidMoleculeError
+from molvae.errors import ConfigError, DataError, InvalidMoleculeError
 
-PREPARED = ROOT / "data"
-"""Folder of the prepared data sets."""
+PREPARED = ROOT / "data"  # folder of the prepared data sets
+CHUNK_TOKENS = 3  # tokens of an absurd molecule that are sampled together
+MAX_FAILED_CHUNKS = 6  # rejected chunks in a row before the molecule is shortened again
+MAX_CHUNKS = 10_000  # chunks tried for one molecule before an error is raised
 
 
 def require_prepared(name: str, folder: Path = PREPARED) -> Path:
@@ -33,16 +35,6 @@ def require_prepared(name: str, folder: Path = PREPARED) -> Path:
             f"{shown} is missing; make it with `molvae prepare {name} {shown}`, or try --quick"
         )
     return place
-
-
-def splits(name: str, folder: Path = PREPARED) -> dict[str, list[str]]:
-    """The molecules of a prepared data set, by split.
-
-    Raises:
-        DataError: It is missing.
-    """
-    place = require_prepared(name, folder)
-    return {split: load_split(place, split) for split in SPLITS}
 
 
 @contextmanager
@@ -75,3 +67,42 @@ def absurd(molecules: Sequence[str], seed: int) -> dict[str, list[str]]:
         "absurd": random_selfies(lengths, seed, symbols=drawn),
         "absurd-even": random_selfies(lengths, seed, symbols=sorted(set(drawn))),
     }
+
+
+def random_selfies(lengths: Sequence[int], seed: int, *, symbols: Sequence[str]) -> list[str]:
+    """Absurd molecules, canonical SMILES: random sequences of SELFIES symbols of given lengths.
+
+    Most such sequences are molecules of a few atoms, because the first symbol that leaves no free
+    bond ends them. Here three symbols at a time are added if they make the molecule longer, so that
+    lengths can be asked for. `symbols` are sampled evenly, repeats counted.
+
+    Raises:
+        ConfigError: A length is below 1, or the symbols make no molecule of a length.
+    """
+    if lengths and min(lengths) < 1:
+        raise ConfigError(f"a molecule has at least 1 symbol, got length {min(lengths)}")
+    draws = Random(seed)
+    return [_grown(length, symbols, draws, Selfies()) for length in lengths]
+
+
+def _grown(length: int, symbols: Sequence[str], draws: Random, writer: Selfies) -> str:
+    """A molecule of a length, by chunks that make it longer; a dead end is taken back."""
+    path: list[tuple[list[str], str, int]] = [([], "", 0)]
+    failures = 0
+    for _ in range(MAX_CHUNKS):
+        if path[-1][2] == length:
+            return path[-1][1]
+        drawn = [*path[-1][0], *draws.choices(symbols, k=min(CHUNK_TOKENS, length - path[-1][2]))]
+        try:
+            molecule = writer.detokenize(drawn)
+            longer = len(writer.tokenize(molecule))
+        except InvalidMoleculeError:
+            longer = 0
+        if path[-1][2] < longer <= length:
+            path.append((drawn, molecule, longer))
+            failures = 0
+        elif (failures := failures + 1) > MAX_FAILED_CHUNKS:
+            path, failures = path[: max(1, len(path) - 1 - draws.randrange(3))], 0
+    raise ConfigError(
+        f"the {len(set(symbols))} symbols make no molecule of {length} symbols; give others"
+    )

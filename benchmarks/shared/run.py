@@ -103,11 +103,15 @@ def each(
     *,
     jobs: int,
     kept: Path | None = None,
+    apart: bool = False,
 ) -> list[Any]:
-    """Results of a function for each case, its arguments, in processes of one thread, in order.
+    """Results of a function for each case, its arguments, in so many processes, in order.
 
-    In a folder each result is kept in a JSON file of its own, and not computed again.
+    One job runs in this process, unless `apart`. In a folder each result is kept in a JSON file of
+    its own, and not computed again.
     """
+    if jobs == 1 and not apart:
+        return [_one(function, kept, case) for case in cases]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         return list(pool.map(partial(_one, function, kept), cases))
 
@@ -136,7 +140,7 @@ def write(path: Path, content: Any) -> None:
     draft.replace(path)
 
 
-def campaign(space: Any, budget: int, **settings: Any) -> Any:
+def trials_of(space: Any, budget: int, **settings: Any) -> Any:
     """The trials of a campaign whose record is thrown away."""
     from molvae.campaign.campaign import Campaign
 

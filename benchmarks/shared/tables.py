@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,6 +40,18 @@ def spread(mean: float | None, sd: float | None, form: str = ".2f") -> str:
     """A mean with a standard deviation, if there is one."""
     text = number(mean, form)
     return text if sd is None or text == NONE else f"{text} ± {number(sd, form.lstrip('+'))}"
+
+
+def mean_sd(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and standard deviation, none of a single value, with four digits."""
+    sd = round(statistics.stdev(values), 4) if len(values) > 1 else None
+    return {"mean": round(statistics.mean(values), 4), "sd": sd}
+
+
+def by_seed(values: Sequence[float], form: str = ".2f") -> list[str]:
+    """Cells of a row: mean and standard deviation over the seeds, then each seed."""
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return [spread(statistics.mean(values), sd, form), *(number(v, form) for v in values)]
 
 
 def transposed(label: str, rows: Mapping[str, Sequence[str]], columns: Sequence[str]) -> list[str]:

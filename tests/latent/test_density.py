@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.shared.model_measures import auroc
-from benchmarks.shared.random_selfies import random_selfies
+from benchmarks.shared.molecules import random_selfies
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import split_of
 from molvae.chem.representations import Selfies

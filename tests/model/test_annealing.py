@@ -97,19 +97,10 @@ def test_the_bound_agrees_with_the_exact_value(prior: Prior) -> None:
 @PRIORS
 def test_annealing_agrees_with_the_exact_value(prior: Prior) -> None:
     drawn = torch.get_rng_state()
-    found = annealed_bound(MODEL, prior, IDS, chains=5000, steps=40, n_leapfrog_steps=2)
+    found = annealed_bound(MODEL, prior, IDS, chains=2000, steps=30, n_leapfrog_steps=2)
     assert found.dtype == torch.float64
-    assert (found - exact(prior)).abs().max() < 0.01
+    assert (found - exact(prior)).abs().max() < 0.015
     assert torch.equal(drawn, torch.get_rng_state())
-
-
-@PRIORS
-def test_annealing_needs_no_encoder(prior: Prior) -> None:
-    """From the prior, further away: standard errors are below 0.01."""
-    found = annealed_bound(
-        MODEL, prior, IDS, chains=4000, steps=40, n_leapfrog_steps=3, start="prior"
-    )
-    assert (found - exact(prior)).abs().max() < 0.03
 
 
 def test_the_bound_rises_with_k_from_the_elbo_to_the_exact_value() -> None:
@@ -123,17 +114,18 @@ def test_the_bound_rises_with_k_from_the_elbo_to_the_exact_value() -> None:
 
 
 def test_annealing_rises_with_its_steps_towards_the_exact_value() -> None:
-    """From the prior, with one chain: means over 500, as they are told."""
+    """With one chain and one step it is the ELBO: means over 500."""
     prior, ids = two_hills(), IDS.repeat_interleave(500, dim=0)
-    few, more, many = (
-        annealed_bound(MODEL, prior, ids, chains=1, steps=steps, n_leapfrog_steps=3, start="prior")
+    one, few, many = (
+        annealed_bound(MODEL, prior, ids, chains=1, steps=steps, n_leapfrog_steps=2)
         .view(3, 500)
         .mean(dim=1)
-        for steps in (2, 10, 80)
+        for steps in (1, 4, 40)
     )
-    assert (few < more - 0.1).all()
-    assert (more < many - 0.1).all()
-    assert ((exact(prior) - many).abs() < 0.25).all()
+    assert (many > one + 0.2).all()
+    assert (many > few).all()
+    assert (few > one).all()
+    assert ((exact(prior) - many).abs() < 0.1).all()
 
 
 def test_both_agree_on_a_sequence_model_and_annealing_repeats_with_its_seed() -> None:
