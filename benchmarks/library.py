@@ -108,7 +108,7 @@ def found(task: str, seed: int, folder: str, budget: int, part: int) -> dict[str
     values = np.array(run.cached(kept, lambda: molvae.get_objective(task)(smiles)), dtype=float)
     order = np.argsort(-values, kind="stable")[:BEST]
     best = {smiles[i] for i in order}
-    trials = run.campaign(
+    trials = run.trials_of(
         "zinc250k", budget, objective=task, library=folder, plausibility="none", seed=seed,
         start=min(START, budget // 2), batch_size=BATCH,
     )  # fmt: skip
