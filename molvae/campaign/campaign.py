@@ -45,7 +45,7 @@ class Campaign(CampaignView):
 
     Make one with `Campaign.create` or `Campaign.open`. Use as a context manager, or call `close`.
 
-        >>> c = Campaign.create("qed.db", "druglike", objective="qed")  # doctest: +SKIP
+        >>> c = Campaign.create("qed.db", objective="qed")  # doctest: +SKIP
         >>> c.run(budget=200)  # doctest: +SKIP
         >>> c.best(3)  # doctest: +SKIP
     """
@@ -54,7 +54,7 @@ class Campaign(CampaignView):
     def create(
         cls,
         path: str | Path,
-        space: LatentSpaceProtocol | str | Path,
+        space: LatentSpaceProtocol | str | Path | None = None,
         config: CampaignConfig | None = None,
         *,
         objective: ObjectiveLike | Sequence[ObjectiveLike] | OptimizationProblem | None = None,
@@ -70,7 +70,8 @@ class Campaign(CampaignView):
 
         Args:
             path: The campaign file to create.
-            space: A latent space, or the name of a bundled model, or a model folder.
+            space: A latent space, or the name of a bundled model, or a model folder; by default the
+                space of the settings.
             config: Settings; keywords win.
             objective: A name, `module:attribute`, `manual:NAME` for measured values, or text such
                 as "minimize sas, weight 2"; an `Objective`; a function of a SMILES; or a

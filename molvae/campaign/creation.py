@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 def create_file(
     path: str | Path,
-    space: LatentSpaceProtocol | str | Path,
+    space: LatentSpaceProtocol | str | Path | None,
     config: CampaignConfig | None,
     settings: Mapping[str, Any],
 ) -> tuple[
@@ -94,7 +94,7 @@ def create_file(
         name=made.name if made.command is None else None,
         unit=made.unit,
     )
-    space = load_space(space)
+    space = load_space(made.space if space is None else space)
     require(
         space.dim > 0,
         f"{space.name or 'the model'} is a language model: it has no vectors to search among; "

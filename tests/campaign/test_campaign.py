@@ -905,3 +905,11 @@ def test_tell_beside_a_value_what_is_of_another_type_is_refused(
 def test_tell_all_without_ids_is_refused(path: Path) -> None:
     with by_hand(path) as campaign, pytest.raises(ConfigError, match="ids of trials"):
         campaign.tell_all([1.0])  # type: ignore[arg-type]
+
+
+def test_create_without_a_space_takes_the_default_one(path: Path) -> None:
+    with Campaign.create(path, objective="logp", start=2, dataset="qm9") as campaign:
+        assert campaign.config.space == CampaignConfig.space
+    config = CampaignConfig(space="qm9", objective=("logp",), start=2, dataset="qm9")
+    with Campaign.create(path.with_name("other.db"), config=config) as campaign:
+        assert campaign.config.space == "qm9"
