@@ -21,6 +21,7 @@ from molvae.bo.strategies.log_ei import LogEI
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.schema import FORMAT
 from molvae.campaign.trial import Trial
+from molvae.config import CampaignConfig
 from molvae.errors import (
     CampaignError,
     ConfigError,
@@ -908,8 +909,8 @@ def test_tell_all_without_ids_is_refused(path: Path) -> None:
 
 
 def test_create_without_a_space_takes_the_default_one(path: Path) -> None:
-    with Campaign.create(path, objective="logp", start=2, dataset="qm9") as campaign:
+    with Campaign.create(path, objective="logp", start=["CCO", "CCCO"]) as campaign:
         assert campaign.config.space == CampaignConfig.space
-    config = CampaignConfig(space="qm9", objective=("logp",), start=2, dataset="qm9")
-    with Campaign.create(path.with_name("other.db"), config=config) as campaign:
+    config = CampaignConfig(space="qm9", objective=("logp",))
+    with Campaign.create(path.with_name("b.db"), config=config, start=["CCO"]) as campaign:
         assert campaign.config.space == "qm9"
