@@ -25,8 +25,9 @@ from molvae.analysis.calibration import coverage_of
 from molvae.analysis.distributions import SAMPLE, dataset_properties
 from molvae.analysis.figures import pictures
 from molvae.analysis.importance import Importance, permutation_importance
+from molvae.analysis.rgroups import group_tables
 from molvae.analysis.summary import LISTED, CampaignSummary, Row, goodness, number, summarize
-from molvae.campaign.proposal_check import full_check
+from molvae.campaign.proposal_check import core_to_keep, full_check
 from molvae.campaign.storage import Storage
 from molvae.campaign.trust import identity_of
 from molvae.config import DEFAULT_PROPERTIES
@@ -128,6 +129,8 @@ def render(
     found = summarize(campaign, lead=lead)
     problem, trials = found.problem, [row.trial for row in found.rows]
     sample = dataset_properties(found.dataset) if found.dataset and found.ranked else None
+    core = core_to_keep(campaign.config)
+    groups = ("", []) if core is None else group_tables(core, found.ranked, problem.objectives)
     script = (files("molvae") / "templates" / "report.js").read_text(encoding="utf-8").strip()
     return _template().render(
         found=found,
@@ -145,6 +148,8 @@ def render(
             if (rows := coverage_of(trials, name, batch=campaign.batch_size))
         ],
         importance=_importance(found),
+        core=groups[0],
+        positions=groups[1],
         failures=found.failures[-(LISTED // 4) :],
         changes=campaign.changes().to_dict("records"),
         findings=(findings := _findings(campaign, found)),

@@ -52,6 +52,13 @@ class Core:
         """Its connected parts as given, each with its attachment points."""
         return self.text.split(".")
 
+    def labeled(self) -> Chem.Mol:
+        """The core for an R-group decomposition, each attachment point with a number of its own."""
+        mol = Chem.MolFromSmiles(self.text) if self.smiles is not None else Chem.Mol(self.query)
+        for number, i in enumerate(sorted(self.points), 1):
+            mol.GetAtomWithIdx(i).SetAtomMapNum(number)
+        return mol
+
     def holds(self, smiles: str) -> bool:
         """Whether a molecule holds the core with its stereocenters, substituted where it may be."""
         mol = shared_molecule(smiles)
