@@ -28,7 +28,11 @@ NOTHING_RUNS = {
     "references.md",
     *(page for page in PAGES if page.startswith("reference/")),
 }
-NEEDS = {"tutorials/docking.md": "dockstring", "tutorials/cluster.md": "distributed"}
+NEEDS = {
+    "tutorials/docking.md": "dockstring",
+    "tutorials/cluster.md": "distributed",
+    "tutorials/from-a-catalogue.md": "faiss",
+}
 FETCHED = re.compile(r"<(?:script|img|iframe|source)[^>]*\ssrc=\"?(?:https?:)?//[^>]*>")
 FETCHED_STYLE = re.compile(
     r"<link[^>]*rel=\"?(?:stylesheet|preload)[^>]*href=\"?(?:https?:)?//[^>]*>"

@@ -6,6 +6,8 @@ import csv
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from molvae.errors import ConfigError, DataError, InvalidMoleculeError
 from molvae.latent import library_build
 from molvae.latent.library import Library
 from molvae.latent.library_build import build_library
+from tests.blocks import ROOT
 
 pytest.importorskip("faiss")
 pytest.importorskip("pyarrow")
@@ -167,6 +170,46 @@ def test_build_killed_thirty_times_has_the_same_bytes(
         _, status = os.waitpid(child, 0)
         kills += os.WIFSIGNALED(status)
     os.waitpid(build(), 0)
+    assert content(folder) == content(library.folder)
+
+
+ON_CLUSTER = """
+import os, signal, sys
+from distributed import LocalCluster
+from molvae.latent.library_build import build_library
+
+def main(source, folder, size):
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        killed = []
+        def kill(step, n):
+            if step == "partitions" and n == 1:  # others are being made
+                worker = list(cluster.workers.values())[0]
+                killed.append(worker.process.pid)
+                os.kill(worker.process.pid, signal.SIGKILL)
+        build_library(source, folder, partition_size=size, dask=cluster.scheduler_address,
+                      on_progress=kill)
+        assert killed
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_cluster_that_loses_a_worker_has_the_same_bytes(
+    library: Library, catalog: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("distributed")
+    script, log = tmp_path / "on_cluster.py", tmp_path / "log.txt"
+    script.write_text(ON_CLUSTER)
+    folder = tmp_path / "lib"
+    with log.open("w") as output:  # a worker that is left over would keep a pipe open
+        done = subprocess.run(
+            [sys.executable, str(script), str(catalog), str(folder), str(SIZE)],
+            stdout=output, stderr=output, cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=600,
+        )  # fmt: skip
+    assert done.returncode == 0, log.read_text()
     assert content(folder) == content(library.folder)
 
 
