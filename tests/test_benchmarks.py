@@ -24,6 +24,7 @@ from benchmarks import (
     frontier,
     generative_models,
     latent_map,
+    library,
     main_job,
     models,
     optimisation,
@@ -378,6 +379,17 @@ def test_overhead_is_measured_and_drawn(tmp_path: Path) -> None:
     assert "| `rank` |" in text_of(overhead, result)
     overhead.figures(result, tmp_path)
     assert (tmp_path / "overhead.svg").read_text().count("<svg") == 1
+
+
+@pytest.mark.slow
+def test_library_is_searched_and_its_best_molecules_are_looked_for(tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    result = quick(library, tmp_path)
+    assert result["search"]["recall"] > 0.9
+    (row,) = result["rows"]
+    assert all(0 <= row[method] <= 1 for method in ("library", "tanimoto", "random"))
+    assert row["library"] > 0
+    assert "| qed | 0 |" in text_of(library, result)
 
 
 @pytest.mark.slow

@@ -110,6 +110,7 @@ class Screen:
         """Add neighbors, the stream, and random molecules if these are too few."""
         library = open_library(self.library, self.fingerprint)
         library.check_space(space)
+        pool.floor = 0.0  # few molecules of a library are analogues of the initial ones
         near = neighbors_of_best(library, observations, self.n_best, self.n_neighbors)
         for operator, parents in near.items():
             pool.add(list(parents), None, operator, parents)
