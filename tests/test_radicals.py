@@ -143,6 +143,7 @@ def test_proposable_takes_the_word_of_the_space() -> None:
     assert proposable(space, "CC[O]")
 
 
+@pytest.mark.slow
 def test_model_that_learned_from_radicals_may_write_them(tmp_path: Path) -> None:
     alkyls = ["C" * n + "[CH2]" for n in range(2, 30)]
     (tmp_path / "some.smi").write_text("\n".join([*alkyls, "C" * 12]))

@@ -150,6 +150,7 @@ def propose(space: LatentSpace, path: Path, strategy: str) -> list[str]:
         return [trial.smiles for trial in campaign.ask(2)]
 
 
+@pytest.mark.slow
 def test_campaigns_in_threads_propose_what_each_would_alone(
     space: LatentSpace, tmp_path: Path
 ) -> None:

@@ -580,6 +580,7 @@ def test_whatever_goes_wrong_with_workers_the_budget_is_accounted_for(path: Path
         faults(campaign)
 
 
+@pytest.mark.slow
 def test_what_hangs_here_is_stopped_as_well(path: Path) -> None:
     """With a timeout, an objective is called in a process of its own."""
     space = ToySpace()

@@ -93,10 +93,10 @@ def test_heads_are_trained_along_and_speak_in_the_properties_units(config: Train
         properties=("sas", "logP"),
         property_weight=5.0,
         bpe_merges=80,  # shorter rows, which are learned sooner
-        n_molecules=9_000,
+        n_molecules=6_000,
         batch_size=64,
-        learning_rate=5e-3,
-        validate_every=9_000,
+        learning_rate=7e-3,
+        validate_every=6_000,
         model=dataclasses.replace(config.model, residual_conditioning=False),
     )
     space = molvae.load(train(config, workers=1))
@@ -155,10 +155,10 @@ def conditional(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Latent
         data=str(table),
         out=str(tmp_path_factory.mktemp("run") / "run"),
         bpe_merges=80,  # shorter rows, which are learned sooner
-        n_molecules=8_000,
+        n_molecules=6_000,
         batch_size=32,
-        learning_rate=5e-3,
-        validate_every=8_000,
+        learning_rate=7e-3,
+        validate_every=6_000,
         conditions=("logp",),
         condition_weight=3.0,
         properties=("size",),
