@@ -10,6 +10,7 @@ Python block is a script of its own. All blocks of a page run in its order, in o
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -18,13 +19,36 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    "OMP_NUM_THREADS": "1",
+}
 REST = "..."
 """In shown output: any number of lines."""
 MAY_DIFFER = "<!-- another processor may give other rows -->\n"
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?"
+
+
+@cache
+def server() -> Path:
+    """Socket of a server of `preloaded`, which ends with this process."""
+    place = Path(tempfile.mkdtemp(prefix="molvae-server-")) / "socket"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.preloaded", "serve", str(place)],
+        cwd=ROOT,
+        env=os.environ | ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(process.communicate)  # which closes its standard input
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return place
 
 
 @dataclass(frozen=True)
@@ -58,7 +82,7 @@ def steps(text: str) -> Iterator[Step]:
     blocks = rf"^({MAY_DIFFER})?```(console|python)\n(.*?)^```$"
     for differs, kind, block in re.findall(blocks, text, re.M | re.S):
         if kind == "python":
-            yield Step([sys.executable, "-c", block], None)
+            yield Step(["preloaded", "-c", block], None)
             continue
         for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
             first, *rest = part.splitlines()
@@ -90,15 +114,16 @@ def outputs(text: str, folder: Path) -> Iterator[tuple[Step, str, str]]:
     """Each step of a page, what it prints, and what it writes to standard error."""
     tools = folder / "bin"
     tools.mkdir()
-    (tools / "molvae").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m molvae "$@"\n')
-    (tools / "molvae").chmod(0o755)
+    python = f"exec '{sys.executable}' -IS '{ROOT / 'tests' / 'preloaded.py'}' '{server()}'"
+    for name, words in (("molvae", "-m molvae "), ("preloaded", "")):
+        (tools / name).write_text(f'#!/bin/sh\n{python} {words}"$@"\n')
+        (tools / name).chmod(0o755)
     here = folder / "session"
     here.mkdir(exist_ok=True)
     environment = {
         **os.environ,
+        **ENVIRONMENT,
         "PATH": f"{tools}:{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "OMP_NUM_THREADS": "1",
     }
     for step in list(steps(text)):
         done = subprocess.run(
