@@ -104,6 +104,7 @@ def run(module: ModuleType, name: str, words: list[str]) -> Path:
     own, quick = options.pop("own"), options["quick"]
     changed = {k for k, v in options.items() if k != "jobs" and v != parser.get_default(k)}
     whole = not own and changed <= set(getattr(module, "PARTS", ()))
+    whole = whole and (not hasattr(module, "is_part") or module.is_part(**options))
     before = commit(clean=True) if whole else ""
     began = time.monotonic()
     with kept_folder(name, quick=quick) as folder:

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 import molvae
 from benchmarks.shared import plots
-from benchmarks.shared.run import commit, each, write
+from benchmarks.shared.run import RESULTS, commit, each, write
 from benchmarks.shared.tables import markdown, number, numbers
 from molvae.analysis.set_metrics import distribution_metrics
 from molvae.campaign.campaign import Campaign
@@ -201,16 +201,17 @@ def measure(
 
     `studies` are names in `STUDIES` (default: all), of which `methods` selects methods, or `own`,
     which the other options define: `start` random molecules of the data set, then proposals in
-    batches, until `budget` objective calls are made.
+    batches, until `budget` objective calls are made. Methods may be own ones, `module:Class`;
+    beside them stand the committed results on the same tasks, seeds, budget and batch.
     """
     sizes = {"budget": budget, "start": start, "batch": batch}
     given: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
     named = {method: tuple(seeds or (0,)) for method in methods or Study().methods}
-    own = Study(tasks=tuple(tasks or SIX), methods=named, **given)
+    own = Study(tasks=tuple(tasks or (SUITES["pmo"] if methods else SIX)), methods=named, **given)
     chosen = {"own": own} if tasks or methods or seeds or given else STUDIES
     if studies:
         known = STUDIES | {"own": own}
-        chosen = {name: _only(lookup("study", name, known), methods) for name in studies}
+        chosen = {name: _only(lookup("study", name, known), methods, seeds) for name in studies}
     if quick:
         few = dict.fromkeys(QUICK, (0,))
         chosen = {"own": Study(tasks=SIX[:2], methods=few, budget=16, start=10, batch=3)}
@@ -218,14 +219,42 @@ def measure(
         "studies": {
             name: {key: getattr(study, key) for key in sizes}
             | {"rows": each(row, [(one,) for one in study.runs(str(folder))], jobs=jobs)}
+            | ({"committed": beside(study)} if name == "own" or has_own(methods) else {})
             for name, study in chosen.items()
         }
     }
 
 
-def _only(study: Study, methods: Sequence[str] | None) -> Study:
-    kept = {m: s for m, s in study.methods.items() if methods is None or m in methods}
+def _only(study: Study, methods: Sequence[str] | None, seeds: Sequence[int] | None) -> Study:
+    if methods is None:
+        return study
+    kept = {method: study.methods.get(method, tuple(seeds or (0,))) for method in methods}
     return replace(study, methods=kept)
+
+
+def has_own(methods: Sequence[str] | None) -> bool:
+    """Whether some methods are in no study."""
+    return not {*(methods or ())} <= {method for one in STUDIES.values() for method in one.methods}
+
+
+def is_part(studies: Sequence[str] | None, methods: Sequence[str] | None, **_: Any) -> bool:
+    """Whether results with these options belong to the committed ones."""
+    return (methods is None or bool(studies)) and not has_own(methods)
+
+
+def beside(study: Study) -> list[dict[str, Any]]:
+    """Committed results on the same tasks, seeds, budget and batch, of other methods."""
+    target, sizes = RESULTS / "optimisation.json", ("budget", "start", "batch")
+    found = json.loads(target.read_text("utf-8"))["result"] if target.exists() else {"studies": {}}
+    seeds = {seed for of in study.methods.values() for seed in of}
+    rows = {
+        (row["task"], row["method"], row["seed"]): row
+        for other in found["studies"].values()
+        if all(other[name] == getattr(study, name) for name in sizes)
+        for row in other["rows"]
+        if row["task"] in study.tasks and row["method"] not in study.methods
+    }
+    return [row for (_, _, seed), row in rows.items() if seed in seeds]
 
 
 def merge(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -431,7 +460,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 def _study(study: Mapping[str, Any]) -> list[str]:
     of: dict[str, dict[str, list[Mapping[str, Any]]]] = {}  # rows by method and task
-    for row in study["rows"]:
+    for row in (*study["rows"], *study.get("committed", ())):
         of.setdefault(row["method"], {}).setdefault(row["task"], []).append(row)
     tasks = list(dict.fromkeys(row["task"] for row in study["rows"]))
     reference = BASELINE if BASELINE in of else next(iter(of))
