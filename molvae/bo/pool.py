@@ -119,7 +119,13 @@ class CandidatePool:
             everything = x if pending_x is None else torch.cat([x, pending_x])
             gram = GramMatrices(Columns(space.bounds, len(DESCRIPTORS), everything))
 
-        def fitted(kind: str | SurrogateFactory, scores: Tensor, noise: Tensor | None) -> list[Any]:
+        def fitted(
+            kind: str | SurrogateFactory,
+            scores: Tensor,
+            noise: Tensor | None,
+            *,
+            learn_noise: bool = False,
+        ) -> list[Any]:
             known = None if noise is None else noise[train]
             return fit_surrogates(
                 kind,
@@ -129,6 +135,7 @@ class CandidatePool:
                 noise=known,
                 pending_x=pending_x,
                 gram=gram,
+                learn_noise=learn_noise,
             )
 
         self.models = fitted(surrogate, self.mean, acquisition.noise)
@@ -142,7 +149,7 @@ class CandidatePool:
         if isinstance(surrogate, str):
             linear, proposed = acquisition.linear, set(observations.proposed)
             equal = "+".join(WEIGHTED_KERNELS) if surrogate == "weighted" else surrogate
-            self.forecasters = fitted(equal, linear.scores, linear.noise)
+            self.forecasters = fitted(equal, linear.scores, linear.noise, learn_noise=True)
             self.transforms = linear.transforms
             latest = [row for row, i in enumerate(train) if i in proposed][-N_LATEST:]
             columns = zip(self.forecasters, linear.values[train].T, linear.ends, strict=True)

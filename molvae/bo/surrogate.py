@@ -51,6 +51,8 @@ MIN_STDV = 1e-150
 
 NOISE = 1e-3
 """Variance of a value around the modeled one, as a share of the amplitude."""
+SHARES = (NOISE, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Such shares, of which the most likely may be taken."""
 
 
 class SurrogateFactory(Protocol):
@@ -176,6 +178,7 @@ def molecule_gp(
     noise: Tensor | None = None,
     pending: Tensor | None = None,
     gram: GramMatrices | None = None,
+    learn_noise: bool = False,
 ) -> ExactGP:
     """A Gaussian process over molecules with fixed length scales.
 
@@ -199,6 +202,8 @@ def molecule_gp(
             measured at their predicted means (kriging believer): uncertainty near them shrinks;
             kernel, amplitude and all predicted means stay.
         gram: Matrices of the molecules and the pending ones, shared with other processes.
+        learn_noise: Take the most likely of `SHARES` as noise where none is known. With a
+            thousandth, values with noise need a large amplitude, and intervals are too wide.
 
     Raises:
         UnknownNameError: A kernel is unknown.
@@ -247,6 +252,8 @@ def molecule_gp(
             weights, learned = weights_of(matrices, kernel, x[:n], y[:, 0], known)
             share = share.clamp_min(learned)
         matrix = gram.weighted_sum(kernel, weights)
+        if learn_noise and known is None:
+            share = most_likely_share(matrix[:n, :n], y - middle)
         factor = cholesky_plus(matrix[:n, :n], share)
         amplitude = max_likelihood_amplitude(matrix[:n, :n], y - middle, factor, known, share)
         if known is not None:
@@ -275,6 +282,21 @@ def cholesky_plus(matrix: Tensor, diagonal: Tensor) -> Tensor:
     total.diagonal().add_(diagonal)
     factor: Tensor = torch.linalg.cholesky(total, out=total)
     return factor
+
+
+def most_likely_share(correlations: Tensor, y: Tensor) -> Tensor:
+    """The most likely of `SHARES` for a process with mean 0 and values `y`, `n x 1`."""
+    few, y = correlations[:MAX_LEAVE_ONE_OUT, :MAX_LEAVE_ONE_OUT], y[:MAX_LEAVE_ONE_OUT]
+    shares = torch.tensor(SHARES, dtype=y.dtype)
+    found = list[float]()
+    for share in shares:
+        factor = cholesky_plus(few, share)
+        amplitude = max_likelihood_amplitude(few, y, factor, None, share)
+        spread = torch.linalg.solve_triangular(factor, y, upper=False).square().sum() / amplitude
+        found.append(
+            float(spread / 2 + factor.diagonal().log().sum() + len(y) / 2 * amplitude.log())
+        )
+    return shares[int(np.argmin(found))]
 
 
 def max_likelihood_amplitude(
@@ -377,6 +399,7 @@ def fit_surrogates(
     noise: Tensor | None,
     pending_x: Tensor | None,
     gram: GramMatrices | None = None,
+    learn_noise: bool = False,
 ) -> list[Any]:
     """One BoTorch model per column of the scores.
 
@@ -391,6 +414,7 @@ def fit_surrogates(
         noise: Variances of the scores, `n x m`.
         pending_x: Features of pending molecules, `p x f`.
         gram: See `molecule_gp`.
+        learn_noise: See `molecule_gp`.
     """
     models: list[Any] = []
     for column in range(scores.shape[1]):
@@ -407,6 +431,7 @@ def fit_surrogates(
                     noise=variances,
                     pending=pending_x,
                     gram=gram,
+                    learn_noise=learn_noise,
                 )
             )
             continue

@@ -193,10 +193,11 @@ def _account(
     """What became of each given molecule."""
     from molvae.chem.molecules import canonical
 
-    first, rows = dict[str, str](), list[StartRow]()
+    first, same, rows = dict[str, str](), dict[str, str](), list[StartRow]()
     for i, one in enumerate(given):
         fate, reason = lost.get(i, (_fate(one), ""))
         smiles = "" if i in lost else smiles_of[i]
+        cells = repr((one.text, one.values, one.errors, one.notes))
         rows.append(
             StartRow(
                 where=one.where,
@@ -209,10 +210,12 @@ def _account(
                 smiles=smiles,
                 parent=smiles if smiles and smiles != canonical(one.text) else "",
                 repeats=first.get(smiles, ""),
+                copies=same.get(cells, ""),
             )
         )
         if smiles:
             first.setdefault(smiles, one.where)
+            same.setdefault(cells, one.where)
     return tuple(rows)
 
 

@@ -17,7 +17,7 @@ Fate = Literal[
     "left out: cannot be encoded",
 ]
 STANDARDIZED, REPEATED = "salt or charges removed", "repeats an earlier molecule"
-KNOWN = "in the campaign already"
+COPIED, KNOWN = "equal to an earlier row in every cell", "in the campaign already"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,8 @@ class StartRow:
     """The parent molecule, if a salt or charges were removed."""
     repeats: str = ""
     """The place of the first row of the same molecule."""
+    copies: str = ""
+    """The place of the first row with the same cells."""
     trial: str = ""
     """The trial of the molecule, if the campaign had it before."""
 
@@ -47,6 +49,7 @@ class StartRow:
         """Everything about the row besides its fate and values."""
         parts = [self.reason, f"{STANDARDIZED}: {self.parent}" if self.parent else ""]
         parts += [f"same molecule as {same}" for same in (self.repeats, self.trial) if same]
+        parts.append(COPIED if self.copies else "")
         return "; ".join(part for part in parts if part)
 
 
@@ -57,6 +60,6 @@ def count_rows(rows: Sequence[StartRow]) -> dict[str, int]:
     {'no value': 1, 'salt or charges removed': 1}
     """
     fates = Counter[str](row.fate for row in rows)
-    changes = {STANDARDIZED: "parent", REPEATED: "repeats", KNOWN: "trial"}
+    changes = {STANDARDIZED: "parent", REPEATED: "repeats", COPIED: "copies", KNOWN: "trial"}
     counts = {name: sum(bool(getattr(row, of)) for row in rows) for name, of in changes.items()}
     return dict(fates.most_common()) | {name: n for name, n in counts.items() if n}

@@ -75,9 +75,9 @@ def best_rows(campaign: Campaign, top: int) -> tuple[list[str], list[list[object
 
 def print_start_rows(campaign: Campaign, *, verbose: bool) -> None:
     """Print what became of the given molecules: counts, and each row if `verbose`."""
-    from molvae.campaign.start_rows import KNOWN, REPEATED, STANDARDIZED, count_rows
+    from molvae.campaign.start_rows import COPIED, KNOWN, REPEATED, STANDARDIZED, count_rows
 
-    rows, changes = campaign.start_rows, (STANDARDIZED, REPEATED, KNOWN)
+    rows, changes = campaign.start_rows, (STANDARDIZED, REPEATED, COPIED, KNOWN)
     if verbose:
         for row in rows:
             parts = (row.where, row.fate, row.values, row.molecule, row.remarks)

@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from itertools import chain
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Parameter, Token
@@ -136,8 +137,14 @@ def layers(kind: type[Any], file: Path | None, settings: Any) -> dict[str, Any]:
 
 
 def say(text: str) -> None:
-    """A line to the user, away from the data."""
-    print(visible(text), file=sys.stderr, flush=True)
+    """A line to the user, away from the data; on a terminal folded between words."""
+    lines = [visible(text)]
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size((80, 24)).columns
+        lines = wrap(
+            lines[0], width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -275,3 +275,26 @@ def test_the_kernel_of_the_told_molecules_is_computed_once(
         model.posterior(x[20:])
     assert computed.count((20, 20)) == 1
     assert (10, 20) in computed
+
+
+def test_noise_is_learned_where_values_have_some(x: Tensor) -> None:
+    kernel = gp(x, torch.zeros(len(x), 1, dtype=torch.float64), "tanimoto+descriptors").kernel
+    factor = cholesky_plus(kernel(x).to_dense().detach(), torch.tensor(1e-6, dtype=torch.float64))
+    shares = []
+    for size in (0.0, 1.0):
+        found = []
+        for seed in range(5):
+            generator = torch.Generator().manual_seed(seed)
+            draw = torch.randn(2, len(x), 1, generator=generator, dtype=torch.float64)
+            model = molecule_gp(
+                x,
+                factor @ draw[0] + size * draw[1],
+                BOUNDS,
+                kernel="tanimoto+descriptors",
+                n_descriptors=len(DESCRIPTORS),
+                learn_noise=True,
+            )
+            found.append(float(model.noise / model.amplitude))
+        shares.append(sorted(found)[2])
+    assert shares[0] <= 0.1
+    assert shares[1] >= 0.3

@@ -156,6 +156,15 @@ def test_named_columns_are_read(tmp_path: Path) -> None:
         created(tmp_path, table, objective=["manual:a", "manual:b"], value_column="IC50")
 
 
+def test_rows_with_equal_cells_are_counted(tmp_path: Path) -> None:
+    text = "smiles,value,who\nCCN,5,a\nCCO,6,a\nCCN,5,b\nCCN,5,a\n"
+    with created(tmp_path, write(tmp_path / "m.csv", text)) as campaign:
+        assert [row.copies for row in campaign.start_rows] == ["", "", "", "line 2"]
+        counts = campaign.metadata["start_rows"]
+        assert counts["equal to an earlier row in every cell"] == 1
+        assert counts["repeats an earlier molecule"] == 2
+
+
 def test_a_salt_and_its_parent_are_replicates(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,value\nCCN.Cl,3\nCCN,5\n")
     with created(tmp_path, table) as campaign:

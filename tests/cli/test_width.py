@@ -1,0 +1,89 @@
+"""What commands print on a terminal fits 80 columns."""
+
+from __future__ import annotations
+
+import re
+import sys
+from shlex import split
+
+import pytest
+
+from tests.cli.conftest import Molvae
+from tests.toys import DenseToySpace
+
+FIRST, SECOND, THIRD, *_ = (one for one in DenseToySpace().molecules if len(one) > 8)
+COMMANDS = f"""
+ask lab.db --create --objective manual:pIC50 --direction maximize --space toy --strategy \
+rank:n_offspring=20,screen_fraction=0 --start measured.csv -n 3 -v --plausibility none
+ask lab.db --pending
+tell lab.db 5 7.25
+tell lab.db --file values.csv
+tell lab.db --correct 5 7.5 --message "read from the wrong well"
+tell lab.db --add 5 7.75
+tell lab.db 7 7.5e9
+retry lab.db
+add lab.db more.csv -v
+ask lab.db -n 2
+ask lab.db --fill -n 4 --out plate.csv
+export lab.db lab.csv
+report lab.db lab.html
+copy lab.db copy.db
+optimize run.db --space toy --objective "maximize qed" --objective "minimize mw" --constraint \
+"logp in -1..5" --start start.smi --budget 8 --batch-size 2 --strategy random
+optimize run2.db --space toy --objective qed --start start.smi --budget 8 --strategy random
+copy run2.db run3.db
+compare run2.db run3.db
+compare run2.db lab.db
+list
+list objectives
+list strategies
+list models
+list data
+properties start.smi
+encode toy start.smi
+explore interpolate toy {FIRST} {SECOND}
+explore neighbors toy {FIRST} --radius 1 -n 20
+explore traverse toy {FIRST} --along logp --data start.smi
+explore analogy toy {FIRST} {SECOND} {THIRD}
+explore ascend toy start.smi --climb qed
+explore density toy start.smi
+ask lab.db --creat
+tell nowhere/with/a/long/name/of/a/campaign/file/that/does/not/exist/at/all/lab.db 5 7
+"""
+HELP = "ask tell add retry optimize export report compare copy ui list library explore prepare"
+HELP += " train tune evaluate generate encode decode properties"
+
+
+@pytest.fixture
+def terminal(lab: Molvae, monkeypatch: pytest.MonkeyPatch) -> Molvae:
+    """Calls commands on a terminal of 80 columns, with a dense toy in place of every model."""
+    monkeypatch.setattr("molvae.latent.loading.load", lambda name, **_: DenseToySpace(str(name)))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
+    return lab
+
+
+def too_wide(text: str) -> list[str]:
+    """Lines of more than 80 characters, but for single words such as molecules and paths."""
+    lines = re.split("[\r\n]", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text))
+    return [line for line in lines if len(line) > 80 and " " in line.strip()]
+
+
+def test_every_command_fits_80_columns(terminal: Molvae) -> None:
+    molecules = DenseToySpace().molecules
+    with open("values.csv", "w") as file:
+        file.write("id,value,message\n6,5.5,\n7,,precipitated before it could be measured\n")
+    with open("more.csv", "w") as file:
+        file.write(f"smiles,value,batch number\n{molecules[55]},6.5,B7\n")
+    wide, wrong = {}, {}
+    for line in COMMANDS.strip().splitlines():
+        done = terminal(*split(line))
+        assert done.out or done.err, line
+        wide[line] = too_wide(done.out) + too_wide(done.err)
+        fails = re.search("--creat$|nowhere|e9$|run2.db lab", line) is not None
+        if (done.status != 0) != fails:
+            wrong[line] = done.err
+    for name in HELP.split():
+        wide[f"{name} --help"] = too_wide(terminal(*name.split(), "--help").out)
+    assert wrong == {}
+    assert {line: found for line, found in wide.items() if found} == {}
