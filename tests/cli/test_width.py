@@ -43,10 +43,9 @@ properties start.smi
 encode toy start.smi
 explore interpolate toy {FIRST} {SECOND}
 explore neighbors toy {FIRST} --radius 1 -n 20
-explore traverse toy {FIRST} --along logp --data start.smi
+explore traverse toy {FIRST} --along a --length 1
 explore analogy toy {FIRST} {SECOND} {THIRD}
-explore ascend toy start.smi --climb qed
-explore density toy start.smi
+explore ascend toy start.smi --climb distance
 ask lab.db --creat
 tell nowhere/with/a/long/name/of/a/campaign/file/that/does/not/exist/at/all/lab.db 5 7
 """
