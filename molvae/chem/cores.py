@@ -108,7 +108,7 @@ class Core:
                     strict=True)  # fmt: skip
         kept = [part for places, part in parts if atoms.intersection(places)]
         try:
-            kept = [Chem.RemoveHs(part) if self.points else _capped(part) for part in kept]
+            kept = [Chem.RemoveHs(part) if self.points else capped(part) for part in kept]
         except Chem.MolSanitizeException:  # a ring or a double bond was cut
             return None
         return canonical_or_none(".".join(map(Chem.MolToSmiles, kept)))
@@ -185,7 +185,7 @@ def core_of(text: str) -> Core:
         points=frozenset(points),
         closed=frozenset(closed),
         bare=bare.GetMol(),
-        smiles=canonical(Chem.MolToSmiles(_capped(mol))) if is_smiles else None,
+        smiles=canonical(Chem.MolToSmiles(capped(mol))) if is_smiles else None,
     )
 
 
@@ -256,12 +256,13 @@ def _take_hydrogen(atom: Chem.Atom) -> None:
         atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
 
 
-def _capped(mol: Chem.Mol) -> Chem.Mol:
-    """A molecule with hydrogens at its attachment points."""
+def capped(mol: Chem.Mol, element: int = 1) -> Chem.Mol:
+    """A molecule with hydrogens, or saturated atoms of an element, at its attachment points."""
     mol = Chem.Mol(mol)
     for atom in mol.GetAtoms():
         if atom.GetAtomicNum() == 0:
-            atom.SetAtomicNum(1)
+            atom.SetAtomicNum(element)
+            atom.SetNoImplicit(element == 1)
             atom.SetIsotope(0)
             atom.SetAtomMapNum(0)
     Chem.SanitizeMol(mol)

@@ -19,7 +19,7 @@ import torch
 from rdkit import Chem, rdBase
 from torch import Tensor
 
-from molvae.chem.cores import core_of, graft, with_point
+from molvae.chem.cores import capped, core_of, graft, with_point
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical, has_radicals, parse
 from molvae.chem.representations import Smiles
@@ -224,7 +224,8 @@ def numbered_core(space: LatentSpace, scaffold: str) -> Chem.Mol:
         len(Chem.GetMolFrags(mol)) == 1 and len(_points(mol)) < mol.GetNumAtoms(),
         f"{scaffold!r} is not one connected group of atoms beside its attachment points",
     )
-    space.token_ids(str(core_of(scaffold).smiles))  # raises what it cannot read
+    # Raises what it cannot read. No hydrogens: few models know those of a sulfonyl group.
+    space.token_ids(canonical(Chem.MolToSmiles(capped(mol, 6))))
     return mol
 
 

@@ -15,6 +15,7 @@ SCAFFOLDS = (
     "c1ccc2c(c1)ncnc2N[*:1]",
     "O=C(N[*:1])c1ccc([*:2])cc1",
     "c1ccc2[nH]ccc2c1",
+    "CCOc1ccc(S(=O)(=O)[*:1])cc1",
     "C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@]34C)[C@@H]1CC[C@@H]2[*]",
 )
 
