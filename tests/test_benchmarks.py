@@ -543,11 +543,11 @@ def test_the_frontier_has_a_row_for_each_training_and_draws_them(tmp_path: Path)
 
 @pytest.mark.slow
 def test_the_models_are_measured_and_the_table_has_a_column_for_each(tmp_path: Path) -> None:
-    result = quick(models, tmp_path, data=["zinc250k"])
+    result = quick(models, tmp_path, models=["zinc250k"])
     models.figures(result, tmp_path)
     assert (tmp_path / "models-zinc250k.svg").exists()
     lines = models.table(result)
-    assert lines[2] == "| measure | ZINC250k |"
+    assert lines[2] == "| measure | `zinc250k` on ZINC250k |"
     assert all(line.count("|") == 3 for line in lines[2:])
 
 
