@@ -423,16 +423,9 @@ class CampaignConfig(RunLimits):
     value_column: str | None = field(default=None, metadata=RESUMABLE)
     """Column of the measured values in the file of initial molecules; by default `value` or the
     name of the objective, in any case and with or without a unit in brackets."""
-    standardize: bool | None = field(
-        default=None,
-        metadata=RESUMABLE
-        | {
-            "help": "Take the parent molecules of the initial molecules: counter-ions and solvents "
-            "are removed, charges neutralized, mixtures left out. By default if the file has "
-            "measured values.",
-        },
-    )
-    """Take the parent molecules of salts and ions; None: if there are measured values."""
+    standardize: bool | None = field(default=None, metadata=RESUMABLE)
+    """Take the parent molecules of the initial molecules: counter-ions and solvents are removed,
+    charges neutralized, mixtures left out. By default if the file has measured values."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
