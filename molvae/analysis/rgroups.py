@@ -23,7 +23,7 @@ from molvae.errors import InvalidMoleculeError
 from molvae.objectives.problem import Objective
 
 LISTED, SIZE = 15, (150, 90)
-"""Groups of a position that are shown, and pixels of a drawing."""
+"""Groups of a position that are shown, and pixels of a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Group:
     """A group at a position of the core."""
 
     smiles: str
-    drawing: str
+    picture: str
     """Data address of an image; empty for hydrogen."""
     count: int
     values: tuple[tuple[float, float], ...]
@@ -96,7 +96,7 @@ def _position(name: str, tried: dict[str, list[Row]], objectives: Sequence[Objec
     groups = [
         Group(
             smiles="H" if smiles.startswith("[H][*") else smiles,
-            drawing="" if smiles.startswith("[H][*") else picture(smiles, size=SIZE),
+            picture="" if smiles.startswith("[H][*") else picture(smiles, size=SIZE),
             count=len(rows),
             values=tuple(_mean_and_best(rows, one) for one in objectives),
         )

@@ -48,7 +48,7 @@ def test_groups_have_counts_means_and_best_values(campaign: Campaign) -> None:
     assert [g.smiles for g in first.groups] == ["CC[*:1]", "C[*:1]"]
     assert [(g.smiles, g.count) for g in second.groups] == [("C[*:2]", 2), ("H", 2)]
     assert second.groups[0].values == ((5.0, 8.0),)
-    assert not second.groups[1].drawing
+    assert not second.groups[1].picture
 
 
 def test_smaller_is_best_where_it_is_minimized(campaign: Campaign) -> None:
