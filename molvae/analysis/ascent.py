@@ -132,9 +132,7 @@ def campaign_target(campaign: Campaign) -> AscentTarget:
 
     observations, goal = campaign.observations(), campaign.problem.objectives[0]
     observations.require_observations("gradient")
-    everywhere = torch.cat([observations.bounds, observations.z])
-    box = torch.stack([everywhere.amin(0), everywhere.amax(0)])
-    model = fit_gp(observations.z, observations.y, box, observations.y_noise)
+    model = fit_gp(observations.z, observations.y, observations.y_noise)
     plain = len(campaign.problem.names) == 1 and goal.direction != "range"
     sign = -1.0 if plain and goal.direction == "minimize" else 1.0
     values = dict(zip(observations.smiles, (sign * observations.y[:, 0]).tolist(), strict=True))

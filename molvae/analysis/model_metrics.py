@@ -216,7 +216,7 @@ def regression(
     order = np.random.default_rng(seed).permutation(len(smiles))
     fit, rest = order[: int(0.8 * len(order))], order[int(0.8 * len(order)) :]
     linear = ridge().fit(z[fit].numpy(), y[fit]).predict(z[rest].numpy())
-    gp = fit_gp(z[fit[:n_gp]], torch.from_numpy(y[fit[:n_gp]]), space.bounds)
+    gp = fit_gp(z[fit[:n_gp]], torch.from_numpy(y[fit[:n_gp]]))
     with torch.no_grad(), reproducible():
         predicted = gp.posterior(z[rest]).mean.numpy()
     scores = [r2_score(y[rest], p, multioutput="raw_values") for p in (linear, predicted)]

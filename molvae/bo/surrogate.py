@@ -74,7 +74,7 @@ class SurrogateFactory(Protocol):
         ...
 
 
-def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) -> SingleTaskGP:
+def fit_gp(z: Tensor, y: Tensor, noise: Tensor | None = None) -> SingleTaskGP:
     """A Gaussian process over z: a Matern-5/2 kernel with one length scale, plus a linear one.
 
     The length scale has a prior around `2 sqrt(d)` standard deviations of the vectors. With one for
@@ -85,7 +85,6 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
     Args:
         z: Latent vectors, `n x d`, float64.
         y: Values, `n x m`, larger is better; each column is an independent output.
-        bounds: The box, `2 x d`.
         noise: Variances of the values, `n x m`; NaN is replaced by the median. By default one
             variance for all is learned.
 
@@ -96,12 +95,12 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
     with isolated(), reproducible():
         if noise is not None:
             noise = complete(noise)
-        m, d, width = y.shape[-1], z.shape[-1], bounds[1] - bounds[0]
+        m, d = y.shape[-1], z.shape[-1]
         outputs = torch.Size([m] if m > 1 else [])
         middle = z.mean(dim=0)
-        # In units of the box's width, from the mean: the linear kernel has its zero there.
-        spread = float(((z - middle) / width).square().mean().sqrt().clamp_min(1e-3))
-        typical = 2 * d**0.5 * spread
+        # One unit for all dimensions: those that hardly vary, and mean nothing, stay small.
+        unit = (z - middle).square().mean().sqrt().clamp_min(1e-9)
+        typical = 2 * d**0.5
         near = MaternKernel(
             nu=2.5,
             batch_shape=outputs,
@@ -109,13 +108,13 @@ def fit_gp(z: Tensor, y: Tensor, bounds: Tensor, noise: Tensor | None = None) ->
         )
         near.lengthscale = typical
         linear = ScaleKernel(PolynomialKernel(power=1, batch_shape=outputs), batch_shape=outputs)
-        linear.outputscale = 1 / (d * spread**2)
+        linear.outputscale = 1 / d
         model = SingleTaskGP(
             z,
             y,
             noise,
             covar_module=ScaleKernel(near, batch_shape=outputs) + linear,
-            input_transform=Normalize(d=d, bounds=torch.stack([middle, middle + width])),
+            input_transform=Normalize(d=d, bounds=torch.stack([middle, middle + unit])),
             outcome_transform=Standardize(m=m, min_stdv=MIN_STDV),
         )
         fit_gpytorch_mll(

@@ -9,7 +9,7 @@ from tests.contracts import toy_evidence
 
 def test_predicts_held_out_values() -> None:
     observations, held_out = toy_evidence(n=30, seed=0), toy_evidence(n=30, seed=1)
-    model = fit_gp(observations.z, observations.y, observations.bounds)
+    model = fit_gp(observations.z, observations.y)
     with torch.no_grad():
         predicted = model.posterior(held_out.z).mean
     residual = (predicted - held_out.y).square().mean()
@@ -20,7 +20,7 @@ def test_several_objectives_are_columns() -> None:
     observations = toy_evidence(n=10)
     y = torch.cat([observations.y, -3 * observations.y], dim=1)
     with torch.no_grad():
-        posterior = fit_gp(observations.z, y, observations.bounds).posterior(observations.z[:4])
+        posterior = fit_gp(observations.z, y).posterior(observations.z[:4])
     assert posterior.mean.shape == (4, 2)
 
 
@@ -28,12 +28,8 @@ def test_several_objectives_are_columns() -> None:
 def test_scale_and_offset_of_the_values_do_not_matter(scale: float, shift: float) -> None:
     observations = toy_evidence(n=10)
     with torch.no_grad():
-        plain = (
-            fit_gp(observations.z, observations.y, observations.bounds)
-            .posterior(observations.bounds)
-            .mean
-        )
-        scaled = fit_gp(observations.z, scale * observations.y + shift, observations.bounds)
+        plain = fit_gp(observations.z, observations.y).posterior(observations.bounds).mean
+        scaled = fit_gp(observations.z, scale * observations.y + shift)
         mean = (scaled.posterior(observations.bounds).mean - shift) / scale
     assert torch.allclose(mean, plain, rtol=1e-3, atol=1e-2)
 
@@ -57,10 +53,9 @@ def test_a_rough_value_is_not_followed() -> None:
     y[5] += 3.0
     noise = torch.full_like(y, 1e-4)
     noise[5] = 9.0
-    bounds = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
     with torch.no_grad():
-        rough = float(fit_gp(z, y, bounds, noise).posterior(z[[5]]).mean)
+        rough = float(fit_gp(z, y, noise).posterior(z[[5]]).mean)
     assert rough == pytest.approx(float(z[5]), abs=0.3)
     noise[:] = torch.nan  # of no value: learned, as if it had not been given
     noise[0] = 1e-4
-    fit_gp(z, y, bounds, noise)
+    fit_gp(z, y, noise)

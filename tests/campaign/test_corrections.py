@@ -168,7 +168,7 @@ def test_columns_of_dataframes_are_taken_where_lists_are(tmp_path: Path) -> None
         found = c.predict(table["smiles"])
         assert list(found.columns) == ["mean", "std"]
         assert found.index.tolist() == table["smiles"].tolist()
-        assert found["mean"].is_monotonic_increasing
+        assert found.notna().all(axis=None)
         assert (found["std"] > 0).all()
 
 

@@ -70,6 +70,6 @@ def test_known_molecule_at_a_vector_is_replaced_by_its_nearest_branch(
     assert len({c.smiles for c in found} & set(nearest)) >= 1
     refused = nearest[0]
     again = decode_novel(
-        space, z, at, bounds=space.bounds, seed=0, accepts=lambda smiles: smiles != refused
+        space, z, at, bounds=space.bounds, seed=0, accepts=lambda smiles, _: smiles != refused
     )
     assert refused not in {candidate.smiles for candidate in again}

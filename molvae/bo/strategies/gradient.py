@@ -86,7 +86,7 @@ class Gradient:
     ) -> Callable[[Tensor], Tensor]:
         """The function to maximize, from `n x d` to `n`."""
         if not self.head:
-            model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
+            model = fit_gp(observations.z, observations.scores, observations.score_noise)
             return lambda z: model.posterior(z).mean[:, 0]
         sign, name = (-1, self.head[1:]) if self.head.startswith("-") else (1, self.head)
         if name not in space.properties:

@@ -85,7 +85,7 @@ class LogEI:
         observations.require_observations(self.name, several=True)
         box = expand_bounds(observations)
         with reproducible(seed):
-            model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
+            model = fit_gp(observations.z, observations.scores, observations.score_noise)
             settings: dict[str, Any] = {
                 "X_pending": observations.pending_z if len(observations.pending_z) else None,
                 "sampler": SobolQMCNormalSampler(torch.Size([self.mc_samples])),

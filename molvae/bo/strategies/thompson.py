@@ -75,7 +75,7 @@ class Thompson:
             seed=seed,
         )
         with reproducible(seed):
-            model = fit_gp(observations.z, observations.scores, box, observations.score_noise)
+            model = fit_gp(observations.z, observations.scores, observations.score_noise)
             found = propose_decoded(
                 space,
                 sampled_best(model, z, n),

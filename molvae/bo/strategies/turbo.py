@@ -97,7 +97,7 @@ class Turbo:
                 accepts=observations.accepts,
             )
         with reproducible(seed):
-            model = fit_gp(recent.z, recent.scores, box, recent.score_noise)
+            model = fit_gp(recent.z, recent.scores, recent.score_noise)
             best = recent.z[int(recent.scores[:, 0].argmax())]
             half = 0.5 * length * (box[1] - box[0])
             region = torch.stack([best - half, best + half]).clamp(box[0], box[1])
