@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("log-ei", "rank:latent=1") else [])
+        pytest.param(name, marks=[] if name in ("random", "rank", "ga") else [pytest.mark.slow])
         for name in CAMPAIGNS["results"]
     ],
 )

@@ -386,6 +386,7 @@ def test_kill_9_loses_nothing_told(tmp_path: Path, strategy: str) -> None:
     killed(tmp_path, kills=2, strategy=strategy)
 
 
+@pytest.mark.slow
 def test_kill_9_with_workers_loses_nothing_told(tmp_path: Path) -> None:
     killed(tmp_path, kills=1, strategy="random", workers=2)
 

@@ -140,6 +140,7 @@ def test_suggestions_are_the_most_similar_molecules(library: Library, tmp_path: 
                 assert notes["similarity"] == f"{best[k - 1]:.2f}"
 
 
+@pytest.mark.slow
 def test_ask_writes_suggestions_into_the_plate(
     library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -567,6 +567,7 @@ def faults(campaign: Campaign) -> None:
         assert re.match(expected.get(fault, "^$"), trial.message), trial
 
 
+@pytest.mark.slow
 def test_whatever_goes_wrong_with_workers_the_budget_is_accounted_for(path: Path) -> None:
     space = ToySpace()
     kinds: dict[str, list[str]] = {}

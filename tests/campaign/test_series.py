@@ -33,6 +33,7 @@ def created(folder: Path, space: LatentSpace, table: pd.DataFrame, **settings: o
     )
 
 
+@pytest.mark.slow
 def test_a_measured_series_fine_tunes_the_decoder(space: LatentSpace, tmp_path: Path) -> None:
     with created(tmp_path, space, ANALOGUES[:MIN_SERIES]) as campaign:
         assert campaign.config.tune is True

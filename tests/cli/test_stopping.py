@@ -101,6 +101,7 @@ def test_a_campaign_of_a_program_ends_at_once_when_it_is_told_to(
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.slow
 def test_an_objective_that_ends_the_program_is_one_line_and_its_molecule_waits(
     toy: Molvae, tmp_path: Path
 ) -> None:

@@ -292,6 +292,7 @@ def test_an_unknown_task_gets_the_names_of_its_suite_and_no_others():
     assert get_objective("GuacaMol/QED").name == "guacamol/qed"
 
 
+@pytest.mark.slow
 def test_pharmacophores_are_those_of_rdkit() -> None:
     odd = ["C", "[Na+].[Cl-]", "CC.OCCN", "OCC(O)C(O)C(N)c1ccccc1C(=O)O", "C" * 120 + "O"]
     for text in [*zinc()[:3], *odd]:

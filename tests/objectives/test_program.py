@@ -130,6 +130,7 @@ def test_program_ending_is_not_waiting_for_what_it_left_behind(tmp_path: Path) -
     gone(written_pid(tmp_path / "pid"))
 
 
+@pytest.mark.slow
 def test_program_timing_out_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     started = "sleep 3600 & echo $! > $F/pid; setsid sleep 3600 & echo $! > $F/apart"
     made = shell(tmp_path, f"{started}; sleep 3600", timeout=3.0)
