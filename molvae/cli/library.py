@@ -9,6 +9,7 @@ from cyclopts import App
 
 from molvae.cli.shared_flags import Column, Space
 from molvae.cli.terminal import Count, Switch, print_table, say
+from molvae.config import CampaignConfig
 
 library = App(
     name="library",
@@ -23,7 +24,7 @@ def build(
     out: Path,
     /,
     *,
-    space: Space = "zinc250k",
+    space: Space = CampaignConfig.space,
     column: Column = None,
     name_column: str | None = None,
     alerts: Switch = False,

@@ -37,6 +37,7 @@ from molvae.chem.molecules import canonical, shared_molecule
 from molvae.chem.plausibility import CATALOGS
 from molvae.chem.properties import score
 from molvae.chem.streaming import Row, Slice, read_slices
+from molvae.config import CampaignConfig
 from molvae.errors import DataError, InvalidMoleculeError, require, without_warnings
 from molvae.latent.library import PROPERTIES, Library, faiss, pyarrow
 from molvae.latent.loading import find_model, list_models, load
@@ -76,7 +77,7 @@ def build_library(
     source: str | Path,
     folder: str | Path,
     *,
-    space: str | Path = "zinc250k",
+    space: str | Path = CampaignConfig.space,
     column: str | None = None,
     name_column: str | None = None,
     alerts: bool = False,

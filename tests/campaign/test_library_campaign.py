@@ -55,7 +55,7 @@ def test_whole_library_is_proposed_each_molecule_once(library: Library, tmp_path
     start = ["O" + "C" * n + "c1ccccc1" for n in range(1, 11)]  # analogues, unlike the library
     with Campaign.create(
         tmp_path / "c.db",
-        "zinc250k",
+        "druglike",
         library=library.folder,
         strategy=FEW,
         start=start,
@@ -71,7 +71,7 @@ def test_whole_library_is_proposed_each_molecule_once(library: Library, tmp_path
 
 def test_random_initial_molecules_are_of_the_library(library: Library, tmp_path: Path) -> None:
     with Campaign.create(
-        tmp_path / "c.db", "zinc250k", library=library.folder, start=30, **SETTINGS
+        tmp_path / "c.db", "druglike", library=library.folder, start=30, **SETTINGS
     ) as campaign:
         smiles = [trial.smiles for trial in campaign.trials]
         assert len(set(smiles)) == 30
@@ -81,7 +81,7 @@ def test_random_initial_molecules_are_of_the_library(library: Library, tmp_path:
 
 def test_best_molecules_are_found_before_random_ones(library: Library, tmp_path: Path) -> None:
     with Campaign.create(
-        tmp_path / "c.db", "zinc250k", library=library.folder, start=10, **SETTINGS
+        tmp_path / "c.db", "druglike", library=library.folder, start=10, **SETTINGS
     ) as campaign:
         campaign.run(40)
         assert all(trial.predictions for trial in campaign.trials[10:])
@@ -96,7 +96,7 @@ def test_resume_compares_the_content_of_the_library(
     library: Library, other: Library, tmp_path: Path
 ) -> None:
     file = tmp_path / "c.db"
-    Campaign.create(file, "zinc250k", library=library.folder, start=10, **SETTINGS).close()
+    Campaign.create(file, "druglike", library=library.folder, start=10, **SETTINGS).close()
     with Campaign.open(file) as campaign:
         assert isinstance(campaign.strategy, Screen)
         assert campaign.strategy.library == str(library.folder)
@@ -113,7 +113,7 @@ def test_resume_compares_the_content_of_the_library(
 def test_other_strategies_and_other_models_are_refused(library: Library, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         Campaign.create(
-            tmp_path / "c.db", "zinc250k", library=library.folder, strategy="rank", **SETTINGS
+            tmp_path / "c.db", "druglike", library=library.folder, strategy="rank", **SETTINGS
         )
     with pytest.raises(DataError):
         Campaign.create(tmp_path / "c.db", "qm9", library=library.folder, **SETTINGS)
@@ -126,7 +126,7 @@ def test_suggestions_are_the_most_similar_molecules(library: Library, tmp_path: 
     start = sample_molecules("zinc250k", 10, 9)
     known = molecules(library)
     with Campaign.create(
-        tmp_path / "c.db", "zinc250k", start=start, suggest_from=library.folder, **SETTINGS
+        tmp_path / "c.db", "druglike", start=start, suggest_from=library.folder, **SETTINGS
     ) as campaign:
         campaign.run(12)
         for trial in campaign.trials[10:]:
