@@ -21,6 +21,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,12 +129,15 @@ def build_library(
     }  # fmt: skip
     out, tell = Path(folder), on_progress or (lambda step, n: None)
     work = out / "work"
-    _begin(out, settings)
     if (out / "library.json").exists():
+        _begin(out, settings)
         shutil.rmtree(work, ignore_errors=True)
         return Library.open(out)
     slices = read_slices(source, partition_size, column=column, name_column=name_column)
-    missing = _without_done(slices, work)
+    if (first_slice := next(slices, None)) is None:
+        raise DataError(f"{source} has no records")
+    _begin(out, settings)  # not before: a source that cannot be read leaves no folder
+    missing = _without_done(chain([first_slice], slices), work)
     run = partial(stream_large, workers=workers, dask=dask)
     for done, (name, data) in enumerate(run(_canonical_slice, missing), 1):
         write_atomically(work / name, data)

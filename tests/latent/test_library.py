@@ -137,6 +137,18 @@ def test_build_stopped_at_any_write_goes_on_to_the_same_bytes(
         assert content(made.folder) == content(library.folder)
 
 
+@pytest.mark.parametrize("text", [None, ""])
+def test_build_of_a_source_without_records_leaves_no_folder(
+    text: str | None, tmp_path: Path
+) -> None:
+    source = tmp_path / "source.smi"
+    if text is not None:
+        source.write_text(text)
+    with pytest.raises(DataError, match=r"source\.smi"):
+        build_library(source, tmp_path / "lib")
+    assert not (tmp_path / "lib").exists()
+
+
 KILLED = """
 import os, signal, sys
 from molvae.latent import library_build
