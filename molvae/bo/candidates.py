@@ -326,6 +326,34 @@ def propose_decoded(
     return [*chosen, *rest]
 
 
+def propose_sampled(
+    space: LatentSpaceProtocol,
+    model: Model,
+    z: Tensor,
+    observations: Observations,
+    n: int,
+    *,
+    bounds: Tensor,
+    seed: int,
+    max_attempts: int,
+) -> list[Candidate]:
+    """Thompson sampling: each molecule is the best under its own sample of the posterior.
+
+    The pool is that of the vectors, among `z` of `m x d`, that are best under samples at vectors;
+    see `propose_decoded` for the other arguments.
+    """
+    return propose_decoded(
+        space,
+        sampled_best(model, z, n),
+        lambda encodings, _: posterior_samples(model, encodings, 1)[0],
+        observations,
+        n,
+        bounds=bounds,
+        seed=seed,
+        max_attempts=max_attempts,
+    )
+
+
 def posterior_samples(model: Model, z: Tensor, n: int) -> Tensor:
     """Joint samples of a value at vectors, `n x m`.
 

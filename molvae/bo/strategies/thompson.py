@@ -18,9 +18,7 @@ from molvae.bo.candidates import (
     MAX_DECODE_ATTEMPTS,
     expand_bounds,
     local_and_global_samples,
-    posterior_samples,
-    propose_decoded,
-    sampled_best,
+    propose_sampled,
 )
 from molvae.bo.surrogate import fit_gp, predict_gp, reproducible
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -76,10 +74,10 @@ class Thompson:
         )
         with reproducible(seed):
             model = fit_gp(observations.z, observations.scores, observations.score_noise)
-            found = propose_decoded(
+            found = propose_sampled(
                 space,
-                sampled_best(model, z, n),
-                lambda encodings, _: posterior_samples(model, encodings, 1)[0],
+                model,
+                z,
                 observations,
                 n,
                 bounds=box,

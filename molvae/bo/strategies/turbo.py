@@ -15,9 +15,7 @@ from molvae.bo.candidates import (
     MAX_DECODE_ATTEMPTS,
     decode_novel,
     expand_bounds,
-    posterior_samples,
-    propose_decoded,
-    sampled_best,
+    propose_sampled,
     spawn_seed,
     trust_region_samples,
 )
@@ -102,10 +100,10 @@ class Turbo:
             half = 0.5 * length * (box[1] - box[0])
             region = torch.stack([best - half, best + half]).clamp(box[0], box[1])
             z = trust_region_samples(best, region, self.n_candidates, seed=seed)
-            found = propose_decoded(
+            found = propose_sampled(
                 space,
-                sampled_best(model, z, n),
-                lambda encodings, _: posterior_samples(model, encodings, 1)[0],
+                model,
+                z,
                 observations,
                 n,
                 bounds=box,
