@@ -1,8 +1,8 @@
 """Is `rank` as sure of its next batch as it may be?
 
-Each campaign keeps the predictions of a molecule from when it was proposed; here they are compared
-with the measured values. Proposed molecules have high predictions, so this is harder than to
-predict molecules left out at random.
+Each campaign keeps the prediction of a molecule from when it was proposed; here it is compared with
+the measured value. Proposed molecules have high predictions, so this is harder than to predict
+molecules left out at random.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.optimisation import Run, Study, row
 from benchmarks.shared.run import each
-from benchmarks.shared.tables import markdown, number
+from benchmarks.shared.tables import columns, number
 from molvae.analysis.calibration import coverage_of
 from molvae.campaign.campaign import Campaign
 
@@ -66,20 +66,14 @@ def counted(one: Run) -> dict[str, Any]:
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A row for each task."""
-    rows = [
-        [
-            f"{row['task']} ({row['start']} + {row['proposals']})",
-            *(number(row[key], ".0%") for key in SHARES),
-        ]
-        for row in result["campaigns"]
-    ]
     return [
-        "What `rank` foresaw of each molecule when it proposed it, in batches of "
-        f"{result['batch']}, against what was measured then ({result['seeds']} seeds).",
+        f"Batches of {result['batch']}, {result['seeds']} seeds.",
         "",
-        *markdown(
-            ("campaign (start + proposals)", "in 50 % intervals", "in 90 % intervals",
-             "above median"),
-            rows,
-        ),
+        *columns(result["campaigns"], {
+            "campaign (start + proposals)":
+                lambda row: f"{row['task']} ({row['start']} + {row['proposals']})",
+            "in 50 % intervals": lambda row: number(row["held_50"], ".0%"),
+            "in 90 % intervals": lambda row: number(row["held_90"], ".0%"),
+            "above median": lambda row: number(row["above"], ".0%"),
+        }),
     ]  # fmt: skip

@@ -1,13 +1,16 @@
 """How well are unusual molecules told from others, and how tight is the bound on log p?
 
-Test molecules of a model's own data set against those of others, and against absurd ones, which
-have the same numbers of SELFIES symbols; and bounds with more and more draws against annealed
-importance sampling.
+Area under the ROC curve of telling molecules from test molecules of a model's own data set: those
+of other sets, and absurd ones with the same numbers of SELFIES symbols. What the model cannot read
+counts as recognised by `LatentSpace.outlier_score`; the columns behind are of the others alone, by
+three scores. Bounds on log p, nats, are means over a few test molecules, with more and more draws,
+beside annealed importance sampling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from benchmarks.shared.annealing import annealed_bound
 from benchmarks.shared.model_measures import auroc
 from benchmarks.shared.molecules import absurd
 from benchmarks.shared.run import each, plainly
-from benchmarks.shared.tables import TITLES, markdown, number
+from benchmarks.shared.tables import TITLES, columns, number
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical_or_none
 from molvae.chem.prepare import split_of
@@ -104,40 +107,37 @@ def bounds(space: LatentSpace, molecules: Sequence[str], quick: bool) -> dict[st
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A table of areas, and one of bounds."""
-    scores = ("outlier_score_readable", "log_prob_readable", "percentile_readable")
+    models = result["models"]
     areas = [
-        [
-            TITLES[name],
-            SETS[other],
-            number(row["outlier_score"], ".3f"),
-            number(row["readable"], ".0%"),
-            *(number(row[key], ".3f") for key in scores),
-        ]
-        for name, found in result["models"].items()
+        {"model": TITLES[name], "other": SETS[other]} | row
+        for name, found in models.items()
         for other, row in found["sets"].items()
     ]
-    models = {name: found["bounds"] for name, found in result["models"].items()}
-    columns = list(next(iter(models.values()))["draws"])
+    draws = next(iter(models.values()))["bounds"]["draws"]
+
+    def area(key: str, form: str = ".3f") -> Callable[[Mapping[str, Any]], str]:
+        return lambda row: number(row[key], form)
+
     return [
-        "Area under the ROC curve of telling molecules from "
-        f"{result.get('molecules', MOLECULES)} test molecules by `LatentSpace.outlier_score`; what "
-        "the model cannot read counts as recognised, the columns behind are of the others alone, "
-        "by three scores.",
+        f"{result.get('molecules', MOLECULES)} molecules of each kind.",
         "",
-        *markdown(
-            ("model", "distinguished from its test molecules", "outlier score", "readable",
-             "of those: outlier score", "-log p", "percentile"),
-            areas,
-        ),
+        *columns(areas, {
+            "model": lambda row: row["model"],
+            "distinguished from its test molecules": lambda row: row["other"],
+            "outlier score": area("outlier_score"),
+            "readable": area("readable", ".0%"),
+            "of those: outlier score": area("outlier_score_readable"),
+            "-log p": area("log_prob_readable"),
+            "percentile": area("percentile_readable"),
+        }),
         "",
-        "Bounds on log p, nats, means over a few test molecules:",
-        "",
-        *markdown(
-            ("model", *(f"k = {k}" for k in columns), "annealed"),
-            [
-                [TITLES[name], *(number(of["draws"][k], ".1f") for k in columns),
-                 number(of["annealed"], ".1f")]
-                for name, of in models.items()
-            ],
-        ),
+        *columns(models, {
+            "model": lambda name: TITLES[name],
+            **{f"k = {k}": partial(_bound, models, k) for k in draws},
+            "annealed": lambda name: number(models[name]["bounds"]["annealed"], ".1f"),
+        }),
     ]  # fmt: skip
+
+
+def _bound(models: Mapping[str, Any], k: str, name: str) -> str:
+    return number(models[name]["bounds"]["draws"][k], ".1f")

@@ -1,9 +1,16 @@
-"""How do generative models of molecules compare? One size, one budget, one thing changed.
+"""How do generative models of molecules compare?
 
-Every variant is a recipe of `molvae train` that differs from the beta-VAE in what its name says. It
-sees the same number of molecules in batches of the same size, and its network has as many weights.
-Priors are fitted to the codes of the one beta-VAE. Three trainings of a tenth of the length show
-how much depends on the seed.
+Every variant is a recipe of `molvae train` that differs from the beta-VAE in what its name says and
+in nothing else: the same data, as many molecules seen, in batches of the same size, and a network
+with as many weights. Without a remark the weight of the KL term is that of the beta-VAE;
+semi-supervised models have noise levels and twice that weight. Priors are fitted to the codes of
+the one beta-VAE.
+
+Bounds are in nats per symbol, with the learned prior; molecules are sampled from the prior and then
+token by token, and invalid ones are repaired. R2 is that of a ridge regression on z; outliers are
+absurd molecules, SELFIES of as many symbols as test molecules have, sampled at random, as frequent
+as in the data or all alike, and molecules of the other data set. A model is stable if short
+trainings with different seeds end with much the same loss. Speeds are those of one thread.
 """
 
 from __future__ import annotations
@@ -14,8 +21,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -39,23 +45,22 @@ from benchmarks.shared.model_measures import (
     outliers,
     readable_properties,
 )
-from benchmarks.shared.molecules import PREPARED, few_prepared, require_prepared
+from benchmarks.shared.molecules import prepared, readable
 from benchmarks.shared.recipes import quietly, size_of, trained, weights, widest
 from benchmarks.shared.run import cached, each, plain
-from benchmarks.shared.tables import NONE, markdown, number, numbers, pick
+from benchmarks.shared.tables import NONE, columns, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
+from molvae.chem.prepare import load_split
 from molvae.config import DEFAULT_PROPERTIES, build
 from molvae.errors import lookup
+from molvae.latent.conversion import pad, try_token_ids
 from molvae.latent.labels import label
-from molvae.latent.space import LatentSpace
 from molvae.latent.tokenized import TokenizedDataset, tokenize
 from molvae.latent.train import train
-from molvae.model.batches import trim_padding
 from molvae.model.config import PriorConfig, TrainConfig
 from molvae.model.prior_fitting import choose_prior, fit_vamp
 
 TITLE = "Generative models side by side"
-PARTS = ("data", "variants")
 # Of all variants; without noise levels, so that each is what its name says and nothing else.
 BASE: Mapping[str, Any] = {
     "representation": "robust-smiles",
@@ -82,43 +87,43 @@ TRANSFORMER = {
     "decoder": "transformer",
     "layers": 2,
 }
-# What is changed in the base recipe; `of_beta` is a share of the baseline's beta.
-VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "autoencoder": {"model": {"posterior": "point"}, "loss": {"beta": 0.0}},
-    "beta-vae": {},
-    "vae": {"loss": {"beta": 1.0}},
-    "beta-4": {"loss": {"beta": 4.0}},
-    "free-bits": {"loss": {"beta": 1.0, "free_bits": 0.5}},
-    "iwae": {"loss": {"kind": "iwae", "n_samples": 8, "beta": 1.0}},
-    "total-correlation": {
-        "loss": {"kind": "total-correlation", "total_correlation_weight": 2.5, "of_beta": 0.5}
-    },
-    "flow-posterior": {"model": {"posterior": "flow"}},
-    "transformer": {"model": TRANSFORMER, "learning_rate": 1e-3},
-    "property-heads": {"properties": list(DEFAULT_PROPERTIES), "property_weight": 3.0},
-    "noise-levels": NOISY,
-    "semi-supervised": CONDITIONAL,
-    "semi-supervised-5": CONDITIONAL | {"labeled_fraction": 0.05},
-    "language-model": {
-        "model": {"latent_dim": 0, "residual_conditioning": False},
-        "prior": {"kind": "auto"},
-    },
-}
-TITLES = {
-    "autoencoder": "autoencoder, deterministic",
-    "beta-vae": "beta-VAE",
-    "vae": "VAE (beta 1)",
-    "beta-4": "beta-VAE (beta 4)",
-    "free-bits": "free bits, 0.5 nats a unit (beta 1)",
-    "iwae": "importance-weighted, 8 samples (beta 1)",
-    "total-correlation": "total-correlation VAE (2.5 times of it, half of beta)",
-    "flow-posterior": "flow posterior",
-    "transformer": "transformer",
-    "property-heads": "property heads",
-    "noise-levels": "noise levels",
-    "semi-supervised": "semi-supervised",
-    "semi-supervised-5": "semi-supervised, 5 % of labels",
-    "language-model": "language model",
+# Titles, and what is changed in the base recipe; `of_beta` is a share of the baseline's beta.
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "autoencoder": (
+        "autoencoder, deterministic",
+        {"model": {"posterior": "point"}, "loss": {"beta": 0.0}},
+    ),
+    "beta-vae": ("beta-VAE", {}),
+    "vae": ("VAE (beta 1)", {"loss": {"beta": 1.0}}),
+    "beta-4": ("beta-VAE (beta 4)", {"loss": {"beta": 4.0}}),
+    "free-bits": (
+        "free bits, 0.5 nats a unit (beta 1)",
+        {"loss": {"beta": 1.0, "free_bits": 0.5}},
+    ),
+    "iwae": (
+        "importance-weighted, 8 samples (beta 1)",
+        {"loss": {"kind": "iwae", "n_samples": 8, "beta": 1.0}},
+    ),
+    "total-correlation": (
+        "total-correlation VAE (2.5 times of it, half of beta)",
+        {"loss": {"kind": "total-correlation", "total_correlation_weight": 2.5, "of_beta": 0.5}},
+    ),
+    "flow-posterior": ("flow posterior", {"model": {"posterior": "flow"}}),
+    "transformer": ("transformer", {"model": TRANSFORMER, "learning_rate": 1e-3}),
+    "property-heads": (
+        "property heads",
+        {"properties": list(DEFAULT_PROPERTIES), "property_weight": 3.0},
+    ),
+    "noise-levels": ("noise levels", NOISY),
+    "semi-supervised": ("semi-supervised", CONDITIONAL),
+    "semi-supervised-5": (
+        "semi-supervised, 5 % of labels",
+        CONDITIONAL | {"labeled_fraction": 0.05},
+    ),
+    "language-model": (
+        "language model",
+        {"model": {"latent_dim": 0, "residual_conditioning": False}, "prior": {"kind": "auto"}},
+    ),
 }
 PRIORS = {
     "normal": "N(0, I)",
@@ -129,7 +134,6 @@ PRIORS = {
 }
 BASELINE = "beta-vae"  # to whose codes the priors are fitted
 UNASKED = "noise-levels"  # to which conditional generation is compared
-BOUNDS = ("nats_1", "nats_8", "nats_64")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,18 +143,13 @@ class Plan:
     name: str
     molecules: int  # seen in each training, repeats included
     recipe: Mapping[str, Any]  # its own part of the base recipe
-    variants: tuple[str, ...]
+    variants: tuple[str, ...] = field(repr=False)  # more of them change no kept result
     asked: Mapping[str, tuple[float, ...]]  # values of conditions, inside of the data set's
     other: str  # data set of other molecules
     seeds: tuple[int, ...] = (1, 2, 3)
     sizes: Sizes = field(default_factory=Sizes)
-    data: Path = PREPARED  # folder of the prepared data sets
+    data: Path = Path()  # the prepared data set
     folder: Path = Path()  # where models and measures are kept
-
-    @property
-    def prepared(self) -> Path:
-        """The prepared data set."""
-        return self.data / self.name
 
     @property
     def short(self) -> int:
@@ -160,25 +159,19 @@ class Plan:
     def tokens(self, jobs: int = 1) -> TokenizedDataset:
         """The tokens of the data set."""
         merges = self.recipe["bpe_merges"]
-        return tokenize(self.prepared, str(BASE["representation"]), merges, workers=jobs)
+        return tokenize(self.data, str(BASE["representation"]), merges, workers=jobs)
 
 
-def _widths(
-    latent: int, embedding: int, encoder: int, decoder: int, position: int
-) -> dict[str, int]:
+def _recipe(merges: int, *widths: int, **more: Any) -> dict[str, Any]:
     names = ("latent_dim", "embedding_dim", "encoder_dim", "decoder_dim", "position_dim")
-    return dict(zip(names, (latent, embedding, encoder, decoder, position), strict=True))
+    return {"bpe_merges": merges, "model": dict(zip(names, widths, strict=True)), **more}
 
 
 PLANS = {
     "qm9": Plan(
         name="qm9",
         molecules=300_000,
-        recipe={
-            "bpe_merges": 100,
-            "model": _widths(32, 32, 128, 256, 16),
-            "loss": {"beta": 0.1},
-        },
+        recipe=_recipe(100, 32, 32, 128, 256, 16, loss={"beta": 0.1}),
         variants=tuple(VARIANTS),
         asked={"logP": (-1.0, 0.0, 1.0), "QED": (0.4, 0.5, 0.55)},
         other="zinc250k",
@@ -186,11 +179,7 @@ PLANS = {
     "zinc250k": Plan(
         name="zinc250k",
         molecules=400_000,
-        recipe={
-            "bpe_merges": 300,
-            "model": _widths(64, 48, 192, 384, 24),
-            "loss": {"beta": 0.2},
-        },
+        recipe=_recipe(300, 64, 48, 192, 384, 24, loss={"beta": 0.2}),
         variants=(
             "beta-vae",
             "vae",
@@ -206,7 +195,17 @@ PLANS = {
         seeds=(),
     ),
 }
-QUICK = Sizes(held_out=60, bounded=4, drawn=20, asked=6, strange=8, codes=100, epochs=1, fcd=False)
+QUICK = replace(
+    PLANS["zinc250k"],
+    molecules=256,
+    recipe=_recipe(20, 4, 8, 16, 16, 4, prior={"epochs": 1}),
+    asked={"logP": (2.0,), "QED": (0.8,)},
+    other="zinc250k",
+    seeds=(1, 2),
+    sizes=Sizes(
+        held_out=60, bounded=4, drawn=20, asked=6, strange=8, codes=100, epochs=1, fcd=False
+    ),
+)
 
 
 def measure(
@@ -224,64 +223,40 @@ def measure(
         DataError: A data set is not prepared.
         UnknownNameError: There is no such data set or variant.
     """
-    plans = [lookup("data set", name, PLANS) for name in data]
+    plans = [lookup("data set", name, PLANS) for name in data] if not quick else [QUICK]
     for variant in variants or ():
         lookup("variant", variant, VARIANTS)
-    if molecules:
-        plans = [replace(plan, molecules=molecules) for plan in plans]
-    with few_prepared("zinc250k", 300) if quick else nullcontext(PREPARED) as prepared:
-        if quick:
-            small = {"bpe_merges": 20, "model": _widths(4, 8, 16, 16, 4), "prior": {"epochs": 1}}
-            tiny = replace(PLANS["zinc250k"], recipe=small, molecules=256, seeds=(1, 2))
-            wanted = {"logP": (2.0,), "QED": (0.8,)}
-            plans = [replace(tiny, sizes=QUICK, asked=wanted, other="zinc250k", data=prepared)]
-        for plan in plans:
-            require_prepared(plan.name, prepared)
+    with prepared([plan.name for plan in plans], 300 if quick else None) as place:
         found = {}
         for plan in plans:
-            plan = replace(plan, folder=folder / f"{plan.name}-{plan.molecules}")
+            n = molecules or plan.molecules
+            plan = replace(plan, molecules=n, data=place / plan.name, folder=folder / plan.name)
             found[plan.name] = of_plan(plan, variants or plan.variants, jobs)
         return {"data": found}
-
-
-def merge(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Results of now, and of before where now has none and settings are the same."""
-    found = {}
-    for name, plan in PLANS.items():
-        old, new = (result["data"].get(name) for result in (before, now))
-        found[name] = new or old
-        if old and new and old["settings"] == new["settings"]:
-            same = [r for r in old["rows"] if r["changed"] == changed(plan, r["variant"])]
-            rows = {row["variant"]: row for row in (*same, *new["rows"])}
-            found[name] = new | {
-                "rows": [rows[variant] for variant in VARIANTS if variant in rows],
-                "priors": new["priors"] or old["priors"],
-            }
-    return {"data": {name: of for name, of in found.items() if of}}
 
 
 def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
     """Train and measure variants of a data set, and the priors if the baseline is among them."""
     # Made once, by one process, and read by all.
     plan.tokens(jobs)
-    label(plan.prepared, DEFAULT_PROPERTIES, workers=jobs)
-    what = material(plan.prepared, plan.other, plan.sizes, jobs)
+    label(plan.data, DEFAULT_PROPERTIES, workers=jobs)
+    what = material(plan.data, plan.other, plan.sizes, jobs)
     names = [name for name in VARIANTS if name in variants]
-    priors = list(PRIORS) if BASELINE in names else []
+    changes = {name: changed(plan, name) for name in names}
+    rows = [(plan, name, what, change) for name, change in changes.items()]
+    priors = [(plan, kind, what) for kind in PRIORS if BASELINE in names]
     return {
         "settings": {
             "molecules": plan.molecules,
             "short": plan.short,
             "seeds": list(plan.seeds),
             "recipe": json.loads(json.dumps(settings_of(plan, BASELINE))),
-            "asked": {name: list(values) for name, values in plan.asked.items()},
             "other": plan.other,
             "sizes": asdict(plan.sizes),
-            "data_sd": dict(zip(DEFAULT_PROPERTIES, what.reference.sd, strict=True)),
         },
         "floor": what.floor,
-        "rows": each(row, [(plan, name, what) for name in names], jobs=jobs),
-        "priors": each(prior_row, [(plan, kind, what) for kind in priors], jobs=jobs),
+        "rows": each(row, rows, jobs=jobs, kept=plan.folder),
+        "priors": each(prior_row, priors, jobs=jobs, kept=plan.folder),
     }
 
 
@@ -293,7 +268,7 @@ def settings_of(plan: Plan, variant: str) -> dict[str, Any]:
 
 def changed(plan: Plan, variant: str) -> dict[str, Any]:
     """Changes of a variant in the recipe of a data set."""
-    change = layered(VARIANTS[variant])
+    change = layered(VARIANTS[variant][1])
     if (share := change.get("loss", {}).pop("of_beta", None)) is not None:
         change["loss"]["beta"] = share * _built(layered(BASE, plan.recipe)).loss.beta
     return change
@@ -322,7 +297,7 @@ def recipe(plan: Plan, variant: str, symbols: int, longest: int, out: Path) -> T
         heads, conditions = len(config.properties), len(config.conditions)
         return weights(config.model, symbols, longest, heads, conditions)
 
-    config = _built(settings_of(plan, variant), out, plan.prepared)
+    config = _built(settings_of(plan, variant), out, plan.data)
     names = ["encoder_dim", "decoder_dim"] if config.model.latent_dim else ["decoder_dim"]
     if config.model.latent_dim and config.model.decoder != "transformer":
         return config
@@ -333,26 +308,21 @@ def recipe(plan: Plan, variant: str, symbols: int, longest: int, out: Path) -> T
 
 def model_folder(plan: Plan, variant: str) -> Path:
     """Where the model of a variant is kept, for each state of its settings."""
-    text = json.dumps([settings_of(plan, variant), asdict(plan.sizes), plan.asked, plan.seeds])
+    text = json.dumps(settings_of(plan, variant))
     return plan.folder / f"{variant}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def row(plan: Plan, variant: str, what: Material) -> dict[str, Any]:
-    """One variant: trained and measured, unless it was."""
-    place = model_folder(plan, variant)
-    return dict(cached(place.with_suffix(".json"), partial(_row, plan, variant, what, place)))
-
-
-def _row(plan: Plan, variant: str, what: Material, place: Path) -> dict[str, Any]:
+def row(plan: Plan, variant: str, what: Material, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """One variant: trained, unless it was, and measured."""
     torch.set_num_threads(1)
-    tokens, sizes = plan.tokens(), plan.sizes
+    tokens, sizes, place = plan.tokens(), plan.sizes, model_folder(plan, variant)
     config = recipe(plan, variant, len(tokens.vocabulary), tokens.train.shape[1], place / "model")
     about = cached(place / "training.json", lambda: trained(config))
     space = molvae.load(config.out)
     is_compared = space.conditions or variant == UNASKED
     found = {
         "variant": variant,
-        "changed": changed(plan, variant),
+        "changed": changes,
         "weights": size_of(space.model),
         "latent_dim": space.config.latent_dim,
         "training": about,
@@ -402,9 +372,11 @@ def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     space, sizes = copy(molvae.load(model_folder(plan, BASELINE) / "model")), plan.sizes
-    tokens = plan.tokens()
-    rows = tokens.train[:: max(1, math.ceil(len(tokens.train) / sizes.codes))]
-    of_rows, new = codes_of(space, rows, 4), codes_of(space, tokens.valid, 1)[0]
+    train, valid = (readable(space, load_split(plan.data, name)) for name in ("train", "valid"))
+    few = train[:: max(1, math.ceil(len(train) / sizes.codes))]
+    rows = pad([ids for ids in try_token_ids(space, few) if ids is not None])
+    of_rows = space.sample_posterior(few, 4, SEED).float().transpose(0, 1)
+    new = space.sample_posterior(valid, 1, SEED)[:, 0].float()
     passes = sizes.epochs if kind != "normal" else 0
     named = cast(Literal["auto", "normal"], "auto" if kind == "normal" else kind)
     began = time.process_time()
@@ -427,31 +399,12 @@ def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
     }
 
 
-@torch.inference_mode()
-def codes_of(space: LatentSpace, rows: torch.Tensor, n_samples: int) -> torch.Tensor:
-    """Draws from posteriors of rows of ids, `n_samples x n x dim`."""
-    found = torch.zeros(n_samples, len(rows), space.dim)
-    order = (rows != 0).sum(dim=1).argsort(stable=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        for part in torch.split(order, 512):
-            code = space.model.infer(trim_padding(rows[part]), n_samples=n_samples).code
-            found[:, part] = code.view(len(part), n_samples, -1).transpose(0, 1)
-    return found
-
-
 def table(result: Mapping[str, Any]) -> list[str]:
     """For each data set what models are like, and what they claim."""
-    lines = [
-        "The same data, number of weights and molecules seen, and nothing changed but what the "
-        "name says. Without a remark the weight of the KL term is that of the beta-VAE; "
-        "semi-supervised models have noise levels and twice that weight. Bounds are in nats per "
-        "symbol, with the learned prior; molecules are sampled from the prior and then token by "
-        "token, and invalid ones are repaired.",
-    ]
+    lines = list[str]()
     for name, found in result["data"].items():
-        lines += ["", f"### {DATA[name]}, generative models", "", *_of_data(found)]
-    return lines
+        lines += [f"### {DATA[name]}, generative models", "", *_of_data(found), ""]
+    return lines[:-1]
 
 
 def _of_data(found: Mapping[str, Any]) -> list[str]:
@@ -459,93 +412,99 @@ def _of_data(found: Mapping[str, Any]) -> list[str]:
     sizes, other = settings["sizes"], DATA[settings["other"]]
     base = next((row for row in rows if row["variant"] == BASELINE), rows[0])
     beta = build(TrainConfig, {"data": "", "out": "", **settings["recipe"]}).loss.beta
-    seeds = len(settings["seeds"])
-    said = (
-        f"stable: {seeds} trainings of {settings['short']:,} molecules each, with different seeds; "
-        "standard deviation of the loss over its mean."
-        if seeds
-        else "over seeds, on QM9 only."
-    )
+    seeds = f"{len(settings['seeds'])} trainings of {settings['short']:,} molecules each"
+    names = "logP, SAS, QED"
+
+    def of(part: str, key: str, form: str = ".2f") -> Callable[[Mapping[str, Any]], str]:
+        """A cell of one part of a row; `*` in its keys stands for each property."""
+        keys = [key.replace("*", p) for p in DEFAULT_PROPERTIES] if "*" in key else key.split()
+        return lambda row: pick(row[part], keys, form)
+
+    generated = {
+        "valid without repair": of("drawn", "fluent", ".1%"),
+        "valid": of("drawn", "validity", ".1%"),
+        "distinct": of("drawn", "uniqueness", ".1%"),
+        "new": of("drawn", "novelty", ".1%"),
+        "FCD": of("drawn", "fcd"),
+    }
+    nats = of("bounds", "nats_1 nats_8 nats_64", ".3f")
+    floor = {"variant": None, "drawn": found["floor"]}
     lines = [
         f"{settings['molecules']:,} molecules seen, about {base['weights']:,} weights, "
         f"{base['latent_dim']} dimensions of z, beta {beta:g}; {sizes['held_out']:,} test "
         f"molecules reconstructed and regressed on, {sizes['bounded']:,} bounded, "
-        f"{sizes['drawn']:,} sampled. R2 is that of a ridge regression on z; outliers are absurd "
-        "molecules, SELFIES of as many symbols as test molecules have, sampled at random, as "
-        f"frequent as in the data or all alike, and molecules of {other}.",
+        f"{sizes['drawn']:,} sampled.",
         "",
-        *markdown(
-            ("model", "reconstructed from: mean, sample", "KL, nats; active units",
-             "bound: 1, 8, 64 samples", "R2 of logP, SAS, QED", "total correlation, nats",
-             f"AUROC: absurd, all alike, {other}"),
-            [_codes(row, settings["other"]) for row in rows],
-        ),
+        *columns(rows, {
+            "model": _title,
+            "reconstructed from: mean, sample":
+                of("codes", "reconstruction posterior_reconstruction", ".1%"),
+            "KL, nats; active units": _active,
+            "bound: 1, 8, 64 samples": nats,
+            f"R2 of {names}": of("read", "ridge_*"),
+            "total correlation, nats": of("codes", "total_correlation"),
+            f"AUROC: absurd, all alike, {other}": partial(_auroc, other=settings["other"]),
+        }),
         "",
-        *markdown(
-            ("model", "valid without repair", "valid", "distinct", "new", "FCD",
-             "mean of logP, SAS, QED off, sd", "sd over that of the data"),
-            [_drawn(TITLES[row["variant"]], row["drawn"]) for row in rows]
-            + [_drawn("*training molecules*", found["floor"])],
-        ),
+        *columns([*rows, floor], {
+            "model": _title,
+            **generated,
+            f"mean of {names} off, sd": of("drawn", "shift_*", "+.2f"),
+            "sd over that of the data": of("drawn", "sd_ratio_*"),
+        }),
         "",
-        f"What is claimed of such models, measured; {said} Speeds are those of one thread.",
+        "What is claimed of such models, measured; stable: "
+        + (f"standard deviation of the loss of {seeds}, over its mean." if settings["seeds"]
+           else "on QM9 only."),
         "",
-        *markdown(
-            ("model", "stable? sd over seeds", "likelihood exact?",
-             "molecules a second: training", "CPU minutes, with prior",
-             "molecules a second: sampling"),
-            [_claims(row) for row in rows],
-        ),
+        *columns(rows, {
+            "model": _title,
+            "stable? sd over seeds": _stable,
+            "likelihood exact?": _likelihood,
+            "molecules a second: training": of("training", "per_second", ","),
+            "CPU minutes, with prior": of("training", "minutes", ".1f"),
+            "molecules a second: sampling": of("drawn", "per_second", ","),
+        }),
     ]  # fmt: skip
     if found["priors"]:
-        lines += ["", *_priors(found["priors"])]
+        lines += ["", *columns(found["priors"], {
+            "prior of the codes of the beta-VAE": lambda row: PRIORS[row["prior"]],
+            "log-density of held-out codes, nats": lambda row: number(row["log_density"]),
+            "gain over N(0, I)": lambda row: number(row["log_density"] - row["normal"], "+.2f"),
+            "bound: 1, 8, 64 samples": nats,
+            **{name: generated[name] for name in ("valid without repair", "distinct", "FCD")},
+            "furthest off, sd": of("drawn", "off"),
+            "seconds to fit": lambda row: number(row["fit_seconds"], ".0f"),
+            "molecules a second": of("drawn", "per_second", ","),
+        })]  # fmt: skip
     return lines + _on_demand(found)
 
 
-def _codes(row: Mapping[str, Any], other: str) -> list[str]:
-    codes, bounds, outliers = row["codes"], row["bounds"], row["outliers"]
-    known = "bound" if bounds else "density"
-    active = f"{codes['active_units']:.0f} of {row['latent_dim']}" if codes else NONE
-    return [
-        TITLES[row["variant"]],
-        pick(codes, ("reconstruction", "posterior_reconstruction"), ".1%"),
-        f"{pick(codes, ('kl',), '.1f')}; {active}",
-        pick(bounds, BOUNDS, ".3f"),
-        pick(row["read"], [f"ridge_{name}" for name in DEFAULT_PROPERTIES]),
-        pick(codes, ("total_correlation",)),
-        pick(outliers, [f"{known}_{kind}" for kind in ("absurd", "absurd-even", other)], ".3f"),
-    ]
+def _title(row: Mapping[str, Any]) -> str:
+    return VARIANTS[row["variant"]][0] if row["variant"] else "*training molecules*"
 
 
-def _drawn(title: str, drawn: Mapping[str, Any]) -> list[str]:
-    shares = ("fluent", "validity", "uniqueness", "novelty")
-    return [
-        title,
-        *(pick(drawn, (key,), ".1%") for key in shares),
-        pick(drawn, ("fcd",)),
-        pick(drawn, [f"shift_{name}" for name in DEFAULT_PROPERTIES], "+.2f"),
-        pick(drawn, [f"sd_ratio_{name}" for name in DEFAULT_PROPERTIES]),
-    ]
+def _active(row: Mapping[str, Any]) -> str:
+    units = f"{row['codes']['active_units']:.0f} of {row['latent_dim']}" if row["codes"] else NONE
+    return f"{pick(row['codes'], ('kl',), '.1f')}; {units}"
 
 
-def _claims(row: Mapping[str, Any]) -> list[str]:
-    of_seeds = row["seeds"]
-    stable = pick(of_seeds, ("sd",), ".1%")
-    if failed := sum(loss is None for loss in of_seeds.get("losses", ())):
-        stable += f", {failed} failed"
-    if any("collaps" in text for text in row["training"]["warnings"]):
-        stable += ", collapsed"
-    return [
-        TITLES[row["variant"]],
-        stable,
-        _likelihood(row["bounds"]),
-        pick(row["training"], ("per_second",), ","),
-        f"{row['training']['minutes']:.1f}",
-        f"{row['drawn']['per_second']:,}",
-    ]
+def _auroc(row: Mapping[str, Any], other: str) -> str:
+    known = "bound" if row["bounds"] else "density"
+    keys = [f"{known}_{kind}" for kind in ("absurd", "absurd-even", other)]
+    return pick(row["outliers"], keys, ".3f")
 
 
-def _likelihood(bounds: Mapping[str, Any]) -> str:
+def _stable(row: Mapping[str, Any]) -> str:
+    text = pick(row["seeds"], ("sd",), ".1%")
+    if failed := sum(loss is None for loss in row["seeds"].get("losses", ())):
+        text += f", {failed} failed"
+    collapsed = any("collaps" in warning for warning in row["training"]["warnings"])
+    return text + ", collapsed" * collapsed
+
+
+def _likelihood(row: Mapping[str, Any]) -> str:
+    bounds = row["bounds"]
     if not bounds:
         return "there is none"
     if bounds["spread"] == 0:
@@ -557,48 +516,21 @@ def _likelihood(bounds: Mapping[str, Any]) -> str:
     return f"a bound; 64 samples raise it by {rise:.2f} ± {error:.2f} nats"
 
 
-def _priors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    lines = [
-        [
-            PRIORS[row["prior"]],
-            f"{row['log_density']:.2f}",
-            f"{row['log_density'] - row['normal']:+.2f}",
-            pick(row["bounds"], BOUNDS, ".3f"),
-            pick(row["drawn"], ("fluent",), ".1%"),
-            pick(row["drawn"], ("uniqueness",), ".1%"),
-            pick(row["drawn"], ("fcd",)),
-            pick(row["drawn"], ("off",)),
-            f"{row['fit_seconds']:.0f}",
-            f"{row['drawn']['per_second']:,}",
-        ]
-        for row in rows
-    ]
-    return markdown(
-        ("prior of the codes of the beta-VAE", "log-density of held-out codes, nats",
-         "gain over N(0, I)", "bound: 1, 8, 64 samples", "valid without repair", "distinct", "FCD",
-         "furthest off, sd", "seconds to fit", "molecules a second"),
-        lines,
-    )  # fmt: skip
-
-
 def _on_demand(found: Mapping[str, Any]) -> list[str]:
     """Median absolute error of what was asked for, and what share of the data's sd that is."""
     rows = {row["variant"]: row["asked"] for row in found["rows"] if row["asked"]}
     names = [n for n in (UNASKED, "semi-supervised", "semi-supervised-5") if n in rows]
     if names in ([], [UNASKED]):
         return []
-    titles = {**TITLES, UNASKED: "not asked: noise levels"}
 
-    def cell(of: Mapping[str, Any]) -> str:
+    def cell(key: str, name: str) -> str:
+        of = rows[name][key]
         if of["error"] is None:
             return NONE
         shares = numbers([of["validity"], of["uniqueness"]], ".0%")
         return f"{number(of['error'], '.3g')} ({number(of['in_sd'])} sd); {shares}"
 
-    lines = [
-        [key.replace("=", " = "), *(cell(rows[name][key]) for name in names)]
-        for key in rows[names[-1]]
-    ]
+    titles = {name: VARIANTS[name][0] for name in names} | {UNASKED: "not asked: noise levels"}
     return [
         "",
         f"Molecules on demand, {found['settings']['sizes']['asked']:,} for each value, as "
@@ -606,8 +538,11 @@ def _on_demand(found: Mapping[str, Any]) -> list[str]:
         "expects them to be more than 0.25 sd off. Median absolute error (in sd of the data); "
         "valid, distinct.",
         "",
-        *markdown(("asked for", *(titles[name] for name in names)), lines),
-    ]
+        *columns(rows[names[-1]], {
+            "asked for": lambda key: key.replace("=", " = "),
+            **{titles[name]: partial(cell, name=name) for name in names},
+        }),
+    ]  # fmt: skip
 
 
 @plots.styled()
@@ -618,19 +553,19 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
     for (scatter, bars, gains, errors), (name, found) in zip(lines, data.items(), strict=True):
         for row in found["rows"]:
             if row["bounds"]:
-                place = [*TITLES].index(row["variant"])
+                place = [*VARIANTS].index(row["variant"])
                 scatter.plot(
                     100 * (row["codes"].get("reconstruction") or 0.0),
                     row["bounds"]["nats_64"],
                     "os^Dv"[place // len(plots.COLORS)],
                     color=plots.COLORS[place % len(plots.COLORS)],
-                    label=TITLES[row["variant"]],
+                    label=_title(row),
                 )
         scatter.set(xlabel="reconstructed, %", ylabel="bound of 64 samples, nats per symbol")
         scatter.set_title(f"{DATA[name]}: faithful, and likely")
         scatter.legend(fontsize=5.5)
         key = "fcd" if found["rows"][0]["drawn"]["fcd"] is not None else "off"
-        named = [(TITLES[row["variant"]], row["drawn"][key]) for row in found["rows"]][::-1]
+        named = [(_title(row), row["drawn"][key]) for row in found["rows"]][::-1]
         bars.barh([n for n, _ in named], [v or 0.0 for _, v in named])
         if found["floor"][key] is not None:
             bars.axvline(found["floor"][key], color="black", linewidth=0.8)
@@ -642,7 +577,7 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
         gains.set_title("codes: nats above N(0, I)")
         for row in found["rows"]:
             if of := row["asked"]:
-                title = TITLES[row["variant"]] if row["variant"] != UNASKED else "not asked"
+                title = _title(row) if row["variant"] != UNASKED else "not asked"
                 plots.lines(errors, [*of], {title: [e["in_sd"] for e in of.values()]})
         errors.set_title("asked for: median error, sd")
         errors.tick_params(axis="x", rotation=30)

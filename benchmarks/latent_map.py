@@ -1,10 +1,11 @@
 """What is around molecules in a space, and where do ascents and paths between molecules lead?
 
 Four questions to each bundled space, on test molecules that it was not trained on. How alike is a
-molecule to what a move of z of a given length decodes to? By how much does gradient ascent on a
-property head improve the true property, for each unit of length, and does it leave the training
-distribution? What is on the three kinds of paths between two molecules? And do analogies (an OH
-that becomes NH2) come out?
+molecule to what a move of z of a given length decodes to (mean Tanimoto similarity, Morgan, radius
+2, 2,048 bits)? By how much does gradient ascent on a property head improve the true property, and
+does it leave the training distribution (mean improvement ± standard error; share that is better;
+mean distance; share that leaves, to where less than 1 % of known molecules are)? What is on the
+three kinds of paths between two molecules? And do analogies (an OH that becomes NH2) come out?
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
@@ -26,8 +28,7 @@ from torch import Tensor
 
 import molvae
 from benchmarks.shared import plots
-from benchmarks.shared.model_measures import readable
-from benchmarks.shared.molecules import require_prepared, some
+from benchmarks.shared.molecules import readable, require_prepared, some
 from benchmarks.shared.run import each
 from benchmarks.shared.tables import TITLES, number, transposed
 from molvae import analysis
@@ -370,18 +371,14 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A column for each space."""
-    columns = [_column(result, of) for of in result["spaces"].values()]
-    rows = {label: [column[label] for column in columns] for label in columns[0]}
     sizes = Sizes()
+    spaces = {TITLES[name]: _column(result, of) for name, of in result["spaces"].items()}
     return [
-        f"{sizes.molecules} test molecules moved in {sizes.directions} directions each (mean "
-        "Tanimoto similarity, Morgan, radius 2, 2,048 bits), gradient ascent on the property "
-        f"heads from {sizes.ascents} of them, for a distance of {result['after'][-1]:g} at most "
-        "(mean improvement ± standard error; share that is better; mean distance; share that "
-        "leaves the training distribution, to where less than 1 % of known molecules are), "
+        f"{sizes.molecules} test molecules moved in {sizes.directions} directions each, ascents "
+        f"from {sizes.ascents} of them, for a distance of {result['after'][-1]:g} at most, "
         f"{sizes.pairs} paths of each kind.",
         "",
-        *transposed("measure", rows, [TITLES[name] for name in result["spaces"]]),
+        *transposed(spaces, {label: itemgetter(label) for label in next(iter(spaces.values()))}),
     ]
 
 

@@ -1,7 +1,8 @@
 """What does a campaign of 300 calls of 5*qed-sas find, by strategy and seed?
 
-Every call counts, the 100 random initial molecules included; all strategies start from the same
-molecules for the same seed. The settings are those of `pipelines/qed-sas.toml`.
+Every call counts, the 100 random molecules of ZINC250k at the start included, which are the same
+for all strategies with the same seed. The settings are those of `pipelines/qed-sas.toml`. Best
+value found, mean ± standard deviation over the seeds.
 """
 
 from __future__ import annotations
@@ -65,9 +66,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
         [f"best of the {result['start']} at the start", *by_seed([own[seed] for seed in seeds])]
     )
     return [
-        f"{result['budget']} calls of `{result['objective']}`, the {result['start']} random "
-        "molecules of ZINC250k that it starts from included, in batches of "
-        f"{result['batch']}. Best value found, mean ± standard deviation over the seeds.",
+        f"{result['budget']} calls of `{result['objective']}` in batches of {result['batch']}.",
         "",
         *markdown(
             ("strategy", f"best of {result['budget']}", *(f"seed {seed}" for seed in seeds)), rows

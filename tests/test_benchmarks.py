@@ -32,11 +32,9 @@ from benchmarks import (
     property_table,
     several_goals,
     surrogates,
-    training,
     workers,
 )
-from benchmarks.shared import pages, plots, run, tables
-from benchmarks.shared.molecules import require_prepared
+from benchmarks.shared import molecules, pages, plots, run, tables
 from benchmarks.shared.recipes import weights
 from molvae.chem.molecules import canonical
 from molvae.errors import DataError, UnknownNameError
@@ -307,9 +305,9 @@ def test_figures_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_a_missing_data_set_is_named_with_the_way_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="molvae prepare zinc250k"):
-        require_prepared("zinc250k", tmp_path)
+def test_a_missing_data_set_is_named_with_the_way_to_make_it() -> None:
+    with pytest.raises(DataError, match="molvae prepare nothing"), molecules.prepared(["nothing"]):
+        pass
 
 
 # --- campaigns
@@ -352,21 +350,6 @@ def test_workers_every_call_is_seen(tmp_path: Path) -> None:
     assert result["processes"] == 4
     assert 0 < result["busy"] <= 1
     assert f"{100 * result['busy']:.0f} % of the time" in text_of(workers, result)
-
-
-@pytest.mark.slow
-def test_training_is_measured_and_drawn(tmp_path: Path) -> None:
-    result = quick(training, tmp_path)
-    (one,) = result["curve"]
-    assert one["per_second"] > 0
-    assert 0 <= one["reconstruction"] <= 1
-    assert "| minutes |" in text_of(training, result)
-    training.figures(result, tmp_path)
-    assert (tmp_path / "training.svg").read_text().count("<svg") == 1
-    result["speeds"] = {"this": {"median": 3.0}, "other": {"median": 2.0}, "ratio": 1.5}
-    assert "1.50 times" in text_of(training, result)
-    with pytest.raises(DataError, match="no folder molvae"):
-        training.paired(tmp_path, tmp_path, 1)
 
 
 @pytest.mark.slow
@@ -524,8 +507,8 @@ def test_auc_of_negative_values_ranks_no_failure_above_a_value() -> None:
 def test_targets_are_no_starting_molecules(space: LatentSpace, monkeypatch: Any) -> None:
     one = optimisation.Study(start=3).runs("")[0]
     target = optimisation.targets(one.task)[0]
-    monkeypatch.setattr(optimisation, "sample_molecules", lambda *_, **__: [target, "CCO", "CCN"])
-    assert optimisation.starting(one, space) == ["CCO", "CCN"]
+    monkeypatch.setattr(molecules, "sample_molecules", lambda *_, **__: [target, "CCO", "CCN"])
+    assert optimisation.first_of(one, space) == ["CCO", "CCN"]
 
 
 # --- models
@@ -652,26 +635,6 @@ def test_every_variant_has_about_as_many_weights(name: str) -> None:
     assert all(0.9 < size / base < 1.2 for size in sizes.values()), sizes
     assert {one.n_molecules for one in made.values()} == {plan.molecules}
     assert len({one.out for one in made.values()}) == len(made)
-
-
-def test_generative_models_are_merged_with_the_same_settings_only() -> None:
-    def result(*variants: str, molecules: int = 1, changed: Any = None) -> dict[str, Any]:
-        plan = generative_models.PLANS["qm9"]
-        rows = [
-            {"variant": v, "changed": changed or generative_models.changed(plan, v)}
-            for v in variants
-        ]
-        return {"data": {"qm9": {"settings": {"molecules": molecules}, "rows": rows, "priors": []}}}
-
-    def names(merged: dict[str, Any]) -> list[str]:
-        return [row["variant"] for row in merged["data"]["qm9"]["rows"]]
-
-    now = result("iwae")
-    merge = generative_models.merge
-    assert names(merge(result("vae", "beta-vae"), now)) == ["beta-vae", "vae", "iwae"]
-    assert names(merge(result("vae", molecules=2), now)) == ["iwae"]
-    assert names(merge(result("vae", changed={"beta": 2}), now)) == ["iwae"]
-    assert names(merge(now, {"data": {}})) == ["iwae"]
 
 
 @pytest.fixture(scope="module")

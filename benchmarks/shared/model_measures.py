@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from benchmarks.shared.molecules import absurd, some
+from benchmarks.shared.molecules import absurd, readable, some
 from benchmarks.shared.recipes import quietly
 from benchmarks.shared.run import plain, plainly
 from molvae.analysis.chemnet import ChemNetStatistics
 from molvae.analysis.model_metrics import reconstruction_metrics
-from molvae.analysis.set_metrics import chemnet_statistics, frechet_chemnet_distance
+from molvae.analysis.set_metrics import chemnet_statistics, distribution_metrics
 from molvae.analysis.vectors import cross_validated_r2
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import load_split
@@ -68,11 +68,11 @@ class Reference:
 class Material:
     """Held-out molecules of a data set, shuffled, and the molecules they are compared with."""
 
-    smiles: list[str]
-    values: NDArray[np.float64]  # properties, n x 3
-    outliers: dict[str, list[str]]  # by kind
-    reference: Reference  # of all held-out molecules
-    floor: dict[str, float | None]  # `of_molecules` of training molecules
+    smiles: list[str] = field(repr=False)  # none of these tell kept results apart
+    values: NDArray[np.float64] = field(repr=False)  # properties, n x 3
+    outliers: dict[str, list[str]] = field(repr=False)  # by kind
+    reference: Reference = field(repr=False)  # of all held-out molecules
+    floor: dict[str, float | None] = field(repr=False)  # `of_molecules` of training molecules
 
 
 def reference_of(molecules: Sequence[str], jobs: int, **more: Any) -> Reference:
@@ -99,11 +99,6 @@ def material(data: Path, other: str, sizes: Sizes, jobs: int) -> Material:
         reference=reference,
         floor=of_molecules(some(train, sizes.drawn, SEED), replace(reference, training=None)),
     )
-
-
-def readable(space: LatentSpace, molecules: Sequence[str]) -> list[str]:
-    """The molecules that the model can encode."""
-    return [m for m, ok in zip(molecules, space.can_encode(molecules), strict=True) if ok]
 
 
 def codes(space: LatentSpace, what: Material) -> dict[str, Any]:
@@ -175,26 +170,16 @@ def of_molecules(molecules: Sequence[str | None], other: Reference) -> dict[str,
     `off` is by how many sd the mean of the property that is furthest off differs from the data;
     `sd_ratio_logP` is the standard deviation over that of the data.
     """
-    valid = [m for m in molecules if m is not None]
-    distinct = set(valid)
-    new = None if other.training is None else distinct - other.training
-    found: dict[str, float | None] = {
-        "validity": len(valid) / len(molecules),
-        "uniqueness": len(distinct) / len(valid) if valid else None,
-        "novelty": None if new is None else len(new) / max(1, len(distinct)),
-    }
-    values, shifts = score(valid, DEFAULT_PROPERTIES, workers=1), []
-    for name, column, mean, sd in zip(
-        DEFAULT_PROPERTIES, values.T, other.mean, other.sd, strict=True
-    ):
-        column = column[np.isfinite(column)]
-        shifts.append((column.mean() - mean) / sd if len(column) else math.nan)
-        found[f"shift_{name}"] = plain(shifts[-1])
-        found[f"sd_ratio_{name}"] = plain(column.std() / sd if len(column) else math.nan)
-    found["off"] = plain(float(np.abs(shifts).max()))
-    if other.fcd is None:
-        return found | {"fcd": None}
-    return found | {"fcd": plain(frechet_chemnet_distance(valid, other.fcd, workers=1))}
+    found = distribution_metrics(
+        molecules, training=other.training, fcd=other.fcd or False, assume_canonical=True,
+        radicals=True, workers=1,
+    )  # fmt: skip
+    row = {key: found.get(key, math.nan) for key in ("validity", "uniqueness", "novelty")}
+    for name, mean, sd in zip(DEFAULT_PROPERTIES, other.mean, other.sd, strict=True):
+        row[f"shift_{name}"] = (found[f"{name}_mean"] - mean) / sd
+        row[f"sd_ratio_{name}"] = found[f"{name}_sd"] / sd
+    row["off"] = max(abs(row[f"shift_{name}"]) for name in DEFAULT_PROPERTIES)
+    return plainly(row | {"fcd": found.get("frechet_chemnet_distance", math.nan)})
 
 
 def outliers(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import prepare
 from molvae.chem.representations import Selfies
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError
+from molvae.latent.space import LatentSpace
 
 PREPARED = ROOT / "data"  # folder of the prepared data sets
 CHUNK_TOKENS = 3  # tokens of an absurd molecule that are sampled together
@@ -22,15 +23,15 @@ MAX_FAILED_CHUNKS = 6  # rejected chunks in a row before the molecule is shorten
 MAX_CHUNKS = 10_000  # chunks tried for one molecule before an error is raised
 
 
-def require_prepared(name: str, folder: Path = PREPARED) -> Path:
+def require_prepared(name: str) -> Path:
     """A prepared data set.
 
     Raises:
         DataError: It is missing; holds the command that makes it.
     """
-    place = folder / name
+    place = PREPARED / name
     if not (place / "prepare.json").is_file():
-        shown = place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
+        shown = place.relative_to(ROOT)
         raise DataError(
             f"{shown} is missing; make it with `molvae prepare {name} {shown}`, or try --quick"
         )
@@ -38,13 +39,34 @@ def require_prepared(name: str, folder: Path = PREPARED) -> Path:
 
 
 @contextmanager
-def few_prepared(name: str, n: int) -> Iterator[Path]:
-    """A folder with some molecules of a data set as if they were all of it, prepared."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "few.smi"
-        file.write_text("\n".join(sample_molecules(name, n, seed=0)), "utf-8")
-        prepare(file, Path(folder) / name, workers=1)
-        yield Path(folder)
+def prepared(names: Sequence[str], few: int | None = None) -> Iterator[Path]:
+    """The folder of prepared data sets; or one of so few molecules of each, prepared for this.
+
+    Raises:
+        DataError: One is missing.
+    """
+    if few is None:
+        for name in names:
+            require_prepared(name)
+        yield PREPARED
+        return
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            file = Path(place) / f"{name}.smi"
+            file.write_text("\n".join(sample_molecules(name, few, seed=0)), "utf-8")
+            prepare(file, Path(place) / name, workers=1)
+        yield Path(place)
+
+
+def readable(space: LatentSpace, molecules: Sequence[str]) -> list[str]:
+    """The molecules that a model can encode."""
+    return [m for m, ok in zip(molecules, space.can_encode(molecules), strict=True) if ok]
+
+
+def starting(space: LatentSpace, n: int, seed: int, without: Collection[str] = ()) -> list[str]:
+    """Random molecules of ZINC250k that a space can encode."""
+    drawn = sample_molecules("zinc250k", n + n // 50 + 50, seed=seed)
+    return [m for m in readable(space, drawn) if m not in without][:n]
 
 
 def some(molecules: Sequence[str], n: int, seed: int) -> list[str]:

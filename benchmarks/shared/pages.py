@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from inspect import getdoc
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,12 +48,13 @@ def write_all(modules: Mapping[str, ModuleType]) -> None:
 
 
 def page(modules: Mapping[str, ModuleType], found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page: a section for each benchmark that has a result."""
+    """The page: a section for each benchmark that has a result, its docstring and its tables."""
     lines = [INTRODUCTION]
     for name, module in sorted(modules.items(), key=lambda item: str(item[1].TITLE)):
         if name not in found:
             continue
-        lines += [f"## {module.TITLE}", "", *module.table(found[name]["result"])]
+        lines += [f"## {module.TITLE}", "", str(getdoc(module)), ""]
+        lines += module.table(found[name]["result"])
         for figure in sorted(FIGURES.glob(f"{name}*.svg")):
             lines += ["", f"![{module.TITLE}](benchmarks/{figure.name})"]
         lines += ["", f"*`python -m benchmarks {name}`: {provenance(found[name]['about'])}*", ""]

@@ -19,12 +19,10 @@ from molvae.model.progress import Progress
 from molvae.model.vae import SequenceVAE
 
 
-def weights(
-    model: ModelConfig, symbols: int, longest: int, heads: int = 0, conditions: int = 0
-) -> int:
-    """Number of weights of a network."""
+def weights(model: ModelConfig, tokens: int, longest: int, heads: int = 0, given: int = 0) -> int:
+    """Number of weights of a network that is not made yet; `given` are its conditions."""
     with torch.device("meta"):
-        return size_of(SequenceVAE(model, symbols, longest, heads, conditions))
+        return size_of(SequenceVAE(model, tokens, longest, heads, given))
 
 
 def size_of(network: torch.nn.Module) -> int:
@@ -40,33 +38,25 @@ def widest(
     return made[max(1, bisect_right(made, most, key=size)) - 1]
 
 
-def trained(config: TrainConfig) -> dict[str, Any]:
-    """Train a model; its molecules a second, minutes and warnings."""
-    marks = [(0, time.process_time(), False)]
+def trained(config: TrainConfig, clock: Callable[[], float] = time.process_time) -> dict[str, Any]:
+    """Train a model; its molecules a second, minutes and warnings, by default in CPU time."""
+    marks = [(0, clock(), False)]
 
     def mark(progress: Progress) -> None:
-        marks.append((progress.molecules, time.process_time(), progress.valid_kl is not None))
+        marks.append((progress.molecules, clock(), progress.valid_kl is not None))
 
     _, said = quietly(lambda: train(config, overwrite=True, workers=1, on_progress=mark))
-    whole = time.process_time() - marks[0][1]
+    whole = clock() - marks[0][1]
     print(f"{config.out}: trained, {whole:.0f} s", file=sys.stderr, flush=True)
-    rate = per_second(marks)
-    return {
-        "per_second": None if rate is None else round(rate),
-        "minutes": round(whole / 60, 2),
-        "warnings": sorted(set(said)),
-    }
-
-
-def per_second(marks: Sequence[tuple[int, float, bool]]) -> float | None:
-    """Molecules a second from progress: molecules, seconds, and whether it is a validation.
-
-    The first part, in which the network is made, and validations are left out where others are.
-    """
+    # Without the first part, in which the network is made, and validations, where there are others.
     parts = list(pairwise(marks[1:])) or list(pairwise(marks))
     spans = [(a, b) for a, b in parts if not b[2]] or parts
     seen, seconds = (sum(b[i] - a[i] for a, b in spans) for i in (0, 1))
-    return seen / seconds if seconds > 0 else None
+    return {
+        "per_second": round(seen / seconds) if seconds > 0 else None,
+        "minutes": round(whole / 60, 2),
+        "warnings": sorted(set(said)),
+    }
 
 
 def quietly(work: Callable[[], Any]) -> tuple[Any, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 TITLES = {"zinc250k": "ZINC250k", "qm9": "QM9"}
@@ -16,6 +16,19 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table."""
     lines = [header, ["---"] * len(header), *rows]
     return [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines]
+
+
+def columns(rows: Iterable[Any], cells: Mapping[str, Callable[[Any], str]]) -> list[str]:
+    """A table of rows: the functions make a row's cells, their names are the header."""
+    return markdown([*cells], [[cell(row) for cell in cells.values()] for row in rows])
+
+
+def transposed(
+    rows: Mapping[str, Any], cells: Mapping[str, Callable[[Any], str]], label: str = "measure"
+) -> list[str]:
+    """The same with a column for each row, by its title; lines without any value are left out."""
+    lines = [[name, *(cell(row) for row in rows.values())] for name, cell in cells.items()]
+    return markdown([label, *rows], [line for line in lines if {*line[1:]} != {NONE}])
 
 
 def number(value: float | None, form: str = ".2f") -> str:
@@ -52,8 +65,3 @@ def by_seed(values: Sequence[float], form: str = ".2f") -> list[str]:
     """Cells of a row: mean and standard deviation over the seeds, then each seed."""
     sd = statistics.stdev(values) if len(values) > 1 else None
     return [spread(statistics.mean(values), sd, form), *(number(v, form) for v in values)]
-
-
-def transposed(label: str, rows: Mapping[str, Sequence[str]], columns: Sequence[str]) -> list[str]:
-    """A table whose rows are given by their names."""
-    return markdown([label, *columns], [[name, *cells] for name, cells in rows.items()])
