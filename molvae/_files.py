@@ -38,8 +38,7 @@ FOLDER_FILES = {
     "prepare.json": re.compile(r"(prepare\.json|(train|valid|test)\.(smi|csv)|.*\.safetensors)"),
 }
 """Names of the files of a model folder and of a data folder, by the file that identifies it."""
-STALE_SECONDS = 24 * 3600.0
-"""Age from which a draft of another machine counts as abandoned."""
+STALE_SECONDS = 24 * 3600.0  # age from which a draft of another machine counts as abandoned
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from molvae.errors import require
-from molvae.model.hmc import Density, hmc_sample
+from molvae.model.hmc import hmc_sample
 from molvae.model.losses import log_normal, reconstruction
 from molvae.model.priors import Prior
 from molvae.model.vae import SequenceVAE
@@ -60,7 +60,7 @@ def annealed_bound(
             mean, logvar = (x.double().cpu() for x in model.posterior(part))
         rows = part.repeat_interleave(chains, dim=0)
         center, scale = (x.repeat_interleave(chains, dim=0) for x in (mean, (0.5 * logvar).exp()))
-        z = center + scale * torch.randn(center.shape, generator=generator).double()
+        first = center + scale * torch.randn(center.shape, generator=generator).double()
 
         def posterior(z: Tensor, center: Tensor = center, scale: Tensor = scale) -> Tensor:
             return log_normal(z, center, 2 * scale.log()).sum(dim=1)
@@ -69,56 +69,37 @@ def annealed_bound(
             nats = reconstruction(model.logits(z.float().to(rows.device), rows), rows)
             return prior.log_prob(z.float()).double() - nats.double().cpu()
 
-        # Without cuDNN, whose recurrent layers have gradients in training only.
-        with torch.backends.cudnn.flags(enabled=False):
-            # The first run only finds step lengths, one for each row and distribution: lengths that
-            # depend on the chain itself would bias the estimate.
-            lengths, _ = _run(
-                posterior, joint, z, scale, None, steps, chains, n_leapfrog_steps, generator
-            )
-            _, weights = _run(
-                posterior, joint, z, scale, lengths, steps, chains, n_leapfrog_steps, generator
-            )
+        # The first run only finds step lengths, one for each row and distribution: lengths that
+        # depend on the chain itself would bias the estimate.
+        lengths: list[Tensor] | None = None
+        for _ in range(2):
+            z, used = first, list[Tensor]()
+            weights = torch.zeros(len(z), dtype=torch.float64)
+            length = torch.full((len(part),), 0.5 / z.shape[1] ** 0.25, dtype=torch.float64)
+            for step, (before, now) in enumerate(pairwise(_temperatures(steps))):
+                with torch.no_grad():
+                    weights += (now - before) * (joint(z) - posterior(z))
+                used.append(length if lengths is None else lengths[step])
+
+                def tempered(z: Tensor, now: float = now) -> Tensor:
+                    return (1 - now) * posterior(z) + now * joint(z)
+
+                # Without cuDNN, whose recurrent layers have gradients in training only.
+                with torch.backends.cudnn.flags(enabled=False):
+                    moved = hmc_sample(
+                        tempered,
+                        z,
+                        scale=used[-1].repeat_interleave(chains)[:, None] * scale,
+                        steps=1,
+                        step=1.0,
+                        n_leapfrog_steps=n_leapfrog_steps,
+                        generator=generator,
+                    )
+                z, rate = moved.z, moved.acceptance.view(-1, chains).mean(dim=1)
+                length = length * (GAIN * (rate - TARGET_ACCEPTANCE)).exp()
+            lengths = used
         bounds.append(torch.logsumexp(weights.view(-1, chains), dim=1) - math.log(chains))
     return torch.cat(bounds)
-
-
-def _run(
-    start: Density,
-    target: Density,
-    z: Tensor,
-    scale: Tensor,
-    lengths: Tensor | None,
-    steps: int,
-    chains: int,
-    n_leapfrog_steps: int,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Step lengths, `steps x rows`, adapted if none are given, and log-weights of the chains."""
-    weights = torch.zeros(len(z), dtype=torch.float64)
-    length = torch.full((len(z) // chains,), 0.5 / z.shape[1] ** 0.25, dtype=torch.float64)
-    used = []
-    for step, (before, now) in enumerate(pairwise(_temperatures(steps))):
-        with torch.no_grad():
-            weights += (now - before) * (target(z) - start(z))
-        used.append(length if lengths is None else lengths[step])
-
-        def tempered(z: Tensor, now: float = now) -> Tensor:
-            return (1 - now) * start(z) + now * target(z)
-
-        moved = hmc_sample(
-            tempered,
-            z,
-            scale=used[-1].repeat_interleave(chains)[:, None] * scale,
-            steps=1,
-            step=1.0,
-            n_leapfrog_steps=n_leapfrog_steps,
-            generator=generator,
-        )
-        z = moved.z
-        rate = moved.acceptance.view(-1, chains).mean(dim=1)
-        length = length * (GAIN * (rate - TARGET_ACCEPTANCE)).exp()
-    return torch.stack(used), weights
 
 
 def _temperatures(steps: int) -> list[float]:

@@ -18,19 +18,13 @@ class Coverage:
     """How many values lay in the intervals predicted when their trials were proposed."""
 
     first: int
-    last: int
-    """Ids of the first and the last trial."""
-    measured: int
-    """Trials with a prediction and a value."""
+    last: int  # ids of the first and the last trial
+    measured: int  # trials with a prediction and a value
     held_50: int
-    held_90: int
-    """Values in the central 50 % and 90 % intervals."""
-    above: int
-    """Values above the predicted median: about half of them, unless there is a bias."""
-    mean_error: float
-    """Mean of the values minus the predicted medians, in the unit of the value."""
-    rmse: float
-    """Root mean squared difference of values and predicted medians."""
+    held_90: int  # values in the central 50 % and 90 % intervals
+    above: int  # values above the predicted median: about half of them, unless there is a bias
+    mean_error: float  # mean of the values minus the predicted medians, in the unit of the value
+    rmse: float  # root mean squared difference of values and predicted medians
 
 
 def coverage_of(trials: Sequence[Trial], name: str, *, batch: int) -> list[Coverage]:

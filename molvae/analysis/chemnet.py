@@ -18,11 +18,9 @@ from molvae.errors import MissingPackageError
 class ChemNetStatistics:
     """Mean, `512`, and covariance, `512 x 512`, of ChemNet's activations for some molecules."""
 
-    n: int
-    """Molecules, at least 2."""
+    n: int  # molecules, at least 2
     mean: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    """With n - 1 in the denominator."""
+    covariance: NDArray[np.float64]  # with n - 1 in the denominator
 
 
 def chemnet(molecules: Sequence[str]) -> ChemNetStatistics:

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMPARISON = Kind(name="a comparison", stamp="comparison", error=CampaignError)
-TOP = 10
-"""Best molecules of which the mean, and the share without findings, are taken."""
-LISTED = 48
-"""Shared molecules that are drawn, at most."""
+TOP = 10  # best molecules of which the mean, and the share without findings, are taken
+LISTED = 48  # shared molecules that are drawn, at most
 SIZE = (240, 170)  # pixels of a drawn molecule
 
 

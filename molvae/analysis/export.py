@@ -17,14 +17,11 @@ from molvae.errors import DataError, MolvaeError, shown, visible
 if TYPE_CHECKING:
     import pandas as pd
 
-ASK_COLUMNS = {"id", "smiles", "percentile"}
-"""Columns of a plate that an earlier version wrote."""
+ASK_COLUMNS = {"id", "smiles", "percentile"}  # columns of a plate that an earlier version wrote
 PLATE = {"id", "smiles", "origin", "percentile", "similarity", "findings"}
 """Columns of every plate, see `molvae.analysis.plate`."""
-CELL = (220, 150)
-"""Pixels of a drawing in a workbook."""
-PICTURE = "structure"
-"""A column in which workbooks have drawings of the molecules."""
+CELL = (220, 150)  # pixels of a drawing in a workbook
+PICTURE = "structure"  # a column in which workbooks have drawings of the molecules
 TRIALS = {"id", "smiles", "status", "origin", "asked_at"}
 """Columns of every table of all trials; an SDF lacks `told_at` where it is empty."""
 TABLE = Kind(name="a table of trials", is_own=lambda file: _is_of_trials(_columns(file)),

@@ -13,17 +13,13 @@ from molvae.analysis.summary import evenly
 
 Array = NDArray[np.float64]
 
-LEAST_VALUES = 20
-"""Molecules from which on features are compared."""
-MAX_VALUES = 300
-"""Molecules that are used at most."""
+LEAST_VALUES = 20  # molecules from which on features are compared
+MAX_VALUES = 300  # molecules that are used at most
 FOLDS, SHUFFLES = 5, 5
 SHARES, NOISES = (0.0, 0.25, 0.5, 0.75, 1.0), (0.01, 0.03, 0.1, 0.3, 1.0)
 """Shares of the kernel over descriptors, and variances of noise, that are compared."""
-LENGTH_SCALE = 5.0
-"""Of descriptors, as in `rank`."""
-FRAGMENTS = "fragments"
-"""All counts of atom environments, which are shuffled together."""
+LENGTH_SCALE = 5.0  # of descriptors, as in `rank`
+FRAGMENTS = "fragments"  # all counts of atom environments, which are shuffled together
 
 
 class Importance(NamedTuple):

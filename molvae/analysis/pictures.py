@@ -27,8 +27,7 @@ class Palette:
     faint: str
     accent: str
     shade: str
-    steps: tuple[str, ...]
-    """From the worst to the best."""
+    steps: tuple[str, ...]  # from the worst to the best
 
 
 PAPER = Palette(
@@ -54,13 +53,11 @@ NAMES = {
 class Picture:
     """A figure with its title and caption."""
 
-    name: str
-    """Name of its file, without ending."""
+    name: str  # name of its file, without ending
     title: str
     caption: str
     figure: Figure
-    hints: dict[str, list[str]]
-    """Texts shown when one points at a point, by group of points."""
+    hints: dict[str, list[str]]  # texts shown when one points at a point, by group of points
     wide: bool = False
 
     def svg(self) -> str:

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
 PLATE = Kind(name="a plate", stamp="plate", error=CampaignError)
-PROPERTIES = ("logP", "MW", "SAS", "QED")
-"""Properties that every plate shows."""
-EXPLOITS = 0.5
-"""Weight of the uncertainty up to which a proposal exploits more than it explores."""
+PROPERTIES = ("logP", "MW", "SAS", "QED")  # properties that every plate shows
+EXPLOITS = 0.5  # weight of the uncertainty up to which a proposal exploits more than it explores
 SIZE = (260, 190)  # pixels of a drawn molecule
 
 

@@ -47,13 +47,10 @@ class _Card:
     """A molecule with its drawing and computed properties."""
 
     smiles: str
-    row: Row | None
-    """Its trial; None if it is none."""
+    row: Row | None  # its trial; None if it is none
     is_lead: bool
-    drawing: str
-    """Data address of an image; empty if it cannot be drawn."""
-    compared: bool
-    """Whether differences from the lead are highlighted."""
+    drawing: str  # data address of an image; empty if it cannot be drawn
+    compared: bool  # whether differences from the lead are highlighted
     properties: dict[str, float]
 
 

@@ -27,10 +27,8 @@ ALWAYS = ("objective", "space", "strategy", "start", "dataset", "batch_size", "s
 class Reproduction:
     """The command that creates the same campaign."""
 
-    command: str
-    """For a shell; objects given from Python stand in angle brackets."""
-    notes: tuple[str, ...]
-    """What the command alone does not reproduce."""
+    command: str  # for a shell; objects given from Python stand in angle brackets
+    notes: tuple[str, ...]  # what the command alone does not reproduce
 
 
 def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:

@@ -22,8 +22,7 @@ from molvae.chem.molecules import parse
 from molvae.errors import InvalidMoleculeError
 from molvae.objectives.problem import Objective
 
-LISTED, SIZE = 15, (150, 90)
-"""Groups of a position that are shown, and pixels of a picture."""
+LISTED, SIZE = 15, (150, 90)  # groups of a position that are shown, and pixels of a picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +30,9 @@ class Group:
     """A group at a position of the core."""
 
     smiles: str
-    picture: str
-    """Data address of an image; empty for hydrogen."""
+    picture: str  # data address of an image; empty for hydrogen
     count: int
-    values: tuple[tuple[float, float], ...]
-    """Of each objective the mean and the best value."""
+    values: tuple[tuple[float, float], ...]  # of each objective the mean and the best value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +41,7 @@ class Position:
 
     name: str
     groups: list[Group]
-    n_groups: int
-    """How many there are, those that are not listed included."""
+    n_groups: int  # how many there are, those that are not listed included
 
 
 def group_tables(

@@ -85,11 +85,9 @@ class ConstraintViolations:
 
     limit: Constraint
     starting: int
-    new: int
-    """Initial and new molecules that violate it."""
+    new: int  # initial and new molecules that violate it
     median: float
-    most: float
-    """Median and largest violation; NaN if there is none."""
+    most: float  # median and largest violation; NaN if there is none
 
     @property
     def count(self) -> int:
@@ -102,8 +100,7 @@ class Unusual:
     """Molecules outside of the training distribution: below the first density percentile."""
 
     starting: int
-    of_starting: int
-    """Initial molecules below it, and with a known percentile."""
+    of_starting: int  # initial molecules below it, and with a known percentile
     new: int
     of_new: int
 
@@ -113,12 +110,9 @@ class CampaignSummary:
     """The current state of a campaign."""
 
     problem: OptimizationProblem
-    rows: list[Row]
-    """In the order of their ids."""
-    lead: str | None = None
-    """Molecule that others are compared with, canonical SMILES."""
-    dataset: str | None = None
-    """Data set that random initial molecules came from."""
+    rows: list[Row]  # in the order of their ids
+    lead: str | None = None  # molecule that others are compared with, canonical SMILES
+    dataset: str | None = None  # data set that random initial molecules came from
 
     @property
     def kind(self) -> Literal["value", "score", "front"]:

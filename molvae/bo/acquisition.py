@@ -31,8 +31,7 @@ from molvae.objectives.problem import (
 
 Array = NDArray[np.float64]
 
-CHEBYSHEV_RHO = 0.05
-"""Weight of the sum in the augmented Chebyshev scalarization."""
+CHEBYSHEV_RHO = 0.05  # weight of the sum in the augmented Chebyshev scalarization
 
 
 class Acquisition(Protocol):
@@ -54,14 +53,10 @@ class LinearScores(NamedTuple):
     """Scores that are linear in good values, of which values are predicted."""
 
     transforms: tuple[ScoreTransform, ...]
-    scores: Tensor
-    """`n x m`."""
-    noise: Tensor | None
-    """Their variances, `n x m`."""
-    values: Tensor
-    """Of the molecules, `n x m`."""
-    ends: tuple[GoodEnd, ...]
-    """The good end of each."""
+    scores: Tensor  # `n x m`
+    noise: Tensor | None  # their variances, `n x m`
+    values: Tensor  # of the molecules, `n x m`
+    ends: tuple[GoodEnd, ...]  # the good end of each
 
 
 def linear_scores(values: Tensor, noise: Tensor | None, ends: Sequence[GoodEnd]) -> LinearScores:

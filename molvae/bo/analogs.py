@@ -12,8 +12,7 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto
 
 ANALOG_SIMILARITY = 0.5
 """Tanimoto similarity of ECFP4 bits from which on two molecules are analogues."""
-MAX_ANALOGS = 2000
-"""Largest number of initial molecules that are compared with each other."""
+MAX_ANALOGS = 2000  # largest number of initial molecules that are compared with each other
 
 
 def nearest_similarities(smiles: Sequence[str]) -> NDArray[np.float64] | None:

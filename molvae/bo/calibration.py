@@ -11,10 +11,8 @@ from torch import Tensor
 from molvae.bo.exact_gp import ExactGP
 from molvae.bo.transforms import GoodEnd, ScoreTransform
 
-N_LATEST = 30
-"""Latest proposals by whose errors predictions are calibrated."""
-MAX_ERROR = 5.0
-"""In standard deviations; larger errors count as this."""
+N_LATEST = 30  # latest proposals by whose errors predictions are calibrated
+MAX_ERROR = 5.0  # in standard deviations; larger errors count as this
 
 
 def errors_by_batch(

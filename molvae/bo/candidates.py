@@ -25,28 +25,22 @@ FIRST_RADIUS = 0.01
 """First step, as a share of the box's width per dimension; each round doubles it."""
 
 
-ROUNDS = 6
-"""Number of radii; the last one is 0.32 of the width."""
+ROUNDS = 6  # number of radii; the last one is 0.32 of the width
 
 
-BRANCHES = 24
-"""Branches of the molecule at a vector."""
+BRANCHES = 24  # branches of the molecule at a vector
 
 
-TRIES = 8
-"""Vectors to decode per radius and molecule."""
+TRIES = 8  # vectors to decode per radius and molecule
 
 
-MAX_DECODE_ATTEMPTS = 256
-"""Vectors to decode per molecule before giving up."""
+MAX_DECODE_ATTEMPTS = 256  # vectors to decode per molecule before giving up
 
 
-POOL = 256
-"""Vectors that are decoded for a batch, and branches of their molecules."""
+POOL = 256  # vectors that are decoded for a batch, and branches of their molecules
 
 
-BRANCHED = 32
-"""Of these molecules, as many are branched, the most promising ones."""
+BRANCHED = 32  # of these molecules, as many are branched, the most promising ones
 
 
 def everything(smiles: str, chosen: Sequence[str] = ()) -> bool:

@@ -20,10 +20,8 @@ KERNEL, RADIUS = "tanimoto+descriptors", 1
 NOISE = 0.3
 """Variance of measured scores around the modeled ones. A process that takes values for exact is too
 sure of what it predicts, and then censored values can do harm: see docs/how-it-works.md."""
-ROUNDS = 4
-"""Rounds of imputation; further ones change little."""
-MAX_MOLECULES = 1500
-"""Largest number of molecules; of more, censored values stay at their limits."""
+ROUNDS = 4  # rounds of imputation; further ones change little
+MAX_MOLECULES = 1500  # largest number of molecules; of more, censored values stay at their limits
 
 
 def impute_censored(

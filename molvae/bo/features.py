@@ -12,8 +12,7 @@ from torch import Tensor
 
 from molvae.chem.fingerprints import DESCRIPTORS, descriptors, morgan_counts
 
-N_COUNTS = 2048
-"""Columns of Morgan counts."""
+N_COUNTS = 2048  # columns of Morgan counts
 
 
 def features(smiles: Sequence[str], radius: int) -> Tensor:

@@ -14,14 +14,10 @@ from torch import Tensor
 
 from molvae.model.isolation import threads
 
-STEPS, RATE = 60, 0.1
-"""Steps of Adam and their size, on a logarithmic scale."""
-INITIAL_NOISE = 0.05
-"""As a share of the variance of the values."""
-LEAST_NOISE = 1e-4
-"""As the initial noise; keeps matrices positive definite."""
-MAX_LEARNED = 500
-"""Molecules to learn from, at most."""
+STEPS, RATE = 60, 0.1  # steps of Adam and their size, on a logarithmic scale
+INITIAL_NOISE = 0.05  # as a share of the variance of the values
+LEAST_NOISE = 1e-4  # as the initial noise; keeps matrices positive definite
+MAX_LEARNED = 500  # molecules to learn from, at most
 FIRST, REFIT_FACTOR = 20, 1.25
 """Number of molecules up to which weights are learned with each of them, and its growth until they
 are learned again."""

@@ -12,10 +12,8 @@ from torch import Tensor
 
 PRIOR_DEGREES = 4
 """Degrees of freedom of the pooled variance, beside those of a value's own replicates."""
-MEDIAN_SHARE = 0.455
-"""Median of the variance of two replicates, as a share of the true variance."""
-GROSS = 25.0
-"""Ratio to the usual variance above which a variance is a gross error: five std."""
+MEDIAN_SHARE = 0.455  # median of the variance of two replicates, as a share of the true variance
+GROSS = 25.0  # ratio to the usual variance above which a variance is a gross error: five std
 
 
 def variances_of_means(

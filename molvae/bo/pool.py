@@ -45,8 +45,7 @@ from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import best_first
 
-FINALISTS = 50
-"""Molecules of each ranking among which a batch is chosen jointly."""
+FINALISTS = 50  # molecules of each ranking among which a batch is chosen jointly
 
 
 class CandidatePool:

@@ -23,8 +23,7 @@ from molvae.objectives.problem import best_first
 
 TRAINING = 500
 """Molecules that the surrogate of the vectors learns from: the best ones, and random others."""
-TOGETHER = 5_000
-"""Vectors that it predicts at a time."""
+TOGETHER = 5_000  # vectors that it predicts at a time
 STREAM_KAPPAS = (0.0, 1.0)
 """Weights of the standard deviation by which molecules of the stream are chosen."""
 

@@ -37,22 +37,18 @@ from molvae.chem.fingerprints import DESCRIPTORS
 from molvae.errors import MolvaeWarning
 from molvae.model.isolation import isolated, seeded, threads
 
-FIT_STEPS = 50
-"""Optimization steps for the hyperparameters of a GP over z."""
+FIT_STEPS = 50  # optimization steps for the hyperparameters of a GP over z
 
 
-LENGTHSCALE_SPREAD = 0.75
-"""Standard deviation of the logarithm of its length scale."""
+LENGTHSCALE_SPREAD = 0.75  # standard deviation of the logarithm of its length scale
 
 
 MIN_STDV = 1e-150
 """Of values to standardize; BoTorch's default, 1e-8, would not scale values in small units."""
 
 
-NOISE = 1e-3
-"""Variance of a value around the modeled one, as a share of the amplitude."""
-SHARES = (NOISE, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Such shares, of which the most likely may be taken."""
+NOISE = 1e-3  # variance of a value around the modeled one, as a share of the amplitude
+SHARES = (NOISE, 0.01, 0.03, 0.1, 0.3, 1.0)  # such shares, of which the most likely may be taken
 
 
 class SurrogateFactory(Protocol):
@@ -353,12 +349,10 @@ normal distribution. Of 2,070 molecules that `rank` proposed on four tasks, half
 below 0.58 standard deviations, and 90 % below 1.76."""
 
 
-N_LEVELS = 100
-"""Quantiles of a value that its mean and standard deviation are taken of."""
+N_LEVELS = 100  # quantiles of a value that its mean and standard deviation are taken of
 
 
-MAX_LEAVE_ONE_OUT = 500
-"""Random molecules on which `auto` compares kernels, at most."""
+MAX_LEAVE_ONE_OUT = 500  # random molecules on which `auto` compares kernels, at most
 
 
 @contextmanager

@@ -19,8 +19,7 @@ GoodEnd = Literal["high", "low", "neither"]
 DIGITS = 10
 """Decimals of values, in units of the distance from the origin to the best value, or of the
 interquartile range if neither end is good."""
-MAX_SHARE = 1e150
-"""Largest value in that unit."""
+MAX_SHARE = 1e150  # largest value in that unit
 MAX_MERIT = 1e300
 """Largest magnitude of a value before the transform, so that differences stay finite."""
 

@@ -22,13 +22,9 @@ if TYPE_CHECKING:
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.problem import OptimizationProblem
 
-Batch = tuple[int, Sequence[NewTrial]]
-"""Number of trials when a batch was chosen, and the batch."""
-
-N_SUGGESTED = 3
-"""Molecules to buy that are noted beside a proposal."""
-STOP_SECONDS = 5.0
-"""Time that the choice of molecules is given to end when a run is interrupted."""
+Batch = tuple[int, Sequence[NewTrial]]  # number of trials when a batch was chosen, and the batch
+N_SUGGESTED = 3  # molecules to buy that are noted beside a proposal
+STOP_SECONDS = 5.0  # time that the choice of molecules is given to end when a run is interrupted
 
 
 def choose_batch(

@@ -21,14 +21,9 @@ from molvae.errors import CampaignError, MolvaeError, ProcessDiedError, describe
 if TYPE_CHECKING:
     from distributed import WorkerPlugin
 
-RESTART_SECONDS = 60.0
-"""Time that a worker is given to restart."""
-
-EMPTY_SECONDS = 60.0
-"""Time without workers after which a warning says so."""
-
-LOST_SECONDS = 600.0
-"""Time without workers after which a cluster that had some is given up."""
+RESTART_SECONDS = 60.0  # time that a worker is given to restart
+EMPTY_SECONDS = 60.0  # time without workers after which a warning says so
+LOST_SECONDS = 600.0  # time without workers after which a cluster that had some is given up
 
 SETTLE_SECONDS = 2.0
 """Time from loading the objectives to the first call: if a worker dies while it is still being

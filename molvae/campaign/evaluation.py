@@ -65,8 +65,7 @@ class EvaluationTask:
     """An objective, and the names of its values."""
 
     objective: ScoringFunction
-    names: tuple[str, ...]
-    """With several, the objective returns a mapping for each molecule."""
+    names: tuple[str, ...]  # with several, the objective returns a mapping for each molecule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,11 +34,8 @@ from molvae.objectives.process_guard import ended, grouped, kill_group, marked, 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-POLL_SECONDS = 0.1
-"""Time between two looks at whether a process that has not answered is alive."""
-
-LEAVE_SECONDS = 5.0
-"""Time that an idle process is given to end by itself."""
+POLL_SECONDS = 0.1  # time between two looks at whether a process that has not answered is alive
+LEAVE_SECONDS = 5.0  # time that an idle process is given to end by itself
 
 
 class Pending(Protocol):

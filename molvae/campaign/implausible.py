@@ -12,10 +12,8 @@ from molvae.campaign.trial import Trial
 
 IMPLAUSIBLE = 10.0
 """Distance from the median, in robust standard deviations, from which on a value is asked back."""
-LEAST_VALUES = 8
-"""Values from which on others are compared with them."""
-NORMAL = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
+LEAST_VALUES = 8  # values from which on others are compared with them
+NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 
 
 def implausible(

@@ -37,8 +37,7 @@ ORIGIN, ADDED = "start", "added"
 ORIGINAL = "original_smiles"
 """Note with the molecule as it was given, if its salt or charges were removed."""
 
-REDRAWS = 20
-"""Rounds in which random molecules that the space cannot encode are replaced."""
+REDRAWS = 20  # rounds in which random molecules that the space cannot encode are replaced
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,8 @@ from filelock import FileLock, Timeout
 from molvae._files import head_of
 from molvae.errors import CampaignError
 
-LOCK_TIMEOUT_S = 2.0
-"""Seconds to wait for another writer: telling a value takes far less."""
-
-_BEGINNING = b'{"pid":'
-"""What a lock file begins with."""
+LOCK_TIMEOUT_S = 2.0  # seconds to wait for another writer: telling a value takes far less
+_BEGINNING = b'{"pid":'  # what a lock file begins with
 
 
 class CampaignLock:

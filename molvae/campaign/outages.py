@@ -16,8 +16,7 @@ from molvae.campaign.evaluation import ANSWERED_NAN, EvaluationResult
 if TYPE_CHECKING:
     from molvae.campaign.trial import Trial
 
-CAUSE_CHARACTERS = 300
-"""Leading characters of a message by which causes are told apart."""
+CAUSE_CHARACTERS = 300  # leading characters of a message by which causes are told apart
 
 VARYING = (
     (r"(?:[A-Za-z]:)?(?:[/\\][\w.+~-]+){2,}[/\\]?", "PATH"),
@@ -37,10 +36,8 @@ class UnrecordedFailure:
     scored: EvaluationResult
     cause: str
     call: int
-    came: int
-    """Calls that had begun or come back before."""
-    worker: str | None = None
-    """The worker that was called; None if it is not known."""
+    came: int  # calls that had begun or come back before
+    worker: str | None = None  # the worker that was called; None if it is not known
 
 
 @dataclass(kw_only=True)

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 MIN_SERIES = 10
 """Measured analogues among the initial molecules from which the decoder is fine-tuned on all."""
-MAX_SCAFFOLDS = 20
-"""Forms in which a SMARTS is written."""
+MAX_SCAFFOLDS = 20  # forms in which a SMARTS is written
 
 
 def proposing_space(

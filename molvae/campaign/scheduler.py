@@ -38,18 +38,13 @@ if TYPE_CHECKING:
     from molvae.campaign.executors import Caller, Pending
     from molvae.campaign.trial import Trial
 
-RECENT = 20
-"""Number of last calls for the failure rate."""
-MAX_DEATHS = 3
-"""Processes that die, each with this molecule alone, after which it has failed."""
-MAX_LOST_CALLS = 3
-"""Consecutive lost calls after which a run stops."""
+RECENT = 20  # number of last calls for the failure rate
+MAX_DEATHS = 3  # processes that die, each with this molecule alone, after which it has failed
+MAX_LOST_CALLS = 3  # consecutive lost calls after which a run stops
 CHOICE_MARGIN = 1.5
 """For calls that come back together, and choosing that takes longer than last time."""
-IDLE_SECONDS = 0.2
-"""Between two looks at a cluster without workers."""
-LOOK_SECONDS = 0.5
-"""Between two looks at workers, and at calls that may have taken too long."""
+IDLE_SECONDS = 0.2  # between two looks at a cluster without workers
+LOOK_SECONDS = 0.5  # between two looks at workers, and at calls that may have taken too long
 
 
 @dataclass(kw_only=True)
@@ -60,10 +55,8 @@ class _Running:
     trials: list[Trial]
     pending: Pending
     submitted: float
-    place: int
-    """Calls that had begun or come back before it began."""
-    came: int = 0
-    """The same before it came back."""
+    place: int  # calls that had begun or come back before it began
+    came: int = 0  # the same before it came back
     tries: int
 
     @property

@@ -24,25 +24,16 @@ COPIED, KNOWN = "equal to an earlier row in every cell", "in the campaign alread
 class StartRow:
     """A row, and what became of it."""
 
-    where: str
-    """The place of the row, e.g. "line 3"."""
-    molecule: str
-    """The molecule as given."""
+    where: str  # the place of the row, e.g. "line 3"
+    molecule: str  # the molecule as given
     fate: Fate
-    values: str = ""
-    """The values as read, e.g. "pIC50 <5"."""
-    reason: str = ""
-    """Why it was left out."""
-    smiles: str = ""
-    """Its canonical SMILES; empty if it was left out."""
-    parent: str = ""
-    """The parent molecule, if a salt or charges were removed."""
-    repeats: str = ""
-    """The place of the first row of the same molecule."""
-    copies: str = ""
-    """The place of the first row with the same cells."""
-    trial: str = ""
-    """The trial of the molecule, if the campaign had it before."""
+    values: str = ""  # the values as read, e.g. "pIC50 <5"
+    reason: str = ""  # why it was left out
+    smiles: str = ""  # its canonical SMILES; empty if it was left out
+    parent: str = ""  # the parent molecule, if a salt or charges were removed
+    repeats: str = ""  # the place of the first row of the same molecule
+    copies: str = ""  # the place of the first row with the same cells
+    trial: str = ""  # the trial of the molecule, if the campaign had it before
 
     @property
     def remarks(self) -> str:

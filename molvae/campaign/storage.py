@@ -47,8 +47,7 @@ from molvae.errors import CampaignError, encodable, listed
 RECORD = Kind(name="a new campaign file", is_own=lambda file: False, error=CampaignError)
 """Nothing that exists is replaced by a campaign file."""
 
-_WORDS = {status: word for word, status in STATUSES.items()}
-"""The words in the file, by status."""
+_WORDS = {status: word for word, status in STATUSES.items()}  # the words in the file, by status
 
 
 class Storage:

@@ -25,8 +25,7 @@ class Failure:
     """A failure of a trial that was put back afterwards."""
 
     message: str
-    told_at: str
-    """UTC, ISO 8601."""
+    told_at: str  # UTC, ISO 8601
 
     def __str__(self) -> str:
         return f"{self.message or 'no reason given'} ({self.told_at})"
@@ -38,13 +37,10 @@ class Change:
 
     trial: int
     smiles: str
-    before: str
-    """The values that were told first, as text."""
+    before: str  # the values that were told first, as text
     after: str
-    message: str
-    """Why it was changed."""
-    told_at: str
-    """UTC, ISO 8601."""
+    message: str  # why it was changed
+    told_at: str  # UTC, ISO 8601
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +65,7 @@ class Reason:
 class Outcome:
     """The outcome of a trial; fields as for `Trial`."""
 
-    complete: bool
-    """All values are there; otherwise the trial has failed."""
+    complete: bool  # all values are there; otherwise the trial has failed
     values: Mapping[str, float] = field(default_factory=dict)
     operators: Mapping[str, Operator] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
@@ -90,8 +85,7 @@ class NewTrial:
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     reason: Reason | None = None
-    outcome: Outcome | None = None
-    """What is known already; None: pending."""
+    outcome: Outcome | None = None  # what is known already; None: pending
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,7 @@ from typing import Any
 
 from molvae._files import write_atomically
 
-_known: set[str] = set()
-"""Identities trusted in this process, also where nothing can be written."""
+_known: set[str] = set()  # identities trusted in this process, also where nothing can be written
 
 
 def is_trusted(metadata: Mapping[str, Any]) -> bool:

@@ -20,14 +20,10 @@ Out = TypeVar("Out")
 
 MIN_ITEMS_FOR_PROCESSES = 2_000
 """Number of items up to which starting processes takes longer than it saves."""
-CHUNK = 500
-"""Items that are sent to a process together."""
-IDLE_SECONDS = 10
-"""Time after which idle processes end; until then the next call uses them."""
-CONNECT_SECONDS = 30
-"""Time that a Dask scheduler is given to answer."""
-AHEAD = 2
-"""Items for each thread of a Dask cluster that are sent before the first result is read."""
+CHUNK = 500  # items that are sent to a process together
+IDLE_SECONDS = 10  # time after which idle processes end; until then the next call uses them
+CONNECT_SECONDS = 30  # time that a Dask scheduler is given to answer
+AHEAD = 2  # items for each thread of a Dask cluster that are sent before the first result is read
 
 
 def parallel_map(

@@ -16,18 +16,15 @@ from rdkit import Chem, rdBase
 from molvae.chem.molecules import canonical, canonical_or_none, shared_molecule
 from molvae.errors import InvalidMoleculeError, require, shown
 
-WILDCARD = re.compile(r"\[?\d*\*(:\d+)?\]?$")
-"""SMARTS of an atom that may be any."""
+WILDCARD = re.compile(r"\[?\d*\*(:\d+)?\]?$")  # SMARTS of an atom that may be any
 MAX_FRAGMENTS = 2
 
 
 class Held(NamedTuple):
     """A core in a molecule."""
 
-    atoms: frozenset[int]
-    """Atoms of the core."""
-    sites: tuple[int, ...]
-    """Atoms of the core of which a hydrogen may be replaced."""
+    atoms: frozenset[int]  # atoms of the core
+    sites: tuple[int, ...]  # atoms of the core of which a hydrogen may be replaced
 
 
 @dataclass(frozen=True, eq=False)

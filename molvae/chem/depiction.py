@@ -13,8 +13,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from molvae.chem.molecules import parse
 from molvae.errors import InvalidMoleculeError, require
 
-TIMEOUT = 1
-"""Seconds for a search; most take milliseconds."""
+TIMEOUT = 1  # seconds for a search; most take milliseconds
 HIGHLIGHT = (0.62, 0.87, 0.85)
 """Color of atoms and bonds that the lead lacks: the letters on them stay readable."""
 RDKIT_BOND_LENGTH = 1.5

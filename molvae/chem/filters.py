@@ -20,8 +20,7 @@ from molvae.errors import ConfigError, UnknownNameError
 
 CATALOGS = ("PAINS", "BRENK")
 """Assay interference (PAINS), and reactive, toxic or metabolically unstable groups (BRENK)."""
-OWN = "UNSTABLE"
-"""The catalog of `molvae.chem.unstable_groups`."""
+OWN = "UNSTABLE"  # the catalog of `molvae.chem.unstable_groups`
 
 
 def passes(

@@ -18,14 +18,10 @@ from molvae.chem.values import (
 )
 from molvae.errors import DataError, listed, shown, warn
 
-OPERATOR = "operator"
-"""Columns NAME_operator hold the operators of censored values."""
+OPERATOR = "operator"  # columns NAME_operator hold the operators of censored values
 LIMITS = ("<", ">", "<=", ">=", "\u2264", "\u2265")
-SIGNS = ("", "=", *LIMITS)
-"""Texts of such a column."""
-
-Values = Mapping[int, Sequence[float | Censored]]
-"""The values in a column by line."""
+SIGNS = ("", "=", *LIMITS)  # texts of such a column
+Values = Mapping[int, Sequence[float | Censored]]  # the values in a column by line
 
 
 def has_decimal_comma(table: Table, place: int) -> bool | None:

@@ -22,8 +22,7 @@ BEYOND_SMILES = re.compile(
 """Atoms with ten hydrogens, charges above 15, isotopes above 999, elements beyond 118: not SMILES,
 and RDKit misreads them, e.g. `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
 
-STEREO = re.compile(r"[@/\\]")
-"""Marks of stereochemistry."""
+STEREO = re.compile(r"[@/\\]")  # marks of stereochemistry
 
 CANONICAL_CACHE_SIZE = 20_000
 PARSE_CACHE_SIZE = 2_000

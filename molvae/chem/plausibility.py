@@ -28,8 +28,7 @@ COMMON_ALERTS = frozenset(
 them."""
 COMMON = 0.1
 """Share of the initial molecules from which on a finding belongs to them and is no fault."""
-CACHE_SIZE = 50_000
-"""Molecules whose alerts are cached."""
+CACHE_SIZE = 50_000  # molecules whose alerts are cached
 
 
 @dataclass(frozen=True, eq=False)

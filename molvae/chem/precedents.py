@@ -24,12 +24,9 @@ from molvae.chem._parallel import parallel_map
 from molvae.chem.molecules import parse
 from molvae.errors import CheckpointError
 
-FILE = "precedents.safetensors"
-"""Name of the file in a model folder."""
-RADIUS = 1
-"""Bonds around an atom that its environment spans."""
-SIZE_QUANTILES = (0.0001, 0.9999)
-"""Of the numbers of heavy atoms: the ends of the usual sizes."""
+FILE = "precedents.safetensors"  # name of the file in a model folder
+RADIUS = 1  # bonds around an atom that its environment spans
+SIZE_QUANTILES = (0.0001, 0.9999)  # of the numbers of heavy atoms: the ends of the usual sizes
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,8 +29,7 @@ from molvae.errors import ConfigError, DataError, InvalidMoleculeError, UnknownN
 
 SPLITS = {"train": 0.9, "valid": 0.95, "test": 1.0}
 """Upper end of the hash values of each split, from 0 to 1."""
-MIN_SPLIT_SIZE = 5
-"""Number of molecules of a split below which `prepare` warns."""
+MIN_SPLIT_SIZE = 5  # number of molecules of a split below which `prepare` warns
 REASONS = ("invalid", "too-large", "element", "selfies", "duplicate")
 """Reasons to drop a text; the first that applies is counted."""
 

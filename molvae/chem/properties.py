@@ -35,16 +35,13 @@ if TYPE_CHECKING:
 class Property:
     """A number that a molecule has."""
 
-    name: str
-    """Its key in `PROPERTIES`, and its column."""
+    name: str  # its key in `PROPERTIES`, and its column
     label: str
     unit: str = ""
     of: Callable[[Chem.Mol], float]
     doc: str
-    bounds: tuple[float, float] | None = None
-    """The range of all values, if it is finite."""
-    is_cost: bool = False
-    """Minimized as an objective by default."""
+    bounds: tuple[float, float] | None = None  # the range of all values, if it is finite
+    is_cost: bool = False  # minimized as an objective by default
 
 
 def logp(mol: Chem.Mol) -> float:
@@ -258,8 +255,7 @@ ALIASES = {"penalised_logp": "penalized_logp"}
 
 NEAREST = "nearest:"
 """Prefix of the similarity to the nearest molecule of a file, e.g. `nearest:patents.smi`."""
-RDKIT = "rdkit:"
-"""Prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`."""
+RDKIT = "rdkit:"  # prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`.
 
 
 _DESCRIPTORS = {name.lower(): (name, of) for name, of in Descriptors.descList}

@@ -11,8 +11,7 @@ from molvae.chem.text_files import STDIN, decoded, fold, name_of, read_bytes, re
 from molvae.chem.workbooks import parquet_table, workbook_table
 from molvae.errors import DataError
 
-NAME = "name"
-"""Column of the words after a SMILES in a list, and of the titles of an SDF file."""
+NAME = "name"  # column of the words after a SMILES in a list, and of the titles of an SDF file
 KINDS = {
     "a text table": (".csv", ".tsv", ".tab"),
     "a list of SMILES": (".smi", ".smiles", ".ism", ".can"),

@@ -25,8 +25,7 @@ class Representation(ABC):
     Contract: `detokenize(tokenize(s)) == canonical(s)`, or `tokenize` raises.
     """
 
-    name: ClassVar[str]
-    """Its key in `REPRESENTATIONS`."""
+    name: ClassVar[str]  # its key in `REPRESENTATIONS`
 
     @abstractmethod
     def tokenize(self, smiles: str) -> list[str]:

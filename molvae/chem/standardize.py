@@ -31,8 +31,7 @@ COUNTER_IONS = {
 """Organic counter-ions, neutral and without stereochemistry; RDKit knows inorganic ones, solvents,
 and acetate, formate, trifluoroacetate and mesylate."""
 CARBON = 6
-METALS = "[Li,Na,K,Rb,Cs,Be,Mg,Ca,Sr,Ba]"
-"""Metals that are drawn with a bond to their counter-ion."""
+METALS = "[Li,Na,K,Rb,Cs,Be,Mg,Ca,Sr,Ba]"  # metals that are drawn with a bond to their counter-ion
 
 
 class MixtureError(InvalidMoleculeError):

@@ -19,8 +19,7 @@ from molvae.chem.tables import ID, SMILES, Table, build_table, compound_column
 from molvae.chem.text_files import decoded, records, separator_of
 from molvae.errors import DataError, MissingPackageError, UnknownNameError, shown
 
-MAX_CELL_LINES = 1000
-"""Further lines of a cell in quotes that are read across the end of a slice."""
+MAX_CELL_LINES = 1000  # further lines of a cell in quotes that are read across the end of a slice
 
 
 class Row(NamedTuple):

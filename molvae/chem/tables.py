@@ -12,12 +12,9 @@ from molvae.chem.text_files import Record, fold
 from molvae.chem.values import number
 from molvae.errors import DataError, InvalidMoleculeError, MolvaeError, listed, shown
 
-SMILES = "smiles"
-"""Name of the column of molecules."""
-TITLE_LINES = 20
-"""Number of lines in which a header is looked for, to explain a missing column."""
-SAMPLED_ROWS = 1000
-"""Number of rows from which the form of a column's cells is determined."""
+SMILES = "smiles"  # name of the column of molecules
+TITLE_LINES = 20  # number of lines in which a header is looked for, to explain a missing column
+SAMPLED_ROWS = 1000  # number of rows from which the form of a column's cells is determined
 
 
 @dataclass
@@ -181,8 +178,7 @@ def names_smiles(name: str) -> bool:
     return SMILES in re.split(r"[^a-z]+", fold(name))
 
 
-ID = "id"
-"""Name of the column of the numbers of trials."""
+ID = "id"  # name of the column of the numbers of trials
 COMPOUND_NAMES = re.compile(
     r"(note)?((compound|cmpd|cpd|molecule|mol|sample|registry|reg|corp(orate)?|batch|chembl)"
     r"(chembl)?(id|name|number|no|nr|code)?|name|title|id|code)"

@@ -16,20 +16,14 @@ from typing import IO
 from molvae.errors import DataError, shown, warn
 
 STDIN = "-"
-MAX_BYTES = 2**30
-"""Largest size of a file, decompressed."""
-PART = 2**20
-"""Bytes read at once."""
+MAX_BYTES = 2**30  # largest size of a file, decompressed
+PART = 2**20  # bytes read at once
 MAX_RATIO = 100
 """Largest growth of a file by decompression; lists of molecules grow three to ten times."""
-SMALL_BYTES = 2**26
-"""Decompressed size up to which any growth is allowed."""
+SMALL_BYTES = 2**26  # decompressed size up to which any growth is allowed
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-SNIFFED_ROWS = 1000
-"""Number of rows that decide the separator, if the header does not."""
-
-Record = tuple[int, list[str]]
-"""First line of a row, counted from 1, and its cells."""
+SNIFFED_ROWS = 1000  # number of rows that decide the separator, if the header does not
+Record = tuple[int, list[str]]  # first line of a row, counted from 1, and its cells
 
 
 def name_of(source: str | Path) -> str:

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_NOT_ACYL = "!$(N-C=[O,S,N]);!$(N-S=O);!$(N-a)"
-"""Of a nitrogen: its lone pair is free."""
+_NOT_ACYL = "!$(N-C=[O,S,N]);!$(N-S=O);!$(N-a)"  # of a nitrogen: its lone pair is free
 _NO_HETERO = "!$(C[#7,#8,#16])"
 """Of an imine's carbon: no amidine, imidate or the like."""
 _NO_ACCEPTOR = "!$(C[C,S]=[O,N]);!$(CC#N);!$(C[N+]=O)"
 """Of an alkene's carbon: nothing that draws electrons, so no vinylogous amide or acid."""
-_AMINE = "NX3,NX4"
-"""A nitrogen with or without a charge."""
-_ACYL = "$(N-C=[O,S]),$(N-S(=O)=O);!$(N-a)"
-"""Of a nitrogen: an amide or sulfonamide."""
+_AMINE = "NX3,NX4"  # a nitrogen with or without a charge
+_ACYL = "$(N-C=[O,S]),$(N-S(=O)=O);!$(N-a)"  # of a nitrogen: an amide or sulfonamide
 
 
 def _bridged(start: str, most: int) -> str:

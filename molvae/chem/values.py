@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 from molvae.errors import ObjectiveError, shown
 
-MAX_VALUE = 1e100
-"""Largest magnitude of a value, a standard error, a bound, a weight."""
+MAX_VALUE = 1e100  # largest magnitude of a value, a standard error, a bound, a weight
 
 
 def finite(number: float) -> float:
@@ -89,13 +88,11 @@ def listed_values(values: Any) -> Any:
 
 _POINT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
-_EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
-"""1,234 and 1.234: decimals or thousands."""
+_EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")  # 1,234 and 1.234: decimals or thousands
 _CENSORED = re.compile(
     r"(<=|>=|=<|=>|<<|>>|<|>|\u2264|\u2265)\s*([^<>=\u2264\u2265\s].*)", re.DOTALL
 )
-LIMIT_SIGNS = ("<", ">", "\u2264", "\u2265")
-"""First characters of a limit."""
+LIMIT_SIGNS = ("<", ">", "\u2264", "\u2265")  # first characters of a limit
 _SIGNS = "<>=\u2264\u2265 "
 _SIMPLE = r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)"
 _MISTAKES = (
@@ -124,8 +121,7 @@ _MISTAKES = (
 )
 """Patterns of texts that are no numbers, in any case, and the reasons."""
 
-FAILED = ("failed", "nan")
-"""Texts of failed measurements, in any case."""
+FAILED = ("failed", "nan")  # texts of failed measurements, in any case
 
 NO_VALUE = (
     *("", "-", "--", "\u2013", "\u2014", "n.d.", "n.d", "nd", "n/d", "n.a.", "n.a", "na", "n/a"),

@@ -17,8 +17,7 @@ from molvae.model.branching import branch as branch_rows
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
 
-NOISE = 0.1
-"""Noise level that the decoder is told; 0 for models without noise conditioning."""
+NOISE = 0.1  # noise level that the decoder is told; 0 for models without noise conditioning
 N_CHOICES, TEMPERATURE = 6, 3.0
 """Likeliest tokens among which the new one is sampled, and the temperature of the sample."""
 
@@ -26,10 +25,8 @@ N_CHOICES, TEMPERATURE = 6, 3.0
 class Branch(NamedTuple):
     """A molecule that was made from another one."""
 
-    smiles: str | None
-    """Canonical SMILES; None where the tokens are not a molecule."""
-    log_prob: float
-    """Mean log-probability of the new tokens under the decoder, nats per token."""
+    smiles: str | None  # canonical SMILES; None where the tokens are not a molecule
+    log_prob: float  # mean log-probability of the new tokens under the decoder, nats per token
 
 
 def branch(

@@ -27,8 +27,7 @@ from molvae.model.decoding import decode_with_log_prob
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
 
-BATCH = 512
-"""Molecules that go through the network together."""
+BATCH = 512  # molecules that go through the network together
 
 
 class TokenIds:

@@ -39,18 +39,15 @@ N_ORDERS, MIN_ORDERS, MAX_ROUNDS = 400, 12, 20
 rounds of sampling at most."""
 MAX_SITES, MAX_LINKER = 2, 12
 """Groups on a core that has no attachment points, and atoms of a linker, at most."""
-OTHER_POINT = re.compile(r"\(\[\*:\d+\]\)")
-"""An attachment point inside the text of a core."""
+OTHER_POINT = re.compile(r"\(\[\*:\d+\]\)")  # an attachment point inside the text of a core
 
 
 class Begun(NamedTuple):
     """A core with a group at one of its attachment points."""
 
     mol: Chem.Mol
-    n_atoms: int
-    """Atoms of the core, which come first."""
-    log_prob: float
-    """Mean log-probability of the group's tokens under the decoder, nats."""
+    n_atoms: int  # atoms of the core, which come first
+    log_prob: float  # mean log-probability of the group's tokens under the decoder, nats
 
 
 @isolated()

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 N_REFERENCE_MOLECULES, REFERENCE_SEED = 500, 0
 """Generated molecules whose codes others are compared with."""
-DENSITY_BATCH = 4096
-"""Vectors that go through the prior together."""
+DENSITY_BATCH = 4096  # vectors that go through the prior together
 
 
 def log_prob(space: LatentSpace, smiles: Sequence[str], k: int, seed: int) -> Tensor:

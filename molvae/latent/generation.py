@@ -33,13 +33,11 @@ if TYPE_CHECKING:
 
 MAX_RESAMPLES, MAX_RESAMPLES_CONDITIONAL = 10, 20
 """Rounds of resampling at most; with conditions more, since more samples come nearer to them."""
-MIN_ROUND_SIZE = 20
-"""Samples from which the share of repaired molecules is judged."""
+MIN_ROUND_SIZE = 20  # samples from which the share of repaired molecules is judged
 RESAMPLE_SEED_STEP = 1_000_003
 """Added to the seed from one round to the next: far from the seeds that a user counts up."""
 MAX_OVERSAMPLING = 1_000
-CONDITION_TOLERANCE = 0.25
-"""Expected error of a condition that is accepted, in standard deviations."""
+CONDITION_TOLERANCE = 0.25  # expected error of a condition that is accepted, in standard deviations
 
 
 @isolated()
@@ -247,14 +245,10 @@ def _condition_errors(
 class Sample(NamedTuple):
     """A sampled molecule and its faults."""
 
-    molecule: str | None
-    """Canonical SMILES; None where there is no molecule."""
-    repaired: bool
-    """Whether the tokens needed repair to be a molecule."""
-    condition_error: float
-    """Expected error of the conditions; 0 without any."""
-    confidence: float = 0.0
-    """Log-probability per token, nats."""
+    molecule: str | None  # canonical SMILES; None where there is no molecule
+    repaired: bool  # whether the tokens needed repair to be a molecule
+    condition_error: float  # expected error of the conditions; 0 without any
+    confidence: float = 0.0  # log-probability per token, nats
 
 
 def rejection_sample(

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 N_ORDERS, MAX_CACHED = 48, 10_000
 """Orders of atoms tried for each text before a group, and texts whose likeliest is kept."""
-TEMPERATURE = 0.8
-"""Of the groups of branches."""
+TEMPERATURE = 0.8  # of the groups of branches
 HYDROGEN_SHARE = 0.3
 """Share of branches that put a group in place of a hydrogen; the others replace one."""
 

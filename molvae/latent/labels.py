@@ -19,8 +19,7 @@ from molvae.errors import DataError, UnknownNameError
 from molvae.latent.data_cache import describe, read_cache, write_cache
 from molvae.model.fingerprint_losses import SparseBits
 
-FINGERPRINT_RADIUS, FINGERPRINT_BITS = 2, 2048
-"""Of Morgan fingerprints."""
+FINGERPRINT_RADIUS, FINGERPRINT_BITS = 2, 2048  # of Morgan fingerprints
 
 
 def fingerprints(

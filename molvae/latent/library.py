@@ -27,13 +27,10 @@ from molvae.latent.protocol import LatentSpaceProtocol
 if TYPE_CHECKING:
     import pandas as pd
 
-PROPERTIES = ("logP", "MW", "SAS", "QED")
-"""Properties of every molecule of a library."""
+PROPERTIES = ("logP", "MW", "SAS", "QED")  # properties of every molecule of a library
 COLUMNS = ("id", "smiles", *PROPERTIES, "alerts")
-SEARCH = 64
-"""Candidates in each index; more find more of the nearest and take longer."""
-OPEN_FILES = 256
-"""Parquet files and fingerprints that are kept in memory."""
+SEARCH = 64  # candidates in each index; more find more of the nearest and take longer
+OPEN_FILES = 256  # parquet files and fingerprints that are kept in memory
 
 By = Literal["z", "tanimoto"]
 

@@ -51,12 +51,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 PARTITION_SIZE = 25_000
 """Lines of a slice. Larger partitions are searched faster, and more is lost when one is killed."""
-CHUNK = 1000
-"""Molecules that are computed together, and rows of a row group in Parquet."""
-MAX_HASHES = 20_000_000
-"""Hashes that are compared at a time: 0.8 GB."""
-NEIGHBORS, CONSTRUCTION = 16, 100
-"""Links of a vector in the index (HNSW), and candidates for them."""
+CHUNK = 1000  # molecules that are computed together, and rows of a row group in Parquet
+MAX_HASHES = 20_000_000  # hashes that are compared at a time: 0.8 GB
+NEIGHBORS, CONSTRUCTION = 16, 100  # links of a vector in the index (HNSW), and candidates for them
 REJECTED = ("line", "id", "smiles", "reason")
 
 

@@ -10,8 +10,7 @@ from molvae.model.checkpoint import fingerprint, load_run
 from molvae.model.devices import pick_device
 from molvae.model.isolation import isolated
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
-"""Model folders that ship with the package."""
+WEIGHTS = Path(__file__).parents[1] / "weights"  # model folders that ship with the package
 
 
 def list_models() -> list[str]:

@@ -26,22 +26,17 @@ from molvae.chem.vocabulary import EOS, PAD, Ids, Vocabulary, apply_bpe, train_b
 from molvae.errors import DataError, InvalidMoleculeError
 from molvae.latent.data_cache import describe, read_cache, write_cache
 
-MIN_MOLECULES = 2
-"""Training molecules at least: a single one gives neither a box nor a scale of z."""
-CHUNK_SIZE = 100_000
-"""Molecules that are tokenized together, for the memory that their tokens take."""
-N_RANDOMIZED = 4
-"""Randomized SMILES of each molecule."""
+MIN_MOLECULES = 2  # training molecules at least: a single one gives neither a box nor a scale of z
+CHUNK_SIZE = 100_000  # molecules that are tokenized together, for the memory that their tokens take
+N_RANDOMIZED = 4  # randomized SMILES of each molecule
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """Molecules of a split as integers."""
 
-    ids: Tensor
-    """`n x max_length`, uint8 or int16, ended by stop, padded."""
-    places: Tensor
-    """Which line of the split each row was written from, int32, `n`."""
+    ids: Tensor  # `n x max_length`, uint8 or int16, ended by stop, padded
+    places: Tensor  # which line of the split each row was written from, int32, `n`
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,8 +67,7 @@ MAX_BOUND, MAX_TEMPERATURE = 1e6, 100.0
 WEIGHTS, PRIOR, CARD = "model.safetensors", "prior.safetensors", "model.json"
 METRICS, RESUME, STATE = "metrics.jsonl", "resume.safetensors", "state.safetensors"
 """Progress of a training; its state while it works; and when it is done, if that is kept."""
-NEXT = ".next"
-"""End of the name of weights whose card is about to be written."""
+NEXT = ".next"  # end of the name of weights whose card is about to be written
 
 
 PriorSource = Literal["density", "molecules"]
@@ -82,10 +81,8 @@ class Condition:
     """A number that molecules can be generated for, and its unit in the network."""
 
     name: str
-    mean: float
-    """Mean of the training molecules."""
-    std: float
-    """Standard deviation of the training molecules, above 0."""
+    mean: float  # mean of the training molecules
+    std: float  # standard deviation of the training molecules, above 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,8 +29,7 @@ Read = Callable[..., tuple[Tensor, Tensor]]
 class DecoderState(NamedTuple):
     """The state of a decoder between two tokens."""
 
-    parts: tuple[Tensor, ...]
-    """Tensors with one row per sequence; each decoder has its own."""
+    parts: tuple[Tensor, ...]  # tensors with one row per sequence; each decoder has its own
 
     def rows(self, which: Tensor) -> DecoderState:
         """The state of some of the sequences."""

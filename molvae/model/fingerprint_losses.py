@@ -17,8 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-SAMPLE = 20_000
-"""Molecules that principal components are fitted to, at most."""
+SAMPLE = 20_000  # molecules that principal components are fitted to, at most
 HASHES = 6
 """Min-wise hashes in which neighbors agree; with more, neighbors are more alike and fewer."""
 
@@ -27,12 +26,9 @@ HASHES = 6
 class SparseBits:
     """Bits of many rows, of which few are set: the columns of these, row after row."""
 
-    columns: NDArray[np.uint16]
-    """Columns of the bits that are set; within a row in ascending order."""
-    ends: NDArray[np.int64]
-    """Where each row ends in `columns`, `n`."""
-    size: int
-    """Columns of a row, up to 65,536."""
+    columns: NDArray[np.uint16]  # columns of the bits that are set; within a row in ascending order
+    ends: NDArray[np.int64]  # where each row ends in `columns`, `n`
+    size: int  # columns of a row, up to 65,536
 
     @classmethod
     def of(cls, bits: NDArray[np.bool_]) -> SparseBits:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDENED = 4
-"""How much wider than a state the hidden layer of a block is."""
+WIDENED = 4  # how much wider than a state the hidden layer of a block is
 
 
 class Block(nn.Module):

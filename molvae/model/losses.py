@@ -48,10 +48,8 @@ class Loss:
 class ConditionTargets:
     """Known conditions of a batch, and the covariance of all conditions."""
 
-    y: Tensor
-    """`n x p`, in standard deviations from the mean; NaN where not known."""
-    covariance: Tensor
-    """Covariance of p(y), whose mean is 0, `p x p`."""
+    y: Tensor  # `n x p`, in standard deviations from the mean; NaN where not known
+    covariance: Tensor  # covariance of p(y), whose mean is 0, `p x p`
 
 
 def kl_to_normal(mean: Tensor, logvar: Tensor) -> Tensor:
@@ -222,8 +220,7 @@ def property_loss(predicted: Tensor, measured: Tensor) -> Tensor:
     return 0.5 * error.square().sum(dim=1).mean()
 
 
-AT_ONCE = 512
-"""Rows that `importance_bound` sends through the decoder together."""
+AT_ONCE = 512  # rows that `importance_bound` sends through the decoder together
 
 
 @torch.inference_mode()

@@ -27,8 +27,7 @@ INITIAL_LOGVAR = -3.0
 """Posteriors start narrow, so that the decoder sees a signal in z from its first step."""
 CONDITION_UNITS, CONTEXT_UNITS = 64, 32
 """Numbers of the encoder's summary that conditions are read off, and that the flow is given."""
-FLOW_LAYERS, FLOW_HIDDEN = 2, 128
-"""Of the flow: how many layers, and the hidden units of each."""
+FLOW_LAYERS, FLOW_HIDDEN = 2, 128  # of the flow: how many layers, and the hidden units of each
 FLOW_STRETCH = 5.0
 """How much a layer stretches or shrinks a unit at most: without a bound codes may run away."""
 

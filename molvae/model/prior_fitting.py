@@ -37,8 +37,7 @@ logger = logging.getLogger(__name__)
 
 MAX_VAMP_STEPS = 300
 """Steps of `fit_vamp` at most: each takes the encoder through all pseudo-molecules."""
-BATCH_SIZE = 512
-"""Codes of a step."""
+BATCH_SIZE = 512  # codes of a step
 
 
 def choose_prior(

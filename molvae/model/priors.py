@@ -66,8 +66,7 @@ class NormalPrior(Prior):
     from_noise = to_noise
 
 
-COMPONENTS = {"mixture": 20, "vamp": 100}
-"""Default numbers of components."""
+COMPONENTS = {"mixture": 20, "vamp": 100}  # default numbers of components
 
 
 class _Mixture(Prior):
@@ -227,8 +226,7 @@ class FlowPrior(Prior):
         return self.centre + self.scale * standard
 
 
-SMALLEST = 1e-4
-"""Eigenvalue of a covariance: conditions that say the same stay a distribution."""
+SMALLEST = 1e-4  # eigenvalue of a covariance: conditions that say the same stay a distribution
 
 
 class ConditionalPrior(Prior):

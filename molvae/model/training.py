@@ -45,8 +45,7 @@ from molvae.model.training_state import TrainingState, load_state, save_state, s
 from molvae.model.vae import SequenceVAE, repeat_rows
 from molvae.model.validation import reconstruction_accuracy, validate
 
-N_COMPONENTS = 64
-"""Principal components of fingerprints that an auxiliary head predicts from z."""
+N_COMPONENTS = 64  # principal components of fingerprints that an auxiliary head predicts from z
 
 
 class Schedule(NamedTuple):

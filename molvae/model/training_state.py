@@ -20,8 +20,7 @@ from molvae.model.checkpoint import RESUME, STATE
 from molvae.model.config import TrainConfig
 from molvae.model.vae import SequenceVAE, upgrade_state_dict
 
-READOUT = "readout."
-"""Prefix of the tensors of a `FingerprintHead`."""
+READOUT = "readout."  # prefix of the tensors of a `FingerprintHead`
 
 
 @dataclass

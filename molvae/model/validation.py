@@ -13,8 +13,7 @@ from molvae.model.decoding import decode
 from molvae.model.losses import ConditionTargets, active_units, compute_loss, reconstruction
 from molvae.model.vae import SequenceVAE
 
-MAX_RECONSTRUCTED = 1000
-"""Rows that are decoded in a validation, at most."""
+MAX_RECONSTRUCTED = 1000  # rows that are decoded in a validation, at most
 
 
 @torch.inference_mode()

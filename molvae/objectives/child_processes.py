@@ -18,14 +18,10 @@ from molvae.errors import MachineError, ProcessDiedError
 from molvae.objectives.interrupts import wait
 from molvae.objectives.process_guard import MARK, ended, grouped, kill_group, kill_marked, marked
 
-KEPT_BYTES = 1_000_000
-"""Bytes kept of each stream: half from its beginning, half from its end."""
-MAX_OUTPUT_BYTES = 1_000_000_000
-"""Bytes of output after which a program is ended."""
-READ_SECONDS = 2.0
-"""Time to read remaining output when another process keeps it open."""
-END_SECONDS = 10.0
-"""Time that a killed program is given to end; a hanging disk may keep it."""
+KEPT_BYTES = 1_000_000  # bytes kept of each stream: half from its beginning, half from its end
+MAX_OUTPUT_BYTES = 1_000_000_000  # bytes of output after which a program is ended
+READ_SECONDS = 2.0  # time to read remaining output when another process keeps it open
+END_SECONDS = 10.0  # time that a killed program is given to end; a hanging disk may keep it
 KILLS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
 """Signals from outside, e.g. from a system without memory: not the molecule's fault."""
 
@@ -68,8 +64,7 @@ class Kept:
 class Ended:
     """The end of a program."""
 
-    status: int
-    """Exit status; negative: the signal that ended it."""
+    status: int  # exit status; negative: the signal that ended it
     stdout: Kept
     stderr: Kept
     timed_out: bool = False

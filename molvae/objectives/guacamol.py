@@ -62,8 +62,7 @@ class Task(ComputedScoring):
 
     name: str
     doc: str
-    parts: tuple[Measure, ...]
-    """Each in [0, 1]."""
+    parts: tuple[Measure, ...]  # each in [0, 1]
     mean: Callable[[Sequence[float]], float] = geometric
     direction: str = "maximize"
 

@@ -175,8 +175,7 @@ class Tanimoto:
     """Similarity to a target, in [0, 1]."""
 
     target: str
-    fingerprint: str
-    """A key of `FINGERPRINTS`."""
+    fingerprint: str  # a key of `FINGERPRINTS`
 
     def __call__(self, mol: Chem.Mol) -> float:
         """1 for the target itself."""
@@ -190,8 +189,7 @@ class TargetValue:
 
     measure: Measure
     target: str
-    sigma: float
-    """In the unit of the measure."""
+    sigma: float  # in the unit of the measure
 
     def __call__(self, mol: Chem.Mol) -> float:
         """1 for the target itself."""
@@ -207,8 +205,7 @@ class Formula:
     and the number of all atoms, of which two are.
     """
 
-    formula: str
-    """As C7H8N2O2."""
+    formula: str  # as C7H8N2O2
     atoms: Measure = atoms
 
     def __call__(self, mol: Chem.Mol) -> float:

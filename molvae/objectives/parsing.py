@@ -45,13 +45,11 @@ if TYPE_CHECKING:
     ObjectiveLike = Spec | Mapping[str, Any] | Objective
     ConstraintLike = str | Mapping[str, Any] | Constraint
 
-MANUAL = "manual:"
-"""`manual:NAME`: values that a person measures and tells."""
+MANUAL = "manual:"  # `manual:NAME`: values that a person measures and tells
 NEAREST = "nearest:"
 WITHOUT_CODE = (MANUAL, "similarity:", "matches:", "alerts:", "elements-outside:")
 """Prefixes of specs that run no code but molvae's own."""
-PROPERTY_PREFIXES = (NEAREST, "rdkit:")
-"""The same, in any case."""
+PROPERTY_PREFIXES = (NEAREST, "rdkit:")  # the same, in any case
 SPEC_ALIASES = {
     "by-hand:": MANUAL,
     "other-elements:": "elements-outside:",
@@ -62,8 +60,7 @@ SPEC_ALIASES = {
     "largest-ring": "largest_ring",
 }
 """Old spellings of specs, still read."""
-CALLS = ".calls"
-"""Suffix of the folder beside a campaign file in which calls of a program are kept."""
+CALLS = ".calls"  # suffix of the folder beside a campaign file in which calls of a program are kept
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,10 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 
-MARK = "MOLVAE_CALL"
-"""Environment variable with the mark."""
+MARK = "MOLVAE_CALL"  # environment variable with the mark
 POLL_SECONDS = 1.0
 """Time between two looks at whether the owner lives, if its child keeps the pipe open."""
-MAX_SWEEPS = 20
-"""Rounds of ending marked processes, which may start others meanwhile."""
+MAX_SWEEPS = 20  # rounds of ending marked processes, which may start others meanwhile
 
 _WORKS_HERE = hasattr(os, "killpg")
 

@@ -20,12 +20,10 @@ from molvae.errors import MachineError, ObjectiveError, one_line, require, shown
 from molvae.objectives.child_processes import Ended, run
 from molvae.objectives.process_guard import signal_name
 
-COMMAND = "command:"
-"""Prefix of specs that are commands."""
+COMMAND = "command:"  # prefix of specs that are commands
 SMILES_PLACEHOLDER = "{smiles}"
 """The molecule in a command, as one argument; without it the program reads standard input."""
-Answer = Any
-"""A number, or numbers by name; other content is kept unchanged."""
+Answer = Any  # a number, or numbers by name; other content is kept unchanged
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|nan|inf|infinity)",
     re.ASCII | re.IGNORECASE,

@@ -82,14 +82,11 @@ class Properties(ComputedScoring):
 
     name: str
     direction: Direction
-    terms: tuple[tuple[str, float], ...]
-    """Properties and their weights."""
+    terms: tuple[tuple[str, float], ...]  # properties and their weights
     doc: str
-    bounds: tuple[float, float] | None = None
-    """Smallest and largest possible value, if known."""
+    bounds: tuple[float, float] | None = None  # smallest and largest possible value, if known
 
-    is_cheap: ClassVar[bool] = True
-    """RDKit computes the values, so that they cost nothing."""
+    is_cheap: ClassVar[bool] = True  # RDKit computes the values, so that they cost nothing
 
     def _value(self, mol: Chem.Mol) -> float:
         return sum(weight * float(get_property(name).of(mol)) for name, weight in self.terms)
@@ -155,11 +152,9 @@ class PerMolecule:
     name: str
     direction: Direction
     function: Callable[[Any], Any]
-    of: Literal["mol", "smiles"]
-    """Argument of the function: an RDKit molecule or a SMILES text."""
+    of: Literal["mol", "smiles"]  # argument of the function: an RDKit molecule or a SMILES text
     doc: str = ""
-    is_cheap: bool = False
-    """Whether it may be computed for every candidate."""
+    is_cheap: bool = False  # whether it may be computed for every candidate
 
     def __call__(self, smiles: Sequence[str], /) -> list[Any]:
         """Finite numbers, else NaN; NaN for invalid molecules.
@@ -201,8 +196,7 @@ class Batched:
     name: str
     direction: Direction
     function: Callable[[list[str]], Any]
-    batch_size: int = 1
-    """Number of molecules given at once."""
+    batch_size: int = 1  # number of molecules given at once
     doc: str = ""
 
     def __call__(self, smiles: Sequence[str], /) -> list[Any]:
