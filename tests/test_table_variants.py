@@ -210,3 +210,45 @@ def attempt(file: Path) -> tuple[InitialDesign | None, str]:
 def content_of_values(found: dict[str, object]) -> dict[str, object]:
     """Molecules with what was measured, without notes."""
     return {smiles: trial[:3] for smiles, trial in found.items()}  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ("smiles,value\r\nCCO,5\r\nCCN,6".encode("utf-16")[:-1], 3),
+        ("smiles,value\nCCO,5\n".encode("utf-16") + b"\x00\xd8\n\0", 3),
+        (b"smiles,value\nCCO,5\rCCN,6\x81\n", 3),
+    ],
+)
+def test_bytes_that_are_no_text_are_named_with_their_line(
+    tmp_path: Path, data: bytes, line: int
+) -> None:
+    file = tmp_path / "t.csv"
+    file.write_bytes(data)
+    assert f"line {line}:" in attempt(file)[1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [("<5 nM", "write <5 only"), (">= 5%", "write >=5 only"), ("1e-400", "smaller than any")],
+)
+def test_a_cell_that_is_no_number_gets_advice_that_loses_nothing(
+    tmp_path: Path, cell: str, advice: str
+) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(f"smiles,value\nCCO,{cell}\n")
+    error = attempt(file)[1]
+    assert advice in error
+    assert "line 2: value:" in error
+
+
+def test_a_row_without_a_molecule_is_named_with_the_column(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("Structure_SMILES,value\nCCO,5.1\n,5.2\n")
+    assert "line 3: Structure_SMILES: " in attempt(file)[1]
+
+
+def test_a_header_below_a_title_is_found_by_any_name_of_a_molecule_column(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("Plate 7\nID;Canonical_SMILES;value\n1;CCO;5\n")
+    assert "line 2 says 'Canonical_SMILES'" in attempt(file)[1]

@@ -138,7 +138,7 @@ def read_start(
             try:
                 canonical(cells[place])
             except InvalidMoleculeError as error:
-                table.invalid(line, error)
+                table.invalid(line, place, error)
     table.check()
     return found
 

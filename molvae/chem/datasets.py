@@ -218,7 +218,7 @@ def sample_molecules(source: str | Path, n: int, seed: int) -> list[str]:
             chosen[canonical(texts[row])] = None
         except InvalidMoleculeError as error:
             if name not in DATASETS and table is not None:
-                table.invalid(table.rows[row][0], error)
+                table.invalid(table.rows[row][0], place, error)
     if table is not None:
         table.check()
     if len(chosen) < n:

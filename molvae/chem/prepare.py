@@ -177,7 +177,7 @@ def prepare(
         results = stream(partial(_clean, config, Selfies()), texts, workers=workers)
         for (line, _), (smiles, reason, detail) in zip(rows, results, strict=True):
             if reason == "invalid" and not skip:
-                table.invalid(line, detail)
+                table.invalid(line, place, detail)
             if reason or smiles in molecules:
                 dropped[reason or "duplicate"] += 1
             if not reason:

@@ -324,7 +324,7 @@ def _reference_bits(file: str, changed: int) -> NDArray[np.bool_]:
         try:
             molecules[canonical(cells[place])] = None
         except InvalidMoleculeError as error:
-            table.invalid(line, error)
+            table.invalid(line, place, error)
     table.check()
     return morgan_bits([*molecules])
 

@@ -52,10 +52,11 @@ class Table:
         """Note a bad row; an advice is printed once for all rows."""
         self.bad_rows.append((line, f"{self.where(line)}: {text}", advice, kind))
 
-    def invalid(self, line: int, error: object) -> None:
-        """Note a row whose text is not a molecule."""
+    def invalid(self, line: int, place: int, error: object) -> None:
+        """Note a row whose text, in the column `place`, is not a molecule."""
         advice = "correct that, or skip invalid molecules (--skip-invalid)"
-        self.problem(line, str(error), advice, InvalidMoleculeError)
+        column = f"{self.header[place]}: " if self.has_header and len(self.header) > 1 else ""
+        self.problem(line, f"{column}{error}", advice, InvalidMoleculeError)
 
     def check(self) -> None:
         """Raise one error for all bad rows, if there are any.
@@ -164,8 +165,11 @@ class Table:
         """Line and cell of a wanted name below the header, as when a title stands above it."""
         wanted = {fold(name) for name in names}
         rows = sorted([*self.rows[:TITLE_LINES], *self.misfits.items()])
-        found = ((n, one) for n, row in rows for one in row if fold(without_unit(one)) in wanted)
-        return next(found, None)
+
+        def is_wanted(name: str) -> bool:
+            return fold(without_unit(name)) in wanted or (SMILES in wanted and names_smiles(name))
+
+        return next(((n, one) for n, row in rows for one in row if is_wanted(one)), None)
 
     def is_numbered(self) -> bool:
         """Whether all cells after the first column are numbers."""

@@ -83,7 +83,11 @@ def decoded(data: bytes, name: str) -> str:
             encoding = "cp1252" if encoding == "utf-8" else encoding
             text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise DataError(f"cannot read {name}: it is no text ({error.reason})") from error
+        line = len(re.split("\r\n?|\n", data[: error.start].decode(encoding, "ignore")))
+        raise DataError(
+            f"cannot read {name}, line {line}: this is no text in {encoding.upper()} "
+            f"({error.reason}); it is damaged, or to be saved as UTF-8"
+        ) from error
     text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1

@@ -144,14 +144,14 @@ class Censored:
         return f"{self.operator}{repr(self.limit).removesuffix('.0')}"
 
 
-def number(text: str, *, decimal_comma: bool | None = False) -> float:
+def number(text: str, *, decimal_comma: bool | None = False, sign: str = "") -> float:
     """A finite number with a decimal point, or with an unambiguous decimal comma.
 
         >>> number("5,29"), number("1e-9"), number("1,234", decimal_comma=True)
         (5.29, 1e-09, 1.234)
 
     Surrounding blanks and a typographic minus are allowed. `decimal_comma` says whether the numbers
-    of the column have one; None: only some.
+    of the column have one; None: only some. `sign` is the limit's, for the message.
 
     Raises:
         ValueError: The reason, as a clause that follows the text.
@@ -162,13 +162,14 @@ def number(text: str, *, decimal_comma: bool | None = False) -> float:
             f"is either {written.replace(',', '.')} or {re.sub('[.,]', '', written)}; write it "
             "with a decimal point, and without separators of thousands"
         )
-    if _COMMA.fullmatch(written):
-        return finite(float(written.replace(",", ".")))
-    if _POINT.fullmatch(written):
-        return finite(float(written))
+    if _COMMA.fullmatch(written) or _POINT.fullmatch(written):
+        found = finite(float(written.replace(",", ".")))
+        if found == 0 and re.match("[^eE]*[1-9]", written):
+            raise ValueError("is smaller than any number that can be stored; use another unit")
+        return found
     for pattern, reason in _MISTAKES:
-        if found := re.fullmatch(pattern, written, re.IGNORECASE):
-            raise ValueError(found.expand(reason))
+        if mistake := re.fullmatch(pattern, written, re.IGNORECASE):
+            raise ValueError(mistake.expand(reason.replace(r"\1", rf"{sign}\1")))
     raise ValueError("is not a number")
 
 
@@ -189,7 +190,8 @@ def parse_measurement(
     if written in FAILED:
         return math.nan
     if found := _CENSORED.fullmatch(text.strip()):
-        return Censored(operator_of(found[1]), number(found[2], decimal_comma=decimal_comma))
+        limit = number(found[2], decimal_comma=decimal_comma, sign=found[1])
+        return Censored(operator_of(found[1]), limit)
     if not alone and re.search(r"^[^0-9]?[.,]|[.,]$", written):
         raise ValueError("is not a number")
     return number(text, decimal_comma=decimal_comma)

@@ -49,7 +49,7 @@ def read_smiles(file: str, *, skip_invalid: bool, column: str | None = None) -> 
         except InvalidMoleculeError as error:
             skipped.append(line)
             if not skip_invalid:
-                table.invalid(line, error)
+                table.invalid(line, place, error)
     table.check()
     print_skipped(table, skipped, len(table.rows))
     return rows
@@ -135,7 +135,7 @@ def sample_rows(
                 try:
                     canonical(cells[place])
                 except InvalidMoleculeError as error:
-                    table.invalid(line, error)
+                    table.invalid(line, place, error)
         elif molecule in found or len(found) < n:
             found.setdefault(molecule, []).extend([numbers[line]] if line in numbers else [])
         if len(found) == n and not all_rows:

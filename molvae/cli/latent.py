@@ -163,7 +163,7 @@ def properties(
     bad = [(line, e) for line, e in zip(lines, table["error"], strict=True) if e]
     if not skip_invalid:
         for line, error in bad:
-            source.invalid(line, error)
+            source.invalid(line, place, error)
     source.check()
     print_skipped(source, [line for line, _ in bad], len(texts))
     table["smiles"] = [
