@@ -98,6 +98,7 @@ def observations_of(
     if any(trial.errors for trial in told) and problem.measured:
         columns = [
             variances_of_means(
+                [trial.values.get(name) for trial in told],
                 [trial.errors.get(name) for trial in told],
                 [trial.replicates.get(name, ()) for trial in told],
             )

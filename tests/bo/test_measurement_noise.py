@@ -1,18 +1,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from molvae.bo.measurement_noise import PRIOR_DEGREES, complete, variances_of_means
+from molvae.bo.measurement_noise import PRIOR_DEGREES, PRIOR_SHARE, complete, variances_of_means
+
+
+def without_prior(
+    errors: Sequence[float | None], replicates: Sequence[Sequence[float]]
+) -> NDArray[np.float64]:
+    """With nothing known of the spread of the values."""
+    return variances_of_means([None] * len(errors), errors, replicates)
 
 
 def test_value_without_replicates_has_the_pooled_variance_of_the_others() -> None:
     """Variances .04 (of 3) and .02 (of 2): pooled (2 * .04 + .02) / 3."""
     replicates = [[], [6.2, 6.0, 6.4], [5.1, 5.3], []]
-    found = variances_of_means([None, 0.1155, 0.1, None], replicates)
+    found = without_prior([None, 0.1155, 0.1, None], replicates)
     pooled = (2 * 0.04 + 0.02) / 3
     assert found[[0, 3]] == pytest.approx(pooled)
     assert found[1] == pytest.approx((PRIOR_DEGREES * pooled + 0.08) / (PRIOR_DEGREES + 2) / 3)
@@ -21,7 +30,7 @@ def test_value_without_replicates_has_the_pooled_variance_of_the_others() -> Non
 
 
 def test_replicates_that_agree_are_not_exact() -> None:
-    found = variances_of_means([0.0, 0.1155, None], [[4.9, 4.9], [6.2, 6.0, 6.4], []])
+    found = without_prior([0.0, 0.1155, None], [[4.9, 4.9], [6.2, 6.0, 6.4], []])
     assert found[0] > 0.2 * found[1]
     assert found[2] > found[0]
 
@@ -29,38 +38,50 @@ def test_replicates_that_agree_are_not_exact() -> None:
 def test_many_replicates_speak_for_themselves() -> None:
     rng = np.random.default_rng(0)
     calm, wild = rng.normal(0, 0.01, 500).tolist(), rng.normal(0, 1, 500).tolist()
-    found = variances_of_means([None, None], [calm, wild])
+    found = without_prior([None, None], [calm, wild])
     assert found[1] / found[0] > 50
 
 
 def test_replicates_with_a_gross_error_do_not_make_all_others_rough() -> None:
     """Of five molecules in duplicate, one docking failed."""
     good = [[5.0, 5.2], [6.1, 6.0], [4.4, 4.7], [7.0, 7.1]]
-    usual = variances_of_means([None] * 5, [*good, []])
-    spoilt = variances_of_means([None] * 6, [*good, [], [5.0, -1e6]])
+    usual = without_prior([None] * 5, [*good, []])
+    spoilt = without_prior([None] * 6, [*good, [], [5.0, -1e6]])
     assert spoilt[4] < 50 * usual[4]
     assert spoilt[5] > 1e9  # but that one is not believed
-    one_wrong_error = variances_of_means([0.1, 0.1, None, 1e9], [[]] * 4)
+    one_wrong_error = without_prior([0.1, 0.1, None, 1e9], [[]] * 4)
     assert one_wrong_error[2] == pytest.approx(0.01)
+
+
+def test_one_pair_of_replicates_that_differ_says_little_about_the_other_values() -> None:
+    values = [5.0, 5.4, 5.8, 6.2, 6.6, 7.0, 7.4]
+    spread = float(1.4826 * np.median(abs(np.array(values) - 6.2))) ** 2
+    errors, replicates = [0.8] + [None] * 6, [[4.2, 5.8], *[[]] * 6]
+    single = variances_of_means(values, errors, replicates)[1]
+    assert single < 0.5 * without_prior(errors, replicates)[1]
+    assert PRIOR_SHARE * spread < single < 0.5 * spread
+    many = [[v - 0.8, v + 0.8] for v in values * 20]
+    found = variances_of_means(values * 20, [0.8] * 140, many)
+    assert found * 2 == pytest.approx(np.full(140, 1.28), rel=0.1)
 
 
 def test_replicates_that_all_agree_say_nothing() -> None:
     """They may be rounded; that is no reason to believe in exact values."""
-    assert np.isnan(variances_of_means([0.0, None], [[4.9, 4.9], []])).all()
-    found = variances_of_means([0.0, None, 0.2], [[4.9, 4.9], [], []])
+    assert np.isnan(without_prior([0.0, None], [[4.9, 4.9], []])).all()
+    found = without_prior([0.0, None, 0.2], [[4.9, 4.9], [], []])
     assert found == pytest.approx([0.8 * 0.04 / 2, 0.04, 0.04])
 
 
 def test_errors_that_were_given_are_believed_and_lent_to_the_others() -> None:
-    found = variances_of_means([0.2, None, 0.4, 0.3], [[]] * 4)
+    found = without_prior([0.2, None, 0.4, 0.3], [[]] * 4)
     assert found == pytest.approx([0.04, 0.09, 0.16, 0.09])
-    both = variances_of_means([0.2, None, None], [[], [1.0, 3.0], []])
+    both = without_prior([0.2, None, None], [[], [1.0, 3.0], []])
     assert both == pytest.approx([0.04, 1.0, 2.0])
 
 
 def test_nothing_known_is_nan() -> None:
-    assert np.isnan(variances_of_means([None, None], [[], [3.0]])).all()
-    assert len(variances_of_means([], [])) == 0
+    assert np.isnan(without_prior([None, None], [[], [3.0]])).all()
+    assert len(without_prior([], [])) == 0
 
 
 def test_complete_fills_each_column_from_itself() -> None:

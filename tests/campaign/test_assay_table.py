@@ -91,6 +91,17 @@ def test_each_row_of_a_table_as_exported_is_accounted_for(tmp_path: Path) -> Non
     campaign.close()
 
 
+def test_one_contradictory_pair_of_replicates_hides_no_differences_between_molecules(
+    tmp_path: Path,
+) -> None:
+    """The table has 5.29 and 6.9 for one molecule, and single values for all others."""
+    with pytest.warns(MolvaeWarning), created(tmp_path) as campaign:
+        told = [trial for trial in campaign.trials if trial.values]
+        values = pd.Series([trial.values["pIC50"] for trial in told])
+        means = campaign.predict([trial.smiles for trial in told])["mean"]
+        assert means.std() > 0.5 * values.std()
+
+
 def test_a_dataframe_is_read_like_a_file(tmp_path: Path) -> None:
     frame = pd.read_csv(DATA, sep=";", encoding="utf-8-sig").set_index("Compound ID")
     settings = {"objective": "maximize manual:pIC50", "strategy": "random", "plausibility": "none"}
