@@ -305,8 +305,8 @@ def _predicted(found: CampaignSummary, name: str, file: str, palette: Palette) -
     return Picture(
         name=file, title=f"Predicted and measured {found.label(name)}",
         caption=f"{found.label(name)}: measured values against the medians predicted when their "
-        f"molecules were proposed, with 90 % intervals. {len(batches)} batches, the later the "
-        "darker.", figure=figure, hints=hints,
+        f"molecules were proposed, with 90 % intervals. "
+        + ("One batch." if len(batches) == 1 else f"{len(batches)} batches, the later the darker."), figure=figure, hints=hints,
     )  # fmt: skip
 
 

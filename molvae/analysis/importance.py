@@ -28,7 +28,7 @@ class Importance(NamedTuple):
     explained: float
     """Share of the variance of the ranks that it explains; 0 or less: nothing."""
     losses: tuple[tuple[str, float], ...]
-    """Features, and the part of that share which is lost if the feature is shuffled, the largest
+    """Features, and how far that share falls if the feature is shuffled, perhaps below 0; the largest
     first."""
 
 

@@ -26,7 +26,7 @@ app = App(
     help_epilogue="Data on standard output, all else on standard error; - reads standard input. "
     "Tables are TSV in a pipe and with --tsv. Exit 0; 1 for an error (--debug shows where); 2 for "
     "wrong usage.",
-    help_format="plaintext",
+    help_format="markdown",
     version=__version__,
     default_parameter=Parameter(validator=no_standard_input),
     config=check_numbers,

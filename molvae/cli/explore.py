@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 explore = App(
     name="explore",
     help="Explore a latent space: paths, neighbors, directions, gradient ascent, maps, density.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 
 

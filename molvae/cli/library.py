@@ -14,7 +14,7 @@ from molvae.config import CampaignConfig
 library = App(
     name="library",
     help="Build and search a library of molecules that can be bought.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 
 

@@ -479,12 +479,12 @@ def test_report_search_for_common_parts_cancelled_promises_no_colour(
 
     monkeypatch.setattr("molvae.chem.depiction.rdFMCS.FindMCS", cancelled)
     page = report(campaign, tmp_path, top=2, lead="OCCC")
-    assert "in colour: what the lead" not in page.words
+    assert "in color: what the lead" not in page.words
     assert "Not compared with the lead" in page.words
     assert page.words.count("not compared") == 2
     monkeypatch.undo()
     page = report(campaign, tmp_path, top=2, lead="OCCC", overwrite=True)
-    assert "in colour: what the lead does not have" in page.words
+    assert "in color: what the lead does not have" in page.words
 
 
 def test_a_lead_may_be_given(campaign: Campaign, tmp_path: Path) -> None:

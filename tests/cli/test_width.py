@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import pairwise
 from shlex import split
 
 import pytest
@@ -66,6 +67,19 @@ def too_wide(text: str) -> list[str]:
     """Lines of more than 80 characters, but for single words such as molecules and paths."""
     lines = re.split("[\r\n]", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text))
     return [line for line in lines if len(line) > 80 and " " in line.strip()]
+
+
+@pytest.mark.parametrize("command", ["tell", "library build", "explore map", "optimize"])
+def test_help_breaks_lines_only_where_the_next_word_does_not_fit(
+    terminal: Molvae, command: str
+) -> None:
+    """Whatever the lines of the docstrings are."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal(*command.split(), "--help").out)
+    about, _, _ = text.partition("╭")
+    lines = [line.rstrip() for line in about.splitlines()]
+    for line, following in pairwise(lines):
+        if line and following:
+            assert len(line) + 1 + len(following.split()[0]) > 80, line
 
 
 def test_every_command_fits_80_columns(terminal: Molvae) -> None:
