@@ -302,11 +302,12 @@ def _predicted(found: CampaignSummary, name: str, file: str, palette: Palette) -
         axes.set_ylim(low - margin, high + margin)
         axes.set_xlabel(printable(f"predicted {label}"), parse_math=False)
         axes.set_ylabel(printable(f"measured {label}"), parse_math=False)
+    n = len(batches)
+    order = "One batch" if n == 1 else f"{n} batches, the later the darker"
     return Picture(
         name=file, title=f"Predicted and measured {found.label(name)}",
         caption=f"{found.label(name)}: measured values against the medians predicted when their "
-        f"molecules were proposed, with 90 % intervals. "
-        + ("One batch." if len(batches) == 1 else f"{len(batches)} batches, the later the darker."), figure=figure, hints=hints,
+        f"molecules were proposed, with 90 % intervals. {order}.", figure=figure, hints=hints,
     )  # fmt: skip
 
 

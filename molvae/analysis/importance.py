@@ -28,8 +28,8 @@ class Importance(NamedTuple):
     explained: float
     """Share of the variance of the ranks that it explains; 0 or less: nothing."""
     losses: tuple[tuple[str, float], ...]
-    """Features, and how far that share falls if the feature is shuffled, perhaps below 0; the largest
-    first."""
+    """Features, and how far that share falls if the feature is shuffled, perhaps below 0; the
+    largest first."""
 
 
 def permutation_importance(

@@ -95,7 +95,9 @@ def test_one_contradictory_pair_of_replicates_hides_no_differences_between_molec
     tmp_path: Path,
 ) -> None:
     """The table has 5.29 and 6.9 for one molecule, and single values for all others."""
-    with pytest.warns(MolvaeWarning), created(tmp_path) as campaign:
+    with pytest.warns(MolvaeWarning):
+        campaign = created(tmp_path)
+    with campaign:
         told = [trial for trial in campaign.trials if trial.values]
         values = pd.Series([trial.values["pIC50"] for trial in told])
         means = campaign.predict([trial.smiles for trial in told])["mean"]
