@@ -49,7 +49,6 @@ def evaluate(
         n_samples: Molecules to generate from each source; 0 for none.
         n_draws: Random molecules of those given for the metrics that need many samples each:
             stochastic reconstruction, the importance-weighted bound, smoothness.
-        seed: Seed of all samples.
         training: Canonical SMILES of the training molecules, for novelty and the floor of the
             Fréchet ChemNet distance.
         fcd: Whether to compute that distance; without the package fcd there is a warning.

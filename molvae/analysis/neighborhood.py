@@ -142,7 +142,6 @@ def neighbors(
         smiles: SMILES in any form.
         radii: Distances in z, from 0; by default `RADII` times the square root of its dimensions.
         n: Number of directions.
-        seed: Seed of the directions.
         properties: Names of computed properties, see `molvae.properties`.
 
     Raises:

@@ -50,7 +50,6 @@ def plate_table(
     """A row for each trial: molecule, values, prediction, reason, properties and notes.
 
     Args:
-        campaign: An open campaign.
         trials: Some of its trials.
         columns: Only these; by default those of a plate.
     """
@@ -112,7 +111,6 @@ def write_plate(
     Workbooks and HTML show drawings.
 
     Args:
-        campaign: An open campaign.
         trials: Some of its trials.
         file: The file to write.
         overwrite: Replace an earlier plate, unless it holds values that were not told.

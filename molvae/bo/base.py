@@ -150,7 +150,6 @@ class Observations:
         """Check that there is enough to learn from.
 
         Args:
-            strategy: Its name, for the message.
             different: Number of different values that it needs.
             several: Whether it supports several objectives.
 
@@ -204,8 +203,6 @@ class Strategy(Protocol):
         """The next `n` molecules to evaluate.
 
         Args:
-            observations: The data.
-            space: Decodes, encodes and samples.
             n: Number of molecules, at least 1.
             seed: The only source of randomness.
 

@@ -68,11 +68,9 @@ def decode_novel(
     radii get samples from the prior.
 
     Args:
-        space: Decodes and samples.
         z: Chosen vectors, `n x d`.
         taken: Molecules to avoid.
         bounds: The box, `2 x d`, to clip to.
-        seed: Of steps and samples.
         rounds: Number of radii; 0 samples from the prior at once.
         max_attempts: Vectors to decode per row before giving up.
         accepts: Whether a molecule may be proposed beside others, see `Observations.accepts`.
@@ -182,10 +180,8 @@ def local_and_global_samples(
     Args:
         z: Good vectors, `k x d`.
         bounds: The box, `2 x d`.
-        n: Number of vectors.
         share: Fraction of vectors near `z`, in [0, 1].
         sigma: Standard deviation of a step, as a share of the box's width.
-        seed: Of everything.
 
     Returns:
         `n x d`, float64.
@@ -217,8 +213,6 @@ def trust_region_samples(center: Tensor, region: Tensor, n: int, *, seed: int) -
     Args:
         center: `d`.
         region: A box, `2 x d`.
-        n: Number of vectors.
-        seed: Of everything.
 
     References:
         Eriksson et al. (2019), arXiv:1910.01739.
@@ -240,10 +234,8 @@ def decoded_pool(
     therefore ranks these molecules better than the vectors.
 
     Args:
-        space: Decodes, branches and encodes.
         z: Vectors, `n x d`, the most promising first.
         observations: Molecules to avoid.
-        seed: Of the branches.
     """
     at: dict[str, int] = {}
     for row, smiles in enumerate(space.decode(z)):
@@ -282,14 +274,11 @@ def propose_decoded(
     """Choose molecules of a `decoded_pool` one after another, each the best of those accepted.
 
     Args:
-        space: Decodes, branches, encodes and samples.
         z: Vectors, at least `n`, the most promising first, `m x d`.
         value: What the next molecule is chosen by, larger is better: from encodings, `p x d`, and
             the molecules chosen before, to `p`.
-        observations: The data.
         n: Number of molecules; if the pool has too few, `decode_novel` finds the rest.
         bounds: The box, `2 x d`.
-        seed: Of everything random.
         max_attempts: Vectors to decode per molecule before giving up.
     """
     pool = decoded_pool(space, z, observations, seed=spawn_seed(seed, 1))

@@ -34,7 +34,6 @@ def impute_censored(
     with the expectations as values. Without a measured value, limits stay.
 
     Args:
-        smiles: Of the molecules.
         values: Measured values or limits, `n`.
         operators: `<` or `>` of a limit, None of a measured value.
 

@@ -46,10 +46,8 @@ def perturb_latent(
     center of the box; so offspring stay in the training distribution, and radius 1 samples it.
 
     Args:
-        space: Decodes and samples.
         parents: `n x d`, with repeats.
         radii: Shortest and longest step, in (0, 1]; log-uniform.
-        seed: Of everything.
         smiles: Canonical SMILES of the parents, which candidates then name.
 
     Returns:
@@ -100,10 +98,8 @@ def branch_offspring(
     decoder's mean log-probability per token, is dropped.
 
     Args:
-        space: Branches.
         parents: Canonical SMILES that the space can encode, with repeats.
         z: Their vectors, `n x d`.
-        seed: Of everything.
 
     Returns:
         Fewer than parents, since some texts are no molecules.
@@ -132,7 +128,6 @@ def graph_ga_offspring(parents: Sequence[str], *, seed: int, core: Core | None =
 
     Args:
         parents: Canonical SMILES, with repeats.
-        seed: Of everything.
         core: What offspring have to hold.
 
     Returns:

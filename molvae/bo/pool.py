@@ -52,8 +52,6 @@ class CandidatePool:
     """Observed molecules, then candidates, with the predictions for each.
 
     Args:
-        observations: The data.
-        space: The latent space, which encodes molecules.
         acquisition: Compares molecules.
         surrogate: Kernels, see `molecule_gp`, or an own factory.
         radius: Of the Morgan fingerprints.
@@ -62,7 +60,6 @@ class CandidatePool:
         cautious: Drop candidates far from the initial molecules, if these are analogues and not
             many molecules were proposed yet, see `similarity_floor`; and weigh uncertainty less
             where it was overestimated.
-        seed: Of the subsample.
     """
 
     def __init__(

@@ -80,7 +80,6 @@ def with_library(strategy: Strategy | None, folder: str | Path) -> tuple[Strateg
 
     Args:
         strategy: Its other settings; by default they are not changed.
-        folder: The library.
 
     Raises:
         ConfigError: The strategy is another one.
@@ -131,11 +130,8 @@ def best_of_stream(
     thousand molecules in seconds. Of several objectives it learns a random weighted sum.
 
     Args:
-        library: The library.
-        observations: The data.
         n_rows: Vectors to predict, at least; whole partitions are read.
         n: Molecules to return, none of them known.
-        seed: Of partitions, weights and training molecules.
     """
     rng = np.random.default_rng(seed)
     weights = torch.from_numpy(rng.dirichlet(np.ones(observations.y.shape[1])))

@@ -126,7 +126,6 @@ def predict_gp(
     Args:
         candidates: Of a strategy.
         model: Fitted to the scores of the observations.
-        observations: The data.
     """
     if observations.problem is not None or not candidates:
         return list(candidates)
@@ -363,9 +362,6 @@ def reproducible(seed: int = 0) -> Iterator[None]:
     One thread: the order of summation, hence the last bits, depends on the number of threads, and
     more threads slow down small matrices. Warnings of other libraries are suppressed: inputs
     outside the box and jitter on the diagonal are expected.
-
-    Args:
-        seed: Of torch's global generator.
     """
     with seeded(seed), threads(1), warnings.catch_warnings():
         own: Any = next(

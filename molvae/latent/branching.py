@@ -35,11 +35,9 @@ def branch(
     """One new molecule for each given one: another token at a random place, then greedy decoding.
 
     Args:
-        space: Encodes and decodes.
         smiles: SMILES in any form, with repeats for several branches of a molecule.
         z: Vectors under which the rest is decoded, `n x dim`: by default the encodings of the
             molecules; those of other molecules make a crossover of both.
-        seed: Of places and tokens.
 
     Raises:
         InvalidMoleculeError, UnknownTokenError, TooLongError: As for `LatentSpace.encode`.

@@ -66,8 +66,6 @@ def decorate(
         scaffold: SMILES with attachment points, as `c1ccc([*:1])nc1[*:2]`, each of which gets a
             group or a hydrogen; or without, where up to two hydrogens at random places are
             replaced.
-        n: Number of molecules.
-        seed: Random seed.
         noise: As for `LatentSpace.generate`; None for the model's default.
         temperature: As for `LatentSpace.decode`: higher means more various groups.
 
@@ -116,8 +114,6 @@ def link(
         space: Of a model of SMILES.
         first: SMILES with one attachment point, or with none for a random place.
         second: SMILES of the other fragment, with or without an attachment point.
-        n: Number of molecules.
-        seed: Random seed.
         noise: See `decorate`.
         temperature: See `decorate`.
     """

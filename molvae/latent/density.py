@@ -126,10 +126,8 @@ def typicality(
     """How typical molecules are of any space with a density.
 
     Args:
-        space: The space.
         smiles: SMILES in any form.
         k: Samples from each posterior, see `LatentSpace.log_prob`.
-        seed: Seed of the samples.
 
     Raises:
         ConfigError: k is below 1.

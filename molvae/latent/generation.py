@@ -57,9 +57,6 @@ def sample_prior(
     a denoising autoencoder.
 
     Args:
-        space: The space.
-        n: Number of vectors.
-        seed: Random seed.
         conditions: Values by name, in their own units, e.g. `{"logP": 2.5}`; other conditions
             are sampled given these, and z given all of them. From the density.
         source: `density` or `molecules`; None for the model's default, `card.prior_source`.
@@ -263,7 +260,6 @@ def rejection_sample(
     Args:
         draw: Makes a number of samples with a seed.
         n: Samples to return.
-        seed: Seed of the first round.
         redraws: Further rounds at most.
         tolerance: Condition error that is accepted.
     """

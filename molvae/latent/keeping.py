@@ -133,7 +133,6 @@ class KeepingSpace:
         Args:
             smiles: SMILES that the space can encode.
             z: Vectors, `n x dim`; the encodings of the molecules by default.
-            seed: Of places and groups.
         """
         z = self.space.encode(smiles) if z is None else z
         rng, texts = random.Random(seed), dict[int, Chem.Mol]()

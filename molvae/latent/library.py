@@ -128,7 +128,6 @@ class Library:
 
         Args:
             smiles: A molecule, in the library or not.
-            n: Number of molecules.
             by: `z`, by the distance of encodings, with an approximate index; or `tanimoto`, by the
                 similarity of Morgan bits of radius 2, exactly.
 

@@ -99,7 +99,6 @@ def build_library(
         name_column: Column of the catalog's names; by default one like `Compound ID`, or `id`.
         alerts: Also count structural alerts, which takes three times as long.
         partition_size: Lines of the source for each partition.
-        workers: Processes.
         dask: Address or scheduler file of a Dask cluster that computes instead.
         on_progress: Called with the step and the number of slices done.
 

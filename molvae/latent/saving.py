@@ -23,7 +23,6 @@ def save(space: LatentSpace, folder: str | Path, *, overwrite: bool = False) -> 
     with them.
 
     Args:
-        space: The space.
         folder: A new folder; or, with `overwrite`, one that holds a model.
         overwrite: Replace that model.
 

@@ -200,7 +200,6 @@ class LatentSpace:
             steps: Moves of each vector, of five leapfrog steps, and as many gradients, each; 0
                 gives the encoder's samples.
             step: Largest leapfrog step, in standard deviations of the encoder's posterior.
-            seed: Seed of all random numbers.
             weight: Weight of log p(molecule | z), beside log p(z). 1 is the true posterior; the
                 encoder of a model that was trained with beta aims at 1 / beta.
             skip_unknown: As for `encode`.
@@ -312,7 +311,6 @@ class LatentSpace:
 
         Args:
             n: How many.
-            seed: Of all random numbers.
             noise: From 0 (z alone decides) to 1 (z is ignored); needs noise conditioning. None:
                 the value that the training found nearest to the data.
             temperature: As for `decode`. None takes the value calibrated with the noise, and 0

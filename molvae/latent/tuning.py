@@ -76,12 +76,10 @@ def tuned(
     too, against forgetting.
 
     Args:
-        space: The space.
         smiles: Molecules that the model cannot read are left out; with none left, the space itself
             is returned.
         weights: How often each molecule is learned, relative to the others; equally by default.
         steps: Steps of 32 molecules; by default 60, and at least 4 passes over the molecules.
-        seed: Seed of all random numbers.
 
     Raises:
         ConfigError: `weights` are not one positive number for each molecule, or `steps` below 1.
@@ -142,9 +140,7 @@ def tuned_and_measured(
     molecules held out, each fifth in turn, until 100 molecules have been held out or all of them.
 
     Args:
-        space: The space.
         smiles: At least two distinct molecules that the space can encode.
-        seed: Seed of all random numbers.
 
     Raises:
         ConfigError: Fewer molecules.

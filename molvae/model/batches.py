@@ -27,7 +27,6 @@ def epoch_rows(
         n: Rows in all.
         main: How many of them, the first, are main ones.
         share: Share of others among the rows of a pass, sampled anew for each; 0: all of them.
-        seed: Seed of the order.
         epoch: Number of the pass.
         neighbors: Fingerprints of all rows, if the rows 2i and 2i + 1 are to be alike; see
             `neighbor_order`.
@@ -57,7 +56,6 @@ def epoch_batches(
     Args:
         lengths: Lengths of the rows.
         batch_size: Rows of a batch.
-        seed: Seed of the order.
         epoch: Number of the pass.
         bucketed: False for batches of any lengths.
         rows: Rows of the pass, in random order; None for all.

@@ -34,7 +34,6 @@ def branch(
         noise: Noise level of z, from 0 to 1; above 0 it needs `noise_conditioning`.
         n_choices: Number of likeliest tokens to sample from.
         temperature: Of the sample, above 0.
-        seed: Of the sample.
 
     Returns:
         Ids, `n x max_length`, as for `molvae.model.decoding.decode`; and the mean log-probability

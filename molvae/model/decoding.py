@@ -50,7 +50,6 @@ def decode_with_log_prob(
     """Write one sequence for each latent vector; the model's mode (training or not) stays.
 
     Args:
-        model: The network.
         z: Latent vectors, `n x d`, on the model's device.
         noise: Noise level of z, from 0 to 1; above 0 it needs `noise_conditioning`.
         temperature: 0 takes the likeliest token at each step (greedy); above 0, tokens are sampled

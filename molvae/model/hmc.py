@@ -119,13 +119,11 @@ def sample_posterior_codes(
     depend on the other rows; 0 steps leave the samples. Other arguments are as for `hmc_sample`.
 
     Args:
-        model: The network.
         prior: Density of codes, on the CPU.
         ids: Rows, ended by stop, padded.
         steps: Moves of each chain.
         step: Length of a step.
         n_leapfrog_steps: Steps of a move.
-        seed: Seed of all random numbers.
         weight: Weight of log p(x | code), beside log p(code). 1 is the posterior; 1 / beta is what
             an encoder trained with a weight of beta on its KL term aims at, for its decoder to
             write x more surely.

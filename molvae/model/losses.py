@@ -233,11 +233,9 @@ def importance_bound(
     samples towards log p.
 
     Args:
-        model: The network.
         prior: Density of codes, on the CPU.
         ids: `n x t`; quickest when sorted by length.
         n_samples: Codes of each row, which do not depend on the other rows.
-        seed: Seed of the samples.
 
     Raises:
         ConfigError: The posterior is a point, which has no density.

@@ -57,7 +57,6 @@ def choose_prior(
         config: The kind; with 0 epochs, or without z, N(0, I) is the only choice.
         conditions: How many of the last columns are conditions.
         vamp: Fits a VampPrior, which needs an encoder.
-        seed: Seed of all random numbers.
 
     Returns:
         The prior, and the mean log-density of held-out codes, in nats, under each kind that was
@@ -161,7 +160,6 @@ def fit_vamp(
         codes: Samples from posteriors of training molecules, `k x n x d`, used in turn.
         epochs: Passes over the codes, but not more than 300 steps.
         components: Pseudo-molecules; 0 takes the default, 100.
-        seed: Seed of the start and the order.
     """
     k, n, dim = codes.shape
     components = min(components or COMPONENTS["vamp"], len(rows))
@@ -216,7 +214,6 @@ def fit_flow(
         kind: See `FlowPrior`.
         given: Numbers that it depends on, `k x n x p`; None for none.
         hidden: See `FlowPrior`.
-        seed: Seed of weights and order.
     """
     k, n, dim = codes.shape
     with seeded(seed):

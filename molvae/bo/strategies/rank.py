@@ -267,7 +267,6 @@ class Rank:
         """Share of each operator among the recent molecules that are in the best tenth.
 
         Args:
-            observations: The data.
             branches: Whether the space has branches.
             screens: Whether the data set is installed.
         """
