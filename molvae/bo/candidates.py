@@ -26,20 +26,10 @@ FIRST_RADIUS = 0.01
 
 
 ROUNDS = 6  # number of radii; the last one is 0.32 of the width
-
-
 BRANCHES = 24  # branches of the molecule at a vector
-
-
 TRIES = 8  # vectors to decode per radius and molecule
-
-
 MAX_DECODE_ATTEMPTS = 256  # vectors to decode per molecule before giving up
-
-
 POOL = 256  # vectors that are decoded for a batch, and branches of their molecules
-
-
 BRANCHED = 32  # of these molecules, as many are branched, the most promising ones
 
 

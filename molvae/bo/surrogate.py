@@ -38,10 +38,7 @@ from molvae.errors import MolvaeWarning
 from molvae.model.isolation import isolated, seeded, threads
 
 FIT_STEPS = 50  # optimization steps for the hyperparameters of a GP over z
-
-
 LENGTHSCALE_SPREAD = 0.75  # standard deviation of the logarithm of its length scale
-
 
 MIN_STDV = 1e-150
 """Of values to standardize; BoTorch's default, 1e-8, would not scale values in small units."""
@@ -349,8 +346,6 @@ below 0.58 standard deviations, and 90 % below 1.76."""
 
 
 N_LEVELS = 100  # quantiles of a value that its mean and standard deviation are taken of
-
-
 MAX_LEAVE_ONE_OUT = 500  # random molecules on which `auto` compares kernels, at most
 
 

@@ -69,7 +69,6 @@ METRICS, RESUME, STATE = "metrics.jsonl", "resume.safetensors", "state.safetenso
 """Progress of a training; its state while it works; and when it is done, if that is kept."""
 NEXT = ".next"  # end of the name of weights whose card is about to be written
 
-
 PriorSource = Literal["density", "molecules"]
 """What `LatentSpace.sample_prior` gives: samples of the learned density, or encodings of molecules
 that were generated from them."""
