@@ -35,11 +35,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> ModuleType:
-    """The module of a benchmark.
-
-    Raises:
-        UnknownNameError: There is no such benchmark.
-    """
+    """The module of a benchmark."""
     if name not in names():
         raise UnknownNameError("benchmark", name, [*names(), "docs"])
     return import_module(f"benchmarks.{name.replace('-', '_')}")
@@ -95,9 +91,6 @@ def run(module: ModuleType, name: str, words: list[str]) -> Path:
 
     Returns:
         The file of the result.
-
-    Raises:
-        DataError: A whole run in a working tree with changes.
     """
     parser = arguments(module, name)
     options: dict[str, Any] = vars(parser.parse_args(words))

@@ -217,12 +217,7 @@ def measure(
     variants: Sequence[str] | None = None,
     molecules: int | None = None,
 ) -> dict[str, Any]:
-    """A row for each variant, and one for each prior, by data set.
-
-    Raises:
-        DataError: A data set is not prepared.
-        UnknownNameError: There is no such data set or variant.
-    """
+    """A row for each variant, and one for each prior, by data set."""
     plans = [lookup("data set", name, PLANS) for name in data] if not quick else [QUICK]
     for variant in variants or ():
         lookup("variant", variant, VARIANTS)

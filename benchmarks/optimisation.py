@@ -39,7 +39,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ import molvae
 from benchmarks.shared import plots
 from benchmarks.shared.molecules import starting
 from benchmarks.shared.run import RESULTS, commit, each, write
-from benchmarks.shared.tables import columns, number, numbers
+from benchmarks.shared.tables import columns, markdown, number, numbers
 from molvae.analysis.set_metrics import distribution_metrics
 from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
@@ -449,46 +448,52 @@ def table(result: Mapping[str, Any]) -> list[str]:
 Rows = Sequence[Mapping[str, Any]]
 
 
+def by_task(rows: Rows, method: str, key: str = "auc_top10") -> dict[str, float]:
+    """Means over the seeds of a method, by task."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row["method"] == method:
+            found.setdefault(row["task"], []).append(row[key])
+    return {task: statistics.mean(values) for task, values in found.items()}
+
+
 def _study(study: Mapping[str, Any]) -> list[str]:
-    of: dict[str, dict[str, list[Mapping[str, Any]]]] = {}  # rows by method and task
-    for row in (*study["rows"], *study.get("committed", ())):
-        of.setdefault(row["method"], {}).setdefault(row["task"], []).append(row)
-    tasks = list(dict.fromkeys(row["task"] for row in study["rows"]))
-    reference = BASELINE if BASELINE in of else next(iter(of))
-    everything = {
-        method: [row for rows in own.values() for row in rows] for method, own in of.items()
-    }
+    rows = [*study["rows"], *study.get("committed", ())]
+    own: dict[str, list[Mapping[str, Any]]] = {}  # rows by method
+    for row in rows:
+        own.setdefault(row["method"], []).append(row)
+    reference = BASELINE if BASELINE in own else next(iter(own))
 
     def total(method: str, key: str = "auc_top10") -> float:
-        return sum(_mean(rows, key) or 0 for rows in of[method].values())
+        return sum(by_task(rows, method, key).values())
 
     def mean(method: str, key: str) -> float | None:
-        return _mean([row for row in everything[method] if key in row], key)
+        values = [row[key] for row in own[method] if key in row]
+        return statistics.mean(values) if values else None
 
     def compared(method: str) -> tuple[str, str]:
         """The ratio to the reference, and on how many tasks it is better, where it has all."""
-        own = {task: _mean(rows) or 0 for task, rows in of[method].items()}
-        others = {task: _mean(rows) or 0 for task, rows in of[reference].items() if task in own}
-        if method == reference or own.keys() != others.keys():
+        ours, others = by_task(rows, method), by_task(rows, reference)
+        if method == reference or ours.keys() - others.keys():
             return "", ""
-        rival = sum(others.values())
-        better = sum(own[task] > others[task] for task in own)
-        return f", {total(method) / rival:.2f} x" if rival else "", f"{better} of {len(own)}"
+        rival = sum(others[task] for task in ours)
+        better = sum(value > others[task] for task, value in ours.items())
+        return f", {total(method) / rival:.2f} x" if rival else "", f"{better} of {len(ours)}"
 
+    tasks = list(dict.fromkeys(row["task"] for row in study["rows"]))
+    areas = {method: by_task(rows, method) for method in own}
     lines = [
         f"Batches of {study['batch']}, {study['start']} molecules at the start.",
         "",
-        *columns(of, {
+        *columns(own, {
             "method": lambda m: f"`{m}`",
-            "tasks, runs": lambda m: f"{len(of[m])}, {len(everything[m])}",
-            "sum of AUC top-10":
-                lambda m: f"{total(m):.3f}{_spread(everything[m])}{compared(m)[0]}",
+            "tasks, runs": lambda m: f"{len(areas[m])}, {len(own[m])}",
+            "sum of AUC top-10": lambda m: f"{total(m):.3f}{_spread(own[m])}{compared(m)[0]}",
             "PMO's": lambda m: number(total(m, "pmo_auc_top10"), ".3f"),
             f"better than `{reference}`": lambda m: compared(m)[1],
-            "AUC top-1, top-100": lambda m: numbers(
-                [total(m, key) for key in ("auc_top1", "auc_top100")], ".3f"
-            ),
-            "mean of the 10 best": lambda m: number(total(m, "top10") / len(of[m]), ".3f"),
+            "AUC top-1, top-100":
+                lambda m: numbers([total(m, key) for key in ("auc_top1", "auc_top100")], ".3f"),
+            "mean of the 10 best": lambda m: number(total(m, "top10") / len(areas[m]), ".3f"),
             "of the 100 best without findings": lambda m: number(mean(m, "plausible"), ".0%"),
             "their SAS, diversity":
                 lambda m: numbers([mean(m, key) for key in ("sas", "internal_diversity")]),
@@ -497,10 +502,10 @@ def _study(study: Mapping[str, Any]) -> list[str]:
         "",
         "AUC top-10 of each task, steps of a hundredth of the budget:",
         "",
-        *columns(tasks, {
-            "task": _short,
-            **{f"`{method}`": partial(_of_task, own=own) for method, own in of.items()},
-        }),
+        *markdown(
+            ["task", *(f"`{method}`" for method in own)],
+            [[_short(t), *(number(of.get(t), ".3f") for of in areas.values())] for t in tasks],
+        ),
     ]  # fmt: skip
     if tuple(map(_short, tasks)) == PUBLISHED_TASKS:
         by_method = [f"{name} {numbers(values, '.3f')}" for name, values in PUBLISHED.items()]
@@ -509,28 +514,20 @@ def _study(study: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _of_task(task: str, own: Mapping[str, Rows]) -> str:
-    return number(_mean(own.get(task, ())), ".3f")
-
-
 def _short(task: str) -> str:
     return task.partition("/")[2] or task
 
 
-def _mean(rows: Rows, key: str = "auc_top10") -> float | None:
-    return statistics.mean(float(row[key]) for row in rows) if rows else None
-
-
 def _spread(rows: Rows) -> str:
-    """Of the sum over the tasks with every seed."""
-    seeds = sorted({row["seed"] for row in rows})
-    of_task: dict[str, dict[int, float]] = {}
+    """Standard deviation over seeds of the sum over the tasks with every seed."""
+    found: dict[str, dict[int, float]] = {}
     for row in rows:
-        of_task.setdefault(row["task"], {})[row["seed"]] = row["auc_top10"]
-    several = [found for found in of_task.values() if len(found) == len(seeds)]
+        found.setdefault(row["task"], {})[row["seed"]] = row["auc_top10"]
+    seeds = {row["seed"] for row in rows}
+    several = [of for of in found.values() if of.keys() == seeds]
     if len(seeds) < 2:
         return ""
-    sums = [sum(found[seed] for found in several) for seed in seeds]
+    sums = [sum(of[seed] for of in several) for seed in seeds]
     return f" ({statistics.stdev(sums):.3f} on {len(several)})"
 
 
@@ -541,9 +538,8 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
     curves: dict[str, dict[str, list[list[float]]]] = {}  # by task and method
     for row in study["rows"]:
         curves.setdefault(row["task"], {}).setdefault(row["method"], []).append(row["curve"])
-    colors = dict(
-        zip(dict.fromkeys(r["method"] for r in study["rows"]), plots.COLORS, strict=False)
-    )
+    methods = dict.fromkeys(row["method"] for row in study["rows"])
+    colors = dict(zip(methods, plots.COLORS, strict=False))
     columns = min(5, len(curves))
     figure, grid = plots.panels(-(-len(curves) // columns), columns, (2.6, 2.1))
     axes = [panel for line in grid for panel in line]
@@ -551,12 +547,11 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
         panel.set_axis_off()
     calls = np.linspace(0, study["budget"], 101)[1:]
     for panel, (task, of) in zip(axes, curves.items(), strict=False):
-        for method in colors:
+        for method, color in colors.items():
             if method in of:
-                panel.plot(calls, np.mean(of[method], axis=0), color=colors[method], label=method)
+                panel.plot(calls, np.mean(of[method], axis=0), color=color, label=method)
         panel.set_title(_short(task))
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(colors))
+    plots.legend(figure, axes[0], len(colors))
     figure.supxlabel("objective calls")
     figure.supylabel("mean of the 10 best")
     plots.save(figure, folder / "optimisation.svg")

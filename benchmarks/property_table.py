@@ -107,9 +107,6 @@ def measure(
     Returns:
         `settings`, `models` (of each data set: space and language model), and `rows`, one for each
         data set and source.
-
-    Raises:
-        DataError: A data set is not prepared.
     """
     seeds: Sequence[int] = SEEDS
     molecules, distinct = LM_MOLECULES, GENETIC
@@ -255,9 +252,6 @@ def genetic(molecules: Sequence[str], distinct: int, seed: int) -> Drawn:
     A generation crosses random pairs of the population, or mutates random members; the next
     population is drawn at random from parents and offspring. It ends with so many distinct valid
     offspring, molecules of the data among them; invalid ones are returned as well.
-
-    Raises:
-        DataError: The rules do not make so many.
 
     References:
         Jensen (2019), doi:10.1039/C8SC05372C; Tripp and Hernández-Lobato (2023), arXiv:2310.09267.
@@ -441,6 +435,5 @@ def figures(result: Mapping[str, Any], folder: Path) -> None:
             axes.set_yticks([])
             axes.set_xlabel(prop)
         line[0].set_ylabel(TITLES[name])
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    plots.legend(figure, grid[0][0], 3)
     plots.save(figure, folder / "property-table.svg")

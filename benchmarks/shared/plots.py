@@ -50,6 +50,12 @@ def panels(
     return figure, [list(line) for line in axes]
 
 
+def legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """The curves of one panel, named above all."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, the same bytes for the same numbers."""
     figure.savefig(path, metadata={"Date": None})
