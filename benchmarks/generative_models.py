@@ -334,12 +334,9 @@ def row(plan: Plan, variant: str, what: Material, changes: Mapping[str, Any]) ->
 
 
 def over_seeds(config: TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
-    """How far short trainings with different seeds end from each other.
+    """Losses of short trainings with different seeds, and their standard deviation over their mean.
 
-    Returns:
-        `losses`: for each seed reconstruction plus beta times the KL term, in nats per molecule on
-        validation molecules; None if it is no number. `sd`: their standard deviation over their
-        mean.
+    Reconstruction plus beta times the KL term, nats per validation molecule; None if not finite.
     """
     if not seeds:
         return {}
@@ -360,10 +357,8 @@ def over_seeds(config: TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
 def prior_row(plan: Plan, kind: str, what: Material) -> dict[str, Any]:
     """One kind of prior of the baseline's codes, and the model with it.
 
-    Returns:
-        `log_density`, mean of draws from the posteriors of validation molecules, in nats, and that
-        under N(0, I) as `normal`; `nats_64` per token with this prior, and the molecules drawn
-        with it.
+    `log_density`: mean of draws from the posteriors of validation molecules, in nats; `normal`:
+    the same under N(0, I).
     """
     torch.set_num_threads(1)
     space, sizes = copy(molvae.load(model_folder(plan, BASELINE) / "model")), plan.sizes

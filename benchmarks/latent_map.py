@@ -109,13 +109,10 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
 def moved(space: LatentSpace, molecules: Sequence[str], directions: int) -> dict[str, Any]:
     """Similarity of molecules to what z decodes to after moves in random directions.
 
-    Returns:
-        By radius: `similarity`, mean Tanimoto (0 where nothing is decoded), with its standard
-        `error` over molecules; `differ`: share of vectors that decode to something else;
-        `similarity_of_those`: mean of theirs alone. `half`: radius at which half differ, and
-        `similarity_at_half`: mean similarity of those that differ there; `otherwise`: the same for
-        other kinds of moves. `rises`: where the mean similarity is larger at the next radius, by
-        how many standard errors of that difference.
+    `differ`: share of vectors that decode to something else, and `similarity_of_those`; `half`:
+    radius at which half differ, and `similarity_at_half` of that half, `otherwise` for other kinds
+    of moves. `rises`: where the mean similarity is larger at the next radius, by how many standard
+    errors of that difference.
     """
     z = space.invert(molecules)
     u = torch.stack(
@@ -169,11 +166,9 @@ def other_moves(
 def decoded(
     space: LatentSpace, molecules: Sequence[str], to: Callable[[float], Tensor]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Similarity of n molecules to what decodes at the ends of moves, `n x directions x dim`.
+    """Similarity of molecules to what decodes at the ends of moves, and whether that is different.
 
-    Returns:
-        Tanimoto similarities, 0 where nothing is decoded, and whether it is something else, both
-        `radii x n x directions`.
+    Of vectors `n x directions x dim`, both `radii x n x directions`; 0 where nothing is decoded.
     """
     alike, differ = [], []
     for radius in RADII:
@@ -189,10 +184,7 @@ def decoded(
 def halfway(
     alike: NDArray[np.float64], differ: NDArray[np.bool_]
 ) -> tuple[float | None, float | None]:
-    """Radius at which half of all decoded molecules differ, and the mean similarity of that half.
-
-    None if no such radius is among `RADII`.
-    """
+    """Radius at which half of all molecules differ, and the similarity of that half; or None."""
     half = crossing(RADII, differ.mean(axis=(1, 2)).tolist(), 0.5)
     return half, None if half is None else at(RADII, of_those(alike, differ), half)
 
@@ -213,22 +205,17 @@ def compared(molecules: Sequence[str], times: int) -> dict[str, float]:
             made = [canonical_or_none(mutate(molecule, rng) or "") for _ in range(times)]
             there = [one for one in made if one is not None and one != molecule]
             alike += similarities(there, [molecule])[:, 0].tolist()
-    others = [similarity(a, b) for a, b in zip(molecules[::2], molecules[1::2], strict=False)]
+    pairs = zip(molecules[::2], molecules[1::2], strict=False)
+    others = [similarities([b], [a])[0, 0] for a, b in pairs]
     return {"edit": float(np.mean(alike)), "random": float(np.mean(others))}
-
-
-def similarity(a: str, b: str) -> float:
-    return float(similarities([b], [a])[0, 0])
 
 
 def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float) -> dict[str, Any]:
     """Gradient ascent on a head from each molecule.
 
-    Returns:
-        By distance: `true`, mean improvement so far, better is positive (a path that has ended
-        stays where it is), and its standard `error` over molecules; `percentile`: mean. At the
-        ends: `gain`, `gain_error`, `expected`, `better` (share), `distance` (mean), `left` (share
-        of the paths that left the training distribution).
+    By distance: `true`, mean improvement so far, better is positive (a path that has ended stays
+    where it is), and `percentile`; at the ends `gain`, `expected` by the head, `better` (share),
+    `distance`, and `left` (share of paths that left the training distribution).
     """
     steps = round(AFTER[-1] / STEP)
     ways = analysis.gradient_ascent(
@@ -257,11 +244,9 @@ def climbed(space: LatentSpace, molecules: Sequence[str], head: str, keep: float
 
 
 def between(space: LatentSpace, molecules: Sequence[str], pairs: int) -> dict[str, Any]:
-    """The three kinds of paths between random molecules, all means over pairs.
+    """The three kinds of paths between random molecules, means over pairs.
 
-    Returns:
-        By kind: `molecules`, distinct ones on the path, both ends included; `lowest`, the smallest
-        percentile on the path; `similarity` of each molecule to the next one.
+    `molecules`, distinct ones, both ends included; `lowest` percentile; `similarity` to the next.
     """
     found: dict[str, Any] = {}
     for kind in get_args(Kind):
@@ -270,7 +255,7 @@ def between(space: LatentSpace, molecules: Sequence[str], pairs: int) -> dict[st
             for i in range(pairs)
         ]
         alike = [
-            similarity(a.smiles, b.smiles)
+            float(similarities([b.smiles], [a.smiles])[0, 0])
             for way in ways
             for a, b in pairwise(way.segments)
             if a.smiles is not None and b.smiles is not None
@@ -286,9 +271,7 @@ def between(space: LatentSpace, molecules: Sequence[str], pairs: int) -> dict[st
 def analogies(space: LatentSpace, molecules: Sequence[str], n: int) -> dict[str, Any]:
     """A is to B, an OH of which is NH2 instead, as C is to what? The answer is known.
 
-    Returns:
-        `asked`; shares of them for which the known answer is decoded at the place (`at`), or found
-        around it (`around`).
+    Shares of those asked for which it is decoded at the place (`at`), or found around it.
     """
     known = [(m, b) for m in molecules if (b := aminated(m)) is not None]
     known = [pair for pair in known if all(space.can_encode(pair))][: 2 * n]

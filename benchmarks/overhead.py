@@ -12,7 +12,6 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,30 +52,32 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
 
 def measured(name: str, n: int, batches: int) -> dict[str, Any]:
     """Batches of a strategy from `n` molecules with values on, and the one before them apart."""
-    space = molvae.load("zinc250k")
-    smiles = starting(space, n, seed=0)
+    space, strategy = molvae.load("zinc250k"), get_strategy(name)
+    smiles, origins = starting(space, n, seed=0), ["start"] * n
+    z, y = space.encode(smiles), values_of(smiles)
 
-    def observed(k: int) -> Observations:
-        return Observations(
+    def propose(k: int, size: int, seed: int) -> Sequence[Candidate]:
+        observations = Observations(
             smiles=tuple(smiles[:k]),
             z=z[:k],
             y=y[:k],
             pending_z=torch.empty(0, space.dim, dtype=torch.float64),
             known=frozenset(smiles),
             bounds=space.bounds,
-            origins=("start",) * k,
+            origins=tuple(origins[:k]),
         )
+        return strategy.propose(observations, space, size, seed=seed)
 
-    z, y = space.encode(smiles), values_of(smiles)
-    strategy = get_strategy(name)
-    strategy.propose(observed(min(n, 20)), space, 1, seed=0)  # imports, compilation
-    observations, chosen = observed(n), list[Candidate]()
+    propose(min(n, 20), 1, 0)  # imports, compilation
     seconds: list[float] = []
     while len(seconds) <= batches and sum(seconds) < ENOUGH:
-        observations = with_values(observations, name, chosen) if chosen else observations
         began = time.monotonic()
-        chosen = list(strategy.propose(observations, space, BATCH, seed=1 + len(seconds)))
+        chosen = propose(len(smiles), BATCH, 1 + len(seconds))
         seconds.append(time.monotonic() - began)
+        new = [candidate.smiles for candidate in chosen]
+        z = torch.cat([z, torch.stack([candidate.z for candidate in chosen])])
+        y, smiles = torch.cat([y, values_of(new)]), smiles + new
+        origins += [f"{name} {candidate.operator}".strip() for candidate in chosen]
     first, *rest = seconds
     return {
         "strategy": name,
@@ -92,20 +93,6 @@ def values_of(smiles: Sequence[str]) -> torch.Tensor:
     """Values of the task, `n x 1`."""
     values = molvae.get_objective(TASK)(smiles)
     return torch.tensor(values, dtype=torch.float64)[:, None]
-
-
-def with_values(observations: Observations, name: str, chosen: Sequence[Candidate]) -> Observations:
-    """The campaign after a batch came back."""
-    smiles = [candidate.smiles for candidate in chosen]
-    origins = [f"{name} {candidate.operator}".strip() for candidate in chosen]
-    return replace(
-        observations,
-        smiles=(*observations.smiles, *smiles),
-        z=torch.cat([observations.z, torch.stack([candidate.z for candidate in chosen])]),
-        y=torch.cat([observations.y, values_of(smiles)]),
-        known=observations.known | set(smiles),
-        origins=(*observations.origins, *origins),
-    )
 
 
 def table(result: Mapping[str, Any]) -> list[str]:

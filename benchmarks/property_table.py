@@ -102,12 +102,7 @@ def measure(
     n: int = N,
     space: str | None = None,
 ) -> dict[str, Any]:
-    """Draw from every source and measure.
-
-    Returns:
-        `settings`, `models` (of each data set: space and language model), and `rows`, one for each
-        data set and source.
-    """
+    """Draw from every source and measure: a row for each data set and source."""
     seeds: Sequence[int] = SEEDS
     molecules, distinct = LM_MOLECULES, GENETIC
     if quick:
@@ -317,10 +312,8 @@ def histogram(values: NDArray[np.float64]) -> dict[str, list[int]]:
 def summary(draws: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Any]:
     """Mean and spread over the draws of all that was measured.
 
-    Returns:
-        Each as `{"mean", "sd"}`, sd with n - 1 in the denominator and None for a single draw. Of
-        the properties: `mean` and `sd` of the molecules, and, compared to the data, `shift`, (mean
-        - data mean) / data sd, and `ratio`, sd / data sd.
+    Of the properties: `mean` and `sd` of the molecules, and, compared to the data, `shift`, (mean -
+    data mean) / data sd, and `ratio`, sd / data sd.
     """
     row: dict[str, Any] = {
         name: over([draw[name] for draw in draws]) for name in ("n", "valid", "unique", "in_data")

@@ -114,10 +114,8 @@ def codes(space: LatentSpace, what: Material) -> dict[str, Any]:
 def bounds(space: LatentSpace, what: Material, n: int) -> dict[str, Any]:
     """Bounds on log p, in nats per symbol; empty for an autoencoder, which has no density.
 
-    Returns:
-        `nats_1`, the ELBO, `nats_8`, `nats_64`; `error`, the standard error of the mean rise from 1
-        to 64 draws; `spread`, the standard deviation of the bound over seeds, mean over molecules:
-        0 where the likelihood is exact. None where not finite.
+    `nats_1`, the ELBO, `nats_8`, `nats_64`; `error`, the standard error of the mean rise from 1 to
+    64 draws; `spread`, the standard deviation over seeds: 0 where the likelihood is exact.
     """
     if space.config.posterior == "point":
         return {}
@@ -220,13 +218,10 @@ def _strangeness(space: LatentSpace, molecules: Sequence[str]) -> dict[str, Tens
 def asked(
     space: LatentSpace, what: Material, values: Mapping[str, Sequence[float]], n: int
 ) -> dict[str, Any]:
-    """Errors of molecules that are generated for one property at a time, by default settings.
+    """Median absolute errors of molecules that are generated for one value of a property, `logP=2`.
 
-    Of a model without conditions, the errors of molecules that were generated for nothing.
-
-    Returns:
-        By property and value, as `logP=2`: `error`, the median absolute error, in the property's
-        unit; `in_sd`, the same in standard deviations of the data; `validity`, `uniqueness`.
+    `in_sd`: in standard deviations of the data. Of a model without conditions, the errors of
+    molecules that were generated for nothing.
     """
     found = {}
     for name, wanted in values.items():
