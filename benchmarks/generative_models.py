@@ -22,9 +22,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -51,6 +51,7 @@ from benchmarks.shared.run import cached, each, plain
 from benchmarks.shared.tables import NONE, columns, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
 from molvae.chem.prepare import load_split
+from molvae.cli.terminal import layered
 from molvae.config import DEFAULT_PROPERTIES, build
 from molvae.errors import lookup
 from molvae.latent.conversion import pad, try_token_ids
@@ -258,24 +259,16 @@ def of_plan(plan: Plan, variants: Sequence[str], jobs: int) -> dict[str, Any]:
 def settings_of(plan: Plan, variant: str) -> dict[str, Any]:
     """Recipe of a variant, as in a TOML file, without folders."""
     seen = {"n_molecules": plan.molecules, "validate_every": plan.molecules}
-    return layered(seen, BASE, plan.recipe, changed(plan, variant))
+    layers: list[Mapping[str, Any]] = [BASE, plan.recipe, changed(plan, variant)]
+    return reduce(layered, layers, seen)
 
 
 def changed(plan: Plan, variant: str) -> dict[str, Any]:
     """Changes of a variant in the recipe of a data set."""
-    change = layered(VARIANTS[variant][1])
+    change = deepcopy(dict(VARIANTS[variant][1]))
     if (share := change.get("loss", {}).pop("of_beta", None)) is not None:
         change["loss"]["beta"] = share * _built(layered(BASE, plan.recipe)).loss.beta
     return change
-
-
-def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, later ones over earlier ones; tables are changed key by key."""
-    settings: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            settings[key] = settings.get(key, {}) | value if isinstance(value, dict) else value
-    return settings
 
 
 def _built(settings: Mapping[str, Any], out: Path = Path(), data: Path = Path()) -> TrainConfig:

@@ -69,14 +69,11 @@ class Row:
 class Progress:
     """Progress after each evaluation."""
 
-    best: list[float]
-    """Best feasible value or score so far, or the hypervolume."""
-    starts: int
-    """Evaluations of initial molecules; they come first."""
+    best: list[float]  # best feasible value or score so far, or the hypervolume
+    starts: int  # evaluations of initial molecules; they come first
+    # Reference point of the hypervolume: values of the objectives, of a range a distance.
     reference: tuple[float, ...] = ()
-    """Reference point of the hypervolume: values of the objectives, of a range a distance."""
-    estimated: bool = False
-    """Whether the hypervolume is estimated."""
+    estimated: bool = False  # whether the hypervolume is estimated
 
 
 @dataclass(frozen=True, kw_only=True)

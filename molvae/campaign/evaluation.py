@@ -72,12 +72,10 @@ class EvaluationTask:
 class EvaluationResult:
     """The result of calling objectives with one molecule."""
 
+    # Values by name, in the objective's own sign, finite; without those that are not known.
     values: Mapping[str, float] = field(default_factory=dict)
-    """Values by name, in the objective's own sign, finite; without those that are not known."""
-    message: str = ""
-    """Why values are missing."""
-    broke: bool = False
-    """An objective raised or was too late: another try may work."""
+    message: str = ""  # why values are missing
+    broke: bool = False  # an objective raised or was too late: another try may work
 
 
 def evaluate(calls: Sequence[EvaluationTask], smiles: Sequence[str]) -> list[EvaluationResult]:

@@ -95,29 +95,23 @@ class Scheduler:
     trials: InitVar[Sequence[Trial]]
 
     pending: deque[Trial] = field(init=False)
-    done: int = field(init=False)
-    """Outcomes in the campaign file."""
-    _running: dict[int, _Running] = field(default_factory=dict)
-    """Calls in progress, by number."""
+    done: int = field(init=False)  # outcomes in the campaign file
+    _running: dict[int, _Running] = field(default_factory=dict)  # calls in progress, by number
+    # Numbers of calls that have come back; 0 stands for a choice.
     _results: SimpleQueue[int] = field(default_factory=SimpleQueue)
-    """Numbers of calls that have come back; 0 stands for a choice."""
     _choice: Choice | None = None
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
-    _places: Iterator[int] = field(default_factory=count)
-    """Calls that have begun or come back."""
+    _places: Iterator[int] = field(default_factory=count)  # calls that have begun or come back
     _outages: OutageDetector = field(init=False)
+    # Processes that died, by the id of the trial that they had.
     _deaths: Counter[int] = field(default_factory=Counter)
-    """Processes that died, by the id of the trial that they had."""
-    _set_aside: set[str | None] = field(default_factory=set)
-    """Workers that get no more calls."""
-    _n_lost: int = 0
-    """Calls lost since the last outcome."""
+    _set_aside: set[str | None] = field(default_factory=set)  # workers that get no more calls
+    _n_lost: int = 0  # calls lost since the last outcome
+    # The last results that are failures; None for others.
     _recent: deque[UnrecordedFailure | None] = field(default_factory=lambda: deque(maxlen=RECENT))
-    """The last results that are failures; None for others."""
+    # Seconds that the last choice took, which hardly depends on the number of molecules.
     _choice_seconds: float = 3.0
-    """Seconds that the last choice took, which hardly depends on the number of molecules."""
-    _call_seconds: float = math.inf
-    """Seconds that a call takes, on average."""
+    _call_seconds: float = math.inf  # seconds that a call takes, on average
 
     def __post_init__(self, trials: Sequence[Trial]) -> None:
         self.pending = deque(trial for trial in trials if trial.status == "pending")

@@ -31,14 +31,11 @@ class InitialMolecule:
 
     text: str
     where: str
-    source: str = ""
-    """Name of the file."""
+    source: str = ""  # name of the file
+    # Measurements by name; NaN: known to fail.
     values: Mapping[str, Sequence[float | Censored]] = field(default_factory=dict)
-    """Measurements by name; NaN: known to fail."""
-    errors: Mapping[str, float] = field(default_factory=dict)
-    """Standard errors of values, by name."""
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """Texts of other columns, by name."""
+    errors: Mapping[str, float] = field(default_factory=dict)  # standard errors of values, by name
+    notes: Mapping[str, str] = field(default_factory=dict)  # texts of other columns, by name
 
     @property
     def place(self) -> str:

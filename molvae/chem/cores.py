@@ -31,18 +31,13 @@ class Held(NamedTuple):
 class Core:
     """A substructure that molecules keep; see `core_of`."""
 
-    text: str
-    """As given."""
-    query: Chem.Mol
-    """With the attachment points, which match any atom."""
-    points: frozenset[int]
-    """Atoms of the query that are attachment points."""
-    closed: frozenset[int]
-    """Atoms of the query that have no other neighbors than the query says."""
-    bare: Chem.Mol
-    """The query without attachment points."""
+    text: str  # as given
+    query: Chem.Mol  # with the attachment points, which match any atom
+    points: frozenset[int]  # atoms of the query that are attachment points
+    closed: frozenset[int]  # atoms of the query that have no other neighbors than the query says
+    bare: Chem.Mol  # the query without attachment points
+    # Canonical SMILES with hydrogens at the attachment points; None for a SMARTS.
     smiles: str | None
-    """Canonical SMILES with hydrogens at the attachment points; None for a SMARTS."""
 
     @property
     def fragments(self) -> list[str]:

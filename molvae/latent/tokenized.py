@@ -43,19 +43,14 @@ class Rows:
 class TokenizedDataset:
     """A data set as integers: all that the network's training needs."""
 
-    train: Tensor
-    """As `Rows.ids`."""
+    train: Tensor  # as `Rows.ids`
+    # As `Rows.ids`; molecules with tokens that no training molecule has, and longer ones, are left
+    # out and counted. May be empty.
     valid: Tensor
-    """As `Rows.ids`; molecules with tokens that no training molecule has, and longer ones, are left
-    out and counted. May be empty."""
-    vocabulary: Vocabulary
-    """Of the training molecules, with the merges learned from them."""
-    representation: dict[str, Any]
-    """Name and settings."""
-    places: Tensor
-    """As `Rows.places`, of the training rows."""
-    left_out: dict[str, int]
-    """Molecules that could not be written, by split and reason."""
+    vocabulary: Vocabulary  # of the training molecules, with the merges learned from them
+    representation: dict[str, Any]  # name and settings
+    places: Tensor  # as `Rows.places`, of the training rows
+    left_out: dict[str, int]  # molecules that could not be written, by split and reason
 
 
 def tokenize(

@@ -111,17 +111,13 @@ class _Data:
     """What the network learns from: the rows of `data` first, then of `more_data`."""
 
     tokens: TokenizedDataset
-    held_out: bool
-    """Whether the validation molecules are others than the training molecules."""
-    parts: list[tuple[str, Rows]]
-    """Folder and rows of each data set."""
-    heads: list[Condition]
-    """Properties of the heads, and their units."""
+    held_out: bool  # whether the validation molecules are others than the training molecules
+    parts: list[tuple[str, Rows]]  # folder and rows of each data set
+    heads: list[Condition]  # properties of the heads, and their units
     conditions: list[Condition]
+    # Values of heads, then conditions, of the rows of `data`, standardized; NaN if unknown.
     labels: Tensor
-    """Values of heads, then conditions, of the rows of `data`, standardized; NaN if unknown."""
-    shown: Tensor
-    """Whether the labels of a row of `data` are used."""
+    shown: Tensor  # whether the labels of a row of `data` are used
 
 
 def _train(

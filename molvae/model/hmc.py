@@ -33,13 +33,11 @@ its start because its moves last a full period."""
 class HMCResult(NamedTuple):
     """Ends of the chains, and how often they moved."""
 
-    z: Tensor
-    """`n x d`."""
-    log_density: Tensor
-    """At the ends, `n`."""
+    z: Tensor  # `n x d`
+    log_density: Tensor  # at the ends, `n`
+    # Share of the moves that each chain accepted, `n`; NaN if there were none. Moves of many steps
+    # do best at 0.65, of one step at 0.57; far below, the steps are too long.
     acceptance: Tensor
-    """Share of the moves that each chain accepted, `n`; NaN if there were none. Moves of many steps
-    do best at 0.65, of one step at 0.57; far below, the steps are too long."""
 
 
 def hmc_sample(

@@ -35,13 +35,11 @@ LOG_2_PI = math.log(2 * math.pi)
 class Loss:
     """Terms of the loss, means over a batch, in nats per molecule."""
 
-    total: Tensor
-    """The loss that is minimized; for the ELBO `reconstruction + beta * kl`."""
-    reconstruction: Tensor
-    """-log p(x | z), summed over the tokens of a molecule, EOS included."""
+    total: Tensor  # the loss that is minimized; for the ELBO `reconstruction + beta * kl`
+    reconstruction: Tensor  # -log p(x | z), summed over the tokens of a molecule, EOS included
+    # KL(q(z | x) || N(0, I)), summed over dimensions; plus, for unknown conditions, KL(q(y | x) ||
+    # p(y)) at one sample. Not weighted by beta.
     kl: Tensor
-    """KL(q(z | x) || N(0, I)), summed over dimensions; plus, for unknown conditions, KL(q(y | x) ||
-    p(y)) at one sample. Not weighted by beta."""
 
 
 @dataclass(frozen=True)
@@ -169,12 +167,10 @@ def iwae_bound(log_weights: Tensor, n_samples: int) -> Tensor:
 class Parts(NamedTuple):
     """Parts of the mean KL divergence of z from N(0, I), estimated; each a scalar, in nats."""
 
-    mutual: Tensor
-    """How much z says of the molecule: of q(z | x) from the aggregated posterior."""
+    mutual: Tensor  # how much z says of the molecule: of q(z | x) from the aggregated posterior
+    # Total correlation: of the aggregated posterior from the product of its marginals.
     shared: Tensor
-    """Total correlation: of the aggregated posterior from the product of its marginals."""
-    single: Tensor
-    """Of these marginals from N(0, 1)."""
+    single: Tensor  # of these marginals from N(0, 1)
 
 
 def total_correlation_terms(z: Tensor, mean: Tensor, logvar: Tensor, molecules: int) -> Parts:

@@ -15,37 +15,29 @@ from molvae._files import write_atomically
 class Progress:
     """Progress of a training; also one line of `metrics.jsonl`. Nats are per molecule."""
 
-    molecules: int
-    """Seen so far, repeats included."""
-    total: int
-    """To be seen in all."""
-    rate: float
-    """Molecules a second since the last report."""
-    eta: float
-    """Seconds to go at that rate."""
-    beta: float
-    """Weight of the KL term now."""
-    reconstruction: float
-    """Training batches since the last report, nats."""
+    molecules: int  # seen so far, repeats included
+    total: int  # to be seen in all
+    rate: float  # molecules a second since the last report
+    eta: float  # seconds to go at that rate
+    beta: float  # weight of the KL term now
+    reconstruction: float  # training batches since the last report, nats
+    # Training batches since the last report, nats; with other posteriors than Gaussians, and of
+    # conditions that are not known, at the sampled codes.
     kl: float
-    """Training batches since the last report, nats; with other posteriors than Gaussians, and of
-    conditions that are not known, at the sampled codes."""
+    # Loss of the properties' heads, unweighted, on the same batches; 0 without heads.
     properties: float
-    """Loss of the properties' heads, unweighted, on the same batches; 0 without heads."""
+    # -log q(y | x) of the conditions that are known, nats, on the same batches; 0 without.
     conditions: float
-    """-log q(y | x) of the conditions that are known, nats, on the same batches; 0 without."""
+    # Correlation of distances in z with similarities, on the same batches; 0 without this term.
     similarity: float = 0.0
-    """Correlation of distances in z with similarities, on the same batches; 0 without this term."""
+    # Loss of the head that reads fingerprints, unweighted, on the same batches; 0 without.
     fingerprint: float = 0.0
-    """Loss of the head that reads fingerprints, unweighted, on the same batches; 0 without."""
+    # Validation molecules at one sample of z each, nats; None, like the next, between them.
     valid_reconstruction: float | None = None
-    """Validation molecules at one sample of z each, nats; None, like the next, between them."""
-    valid_kl: float | None = None
-    """Validation molecules, nats."""
-    active: int | None = None
-    """Active latent units."""
+    valid_kl: float | None = None  # validation molecules, nats
+    active: int | None = None  # active latent units
+    # Share of up to 1,000 validation molecules that the mean of their z decodes to greedily.
     valid_exact: float | None = None
-    """Share of up to 1,000 validation molecules that the mean of their z decodes to greedily."""
 
 
 TERMS = ("reconstruction", "kl", "properties", "conditions", "similarity", "fingerprint")

@@ -197,15 +197,13 @@ class _Examples:
     rows: Tensor
     labels: Tensor
     conditions: Tensor
-    covariance: Tensor
-    """Covariance of the conditions, on the network's device."""
-    few: Tensor | None
-    """Rows with known conditions, if they are few."""
+    covariance: Tensor  # covariance of the conditions, on the network's device
+    few: Tensor | None  # rows with known conditions, if they are few
     fingerprints: SparseBits | None
     randomized_rows: Tensor | None
+    # Rows that may be decoded from z with noise, `n` booleans: those of `config.data`, since the
+    # decoder as a language model imitates them and not `config.more_data`.
     noised: Tensor
-    """Rows that may be decoded from z with noise, `n` booleans: those of `config.data`, since the
-    decoder as a language model imitates them and not `config.more_data`."""
 
 
 def _loss(

@@ -39,21 +39,16 @@ class EncoderOutput(NamedTuple):
     Gradients reach the encoder through all of it.
     """
 
-    code: Tensor
-    """`(n * n_samples) x code_dim`."""
-    log_q: Tensor
-    """`n * n_samples`, nats: log q(z | x, y), plus log q(y | x) of sampled conditions."""
+    code: Tensor  # `(n * n_samples) x code_dim`
+    log_q: Tensor  # `n * n_samples`, nats: log q(z | x, y), plus log q(y | x) of sampled conditions
+    # Mean of the Gaussian that each z was sampled from, before any flow, given the conditions of
+    # its code; `(n * n_samples) x d`.
     mean: Tensor
-    """Mean of the Gaussian that each z was sampled from, before any flow, given the conditions of
-    its code; `(n * n_samples) x d`."""
-    logvar: Tensor
-    """Natural logarithm of its variance."""
-    y_mean: Tensor
-    """Mean of q(y | x), `n x p`."""
-    y_logvar: Tensor
-    """Natural logarithm of its variance."""
+    logvar: Tensor  # natural logarithm of its variance
+    y_mean: Tensor  # mean of q(y | x), `n x p`
+    y_logvar: Tensor  # natural logarithm of its variance
+    # Of the forward encoder, `n x t x encoder_dim`: `logits` needs not read the rows again.
     states: Tensor | None = None
-    """Of the forward encoder, `n x t x encoder_dim`: `logits` needs not read the rows again."""
 
 
 class SequenceVAE(nn.Module):

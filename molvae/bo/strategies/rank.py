@@ -50,14 +50,9 @@ LATENT, BRANCH, GRAPH, SCREEN = "latent", "branch", "graph", "screen"
 """Names of the operators in campaign files: steps in z, branches of the decoder, graph moves,
 molecules of the data set."""
 
-MIN_OPERATOR_SHARE = 0.05
-"""Minimum share of an operator, so that its success can be observed."""
-
-MIN_CONFIDENCE = 0.125
-"""Minimum share of the largest kappa, with very few values."""
-
-PRIOR_SUCCESSES = 10
-"""Number of successes that the initial shares count for."""
+MIN_OPERATOR_SHARE = 0.05  # minimum share of an operator, so that its success can be observed
+MIN_CONFIDENCE = 0.125  # minimum share of the largest kappa, with very few values
+PRIOR_SUCCESSES = 10  # number of successes that the initial shares count for
 
 RADIUS_FACTOR = 1.5
 """Growth of the smallest latent step after a generation in which most steps found nothing new."""
