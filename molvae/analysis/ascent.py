@@ -15,7 +15,7 @@ from molvae.analysis.directions import LatentDirection, head
 from molvae.analysis.interpolation import LatentPath, decode_path
 from molvae.analysis.summary import OOD_PERCENTILE
 from molvae.analysis.vectors import codes
-from molvae.chem.molecules import canonical
+from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.properties import is_property, score
 from molvae.config import DEFAULT_PROPERTIES, whole_number
 from molvae.errors import MolvaeError, require
@@ -195,7 +195,8 @@ def gradient_ascent(
     References:
         Gómez-Bombarelli et al. (2018), doi:10.1021/acscentsci.7b00572.
     """
-    require(len(smiles) > 0, "there is no molecule to start at; give at least one")
+    molecules = [canonical(text) for text in list_of_smiles(smiles)]
+    require(len(molecules) > 0, "there is no molecule to start at; give at least one")
     require(step > 0, f"step must be positive, got {step}")
     steps = whole_number(steps, "steps", least=1)
     in_range = 0 <= min_percentile <= 100
@@ -204,7 +205,6 @@ def gradient_ascent(
         target = head_target(space, target)
     elif isinstance(target, LatentDirection):
         target = direction_target(target)
-    molecules = [canonical(text) for text in smiles]
     z, missed = codes(space, molecules)
     rows, ended = ascend(space, z, target.up, step=step, steps=steps, min_percentile=min_percentile)
     outside = ((z < space.bounds[0]) | (z > space.bounds[1])).any(dim=1).tolist()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.campaign.initial_design import ADDED, ORIGIN
-from molvae.chem.molecules import canonical
+from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.properties import is_property, named, score
 from molvae.config import check_seed, short_seed
 from molvae.errors import DataError, MissingPackageError, UnknownNameError, require
@@ -188,7 +188,9 @@ def project(
         MissingPackageError: UMAP is not installed.
         InvalidMoleculeError: A text is not a molecule.
     """
-    molecules = [canonical(text) for text in smiles]
+    from molvae.campaign.view import CampaignView
+
+    molecules = [canonical(text) for text in list_of_smiles(smiles)]
     if values is None:
         (color,) = named([color])
         numbers = score(molecules, [color])[:, 0]
@@ -203,8 +205,8 @@ def project(
     names = [molecules[i] for i in there]
     spots = _spots(put(z), names, numbers[there], ["data"] * len(there), [""] * len(there))
     skipped = len(molecules) - len(there)
-    if isinstance(overlay, Sequence):
-        others = [canonical(text) for text in overlay]
+    if not isinstance(overlay, CampaignView):
+        others = [canonical(text) for text in list_of_smiles(overlay)]
         z, there = _encoded(space, others)
         names, labels = [others[i] for i in there], [str(i + 1) for i in there]
         spots += _spots(put(z), names, _values(names, color), ["overlay"] * len(there), labels)

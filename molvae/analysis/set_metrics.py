@@ -20,7 +20,7 @@ from molvae.chem._parallel import parallel_map
 from molvae.chem.diversity import murcko_scaffold
 from molvae.chem.filters import CATALOGS, known_catalogs, passes
 from molvae.chem.fingerprints import morgan_bits, tanimoto
-from molvae.chem.molecules import canonical, canonical_or_none, has_radicals
+from molvae.chem.molecules import canonical, canonical_or_none, has_radicals, list_of_smiles
 from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import ConfigError, DataError, InvalidMoleculeError
@@ -190,8 +190,8 @@ def _reference(
     if len(texts) == 0:
         raise DataError(f"{name} holds no molecules; give at least one")
     if assume_canonical and not isinstance(texts, str):
-        return list(texts)
-    found = list[str]()
+        return list_of_smiles(texts)
+    found, texts = list[str](), texts if isinstance(texts, str) else list_of_smiles(texts)
     pairs = zip(texts, _canonical(texts, name, workers), strict=True)
     for place, (text, molecule) in enumerate(pairs, 1):
         try:
@@ -208,7 +208,7 @@ def _canonical(texts: Collection[str | None], name: str, workers: int | None) ->
         raise ConfigError(
             f"{name} must be a list of SMILES, got the single text {texts!r}; use [{name}]"
         )
-    return parallel_map(_canonical_or_none, list(texts), workers=workers)
+    return parallel_map(_canonical_or_none, list_of_smiles(texts), workers=workers)
 
 
 def _canonical_or_none(text: str | None) -> str | None:

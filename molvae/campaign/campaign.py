@@ -19,6 +19,7 @@ from molvae.campaign.history import (
 from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
+from molvae.chem.workbooks import frame_rows, is_frame
 from molvae.config import CampaignConfig, RunLimits, whole_number
 from molvae.errors import ConfigError, require
 from molvae.objectives.computing import name_of
@@ -199,7 +200,7 @@ class Campaign(CampaignView):
 
     def tell_all(
         self,
-        values: Mapping[int, Any],
+        values: Mapping[int, Any] | pd.DataFrame,
         *,
         errors: Mapping[int, float | Mapping[str, float]] | None = None,
         messages: Mapping[int, str] | None = None,
@@ -207,11 +208,13 @@ class Campaign(CampaignView):
     ) -> list[int]:
         """Write the outcomes of many trials, all or none; arguments by id, errors as for `tell`.
 
+        A DataFrame has the ids in a column `id` or its index, and a column for each measured value.
         The same outcome may be told again.
 
         Returns:
             Ids of the trials that had no outcome before.
         """
+        values = frame_rows(values) if is_frame(values) else values
         require(
             hasattr(values, "items"),
             f"values must be a mapping from ids of trials to values, got {values!r}",
@@ -263,7 +266,7 @@ class Campaign(CampaignView):
 
     def correct_all(
         self,
-        values: Mapping[int, Any],
+        values: Mapping[int, Any] | pd.DataFrame,
         *,
         messages: Mapping[int, str],
         errors: Mapping[int, Any] | None = None,
@@ -277,6 +280,7 @@ class Campaign(CampaignView):
         """
         from molvae.campaign.corrections import corrected, with_replicates
 
+        values = frame_rows(values) if is_frame(values) else values
         if lacking := [id_ for id_ in values if not add and not messages.get(id_, "").strip()]:
             raise ConfigError(
                 f"a correction needs its reason as a message (trial {lacking[0]}): it stays in the "

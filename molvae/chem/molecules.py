@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import lru_cache
+from typing import TypeVar
 
 from rdkit import Chem, rdBase
 
@@ -21,6 +22,8 @@ BEYOND_SMILES = re.compile(
 )
 """Atoms with ten hydrogens, charges above 15, isotopes above 999, elements beyond 118: not SMILES,
 and RDKit misreads them, e.g. `[CH256]` as `[C]`, `[C+300]` as `[C+44]`, `[#264]` as `[O]`."""
+
+Text = TypeVar("Text", str, str | None)
 
 STEREO = re.compile(r"[@/\\]")  # marks of stereochemistry
 
@@ -146,13 +149,18 @@ def unknown_elements(elements: Iterable[str]) -> list[str]:
     return sorted({*elements} - {table.GetElementSymbol(number) for number in range(1, 119)})
 
 
-def list_of_smiles(smiles: Iterable[str]) -> list[str]:
-    """Several SMILES as a list; a single text is a `ConfigError`."""
+def list_of_smiles(smiles: Iterable[Text]) -> list[Text]:
+    """Several SMILES as a list; of a DataFrame, its column of molecules.
+
+    A single text is a `ConfigError`, and a DataFrame without such a column a `DataError`.
+    """
+    from molvae.chem.workbooks import frame_molecules, is_frame
+
     if isinstance(smiles, str):
         raise ConfigError(
             f"expected a list of SMILES, got the single text {shown(smiles)}; use [smiles]"
         )
-    return list(smiles)
+    return list(frame_molecules(smiles) if is_frame(smiles) else smiles)
 
 
 def _reason(text: str) -> str:

@@ -192,3 +192,16 @@ def test_help_shows_the_settings_of_a_strategy() -> None:
         for one in fields(kind):
             assert f"{one.name}: " in said
     assert "Smallest weight of the standard deviation." in (molvae.bo.Rank.__doc__ or "")
+
+
+def test_a_data_frame_of_values_is_told_by_its_ids(tmp_path: Path) -> None:
+    with Campaign.create(
+        tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:4], strategy="random"
+    ) as campaign:
+        ids = [trial.id for trial in campaign.trials]
+        table = pd.DataFrame({"id": ids[:2], "y": [1.5, 2.5]})
+        assert campaign.tell_all(table) == ids[:2]
+        assert campaign.tell_all(pd.Series([3.5], index=[ids[2]])) == ids[2:3]
+        reason = dict.fromkeys(ids, "typo")
+        campaign.correct_all(table.assign(y=[1.0, 2.0]).set_index("id"), messages=reason)
+        assert [trial.values.get("y") for trial in campaign.trials] == [1.0, 2.0, 3.5, None]

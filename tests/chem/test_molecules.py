@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
 from molvae.chem.depiction import draw_molecule
-from molvae.chem.molecules import canonical, canonical_or_none, parse
-from molvae.errors import ConfigError, InvalidMoleculeError
+from molvae.chem.molecules import canonical, canonical_or_none, list_of_smiles, parse
+from molvae.chem.properties import properties
+from molvae.errors import ConfigError, DataError, InvalidMoleculeError
 from tests.chem.molecules import molecules
 
 
@@ -147,3 +151,23 @@ def test_bad_drawings_are_refused():
         draw_molecule("CCO", size=(0, 10))
     with pytest.raises(InvalidMoleculeError):
         draw_molecule("C1")
+
+
+@pytest.mark.parametrize(
+    "several",
+    [
+        ("CCO", "CCN"),
+        np.array(["CCO", "CCN"]),
+        pd.Series(["CCO", "CCN"], index=[4, 2]),
+        pd.DataFrame({"n": [1, 2], "Canonical_SMILES": ["CCO", "CCN"]}),
+        pd.DataFrame({"n": [1, 2]}, index=pd.Index(["CCO", "CCN"], name="smiles")),
+    ],
+)
+def test_lists_of_smiles_may_be_arrays_series_and_data_frames(several: Any) -> None:
+    assert list_of_smiles(several) == ["CCO", "CCN"]
+    assert len(properties(several, ["logP"])) == 2
+
+
+def test_a_data_frame_without_molecules_is_no_list_of_smiles() -> None:
+    with pytest.raises(DataError, match="no column 'smiles'"):
+        list_of_smiles(pd.DataFrame({"n": [1, 2]}))
