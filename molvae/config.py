@@ -251,6 +251,8 @@ STRATEGIES = {
 }
 """The built-in strategies: name and class. To add one: one file in `bo/strategies` and one line."""
 
+MULTI_FIDELITY = ("rank", "screen")
+"""The strategies that choose among fidelities."""
 
 PLAUSIBILITY = ("alerts", "precedents", "size")
 """Parts of the check whether a chemist would make a molecule, see `molvae.chem.plausibility`."""
@@ -354,6 +356,12 @@ class CampaignConfig(RunLimits):
     """Name of the values of a single objective, instead of the objective's own."""
     unit: str | None = None
     """Unit of the values of a single objective, shown with them."""
+    cost: float | None = None
+    """Cost of an evaluation of a single objective, in units of the budget; 1 by default."""
+    fidelities: tuple[str, ...] = field(default=(), metadata={"flag": "--fidelity", "repeat": True})
+    """Cheaper evaluation that says something of a single objective, with its cost, e.g. "minimize
+    vina: my_lab.docking:score, cost 1". May be given several times. Each proposal is made at the
+    fidelity that tells most of the best molecule for its cost; strategies rank and screen."""
     direction: Literal["maximize", "minimize"] | None = None
     """Overrides the direction of a single objective."""
     space: str = "druglike"
@@ -387,7 +395,8 @@ class CampaignConfig(RunLimits):
     dataset: str = "zinc250k"
     """Data set of random initial molecules."""
     budget: int = field(default=300, metadata=RESUMABLE)
-    """Total number of evaluations, initial molecules and earlier runs included."""
+    """Total number of evaluations, initial molecules and earlier runs included; with fidelities,
+    their total cost."""
     batch_size: int = 10
     """Molecules chosen together before the surrogate is fitted again."""
     tune: bool | None = field(
@@ -429,11 +438,16 @@ class CampaignConfig(RunLimits):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("command", "unit", "direction", "name"):
+        for name in ("command", "unit", "direction", "name", "cost"):
             require(
                 getattr(self, name) is None or len(self.objective) <= 1,
                 f"{name} belongs to a single objective; with several, give it for each of them",
             )
+        diverse = self.batch_distance or self.per_scaffold
+        require(
+            not (self.fidelities and diverse),
+            "batch_distance and per_scaffold are not kept with fidelities; leave them out",
+        )
         plausibility_parts(self.plausibility)
         at_least(self, 0, "workers", "per_scaffold")
         distance = self.batch_distance

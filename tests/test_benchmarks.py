@@ -21,6 +21,7 @@ import benchmarks.__main__ as commands
 from benchmarks import (
     calibration,
     density,
+    fidelity,
     frontier,
     generative_models,
     latent_map,
@@ -396,6 +397,15 @@ def test_lift_is_1_for_the_right_order_and_0_for_the_mean() -> None:
 
 
 @pytest.mark.slow
+def test_fidelity_compares_at_equal_cost(tmp_path: Path) -> None:
+    result = quick(fidelity, tmp_path)
+    (row,) = result["rows"]
+    assert fidelity.COST * row["objective"] + row["lower"] <= result["budget"]
+    assert row["lower"] > fidelity.N_LOWER
+    assert row["top_gain"] == pytest.approx(row["top_several"] - row["top_single"], abs=2e-4)
+    assert "| perindopril_mpo, 0.8 |" in text_of(fidelity, result)
+
+
 def test_calibration_compares_predictions_with_measurements(tmp_path: Path) -> None:
     result = quick(calibration, tmp_path)
     (row,) = result["campaigns"]

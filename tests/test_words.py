@@ -26,7 +26,7 @@ RETIRED_NAMES = """
 Aim aims apply_merges around_all around_and_across around_one Ascent best_draws best_of blur
 by_rank ByHand Call Card Chart choose_drawing climb Cluster Codec completed_by costs_nothing
 decode_new decomposed Dense derived describe_set draw_difference drawing Drawn each_part
-Evidence evidence_of executor_of explain fidelity Findings first_new fluent fronts gains Given
+Evidence evidence_of executor_of explain Findings first_new fluent fronts gains Given
 Goal graph_moves held_out Here Hill HOPPED Inference judged_of Known KnownKernel labelled Lacks
 LargestRing latent_moves leapfrogs learn_merges likeliest_amplitude Limit Matches measured_of
 most_failed Near need_values noise_levels noised noisy nondominated objective_of one_thread

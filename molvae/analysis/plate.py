@@ -15,8 +15,13 @@ from molvae._files import Kind, check_output, replacing
 from molvae.analysis.export import PICTURE, check_can_write_table, check_unedited, write_table
 from molvae.campaign.history import reason_cells
 from molvae.errors import CampaignError
-from molvae.objectives.parsing import told_names
-from molvae.objectives.problem import PREDICTION_COLUMNS, REASON_COLUMNS, OptimizationProblem
+from molvae.objectives.parsing import all_told_names, told_names
+from molvae.objectives.problem import (
+    FIDELITY,
+    PREDICTION_COLUMNS,
+    REASON_COLUMNS,
+    OptimizationProblem,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +38,18 @@ SIZE = (260, 190)  # pixels of a drawn molecule
 def ask_columns(problem: OptimizationProblem) -> list[str]:
     """Columns that `molvae ask` prints."""
     beside = [f"{name}_{what}" for name in problem.measured for what in PREDICTION_COLUMNS]
-    return ["id", "smiles", "percentile", *beside, "similarity", "kappa", "origin", "findings"]
+    fidelity = [FIDELITY] if problem.fidelities else []
+    return [
+        "id",
+        "smiles",
+        *fidelity,
+        "percentile",
+        *beside,
+        "similarity",
+        "kappa",
+        "origin",
+        "findings",
+    ]
 
 
 def plate_columns(problem: OptimizationProblem) -> list[str]:
@@ -58,11 +74,13 @@ def plate_table(
     from molvae.chem.properties import score
 
     problem = campaign.problem
-    told, beside = told_names(problem), [c for c in plate_columns(problem) if c != PICTURE]
-    wanted = list(columns) or ["id", "smiles", *told, *beside]
+    told, beside = all_told_names(problem), [c for c in plate_columns(problem) if c != PICTURE]
+    fidelity = [FIDELITY] if problem.fidelities else []
+    wanted = list(columns) or ["id", "smiles", *fidelity, *told, *beside]
     rows: list[dict[str, Any]] = []
     for trial in trials:
         own = {name: getattr(trial, name) for name in ("id", "smiles", "origin", "percentile")}
+        own |= {name: problem.at(trial.fidelity).objectives[0].name for name in fidelity}
         row = dict.fromkeys(wanted) | reason_cells(trial) | own
         row |= {name: trial.values[name] for name in told if name in trial.values}
         row = {name: row[name] for name in wanted}
@@ -136,7 +154,7 @@ def write_plate(
         overwrite=overwrite,
         apart_from=apart_from,
         trials=everything,
-        to_fill=told_names(campaign.problem),
+        to_fill=all_told_names(campaign.problem),
     )
 
 
@@ -164,11 +182,15 @@ def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "")
     properties = [name for name in PROPERTIES if name in table.columns]
     return environment.get_template("plate.html").render(
         cards=[
-            {"trial": trial, "drawing": picture(trial.smiles, size=SIZE), "properties": numbers}
+            {
+                "trial": trial,
+                "told": told_names(problem.at(trial.fidelity)),
+                "drawing": picture(trial.smiles, size=SIZE),
+                "properties": numbers,
+            }
             for trial, numbers in zip(trials, table[properties].to_dict("records"), strict=True)
         ],
         problem=problem,
-        told=told_names(problem),
         identity=campaign.identity,
         record=campaign.path.name,
         written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),

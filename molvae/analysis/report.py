@@ -160,10 +160,12 @@ def render(
         ],
         nan=math.nan,
         density_percentiles=any(trial.percentile is not None for trial in trials),
-        headings=[(found.label(n), n, problem.parts[n].unit or "") for n in problem.names],
+        headings=[
+            (found.label(n), n, problem.all_parts[n].unit or "") for n in problem.value_names
+        ],
         notes=list(dict.fromkeys(name for trial in trials for name in trial.notes)),
         messages=any(trial.message or trial.earlier_failures for trial in trials),
-        reproduction=reproduce.reproduction_command(campaign, len(found.calls)),
+        reproduction=reproduce.reproduction_command(campaign, math.ceil(found.cost)),
         settings=reproduce.flat({k: v for k, v in campaign.metadata.items() if k != "versions"}),
         versions=reproduce.versions(campaign),
         few=SAMPLE if len(found.ranked) > SAMPLE else 0,

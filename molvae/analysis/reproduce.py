@@ -42,6 +42,7 @@ def reproduction_command(campaign: Campaign, calls: int) -> Reproduction:
     parts: dict[str, Sequence[Objective | Constraint]] = {
         "objective": problem.objectives,
         "constraints": problem.constraints,
+        "fidelities": problem.fidelities,
     }
     for one in fields(config):
         name, value = one.name, getattr(config, one.name)

@@ -161,7 +161,9 @@ class _Server(ThreadingHTTPServer):
             if name.startswith(FIELD)
         }
         with self.lock, Campaign.open(self.record) as campaign:
-            lacking = {*told_names(campaign.problem)} - {*values}
+            at = {trial.id: trial.fidelity for trial in campaign.trials}
+            names = told_names(campaign.problem.at(at.get(int(id_), "")))
+            lacking = {*names} - {*values}
             require(not lacking, f"there is no value of {', '.join(sorted(lacking))}")
             if found := implausible(campaign.trials, {int(id_): values}, list(values)):
                 raise CampaignError(f"{found[0]}; if it is right, use molvae tell --yes")

@@ -137,6 +137,11 @@ class CampaignSummary:
         """Evaluated trials."""
         return [row for row in self.rows if row.trial.status != "pending"]
 
+    @property
+    def cost(self) -> float:
+        """Cost of the evaluated trials; without fidelities their number."""
+        return sum(self.problem.cost(row.trial.fidelity) for row in self.calls)
+
     @cached_property
     def drawn(self) -> frozenset[int]:
         """Ids of trials in figures: all with values, or the best and some others."""
@@ -250,6 +255,7 @@ def summarize(campaign: Campaign, *, lead: str | None = None) -> CampaignSummary
         row
         for row in rows.values()  # others than molvae may have written them
         if row.trial.status == "complete"
+        and not row.trial.fidelity
         and problem.proven(row.trial.operators)
         and all(math.isfinite(row.value(name)) for name in problem.names)
     ]

@@ -33,6 +33,26 @@ GIVEN = (START, ADDED)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class LowerFidelity:
+    """The data of a cheaper evaluation that says something of the objective."""
+
+    name: str
+    cost: float
+    smiles: tuple[str, ...]
+    """Canonical SMILES of the `n` molecules evaluated at it, in the order asked."""
+    z: Tensor
+    """`n x d`."""
+    y: Tensor
+    """Their values, `n`, larger is better."""
+    origins: tuple[str, ...]
+    pending_smiles: tuple[str, ...] = ()
+    pending_z: Tensor
+    """`p x d`."""
+    known: frozenset[str]
+    """Molecules not proposed at it again: evaluated, pending and failed ones."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Observations:
     """The data of a campaign when molecules are chosen.
 
@@ -53,7 +73,8 @@ class Observations:
     pending_z: Tensor
     """Their latent vectors, `p x d`."""
     known: frozenset[str]
-    """All molecules of the campaign, pending and failed ones included; not proposed again."""
+    """All molecules of the campaign, pending and failed ones included; not proposed again. With
+    fidelities, those asked for at the objective itself."""
     bounds: Tensor
     """The box to search, `2 x d`, lower row first."""
     origins: tuple[str, ...] = ()
@@ -74,6 +95,12 @@ class Observations:
     """The core that proposals have to hold; None: there is none."""
     diversity: Diversity | None = None
     """How unlike proposals have to be; None: there is no such demand."""
+    fidelities: tuple[LowerFidelity, ...] = ()
+    """Lower fidelities of the objective, for strategies in `MULTI_FIDELITY`."""
+    cost: float = 1.0
+    """Cost of an evaluation of the objective."""
+    max_cost: float = math.inf
+    """Largest cost of an evaluation that may be proposed."""
 
     def __post_init__(self) -> None:
         d = self.bounds.shape[-1]
@@ -108,6 +135,11 @@ class Observations:
             and (self.diversity is None or self.diversity.allows(smiles, chosen))
             and (self.plausibility is None or self.plausibility.accepts(smiles))
         )
+
+    @property
+    def cheapest(self) -> str:
+        """Name of the cheapest fidelity; empty: the objective."""
+        return min(self.fidelities, key=lambda one: one.cost).name if self.fidelities else ""
 
     @property
     def proposed(self) -> list[int]:
@@ -187,6 +219,8 @@ class Candidate:
     """Canonical SMILES of the molecules that it was made from; may be empty."""
     kappa: float | None = None
     """Weight of the standard deviation when it was chosen; None if the strategy has none."""
+    fidelity: str = ""
+    """Name of the lower fidelity at which to evaluate it; empty: the objective."""
 
 
 class Strategy(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import compress
 from typing import Any
 
@@ -22,6 +23,8 @@ from molvae.bo.base import Candidate, Observations
 from molvae.bo.calibration import N_LATEST, errors_by_batch, variance_factor
 from molvae.bo.exact_gp import ExactGP
 from molvae.bo.features import features
+from molvae.bo.fidelity_choice import choose_fidelities
+from molvae.bo.fidelity_gp import fidelity_gp
 from molvae.bo.kernel_weights import subsample_best_and_random
 from molvae.bo.kernels import Columns, GramMatrices
 from molvae.bo.operators import encoded, sample_by_rank
@@ -134,7 +137,16 @@ class CandidatePool:
                 learn_noise=learn_noise,
             )
 
-        self.models = fitted(surrogate, self.mean, acquisition.noise)
+        self.lower, self.observations = observations.fidelities, observations
+        if self.lower:
+            self.models = [
+                fidelity_gp(
+                    observations, self.mean[:, 0], train, self._features, space.bounds,
+                    kernel=str(surrogate), max_observations=max_observations, seed=seed,
+                )
+            ]  # fmt: skip
+        else:
+            self.models = fitted(surrogate, self.mean, acquisition.noise)
         self.forecasters, self.transforms = self.models, acquisition.transforms
         """Models and transforms of the stored predictions. They learn linear scores, with equal
         weights of kernels: normal scores tell the best values apart, but stretch small differences
@@ -142,7 +154,7 @@ class CandidatePool:
         latest: list[int] = []
         self.inflation = [1.0] * len(self.models)
         """Factors that calibrate the variances of stored predictions."""
-        if isinstance(surrogate, str):
+        if isinstance(surrogate, str) and not self.lower:
             linear, proposed = acquisition.linear, set(observations.proposed)
             equal = "+".join(WEIGHTED_KERNELS) if surrogate == "weighted" else surrogate
             self.forecasters = fitted(equal, linear.scores, linear.noise, learn_noise=True)
@@ -161,6 +173,11 @@ class CandidatePool:
             x = self._features(self.smiles, observations.z)
             self.mean = torch.cat([model.posterior(x).mean for model in self.models], dim=1)
             acquisition.use_predictions(self.mean)
+        for one in self.lower:
+            operators = [origin.partition(" ")[2] for origin in one.origins]
+            for name in dict.fromkeys(operators):
+                at = [i for i, operator in enumerate(operators) if operator == name]
+                self.add([one.smiles[i] for i in at], [one.z[i] for i in at], name)
 
     def add(
         self,
@@ -286,8 +303,16 @@ class CandidatePool:
             covariances.append(_covariance(posterior))  # rows x rows
             noises.append(_noise(model, x, posterior))
         predicted = self._predictions(x)
+        if self.lower:
+            chosen, names = choose_fidelities(
+                self.models[0], x, [self.smiles[i] for i in rows], self.observations,
+                self.acquisition.kappas.tolist(), best=float(self.mean[: self.n_observed].max()),
+                seed=len(self.smiles),
+            )  # fmt: skip
+            found = self._candidates([rows[i] for i in chosen], [predicted[i] for i in chosen])
+            return [replace(c, fidelity=name) for c, name in zip(found, names, strict=True)]
         free, exact = torch.ones(len(rows), dtype=torch.bool), self.exact[rows]
-        chosen: list[int] = []
+        chosen = []
         for k in range(min(self.acquisition.n, len(rows))):
             std = torch.zeros_like(mean)
             for column, covariance in enumerate(covariances):
@@ -308,9 +333,17 @@ class CandidatePool:
                 # equals its mean, all means stay.
                 c = covariance[:, top].clone()
                 covariance -= torch.outer(c, c) / (c[top] + noise)
+        return self._candidates([rows[i] for i in chosen], [predicted[i] for i in chosen])
+
+    def _candidates(
+        self, rows: Sequence[int], predicted: Sequence[tuple[Prediction, ...]]
+    ) -> list[Candidate]:
+        """The chosen rows, one for each kappa, with their predictions."""
+        if not rows:
+            return []
         # A finetuned decoder may have made them; a campaign file stores vectors of the space.
-        smiles = [self.smiles[rows[i]] for i in chosen]
-        z = torch.stack([vector for i in chosen if (vector := self.z[rows[i]]) is not None])
+        smiles = [self.smiles[i] for i in rows]
+        z = torch.stack([vector for i in rows if (vector := self.z[i]) is not None])
         # Where a core is kept, vectors alone do not say at which place a group is.
         again = [None] * len(z) if self.core is not None else self.space.decode(z)
         differ = [i for i, m in enumerate(again) if m != smiles[i]]
@@ -321,13 +354,13 @@ class CandidatePool:
             Candidate(
                 molecule,
                 vector,
-                self.operator[rows[i]],
-                predicted[i],
+                self.operator[i],
+                of,
                 self.parents_of.get(molecule, ()),
                 float(kappa),
             )
-            for molecule, vector, i, kappa in zip(
-                smiles, z, chosen, self.acquisition.kappas[: len(chosen)], strict=True
+            for molecule, vector, i, of, kappa in zip(
+                smiles, z, rows, predicted, self.acquisition.kappas[: len(rows)], strict=True
             )
         ]
 

@@ -20,7 +20,7 @@ from molvae.campaign.storage import Storage
 from molvae.campaign.trial import Change, Outcome, Trial
 from molvae.campaign.view import CampaignView
 from molvae.chem.workbooks import frame_rows, is_frame
-from molvae.config import CampaignConfig, RunLimits, whole_number
+from molvae.config import CampaignConfig, RunLimits, is_list, whole_number
 from molvae.errors import ConfigError, require
 from molvae.objectives.computing import name_of
 from molvae.objectives.parsing import make_scoring_function, told_names
@@ -109,7 +109,11 @@ class Campaign(CampaignView):
         cls,
         path: str | Path,
         space: LatentSpaceProtocol | str | Path | None = None,
-        objective: ScoringFunction | Callable[[str], float] | str | None = None,
+        objective: ScoringFunction
+        | Callable[[str], float]
+        | str
+        | Sequence[ScoringFunction | Callable[[str], float]]
+        | None = None,
         *,
         strategy: Strategy | None = None,
         trust: bool = False,
@@ -119,7 +123,8 @@ class Campaign(CampaignView):
         Args:
             path: The campaign file.
             space: The latent space; by default loaded when first needed.
-            objective: The scoring function, if it was given as an object; for `run`.
+            objective: The scoring function, if it was given as an object; for `run`. Several in a
+                list, e.g. those of fidelities.
             strategy: The strategy, if it was given as an object.
             trust: See `Campaign.trust`.
 
@@ -130,8 +135,9 @@ class Campaign(CampaignView):
         store = Storage.open(path)
         try:
             functions = {}
-            if objective is not None:
-                function = make_scoring_function(objective, None, campaign_file=store.path)
+            several: Any = objective if is_list(objective) else [objective]
+            for one in several if objective is not None else ():
+                function = make_scoring_function(one, None, campaign_file=store.path)
                 functions[name_of(function)] = function
             campaign = cls(
                 store,
@@ -195,7 +201,8 @@ class Campaign(CampaignView):
             ConfigError: A value is empty, infinite or not a number, or lacks its name.
         """
         trial = whole_number(trial, "a trial's id")
-        outcome = parse_outcome(self.problem, value, error=error, notes=notes, message=message)
+        problem = self._problem_of([trial])[trial]
+        outcome = parse_outcome(problem, value, error=error, notes=notes, message=message)
         return self._storage.tell(trial, self._completed({trial: outcome})[trial])
 
     def tell_all(
@@ -220,9 +227,10 @@ class Campaign(CampaignView):
             f"values must be a mapping from ids of trials to values, got {values!r}",
         )
         errors, messages, notes = errors or {}, messages or {}, notes or {}
+        problems = self._problem_of([whole_number(k, "a trial's id") for k, _ in values.items()])
         outcomes = {
             whole_number(trial, "a trial's id"): parse_outcome(
-                self.problem,
+                problems[whole_number(trial, "a trial's id")],
                 value,
                 error=errors.get(trial),
                 notes=notes.get(trial),
@@ -346,6 +354,13 @@ class Campaign(CampaignView):
         names = [one.name for one in fields(Change)]
         rows = [asdict(change) for change in self._storage.changes()]
         return pd.DataFrame(rows, columns=names)
+
+    def _problem_of(self, ids: Sequence[int]) -> dict[int, OptimizationProblem]:
+        """The problem of the fidelity of each trial."""
+        problems = dict.fromkeys(ids, self.problem)
+        for trial in self._storage.trials(ids) if self.problem.fidelities else ():
+            problems[trial.id] = self.problem.at(trial.fidelity)
+        return problems
 
     def _completed(self, outcomes: dict[int, Outcome]) -> dict[int, Outcome]:
         """Outcomes with the computed values of their molecules."""

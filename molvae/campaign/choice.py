@@ -36,15 +36,17 @@ def choose_batch(
     seed: int,
     check: Plausibility | None = None,
     library: Library | None = None,
+    n_trials: int | None = None,
 ) -> Batch:
     """New trials of the `n` distinct new molecules that a strategy has to propose.
 
-    `check` names their findings; molecules of the library that are like them become notes.
+    `check` names their findings; molecules of the library that are like them become notes;
+    `n_trials` is the number of trials so far, by default that of the known molecules.
     """
     from molvae.bo.candidates import spawn_seed
     from molvae.latent.density import density_percentiles
 
-    n_trials = len(observations.known)
+    n_trials = len(observations.known) if n_trials is None else n_trials
     found = strategy.propose(observations, space, n, seed=spawn_seed(seed, n_trials))
     smiles = [candidate.smiles for candidate in found]
     core = observations.core
@@ -67,12 +69,16 @@ def choose_batch(
             f"strategy {strategy.name!r} did not give {n} distinct new molecules: {smiles}; "
             "correct it, or use another strategy"
         )
+    of = {one.name: one for one in observations.fidelities}
+    if again := [c.smiles for c in found if c.fidelity and c.smiles in of[c.fidelity].known]:
+        raise CampaignError(f"strategy {strategy.name!r} proposed again at one fidelity: {again}")
     return n_trials, [
         NewTrial(
             smiles=c.smiles,
             z=c.z.tolist(),
             origin=" ".join(part for part in (strategy.name, c.operator) if part),
             percentile=percentile,
+            fidelity=c.fidelity,
             predictions=predictions_of(c, problem),
             notes=notes,
             reason=Reason(

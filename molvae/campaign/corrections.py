@@ -33,7 +33,7 @@ def corrected(
     for id_, value in values.items():
         kept = trials[id_].notes if id_ in trials else {}
         outcomes[id_] = parse_outcome(
-            campaign.problem,
+            campaign.problem.at(trials[id_].fidelity if id_ in trials else ""),
             value,
             error=about["errors"].get(id_),
             notes={**kept, **about["notes"].get(id_, {})},
@@ -47,13 +47,14 @@ def with_replicates(
 ) -> dict[int, Outcome]:
     """Outcomes with further measurements beside the earlier ones."""
     trials = {trial.id: trial for trial in campaign.trials}
-    names, everything, problems = told_names(campaign.problem), dict[int, Any](), list[str]()
+    everything, problems = dict[int, Any](), list[str]()
     for id_, value in values.items():
         trial = trials.get(id_)
         if trial is None or trial.status != "complete":
             status = "not in the campaign" if trial is None else trial.status
             problems.append(f"trial {id_} is {status}, so it has no value to add to")
             continue
+        names = told_names(campaign.problem.at(trial.fidelity))
         new = value if isinstance(value, Mapping) else {names[0]: value}
         everything[id_] = {
             name: [*_measurements(trial, name), *_several(new.get(name))] for name in names
@@ -100,7 +101,7 @@ def added(
     )
     if values is not None:
         design = _valued(campaign, design, molecules, values, message)
-    known = {trial.smiles: trial for trial in campaign.trials}
+    known = {trial.smiles: trial for trial in campaign.trials if not trial.fidelity}
     rows = tuple(_placed(row, known) for row in design.rows if values is None)
     new, told, problems = list[NewTrial](), dict[int, Outcome](), list[str]()
     percentiles = percentiles_of(campaign.space, design)

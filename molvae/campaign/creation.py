@@ -16,7 +16,12 @@ from molvae.bo.strategies.registry import (
     upgrade_text,
 )
 from molvae.campaign.evaluation import with_computed
-from molvae.campaign.initial_design import InitialDesign, build_initial_design, decorated_design
+from molvae.campaign.initial_design import (
+    InitialDesign,
+    at_fidelities,
+    build_initial_design,
+    decorated_design,
+)
 from molvae.campaign.proposal_check import core_to_keep, plausibility_of
 from molvae.campaign.proposing import is_series, keeping_space
 from molvae.campaign.schema import FORMAT
@@ -24,6 +29,7 @@ from molvae.campaign.start_rows import StartRow, count_rows
 from molvae.campaign.storage import Storage, check_can_create, now
 from molvae.chem.workbooks import is_frame
 from molvae.config import (
+    MULTI_FIDELITY,
     STRATEGIES,
     CampaignConfig,
     build,
@@ -32,7 +38,7 @@ from molvae.config import (
     is_list,
     whole_number,
 )
-from molvae.errors import ImplausibleValueWarning, listed, require, warn
+from molvae.errors import ConfigError, ImplausibleValueWarning, listed, require, warn
 from molvae.objectives.parsing import format_part, parse_problem, python_object, told_names
 from molvae.objectives.problem import Constraint, Objective
 from molvae.objectives.program import COMMAND
@@ -82,6 +88,7 @@ def create_file(
         given["suggest_from"] = str(open_library(str(given["suggest_from"])).folder)
     objective, constraints = given.get("objective", ()), given.get("constraints", ())
     plain = {**given, "objective": (), "constraints": (), "start": _start_label(start)}
+    plain |= {"fidelities": ()} if "fidelities" in given else {}
     if not isinstance(given.get("strategy", ""), str):
         plain["strategy"] = _strategy_text(describe_strategy(strategy))
     made = build(CampaignConfig, plain)
@@ -93,7 +100,11 @@ def create_file(
         direction=made.direction,
         name=made.name if made.command is None else None,
         unit=made.unit,
+        cost=made.cost,
+        fidelities=given.get("fidelities", ()),
     )
+    if problem.fidelities:
+        _check_strategy(strategy)
     space = load_space(made.space if space is None else space)
     require(
         space.dim > 0,
@@ -134,6 +145,7 @@ def create_file(
         space=_findable(space.name),
         objective=_labels(objective, problem.objectives, made.command),
         constraints=_labels(constraints, problem.constraints, None),
+        fidelities=_labels(given.get("fidelities", ()), problem.fidelities, None),
         combine=problem.combine,
     )
     facts = {
@@ -145,12 +157,14 @@ def create_file(
         "space": {"name": made.space, "fingerprint": space.fingerprint, "dim": space.dim},
         "objectives": [asdict(one) for one in problem.objectives],
         "constraints": [asdict(one) for one in problem.constraints],
+        "fidelities": [asdict(one) for one in problem.fidelities],
         "strategy": describe_strategy(strategy),
         "skipped": first.skipped,
         "duplicates": first.duplicates,
         "start_rows": count_rows(first.rows),
     }
 
+    first = at_fidelities(first, problem)
     trials = []
     for trial, percentile in zip(first.trials, percentiles_of(space, first), strict=True):
         outcome = trial.outcome
@@ -158,6 +172,22 @@ def create_file(
             outcome = with_computed(outcome, trial.smiles, problem, functions.__getitem__)
         trials.append(replace(trial, percentile=percentile, outcome=outcome))
     return Storage.create(path, facts, trials), space, functions, strategy, first.rows
+
+
+def _check_strategy(strategy: Strategy) -> None:
+    """Refuse a strategy that does not choose among fidelities."""
+    surrogate = getattr(strategy, "surrogate", "weighted")
+    own = surrogate == "auto" or ":" in str(surrogate) or not isinstance(surrogate, str)
+    if (
+        strategy.name not in MULTI_FIDELITY
+        or own
+        or getattr(strategy, "acquisition", "ucb") != "ucb"
+    ):
+        raise ConfigError(
+            f"strategy {describe_strategy(strategy)['name']} knows no fidelities with these "
+            f"settings; use {' or '.join(MULTI_FIDELITY)} with a sum of molvae's own kernels as "
+            "surrogate, and without an acquisition function of your own"
+        )
 
 
 def _check_core(config: CampaignConfig, space: LatentSpaceProtocol, first: InitialDesign) -> None:

@@ -99,7 +99,7 @@ class DaskExecutor:
             return 1
         return sum(n for one, n in threads.items() if one in self._ready())
 
-    def call(self, smiles: Sequence[str]) -> _OnCluster:
+    def call(self, smiles: Sequence[str], fidelity: str = "") -> _OnCluster:
         """Begin a call; its `cancel()` restarts the worker that it runs on."""
         # Any worker may have it, unless some must not.
         allowed = self._ready() if any(list(self._workers.values())) else set[str]()
@@ -108,6 +108,7 @@ class DaskExecutor:
                 score_and_say,
                 self._key,
                 list(smiles),
+                fidelity,
                 pure=False,
                 workers=sorted(allowed) or None,
             )
@@ -249,7 +250,7 @@ class _OnCluster(Future[list[EvaluationResult]]):
             cluster._restarting.discard(self._key)
 
 
-def score_and_say(key: str, smiles: Sequence[str]) -> list[EvaluationResult]:
+def score_and_say(key: str, smiles: Sequence[str], fidelity: str) -> list[EvaluationResult]:
     """Report on a worker that the call has begun, then score."""
     from distributed import get_worker
 
@@ -257,7 +258,7 @@ def score_and_say(key: str, smiles: Sequence[str]) -> list[EvaluationResult]:
     time.sleep(max(0.0, loaded_at + SETTLE_SECONDS - time.monotonic()))
     worker = get_worker()
     worker.log_event(BEGAN + key, (worker.get_current_task(), worker.address))
-    return score(smiles)
+    return score(smiles, fidelity)
 
 
 # The functions below travel by value: a worker without molvae goes on and reports that.

@@ -66,6 +66,7 @@ class EvaluationTask:
 
     objective: ScoringFunction
     names: tuple[str, ...]  # with several, the objective returns a mapping for each molecule
+    fidelity: str = ""  # name of the lower fidelity that it evaluates; empty: the objectives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +79,10 @@ class EvaluationResult:
     broke: bool = False  # an objective raised or was too late: another try may work
 
 
-def evaluate(calls: Sequence[EvaluationTask], smiles: Sequence[str]) -> list[EvaluationResult]:
-    """Score molecules: call each objective with all of them.
+def evaluate(
+    calls: Sequence[EvaluationTask], smiles: Sequence[str], fidelity: str = ""
+) -> list[EvaluationResult]:
+    """Score molecules at a fidelity: call each of its objectives with all of them.
 
     An objective that raises with several molecules gets them again one by one, so that only the
     one at fault fails. Prints go to standard error; programs that objectives start are ended if
@@ -95,6 +98,7 @@ def evaluate(calls: Sequence[EvaluationTask], smiles: Sequence[str]) -> list[Eva
         MachineError: The objective says that it is not the molecule's fault.
         ObjectiveError: It did not return one value per molecule.
     """
+    calls = [call for call in calls if call.fidelity == fidelity]
     starts_nothing = all(is_cheap(call.objective) for call in calls)
     take_back()
     with prints_to_stderr(), contextlib.nullcontext("") if starts_nothing else marked() as mark:

@@ -69,8 +69,8 @@ class Caller(Protocol):
         """The number of calls that can run at once now."""
         ...
 
-    def call(self, smiles: Sequence[str]) -> Pending:
-        """Begin to score molecules; the result is a list with an `EvaluationResult` for each."""
+    def call(self, smiles: Sequence[str], fidelity: str = "") -> Pending:
+        """Begin to score molecules at a fidelity; the result has an `EvaluationResult` for each."""
         ...
 
     def set_aside(self, worker: str, reason: str) -> bool:
@@ -101,9 +101,9 @@ class ExecutorCaller:
         """The number of workers."""
         return self._workers
 
-    def call(self, smiles: Sequence[str]) -> Pending:
+    def call(self, smiles: Sequence[str], fidelity: str = "") -> Pending:
         """Submit a call."""
-        return self._executor.submit(evaluate, self._calls, smiles)
+        return self._executor.submit(evaluate, self._calls, smiles, fidelity)
 
     def set_aside(self, worker: str, reason: str) -> bool:
         """False: the executor chooses the worker."""
@@ -113,9 +113,9 @@ class ExecutorCaller:
 class _Task(Future[list[EvaluationResult]]):
     """A call that is queued for a process or runs in one."""
 
-    def __init__(self, smiles: Sequence[str]) -> None:
+    def __init__(self, smiles: Sequence[str], fidelity: str) -> None:
         super().__init__()
-        self.smiles = list(smiles)
+        self.arguments = list(smiles), fidelity
         self.began: float | None = None
         self.process: _Process | None = None
         self.worker: str | None = None
@@ -156,9 +156,9 @@ class ProcessExecutor:
         """The number of processes."""
         return len(self._threads) - len(self._set_aside)
 
-    def call(self, smiles: Sequence[str]) -> Pending:
+    def call(self, smiles: Sequence[str], fidelity: str = "") -> Pending:
         """Hand molecules to the next free process; `cancel()` ends that process."""
-        task = _Task(smiles)
+        task = _Task(smiles, fidelity)
         self._tasks.put(task)
         return task
 
@@ -201,7 +201,7 @@ class ProcessExecutor:
                     self._end(process)
                     process = self._started()
                 task.process, task.worker, task.began = process, name, time.monotonic()
-                task.set_result(process.ask(task.smiles))
+                task.set_result(process.ask(*task.arguments))
             except LostCallError as error:
                 task.set_exception(error)
             except MolvaeError as error:
@@ -260,10 +260,12 @@ class _Process:
                 "found there by import, or go on without workers and timeout"
             )
 
-    def ask(self, smiles: Sequence[str]) -> list[EvaluationResult]:
+    def ask(self, smiles: Sequence[str], fidelity: str = "") -> list[EvaluationResult]:
         """Score molecules in the process, as `evaluate`; raises `ProcessDiedError` if it dies."""
         self._number += 1
-        found: list[EvaluationResult] | BaseException = self._reply_to((self._number, smiles))
+        found: list[EvaluationResult] | BaseException = self._reply_to(
+            (self._number, (smiles, fidelity))
+        )
         if isinstance(found, BaseException):
             raise found
         return found

@@ -17,8 +17,10 @@ from molvae.errors import CampaignError
 from molvae.objectives.problem import (
     COLUMNS,
     EARLIER,
+    FIDELITY,
     PREDICTION_COLUMNS,
     REASON_COLUMNS,
+    Objective,
     OptimizationProblem,
     pareto_rank,
 )
@@ -39,9 +41,9 @@ COLUMN_ALIASES = {"front": "pareto_rank"}
 """Columns of tables exported by earlier versions, by their names of today."""
 
 
-def completed_trials(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that have all values."""
-    return [trial for trial in trials if trial.status == "complete"]
+def completed_trials(trials: Sequence[Trial], fidelity: str = "") -> list[Trial]:
+    """The trials that have all values, those of one fidelity; by default of the objectives."""
+    return [one for one in trials if one.status == "complete" and one.fidelity == fidelity]
 
 
 def ranked_trials(trials: Sequence[Trial], problem: OptimizationProblem) -> list[Trial]:
@@ -69,16 +71,17 @@ def observations_of(
     plausibility: Plausibility | None = None,
     core: Core | None = None,
     diversity: Diversity | None = None,
+    max_cost: float = math.inf,
 ) -> Observations:
     """Observations for a strategy; values are signed so that larger is better.
 
     `trials` are all of a campaign, `bounds` those of the space, `2 x d`; `compute` computes values
     of molecules by name; `plausibility` is the check that proposals have to pass, `core` what they
-    have to hold, `diversity` how unlike they have to be.
+    have to hold, `diversity` how unlike they have to be, `max_cost` what one may cost at most.
     """
     import torch
 
-    from molvae.bo.base import Observations
+    from molvae.bo.base import LowerFidelity, Observations
     from molvae.bo.measurement_noise import variances_of_means
 
     d = bounds.shape[1]
@@ -89,10 +92,25 @@ def observations_of(
                 f"{len(trial.z_bytes)} bytes, not {8 * d}; go on from a copy"
             )
     told = completed_trials(trials)
-    waiting = [trial for trial in trials if trial.status == "pending"]
+    waiting = _pending(trials, "")
 
     def stack(rows: Sequence[Trial]) -> Tensor:
         return torch.stack([trial.z for trial in rows]) if rows else torch.empty(0, d).double()
+
+    def lower(of: Objective) -> LowerFidelity:
+        own, alone = completed_trials(trials, of.name), problem.at(of.name)
+        asked = _pending(trials, of.name)
+        return LowerFidelity(
+            name=of.name,
+            cost=of.cost,
+            smiles=tuple(trial.smiles for trial in own),
+            z=stack(own),
+            y=torch.from_numpy(alone.y(_expected_values(own, alone))[:, 0]),
+            origins=tuple(trial.origin for trial in own),
+            pending_smiles=tuple(trial.smiles for trial in asked),
+            pending_z=stack(asked),
+            known=_molecules(trials, of.name),
+        )
 
     values, noise = _expected_values(told, problem), None
     if any(trial.errors for trial in told) and problem.measured:
@@ -118,7 +136,7 @@ def observations_of(
         y=torch.from_numpy(problem.y(values)),
         pending_smiles=tuple(trial.smiles for trial in waiting),
         pending_z=stack(waiting),
-        known=frozenset(trial.smiles for trial in trials),
+        known=_molecules(trials, ""),
         bounds=bounds,
         origins=tuple(trial.origin for trial in told),
         noise=noise,
@@ -134,7 +152,19 @@ def observations_of(
             pending=tuple(trial.smiles for trial in waiting),
             trials=tuple(trial.smiles for trial in trials),
         ),
+        fidelities=tuple(lower(one) for one in problem.fidelities),
+        cost=problem.cost(),
+        max_cost=max_cost,
     )
+
+
+def _pending(trials: Sequence[Trial], fidelity: str) -> list[Trial]:
+    return [one for one in trials if one.status == "pending" and one.fidelity == fidelity]
+
+
+def _molecules(trials: Sequence[Trial], fidelity: str) -> frozenset[str]:
+    """All molecules asked for at a fidelity."""
+    return frozenset(one.smiles for one in trials if one.fidelity == fidelity)
 
 
 def _expected_values(told: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
@@ -169,7 +199,8 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
 
     # A file from before percentiles may have an objective of that name.
     first, second, *others = COLUMNS
-    columns = list(dict.fromkeys([first, second, *problem.names, *others]))
+    fidelity = [FIDELITY] if problem.fidelities else []
+    columns = list(dict.fromkeys([first, second, *fidelity, *problem.value_names, *others]))
     judged = derived_columns(trials, problem)
     reasons = [reason_cells(trial) for trial in trials]
     # A file from before reasons may have an objective of such a name.
@@ -180,7 +211,8 @@ def to_dataframe(trials: Sequence[Trial], problem: OptimizationProblem) -> pd.Da
     rows = []
     for place, trial in enumerate(trials):
         row: dict[str, Any] = reasons[place] | {name: getattr(trial, name) for name in COLUMNS}
-        row |= {name: trial.values.get(name, math.nan) for name in problem.names}
+        row |= {name: trial.values.get(name, math.nan) for name in problem.value_names}
+        row |= dict.fromkeys(fidelity, trial.fidelity or problem.objectives[0].name)
         row |= {name: column[place] for name, column in judged.items()}
         if trial.earlier_failures:
             row[EARLIER] = "; ".join(map(str, trial.earlier_failures))
@@ -269,6 +301,8 @@ def best_value(trials: Sequence[Trial], problem: OptimizationProblem) -> float |
 def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd.DataFrame:
     """The `k` best rows of such a table, see `Campaign.best`."""
     is_ranked = table["status"] == "complete"
+    if problem.fidelities:
+        is_ranked &= table[FIDELITY] == problem.objectives[0].name
     for name in problem.names:
         if (column := f"{name}_{OPERATOR}") in table:
             is_ranked &= np.array([problem.proven({name: sign}) for sign in table[column]], bool)

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from molvae.chem.plausibility import Plausibility
     from molvae.latent.keeping import KeepingSpace
     from molvae.latent.protocol import LatentSpaceProtocol
+    from molvae.objectives.problem import OptimizationProblem
 
 ORIGIN, ADDED = "start", "added"
 ORIGINAL = "original_smiles"
 """Note with the molecule as it was given, if its salt or charges were removed."""
 
+MIN_NESTED = 5  # initial molecules that are evaluated at every fidelity, at least
 REDRAWS = 20  # rounds in which random molecules that the space cannot encode are replaced
 
 
@@ -305,6 +307,25 @@ def decorated_design(
     z = _encoded(space, made[:n])
     trials = [NewTrial(smiles=smiles, z=row, origin=ORIGIN) for smiles, row in z.items()]
     return InitialDesign(trials=tuple(trials))
+
+
+def at_fidelities(design: InitialDesign, problem: OptimizationProblem) -> InitialDesign:
+    """The initial design of a problem with lower fidelities.
+
+    All molecules are evaluated at the cheapest fidelity. Unless values of the objective are known,
+    the first ones are evaluated at the others as well: as many as cost the same as all at the
+    cheapest, and at least `MIN_NESTED`.
+    """
+    if not problem.fidelities:
+        return design
+    cheapest, *others = sorted(problem.fidelities, key=lambda one: one.cost)
+    known = [trial for trial in design.trials if trial.outcome is not None]
+    new = [replace(trial, outcome=None) for trial in design.trials]
+    trials = [*known, *(replace(trial, fidelity=cheapest.name) for trial in new)]
+    for name, cost in [*((one.name, one.cost) for one in others), ("", problem.cost())]:
+        n = max(MIN_NESTED, math.ceil(len(new) * cheapest.cost / cost))
+        trials += [replace(trial, fidelity=name) for trial in new[: 0 if known else n]]
+    return replace(design, trials=tuple(trials))
 
 
 def _encoded(space: LatentSpaceProtocol, molecules: Sequence[str]) -> dict[str, list[float]]:

@@ -31,8 +31,8 @@ _REQUIRED: Mapping[str, type | UnionType] = {
     "skipped": int,
     "duplicates": int,
 }
-_OPTIONAL = {"config": dict, "constraints": list, "versions": dict, "created": str,
-             "start_rows": dict}  # fmt: skip
+_OPTIONAL = {"config": dict, "constraints": list, "fidelities": list, "versions": dict,
+             "created": str, "start_rows": dict}  # fmt: skip
 _UNTIL_FORMAT_4: Mapping[str, type | UnionType] = {"seed": int, "batch": int, "start": int | str}
 """Settings that stood on their own before there was `config`."""
 
@@ -79,6 +79,7 @@ def _problem(facts: Mapping[str, Any]) -> OptimizationProblem:
         objectives=tuple(replace(one, is_cheap=_is_computed(one)) for one in objectives),
         constraints=tuple(replace(one, is_cheap=_is_computed(one)) for one in constraints),
         combine=CHOICE_ALIASES.get(combine, combine),
+        fidelities=tuple(build(Objective, one, where) for one in facts.get("fidelities", ())),
     )
 
 

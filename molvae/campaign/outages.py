@@ -62,8 +62,10 @@ class OutageDetector:
     _working: set[str | None] = field(default_factory=set)
     """Workers on which a call has worked in this run."""
 
-    def __len__(self) -> int:
-        return len(self.held) + len(self.doubtful)
+    @property
+    def all(self) -> list[UnrecordedFailure]:
+        """All failures that are held back."""
+        return [*self.doubtful, *self.held]
 
     def failed(self, failure: UnrecordedFailure) -> list[UnrecordedFailure]:
         """Add a failure; returns failures to be recorded."""
@@ -123,14 +125,14 @@ class OutageDetector:
 
     def _by_worker(self) -> dict[str, list[UnrecordedFailure]]:
         groups: dict[str, list[UnrecordedFailure]] = {}
-        for one in [*self.doubtful, *self.held]:
+        for one in self.all:
             if one.worker is not None:
                 groups.setdefault(one.worker, []).append(one)
         return groups
 
     def rest(self) -> list[UnrecordedFailure]:
         """All that is held, which then is not any more."""
-        rest = [*self.doubtful, *self.held]
+        rest = self.all
         self.held, self.doubtful = [], []
         return rest
 

@@ -96,7 +96,7 @@ class RecordedParts:
         """The scoring function of an objective or a constraint."""
         if name in self._functions:
             return self._functions[name]
-        part = self.problem.parts[name]
+        part = self.problem.all_parts[name]
         if part.spec is None:
             raise CampaignError(
                 f"objective {name!r} of {self.path} was given as an object; give it again: "
@@ -123,7 +123,7 @@ class RecordedParts:
     @property
     def code(self) -> tuple[str, ...]:
         """See `Campaign.code`."""
-        specs = [part.spec for part in self.problem.parts.values() if part.spec is not None]
+        specs = [part.spec for part in self.problem.all_parts.values() if part.spec is not None]
         code = [spec for spec in specs if runs_code(spec)]
         code += [self.config.strategy] if is_imported(self.config.strategy) else []
         code += imported_code(self.metadata["strategy"]["settings"])
@@ -156,10 +156,10 @@ class RecordedParts:
 
     def _check_function(self, objective: ScoringFunction) -> None:
         """Refuse a scoring function of another name, and warn of one of another version."""
-        part = self.problem.parts.get(name_of(objective))
+        part = self.problem.all_parts.get(name_of(objective))
         if part is None:
             raise CampaignError(
-                f"{self.path} asks for {', '.join(map(repr, self.problem.names))}, got the "
+                f"{self.path} asks for {', '.join(map(repr, self.problem.value_names))}, got the "
                 f"objective {objective.name!r}; give that one, or start a new campaign"
             )
         version = getattr(objective, "version", None)

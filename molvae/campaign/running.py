@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from molvae.campaign.choice import Batch, choose_batch
-from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, tasks_of
+from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, evaluate, tasks_of
 from molvae.campaign.executors import make_executor
 from molvae.campaign.history import completed_trials
 from molvae.campaign.initial_design import ORIGIN
@@ -20,12 +21,14 @@ from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
 from molvae.errors import CampaignError, require
 from molvae.objectives.computing import is_cheap
+from molvae.objectives.parsing import is_manual
 from molvae.objectives.program import Program
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
     from molvae.campaign.executors import Executor
     from molvae.campaign.trial import Trial
+    from molvae.objectives.problem import OptimizationProblem
     from molvae.objectives.scoring import ScoringFunction
 
 MIN_CONSTANT_VALUES = 10
@@ -36,6 +39,8 @@ def ask(campaign: Campaign, n: int, *, allow_constant: bool) -> list[Trial]:
     """Choose `n` molecules and write them as pending trials, as `Campaign.ask`."""
     _check_not_run_elsewhere(campaign)
     with campaign._choosing:
+        if campaign.problem.fidelities:
+            return _ask_with_fidelities(campaign, n, allow_constant=allow_constant)
         trials = campaign.trials
         pending = [t for t in trials if t.origin == ORIGIN and t.status == "pending"]
         if pending and not completed_trials(trials):
@@ -45,9 +50,37 @@ def ask(campaign: Campaign, n: int, *, allow_constant: bool) -> list[Trial]:
             return _write(campaign, _choose(campaign, n)())
 
 
-def _choose(campaign: Campaign, n: int) -> Callable[[], Batch]:
+def _ask_with_fidelities(campaign: Campaign, n: int, *, allow_constant: bool) -> list[Trial]:
+    """Choose until people have `n` molecules to measure; functions are called on the way.
+
+    Without a fidelity that people measure, all chosen molecules are returned.
+    """
+    problem = campaign.problem
+    found: list[Trial] = []
+    parts = {"": problem.objectives[0], **{one.name: one for one in problem.fidelities}}
+    computed = {name for name, part in parts.items() if not is_manual(part)}
+    computed = set() if len(computed) == len(parts) else computed
+    with campaign._storage.writing("ask"):
+        while True:
+            trials = campaign.trials
+            pending = [t for t in trials if t.status == "pending"]
+            for trial in (t for t in pending if t.fidelity in computed):
+                (scored,) = evaluate(_tasks_at(campaign, trial.fidelity, None), [trial.smiles])
+                campaign.tell(trial.id, scored.values or None, scored.message)
+            first = [t for t in pending if t.origin == ORIGIN and t.fidelity not in computed]
+            if first and not completed_trials(trials):
+                return first[:n]
+            if len(found) >= n:
+                return found
+            check_values_differ(campaign, allow_constant)
+            new = _write(campaign, _choose(campaign, n - len(found))())
+            found += [t for t in new if t.fidelity not in computed]
+
+
+def _choose(campaign: Campaign, n: int, max_cost: float = math.inf) -> Callable[[], Batch]:
     """Read the campaign; the returned function chooses by that alone."""
-    observations, strategy, trials = campaign.observations(), campaign.strategy, campaign.trials
+    observations, strategy = campaign.observations(max_cost), campaign.strategy
+    trials = campaign.trials
     space = proposing_space(campaign.config, campaign.space, trials)
     check = full_check(campaign.config, trials)
     library = None
@@ -56,7 +89,15 @@ def _choose(campaign: Campaign, n: int) -> Callable[[], Batch]:
 
         library = open_library(campaign.suggest_from)
     return lambda: choose_batch(
-        strategy, observations, space, campaign.problem, n, campaign.seed, check, library
+        strategy,
+        observations,
+        space,
+        campaign.problem,
+        n,
+        campaign.seed,
+        check,
+        library,
+        len(trials),
     )
 
 
@@ -105,7 +146,7 @@ def run_campaign(
         executor is None or workers >= 1,
         "with an executor, workers says how many calls it takes at once; give at least 1",
     )
-    tasks = evaluation_tasks(campaign, limits.timeout)
+    tasks, problem = evaluation_tasks(campaign, limits.timeout), campaign.problem
     if all(isinstance(one.objective, Program) or is_cheap(one.objective) for one in tasks):
         limits = replace(limits, timeout=None)  # programs are stopped where they run
     if limits.timeout is not None and executor is None and dask is None:
@@ -128,6 +169,8 @@ def run_campaign(
             caller=caller,
             limits=limits,
             budget=budget,
+            cost=lambda trial: problem.cost(trial.fidelity),
+            cheapest=min(problem.cost(name) for name in fidelities_of(problem)),
             batch_size=campaign.batch_size,
             together=max(_batch_size(one.objective) for one in tasks),
             n_values=len(campaign.problem.names),
@@ -136,8 +179,21 @@ def run_campaign(
 
 
 def evaluation_tasks(campaign: Campaign, timeout: float | None) -> list[EvaluationTask]:
-    """The calls for each molecule: each objective once, whatever it measures."""
-    problem = campaign.problem
+    """The calls for each molecule at each fidelity: each objective once, whatever it measures."""
+    return [
+        replace(task, fidelity=name)
+        for name in fidelities_of(campaign.problem)
+        for task in _tasks_at(campaign, name, timeout)
+    ]
+
+
+def fidelities_of(problem: OptimizationProblem) -> list[str]:
+    """Names of the fidelities as trials have them, the objective first."""
+    return ["", *(one.name for one in problem.fidelities)]
+
+
+def _tasks_at(campaign: Campaign, fidelity: str, timeout: float | None) -> list[EvaluationTask]:
+    problem = campaign.problem.at(fidelity)
     return tasks_of(problem, list(problem.parts), campaign._parts.function, timeout)
 
 
@@ -147,14 +203,15 @@ def check_values_differ(campaign: Campaign, allow_constant: bool) -> bool:
     A docking program that returns 0 whenever it fails would otherwise spend the whole budget.
     """
     all_differ = True
-    for objective in campaign.problem.objectives:
+    for objective in (*campaign.problem.objectives, *campaign.problem.fidelities):
         if objective.is_cheap:
             continue
         n, n_distinct = campaign._storage.n_distinct(objective.name)
         all_differ = all_differ and n_distinct > 1
         enough = n >= max(MIN_CONSTANT_VALUES, campaign.batch_size)
         if n_distinct == 1 and enough and not allow_constant:
-            value = completed_trials(campaign.trials)[0].values[objective.name]
+            has_value = (t for t in campaign.trials if t.status == "complete")
+            value = next(t.values[objective.name] for t in has_value if objective.name in t.values)
             raise CampaignError(
                 f"{campaign.path}: all {n} values of {objective.name} are {value:g}, so a "
                 "surrogate cannot learn from them. If the objective is wrong, fix it and start a "

@@ -24,7 +24,7 @@ from molvae.objectives.problem import Constraint, Objective
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
 
-OF_OBJECTIVE = ("objective", "command", "direction", "name", "unit")
+OF_OBJECTIVE = ("objective", "command", "direction", "name", "unit", "cost")
 """Settings that together make the objectives."""
 
 
@@ -46,13 +46,18 @@ def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None
         first, wanted = problem.objectives[0], _single_complete(recorded, given)
         if not _is_same_part(Objective, wanted, problem.objectives, path):
             text = _text(kept.objective) or "none"
-            now = {"direction": first.direction, "unit": first.unit, "objective": text}
+            now = {"direction": first.direction, "unit": first.unit, "cost": first.cost}
+            now["objective"] = text
             different |= {name: now.get(name, getattr(kept, name)) for name in mine}
     if "constraints" in given:
         wanted = given["constraints"]
         if not _is_same_part(Constraint, wanted, problem.constraints, path):
             different["constraints"] = _text(kept.constraints) or "none"
-    skip = {*resumable_fields(CampaignConfig), *OF_OBJECTIVE, "constraints"}
+    if "fidelities" in given:
+        wanted = given["fidelities"]
+        if not _is_same_part(Objective, wanted, problem.fidelities, path):
+            different["fidelities"] = _text(kept.fidelities) or "none"
+    skip = {*resumable_fields(CampaignConfig), *OF_OBJECTIVE, "constraints", "fidelities"}
     skip |= set() if isinstance(kept.start, int) else {"dataset"}
     for name, value in given.items():
         if name not in skip and not _same(campaign, name, value):
@@ -118,7 +123,8 @@ def _single_complete(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> l
     items = given_objectives({**recorded, **given})
     items = [items] if isinstance(items, str) else list(items)
     if len(items) == 1:
-        names = ("direction", "unit", *(() if "command" in {**recorded, **given} else ("name",)))
+        command = "command" in {**recorded, **given}
+        names = ("direction", "unit", "cost", *(() if command else ("name",)))
         one = parse_objective(items[0])
         one = {k: recorded[k] for k in names if k in recorded} | one
         one |= {k: given[k] for k in names if k in given}

@@ -71,31 +71,36 @@ class Scheduler:
     """One run; its state is what is being called now.
 
     Args:
-        choose: Reads the campaign file; the returned function chooses molecules in any thread.
+        choose: Reads the campaign file; the returned function chooses so many molecules, each at no
+            more than a cost, in any thread.
         write: Writes chosen molecules into the campaign file.
         tell: Writes an outcome into the campaign file.
         caller: Scores molecules.
         limits: When the run gives up.
-        budget: Outcomes in all, those in the campaign file included.
+        budget: Cost of the outcomes in all, those in the campaign file included.
+        cost: Of the evaluation of a trial; of most campaigns 1.
+        cheapest: Smallest cost.
         batch_size: Molecules chosen together, if one worker goes through them.
         together: Molecules handed over in one call.
         n_values: Values that a trial needs; with fewer it has failed.
         trials: All of the campaign.
     """
 
-    choose: Callable[[int], Callable[[], Any]]
+    choose: Callable[[int, float], Callable[[], Any]]
     write: Callable[[Any], list[Trial]]
     tell: Callable[[Trial, EvaluationResult], None]
     caller: Caller
     limits: RunLimits
     budget: int
+    cost: Callable[[Trial], float]
+    cheapest: float
     batch_size: int
     together: int
     n_values: int
     trials: InitVar[Sequence[Trial]]
 
     pending: deque[Trial] = field(init=False)
-    done: int = field(init=False)  # outcomes in the campaign file
+    done: float = field(init=False)  # cost of the outcomes in the campaign file
     _running: dict[int, _Running] = field(default_factory=dict)  # calls in progress, by number
     # Numbers of calls that have come back; 0 stands for a choice.
     _results: SimpleQueue[int] = field(default_factory=SimpleQueue)
@@ -115,7 +120,7 @@ class Scheduler:
 
     def __post_init__(self, trials: Sequence[Trial]) -> None:
         self.pending = deque(trial for trial in trials if trial.status == "pending")
-        self.done = len(trials) - len(self.pending)
+        self.done = sum(self.cost(trial) for trial in trials if trial.status != "pending")
         worked = any(trial.status == "complete" for trial in trials)
         most = 0 if self.limits.max_failure_rate >= 1 else self.limits.failures_in_a_row
         self._outages = OutageDetector(most=most, worked=worked)
@@ -123,7 +128,7 @@ class Scheduler:
     def run(self) -> None:
         """Spend the budget; see `Campaign.run` for the errors that stop it."""
         try:
-            while self._left > 0 or self._refuse(self._outages.last_suspects()):
+            while self._left >= self.cheapest or self._refuse(self._outages.last_suspects()):
                 self._submit()
                 self._choose()
                 self._receive()
@@ -135,32 +140,41 @@ class Scheduler:
                 _cancel(running.pending)
 
     @property
-    def _left(self) -> int:
-        return self.budget - self.done - len(self._outages)
+    def _left(self) -> float:
+        return self.budget - self.done - sum(self.cost(one.trial) for one in self._outages.all)
 
     @property
-    def _in_progress(self) -> int:
-        return sum(len(running.trials) for running in self._running.values())
+    def _room(self) -> float:
+        """What is left beside the calls in progress."""
+        running = (trial for one in self._running.values() for trial in one.trials)
+        return self._left - sum(map(self.cost, running))
+
+    @property
+    def _affordable(self) -> list[Trial]:
+        """Pending trials that cost no more than what is left; the others stay pending."""
+        room = self._room
+        return [trial for trial in self.pending if self.cost(trial) <= room]
 
     def _submit(self) -> None:
         """Hand pending molecules to free workers."""
-        while self.pending and len(self._running) < self.caller.capacity():
-            n = min(self.together, self._left - self._in_progress)
-            if n <= 0:
-                return
-            first = self.pending.popleft()
-            trials = [first]
+        while len(self._running) < self.caller.capacity() and (fit := self._affordable):
+            first, *others = fit
+            room, trials = self._room - self.cost(first), [first]
             # A molecule with which a process has died is called alone.
-            while len(trials) < n and self.pending and not self._deaths[first.id]:
-                if self._deaths[self.pending[0].id]:
+            for one in () if self._deaths[first.id] else others:
+                room -= self.cost(one)
+                same = one.fidelity == first.fidelity
+                if len(trials) == self.together or room < 0 or self._deaths[one.id] or not same:
                     break
-                trials.append(self.pending.popleft())
+                trials.append(one)
+            for one in trials:
+                self.pending.remove(one)
             self._begin(trials)
 
     def _begin(self, trials: list[Trial], tries: int = 1) -> None:
         submitted = time.monotonic()
         try:
-            pending = self.caller.call([trial.smiles for trial in trials])
+            pending = self.caller.call([trial.smiles for trial in trials], trials[0].fidelity)
         except MolvaeError:
             raise
         except Exception as error:
@@ -189,9 +203,10 @@ class Scheduler:
     def _choose(self) -> None:
         """Choose new molecules when workers are free, or soon will be."""
         capacity = self.caller.capacity()
-        wanted = self._left - self._in_progress - len(self.pending)
-        if self._choice is None and wanted > 0 and (n := self._short_of(capacity)) > 0:
-            work = self.choose(min(n, wanted))
+        wanted = self._room - sum(map(self.cost, self._affordable))
+        most = int(wanted // self.cheapest)
+        if self._choice is None and most > 0 and (n := self._short_of(capacity)) > 0:
+            work = self.choose(min(n, most), wanted)
             self._choice = Choice(work, lambda: self._results.put(0))
             self._choice.start()  # when `run` can stop it
         if self._choice is not None and (capacity == 1 or self._choice.result.done()):
@@ -210,8 +225,9 @@ class Scheduler:
 
     def _short_of(self, capacity: int) -> int:
         """How many molecules to choose now."""
+        n_pending = len(self._affordable)
         if capacity <= 1:
-            return 0 if self.pending or self._running else self.batch_size
+            return 0 if n_pending or self._running else self.batch_size
         # Workers need this many while the next ones are being chosen; none if calls are long:
         # a late choice knows more.
         needed, most = 0, max(self.batch_size, capacity)
@@ -219,9 +235,9 @@ class Scheduler:
             taken = CHOICE_MARGIN * capacity * self._choice_seconds / max(self._call_seconds, 1e-9)
             needed = round(min(taken, most))
         free = capacity - len(self._running)
-        if len(self.pending) > max(needed, free):
+        if n_pending > max(needed, free):
             return 0
-        return min(free + 2 * needed - len(self.pending), most)
+        return min(free + 2 * needed - n_pending, most)
 
     def _receive(self) -> None:
         """Wait until a call comes back, or has taken too long."""
@@ -343,7 +359,7 @@ class Scheduler:
             self._recent.append(None)
             self._write(self._outages.success(running.number, running.place, worker))
             self.tell(trial, scored)
-            self.done += 1
+            self.done += self.cost(trial)
         elif worker in self._set_aside:
             self.pending.appendleft(trial)
         else:
@@ -364,7 +380,7 @@ class Scheduler:
     def _write(self, failures: list[UnrecordedFailure]) -> None:
         for one in failures:
             self.tell(one.trial, one.scored)
-            self.done += 1
+            self.done += self.cost(one.trial)
 
     def _refuse(self, suspects: list[UnrecordedFailure]) -> bool:
         """Set a worker aside (True) or stop for failures like trouble; none is recorded."""
@@ -398,7 +414,7 @@ class Scheduler:
 
     def _judge(self) -> None:
         """Stop the run if its failures look like trouble, or are too many."""
-        self._refuse(self._outages.suspects(self.budget - self.done))
+        self._refuse(self._outages.suspects(int((self.budget - self.done) // self.cheapest)))
         failed = [one for one in self._recent if one is not None]
         if len(self._recent) == RECENT and len(failed) > self.limits.max_failure_rate * RECENT:
             self._write(self._outages.rest())

@@ -1,10 +1,11 @@
 """The format of campaign files: SQLite tables, migrations, and checks against damage and strangers.
 
-Format 5:
+Format 6:
 
     campaign (key, value)                        what it was made with; values are JSON
-    trial    (id, smiles, z, origin, asked_at,   smiles canonical, unique; z float64, little-endian
-              percentile)                        of its encoding's density; may be lacking
+    trial    (id, smiles, z, origin, asked_at,   smiles canonical, unique at each fidelity; z
+              percentile, fidelity)              float64, little-endian; percentile of its density
+                                                 may be lacking; fidelity '' is the objective
     outcome  (id, trial, status, message,        told, failed, or asked again after a failure:
               told_at)                           the latest is what the trial is
     value    (outcome, objective, value,         in the objective's own sign; standard error and
@@ -36,11 +37,11 @@ from urllib.parse import quote
 
 from molvae.errors import CampaignError
 
-FORMAT = 5
+FORMAT = 6
 """1: as released with 0.1. 2: standard errors and replicates of values, notes. 3: percentiles.
 4: several outcomes of a trial, one after the other; remarks of the starting file; predictions.
 5: reasons of proposals; an outcome may follow another one that is no failure; operators of
-censored values."""
+censored values. 6: fidelities; a molecule may be evaluated once at each."""
 
 APPLICATION_ID = 0x6D6F6C76  # "molv"
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
@@ -143,6 +144,26 @@ CREATE TABLE reason (
 ALTER TABLE value ADD COLUMN operator TEXT CHECK (operator IN ('<', '>'));
 """
 
+# Molecules were unique. A table's constraints cannot be changed, so the table is written anew.
+_SINCE_6 = """
+PRAGMA defer_foreign_keys = ON;
+CREATE TABLE trial_5 AS SELECT * FROM trial;
+DROP TABLE trial;
+CREATE TABLE trial (
+    id         INTEGER PRIMARY KEY,
+    smiles     TEXT NOT NULL,
+    z          BLOB NOT NULL,
+    origin     TEXT NOT NULL,
+    asked_at   TEXT NOT NULL,
+    percentile REAL,
+    fidelity   TEXT NOT NULL DEFAULT '',
+    UNIQUE (smiles, fidelity)
+) STRICT;
+INSERT INTO trial (id, smiles, z, origin, asked_at, percentile)
+    SELECT id, smiles, z, origin, asked_at, percentile FROM trial_5;
+DROP TABLE trial_5;
+"""
+
 
 def _insert_only_triggers(*tables: str) -> str:
     return "".join(
@@ -159,6 +180,7 @@ _MIGRATIONS = {
     3: "ALTER TABLE trial ADD COLUMN percentile REAL;",
     4: _SINCE_4 + _insert_only_triggers("outcome", "value", "note", "remark", "prediction"),
     5: _SINCE_5 + _insert_only_triggers("reason"),
+    6: _SINCE_6 + _insert_only_triggers("trial"),
 }
 """SQL that makes a campaign file of each format from one of the format before."""
 

@@ -291,12 +291,13 @@ class Storage:
         ids, asked_at = list[int](), now()  # one time for a batch
         for trial in trials:
             id_ = self._insert_row(
-                "trial (smiles, z, origin, asked_at, percentile)",
+                "trial (smiles, z, origin, asked_at, percentile, fidelity)",
                 encodable(trial.smiles),
                 np.asarray(trial.z, "<f8").tobytes(),
                 encodable(trial.origin),
                 asked_at,
                 trial.percentile,
+                encodable(trial.fidelity),
             )
             ids.append(id_)
             for name, text in trial.notes.items():

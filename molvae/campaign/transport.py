@@ -19,7 +19,7 @@ from molvae.errors import ObjectiveError, described
 from molvae.objectives.printing import prints_to_stderr
 from molvae.objectives.process_guard import in_this_process
 
-Score = Callable[[Sequence[str]], list[EvaluationResult]]
+Score = Callable[[Sequence[str], str], list[EvaluationResult]]
 
 
 def packed(calls: Sequence[EvaluationTask]) -> bytes:

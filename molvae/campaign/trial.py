@@ -85,6 +85,7 @@ class NewTrial:
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     reason: Reason | None = None
+    fidelity: str = ""
     outcome: Outcome | None = None  # what is known already; None: pending
 
 
@@ -102,6 +103,8 @@ class Trial:
     percentile: float | None = None
     """Density percentile of the molecule's encoding, from 0 to 100, see
     `LatentSpace.density_percentile`. None if it is not known."""
+    fidelity: str = ""
+    """Name of the lower fidelity at which the molecule is evaluated; empty: the objective."""
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     """Predictions of its values when it was proposed, by objective, in the objective's own sign.
     Initial molecules have none, nor do those of strategies without a surrogate."""

@@ -22,7 +22,7 @@ SELECT trial.id, smiles, z, origin, asked_at, percentile, status, message, told_
     (SELECT json_group_object(name, text) FROM note WHERE note.outcome = outcome.id),
     (SELECT json_group_array(json_array(objective, q05, q25, q50, q75, q95)) FROM prediction
         WHERE prediction.trial = trial.id),
-    kappa, parents, nearest, similarity, findings,
+    kappa, parents, nearest, similarity, findings, fidelity,
     objective, value, error, replicates, operator
 FROM trial
 LEFT JOIN reason ON reason.trial = trial.id
@@ -44,12 +44,13 @@ def _trial(rows: list[tuple[Any, ...]]) -> Trial:
     id_, smiles, z, origin, asked_at, percentile, word, message, told_at = rows[0][:9]
     failures, remarks, notes, predictions = (json.loads(text or "[]") for text in rows[0][9:13])
     status = STATUSES[word or "asked"]
-    values = [row[18:] for row in rows if row[18] is not None]
+    values = [row[19:] for row in rows if row[19] is not None]
     return Trial(
         id=id_,
         smiles=smiles,
         origin=origin,
         percentile=percentile,
+        fidelity=rows[0][18],
         predictions={name: Prediction(*q) for name, *q in predictions},
         reason=_reason(*rows[0][13:18]),
         status=status,

@@ -141,8 +141,12 @@ class CampaignView:
         """The strategy; `CampaignError` if it was an object that has to be given again."""
         return self._parts.strategy
 
-    def observations(self) -> Observations:
-        """All that a strategy may use now; values are signed so that larger is better."""
+    def observations(self, max_cost: float = math.inf) -> Observations:
+        """All that a strategy may use now; values are signed so that larger is better.
+
+        Args:
+            max_cost: Largest cost of an evaluation that it may propose, with fidelities.
+        """
         from molvae.model.isolation import isolated
 
         with isolated():
@@ -155,6 +159,7 @@ class CampaignView:
                 plausibility_of(self.config, trials),
                 core_to_keep(self.config),
                 demanded_diversity(self.config),
+                max_cost,
             )
 
     def predict(self, smiles: Sequence[str]) -> pd.DataFrame:

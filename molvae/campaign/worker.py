@@ -36,12 +36,12 @@ def main(connection: Connection) -> None:
     connection.send((0, None))
     while True:
         try:
-            number, smiles = connection.recv()
+            number, arguments = connection.recv()
         except (EOFError, OSError):  # the campaign has ended, or is gone
             return
         found: Any
         try:
-            found = score(smiles)
+            found = score(*arguments)
         except LostCallError as error:
             found = error
         except errors.MolvaeError as error:

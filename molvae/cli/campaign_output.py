@@ -24,7 +24,8 @@ RUN_SETTINGS = (*(one.name for one in fields(RunLimits)), "workers", "dask", "al
 def run_with_progress(campaign: Campaign, config: CampaignConfig) -> None:
     """Run a campaign with a progress bar: best value, failures, time per evaluation."""
     trials = campaign.trials
-    before = done = sum(trial.status != "pending" for trial in trials)
+    problem, n = campaign.problem, 0
+    done = sum(problem.cost(trial.fidelity) for trial in trials if trial.status != "pending")
     failed = sum(trial.status == "failed" for trial in trials)
     plain = len(campaign.problem.objectives) == 1 and not campaign.problem.constraints
     best = campaign.best_value if plain else None
@@ -32,16 +33,18 @@ def run_with_progress(campaign: Campaign, config: CampaignConfig) -> None:
     began = time.monotonic()
 
     def show(trial: Trial) -> None:
-        nonlocal done, failed, best
-        done += 1
+        nonlocal done, n, failed, best
+        done, n = done + problem.cost(trial.fidelity), n + 1
         failed += trial.status == "failed"
-        if trial.status == "complete" and plain and campaign.direction != "range":
+        known = trial.status == "complete" and not trial.fidelity
+        if known and plain and campaign.direction != "range":
             value = trial.values[campaign.name]
             best = value if best is None else better(best, value)
-        seconds = (time.monotonic() - began) / (done - before)
+        seconds = (time.monotonic() - began) / n
         parts = ["" if best is None else f"best {best:.4g}", f"{failed} failed" if failed else ""]
         advance(
-            done, "  ".join(part for part in (*parts, f"{seconds:.2g} s per evaluation") if part)
+            int(done),
+            "  ".join(part for part in (*parts, f"{seconds:.2g} s per evaluation") if part),
         )
 
     with progress(config.budget) as advance:
@@ -113,7 +116,9 @@ def print_summary(campaign: Campaign, campaign_file: str) -> None:
         rare = sum(known < 1)
         say(f"{rare} of {len(known)} new molecules have a density below the first percentile")
     note = f", {failed} could not be scored" if failed else ""
-    say(f"{problem}: {calls} evaluations{note}")
+    cost = sum(problem.cost(t.fidelity) for t in campaign.trials if t.status != "pending")
+    spent = f" at a cost of {cost:g}" if problem.fidelities else ""
+    say(f"{problem}: {calls} evaluations{spent}{note}")
     say(f"campaign  {campaign_file}")
 
 

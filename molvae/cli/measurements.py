@@ -63,15 +63,18 @@ def tell(
         yes: Accept implausible values.
     """
     from molvae.analysis.plate import plate_columns
-    from molvae.objectives.parsing import told_names
+    from molvae.objectives.parsing import all_told_names, told_names
 
     require(not (correct and add), "--correct replaces values, and --add adds to them; use one")
     with open_campaign(campaign_file) as campaign:
-        names = told_names(campaign.problem)
+        problem, names = campaign.problem, all_told_names(campaign.problem)
+        earlier = {trial.id: trial for trial in campaign.trials}
+        own = {id_: told_names(problem.at(one.fidelity)) for id_, one in earlier.items()}
         if file is None and trial is not None and value is not None:
-            if len(names) != 1:
+            (name, *more) = own.get(trial, names)
+            if more:
                 raise DataError(f"this campaign measures {', '.join(names)}; tell them by --file")
-            values: dict[int, Any] = {trial: {names[0]: parse_value(value)}}
+            values: dict[int, Any] = {trial: {name: parse_value(value)}}
             _ask_back(campaign, values, yes=yes)
             if correct or add:
                 campaign.correct_all(
@@ -85,11 +88,13 @@ def tell(
                 error is None and not (message and not correct),
                 "with --file, standard errors and messages are columns: error and message",
             )
-            earlier = {trial.id: trial for trial in campaign.trials}
             exported = {id_: _as_exported(one) for id_, one in earlier.items()}
             beside = plate_columns(campaign.problem)
             rows = read_measurements(file, names, exported, _derived(campaign), beside)
-            values = {row.id: row.values for row in rows}
+            values = {
+                row.id: {name: row.values[name] for name in own[row.id] if name in row.values}
+                for row in rows
+            }
             _ask_back(campaign, values, yes=yes)
             messages = {row.id: row.message or message for row in rows}
             errors = {row.id: row.errors for row in rows}
@@ -118,9 +123,9 @@ def tell(
 def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> None:
     """Refuse implausible values, unless they are accepted."""
     from molvae.campaign.implausible import implausible
-    from molvae.objectives.parsing import told_names
+    from molvae.objectives.parsing import all_told_names
 
-    found = implausible(campaign.trials, values, told_names(campaign.problem))
+    found = implausible(campaign.trials, values, all_told_names(campaign.problem))
     if found and not yes:
         raise DataError(f"{listed(found)}; nothing was written: mend it, or accept it with --yes")
 
@@ -164,13 +169,15 @@ def add(
 def _derived(campaign: Campaign) -> set[str]:
     """Columns of an exported table that the campaign computes, old names included."""
     from molvae.campaign.history import COLUMN_ALIASES, derived_columns
-    from molvae.objectives.problem import EARLIER, PREDICTION_COLUMNS, REASON_COLUMNS
+    from molvae.objectives.parsing import all_told_names
+    from molvae.objectives.problem import EARLIER, FIDELITY, PREDICTION_COLUMNS, REASON_COLUMNS
 
     problem = campaign.problem
-    names = {*problem.names, *derived_columns(campaign.trials, problem), EARLIER}
+    names = {*problem.value_names, *([FIDELITY] if problem.fidelities else [])}
+    names |= {*derived_columns(campaign.trials, problem), EARLIER}
     names |= {*REASON_COLUMNS, *(f"{n}_{p}" for n in problem.names for p in PREDICTION_COLUMNS)}
     old = {name for name, now in COLUMN_ALIASES.items() if now in names}
-    return (names | old) - {*problem.measured}
+    return (names | old) - {*problem.measured, *all_told_names(problem)}
 
 
 def _as_exported(trial: Trial) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Objectives and constraints from text, tables, objects and functions.
 
     [NAME:] [maximize|minimize] SPEC [in LOW..HIGH | = X | >= X | <= X]
-            [, weight W] [, worst A] [, best B] [, unit U] [, cheap]
+            [, weight W] [, cost C] [, worst A] [, best B] [, unit U] [, cheap]
 
 SPEC names a scoring function, see `get_objective`. The colon after NAME is followed by a space.
 """
@@ -27,6 +27,7 @@ from molvae.objectives.problem import (
     COLUMNS,
     DERIVED_COLUMNS,
     EARLIER,
+    FIDELITY,
     PREDICTION_COLUMNS,
     REASON_COLUMNS,
     VALUE_COLUMNS,
@@ -99,6 +100,8 @@ def parse_problem(
     direction: str | None = None,
     name: str | None = None,
     unit: str | None = None,
+    cost: float | None = None,
+    fidelities: Sequence[ObjectiveLike] = (),
 ) -> tuple[OptimizationProblem, dict[str, ScoringFunction]]:
     """The problem, and the scoring function of each value by name; as `Campaign.create` takes it.
 
@@ -108,10 +111,11 @@ def parse_problem(
     if isinstance(objective, OptimizationProblem):
         require(not constraints, "constraints are part of the OptimizationProblem; leave them out")
         combine, constraints = objective.combine, objective.constraints
+        fidelities = fidelities or objective.fidelities
         objective = objective.objectives
     several = is_list(objective) and not callable(objective) and not isinstance(objective, Mapping)
     given = [parse_objective(one) for one in cast(Any, objective if several else (objective,))]
-    settings = {"direction": direction, "name": name, "unit": unit}
+    settings = {"direction": direction, "name": name, "unit": unit, "cost": cost}
     settings = {key: value for key, value in settings.items() if value is not None}
     require(
         not settings or len(given) == 1,
@@ -125,13 +129,15 @@ def parse_problem(
         )
     made = [make_part(Objective, one, campaign_file) for one in given]
     kept = [make_part(Constraint, parse_constraint(one), campaign_file) for one in constraints]
-    parts = [*made, *kept]
+    lower = [make_part(Objective, parse_objective(one), campaign_file) for one in fidelities]
+    parts = [*made, *kept, *lower]
     _check_names([part.name for part, _ in parts])
-    single = len(parts) == 1
+    single = len(made) + len(kept) == 1
     problem = OptimizationProblem(
         objectives=tuple(replace(o, is_cheap=o.is_cheap and not single) for o, _ in made),
         constraints=merged([constraint for constraint, _ in kept]),
         combine=combine,
+        fidelities=tuple(replace(one, is_cheap=False) for one, _ in lower),
     )
     return problem, {part.name: function for part, function in parts}
 
@@ -220,7 +226,7 @@ _BODY = re.compile(
     rf"(?P<spec>\S.*?)"
     rf"(?:\s+in\s+(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})"
     rf"|\s*(?P<sign><=|>=)\s*(?P<bound>{_NUMBER})|\s+=\s*(?P<equal>{_NUMBER}))?"
-    rf"(?P<more>(?:\s*,\s*(?:(?:weight|worst|best)\s+{_NUMBER}|unit\s+[^,\s][^,]*|cheap))*)\s*"
+    rf"(?P<more>(?:\s*,\s*(?:(?:weight|cost|worst|best)\s+{_NUMBER}|unit\s+[^,\s][^,]*|cheap))*)\s*"
 )
 
 
@@ -274,8 +280,9 @@ def format_part(part: Objective | Constraint) -> str:
     else:
         text += f"{spec} {interval(part.low, part.high, _short)}"
     if isinstance(part, Objective):
-        for key, value in (("weight", part.weight), ("worst", part.worst), ("best", part.best)):
-            if value is not None and (key, value) != ("weight", 1.0):
+        for key in ("weight", "cost", "worst", "best"):
+            value = getattr(part, key)
+            if value is not None and (key, value) not in (("weight", 1.0), ("cost", 1.0)):
                 text += f", {key} {_short(value)}"
     text += f", unit {part.unit}" if part.unit else ""
     return text + (", cheap" if part.cheap else "")
@@ -369,8 +376,19 @@ def make_scoring_function(
 
 def told_names(problem: OptimizationProblem) -> tuple[str, ...]:
     """Names of the values that people tell: the manual ones; without any, all measured ones."""
-    specs = {name: current_spec(problem.parts[name].spec or "") for name in problem.measured}
-    return tuple(n for n, spec in specs.items() if spec.startswith(MANUAL)) or problem.measured
+    manual = tuple(name for name in problem.measured if is_manual(problem.parts[name]))
+    return manual or problem.measured
+
+
+def all_told_names(problem: OptimizationProblem) -> tuple[str, ...]:
+    """Names of the values that people tell, those of lower fidelities included."""
+    names = (*problem.measured, *(one.name for one in problem.fidelities))
+    return tuple(name for name in names if is_manual(problem.all_parts[name])) or names
+
+
+def is_manual(part: Objective | Constraint) -> bool:
+    """Whether people measure the values of an objective or a constraint."""
+    return current_spec(part.spec or "").startswith(MANUAL)
 
 
 def runs_code(spec: str) -> bool:
@@ -387,7 +405,7 @@ def _check_names(names: Sequence[str]) -> None:
     """Refuse names that would hide a column of tables."""
     derived = DERIVED_COLUMNS if len(names) > 1 else {}
     beside = {f"{n}_{what}" for n in names for what in (*VALUE_COLUMNS, *PREDICTION_COLUMNS)}
-    taken = {*COLUMNS, *REASON_COLUMNS, EARLIER, *derived, *beside}
+    taken = {*COLUMNS, *REASON_COLUMNS, EARLIER, FIDELITY, *derived, *beside}
     for name in names:
         require(
             name not in taken,

@@ -52,6 +52,8 @@ class Objective:
     """Value of desirability 1."""
     weight: float = 1.0
     """Weight if objectives are combined by `desirability` or `weighted_sum`."""
+    cost: float = 1.0
+    """Cost of an evaluation, in units of the budget."""
     cheap: bool = False
     """Compute it for every candidate, although it is a function of your own."""
     is_cheap: bool = False
@@ -64,6 +66,10 @@ class Objective:
         require(
             0 < self.weight <= MAX_VALUE,
             f"{where}: its weight must be a positive number, got {self.weight}",
+        )
+        require(
+            0 < self.cost <= MAX_VALUE,
+            f"{where}: its cost must be a positive number, got {self.cost}",
         )
         _check_finite(where, self.low, self.high, self.worst, self.best)
         if self.direction == "range":
@@ -184,6 +190,8 @@ class OptimizationProblem:
     combine: Combine = "pareto"
     """`pareto`: the Pareto front. `desirability`: the weighted geometric mean of desirabilities.
     `weighted_sum`: the weighted sum of values, those to be minimized negated."""
+    fidelities: tuple[Objective, ...] = ()
+    """Lower fidelities of the one objective: values that are correlated with it and cost less."""
 
     def __post_init__(self) -> None:
         if self.combine not in get_args(Combine):
@@ -199,12 +207,61 @@ class OptimizationProblem:
         if self.combine == "desirability" and len(self.objectives) > 1:
             for objective in self.objectives:
                 objective.scale()
+        if self.fidelities:
+            self._check_fidelities()
+
+    def _check_fidelities(self) -> None:
+        require(
+            len(self.objectives) == 1 and not self.constraints,
+            f"lower fidelities need one objective without constraints, got {self}",
+        )
+        names = [self.objectives[0].name]
+        for one in (*self.objectives, *self.fidelities):
+            require(
+                one.direction != "range",
+                f"{one.name} is a range; with lower fidelities, values are maximized or minimized",
+            )
+        for one in self.fidelities:
+            require(
+                one.name not in names,
+                f"two fidelities are called {one.name}; rename one of them, e.g. 'fast: SPEC'",
+            )
+            names.append(one.name)
+            require(
+                one.cost < self.objectives[0].cost,
+                f"fidelity {one.name} costs {one.cost:g}, and the objective "
+                f"{self.objectives[0].cost:g}; a lower fidelity must cost less, e.g. "
+                f"'{one.name}, cost {self.objectives[0].cost / 20:g}'",
+            )
+
+    def at(self, fidelity: str) -> OptimizationProblem:
+        """The problem of a fidelity alone: its values are the only objective; empty: this one."""
+        if not fidelity:
+            return self
+        for one in self.fidelities:
+            if one.name == fidelity:
+                return OptimizationProblem(objectives=(one,))
+        raise UnknownNameError("fidelity", fidelity, [one.name for one in self.fidelities])
+
+    def cost(self, fidelity: str = "") -> float:
+        """Cost of an evaluation at a fidelity; empty: of the objectives."""
+        return sum(one.cost for one in self.at(fidelity).objectives) if self.fidelities else 1.0
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names of all values, those of lower fidelities last."""
+        return (*self.names, *(one.name for one in self.fidelities))
 
     @property
     def parts(self) -> dict[str, Objective | Constraint]:
         """Objectives and constraints by name; of one name, the objective."""
         parts: list[Objective | Constraint] = [*self.constraints, *self.objectives]
         return {part.name: part for part in parts}
+
+    @property
+    def all_parts(self) -> dict[str, Objective | Constraint]:
+        """Objectives, constraints and lower fidelities by name."""
+        return {**self.parts, **{one.name: one for one in self.fidelities}}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -317,6 +374,8 @@ class OptimizationProblem:
 
     def __str__(self) -> str:
         text = ", ".join(map(str, self.objectives))
+        if self.fidelities:
+            text += f" (lower: {', '.join(one.name for one in self.fidelities)})"
         if len(self.objectives) > 1 and self.combine != "pareto":
             text += f" ({self.combine.replace('_', ' ')})"
         return "; ".join([text, ", ".join(map(str, self.constraints))]).removesuffix("; ")
@@ -428,6 +487,9 @@ PREDICTION_COLUMNS = {
     "high": "upper end of the 90 % interval of the prediction",
 }
 """Columns NAME_predicted, NAME_low and NAME_high of tables with proposals."""
+
+FIDELITY = "fidelity"
+"""Column of the fidelity of each trial, where there are lower ones: the name of its value."""
 
 EARLIER = "earlier_failures"
 """Column of failures after which trials were put back, where there are any."""

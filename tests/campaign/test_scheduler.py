@@ -209,7 +209,7 @@ class Scripted:
             self.aside[worker] = reason
         return worker in self.aside
 
-    def call(self, smiles: Sequence[str]) -> Future[list[EvaluationResult]]:
+    def call(self, smiles: Sequence[str], _: str) -> Future[list[EvaluationResult]]:
         self.seen.append(list(smiles))
         future: Future[list[EvaluationResult]] = Future()
         result = self.results.pop(0) if self.results else None
@@ -279,7 +279,7 @@ class Sick(Scripted):
         super().__init__(workers=workers)
         self.sick = sick
 
-    def call(self, smiles: Sequence[str]) -> Future[list[EvaluationResult]]:
+    def call(self, smiles: Sequence[str], _: str) -> Future[list[EvaluationResult]]:
         future: Any = super().call(smiles)
         names = [f"worker {n}" for n in range(1, self.workers + 1)]
         names = [name for name in names if name not in self.aside]

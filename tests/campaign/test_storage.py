@@ -233,7 +233,7 @@ def test_a_reader_does_not_keep_the_log_from_being_written_into_the_file(
         "PRAGMA user_version = 0",
         "PRAGMA user_version = 1",
         "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = "
-        "replace(sql, 'NOT NULL UNIQUE', 'DEFAULT 1') WHERE name = 'trial'",
+        "replace(sql, 'BLOB NOT NULL', 'BLOB') WHERE name = 'trial'",
     ],
 )
 def test_open_refuses_a_schema_that_is_not_molvaes_own(path: Path, statement: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.acquisition import Acquisition, MultiObjectiveUCB, UpperConfidenceBound
@@ -155,15 +156,19 @@ class Rank:
         if self.filters:
             known_catalogs(self.filters)
 
-    def _acquisition(
-        self, observations: Observations, n: int, rng: np.random.Generator
-    ) -> UpperConfidenceBound | MultiObjectiveUCB:
-        n_values = len(observations.smiles)
+    def kappas(self, n_values: int, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Weights of the standard deviation for a batch of `n`, after so many values."""
         confidence = n_values / self.n_cautious if self.n_cautious else 1.0
         confidence = min(max(confidence, MIN_CONFIDENCE), 1.0)
         low = np.log(self.kappa_min)
         high = np.log(max(self.kappa_min, confidence * self.kappa_max))
-        kappas = np.exp(low + (high - low) * rng.random(n))
+        sampled: NDArray[np.float64] = np.exp(low + (high - low) * rng.random(n))
+        return sampled
+
+    def _acquisition(
+        self, observations: Observations, n: int, rng: np.random.Generator
+    ) -> UpperConfidenceBound | MultiObjectiveUCB:
+        kappas = self.kappas(len(observations.smiles), n, rng)
         problem, compute = observations.problem, observations.compute
         own = None if self.acquisition == "ucb" else import_object(self.acquisition)
         if problem is None or compute is None:
@@ -312,7 +317,8 @@ class Rank:
         seed: int,
     ) -> list[Candidate]:
         """Molecules from the prior, where the pool has too few candidates."""
-        taken, found = observations.known | {c.smiles for c in chosen}, list[Candidate]()
+        taken = {*observations.known, *(m for one in observations.fidelities for m in one.known)}
+        taken, found = taken | {c.smiles for c in chosen}, list[Candidate]()
         for draw in range(self.max_decode_attempts):
             if len(found) == n:
                 break
@@ -329,7 +335,8 @@ class Rank:
             )
             taken |= {c.smiles for c in sampled}
             kept = unfiltered([c.smiles for c in sampled], self.filters)
-            found += [c for c in sampled if c.smiles in kept]
+            cheapest = observations.cheapest
+            found += [replace(c, fidelity=cheapest) for c in sampled if c.smiles in kept]
         if len(found) < n:
             raise CampaignError(
                 f"no new molecule passes the filters {', '.join(self.filters)} after "

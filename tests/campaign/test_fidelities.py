@@ -1,0 +1,210 @@
+"""Campaigns with a cheap, less faithful evaluation beside the objective."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from molvae import Campaign
+from molvae.analysis.reproduce import reproduction_command
+from molvae.analysis.summary import summarize
+from molvae.campaign.same_settings import check_same_settings
+from molvae.errors import CampaignError, ConfigError, UnknownNameError
+from molvae.objectives.parsing import format_part, parse_objective
+from molvae.objectives.problem import Objective, OptimizationProblem
+from tests.toys import ToyObjective, ToySpace
+
+SMALL = "rank:n_offspring=30,n_generations=1"
+
+
+def fast(smiles: str) -> float:
+    """The toy's hill, shifted, and wrong by the parity of the molecule's length."""
+    (value,) = ToyObjective()([smiles])
+    return 3.0 * value - 5.0 + 0.2 * (len(smiles) % 2)
+
+
+FAST = {"objective": fast, "name": "fast", "cost": 1}
+
+
+def create(path: Path, start: Any = 30, **settings: Any) -> Campaign:
+    space = ToySpace()
+    molecules = space.molecules[::7][:start] if isinstance(start, int) else start
+    given = {"objective": ToyObjective(), "cost": 10.0, "fidelities": [FAST]} | settings
+    return Campaign.create(
+        path, space, start=molecules, strategy=SMALL, plausibility="none", batch_size=5, **given
+    )
+
+
+def spent(campaign: Campaign) -> float:
+    return sum(campaign.problem.cost(t.fidelity) for t in campaign.trials if t.status != "pending")
+
+
+def asked(campaign: Campaign) -> list[tuple[str, str]]:
+    return [(trial.smiles, trial.fidelity) for trial in campaign.trials]
+
+
+def test_initial_molecules_are_cheap_and_some_are_evaluated_at_both(tmp_path: Path) -> None:
+    with create(tmp_path / "c.db") as c:
+        fidelities = [trial.fidelity for trial in c.trials]
+        assert fidelities == ["fast"] * 30 + [""] * 5
+        assert [t.smiles for t in c.trials[:5]] == [t.smiles for t in c.trials[30:]]
+
+
+def test_run_spends_a_budget_in_units_of_cost(tmp_path: Path) -> None:
+    with create(tmp_path / "c.db") as c:
+        c.run(budget=165)
+        assert 155 < spent(c) <= 165
+        table = c.table()
+        assert list(table.columns[:4]) == ["id", "smiles", "fidelity", c.name]
+        low, high = (table[table["fidelity"] == name] for name in ("fast", c.name))
+        assert low[c.name].isna().all()
+        assert high["fast"].isna().all()
+        assert not table.duplicated(["smiles", "fidelity"]).any()
+        proposed = [t for t in c.trials if t.origin != "start"]
+        assert {t.fidelity for t in proposed} == {"", "fast"}
+        assert (c.best(len(c))["fidelity"] == c.name).all()
+        assert c.best_value == high[c.name].max()
+        assert len(summarize(c).ranked) == high[c.name].notna().sum()
+
+
+def test_run_with_workers_calls_the_function_of_each_fidelity(tmp_path: Path) -> None:
+    with create(tmp_path / "c.db", start=8) as c:
+        c.run(budget=70, workers=1)
+        assert spent(c) <= 70
+        for trial in c.trials:
+            if trial.status == "complete" and trial.fidelity:
+                assert trial.values == {"fast": fast(trial.smiles)}
+
+
+def test_interrupted_run_goes_on_as_it_would_have(tmp_path: Path) -> None:
+    with create(tmp_path / "whole.db") as whole:
+        whole.run(budget=140)
+        expected = asked(whole)
+    with create(tmp_path / "c.db") as c:
+        seen = 0
+
+        def stop(trial: object) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == 43:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            c.run(budget=140, on_trial=stop)
+    with Campaign.open(tmp_path / "c.db", ToySpace(), [ToyObjective(), fast]) as c:
+        c.run(budget=140)
+        assert asked(c) == expected
+
+
+def test_ask_calls_the_cheap_function_until_people_have_work(tmp_path: Path) -> None:
+    with create(tmp_path / "c.db", objective="manual:assay") as c:
+        first = c.ask(5)
+        assert [t.fidelity for t in first] == [""] * 5
+        assert sum(t.status == "complete" for t in c.trials) == 30
+        for trial in first:
+            c.tell(trial.id, ToyObjective()([trial.smiles])[0])
+        new = c.ask(3)
+        assert [t.fidelity for t in new] == [""] * 3
+        assert [t for t in c.trials if t.status == "pending"] == new
+        with pytest.raises(CampaignError, match="ask and tell"):
+            c.run(budget=500)
+
+
+def test_people_may_measure_both_fidelities(tmp_path: Path) -> None:
+    both = {"objective": "manual:assay", "fidelities": ["manual:quick, cost 1"]}
+    with create(tmp_path / "c.db", start=6, **both) as c:
+        first = c.ask(20)
+        assert [t.fidelity for t in first] == ["quick"] * 6 + [""] * 5
+        for trial in first:
+            of = {"quick": fast(trial.smiles)} if trial.fidelity else ToyObjective()([trial.smiles])
+            c.tell(trial.id, of if isinstance(of, dict) else of[0])
+        assert {t.fidelity for t in c.ask(6)} <= {"", "quick"}
+        with pytest.raises(UnknownNameError):
+            c.tell(12, {"slow": 1.0})
+        c.correct(1, 2.5, "typing error")
+        assert c.trials[0].values == {"quick": 2.5}
+        c.add_replicates(1, 3.5)
+        assert c.trials[0].replicates == {"quick": [2.5, 3.5]}
+
+
+def test_given_values_of_the_objective_need_no_further_initial_ones(tmp_path: Path) -> None:
+    molecules = ToySpace().molecules[:6]
+    start = pd.DataFrame({"smiles": molecules, "value": [1.0, 2.0, 3.0, None, None, None]})
+    with create(tmp_path / "c.db", start=start) as c:
+        found = [(t.fidelity, t.status) for t in c.trials]
+        assert found == [("", "complete")] * 3 + [("fast", "pending")] * 6
+
+
+def test_failed_cheap_evaluation_leaves_the_objective_possible(tmp_path: Path) -> None:
+    with create(tmp_path / "c.db", objective="manual:assay") as c:
+        c.tell(1, None, "no pose")
+        assert (c.trials[0].status, c.trials[0].fidelity) == ("failed", "fast")
+        assert c.trials[0].smiles in c.observations().fidelities[0].known
+        assert c.trials[5].smiles not in c.observations().known
+        assert [t.id for t in c.retry()] == [1]
+
+
+def test_reopened_campaign_keeps_its_fidelities(tmp_path: Path) -> None:
+    spec = "minimize fast: sas, cost 0.5"
+    with create(tmp_path / "c.db", objective="qed", fidelities=[spec]) as c:
+        kept = c.problem
+    with Campaign.open(tmp_path / "c.db", ToySpace()) as c:
+        assert c.problem == kept
+        assert (kept.cost(), kept.cost("fast")) == (10.0, 0.5)
+        check_same_settings(c, {"objective": ("qed",), "cost": 10.0, "fidelities": (spec,)})
+        for other in ({"fidelities": ("minimize fast: sas, cost 2",)}, {"cost": 5.0}):
+            with pytest.raises(CampaignError):
+                check_same_settings(c, other)
+        command = reproduction_command(c, 5).command
+        assert f"--fidelity '{spec}'" in command
+        assert "--cost 10.0" in command
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"cost": 1.0}, ConfigError),  # not more than the lower fidelity
+        ({"cost": -3.0}, ConfigError),
+        ({"cost": math.inf}, ConfigError),
+        ({"fidelities": ["fast: qed, cost 1", "fast: sas, cost 2"]}, ConfigError),
+        ({"fidelities": ["logp in 1..3, cost 1"]}, ConfigError),
+        ({"fidelities": ["no-such-thing, cost 1"]}, UnknownNameError),
+        ({"constraints": ["logp <= 5"]}, ConfigError),
+        ({"objective": ["qed", "sas"], "cost": None}, ConfigError),
+        ({"per_scaffold": 2}, ConfigError),
+        ({"batch_distance": 0.2}, ConfigError),
+    ],
+)
+def test_wrong_fidelities_are_refused(
+    tmp_path: Path, settings: dict[str, Any], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        create(tmp_path / "c.db", **settings)
+    assert not (tmp_path / "c.db").exists()
+
+
+@pytest.mark.parametrize("strategy", ["random", "log-ei", "ga", "rank:surrogate=auto"])
+def test_strategies_without_fidelities_are_refused(tmp_path: Path, strategy: str) -> None:
+    with pytest.raises(ConfigError):
+        Campaign.create(
+            tmp_path / "c.db", ToySpace(), objective=ToyObjective(), cost=10.0, start=["CCO"],
+            fidelities=[FAST], strategy=strategy,
+        )  # fmt: skip
+
+
+def test_cost_is_read_and_written() -> None:
+    assert parse_objective("minimize vina: sas, cost 0.5")["cost"] == 0.5
+    assert format_part(Objective("sas", spec="sas", cost=20.0)) == "maximize sas, cost 20"
+
+
+def test_unknown_fidelity_is_an_error() -> None:
+    problem = OptimizationProblem(
+        objectives=(Objective("y", cost=5.0),), fidelities=(Objective("x"),)
+    )
+    assert problem.at("x").names == ("x",)
+    with pytest.raises(UnknownNameError):
+        problem.at("z")
