@@ -197,6 +197,7 @@ def _specs(settings: Mapping[str, Any]) -> set[str]:
     objective = (objective,) if isinstance(objective, str) else objective
     specs = {parse_constraint(one)["spec"] for one in settings.get("constraints", ())}
     specs |= {parse_objective(one)["spec"] for one in objective} if command is None else set()
+    specs |= {parse_objective(one)["spec"] for one in settings.get("fidelities", ())}
     strategy = settings.get("strategy", "")
     own = [part.partition("=")[2] for part in strategy.partition(":")[2].split(",")]
     return {*specs, *([] if command is None else [COMMAND + command]), strategy, *own}

@@ -132,6 +132,10 @@ def parse_problem(
     lower = [make_part(Objective, parse_objective(one), campaign_file) for one in fidelities]
     parts = [*made, *kept, *lower]
     _check_names([part.name for part, _ in parts])
+    require(
+        bool(lower) or all(one.cost == 1 for one, _ in made),
+        "a cost compares the objective with lower fidelities; give one of these, or leave it out",
+    )
     single = len(made) + len(kept) == 1
     problem = OptimizationProblem(
         objectives=tuple(replace(o, is_cheap=o.is_cheap and not single) for o, _ in made),

@@ -169,6 +169,7 @@ def test_reopened_campaign_keeps_its_fidelities(tmp_path: Path) -> None:
     [
         ({"cost": 1.0}, ConfigError),  # not more than the lower fidelity
         ({"cost": -3.0}, ConfigError),
+        ({"fidelities": []}, ConfigError),  # a cost alone compares nothing
         ({"cost": math.inf}, ConfigError),
         ({"fidelities": ["fast: qed, cost 1", "fast: sas, cost 2"]}, ConfigError),
         ({"fidelities": ["logp in 1..3, cost 1"]}, ConfigError),
