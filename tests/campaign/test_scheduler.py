@@ -280,7 +280,7 @@ class Sick(Scripted):
         self.sick = sick
 
     def call(self, smiles: Sequence[str], _: str) -> Future[list[EvaluationResult]]:
-        future: Any = super().call(smiles)
+        future: Any = super().call(smiles, _)
         names = [f"worker {n}" for n in range(1, self.workers + 1)]
         names = [name for name in names if name not in self.aside]
         n = len(self.seen)
@@ -422,7 +422,7 @@ def test_failures_of_one_worker_are_settled_by_its_own_calls_alone() -> None:
     one, two = (replace(held("a", call=n, came=n), worker="one") for n in (1, 2))
     streak.failed(one)
     assert streak.success(call=3, began=4, worker="two") == []
-    assert len(streak) == 1
+    assert len(streak.all) == 1
     assert streak.success(call=5, began=6, worker="one") == [one]
     streak.failed(two)
     assert streak.last_suspects() == []
