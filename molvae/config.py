@@ -350,8 +350,10 @@ class CampaignConfig(RunLimits):
     """How several objectives become one search: the Pareto front, the weighted geometric mean of
     desirabilities, or the weighted sum."""
     command: str | None = None
-    """External program that scores a molecule, e.g. `dock.sh {smiles}`; without `{smiles}` it reads
-    the molecule from standard input. It prints a number, JSON, or CSV with a header."""
+    """External program that scores a molecule: `dock.sh {smiles}`, or `dock.sh {file}` for a file
+    of SMILES; otherwise it reads standard input. It prints a number, JSON, or CSV."""
+    pattern: str | None = None
+    """Regular expression that finds the value in the command's output: 'Affinity: (\\S+)'."""
     name: str | None = None
     """Name of the values of a single objective, instead of the objective's own."""
     unit: str | None = None
@@ -438,11 +440,11 @@ class CampaignConfig(RunLimits):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("command", "unit", "direction", "name", "cost"):
-            require(
-                getattr(self, name) is None or len(self.objective) <= 1,
-                f"{name} belongs to a single objective; with several, give it for each of them",
-            )
+        for name in ("unit", "direction", "name", "cost"):
+            single = getattr(self, name) is None or len(self.objective) <= 1
+            said = f"{name} belongs to a single objective; with several, give it for each of them"
+            require(single, said)
+        require(self.pattern is None or self.command is not None, "pattern belongs to a command")
         diverse = self.batch_distance or self.per_scaffold
         require(
             not (self.fidelities and diverse),
@@ -450,12 +452,11 @@ class CampaignConfig(RunLimits):
         )
         plausibility_parts(self.plausibility)
         at_least(self, 0, "workers", "per_scaffold")
-        distance = self.batch_distance
-        require(0 <= distance < 1, f"batch_distance must lie in [0, 1), got {distance}")
+        require(0 <= (d := self.batch_distance) < 1, f"batch_distance must lie in [0, 1), got {d}")
         at_least(self, 1, "budget", "batch_size")
         check_seed(self.seed)
-        negative = isinstance(self.start, int) and self.start < 0
-        require(not negative, f"start must not be negative, got {self.start}")
+        if isinstance(self.start, int):
+            require(self.start >= 0, f"start must not be negative, got {self.start}")
 
 
 def resumable_fields(kind: type[Any]) -> tuple[str, ...]:

@@ -39,9 +39,15 @@ from molvae.config import (
     whole_number,
 )
 from molvae.errors import ConfigError, ImplausibleValueWarning, listed, require, warn
-from molvae.objectives.parsing import format_part, parse_problem, python_object, told_names
+from molvae.objectives.parsing import (
+    format_part,
+    parse_objective,
+    parse_problem,
+    python_object,
+    told_names,
+)
 from molvae.objectives.problem import Constraint, Objective
-from molvae.objectives.program import COMMAND
+from molvae.objectives.program import COMMAND, with_pattern
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -208,9 +214,16 @@ def given_objectives(settings: Mapping[str, Any]) -> Any:
     objective = settings.get("objective", ())
     if (command := settings.get("command")) is None:
         return objective
-    name = objective if isinstance(objective, str) else next(iter(objective), None)
-    name = settings.get("name") or name
-    return [{"objective": COMMAND + command} | ({} if name is None else {"name": name})]
+    spec = COMMAND + with_pattern(command, settings.get("pattern"))
+    items = [objective] if isinstance(objective, str) else list(objective)
+    parts = [parse_objective(one) for one in items] or [{"spec": None}]
+    names = [settings.get("name") or part.get("name") or part["spec"] for part in parts]
+    return [
+        {key: value for key, value in part.items() if key not in ("spec", "name")}
+        | {"objective": spec}
+        | ({} if name is None else {"name": name})
+        for part, name in zip(parts, names, strict=True)
+    ]
 
 
 def changed_settings(config: CampaignConfig | None) -> dict[str, Any]:

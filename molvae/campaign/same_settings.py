@@ -24,7 +24,7 @@ from molvae.objectives.problem import Constraint, Objective
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
 
-OF_OBJECTIVE = ("objective", "command", "direction", "name", "unit", "cost")
+OF_OBJECTIVE = ("objective", "command", "pattern", "direction", "name", "unit", "cost")
 """Settings that together make the objectives."""
 
 

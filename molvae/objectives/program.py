@@ -14,15 +14,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from molvae.errors import MachineError, ObjectiveError, one_line, require, shown
+from molvae.errors import ConfigError, MachineError, ObjectiveError, one_line, require, shown
 from molvae.objectives.child_processes import Ended, run
 from molvae.objectives.process_guard import signal_name
 
 COMMAND = "command:"  # prefix of specs that are commands
-SMILES_PLACEHOLDER = "{smiles}"
-"""The molecule in a command, as one argument; without it the program reads standard input."""
+SMILES_PLACEHOLDER, FILE_PLACEHOLDER = "{smiles}", "{file}"
+"""In a command: the molecule as one argument; the path of a file with one SMILES a line. Without
+them the program reads standard input."""
+PATTERN = "pattern="  # begins the first word of a command with a regular expression for its output
+MAX_BEGINS = 100  # lines at which JSON is looked for
 Answer = Any  # a number, or numbers by name; other content is kept unchanged
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|nan|inf|infinity)",
@@ -37,7 +41,8 @@ class Program:
 
     The program prints a number in its last line, JSON (a number, or an object with a number for
     each value), or CSV with a header; for several molecules as many lines, a JSON list, or as many
-    rows. An exit status other than 0 is a failure. No shell is involved.
+    rows. Other lines may stand above. A regular expression finds numbers in any other output. An
+    exit status other than 0 is a failure. No shell is involved.
 
     Processes that the program leaves running are ended. A megabyte of its output is kept (beginning
     and end); a program that prints more than a gigabyte is ended and has failed.
@@ -46,8 +51,10 @@ class Program:
     name: str
     direction: str
     command: str
-    """Words as a shell would split them; `{smiles}` stands for the molecule. File names are
-    relative to the current folder, not to the folder of the call."""
+    """Words as a shell would split them; `{smiles}` stands for the molecule, `{file}` for a file
+    with the molecules. File names are relative to the current folder, not to the folder of the
+    call. A first word `pattern='Affinity: (\\S+)'` is a regular expression for the output: its last
+    matches count, one for each molecule; named groups are several values."""
     folder: str | None = None
     """Parent of the folders of calls; None: calls run in the current folder and keep nothing."""
     timeout: float | None = None
@@ -57,7 +64,8 @@ class Program:
     doc: str = ""
 
     def __post_init__(self) -> None:
-        require(bool(_words(self.command)), f"a command has words, got {self.command!r}")
+        words, _ = _words_and_pattern(self.command)
+        require(bool(words), f"a command has words, got {self.command!r}")
         require(
             self.batch_size == 1 or SMILES_PLACEHOLDER not in self.command,
             f"with {SMILES_PLACEHOLDER} a command takes one molecule, got batch_size "
@@ -77,25 +85,35 @@ class Program:
         return self._one_call(smiles)
 
     def _one_call(self, smiles: Sequence[str]) -> list[Answer]:
-        words = resolve_command(_words(self.command))
+        words, pattern = _words_and_pattern(self.command)
+        words = resolve_command(words)
         words = [word.replace(SMILES_PLACEHOLDER, smiles[0]) for word in words]
         lines = "".join(f"{molecule}\n" for molecule in smiles)
-        given = "" if SMILES_PLACEHOLDER in self.command else lines
+        needs_file = FILE_PLACEHOLDER in self.command
+        given = "" if SMILES_PLACEHOLDER in self.command or needs_file else lines
         limit = None if self.timeout is None else self.timeout * len(smiles)
+
+        def called(folder: Path, cwd: Path | None) -> Ended:
+            _write(file := folder / "molecules.smi", lines)
+            with_file = [word.replace(FILE_PLACEHOLDER, str(file.resolve())) for word in words]
+            return run(with_file, given, cwd=cwd, timeout=limit)
+
         if self.folder is None:
-            ended, where = run(words, given, timeout=limit), ""
+            where = ""
+            with TemporaryDirectory() as name:
+                ended = called(Path(name), None)
         else:
             folder = _new_folder(Path(self.folder), lines)
-            where = f" (see {folder})"
-            _write(folder / "molecules.smi", lines)
-            ended = run(words, given, cwd=folder, timeout=limit)
+            where, ended = f" (see {folder})", called(folder, folder)
             _write(folder / "stdout.txt", ended.stdout.text)
             _write(folder / "stderr.txt", ended.stderr.text)
         if reason := _failure(words[0], ended, limit):
             raise ObjectiveError(reason + where)
         try:
             # Only the last lines of an output that was cut can be understood.
-            return parse_output(ended.stdout.text, smiles, whole=not ended.stdout.left_out)
+            return parse_output(
+                ended.stdout.text, smiles, whole=not ended.stdout.left_out, pattern=pattern
+            )
         except ValueError as error:
             raise ObjectiveError(f"{words[0]}: {error}{where}") from error
 
@@ -115,29 +133,51 @@ def _failure(name: str, ended: Ended, limit: float | None) -> str | None:
     return f"{name} {how}: {one_line(text.splitlines()[-1], 1_000)}"
 
 
-def parse_output(text: str, smiles: Sequence[str], *, whole: bool = True) -> list[Answer]:
+def parse_output(
+    text: str, smiles: Sequence[str], *, whole: bool = True, pattern: str | None = None
+) -> list[Answer]:
     """The output of a program as one answer per molecule.
 
-    If it is not `whole`, it was cut and must end with numbers, one a line.
+    If it is not `whole`, it was cut and must end with numbers, one a line. With a pattern only its
+    matches count.
 
     Raises:
         ValueError: The output has none of the forms that `Program` names.
     """
     n = len(smiles)
+    if pattern is not None:
+        return _matches(text, n, pattern)
     answers = (whole and _json(text, n)) or _numbers(text, n) or (whole and _csv(text, smiles))
     if not answers:
         cut = "" if whole else ", which was too much to be kept"
         raise ValueError(
             f"expected a number for each of {n} molecules, JSON or CSV on standard output, got "
-            f"{shown(text.strip()[-100:])}{cut}"
+            f"{shown(text.strip()[-100:])}{cut}; --pattern 'REGEX' finds it in other text"
         )
     return answers
 
 
+def _matches(text: str, n: int, pattern: str) -> list[Answer]:
+    """The last `n` matches: their first group, or their named groups as several values."""
+    found = list(re.finditer(pattern, text, re.MULTILINE))[-n:]
+    if len(found) < n:
+        raise ValueError(
+            f"the pattern {pattern!r} is found {len(found)} times for {n} molecules in an output "
+            f"that ends with {shown(text.strip()[-100:])}"
+        )
+    several = [{name: _cell(part) for name, part in one.groupdict().items()} for one in found]
+    return several if several[0] else [_cell(one[one.re.groups and 1]) for one in found]
+
+
 def _json(text: str, n: int) -> list[Answer] | None:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
+    begins = [found.start() for found in re.finditer(r"^\s*[\[{]", text, re.MULTILINE)]
+    for begin in (0, *begins[:MAX_BEGINS]):  # lines of a banner may stand above
+        try:
+            content = json.loads(text[begin:])
+            break
+        except (ValueError, RecursionError):
+            continue
+    else:
         return None
     items = content if isinstance(content, list) else [content]
     if len(items) != n:
@@ -163,12 +203,24 @@ def _numbers(text: str, n: int) -> list[Answer] | None:
 
 def _csv(text: str, smiles: Sequence[str]) -> list[Answer] | None:
     lines = text.strip().splitlines()
-    if not lines:
-        return None
+    headers = [i for i, line in enumerate(lines) if "smiles" in re.split("[,\t]", line)]
+    # Lines of a banner may stand above the header, which names `smiles` or has one row a molecule.
+    for first in (*headers[:1], 0, len(lines) - len(smiles) - 1):
+        if not 0 <= first < len(lines) or (first > 0 and not re.search("[,\t]", lines[first])):
+            continue
+        if answers := _rows(lines[first:], smiles):
+            return answers
+    return None
+
+
+def _rows(lines: Sequence[str], smiles: Sequence[str]) -> list[Answer] | None:
+    """The rows of a table with a header, for each molecule; None if they do not fit."""
     try:
         rows = list(csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ","))
     except csv.Error:
         return None
+    if any(None in row or None in row.values() or any(map(_is_number, row)) for row in rows):
+        return None  # more or fewer cells than names, or numbers as names
     by_molecule = {row["smiles"]: row for row in rows if row.get("smiles")}
     if set(smiles) <= set(by_molecule):
         rows = [by_molecule[molecule] for molecule in smiles]
@@ -188,7 +240,11 @@ def _cell(text: str | None) -> Any:
 
 
 def _number(text: str) -> float | None:
-    return float(text) if _NUMBER.fullmatch(text) else None
+    return float(text) if _is_number(text) else None
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
 
 
 def resolve_command(words: Sequence[str]) -> list[str]:
@@ -202,6 +258,23 @@ def _words(command: str) -> list[str]:
         return shlex.split(command, posix=sys.platform != "win32")
     except ValueError as error:
         raise ObjectiveError(f"the command {command!r} cannot be read: {error}") from error
+
+
+def with_pattern(command: str, pattern: str | None) -> str:
+    """A command with a regular expression for its output as the first word."""
+    return command if pattern is None else f"{PATTERN}{shlex.quote(pattern)} {command}"
+
+
+def _words_and_pattern(command: str) -> tuple[list[str], str | None]:
+    words = _words(command)
+    if not words or not words[0].startswith(PATTERN):
+        return words, None
+    pattern = words[0].removeprefix(PATTERN)
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"the pattern {pattern!r} is no regular expression: {error}") from error
+    return words[1:], pattern
 
 
 def _new_folder(parent: Path, content: str) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from molvae.campaign.evaluation import EvaluationTask, evaluate
 from molvae.errors import ConfigError, MachineError, ObjectiveError, ProcessDiedError
 from molvae.objectives import child_processes as processes
-from molvae.objectives.program import Program, parse_output
+from molvae.objectives.program import Program, parse_output, with_pattern
 from molvae.objectives.registry import get_objective
 from tests.processes import alive, until, written_pid
 
@@ -61,10 +61,52 @@ def test_molecules_on_standard_input() -> None:
         ('{"affinity": true}', [{"affinity": True}]),
         ("affinity\tstrain\n-7\t2\n", [{"affinity": -7.0, "strain": 2.0}]),
         ("nan", [math.nan]),
+        (
+            'Vina 1.2\n[info] ok\n{"affinity": -7.5,\n "strain": 2}',
+            [{"affinity": -7.5, "strain": 2}],
+        ),
+        ("Vina, by T\n\n# ok\nsmiles,affinity\nCCO,-7\n", [{"affinity": -7.0}]),
+        ("Program X\naffinity,strain\n-7,2\n", [{"affinity": -7.0, "strain": 2.0}]),
     ],
 )
 def test_what_a_program_may_say(text: str, answers: list[object]) -> None:
     assert repr(parse_output(text, ["CCO"])) == repr(answers)
+
+
+OUTPUT = "Vina\npose 1 Affinity: -7.25 (kcal/mol)\npose 2 Affinity: -8.5 (kcal/mol)\nbye"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "answer"),
+    [
+        (r"Affinity: (\S+)", -8.5),
+        (r"^pose 1 Affinity: (\S+)", -7.25),
+        (r"-7\.[0-9]+", -7.25),
+        (r"pose (?P<pose>\d) Affinity: (?P<affinity>\S+)", {"pose": 2.0, "affinity": -8.5}),
+    ],
+)
+def test_a_pattern_finds_the_last_answer_in_any_output(pattern: str, answer: object) -> None:
+    assert parse_output(OUTPUT, ["CCO"], pattern=pattern) == [answer]
+
+
+def test_a_pattern_that_is_not_found_is_named_with_the_end_of_the_output() -> None:
+    with pytest.raises(ValueError, match=r"'Energy: .*0 times for 1 molecules.*bye"):
+        parse_output(OUTPUT, ["CCO"], pattern=r"Energy: (\S+)")
+    assert parse_output("E 1\nE 2\nE 3", ["C", "CC"], pattern=r"E (\d)") == [2.0, 3.0]
+    with pytest.raises(ConfigError, match="no regular expression"):
+        Program(name="p", direction="maximize", command=with_pattern("dock", "("))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_program_may_want_a_file_and_print_its_answer_anywhere(
+    tmp_path: Path, keep: bool
+) -> None:
+    code = "import sys; t = open(sys.argv[1]).read(); print('len', t.count('C'), len(t), 'end')"
+    command = with_pattern(f'{PYTHON} -c "{code}" {{file}}', r"len 2 (\d+)")
+    folder = str(tmp_path / "calls") if keep else None
+    made = Program(name="p", direction="maximize", command=command, folder=folder)
+    assert made(["CCO"]) == [4.0]
+    assert len(list(tmp_path.glob("calls/*/molecules.smi"))) == keep
 
 
 def test_rows_are_found_by_their_molecule() -> None:
