@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.optimisation import Run, Study, row
 from benchmarks.shared.run import each
-from benchmarks.shared.tables import columns, number
+from benchmarks.shared.tables import at, columns
 from molvae.analysis.calibration import coverage_of
 from molvae.campaign.campaign import Campaign
 
@@ -72,8 +72,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         *columns(result["campaigns"], {
             "campaign (start + proposals)":
                 lambda row: f"{row['task']} ({row['start']} + {row['proposals']})",
-            "in 50 % intervals": lambda row: number(row["held_50"], ".0%"),
-            "in 90 % intervals": lambda row: number(row["held_90"], ".0%"),
-            "above median": lambda row: number(row["above"], ".0%"),
+            "in 50 % intervals": at("held_50", ".0%"),
+            "in 90 % intervals": at("held_90", ".0%"),
+            "above median": at("above", ".0%"),
         }),
     ]  # fmt: skip

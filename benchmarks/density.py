@@ -9,8 +9,8 @@ beside annealed importance sampling.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from benchmarks.shared.annealing import annealed_bound
 from benchmarks.shared.model_measures import auroc
 from benchmarks.shared.molecules import absurd
 from benchmarks.shared.run import each, plainly
-from benchmarks.shared.tables import TITLES, columns, number
+from benchmarks.shared.tables import TITLES, at, columns
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.molecules import canonical_or_none
 from molvae.chem.prepare import split_of
@@ -114,30 +114,26 @@ def table(result: Mapping[str, Any]) -> list[str]:
         for other, row in found["sets"].items()
     ]
     draws = next(iter(models.values()))["bounds"]["draws"]
-
-    def area(key: str, form: str = ".3f") -> Callable[[Mapping[str, Any]], str]:
-        return lambda row: number(row[key], form)
-
+    bounds = [
+        {"model": TITLES[name], "annealed": of["bounds"]["annealed"]} | of["bounds"]["draws"]
+        for name, of in models.items()
+    ]
     return [
         f"{result.get('molecules', MOLECULES)} molecules of each kind.",
         "",
         *columns(areas, {
-            "model": lambda row: row["model"],
-            "distinguished from its test molecules": lambda row: row["other"],
-            "outlier score": area("outlier_score"),
-            "readable": area("readable", ".0%"),
-            "of those: outlier score": area("outlier_score_readable"),
-            "-log p": area("log_prob_readable"),
-            "percentile": area("percentile_readable"),
+            "model": itemgetter("model"),
+            "distinguished from its test molecules": itemgetter("other"),
+            "outlier score": at("outlier_score", ".3f"),
+            "readable": at("readable", ".0%"),
+            "of those: outlier score": at("outlier_score_readable", ".3f"),
+            "-log p": at("log_prob_readable", ".3f"),
+            "percentile": at("percentile_readable", ".3f"),
         }),
         "",
-        *columns(models, {
-            "model": lambda name: TITLES[name],
-            **{f"k = {k}": partial(_bound, models, k) for k in draws},
-            "annealed": lambda name: number(models[name]["bounds"]["annealed"], ".1f"),
+        *columns(bounds, {
+            "model": itemgetter("model"),
+            **{f"k = {k}": at(k, ".1f") for k in draws},
+            "annealed": at("annealed", ".1f"),
         }),
     ]  # fmt: skip
-
-
-def _bound(models: Mapping[str, Any], k: str, name: str) -> str:
-    return number(models[name]["bounds"]["draws"][k], ".1f")

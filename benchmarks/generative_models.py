@@ -21,7 +21,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial, reduce
@@ -48,7 +48,7 @@ from benchmarks.shared.model_measures import (
 from benchmarks.shared.molecules import prepared, readable
 from benchmarks.shared.recipes import quietly, size_of, trained, weights, widest
 from benchmarks.shared.run import cached, each, plain
-from benchmarks.shared.tables import NONE, columns, number, numbers, pick
+from benchmarks.shared.tables import NONE, at, columns, number, numbers, pick
 from benchmarks.shared.tables import TITLES as DATA
 from molvae.chem.prepare import load_split
 from molvae.cli.terminal import layered
@@ -398,19 +398,14 @@ def _of_data(found: Mapping[str, Any]) -> list[str]:
     seeds = f"{len(settings['seeds'])} trainings of {settings['short']:,} molecules each"
     names = "logP, SAS, QED"
 
-    def of(part: str, key: str, form: str = ".2f") -> Callable[[Mapping[str, Any]], str]:
-        """A cell of one part of a row; `*` in its keys stands for each property."""
-        keys = [key.replace("*", p) for p in DEFAULT_PROPERTIES] if "*" in key else key.split()
-        return lambda row: pick(row[part], keys, form)
-
     generated = {
-        "valid without repair": of("drawn", "fluent", ".1%"),
-        "valid": of("drawn", "validity", ".1%"),
-        "distinct": of("drawn", "uniqueness", ".1%"),
-        "new": of("drawn", "novelty", ".1%"),
-        "FCD": of("drawn", "fcd"),
+        "valid without repair": at("fluent", ".1%", part="drawn"),
+        "valid": at("validity", ".1%", part="drawn"),
+        "distinct": at("uniqueness", ".1%", part="drawn"),
+        "new": at("novelty", ".1%", part="drawn"),
+        "FCD": at("fcd", part="drawn"),
     }
-    nats = of("bounds", "nats_1 nats_8 nats_64", ".3f")
+    nats = at("nats_1 nats_8 nats_64", ".3f", part="bounds")
     floor = {"variant": None, "drawn": found["floor"]}
     lines = [
         f"{settings['molecules']:,} molecules seen, about {base['weights']:,} weights, "
@@ -421,19 +416,19 @@ def _of_data(found: Mapping[str, Any]) -> list[str]:
         *columns(rows, {
             "model": _title,
             "reconstructed from: mean, sample":
-                of("codes", "reconstruction posterior_reconstruction", ".1%"),
+                at("reconstruction posterior_reconstruction", ".1%", part="codes"),
             "KL, nats; active units": _active,
             "bound: 1, 8, 64 samples": nats,
-            f"R2 of {names}": of("read", "ridge_*"),
-            "total correlation, nats": of("codes", "total_correlation"),
+            f"R2 of {names}": at("ridge_*", part="read"),
+            "total correlation, nats": at("total_correlation", part="codes"),
             f"AUROC: absurd, all alike, {other}": partial(_auroc, other=settings["other"]),
         }),
         "",
         *columns([*rows, floor], {
             "model": _title,
             **generated,
-            f"mean of {names} off, sd": of("drawn", "shift_*", "+.2f"),
-            "sd over that of the data": of("drawn", "sd_ratio_*"),
+            f"mean of {names} off, sd": at("shift_*", "+.2f", part="drawn"),
+            "sd over that of the data": at("sd_ratio_*", part="drawn"),
         }),
         "",
         "What is claimed of such models, measured; stable: "
@@ -444,21 +439,21 @@ def _of_data(found: Mapping[str, Any]) -> list[str]:
             "model": _title,
             "stable? sd over seeds": _stable,
             "likelihood exact?": _likelihood,
-            "molecules a second: training": of("training", "per_second", ","),
-            "CPU minutes, with prior": of("training", "minutes", ".1f"),
-            "molecules a second: sampling": of("drawn", "per_second", ","),
+            "molecules a second: training": at("per_second", ",", part="training"),
+            "CPU minutes, with prior": at("minutes", ".1f", part="training"),
+            "molecules a second: sampling": at("per_second", ",", part="drawn"),
         }),
     ]  # fmt: skip
     if found["priors"]:
         lines += ["", *columns(found["priors"], {
             "prior of the codes of the beta-VAE": lambda row: PRIORS[row["prior"]],
-            "log-density of held-out codes, nats": lambda row: number(row["log_density"]),
+            "log-density of held-out codes, nats": at("log_density"),
             "gain over N(0, I)": lambda row: number(row["log_density"] - row["normal"], "+.2f"),
             "bound: 1, 8, 64 samples": nats,
             **{name: generated[name] for name in ("valid without repair", "distinct", "FCD")},
-            "furthest off, sd": of("drawn", "off"),
-            "seconds to fit": lambda row: number(row["fit_seconds"], ".0f"),
-            "molecules a second": of("drawn", "per_second", ","),
+            "furthest off, sd": at("off", part="drawn"),
+            "seconds to fit": at("fit_seconds", ".0f"),
+            "molecules a second": at("per_second", ",", part="drawn"),
         })]  # fmt: skip
     return lines + _on_demand(found)
 

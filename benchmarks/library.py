@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 import molvae
 from benchmarks.shared import run
-from benchmarks.shared.tables import columns, number
+from benchmarks.shared.tables import at, columns
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical
 from molvae.chem.streaming import read_slices
@@ -143,10 +143,6 @@ def plain(smiles: Sequence[str], values: np.ndarray[Any, Any], budget: int) -> l
 def table(result: Mapping[str, Any]) -> list[str]:
     """The search, and a row for each task and seed."""
     search = result["search"]
-
-    def share(method: str) -> Callable[[Mapping[str, Any]], str]:
-        return lambda row: number(row[method], ".0%")
-
     return [
         f"{result['molecules']:,} molecules; {search['ms_z']:.0f} ms for the nearest by z, "
         f"{search['ms_tanimoto']:.0f} ms by Tanimoto similarity; recall by z "
@@ -156,8 +152,8 @@ def table(result: Mapping[str, Any]) -> list[str]:
         *columns(result["rows"], {
             "task": lambda row: row["task"],
             "seed": lambda row: str(row["seed"]),
-            "--library": share("library"),
-            f"Tanimoto GP on {result['part']:,}": share("tanimoto"),
-            "random": share("random"),
+            "--library": at("library", ".0%"),
+            f"Tanimoto GP on {result['part']:,}": at("tanimoto", ".0%"),
+            "random": at("random", ".0%"),
         }),
     ]  # fmt: skip

@@ -14,12 +14,11 @@ from typing import Any
 import molvae
 from benchmarks.shared.molecules import require_prepared, some
 from benchmarks.shared.run import each
-from benchmarks.shared.tables import TITLES, pick, transposed
+from benchmarks.shared.tables import TITLES, at, transposed
 from molvae.analysis.model_figures import draw_measures
 from molvae.analysis.model_metrics import evaluate
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import load_split
-from molvae.config import DEFAULT_PROPERTIES
 
 TITLE = "The bundled models"
 MODELS = {"druglike": "zinc250k", "zinc250k": "zinc250k", "qm9": "qm9"}
@@ -121,10 +120,5 @@ def table(result: Mapping[str, Any]) -> list[str]:
 def _cell(found: Mapping[str, Any], keys: str, form: str) -> str:
     if not keys:
         return f"{found['kl']:.1f}; {found['active_units']} of {found['latent_dim']}"
-    names = [
-        name
-        for key in keys.split()
-        for name in ([key.replace("*", p) for p in DEFAULT_PROPERTIES] if "*" in key else [key])
-    ]
-    text = pick(found, names, form.rstrip(";"))
+    text = at(keys, form.rstrip(";"))(found)
     return text.replace(",", ";") if form.endswith(";") else text

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from molvae.config import DEFAULT_PROPERTIES
+
 TITLES = {"zinc250k": "ZINC250k", "qm9": "QM9"}
 """What bundled models, and their data sets, are called."""
 NONE = "-"
@@ -16,6 +18,16 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table."""
     lines = [header, ["---"] * len(header), *rows]
     return [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines]
+
+
+def at(keys: str, form: str = ".2f", part: str = "") -> Callable[[Any], str]:
+    """A cell of values of a row, or of a part of it, by keys; `*` stands for each property."""
+    names = [
+        key.replace("*", name)
+        for key in keys.split()
+        for name in (DEFAULT_PROPERTIES if "*" in key else [""])
+    ]
+    return lambda row: pick(row[part] if part else row, names, form)
 
 
 def columns(rows: Iterable[Any], cells: Mapping[str, Callable[[Any], str]]) -> list[str]:
