@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,10 @@ def compare_campaigns(paths: Sequence[str | Path]) -> Comparison:
         len({Path(path).resolve() for path in paths}) == len(paths),
         "a campaign file is there twice",
     )
-    names, found, faultless = _short_names(paths), list[CampaignSummary](), list[float]()
+    names = [Path(path).name for path in paths]
+    if len({*names}) < len(names):
+        names = [str(path) for path in paths]
+    found, faultless = list[CampaignSummary](), list[float]()
     for path in paths:
         with Campaign.open(path) as campaign:
             found.append(summarize(campaign))
@@ -101,11 +105,6 @@ def compare_campaigns(paths: Sequence[str | Path]) -> Comparison:
         table=pd.DataFrame(rows),
         shared=pd.DataFrame(shared, columns=["smiles", *names]),
     )
-
-
-def _short_names(paths: Sequence[str | Path]) -> list[str]:
-    names = [Path(path).name for path in paths]
-    return names if len({*names}) == len(names) else [str(path) for path in paths]
 
 
 def _faultless(campaign: object, found: CampaignSummary) -> float:
@@ -195,7 +194,7 @@ def _picture(found: Comparison) -> Picture:
     }[first.kind]
     good = goodness(first.problem.objectives[0]) if first.kind == "value" else "larger is better"
     with new_axes("curves", PAGE, (9, 4)) as (figure, axes):
-        for name, curve, color in zip(found.names, found.curves, _cycled(COLORS), strict=False):
+        for name, curve, color in zip(found.names, found.curves, cycle(COLORS), strict=False):
             calls = np.arange(1, len(curve) + 1)
             axes.step(calls, curve, where="post", color=color, linewidth=2, label=printable(name))
         axes.set_xlabel("evaluations")
@@ -203,8 +202,3 @@ def _picture(found: Comparison) -> Picture:
         axes.legend()
     caption = f"The {what} so far after each evaluation of each campaign."
     return Picture(name="curves", title=what, caption=caption, figure=figure, hints={}, wide=True)
-
-
-def _cycled(colors: Sequence[str]) -> Iterable[str]:
-    while True:
-        yield from colors

@@ -257,7 +257,6 @@ def propose_decoded(
     observations: Observations,
     n: int,
     *,
-    bounds: Tensor,
     seed: int,
     max_attempts: int,
 ) -> list[Candidate]:
@@ -268,7 +267,6 @@ def propose_decoded(
         value: What the next molecule is chosen by, larger is better: from encodings, `p x d`, and
             the molecules chosen before, to `p`.
         n: Number of molecules; if the pool has too few, `decode_novel` finds the rest.
-        bounds: The box, `2 x d`.
         max_attempts: Vectors to decode per molecule before giving up.
     """
     pool = decoded_pool(space, z, observations, seed=spawn_seed(seed, 1))
@@ -291,7 +289,7 @@ def propose_decoded(
         space,
         z[: n - len(chosen)],
         {*observations.known, *(one.smiles for one in chosen)},
-        bounds=bounds,
+        bounds=expand_bounds(observations),
         seed=spawn_seed(seed, 2),
         max_attempts=max_attempts,
         accepts=partial(accepted_beside, observations, [one.smiles for one in chosen]),
@@ -306,7 +304,6 @@ def propose_sampled(
     observations: Observations,
     n: int,
     *,
-    bounds: Tensor,
     seed: int,
     max_attempts: int,
 ) -> list[Candidate]:
@@ -321,7 +318,6 @@ def propose_sampled(
         lambda encodings, _: posterior_samples(model, encodings, 1)[0],
         observations,
         n,
-        bounds=bounds,
         seed=seed,
         max_attempts=max_attempts,
     )

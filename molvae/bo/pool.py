@@ -302,7 +302,8 @@ class CandidatePool:
             mean[:, column] = posterior.mean[:, 0]
             covariances.append(_covariance(posterior))  # rows x rows
             noises.append(_noise(model, x, posterior))
-        predicted = self._predictions(x)
+        columns = [predictions(*of) for of in self._forecasts(x)]  # measured x rows
+        predicted = list(zip(*columns, strict=True)) or [()] * len(x)
         if self.lower:
             chosen, names = choose_fidelities(
                 self.models[0], x, [self.smiles[i] for i in rows], self.observations,
@@ -384,11 +385,6 @@ class CandidatePool:
             posterior = model.posterior(x)
             variance = posterior.variance[:, 0] + _noise(model, x, posterior)
             yield posterior.mean[:, 0], inflation * variance, transform
-
-    def _predictions(self, x: Tensor) -> list[tuple[Prediction, ...]]:
-        """Predictions of the measured values of each finalist."""
-        columns = [predictions(*of) for of in self._forecasts(x)]
-        return list(zip(*columns, strict=True)) or [()] * len(x)
 
     def predict(self, smiles: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Means and standard deviations of the measured values of molecules, `n x measured` each.

@@ -221,7 +221,10 @@ class Storage:
                     new.append(id_)
                 elif not (again and trial.agrees_with(outcome)):
                     new_one = f"; the new one is {_values_of(outcome)}" if again else ""
-                    problems.append(f"{_said_before(trial)}{new_one}; {_advice(trial)}")
+                    problems.append(
+                        f"trial {id_} ({trial.smiles}) has the outcome {_values_of(trial)}, "
+                        f"reported on {trial.told_at}{new_one}; {_advice(trial)}"
+                    )
             if problems:
                 several = f"nothing was written: {listed(problems, 'take these lines out')}"
                 raise CampaignError(several if again else problems[0])
@@ -359,11 +362,6 @@ def _values_of(of: Trial | Outcome) -> str:
 
     said = " and ".join(written(name, value) for name, value in of.values.items())
     return said or "failed"
-
-
-def _said_before(trial: Trial) -> str:
-    outcome = f"has the outcome {_values_of(trial)}, reported on {trial.told_at}"
-    return f"trial {trial.id} ({trial.smiles}) {outcome}"
 
 
 def _advice(trial: Trial) -> str:

@@ -221,7 +221,8 @@ def with_point(mol: Chem.Mol, near: int, far: int | None = None) -> Chem.Mol:
     point = Chem.Atom(0)
     point.SetAtomMapNum(1)
     if far is None:
-        _take_hydrogen(new.GetAtomWithIdx(near))
+        if n_hydrogens := (atom := new.GetAtomWithIdx(near)).GetNumExplicitHs():
+            atom.SetNumExplicitHs(n_hydrogens - 1)
         new.AddBond(near, new.AddAtom(point), Chem.BondType.SINGLE)
     else:
         group = beyond(mol, near, far)
@@ -241,11 +242,6 @@ def graft(mol: Chem.Mol, group: Chem.Mol) -> str | None:
         return canonical_or_none(Chem.MolToSmiles(Chem.molzip(mol, group)))
     except (RuntimeError, ValueError):  # by RDKit, for valences
         return None
-
-
-def _take_hydrogen(atom: Chem.Atom) -> None:
-    if atom.GetNumExplicitHs():
-        atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
 
 
 def capped(mol: Chem.Mol, element: int = 1) -> Chem.Mol:

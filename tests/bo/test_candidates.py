@@ -107,7 +107,6 @@ def test_propose_decoded_takes_the_best_at_their_encodings_and_fills_the_batch()
         value,
         _observed(space, space.molecules[:3]),
         6,
-        bounds=space.bounds,
         seed=0,
         max_attempts=512,
     )

@@ -76,7 +76,6 @@ class Gradient:
                 lambda encodings, _: value(encodings),
                 observations,
                 n,
-                bounds=box,
                 seed=seed,
                 max_attempts=self.max_decode_attempts,
             )

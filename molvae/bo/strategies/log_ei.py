@@ -133,7 +133,6 @@ class LogEI:
                 value,
                 observations,
                 n,
-                bounds=box,
                 seed=seed,
                 max_attempts=self.max_decode_attempts,
             )

@@ -75,13 +75,6 @@ class Thompson:
         with reproducible(seed):
             model = fit_gp(observations.z, observations.scores, observations.score_noise)
             found = propose_sampled(
-                space,
-                model,
-                z,
-                observations,
-                n,
-                bounds=box,
-                seed=seed,
-                max_attempts=self.max_decode_attempts,
+                space, model, z, observations, n, seed=seed, max_attempts=self.max_decode_attempts
             )
         return predict_gp(found, model, observations)

@@ -101,14 +101,7 @@ class Turbo:
             region = torch.stack([best - half, best + half]).clamp(box[0], box[1])
             z = trust_region_samples(best, region, self.n_candidates, seed=seed)
             found = propose_sampled(
-                space,
-                model,
-                z,
-                observations,
-                n,
-                bounds=box,
-                seed=seed,
-                max_attempts=self.max_decode_attempts,
+                space, model, z, observations, n, seed=seed, max_attempts=self.max_decode_attempts
             )
         return predict_gp(found, model, recent)
 
