@@ -38,7 +38,14 @@ from molvae.config import (
     is_list,
     whole_number,
 )
-from molvae.errors import ConfigError, ImplausibleValueWarning, listed, require, warn
+from molvae.errors import (
+    ConfigError,
+    ImplausibleValueWarning,
+    ObjectiveError,
+    listed,
+    require,
+    warn,
+)
 from molvae.objectives.parsing import (
     format_part,
     parse_objective,
@@ -46,13 +53,14 @@ from molvae.objectives.parsing import (
     python_object,
     told_names,
 )
-from molvae.objectives.problem import Constraint, Objective
+from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from molvae.objectives.program import COMMAND, with_pattern
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from molvae.bo.base import Strategy
+    from molvae.campaign.trial import Outcome
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.scoring import ScoringFunction
 
@@ -177,7 +185,19 @@ def create_file(
         if outcome is not None:
             outcome = with_computed(outcome, trial.smiles, problem, functions.__getitem__)
         trials.append(replace(trial, percentile=percentile, outcome=outcome))
+    _check_functions(problem, [trial.outcome for trial in trials if trial.outcome is not None])
     return Storage.create(path, facts, trials), space, functions, strategy, first.rows
+
+
+def _check_functions(problem: OptimizationProblem, outcomes: Sequence[Outcome]) -> None:
+    """Refuse functions that fail for every measured molecule: it is not the molecules' fault."""
+    told = {*told_names(problem)}
+    measured = [outcome for outcome in outcomes if told and told <= outcome.values.keys()]
+    if measured and not any(outcome.complete for outcome in measured):
+        raise ObjectiveError(
+            f"a value could be computed for none of the {len(measured)} measured molecules, first: "
+            f"{measured[0].message}; no campaign was created, mend the function first"
+        )
 
 
 def _check_strategy(strategy: Strategy) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.storage import Storage
-from molvae.errors import CampaignError, ConfigError
+from molvae.errors import CampaignError, ConfigError, ObjectiveError
 from molvae.objectives.parsing import format_part, parse_constraint, parse_objective
 from molvae.objectives.problem import Constraint, Objective
 from molvae.objectives.registry import objective
@@ -141,3 +141,16 @@ def test_cheap_code_of_a_file_from_elsewhere_does_not_run(
         with pytest.raises(CampaignError, match="--trust"):
             campaign.add([START[0]], [5.0])
         assert len(campaign) == 0
+
+
+def test_a_function_that_breaks_on_every_measured_molecule_makes_no_campaign(herg: Any) -> None:
+    """It is no failure of the molecules, which would never be measured or proposed again."""
+    herg.risk = lambda smiles: len(smiles.GetAtoms())
+    start = Path("m.csv")
+    start.write_text("smiles,pIC50\n" + "".join(f"{one},5.5\n" for one in START))
+    with pytest.raises(ObjectiveError, match=f"none of the {len(START)} .*GetAtoms"):
+        create(start=start)
+    assert not Path("c.db").exists()
+    herg.risk = lambda smiles: 1.0 if smiles == START[0] else None
+    with create(start=start) as campaign:
+        assert [trial.status for trial in campaign.trials] == ["complete"] + ["failed"] * 11
