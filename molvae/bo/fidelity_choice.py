@@ -11,8 +11,7 @@ from torch import Tensor
 from molvae.bo.base import Observations
 from molvae.bo.fidelity_gp import FidelityGP, at_fidelity
 
-N_MAXIMA = 32
-"""Samples of the best value among the candidates."""
+N_MAXIMA = 32  # samples of the best value among the candidates
 MIN_VARIANCE, MIN_DROP = 1e-9, 1e-12
 """Of a score, and of the share of it that the best value excludes."""
 

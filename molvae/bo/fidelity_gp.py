@@ -23,8 +23,7 @@ from molvae.bo.surrogate import NOISE, WEIGHTED_KERNELS
 from molvae.bo.transforms import ScoreTransform
 from molvae.chem.fingerprints import DESCRIPTORS
 
-FIT_STEPS = 30
-"""Steps of L-BFGS for the parameters of fidelities."""
+FIT_STEPS = 30  # steps of L-BFGS for the parameters of fidelities
 PRIOR_LOGIT, PRIOR_LOGIT_SPREAD = 1.0, 1.5
 """Prior of the logit of a correlation with the objective: a median of 0.73."""
 PRIOR_SCALE_SPREAD = 0.5
