@@ -69,9 +69,8 @@ def main(words: list[str] | None = None) -> int:
 def arguments(module: ModuleType, name: str) -> argparse.ArgumentParser:
     """Options that all benchmarks have, and the arguments of its `measure`."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=asks(name))
-    parser.add_argument(
-        "--quick", "--smoke", action="store_true", help="small sizes, nothing prepared: a minute"
-    )
+    small = "small sizes, nothing prepared: a minute"
+    parser.add_argument("--quick", action="store_true", help=small)
     parser.add_argument("--own", action="store_true", help="write to runs/benchmarks/")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
     for option, parameter in signature(module.measure).parameters.items():

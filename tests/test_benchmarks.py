@@ -155,7 +155,7 @@ def test_run_whole_and_clean_writes_results_and_figures(
     assert json.loads(target.read_text())["result"]["merged"] is None
 
 
-@pytest.mark.parametrize("words", [["--quick"], ["--smoke"], ["--size", "4"], ["--own"]])
+@pytest.mark.parametrize("words", [["--quick"], ["--size", "4"], ["--own"]])
 @pytest.mark.parametrize("dirty", [False, True])
 def test_run_of_another_kind_touches_no_result(
     tree: Path, toy: Toy, words: list[str], dirty: bool
