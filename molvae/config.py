@@ -391,15 +391,15 @@ class CampaignConfig(RunLimits):
     suggest_from: str | None = field(default=None, metadata=RESUMABLE)
     """Note the most similar molecules of this library beside each proposal, to be bought instead.
     """
-    start: int | str = 100
-    """Initial molecules: this many random ones of `dataset`, or a file of molecules (with a column
-    `value` if measured)."""
+    start: int | str | None = None
+    """Initial molecules: this many random ones of `dataset`, by default a third of the budget and
+    at most 100; or a file of molecules (with a column `value` if measured)."""
     dataset: str = "zinc250k"
     """Data set of random initial molecules."""
     budget: int = field(default=300, metadata=RESUMABLE)
     """Total number of evaluations, initial molecules and earlier runs included; with fidelities,
     their total cost."""
-    batch_size: int = 10
+    batch_size: int = field(default=10, metadata=RESUMABLE)
     """Molecules chosen together before the surrogate is fitted again."""
     tune: bool | None = field(
         default=None,

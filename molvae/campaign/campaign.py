@@ -298,6 +298,12 @@ class Campaign(CampaignView):
         outcomes = (with_replicates if add else corrected)(self, values, **about)
         return self._storage.replace(self._completed(outcomes))
 
+    def change_batch_size(self, size: int) -> None:
+        """Choose so many molecules together from now on; a new fact, which the file keeps."""
+        if (size := whole_number(size, "batch_size", least=1)) != self.batch_size:
+            self._storage.change_batch_size(size)
+            self.batch_size = size
+
     def add_replicates(
         self, trial: int, value: float | Sequence[float] | Mapping[str, Any], message: str = ""
     ) -> Trial:

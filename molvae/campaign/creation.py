@@ -81,7 +81,9 @@ def create_file(
         given["seed"] = check_seed(given["seed"])
     if "batch_size" in given:
         given["batch_size"] = whole_number(given["batch_size"], "batch_size", least=1)
-    start = _start(given.get("start", CampaignConfig.start))
+    budget = given.get("budget", CampaignConfig.budget)
+    start = given.get("start")
+    start = _start(initial_number(budget) if start is None else start)
     strategy = given.get("strategy", CampaignConfig.strategy)
     if isinstance(strategy, str):
         if "strategy" in given:
@@ -271,6 +273,11 @@ def _is_plain(item: Any) -> bool:
     if isinstance(item, Mapping):
         return all(isinstance(value, str | int | float) for value in item.values())
     return isinstance(item, str)
+
+
+def initial_number(budget: int) -> int:
+    """The default number of initial molecules: a third of the budget, from 2 to 100."""
+    return min(100, max(2, whole_number(budget, "budget", least=1) // 3))
 
 
 def _start(start: Any) -> Any:

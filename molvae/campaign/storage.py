@@ -50,6 +50,9 @@ RECORD = Kind(name="a new campaign file", is_own=lambda file: False, error=Campa
 _WORDS = {status: word for word, status in STATUSES.items()}  # the words in the file, by status
 
 
+NEW_SIZE = "batch_size:"  # begins keys of changes of the batch size
+
+
 class Storage:
     """An open campaign file, for all threads."""
 
@@ -144,7 +147,24 @@ class Storage:
         """The settings that the campaign was created with."""
         with self._reading():
             rows = self._connection.execute("SELECT key, value FROM campaign").fetchall()
-            return {key: json.loads(value) for key, value in rows}
+            facts = {key: json.loads(value) for key, value in rows}
+            return {key: fact for key, fact in facts.items() if not key.startswith(NEW_SIZE)}
+
+    def batch_sizes(self) -> list[tuple[int, int]]:
+        """The changes of the batch size: the number of trials at the time, and the new size."""
+        found = "SELECT value FROM campaign WHERE substr(key, 1, ?) = ?"
+        with self._reading():
+            rows = self._connection.execute(found, (len(NEW_SIZE), NEW_SIZE)).fetchall()
+            return [
+                (size["trials"], size["batch_size"]) for size in (json.loads(r[0]) for r in rows)
+            ]
+
+    def change_batch_size(self, size: int) -> None:
+        """Write another batch size as a new fact."""
+        with self._transaction("change the batch size"):
+            key = f"{NEW_SIZE}{len(self.batch_sizes()) + 1}"
+            fact = {"trials": self.count(), "batch_size": size}
+            self._insert_row("campaign", key, json.dumps(fact))
 
     def count(self) -> int:
         """Number of trials, the initial ones included."""

@@ -45,6 +45,8 @@ class CampaignView:
         self.config, self.problem = read_metadata(self.metadata, store.path)
         """The settings, and the optimization problem."""
         self.seed, self.batch_size = self.config.seed, self.config.batch_size
+        for _, self.batch_size in store.batch_sizes():  # the latest counts
+            pass
         self.suggest_from = self.config.suggest_from
         """Library whose most similar molecules are noted beside each proposal; None: none."""
         self._parts = RecordedParts(

@@ -65,6 +65,7 @@ def optimize(
         verbose: Print what became of each row of the file of initial molecules.
     """
     from molvae.analysis.report import write_report
+    from molvae.campaign.initial_design import ORIGIN
 
     chosen = layers(CampaignConfig, config, settings)
     chosen |= {} if campaign_file is None else {"campaign": str(campaign_file)}
@@ -75,8 +76,16 @@ def optimize(
         if trust or (campaign.code and set(campaign.code) <= _specs(chosen)):
             campaign.trust()
         campaign.suggest_from = chosen.get("suggest_from", campaign.suggest_from)
+        campaign.change_batch_size(chosen.get("batch_size", campaign.batch_size))
+        final = build(CampaignConfig, chosen)
+        first = sum(trial.origin == ORIGIN for trial in campaign.trials)
+        if final.budget <= first and not campaign.problem.fidelities:
+            say(
+                f"a budget of {final.budget} is spent on the {first} initial molecules, and none "
+                "is proposed: give a larger --budget, or create a campaign with a smaller --start"
+            )
         with process_prints_to_stderr():
-            run_with_progress(campaign, build(CampaignConfig, chosen))
+            run_with_progress(campaign, final)
         print_table(*best_rows(campaign, top))
         print_summary(campaign, chosen["campaign"])
         if report is not None:
