@@ -1,7 +1,7 @@
 """New molecules from a latent space: sample, repair or reject, and meet conditions.
 
-Rejection sampling: invalid or off-target samples are redrawn a bounded number of times; the best
-attempt is kept.
+Rejection sampling: invalid, off-target and rejected samples are redrawn a bounded number of times;
+the best attempt is kept.
 
 References:
     Kang and Cho (2018), doi:10.1021/acs.jcim.8b00801 (conditions).
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -172,6 +173,9 @@ def generate(
         f"oversampling must lie in [1, {MAX_OVERSAMPLING}], got {oversampling}",
     )
     wanted = standardize(space, conditions) if conditions else {}
+    # It was learned from molecules that were generated with the default settings.
+    as_learned = not wanted and (level, temperature) == space.card.sampling_defaults
+    acceptance = space.acceptance if redraw and as_learned else None
 
     def sample(n: int, seed: int) -> list[Sample]:
         z = sample_density(space, n, seed, conditions)
@@ -180,7 +184,15 @@ def generate(
         rows, sure = write_tokens(space, z, noise=level, temperature=temperature, seed=seed)
         read = parallel_map(partial(_read, space.representation, space.radicals), rows)
         made, repaired = [molecule for molecule, _ in read], [repaired for _, repaired in read]
-        return list(map(Sample, made, repaired, _condition_errors(space, made, wanted), sure))
+        rejected = [False] * n
+        if acceptance is not None:
+            there = [i for i, molecule in enumerate(made) if molecule is not None]
+            accepted = acceptance.probabilities([m for m in made if m is not None])
+            luck = np.random.default_rng(later_seed(seed, 2)).random(n)[there]
+            for i, is_accepted in zip(there, luck < accepted, strict=True):
+                rejected[i] = not is_accepted
+        errors = _condition_errors(space, made, wanted)
+        return list(map(Sample, made, repaired, errors, sure, rejected))
 
     rounds = (MAX_RESAMPLES_CONDITIONAL if wanted else MAX_RESAMPLES) if redraw else 0
     drawn = math.ceil(n * oversampling)
@@ -246,6 +258,7 @@ class Sample(NamedTuple):
     repaired: bool  # whether the tokens needed repair to be a molecule
     condition_error: float  # expected error of the conditions; 0 without any
     confidence: float = 0.0  # log-probability per token, nats
+    rejected: bool = False  # whether the training molecules have fewer such, see `Acceptance`
 
 
 def rejection_sample(
@@ -253,7 +266,8 @@ def rejection_sample(
 ) -> list[Sample]:
     """The best attempts of repeated sampling: n samples, each the best of its rounds.
 
-    Attempts are ranked: valid before invalid, unrepaired before repaired, then by condition error.
+    Attempts are ranked: valid before invalid, unrepaired before repaired, accepted before rejected,
+    then by condition error.
     If more than half of the first round needed repair, repair is ignored, because resampling would
     rarely help.
 
@@ -266,8 +280,9 @@ def rejection_sample(
     best, places = [Sample(None, True, math.inf, -math.inf)] * n, list(range(n))
     mostly_repaired = False
 
-    def fault(one: Sample) -> tuple[bool, bool, float]:
-        return one.molecule is None, one.repaired and not mostly_repaired, one.condition_error
+    def fault(one: Sample) -> tuple[bool, bool, bool, float]:
+        repaired = one.repaired and not mostly_repaired
+        return one.molecule is None, repaired, one.rejected, one.condition_error
 
     for turn in range(redraws + 1):
         drawn = draw(len(places), later_seed(seed, turn * RESAMPLE_SEED_STEP))
@@ -276,7 +291,7 @@ def rejection_sample(
         for place, one in zip(places, drawn, strict=True):
             best[place] = min(one, best[place], key=fault)
         # No molecule is an outcome like others, unless there are conditions.
-        places = [i for i in places if fault(best[i])[1:] > (False, tolerance)]
+        places = [i for i in places if fault(best[i])[1:] > (False, False, tolerance)]
         if not places:
             break
     return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from molvae.errors import UnknownNameError
+from molvae.latent.acceptance import Acceptance
 from molvae.latent.space import LatentSpace
 from molvae.model.checkpoint import fingerprint, load_run
 from molvae.model.devices import pick_device
@@ -44,5 +45,11 @@ def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
     where, folder = pick_device(device), find_model(run)
     model, prior, card = load_run(folder)
     return LatentSpace(
-        model, card, prior=prior, name=str(run), fingerprint=fingerprint(folder), device=where
+        model,
+        card,
+        prior=prior,
+        acceptance=Acceptance.load(folder),
+        name=str(run),
+        fingerprint=fingerprint(folder),
+        device=where,
     )

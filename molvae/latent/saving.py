@@ -9,6 +9,7 @@ from molvae._files import check_output
 from molvae.chem.precedents import FILE as PRECEDENTS
 from molvae.chem.precedents import of_model
 from molvae.errors import CheckpointError
+from molvae.latent.acceptance import FILE as ACCEPTANCE
 from molvae.model.checkpoint import METRICS, MODEL, RESUME, STATE, fingerprint, save_run
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ def save(space: LatentSpace, folder: str | Path, *, overwrite: bool = False) -> 
     precedents = of_model(next(filter(None, names), ""))
     try:
         save_run(target, space.model, space.card, space.prior)
-        for name in (METRICS, RESUME, STATE):  # of the model that was replaced
+        for name in (METRICS, RESUME, STATE, PRECEDENTS, ACCEPTANCE):  # of the replaced model
             (target / name).unlink(missing_ok=True)
-        (target / PRECEDENTS).unlink(missing_ok=True)
+        if space.acceptance is not None:
+            space.acceptance.save(target)
         if precedents is not None:
             precedents.save(target / PRECEDENTS)
     except OSError as error:

@@ -21,6 +21,7 @@ from molvae.chem.vocabulary import Vocabulary
 from molvae.config import check_seed, whole_number
 from molvae.errors import require
 from molvae.latent import branching, decoration, density, generation, inversion, saving, tuning
+from molvae.latent.acceptance import Acceptance
 from molvae.latent.conversion import (
     TokenIds,
     check_vectors,
@@ -64,6 +65,7 @@ class LatentSpace:
         max_length: Tokens of the longest sequence, EOS included.
         token_ids: Ids of a canonical SMILES, EOS included, by a call; errors as for `encode`.
         prior: Density of latent vectors; N(0, I) if none was learned.
+        acceptance: How likely `generate` accepts a molecule; None for a model that accepts all.
     """
 
     def __init__(
@@ -72,13 +74,14 @@ class LatentSpace:
         card: ModelCard,
         *,
         prior: Prior | None = None,
+        acceptance: Acceptance | None = None,
         name: str = "",
         fingerprint: str = "",
         device: torch.device | None = None,
     ) -> None:
         self.model = model.to(device or torch.device("cpu")).eval()
         normal = standard_normal_prior(card.model.latent_dim, len(card.conditions))
-        self.prior = (prior or normal).eval()
+        self.prior, self.acceptance = (prior or normal).eval(), acceptance
         self.card, self.name, self.fingerprint = card, name, fingerprint
         self.vocabulary = Vocabulary(card.vocabulary, card.bpe_merges)
         self.representation: Representation = get_representation(
@@ -315,9 +318,10 @@ class LatentSpace:
                 the value that the training found nearest to the data.
             temperature: As for `decode`. None takes the value calibrated with the noise, and 0
                 without noise; 1 for a language model.
-            redraw: Resample, z included, radicals and molecules that needed repair, up to 10
-                times. With conditions, also molecules that are likely to miss them, up to 20 times;
-                the nearest is kept.
+            redraw: Resample, z included, radicals, molecules that needed repair and, with the
+                default noise and temperature, molecules that the model's `acceptance` rejects, up
+                to 10 times. With conditions, also molecules that are likely to miss them, up to 20
+                times; the nearest is kept.
             conditions: Requested values, see `sample_prior`.
             condition_tolerance: Largest expected error of a condition, in standard deviations of
                 the training molecules: the root mean square under q(y | molecule), the encoder's

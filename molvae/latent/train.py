@@ -25,8 +25,10 @@ from molvae.chem.precedents import FILE as PRECEDENTS
 from molvae.chem.precedents import Precedents
 from molvae.chem.prepare import load_split
 from molvae.chem.vocabulary import PAD
-from molvae.config import DEFAULT_PROPERTIES, as_settings
+from molvae.config import DEFAULT_PROPERTIES, as_settings, later_seed
 from molvae.errors import CheckpointError, DataError, warn
+from molvae.latent.acceptance import FILE as ACCEPTANCE
+from molvae.latent.acceptance import N_GENERATED, N_TRAINING, Acceptance
 from molvae.latent.data_cache import describe
 from molvae.latent.labels import computed, fingerprints, label, label_names
 from molvae.latent.sampling_calibration import calibrate_sampling
@@ -210,8 +212,12 @@ def _train(
         # Under noise it writes better molecules than the density alone places.
         source: PriorSource = "molecules" if drawing[0] > 0 and not data.conditions else "density"
         card = replace(card, sampling_defaults=drawing, prior_source=source)
-    (folder / PRECEDENTS).unlink(missing_ok=True)  # of the model that is replaced
+    for name in (PRECEDENTS, ACCEPTANCE):  # of the model that is replaced
+        (folder / name).unlink(missing_ok=True)
     save_run(folder, model, card, prior)
+    if config.prior.acceptance:
+        space = LatentSpace(model, card, prior=prior)
+        fit_acceptance(space, load_split(config.data, "train"), config.seed, workers).save(folder)
     molecules = chain.from_iterable(load_split(name, "train") for name, _ in data.parts)
     Precedents.of(molecules, workers=workers).save(folder / PRECEDENTS)
     (folder / STATE).unlink(missing_ok=True)
@@ -219,6 +225,17 @@ def _train(
         (folder / RESUME).replace(folder / STATE)
     (folder / RESUME).unlink(missing_ok=True)
     return Path(given.out)
+
+
+def fit_acceptance(
+    space: LatentSpace, training: Sequence[str], seed: int, workers: int | None = None
+) -> Acceptance:
+    """The acceptance of a space's generated molecules, see `PriorConfig.acceptance`."""
+    rng = np.random.default_rng(seed)
+    some = rng.choice(len(training), min(N_TRAINING, len(training)), replace=False)
+    space.acceptance = None
+    made = [m for m in space.generate(N_GENERATED, later_seed(seed, 1)) if m is not None]
+    return Acceptance.fit([training[i] for i in some], made, workers=workers)
 
 
 def _read_data(config: TrainConfig, before: StartingModel | None, workers: int | None) -> _Data:

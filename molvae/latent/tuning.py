@@ -106,6 +106,7 @@ def tuned(
     others = [ids for ids in try_token_ids(space, generated) if ids]
     each = REHEARSAL_FRACTION * sum(drawn) / (1 - REHEARSAL_FRACTION) / max(1, len(others))
     new = copy.copy(space)
+    new.acceptance = None  # learned from molecules of the former decoder
     new.model = finetune_decoder(
         space.model,
         pad([*own, *others], space.device),

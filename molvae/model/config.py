@@ -157,6 +157,9 @@ class PriorConfig:
     calibrate: bool = True
     """Choose the noise and temperature with which generated molecules come nearest to the training
     molecules (takes minutes); false for a stage that another one starts from."""
+    acceptance: bool = False
+    """Let `generate` accept molecules so that logP, SAS, QED and descriptors are distributed as
+    among the training molecules (takes minutes): about half of the molecules are rejected."""
 
     def __post_init__(self) -> None:
         at_least(self, 0, "epochs", "components")
