@@ -1,0 +1,135 @@
+"""Which generated molecules are accepted."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import molvae
+from molvae.chem.datasets import sample_molecules
+from molvae.chem.properties import score
+from molvae.errors import CheckpointError
+from molvae.latent import train as training
+from molvae.latent.acceptance import FILE, Acceptance, features
+from molvae.latent.space import LatentSpace
+
+
+@pytest.fixture(scope="module")
+def known() -> list[str]:
+    return sample_molecules("zinc250k", 600, seed=3)
+
+
+@pytest.fixture(scope="module")
+def generated() -> list[str]:
+    """Two of three molecules with a logP above 3, as no random sample has."""
+    drawn = sample_molecules("zinc250k", 1_500, seed=4)
+    logp = score(drawn, ["logP"], workers=1)[:, 0]
+    greasy = [m for m, value in zip(drawn, logp, strict=True) if value > 3]
+    others = [m for m, value in zip(drawn, logp, strict=True) if value <= 3]
+    return greasy[:400] + others[:200]
+
+
+@pytest.fixture(scope="module")
+def acceptance(known: list[str], generated: list[str]) -> Acceptance:
+    return Acceptance.fit(known, generated, workers=1)
+
+
+def test_accepted_molecules_have_the_properties_of_the_known_ones(
+    known: list[str], generated: list[str], acceptance: Acceptance
+) -> None:
+    weights = acceptance.probabilities(generated)
+    assert bool(((weights >= 0) & (weights <= 1)).all())
+    there = score(known, ["logP"], workers=1)[:, 0]
+    here = score(generated, ["logP"], workers=1)[:, 0]
+    before = abs(here.mean() - there.mean())
+    after = abs(np.average(here, weights=weights) - there.mean())
+    assert after < 0.2 * before
+
+
+def test_a_molecule_without_finite_features_is_not_accepted(acceptance: Acceptance) -> None:
+    few = ["CCO", "c1ccccc1O"]
+    assert features(few).shape == (2, 19)
+    broken = Acceptance(
+        acceptance.mean * np.nan,
+        acceptance.scale,
+        acceptance.quadratic,
+        acceptance.linear,
+        acceptance.constant,
+    )
+    assert broken.probabilities(few).tolist() == [0.0, 0.0]
+
+
+def test_a_saved_acceptance_is_the_same(
+    tmp_path: Path, acceptance: Acceptance, known: list[str]
+) -> None:
+    assert Acceptance.load(tmp_path) is None
+    acceptance.save(tmp_path)
+    found = Acceptance.load(tmp_path)
+    assert found is not None
+    few = known[:20]
+    assert found.probabilities(few).tolist() == acceptance.probabilities(few).tolist()
+
+
+def test_a_damaged_or_foreign_file_is_named(tmp_path: Path, acceptance: Acceptance) -> None:
+    (tmp_path / FILE).write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match=FILE):
+        Acceptance.load(tmp_path)
+    other = Acceptance(
+        acceptance.mean[:3],
+        acceptance.scale[:3],
+        acceptance.quadratic[:, :3, :3],
+        acceptance.linear[:, :3],
+        acceptance.constant,
+    )
+    other.save(tmp_path)
+    with pytest.raises(CheckpointError, match="other features"):
+        Acceptance.load(tmp_path)
+
+
+class _NoNitrogen:
+    """Accepts molecules without nitrogen."""
+
+    def probabilities(self, smiles: Sequence[str]) -> NDArray[np.float64]:
+        return np.array([float("N" not in m.upper()) for m in smiles])
+
+
+def test_generate_draws_rejected_molecules_again() -> None:
+    space = copy.copy(molvae.load("qm9"))
+    plain = space.generate(20, seed=5)
+    space.acceptance = _NoNitrogen()  # type: ignore[assignment]
+    made = space.generate(20, seed=5)
+    assert any("N" in (m or "").upper() for m in plain)
+    assert not any("N" in (m or "").upper() for m in made)
+    kept = [m for m in plain if m and "N" not in m.upper()]
+    assert set(kept) <= set(made)
+    noise, temperature = space.card.sampling_defaults
+    assert space.generate(20, seed=5, redraw=False) != made
+    other = space.generate(20, seed=5, noise=noise / 2, temperature=temperature)
+    assert any("N" in (m or "").upper() for m in other)
+
+
+def test_a_tuned_space_accepts_all_and_a_saved_one_keeps_its_acceptance(
+    tmp_path: Path, acceptance: Acceptance
+) -> None:
+    space = copy.copy(molvae.load("qm9"))
+    space.acceptance = acceptance
+    assert space.tuned(["CCO"], steps=1).acceptance is None
+    space.save(tmp_path / "model")
+    again = molvae.load(tmp_path / "model").acceptance
+    assert again is not None
+    assert again.linear.tolist() == acceptance.linear.tolist()
+
+
+def test_the_acceptance_of_a_space_is_learned_from_what_it_writes(
+    monkeypatch: pytest.MonkeyPatch, known: list[str]
+) -> None:
+    monkeypatch.setattr(training, "N_GENERATED", 60)
+    monkeypatch.setattr(training, "N_TRAINING", 80)
+    space: LatentSpace = copy.copy(molvae.load("zinc250k"))
+    made = training.fit_acceptance(space, known, seed=1, workers=1)
+    assert made.probabilities(known[:5]).shape == (5,)
