@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from molvae.chem.values import not_a_number, number
+from molvae.chem.measurements import parse_value
 from molvae.errors import CampaignError, MolvaeError, require
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class _Server(ThreadingHTTPServer):
         id_ = form.get("id", "")
         require(id_.isascii() and id_.isdigit(), f"the id must be a whole number, got {id_!r}")
         values = {
-            name.removeprefix(FIELD): measured(text)
+            name.removeprefix(FIELD): parse_value(text)
             for name, text in form.items()
             if name.startswith(FIELD)
         }
@@ -169,25 +169,6 @@ class _Server(ThreadingHTTPServer):
                 raise CampaignError(f"{found[0]}; if it is right, use molvae tell --yes")
             known = {name: value for name, value in values.items() if value is not None}
             campaign.tell(int(id_), known or None, "" if known else "failed")
-
-
-def measured(text: str) -> float | list[float] | None:
-    """A value, replicates with ; between them, or None for failed.
-
-    Raises:
-        CampaignError: It is no number.
-        ConfigError: It is empty.
-    """
-    if text.strip().lower() in ("failed", "nan", "n.d."):
-        return None
-    found = list[float]()
-    for part in text.split(";"):
-        try:
-            found += [number(part, decimal_comma="," in part)] if part.strip() else []
-        except ValueError as error:
-            raise CampaignError(f"the value: {not_a_number(part, error)}") from error
-    require(bool(found), "the value is empty; give a number, or write failed")
-    return found if len(found) > 1 else found[0]
 
 
 @contextmanager

@@ -103,6 +103,33 @@ def measured_values(
     return found
 
 
+def parse_value(text: str) -> list[float | Censored] | None:
+    """Measurements separated by `;`, limits such as `<5` among them; None if they failed.
+
+    Raises:
+        DataError: Not a number, or empty (as from an unset variable of the shell).
+    """
+    if not text.strip("; \t"):
+        raise DataError("the value is empty; give a number, or write failed")
+    found = list[float | Censored]()
+    parts = text.split(";")
+    for part in parts:
+        try:
+            value = parse_measurement(part, alone=len(parts) == 1)
+        except ValueError as reason:
+            raise DataError(
+                f"value: {not_a_number(part, reason)}; write failed if it could not be measured"
+            ) from reason
+        if value is not None:
+            found.append(value)
+    return without_failures(found)
+
+
+def without_failures(found: Sequence[float | Censored]) -> list[float | Censored] | None:
+    """The measurements that did not fail; None if all did."""
+    return [one for one in found if isinstance(one, Censored) or not math.isnan(one)] or None
+
+
 def mean_values(table: Table, place: int) -> dict[int, float]:
     """The numbers of a column by line, averaged within a cell; a warning lists limits."""
     found = measured_values(table, place)

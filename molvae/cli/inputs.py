@@ -20,9 +20,10 @@ from molvae.chem.measurements import (
     notes_of,
     operators_of,
     standard_errors,
+    without_failures,
 )
 from molvae.chem.tables import Table
-from molvae.chem.values import NO_VALUE, Censored, not_a_number, number, parse_measurement
+from molvae.chem.values import NO_VALUE, Censored, not_a_number, number
 from molvae.cli.terminal import say
 from molvae.config import check_seed, whole_number
 from molvae.errors import DataError, InvalidMoleculeError, listed, shown
@@ -226,7 +227,7 @@ def read_measurements(
             _check_molecule(table, line, id_, cells[drawings], own["smiles"])
         row = MeasuredRow(
             id=id_,
-            values={name: _known(found.get(line, [])) for name, found in values.items()},
+            values={name: without_failures(found.get(line, [])) for name, found in values.items()},
             errors={name: found[line] for name, found in errors.items() if line in found},
             message=_message(cells, message, places.values()),
             notes={k: v for k, v in notes_of(table, cells, used).items() if not _is_own(own, k, v)},
@@ -251,11 +252,6 @@ def _is_own(own: Mapping[str, str], name: str, text: str) -> bool:
 def _id(text: str) -> int | None:
     found = re.fullmatch(r"([0-9]{1,18})(?:[.,]0+)?", text)  # spreadsheets write 4.0 as well
     return int(found[1]) if found else None
-
-
-def _known(found: Sequence[float | Censored]) -> list[float | Censored] | None:
-    """The measurements that did not fail; None if all did."""
-    return [one for one in found if isinstance(one, Censored) or not math.isnan(one)] or None
 
 
 def _message(cells: Sequence[str], place: int | None, values: Collection[int]) -> str:
@@ -284,28 +280,6 @@ def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) 
             f"the molecule is {shown(given)}, but trial {id_} is {shown(smiles)}",
             "sort the rows as they were, or tell them to the campaign that asked for them",
         )
-
-
-def parse_value(text: str) -> list[float | Censored] | None:
-    """Measurements separated by `;`, limits such as `<5` among them; None if they failed.
-
-    Raises:
-        DataError: Not a number, or empty (as from an unset variable of the shell).
-    """
-    if not text.strip("; \t"):
-        raise DataError("the value is empty; give a number, or write failed")
-    found = list[float | Censored]()
-    parts = text.split(";")
-    for part in parts:
-        try:
-            value = parse_measurement(part, alone=len(parts) == 1)
-        except ValueError as reason:
-            raise DataError(
-                f"value: {not_a_number(part, reason)}; write failed if it could not be measured"
-            ) from reason
-        if value is not None:
-            found.append(value)
-    return _known(found)
 
 
 def parse_conditions(text: str) -> dict[str, float]:

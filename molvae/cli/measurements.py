@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from molvae.chem.measurements import parse_value
 from molvae.cli.campaign_output import (
     open_campaign,
     pending_trials,
     print_start_rows,
     say_notes,
 )
-from molvae.cli.inputs import parse_value, read_measurements
+from molvae.cli.inputs import read_measurements
 from molvae.cli.shared_flags import CampaignFile, Verbose
 from molvae.cli.terminal import InFile, Signed, Switch, flags, print_table, say
 from molvae.config import CampaignConfig

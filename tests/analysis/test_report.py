@@ -707,6 +707,7 @@ def test_plate_takes_values_from_those_who_have_the_token(tmp_path: Path) -> Non
         assert c.trials[0].values == {"hill": -4.0}
         assert post(base + "tell", **right, **{"value:hill": "1"})[0] == 400
         assert post(base + "tell", token=token, id="2", **{"value:hill": "failed"})[0] == 200
+        assert post(base + "tell", token=token, id="3", **{"value:hill": "<5"})[0] == 200
         assert c.trials[1].status == "failed"
 
 
