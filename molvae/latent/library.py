@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.molecules import canonical
-from molvae.errors import DataError, MissingPackageError, require
+from molvae.errors import DataError, MissingPackageError, described, require
 from molvae.latent.loading import load
 from molvae.latent.protocol import LatentSpaceProtocol
 
@@ -78,8 +78,9 @@ class Library:
             about = json.loads((folder / "library.json").read_text("utf-8"))
             library = cls(folder, about)
         except (OSError, ValueError, KeyError, TypeError) as error:
+            why = getattr(error, "strerror", None) or described(error)
             raise DataError(
-                f"{folder} is no library ({error}); make one with molvae library build"
+                f"{folder} is no library (library.json: {why}); make one with molvae library build"
             ) from error
         for number in range(library.n_partitions):
             for path in library._paths(number):
