@@ -15,13 +15,9 @@ from molvae._files import Kind, check_output, replacing
 from molvae.analysis.export import PICTURE, check_can_write_table, check_unedited, write_table
 from molvae.campaign.history import reason_cells
 from molvae.errors import CampaignError
+from molvae.objectives.columns import FIDELITY, PREDICTION_COLUMNS, REASON_COLUMNS
 from molvae.objectives.parsing import all_told_names, told_names
-from molvae.objectives.problem import (
-    FIDELITY,
-    PREDICTION_COLUMNS,
-    REASON_COLUMNS,
-    OptimizationProblem,
-)
+from molvae.objectives.problem import OptimizationProblem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +53,7 @@ def plate_columns(problem: OptimizationProblem) -> list[str]:
     beside = [f"{name}_{what}" for name in problem.measured for what in PREDICTION_COLUMNS]
     taken = {name.lower() for name in problem.names}
     known = [name for name in PROPERTIES if name.lower() not in taken]
+    beside += [FIDELITY] if problem.fidelities else []
     return [PICTURE, *beside, "origin", *REASON_COLUMNS, "percentile", *known]
 
 

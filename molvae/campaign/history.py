@@ -14,16 +14,8 @@ from numpy.typing import NDArray
 
 from molvae.chem.measurements import OPERATOR
 from molvae.errors import CampaignError
-from molvae.objectives.problem import (
-    COLUMNS,
-    EARLIER,
-    FIDELITY,
-    PREDICTION_COLUMNS,
-    REASON_COLUMNS,
-    Objective,
-    OptimizationProblem,
-    pareto_rank,
-)
+from molvae.objectives.columns import COLUMNS, EARLIER, FIDELITY, PREDICTION_COLUMNS, REASON_COLUMNS
+from molvae.objectives.problem import Objective, OptimizationProblem, pareto_rank
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,7 @@ from molvae.campaign.scheduler import Scheduler
 from molvae.config import RunLimits, whole_number
 from molvae.errors import CampaignError, require
 from molvae.objectives.computing import is_cheap
-from molvae.objectives.parsing import is_manual
+from molvae.objectives.parsing import all_told_names
 from molvae.objectives.program import Program
 
 if TYPE_CHECKING:
@@ -55,11 +55,9 @@ def _ask_with_fidelities(campaign: Campaign, n: int, *, allow_constant: bool) ->
 
     Without a fidelity that people measure, all chosen molecules are returned.
     """
-    problem = campaign.problem
+    problem, told = campaign.problem, all_told_names(campaign.problem)
+    computed = {name for name in fidelities_of(problem) if problem.at(name).names[0] not in told}
     found: list[Trial] = []
-    parts = {"": problem.objectives[0], **{one.name: one for one in problem.fidelities}}
-    computed = {name for name, part in parts.items() if not is_manual(part)}
-    computed = set() if len(computed) == len(parts) else computed
     with campaign._storage.writing("ask"):
         while True:
             trials = campaign.trials

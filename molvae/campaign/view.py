@@ -208,7 +208,7 @@ class CampaignView:
         return pd.DataFrame(columns, index=pd.Index(given, name="smiles"))
 
     def table(self) -> pd.DataFrame:
-        """All trials in the order asked; columns as in `molvae.objectives.problem.COLUMNS`.
+        """All trials in the order asked; columns as in `molvae.objectives.columns.COLUMNS`.
 
         Columns of values follow `smiles`, NaN for none; then `PREDICTION_COLUMNS` and
         `REASON_COLUMNS` of proposals, `DERIVED_COLUMNS`, `VALUE_COLUMNS` and notes.

@@ -55,7 +55,7 @@ def run_with_progress(campaign: Campaign, config: CampaignConfig) -> None:
 def best_rows(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
     """Header and rows of the best molecules."""
     from molvae.chem.properties import score
-    from molvae.objectives.problem import DERIVED_COLUMNS
+    from molvae.objectives.columns import DERIVED_COLUMNS
 
     best = campaign.best(top)
     smiles = list(best["smiles"])
@@ -130,8 +130,12 @@ def open_campaign(campaign_file: str | Path) -> Campaign:
 
 
 def pending_trials(campaign: Campaign) -> list[Trial]:
-    """Trials that wait for a value."""
-    return [trial for trial in campaign.trials if trial.status == "pending"]
+    """Trials that wait for a value; with fidelities, those that people measure."""
+    from molvae.objectives.parsing import all_told_names
+
+    problem, pending = campaign.problem, [t for t in campaign.trials if t.status == "pending"]
+    told = all_told_names(problem)
+    return [t for t in pending if not problem.fidelities or problem.at(t.fidelity).names[0] in told]
 
 
 def say_notes(names: Iterable[str]) -> None:

@@ -156,7 +156,8 @@ def ask(
         if out is not None:  # before anything is asked
             check_can_write_plate(campaign, out, overwrite=overwrite, apart_from=inputs)
         campaign.suggest_from = suggest_from or campaign.suggest_from
-        trials = pending_trials(campaign) if create or pending or fill else []
+        shown = pending or fill or (create and not campaign.problem.fidelities)
+        trials = pending_trials(campaign) if shown else []
         wanted = campaign.batch_size if n is None else n
         if fill and len(trials) < wanted:
             trials += campaign.ask(wanted - len(trials), allow_constant=allow_constant)

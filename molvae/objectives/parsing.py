@@ -22,8 +22,7 @@ from molvae.errors import (
     encodable,
     require,
 )
-from molvae.objectives.computing import is_cheap, name_of
-from molvae.objectives.problem import (
+from molvae.objectives.columns import (
     COLUMNS,
     DERIVED_COLUMNS,
     EARLIER,
@@ -31,12 +30,9 @@ from molvae.objectives.problem import (
     PREDICTION_COLUMNS,
     REASON_COLUMNS,
     VALUE_COLUMNS,
-    Combine,
-    Constraint,
-    Objective,
-    OptimizationProblem,
-    interval,
 )
+from molvae.objectives.computing import is_cheap, name_of
+from molvae.objectives.problem import Combine, Constraint, Objective, OptimizationProblem, interval
 from molvae.objectives.program import COMMAND, Program
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import pandas as pd
 import pytest
 
 from molvae import Campaign
+from molvae.analysis.plate import ask_columns, write_plate
+from molvae.analysis.report import render
 from molvae.analysis.reproduce import reproduction_command
 from molvae.analysis.summary import summarize
 from molvae.campaign.same_settings import check_same_settings
+from molvae.campaign.trial import NewTrial
+from molvae.cli.measurements import tell
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
 from molvae.objectives.parsing import format_part, parse_objective
 from molvae.objectives.problem import Objective, OptimizationProblem
@@ -129,6 +134,35 @@ def test_people_may_measure_both_fidelities(tmp_path: Path) -> None:
         assert c.trials[0].values == {"quick": 2.5}
         c.add_replicates(1, 3.5)
         assert c.trials[0].replicates == {"quick": [2.5, 3.5]}
+
+
+def test_plate_of_both_fidelities_is_told_as_a_file(tmp_path: Path) -> None:
+    both = {"objective": "manual:assay", "fidelities": ["manual:quick, cost 1"]}
+    path, plate = tmp_path / "c.db", tmp_path / "plate.csv"
+    with create(path, start=6, **both) as c:
+        write_plate(c, c.ask(11), plate)
+        assert ask_columns(c.problem)[:3] == ["id", "smiles", "fidelity"]
+    table = pd.read_csv(plate)
+    assert table["fidelity"].tolist() == ["quick"] * 6 + ["assay"] * 5
+    for row, name in enumerate(table["fidelity"]):
+        table.loc[row, name] = float(row)
+    table.to_csv(plate, index=False)
+    tell(path, file=plate)
+    with Campaign.open(path, ToySpace()) as c:
+        assert [t.values for t in c.trials[:7]] == [*({"quick": n} for n in range(6)), {"assay": 6}]
+        assert not any(t.notes for t in c.trials)
+        page = render(c)
+        assert "<th>fidelity</th>" in page
+        assert "<td>quick</td>" in page
+
+
+def test_molecule_is_asked_for_once_at_each_fidelity(tmp_path: Path) -> None:
+    with create(tmp_path / "c.db", start=6) as c:
+        one = NewTrial(smiles=c.trials[5].smiles, z=[0.0] * 3, origin="x", fidelity="fast")
+        with pytest.raises(CampaignError):
+            c._storage.ask([one], expected=len(c))
+        c._storage.ask([replace(one, fidelity="slow")], expected=len(c))
+        assert c.trials[-1].fidelity == "slow"
 
 
 def test_given_values_of_the_objective_need_no_further_initial_ones(tmp_path: Path) -> None:

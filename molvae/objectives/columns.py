@@ -1,0 +1,49 @@
+"""Columns of tables of trials, with what they hold."""
+
+COLUMNS = {
+    "id": "number of the trial, counted from 1 in the order asked",
+    "smiles": "canonical SMILES",
+    "status": "pending: without an outcome; complete: all values are known; failed: some are not",
+    "origin": "start, added, or the strategy and the operator that proposed the molecule",
+    "percentile": "density percentile of the molecule's encoding, from 0 to 100; NaN if not known",
+    "message": "message of the outcome, e.g. why it failed",
+    "asked_at": "when it was asked, in UTC",
+    "told_at": "when its outcome was reported, in UTC",
+}
+"""Columns of every table of trials; those of values stand behind `smiles`."""
+
+DERIVED_COLUMNS = {
+    "pareto_rank": "1: on the Pareto front; 2: on the front without those; ...",
+    "score": "the objectives combined by desirability or weighted_sum",
+    "feasible": "whether it satisfies all constraints",
+}
+"""Columns of tables of several objectives, and of constraints."""
+
+VALUE_COLUMNS = {
+    "error": "standard error of a value",
+    "replicates": "measurements of which a value is the mean, with ; between them",
+    "operator": "< or > if a value is censored: the true one is below or above it",
+}
+"""Columns such as NAME_error beside values, where there are any."""
+
+REASON_COLUMNS = {
+    "kappa": "weight of the uncertainty when it was chosen: near 0 exploits, above 1 explores",
+    "parents": "SMILES of the molecules that it was made from, with ; between them",
+    "nearest": "SMILES of the most similar molecule that had its values when it was proposed",
+    "similarity": "Tanimoto similarity to that one (ECFP4)",
+    "findings": "alerts, unstable groups, unseen parts, unusual size, with ; between them",
+}
+"""Columns of tables with proposals: why each molecule was proposed."""
+
+PREDICTION_COLUMNS = {
+    "predicted": "median of the value that was predicted when it was proposed",
+    "low": "lower end of the 90 % interval of the prediction",
+    "high": "upper end of the 90 % interval of the prediction",
+}
+"""Columns NAME_predicted, NAME_low and NAME_high of tables with proposals."""
+
+FIDELITY = "fidelity"
+"""Column of the fidelity of each trial, where there are lower ones: the name of its value."""
+
+EARLIER = "earlier_failures"
+"""Column of failures after which trials were put back, where there are any."""
