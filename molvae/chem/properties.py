@@ -255,7 +255,7 @@ ALIASES = {"penalised_logp": "penalized_logp"}
 
 NEAREST = "nearest:"
 """Prefix of the similarity to the nearest molecule of a file, e.g. `nearest:patents.smi`."""
-RDKIT = "rdkit:"  # prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`.
+RDKIT = "rdkit:"  # prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`
 
 _DESCRIPTORS = {name.lower(): (name, of) for name, of in Descriptors.descList}
 
