@@ -42,12 +42,19 @@ list models
 list data
 properties start.smi
 encode toy start.smi
+properties start.smi --summary
+properties start.smi --names logP rdkit:BertzCT lipinski_violations
+explore map toy start.smi
 explore interpolate toy {FIRST} {SECOND}
 explore neighbors toy {FIRST} --radius 1 -n 20
 explore traverse toy {FIRST} --along a --length 1
 explore analogy toy {FIRST} {SECOND} {THIRD}
 explore ascend toy start.smi --climb distance
 ask lab.db --creat
+optimize run2.db --budget 4
+optimize lab.db --batch-size much
+properties start.smi --names no_such_property
+prepare start.smi prepared
 tell nowhere/with/a/long/name/of/a/campaign/file/that/does/not/exist/at/all/lab.db 5 7
 """
 HELP = "ask tell add retry optimize export report compare copy ui list library explore prepare"
@@ -93,7 +100,7 @@ def test_every_command_fits_80_columns(terminal: Molvae) -> None:
         done = terminal(*split(line))
         assert done.out or done.err, line
         wide[line] = too_wide(done.out) + too_wide(done.err)
-        fails = re.search("--creat$|nowhere|e9$|run2.db lab", line) is not None
+        fails = re.search("--creat$|nowhere|e9$|run2.db lab|much$|no_such", line) is not None
         if (done.status != 0) != fails:
             wrong[line] = done.err
     for name in HELP.split():
