@@ -25,8 +25,7 @@ CHOICE_ALIASES = {
     "minimise": "minimize",
     "product": "desirability",
     "sum": "weighted_sum",
-}
-"""Old spellings of choices, still read."""
+}  # old spellings of choices, still read
 
 ALIASES: Mapping[str, Mapping[str, str]] = {
     "CampaignConfig": {
@@ -233,11 +232,8 @@ def as_settings(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
-DEFAULT_PROPERTIES = ("logP", "SAS", "QED")
-"""Properties that tables, reports and metrics show; see `molvae.chem.properties`."""
-
-RESUMABLE = {"resumable": True}
-"""Metadata of settings that may change when a campaign is resumed."""
+DEFAULT_PROPERTIES = ("logP", "SAS", "QED")  # what tables, reports and metrics show
+RESUMABLE = {"resumable": True}  # metadata of settings that may change when a campaign is resumed
 
 STRATEGIES = {
     "random": "molvae.bo.strategies.random:Random",
@@ -251,11 +247,8 @@ STRATEGIES = {
 }
 """The built-in strategies: name and class. To add one: one file in `bo/strategies` and one line."""
 
-MULTI_FIDELITY = ("rank", "screen")
-"""The strategies that choose among fidelities."""
-
-PLAUSIBILITY = ("alerts", "precedents", "size")
-"""Parts of the check whether a chemist would make a molecule, see `molvae.chem.plausibility`."""
+MULTI_FIDELITY = ("rank", "screen")  # the strategies that choose among fidelities
+PLAUSIBILITY = ("alerts", "precedents", "size")  # see `molvae.chem.plausibility`
 
 
 def plausibility_parts(text: str) -> tuple[str, ...]:
@@ -294,11 +287,11 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         at_least(self, 1, "max_heavy_atoms")
         require(0 < self.share <= 1, f"share must lie in (0, 1], got {self.share}")
+        given = ", ".join(map(repr, self.keep))
         for name in self.keep:
             require(
                 bool(name.strip()) and name.lower() != "smiles" and self.keep.count(name) == 1,
-                f"keep must list columns of numbers, each once, without smiles; "
-                f"got {', '.join(map(repr, self.keep))}",
+                f"keep must list columns of numbers, each once, without smiles; got {given}",
             )
 
 
@@ -317,7 +310,7 @@ class RunLimits:
     leaves them pending; 0: never."""
 
     def __post_init__(self) -> None:
-        positive = self.timeout is None or (0 < self.timeout < math.inf)
+        positive = self.timeout is None or 0 < self.timeout < math.inf
         require(positive, f"timeout must be a positive number of seconds, got {self.timeout}")
         at_least(self, 0, "retries", "failures_in_a_row")
         require(
@@ -389,8 +382,7 @@ class CampaignConfig(RunLimits):
     """Propose only molecules of this library (see molvae library build), by strategy screen; random
     initial molecules are of the library, too."""
     suggest_from: str | None = field(default=None, metadata=RESUMABLE)
-    """Note the most similar molecules of this library beside each proposal, to be bought instead.
-    """
+    """Note the most similar molecules of this library beside each proposal, to buy instead."""
     start: int | str | None = None
     """Initial molecules: this many random ones of `dataset`, by default a third of the budget and
     at most 100; or a file of molecules (with a column `value` if measured)."""
@@ -401,16 +393,10 @@ class CampaignConfig(RunLimits):
     their total cost."""
     batch_size: int = field(default=10, metadata=RESUMABLE)
     """Molecules chosen together before the surrogate is fitted again."""
-    tune: bool | None = field(
-        default=None,
-        metadata={
-            "help": "Fine-tune the decoder on the initial molecules, in some 5 s, before molecules "
-            "are proposed. By default if at least 10 of them are measured and they are analogues "
-            "(half have another one at a Tanimoto similarity of 0.5)."
-        },
-    )
-    """Fine-tune the decoder on the initial molecules; None: if they are a measured series, see
-    `molvae.campaign.proposing.is_series`. A campaign file holds the answer."""
+    tune: bool | None = None
+    """Fine-tune the decoder on the initial molecules, in some 5 s, before molecules are proposed.
+    By default if at least 10 of them are measured and they are analogues (half have another one at
+    a Tanimoto similarity of 0.5)."""
     batch_distance: float = 0.0
     """Least Tanimoto distance, from 0 to 1, between two molecules of a batch, and between them and
     pending ones: Morgan bits of radius 2, 2,048 of them. 0: none."""
@@ -442,8 +428,7 @@ class CampaignConfig(RunLimits):
         super().__post_init__()
         for name in ("unit", "direction", "name", "cost"):
             single = getattr(self, name) is None or len(self.objective) <= 1
-            said = f"{name} belongs to a single objective; with several, give it for each of them"
-            require(single, said)
+            require(single, f"{name} belongs to a single objective; of several, give it for each")
         require(self.pattern is None or self.command is not None, "pattern belongs to a command")
         diverse = self.batch_distance or self.per_scaffold
         require(

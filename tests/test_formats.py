@@ -100,6 +100,21 @@ def test_record_format_5(tmp_path: Path) -> None:
         assert c.changes()["trial"].tolist() == [1, 4]
 
 
+def test_record_format_6(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "record-6.db", tmp_path / "record.db")
+    with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:
+        (lower,) = c.problem.fidelities
+        assert (lower.name, lower.direction, lower.cost) == ("vina", "minimize", 1.0)
+        docked, measured, waiting = c.trials[:6], c.trials[6:11], c.trials[11:]
+        assert [one.values for one in docked] == [{"vina": -i / 10} for i in range(1, 7)]
+        assert {one.fidelity for one in docked} == {"vina"}
+        assert [one.smiles for one in measured] == [one.smiles for one in docked[:5]]
+        assert [one.values["pIC50"] for one in measured] == [5.7, 5.8, 5.9, 6.0, 6.1]
+        assert [(one.status, one.fidelity) for one in waiting] == [("pending", "vina")] * 2
+        c.tell(waiting[0].id, -0.7)  # and it can be gone on with
+        assert c.trials[11].values == {"vina": -0.7}
+
+
 def test_record_format_1(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "record-1.db", tmp_path / "record.db")
     with Campaign.open(tmp_path / "record.db", GOLDEN / "run-1") as c:

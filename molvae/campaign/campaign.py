@@ -7,7 +7,7 @@ campaign continues as it would have.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -339,17 +339,6 @@ class Campaign(CampaignView):
         with self._choosing, self._storage.writing("add"):
             n = len(self)
             new, told, self.start_rows = added(self, smiles, values, message)
-            new = [
-                replace(
-                    one,
-                    outcome=with_computed(
-                        one.outcome, one.smiles, self.problem, self._parts.function
-                    ),
-                )
-                if one.outcome is not None
-                else one
-                for one in new
-            ]
             trials = self._storage.ask(new, expected=n, told=self._completed(told))
         return trials
 

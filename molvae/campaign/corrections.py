@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molvae.campaign.creation import percentiles_of
-from molvae.campaign.evaluation import parse_outcome
+from molvae.campaign.evaluation import parse_outcome, with_computed
 from molvae.campaign.initial_design import ADDED, InitialDesign, build_initial_design
 from molvae.campaign.start_rows import StartRow
 from molvae.campaign.trial import NewTrial, Outcome, Trial
@@ -108,6 +108,9 @@ def added(
     for trial, percentile in zip(design.trials, percentiles, strict=True):
         outcome = trial.outcome and replace(trial.outcome, message=message or "added later")
         if (there := known.get(trial.smiles)) is None:
+            if outcome is not None:
+                function = campaign._parts.function
+                outcome = with_computed(outcome, trial.smiles, campaign.problem, function)
             new.append(replace(trial, origin=ADDED, percentile=percentile, outcome=outcome))
         elif outcome is None or there.agrees_with(outcome):
             continue

@@ -129,10 +129,34 @@ def fifth() -> None:
         c.ask(1)
 
 
+def sixth() -> None:
+    record = HERE / "record-6.db"
+    for part in HERE.glob("record-6.db*"):
+        part.unlink()
+    space = load(HERE / "run-1")
+    space.name = "run-1"
+    with Campaign.create(
+        record,
+        space,
+        objective="maximize manual:pIC50",
+        cost=20.0,
+        fidelities=["minimize manual:vina, cost 1"],
+        strategy="rank:n_offspring=20,n_generations=1",
+        start=["CCO", "CCN", "CO", "CCCO", "CCCN", "CCOC"],
+        plausibility="none",
+        seed=0,
+    ) as c:
+        for trial in c.trials:
+            if trial.status == "pending":
+                c.tell(trial.id, -trial.id / 10 if trial.fidelity else 5 + trial.id / 10)
+        c.ask(2)
+
+
 if __name__ == "__main__":
     first()
     second()
     third()
     fourth()
     fifth()
+    sixth()
     shutil.rmtree(HERE / "__pycache__", ignore_errors=True)
