@@ -107,7 +107,7 @@ def test_measured_limit_is_an_operator_and_a_number(text: str, limit: Censored) 
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("< 5 nM", "write 5 only"), (">1,000", "either 1.000 or 1000")]
+    ("text", "message"), [("< 5 nM", "write <5 only"), (">1,000", "either 1.000 or 1000")]
 )
 def test_measured_limit_that_can_be_misread_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):

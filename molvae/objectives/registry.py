@@ -179,7 +179,10 @@ def list_objectives() -> list[tuple[str, str, str]]:
     named: list[Any] = [*BUILT_IN.values(), *_registered.values()]
     counts = zip(("SMARTS", "CATALOGS", "ELEMENTS"), COUNTS.items(), strict=True)
     return [
-        *((made.name, made.direction, made.doc) for made in named),
+        *(
+            (made.name, made.direction, made.doc or "A function without a docstring")
+            for made in named
+        ),
         (RDKIT + "NAME", "maximize", "Any descriptor of rdkit.Chem.Descriptors"),
         (NEAREST + "FILE", "maximize", "Tanimoto similarity to the nearest molecule of a file"),
         (SIMILARITY + "SMILES", "maximize", Similarity.doc),

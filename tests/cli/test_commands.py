@@ -671,10 +671,6 @@ def test_several_goals_and_limits(toy: Molvae, tmp_path: Path) -> None:
         (["--goals", "qed", "logp", "--combine", "desirability"], ["logp", "worst 0, best 1"]),
         (["--goals", "qed", "sas", "--direction", "minimize"], ["direction belongs to a single"]),
         (["--objective", "maximize qed", "--direction", "minimize"], ["direction", "say one"]),
-        (
-            ["--objective", "qed", "--objective", "sas", "--command", "x {smiles}"],
-            ["command belongs to a single objective"],
-        ),
         (["--objective", "y", "--command", ""], ["a command has words"]),
         (["--objective", "qed", "--workers", "-1"], ["workers must not be negative"]),
         (["--objective", "qed", "--timeout", "0"], ["timeout must be a positive"]),

@@ -50,7 +50,7 @@ def waiting() -> dict[int, str]:
         ("id,value,value\n3,1,2\n", ["two columns for 'value'"]),
         ("id,ID,value\n3,4,2\n", ["two columns for 'id'", "'ID'"]),
         ("id,pIC50,value\n3,,7.3\n4,6,\n", ["line 2: value is '7.3', but pIC50 is empty"]),
-        ("id,value\n3,<x\n4,>1 nM\n", ["line 2: value: '<x' is not", "line 3", "write 1 only"]),
+        ("id,value\n3,<x\n4,>1 nM\n", ["line 2: value: '<x' is not", "line 3", "write >1 only"]),
         ("id,value\n3,<5;>6\n", ["limits in both directions (<5, >6)"]),
         ("id,value\n3,1_000\n4,\u0663\n5,inf\n", ["line 2", "line 3", "line 4"]),
         ("id,value\n\u0663,1\n3.5,1\n-3,1\n", ["line 2", "line 3", "line 4", "whole number"]),
