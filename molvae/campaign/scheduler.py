@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import InitVar, dataclass, field, replace
-from itertools import count
+from itertools import count, islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -149,22 +149,26 @@ class Scheduler:
         running = (trial for one in self._running.values() for trial in one.trials)
         return self._left - sum(map(self.cost, running))
 
-    @property
-    def _affordable(self) -> list[Trial]:
-        """Pending trials that cost no more than what is left; the others stay pending."""
+    def _affordable(self, most: int | None = None) -> list[Trial]:
+        """The first pending trials that cost no more than what is left; the others stay pending.
+
+        `most`: stop at so many, since there may be thousands of them.
+        """
         room = self._room
-        return [trial for trial in self.pending if self.cost(trial) <= room]
+        return list(islice((one for one in self.pending if self.cost(one) <= room), most))
 
     def _submit(self) -> None:
         """Hand pending molecules to free workers."""
-        while len(self._running) < self.caller.capacity() and (fit := self._affordable):
+        while len(self._running) < self.caller.capacity():
+            if not (fit := self._affordable(self.together)):
+                return
             first, *others = fit
             room, trials = self._room - self.cost(first), [first]
             # A molecule with which a process has died is called alone.
             for one in () if self._deaths[first.id] else others:
                 room -= self.cost(one)
                 same = one.fidelity == first.fidelity
-                if len(trials) == self.together or room < 0 or self._deaths[one.id] or not same:
+                if room < 0 or self._deaths[one.id] or not same:
                     break
                 trials.append(one)
             for one in trials:
@@ -203,12 +207,12 @@ class Scheduler:
     def _choose(self) -> None:
         """Choose new molecules when workers are free, or soon will be."""
         capacity = self.caller.capacity()
-        wanted = self._room - sum(map(self.cost, self._affordable))
-        most = int(wanted // self.cheapest)
-        if self._choice is None and most > 0 and (n := self._short_of(capacity)) > 0:
-            work = self.choose(min(n, most), wanted)
-            self._choice = Choice(work, lambda: self._results.put(0))
-            self._choice.start()  # when `run` can stop it
+        if self._choice is None and (n := self._short_of(capacity)) > 0:
+            wanted = self._room - sum(map(self.cost, self._affordable()))
+            if (most := int(wanted // self.cheapest)) > 0:
+                work = self.choose(min(n, most), wanted)
+                self._choice = Choice(work, lambda: self._results.put(0))
+                self._choice.start()  # when `run` can stop it
         if self._choice is not None and (capacity == 1 or self._choice.result.done()):
             choice = self._choice
             choice.wait()
@@ -225,9 +229,8 @@ class Scheduler:
 
     def _short_of(self, capacity: int) -> int:
         """How many molecules to choose now."""
-        n_pending = len(self._affordable)
         if capacity <= 1:
-            return 0 if n_pending or self._running else self.batch_size
+            return 0 if self._running or self._affordable(1) else self.batch_size
         # Workers need this many while the next ones are being chosen; none if calls are long:
         # a late choice knows more.
         needed, most = 0, max(self.batch_size, capacity)
@@ -235,7 +238,8 @@ class Scheduler:
             taken = CHOICE_MARGIN * capacity * self._choice_seconds / max(self._call_seconds, 1e-9)
             needed = round(min(taken, most))
         free = capacity - len(self._running)
-        if n_pending > max(needed, free):
+        enough = max(needed, free)
+        if (n_pending := len(self._affordable(enough + 1))) > enough:
             return 0
         return min(free + 2 * needed - n_pending, most)
 
