@@ -894,23 +894,25 @@ def test_tell_takes_values_that_begin_with_a_minus(molvae: Molvae, value: str, m
         assert campaign.trials[0].message == "-twice"
 
 
+RANDOM_TOY = [
+    "--objective",
+    "qed",
+    "--space",
+    "toy",
+    "--strategy",
+    "random",
+    "--plausibility",
+    "none",
+]
+
+
 def test_initial_molecules_follow_the_budget_and_a_budget_below_them_is_said(
     molvae: Molvae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [initial_number(n) for n in (1, 30, 300, 1000)] == [2, 10, 100, 100]
     monkeypatch.setattr("molvae.latent.loading.load", lambda *_, **__: ToySpace())
     Path("s.smi").write_text("\n".join(ToySpace().molecules[:6]))
-    settings = [
-        "--objective",
-        "qed",
-        "--space",
-        "toy",
-        "--strategy",
-        "random",
-        "--plausibility",
-        "none",
-    ]
-    done = molvae("optimize", "c.db", *settings, "--start", "s.smi", "--budget", 4)
+    done = molvae("optimize", "c.db", *RANDOM_TOY, "--start", "s.smi", "--budget", 4)
     assert done.status == 0
     assert "budget of 4" in done.err
     assert "budget of" not in molvae("optimize", "c.db", "--budget", 8).err
@@ -921,17 +923,8 @@ def test_the_batch_size_of_a_campaign_may_change_and_the_file_keeps_it(
 ) -> None:
     monkeypatch.setattr("molvae.latent.loading.load", lambda *_, **__: ToySpace())
     Path("s.smi").write_text("\n".join(ToySpace().molecules[:6]))
-    settings = [
-        "--objective",
-        "qed",
-        "--space",
-        "toy",
-        "--strategy",
-        "random",
-        "--plausibility",
-        "none",
-    ]
-    molvae("optimize", "c.db", *settings, "--start", "s.smi", "--budget", 8, "--batch-size", 2)
+    start = ("--start", "s.smi", "--budget", 8)
+    molvae("optimize", "c.db", *RANDOM_TOY, *start, "--batch-size", 2)
     assert molvae("optimize", "c.db", "--budget", 16, "--batch-size", 4).status == 0
     with Campaign.open("c.db", space=ToySpace()) as campaign:
         assert (campaign.batch_size, campaign.config.batch_size) == (4, 2)
