@@ -176,6 +176,68 @@ def test_a_damaged_table_gives_the_same_values_or_one_error_that_names_a_place(
     assert min(answers["same"], answers["error"]) > 5, answers
 
 
+WIDE = ("Compound ID", "SMILES", "IC50 (nM)", "pIC50 [-log M]", "Operator", "Note")
+
+
+def shifted(cells: list[list[str]], draw: random.Random) -> tuple[int, int]:
+    """Damage one row so that cells move, or one cell; returns the row, and the changed cell or -1.
+
+    -1 says that no cell was changed.
+    """
+    at = draw.randrange(1, len(cells))
+    row, place = cells[at], draw.randrange(len(WIDE))
+    kind = draw.randrange(10)
+    if kind == 0:  # there twice
+        row.insert(place, row[place])
+    elif kind == 1:  # an empty one too much
+        row.insert(place, "")
+    elif kind == 2:  # cut in two
+        middle = draw.randrange(len(row[place]) + 1)
+        row[place : place + 1] = [row[place][:middle], row[place][middle:]]
+    elif kind == 3:  # lost
+        del row[place]
+    elif kind == 4:  # glued to the next one
+        row[place : place + 2] = ["".join(row[place : place + 2])]
+    elif kind == 5:  # empty ones at the end
+        row += [""] * draw.randrange(1, 3)
+    else:
+        place = draw.choice((1, 3, place))
+        middle = draw.randrange(len(row[place]) + 1)
+        row[place] = row[place][:middle] + draw.choice("x5 ") + row[place][middle:]
+        return at, place
+    return at, -1
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_values_never_move_to_another_column_unseen(tmp_path: Path, separator: str) -> None:
+    """Also where the last cell of a row is empty, so that no cell is left over."""
+    draw, file, answers = random.Random(1), tmp_path / "t.csv", dict.fromkeys("sec", 0)
+    molecules, decimal = SPACE.molecules[::20][:12], "," if separator == ";" else "."
+    table = [
+        [f"C-{i}", smiles, f"{135 + i}{decimal}6", f"{6 - i / 8:.2f}".replace(".", decimal),
+         ("AB", "")[i % 3 == 1], "pure" if i % 4 == 0 else ""]
+        for i, smiles in enumerate(molecules)
+    ]  # fmt: skip
+    plain = {row[1]: float(row[3].replace(",", ".")) for row in table}
+    for _ in range(100):
+        cells = [list(WIDE), *(list(row) for row in table)]
+        at, changed = shifted(cells, draw)
+        file.write_text("".join(separator.join(row) + "\n" for row in cells))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MolvaeWarning)
+            start, error = attempt(file)
+        if start is None:
+            assert f"line {at + 1}" in error, error
+            answers["e"] += 1
+            continue
+        found = {t.smiles: t.outcome and t.outcome.values.get("pIC50") for t in start.trials}
+        differ = {one for one in {*found, *plain} if found.get(one) != plain.get(one)}
+        answers["c" if differ else "s"] += 1
+        if differ:
+            assert (molecules[at - 1], changed) in {(one, i) for one in differ for i in (1, 3)}
+    assert min(answers.values()) > 2, answers
+
+
 def test_two_quotes_that_do_not_belong_there_swallow_no_row(tmp_path: Path) -> None:
     """Around any piece of a table, from the edge of a cell to the edge of another."""
     file, draw, answers = tmp_path / "t.csv", random.Random(0), {True: 0, False: 0}

@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from molvae.chem.tables import SMILES, Table, build_table, names_smiles, without_unit
+from molvae.chem.tables import (
+    SMILES,
+    Table,
+    build_table,
+    names_smiles,
+    shortened_list,
+    without_unit,
+)
 from molvae.chem.text_files import STDIN, decoded, fold, name_of, read_bytes, records, separator_of
 from molvae.chem.workbooks import parquet_table, workbook_table
 from molvae.errors import DataError
@@ -127,6 +134,11 @@ def list_table(text: str, name: str) -> Table:
         header.append(NAME)
     if (n := len(header)) > 2:
         rows = [(line, " ".join(words).split(maxsplit=n - 1)) for line, words in rows]
-    for _, words in rows:
+    table = Table(name, header, rows, has_header=has_header)
+    for line, words in rows:
+        if 1 < len(words) < n:  # which one is missing, nobody knows
+            table.problem(
+                line, f"{len(words)} words, the header names {n}: {shortened_list(header)}"
+            )
         words += [""] * (n - len(words))
-    return Table(name, header, rows, has_header=has_header)
+    return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -207,36 +208,45 @@ def build_table(
     found: Iterable[Record], name: str, separator: str | None, unit: str = "line"
 ) -> Table:
     """A table from records, the first of which is the header; bad rows are noted."""
-    filled = ((line, cells) for line, cells in found if any(cell.strip() for cell in cells))
-    first, names = next(filled, (0, []))
+    filled = [(line, cells) for line, cells in found if any(cell.strip() for cell in cells)]
+    first, names = filled[0] if filled else (0, list[str]())
     header = [cell.strip().lstrip("\ufeff").strip() for cell in names]
-    n = len(header)
-    while n > 1 and not header[n - 1] and separator is not None:
-        n -= 1  # spreadsheets end rows with empty cells
+    named = max([1, *(i for i, cell in enumerate(header, 1) if cell)])
+    n = len(header) if separator is None else min(named, len(header))  # empty ones at the end
     header = [cell or f"column {i}" for i, cell in enumerate(header[:n], 1)]
+    widths = Counter(len(cells) for _, cells in filled)
     table, broken = Table(name, header, [], separator, unit=unit), list[Record]()
     if separator and any("\n" in cell and separator in cell for cell in names):
         table.problem(first, "a quote in the header opens a cell that holds what looks like rows")
-    for line, written in filled:
+    for line, written in filled[1:]:
         cells = [cell.strip() for cell in written]
-        if len(cells) > n and not any(cells[n:]):
+        extra = named < len(cells)
+        moved = extra and _moved(cells, named, separator, widths, is_own=len(cells) == len(names))
+        if extra and not moved and not any(cells[n:]):
             cells = cells[:n]
-        if len(cells) == n:
+        if len(cells) == n and not moved:
             table.rows.append((line, cells))
             if any("\n" in cell for cell in written):
                 broken.append((line, written[:n]))
             continue
-        said = f"{len(cells)} cell{'s' * (len(cells) > 1)}, the header names {n}"
+        said = f"{len(cells)} cell{'s' * (len(cells) > 1)}, the header names {named}"
+        at = next((i for i in range(1, named) if _is_doubtful(cells, i)), 0) if extra else 0
+        hint = f" (look at {header[at - 1]} and {header[at]})" if at else ""
         if len(cells) < n:
             said += " (fewer cells than names; leave a cell empty if so)"
         elif comma := _split_number(cells, separator):
             said += f"; is {comma} a number with a decimal comma? separate the cells by ; or tabs"
+        elif moved and not any(cells[named:]):
+            said += (
+                f"; a cell seems to be there twice, or cut in two{hint}: mend that, or take out "
+                "the empty cells at the end of this row"
+            )
         else:
-            mark = "a tab" if separator == "\t" else repr(separator)
-            unnamed = next(cell for cell in cells[n:] if cell)
+            mark = "a tab" if separator == "\t" else repr(separator or "a separator")
+            unnamed = next(cell for cell in cells[named:] if cell)
             said += (
                 f"; nothing names {shown(unnamed, 30)}: put quotes around text that holds {mark}, "
-                "or give the column a name"
+                f"take out a cell that is there twice{hint}, or give the column a name"
             )
         if len(table.misfits) < TITLE_LINES:
             table.misfits[line] = cells
@@ -244,6 +254,31 @@ def build_table(
     if broken and separator and n > 1:
         _note_swallowed(table, broken)
     return table
+
+
+def _moved(
+    cells: Sequence[str], n: int, separator: str | None, widths: Counter[int], *, is_own: bool
+) -> bool:
+    """Whether cells of a row with more than the `n` named ones may stand in the next column.
+
+    One that is there twice, or cut in two, moves those behind it. If the last column is empty in
+    this row, no filled cell is left over: then the row is told by its width alone, which other rows
+    do not have. `is_own` says that the header, as written, has it.
+    """
+    doubtful = any(_is_doubtful(cells, i) for i in range(1, n))
+    if any(cells[n:]):
+        return separator is None and doubtful  # notes beside a sheet's table are left alone
+    if separator is None:
+        return False
+    most, width = max(widths.values()), widths[len(cells)]
+    if width < most or (not is_own and _split_number(cells[:n], separator)):
+        return True
+    return doubtful and [*widths.values()].count(most) > 1
+
+
+def _is_doubtful(cells: Sequence[str], i: int) -> bool:
+    """Whether the cell at `i` may be a copy of the one before it, or moved by an empty one."""
+    return bool(cells[i]) and cells[i - 1] in ("", cells[i])
 
 
 def _split_number(cells: Sequence[str], separator: str | None) -> str:

@@ -190,6 +190,30 @@ def test_what_spreadsheets_leave_around_a_table_is_no_matter(tmp_path: Path, tex
     assert [row[1][place] for place in places] == ["CCO", "1"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id;smiles;value;note\nx;CCO;CCO;5;\n", "look at smiles and value"),
+        ("id;smiles;v;w;note\nx;C;4;5;\ny;CC;4;4;5;\n", "look at v and w"),
+        ("id;smiles;v;w;note\nx;C;4;5;\ny;CC;;4;5;\n", "look at v and w"),
+        ("id;smiles;v;note\nx;C;4;\ny;CC;4;\nC-;3;CCC;4;\n", "cut in two"),
+        ("id,smiles,value,note\nx,C,5,29,\ny,CC,6,1,\n", "decimal comma"),
+        ("id;smiles;v;w;;\nx;C;4;5;;\ny;CC;4;4;5;;\n", "look at v and w"),
+        ("id;smiles;v;w\nx;C;4;5\ny;CC;4;4;5\n", "there twice (look at v and w)"),
+    ],
+)
+def test_rows_whose_cells_moved_are_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        to_dataframe(tmp_path, text).check()
+    assert said in str(caught.value)
+    assert f"line {text.count(chr(10))}: " in str(caught.value)
+
+
+def test_empty_cells_at_the_end_of_all_rows_are_no_matter(tmp_path: Path) -> None:
+    found = to_dataframe(tmp_path, "smiles;v;w\nC;4;4;;\nCC;;5;;\n")
+    assert found.rows == [(2, ["C", "4", "4"]), (3, ["CC", "", "5"])]
+
+
 def test_columns_without_a_name_keep_what_they_hold(tmp_path: Path) -> None:
     found = to_dataframe(tmp_path, ",smiles\n0,CCO\n1,CCN\n")
     assert found.header == ["column 1", "smiles"]
@@ -334,7 +358,20 @@ def test_list_of_smiles(
     assert (found.header, found.rows) == (header, rows)
 
 
+def test_list_of_smiles_with_too_few_words_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 3: 2 words, the header names 3"):
+        to_dataframe(tmp_path, "smiles id value\nC a 5\nCC 5\nCCC\n", "t.smi").check()
+
+
 # --- workbooks
+
+
+def test_notes_beside_a_sheet_are_kept_and_moved_cells_named(tmp_path: Path) -> None:
+    rows = [["smiles", "v", "w"], ["C", 4, 5, "a note"], ["CC", 4, 4, 5]]
+    found = read_table(workbook(tmp_path / "t.xlsx", rows))
+    assert found.rows == [(2, ["C", "4", "5", "a note"])]
+    with pytest.raises(DataError, match=r"row 3: .*look at v and w"):
+        found.check()
 
 
 def test_workbook_cells_are_text_as_they_would_be_written(tmp_path: Path) -> None:
