@@ -21,6 +21,7 @@ from molvae.objectives.problem import OptimizationProblem
 
 if TYPE_CHECKING:
     import pandas as pd
+    from jinja2 import Environment
 
     from molvae.campaign.campaign import Campaign
     from molvae.campaign.trial import Trial
@@ -29,6 +30,7 @@ PLATE = Kind(name="a plate", stamp="plate", error=CampaignError)
 PROPERTIES = ("logP", "MW", "SAS", "QED")  # properties that every plate shows
 EXPLOITS = 0.5  # weight of the uncertainty up to which a proposal exploits more than it explores
 SIZE = (260, 190)  # pixels of a drawn molecule
+LONG_COLUMNS = ("nearest", "parents")  # columns of SMILES that terminals have no room for
 
 
 def ask_columns(problem: OptimizationProblem) -> list[str]:
@@ -45,6 +47,7 @@ def ask_columns(problem: OptimizationProblem) -> list[str]:
         "kappa",
         "origin",
         "findings",
+        *LONG_COLUMNS,
     ]
 
 
@@ -162,34 +165,44 @@ def why(kappa: float | None) -> str:
     return "exploits" if kappa <= EXPLOITS else "explores"
 
 
-def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "") -> str:
-    """A plate as HTML; with the token of a form, values can be entered (`molvae ui`)."""
+def environment() -> Environment:
+    """What plates and reports are made with."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from molvae.analysis.summary import number
-    from molvae.chem.depiction import picture
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("molvae"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"number": number, "why": why}
+    made.filters |= {"number": number, "why": why}
+    return made
+
+
+def render_plate(campaign: Campaign, trials: Sequence[Trial], *, form: str = "") -> str:
+    """A plate as HTML; with the token of a form, values can be entered (`molvae ui`)."""
+    from molvae.chem.depiction import picture
+
     problem = campaign.problem
     table = plate_table(campaign, trials)
     properties = [name for name in PROPERTIES if name in table.columns]
-    return environment.get_template("plate.html").render(
-        cards=[
-            {
-                "trial": trial,
-                "told": told_names(problem.at(trial.fidelity)),
-                "drawing": picture(trial.smiles, size=SIZE),
-                "properties": numbers,
-            }
-            for trial, numbers in zip(trials, table[properties].to_dict("records"), strict=True)
-        ],
-        problem=problem,
-        identity=campaign.identity,
-        record=campaign.path.name,
-        written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        form=form,
+    return (
+        environment()
+        .get_template("plate.html")
+        .render(
+            cards=[
+                {
+                    "trial": trial,
+                    "told": told_names(problem.at(trial.fidelity)),
+                    "drawing": picture(trial.smiles, size=SIZE),
+                    "properties": numbers,
+                }
+                for trial, numbers in zip(trials, table[properties].to_dict("records"), strict=True)
+            ],
+            problem=problem,
+            identity=campaign.identity,
+            record=campaign.path.name,
+            written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+            form=form,
+        )
     )

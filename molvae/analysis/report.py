@@ -25,6 +25,7 @@ from molvae.analysis.calibration import coverage_of
 from molvae.analysis.distributions import SAMPLE, dataset_properties
 from molvae.analysis.figures import pictures
 from molvae.analysis.importance import Importance, permutation_importance
+from molvae.analysis.plate import environment
 from molvae.analysis.rgroups import group_tables
 from molvae.analysis.summary import LISTED, CampaignSummary, Row, goodness, number, summarize
 from molvae.campaign.proposal_check import core_to_keep, full_check
@@ -104,17 +105,9 @@ def is_report_of(file: str | Path, record: str | Path) -> bool:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("molvae"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "begin": _begin}
-    return environment.get_template("report.html")
+    made = environment()
+    made.filters |= {"begin": _begin}
+    return made.get_template("report.html")
 
 
 def render(
@@ -159,6 +152,7 @@ def render(
             if rows
         ],
         nan=math.nan,
+        proposals=any(trial.reason for trial in trials),
         density_percentiles=any(trial.percentile is not None for trial in trials),
         headings=[
             (found.label(n), n, problem.all_parts[n].unit or "") for n in problem.value_names

@@ -112,7 +112,8 @@ def ask(
     Columns are id, smiles and percentile (how typical a molecule is of the model, from 0 to 100,
     see molvae explore density); the predicted value with the ends of its 90 % interval; similarity
     to the nearest measured molecule; kappa, the weight of the uncertainty; origin, the strategy and
-    its operator; findings, e.g. structural alerts.
+    its operator; findings, e.g. structural alerts. TSV also has the nearest measured molecule and
+    the parents, the molecules that it was made from.
 
     Create a laboratory campaign with --create and the settings of molvae optimize, e.g.
     --create --objective manual:pIC50 --direction maximize --start measured.csv. Initial molecules
@@ -132,6 +133,7 @@ def ask(
         settings: Settings of the new campaign, with --create; --suggest-from also without.
     """
     from molvae.analysis.plate import (
+        LONG_COLUMNS,
         ask_columns,
         check_can_write_plate,
         plate_table,
@@ -168,7 +170,7 @@ def ask(
         columns = ask_columns(campaign.problem)
         rows = plate_table(campaign, trials, columns).to_numpy().tolist()
     if out is None:
-        print_table(columns, rows)
+        print_table(columns, rows, only_tsv=LONG_COLUMNS)
     else:
         print(out)
 

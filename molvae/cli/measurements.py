@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +21,7 @@ from molvae.cli.inputs import read_measurements
 from molvae.cli.shared_flags import CampaignFile, Verbose
 from molvae.cli.terminal import InFile, Signed, Switch, flags, print_table, say
 from molvae.config import CampaignConfig
-from molvae.errors import DataError, listed, require
+from molvae.errors import DataError, listed, require, shown
 from molvae.objectives.printing import process_prints_to_stderr
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def tell(
     trial: int | None = None,
     value: Signed | None = None,
     /,
-    *,
+    *others: Signed,
     file: InFile | None = None,
     error: float | None = None,
     message: Signed = "",
@@ -52,13 +54,14 @@ def tell(
         trial: The id that molvae ask printed.
         value: A number; a limit as in "<5" or ">10"; or "failed" if it could not be measured.
             Replicates separated by ; as in "-7.31;-7.5" become their mean and its standard error.
+        others: Further ids and values, as in 5 7.31 6 failed. Either all are written or none.
         file: Table (CSV, Excel, SDF, Parquet) with columns id, value and perhaps error and message;
             if several things are measured, with NAME and NAME_error for each. Rows
             without a value stay pending, unless there is a message; NaN, n.d. or failed as a value
             mean failed. Other columns are kept as notes, and molecules must match the trials.
             Either all rows are written or none; rows that were written before are skipped.
         error: Standard error of the value.
-        message: Text kept with the value, e.g. why it failed, or why it is corrected.
+        message: Text kept with each value, e.g. why it failed, or why it is corrected.
         correct: Replace outcomes that were told before, and say why (--message, or a column).
         add: Add replicates to values that were told before.
         yes: Accept implausible values.
@@ -72,18 +75,23 @@ def tell(
         earlier = {trial.id: trial for trial in campaign.trials}
         own = {id_: told_names(problem.at(one.fidelity)) for id_, one in earlier.items()}
         if file is None and trial is not None and value is not None:
-            (name, *more) = own.get(trial, names)
-            if more:
-                raise DataError(f"this campaign measures {', '.join(names)}; tell them by --file")
-            values: dict[int, Any] = {trial: {name: parse_value(value)}}
+            values: dict[int, Any] = {}
+            for id_, measured in _by_trial([str(trial), value, *others]).items():
+                (name, *more) = own.get(id_, names)
+                if more:
+                    said = ", ".join(names)
+                    raise DataError(f"this campaign measures {said}; tell them by --file")
+                values[id_] = {name: measured}
+            require(error is None or len(values) == 1, "--error is that of one value; use --file")
             _ask_back(campaign, values, yes=yes)
+            messages, told = dict.fromkeys(values, message), list(values)
             if correct or add:
-                campaign.correct_all(
-                    values, messages={trial: message}, errors={trial: error}, add=add
-                )
+                errors: dict[int, Any] = dict.fromkeys(values, error)
+                campaign.correct_all(values, messages=messages, errors=errors, add=add)
+            elif len(values) > 1:
+                told = campaign.tell_all(values, messages=messages)
             else:
-                campaign.tell(trial, values[trial], message, error=error)
-            told = [trial]
+                campaign.tell(told[0], values[told[0]], message, error=error)
         elif file is not None and trial is None:
             require(
                 error is None and not (message and not correct),
@@ -119,6 +127,28 @@ def tell(
         as_failed = f" ({failed} as failed)" if failed else ""
         pending = sum(status == "pending" for status in trials.values())
         say(f"values of {len(told)} trials{as_failed}; {pending} pending")
+
+
+def _by_trial(outcomes: Sequence[str]) -> dict[int, Any]:
+    """Values by the ids before them; one `DataError` names all that are wrong."""
+    found, problems = dict[int, Any](), list[str]()
+    for id_, value in zip_longest(outcomes[::2], outcomes[1::2]):
+        if not re.fullmatch("[0-9]{1,18}", id_):
+            problems.append(f"an id must be a whole number, got {shown(id_, 40)}")
+        elif value is None:
+            problems.append(f"trial {id_}: there is no value behind it")
+        elif int(id_) in found:
+            problems.append(f"trial {id_} is there twice; write replicates as in 5.1;5.3")
+        else:
+            found[int(id_)] = None
+            try:
+                found[int(id_)] = parse_value(value)
+            except DataError as wrong:
+                problems.append(f"trial {id_}: {wrong}")
+    if problems:
+        advice = "give pairs of an id and a value, or --file with columns id and value"
+        raise DataError(f"nothing was written: {listed(problems, advice)}")
+    return found
 
 
 def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> None:

@@ -30,12 +30,16 @@ def export(
     """Write all trials as a table.
 
     Args:
-        file: File to write: .csv, .tsv, .sdf, .xlsx or .parquet; CSV on standard output by default.
+        file: File to write: .csv, .tsv, .sdf, .xlsx or .parquet; by default CSV on standard output,
+            or on a terminal a table to read.
         overwrite: Replace an existing file.
     """
     target = file and check_can_write_table(file, overwrite=overwrite, apart_from=[campaign_file])
     with open_campaign(campaign_file) as campaign:
         table = campaign.table()
+    if target is None and sys.stdout.isatty():
+        print_table(list(table.columns), table.itertuples(index=False, name=None))
+        return
     if target is None:
         with_visible_text(table).to_csv(sys.stdout, index=False)
         return

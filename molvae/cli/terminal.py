@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
@@ -147,14 +147,18 @@ def say(text: str) -> None:
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, only_tsv: Collection[str] = ()
+) -> None:
     """A table: for people on a terminal, see `table_lines`; as TSV elsewhere and with --tsv.
 
-    NaN and None are empty.
+    NaN and None are empty; `only_tsv` are columns that terminals have no room for.
     """
     if sys.stdout.isatty() and not _as_tsv.get():
         width = shutil.get_terminal_size((80, 24)).columns
-        for line in table_lines(header, [list(row) for row in rows], width):
+        kept = [i for i, name in enumerate(header) if name not in only_tsv]
+        shown = [[row[i] for i in kept] for row in rows]
+        for line in table_lines([header[i] for i in kept], shown, width):
             sys.stdout.write(line + "\n")
         return
     for row in chain([header], rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import split
 
@@ -9,7 +10,10 @@ import pandas as pd
 import pytest
 
 from molvae.analysis.plate import plate_table
+from molvae.analysis.summary import number
 from molvae.campaign.campaign import Campaign
+from molvae.campaign.trial import Trial
+from molvae.chem.readers import read_table
 from tests.cli.conftest import Molvae
 from tests.toys import ToySpace
 
@@ -83,6 +87,72 @@ def test_plate_of_html_shows_every_molecule_with_its_reason(lab: Molvae, tmp_pat
     lab("ask", "lab.db", "--pending", "--out", "plate.html", "--overwrite").fails(1, "plate.html")
 
 
+@pytest.mark.parametrize("ending", ["csv", "sdf", "xlsx", "html"])
+def test_plates_say_why_each_molecule_was_proposed(lab: Molvae, ending: str) -> None:
+    if ending == "xlsx":
+        pytest.importorskip("openpyxl")
+    name = f"plate.{ending}"
+    assert lab(*CREATE, "-n", 3, "--unit", "nM", "--out", name).status == 0
+    with Campaign.open("lab.db") as campaign:
+        trials = campaign.trials[4:]
+    if ending == "html":
+        page = Path(name).read_text()
+        assert page.count("</b> nM</dd>") == page.count("pIC50 (nM)") == 3
+        assert_reasons_are_in(page, trials)
+        return
+    table = read_table(name, ("id",))
+    for trial, (_, cells) in zip(trials, table.rows, strict=True):
+        row = dict(zip(table.header, cells, strict=True))
+        predicted, reason = trial.predictions["pIC50"], trial.reason
+        assert reason is not None
+        numbers = [predicted.q50, predicted.q05, predicted.q95, reason.kappa, reason.similarity]
+        names = ("pIC50_predicted", "pIC50_low", "pIC50_high", "kappa", "similarity")
+        assert [float(row[one]) for one in names] == pytest.approx(numbers)
+        assert row["nearest"] == reason.nearest
+        assert row["parents"] == "; ".join(reason.parents)
+        assert row["origin"] == trial.origin
+        assert {"percentile", "findings"} <= {*row}
+
+
+def assert_reasons_are_in(page: str, trials: Sequence[Trial]) -> None:
+    """Prediction, interval, weight, origin, nearest molecule and parents of each."""
+    for trial in trials:
+        predicted, reason = trial.predictions["pIC50"], trial.reason
+        assert reason is not None
+        assert reason.kappa is not None
+        for text in (
+            number(predicted.q50),
+            f"{number(predicted.q05)} to {number(predicted.q95)}",
+            f"weight {reason.kappa:.2g}",
+            trial.origin,
+            reason.nearest or "",
+            *reason.parents,
+            f"similarity {reason.similarity:.2f}",
+        ):
+            assert text in page
+
+
+def test_reports_say_why_each_molecule_was_proposed(lab: Molvae) -> None:
+    """On the cards of those with values, and in the table of all."""
+    assert lab(*CREATE, "-n", 3, "--unit", "nM").status == 0
+    assert lab("tell", "lab.db", "5", "7.5", "6", "6.5").status == 0
+    assert lab("report", "lab.db").status == 0
+    page = Path("lab.html").read_text()
+    cards, _, table = page.partition('id="trials"')
+    with Campaign.open("lab.db") as campaign:
+        trials = campaign.trials[4:]
+    assert_reasons_are_in(cards, trials[:2])
+    assert cards.count("proposed by") == 2
+    for trial in trials:
+        predicted, reason = trial.predictions["pIC50"], trial.reason
+        assert reason is not None
+        ends = f"({number(predicted.q05)} to {number(predicted.q95)})"
+        assert f"{number(predicted.q50)} {ends}" in table
+        assert "; ".join(reason.parents) in table
+        assert str(reason.nearest) in table
+    assert "predicted (nM)" in table
+
+
 def test_proposals_have_reasons_and_initial_molecules_none(lab: Molvae) -> None:
     asked = lab(*CREATE, "-n", 3).table
     with Campaign.open("lab.db") as campaign:
@@ -100,6 +170,7 @@ def test_proposals_have_reasons_and_initial_molecules_none(lab: Molvae) -> None:
         assert reason.kappa > 0
         assert float(row["similarity"]) == pytest.approx(reason.similarity)
         assert float(row["pIC50_predicted"]) == pytest.approx(predicted.q50)
+        assert (row["nearest"], row["parents"]) == (reason.nearest, "; ".join(reason.parents))
         assert float(row["pIC50_low"]) < predicted.q50 < float(row["pIC50_high"])
     made = [trial.reason.parents for trial in trials if trial.reason]
     assert any(made)
@@ -132,6 +203,47 @@ def test_corrections_on_the_command_line(lab: Molvae, tmp_path: Path) -> None:
         assert campaign.changes()["after"].tolist() == [
             "2.5 (pIC50)", "6.25 (pIC50)", "6.25; 6.75 (pIC50)", "1.5 (pIC50)",
         ]  # fmt: skip
+
+
+def test_several_values_are_told_together_or_none(lab: Molvae) -> None:
+    assert lab(*CREATE, "-n", 4).status == 0
+
+    def known() -> list[tuple[str, dict[str, float], str]]:
+        with Campaign.open("lab.db") as campaign:
+            return [(one.status, dict(one.values), one.message) for one in campaign.trials[4:]]
+
+    before = known()
+    for words, *parts in (
+        (("5", "7.25", "6", "high"), "trial 6", "'high'"),
+        (("5", "7.25", "6"), "trial 6", "no value"),
+        (("5", "7.25", "six", "6"), "'six'", "whole number"),
+        (("5", "7.25", "5", "6"), "trial 5", "twice"),
+        (("5", "7.25", "60", "6"), "no trial 60"),
+        (("5", "7.25", "1", "6"), "trial 1", "--correct"),
+        (("5", "7.25", "6", "1e300"), "trial 6", "magnitude"),
+        (("5", "7.25", "6", "7", "--error", "0.1"), "--error"),
+        (("5", "high", "6", ""), "'high'", "trial 6", "empty"),
+        (("5", "1", "--file", "x.csv"), "--file"),
+        (("--add", "1", "6", "5", "6"), "trial 5 is pending"),
+        (("--correct", "1", "6", "5", "6", "--message", "m"), "trial 5 is pending"),
+        (("--correct", "1", "6", "2", "x", "--message", "m"), "trial 2", "'x'"),
+    ):
+        lab("tell", "lab.db", *words).fails(1, *parts)
+        assert known() == before, words
+    assert lab("tell", "lab.db", "5", "-7.25", "6", "failed", "7", "-1;-2").status == 0
+    assert [one[:2] for one in known()] == [
+        ("complete", {"pIC50": -7.25}),
+        ("failed", {}),
+        ("complete", {"pIC50": -1.5}),
+        ("pending", {}),
+    ]
+    again = lab("tell", "lab.db", "5", "-7.25", "8", "2")
+    assert "values of 1 trials" in again.err
+    words = ("--correct", "5", "-7", "6", "3", "--message", "read again")
+    assert lab("tell", "lab.db", *words).status == 0
+    assert lab("tell", "lab.db", "--add", "5", "-8", "6", "4").status == 0
+    values = [values["pIC50"] for _, values, _ in known()]
+    assert values == [-7.5, 3.5, -1.5, 2.0]
 
 
 @pytest.mark.parametrize("command", ["ask", "optimize"])

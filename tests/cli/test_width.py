@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from itertools import pairwise
+from pathlib import Path
 from shlex import split
 
 import pytest
@@ -26,6 +27,7 @@ retry lab.db
 add lab.db more.csv -v
 ask lab.db -n 2
 ask lab.db --fill -n 4 --out plate.csv
+export lab.db
 export lab.db lab.csv
 report lab.db lab.html
 copy lab.db copy.db
@@ -57,6 +59,17 @@ properties start.smi --names no_such_property
 prepare start.smi prepared
 tell nowhere/with/a/long/name/of/a/campaign/file/that/does/not/exist/at/all/lab.db 5 7
 """
+OF_MODELS = """
+generate qm9 -n 3 --confidence
+encode qm9 start.smi
+decode qm9 vectors.tsv --confidence
+explore density qm9 start.smi --n-samples 2
+evaluate qm9 --data start.smi -n 4 --samples 8 --draws 2 --no-fcd
+library build start.smi shelf --space qm9 --alerts
+library search shelf CCCO -n 3
+library search shelf CCCO -n 3 --by tanimoto
+library build nowhere.smi a/folder/with/a/long/name/that/does/not/exist --space qm9
+"""
 HELP = "ask tell add retry optimize export report compare copy ui list library explore prepare"
 HELP += " train tune evaluate generate encode decode properties"
 
@@ -87,6 +100,21 @@ def test_help_breaks_lines_only_where_the_next_word_does_not_fit(
     for line, following in pairwise(lines):
         if line and following:
             assert len(line) + 1 + len(following.split()[0]) > 80, line
+
+
+def test_every_command_of_models_and_libraries_fits_80_columns(
+    molvae: Molvae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    molecules = ["CCCO", "CC(C)O", "OCCN", "CC1CC1O", "CC(=O)NC", "C1CCOC1", "CC#CCO", "NCC(C)O"]
+    Path("start.smi").write_text("\n".join(f"{one} a-long-name-{one}" for one in molecules))
+    Path("vectors.tsv").write_text(molvae("encode", "qm9", "start.smi").out)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
+    for line in OF_MODELS.strip().splitlines():
+        done = molvae(*split(line))
+        assert (done.status != 0) == ("nowhere" in line), done.err
+        assert "\t" not in done.out
+        assert too_wide(done.out) + too_wide(done.err) == [], line
 
 
 def test_every_command_fits_80_columns(terminal: Molvae) -> None:
