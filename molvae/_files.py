@@ -179,14 +179,12 @@ def is_record(file: str | Path) -> bool:
     return head_of(file, len(SQLITE_MAGIC)) == SQLITE_MAGIC
 
 
-def head_of(file: str | Path, size: int = 65_536, *, tail: bool = False) -> bytes:
-    """The first (or last) bytes of a regular file; empty if it cannot be read."""
+def head_of(file: str | Path, size: int = 65_536) -> bytes:
+    """The first bytes of a regular file; empty if it cannot be read."""
     try:
         if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would block
             return b""
         with open(file, "rb") as opened:
-            if tail:
-                opened.seek(max(0, os.path.getsize(file) - size))
             return opened.read(size)
     except (OSError, ValueError):
         return b""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from molvae._version import __version__
 from molvae.analysis.summary import DASH
-from molvae.campaign.metadata import all_settings
+from molvae.bo.strategies.registry import format_strategy
 from molvae.config import STRATEGIES
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def _strategy_text(campaign: Campaign) -> str:
     same_version = (made.get("versions") or {}).get("molvae") == __version__
     if same_version or made["strategy"]["name"] not in STRATEGIES:
         return campaign.config.strategy
-    return all_settings(made["strategy"])
+    name, settings = (made["strategy"][key] for key in ("name", "settings"))
+    return format_strategy(name, settings, defaults=True)
 
 
 def flat(settings: Any, name: str = "") -> list[tuple[str, str]]:

@@ -17,7 +17,8 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
 from molvae.bo.base import Candidate, Observations
-from molvae.errors import CampaignError, without_warnings
+from molvae.bo.operators import encoded
+from molvae.errors import CampaignError
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
 
@@ -144,11 +145,11 @@ def branches_near(space: LatentSpaceProtocol, z: Tensor, *, seed: int) -> list[l
     made = space.branch([str(at[row]) for row in rows], z[rows], seed=seed)
     owners = {(row, one.smiles): None for row, one in zip(rows, made, strict=True) if one.smiles}
     smiles = [str(molecule) for _, molecule in owners]
-    encoded = {one.smiles: one for one in _encoded(space, [*dict.fromkeys(smiles)])}
+    by_smiles = {one.smiles: one for one in encoded(space, [*dict.fromkeys(smiles)])}
     width = space.bounds[1] - space.bounds[0]
     for (row, _), molecule in zip(owners, smiles, strict=True):
-        if molecule in encoded:
-            found[row].append(encoded[molecule])
+        if molecule in by_smiles:
+            found[row].append(by_smiles[molecule])
     for row, several in enumerate(found):
         several.sort(key=lambda c: float(((c.z - z[row]) / width).square().sum()))
     return found
@@ -231,23 +232,15 @@ def decoded_pool(
     for row, smiles in enumerate(space.decode(z)):
         if smiles is not None:
             at.setdefault(smiles, row)
-    pool = {one.smiles: one for one in _encoded(space, [*at])}
+    pool = {one.smiles: one for one in encoded(space, [*at])}
     if pool and hasattr(space, "branch"):
         first = [*pool][:BRANCHED]
         several = [s for s in first for _ in range(POOL // len(first))]
         made = space.branch(several, z[[at[s] for s in several]], seed=seed)
         new = dict.fromkeys(one.smiles for one in made if one.smiles and one.smiles not in pool)
-        pool |= {one.smiles: one for one in _encoded(space, [*new])}
+        pool |= {one.smiles: one for one in encoded(space, [*new])}
     known = observations.known
     return [c for s, c in pool.items() if s not in known and proposable(space, s)]
-
-
-def _encoded(space: LatentSpaceProtocol, smiles: list[str]) -> list[Candidate]:
-    """Molecules with their encodings, without those that the space cannot encode."""
-    with without_warnings():  # rows of NaN are dropped
-        z = space.encode(smiles, skip_unknown=True)
-    there = torch.isfinite(z).all(dim=1).tolist()
-    return [Candidate(s, one) for s, one, ok in zip(smiles, z, there, strict=True) if ok]
 
 
 def propose_decoded(

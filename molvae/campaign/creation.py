@@ -30,7 +30,6 @@ from molvae.campaign.storage import Storage, check_can_create, now
 from molvae.chem.workbooks import is_frame
 from molvae.config import (
     MULTI_FIDELITY,
-    STRATEGIES,
     CampaignConfig,
     build,
     check_seed,
@@ -50,7 +49,6 @@ from molvae.objectives.parsing import (
     format_part,
     parse_objective,
     parse_problem,
-    python_object,
     told_names,
 )
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
@@ -106,7 +104,7 @@ def create_file(
     plain = {**given, "objective": (), "constraints": (), "start": _start_label(start)}
     plain |= {"fidelities": ()} if "fidelities" in given else {}
     if not isinstance(given.get("strategy", ""), str):
-        plain["strategy"] = _strategy_text(describe_strategy(strategy))
+        plain["strategy"] = format_strategy(**describe_strategy(strategy))
     made = build(CampaignConfig, plain)
     problem, functions = parse_problem(
         given_objectives(given),
@@ -298,14 +296,6 @@ def _start_label(start: int | str | Path | Sequence[str] | pd.DataFrame) -> int 
     if isinstance(start, list) or is_frame(start):
         return f"{len(start)} given molecules"
     return start if isinstance(start, int) else str(start)
-
-
-def _strategy_text(described: Mapping[str, Any]) -> str:
-    """A strategy as text that can be read back."""
-    name, settings = described["name"], described["settings"]
-    if name not in STRATEGIES or settings is None:
-        return python_object(name)
-    return format_strategy(name, settings)
 
 
 def load_space(space: LatentSpaceProtocol | str | Path) -> LatentSpaceProtocol:

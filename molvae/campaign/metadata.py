@@ -12,8 +12,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from molvae.bo.strategies.registry import upgrade_settings, upgrade_text
-from molvae.config import CHOICE_ALIASES, STRATEGIES, CampaignConfig, build
+from molvae.bo.strategies.registry import format_strategy, upgrade_text
+from molvae.config import CHOICE_ALIASES, CampaignConfig, build
 from molvae.errors import CampaignError, MolvaeError, shown
 from molvae.objectives.parsing import current_spec, format_part, own_name, python_object, runs_code
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
@@ -89,12 +89,13 @@ def _is_computed(part: Objective | Constraint) -> bool:
 
 def _config(facts: Mapping[str, Any], problem: OptimizationProblem) -> dict[str, Any]:
     """The settings of a campaign file that is older than `config`."""
+    name, own = (facts["strategy"][key] for key in ("name", "settings"))
     settings: dict[str, Any] = {
         "objective": [format_part(one) for one in problem.objectives],
         "constraints": [format_part(one) for one in problem.constraints],
         "combine": problem.combine,
         "space": facts["space"]["name"],
-        "strategy": all_settings(facts["strategy"]),
+        "strategy": format_strategy(name, own, defaults=True),
         "start": facts["start"],
         "batch_size": facts["batch"],
         "seed": facts["seed"],
@@ -111,19 +112,6 @@ def _config(facts: Mapping[str, Any], problem: OptimizationProblem) -> dict[str,
             command = spec.removeprefix(COMMAND)
             settings |= {"command": command, "objective": [single.name], "name": None}
     return settings
-
-
-def all_settings(strategy: Mapping[str, Any]) -> str:
-    """All settings of a built-in strategy as text: the defaults may be others now."""
-    name, settings = strategy["name"], strategy["settings"]
-    if name not in STRATEGIES or settings is None:
-        return python_object(name)
-    written = [
-        f"{key}={'+'.join(map(str, value)) if isinstance(value, list) else value}"
-        for key, value in upgrade_settings(name, settings).items()
-        if value not in ([], "")
-    ]
-    return str(name) + (":" + ",".join(written) if written else "")
 
 
 def _damaged(path: Path, why: str) -> CampaignError:

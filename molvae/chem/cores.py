@@ -39,11 +39,6 @@ class Core:
     # Canonical SMILES with hydrogens at the attachment points; None for a SMARTS.
     smiles: str | None
 
-    @property
-    def fragments(self) -> list[str]:
-        """Its connected parts as given, each with its attachment points."""
-        return self.text.split(".")
-
     def labeled(self) -> Chem.Mol:
         """The core for an R-group decomposition, each attachment point with a number of its own."""
         mol = Chem.MolFromSmiles(self.text) if self.smiles is not None else Chem.Mol(self.query)

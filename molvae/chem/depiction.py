@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
 from typing import Any
 
 from rdkit import Chem, rdBase
@@ -20,15 +19,15 @@ RDKIT_BOND_LENGTH = 1.5
 """Length of a bond in RDKit's drawings; `fixedBondLength` is pixels for each unit."""
 
 
-def common_substructure(smiles: str, lead: str, *, timeout: int = TIMEOUT) -> Chem.Mol | None:
+def common_substructure(smiles: str, lead: str) -> Chem.Mol | None:
     """The largest connected substructure that two molecules share, as a query; rings stay whole.
 
-    None if they share no two atoms that are bound, or it was not found within `timeout` seconds.
+    None if they share no two atoms that are bound, or it was not found within a second.
     """
     with rdBase.BlockLogs():
         found = rdFMCS.FindMCS(
             [parse(smiles), parse(lead)],
-            timeout=timeout,
+            timeout=TIMEOUT,
             ringMatchesRingOnly=True,
             completeRingsOnly=True,
         )
@@ -80,28 +79,19 @@ def draw_mcs_difference(
     return _drawn(drawer, mol, highlightAtoms=atoms, highlightBonds=bonds)
 
 
-def draw_molecule(
-    smiles: str, *, size: tuple[int, int] = (220, 160), highlight: Sequence[int] | None = None
-) -> str:
+def draw_molecule(smiles: str, *, size: tuple[int, int] = (220, 160)) -> str:
     """A drawing of a molecule, as an SVG element that can stand inside HTML (no XML prolog).
 
     Args:
         smiles: SMILES in any form.
         size: Width and height in pixels, each at least 1.
-        highlight: Atoms to color, by their place in `smiles`, counted from 0.
 
     Raises:
         InvalidMoleculeError: `smiles` is not a molecule.
-        ConfigError: `size` is not positive, or `highlight` names an atom that is not there.
+        ConfigError: `size` is not positive.
     """
     require(min(size) >= 1, f"size must be at least 1 x 1 pixels, got {size[0]} x {size[1]}")
-    mol, atoms = parse(smiles), list(highlight or ())
-    last = mol.GetNumAtoms() - 1
-    require(
-        all(0 <= atom <= last for atom in atoms),
-        f"highlight must hold atoms between 0 and {last} of {smiles!r}, got {atoms}",
-    )
-    return _drawn(rdMolDraw2D.MolDraw2DSVG(*size), mol, highlightAtoms=atoms)
+    return _drawn(rdMolDraw2D.MolDraw2DSVG(*size), parse(smiles))
 
 
 def data_address(svg: str) -> str:

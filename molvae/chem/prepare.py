@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import rdkit
 from rdkit import Chem
@@ -38,12 +39,7 @@ def _is_prepared(folder: Path) -> bool:
     """Whether a folder holds only what `prepare` wrote, unedited, and caches of trainings."""
     try:
         about = json.loads((folder / "prepare.json").read_text("utf-8"))
-        digests = {
-            f"{split}.{ending}": counts[key]
-            for split, counts in about["splits"].items()
-            for ending, key in (("smi", "sha256"), ("csv", "columns_sha256"))
-            if key in counts
-        }
+        digests = recorded_digests(about)
         return about["format"] == 1 and all(
             path.is_file()
             and not path.is_symlink()
@@ -57,6 +53,16 @@ def _is_prepared(folder: Path) -> bool:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
+
+
+def recorded_digests(about: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of each file of a data folder by its name, as `prepare.json` records them."""
+    return {
+        f"{split}.{ending}": counts[key]
+        for split, counts in about["splits"].items()
+        for ending, key in (("smi", "sha256"), ("csv", "columns_sha256"))
+        if key in counts
+    }
 
 
 def _is_cache(path: Path) -> bool:

@@ -196,11 +196,6 @@ def list_names(
     rows += [("strategy", k, "", strategy_class(k).__doc__.split("\n")[0]) for k in STRATEGIES]
     rows += [("model", name, "", "bundled") for name in list_models()]
     rows += [("dataset", name, "", of.about) for name, of in DATASETS.items()]
-    word = {
-        "objectives": "objective",
-        "strategies": "strategy",
-        "models": "model",
-        "data": "dataset",
-    }
-    rows = [row for row in rows if kind is None or row[0] == word[kind]]
+    kinds = {"objective": "objectives", "strategy": "strategies", "model": "models"}
+    rows = [row for row in rows if kind in (None, kinds.get(row[0], "data"))]
     print_table(("kind", "name", "direction", "description"), rows)

@@ -11,25 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from molvae.chem.measurements import parse_value
-from molvae.cli.campaign_output import (
-    open_campaign,
-    pending_trials,
-    print_start_rows,
-    say_notes,
-)
+from molvae.cli.campaign_output import open_campaign, pending_trials, print_start_rows, say_notes
 from molvae.cli.inputs import read_measurements
 from molvae.cli.shared_flags import CampaignFile, Verbose
-from molvae.cli.terminal import InFile, Signed, Switch, flags, print_table, say
-from molvae.config import CampaignConfig
+from molvae.cli.terminal import InFile, Signed, Switch, print_table, say
 from molvae.errors import DataError, listed, require, shown
 from molvae.objectives.printing import process_prints_to_stderr
 
 if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
     from molvae.campaign.trial import Trial
-    from molvae.config import CampaignConfig as CampaignFlags
-else:
-    CampaignFlags = flags(CampaignConfig)
 
 
 def tell(

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from molvae._files import check_output
 from molvae.analysis.export import check_can_write_table, with_visible_text, write_table
-from molvae.cli.campaign_output import (
-    open_campaign,
-)
+from molvae.cli.campaign_output import open_campaign
 from molvae.cli.shared_flags import CampaignFile
-from molvae.cli.terminal import Switch, flags, print_table, say
-from molvae.config import CampaignConfig
+from molvae.cli.terminal import Switch, print_table, say
 from molvae.objectives.printing import process_prints_to_stderr
-
-if TYPE_CHECKING:
-    from molvae.config import CampaignConfig as CampaignFlags
-else:
-    CampaignFlags = flags(CampaignConfig)
 
 
 def export(

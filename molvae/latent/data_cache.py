@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -13,6 +12,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from molvae._files import write_atomically
+from molvae.chem.datasets import sha256
+from molvae.chem.prepare import recorded_digests
 from molvae.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -26,17 +27,10 @@ def describe(folder: Path) -> Any:
     """
     try:
         about = json.loads((folder / "prepare.json").read_text("utf-8"))
-        hashes = {
-            f"{name}.{kind}": split[key]
-            for name, split in about["splits"].items()
-            for kind, key in (("smi", "sha256"), ("csv", "columns_sha256"))
-            if key in split
-        }
         changed = [
             name
-            for name, expected in hashes.items()
-            if (path := folder / name).exists()
-            and hashlib.sha256(path.read_bytes()).hexdigest() != expected
+            for name, expected in recorded_digests(about).items()
+            if (path := folder / name).exists() and sha256(path) != expected
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(

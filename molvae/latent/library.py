@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -250,18 +251,17 @@ class Library:
 
 def pyarrow() -> Any:
     """The package pyarrow, which a library needs."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingPackageError("a library needs: pip install 'molvae[library]'") from error
-    return pyarrow
+    _imported("pyarrow.parquet")
+    return _imported("pyarrow")
 
 
 def faiss() -> Any:
     """The package faiss, which a library needs."""
+    return _imported("faiss")
+
+
+def _imported(name: str) -> Any:
     try:
-        import faiss
+        return import_module(name)
     except ImportError as error:
         raise MissingPackageError("a library needs: pip install 'molvae[library]'") from error
-    return faiss

@@ -36,6 +36,14 @@ class DecoderState(NamedTuple):
         return DecoderState(tuple(x[which] for x in self.parts))
 
 
+class WholeRows(NamedTuple):
+    """Known rows, of which a decoder gives the logits of every token at once."""
+
+    before: Tensor  # the embedded previous tokens, hidden ones as zeros, `n x t x e`
+    rows: Tensor  # the embedded rows themselves, `n x t x e`
+    states: Tensor | None = None  # the forward encoder's states of these rows, if they are at hand
+
+
 class Decoder(nn.Module, ABC):
     """Turns codes into logits.
 
@@ -54,23 +62,8 @@ class Decoder(nn.Module, ABC):
         """
 
     @abstractmethod
-    def logits(
-        self,
-        code: Tensor,
-        noise: Tensor | None,
-        x: Tensor,
-        whole: Tensor,
-        states: Tensor | None = None,
-    ) -> Tensor:
-        """Logits of every token of known rows, `n x t x v`.
-
-        Args:
-            code: `n x c`.
-            noise: See `start`.
-            x: The embedded previous tokens, hidden ones as zeros, `n x t x e`.
-            whole: The embedded rows themselves, `n x t x e`.
-            states: The forward encoder's states of these rows, if they are at hand.
-        """
+    def logits(self, code: Tensor, noise: Tensor | None, whole: WholeRows) -> Tensor:
+        """Logits of every token of known rows, `n x t x v`; other arguments as for `start`."""
 
 
 class PositionalProjection(nn.Module):
@@ -150,19 +143,13 @@ class RecurrentDecoder(Decoder):
         out, hidden = run_cells(self.cells, x[:, None], hidden)
         return self.token_head(out[:, 0]), DecoderState((residual, hidden, noise, prefix))
 
-    def logits(
-        self,
-        code: Tensor,
-        noise: Tensor | None,
-        x: Tensor,
-        whole: Tensor,
-        states: Tensor | None = None,
-    ) -> Tensor:
+    def logits(self, code: Tensor, noise: Tensor | None, whole: WholeRows) -> Tensor:
         """See `Decoder`."""
+        x, rows, states = whole
         _, first, level, _ = self.start(code, noise).parts
         residual = code[:, None].expand(-1, x.shape[1], -1)  # n x t x c
         if self.read is not None:
-            states = self.read(whole)[0] if states is None else states
+            states = self.read(rows)[0] if states is None else states
             explained = torch.einsum(  # n x t x c
                 "ntk,tkd->ntd", self.explained(states).float(), self.explained_head[: x.shape[1]]
             )
@@ -226,16 +213,9 @@ class TransformerDecoder(Decoder):
             kept += [keys, values]
         return self.token_head(self.norm(x[:, 0])), DecoderState((code, noise, *kept))
 
-    def logits(
-        self,
-        code: Tensor,
-        noise: Tensor | None,
-        x: Tensor,
-        whole: Tensor,
-        states: Tensor | None = None,
-    ) -> Tensor:
+    def logits(self, code: Tensor, noise: Tensor | None, whole: WholeRows) -> Tensor:
         """See `Decoder`."""
-        level = self.start(code, noise).parts[1]
+        x, level = whole.before, self.start(code, noise).parts[1]
         x = self._project_in(code[:, None].expand(-1, x.shape[1], -1), level, x, 0)
         for block in self.blocks:
             x = block(x)

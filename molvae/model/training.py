@@ -41,7 +41,13 @@ from molvae.model.losses import (
 )
 from molvae.model.priors import covariance_of
 from molvae.model.progress import Progress, Reporter
-from molvae.model.training_state import TrainingState, load_state, save_state, start_state
+from molvae.model.training_state import (
+    TrainedParts,
+    TrainingState,
+    load_state,
+    save_state,
+    start_state,
+)
 from molvae.model.vae import SequenceVAE, repeat_rows
 from molvae.model.validation import reconstruction_accuracy, validate
 
@@ -125,6 +131,7 @@ def train(
     if head is not None:
         optimizer.add_param_group({"params": list(head.to(device).parameters())})
     generator = torch.Generator(device).manual_seed(config.seed)
+    parts = TrainedParts(model, optimizer, generator, head)
     conditions = torch.zeros(len(rows), 0) if conditions is None else conditions
     examples = _Examples(
         rows=rows,
@@ -139,12 +146,12 @@ def train(
     lengths = (rows != PAD).sum(dim=1).numpy()
     place = TrainingState()
     if resume:
-        place = load_state(folder, model, optimizer, generator, config, data, head)
+        place = load_state(folder, parts, config, data)
     else:
         (folder / RESUME).unlink(missing_ok=True)  # of an older training
         if start is not None:
-            start_state(start, model, optimizer, head)
-    save = partial(save_state, folder, model, optimizer, generator, config, place, data, head)
+            start_state(start, parts)
+    save = partial(save_state, folder, parts, config, place, data)
     report = Reporter(folder, config.n_molecules, on_progress, place.seen)
     next_stop = (place.seen // config.validate_every + 1) * config.validate_every
 
@@ -155,7 +162,7 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate * lr_factor
                 n_tokens = int(lengths[index.numpy()].sum())
-                total, terms = _loss(model, examples, index, config, place, beta, head, generator)
+                total, terms = _loss(parts, examples, index, config, place, beta)
                 optimizer.zero_grad(set_to_none=True)
                 # Per token, so that clipping means the same for short and long molecules.
                 (total * (len(index) / n_tokens)).backward()  # type: ignore[no-untyped-call]
@@ -207,16 +214,15 @@ class _Examples:
 
 
 def _loss(
-    model: SequenceVAE,
+    parts: TrainedParts,
     examples: _Examples,
     index: Tensor,
     config: TrainConfig,
     place: TrainingState,
     beta: float,
-    head: FingerprintHead | None,
-    generator: torch.Generator,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a batch, given by its rows, and its terms by their names in `Progress`."""
+    model, _, generator, head = parts
     device, k, known = generator.device, config.loss.n_samples, None
     read = ids = trim_padding(examples.rows[index]).to(device)
     if (other := _randomized(examples, config, place)) is not None:

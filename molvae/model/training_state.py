@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +19,16 @@ from molvae.errors import CheckpointError
 from molvae.model.checkpoint import RESUME, STATE
 from molvae.model.config import TrainConfig
 from molvae.model.vae import SequenceVAE, upgrade_state_dict
+
+
+class TrainedParts(NamedTuple):
+    """What a training changes, in place."""
+
+    model: SequenceVAE
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    head: nn.Module | None  # that reads fingerprints
+
 
 READOUT = "readout."  # prefix of the tensors of a `FingerprintHead`
 
@@ -63,15 +73,13 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 
 def save_state(
     folder: Path,
-    model: SequenceVAE,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
+    parts: TrainedParts,
     config: TrainConfig,
     place: TrainingState,
     data: Mapping[str, Any] | None = None,
-    head: nn.Module | None = None,
 ) -> None:
     """Write the state of one moment, with the settings and data that must be the same later."""
+    model, optimizer, generator, head = parts
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if head is not None:
         tensors |= {f"{READOUT}{k}": v for k, v in head.state_dict().items()}
@@ -90,15 +98,9 @@ def save_state(
 
 
 def load_state(
-    folder: Path,
-    model: SequenceVAE,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    config: TrainConfig,
-    data: Mapping[str, Any] | None = None,
-    head: nn.Module | None = None,
+    folder: Path, parts: TrainedParts, config: TrainConfig, data: Mapping[str, Any] | None = None
 ) -> TrainingState:
-    """Restore network, optimizer, generator and head in place from a file of `save_state`.
+    """Restore what a training changes, in place, from a file of `save_state`.
 
     Raises:
         CheckpointError: It is missing, damaged, or was made with other settings or from other data.
@@ -127,16 +129,16 @@ def load_state(
             "the same; resume with the data of the beginning, or start a new run folder"
         )
     try:
-        _restore(tensors, model, optimizer, head)
+        _restore(tensors, parts)
     except RuntimeError as error:
         raise CheckpointError(
             f"{path} holds the weights of another network, as other data or another version of "
             "molvae make it; start a new run folder"
         ) from error
-    if (rng := f"rng.{generator.device.type}") in tensors:
-        generator.set_state(tensors[rng])
+    if (rng := f"rng.{parts.generator.device.type}") in tensors:
+        parts.generator.set_state(tensors[rng])
     else:  # it began on another kind of device, whose generator gives other numbers
-        generator.manual_seed(config.seed + place.seen)
+        parts.generator.manual_seed(config.seed + place.seen)
     return place
 
 
@@ -145,12 +147,7 @@ def _difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return next(name for name in sorted({*saved, *now}) if saved.get(name) != now.get(name))
 
 
-def start_state(
-    folder: Path,
-    model: SequenceVAE,
-    optimizer: torch.optim.Optimizer,
-    head: nn.Module | None = None,
-) -> None:
+def start_state(folder: Path, parts: TrainedParts) -> None:
     """Start, in place, with the state that another training of the same sizes kept in a folder.
 
     Raises:
@@ -158,7 +155,7 @@ def start_state(
     """
     tensors, _, _ = _read(folder / STATE)
     try:
-        _restore(tensors, model, optimizer, head)
+        _restore(tensors, parts)
     except RuntimeError as error:
         raise CheckpointError(
             f"{folder / STATE} is of another network than the model beside it ({error}); copy the "
@@ -180,12 +177,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], TrainingState]
         raise CheckpointError(f"{path} is damaged ({error}); start the training anew") from error
 
 
-def _restore(
-    tensors: dict[str, Tensor],
-    model: SequenceVAE,
-    optimizer: torch.optim.Optimizer,
-    head: nn.Module | None,
-) -> None:
+def _restore(tensors: dict[str, Tensor], parts: TrainedParts) -> None:
+    model, optimizer, _, head = parts
+
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 

@@ -24,7 +24,7 @@ from torch.nn import functional
 from molvae.chem.vocabulary import BOS, PAD
 from molvae.errors import lookup, require
 from molvae.model.config import ModelConfig
-from molvae.model.decoders import DECODERS, DecoderState
+from molvae.model.decoders import DECODERS, DecoderState, WholeRows
 from molvae.model.encoders import ENCODERS
 from molvae.model.posterior import Posterior, reparameterize
 
@@ -202,8 +202,8 @@ class SequenceVAE(nn.Module):
         if word_dropout > 0:
             shown = torch.rand(before.shape, generator=generator, device=ids.device)
             before = before.masked_fill(shown < word_dropout, PAD)
-        x, whole = self.embedding(before), self.embedding(ids)
-        return self.decoder.logits(code, noise, x, whole, states)
+        whole = WholeRows(self.embedding(before), self.embedding(ids), states)
+        return self.decoder.logits(code, noise, whole)
 
     def _noise(self, n: int, noise: Noise, like: Tensor) -> tuple[Tensor, Tensor]:
         """Standard normal numbers: for z, `n x d`, and for conditions, `n x p`, sampled first."""

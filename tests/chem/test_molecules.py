@@ -141,12 +141,9 @@ def test_a_drawing_is_an_svg_element_of_the_size_asked_for():
     assert root.tag.endswith("svg")
     assert (root.get("width"), root.get("height")) == ("300px", "100px")
     assert draw_molecule("CCO") == draw_molecule("CCO")
-    assert draw_molecule("CCO", highlight=[2]) != draw_molecule("CCO")
 
 
 def test_bad_drawings_are_refused():
-    with pytest.raises(ConfigError, match="between 0 and 2"):
-        draw_molecule("CCO", highlight=[3])
     with pytest.raises(ConfigError, match="at least 1 x 1"):
         draw_molecule("CCO", size=(0, 10))
     with pytest.raises(InvalidMoleculeError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from molvae.config import STRATEGIES, build, is_imported
 from molvae.errors import ConfigError, described, lookup, require
+from molvae.objectives.parsing import python_object
 
 if TYPE_CHECKING:
     from molvae.bo.base import Strategy
@@ -194,20 +195,26 @@ def imported_code(settings: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(text for text in texts if ":" in text)
 
 
-def format_strategy(name: str, settings: Mapping[str, Any] | None) -> str:
+def format_strategy(
+    name: str, settings: Mapping[str, Any] | None, *, defaults: bool = False
+) -> str:
     """A strategy as `get_strategy` reads it: its name, and the settings that are not its defaults.
 
     Args:
-        name: Of a strategy; one that is not built in is returned as it is.
+        name: Of a strategy; one that is not built in was an object, and is named as such.
         settings: All of its settings, also under the names of earlier versions.
+        defaults: Write all settings: the defaults may be others in another version.
     """
     if name not in STRATEGIES or settings is None:
-        return name
-    given = describe_strategy(recorded_strategy(name, settings))["settings"]
-    usual = describe_strategy(strategy_class(name)())["settings"]
-    changed = [
-        f"{key}={'+'.join(value) if isinstance(value, list) else value}"
+        return python_object(name)
+    if defaults:
+        given, usual = upgrade_settings(name, settings), dict[str, Any]()
+    else:
+        given = describe_strategy(recorded_strategy(name, settings))["settings"]
+        usual = describe_strategy(strategy_class(name)())["settings"]
+    written = [
+        f"{key}={'+'.join(map(str, value)) if isinstance(value, list) else value}"
         for key, value in given.items()
-        if value != usual[key]
+        if (value not in ([], "") if defaults else value != usual[key])
     ]
-    return name + (":" + ",".join(changed) if changed else "")
+    return name + (":" + ",".join(written) if written else "")

@@ -139,7 +139,7 @@ def test_settings_can_be_written_after_the_name() -> None:
     for text in ("rank", "rank:latent_fraction=0.25,filters=PAINS+BRENK", "gradient:head=-SAS"):
         made = get_strategy(text)
         assert format_strategy(made.name, dataclasses.asdict(made)) == text
-    assert format_strategy("mine", {"a": 1}) == "mine"
+    assert format_strategy("mine", {"a": 1}) == "<mine: an object of Python>"
     with pytest.raises(ConfigError, match=r"n_generations must be a number \(int\), got '1.5'"):
         get_strategy("rank:n_generations=1.5")
     with pytest.raises(ConfigError, match=r"n_generations must be a number \(int\), got '1_0'"):
