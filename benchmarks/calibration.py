@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.optimisation import Run, Study, row
 from benchmarks.shared.run import each
-from benchmarks.shared.tables import at, columns
+from benchmarks.shared.tables import at, columns, grouped
 from molvae.analysis.calibration import coverage_of
 from molvae.campaign.campaign import Campaign
 
@@ -44,10 +44,10 @@ def measure(
     if quick:
         tiny = "rank:n_generations=1,n_offspring=30"
         runs = [replace(runs[0], method=tiny, budget=16, start=10, batch=3)]
-    counts = each(counted, [(one,) for one in runs], jobs=jobs)
+    counts = grouped(each(counted, [(one,) for one in runs], jobs=jobs), "task")
     campaigns = []
     for one in {one.task: one for one in runs}.values():
-        own = [count for count in counts if count["task"] == one.task]
+        own = counts[one.task]
         measured = sum(count["measured"] for count in own)
         shares = {key: round(sum(c[key] for c in own) / measured, 3) for key in SHARES}
         sizes = {"start": one.start, "proposals": one.budget - one.start}

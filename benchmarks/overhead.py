@@ -22,7 +22,7 @@ import molvae
 from benchmarks.shared import plots
 from benchmarks.shared.molecules import starting
 from benchmarks.shared.run import each
-from benchmarks.shared.tables import columns, number
+from benchmarks.shared.tables import columns, grouped, number
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.strategies.registry import get_strategy
 
@@ -97,18 +97,17 @@ def values_of(smiles: Sequence[str]) -> torch.Tensor:
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """Seconds by observations, and memory."""
-    by: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for row in result["rows"]:
-        by.setdefault(row["strategy"], {})[row["observations"]] = row
+    by = grouped(result["rows"], "strategy")
 
     def seconds(name: str, n: int) -> str:
-        if (row := by[name].get(n)) is None:
+        row = next((row for row in by[name] if row["observations"] == n), None)
+        if row is None:
             return ""
         few = f" ({row['batches']})" if 0 < row["batches"] < BATCHES else ""
         return f"{number(row['seconds_per_call'])}{few}; {number(row['first'])}"
 
     def memory(name: str) -> str:
-        return f"{max(row['memory_mb'] for row in by[name].values()) / 1000:.1f} GB"
+        return f"{max(row['memory_mb'] for row in by[name]) / 1000:.1f} GB"
 
     sizes = sorted({row["observations"] for row in result["rows"]})
     at = {f"{n:,}": partial(seconds, n=n) for n in sizes}
@@ -119,8 +118,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
 def figures(result: Mapping[str, Any], folder: Path) -> None:
     """Seconds per call against observations."""
     figure, ((axes,),) = plots.panels(1, 1, (5, 3))
-    for name in dict.fromkeys(row["strategy"] for row in result["rows"]):
-        own = [row for row in result["rows"] if row["strategy"] == name]
+    for name, own in grouped(result["rows"], "strategy").items():
         seconds = [row["seconds_per_call"] or row["first"] for row in own]
         plots.lines(axes, [row["observations"] for row in own], {name: seconds})
     axes.set(xscale="log", yscale="log", xlabel="measured molecules", ylabel="seconds per call")

@@ -33,7 +33,7 @@ from benchmarks.shared import plots
 from benchmarks.shared.molecules import prepared, readable, some
 from benchmarks.shared.recipes import size_of, trained, weights, widest
 from benchmarks.shared.run import cached, each, plain
-from benchmarks.shared.tables import NONE, TITLES, columns, markdown, number, spread
+from benchmarks.shared.tables import NONE, TITLES, columns, markdown, mean_sd, number, spread
 from molvae.analysis.set_metrics import (
     chemnet_statistics,
     distribution_metrics,
@@ -316,27 +316,21 @@ def summary(draws: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict
     data mean) / data sd, and `ratio`, sd / data sd.
     """
     row: dict[str, Any] = {
-        name: over([draw[name] for draw in draws]) for name in ("n", "valid", "unique", "in_data")
+        name: mean_sd([draw[name] for draw in draws])
+        for name in ("n", "valid", "unique", "in_data")
     }
-    row["fcd"] = over([draw["fcd"] for draw in draws if draw["fcd"] is not None] or [None])
+    row["fcd"] = mean_sd([draw["fcd"] for draw in draws if draw["fcd"] is not None] or [None])
     for name in DEFAULT_PROPERTIES:
         means, sds = (array([draw[name][what] for draw in draws]) for what in ("mean", "sd"))
         mean, sd = array([data[name]["mean"], data[name]["sd"]])
-        compared = {"shift": over((means - mean) / sd), "ratio": over(sds / sd)}
-        row[name] = {"mean": over(means), "sd": over(sds)} | compared
+        compared = {"shift": mean_sd((means - mean) / sd), "ratio": mean_sd(sds / sd)}
+        row[name] = {"mean": mean_sd(means), "sd": mean_sd(sds)} | compared
     return row
 
 
 def array(values: Any) -> NDArray[np.float64]:
     """Numbers; NaN for None."""
     return np.array(values, dtype=np.float64)
-
-
-def over(values: Any) -> dict[str, float | None]:
-    """Mean and standard deviation of draws."""
-    numbers = array(values)
-    sd = float(numbers.std(ddof=1)) if len(numbers) > 1 else np.nan
-    return {"mean": plain(float(numbers.mean())), "sd": plain(sd)}
 
 
 def table(result: Mapping[str, Any]) -> list[str]:

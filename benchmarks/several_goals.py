@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 import molvae
 from benchmarks.shared.molecules import starting
 from benchmarks.shared.run import each, trials_of
-from benchmarks.shared.tables import by_seed, markdown
+from benchmarks.shared.tables import by_seed, grouped, markdown
 
 TITLE = "Several goals"
 LEAD = "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1"  # celecoxib
@@ -108,18 +108,17 @@ def hypervolume(values: NDArray[np.float64]) -> float:
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A row for each method."""
-    by_method = {name: [row for row in result["rows"] if row["method"] == name] for name in METHODS}
-    rows = []
+    by_method, rows = grouped(result["rows"], "method"), []
     for method, own in by_method.items():
         kept = statistics.mean(row["feasible"] for row in own)
         ends = by_seed([row["at_the_end"] for row in own], ".3f")
         rows.append([method, *ends, f"{kept:.0f} of {result['budget']}"])
     first = by_seed([row["at_the_start"] for row in by_method["random"]], ".3f")
     rows.append(["the initial molecules", first[0].partition(" ±")[0], *first[1:], ""])
-    seeds = sorted({row["seed"] for row in result["rows"]})
+    seeds = [f"seed {row['seed']}" for row in by_method["random"]]
     return [
         f"{result['budget']} calls in batches of {result['batch']}, {result['start']} initial "
         "molecules among them.",
         "",
-        *markdown(("method", "hypervolume", *(f"seed {seed}" for seed in seeds), "feasible"), rows),
+        *markdown(("method", "hypervolume", *seeds, "feasible"), rows),
     ]

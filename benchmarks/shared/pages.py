@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.shared.run import FIGURES, RESULTS, ROOT
-from benchmarks.shared.tables import markdown, number, numbers
+from benchmarks.shared.tables import grouped, markdown, number, numbers
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 README = ROOT / "README.md"
@@ -91,10 +91,8 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         row["source"]: row for row in of["property-table"]["rows"] if row["data"] == "zinc250k"
     }
     jobs = {name: best["mean"] for name, best in of["main-job"]["best"].items()}
-    goals: dict[str, list[float]] = {}
-    for row in of["several-goals"]["rows"]:
-        goals.setdefault(row["method"], []).append(row["at_the_end"])
-    hypervolume = {name: sum(values) / len(values) for name, values in goals.items()}
+    goals = grouped(of["several-goals"]["rows"], "method")
+    hypervolume = {name: mean(row["at_the_end"] for row in own) for name, own in goals.items()}
     cost = {(row["strategy"], row["observations"]): row for row in of["overhead"]["rows"]}
     names = ("logP", "SAS", "QED")
     shifts = [

@@ -61,11 +61,8 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def lines(
-    axes: Axes, x: Sequence[float], named: Mapping[str, Sequence[float]], *, legend: bool = True
-) -> None:
+def lines(axes: Axes, x: Sequence[float], named: Mapping[str, Sequence[float]]) -> None:
     """Curves with their names."""
     for name, y in named.items():
         axes.plot(x, y, marker="o", label=name)
-    if legend:
-        axes.legend()
+    axes.legend()

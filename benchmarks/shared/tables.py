@@ -7,6 +7,10 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.shared.run import plain
 from molvae.config import DEFAULT_PROPERTIES
 
 TITLES = {"zinc250k": "ZINC250k", "qm9": "QM9"}
@@ -67,10 +71,19 @@ def spread(mean: float | None, sd: float | None, form: str = ".2f") -> str:
     return text if sd is None or text == NONE else f"{text} ± {number(sd, form.lstrip('+'))}"
 
 
-def mean_sd(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and standard deviation, none of a single value, with four digits."""
-    sd = round(statistics.stdev(values), 4) if len(values) > 1 else None
-    return {"mean": round(statistics.mean(values), 4), "sd": sd}
+def mean_sd(values: Sequence[float | None] | NDArray[np.float64]) -> dict[str, float | None]:
+    """Mean and standard deviation for JSON; None of a single value, and of unknown ones."""
+    known = np.array(values, dtype=np.float64)
+    sd = float(known.std(ddof=1)) if len(known) > 1 else None
+    return {"mean": plain(float(known.mean())), "sd": plain(sd)}
+
+
+def grouped(rows: Iterable[Any], key: str) -> dict[Any, list[Any]]:
+    """Rows by what stands under a key, in the order in which that comes first."""
+    found: dict[Any, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row[key], []).append(row)
+    return found
 
 
 def by_seed(values: Sequence[float], form: str = ".2f") -> list[str]:

@@ -13,6 +13,7 @@ from molvae.config import check_seed, later_seed
 from molvae.errors import ConfigError
 from molvae.latent.conversion import BATCH, check_vectors, pad, to_molecule
 from molvae.model.branching import branch as branch_rows
+from molvae.model.isolation import isolated
 
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
@@ -29,6 +30,7 @@ class Branch(NamedTuple):
     log_prob: float  # mean log-probability of the new tokens under the decoder, nats per token
 
 
+@isolated()
 def branch(
     space: LatentSpace, smiles: Sequence[str], z: Tensor | None = None, *, seed: int = 0
 ) -> list[Branch]:

@@ -33,8 +33,16 @@ N_REFERENCE_MOLECULES, REFERENCE_SEED = 500, 0
 DENSITY_BATCH = 4096  # vectors that go through the prior together
 
 
-def log_prob(space: LatentSpace, smiles: Sequence[str], k: int, seed: int) -> Tensor:
-    """See `LatentSpace.log_prob`."""
+@isolated()
+def log_prob(space: LatentSpace, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
+    """Importance-weighted lower bound on log p(molecule), `n`, nats.
+
+    The mean over k samples of p(molecule | z) p(z) / q(z | molecule), with the learned prior;
+    tighter with larger k (Burda et al. 2015, arXiv:1509.00519). For representations other than
+    canonical SMILES it bounds the probability of the one sequence that the molecule is written as.
+    Results of a molecule do not depend on the others, up to rounding. Errors as of
+    `LatentSpace.encode`; ConfigError if k is below 1.
+    """
     k, seed = whole_number(k, "k", least=1), check_seed(seed)
     rows = [space.token_ids(canonical(text)) for text in list_of_smiles(smiles)]
     bounds = torch.zeros(len(rows), dtype=torch.float64)
@@ -44,10 +52,23 @@ def log_prob(space: LatentSpace, smiles: Sequence[str], k: int, seed: int) -> Te
     return bounds
 
 
+@isolated()
 def outlier_score(
-    space: LatentSpace, smiles: Sequence[str], k: int, seed: int, skip_unknown: bool
+    space: LatentSpace,
+    smiles: Sequence[str],
+    *,
+    k: int = 64,
+    seed: int = 0,
+    skip_unknown: bool = False,
 ) -> Tensor:
-    """See `LatentSpace.outlier_score`."""
+    """`-log_prob` per token, EOS included: the larger, the less typical; `n`, nats.
+
+    Per token, since log p falls with every token: by log p itself many drug-like molecules are as
+    atypical as a small one of a kind that the model never saw. A k of 8 separates kinds of
+    molecules about as well as 64. The limits of likelihoods: Nalisnick et al. (2019),
+    arXiv:1810.09136. Molecules that the model cannot read have an infinite score; with
+    `skip_unknown` NaN, and one warning with the count. Other errors as for `log_prob`.
+    """
     molecules = [canonical(text) for text in list_of_smiles(smiles)]
     readable = space.can_encode(molecules)
     if skip_unknown and not all(readable):

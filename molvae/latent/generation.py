@@ -102,10 +102,16 @@ def sample_density(
     return space.prior.sample(n, generator, values).double()
 
 
+@isolated()
 def translate(
     space: LatentSpace, smiles: Sequence[str], conditions: Mapping[str, float]
 ) -> list[str | None]:
-    """See `LatentSpace.translate`."""
+    """Molecules like the given ones, with other conditions; canonical SMILES or None.
+
+    z goes through the prior's flow to its noise, given the molecule's own conditions, and back
+    given the new ones: what z says beside the conditions is kept. Conditions that are not named
+    keep the encoder's estimate. Errors as for `LatentSpace.encode` and `sample_prior`.
+    """
     values = standardize(space, conditions)
     require(
         space.config.latent_dim > 0,

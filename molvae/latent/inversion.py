@@ -19,6 +19,7 @@ from molvae.config import check_seed, whole_number
 from molvae.errors import require, warn
 from molvae.latent.conversion import map_molecules, pad
 from molvae.model.hmc import sample_posterior_codes
+from molvae.model.isolation import isolated
 from molvae.model.losses import reconstruction
 
 if TYPE_CHECKING:
@@ -30,8 +31,14 @@ N_LEAPFROG_STEPS, MIN_ACCEPTANCE = 5, 0.2
 """Leapfrog steps of a move, and the share of accepted moves below which a warning is given."""
 
 
-def invert(space: LatentSpace, smiles: Sequence[str], skip_unknown: bool) -> Tensor:
-    """See `LatentSpace.invert`."""
+@isolated()
+def invert(space: LatentSpace, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
+    """Latent vectors that decode to the molecules where possible, `n x dim`; as for `encode`.
+
+    Encodings far from the training molecules may decode to something else. From there z ascends the
+    decoder's log-likelihood until greedy decoding gives the molecule, for 40 steps at most;
+    molecules that are not reached keep the last vector.
+    """
     molecules = [canonical(text) for text in list_of_smiles(smiles)]
     found = space.encode(molecules, skip_unknown=skip_unknown)
     left = torch.isfinite(found).all(dim=1).nonzero()[:, 0].tolist()
@@ -52,17 +59,36 @@ def invert(space: LatentSpace, smiles: Sequence[str], skip_unknown: bool) -> Ten
     return found
 
 
+@isolated()
 def refine_posterior_samples(
     space: LatentSpace,
     smiles: Sequence[str],
     *,
-    steps: int,
-    step: float,
-    seed: int,
-    weight: float,
-    skip: bool,
+    steps: int = 10,
+    step: float = 0.4,
+    seed: int = 0,
+    weight: float = 5.0,
+    skip_unknown: bool = False,
 ) -> Tensor:
-    """See `LatentSpace.refine_posterior_samples`; `skip` molecules that cannot be read."""
+    """Samples from p(z | molecule) by Hamiltonian Monte Carlo from the encoder's, `n x dim`.
+
+    They decode to their molecules more often than the encoder's samples.
+
+    Args:
+        smiles: SMILES in any form.
+        steps: Moves of each vector, of five leapfrog steps, and as many gradients, each; 0 gives
+            the encoder's samples.
+        step: Largest leapfrog step, in standard deviations of the encoder's posterior.
+        weight: Weight of log p(molecule | z), beside log p(z). 1 is the true posterior; the encoder
+            of a model that was trained with beta aims at 1 / beta.
+        skip_unknown: As for `LatentSpace.encode`.
+
+    Raises:
+        ConfigError: A number out of range, or the model's posterior is a point.
+
+    Warns:
+        MolvaeWarning: Less than a fifth of the moves was accepted: the steps are too long.
+    """
     for name, value in (("step", step), ("weight", weight)):
         require(0 < value < math.inf, f"{name} must be a positive number, got {value}")
     steps, seed = whole_number(steps, "steps", least=0), check_seed(seed)
@@ -83,7 +109,7 @@ def refine_posterior_samples(
         rates.append(found.acceptance)
         return found.z
 
-    z = map_molecules(space, smiles, move, space.dim, skip)
+    z = map_molecules(space, smiles, move, space.dim, skip_unknown)
     if rates and (rate := float(torch.cat(rates).mean())) < MIN_ACCEPTANCE:
         warn(
             f"only {100 * rate:.0f} % of the moves were accepted, so vectors hardly moved from "

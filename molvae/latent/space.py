@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,65 +172,8 @@ class LatentSpace:
         z = map_molecules(self, smiles, sample, k * self.dim, skip_unknown)
         return z.view(len(z), k, self.dim)
 
-    @isolated()
-    def invert(self, smiles: Sequence[str], *, skip_unknown: bool = False) -> Tensor:
-        """Latent vectors that decode to the molecules where possible, `n x dim`; as for `encode`.
-
-        Encodings far from the training molecules may decode to something else. From there z ascends
-        the decoder's log-likelihood until greedy decoding gives the molecule, for 40 steps at most;
-        molecules that are not reached keep the last vector.
-        """
-        return inversion.invert(self, smiles, skip_unknown)
-
-    @isolated()
-    def refine_posterior_samples(
-        self,
-        smiles: Sequence[str],
-        *,
-        steps: int = 10,
-        step: float = 0.4,
-        seed: int = 0,
-        weight: float = 5.0,
-        skip_unknown: bool = False,
-    ) -> Tensor:
-        """Samples from p(z | molecule) by Hamiltonian Monte Carlo from the encoder's, `n x dim`.
-
-        They decode to their molecules more often than the encoder's samples.
-
-        Args:
-            smiles: SMILES in any form.
-            steps: Moves of each vector, of five leapfrog steps, and as many gradients, each; 0
-                gives the encoder's samples.
-            step: Largest leapfrog step, in standard deviations of the encoder's posterior.
-            weight: Weight of log p(molecule | z), beside log p(z). 1 is the true posterior; the
-                encoder of a model that was trained with beta aims at 1 / beta.
-            skip_unknown: As for `encode`.
-
-        Raises:
-            ConfigError: A number out of range, or the model's posterior is a point.
-
-        Warns:
-            MolvaeWarning: Less than a fifth of the moves was accepted: the steps are too long.
-        """
-        return inversion.refine_posterior_samples(
-            self, smiles, steps=steps, step=step, seed=seed, weight=weight, skip=skip_unknown
-        )
-
-    @isolated()
-    def tuned(
-        self,
-        smiles: Sequence[str],
-        *,
-        weights: Sequence[float] | None = None,
-        steps: int | None = None,
-        seed: int = 0,
-    ) -> LatentSpace:
-        """A copy whose decoder is fine-tuned on molecules; see `molvae.latent.tuning.tuned`."""
-        return tuning.tuned(self, smiles, weights=weights, steps=steps, seed=seed)
-
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the space as a model folder; see `molvae.latent.saving.save`."""
-        return saving.save(self, folder, overwrite=overwrite)
+    invert, refine_posterior_samples = inversion.invert, inversion.refine_posterior_samples
+    tuned, save = tuning.tuned, saving.save
 
     def can_encode(self, smiles: Sequence[str]) -> list[bool]:
         """Whether each valid molecule has known tokens and is not too long for the model."""
@@ -282,17 +224,7 @@ class LatentSpace:
         molecules = parallel_map(partial(to_molecule, self.representation), rows)
         return molecules, torch.tensor(sure, dtype=torch.float64)
 
-    sample_prior = generation.sample_prior
-
-    @isolated()
-    def translate(self, smiles: Sequence[str], conditions: Mapping[str, float]) -> list[str | None]:
-        """Molecules like the given ones, with other conditions; canonical SMILES or None.
-
-        z goes through the prior's flow to its noise, given the molecule's own conditions, and back
-        given the new ones: what z says beside the conditions is kept. Conditions that are not named
-        keep the encoder's estimate. Errors as for `encode` and `sample_prior`.
-        """
-        return generation.translate(self, smiles, conditions)
+    sample_prior, translate = generation.sample_prior, generation.translate
 
     @isolated()
     def generate(
@@ -358,13 +290,7 @@ class LatentSpace:
         confidence = torch.tensor([one.confidence for one in samples], dtype=torch.float64)
         return [one.molecule for one in samples], confidence
 
-    @isolated()
-    def branch(
-        self, smiles: Sequence[str], z: Tensor | None = None, *, seed: int = 0
-    ) -> list[branching.Branch]:
-        """Molecules that begin as given ones and end as decoded at z; see `branching.branch`."""
-        return branching.branch(self, smiles, z, seed=seed)
-
+    branch = branching.branch
     decorate, link, morph = decoration.decorate, decoration.link, decoration.morph
 
     # What the model says of molecules and vectors
@@ -398,31 +324,7 @@ class LatentSpace:
         z = check_vectors(self, z)
         return self.model.properties(z.float().to(self.device)).double().cpu()
 
-    @isolated()
-    def log_prob(self, smiles: Sequence[str], *, k: int = 64, seed: int = 0) -> Tensor:
-        """Importance-weighted lower bound on log p(molecule), `n`, nats.
-
-        The mean over k samples of p(molecule | z) p(z) / q(z | molecule), with the learned prior;
-        tighter with larger k (Burda et al. 2015, arXiv:1509.00519). For representations other than
-        canonical SMILES it bounds the probability of the one sequence that the molecule is written
-        as. Results of a molecule do not depend on the others, up to rounding. Errors as of
-        `encode`; ConfigError if k is below 1.
-        """
-        return density.log_prob(self, smiles, k, seed)
-
-    @isolated()
-    def outlier_score(
-        self, smiles: Sequence[str], *, k: int = 64, seed: int = 0, skip_unknown: bool = False
-    ) -> Tensor:
-        """`-log_prob` per token, EOS included: the larger, the less typical; `n`, nats.
-
-        Per token, since log p falls with every token: by log p itself many drug-like molecules are
-        as atypical as a small one of a kind that the model never saw. A k of 8 separates kinds of
-        molecules about as well as 64. The limits of likelihoods: Nalisnick et al. (2019),
-        arXiv:1810.09136. Molecules that the model cannot read have an infinite score; with
-        `skip_unknown` NaN, and one warning with the count. Other errors as for `log_prob`.
-        """
-        return density.outlier_score(self, smiles, k, seed, skip_unknown)
+    log_prob, outlier_score = density.log_prob, density.outlier_score
 
     @isolated(keep_grad=True)
     def log_density(self, z: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import require
 from molvae.latent.conversion import pad, try_token_ids
 from molvae.model.finetuning import finetune_decoder
+from molvae.model.isolation import isolated
 
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
@@ -62,6 +63,7 @@ class TuningReport:
         )
 
 
+@isolated()
 def tuned(
     space: LatentSpace,
     smiles: Sequence[str],
