@@ -152,10 +152,6 @@ class Campaign(CampaignView):
             store.close()
             raise
 
-    def trust(self) -> None:
-        """Let `run` execute the `code` that a file from elsewhere names, here and from now on."""
-        self._parts.trust()
-
     def ask(self, n: int | None = None, *, allow_constant: bool = False) -> list[Trial]:
         """Choose new molecules and write them into the file as pending trials: all or none.
 
@@ -362,7 +358,7 @@ class Campaign(CampaignView):
         alone = told_names(self.problem) == self.problem.names
         for trial in () if alone else self._storage.trials(list(outcomes)):
             outcomes[trial.id] = with_computed(
-                outcomes[trial.id], trial.smiles, self.problem, self._parts.function
+                outcomes[trial.id], trial.smiles, self.problem, self.function
             )
         return outcomes
 

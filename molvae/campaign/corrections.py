@@ -109,7 +109,7 @@ def added(
         outcome = trial.outcome and replace(trial.outcome, message=message or "added later")
         if (there := known.get(trial.smiles)) is None:
             if outcome is not None:
-                function = campaign._parts.function
+                function = campaign.function
                 outcome = with_computed(outcome, trial.smiles, campaign.problem, function)
             new.append(replace(trial, origin=ADDED, percentile=percentile, outcome=outcome))
         elif outcome is None or there.agrees_with(outcome):

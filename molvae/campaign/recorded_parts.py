@@ -15,6 +15,7 @@ from molvae.bo.strategies.registry import (
     recorded_strategy,
 )
 from molvae.campaign.creation import bound_to, load_space, needs_space
+from molvae.campaign.metadata import read_metadata
 from molvae.campaign.trust import is_trusted, trust
 from molvae.config import STRATEGIES, CampaignConfig, is_imported
 from molvae.errors import (
@@ -36,27 +37,36 @@ if TYPE_CHECKING:
 
 
 class RecordedParts:
-    """The latent space, scoring functions and strategy that a campaign file records.
+    """The part of `molvae.Campaign` that a campaign file records: space, functions, strategy.
 
     Made when first needed, unless they were given; those given must be the recorded ones.
     """
 
+    path: Path
+    """The campaign file."""
+    metadata: dict[str, Any]
+    """What the file records of its creation: config, objectives, constraints, space, strategy,
+    versions, created, format, skipped, duplicates, start_rows."""
+    config: CampaignConfig
+    """The settings."""
+    problem: OptimizationProblem
+    """The optimization problem."""
+
     def __init__(
         self,
-        metadata: Mapping[str, Any],
-        config: CampaignConfig,
-        problem: OptimizationProblem,
+        metadata: dict[str, Any],
         path: Path,
         *,
-        space: LatentSpaceProtocol | None,
-        functions: Mapping[str, ScoringFunction],
-        strategy: Strategy | None,
+        space: LatentSpaceProtocol | None = None,
+        functions: Mapping[str, ScoringFunction] | None = None,
+        strategy: Strategy | None = None,
     ) -> None:
-        self.metadata, self.config, self.problem, self.path = metadata, config, problem, path
-        self._functions = dict(functions)
+        self.metadata, self.path = metadata, path
+        self.config, self.problem = read_metadata(metadata, path)
+        self._functions = dict(functions or {})
         if space is not None:
             self.space = self._checked_space(space)
-        for function in functions.values():
+        for function in self._functions.values():
             self._check_function(function)
         if strategy is not None:
             if not is_same_strategy(strategy, metadata["strategy"]):
@@ -68,12 +78,12 @@ class RecordedParts:
 
     @cached_property
     def space(self) -> LatentSpaceProtocol:
-        """See `Campaign.space`."""
+        """The latent space; `CampaignError` if the recorded name is now another model's."""
         return self._checked_space(load_space(self.metadata["space"]["name"]))
 
     @cached_property
     def strategy(self) -> Strategy:
-        """See `Campaign.strategy`."""
+        """The strategy; `CampaignError` if it was an object that has to be given again."""
         if is_imported(self.config.strategy):
             self._check_trusted()
             return get_strategy(self.config.strategy)
@@ -122,7 +132,7 @@ class RecordedParts:
 
     @property
     def code(self) -> tuple[str, ...]:
-        """See `Campaign.code`."""
+        """Modules and commands of the file that `run` imports or runs: `module:attribute`, ..."""
         specs = [part.spec for part in self.problem.all_parts.values() if part.spec is not None]
         code = [spec for spec in specs if runs_code(spec)]
         code += [self.config.strategy] if is_imported(self.config.strategy) else []
@@ -130,7 +140,7 @@ class RecordedParts:
         return tuple(dict.fromkeys(code))
 
     def trust(self) -> None:
-        """See `Campaign.trust`."""
+        """Let `run` execute the `code` that a file from elsewhere names, here and from now on."""
         if self.code:
             trust(self.metadata, self.path, self.code)
 

@@ -192,7 +192,7 @@ def fidelities_of(problem: OptimizationProblem) -> list[str]:
 
 def _tasks_at(campaign: Campaign, fidelity: str, timeout: float | None) -> list[EvaluationTask]:
     problem = campaign.problem.at(fidelity)
-    return tasks_of(problem, list(problem.parts), campaign._parts.function, timeout)
+    return tasks_of(problem, list(problem.parts), campaign.function, timeout)
 
 
 def check_values_differ(campaign: Campaign, allow_constant: bool) -> bool:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from molvae.campaign.history import best_trials, best_value, observations_of, to_dataframe
-from molvae.campaign.metadata import read_metadata
 from molvae.campaign.proposal_check import core_to_keep, demanded_diversity, plausibility_of
 from molvae.campaign.recorded_parts import RecordedParts
 from molvae.campaign.start_rows import StartRow
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction
 
 
-class CampaignView:
+class CampaignView(RecordedParts):
     """The part of `molvae.Campaign` that writes nothing."""
 
     def __init__(
@@ -38,26 +36,15 @@ class CampaignView:
         functions: Mapping[str, ScoringFunction] | None = None,
         strategy: Strategy | None = None,
     ) -> None:
+        super().__init__(
+            store.metadata(), store.path, space=space, functions=functions, strategy=strategy
+        )
         self._storage = store
-        self.metadata: dict[str, Any] = store.metadata()
-        """What the file records of its creation: config, objectives, constraints, space, strategy,
-        versions, created, format, skipped, duplicates, start_rows."""
-        self.config, self.problem = read_metadata(self.metadata, store.path)
-        """The settings, and the optimization problem."""
         self.seed, self.batch_size = self.config.seed, self.config.batch_size
         for _, self.batch_size in store.batch_sizes():  # the latest counts
             pass
         self.suggest_from = self.config.suggest_from
         """Library whose most similar molecules are noted beside each proposal; None: none."""
-        self._parts = RecordedParts(
-            self.metadata,
-            self.config,
-            self.problem,
-            store.path,
-            space=space,
-            functions=functions or {},
-            strategy=strategy,
-        )
         self.start_rows: tuple[StartRow, ...] = ()
         """What became of each given initial molecule, if the campaign was just created."""
         self._choosing = threading.RLock()  # one thread at a time chooses molecules
@@ -82,11 +69,6 @@ class CampaignView:
     def __len__(self) -> int:
         """Number of trials, the initial ones included."""
         return self._storage.count()
-
-    @property
-    def path(self) -> Path:
-        """The campaign file."""
-        return self._storage.path
 
     @property
     def identity(self) -> str:
@@ -124,24 +106,9 @@ class CampaignView:
         return best_value(self.trials, self.problem)
 
     @property
-    def space(self) -> LatentSpaceProtocol:
-        """The latent space; `CampaignError` if the recorded name is now another model's."""
-        return self._parts.space
-
-    @property
     def objective(self) -> ScoringFunction:
         """Scoring function of the first objective; `CampaignError` if it was an object."""
-        return self._parts.function(self.name)
-
-    @property
-    def code(self) -> tuple[str, ...]:
-        """Modules and commands of the file that `run` imports or runs: `module:attribute`, ..."""
-        return self._parts.code
-
-    @property
-    def strategy(self) -> Strategy:
-        """The strategy; `CampaignError` if it was an object that has to be given again."""
-        return self._parts.strategy
+        return self.function(self.name)
 
     def observations(self, max_cost: float = math.inf) -> Observations:
         """All that a strategy may use now; values are signed so that larger is better.
@@ -157,7 +124,7 @@ class CampaignView:
                 trials,
                 self.problem,
                 self.space.bounds,
-                self._parts.compute,
+                self.compute,
                 plausibility_of(self.config, trials),
                 core_to_keep(self.config),
                 demanded_diversity(self.config),
@@ -196,7 +163,7 @@ class CampaignView:
             return pd.DataFrame(
                 {"mean": sign * mean[:, 0], "std": std[:, 0]}, index=pd.Index(given, name="smiles")
             )
-        exact = self._parts.compute(molecules, problem.computed)
+        exact = self.compute(molecules, problem.computed)
         columns = dict[str, Any]()
         for name in problem.names:
             if name in problem.measured:

@@ -41,7 +41,7 @@ def start(path: Path, **settings: Any) -> Campaign:
 
 def everything(campaign: Campaign) -> list[float]:
     """The first column of what is maximized, of every molecule of the toy space."""
-    found = campaign._parts.compute(ToySpace().molecules, campaign.problem.names)
+    found = campaign.compute(ToySpace().molecules, campaign.problem.names)
     values = np.array([[one[name] for name in campaign.problem.names] for one in found])
     return [float(value) for value in campaign.problem.y(values)[:, 0]]
 
