@@ -12,7 +12,7 @@ from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.config import check_seed, later_seed
 from molvae.errors import ConfigError
 from molvae.latent.conversion import BATCH, check_vectors, pad, to_molecule
-from molvae.model.branching import branch as branch_rows
+from molvae.model.decoding import branch as branch_rows
 from molvae.model.isolation import isolated
 
 if TYPE_CHECKING:
