@@ -49,14 +49,10 @@ def check_same_settings(campaign: Campaign, settings: Mapping[str, Any]) -> None
             now = {"direction": first.direction, "unit": first.unit, "cost": first.cost}
             now["objective"] = text
             different |= {name: now.get(name, getattr(kept, name)) for name in mine}
-    if "constraints" in given:
-        wanted = given["constraints"]
-        if not _is_same_part(Constraint, wanted, problem.constraints, path):
-            different["constraints"] = _text(kept.constraints) or "none"
-    if "fidelities" in given:
-        wanted = given["fidelities"]
-        if not _is_same_part(Objective, wanted, problem.fidelities, path):
-            different["fidelities"] = _text(kept.fidelities) or "none"
+    for name, kind in (("constraints", Constraint), ("fidelities", Objective)):
+        own = getattr(problem, name)
+        if name in given and not _is_same_part(kind, given[name], own, path):
+            different[name] = _text(getattr(kept, name)) or "none"
     skip = {*resumable_fields(CampaignConfig), *OF_OBJECTIVE, "constraints", "fidelities"}
     skip |= set() if isinstance(kept.start, int) else {"dataset"}
     for name, value in given.items():

@@ -22,7 +22,7 @@ from molvae.errors import (
     require,
     warn,
 )
-from molvae.model.decoding import decode_with_log_prob
+from molvae.model.decoding import decode
 
 if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
@@ -117,9 +117,7 @@ def write_tokens(
     rows, confidence = list[list[str]](), list[float]()
     for part in torch.split(z, BATCH):
         code = part.float().to(space.device)
-        decoded = decode_with_log_prob(
-            space.model, code, noise=noise, temperature=temperature, seed=seed
-        )
+        decoded = decode(space.model, code, noise=noise, temperature=temperature, seed=seed)
         written = [space.vocabulary.decode(row) for row in decoded.ids.tolist()]
         rows += written
         # A merged token counts for as many as it holds: few long tokens are no doubt.

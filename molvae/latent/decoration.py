@@ -27,7 +27,7 @@ from molvae.config import check_seed, later_seed, whole_number
 from molvae.errors import ConfigError, InvalidMoleculeError, UnknownTokenError, require, warn
 from molvae.latent.conversion import BATCH, check_sampling, pad, try_token_ids
 from molvae.latent.generation import RESAMPLE_SEED_STEP
-from molvae.model.decoding import decode_with_log_prob
+from molvae.model.decoding import decode
 from molvae.model.isolation import isolated
 from molvae.model.losses import reconstruction
 
@@ -379,7 +379,7 @@ def _tails(
     for i in range(0, len(starts), BATCH):
         rows = [_ids(space, text) for text in starts[i : i + BATCH]]
         code = z[i : i + BATCH].float().to(space.device)
-        made = decode_with_log_prob(
+        made = decode(
             space.model,
             code,
             noise=noise,

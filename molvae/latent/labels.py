@@ -22,19 +22,17 @@ from molvae.model.fingerprint_losses import SparseBits
 FINGERPRINT_RADIUS, FINGERPRINT_BITS = 2, 2048  # of Morgan fingerprints
 
 
-def fingerprints(
-    data: str | Path, split: str = "train", *, workers: int | None = None
-) -> SparseBits:
-    """Morgan fingerprints of a split, radius 2, 2,048 bits; cached beside the data.
+def fingerprints(data: str | Path, *, workers: int | None = None) -> SparseBits:
+    """Morgan fingerprints of the training molecules, radius 2, 2,048 bits; cached beside the data.
 
     Raises:
         DataError: The data folder is missing.
     """
     folder = Path(data)
-    cache, key = _cache(folder, "fingerprints", split)
+    cache, key = _cache(folder, "fingerprints")
     key |= {"radius": FINGERPRINT_RADIUS, "size": FINGERPRINT_BITS}
     if (found := read_cache(cache, key)) is None:
-        made = parallel_map(_set_bits, load_split(folder, split), workers=workers)
+        made = parallel_map(_set_bits, load_split(folder, "train"), workers=workers)
         ends = np.cumsum([len(row) for row in made])
         columns = np.concatenate([np.zeros(0, np.uint16), *made])
         # As int16, which torch handles; the bytes are the same.
@@ -49,10 +47,10 @@ def fingerprints(
     return SparseBits(columns=columns, ends=tensors["ends"].numpy(), size=FINGERPRINT_BITS)
 
 
-def _cache(folder: Path, name: str, split: str) -> tuple[Path, dict[str, Any]]:
-    """The file of a split, and the key of its content."""
-    key = {"split": split, "data": describe(folder), "versions": {"rdkit": version("rdkit")}}
-    return folder / f"{name}{'' if split == 'train' else f'-{split}'}.safetensors", key
+def _cache(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """The file of what is computed of the training molecules, and the key of its content."""
+    key = {"split": "train", "data": describe(folder), "versions": {"rdkit": version("rdkit")}}
+    return folder / f"{name}.safetensors", key
 
 
 def _set_bits(smiles: str) -> np.ndarray[Any, np.dtype[np.uint16]]:
@@ -61,10 +59,8 @@ def _set_bits(smiles: str) -> np.ndarray[Any, np.dtype[np.uint16]]:
     return np.flatnonzero(bits).astype(np.uint16)
 
 
-def label(
-    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
-) -> Tensor:
-    """Kept columns and properties of a split, `n x len(names)`, float64, one row for each line.
+def label(data: str | Path, names: Sequence[str], *, workers: int | None = None) -> Tensor:
+    """Kept columns and properties of the training molecules, `n x len(names)`, float64.
 
     NaN for values that are not known or cannot be computed. Computed ones are cached beside the
     data. Names are as for `label_names`.
@@ -74,17 +70,16 @@ def label(
         UnknownNameError: See `label_names`.
     """
     folder = Path(data)
-    molecules = load_split(folder, split)
-    kept = kept_columns(folder, split)
+    molecules, kept = load_split(folder, "train"), kept_columns(folder, "train")
     names = label_names(folder, names)
     lacking = [name for name in names if name not in kept]
-    found = computed(folder, lacking, split, workers=workers)
+    found = computed(folder, lacking, workers=workers)
     columns = [
         torch.tensor(kept[name], dtype=torch.float64) if name in kept else found[name]
         for name in names
     ]
     if any(len(column) != len(molecules) for column in columns):
-        raise DataError(f"{folder}: {split}.csv and {split}.smi differ; prepare the data again")
+        raise DataError(f"{folder}: train.csv and train.smi differ; prepare the data again")
     return torch.stack(columns, dim=1) if columns else torch.zeros(len(molecules), 0).double()
 
 
@@ -106,9 +101,9 @@ def label_names(data: str | Path, names: Sequence[str]) -> list[str]:
 
 
 def computed(
-    data: str | Path, names: Sequence[str], split: str = "train", *, workers: int | None = None
+    data: str | Path, names: Sequence[str], *, workers: int | None = None
 ) -> dict[str, Tensor]:
-    """Properties of the molecules of a split by name, `n` each, float64; cached beside the data.
+    """Properties of the training molecules by name, `n` each, float64; cached beside the data.
 
     NaN for values that cannot be computed. Properties from before may be there, too.
 
@@ -118,11 +113,11 @@ def computed(
     if not names:
         return {}
     folder = Path(data)
-    cache, key = _cache(folder, "properties", split)
+    cache, key = _cache(folder, "properties")
     found = read_cache(cache, key)
     known = found[0] if found is not None else {}
     if missing := [name for name in names if name not in known]:
-        values = torch.from_numpy(score(load_split(folder, split), missing, workers=workers))
+        values = torch.from_numpy(score(load_split(folder, "train"), missing, workers=workers))
         known |= {name: values[:, i].contiguous() for i, name in enumerate(missing)}
         write_cache(cache, key, known, {})
     return known

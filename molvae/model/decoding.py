@@ -26,20 +26,8 @@ class Decoded(NamedTuple):
     """Log-probability of the tokens of a row at temperature 1, stop included, `n`, nats."""
 
 
-def decode(
-    model: SequenceVAE,
-    z: Tensor,
-    *,
-    noise: float = 0.0,
-    temperature: float = 0.0,
-    seed: int | None = None,
-) -> Tensor:
-    """Ids alone; see `decode_with_log_prob`."""
-    return decode_with_log_prob(model, z, noise=noise, temperature=temperature, seed=seed).ids
-
-
 @torch.inference_mode()
-def decode_with_log_prob(
+def decode(
     model: SequenceVAE,
     z: Tensor,
     *,

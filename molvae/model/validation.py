@@ -66,6 +66,6 @@ def reconstruction_accuracy(
     device, same = next(model.parameters()).device, 0
     some = rows[:: max(1, math.ceil(len(rows) / MAX_RECONSTRUCTED))]
     for batch in torch.split(some, batch_size):
-        written = decode(model, model.encode(trim_padding(batch).to(device)).float())
+        written = decode(model, model.encode(trim_padding(batch).to(device)).float()).ids
         same += int((written.cpu() == batch.long()).all(dim=1).sum())
     return same / max(1, len(some))

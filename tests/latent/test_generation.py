@@ -12,7 +12,7 @@ from molvae.errors import ConfigError, UnknownNameError
 from molvae.latent.conversion import write_tokens
 from molvae.latent.generation import RESAMPLE_SEED_STEP, Sample, rejection_sample, surest
 from molvae.latent.space import LatentSpace
-from molvae.model.decoding import decode_with_log_prob
+from molvae.model.decoding import decode
 
 
 def drawing(
@@ -97,7 +97,7 @@ def test_oversampling_keeps_part_of_what_would_be_generated(space: LatentSpace) 
     assert confidence.shape == (3,)
     assert bool((confidence <= 0).all())
     rows, _ = write_tokens(space, z, noise=0.0, temperature=0.0, seed=None)
-    nats = decode_with_log_prob(space.model, z.float()).log_prob.double()
+    nats = decode(space.model, z.float()).log_prob.double()
     tokens = torch.tensor([len(row) + 1 for row in rows])
     torch.testing.assert_close(confidence * tokens, nats)
     for wrong in (0.5, math.nan, math.inf):

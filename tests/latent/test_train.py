@@ -143,7 +143,6 @@ def test_labels_are_columns_or_properties_and_missing_ones_are_nan(table: Path) 
     torch.testing.assert_close(both[known], true[known])
     torch.testing.assert_close(both[:, 1], true[:, 1])
     assert torch.equal(label(table, ["logP"], workers=1)[:, 0], both[:, 1])
-    assert len(label(table, ["size"], "valid", workers=1)) == len(load_split(table, "valid"))
     assert label_names(table, ["size", "LOGP"]) == ["size", "logP"]
     with pytest.raises(UnknownNameError, match="did you mean 'size'"):
         label(table, ["sise"])
@@ -587,9 +586,9 @@ def test_write_rows_leaves_out_what_the_vocabulary_lacks(data: Path, tmp_path: P
 
 
 def test_fingerprints_are_those_of_the_molecules(data: Path) -> None:
-    molecules = load_split(data, "valid")
+    molecules = load_split(data, "train")
     for _ in range(2):  # computed, and read again
-        found = fingerprints(data, "valid", workers=1)
+        found = fingerprints(data, workers=1)
         dense = found.dense(torch.arange(len(molecules)).numpy())
         assert torch.equal(dense.bool(), torch.from_numpy(morgan_bits(molecules)))
 

@@ -12,7 +12,7 @@ from torch import nn
 from molvae.chem.vocabulary import BOS, EOS, PAD
 from molvae.errors import ConfigError
 from molvae.model.checkpoint import ModelCard, load_run, save_run
-from molvae.model.decoding import decode, decode_with_log_prob
+from molvae.model.decoding import decode
 from molvae.model.finetuning import finetune_decoder
 from molvae.model.losses import reconstruction
 from molvae.model.vae import SequenceVAE
@@ -83,13 +83,13 @@ def test_steps_one_by_one_are_the_logits_of_the_whole(kind: str, conditions: int
 @every_kind
 def test_log_probability_of_the_tokens_written_is_that_of_their_logits(kind: str) -> None:
     model, code = make(kind), torch.randn(20, KINDS[kind].latent_dim)
-    decoded = decode_with_log_prob(model, code, temperature=1.0, seed=3)
+    decoded = decode(model, code, temperature=1.0, seed=3)
     with torch.no_grad():
         logits = model.logits(code, decoded.ids)
     logits[..., (PAD, BOS)] = -torch.inf
     torch.testing.assert_close(decoded.log_prob, -reconstruction(logits, decoded.ids))
-    assert torch.equal(decoded.ids, decode(model, code, temperature=1.0, seed=3))
-    assert decode_with_log_prob(model, code[:0]).log_prob.shape == (0,)
+    assert torch.equal(decoded.ids, decode(model, code, temperature=1.0, seed=3).ids)
+    assert decode(model, code[:0]).log_prob.shape == (0,)
 
 
 @every_kind
@@ -181,7 +181,7 @@ def test_a_few_rows_are_learned(kind: str) -> None:
 def test_greedy_decoding_takes_the_likeliest_symbols(kind: str, conditions: int) -> None:
     model = make(kind, conditions=conditions)
     code = 3 * torch.randn(20, model.code_dim)
-    ids = decode(model, code)
+    ids = decode(model, code).ids
     for row, one in zip(ids, code, strict=True):
         row = row[row != PAD]
         with torch.no_grad():

@@ -217,16 +217,16 @@ def test_active_units_counts_the_units_that_vary() -> None:
 
 def test_sampled_decoding_repeats_with_its_seed_and_needs_one(model: SequenceVAE) -> None:
     z = torch.zeros(50, 4)
-    first = decode(model, z, temperature=1.0, seed=3)
+    first = decode(model, z, temperature=1.0, seed=3).ids
     torch.rand(7)
-    assert torch.equal(first, decode(model, z, temperature=1.0, seed=3))
-    assert not torch.equal(first, decode(model, z, temperature=1.0, seed=4))
+    assert torch.equal(first, decode(model, z, temperature=1.0, seed=3).ids)
+    assert not torch.equal(first, decode(model, z, temperature=1.0, seed=4).ids)
     with pytest.raises(ValueError, match="seed"):
         decode(model, z, temperature=1.0)
 
 
 def test_decoding_nothing_gives_nothing(model: SequenceVAE) -> None:
-    assert decode(model, torch.empty(0, 4)).shape == (0, MAX_LENGTH)
+    assert decode(model, torch.empty(0, 4)).ids.shape == (0, MAX_LENGTH)
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
