@@ -13,6 +13,7 @@ from importlib import import_module
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from rdkit import rdBase
 
 from molvae.analysis.summary import Row
@@ -98,17 +99,11 @@ def _position(name: str, tried: dict[str, list[Row]], objectives: Sequence[Objec
         )
         for smiles, rows in tried.items()
     ]
-    groups.sort(key=lambda group: _badness(objectives[0], group.values[0][0]))
+    merit = objectives[0].to_maximization
+    groups.sort(key=lambda group: -float(merit(np.array(group.values[0][0]))))
     return Position(name=name, groups=groups[:LISTED], n_groups=len(groups))
 
 
 def _mean_and_best(rows: Sequence[Row], objective: Objective) -> tuple[float, float]:
     values = [row.value(objective.name) for row in rows]
-    return fmean(values), min(values, key=lambda value: _badness(objective, value))
-
-
-def _badness(objective: Objective, value: float) -> float:
-    """Smaller is better: minus the value, the value, or the distance from the range."""
-    if objective.direction == "range":
-        return max(float(objective.low or 0) - value, value - float(objective.high or 0), 0.0)
-    return value if objective.direction == "minimize" else -value
+    return fmean(values), values[int(objective.to_maximization(np.array(values)).argmax())]
