@@ -67,7 +67,6 @@ def _grid(
 ) -> list[str] | None:
     """Rows and columns; None if they do not fit."""
     heads = [re.split(r"(?<=[_ ])", name) for name in names]
-    heads = [["".join(part) for part in head] for head in heads]
     columns = [[row[i] for row in cells] for i in range(len(names))]
     widths = [
         max([*map(len, column), *(len(part.rstrip("_ ")) for part in head)])
