@@ -419,7 +419,7 @@ class Campaign(CampaignView):
             max_failure_rate: Largest share of failures among the last 20 calls; 1: any.
             failures_in_a_row: 0: any number. NaN does not count.
             allow_constant: See `ask`.
-            on_trial: Called with each trial when its outcome is in the file.
+            on_trial: Called with each trial when its outcome is in the file. Jupyter shows a bar.
 
         Raises:
             ObjectiveError: Calls failed in a row, an answer was not one value per molecule, or

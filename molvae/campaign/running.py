@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from molvae.campaign.choice import Batch, choose_batch
 from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, evaluate, tasks_of
@@ -149,11 +150,12 @@ def run_campaign(
         limits = replace(limits, timeout=None)  # programs are stopped where they run
     if limits.timeout is not None and executor is None and dask is None:
         workers = max(1, workers)  # a call that hangs can be stopped only from outside
-    differ = False
+    differ, advance = False, _notebook_bar(campaign, budget)
 
     def tell(trial: Trial, scored: EvaluationResult) -> None:
         nonlocal differ
         outcome = campaign.tell(trial.id, scored.values or None, scored.message)
+        advance(outcome)
         if on_trial is not None:
             on_trial(outcome)
         differ = differ or check_values_differ(campaign, allow_constant)
@@ -174,6 +176,27 @@ def run_campaign(
             n_values=len(campaign.problem.names),
             trials=campaign.trials,
         ).run()
+
+
+def _notebook_bar(campaign: Campaign, budget: int) -> Callable[[Trial], None]:
+    """What moves a progress bar, with each trial that has an outcome; only notebooks show one."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if not hasattr(shell, "kernel"):
+        return lambda _: None
+    from IPython.display import ProgressBar
+
+    problem = campaign.problem
+    done = sum(problem.cost(one.fidelity) for one in campaign.trials if one.status != "pending")
+    bar: Any = ProgressBar(budget)  # type: ignore[no-untyped-call]
+    bar.display()
+    bar.progress = int(done)
+
+    def advance(trial: Trial) -> None:
+        nonlocal done
+        done += problem.cost(trial.fidelity)
+        bar.progress = int(done)
+
+    return advance
 
 
 def evaluation_tasks(campaign: Campaign, timeout: float | None) -> list[EvaluationTask]:

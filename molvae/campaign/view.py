@@ -137,12 +137,13 @@ class CampaignView(RecordedParts):
         The surrogate is that of strategy rank, with the campaign's settings if it uses rank.
 
         Args:
-            smiles: SMILES in any form; a list, or a column of a DataFrame.
+            smiles: SMILES in any form; a list, a Series, or a DataFrame with a column of molecules.
 
         Returns:
-            A row for each, with the SMILES as index: columns `mean` and `std`, the uncertainty of a
-            measurement; of several values NAME_mean and NAME_std. Values that RDKit computes have a
-            `std` of 0. NaN for molecules that the surrogate cannot read.
+            A row for each, with the index of the Series or DataFrame, else with the SMILES as
+            index: columns `mean` and `std`, the uncertainty of a measurement; of several values
+            NAME_mean and NAME_std. Values that RDKit computes have a `std` of 0. NaN for molecules
+            that the surrogate cannot read.
 
         Raises:
             CampaignError: No trial is complete.
@@ -151,18 +152,17 @@ class CampaignView(RecordedParts):
         import pandas as pd
 
         from molvae.bo.strategies.rank import Rank
-        from molvae.chem.molecules import canonical, list_of_smiles
+        from molvae.chem.molecules import canonical, index_of, list_of_smiles
 
-        given = list_of_smiles(smiles)
+        given, index = list_of_smiles(smiles), index_of(smiles)
+        index = pd.Index(given, name="smiles") if index is None else index
         molecules, problem = [canonical(text) for text in given], self.problem
         own = self.strategy if self.metadata["strategy"]["name"] == Rank.name else None
         rank = own if isinstance(own, Rank) else Rank()
         mean, std = (of.numpy() for of in rank.predict(self.observations(), self.space, molecules))
         if problem.is_single_objective:
             sign = -1.0 if self.direction == "minimize" else 1.0
-            return pd.DataFrame(
-                {"mean": sign * mean[:, 0], "std": std[:, 0]}, index=pd.Index(given, name="smiles")
-            )
+            return pd.DataFrame({"mean": sign * mean[:, 0], "std": std[:, 0]}, index=index)
         exact = self.compute(molecules, problem.computed)
         columns = dict[str, Any]()
         for name in problem.names:
@@ -172,7 +172,7 @@ class CampaignView(RecordedParts):
             else:
                 found = [one.get(name, math.nan) for one in exact]
                 columns |= {f"{name}_mean": found, f"{name}_std": [0.0] * len(found)}
-        return pd.DataFrame(columns, index=pd.Index(given, name="smiles"))
+        return pd.DataFrame(columns, index=index)
 
     def table(self) -> pd.DataFrame:
         """All trials in the order asked; columns as in `molvae.objectives.columns.COLUMNS`.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rdkit import Chem, rdBase
 
@@ -161,6 +161,11 @@ def list_of_smiles(smiles: Iterable[Text]) -> list[Text]:
             f"expected a list of SMILES, got the single text {shown(smiles)}; use [smiles]"
         )
     return list(frame_molecules(smiles) if is_frame(smiles) else smiles)
+
+
+def index_of(smiles: Any) -> Any:
+    """The index of a DataFrame or Series, which results keep; None of other containers."""
+    return smiles.index if hasattr(smiles, "iloc") else None
 
 
 def _reason(text: str) -> str:

@@ -17,7 +17,7 @@ from rdkit.Chem import QED, Descriptors, rdMolDescriptors
 from rdkit.Chem.rdMolDescriptors import CalcNumAromaticRings
 
 from molvae.chem._parallel import parallel_map
-from molvae.chem.molecules import canonical, list_of_smiles, parse
+from molvae.chem.molecules import canonical, index_of, list_of_smiles, parse
 from molvae.chem.precedents import zinc250k
 from molvae.errors import (
     ConfigError,
@@ -368,18 +368,19 @@ def properties(
 ) -> pd.DataFrame:
     """Properties of many molecules as a table; without `names`, all of `PROPERTIES`.
 
-    One row per text: `smiles` as given, the properties, and `error`, empty or the reason for NaN in
-    this row. Arguments and errors as for `score`.
+    One row per text, with the index of a Series or DataFrame: `smiles` as given, the properties,
+    and `error`, empty or the reason for NaN in this row. Arguments and errors as for `score`.
     """
     import pandas as pd
 
-    texts, names = list_of_smiles(smiles), named(PROPERTIES if names is None else names)
+    texts, index = list_of_smiles(smiles), index_of(smiles)
+    names = named(PROPERTIES if names is None else names)
     values, errors = _compute(texts, names, workers)
     return pd.DataFrame(
         {
-            "smiles": pd.Series(texts, dtype=object),
+            "smiles": pd.Series(texts, dtype=object, index=index),
             **{name: values[:, column] for column, name in enumerate(names)},
-            "error": pd.Series(errors, dtype=object),
+            "error": pd.Series(errors, dtype=object, index=index),
         }
     )
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from molvae.chem._parallel import parallel_map
-from molvae.chem.molecules import canonical, list_of_smiles
+from molvae.chem.molecules import canonical, index_of, list_of_smiles
 from molvae.chem.representations import Representation, get_representation
 from molvae.chem.vocabulary import Vocabulary
 from molvae.config import check_seed, whole_number
@@ -296,7 +296,7 @@ class LatentSpace:
     # What the model says of molecules and vectors
 
     def predict(self, molecules: Sequence[str] | Tensor) -> pd.DataFrame:
-        """Properties, in their units, by the model's linear heads, a column each.
+        """Properties, in their units, by the model's linear heads, a column each; an index is kept.
 
         Of SMILES as for `encode`, or of latent vectors as for `property_head`.
         """
@@ -308,7 +308,7 @@ class LatentSpace:
         )
         z = self.encode(molecules) if is_text else molecules  # type: ignore[arg-type]
         values = self.property_head(z).detach().numpy()  # type: ignore[arg-type]
-        return pd.DataFrame(values, columns=list(self.properties))
+        return pd.DataFrame(values, columns=list(self.properties), index=index_of(molecules))
 
     @isolated(keep_grad=True)
     def property_head(self, z: Tensor) -> Tensor:

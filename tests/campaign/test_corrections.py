@@ -167,7 +167,16 @@ def test_columns_of_dataframes_are_taken_where_lists_are(tmp_path: Path) -> None
         assert [t.values["y"] for t in added] == [1.5, 2.5, 3.5]
         found = c.predict(table["smiles"])
         assert list(found.columns) == ["mean", "std"]
-        assert found.index.tolist() == table["smiles"].tolist()
+        assert found.index.equals(table.index)
+        assert c.predict(table["smiles"].tolist()).index.tolist() == table["smiles"].tolist()
+        named = table.set_axis(["u", "v", "w"])
+        pd.testing.assert_frame_equal(c.predict(named), found.set_axis(["u", "v", "w"]))
+        assert c.predict(table.set_index("smiles")).index.tolist() == table["smiles"].tolist()
+        told = c.ask(2)
+        measured = pd.DataFrame({"y": [0.5, 0.75]}, index=[t.id for t in told])
+        assert c.tell_all(measured) == [t.id for t in told]
+        more = pd.DataFrame({"Smiles": MOLECULES[55:75:10], "y": [4.5, 5.5], "who": ["A", "B"]})
+        assert [(t.values["y"], t.notes["who"]) for t in c.add(more)] == [(4.5, "A"), (5.5, "B")]
         assert found.notna().all(axis=None)
         assert (found["std"] > 0).all()
 

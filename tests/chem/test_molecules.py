@@ -162,7 +162,11 @@ def test_bad_drawings_are_refused():
 )
 def test_lists_of_smiles_may_be_arrays_series_and_data_frames(several: Any) -> None:
     assert list_of_smiles(several) == ["CCO", "CCN"]
-    assert len(properties(several, ["logP"])) == 2
+    table = properties(several, ["logP"])
+    assert table["smiles"].tolist() == ["CCO", "CCN"]
+    assert table["logP"].notna().all()
+    index = getattr(several, "index", None) if hasattr(several, "iloc") else pd.RangeIndex(2)
+    assert table.index.equals(index)
 
 
 def test_a_data_frame_without_molecules_is_no_list_of_smiles() -> None:
