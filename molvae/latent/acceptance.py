@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from molvae.config import DEFAULT_PROPERTIES
 from molvae.errors import CheckpointError
 
 Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 FILE = "acceptance.safetensors"
 """Name of the file in a model folder."""
@@ -144,12 +142,12 @@ def _log_ratio(
 ) -> tuple[Array, Array, float]:
     """Log density of x over that of y, a quadratic function of some columns: A, b, c."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
     few, d = len(columns), x.shape[1]
-    first, second = np.triu_indices(few)
-    expand = partial(_expanded, columns=columns, first=first, second=second)
-    both = np.concatenate([expand(x), expand(y)])
+    first, second = np.triu_indices(few)  # the order of the products
+    products = PolynomialFeatures(2, include_bias=False)
+    both = products.fit_transform(np.concatenate([x, y])[:, columns])
     scaler = StandardScaler().fit(both)
     # Both classes weigh the same, so that the classifier's logit is the log density ratio.
     w = np.concatenate([np.ones(len(x)), weights * len(x) / weights.sum()])
@@ -162,11 +160,6 @@ def _log_ratio(
     b[columns] = slopes[:few]
     a[np.array(columns)[first], np.array(columns)[second]] = slopes[few:]
     return a, b, constant
-
-
-def _expanded(x: Array, columns: list[int], first: Index, second: Index) -> Array:
-    few = x[:, columns]
-    return np.concatenate([few, few[:, first] * few[:, second]], axis=1)
 
 
 def _quadratic(x: Array, a: Array, b: Array, c: float) -> Array:
