@@ -215,7 +215,8 @@ def build_table(
     n = len(header) if separator is None else min(named, len(header))  # empty ones at the end
     header = [cell or f"column {i}" for i, cell in enumerate(header[:n], 1)]
     widths = Counter(len(cells) for _, cells in filled)
-    table, broken = Table(name, header, [], separator, unit=unit), list[Record]()
+    table = Table(name, header, [], separator, unit=unit)
+    broken, wrong = list[Record](), list[Record]()
     if separator and any("\n" in cell and separator in cell for cell in names):
         table.problem(first, "a quote in the header opens a cell that holds what looks like rows")
     for line, written in filled[1:]:
@@ -229,31 +230,48 @@ def build_table(
             if any("\n" in cell for cell in written):
                 broken.append((line, written[:n]))
             continue
-        said = f"{len(cells)} cell{'s' * (len(cells) > 1)}, the header names {named}"
-        at = next((i for i in range(1, named) if _is_doubtful(cells, i)), 0) if extra else 0
-        hint = f" (look at {header[at - 1]} and {header[at]})" if at else ""
-        if len(cells) < n:
-            said += " (fewer cells than names; leave a cell empty if so)"
-        elif comma := _split_number(cells, separator):
-            said += f"; is {comma} a number with a decimal comma? separate the cells by ; or tabs"
-        elif moved and not any(cells[named:]):
-            said += (
-                f"; a cell seems to be there twice, or cut in two{hint}: mend that, or take out "
-                "the empty cells at the end of this row"
-            )
-        else:
-            mark = "a tab" if separator == "\t" else repr(separator or "a separator")
-            unnamed = next(cell for cell in cells[named:] if cell)
-            said += (
-                f"; nothing names {shown(unnamed, 30)}: put quotes around text that holds {mark}, "
-                f"take out a cell that is there twice{hint}, or give the column a name"
-            )
+        wrong.append((line, cells))
         if len(table.misfits) < TITLE_LINES:
             table.misfits[line] = cells
-        table.problem(line, said)
+    sample = table.rows[: SAMPLED_ROWS if wrong else 0]
+    forms = [{_form(cells[i]) for _, cells in sample} for i in range(named)]
+    for line, cells in wrong:
+        table.problem(line, _misfit(cells, header[:named], forms, separator))
     if broken and separator and n > 1:
         _note_swallowed(table, broken)
     return table
+
+
+def _misfit(
+    cells: Sequence[str], header: Sequence[str], forms: Sequence[set[str]], separator: str | None
+) -> str:
+    """What is wrong with a row that has more cells than the header, or fewer; where it seems to be.
+
+    `forms` are those of the other rows' cells, by column.
+    """
+    n, looked = len(header), ""
+    places = range(1, n + 1 if len(cells) > n else 0)
+    if twice := next((i for i in places if _is_doubtful(cells, i)), 0):
+        looked = f" (look at {' and '.join(header[twice - 1 : twice + 1])})"
+    elif (i := next((i for i, c in enumerate(cells[:n]) if not _fits(c, forms[i])), n)) < n:
+        looked = f" (look at {header[i]}, which is {shown(cells[i], 30)} here)"
+    said = f"{len(cells)} cell{'s' * (len(cells) > 1)}, the header names {n}{looked}"
+    if len(cells) < n:
+        lacking = shortened_list(header[len(cells) :])
+        return f"{said} (none for {lacking}: fewer cells than names; leave a cell empty if so)"
+    if comma := _split_number(cells, separator):
+        return f"{said}; is {comma} a number with a decimal comma? separate the cells by ; or tabs"
+    if not any(cells[n:]):
+        return (
+            f"{said}; a cell seems to be there twice, or cut in two: mend that, or take out the "
+            "empty cells at the end of this row"
+        )
+    mark = "a tab" if separator == "\t" else repr(separator or "a separator")
+    unnamed = next(cell for cell in cells[n:] if cell)
+    return (
+        f"{said}; nothing names {shown(unnamed, 30)}: put quotes around text that holds {mark}, "
+        "take out a cell that is there twice, or give the column a name"
+    )
 
 
 def _moved(

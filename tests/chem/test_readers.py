@@ -196,10 +196,12 @@ def test_what_spreadsheets_leave_around_a_table_is_no_matter(tmp_path: Path, tex
         ("id;smiles;value;note\nx;CCO;CCO;5;\n", "look at smiles and value"),
         ("id;smiles;v;w;note\nx;C;4;5;\ny;CC;4;4;5;\n", "look at v and w"),
         ("id;smiles;v;w;note\nx;C;4;5;\ny;CC;;4;5;\n", "look at v and w"),
-        ("id;smiles;v;note\nx;C;4;\ny;CC;4;\nC-;3;CCC;4;\n", "cut in two"),
+        ("id;smiles;v;note\nx;C;4;\ny;CC;4;\nC-;3;CCC;4;\n", "look at smiles, which is '3' here"),
         ("id,smiles,value,note\nx,C,5,29,\ny,CC,6,1,\n", "decimal comma"),
         ("id;smiles;v;w;;\nx;C;4;5;;\ny;CC;4;4;5;;\n", "look at v and w"),
-        ("id;smiles;v;w\nx;C;4;5\ny;CC;4;4;5\n", "there twice (look at v and w)"),
+        ("id;smiles;v;w\nx;C;4;5\ny;CC;4;5;5\n", "look at w)"),
+        ("id;smiles;v;w\nx;C;4;5\ny;CC;4\n", "none for w"),
+        ("id;smiles;v;w\nx;C;4;5\ny;CC;4;4;5\n", "look at v and w"),
     ],
 )
 def test_rows_whose_cells_moved_are_named(tmp_path: Path, text: str, said: str) -> None:
