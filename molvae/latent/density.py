@@ -11,14 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import compress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from molvae.chem.molecules import canonical, has_radicals, list_of_smiles
 from molvae.config import check_seed, whole_number
-from molvae.errors import warn, without_warnings
+from molvae.errors import CheckpointError, warn, without_warnings
 from molvae.latent.conversion import pad
 from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.model.isolation import isolated
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 N_REFERENCE_MOLECULES, REFERENCE_SEED = 500, 0
 """Generated molecules whose codes others are compared with."""
+FILE = "reference.safetensors"
+"""Name of the file in a model folder that holds the log-densities of these codes."""
 DENSITY_BATCH = 4096  # vectors that go through the prior together
 
 
@@ -109,24 +113,54 @@ def log_density(prior: Prior, z: Tensor) -> Tensor:
 
 
 class Reference:
-    """The log-densities of reference codes, `n x d`, computed when first needed and then kept."""
+    """The log-densities of reference codes, `n x d`, computed when first needed and then kept.
 
-    def __init__(self, prior: Prior, codes: Callable[[], Tensor]) -> None:
-        self.prior, self._codes = prior, codes
-        self._sorted: Tensor | None = None
+    Args:
+        codes: Computes the codes.
+        log_densities: Sorted, if they are known: a model folder may hold them.
+    """
+
+    def __init__(
+        self, prior: Prior, codes: Callable[[], Tensor], log_densities: Tensor | None = None
+    ) -> None:
+        self.prior, self._codes, self.log_densities = prior, codes, log_densities
+
+    @torch.no_grad()
+    def computed(self) -> Tensor:
+        """The log-densities."""
+        if self.log_densities is None:
+            found = log_density(self.prior, self._codes())
+            self.log_densities = found[~found.isnan()].sort().values
+        return self.log_densities
 
     @torch.no_grad()
     def percentile(self, z: Tensor) -> Tensor:
         """See `LatentSpace.density_percentile`."""
-        if self._sorted is None:
-            found = log_density(self.prior, self._codes())
-            self._sorted = found[~found.isnan()].sort().values
-        densities = log_density(self.prior, z)
-        if not len(self._sorted):
+        references, densities = self.computed(), log_density(self.prior, z)
+        if not len(references):
             return torch.full_like(densities, torch.nan)
-        below = torch.searchsorted(self._sorted, densities)
-        shares = 100 * below.double() / len(self._sorted)
+        shares = 100 * torch.searchsorted(references, densities).double() / len(references)
         return torch.where(densities.isnan(), torch.nan, shares)
+
+    def save(self, folder: Path) -> None:
+        """Write the log-densities, if they are known, to a file of a model folder."""
+        if self.log_densities is not None:
+            (folder / FILE).write_bytes(save({"log_densities": self.log_densities}))
+
+
+def stored_log_densities(folder: Path) -> Tensor | None:
+    """The log-densities of reference codes in a model folder; None if it holds none.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        return load_file(path)["log_densities"]
+    except Exception as error:
+        raise CheckpointError(f"{path} holds no densities: {error}") from error
 
 
 class TypicalityScores(NamedTuple):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from molvae.errors import UnknownNameError
 from molvae.latent.acceptance import Acceptance
+from molvae.latent.density import stored_log_densities
 from molvae.latent.space import LatentSpace
 from molvae.model.checkpoint import fingerprint, load_run
 from molvae.model.devices import pick_device
@@ -49,6 +50,7 @@ def load(run: str | Path, *, device: str = "cpu") -> LatentSpace:
         card,
         prior=prior,
         acceptance=Acceptance.load(folder),
+        reference=stored_log_densities(folder),
         name=str(run),
         fingerprint=fingerprint(folder),
         device=where,

@@ -10,6 +10,7 @@ from molvae.chem.precedents import FILE as PRECEDENTS
 from molvae.chem.precedents import of_model
 from molvae.errors import CheckpointError
 from molvae.latent.acceptance import FILE as ACCEPTANCE
+from molvae.latent.density import FILE as REFERENCE
 from molvae.model.checkpoint import METRICS, MODEL, RESUME, STATE, fingerprint, save_run
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ def save(space: LatentSpace, folder: str | Path, *, overwrite: bool = False) -> 
     precedents = of_model(next(filter(None, names), ""))
     try:
         save_run(target, space.model, space.card, space.prior)
-        for name in (METRICS, RESUME, STATE, PRECEDENTS, ACCEPTANCE):  # of the replaced model
+        replaced = (METRICS, RESUME, STATE, PRECEDENTS, ACCEPTANCE, REFERENCE)
+        for name in replaced:
             (target / name).unlink(missing_ok=True)
         if space.acceptance is not None:
             space.acceptance.save(target)
+        space.reference.save(target)
         if precedents is not None:
             precedents.save(target / PRECEDENTS)
     except OSError as error:

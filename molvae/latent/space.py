@@ -65,6 +65,7 @@ class LatentSpace:
         token_ids: Ids of a canonical SMILES, EOS included, by a call; errors as for `encode`.
         prior: Density of latent vectors; N(0, I) if none was learned.
         acceptance: How likely `generate` accepts a molecule; None for a model that accepts all.
+        reference: Sorted log-densities of reference codes; None to compute them when needed.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class LatentSpace:
         *,
         prior: Prior | None = None,
         acceptance: Acceptance | None = None,
+        reference: Tensor | None = None,
         name: str = "",
         fingerprint: str = "",
         device: torch.device | None = None,
@@ -93,7 +95,7 @@ class LatentSpace:
         self.conditions = tuple(condition.name for condition in card.conditions)
         # Shared with fine-tuned copies, so that a percentile means the same there.
         encodings = partial(density.encode_generated_molecules, self)
-        self._reference = density.Reference(self.prior, encodings)
+        self.reference = density.Reference(self.prior, encodings, reference)
 
     def __repr__(self) -> str:
         return f"LatentSpace({self.name!r}, dim={self.dim}, {self.representation.name})"
@@ -339,4 +341,4 @@ class LatentSpace:
         for encodings; vectors of `sample_prior` lie further outside than the encodings of their
         molecules. NaN for rows that are not finite, and without any encodings. As for `decode`.
         """
-        return self._reference.percentile(check_vectors(self, z, finite=False))
+        return self.reference.percentile(check_vectors(self, z, finite=False))

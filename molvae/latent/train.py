@@ -30,6 +30,7 @@ from molvae.errors import CheckpointError, DataError, warn
 from molvae.latent.acceptance import FILE as ACCEPTANCE
 from molvae.latent.acceptance import N_GENERATED, N_TRAINING, Acceptance
 from molvae.latent.data_cache import describe
+from molvae.latent.density import FILE as REFERENCE
 from molvae.latent.labels import computed, fingerprints, label, label_names
 from molvae.latent.sampling_calibration import calibrate_sampling
 from molvae.latent.space import LatentSpace
@@ -212,12 +213,16 @@ def _train(
         # Under noise it writes better molecules than the density alone places.
         source: PriorSource = "molecules" if drawing[0] > 0 and not data.conditions else "density"
         card = replace(card, sampling_defaults=drawing, prior_source=source)
-    for name in (PRECEDENTS, ACCEPTANCE):  # of the model that is replaced
+    for name in (PRECEDENTS, ACCEPTANCE, REFERENCE):  # of the model that is replaced
         (folder / name).unlink(missing_ok=True)
     save_run(folder, model, card, prior)
     if config.prior.acceptance:
         space = LatentSpace(model, card, prior=prior)
-        fit_acceptance(space, load_split(config.data, "train"), config.seed, workers).save(folder)
+        training = load_split(config.data, "train")
+        space.acceptance = fit_acceptance(space, training, config.seed, workers)
+        space.acceptance.save(folder)
+        space.reference.computed()  # with rejections it takes seconds
+        space.reference.save(folder)
     molecules = chain.from_iterable(load_split(name, "train") for name, _ in data.parts)
     Precedents.of(molecules, workers=workers).save(folder / PRECEDENTS)
     (folder / STATE).unlink(missing_ok=True)

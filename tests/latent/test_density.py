@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
+import molvae
 from benchmarks.shared.model_measures import auroc
 from benchmarks.shared.molecules import random_selfies
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.prepare import split_of
 from molvae.chem.representations import Selfies
-from molvae.errors import ConfigError, InvalidMoleculeError, MolvaeWarning
-from molvae.latent.density import Reference, log_density, typicality
+from molvae.errors import CheckpointError, ConfigError, InvalidMoleculeError, MolvaeWarning
+from molvae.latent.density import (
+    FILE,
+    Reference,
+    encode_generated_molecules,
+    log_density,
+    stored_log_densities,
+    typicality,
+)
+from molvae.latent.loading import WEIGHTS
 from molvae.latent.space import LatentSpace
 from molvae.model.priors import NormalPrior
 
@@ -52,6 +63,24 @@ def test_a_percentile_counts_the_known_codes_that_are_less_dense() -> None:
 def test_without_known_codes_no_percentile_can_be_said() -> None:
     reference = Reference(NormalPrior(1), lambda: torch.zeros(0, 1, dtype=torch.float64))
     assert reference.percentile(torch.zeros(2, 1, dtype=torch.float64)).isnan().all()
+
+
+def test_reference_of_a_model_folder_is_that_of_its_generated_molecules(tmp_path: Path) -> None:
+    space = molvae.load("qm9")
+    stored = stored_log_densities(WEIGHTS / "qm9")
+    assert stored is not None
+    anew = Reference(space.prior, partial(encode_generated_molecules, space)).computed()
+    # Rounding of another processor may write another molecule now and then.
+    assert len(anew) == pytest.approx(len(stored), abs=5)
+    assert anew.median() == pytest.approx(stored.median(), abs=0.5)
+    space.save(tmp_path / "copy")
+    again = molvae.load(tmp_path / "copy")
+    assert torch.equal(again.reference.computed(), stored)
+    z = space.encode(["CCO", "c1ccccc1"])
+    assert torch.equal(again.density_percentile(z), space.density_percentile(z))
+    (tmp_path / "copy" / FILE).write_bytes(b"{}")
+    with pytest.raises(CheckpointError, match="densities"):
+        molvae.load(tmp_path / "copy")
 
 
 def test_percentiles_of_known_molecules_spread_over_the_range(space: LatentSpace) -> None:

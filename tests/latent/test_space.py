@@ -36,8 +36,8 @@ def test_bundled_runs_are_small_and_complete() -> None:
     for name in list_models():
         folder = Path(molvae.__file__).parent / "weights" / name
         names = {path.name for path in folder.iterdir()}
-        more = {"prior.safetensors", "precedents.safetensors", "acceptance.safetensors"}
-        assert names - more == {"model.json", "model.safetensors"}
+        more = ("prior", "precedents", "acceptance", "reference")
+        assert names - {f"{one}.safetensors" for one in more} == {"model.json", "model.safetensors"}
         assert sum(path.stat().st_size for path in folder.iterdir()) <= 10e6
 
 
