@@ -69,7 +69,7 @@ class ToySpace:
         """Of the hill's top; see `ToyObjective`."""
         return (z - z.new_tensor([2.0, -3.0, 1.0])).norm(dim=1, keepdim=True)
 
-    def sample_prior(self, n: int, seed: int = 0) -> Tensor:
+    def sample_prior(self, n: int, seed: int = 0, *, source: object = None) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         u = torch.rand(n, self.dim, generator=generator, dtype=torch.float64)
         return self.bounds[0] + (self.bounds[1] - self.bounds[0]) * u

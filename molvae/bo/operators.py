@@ -75,7 +75,7 @@ def perturb_latent(
     radius = torch.where(kind < 0.5, radius, radii[0])
     middle = space.bounds.mean(dim=0)
     kept = (1 - radius.square()).clamp_min(0).sqrt() * (origin - middle)
-    z = middle + kept + radius * (space.sample_prior(n, seed=seed) - middle)
+    z = middle + kept + radius * (space.sample_prior(n, seed=seed, source="density") - middle)
     z = z.clamp(
         torch.minimum(space.bounds[0], parents.amin(dim=0)),
         torch.maximum(space.bounds[1], parents.amax(dim=0)),

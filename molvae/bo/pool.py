@@ -9,25 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import compress
+from itertools import chain, compress, islice
 from typing import Any
 
 import numpy as np
 import torch
-from botorch.posteriors.gpytorch import GPyTorchPosterior
 from torch import Tensor
 
 from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.analogs import similarity_floor
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.calibration import N_LATEST, errors_by_batch, variance_factor
-from molvae.bo.exact_gp import ExactGP
 from molvae.bo.features import features
 from molvae.bo.fidelity_choice import choose_fidelities
 from molvae.bo.fidelity_gp import fidelity_gp
 from molvae.bo.kernel_weights import subsample_best_and_random
 from molvae.bo.kernels import Columns, GramMatrices
 from molvae.bo.operators import encoded, sample_by_rank
+from molvae.bo.posteriors import measurement_variance, posterior_covariance, posterior_moments
 from molvae.bo.prediction import Prediction
 from molvae.bo.surrogate import (
     WEIGHTED_KERNELS,
@@ -104,6 +103,7 @@ class CandidatePool:
         self.operator = [""] * self.n_observed
         self.parents_of: dict[str, tuple[str, ...]] = {}
         """Parents of candidates, by molecule."""
+        self._accepted: dict[int, bool] = {}
         order = torch.from_numpy(best_first(observations.y.numpy()).copy())
         train = subsample_best_and_random(-order.argsort().double(), max_observations, seed=seed)
         x = self._features([self.smiles[i] for i in train], observations.z[train])
@@ -167,7 +167,8 @@ class CandidatePool:
             ]
         if cautious and self.models:
             # Factors above 1 are not used by the search: it found less where they are large.
-            factor = float(np.mean([_inflation(model, latest) for model in self.models]))
+            ahead = (model.one_step_ahead_errors()[latest].numpy() for model in self.models)
+            factor = float(np.mean([variance_factor(errors) for errors in ahead]))
             acquisition.kappas = acquisition.kappas * min(1.0, factor) ** 0.5
         if acquisition.noise is not None:
             x = self._features(self.smiles, observations.z)
@@ -186,7 +187,7 @@ class CandidatePool:
         operator: str,
         parents: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
-        """Add candidates; known molecules, duplicates and implausible molecules are ignored.
+        """Add candidates; known molecules and duplicates are ignored.
 
         Args:
             smiles: Canonical.
@@ -199,9 +200,7 @@ class CandidatePool:
             if molecule not in self.known and proposable(self.space, molecule):
                 new.setdefault(molecule, vector)
         self.known.update(new)
-        passed = self._near([molecule for molecule in new if self.accepts(molecule)])
-        kept = unfiltered(passed, self.filters)
-        new = {molecule: new[molecule] for molecule in passed if molecule in kept}
+        new = {molecule: new[molecule] for molecule in self._near(list(new))}
         if not new:
             return
         exact = self.acquisition.compute(list(new))
@@ -225,9 +224,19 @@ class CandidatePool:
             return
         x = self._features_of_rows(rows)
         for column, model in enumerate(self.models):
-            posterior = model.posterior(x)
-            self.mean[rows, column] = posterior.mean[:, 0]
-            self.std[rows, column] = posterior.variance[:, 0].clamp_min(0).sqrt()
+            self.mean[rows, column], self.std[rows, column] = posterior_moments(model, x)
+
+    def _acceptable(self, row: int) -> bool:
+        """Whether the molecule may be proposed or be a parent; observed ones may be parents.
+
+        Looked up when it matters: checks take longer than predictions, and few molecules are good.
+        """
+        if row not in self._accepted:
+            smiles = self.smiles[row]
+            self._accepted[row] = row < self.n_observed or (
+                self.accepts(smiles) and bool(unfiltered([smiles], self.filters))
+            )
+        return self._accepted[row]
 
     def _near(self, smiles: list[str]) -> list[str]:
         """The molecules that are similar enough to an observed one."""
@@ -266,19 +275,28 @@ class CandidatePool:
         values = self.acquisition.values(self.mean, self.std, self.exact, which)
         return values.masked_fill(~self.can_encode, -torch.inf)
 
-    def feasible(self) -> int:
-        """Number of candidates that keep the constraints on computed values."""
+    def has_feasible(self, n: int) -> bool:
+        """Whether so many candidates are acceptable and keep the limits on computed values."""
         ok = self.acquisition.feasible(self.exact) & self.can_encode.numpy()
-        return int(ok[self.n_observed :].sum())
+        rows = (self.n_observed + np.flatnonzero(ok[self.n_observed :])).tolist()
+        return len(list(islice(filter(self._acceptable, rows), n))) == n
+
+    def _ranking(self, which: int) -> list[int]:
+        """Rows of molecules that can be encoded, the best under one kappa first."""
+        order = self._values(which).argsort(descending=True, stable=True)
+        rows: list[int] = order[: int(self.can_encode.sum())].tolist()
+        return rows
 
     def parents(self, n: int, rng: np.random.Generator) -> list[int]:
         """Rows sampled by rank, each from the ranking under a random kappa of the batch."""
         which = rng.integers(self.acquisition.n, size=n)
         ranks = sample_by_rank(int(self.can_encode.sum()), n, rng)
-        order = [
-            self._values(k).argsort(descending=True, stable=True) for k in range(self.acquisition.n)
-        ]
-        return [int(order[k][rank]) for k, rank in zip(which, ranks, strict=True)]
+        orders = [self._ranking(k) for k in range(self.acquisition.n)]
+        rows = list[int]()
+        for k, rank in zip(which, ranks, strict=True):
+            after = chain(islice(orders[k], rank, None), reversed(orders[k][:rank]))
+            rows.append(next(filter(self._acceptable, after)))
+        return rows
 
     def batch(self) -> list[Candidate]:
         """One candidate for each kappa, as far as there are candidates.
@@ -287,10 +305,9 @@ class CandidatePool:
         """
         finalists: dict[int, None] = {}
         for k in range(self.acquisition.n):
-            values = self._values(k)[self.n_observed :]
-            best = values.topk(min(FINALISTS, len(values))).indices + self.n_observed
-            finalists.update(dict.fromkeys(best.tolist()))
-            finalists.update(dict.fromkeys(self._unlike(values)))
+            rows = [row for row in self._ranking(k) if row >= self.n_observed]
+            finalists.update(dict.fromkeys(islice(filter(self._acceptable, rows), FINALISTS)))
+            finalists.update(dict.fromkeys(self._unlike(rows)))
         self.vectors(list(finalists))
         rows = [i for i in finalists if self.z[i] is not None]
         if not rows:
@@ -300,8 +317,8 @@ class CandidatePool:
         for column, model in enumerate(self.models):
             posterior = model.posterior(x)
             mean[:, column] = posterior.mean[:, 0]
-            covariances.append(_covariance(posterior))  # rows x rows
-            noises.append(_noise(model, x, posterior))
+            covariances.append(posterior_covariance(posterior))  # rows x rows
+            noises.append(measurement_variance(model, x, posterior))
         columns = [predictions(*of) for of in self._forecasts(x)]  # measured x rows
         predicted = list(zip(*columns, strict=True)) or [()] * len(x)
         if self.lower:
@@ -365,15 +382,15 @@ class CandidatePool:
             )
         ]
 
-    def _unlike(self, values: Tensor) -> list[int]:
-        """Rows of the best candidates that may stand beside each other, a batch at most."""
+    def _unlike(self, ranked: Sequence[int]) -> list[int]:
+        """The first rows that may stand beside each other, a batch at most."""
         rows: list[int] = []
-        if self.diversity is None:
-            return rows
-        for i in (self.n_observed + values.argsort(descending=True, stable=True)).tolist():
+        for i in ranked if self.diversity is not None else ():
             if len(rows) == self.acquisition.n:
                 break
-            if self.diversity.allows(self.smiles[i], [self.smiles[row] for row in rows]):
+            assert self.diversity is not None
+            beside = [self.smiles[row] for row in rows]
+            if self.diversity.allows(self.smiles[i], beside) and self._acceptable(i):
                 rows.append(i)
         return rows
 
@@ -383,7 +400,7 @@ class CandidatePool:
             self.forecasters, self.inflation, self.transforms, strict=True
         ):
             posterior = model.posterior(x)
-            variance = posterior.variance[:, 0] + _noise(model, x, posterior)
+            variance = posterior.variance[:, 0] + measurement_variance(model, x, posterior)
             yield posterior.mean[:, 0], inflation * variance, transform
 
     def predict(self, smiles: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -405,41 +422,6 @@ class CandidatePool:
             for column, of in enumerate(self._forecasts(x)):
                 mean[rows, column], std[rows, column] = moments(*of)
         return mean, std
-
-
-def _covariance(posterior: Any) -> Tensor:
-    """Joint covariance, `n x n`; diagonal for posteriors without one."""
-    if isinstance(posterior, GPyTorchPosterior):
-        covariance: Tensor = posterior.distribution.covariance_matrix.clone()
-        return covariance
-    diagonal: Tensor = posterior.variance[:, 0].diag()
-    return diagonal
-
-
-def _noise(model: Any, x: Tensor, posterior: Any) -> Tensor:
-    """Variance of a measurement around the modeled score."""
-    if isinstance(model, ExactGP):
-        return model.noise.median()
-    if hasattr(model, "likelihood") and not hasattr(model, "outcome_transform"):
-        noise: Tensor = model.likelihood.noise.median()
-        return noise
-    try:
-        noisy = model.posterior(x, observation_noise=True)
-    except (NotImplementedError, TypeError):
-        return torch.zeros(())
-    variance: Tensor = (noisy.variance - posterior.variance).median().clamp_min(1e-9)
-    return variance
-
-
-def _inflation(model: ExactGP, latest: Sequence[int]) -> float:
-    """Mean squared one-step-ahead error of the latest proposals, in units of the variance.
-
-    A ratio of 1 is averaged in as one more value.
-    """
-    if not latest:
-        return 1.0
-    errors = model.one_step_ahead_errors()[list(latest)]
-    return float((1 + errors.square().sum()) / (1 + len(errors)))
 
 
 def unfiltered(smiles: Sequence[str], filters: tuple[str, ...]) -> set[str]:

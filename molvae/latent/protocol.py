@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from molvae.latent.branching import Branch
+from molvae.model.checkpoint import PriorSource
 
 
 class LatentSpaceProtocol(Protocol):
@@ -47,8 +48,8 @@ class LatentSpaceProtocol(Protocol):
     def decode(self, z: Tensor) -> list[str | None]:
         """Canonical SMILES, None where there is no molecule."""
 
-    def sample_prior(self, n: int, seed: int = 0) -> Tensor:
-        """Samples from the prior, `n x d`, the same for the same seed."""
+    def sample_prior(self, n: int, seed: int = 0, *, source: PriorSource | None = None) -> Tensor:
+        """Samples from the prior, `n x d`; from its density alone with `density`, in less time."""
 
     def tuned(
         self,

@@ -232,7 +232,7 @@ class Rank:
             maker = self.maker(observations, space) if shares[LATENT] or shares[BRANCH] else space
             radius = self.min_radius
             for generation in range(MAX_GENERATIONS_FACTOR * self.n_generations):
-                if generation >= self.n_generations and pool.feasible() >= n:
+                if generation >= self.n_generations and pool.has_feasible(n):
                     break
                 seeds = [spawn_seed(seed, generation, part) for part in range(4)]
                 counts = _apportioned(n_offspring, shares)

@@ -117,6 +117,6 @@ class Screen:
         found = best_of_stream(library, observations, self.n_streamed, self.n_top, seed=seed)
         pool.add(found, None, "stream")
         size = 100 * n
-        while pool.feasible() < n and size < 100 * library.n_vectors:
+        while not pool.has_feasible(n) and size < 100 * library.n_vectors:
             pool.add(library.sample(min(size, library.n_vectors), seed), None, "random")
             size *= 10

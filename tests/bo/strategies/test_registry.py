@@ -282,8 +282,9 @@ def test_64_dimensions() -> None:
         def decode(self, z: torch.Tensor) -> list[str | None]:
             return space.decode(z[:, :3].contiguous())
 
-        def sample_prior(self, n: int, seed: int = 0) -> torch.Tensor:
-            return torch.cat([space.sample_prior(n, seed), torch.zeros(n, 61).double()], dim=1)
+        def sample_prior(self, n: int, seed: int = 0, *, source: object = None) -> torch.Tensor:
+            own = space.sample_prior(n, seed, source=source)
+            return torch.cat([own, torch.zeros(n, 61).double()], dim=1)
 
     for strategy in (
         LogEI(num_restarts=2, raw_samples=32, max_iterations=10),
