@@ -165,7 +165,7 @@ class CandidatePool:
                 variance_factor(errors_by_batch(model, values, end, latest, acquisition.n))
                 for model, values, end in columns
             ]
-        if cautious and self.models:
+        if cautious and latest:
             # Factors above 1 are not used by the search: it found less where they are large.
             ahead = (model.one_step_ahead_errors()[latest].numpy() for model in self.models)
             factor = float(np.mean([variance_factor(errors) for errors in ahead]))
