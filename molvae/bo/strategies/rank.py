@@ -91,9 +91,9 @@ class Rank:
     object: a `SurrogateFactory`."""
     acquisition: str | Acquisition = "ucb"
     """`ucb`. Or `module:attribute`, or an object: an `Acquisition`, for one measured objective."""
-    n_generations: int = 2
+    n_generations: int = 4
     """Generations of offspring for each batch."""
-    n_offspring: int = 150
+    n_offspring: int = 400
     """Offspring in each generation; ten for each molecule of the batch, if that is more."""
     latent_fraction: float = 0.5
     """Initial share of latent moves, steps and branches; the other offspring are from the graph
