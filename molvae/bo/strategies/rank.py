@@ -93,13 +93,13 @@ class Rank:
     acquisition: str | Acquisition = "ucb"
     """`ucb`. Or `module:attribute`, or an object: an `Acquisition`, for one measured objective."""
     n_generations: int = 4
-    """Generations of offspring for each batch, with `n_full` or more values."""
+    """Generations of offspring for each batch."""
     n_offspring: int = 400
-    """Offspring in each generation, with `n_full` or more values; ten for each molecule of the
-    batch, if that is more."""
-    n_full: int = 200
-    """With fewer values both numbers are smaller, by the square root of the share: among many
-    candidates a surrogate that has learned little finds those that it overestimates. 0: never."""
+    """Offspring in each generation; ten for each molecule of the batch, if that is more."""
+    n_warmup: int = 200
+    """With fewer values there are fewer generations and offspring, in proportion to the square
+    root: among many candidates a surrogate that has learned little picks those that it overrates.
+    0: never."""
     latent_fraction: float = 0.5
     """Initial share of latent moves, steps and branches; the other offspring are from the graph
     operator and from the data set. 1: latent moves only, 0: none."""
@@ -142,7 +142,7 @@ class Rank:
             *("n_generations", "n_offspring", "max_observations", "max_decode_attempts"),
         )
         check_at_least(self, 0, "finetune_every", "adaptation_window", "fingerprint_radius")
-        check_at_least(self, 0, "n_cautious", "n_full")
+        check_at_least(self, 0, "n_cautious", "n_warmup")
         check_share(self, "latent_fraction", "branch_fraction", "screen_fraction")
         check_order(self, "min_radius", "max_radius", 1.0)
         check_order(self, "kappa_min", "kappa_max")
@@ -226,7 +226,7 @@ class Rank:
         """See `Strategy.propose`."""
         observations.require_observations(self.name, 1, several=True)
         rng = np.random.default_rng(seed)
-        share = min(1.0, len(observations.smiles) / self.n_full) ** 0.5 if self.n_full else 1.0
+        share = min(1.0, len(observations.smiles) / self.n_warmup) ** 0.5 if self.n_warmup else 1.0
         n_generations = math.ceil(share * self.n_generations)
         n_offspring = max(math.ceil(share * self.n_offspring), OFFSPRING_PER_MOLECULE * n)
         with reproducible(seed), torch.no_grad():

@@ -63,7 +63,7 @@ _ALIASES = {
 """Names of settings in earlier versions, which are still read."""
 
 _BEFORE: Mapping[str, Mapping[str, Any]] = {
-    "rank": {"branch_fraction": 0.0, "screen_fraction": 0.0, "n_cautious": 0},
+    "rank": {"branch_fraction": 0.0, "screen_fraction": 0.0, "n_cautious": 0, "n_warmup": 0},
 }
 """Settings that campaign files of earlier versions lack, and what those versions did."""
 
