@@ -63,7 +63,14 @@ _ALIASES = {
 """Names of settings in earlier versions, which are still read."""
 
 _BEFORE: Mapping[str, Mapping[str, Any]] = {
-    "rank": {"branch_fraction": 0.0, "screen_fraction": 0.0, "n_cautious": 0, "n_warmup": 0},
+    "rank": {
+        "n_generations": 2,
+        "n_offspring": 150,
+        "n_warmup": 0,
+        "branch_fraction": 0.0,
+        "screen_fraction": 0.0,
+        "n_cautious": 0,
+    },
 }
 """Settings that campaign files of earlier versions lack, and what those versions did."""
 

@@ -325,5 +325,12 @@ def test_analogues_are_stayed_near_at_first() -> None:
 
 def test_recorded_settings_of_earlier_versions_stay() -> None:
     recorded = recorded_strategy("rank", {"latent": 0.5, "children": 40})
-    assert recorded == Rank(n_offspring=40, branch_fraction=0.0, screen_fraction=0.0, n_cautious=0)
+    assert recorded == Rank(
+        n_generations=2,
+        n_offspring=40,
+        n_warmup=0,
+        branch_fraction=0.0,
+        screen_fraction=0.0,
+        n_cautious=0,
+    )
     assert is_same_strategy(recorded, {"name": "rank", "settings": {"children": 40}})
