@@ -35,6 +35,7 @@ from molvae.bo.operators import branch_offspring, graph_ga_offspring, perturb_la
 from molvae.bo.pool import CandidatePool, unfiltered
 from molvae.bo.screening import sample_dataset, training_dataset
 from molvae.bo.surrogate import SurrogateFactory, reproducible
+from molvae.chem.diversity import Diversity
 from molvae.chem.filters import known_catalogs
 from molvae.errors import CampaignError, require
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -100,6 +101,9 @@ class Rank:
     """With fewer values there are fewer generations and offspring, in proportion to the square
     root: among many candidates a surrogate that has learned little picks those that it overrates.
     0: never."""
+    initial_distance: float = 0.25
+    """Least Tanimoto distance between two molecules of a batch, see `Diversity`, with the first
+    values; it falls to 0 at `n_warmup`. A batch of near duplicates teaches the surrogate little."""
     latent_fraction: float = 0.5
     """Initial share of latent moves, steps and branches; the other offspring are from the graph
     operator and from the data set. 1: latent moves only, 0: none."""
@@ -144,6 +148,7 @@ class Rank:
         check_at_least(self, 0, "finetune_every", "adaptation_window", "fingerprint_radius")
         check_at_least(self, 0, "n_cautious", "n_warmup")
         check_share(self, "latent_fraction", "branch_fraction", "screen_fraction")
+        check_share(self, "initial_distance")
         check_order(self, "min_radius", "max_radius", 1.0)
         check_order(self, "kappa_min", "kappa_max")
         if isinstance(self.surrogate, str) and ":" not in self.surrogate:
@@ -226,9 +231,14 @@ class Rank:
         """See `Strategy.propose`."""
         observations.require_observations(self.name, 1, several=True)
         rng = np.random.default_rng(seed)
-        share = min(1.0, len(observations.smiles) / self.n_warmup) ** 0.5 if self.n_warmup else 1.0
-        n_generations = math.ceil(share * self.n_generations)
-        n_offspring = max(math.ceil(share * self.n_offspring), OFFSPRING_PER_MOLECULE * n)
+        warm = min(1.0, len(observations.smiles) / self.n_warmup) if self.n_warmup else 1.0
+        n_generations = math.ceil(warm**0.5 * self.n_generations)
+        n_offspring = max(math.ceil(warm**0.5 * self.n_offspring), OFFSPRING_PER_MOLECULE * n)
+        if warm < 1:
+            demanded = observations.diversity or Diversity(pending=observations.pending_smiles)
+            distance = max(demanded.batch_distance, (1 - warm) * self.initial_distance)
+            diversity = replace(demanded, batch_distance=distance)
+            observations = replace(observations, diversity=diversity)
         with reproducible(seed), torch.no_grad():
             pool = self.pool(observations, space, n, rng, seed=seed)
             screens = self.screen_fraction and observations.core is None
