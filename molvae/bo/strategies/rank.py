@@ -101,7 +101,7 @@ class Rank:
     """With fewer values there are fewer generations and offspring, in proportion to the square
     root: among many candidates a surrogate that has learned little picks those that it overrates.
     0: never."""
-    initial_distance: float = 0.25
+    initial_distance: float = 0.3
     """Least Tanimoto distance between two molecules of a batch, see `Diversity`, with the first
     values; it falls to 0 at `n_warmup`. A batch of near duplicates teaches the surrogate little."""
     latent_fraction: float = 0.5
