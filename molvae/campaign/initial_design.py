@@ -40,6 +40,7 @@ ORIGINAL = "original_smiles"
 
 MIN_NESTED = 5  # initial molecules that are evaluated at every fidelity, at least
 REDRAWS = 20  # rounds in which random molecules that the space cannot encode are replaced
+DECORATIONS = 5  # rounds in which molecules with a core and without a fault are made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,13 +299,17 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
 def decorated_design(
     n: int, space: KeepingSpace, seed: int, check: Plausibility | None
 ) -> InitialDesign:
-    """`n` new molecules that hold the core of a space; those with a fault only where others lack.
+    """`n` new molecules that hold the core of a space; with a fault only where others lack."""
+    from molvae.bo.candidates import spawn_seed
 
-    Twice as many are made.
-    """
-    made = space.new(2 * n, seed) if n else []
-    made.sort(key=lambda smiles: check is not None and not check.accepts(smiles))
-    z = _encoded(space, made[:n])
+    made: dict[str, bool] = {}  # whether they have a fault
+    for draw in range(DECORATIONS if n else 0):
+        for smiles in space.new(2 * n, spawn_seed(seed, draw) if draw else seed):
+            if smiles not in made:
+                made[smiles] = check is not None and not check.accepts(smiles)
+        if list(made.values()).count(False) >= n:
+            break
+    z = _encoded(space, sorted(made, key=made.__getitem__)[:n])
     trials = [NewTrial(smiles=smiles, z=row, origin=ORIGIN) for smiles, row in z.items()]
     return InitialDesign(trials=tuple(trials))
 

@@ -38,6 +38,7 @@ def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibi
         of_model(config.space),
         start,
         None if core is None else core.smiles,
+        given=not isinstance(config.start, int),
     )
 
 
@@ -94,7 +95,9 @@ def _plausibility(
     precedents: Precedents | None,
     start: tuple[str, ...],
     core: str | None,
+    given: bool,
 ) -> Plausibility | None:
+    """The check; findings of initial molecules are allowed if the user gave these."""
     from molvae.chem.molecules import parse
     from molvae.chem.plausibility import CATALOGS, Plausibility
 
@@ -111,4 +114,4 @@ def _plausibility(
     )
     if not found.catalogs and found.precedents is None and window is None:
         return None
-    return found.for_start(start, core)
+    return found.for_start(start if given else (), core)

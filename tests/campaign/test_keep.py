@@ -8,6 +8,7 @@ import pytest
 
 import molvae
 from molvae.campaign.campaign import Campaign
+from molvae.campaign.proposal_check import full_check
 from molvae.campaign.proposing import keeping_space
 from molvae.campaign.same_settings import check_same_settings
 from molvae.chem.cores import core_of
@@ -47,6 +48,15 @@ def test_every_trial_holds_the_core(space: LatentSpace, keep: str, tmp_path: Pat
         assert len(trials) == 14
         for trial in trials:
             assert core_of(keep).holds(trial.smiles), trial.smiles
+
+
+def test_generated_initial_molecules_have_no_fault(tmp_path: Path) -> None:
+    keep = "c1c([*:1])c([*:2])cc2c(N[*:3])ncnc12"
+    with Campaign.create(tmp_path / "c.db", "druglike", objective="qed", keep=keep, start=10) as c:
+        check = full_check(c.config, [])
+        assert check is not None
+        assert len(c) == 10
+        assert all(check.accepts(trial.smiles) for trial in c.trials)
 
 
 @pytest.mark.parametrize(

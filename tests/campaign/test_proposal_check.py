@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,18 @@ def test_campaign_of_an_earlier_version_has_no_check(name: str, tmp_path: Path) 
     shutil.copy(Path(__file__).parents[1] / "golden" / name, tmp_path)
     with Campaign.open(tmp_path / name) as campaign:
         assert campaign.config.plausibility == "none"
+
+
+def test_findings_of_initial_molecules_are_allowed_only_if_the_user_gave_them(
+    tmp_path: Path,
+) -> None:
+    space = ToySpace()
+    with Campaign.create(tmp_path / "c.db", space, objective=ToyObjective(), start=LEADS) as c:
+        trials, config = [replace(trial, smiles="CCCOOCCC") for trial in c.trials], c.config
+    given = plausibility_of(config, trials)
+    drawn = plausibility_of(replace(config, start=len(LEADS)), trials)
+    assert given is not None
+    assert drawn is not None
+    assert "peroxide" in drawn.findings("CCOOCCCC")
+    assert given.accepts("CCOOCCCC")
+    assert not drawn.accepts("CCOOCCCC")
