@@ -30,11 +30,12 @@ def similarity_floor(observations: Observations) -> float:
     """Similarity to an observed molecule that candidates need at first; 0: none.
 
     If the initial molecules are analogues, candidates must be as similar to one of them as these
-    are to each other, all but a tenth; the floor sinks to 0 until as many molecules were proposed.
+    are to each other, all but a tenth, until half as many molecules were proposed. From there on
+    the floor sinks, to 0 at as many.
     """
     start = [i for i, origin in enumerate(observations.origins) if origin == "start"]
     nearest = nearest_similarities([observations.smiles[i] for i in start])
     if nearest is None:
         return 0.0
-    left = 1 - (len(observations.smiles) - len(start)) / len(start)
-    return float(max(0.0, left) * np.quantile(nearest, 0.1))
+    left = 2 * (1 - (len(observations.smiles) - len(start)) / len(start))
+    return float(np.clip(left, 0.0, 1.0) * np.quantile(nearest, 0.1))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molvae.bo.acquisition import Acquisition, MultiObjectiveUCB, UpperConfidenceBound
+from molvae.bo.analogs import similarity_floor
 from molvae.bo.base import (
     Candidate,
     Observations,
@@ -103,7 +104,8 @@ class Rank:
     0: never."""
     initial_distance: float = 0.3
     """Least Tanimoto distance between two molecules of a batch, see `Diversity`, with the first
-    values; it falls to 0 at `n_warmup`. A batch of near duplicates teaches the surrogate little."""
+    values; it falls to 0 at `n_warmup`. A batch of near duplicates teaches the surrogate little.
+    Not in campaigns that start from analogues."""
     latent_fraction: float = 0.5
     """Initial share of latent moves, steps and branches; the other offspring are from the graph
     operator and from the data set. 1: latent moves only, 0: none."""
@@ -234,7 +236,7 @@ class Rank:
         warm = min(1.0, len(observations.smiles) / self.n_warmup) if self.n_warmup else 1.0
         n_generations = math.ceil(warm**0.5 * self.n_generations)
         n_offspring = max(math.ceil(warm**0.5 * self.n_offspring), OFFSPRING_PER_MOLECULE * n)
-        if warm < 1:
+        if warm < 1 and not similarity_floor(observations):
             demanded = observations.diversity or Diversity(pending=observations.pending_smiles)
             distance = max(demanded.batch_distance, (1 - warm) * self.initial_distance)
             diversity = replace(demanded, batch_distance=distance)

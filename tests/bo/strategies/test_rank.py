@@ -318,7 +318,8 @@ def test_analogues_are_stayed_near_at_first() -> None:
         )
 
     assert 0.5 < floor(series, 0) < 1
-    assert 0 < floor([*series, "CCO", "CCN"], 2) < floor(series, 0)
+    assert floor([*series, "CCO", "CCN"], 2) == floor(series, 0)
+    assert 0 < floor([*series, *series[:6]], 6) < floor(series, 0)
     assert floor([*series, *series], 8) == 0
     assert floor(["CCO", "c1ccccc1", "CC(=O)NCC#N", "C1CCNCC1"], 0) == 0
 
