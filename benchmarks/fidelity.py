@@ -123,7 +123,7 @@ def _single(values: Tensor, seed: int, budget: int) -> list[int]:
     x, rng = _pool(len(values))[1], np.random.default_rng(seed)
     rows: list[int] = rng.permutation(len(values))[:N_SINGLE].tolist()
     while (n := min(BATCH // 2, budget // COST - len(rows))) > 0:
-        y = ScoreTransform(values[rows], "high", linear=0.0)(values[rows])[:, None]
+        y = ScoreTransform(values[rows], "high", linear=False)(values[rows])[:, None]
         model = molecule_gp(x[rows], y, BOUNDS, kernel="weighted", n_descriptors=len(DESCRIPTORS))
         kappas = RANK.kappas(len(rows), n, rng)
         others = _finalists(model, x, rows, kappas)
@@ -152,7 +152,7 @@ def _several(values: Tensor, lower: Tensor, seed: int, budget: int) -> tuple[lis
 
     while left >= COST:
         observations = _observations(smiles, values, rows, lower, below, left)
-        scores = ScoreTransform(values[rows], "high", linear=0.0)(values[rows])
+        scores = ScoreTransform(values[rows], "high", linear=False)(values[rows])
         model = fidelity_gp(
             observations, scores, range(len(rows)), look_up, BOUNDS,
             kernel="weighted", max_observations=RANK.max_observations, seed=seed,

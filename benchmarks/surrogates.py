@@ -101,7 +101,7 @@ def foretold(task: Run, learned: Sequence[int], ahead: int) -> list[dict[str, An
         for kind in KINDS:
             linear = ScoreTransform(y[:n], "high")
             equal = "+".join(WEIGHTED_KERNELS) if kind == "weighted" else kind
-            normal = linear if kind == FORMER else ScoreTransform(y[:n], "high", linear=0.0)
+            normal = linear if kind == FORMER else ScoreTransform(y[:n], "high", linear=False)
             scores, even = (transform(y[:n])[:, None] for transform in (normal, linear))
             mean, _ = said(x, scores, space.bounds, kind, ahead)
             intervals = predictions(*said(x, even, space.bounds, equal, ahead), linear)

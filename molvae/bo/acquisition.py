@@ -75,7 +75,7 @@ class UpperConfidenceBound:
         self, observations: Observations, kappas: Array, own: Acquisition | None = None
     ) -> None:
         self.kappas, self.n, self.own = kappas, len(kappas), own
-        self.transforms = (ScoreTransform(observations.y[:, 0], "high", linear=0.0),)
+        self.transforms = (ScoreTransform(observations.y[:, 0], "high", linear=False),)
         self.linear = linear_scores(observations.y, observations.noise, ("high",))
         self.measured = transformed(observations.y, self.transforms)  # n x 1
         self.noise = transformed_noise(observations.y, observations.noise, self.transforms)
@@ -141,7 +141,7 @@ class MultiObjectiveUCB:
         measured = observations.values[:, [problem.names.index(name) for name in problem.measured]]
         ends = tuple(good_end(problem, name) for name in problem.measured)
         self.transforms = tuple(
-            ScoreTransform(column, end, linear=0.0)
+            ScoreTransform(column, end, linear=False)
             for column, end in zip(measured.T, ends, strict=True)
         )
         self.linear = linear_scores(measured, observations.noise, ends)

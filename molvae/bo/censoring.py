@@ -45,7 +45,7 @@ def impute_censored(
     censored = np.flatnonzero(sign)
     if not len(censored) or len(censored) == len(sign) or len(sign) > MAX_MOLECULES:
         return values
-    transform = ScoreTransform(values, "neither", linear=0.0)
+    transform = ScoreTransform(values, "neither", linear=False)
     limits = transform(values)
     scores, x = limits.clone(), features(smiles, RADIUS)
     noise = torch.full_like(scores[:, None], NOISE)

@@ -169,7 +169,7 @@ def fidelity_gp(
         rows = subsample_best_and_random(one.y, max_observations, seed=seed)
         if rows:
             data.append((number, [one.smiles[i] for i in rows], one.z[rows]))
-            values.append(ScoreTransform(one.y, "high", linear=0.0)(one.y)[rows])
+            values.append(ScoreTransform(one.y, "high", linear=False)(one.y)[rows])
     data.append((0, list(observations.pending_smiles), observations.pending_z))
     data += [
         (number, list(one.pending_smiles), one.pending_z)

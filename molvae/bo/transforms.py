@@ -46,7 +46,7 @@ class ScoreTransform:
         van der Waerden (1952), Indagationes Mathematicae 14, 453-458 (normal scores).
     """
 
-    def __init__(self, values: Tensor, good: GoodEnd, *, linear: float = 1.0) -> None:
+    def __init__(self, values: Tensor, good: GoodEnd, *, linear: bool = True) -> None:
         self.sign = -1.0 if good == "low" else 1.0
         upward = self._upward(values)
         usual, floor = np.sort(upward), outlier_floor(upward)
@@ -69,8 +69,7 @@ class ScoreTransform:
             far = shares > 0  # least squares through the origin
             slope = (shares * (scores - levels[middle]))[far].sum() / (shares[far] ** 2).sum()
             line = levels[middle] + slope * knots
-            straight = np.where(knots > 0, line, np.maximum(line, levels))
-            levels = linear * straight + (1 - linear) * levels
+            levels = np.where(knots > 0, line, np.maximum(line, levels))
         self.knots, self.levels = knots, levels
         rise, run = np.abs(levels[[0, -1]] - levels[middle]), np.abs(knots[[0, -1]])
         low, high = np.divide(rise, run, out=np.zeros(2), where=run > 0).tolist()

@@ -55,7 +55,7 @@ def test_censored_values_are_used() -> None:
         for _ in range(N_PLATES):
             known = torch.tensor(values, dtype=torch.float64)
             known = impute_censored([molecules[i] for i in told], known, signs)
-            scores = ScoreTransform(known, "high", linear=0.0)(known)[:, None]
+            scores = ScoreTransform(known, "high", linear=False)(known)[:, None]
             model = molecule_gp(
                 x[told], scores, bounds, kernel="tanimoto+descriptors",
                 n_descriptors=len(DESCRIPTORS),

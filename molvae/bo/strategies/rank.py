@@ -36,6 +36,7 @@ from molvae.bo.operators import branch_offspring, graph_ga_offspring, perturb_la
 from molvae.bo.pool import CandidatePool, unfiltered
 from molvae.bo.screening import sample_dataset, training_dataset
 from molvae.bo.surrogate import SurrogateFactory, reproducible
+from molvae.chem.cores import Core
 from molvae.chem.diversity import Diversity
 from molvae.chem.filters import known_catalogs
 from molvae.errors import CampaignError, require
@@ -236,11 +237,7 @@ class Rank:
         warm = min(1.0, len(observations.smiles) / self.n_warmup) if self.n_warmup else 1.0
         n_generations = math.ceil(warm**0.5 * self.n_generations)
         n_offspring = max(math.ceil(warm**0.5 * self.n_offspring), OFFSPRING_PER_MOLECULE * n)
-        if warm < 1 and not similarity_floor(observations):
-            demanded = observations.diversity or Diversity(pending=observations.pending_smiles)
-            distance = max(demanded.batch_distance, (1 - warm) * self.initial_distance)
-            diversity = replace(demanded, batch_distance=distance)
-            observations = replace(observations, diversity=diversity)
+        observations = self._diverse_at_first(observations, warm)
         with reproducible(seed), torch.no_grad():
             pool = self.pool(observations, space, n, rng, seed=seed)
             screens = self.screen_fraction and observations.core is None
@@ -253,32 +250,28 @@ class Rank:
             for generation in range(MAX_GENERATIONS_FACTOR * n_generations):
                 if generation >= n_generations and pool.has_feasible(n):
                     break
-                seeds = [spawn_seed(seed, generation, part) for part in range(4)]
-                counts = _apportioned(n_offspring, shares)
-                parents = iter(pool.parents(n_offspring - counts[SCREEN], rng))
-                steps, branches, graph = (
-                    list(islice(parents, counts[name])) for name in (LATENT, BRANCH, GRAPH)
+                too_short = _add_generation(
+                    pool,
+                    maker,
+                    _apportioned(n_offspring, shares),
+                    radii=(radius, self.max_radius),
+                    dataset=dataset,
+                    core=observations.core,
+                    seeds=[spawn_seed(seed, generation, part) for part in range(4)],
+                    rng=rng,
                 )
-                if len(z := pool.vectors(steps)):
-                    radii = (radius, self.max_radius)
-                    names = [pool.smiles[i] for i in steps if pool.z[i] is not None]
-                    made = perturb_latent(maker, z, radii=radii, seed=seeds[0], smiles=names)
-                    new = {c.smiles for c in made} - pool.known
-                    if len(new) < len(z) / 2:  # steps are too short
-                        radius = min(RADIUS_FACTOR * radius, self.max_radius)
-                    named = {c.smiles: c.parents for c in reversed(made)}
-                    pool.add([c.smiles for c in made], [c.z for c in made], LATENT, named)
-                z = pool.vectors(branches)
-                able = [pool.smiles[i] for i in branches if pool.z[i] is not None]
-                named = branch_offspring(maker, able, z, seed=seeds[2])
-                pool.add(list(named), None, BRANCH, named)
-                givers = [pool.smiles[i] for i in graph]
-                named = graph_ga_offspring(givers, seed=seeds[1], core=observations.core)
-                pool.add(list(named), None, GRAPH, named)
-                if dataset is not None:
-                    pool.add(sample_dataset(dataset, counts[SCREEN], seed=seeds[3]), None, SCREEN)
+                if too_short:
+                    radius = min(RADIUS_FACTOR * radius, self.max_radius)
             chosen = pool.batch()
         return chosen + self._from_prior(n - len(chosen), chosen, observations, space, seed=seed)
+
+    def _diverse_at_first(self, observations: Observations, warm: float) -> Observations:
+        """Observations that demand a distance within a batch, `warm` being the share of values."""
+        if warm == 1 or similarity_floor(observations):
+            return observations
+        demanded = observations.diversity or Diversity(pending=observations.pending_smiles)
+        distance = max(demanded.batch_distance, (1 - warm) * self.initial_distance)
+        return replace(observations, diversity=replace(demanded, batch_distance=distance))
 
     def shares(
         self, observations: Observations, *, branches: bool = True, screens: bool = True
@@ -363,6 +356,49 @@ class Rank:
                 "of plausibility, or a smaller batch distance"
             )
         return found
+
+
+def _add_generation(
+    pool: CandidatePool,
+    maker: LatentSpaceProtocol,
+    counts: Mapping[str, int],
+    *,
+    radii: tuple[float, float],
+    dataset: str | None,
+    core: Core | None,
+    seeds: Sequence[int],
+    rng: np.random.Generator,
+) -> bool:
+    """Add offspring of sampled parents to the pool.
+
+    Args:
+        maker: The space of the latent operators.
+        counts: Offspring of each operator.
+        radii: Shortest and longest step in z.
+        dataset: From which molecules are screened.
+
+    Returns:
+        Whether most steps in z led to known molecules.
+    """
+    parents = iter(pool.parents(sum(counts.values()) - counts[SCREEN], rng))
+    of = {name: list(islice(parents, counts[name])) for name in (LATENT, BRANCH, GRAPH)}
+    too_short = False
+    if len(z := pool.vectors(of[LATENT])):
+        stepped = [pool.smiles[i] for i in of[LATENT] if pool.z[i] is not None]
+        made = perturb_latent(maker, z, radii=radii, seed=seeds[0], smiles=stepped)
+        too_short = len({c.smiles for c in made} - pool.known) < len(z) / 2
+        children = {c.smiles: c.parents for c in reversed(made)}
+        pool.add([c.smiles for c in made], [c.z for c in made], LATENT, children)
+    z = pool.vectors(of[BRANCH])
+    branched = [pool.smiles[i] for i in of[BRANCH] if pool.z[i] is not None]
+    children = branch_offspring(maker, branched, z, seed=seeds[2])
+    pool.add(list(children), None, BRANCH, children)
+    crossed = [pool.smiles[i] for i in of[GRAPH]]
+    children = graph_ga_offspring(crossed, seed=seeds[1], core=core)
+    pool.add(list(children), None, GRAPH, children)
+    if dataset is not None:
+        pool.add(sample_dataset(dataset, counts[SCREEN], seed=seeds[3]), None, SCREEN)
+    return too_short
 
 
 def _apportioned(n: int, shares: Mapping[str, float]) -> dict[str, int]:
