@@ -50,7 +50,7 @@ class StrategyContract:
 
     def test_z_is_what_was_decoded(self) -> None:
         observations, space = toy_evidence(), ToySpace()
-        for candidate in self.make().propose(observations, space, 8, seed=2):
+        for candidate in self.make().propose(observations, space, 4, seed=2):
             assert candidate.z.shape == (space.dim,)
             assert candidate.z.dtype == torch.float64
             assert not candidate.z.requires_grad
@@ -75,8 +75,8 @@ class StrategyContract:
     def test_another_seed_gives_other_proposals(self) -> None:
         observations, space, strategy = toy_evidence(), ToySpace(), self.make()
         batches = {
-            tuple(c.smiles for c in strategy.propose(observations, space, 8, seed=seed))
-            for seed in range(3)
+            tuple(c.smiles for c in strategy.propose(observations, space, 4, seed=seed))
+            for seed in range(2)
         }
         assert len(batches) > 1
 
@@ -105,7 +105,7 @@ class LearningStrategyContract(StrategyContract):
     def test_beats_drawing_at_random(self) -> None:
         assert sum(self.search(self.make())) > sum(self.search(Random())) + 1.0
 
-    def search(self, strategy: Strategy, *, batches: int = 3, batch: int = 4) -> list[float]:
+    def search(self, strategy: Strategy, *, batches: int = 2, batch: int = 4) -> list[float]:
         """Best value of the hill after some batches, for three starts."""
         space, objective, found = ToySpace(), ToyObjective(), []
         for seed in range(3):

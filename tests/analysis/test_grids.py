@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -72,15 +73,24 @@ SAID = {
 }
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Pictures, each drawn once."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return cache(lambda name: DRAWINGS[name](folder / f"{name}.svg"))
+
+
 @pytest.mark.parametrize("name", sorted(SAID))
-def test_a_picture_says_what_it_shows(name: str, tmp_path: Path) -> None:
-    first = DRAWINGS[name](tmp_path / f"{name}.svg")
-    found = texts(first)
+def test_a_picture_says_what_it_shows(name: str, drawn: Callable[[str], Path]) -> None:
+    found = texts(drawn(name))
     assert set(SAID[name]) <= set(found), found
-    assert b"<dc:date>" not in first.read_bytes()
+    assert b"<dc:date>" not in drawn(name).read_bytes()
 
 
-def test_pictures_have_the_same_bytes_each_time(tmp_path: Path) -> None:
+def test_pictures_have_the_same_bytes_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.analysis.style.PNG_DPI", 50)
     path = interpolate(GRID, FIRST, LAST, steps=2)
     for ending, head in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
         files = [draw_path(path, tmp_path / f"{i}{ending}").read_bytes() for i in (1, 2)]
@@ -88,12 +98,13 @@ def test_pictures_have_the_same_bytes_each_time(tmp_path: Path) -> None:
         assert files[0] == files[1]
 
 
-def test_draw_path_svg_holds_each_molecule_once_with_rdkit_colors(tmp_path: Path) -> None:
-    path = interpolate(GRID, FIRST, LAST, steps=12)
-    file = draw_path(path, tmp_path / "p.svg")
+def test_draw_path_svg_holds_each_molecule_once_with_rdkit_colors(
+    drawn: Callable[[str], Path],
+) -> None:
+    file = drawn("path")
     root = ElementTree.fromstring(file.read_text())
     molecules = [child for child in root if child.tag.endswith("}svg")]
-    assert len(molecules) == len(path.segments)
+    assert len(molecules) == 4
     width, height = map(float, root.attrib["viewBox"].split()[2:])
     for one in molecules:
         x, y, w, h = (float(one.attrib[name]) for name in ("x", "y", "width", "height"))

@@ -51,7 +51,7 @@ def test_the_bundled_model_is_faithful_and_always_valid(space: LatentSpace) -> N
 
 def test_the_same_seed_gives_the_same_numbers(space: LatentSpace) -> None:
     first, second = (
-        evaluate(space, ["CCO", "CCN"], n_samples=20, seed=1, **SMALL) for _ in range(2)
+        evaluate(space, ["CCO", "CCN"], n_samples=5, n_draws=3, fcd=False, seed=1) for _ in range(2)
     )
     assert first.keys() == second.keys()
     for name, value in first.items():
@@ -59,10 +59,11 @@ def test_the_same_seed_gives_the_same_numbers(space: LatentSpace) -> None:
 
 
 def test_unreadable_molecules_count_as_not_reconstructed(space: LatentSpace) -> None:
-    molecules = sample_molecules("zinc250k", 20, seed=5)
+    molecules = sample_molecules("zinc250k", 8, seed=5)
     alone = reconstruction_metrics(space, molecules)
-    mixed = reconstruction_metrics(space, [*molecules, *["CC[Se]CC"] * 20])
-    assert mixed["unreadable"] == 20
+    mixed = reconstruction_metrics(space, [*molecules, *["CC[Se]CC"] * 8])
+    assert alone["reconstruction"] > 0
+    assert mixed["unreadable"] == 8
     assert mixed["reconstruction"] == pytest.approx(alone["reconstruction"] / 2)
     with pytest.raises(DataError, match="can read none"):
         evaluate(space, ["CC[Se]CC"], **SMALL)

@@ -173,7 +173,10 @@ def test_figures_of_others_are_kept_with_overwrite(molvae: Molvae, here: Path) -
     assert list((here / "figures").iterdir()) == []
 
 
-def test_outputs_are_replaced_by_their_own_kind(molvae: Molvae, here: Path) -> None:
+def test_outputs_are_replaced_by_their_own_kind(
+    molvae: Molvae, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molvae.analysis.style.PNG_DPI", 50)
     for command in (
         "export rec.db t.csv",
         "export rec.db t.tsv",

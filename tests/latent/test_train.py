@@ -48,22 +48,32 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "some"
 
 
-@pytest.fixture
-def config(data: Path, tmp_path: Path) -> TrainConfig:
+def recipe(data: Path, out: Path) -> TrainConfig:
     model = ModelConfig(
         latent_dim=8, embedding_dim=8, encoder_dim=16, decoder_dim=32, position_dim=4
     )
     return TrainConfig(
         data=str(data),
-        out=str(tmp_path / "run"),
-        n_molecules=600,
-        validate_every=300,
+        out=str(out),
+        n_molecules=300,
+        validate_every=150,
         # So short a training would be told that it has collapsed.
         loss=LossConfig(beta=0.0),
         device="cpu",
         model=model,
         prior=PriorConfig(epochs=1, calibrate=False),
     )
+
+
+@pytest.fixture
+def config(data: Path, tmp_path: Path) -> TrainConfig:
+    return recipe(data, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the recipe."""
+    return train(recipe(data, tmp_path_factory.mktemp("trained") / "run"), workers=1)
 
 
 def test_a_trained_run_can_be_loaded_and_says_how_it_was_made(config: TrainConfig) -> None:
@@ -155,10 +165,10 @@ def conditional(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Latent
         data=str(table),
         out=str(tmp_path_factory.mktemp("run") / "run"),
         bpe_merges=80,  # shorter rows, which are learned sooner
-        n_molecules=6_000,
+        n_molecules=4_500,
         batch_size=32,
         learning_rate=7e-3,
-        validate_every=6_000,
+        validate_every=4_500,
         conditions=("logp",),
         condition_weight=3.0,
         properties=("size",),
@@ -396,16 +406,15 @@ def test_the_same_recipe_gives_the_same_weights(config: TrainConfig, tmp_path: P
 
 
 def test_train_averages_its_weights_with_those_of_earlier_stages(
-    config: TrainConfig, tmp_path: Path
+    config: TrainConfig, tmp_path: Path, trained: Path
 ) -> None:
-    first = train(config, workers=1)
-    on = dataclasses.replace(config, start_from=str(first), out=str(tmp_path / "on"), seed=1)
+    on = dataclasses.replace(config, start_from=str(trained), out=str(tmp_path / "on"), seed=1)
     end = train(on, workers=1)
     mean = dataclasses.replace(
-        on, out=str(tmp_path / "mean"), average_with=(str(first),), average_fraction=0.25
+        on, out=str(tmp_path / "mean"), average_with=(str(trained),), average_fraction=0.25
     )
     made = load_run(train(mean, workers=1))[0].state_dict()
-    start, last = (load_run(folder)[0].state_dict() for folder in (first, end))
+    start, last = (load_run(folder)[0].state_dict() for folder in (trained, end))
     for name, weight in made.items():
         expected = 0.25 * start[name] + 0.75 * last[name]
         torch.testing.assert_close(weight, expected, atol=1e-3, rtol=1e-2)
@@ -417,8 +426,8 @@ def test_train_averages_its_weights_with_those_of_earlier_stages(
         train(other, workers=1)
 
 
-def test_a_run_is_not_overwritten_unless_asked(config: TrainConfig) -> None:
-    train(config, workers=1)
+def test_a_run_is_not_overwritten_unless_asked(config: TrainConfig, trained: Path) -> None:
+    shutil.copytree(trained, config.out)
     with pytest.raises(CheckpointError, match="already holds a run"):
         train(config, workers=1)
     train(config, workers=1, overwrite=True)
@@ -539,10 +548,9 @@ def test_train_in_stages_goes_on_where_the_first_ended(config: TrainConfig, tmp_
     [{"representation": "selfies"}, {"bpe_merges": 7}, {"model": ModelConfig(latent_dim=9)}],
 )
 def test_train_from_a_model_of_other_sizes_is_refused(
-    config: TrainConfig, tmp_path: Path, change: dict[str, Any]
+    config: TrainConfig, tmp_path: Path, trained: Path, change: dict[str, Any]
 ) -> None:
-    first = train(dataclasses.replace(config, noised_fraction=0.0), workers=1)
-    two = dataclasses.replace(config, out=str(tmp_path / "two"), start_from=str(first), **change)
+    two = dataclasses.replace(config, out=str(tmp_path / "two"), start_from=str(trained), **change)
     with pytest.raises(ConfigError, match=next(iter(change))):
         train(two, workers=1)
     assert not (tmp_path / "two").exists()

@@ -37,12 +37,12 @@ class TestRandom(StrategyContract):
 
 class TestLogEI(LearningStrategyContract):
     def make(self) -> LogEI:
-        return LogEI(num_restarts=1, raw_samples=16, max_iterations=15, mc_samples=32)
+        return LogEI(num_restarts=1, raw_samples=8, max_iterations=5, mc_samples=16)
 
 
 class TestThompson(LearningStrategyContract):
     def make(self) -> Thompson:
-        return Thompson(n_candidates=128)
+        return Thompson(n_candidates=64)
 
 
 class TestRank(LearningStrategyContract):
@@ -62,7 +62,7 @@ class TestScreen(StrategyContract):
 
 class TestTurbo(LearningStrategyContract):
     def make(self) -> Turbo:
-        return Turbo(n_candidates=256)
+        return Turbo(n_candidates=64)
 
 
 class TestGradient(LearningStrategyContract):
