@@ -113,7 +113,7 @@ def check_unedited(file: str | Path, trials: pd.DataFrame) -> None:
 def _is_from(now: dict[str, str], name: str, text: str, row: dict[str, str]) -> bool:
     """Whether a cell of an earlier table comes from a campaign whose row is `now`."""
     from molvae.campaign.trial import STATUSES
-    from molvae.objectives.columns import DERIVED_COLUMNS, EARLIER
+    from molvae.objectives.trial_columns import DERIVED_COLUMNS, EARLIER
 
     if name == "status":
         return text in STATUSES or text in STATUSES.values()

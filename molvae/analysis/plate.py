@@ -15,9 +15,9 @@ from molvae._files import Kind, check_output, replacing
 from molvae.analysis.export import PICTURE, check_can_write_table, check_unedited, write_table
 from molvae.campaign.history import reason_cells
 from molvae.errors import CampaignError
-from molvae.objectives.columns import FIDELITY, PREDICTION_COLUMNS, REASON_COLUMNS
 from molvae.objectives.parsing import all_told_names, told_names
 from molvae.objectives.problem import OptimizationProblem
+from molvae.objectives.trial_columns import FIDELITY, PREDICTION_COLUMNS, REASON_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd

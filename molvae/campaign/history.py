@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 
 from molvae.chem.measurements import OPERATOR
 from molvae.errors import CampaignError
-from molvae.objectives.columns import COLUMNS, EARLIER, FIDELITY, PREDICTION_COLUMNS, REASON_COLUMNS
 from molvae.objectives.problem import Objective, OptimizationProblem, pareto_rank
+from molvae.objectives.trial_columns import (
+    COLUMNS,
+    EARLIER,
+    FIDELITY,
+    PREDICTION_COLUMNS,
+    REASON_COLUMNS,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -175,7 +175,7 @@ class CampaignView(RecordedParts):
         return pd.DataFrame(columns, index=index)
 
     def table(self) -> pd.DataFrame:
-        """All trials in the order asked; columns as in `molvae.objectives.columns.COLUMNS`.
+        """All trials in the order asked; columns as in `molvae.objectives.trial_columns.COLUMNS`.
 
         Columns of values follow `smiles`, NaN for none; then `PREDICTION_COLUMNS` and
         `REASON_COLUMNS` of proposals, `DERIVED_COLUMNS`, `VALUE_COLUMNS` and notes.

@@ -55,7 +55,7 @@ def run_with_progress(campaign: Campaign, config: CampaignConfig) -> None:
 def best_rows(campaign: Campaign, top: int) -> tuple[list[str], list[list[object]]]:
     """Header and rows of the best molecules."""
     from molvae.chem.properties import score
-    from molvae.objectives.columns import DERIVED_COLUMNS
+    from molvae.objectives.trial_columns import DERIVED_COLUMNS
 
     best = campaign.best(top)
     smiles = list(best["smiles"])

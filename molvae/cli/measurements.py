@@ -191,8 +191,13 @@ def add(
 def _derived(campaign: Campaign) -> set[str]:
     """Columns of an exported table that the campaign computes, old names included."""
     from molvae.campaign.history import COLUMN_ALIASES, derived_columns
-    from molvae.objectives.columns import EARLIER, FIDELITY, PREDICTION_COLUMNS, REASON_COLUMNS
     from molvae.objectives.parsing import all_told_names
+    from molvae.objectives.trial_columns import (
+        EARLIER,
+        FIDELITY,
+        PREDICTION_COLUMNS,
+        REASON_COLUMNS,
+    )
 
     problem = campaign.problem
     names = {*problem.value_names, *([FIDELITY] if problem.fidelities else [])}

@@ -22,7 +22,10 @@ from molvae.errors import (
     encodable,
     require,
 )
-from molvae.objectives.columns import (
+from molvae.objectives.computing import is_cheap, name_of
+from molvae.objectives.problem import Combine, Constraint, Objective, OptimizationProblem, interval
+from molvae.objectives.program import COMMAND, Program
+from molvae.objectives.trial_columns import (
     COLUMNS,
     DERIVED_COLUMNS,
     EARLIER,
@@ -31,9 +34,6 @@ from molvae.objectives.columns import (
     REASON_COLUMNS,
     VALUE_COLUMNS,
 )
-from molvae.objectives.computing import is_cheap, name_of
-from molvae.objectives.problem import Combine, Constraint, Objective, OptimizationProblem, interval
-from molvae.objectives.program import COMMAND, Program
 
 if TYPE_CHECKING:
     from molvae.objectives.scoring import ScoringFunction

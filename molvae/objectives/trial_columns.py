@@ -1,4 +1,7 @@
-"""Columns of tables of trials, with what they hold."""
+"""Columns of tables of trials, with what they hold.
+
+Here, not in `campaign`, since names of objectives must not be among them.
+"""
 
 COLUMNS = {
     "id": "number of the trial, counted from 1 in the order asked",
