@@ -209,18 +209,15 @@ def _derived(campaign: Campaign) -> set[str]:
 
 def _as_exported(trial: Trial) -> dict[str, str]:
     """Columns of an exported table other than values, for one trial."""
-    replicates = {f"{n}_replicates": ";".join(map(repr, r)) for n, r in trial.replicates.items()}
+    from molvae.objectives.trial_columns import COLUMNS
+
+    columns = {name: getattr(trial, name) for name in COLUMNS}
     return {
         **{f"note_{name}": text for name, text in trial.notes.items()},
         **trial.notes,
         **{f"{name}_operator": operator for name, operator in trial.operators.items()},
-        **replicates,
-        "smiles": trial.smiles,
-        "status": trial.status,
-        "origin": trial.origin,
-        "message": trial.message,
-        "asked_at": trial.asked_at,
-        "told_at": trial.told_at or "",
+        **{f"{n}_replicates": ";".join(map(repr, r)) for n, r in trial.replicates.items()},
+        **{name: "" if value is None else str(value) for name, value in columns.items()},
     }
 
 
