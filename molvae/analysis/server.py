@@ -150,7 +150,7 @@ class _Server(ThreadingHTTPServer):
     def tell(self, form: Mapping[str, str]) -> None:
         """Write the values that a form gives; errors as for `Campaign.tell`."""
         from molvae.campaign.campaign import Campaign
-        from molvae.campaign.implausible import implausible
+        from molvae.campaign.outlying_values import outlying
         from molvae.objectives.parsing import told_names
 
         id_ = form.get("id", "")
@@ -165,7 +165,7 @@ class _Server(ThreadingHTTPServer):
             names = told_names(campaign.problem.at(at.get(int(id_), "")))
             lacking = {*names} - {*values}
             require(not lacking, f"there is no value of {', '.join(sorted(lacking))}")
-            if found := implausible(campaign.trials, {int(id_): values}, list(values)):
+            if found := outlying(campaign.trials, {int(id_): values}, list(values)):
                 raise CampaignError(f"{found[0]}; if it is right, use molvae tell --yes")
             known = {name: value for name, value in values.items() if value is not None}
             campaign.tell(int(id_), known or None, "" if known else "failed")

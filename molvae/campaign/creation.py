@@ -150,8 +150,8 @@ def create_file(
         )
         first = replace(first, rows=()) if sampled else first
         _check_core(made, space, first)
-    if first.implausible:
-        warn(listed(first.implausible), ImplausibleValueWarning)
+    if first.outlying:
+        warn(listed(first.outlying), ImplausibleValueWarning)
     made = replace(
         made,
         tune=is_series(first.trials) if made.tune is None else made.tune,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molvae.campaign.evaluation import combined
-from molvae.campaign.implausible import far_from_others
+from molvae.campaign.outlying_values import far_from_others
 from molvae.campaign.start_file import InitialMolecule, read_start
 from molvae.campaign.start_rows import Fate, StartRow
 from molvae.campaign.trial import NewTrial
@@ -50,7 +50,7 @@ class InitialDesign:
     trials: tuple[NewTrial, ...]
     rows: tuple[StartRow, ...] = ()
     """What became of each given molecule, in their order."""
-    implausible: tuple[str, ...] = ()
+    outlying: tuple[str, ...] = ()
     """Given values that are far from all others, each as a message."""
 
     @property
@@ -150,11 +150,11 @@ def _given(
     return InitialDesign(
         trials=tuple(_merged(smiles, vector, rows[smiles]) for smiles, vector in z.items()),
         rows=_account(given, smiles_of, lost),
-        implausible=tuple(_implausible(given, names)),
+        outlying=tuple(_outlying(given, names)),
     )
 
 
-def _implausible(given: Sequence[InitialMolecule], names: Sequence[str]) -> list[str]:
+def _outlying(given: Sequence[InitialMolecule], names: Sequence[str]) -> list[str]:
     """Given values that are far from all others, each as a message."""
     known = {
         name: [

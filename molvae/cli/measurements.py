@@ -143,11 +143,11 @@ def _by_trial(outcomes: Sequence[str]) -> dict[int, Any]:
 
 
 def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> None:
-    """Refuse implausible values, unless they are accepted."""
-    from molvae.campaign.implausible import implausible
+    """Refuse values that are far from the others, unless they are accepted."""
+    from molvae.campaign.outlying_values import outlying
     from molvae.objectives.parsing import all_told_names
 
-    found = implausible(campaign.trials, values, all_told_names(campaign.problem))
+    found = outlying(campaign.trials, values, all_told_names(campaign.problem))
     if found and not yes:
         raise DataError(f"{listed(found)}; nothing was written: mend it, or accept it with --yes")
 

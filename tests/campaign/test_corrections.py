@@ -15,7 +15,7 @@ import pytest
 import molvae
 from molvae.analysis.report import render
 from molvae.campaign.campaign import Campaign
-from molvae.campaign.implausible import implausible
+from molvae.campaign.outlying_values import outlying
 from molvae.errors import CampaignError, ConfigError, UnknownTokenError
 from tests.toys import ToyObjective, ToySpace
 
@@ -151,11 +151,11 @@ def test_added_molecules_count_as_known_and_were_not_proposed(tmp_path: Path) ->
 def test_values_far_from_all_others_are_named(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         trials = campaign.trials
-    assert implausible(trials, {13: {"y": 1.0}, 14: {"y": None}}, ["y"]) == []
-    (said,) = implausible(trials, {13: {"y": [1.0, 1e4]}}, ["y"])
+    assert outlying(trials, {13: {"y": 1.0}, 14: {"y": None}}, ["y"]) == []
+    (said,) = outlying(trials, {13: {"y": [1.0, 1e4]}}, ["y"])
     assert "trial 13: y 10000" in said
-    assert implausible(trials[:5], {13: {"y": 1e4}}, ["y"]) == []  # too few to compare with
-    assert implausible(trials, {1: {"y": 1e4}}, ["y"])
+    assert outlying(trials[:5], {13: {"y": 1e4}}, ["y"]) == []  # too few to compare with
+    assert outlying(trials, {1: {"y": 1e4}}, ["y"])
 
 
 def test_columns_of_dataframes_are_taken_where_lists_are(tmp_path: Path) -> None:

@@ -10,15 +10,13 @@ import numpy as np
 
 from molvae.campaign.trial import Trial
 
-IMPLAUSIBLE = 10.0
-"""Distance from the median, in robust standard deviations, from which on a value is asked back."""
+LARGEST_DEVIATION = 10.0
+"""Distance from the median, in robust standard deviations, beyond which a value is asked back."""
 LEAST_VALUES = 8  # values from which on others are compared with them
 NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 
 
-def implausible(
-    trials: Sequence[Trial], values: Mapping[Any, Any], names: Sequence[str]
-) -> list[str]:
+def outlying(trials: Sequence[Trial], values: Mapping[Any, Any], names: Sequence[str]) -> list[str]:
     """Values that are far from those of a campaign, each as a message.
 
     Args:
@@ -43,7 +41,7 @@ def far_from_others(known: Mapping[str, Sequence[float]], values: Mapping[str, A
 
     Args:
         known: Measured values by name.
-        values: By the words for what they are of; each as for `implausible`.
+        values: By the words for what they are of; each as for `outlying`.
     """
     found = list[str]()
     for name, others in known.items():
@@ -58,7 +56,7 @@ def far_from_others(known: Mapping[str, Sequence[float]], values: Mapping[str, A
             several = own if isinstance(own, Sequence | np.ndarray) else [own]
             for one in several:
                 away = abs(one - middle) / spread if isinstance(one, int | float) else 0.0
-                if away > IMPLAUSIBLE:
+                if away > LARGEST_DEVIATION:
                     found.append(
                         f"{of}: {name} {one:g} is {away:.0f} robust standard deviations "
                         f"from {middle:g}, the median of {len(others)} values"
