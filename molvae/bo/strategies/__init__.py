@@ -1,1 +1,1 @@
-"""Strategies: one method a file, registered in `registry`."""
+"""Strategies: one method a file; names in `config.STRATEGIES`, settings read in `registry`."""
