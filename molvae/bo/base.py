@@ -68,8 +68,9 @@ class Observations:
     """Their values, `n x m`, float64; larger is better in every column; no NaN. In the unit of the
     objective: surrogates are trained on `scores`."""
     pending_smiles: tuple[str, ...] = ()
-    """The `p` molecules without a value yet. They enter the surrogate in `surrogate.fit_surrogates`
-    (rank) and as `X_pending` (log-ei); the other strategies only avoid them."""
+    """The `p` molecules without a value yet. They enter the surrogate of `rank` and `screen`
+    (`surrogate.fit_surrogates`; with fidelities `fidelity_gp`) and `X_pending` of `log-ei`; the
+    other strategies only avoid them."""
     pending_z: Tensor
     """Their latent vectors, `p x d`."""
     known: frozenset[str]
