@@ -205,7 +205,7 @@ class Observations:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A molecule and the latent vector that it was decoded from."""
+    """A molecule and its latent vector: the one that it was decoded from, or its encoding."""
 
     smiles: str
     """Canonical SMILES."""
