@@ -30,7 +30,9 @@ ROUNDS = 6  # number of radii; the last one is 0.32 of the width
 BRANCHES = 24  # branches of the molecule at a vector
 TRIES = 8  # vectors to decode per radius and molecule
 MAX_DECODE_ATTEMPTS = 256  # vectors to decode per molecule before giving up
-POOL = 256  # vectors that are decoded for a batch, and branches of their molecules
+POOL = 256
+"""Vectors kept for a batch of Thompson samples at most; about as many branches are made."""
+
 BRANCHED = 32  # of these molecules, as many are branched, the most promising ones
 
 
@@ -333,7 +335,7 @@ def posterior_samples(model: Model, z: Tensor, n: int) -> Tensor:
 
 
 def sampled_best(model: Model, z: Tensor, n: int) -> Tensor:
-    """The vectors that are best under `n` joint samples of a posterior, `POOL x d`.
+    """The vectors that are best under `n` joint samples of a posterior, at most `POOL` of them, `k x d`.
 
     First the best of each sample, then the second best of each, and so on.
     """
