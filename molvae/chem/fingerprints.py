@@ -99,7 +99,7 @@ def _atoms(number: int) -> Callable[[Chem.Mol], float]:
 
 DESCRIPTORS: dict[str, tuple[Callable[[Chem.Mol], float], float, float]] = {
     **{
-        name: (PROPERTIES[name].of, mean, std)
+        name: (PROPERTIES[name].compute, mean, std)
         for name, mean, std in (
             ("logP", 2.46, 1.43),
             ("TPSA", 65.0, 22.5),

@@ -38,7 +38,7 @@ class Property:
     name: str  # its key in `PROPERTIES`, and its column
     label: str
     unit: str = ""
-    of: Callable[[Chem.Mol], float]
+    compute: Callable[[Chem.Mol], float]
     doc: str
     bounds: tuple[float, float] | None = None  # the range of all values, if it is finite
     is_cost: bool = False  # minimized as an objective by default
@@ -201,10 +201,12 @@ def unseen_environments(mol: Chem.Mol) -> float:
 
 
 def _property(
-    name: str, of: Callable[[Chem.Mol], float], doc: str = "", label: str = "", **more: Any
+    name: str, compute: Callable[[Chem.Mol], float], doc: str = "", label: str = "", **more: Any
 ) -> Property:
-    doc = doc or (of.__doc__ or "").split("\n")[0].rstrip(".")
-    return Property(name=name, label=label or name.replace("_", " "), of=of, doc=doc, **more)
+    doc = doc or (compute.__doc__ or "").split("\n")[0].rstrip(".")
+    return Property(
+        name=name, label=label or name.replace("_", " "), compute=compute, doc=doc, **more
+    )
 
 
 PROPERTIES: dict[str, Property] = {
@@ -257,7 +259,7 @@ NEAREST = "nearest:"
 """Prefix of the similarity to the nearest molecule of a file, e.g. `nearest:patents.smi`."""
 RDKIT = "rdkit:"  # prefix of the descriptors in `rdkit.Chem.Descriptors`, e.g. `rdkit:BertzCT`
 
-_DESCRIPTORS = {name.lower(): (name, of) for name, of in Descriptors.descList}
+_DESCRIPTORS = {name.lower(): (name, compute) for name, compute in Descriptors.descList}
 
 
 def get_property(name: str) -> Property:
@@ -278,7 +280,7 @@ def get_property(name: str) -> Property:
         return Property(
             name=NEAREST + file,
             label=f"similarity to the nearest of {Path(file).name}",
-            of=partial(nearest_similarity, file),
+            compute=partial(nearest_similarity, file),
             doc=f"Tanimoto similarity to the nearest molecule of {file}",
             bounds=(0.0, 1.0),
         )
@@ -286,8 +288,10 @@ def get_property(name: str) -> Property:
         if (descriptor := key.removeprefix(RDKIT)) not in _DESCRIPTORS:
             known = [known for known, _ in _DESCRIPTORS.values()]
             raise UnknownNameError("RDKit descriptor", name.strip()[len(RDKIT) :], known)
-        own, of = _DESCRIPTORS[descriptor]
-        return Property(name=RDKIT + own, label=own, of=of, doc=f"RDKit's descriptor {own}")
+        own, compute = _DESCRIPTORS[descriptor]
+        return Property(
+            name=RDKIT + own, label=own, compute=compute, doc=f"RDKit's descriptor {own}"
+        )
     key = key.replace("-", "_")
     spelling = {known.lower(): known for known in PROPERTIES}
     if (key := ALIASES.get(key, key)) not in spelling:
@@ -402,7 +406,7 @@ def _row(names: Sequence[str], text: str) -> tuple[list[float], str]:
     values, errors = [], []
     for name in names:
         try:
-            values.append(float(get_property(name).of(mol)))
+            values.append(float(get_property(name).compute(mol)))
             if not math.isfinite(values[-1]):
                 raise ValueError(f"RDKit returns {values.pop()}")
         # RDKit's own code raises these on molecules that it does not expect.

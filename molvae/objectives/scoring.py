@@ -89,7 +89,7 @@ class Properties(ComputedScoring):
     is_cheap: ClassVar[bool] = True  # RDKit computes the values, so that they cost nothing
 
     def _value(self, mol: Chem.Mol) -> float:
-        return sum(weight * float(get_property(name).of(mol)) for name, weight in self.terms)
+        return sum(weight * float(get_property(name).compute(mol)) for name, weight in self.terms)
 
 
 @dataclass(frozen=True, kw_only=True)

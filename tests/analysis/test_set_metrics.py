@@ -174,7 +174,7 @@ def test_properties_that_cannot_be_computed_are_counted(monkeypatch):
             raise ValueError("too large")
         return float(mol.GetNumAtoms())
 
-    made = Property(name="MW", label="", unit="", of=broken, doc="")
+    made = Property(name="MW", label="", unit="", compute=broken, doc="")
     monkeypatch.setitem(PROPERTIES, "MW", made)
     found = distribution_metrics(["C", "CC", "CCC"], names=["MW"])
     assert (found["MW_mean"], found["MW_sd"], found["MW_missing"]) == (1.5, 0.5, 1)

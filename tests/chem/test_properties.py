@@ -163,7 +163,7 @@ def test_a_property_that_cannot_be_computed_is_nan_alone(monkeypatch):
     def broken(mol: Chem.Mol) -> float:
         raise ValueError("math domain error")
 
-    made = Property(name="MW", label="", unit="", of=broken, doc="")
+    made = Property(name="MW", label="", unit="", compute=broken, doc="")
     monkeypatch.setitem(PROPERTIES, "MW", made)
     table = properties(["CCO"], ["MW", "rings"])
     assert math.isnan(table["MW"][0])
@@ -235,7 +235,7 @@ def test_every_property_says_what_it_is():
         assert made.doc
         assert made.label
     assert PROPERTIES["MW"].unit == "g/mol"
-    assert PROPERTIES["QED"].of(parse("CCO")) == QED.qed(parse("CCO"))
+    assert PROPERTIES["QED"].compute(parse("CCO")) == QED.qed(parse("CCO"))
 
 
 def test_similarity_to_the_nearest_molecule_of_a_file(tmp_path: Path) -> None:
