@@ -335,7 +335,7 @@ def posterior_samples(model: Model, z: Tensor, n: int) -> Tensor:
 
 
 def sampled_best(model: Model, z: Tensor, n: int) -> Tensor:
-    """The vectors that are best under `n` joint samples of a posterior, at most `POOL` of them, `k x d`.
+    """At most `POOL` vectors, the best under `n` joint samples of a posterior, `k x d`.
 
     First the best of each sample, then the second best of each, and so on.
     """
