@@ -41,8 +41,8 @@ class CampaignView(RecordedParts):
         )
         self._storage = store
         self.seed, self.batch_size = self.config.seed, self.config.batch_size
-        for _, self.batch_size in store.batch_sizes():  # the latest counts
-            pass
+        if changed := store.batch_sizes():
+            self.batch_size = changed[-1][1]  # the latest counts
         self.suggest_from = self.config.suggest_from
         """Library whose most similar molecules are noted beside each proposal; None: none."""
         self.start_rows: tuple[StartRow, ...] = ()
