@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molvae.campaign.initial_design import ADDED, ORIGIN
+from molvae.bo.origins import GIVEN
 from molvae.chem.molecules import canonical, list_of_smiles
 from molvae.chem.properties import is_property, named, score
 from molvae.config import check_seed, short_seed
@@ -213,9 +213,7 @@ def project(
         skipped += len(others) - len(there)
     elif trials := overlay.trials:
         names = [trial.smiles for trial in trials]
-        kinds: list[Kind] = [
-            "start" if trial.origin in (ORIGIN, ADDED) else "new" for trial in trials
-        ]
+        kinds: list[Kind] = ["start" if trial.origin in GIVEN else "new" for trial in trials]
         shown = [trial.values.get(color, math.nan) for trial in trials]
         numbers = np.array(shown) if color in overlay.problem.names else _values(names, color)
         where = put(torch.stack([trial.z for trial in trials]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from molvae.analysis.hypervolume import MAX_EXACT_OBJECTIVES, hypervolume_trace, reference_point
-from molvae.campaign.initial_design import ADDED, ORIGIN
+from molvae.bo.origins import GIVEN, START
 from molvae.chem.tables import compound_column
 from molvae.chem.values import MAX_VALUE
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem, pareto_rank
@@ -53,7 +53,7 @@ class Row:
     @property
     def new(self) -> bool:
         """Whether the trial was proposed, not given: an initial molecule, or one added later."""
-        return self.trial.origin not in (ORIGIN, ADDED)
+        return self.trial.origin not in GIVEN
 
     @property
     def compound(self) -> str:
@@ -162,7 +162,7 @@ class CampaignSummary:
         """Progress after each evaluation."""
         problem, calls = self.problem, self.calls
         feasible = np.array([row.place is not None and row.is_feasible for row in calls], bool)
-        starts = sum(row.trial.origin == ORIGIN for row in calls)
+        starts = sum(row.trial.origin == START for row in calls)
         if self.kind != "front":
             scores = np.array([row.score for row in calls])
             goal = problem.objectives[0]

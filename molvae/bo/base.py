@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molvae.bo.origins import GIVEN
 from molvae.bo.prediction import Prediction
 from molvae.bo.transforms import standardized, standardized_variances
 from molvae.chem.cores import Core
@@ -27,9 +28,6 @@ from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import OptimizationProblem
 
 Kind = TypeVar("Kind")
-START, ADDED = "start", "added"
-GIVEN = (START, ADDED)
-"""Origins of molecules that no strategy proposed: initial ones, and those added later."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +77,7 @@ class Observations:
     bounds: Tensor
     """The box to search, `2 x d`, lower row first."""
     origins: tuple[str, ...] = ()
-    """Origin of each evaluated molecule: one of `GIVEN`, or a strategy and its operator."""
+    """Origin of each evaluated molecule: one of `origins.GIVEN`, or a strategy and its operator."""
     noise: Tensor | None = None
     """Variances of the measured values, `n x measured`, see `molvae.bo.measurement_noise`; NaN:
     as of the others; None: all unknown. With one objective and no constraints, those of `y`."""

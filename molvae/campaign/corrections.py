@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molvae.bo.origins import ADDED
 from molvae.campaign.creation import percentiles_of
 from molvae.campaign.evaluation import parse_outcome, with_computed
-from molvae.campaign.initial_design import ADDED, InitialDesign, build_initial_design
+from molvae.campaign.initial_design import InitialDesign, build_initial_design
 from molvae.campaign.start_rows import StartRow
 from molvae.campaign.trial import NewTrial, Outcome, Trial
 from molvae.chem.values import Censored

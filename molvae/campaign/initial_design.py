@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molvae.bo.origins import START
 from molvae.campaign.evaluation import combined
 from molvae.campaign.outlying_values import far_from_others
 from molvae.campaign.start_file import InitialMolecule, read_start
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.problem import OptimizationProblem
 
-ORIGIN, ADDED = "start", "added"
 ORIGINAL = "original_smiles"
 """Note with the molecule as it was given, if its salt or charges were removed."""
 
@@ -269,7 +269,7 @@ def _merged(smiles: str, z: list[float], rows: Sequence[InitialMolecule]) -> New
     return NewTrial(
         smiles=smiles,
         z=z,
-        origin=ORIGIN,
+        origin=START,
         notes={name: "; ".join(texts) for name, texts in notes.items()},
         outcome=outcome if all_values else None,
     )
@@ -288,7 +288,7 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
         found = sample_molecules(dataset, n - len(z), draw_seed)
         z |= _encoded(space, [smiles for smiles in found if smiles not in z])
         if len(z) == n:
-            trials = [NewTrial(smiles=smiles, z=row, origin=ORIGIN) for smiles, row in z.items()]
+            trials = [NewTrial(smiles=smiles, z=row, origin=START) for smiles, row in z.items()]
             return InitialDesign(trials=tuple(trials))
     raise DataError(
         f"only {len(z)} of {n} random molecules of {dataset} can be encoded by {space.name!r}; "
@@ -310,7 +310,7 @@ def decorated_design(
         if list(made.values()).count(False) >= n:
             break
     z = _encoded(space, sorted(made, key=made.__getitem__)[:n])
-    trials = [NewTrial(smiles=smiles, z=row, origin=ORIGIN) for smiles, row in z.items()]
+    trials = [NewTrial(smiles=smiles, z=row, origin=START) for smiles, row in z.items()]
     return InitialDesign(trials=tuple(trials))
 
 

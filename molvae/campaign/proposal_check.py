@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from molvae.campaign.initial_design import ORIGIN
+from molvae.bo.origins import START
 from molvae.config import CampaignConfig, plausibility_parts
 from molvae.errors import MolvaeError
 
@@ -31,7 +31,7 @@ def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibi
     """The check that proposals of a campaign have to pass; None if it has no part that can act."""
     from molvae.chem.precedents import of_model
 
-    start = tuple(trial.smiles for trial in trials if trial.origin == ORIGIN)
+    start = tuple(trial.smiles for trial in trials if trial.origin == START)
     core = core_to_keep(config)
     return _plausibility(
         plausibility_parts(config.plausibility),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from molvae.campaign.initial_design import ADDED, ORIGIN
+from molvae.bo.origins import GIVEN, START
 from molvae.errors import require
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def proposing_space(
 ) -> LatentSpaceProtocol:
     """The space in which a campaign's strategy searches."""
     if config.tune:
-        start = tuple(trial.smiles for trial in trials if trial.origin == ORIGIN)
+        start = tuple(trial.smiles for trial in trials if trial.origin == START)
         space = _tuned(cast(Any, space), start)
     if config.keep is None:
         return space
-    given = (trial.smiles for trial in trials if trial.origin in (ORIGIN, ADDED))
+    given = (trial.smiles for trial in trials if trial.origin in GIVEN)
     return cast("LatentSpaceProtocol", keeping_space(space, config.keep, given))
 
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from molvae.bo.origins import START
 from molvae.campaign.choice import Batch, choose_batch
 from molvae.campaign.evaluation import EvaluationResult, EvaluationTask, evaluate, tasks_of
 from molvae.campaign.executors import make_executor
 from molvae.campaign.history import completed_trials
-from molvae.campaign.initial_design import ORIGIN
 from molvae.campaign.proposal_check import full_check
 from molvae.campaign.proposing import proposing_space
 from molvae.campaign.scheduler import Scheduler
@@ -43,7 +43,7 @@ def ask(campaign: Campaign, n: int, *, allow_constant: bool) -> list[Trial]:
         if campaign.problem.fidelities:
             return _ask_with_fidelities(campaign, n, allow_constant=allow_constant)
         trials = campaign.trials
-        pending = [t for t in trials if t.origin == ORIGIN and t.status == "pending"]
+        pending = [t for t in trials if t.origin == START and t.status == "pending"]
         if pending and not completed_trials(trials):
             return pending[:n]
         check_values_differ(campaign, allow_constant)
@@ -66,7 +66,7 @@ def _ask_with_fidelities(campaign: Campaign, n: int, *, allow_constant: bool) ->
             for trial in (t for t in pending if t.fidelity in computed):
                 (scored,) = evaluate(_tasks_at(campaign, trial.fidelity, None), [trial.smiles])
                 campaign.tell(trial.id, scored.values or None, scored.message)
-            first = [t for t in pending if t.origin == ORIGIN and t.fidelity not in computed]
+            first = [t for t in pending if t.origin == START and t.fidelity not in computed]
             if first and not completed_trials(trials):
                 return first[:n]
             if len(found) >= n:

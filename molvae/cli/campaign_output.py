@@ -94,10 +94,10 @@ def print_start_rows(campaign: Campaign, *, verbose: bool) -> None:
 
 def print_summary(campaign: Campaign, campaign_file: str) -> None:
     """Print the best molecule, the best initial one, and the number of evaluations."""
-    from molvae.campaign.initial_design import ADDED, ORIGIN
+    from molvae.bo.origins import GIVEN
 
     problem, table = campaign.problem, campaign.best(len(campaign))
-    is_new = ~table["origin"].isin([ORIGIN, ADDED])
+    is_new = ~table["origin"].isin(GIVEN)
     statuses = [trial.status for trial in campaign.trials]
     failed, calls = statuses.count("failed"), len(statuses) - statuses.count("pending")
     if "pareto_rank" in table:

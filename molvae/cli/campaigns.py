@@ -65,7 +65,7 @@ def optimize(
         verbose: Print what became of each row of the file of initial molecules.
     """
     from molvae.analysis.report import write_report
-    from molvae.campaign.initial_design import ORIGIN
+    from molvae.bo.origins import START
 
     chosen = layers(CampaignConfig, config, settings)
     chosen |= {} if campaign_file is None else {"campaign": str(campaign_file)}
@@ -78,7 +78,7 @@ def optimize(
         campaign.suggest_from = chosen.get("suggest_from", campaign.suggest_from)
         campaign.change_batch_size(chosen.get("batch_size", campaign.batch_size))
         final = build(CampaignConfig, chosen)
-        first = sum(trial.origin == ORIGIN for trial in campaign.trials)
+        first = sum(trial.origin == START for trial in campaign.trials)
         if final.budget <= first and not campaign.problem.fidelities:
             say(
                 f"a budget of {final.budget} is spent on the {first} initial molecules, and none "
