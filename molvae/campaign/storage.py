@@ -24,6 +24,7 @@ import numpy as np
 
 from molvae._files import Kind, check_output, replacing
 from molvae.campaign.lock import CampaignLock
+from molvae.campaign.read_trials import named_rows, read_trials
 from molvae.campaign.schema import (
     FORMAT,
     check_header,
@@ -41,7 +42,6 @@ from molvae.campaign.trial import (
     Status,
     Trial,
 )
-from molvae.campaign.trial_rows import read_trials
 from molvae.errors import CampaignError, encodable, listed
 
 RECORD = Kind(name="a new campaign file", is_own=lambda file: False, error=CampaignError)
@@ -156,7 +156,8 @@ class Storage:
         with self._reading():
             rows = self._connection.execute(found, (len(NEW_SIZE), NEW_SIZE)).fetchall()
             return [
-                (size["trials"], size["batch_size"]) for size in (json.loads(r[0]) for r in rows)
+                (size["trials"], size["batch_size"])
+                for size in (json.loads(text) for (text,) in rows)
             ]
 
     def change_batch_size(self, size: int) -> None:
@@ -276,18 +277,18 @@ class Storage:
     def changes(self) -> list[Change]:
         """The outcomes that others replaced, without failures that were put back."""
         with self._reading():
-            rows = self._connection.execute(_HISTORY).fetchall()
+            rows = named_rows(self._connection, _HISTORY)
         found = list[Change]()
         for before, after in pairwise(rows):
-            if before[0] == after[0] and "asked" not in (before[2], after[2]):
+            if before["id"] == after["id"] and "asked" not in (before["status"], after["status"]):
                 found.append(
                     Change(
-                        trial=after[0],
-                        smiles=after[1],
-                        before=before[5] or "failed",
-                        after=after[5] or "failed",
-                        message=after[3],
-                        told_at=after[4],
+                        trial=after["id"],
+                        smiles=after["smiles"],
+                        before=before["values_told"] or "failed",
+                        after=after["values_told"] or "failed",
+                        message=after["message"],
+                        told_at=after["told_at"],
                     )
                 )
         return found
@@ -361,12 +362,12 @@ class Storage:
 
 
 _HISTORY = """
-SELECT trial.id, smiles, status, message, told_at,
+SELECT trial.id AS id, smiles, status, message, told_at,
     (SELECT group_concat(
         CASE WHEN replicates IS NULL THEN printf('%.15g', value)
             ELSE replace(trim(replicates, '[]'), ', ', '; ') END
         || ' (' || objective || ')', ' and ')
-     FROM value WHERE value.outcome = outcome.id)
+     FROM value WHERE value.outcome = outcome.id) AS values_told
 FROM outcome JOIN trial ON trial.id = outcome.trial
 WHERE trial.id IN (SELECT trial FROM outcome GROUP BY trial HAVING count(*) > 1)
 ORDER BY trial.id, outcome.id
