@@ -49,16 +49,16 @@ def ranked_trials(trials: Sequence[Trial], problem: OptimizationProblem) -> list
     return [trial for trial in completed_trials(trials) if problem.proven(trial.operators)]
 
 
-def values_of(told: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
+def values_of(complete: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
     """Values of complete trials in their own sign, `n x len(problem.names)`."""
     try:
-        rows = [[trial.values[name] for name in problem.names] for trial in told]
+        rows = [[trial.values[name] for name in problem.names] for trial in complete]
     except KeyError as error:
         raise CampaignError(
             f"the campaign file is damaged: a complete trial has no value of {error}; go on from "
             "a copy"
         ) from error
-    return np.array(rows, dtype=np.float64).reshape(len(told), len(problem.names))
+    return np.array(rows, dtype=np.float64).reshape(len(complete), len(problem.names))
 
 
 def observations_of(
@@ -89,7 +89,7 @@ def observations_of(
                 f"the campaign file is damaged: the vector of trial {trial.id} has "
                 f"{len(trial.z_bytes)} bytes, not {8 * d}; go on from a copy"
             )
-    told = completed_trials(trials)
+    complete = completed_trials(trials)
     waiting = _pending(trials, "")
 
     def stack(rows: Sequence[Trial]) -> Tensor:
@@ -110,13 +110,13 @@ def observations_of(
             known=_molecules(trials, of.name),
         )
 
-    values, noise = _expected_values(told, problem), None
-    if any(trial.errors for trial in told) and problem.measured:
+    values, noise = _expected_values(complete, problem), None
+    if any(trial.errors for trial in complete) and problem.measured:
         columns = [
             variances_of_means(
-                [trial.values.get(name) for trial in told],
-                [trial.errors.get(name) for trial in told],
-                [trial.replicates.get(name, ()) for trial in told],
+                [trial.values.get(name) for trial in complete],
+                [trial.errors.get(name) for trial in complete],
+                [trial.replicates.get(name, ()) for trial in complete],
             )
             for name in problem.measured
         ]
@@ -129,14 +129,14 @@ def observations_of(
         return np.array(rows, dtype=np.float64).reshape(len(smiles), len(problem.computed))
 
     return Observations(
-        smiles=tuple(trial.smiles for trial in told),
-        z=stack(told),
+        smiles=tuple(trial.smiles for trial in complete),
+        z=stack(complete),
         y=torch.from_numpy(problem.y(values)),
         pending_smiles=tuple(trial.smiles for trial in waiting),
         pending_z=stack(waiting),
         known=_molecules(trials, ""),
         bounds=bounds,
-        origins=tuple(trial.origin for trial in told),
+        origins=tuple(trial.origin for trial in complete),
         noise=noise,
         problem=None if problem.is_single_objective else problem,
         values=None if problem.is_single_objective else torch.from_numpy(values),
@@ -165,17 +165,19 @@ def _molecules(trials: Sequence[Trial], fidelity: str) -> frozenset[str]:
     return frozenset(one.smiles for one in trials if one.fidelity == fidelity)
 
 
-def _expected_values(told: Sequence[Trial], problem: OptimizationProblem) -> NDArray[np.float64]:
+def _expected_values(
+    complete: Sequence[Trial], problem: OptimizationProblem
+) -> NDArray[np.float64]:
     """`values_of`, with expectations in the place of the limits of censored values."""
-    values = values_of(told, problem)
+    values = values_of(complete, problem)
     for column, name in enumerate(problem.names):
-        if any(operators := [trial.operators.get(name) for trial in told]):
+        if any(operators := [trial.operators.get(name) for trial in complete]):
             import torch
 
             from molvae.bo.censoring import impute_censored
 
             known = torch.from_numpy(values[:, column].copy())
-            smiles = [trial.smiles for trial in told]
+            smiles = [trial.smiles for trial in complete]
             values[:, column] = impute_censored(smiles, known, operators).numpy()
     return values
 
@@ -243,8 +245,8 @@ def reason_cells(trial: Trial) -> dict[str, Any]:
 def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> dict[str, list[Any]]:
     """Pareto rank or score, and feasibility of each trial; None for trials that have no rank."""
     ranked = {trial.id for trial in ranked_trials(trials, problem)}
-    told = [place for place, trial in enumerate(trials) if trial.id in ranked]
-    values = values_of([trials[place] for place in told], problem)
+    places = [place for place, trial in enumerate(trials) if trial.id in ranked]
+    values = values_of([trials[place] for place in places], problem)
     found: dict[str, NDArray[Any]] = {}
     if len(problem.objectives) > 1 and problem.combine == "pareto":
         found["pareto_rank"] = pareto_rank(problem.y(values))
@@ -254,7 +256,7 @@ def derived_columns(trials: Sequence[Trial], problem: OptimizationProblem) -> di
         found["feasible"] = problem.feasible(values)
     whole: dict[str, list[Any]] = {name: [None] * len(trials) for name in found}
     for name, column in found.items():
-        for place, value in zip(told, column.tolist(), strict=True):
+        for place, value in zip(places, column.tolist(), strict=True):
             whole[name][place] = value
     return whole
 
@@ -286,10 +288,10 @@ def select_failed(
 
 def best_value(trials: Sequence[Trial], problem: OptimizationProblem) -> float | None:
     """The best value or combined value, see `Campaign.best_value`."""
-    told = ranked_trials(trials, problem)
-    if not told or (len(problem.objectives) > 1 and problem.combine == "pareto"):
+    ranked = ranked_trials(trials, problem)
+    if not ranked or (len(problem.objectives) > 1 and problem.combine == "pareto"):
         return None
-    values = values_of(told, problem)
+    values = values_of(ranked, problem)
     first = int(problem.order(values)[0])
     if len(problem.objectives) == 1:
         return float(values[first, 0])
@@ -304,6 +306,6 @@ def best_trials(table: pd.DataFrame, problem: OptimizationProblem, k: int) -> pd
     for name in problem.names:
         if (column := f"{name}_{OPERATOR}") in table:
             is_ranked &= np.array([problem.proven({name: sign}) for sign in table[column]], bool)
-    told = table[is_ranked]
-    order = problem.order(told[list(problem.names)].to_numpy(dtype=np.float64))
-    return told.iloc[order[:k]].reset_index(drop=True)
+    ranked = table[is_ranked]
+    order = problem.order(ranked[list(problem.names)].to_numpy(dtype=np.float64))
+    return ranked.iloc[order[:k]].reset_index(drop=True)
