@@ -81,16 +81,6 @@ class TestGenetic(StrategyContract):
 
 
 def test_names_are_those_of_the_table() -> None:
-    assert set(STRATEGIES) == {
-        "random",
-        "log-ei",
-        "thompson",
-        "turbo",
-        "gradient",
-        "rank",
-        "screen",
-        "ga",
-    }
     assert all(get_strategy(name).name == name for name in STRATEGIES)
 
 
