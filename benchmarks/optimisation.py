@@ -27,6 +27,9 @@ on the tasks with several, then the ratio to the sum of the method that the next
 names. Seconds are those of runs side by side; overhead is measured apart. Molecules *without
 findings* have no structural alert, unstable group or unseen ring system (see *When molecules look
 odd*), whatever the method avoids.
+
+`rank` at 1,000 calls is that of commit a18b13c, with two generations of 150 offspring; at 200 calls
+it is the present default.
 """
 
 from __future__ import annotations
