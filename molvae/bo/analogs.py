@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molvae.bo.base import Observations
+from molvae.bo.origins import START
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 
 ANALOG_SIMILARITY = 0.5
@@ -33,7 +34,7 @@ def similarity_floor(observations: Observations) -> float:
     are to each other, all but a tenth, until half as many molecules were proposed. From there on
     the floor sinks, to 0 at as many.
     """
-    start = [i for i, origin in enumerate(observations.origins) if origin == "start"]
+    start = [i for i, origin in enumerate(observations.origins) if origin == START]
     nearest = nearest_similarities([observations.smiles[i] for i in start])
     if nearest is None:
         return 0.0

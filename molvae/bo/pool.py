@@ -103,7 +103,7 @@ class CandidatePool:
         self.operator = [""] * self.n_observed
         self.parents_of: dict[str, tuple[str, ...]] = {}
         """Parents of candidates, by molecule."""
-        self._accepted: dict[int, bool] = {}
+        self._accepted: dict[int, bool] = {}  # by row, see _acceptable
         order = torch.from_numpy(best_first(observations.y.numpy()).copy())
         train = subsample_best_and_random(-order.argsort().double(), max_observations, seed=seed)
         x = self._features([self.smiles[i] for i in train], observations.z[train])
@@ -385,12 +385,13 @@ class CandidatePool:
     def _unlike(self, ranked: Sequence[int]) -> list[int]:
         """The first rows that may stand beside each other, a batch at most."""
         rows: list[int] = []
-        for i in ranked if self.diversity is not None else ():
+        if (diversity := self.diversity) is None:
+            return rows
+        for i in ranked:
             if len(rows) == self.acquisition.n:
                 break
-            assert self.diversity is not None
             beside = [self.smiles[row] for row in rows]
-            if self.diversity.allows(self.smiles[i], beside) and self._acceptable(i):
+            if diversity.allows(self.smiles[i], beside) and self._acceptable(i):
                 rows.append(i)
         return rows
 
