@@ -10,6 +10,8 @@ from rdkit.Chem import AllChem
 
 from molvae.bo.operators import graph_ga_offspring, perturb_latent, sample_by_rank
 from molvae.chem.cores import core_of
+from molvae.chem.molecules import parse
+from molvae.chem.precedents import ring_systems
 from molvae.latent.space import LatentSpace
 from tests.toys import ToySpace
 
@@ -75,6 +77,17 @@ def test_graph_children_are_new_canonical_molecules() -> None:
     assert all(set(made_from) <= set(MOLECULES) for made_from in children.values())
     assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
     assert logging.root.level == logging.WARNING
+
+
+def test_share_of_crossovers_that_cut_rings_is_kept() -> None:
+    parents = ["Cc1ccc2ccccc2c1", "CC1CCC(CN)CC1", "COc1ccncc1", "OC1CCCC1C"] * 30
+    known = {ring for parent in parents for ring in ring_systems(parse(parent))}
+
+    def new_rings(share: float | None) -> int:
+        children = graph_ga_offspring(parents, seed=0, ring_share=share)
+        return sum(not known.issuperset(ring_systems(parse(child))) for child in children)
+
+    assert new_rings(0.0) < new_rings(0.2) < new_rings(1.0)
 
 
 def test_patterns_compiled_once_make_the_children_of_mol_ga(

@@ -32,7 +32,7 @@ from molvae.bo.base import (
 )
 from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, accepted_beside, decode_novel, spawn_seed
 from molvae.bo.kernels import KERNELS
-from molvae.bo.operators import branch_offspring, graph_ga_offspring, perturb_latent
+from molvae.bo.operators import RING_SHARE, branch_offspring, graph_ga_offspring, perturb_latent
 from molvae.bo.pool import CandidatePool, unfiltered
 from molvae.bo.screening import sample_dataset, training_dataset
 from molvae.bo.surrogate import SurrogateFactory, reproducible
@@ -97,7 +97,7 @@ class Rank:
     """`ucb`. Or `module:attribute`, or an object: an `Acquisition`, for one measured objective."""
     n_generations: int = 4
     """Generations of offspring for each batch."""
-    n_offspring: int = 400
+    n_offspring: int = 300
     """Offspring in each generation; ten for each molecule of the batch, if that is more."""
     n_warmup: int = 200
     """With fewer values there are fewer generations and offspring, in proportion to the square
@@ -394,7 +394,7 @@ def _add_generation(
     children = branch_offspring(maker, branched, z, seed=seeds[2])
     pool.add(list(children), None, BRANCH, children)
     crossed = [pool.smiles[i] for i in of[GRAPH]]
-    children = graph_ga_offspring(crossed, seed=seeds[1], core=core)
+    children = graph_ga_offspring(crossed, seed=seeds[1], core=core, ring_share=RING_SHARE)
     pool.add(list(children), None, GRAPH, children)
     if dataset is not None:
         pool.add(sample_dataset(dataset, counts[SCREEN], seed=seeds[3]), None, SCREEN)
