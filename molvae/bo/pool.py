@@ -1,16 +1,14 @@
 """The molecules among which a batch is chosen: observed ones, then candidates, with predictions.
 
-Molecules are ranked, not vectors. Measured values are predicted by one surrogate each; computed
-values are exact. Pending molecules enter in `fit_surrogates`.
+Molecules are ranked, not vectors. Measured values are predicted, see `MoleculeModels`; computed
+values are exact.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, compress, islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,33 +17,16 @@ from torch import Tensor
 from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.analogs import similarity_floor
 from molvae.bo.base import Candidate, Observations
-from molvae.bo.calibration import N_LATEST, errors_by_batch, variance_factor
-from molvae.bo.features import features
 from molvae.bo.fidelity_choice import choose_fidelities
-from molvae.bo.fidelity_gp import fidelity_gp
-from molvae.bo.kernel_weights import subsample_best_and_random
-from molvae.bo.kernels import Columns, GramMatrices
+from molvae.bo.molecule_models import MoleculeModels
 from molvae.bo.operators import encoded, sample_by_rank
-from molvae.bo.posteriors import measurement_variance, posterior_covariance, posterior_moments
+from molvae.bo.posteriors import measurement_variance, posterior_covariance
 from molvae.bo.prediction import Prediction
-from molvae.bo.surrogate import (
-    WEIGHTED_KERNELS,
-    SurrogateFactory,
-    fit_surrogates,
-    moments,
-    predictions,
-)
-from molvae.bo.transforms import ScoreTransform
+from molvae.bo.surrogate import predictions
 from molvae.chem.filters import passes
-from molvae.chem.fingerprints import (
-    DESCRIPTORS,
-    morgan_bits,
-    tanimoto,
-)
-from molvae.errors import without_warnings
+from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
-from molvae.objectives.problem import best_first
 
 FINALISTS = 50  # molecules of each ranking among which a batch is chosen jointly
 
@@ -54,10 +35,8 @@ class CandidatePool:
     """Observed molecules, then candidates, with the predictions for each.
 
     Args:
+        models: Fitted to the observed molecules.
         acquisition: Compares molecules.
-        surrogate: Kernels, see `molecule_gp`, or an own factory.
-        radius: Of the Morgan fingerprints.
-        max_observations: Size of the training set, see `subsample_best_and_random`.
         filters: Catalogs of structural alerts; molecules with an alert are dropped.
         cautious: Drop candidates far from the initial molecules, if these are analogues and not
             many molecules were proposed yet, see `similarity_floor`; and weigh uncertainty less
@@ -69,25 +48,17 @@ class CandidatePool:
         observations: Observations,
         space: LatentSpaceProtocol,
         *,
+        models: MoleculeModels,
         acquisition: UpperConfidenceBound | MultiObjectiveUCB,
-        surrogate: str | SurrogateFactory,
-        radius: int,
-        max_observations: int,
         filters: tuple[str, ...],
         cautious: bool = False,
-        seed: int,
     ) -> None:
-        self.space, self.known, self.acquisition = space, set(observations.known), acquisition
-        self.accepts, self.core = observations.accepts, observations.core
-        self.diversity = observations.diversity
+        self.space, self.models, self.acquisition = space, models, acquisition
+        self.observations, self.filters = observations, filters
+        self.known = set(observations.known)
         near = cautious and observations.core is None  # molecules with a core are near by that
         self.floor = similarity_floor(observations) if near else 0.0
         """Smallest similarity of a candidate to the nearest observed molecule."""
-        self.surrogate, self.radius, self.filters = surrogate, radius, filters
-        self.own_features = getattr(surrogate, "features", None)
-        self.needs_z = self.own_features is None and (
-            not isinstance(surrogate, str) or bool(re.search("latent|linear|auto", surrogate))
-        )
         self.n_observed = len(observations.smiles)
         self.mean = acquisition.measured
         """Predicted scores, `n x measured`; of observed molecules the measured scores, or the
@@ -104,77 +75,15 @@ class CandidatePool:
         self.parents_of: dict[str, tuple[str, ...]] = {}
         """Parents of candidates, by molecule."""
         self._accepted: dict[int, bool] = {}  # by row, see _acceptable
-        order = torch.from_numpy(best_first(observations.y.numpy()).copy())
-        train = subsample_best_and_random(-order.argsort().double(), max_observations, seed=seed)
-        x = self._features([self.smiles[i] for i in train], observations.z[train])
-        pending_x = (
-            self._features(observations.pending_smiles, observations.pending_z)
-            if observations.pending_smiles
-            else None
-        )
-
-        gram = None
-        if isinstance(surrogate, str):
-            everything = x if pending_x is None else torch.cat([x, pending_x])
-            gram = GramMatrices(Columns(space.bounds, len(DESCRIPTORS), everything))
-
-        def fitted(
-            kind: str | SurrogateFactory,
-            scores: Tensor,
-            noise: Tensor | None,
-            *,
-            learn_noise: bool = False,
-        ) -> list[Any]:
-            known = None if noise is None else noise[train]
-            return fit_surrogates(
-                kind,
-                x,
-                scores[train],
-                space.bounds,
-                noise=known,
-                pending_x=pending_x,
-                gram=gram,
-                learn_noise=learn_noise,
-            )
-
-        self.lower, self.observations = observations.fidelities, observations
-        if self.lower:
-            self.models = [
-                fidelity_gp(
-                    observations, self.mean[:, 0], train, self._features, space.bounds,
-                    kernel=str(surrogate), max_observations=max_observations, seed=seed,
-                )
-            ]  # fmt: skip
-        else:
-            self.models = fitted(surrogate, self.mean, acquisition.noise)
-        self.forecasters, self.transforms = self.models, acquisition.transforms
-        """Models and transforms of the stored predictions. They learn linear scores, with equal
-        weights of kernels: normal scores tell the best values apart, but stretch small differences
-        among them, and learned weights are too sure of molecules that are unlike the others."""
-        latest: list[int] = []
-        self.inflation = [1.0] * len(self.models)
-        """Factors that calibrate the variances of stored predictions."""
-        if isinstance(surrogate, str) and not self.lower:
-            linear, proposed = acquisition.linear, set(observations.proposed)
-            equal = "+".join(WEIGHTED_KERNELS) if surrogate == "weighted" else surrogate
-            self.forecasters = fitted(equal, linear.scores, linear.noise, learn_noise=True)
-            self.transforms = linear.transforms
-            latest = [row for row, i in enumerate(train) if i in proposed][-N_LATEST:]
-            columns = zip(self.forecasters, linear.values[train].T, linear.ends, strict=True)
-            self.inflation = [
-                variance_factor(errors_by_batch(model, values, end, latest, acquisition.n))
-                for model, values, end in columns
-            ]
-        if cautious and latest:
+        if cautious:
             # Factors above 1 are not used by the search: it found less where they are large.
-            ahead = (model.one_step_ahead_errors()[latest].numpy() for model in self.models)
-            factor = float(np.mean([variance_factor(errors) for errors in ahead]))
-            acquisition.kappas = acquisition.kappas * min(1.0, factor) ** 0.5
+            factor = min(1.0, models.latest_variance_factor())
+            acquisition.kappas = acquisition.kappas * factor**0.5
         if acquisition.noise is not None:
-            x = self._features(self.smiles, observations.z)
-            self.mean = torch.cat([model.posterior(x).mean for model in self.models], dim=1)
+            x = models.features(self.smiles, observations.z)
+            self.mean = torch.cat([model.posterior(x).mean for model in models.models], dim=1)
             acquisition.use_predictions(self.mean)
-        for one in self.lower:
+        for one in observations.fidelities:
             operators = [origin.partition(" ")[2] for origin in one.origins]
             for name in dict.fromkeys(operators):
                 at = [i for i, operator in enumerate(operators) if operator == name]
@@ -217,14 +126,16 @@ class CandidatePool:
         self.mean, self.std = torch.cat([self.mean, unknown]), torch.cat([self.std, unknown])
         self.exact = np.concatenate([self.exact, exact])
         self.can_encode = torch.cat([self.can_encode, torch.ones(len(new), dtype=torch.bool)])
-        if self.needs_z:
+        if self.models.needs_z:
             self.vectors(rows)
             rows = [i for i in rows if self.z[i] is not None]
         if not rows:
             return
-        x = self._features_of_rows(rows)
-        for column, model in enumerate(self.models):
-            self.mean[rows, column], self.std[rows, column] = posterior_moments(model, x)
+        self.mean[rows], self.std[rows] = self.models.moments(self._features(rows))
+
+    def demand(self, observations: Observations) -> None:
+        """Choose by what other observations of the same molecules demand of proposals."""
+        self.observations, self._accepted = observations, {}
 
     def _acceptable(self, row: int) -> bool:
         """Whether the molecule may be proposed or be a parent; observed ones may be parents.
@@ -234,7 +145,7 @@ class CandidatePool:
         if row not in self._accepted:
             smiles = self.smiles[row]
             self._accepted[row] = row < self.n_observed or (
-                self.accepts(smiles) and bool(unfiltered([smiles], self.filters))
+                self.observations.accepts(smiles) and bool(unfiltered([smiles], self.filters))
             )
         return self._accepted[row]
 
@@ -246,17 +157,10 @@ class CandidatePool:
         nearest = tanimoto(morgan_bits(smiles), observed).max(axis=1)
         return [smiles[i] for i in np.flatnonzero(nearest >= self.floor)]
 
-    def _features(self, smiles: Sequence[str], z: Tensor) -> Tensor:
-        """`[z | descriptors | counts]`, or the own features of the surrogate, `n x f`."""
-        if self.own_features is not None:
-            own: Tensor = self.own_features(smiles)
-            return own
-        return torch.cat([z, features(smiles, self.radius)], dim=1)
-
-    def _features_of_rows(self, rows: Sequence[int]) -> Tensor:
+    def _features(self, rows: Sequence[int]) -> Tensor:
         zero = torch.zeros(self.space.dim, dtype=torch.float64)  # of kernels that ignore z
         z = torch.stack([zero if (v := self.z[i]) is None else v for i in rows])
-        return self._features([self.smiles[i] for i in rows], z)
+        return self.models.features([self.smiles[i] for i in rows], z)
 
     def vectors(self, rows: Sequence[int]) -> Tensor:
         """Encodings of the molecules that the space can encode; others are marked."""
@@ -312,18 +216,18 @@ class CandidatePool:
         rows = [i for i in finalists if self.z[i] is not None]
         if not rows:
             return []
-        x, mean = self._features_of_rows(rows), self.mean[rows].clone()  # mean: rows x measured
+        x, mean = self._features(rows), self.mean[rows].clone()  # mean: rows x measured
         covariances, noises = [], []
-        for column, model in enumerate(self.models):
+        for column, model in enumerate(self.models.models):
             posterior = model.posterior(x)
             mean[:, column] = posterior.mean[:, 0]
             covariances.append(posterior_covariance(posterior))  # rows x rows
             noises.append(measurement_variance(model, x, posterior))
-        columns = [predictions(*of) for of in self._forecasts(x)]  # measured x rows
+        columns = [predictions(*of) for of in self.models.forecasts(x)]  # measured x rows
         predicted = list(zip(*columns, strict=True)) or [()] * len(x)
-        if self.lower:
+        if self.observations.fidelities:
             chosen, names = choose_fidelities(
-                self.models[0], x, [self.smiles[i] for i in rows], self.observations,
+                self.models.models[0], x, [self.smiles[i] for i in rows], self.observations,
                 self.acquisition.kappas.tolist(), best=float(self.mean[: self.n_observed].max()),
                 seed=len(self.smiles),
             )  # fmt: skip
@@ -335,10 +239,10 @@ class CandidatePool:
             std = torch.zeros_like(mean)
             for column, covariance in enumerate(covariances):
                 std[:, column] = covariance.diagonal().clamp_min(0).sqrt()
-            if self.diversity is not None:
+            if (diversity := self.observations.diversity) is not None:
                 beside = [self.smiles[rows[i]] for i in chosen]
                 for i in free.nonzero()[:, 0].tolist():
-                    free[i] = self.diversity.allows(self.smiles[rows[i]], beside)
+                    free[i] = diversity.allows(self.smiles[rows[i]], beside)
                 if not bool(free.any()):
                     break
             gains = self.acquisition.batch_gain(mean, std, exact, k, chosen)
@@ -363,7 +267,7 @@ class CandidatePool:
         smiles = [self.smiles[i] for i in rows]
         z = torch.stack([vector for i in rows if (vector := self.z[i]) is not None])
         # Where a core is kept, vectors alone do not say at which place a group is.
-        again = [None] * len(z) if self.core is not None else self.space.decode(z)
+        again = [None] * len(z) if self.observations.core is not None else self.space.decode(z)
         differ = [i for i, m in enumerate(again) if m != smiles[i]]
         encodings = {c.smiles: c.z for c in encoded(self.space, [smiles[i] for i in differ])}
         for i in differ:
@@ -385,7 +289,7 @@ class CandidatePool:
     def _unlike(self, ranked: Sequence[int]) -> list[int]:
         """The first rows that may stand beside each other, a batch at most."""
         rows: list[int] = []
-        if (diversity := self.diversity) is None:
+        if (diversity := self.observations.diversity) is None:
             return rows
         for i in ranked:
             if len(rows) == self.acquisition.n:
@@ -394,35 +298,6 @@ class CandidatePool:
             if diversity.allows(self.smiles[i], beside) and self._acceptable(i):
                 rows.append(i)
         return rows
-
-    def _forecasts(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, ScoreTransform]]:
-        """Mean and variance of the scores, each `n`, of each measured value, noise included."""
-        for model, inflation, transform in zip(
-            self.forecasters, self.inflation, self.transforms, strict=True
-        ):
-            posterior = model.posterior(x)
-            variance = posterior.variance[:, 0] + measurement_variance(model, x, posterior)
-            yield posterior.mean[:, 0], inflation * variance, transform
-
-    def predict(self, smiles: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations of the measured values of molecules, `n x measured` each.
-
-        In the sign of `Observations.y` without a `problem`, else in their own. NaN for molecules
-        that a kernel over z needs to encode and cannot.
-        """
-        z = torch.zeros(len(smiles), self.space.dim, dtype=torch.float64)
-        if self.needs_z:
-            with without_warnings():
-                z = self.space.encode(smiles, skip_unknown=True)
-        rows = torch.isfinite(z).all(dim=1)
-        known = [molecule for molecule, ok in zip(smiles, rows.tolist(), strict=True) if ok]
-        mean = torch.full((len(smiles), len(self.forecasters)), torch.nan, dtype=torch.float64)
-        std = mean.clone()
-        if known:
-            x = self._features(known, z[rows])
-            for column, of in enumerate(self._forecasts(x)):
-                mean[rows, column], std[rows, column] = moments(*of)
-        return mean, std
 
 
 def unfiltered(smiles: Sequence[str], filters: tuple[str, ...]) -> set[str]:

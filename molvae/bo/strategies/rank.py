@@ -32,6 +32,7 @@ from molvae.bo.base import (
 )
 from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, accepted_beside, decode_novel, spawn_seed
 from molvae.bo.kernels import KERNELS
+from molvae.bo.molecule_models import MoleculeModels
 from molvae.bo.operators import RING_SHARE, branch_offspring, graph_ga_offspring, perturb_latent
 from molvae.bo.pool import CandidatePool, unfiltered
 from molvae.bo.screening import sample_dataset, training_dataset
@@ -106,7 +107,7 @@ class Rank:
     initial_distance: float = 0.3
     """Least Tanimoto distance between two molecules of a batch, see `Diversity`, with the first
     values; it falls to 0 at `n_warmup`. A batch of near duplicates teaches the surrogate little.
-    Not in campaigns that start from analogues."""
+    Not in campaigns that start from analogues, and not where too few candidates keep it."""
     latent_fraction: float = 0.5
     """Initial share of latent moves, steps and branches; the other offspring are from the graph
     operator and from the data set. 1: latent moves only, 0: none."""
@@ -192,6 +193,28 @@ class Rank:
             )
         return MultiObjectiveUCB(observations, problem, compute, kappas, rng)
 
+    def models(
+        self,
+        observations: Observations,
+        space: LatentSpaceProtocol,
+        acquisition: UpperConfidenceBound | MultiObjectiveUCB,
+        *,
+        seed: int,
+    ) -> MoleculeModels:
+        """The surrogates, fitted to the observations."""
+        surrogate = self.surrogate
+        if not isinstance(surrogate, str) or ":" in surrogate:
+            surrogate = import_object(surrogate)
+        return MoleculeModels(
+            observations,
+            space,
+            acquisition,
+            surrogate=surrogate,
+            radius=self.fingerprint_radius,
+            max_observations=self.max_observations,
+            seed=spawn_seed(seed, 102),
+        )
+
     def pool(
         self,
         observations: Observations,
@@ -202,30 +225,25 @@ class Rank:
         seed: int,
     ) -> CandidatePool:
         """The observed molecules with a surrogate and `n` kappas; candidates are added to it."""
-        surrogate = self.surrogate
-        if not isinstance(surrogate, str) or ":" in surrogate:
-            surrogate = import_object(surrogate)
+        acquisition = self._acquisition(observations, n, rng)
         return CandidatePool(
             observations,
             space,
-            acquisition=self._acquisition(observations, n, rng),
-            surrogate=surrogate,
-            radius=self.fingerprint_radius,
-            max_observations=self.max_observations,
+            models=self.models(observations, space, acquisition, seed=seed),
+            acquisition=acquisition,
             filters=self.filters,
             cautious=self.n_cautious > 0,
-            seed=spawn_seed(seed, 102),
         )
 
     @isolated()
     def predict(
         self, observations: Observations, space: LatentSpaceProtocol, smiles: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations of values, see `CandidatePool.predict`."""
+        """Means and standard deviations of values, see `MoleculeModels.predict`."""
         observations.require_observations(self.name, 1, several=True)
         with reproducible(), torch.no_grad():
-            pool = self.pool(observations, space, 1, np.random.default_rng(0), seed=0)
-            return pool.predict(smiles)
+            acquisition = self._acquisition(observations, 1, np.random.default_rng(0))
+            return self.models(observations, space, acquisition, seed=0).predict(smiles)
 
     @isolated()
     def propose(
@@ -237,9 +255,9 @@ class Rank:
         warm = min(1.0, len(observations.smiles) / self.n_warmup) if self.n_warmup else 1.0
         n_generations = math.ceil(warm**0.5 * self.n_generations)
         n_offspring = max(math.ceil(warm**0.5 * self.n_offspring), OFFSPRING_PER_MOLECULE * n)
-        observations = self._diverse_at_first(observations, warm)
         with reproducible(seed), torch.no_grad():
-            pool = self.pool(observations, space, n, rng, seed=seed)
+            diverse = self._diverse_at_first(observations, warm)
+            pool = self.pool(diverse, space, n, rng, seed=seed)
             screens = self.screen_fraction and observations.core is None
             dataset = training_dataset(space) if screens else None
             shares = self.shares(
@@ -263,6 +281,9 @@ class Rank:
                 if too_short:
                     radius = min(RADIUS_FACTOR * radius, self.max_radius)
             chosen = pool.batch()
+            if len(chosen) < n and diverse is not observations:
+                pool.demand(observations)
+                chosen = pool.batch()
         return chosen + self._from_prior(n - len(chosen), chosen, observations, space, seed=seed)
 
     def _diverse_at_first(self, observations: Observations, warm: float) -> Observations:

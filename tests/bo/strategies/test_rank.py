@@ -301,6 +301,13 @@ def test_implausible_molecules_are_not_proposed() -> None:
         assert all(check.accepts(c.smiles) for c in chosen)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_batch_is_full_where_few_candidates_are_unlike_each_other(seed: int) -> None:
+    few = Plausibility(catalogs=("BRENK",), allowed=frozenset())
+    observations = dataclasses.replace(toy_evidence(20), plausibility=few)
+    assert len(SMALL.propose(observations, ToySpace(), 6, seed=seed)) == 6
+
+
 def test_analogues_are_stayed_near_at_first() -> None:
     series = [f"O=C(Nc1ccc({r})cc1)c1ccccc1" for r in ("C", "CC", "F", "Cl", "OC", "N", "O", "Br")]
     space = ToySpace()
