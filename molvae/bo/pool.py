@@ -1,6 +1,6 @@
 """The molecules among which a batch is chosen: observed ones, then candidates, with predictions.
 
-Molecules are ranked, not vectors. Measured values are predicted, see `MoleculeModels`; computed
+Molecules are ranked, not vectors. Measured values are predicted, see `MoleculePredictor`; computed
 values are exact.
 """
 
@@ -18,7 +18,7 @@ from molvae.bo.acquisition import MultiObjectiveUCB, UpperConfidenceBound
 from molvae.bo.analogs import similarity_floor
 from molvae.bo.base import Candidate, Observations
 from molvae.bo.fidelity_choice import choose_fidelities
-from molvae.bo.molecule_models import MoleculeModels
+from molvae.bo.molecule_predictor import MoleculePredictor
 from molvae.bo.operators import encoded, sample_by_rank
 from molvae.bo.posteriors import measurement_variance, posterior_covariance
 from molvae.bo.prediction import Prediction
@@ -35,7 +35,7 @@ class CandidatePool:
     """Observed molecules, then candidates, with the predictions for each.
 
     Args:
-        models: Fitted to the observed molecules.
+        predictor: Fitted to the observed molecules.
         acquisition: Compares molecules.
         filters: Catalogs of structural alerts; molecules with an alert are dropped.
         cautious: Drop candidates far from the initial molecules, if these are analogues and not
@@ -48,12 +48,12 @@ class CandidatePool:
         observations: Observations,
         space: LatentSpaceProtocol,
         *,
-        models: MoleculeModels,
+        predictor: MoleculePredictor,
         acquisition: UpperConfidenceBound | MultiObjectiveUCB,
         filters: tuple[str, ...],
         cautious: bool = False,
     ) -> None:
-        self.space, self.models, self.acquisition = space, models, acquisition
+        self.space, self.predictor, self.acquisition = space, predictor, acquisition
         self.observations, self.filters = observations, filters
         self.known = set(observations.known)
         near = cautious and observations.core is None  # molecules with a core are near by that
@@ -77,11 +77,11 @@ class CandidatePool:
         self._accepted: dict[int, bool] = {}  # by row, see _acceptable
         if cautious:
             # Factors above 1 are not used by the search: it found less where they are large.
-            factor = min(1.0, models.latest_variance_factor())
+            factor = min(1.0, predictor.latest_variance_factor())
             acquisition.kappas = acquisition.kappas * factor**0.5
         if acquisition.noise is not None:
-            x = models.features(self.smiles, observations.z)
-            self.mean = torch.cat([model.posterior(x).mean for model in models.models], dim=1)
+            x = predictor.features(self.smiles, observations.z)
+            self.mean = torch.cat([model.posterior(x).mean for model in predictor.models], dim=1)
             acquisition.use_predictions(self.mean)
         for one in observations.fidelities:
             operators = [origin.partition(" ")[2] for origin in one.origins]
@@ -126,12 +126,12 @@ class CandidatePool:
         self.mean, self.std = torch.cat([self.mean, unknown]), torch.cat([self.std, unknown])
         self.exact = np.concatenate([self.exact, exact])
         self.can_encode = torch.cat([self.can_encode, torch.ones(len(new), dtype=torch.bool)])
-        if self.models.needs_z:
+        if self.predictor.needs_z:
             self.vectors(rows)
             rows = [i for i in rows if self.z[i] is not None]
         if not rows:
             return
-        self.mean[rows], self.std[rows] = self.models.moments(self._features(rows))
+        self.mean[rows], self.std[rows] = self.predictor.moments(self._features(rows))
 
     def demand(self, observations: Observations) -> None:
         """Choose by what other observations of the same molecules demand of proposals."""
@@ -160,7 +160,7 @@ class CandidatePool:
     def _features(self, rows: Sequence[int]) -> Tensor:
         zero = torch.zeros(self.space.dim, dtype=torch.float64)  # of kernels that ignore z
         z = torch.stack([zero if (v := self.z[i]) is None else v for i in rows])
-        return self.models.features([self.smiles[i] for i in rows], z)
+        return self.predictor.features([self.smiles[i] for i in rows], z)
 
     def vectors(self, rows: Sequence[int]) -> Tensor:
         """Encodings of the molecules that the space can encode; others are marked."""
@@ -218,16 +218,16 @@ class CandidatePool:
             return []
         x, mean = self._features(rows), self.mean[rows].clone()  # mean: rows x measured
         covariances, noises = [], []
-        for column, model in enumerate(self.models.models):
+        for column, model in enumerate(self.predictor.models):
             posterior = model.posterior(x)
             mean[:, column] = posterior.mean[:, 0]
             covariances.append(posterior_covariance(posterior))  # rows x rows
             noises.append(measurement_variance(model, x, posterior))
-        columns = [predictions(*of) for of in self.models.forecasts(x)]  # measured x rows
+        columns = [predictions(*of) for of in self.predictor.forecasts(x)]  # measured x rows
         predicted = list(zip(*columns, strict=True)) or [()] * len(x)
         if self.observations.fidelities:
             chosen, names = choose_fidelities(
-                self.models.models[0], x, [self.smiles[i] for i in rows], self.observations,
+                self.predictor.models[0], x, [self.smiles[i] for i in rows], self.observations,
                 self.acquisition.kappas.tolist(), best=float(self.mean[: self.n_observed].max()),
                 seed=len(self.smiles),
             )  # fmt: skip

@@ -54,9 +54,9 @@ def pool_of(observations: Observations, n: int = 1) -> CandidatePool:
             observations, observations.problem, observations.compute, weights, rng
         )
     with torch.no_grad():
-        models = Rank().models(observations, ToySpace(), acquisition, seed=0)
+        predictor = Rank().predictor(observations, ToySpace(), acquisition, seed=0)
         return CandidatePool(
-            observations, ToySpace(), models=models, acquisition=acquisition, filters=()
+            observations, ToySpace(), predictor=predictor, acquisition=acquisition, filters=()
         )
 
 
@@ -236,7 +236,7 @@ def test_pending_molecules_leave_beliefs_of_others_as_they_are() -> None:
             pool.add(left, None, "")
     torch.testing.assert_close(waiting.mean, alone.mean, atol=1e-6, rtol=0)
     assert bool((waiting.std <= alone.std + 1e-9).all())
-    for one, other in zip(waiting.models.models, alone.models.models, strict=True):
+    for one, other in zip(waiting.predictor.models, alone.predictor.models, strict=True):
         torch.testing.assert_close(one.amplitude, other.amplitude)
 
 
@@ -247,13 +247,13 @@ def test_surer_after_having_been_right_and_less_sure_after_having_been_wrong() -
     wrong = smooth.clone()
     wrong[20::2], wrong[21::2] = smooth.min(), smooth.max()
     sure, unsure = (
-        pool_of(dataclasses.replace(observations, y=y, origins=origins)).models.inflation[0]
+        pool_of(dataclasses.replace(observations, y=y, origins=origins)).predictor.inflation[0]
         for y in (smooth, wrong)
     )
     assert sure < 1 < unsure
-    assert pool_of(observations).models.inflation == [1.0]
+    assert pool_of(observations).predictor.inflation == [1.0]
     starting = dataclasses.replace(observations, origins=("start",) * 40)
-    assert pool_of(starting).models.inflation == [1.0]
+    assert pool_of(starting).predictor.inflation == [1.0]
 
 
 def test_the_best_between_two_values() -> None:

@@ -32,7 +32,7 @@ from molvae.bo.base import (
 )
 from molvae.bo.candidates import MAX_DECODE_ATTEMPTS, accepted_beside, decode_novel, spawn_seed
 from molvae.bo.kernels import KERNELS
-from molvae.bo.molecule_models import MoleculeModels
+from molvae.bo.molecule_predictor import MoleculePredictor
 from molvae.bo.operators import RING_SHARE, branch_offspring, graph_ga_offspring, perturb_latent
 from molvae.bo.pool import CandidatePool, unfiltered
 from molvae.bo.screening import sample_dataset, training_dataset
@@ -193,19 +193,19 @@ class Rank:
             )
         return MultiObjectiveUCB(observations, problem, compute, kappas, rng)
 
-    def models(
+    def predictor(
         self,
         observations: Observations,
         space: LatentSpaceProtocol,
         acquisition: UpperConfidenceBound | MultiObjectiveUCB,
         *,
         seed: int,
-    ) -> MoleculeModels:
-        """The surrogates, fitted to the observations."""
+    ) -> MoleculePredictor:
+        """What predicts the values of molecules, fitted to the observations."""
         surrogate = self.surrogate
         if not isinstance(surrogate, str) or ":" in surrogate:
             surrogate = import_object(surrogate)
-        return MoleculeModels(
+        return MoleculePredictor(
             observations,
             space,
             acquisition,
@@ -229,7 +229,7 @@ class Rank:
         return CandidatePool(
             observations,
             space,
-            models=self.models(observations, space, acquisition, seed=seed),
+            predictor=self.predictor(observations, space, acquisition, seed=seed),
             acquisition=acquisition,
             filters=self.filters,
             cautious=self.n_cautious > 0,
@@ -239,11 +239,11 @@ class Rank:
     def predict(
         self, observations: Observations, space: LatentSpaceProtocol, smiles: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations of values, see `MoleculeModels.predict`."""
+        """Means and standard deviations of values, see `MoleculePredictor.predict`."""
         observations.require_observations(self.name, 1, several=True)
         with reproducible(), torch.no_grad():
             acquisition = self._acquisition(observations, 1, np.random.default_rng(0))
-            return self.models(observations, space, acquisition, seed=0).predict(smiles)
+            return self.predictor(observations, space, acquisition, seed=0).predict(smiles)
 
     @isolated()
     def propose(

@@ -1,4 +1,4 @@
-"""Surrogates that look at molecules: of the measured values of a campaign, with predictions."""
+"""Predictions of the measured values of molecules, by surrogates that look at the molecules."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from molvae.latent.protocol import LatentSpaceProtocol
 from molvae.objectives.problem import best_first
 
 
-class MoleculeModels:
-    """One surrogate of each measured value, fitted to the observed molecules and pending ones.
+class MoleculePredictor:
+    """Surrogates of all measured values, fitted to the observed molecules and pending ones.
 
     Args:
         acquisition: Holds the scores that are learned.
@@ -85,6 +85,8 @@ class MoleculeModels:
                 learn_noise=learn_noise,
             )
 
+        self.models: list[Any]
+        """BoTorch models of the scores, one for each measured value."""
         if observations.fidelities:
             self.models = [
                 fidelity_gp(
