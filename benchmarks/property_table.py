@@ -8,6 +8,7 @@ that had to be repaired, which are sampled again; *perturbed encodings* are rand
 molecules, moved by 0.3 standard deviations of the encodings in random directions, as in the paper.
 The genetic algorithm is mol-ga's mutations and crossovers without selection, from random molecules
 of the data set, until there are as many distinct ones as published; the paper had rules of its own.
+`druglike` has learned molecules of MOSES as well.
 
 Every sample is drawn with several seeds. Valid are shares of all that was drawn, unique of the
 valid, in the data set of the distinct; properties are mean (standard deviation) of the valid with
@@ -42,7 +43,7 @@ from molvae.analysis.set_metrics import (
 from molvae.chem.molecules import canonical_or_none
 from molvae.chem.prepare import SPLITS, load_split
 from molvae.chem.properties import score
-from molvae.config import DEFAULT_PROPERTIES
+from molvae.config import DEFAULT_PROPERTIES, CampaignConfig
 from molvae.errors import DataError, MissingPackageError
 from molvae.latent.space import LatentSpace
 from molvae.model.config import ModelConfig, PriorConfig, TrainConfig
@@ -51,6 +52,8 @@ TITLE = "The property table"
 RADIUS = 0.3  # of the moves of perturbed encodings, in standard deviations, unit by unit
 N, SEEDS = 10_000, (0, 1, 2)  # molecules of a draw, and the draws
 FCD_DRAWS = 1  # draws whose FCD is computed, which takes longest
+SPACES = {"zinc250k": CampaignConfig.space, "qm9": "qm9"}
+"""The bundled model of each data set."""
 GENETIC = {"zinc250k": 5_303, "qm9": 5_470}  # distinct molecules, as many as were published
 LM_MOLECULES = 500_000  # seen by the language model in training, repeats included
 POPULATION = 1_000  # parents of a generation of the genetic algorithm
@@ -110,10 +113,10 @@ def measure(
     torch.set_num_threads(jobs)
     with prepared(data, 400 if quick else None) as place:
         # The fingerprint tells results of a space in the same folder apart.
-        spaces = {name: molvae.load(space or name) for name in data}
+        spaces = {name: molvae.load(space or SPACES[name]) for name in data}
         cases = [
-            (name, place / name, space or name, spaces[name].fingerprint, molecules, folder, n,
-             distinct[name], seeds, jobs)
+            (name, place / name, space or SPACES[name], spaces[name].fingerprint, molecules, folder,
+             n, distinct[name], seeds, jobs)
             for name in data
         ]  # fmt: skip
         found = dict(zip(data, each(of_data, cases, jobs=1, kept=folder), strict=True))
@@ -399,9 +402,10 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 def _of_models(title: str, models: Mapping[str, Any]) -> str:
     space, lm = models["space"], models["language_model"]
     return (
-        f"{title}: the VAE has {space['weights'] / 1e6:.1f} million weights, the language model, "
-        f"on the same symbols, {lm['weights'] / 1e6:.1f} million after {lm['molecules']:,} "
-        f"molecules, and {lm['nll_nats']:.2f} nats a molecule ({lm['nll_of']})."
+        f"{title}: the VAE, `{space['name']}`, has {space['weights'] / 1e6:.1f} million weights, "
+        f"the language model, on the same symbols, {lm['weights'] / 1e6:.1f} million after "
+        f"{lm['molecules']:,} molecules, and {lm['nll_nats']:.2f} nats a molecule "
+        f"({lm['nll_of']})."
     )
 
 
