@@ -8,7 +8,6 @@ that had to be repaired, which are sampled again; *perturbed encodings* are rand
 molecules, moved by 0.3 standard deviations of the encodings in random directions, as in the paper.
 The genetic algorithm is mol-ga's mutations and crossovers without selection, from random molecules
 of the data set, until there are as many distinct ones as published; the paper had rules of its own.
-`druglike` has learned molecules of MOSES as well.
 
 Every sample is drawn with several seeds. Valid are shares of all that was drawn, unique of the
 valid, in the data set of the distinct; properties are mean (standard deviation) of the valid with
