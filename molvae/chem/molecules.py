@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from rdkit import Chem, rdBase
+from rdkit.Chem import rdqueries
 
 from molvae.errors import MAX_SHOWN, ConfigError, InvalidMoleculeError, shown
 
@@ -29,6 +30,7 @@ STEREO = re.compile(r"[@/\\]")  # marks of stereochemistry
 
 CANONICAL_CACHE_SIZE = 20_000
 PARSE_CACHE_SIZE = 2_000
+_RADICAL = rdqueries.NumRadicalElectronsGreaterQueryAtom(0)
 
 
 def parse(text: str) -> Chem.Mol:
@@ -140,7 +142,7 @@ def has_radicals(text: str) -> bool:
         InvalidMoleculeError: The text is not a molecule.
     """
     # Atoms without brackets have all their hydrogens.
-    return "[" in text and any(a.GetNumRadicalElectrons() for a in parse(text).GetAtoms())
+    return "[" in text and len(shared_molecule(text).GetAtomsMatchingQuery(_RADICAL)) > 0
 
 
 def unknown_elements(elements: Iterable[str]) -> list[str]:
