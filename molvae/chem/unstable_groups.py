@@ -159,6 +159,8 @@ UNSTABLE: Mapping[str, str] = MappingProxyType(
         "activated ester": "[CX3](=O)[OX2][$(c:n),$(n)]",
         "thionoester or dithioester": "[CX3;!$(C[#7])](=[SX1])[OX2,SX2]",
         "activated alkene": "[CX3H2]=[CX3][$([CX3](=O)[#6]),$([SX3,SX4]=O),$([N+](=O)[O-]),$(C#N)]",
+        "alkene between two carbonyls": "O=[#6][CX3;!R]=[CX3;!R][#6]=O",
+        "tropone": "O=c1cccccc1",  # stable, but hardly an arene, as which searches take it
         "quinone, quinone methide or xylylene": "[$([O,C]=C1C=CC(=[O,C])C=C1),"
         "$([O,C]=C1C=CC=CC1=[O,C])]",
         "beta-keto acid": "[#6][CX3](=[OX1])[CX4;!$(C(C)(C)(C)C)][CX3](=O)[OX2H,OX1-]",

@@ -54,6 +54,8 @@ DRUGS = (
 
 
 PAIRS = {
+    "alkene between two carbonyls": ("CNC(=O)C=CC(=O)NC", "CNC(=O)C=CCN(C)C"),
+    "tropone": ("Cc1cc(CC)ccc(O)c1=O", "Cc1cc(CC)cc(O)c1O"),
     "acyl aminal or N,O-acetal": ("CC(=O)N1CCCC1OC", "CC(=O)N1CCCC1COC"),
     "acyl N,S-acetal": ("CC(=O)N1CCCC1SC", "CC(=O)N1CCSC1C"),
     "aryl aminal": ("c1ccccc1N1CN(C)CC1", "CC1NC(=O)c2ccccc2N1"),
