@@ -112,10 +112,10 @@ def measure(
     torch.set_num_threads(jobs)
     with prepared(data, 400 if quick else None) as place:
         # The fingerprint tells results of a space in the same folder apart.
-        spaces = {name: molvae.load(space or SPACES[name]) for name in data}
+        spaces = {name: space or SPACES[name] for name in data}
         cases = [
-            (name, place / name, space or SPACES[name], spaces[name].fingerprint, molecules, folder,
-             n, distinct[name], seeds, jobs)
+            (name, place / name, spaces[name], molvae.load(spaces[name]).fingerprint, molecules,
+             folder, n, distinct[name], seeds, jobs)
             for name in data
         ]  # fmt: skip
         found = dict(zip(data, each(of_data, cases, jobs=1, kept=folder), strict=True))

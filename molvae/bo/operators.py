@@ -163,12 +163,13 @@ def graph_ga_offspring(
                     pair = pair[:n_parents]
                 elif rng.random() < MUTATION_RATE:
                     child = mutate(parent, rng)
-                elif ring_share is None:
-                    pair.append(rng.choice(parents))
-                    child = reproduce(*pair, MUTATION_RATE_AFTER_CROSSOVER, rng)
                 else:
                     pair.append(rng.choice(parents))
-                    child = _crossed(parent, pair[1], ring_share, rng)
+                    child = (
+                        reproduce(*pair, MUTATION_RATE_AFTER_CROSSOVER, rng)
+                        if ring_share is None
+                        else _crossed(parent, pair[1], ring_share, rng)
+                    )
             except RuntimeError:  # by RDKit, for invalid products
                 child = None
             if child:

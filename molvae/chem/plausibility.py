@@ -15,8 +15,8 @@ from molvae.chem.molecules import parse
 from molvae.chem.precedents import Precedents
 
 CATALOGS = ("BRENK", "UNSTABLE", "NIH", "PAINS")
-"""Catalogs of structural alerts in the order in which they are looked up: those that take 0.3 ms a
-molecule and find most first, PAINS, which takes 3 ms and finds least, last."""
+"""Catalogs of structural alerts in the order in which they are looked up, the shortest first: a
+molecule takes 0.3, 0.8, 1.0 and 1.5 ms. PAINS, the last, also finds least."""
 COMMON_ALERTS = frozenset(
     {
         *("Oxygen-nitrogen_single_bond", "Aliphatic_long_chain", "nitro_group", "imine_1"),
