@@ -21,9 +21,11 @@ import benchmarks.__main__ as commands
 from benchmarks import (
     calibration,
     density,
+    diversity,
     fidelity,
     frontier,
     generative_models,
+    keep,
     latent_map,
     library,
     main_job,
@@ -374,6 +376,34 @@ def test_library_is_searched_and_its_best_molecules_are_looked_for(tmp_path: Pat
     assert all(0 <= row[method] <= 1 for method in ("library", "tanimoto", "random"))
     assert row["library"] > 0
     assert "| qed | 0 |" in text_of(library, result)
+
+
+@pytest.mark.slow
+def test_keep_counts_molecules_with_the_core_alone(tmp_path: Path) -> None:
+    result = quick(keep, tmp_path)
+    rows = result["rows"]
+    assert [(row["objective"], row["arm"]) for row in rows] == [
+        (objective, arm) for objective in ("qed", "docking") for arm in ("keep", "filter")
+    ]
+    for row in rows:
+        assert row["calls"] == 16
+        assert 0 <= row["clean"] <= row["holds"] <= 1
+        assert 0 < row["auc_top10"] <= row["top10"]
+        assert row["arm"] != "keep" or row["holds"] == 1
+    assert "| pyridine (6) |" in text_of(keep, result)
+
+
+@pytest.mark.slow
+def test_diversity_is_measured_as_it_was_demanded(tmp_path: Path) -> None:
+    result = quick(diversity, tmp_path)
+    rows = {row["setting"]: row for row in result["rows"]}
+    assert set(rows) == set(diversity.SETTINGS)
+    assert {row["calls"] for row in rows.values()} == {20}
+    assert rows["`--batch-distance 0.3`"]["nearest"] >= 0.3 - 1e-6
+    assert rows["`--per-scaffold 5`"]["of_a_scaffold"] <= 5
+    assert diversity.nearest(["CCO", "CCO"]) == pytest.approx(0)
+    assert diversity.nearest(["CCO"]) == 1
+    assert "| neither |" in text_of(diversity, result)
 
 
 @pytest.mark.slow
