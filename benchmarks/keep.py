@@ -1,9 +1,9 @@
 """Does keeping a core by construction find better molecules than generating and filtering?
 
-Cores of a tiny and of a large size; for a core and seed both arms are campaigns of `rank` from
-the same decorations of the core. In one the core is kept (`keep`), in the other it is a constraint
-(`matches`): candidates are made freely and filtered by it before a call is spent. Values are those
-of functions, which no strategy can compute:
+Cores of a tiny and of a large size; for a core and seed both arms are campaigns of `rank` from the
+same decorations of the core, without findings. In one the core is kept (`keep`), in the other it is
+a constraint (`matches`): candidates are made freely and filtered by it before a call is spent.
+Values are those of functions, which no strategy can compute:
 
     qed      the drug-likeness QED
     docking  a stand-in for docking, larger with size and lipophilicity as scores are: 0.25 for each
@@ -13,7 +13,7 @@ of functions, which no strategy can compute:
 What counts are molecules that hold the core and keep the constraints; any other call counts 0. AUC
 is that of the mean of the ten best, see *Which method finds the best molecules in so many calls?*
 Without findings are calls, the initial ones left out, whose molecules hold the core and have no
-structural alert, unstable group or unseen ring system but the core's own.
+structural alert, unstable group, unseen part or unusual size but the core's own.
 """
 
 from __future__ import annotations
@@ -92,9 +92,14 @@ def campaign(
     space = molvae.load(CampaignConfig.space)
     limits = LIMITS if objective == "docking" else ()
     own = {"keep": text} if arm == "keep" else {}
+    known = of_model(CampaignConfig.space)
+    assert known is not None
+    check = Plausibility(precedents=known, heavy_atoms=known.heavy_atoms)
+    check = check.for_start([], core_of(text).forms())
+    first = [one for one in space.decorate(text, 4 * start, seed) if check.accepts(one)][:start]
     trials = trials_of(
         space, budget, objective=f"benchmarks.keep:{objective}", direction="maximize", seed=seed,
-        start=space.decorate(text, start, seed), batch_size=BATCH,
+        start=first, batch_size=BATCH,
         constraints=limits if own else (*limits, f"matches:{text} >= 1"), **own,
     )  # fmt: skip
     smiles = [trial.smiles for trial in trials]
@@ -105,7 +110,6 @@ def campaign(
         values = np.where((qeds >= 0.4) & (sas <= 4), values, np.nan)
     values = np.where(holds, values, np.nan)
     best = np.sort(values[np.isfinite(values)])[::-1][:TOP]
-    check = Plausibility(precedents=of_model(CampaignConfig.space)).for_start([], text)
     clean = [held and not check.findings(one) for held, one in zip(holds, smiles, strict=True)]
     return {
         "core": core, "objective": objective, "arm": arm, "seed": seed, "calls": len(trials),

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from molvae.chem.precedents import Precedents
 
 
-SMALLER, LARGER = 0.75, 1.25
-"""Of the sizes of the initial molecules, where nothing is known of the training data."""
-
-
 def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:
     """The check that proposals of a campaign have to pass; None if it has no part that can act."""
     from molvae.chem.precedents import of_model
@@ -37,7 +33,7 @@ def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibi
         plausibility_parts(config.plausibility),
         of_model(config.space),
         start,
-        None if core is None else core.smiles,
+        () if core is None else core.forms(),
         given=not isinstance(config.start, int),
     )
 
@@ -94,12 +90,12 @@ def _plausibility(
     parts: tuple[str, ...],
     precedents: Precedents | None,
     start: tuple[str, ...],
-    core: str | None,
+    core: tuple[str, ...],
     given: bool,
 ) -> Plausibility | None:
     """The check; findings of initial molecules are allowed if the user gave these."""
     from molvae.chem.molecules import parse
-    from molvae.chem.plausibility import CATALOGS, Plausibility
+    from molvae.chem.plausibility import CATALOGS, LARGER, SMALLER, Plausibility
 
     window = None
     if "size" in parts and precedents is not None:

@@ -39,6 +39,15 @@ class Core:
     # Canonical SMILES with hydrogens at the attachment points; None for a SMARTS.
     smiles: str | None
 
+    def forms(self) -> tuple[str, ...]:
+        """The core with hydrogens and with methyl groups at its attachment points, as SMILES.
+
+        Nothing of a SMARTS.
+        """
+        if self.smiles is None:
+            return ()
+        return self.smiles, canonical(Chem.MolToSmiles(capped(Chem.MolFromSmiles(self.text), 6)))
+
     def labeled(self) -> Chem.Mol:
         """The core for an R-group decomposition, each attachment point with a number of its own."""
         mol = Chem.MolFromSmiles(self.text) if self.smiles is not None else Chem.Mol(self.query)

@@ -26,6 +26,9 @@ COMMON_ALERTS = frozenset(
 )
 """Alerts of BRENK and NIH that are no fault: more than 2 % of ZINC250k or of common drugs have
 them."""
+SMALLER, LARGER = 0.75, 1.25
+"""Sizes of the initial molecules by as much are usual where nothing is known of the training data;
+the larger also of a core."""
 COMMON = 0.1
 """Share of the initial molecules from which on a finding belongs to them and is no fault."""
 CACHE_SIZE = 50_000  # molecules whose alerts are cached
@@ -48,20 +51,24 @@ class Plausibility:
     allowed: frozenset[str] = COMMON_ALERTS
     """Findings that are no fault."""
 
-    def for_start(self, start: Sequence[str], core: str | None = None) -> Plausibility:
+    def for_start(self, start: Sequence[str], core: Sequence[str] = ()) -> Plausibility:
         """The same, except that common findings of initial molecules are allowed.
 
         Args:
             start: Canonical SMILES.
-            core: What all proposals hold, a SMILES; its findings are allowed, too.
+            core: What all proposals hold, in the forms of `molvae.chem.cores.Core.forms`; its
+                findings are allowed, too, and that it is large.
         """
         counts = Counter(finding for smiles in start for finding in self.findings(smiles))
         common = {finding for finding, n in counts.items() if n >= COMMON * len(start)}
-        common |= set() if core is None else set(self.findings(core))
+        common |= {finding for smiles in core for finding in self.findings(smiles)}
         window = self.heavy_atoms
         if window is not None and start:
             sizes = [parse(smiles).GetNumHeavyAtoms() for smiles in start]
             window = (min(window[0], *sizes), max(window[1], *sizes))
+        if window is not None and core:
+            size = max(parse(smiles).GetNumHeavyAtoms() for smiles in core)
+            window = (window[0], max(window[1], int(LARGER * size)))
         return replace(self, heavy_atoms=window, allowed=self.allowed | common)
 
     def findings(self, smiles: str) -> list[str]:

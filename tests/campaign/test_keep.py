@@ -120,6 +120,21 @@ def test_cores_that_the_model_cannot_write_are_refused(space: LatentSpace, tmp_p
         run(tmp_path / "c.db", space, "FC(F)(F)F")
 
 
+@pytest.mark.parametrize(
+    "keep",
+    [
+        "C[N+](C)(C)[*:1]",  # unusual only where it is substituted
+        "O=C(Nc1ccc(C(=O)Nc2ccc(C(=O)Nc3ccc(C(=O)N[*:1])cc3)cc2)cc1)c1ccc2ncccc2c1",  # large
+    ],
+)
+def test_a_core_with_findings_of_its_own_is_proposed(
+    space: LatentSpace, keep: str, tmp_path: Path
+) -> None:
+    with run(tmp_path / "c.db", space, keep) as campaign:
+        assert len(campaign) == 14
+        assert all(core_of(keep).holds(trial.smiles) for trial in campaign.trials)
+
+
 def test_a_strategy_that_ignores_the_core_is_stopped(space: LatentSpace, tmp_path: Path) -> None:
     class Stubborn:
         name = "stubborn"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from molvae.chem.cores import core_of
 from molvae.chem.plausibility import Plausibility
 from molvae.chem.precedents import FILE, Precedents, of_model, zinc250k
 from tests.chem.molecules import zinc
@@ -33,6 +34,16 @@ def test_findings_of_the_initial_molecules_are_allowed() -> None:
     assert DEFAULT.for_start([]).heavy_atoms == DEFAULT.heavy_atoms
     few = DEFAULT.for_start(["CCOO", *["CC(=O)Nc1ccc(OCC2CCCCC2)cc1"] * 19])
     assert "peroxide" in few.findings("CCCCOO")
+
+
+def test_findings_of_a_substituted_core_and_its_size_are_allowed() -> None:
+    core = core_of("C[N+](C)(C)[*:1]")
+    methyl = "C[N+](C)(C)CC(=O)Nc1ccccc1"
+    assert DEFAULT.findings(methyl)
+    assert DEFAULT.for_start([], core.forms()).findings(methyl) == []
+    assert DEFAULT.for_start([], core.forms()).heavy_atoms == DEFAULT.heavy_atoms
+    large = DEFAULT.for_start([], core_of("C" * 40 + "[*:1]").forms())
+    assert large.heavy_atoms == (zinc250k().heavy_atoms[0], 51)
 
 
 def test_most_drugs_have_no_alert() -> None:
