@@ -185,7 +185,9 @@ def _create(
     with warnings.catch_warnings():
         warnings.simplefilter("default" if yes else "error", ImplausibleValueWarning)
         try:
-            campaign = Campaign.create(config.campaign, config.space, config)
+            # Also where it is the default: beside a library that is another one.
+            chosen = {"strategy": config.strategy} if "strategy" in settings else {}
+            campaign = Campaign.create(config.campaign, config.space, config, **chosen)
         except ImplausibleValueWarning as found:
             raise DataError(
                 f"{found}; nothing was written: mend it, or accept it with --yes"

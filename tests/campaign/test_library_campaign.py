@@ -122,6 +122,29 @@ def test_other_strategies_and_other_models_are_refused(library: Library, tmp_pat
     assert not (tmp_path / "c.db").exists()
 
 
+def test_a_strategy_named_beside_a_library_is_not_ignored(
+    library: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["optimize", str(tmp_path / "c.db"), "--objective", "qed", "--budget", "4"]
+    command += ["--start", "2", "--library", str(library.folder), "--strategy"]
+    assert main([*command, "rank"]) == 1
+    assert "screen, not rank" in capsys.readouterr().err
+    assert main([*command, FEW, "--plausibility", "none"]) == 0
+
+
+def test_a_library_that_is_used_up_says_so(library: Library, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "library": library.folder, "strategy": FEW}
+    with Campaign.create(tmp_path / "c.db", "druglike", start=N - 1, **settings) as campaign:
+        campaign.run(N - 1)
+        with pytest.raises(CampaignError, match=r"1 molecules .* ask for fewer"):
+            campaign.ask(3)
+        campaign.run(N)
+        with pytest.raises(CampaignError, match=r"0 molecules .* end the campaign"):
+            campaign.ask(1)
+    with pytest.raises(DataError, match=f"{N} molecules with vectors, 100 were asked for"):
+        Campaign.create(tmp_path / "d.db", "druglike", start=100, **settings)
+
+
 def test_suggestions_are_the_most_similar_molecules(library: Library, tmp_path: Path) -> None:
     start = sample_molecules("zinc250k", 10, 9)
     known = molecules(library)

@@ -90,11 +90,11 @@ class Screen:
                 pool.add(found, None, "")
             chosen = pool.batch()
         if len(chosen) < n:
-            ranked = "all" if self.library else self.n_screened
+            ranked = "" if self.library else f"of {self.n_screened} "
+            advice = "ask for fewer" if chosen else "end the campaign"
             raise CampaignError(
-                f"{len(chosen)} of {ranked} molecules of {where} are new, plausible "
-                f"and encodable; {n} were asked for; "
-                f"{'' if self.library else 'raise n_screened or '}ask for fewer"
+                f"{len(chosen)} {ranked}molecules of {where} are new, plausible and encodable; {n} "
+                f"were asked for; {'' if self.library else 'raise n_screened or '}{advice}"
             )
         return chosen
 
