@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from molvae.errors import MolvaeError
+from molvae.errors import MolvaeError, reason_of
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 SIDE_FILES = ("-wal", "-shm", "-journal", "-lock")
@@ -105,7 +105,7 @@ def check_output(
         target, reason = _resolved(path), None
         reason = _why_not(Path(path), target, kind, overwrite, [_resolved(p) for p in apart_from])
     except (OSError, ValueError) as error:  # e.g. a name that is too long, or holds a null byte
-        raise kind.error(f"cannot write {str(path)!r}: {_said(error)}") from error
+        raise kind.error(f"cannot write {str(path)!r}: {reason_of(error)}") from error
     if reason is not None:
         raise kind.error(reason)
     return target
@@ -241,7 +241,7 @@ def replacing(
             for folder in made:
                 folder.rmdir()  # if it is empty
         if isinstance(error, OSError) and not isinstance(error, MolvaeError):
-            raise kind.error(f"cannot write {path}: {_said(error)}") from error
+            raise kind.error(f"cannot write {path}: {reason_of(error)}") from error
         raise
     _remove(draft)  # the old folder, if it was exchanged with the draft
 
@@ -368,7 +368,3 @@ def _host() -> str:
     with contextlib.suppress(OSError):
         processes = os.readlink("/proc/self/ns/pid")
     return sha256((socket.gethostname() + processes).encode()).hexdigest()[:8]
-
-
-def _said(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -7,6 +7,7 @@ import difflib
 import re
 import sys
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -76,6 +77,14 @@ def described(error: BaseException) -> str:
     """The type and the message of an error, in one line."""
     text = message_of(error)
     return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a file cannot be read or written, without its name, which messages say themselves."""
+    reason = getattr(error, "strerror", None) or message_of(error) or type(error).__name__
+    if isinstance(error, EOFError | zlib.error):
+        reason += "; it is damaged or was cut off, fetch or pack it again"
+    return reason
 
 
 def message_of(error: BaseException) -> str:

@@ -26,7 +26,14 @@ from molvae.chem.molecules import has_radicals, parse, unknown_elements
 from molvae.chem.representations import Selfies
 from molvae.chem.tables import SMILES
 from molvae.config import PrepareConfig
-from molvae.errors import ConfigError, DataError, InvalidMoleculeError, UnknownNameError, warn
+from molvae.errors import (
+    ConfigError,
+    DataError,
+    InvalidMoleculeError,
+    UnknownNameError,
+    reason_of,
+    warn,
+)
 
 SPLITS = {"train": 0.9, "valid": 0.95, "test": 1.0}
 """Upper end of the hash values of each split, from 0 to 1."""
@@ -231,9 +238,8 @@ def load_split(folder: str | Path, name: str) -> list[str]:
     try:
         return path.read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise DataError(
-            f"cannot read {path} ({reason}); make the folder with `molvae prepare`"
+            f"cannot read {path} ({reason_of(error)}); make the folder with `molvae prepare`"
         ) from error
 
 

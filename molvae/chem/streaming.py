@@ -17,7 +17,7 @@ from molvae.chem.datasets import DATASETS, locate
 from molvae.chem.readers import KINDS, LIST, NAME, PARQUET, TABLE, list_table, text_kind
 from molvae.chem.tables import ID, SMILES, Table, build_table, compound_column
 from molvae.chem.text_files import decoded, records, separator_of
-from molvae.errors import DataError, MissingPackageError, UnknownNameError, shown
+from molvae.errors import DataError, MissingPackageError, UnknownNameError, reason_of, shown
 
 MAX_CELL_LINES = 1000  # further lines of a cell in quotes that are read across the end of a slice
 
@@ -119,7 +119,11 @@ def _parquet(file: Path, size: int, columns: _Columns) -> Iterator[Part]:
     try:
         opened = parquet.ParquetFile(file)
         header = [one.name for one in opened.schema_arrow]
-        names = [header[i] for i in columns.find(Table(str(file), header, [])) if i is not None]
+        names = [
+            header[i]
+            for i in columns.find(Table(str(file), header, [], unit="row"))
+            if i is not None
+        ]
         for batch in opened.iter_batches(batch_size=size, columns=list(dict.fromkeys(names))):
             cells = [
                 ["" if one is None else str(one) for one in batch.column(name).to_pylist()]
@@ -173,7 +177,7 @@ def _text(file: Path, size: int, columns: _Columns) -> Iterator[Part]:
                 yield hashlib.sha256(data).hexdigest(), done, rows
                 part = list(islice(lines, size))
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {name}: {error}") from error
+        raise DataError(f"cannot read {name}: {reason_of(error)}") from error
 
 
 def _rest_of_cell(part: list[bytes], lines: IO[bytes]) -> Iterator[bytes]:

@@ -150,13 +150,18 @@ class Table:
                 f"; {self.where(line)} says {cell!r}: the names of the columns must stand in the "
                 "first line, so take out what stands above them"
             )
-        elif len(self.header) == 1 or any(_form(one) == "number" for one in self.header):
+        elif self.unit == "line" and (
+            len(self.header) == 1 or any(_form(one) == "number" for one in self.header)
+        ):
             hint += (
                 "; the first line must hold the names of the columns, with commas, semicolons or "
                 "tabs between them"
             )
         elif SMILES in names:
-            hint += f"; name the column of the molecules {SMILES}"
+            hint += (
+                f"; name the column of the molecules {SMILES}, or say which one it is (--column, "
+                "in a campaign --smiles-column)"
+            )
         return (
             f"{self.name} has no column {wanted}; its columns are: "
             f"{shortened_list(self.header)}{hint}"

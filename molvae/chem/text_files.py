@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from molvae.errors import DataError, shown, warn
+from molvae.errors import DataError, reason_of, shown, warn
 
 STDIN = "-"
 MAX_BYTES = 2**30  # largest size of a file, decompressed
@@ -40,8 +40,7 @@ def read_bytes(source: str | Path) -> bytes:
         with open(source, "rb") as file:
             return _unpacked(file, name, packed=str(source).lower().endswith(".gz"))
     except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(f"cannot read {name}: {reason}") from error
+        raise DataError(f"cannot read {name}: {reason_of(error)}") from error
 
 
 def _standard_input() -> IO[bytes]:

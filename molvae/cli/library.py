@@ -62,6 +62,8 @@ def build(
         f"{counts['read']} read · {counts['molecules']} molecules · {counts['invalid']} invalid · "
         f"{counts['duplicates']} duplicates · {counts['without_z']} that the model cannot encode"
     )
+    if counts["read"] > counts["molecules"]:
+        say(f"why not all: {out / 'rejected.tsv'}")
     print(out)
 
 

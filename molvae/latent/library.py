@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 
 from molvae.chem.fingerprints import morgan_bits
 from molvae.chem.molecules import canonical
-from molvae.errors import DataError, MissingPackageError, described, require
+from molvae.errors import (
+    DataError,
+    MissingPackageError,
+    TooLongError,
+    UnknownTokenError,
+    described,
+    require,
+    warn,
+)
 from molvae.latent.loading import load
 from molvae.latent.protocol import LatentSpaceProtocol
 
@@ -144,9 +152,17 @@ class Library:
         require(by in ("z", "tanimoto"), f"by must be z or tanimoto, got {by!r}")
         smiles = canonical(smiles)
         if by == "z":
-            hits = self.nearest_vectors(self.space.encode([smiles]).numpy(), n)[0]
+            try:
+                z = self.space.encode([smiles]).numpy()
+            except (UnknownTokenError, TooLongError) as error:
+                error.args = (f"{error}; or search by tanimoto, which needs no encoding",)
+                raise
+            hits = self.nearest_vectors(z, n)[0]
         else:
             hits = self.most_similar([smiles], n)[0]
+        if len(hits) < n:
+            vectors = " with vectors" if by == "z" else ""
+            warn(f"{self.folder} has {len(hits)} molecules{vectors}, {n} were asked for")
         table = self.rows(hits)
         column = "distance" if by == "z" else "similarity"
         table.insert(2, column, [hit.value for hit in hits])
@@ -187,7 +203,10 @@ class Library:
     def sample(self, n: int, seed: int) -> list[str]:
         """Random distinct molecules that the model can encode; a `DataError` if there are fewer."""
         if n > self.n_vectors:
-            raise DataError(f"{self.folder} has {self.n_vectors} molecules with vectors, not {n}")
+            raise DataError(
+                f"{self.folder} has {self.n_vectors} molecules with vectors, {n} were asked for; "
+                "ask for fewer (as initial molecules: --start)"
+            )
         sizes = [part["vectors"] for part in self.about["partitions"]]
         ends = np.cumsum(sizes)
         chosen = np.random.default_rng(seed).choice(self.n_vectors, n, replace=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import os
 import signal
 import subprocess
@@ -11,13 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import molvae
 from molvae.chem.datasets import sample_molecules
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical
-from molvae.errors import ConfigError, DataError, InvalidMoleculeError
+from molvae.errors import (
+    ConfigError,
+    DataError,
+    InvalidMoleculeError,
+    MolvaeWarning,
+    UnknownTokenError,
+)
 from molvae.latent import library_build
 from molvae.latent.library import Library
 from molvae.latent.library_build import build_library
@@ -286,6 +294,40 @@ def test_bad_query_raises(library: Library) -> None:
         library.nearest("C", 0)
     with pytest.raises(ConfigError):
         library.nearest("C", by="shape")  # type: ignore[arg-type]
+
+
+def test_query_that_the_model_cannot_encode_is_searched_by_tanimoto(library: Library) -> None:
+    with pytest.raises(UnknownTokenError, match="tanimoto"):
+        library.nearest(UNREADABLE)
+    assert library.nearest(UNREADABLE, 1, by="tanimoto")["smiles"][0] == UNREADABLE
+
+
+def test_fewer_molecules_than_asked_for_are_told(library: Library) -> None:
+    n = len(library)
+    with pytest.warns(MolvaeWarning, match=f"{n - 1} molecules with vectors, {n} were asked for"):
+        assert len(library.nearest("CCO", n)) == n - 1
+    with pytest.warns(MolvaeWarning, match=f"{n} molecules, {n + 1} were"):
+        assert len(library.nearest("CCO", n + 1, by="tanimoto")) == n
+
+
+def test_build_of_a_catalog_that_was_cut_off_goes_on_with_the_whole_one(tmp_path: Path) -> None:
+    source, folder = tmp_path / "catalog.smi.gz", tmp_path / "lib"
+    texts = sample_molecules("zinc250k", 200, 4)
+    whole = gzip.compress("".join(f"{text} V-{i}\n" for i, text in enumerate(texts)).encode())
+    source.write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(DataError, match=r"catalog\.smi\.gz: .* cut off, fetch"):
+        build_library(source, folder, partition_size=50)
+    source.write_bytes(whole)
+    assert build_library(source, folder, partition_size=50).about["counts"]["read"] == 200
+
+
+def test_parquet_with_other_columns_names_the_option(tmp_path: Path) -> None:
+    source = tmp_path / "catalog.parquet"
+    pd.DataFrame({"structure": ["CCO", "CCN"]}).to_parquet(source)
+    with pytest.raises(DataError, match=r"its columns are: structure; .*--column"):
+        build_library(source, tmp_path / "lib")
+    made = build_library(source, tmp_path / "lib", column="structure")
+    assert made.about["counts"]["molecules"] == 2
 
 
 def test_damaged_or_missing_library_raises(library: Library, catalog: Path, tmp_path: Path) -> None:
