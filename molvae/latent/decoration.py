@@ -24,7 +24,15 @@ from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical, has_radicals, parse
 from molvae.chem.representations import Smiles
 from molvae.config import check_seed, later_seed, whole_number
-from molvae.errors import ConfigError, InvalidMoleculeError, UnknownTokenError, require, warn
+from molvae.errors import (
+    ConfigError,
+    InvalidMoleculeError,
+    TooLongError,
+    UnknownTokenError,
+    require,
+    shown,
+    warn,
+)
 from molvae.latent.conversion import BATCH, check_sampling, pad, try_token_ids
 from molvae.latent.generation import RESAMPLE_SEED_STEP
 from molvae.model.decoding import decode
@@ -217,8 +225,12 @@ def numbered_core(space: LatentSpace, scaffold: str) -> Chem.Mol:
         len(Chem.GetMolFrags(mol)) == 1 and len(_points(mol)) < mol.GetNumAtoms(),
         f"{scaffold!r} is not one connected group of atoms beside its attachment points",
     )
-    # Raises what it cannot read. No hydrogens: few models know those of a sulfonyl group.
-    space.token_ids(canonical(Chem.MolToSmiles(capped(mol, 6))))
+    try:  # No hydrogens: few models know those of a sulfonyl group.
+        space.token_ids(canonical(Chem.MolToSmiles(capped(mol, 6))))
+    except (UnknownTokenError, TooLongError) as error:
+        found = str(error).partition(";")[0]
+        error.args = (f"{shown(scaffold)} cannot be kept: {found}; give another core or model",)
+        raise
     return mol
 
 

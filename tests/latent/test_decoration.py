@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from rdkit import Chem
 
 import molvae
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.chem.molecules import canonical
-from molvae.errors import ConfigError, InvalidMoleculeError, UnknownTokenError
+from molvae.errors import ConfigError, InvalidMoleculeError, TooLongError, UnknownTokenError
 from molvae.latent.space import LatentSpace
 
 SCAFFOLDS = (
@@ -88,6 +90,14 @@ def test_decorate_refuses_what_is_no_scaffold(
 ) -> None:
     with pytest.raises(error):
         space.decorate(scaffold, 3)
+
+
+def test_a_core_that_the_model_cannot_read_is_named_as_given(space: LatentSpace) -> None:
+    for core, error in (("[13CH3]c1ccccc1[*:1]", UnknownTokenError), ("C" * 300, TooLongError)):
+        with pytest.raises(error, match=re.escape(core[:20])) as caught:
+            space.decorate(core, 3)
+        assert "cannot be kept" in str(caught.value)
+        assert "give another core or model" in str(caught.value)
 
 
 def test_decorate_and_link_refuse_settings_as_generate_does(space: LatentSpace) -> None:
