@@ -39,7 +39,8 @@ def measure(
     *, quick: bool, jobs: int, folder: Path, budget: int = 200, seeds: Sequence[int] = (0, 1, 2)
 ) -> dict[str, Any]:
     """Areas, best values and what was kept, by task, setting and seed."""
-    start, tasks = START, TASKS
+    tasks: Sequence[str] = TASKS
+    start = START
     if quick:
         start, budget, tasks, seeds = 10, 20, TASKS[:1], seeds[:1]
     cases = [
