@@ -312,6 +312,8 @@ class Campaign(CampaignView):
         values: Sequence[float | None] | None = None,
         *,
         message: str = "",
+        review: Callable[[Mapping[int | str, Any]], None] | None = None,
+        **reading: Any,
     ) -> list[Trial]:
         """Add molecules that were never proposed, with their values: all or none.
 
@@ -322,6 +324,8 @@ class Campaign(CampaignView):
             smiles: SMILES, or a file or DataFrame as for `start` of `create`.
             values: A value for each; None or NaN: it failed. Without values the trials are pending.
             message: Text kept with the outcomes.
+            review: Gets the values by SMILES, or by trial, before they are written; may raise.
+            reading: `smiles_column`, `value_column`, `skip_invalid`, `standardize`, as in `create`.
 
         Returns:
             The new trials, and those that were told.
@@ -334,9 +338,8 @@ class Campaign(CampaignView):
 
         with self._choosing, self._storage.writing("add"):
             n = len(self)
-            new, told, self.start_rows = added(self, smiles, values, message)
-            trials = self._storage.ask(new, expected=n, told=self._completed(told))
-        return trials
+            new, told, self.start_rows = added(self, smiles, values, message, review, reading)
+            return self._storage.ask(new, expected=n, told=self._completed(told))
 
     def changes(self) -> pd.DataFrame:
         """Outcomes that were replaced: columns of `molvae.campaign.trial.Change`."""

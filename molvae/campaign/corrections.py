@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,8 +52,7 @@ def with_replicates(
     for id_, value in values.items():
         trial = trials.get(id_)
         if trial is None or trial.status != "complete":
-            status = "not in the campaign" if trial is None else trial.status
-            problems.append(f"trial {id_} is {status}, so it has no value to add to")
+            problems.append(f"trial {id_} {_why_nothing_to_add_to(trial)}")
             continue
         names = told_names(campaign.problem.at(trial.fidelity))
         new = value if isinstance(value, Mapping) else {names[0]: value}
@@ -63,6 +62,14 @@ def with_replicates(
     if problems:
         raise CampaignError(f"nothing was written: {listed(problems)}")
     return corrected(campaign, everything, **about)
+
+
+def _why_nothing_to_add_to(trial: Trial | None) -> str:
+    """Why a trial cannot get replicates, and what can be done, as a clause."""
+    if trial is None:
+        return "is not in the campaign"
+    advice = "correct it (molvae tell --correct)" if trial.status == "failed" else "leave out --add"
+    return f"is {trial.status}, so it has no value to add to: {advice}"
 
 
 def _measurements(trial: Trial, name: str) -> Sequence[float | Censored]:
@@ -80,9 +87,16 @@ def _several(value: Any) -> list[Any]:
 
 
 def added(
-    campaign: Campaign, molecules: Any, values: Sequence[Any] | None, message: str
+    campaign: Campaign,
+    molecules: Any,
+    values: Sequence[Any] | None,
+    message: str,
+    review: Callable[[Mapping[int | str, Any]], None] | None,
+    reading: Mapping[str, Any],
 ) -> tuple[list[NewTrial], dict[int, Outcome], tuple[StartRow, ...]]:
     """New trials, outcomes of pending ones, and what became of each molecule that a person brings.
+
+    Arguments as for `Campaign.add`.
 
     Raises:
         CampaignError: A molecule has another value already.
@@ -91,14 +105,18 @@ def added(
     is_table = isinstance(molecules, str | Path) or is_frame(molecules)
     if not is_table:
         molecules = [str(one) for one in molecules]
+    settings: dict[str, Any] = {
+        "skip_invalid": campaign.config.skip_invalid,
+        "standardize": campaign.config.standardize if is_table else False,
+        **reading,
+    }
     design = build_initial_design(
         molecules,
         campaign.space,
         names,
         dataset=campaign.config.dataset,
         seed=campaign.seed,
-        skip_invalid=campaign.config.skip_invalid,
-        standardize=campaign.config.standardize if is_table else False,
+        **settings,
     )
     if values is not None:
         design = _valued(campaign, design, molecules, values, message)
@@ -122,6 +140,9 @@ def added(
     if problems:
         advice = "correct it (molvae tell --correct), or add replicates (molvae tell --add)"
         raise CampaignError(f"nothing was written: {listed(problems, advice)}")
+    if review is not None:
+        found: dict[int | str, Any] = {t.smiles: t.outcome.values for t in new if t.outcome}
+        review(found | {id_: outcome.values for id_, outcome in told.items()})
     return new, told, rows
 
 

@@ -387,7 +387,7 @@ def _values_of(of: Trial | Outcome) -> str:
 
 def _advice(trial: Trial) -> str:
     if trial.status == "failed":
-        return "put it back first (molvae retry)"
+        return "correct it (molvae tell --correct), or put it back first (molvae retry)"
     return "correct it (molvae tell --correct), or add a replicate (molvae tell --add)"
 
 

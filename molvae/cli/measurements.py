@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -117,7 +118,8 @@ def tell(
         failed = sum(trials[id_] == "failed" for id_ in told)
         as_failed = f" ({failed} as failed)" if failed else ""
         pending = sum(status == "pending" for status in trials.values())
-        say(f"values of {len(told)} trials{as_failed}; {pending} pending")
+        said = f"values of {len(told)} trial{'s' * (len(told) != 1)}"
+        say(f"{said}{as_failed}; {pending} pending")
 
 
 def _by_trial(outcomes: Sequence[str]) -> dict[int, Any]:
@@ -158,6 +160,10 @@ def add(
     /,
     *,
     message: Signed = "",
+    smiles_column: str | None = None,
+    value_column: str | None = None,
+    skip_invalid: bool | None = None,
+    standardize: bool | None = None,
     yes: Switch = False,
     verbose: Verbose = False,
 ) -> None:
@@ -169,17 +175,28 @@ def add(
     Args:
         file: Table as of --start of molvae optimize: a column of molecules, and one of values.
         message: Text kept with the values.
+        smiles_column: Column of the molecules; smiles in any case by default.
+        value_column: Column of the measured values; by default value or the name of the objective,
+            in any case and with or without a unit in brackets.
+        skip_invalid: Leave out and count invalid molecules; by default as the campaign does.
+        standardize: Take the parent molecules of salts and ions, and leave out mixtures; by default
+            as the campaign does.
         yes: Accept implausible values.
         verbose: Print what became of each row.
     """
-    from molvae.campaign.corrections import added
-
+    given: dict[str, Any] = {
+        "smiles_column": smiles_column,
+        "value_column": value_column,
+        "skip_invalid": skip_invalid,
+        "standardize": standardize,
+    }
     with process_prints_to_stderr(), open_campaign(campaign_file) as campaign:
-        if not yes:
-            new, told, _ = added(campaign, Path(file), None, message)
-            values: dict[Any, Any] = {one.smiles: one.outcome.values for one in new if one.outcome}
-            _ask_back(campaign, values | {i: one.values for i, one in told.items()}, yes=False)
-        trials = campaign.add(Path(file), message=message)
+        trials = campaign.add(
+            Path(file),
+            message=message,
+            review=partial(_ask_back, campaign, yes=yes),
+            **{name: value for name, value in given.items() if value is not None},
+        )
         print_start_rows(campaign, verbose=verbose)
         names = campaign.problem.names
     rows = [(t.id, t.smiles, t.status, *(t.values.get(name) for name in names)) for t in trials]

@@ -16,7 +16,14 @@ import molvae
 from molvae.analysis.report import render
 from molvae.campaign.campaign import Campaign
 from molvae.campaign.outlying_values import outlying
-from molvae.errors import CampaignError, ConfigError, UnknownTokenError
+from molvae.errors import (
+    CampaignError,
+    ConfigError,
+    DataError,
+    InvalidMoleculeError,
+    MolvaeWarning,
+    UnknownTokenError,
+)
 from tests.toys import ToyObjective, ToySpace
 
 MOLECULES = ToySpace().molecules
@@ -146,6 +153,46 @@ def test_added_molecules_count_as_known_and_were_not_proposed(tmp_path: Path) ->
             campaign.add([MOLECULES[35]], [1.0, 2.0])
         assert len(campaign) == len(START) + 4
         assert campaign.add([MOLECULES[35]])[0].status == "pending"
+
+
+def test_added_values_are_reviewed_before_they_are_written(tmp_path: Path) -> None:
+    seen = dict[int | str, Any]()
+
+    def refuse(values: Mapping[int | str, Any]) -> None:
+        seen.update(values)
+        raise CampaignError("too far")
+
+    with begin(tmp_path / "c.db") as campaign:
+        (pending,) = campaign.ask(1)
+        with pytest.raises(CampaignError, match="too far"):
+            campaign.add([MOLECULES[5], pending.smiles], [1.5, 2.5], review=refuse)
+        assert seen == {MOLECULES[5]: {"y": 1.5}, pending.id: {"y": 2.5}}
+        assert len(campaign) == len(START) + 1
+
+
+def test_added_table_is_read_by_the_columns_and_rules_given(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"Structure": [MOLECULES[5], "no molecule"], "Activity": [1.5, 2.5]})
+    with begin(tmp_path / "c.db") as campaign:
+        with pytest.raises(DataError, match=r"no column 'smiles'.*--smiles-column"):
+            campaign.add(rows)
+        named: dict[str, Any] = {"smiles_column": "Structure", "value_column": "Activity"}
+        with pytest.raises(InvalidMoleculeError, match="no molecule"):
+            campaign.add(rows, **named)
+        with pytest.warns(MolvaeWarning, match="1 starting molecules left out"):
+            (trial,) = campaign.add(rows, **named, skip_invalid=True)
+        assert (trial.smiles, trial.values) == (MOLECULES[5], {"y": 1.5})
+
+
+def test_replicates_of_a_trial_without_a_value_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    with begin(tmp_path / "c.db") as campaign:
+        (trial,) = campaign.ask(1)
+        with pytest.raises(CampaignError, match=r"is pending, so .* leave out --add"):
+            campaign.add_replicates(trial.id, 1.0)
+        campaign.tell(trial.id, None)
+        with pytest.raises(CampaignError, match=r"is failed, so .* correct it"):
+            campaign.add_replicates(trial.id, 1.0)
+        with pytest.raises(CampaignError, match=r"correct it .*, or put it back first"):
+            campaign.tell(trial.id, 1.0)
 
 
 def test_values_far_from_all_others_are_named(tmp_path: Path) -> None:

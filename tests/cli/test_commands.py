@@ -723,7 +723,7 @@ def test_a_campaign_by_hand(lab: Molvae, tmp_path: Path) -> None:
     assert lab("tell", "lab.db", 6, "failed", "--message", "did not dissolve").status == 0
     assert [row["id"] for row in lab("ask", "lab.db", "--waiting").table] == ["7"]
     done = lab("tell", "lab.db", "--file", "-", stdin="id\tvalue\n7\t8.25\n")
-    assert "values of 1 trials; 0 pending" in done.err
+    assert "values of 1 trial; 0 pending" in done.err
     assert len(lab("ask", "lab.db", "-n", 2).table) == 2
     rows = lab("export", "lab.db").out.splitlines()
     assert rows[0].startswith("id,smiles,pIC50,status")

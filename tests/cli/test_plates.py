@@ -238,7 +238,7 @@ def test_several_values_are_told_together_or_none(lab: Molvae) -> None:
         ("pending", {}),
     ]
     again = lab("tell", "lab.db", "5", "-7.25", "8", "2")
-    assert "values of 1 trials" in again.err
+    assert "values of 1 trial;" in again.err
     words = ("--correct", "5", "-7", "6", "3", "--message", "read again")
     assert lab("tell", "lab.db", *words).status == 0
     assert lab("tell", "lab.db", "--add", "5", "-8", "6", "4").status == 0
@@ -269,8 +269,7 @@ def test_implausible_values_are_asked_back_and_molecules_added(lab: Molvae, tmp_
     more = "smiles,value,batch\n" + "".join(
         f"{start[i]},{i / 50},B7\n" for i in range(150, 200, 10)
     )
-    (tmp_path / "more.csv").write_text(more)
-    done = lab("add", "lab.db", "more.csv")
+    done = lab("add", "lab.db", "-", stdin=more)
     assert done.status == 0, done.err
     assert [row["status"] for row in done.table] == ["complete"] * 5
     assert "5 molecules were given, 5 are trials" in done.err
