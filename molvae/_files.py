@@ -38,6 +38,7 @@ FOLDER_FILES = {
     "prepare.json": re.compile(r"(prepare\.json|(train|valid|test)\.(smi|csv)|.*\.safetensors)"),
 }
 """Names of the files of a model folder and of a data folder, by the file that identifies it."""
+HTML = (".html", ".htm")  # endings of pages
 STALE_SECONDS = 24 * 3600.0  # age from which a draft of another machine counts as abandoned
 
 
@@ -54,6 +55,8 @@ class Kind:
     is_own: Callable[[Path], bool] = lambda path: False
     """Whether an existing file or folder is of this kind, and as molvae wrote it."""
     is_folder: bool = False
+    endings: tuple[str, ...] = ()
+    """Endings that a name may have; empty: any."""
 
 
 def add_stamp(content: bytes, word: str) -> bytes:
@@ -142,6 +145,8 @@ def _why_not(
     above = next(folder for folder in target.parents if folder.exists())
     if not os.access(above, os.W_OK):
         return f"cannot write {given}: no permission to write in {above}"
+    if kind.endings and given.suffix.lower() not in kind.endings:
+        return f"{given}: {kind.name} is {' or '.join(kind.endings)}; choose another ending"
     return None
 
 

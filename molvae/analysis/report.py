@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molvae._files import Kind, check_output, replacing
+from molvae._files import HTML, Kind, check_output, replacing
 from molvae.analysis import reproduce
 from molvae.analysis.calibration import coverage_of
 from molvae.analysis.distributions import SAMPLE, dataset_properties
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from molvae.campaign.campaign import Campaign
 
 SIZE = (260, 190)  # pixels of a drawn molecule
-REPORT = Kind(name="a report", stamp="report", error=CampaignError)
+REPORT = Kind(name="a report", stamp="report", error=CampaignError, endings=HTML)
 
 
 @dataclass(frozen=True, kw_only=True)

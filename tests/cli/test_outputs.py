@@ -173,6 +173,14 @@ def test_figures_of_others_are_kept_with_overwrite(molvae: Molvae, here: Path) -
     assert list((here / "figures").iterdir()) == []
 
 
+@pytest.mark.parametrize("out", ["r.pdf", "r", "r.html.gz"])
+def test_report_with_the_ending_of_another_format_is_refused(
+    molvae: Molvae, here: Path, out: str
+) -> None:
+    molvae("report", "rec.db", out).fails(1, f"{out}: a report is .html or .htm")
+    assert not (here / out).exists()
+
+
 def test_outputs_are_replaced_by_their_own_kind(
     molvae: Molvae, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
