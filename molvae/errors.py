@@ -22,6 +22,8 @@ MAX_SHOWN = 120
 """Characters of a value that a message repeats."""
 MAX_LISTED = 10
 """Findings that a message lists; the others are counted."""
+MAX_NAMES = 50
+"""Known names up to which a message about an unknown one lists all."""
 
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -101,10 +103,9 @@ def one_line(text: str, limit: int = MAX_MESSAGE) -> str:
 
 
 def _without_middle(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
     head, tail = text[: limit * 3 // 4], text[len(text) - limit // 4 :]
-    return f"{head} [... {len(text) - limit:,} characters ...] {tail}"
+    shorter = f"{head} [... {len(text) - limit:,} characters ...] {tail}"
+    return shorter if len(shorter) < len(text) else text
 
 
 _OWN_CODE = (str(Path(__file__).parent / "_")[:-1], contextlib.__file__)
@@ -147,13 +148,23 @@ class TooLongError(MolvaeError, ValueError):
 
 
 class UnknownNameError(MolvaeError, LookupError):
-    """An unknown name of an objective, a strategy, a model, a data set, a setting."""
+    """An unknown name of an objective, a strategy, a model, a data set, a setting.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    The message lists the known names; of many, those that resemble it most.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], advice: str = "") -> None:
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]!r}?" if close else "."
-        super().__init__(f"no {kind} is called {shown(name)}{hint} Known: {', '.join(names)}")
+        said, of_these = "Known", names
+        if len(names) > MAX_NAMES:
+            said = f"{len(names)} are known, the most similar"
+            of_these = difflib.get_close_matches(name, names, n=MAX_LISTED, cutoff=0.0)
+        super().__init__(
+            f"no {kind} is called {shown(name)}{hint} {said}: {', '.join(of_these)}"
+            + (f"; {advice}" if advice else "")
+        )
         self.name, self.known = name, names
 
 

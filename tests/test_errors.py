@@ -39,3 +39,15 @@ class OwnError(errors.ObjectiveError):
     def __init__(self, *, receptor: str) -> None:
         super().__init__(f"no pocket in {receptor}")
         self.receptor = receptor
+
+
+def test_unknown_name_among_many_known_lists_the_most_similar() -> None:
+    known = [f"Descriptor{i}" for i in range(200)]
+    few, many = (
+        str(UnknownNameError("property", "Descriptr7", some)) for some in (known[:9], known)
+    )
+    assert few.endswith("Known: " + ", ".join(known[:9]))
+    assert "did you mean 'Descriptor7'? 200 are known, the most similar: Descriptor7, " in many
+    assert many.count(",") == errors.MAX_LISTED
+    advised = str(UnknownNameError("property", "x", ["a"], "look elsewhere"))
+    assert advised == "no property is called 'x'. Known: a; look elsewhere"

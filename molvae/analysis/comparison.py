@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from molvae._files import Kind, check_output, replacing
+from molvae._files import HTML, Kind, check_output, replacing
 from molvae.analysis.hypervolume import hypervolume_trace, reference_point
 from molvae.analysis.pictures import PAGE, Picture, new_axes
 from molvae.analysis.style import printable
 from molvae.analysis.summary import CampaignSummary, goodness, number, summarize
 from molvae.campaign.proposal_check import full_check
-from molvae.errors import CampaignError, InvalidMoleculeError, require
+from molvae.errors import CampaignError, ConfigError, InvalidMoleculeError, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COMPARISON = Kind(name="a comparison", stamp="comparison", error=CampaignError)
+COMPARISON = Kind(name="a comparison", stamp="comparison", error=CampaignError, endings=HTML)
 TOP = 10  # best molecules of which the mean, and the share without findings, are taken
 LISTED = 48  # shared molecules that are drawn, at most
 SIZE = (240, 170)  # pixels of a drawn molecule
@@ -59,10 +59,11 @@ def compare_campaigns(paths: Sequence[str | Path]) -> Comparison:
     from molvae.campaign.campaign import Campaign
 
     require(len(paths) > 1, "give two campaign files or more")
-    require(
-        len({Path(path).resolve() for path in paths}) == len(paths),
-        "a campaign file is there twice",
-    )
+    files = [Path(path).resolve() for path in paths]
+    if twice := next(
+        (p for p, file in zip(paths, files, strict=True) if files.count(file) > 1), ""
+    ):
+        raise ConfigError(f"{twice} is there twice; give each campaign file once")
     names = [Path(path).name for path in paths]
     if len({*names}) < len(names):
         names = [str(path) for path in paths]

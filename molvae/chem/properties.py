@@ -254,6 +254,7 @@ PROPERTIES: dict[str, Property] = {
 
 ALIASES = {"penalised_logp": "penalized_logp"}
 """Old names of properties in lower case, still read. Hyphens are read as underscores."""
+OF_A_SPACE = ("typicality", "percentile")  # names that are looked for here, too
 
 NEAREST = "nearest:"
 """Prefix of the similarity to the nearest molecule of a file, e.g. `nearest:patents.smi`."""
@@ -295,7 +296,9 @@ def get_property(name: str) -> Property:
     key = key.replace("-", "_")
     spelling = {known.lower(): known for known in PROPERTIES}
     if (key := ALIASES.get(key, key)) not in spelling:
-        raise UnknownNameError("property", name, [*PROPERTIES, RDKIT + "NAME", NEAREST + "FILE"])
+        known = [*PROPERTIES, RDKIT + "NAME", NEAREST + "FILE"]
+        advice = "it is of a latent space: molvae explore density prints it"
+        raise UnknownNameError("property", name, known, advice if key in OF_A_SPACE else "")
     return PROPERTIES[spelling[key]]
 
 

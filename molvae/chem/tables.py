@@ -111,6 +111,11 @@ class Table:
                 f"{self.name} has no column {SMILES!r}, and several that may be meant: "
                 f"{shortened_list([self.header[i] for i in places])}; name one of them {SMILES}"
             )
+        if len(self.header) == 1 and places and "|" in self.header[0]:
+            raise DataError(
+                f"{self.name} has one column, {shown(self.header[0])}: separate names and cells by "
+                "commas, semicolons or tabs instead of bars"
+            )
         return places[0] if places else None
 
     def find_either(self, name: str, other: str) -> int | None:

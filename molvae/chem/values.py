@@ -95,12 +95,17 @@ _CENSORED = re.compile(
 LIMIT_SIGNS = ("<", ">", "\u2264", "\u2265")  # first characters of a limit
 _SIGNS = "<>=\u2264\u2265 "
 _SIMPLE = r"([+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?)"
+_ABOUT = r"(?:~|\u2248|'|(?:ca\.?|approx\.?|about)\s)"
 _MISTAKES = (
     (
         r"[+-]?[0-9]{1,3}(?:[ '\u2019\u00a0\u202f_.,][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+(?:_[0-9]+)+",
         "has separators of thousands; write the number without them",
     ),
     (r"[+-]?(?:inf(?:inity)?|nan)", "is not finite"),
+    (
+        rf"{_SIMPLE}\s*(?:-|\u2013|\.\.+|to)\s*{_SIMPLE}",
+        "is a range; write one value, or a limit such as >5",
+    ),
     (  # a unit
         rf"{_SIMPLE}\s*(?![x_])(?:[^\W\d]|[%°]).*",
         r"is not a number; write \1 only, and a unit into the name of the column",
@@ -111,13 +116,15 @@ _MISTAKES = (
         "text",
     ),
     (
-        rf"(?:~|\u2248|'|(?:ca\.?|approx\.?|about)\s)?\s*{_SIMPLE}\s*(?:\u00b1|\+/?-)\s*[0-9.,]+",
+        rf"{_ABOUT}?\s*{_SIMPLE}\s*(?:\u00b1|\+/?-)\s*[0-9.,]+",
         r"is not a number; write \1 only, and its standard error into a column error",
     ),
-    (  # a mark of approximation or a footnote
-        rf"(?:~|\u2248|'|(?:ca\.?|approx\.?|about)\s)?\s*{_SIMPLE}(?:\s*\*+)?",
+    (  # a mark of approximation, a footnote, or a remark
+        rf"{_ABOUT}?\s*{_SIMPLE}(?:\s*\*+|\s*\(.*\))?",
         r"is not a number; write \1 only",
     ),
+    (rf"{_ABOUT}\s*([<>\u2264\u2265]=?\s*{_SIMPLE})", r"is not a number; write \1 only"),
+    (rf"{_SIMPLE}(?:\s*/\s*|,\s+){_SIMPLE}", "is not a number; replicates are written 5.1;5.3"),
 )
 """Patterns of texts that are no numbers, in any case, and the reasons."""
 

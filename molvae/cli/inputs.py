@@ -188,7 +188,12 @@ def read_measurements(
     table = read_table(file, ("id", *names, "value"))
     if not table.rows and not table.bad_rows:
         raise DataError(f"{table.name} is empty; expected a table with columns 'id' and 'value'")
-    ids, alone = table.column("id"), len(names) == 1
+    if (ids := table.find("id")) is None:
+        raise DataError(
+            f"{table.lacks('id')}; give the ids that ask printed, or add molecules that were never "
+            "proposed by molvae add"
+        )
+    alone = len(names) == 1
     places = columns_of(table, names, "value" if alone else "{}")
     if lacking := [name for name in names if name not in places]:
         raise DataError(table.lacks(lacking[0], *["value"] * alone))

@@ -113,7 +113,10 @@ def _run(
             )
         except (OSError, ValueError) as error:  # ValueError: a null byte
             reason = getattr(error, "strerror", None) or error
-            raise MachineError(f"cannot run {words[0]}: {reason}") from error
+            raise MachineError(
+                f"cannot run {words[0]}: {reason}; give the path of an executable program, or the "
+                "name of one on PATH"
+            ) from error
         assert process.stdout is not None
         assert process.stderr is not None
         with grouped(process.pid), process.stdout, process.stderr:

@@ -198,7 +198,10 @@ class OptimizationProblem:
             raise UnknownNameError(
                 "way to combine objectives", str(self.combine), get_args(Combine)
             )
-        require(len(self.objectives) > 0, "a campaign needs an objective")
+        require(
+            len(self.objectives) > 0,
+            "a campaign needs an objective; give one, such as qed or manual:pIC50 (--objective)",
+        )
         names = [objective.name for objective in self.objectives]
         twice = {name for name in names if names.count(name) > 1}
         require(

@@ -25,6 +25,11 @@ COMMAND = "command:"  # prefix of specs that are commands
 SMILES_PLACEHOLDER, FILE_PLACEHOLDER = "{smiles}", "{file}"
 """In a command: the molecule as one argument; the path of a file with one SMILES a line. Without
 them the program reads standard input."""
+_MISTAKEN = re.compile(
+    r"\{(?!(?-i:smiles|file)\})(?:smi(?:les?)?|mol(?:ecule)?s?|input|(?:in)?file(?:_?name)?)\}",
+    re.IGNORECASE,
+)
+"""What looks like a placeholder and is none."""
 PATTERN = "pattern="  # begins the first word of a command with a regular expression for its output
 MAX_BEGINS = 100  # lines at which JSON is looked for
 Answer = Any  # a number, or numbers by name; other content is kept unchanged
@@ -66,6 +71,12 @@ class Program:
     def __post_init__(self) -> None:
         words, _ = _words_and_pattern(self.command)
         require(bool(words), f"a command has words, got {self.command!r}")
+        mistaken = next((found[0] for word in words if (found := _MISTAKEN.search(word))), "")
+        require(
+            not mistaken,
+            f"{mistaken} in the command stands for nothing; write {SMILES_PLACEHOLDER} for the "
+            f"molecule, or {FILE_PLACEHOLDER} for a file of molecules",
+        )
         require(
             self.batch_size == 1 or SMILES_PLACEHOLDER not in self.command,
             f"with {SMILES_PLACEHOLDER} a command takes one molecule, got batch_size "

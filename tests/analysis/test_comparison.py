@@ -24,6 +24,12 @@ def campaign(path: Path, seed: int, objective: str = "manual:y") -> Path:
     return path
 
 
+def test_compare_with_a_file_given_twice_names_it(tmp_path: Path) -> None:
+    path = campaign(tmp_path / "a.db", 1)
+    with pytest.raises(ConfigError, match=r"a\.db is there twice; give each campaign file once"):
+        compare_campaigns([path, path])
+
+
 def test_campaigns_are_compared_in_table_curves_and_shared_molecules(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

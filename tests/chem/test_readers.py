@@ -483,3 +483,8 @@ def test_sdf_data_that_would_be_lost_is_named(data: str, part: str) -> None:
 )
 def test_drawing_is_of_a_molecule(drawn: str, smiles: str, same: bool) -> None:
     assert is_drawing_of(drawn, smiles) == same
+
+
+def test_find_molecules_in_a_table_separated_by_bars_names_the_separators(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"one column, 'SMILES\|y': .* commas, semicolons or tabs"):
+        to_dataframe(tmp_path, "SMILES|y\nC|1\n").find_molecules()

@@ -133,7 +133,7 @@ def test_failures_say_why_and_where_to_look(tmp_path: Path) -> None:
         assert (folders[-1] / "stderr.txt").read_text() == "no pocket\n"
         assert (folders[-1] / "stdout.txt").read_text() == "half\n"
         assert (folders[-1] / "molecules.smi").read_text() == "CCO\n"
-    with pytest.raises(ObjectiveError, match="cannot run no-such-program: No such file"):
+    with pytest.raises(ObjectiveError, match=r"cannot run no-such-program: No such file .*; give"):
         Program(name="p", direction="maximize", command="no-such-program {smiles}")(["C"])
     with pytest.raises(ObjectiveError, match=r"expected a number .*got 'hello'"):
         program("print('hello')", "{smiles}")(["C"])
@@ -308,3 +308,14 @@ def test_by_its_name() -> None:
         get_objective("command:dock.sh 'a")
     with pytest.raises(ConfigError, match="a command has words"):
         get_objective("command:")
+
+
+@pytest.mark.parametrize("word", ["{SMILES}", "{smi}", "{mol}", "--in={infile}", "{filename}"])
+def test_program_with_a_mistaken_placeholder_names_the_two_there_are(word: str) -> None:
+    with pytest.raises(ConfigError, match=r"stands for nothing; write \{smiles\} .* or \{file\}"):
+        Program(name="p", direction="maximize", command=f"dock {word}")
+
+
+@pytest.mark.parametrize("word", ["{print}", "${HOME}", "{}", "{file}", "{smiles}"])
+def test_program_keeps_other_words_in_braces(word: str) -> None:
+    assert Program(name="p", direction="maximize", command=f"dock '{word}'").command
