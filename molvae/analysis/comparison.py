@@ -77,11 +77,14 @@ def compare_campaigns(paths: Sequence[str | Path]) -> Comparison:
                     f"{found[0].problem}: campaigns are compared that have the same objectives"
                 )
             faultless.append(_faultless(campaign, found[-1]))
-    times = Counter(smiles for one in found for smiles in {row.trial.smiles for row in one.ranked})
+    evaluated = [{row.trial.smiles for row in one.calls} for one in found]  # failures as well
+    times = Counter(smiles for molecules in evaluated for smiles in molecules)
     both = {smiles for smiles, n in times.items() if n > 1}
     curves = _curves(found)
     rows = []
-    for name, one, curve, share in zip(names, found, curves, faultless, strict=True):
+    for name, one, curve, share, molecules in zip(
+        names, found, curves, faultless, evaluated, strict=True
+    ):
         starts = sum(not row.new for row in one.calls)
         top = [row.score for row in one.ranked if row.is_feasible][:TOP]
         rows.append(
@@ -93,7 +96,7 @@ def compare_campaigns(paths: Sequence[str | Path]) -> Comparison:
                 f"mean_top{TOP}": float(np.mean(top)) if top else math.nan,
                 "no_findings": share,
                 "failed": len(one.failures),
-                "shared": sum(row.trial.smiles in both for row in one.ranked),
+                "shared": len(molecules & both),
             }
         )
     values = [{row.trial.smiles: row.score for row in one.ranked} for one in found]

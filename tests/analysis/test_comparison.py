@@ -30,6 +30,13 @@ def test_compare_with_a_file_given_twice_names_it(tmp_path: Path) -> None:
         compare_campaigns([path, path])
 
 
+def test_compare_with_a_copy_shares_every_evaluated_molecule(tmp_path: Path) -> None:
+    path = campaign(tmp_path / "a.db", 1)
+    assert main(["copy", str(path), str(tmp_path / "b.db")]) == 0
+    table = compare_campaigns([path, tmp_path / "b.db"]).table
+    assert table["shared"].tolist() == table["evaluations"].tolist() == [8, 8]
+
+
 def test_campaigns_are_compared_in_table_curves_and_shared_molecules(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
