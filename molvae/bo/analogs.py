@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ ANALOG_SIMILARITY = 0.5
 MAX_ANALOGS = 2000  # largest number of initial molecules that are compared with each other
 
 
-def nearest_similarities(smiles: Sequence[str]) -> NDArray[np.float64] | None:
+@lru_cache(maxsize=4)
+def nearest_similarities(smiles: tuple[str, ...]) -> NDArray[np.float64] | None:
     """Of each molecule the similarity to the nearest other one; None if they are no analogues."""
     if not 2 <= len(smiles) <= MAX_ANALOGS:
         return None
@@ -35,7 +36,7 @@ def similarity_floor(observations: Observations) -> float:
     the floor sinks, to 0 at as many.
     """
     start = [i for i, origin in enumerate(observations.origins) if origin == START]
-    nearest = nearest_similarities([observations.smiles[i] for i in start])
+    nearest = nearest_similarities(tuple(observations.smiles[i] for i in start))
     if nearest is None:
         return 0.0
     left = 2 * (1 - (len(observations.smiles) - len(start)) / len(start))

@@ -40,7 +40,7 @@ def is_series(trials: Sequence[NewTrial]) -> bool:
         return False
     from molvae.bo.analogs import nearest_similarities
 
-    return nearest_similarities([one.smiles for one in trials]) is not None
+    return nearest_similarities(tuple(one.smiles for one in trials)) is not None
 
 
 @lru_cache(maxsize=2)

@@ -11,7 +11,8 @@ from rdkit import rdBase
 
 from molvae.bo.base import Candidate, Observations, check_at_least, documented
 from molvae.bo.candidates import spawn_seed
-from molvae.bo.operators import encoded, graph_ga_offspring
+from molvae.bo.graph_operators import graph_ga_offspring
+from molvae.bo.operators import encoded
 from molvae.errors import CampaignError
 from molvae.latent.density import proposable
 from molvae.latent.protocol import LatentSpaceProtocol
@@ -44,7 +45,7 @@ class Genetic:
         self, observations: Observations, space: LatentSpaceProtocol, n: int, *, seed: int
     ) -> Sequence[Candidate]:
         """See `Strategy.propose`."""
-        with rdBase.BlockLogs():  # see `graph_ga_offspring`
+        with rdBase.BlockLogs():  # whose end turns logs on again, which mol-ga turns off
             from mol_ga.sample_population import uniform_quantile_sampling
 
         observations.require_observations(self.name, 1)
