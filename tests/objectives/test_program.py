@@ -316,6 +316,6 @@ def test_program_with_a_mistaken_placeholder_names_the_two_there_are(word: str) 
         Program(name="p", direction="maximize", command=f"dock {word}")
 
 
-@pytest.mark.parametrize("word", ["{print}", "${HOME}", "{}", "{file}", "{smiles}"])
+@pytest.mark.parametrize("word", ["{print}", "${HOME}", "${mol}", "{}", "{file}", "{smiles}"])
 def test_program_keeps_other_words_in_braces(word: str) -> None:
     assert Program(name="p", direction="maximize", command=f"dock '{word}'").command
