@@ -297,7 +297,7 @@ def test_implausible_molecules_are_not_proposed() -> None:
     space, check = ToySpace(), Plausibility(catalogs=("BRENK",), allowed=frozenset())
     observations = dataclasses.replace(toy_evidence(20), plausibility=check)
     for strategy in (SMALL, Genetic()):
-        chosen = strategy.propose(observations, space, 6, seed=0)
+        chosen = strategy.propose(observations, space, 4, seed=0)
         assert all(check.accepts(c.smiles) for c in chosen)
 
 
