@@ -9,7 +9,7 @@ import math
 import operator
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -227,11 +227,6 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise DataError(f"{path} is not valid TOML: {error}") from error
 
 
-def as_settings(config: Any) -> dict[str, Any]:
-    """The inverse of `build`: plain values for JSON, nested tables included."""
-    return asdict(config)
-
-
 DEFAULT_PROPERTIES = ("logP", "SAS", "QED")  # what tables, reports and metrics show
 RESUMABLE = {"resumable": True}  # metadata of settings that may change when a campaign is resumed
 
@@ -378,6 +373,9 @@ class CampaignConfig(RunLimits):
     """Core that every proposal holds: a SMILES, or a SMARTS. With attachment points, `[*:1]`, it is
     substituted there alone; two fragments, `A.B`, are linked. Random initial molecules are
     decorations of it."""
+    similar_to: str | None = None
+    """Molecule, a SMILES, to stay near: a Tanimoto similarity of at least 0.4 is a constraint, and
+    random initial molecules are the molecule itself and analogues of it."""
     library: str | None = None
     """Propose only molecules of this library (see molvae library build), by strategy screen; random
     initial molecules are of the library, too."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from molvae.config import CampaignConfig, PrepareConfig, as_settings, build, read_toml
+from molvae.config import CampaignConfig, PrepareConfig, build, read_toml
 from molvae.errors import ConfigError, DataError, UnknownNameError
 from molvae.model.config import TrainConfig
 
@@ -18,7 +19,7 @@ def test_building_and_taking_apart_are_inverse() -> None:
     tables = {"model": {"latent_dim": 7}, "loss": {"beta": 1}, "prior": {"kind": "vamp"}}
     config = build(TrainConfig, {"data": "d", "out": "o", **tables})
     assert (config.loss.beta, config.model.latent_dim, config.prior.kind) == (1.0, 7, "vamp")
-    assert build(TrainConfig, as_settings(config)) == config
+    assert build(TrainConfig, asdict(config)) == config
 
 
 def test_an_unknown_key_is_named_with_the_nearest() -> None:

@@ -17,16 +17,19 @@ from molvae.bo.strategies.registry import (
 )
 from molvae.campaign.evaluation import with_computed
 from molvae.campaign.initial_design import (
+    MIN_SIMILARITY,
     InitialDesign,
+    analogue_design,
     at_fidelities,
     build_initial_design,
-    decorated_design,
+    generated_design,
 )
 from molvae.campaign.proposal_check import core_to_keep, plausibility_of
 from molvae.campaign.proposing import is_series, keeping_space
 from molvae.campaign.schema import FORMAT
 from molvae.campaign.start_rows import StartRow, count_rows
 from molvae.campaign.storage import Storage, check_can_create, now
+from molvae.chem.molecules import canonical
 from molvae.chem.workbooks import is_frame
 from molvae.config import (
     MULTI_FIDELITY,
@@ -53,6 +56,7 @@ from molvae.objectives.parsing import (
 )
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from molvae.objectives.program import COMMAND, with_pattern
+from molvae.objectives.registry import SIMILARITY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +105,8 @@ def create_file(
 
         given["suggest_from"] = str(open_library(str(given["suggest_from"])).folder)
     objective, constraints = given.get("objective", ()), given.get("constraints", ())
+    if (near := given.get("similar_to")) is not None:
+        near = canonical(near)
     plain = {**given, "objective": (), "constraints": (), "start": _start_label(start)}
     plain |= {"fidelities": ()} if "fidelities" in given else {}
     if not isinstance(given.get("strategy", ""), str):
@@ -108,7 +114,7 @@ def create_file(
     made = build(CampaignConfig, plain)
     problem, functions = parse_problem(
         given_objectives(given),
-        constraints,
+        constraints if near is None else _with_similarity(constraints, near),
         made.combine,
         campaign_file=path,
         direction=made.direction,
@@ -135,7 +141,12 @@ def create_file(
     if made.keep is not None and isinstance(start, int):
         keeping = keeping_space(space, made.keep, ())
         check = plausibility_of(replace(made, space=space.name), ())
-        first = decorated_design(start, keeping, made.seed, check)
+        first = generated_design(
+            start, cast("LatentSpaceProtocol", keeping), keeping.new, made.seed, check
+        )
+    elif near is not None and isinstance(start, int):
+        check = plausibility_of(replace(made, space=space.name), ())
+        first = analogue_design(start, space, near, made.seed, check)
     else:
         first = build_initial_design(
             start,
@@ -227,6 +238,12 @@ def _check_core(config: CampaignConfig, space: LatentSpaceProtocol, first: Initi
             f"{lacking} of {len(first.trials)} initial molecules do not hold {core.text}, "
             "substituted as it says: their values are learned, and nothing like them is proposed"
         )
+
+
+def _with_similarity(constraints: Any, smiles: str) -> list[Any]:
+    """Constraints, and one more: to stay near a molecule."""
+    items = list(constraints) if is_list(constraints) else [constraints]
+    return [*items, f"{SIMILARITY}{smiles} >= {MIN_SIMILARITY}"]
 
 
 def given_objectives(settings: Mapping[str, Any]) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 from molvae.bo.origins import START
@@ -22,6 +24,7 @@ from molvae.errors import (
     InvalidMoleculeError,
     MolvaeError,
     listed,
+    require,
     shown,
     warn,
     without_warnings,
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from molvae.chem.plausibility import Plausibility
-    from molvae.latent.keeping import KeepingSpace
     from molvae.latent.protocol import LatentSpaceProtocol
     from molvae.objectives.problem import OptimizationProblem
 
@@ -40,7 +42,8 @@ ORIGINAL = "original_smiles"
 
 MIN_NESTED = 5  # initial molecules that are evaluated at every fidelity, at least
 REDRAWS = 20  # rounds in which random molecules that the space cannot encode are replaced
-DECORATIONS = 5  # rounds in which molecules with a core and without a fault are made
+GENERATIONS = 5  # rounds in which molecules with a core, or analogues, are made
+MIN_SIMILARITY = 0.4  # Tanimoto similarity of a campaign's molecules to the one to stay near
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,15 +299,47 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
     )
 
 
-def decorated_design(
-    n: int, space: KeepingSpace, seed: int, check: Plausibility | None
+def analogue_design(
+    n: int, space: LatentSpaceProtocol, smiles: str, seed: int, check: Plausibility | None
 ) -> InitialDesign:
-    """`n` new molecules that hold the core of a space; with a fault only where others lack."""
+    """A molecule and `n - 1` analogues of it, not all of which are of the nearest ones.
+
+    Raises:
+        InvalidMoleculeError, UnknownTokenError, TooLongError: As for `LatentSpace.encode`.
+    """
+    from molvae.chem.fingerprints import morgan_bits, tanimoto
+
+    require(hasattr(space, "morph"), f"similar_to needs a model, not {space.name or 'this space'}")
+    target = morgan_bits([smiles])
+
+    def analogues(n: int, seed: int) -> list[str]:
+        with without_warnings():
+            found: list[str] = space.morph(smiles, n, seed)  # type: ignore[attr-defined]
+        near = tanimoto(morgan_bits(found), target)[:, 0] >= MIN_SIMILARITY
+        return Random(seed).sample(list(compress(found, near)), int(near.sum()))
+
+    space.encode([smiles])  # raises if the model cannot write it
+    return generated_design(n, space, analogues, seed, check, first=[smiles])
+
+
+def generated_design(
+    n: int,
+    space: LatentSpaceProtocol,
+    make: Callable[[int, int], Sequence[str]],
+    seed: int,
+    check: Plausibility | None,
+    *,
+    first: Sequence[str] = (),
+) -> InitialDesign:
+    """The first `n` of given molecules and new ones; with a fault only where others lack.
+
+    `make` makes so many molecules at most, with a seed.
+    """
     from molvae.bo.candidates import spawn_seed
 
-    made: dict[str, bool] = {}  # whether they have a fault
-    for draw in range(DECORATIONS if n else 0):
-        for smiles in space.new(2 * n, spawn_seed(seed, draw) if draw else seed):
+    made = dict.fromkeys(first, False)  # whether they have a fault
+    for draw in range(GENERATIONS if n else 0):
+        for smiles in make(2 * n, spawn_seed(seed, draw) if draw else seed):
             if smiles not in made:
                 made[smiles] = check is not None and not check.accepts(smiles)
         if list(made.values()).count(False) >= n:

@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 
 def plausibility_of(config: CampaignConfig, trials: Sequence[Trial]) -> Plausibility | None:
     """The check that proposals of a campaign have to pass; None if it has no part that can act."""
+    from molvae.chem.molecules import canonical
     from molvae.chem.precedents import of_model
 
     start = tuple(trial.smiles for trial in trials if trial.origin == START)
     core = core_to_keep(config)
+    kept = () if core is None else core.forms()
+    kept += () if config.similar_to is None else (canonical(config.similar_to),)
     return _plausibility(
         plausibility_parts(config.plausibility),
         of_model(config.space),
         start,
-        () if core is None else core.forms(),
+        kept,
         given=not isinstance(config.start, int),
     )
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,7 @@ from molvae.chem.precedents import FILE as PRECEDENTS
 from molvae.chem.precedents import Precedents
 from molvae.chem.prepare import load_split
 from molvae.chem.vocabulary import PAD
-from molvae.config import DEFAULT_PROPERTIES, as_settings, later_seed
+from molvae.config import DEFAULT_PROPERTIES, later_seed
 from molvae.errors import CheckpointError, DataError, warn
 from molvae.latent.acceptance import FILE as ACCEPTANCE
 from molvae.latent.acceptance import N_GENERATED, N_TRAINING, Acceptance
@@ -182,7 +182,7 @@ def _train(
         # A language model that always wrote the likeliest symbol would write one molecule.
         sampling_defaults=(0.0, 0.0 if config.model.latent_dim else 1.0),
         about={
-            "recipe": as_settings(recipe),
+            "recipe": asdict(recipe),
             "data": describe(Path(config.data)),
             "more_data": [
                 {"data": describe(Path(more)), "training_molecules": len(part.ids)}

@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from molvae._files import Kind, check_output, head_of, write_atomically
 from molvae.chem.vocabulary import Vocabulary
-from molvae.config import as_settings, build, current_names
+from molvae.config import build, current_names
 from molvae.errors import CheckpointError, described, require, shown
 from molvae.model.config import ModelConfig
 from molvae.model.isolation import isolated, seeded
@@ -197,7 +197,7 @@ def save_run(
         written = save_tensors(tensors, metadata={"molvae": str(FORMAT)})
         files[name] = hashlib.sha256(written).hexdigest()
         write_atomically(folder / (name + NEXT), written)
-    sizes = as_settings(card.model)
+    sizes = asdict(card.model)
     if sizes["cell"] == "gru":  # younger than the format: as it was before there were others
         del sizes["cell"]
     content = {
