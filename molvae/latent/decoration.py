@@ -114,8 +114,8 @@ def link(
 ) -> list[str]:
     """New molecules that hold two fragments, with up to twelve heavy atoms between them.
 
-    A group is written on the first fragment, and the second is put on one of its atoms; of these
-    molecules the likelier half under the decoder is kept. The other arguments, the result and the
+    A group is written on the larger fragment, and the other one is put on one of its atoms; of
+    these molecules the likelier half under the decoder is kept. The other arguments, the result and the
     errors are as for `decorate`.
 
     Args:
@@ -132,17 +132,18 @@ def link(
             raise ConfigError(f"{fragment!r} has {len(_points(core))} attachment points; give one")
 
     kept = core_of(f"{first}.{second}")
+    large, small = sorted(cores, key=lambda core: -core.GetNumHeavyAtoms())
 
     def attempt(size: int, seed: int) -> Iterable[str]:
         rng = random.Random(seed)
-        texts = [Chem.MolToSmiles(with_points(cores[0], rng, 1)) for _ in range(size)]
+        texts = [Chem.MolToSmiles(with_points(large, rng, 1)) for _ in range(size)]
         prefixes = likeliest_prefixes(space, dict.fromkeys(texts), rng.randrange(2**31))
         begun = begin(space, texts, seed, noise, temperature, prefixes)
         joined = [
             one
             for made in begun
             if made is not None
-            if (one := join(made, with_points(cores[1], rng, 1), rng)) is not None
+            if (one := join(made, with_points(small, rng, 1), rng)) is not None
         ]
         return _likelier_half(space, (one for one in joined if kept.holds(one)))
 
