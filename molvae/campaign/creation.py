@@ -29,7 +29,6 @@ from molvae.campaign.proposing import is_series, keeping_space
 from molvae.campaign.schema import FORMAT
 from molvae.campaign.start_rows import StartRow, count_rows
 from molvae.campaign.storage import Storage, check_can_create, now
-from molvae.chem.molecules import canonical
 from molvae.chem.workbooks import is_frame
 from molvae.config import (
     MULTI_FIDELITY,
@@ -106,6 +105,8 @@ def create_file(
         given["suggest_from"] = str(open_library(str(given["suggest_from"])).folder)
     objective, constraints = given.get("objective", ()), given.get("constraints", ())
     if (near := given.get("similar_to")) is not None:
+        from molvae.chem.molecules import canonical
+
         near = canonical(near)
     plain = {**given, "objective": (), "constraints": (), "start": _start_label(start)}
     plain |= {"fidelities": ()} if "fidelities" in given else {}
