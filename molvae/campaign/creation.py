@@ -55,7 +55,6 @@ from molvae.objectives.parsing import (
 )
 from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
 from molvae.objectives.program import COMMAND, with_pattern
-from molvae.objectives.registry import SIMILARITY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,6 +242,8 @@ def _check_core(config: CampaignConfig, space: LatentSpaceProtocol, first: Initi
 
 def _with_similarity(constraints: Any, smiles: str) -> list[Any]:
     """Constraints, and one more: to stay near a molecule."""
+    from molvae.objectives.registry import SIMILARITY
+
     items = list(constraints) if is_list(constraints) else [constraints]
     return [*items, f"{SIMILARITY}{smiles} >= {MIN_SIMILARITY}"]
 
