@@ -115,8 +115,8 @@ def link(
     """New molecules that hold two fragments, with up to twelve heavy atoms between them.
 
     A group is written on the larger fragment, and the other one is put on one of its atoms; of
-    these molecules the likelier half under the decoder is kept. The other arguments, the result and the
-    errors are as for `decorate`.
+    these molecules the likelier half under the decoder is kept. The other arguments, the result and
+    the errors are as for `decorate`.
 
     Args:
         space: Of a model of SMILES.
