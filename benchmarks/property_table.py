@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -32,14 +33,13 @@ import molvae
 from benchmarks.shared import plots
 from benchmarks.shared.molecules import prepared, readable, some
 from benchmarks.shared.recipes import size_of, trained, weights, widest
-from benchmarks.shared.run import cached, each, plain
+from benchmarks.shared.run import cached, commit, each, plain
 from benchmarks.shared.tables import NONE, TITLES, columns, markdown, mean_sd, number, spread
 from molvae.analysis.set_metrics import (
     chemnet_statistics,
-    distribution_metrics,
     frechet_chemnet_distance,
 )
-from molvae.chem.molecules import canonical_or_none
+from molvae.chem.molecules import canonical_or_none, has_radicals
 from molvae.chem.prepare import SPLITS, load_split
 from molvae.chem.properties import score
 from molvae.config import DEFAULT_PROPERTIES, CampaignConfig
@@ -51,6 +51,7 @@ TITLE = "The property table"
 RADIUS = 0.3  # of the moves of perturbed encodings, in standard deviations, unit by unit
 N, SEEDS = 10_000, (0, 1, 2)  # molecules of a draw, and the draws
 FCD_DRAWS = 1  # draws whose FCD is computed, which takes longest
+PARTS = ("data",)
 SPACES = {"zinc250k": CampaignConfig.space, "qm9": "qm9"}
 """The bundled model of each data set."""
 GENETIC = {"zinc250k": 5_303, "qm9": 5_470}  # distinct molecules, as many as were published
@@ -121,8 +122,22 @@ def measure(
         found = dict(zip(data, each(of_data, cases, jobs=1, kept=folder), strict=True))
     return {
         "settings": {"n": n, "seeds": [*seeds], "ga": {name: distinct[name] for name in data}},
-        "models": {name: one["models"] for name, one in found.items()},
+        "models": {name: one["models"] | {"commit": commit()} for name, one in found.items()},
         "rows": [row for one in found.values() for row in one["rows"]],
+    }
+
+
+def merge(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Results of now, and of before for data sets that now has not; each has its commit."""
+    results = [now if name in now["models"] else before for name in TITLES]
+    found = [
+        (name, one) for name, one in zip(TITLES, results, strict=True) if name in one["models"]
+    ]
+    return {
+        "settings": now["settings"]
+        | {"ga": {name: one["settings"]["ga"][name] for name, one in found}},
+        "models": {name: one["models"][name] for name, one in found},
+        "rows": [row for name, one in found for row in one["rows"] if row["data"] == name],
     }
 
 
@@ -149,22 +164,37 @@ def of_data(
         print(f"no Fréchet ChemNet Distance: {error}", file=sys.stderr)
         test = None
 
-    def measured(drawn: Drawn, seed: int) -> tuple[dict[str, Any], NDArray[np.float64]]:
-        print(f"{name}: {source}, seed {seed}", file=sys.stderr, flush=True)
-        values = score([s for s in drawn if s is not None], DEFAULT_PROPERTIES, workers=jobs)
-        fcd = test if test is not None and seed in seeds[:FCD_DRAWS] else False
-        found = distribution_metrics(
-            drawn, training=whole, fcd=fcd, names=[], assume_canonical=True, workers=jobs
+    known = set(whole)
+
+    def measured(source: str, seed: int) -> dict[str, Any]:
+        """Shares, properties with their histogram, and FCD of a draw, None being no molecule."""
+        drawn = sources[source](seed)
+        valid = [one for one in drawn if one is not None and not has_radicals(one)]
+        unique = set(valid)
+        fcd = None
+        if test is not None and seed in seeds[:FCD_DRAWS]:
+            fcd = frechet_chemnet_distance(valid, test, workers=jobs)
+        shares = (
+            len(valid) / len(drawn),
+            len(unique) / len(valid),
+            len(unique & known) / len(unique),
         )
-        return {
-            "seed": seed,
-            "n": len(drawn),
-            "valid": plain(found["validity"]),
-            "unique": plain(found["uniqueness"]),
-            "in_data": plain(1 - found["novelty"]),
-            **statistics(values),
-            "fcd": plain(found.get("frechet_chemnet_distance")),
-        }, values
+        return (
+            {"seed": seed, "n": len(drawn), "fcd": plain(fcd)}
+            | dict(zip(("valid", "unique", "in_data"), shares, strict=True))
+            | of_values(valid)
+        )
+
+    def of_values(smiles: Sequence[str]) -> dict[str, Any]:
+        values = score(smiles, DEFAULT_PROPERTIES, workers=jobs)
+        return {**statistics(values), "histogram": histogram(values)}
+
+    def kept(source: str, seed: int, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """A measured draw, kept, so that an interrupted run goes on."""
+        print(f"{name}: {source}, seed {seed}", file=sys.stderr, flush=True)
+        place = folder / f"{name}-{fingerprint[:12]}-{n}" / f"{source}-{seed}.json"
+        found: dict[str, Any] = cached(place, make)
+        return found
 
     sources: dict[str, Callable[[int], Drawn]] = {
         "train": lambda seed: list(some(train, n, seed)),
@@ -174,18 +204,17 @@ def of_data(
         "perturbed": lambda seed: perturbed(vae, train, n, seed, RADIUS),
         "language-model": lambda seed: model.generate(n, seed=seed),
     }
-    values = score(whole, DEFAULT_PROPERTIES, workers=jobs)
     # `prepare` drops texts that are no molecules, and repeats.
     shares = {"n": len(whole), "valid": 1.0, "unique": 1.0, "in_data": 1.0, "fcd": None}
-    data_row = shares | statistics(values)
-    rows = {
-        "data": {"draws": [data_row], "histogram": histogram(values)}
-        | summary([data_row], data_row)
+    data_row = shares | kept("data", 0, lambda: of_values(whole))
+    draws = {"data": [data_row]} | {
+        source: [kept(source, seed, partial(measured, source, seed)) for seed in seeds]
+        for source in sources
     }
-    for source, draw in sources.items():
-        draws, drawn = zip(*(measured(draw(seed), seed) for seed in seeds), strict=True)
-        counts = histogram(np.concatenate(drawn))
-        rows[source] = {"draws": [*draws], "histogram": counts} | summary(draws, data_row)
+    rows = {}
+    for source, several in draws.items():
+        counts = summed([draw.pop("histogram") for draw in several])
+        rows[source] = {"draws": several, "histogram": counts} | summary(several, data_row)
     # The distance of finite samples is above 0: the training molecules show by how much.
     for source in sources:
         rows[source]["fcd_floor"] = rows["train"]["fcd"]["mean"]
@@ -311,6 +340,12 @@ def histogram(values: NDArray[np.float64]) -> dict[str, list[int]]:
     }
 
 
+def summed(histograms: Sequence[Mapping[str, list[int]]]) -> dict[str, list[int]]:
+    """The histogram of several draws together."""
+    names = DEFAULT_PROPERTIES
+    return {name: np.sum([one[name] for one in histograms], axis=0).tolist() for name in names}
+
+
 def summary(draws: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Any]:
     """Mean and spread over the draws of all that was measured.
 
@@ -400,8 +435,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 def _of_models(title: str, models: Mapping[str, Any]) -> str:
     space, lm = models["space"], models["language_model"]
+    at = f" (commit {models['commit']})" if "commit" in models else ""
     return (
-        f"{title}: the VAE, `{space['name']}`, has {space['weights'] / 1e6:.1f} million weights, "
+        f"{title}{at}: the VAE, `{space['name']}`, has {space['weights'] / 1e6:.1f} million weights, "
         f"the language model, on the same symbols, {lm['weights'] / 1e6:.1f} million after "
         f"{lm['molecules']:,} molecules, and {lm['nll_nats']:.2f} nats a molecule "
         f"({lm['nll_of']})."
