@@ -29,7 +29,8 @@ findings* have no structural alert, unstable group or unseen ring system (see *W
 odd*), whatever the method avoids.
 
 `rank` at 1,000 calls is that of commit a18b13c, with two generations of 150 offspring; at 200 calls
-it is that of commit 1ed3e20, which proposed tropones and alkenes between two carbonyls.
+it is that of commit 1ed3e20, with four of 300 (now 200) at most, which proposed tropones and
+alkenes between two carbonyls.
 """
 
 from __future__ import annotations

@@ -438,8 +438,8 @@ def _of_models(title: str, models: Mapping[str, Any]) -> str:
     at = f" (commit {models['commit']})" if "commit" in models else ""
     return (
         f"{title}{at}: the VAE, `{space['name']}`, has {space['weights'] / 1e6:.1f} million "
-        f"weights, the language model, on the same symbols, {lm['weights'] / 1e6:.1f} million after "
-        f"{lm['molecules']:,} molecules, and {lm['nll_nats']:.2f} nats a molecule "
+        f"weights, the language model, on the same symbols, {lm['weights'] / 1e6:.1f} million "
+        f"after {lm['molecules']:,} molecules, and {lm['nll_nats']:.2f} nats a molecule "
         f"({lm['nll_of']})."
     )
 
