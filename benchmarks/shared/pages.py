@@ -138,8 +138,8 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         ["two objectives and constraints, 300 evaluations: share of the hypervolume",
          f"`rank` {number(hypervolume['rank'], '.3f')}",
          f"`ga` {number(hypervolume['ga'], '.3f')}"],
-        ["seconds for a proposal of `rank` in `zinc250k`, plausibility unchecked, with 1,000; 10,000 "
-         "observations",
+        ["seconds for a proposal of `rank` in `zinc250k`, plausibility unchecked, with 1,000; "
+         "10,000 observations",
          "; ".join(number(cost["rank", n]["seconds_per_call"]) for n in (1_000, 10_000)),
          f"`log-ei` with 1,000: {number(cost['log-ei', 1_000]['seconds_per_call'])}"],
     ]  # fmt: skip
