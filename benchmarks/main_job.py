@@ -24,21 +24,23 @@ SEEDS = (0, 1, 2)
 
 def measure(*, quick: bool, jobs: int, folder: Path) -> dict[str, Any]:
     """Best of the start and best found, for each strategy and seed."""
-    recipe = dict(read_toml(RECIPE)) | ({"start": 10, "budget": 16, "batch": 3} if quick else {})
+    recipe = dict(read_toml(RECIPE)) | (
+        {"start": 10, "budget": 16, "batch_size": 3} if quick else {}
+    )
     cases = [(recipe, name, seed) for seed in SEEDS[: 1 if quick else None] for name in STRATEGIES]
     rows = each(campaign, cases, jobs=jobs, kept=folder)
     best = {
         name: mean_sd([row["best"] for row in own])
         for name, own in grouped(rows, "strategy").items()
     }
-    settings = {key: recipe[key] for key in ("objective", "budget", "start", "batch")}
-    return {**settings, "best": best, "campaigns": rows}
+    settings = {key: recipe[key] for key in ("objective", "budget", "start")}
+    return {**settings, "batch": recipe["batch_size"], "best": best, "campaigns": rows}
 
 
 def campaign(recipe: Mapping[str, Any], strategy: str, seed: int) -> dict[str, Any]:
     """One campaign."""
     began = time.monotonic()
-    settings = {key: recipe[key] for key in ("objective", "start", "dataset", "batch")}
+    settings = {key: recipe[key] for key in ("objective", "start", "dataset", "batch_size")}
     trials = trials_of(recipe["space"], recipe["budget"], strategy=strategy, seed=seed, **settings)
     scored = [(*t.values.values(), t.origin, t.smiles) for t in trials if t.values]
     best, _, smiles = max(scored)

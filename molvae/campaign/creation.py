@@ -89,6 +89,8 @@ def create_file(
         if "strategy" in given:
             given["strategy"] = upgrade_text(strategy)
         strategy = get_strategy(strategy)
+    elif isinstance(strategy, type):
+        strategy = given["strategy"] = strategy()
     library = None
     folder = given.get("library") or (
         strategy.name == "screen" and getattr(strategy, "library", "")
@@ -103,6 +105,8 @@ def create_file(
 
         given["suggest_from"] = str(open_library(str(given["suggest_from"])).folder)
     objective, constraints = given.get("objective", ()), given.get("constraints", ())
+    if isinstance(constraints, str | Mapping | Constraint):
+        constraints = [constraints]
     if (near := given.get("similar_to")) is not None:
         from molvae.chem.molecules import canonical
 
@@ -207,7 +211,7 @@ def _check_functions(problem: OptimizationProblem, outcomes: Sequence[Outcome]) 
     if measured and not any(outcome.complete for outcome in measured):
         raise ObjectiveError(
             f"a value could be computed for none of the {len(measured)} measured molecules, first: "
-            f"{measured[0].message}; no campaign was created, mend the function first"
+            f"{measured[0].message}; no campaign was created, correct the function first"
         )
 
 
@@ -244,8 +248,7 @@ def _with_similarity(constraints: Any, smiles: str) -> list[Any]:
     """Constraints, and one more: to stay near a molecule."""
     from molvae.objectives.registry import SIMILARITY
 
-    items = list(constraints) if is_list(constraints) else [constraints]
-    return [*items, f"{SIMILARITY}{smiles} >= {MIN_SIMILARITY}"]
+    return [*constraints, f"{SIMILARITY}{smiles} >= {MIN_SIMILARITY}"]
 
 
 def given_objectives(settings: Mapping[str, Any]) -> Any:

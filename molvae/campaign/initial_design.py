@@ -96,7 +96,7 @@ def build_initial_design(
         )
     else:
         given = [
-            InitialMolecule(text=text, where=f"starting molecule {i}")
+            InitialMolecule(text=text, where=f"initial molecule {i}")
             for i, text in enumerate(start, 1)
         ]
     if standardize is None:
@@ -143,13 +143,13 @@ def _given(
             lost[i] = "left out: cannot be encoded", f"{space.name} cannot encode it"
     if given and not z:
         raise DataError(
-            f"none of {len(given)} starting molecules can be used; check that they are SMILES"
+            f"none of {len(given)} initial molecules can be used; check that they are SMILES"
         )
     if lost:
         said = [f"{given[i].place}: {_reason(*lost[i], given[i])}" for i in sorted(lost)]
-        warn(f"{len(lost)} starting molecules left out, with their values: {listed(said)}")
+        warn(f"{len(lost)} initial molecules left out, with their values: {listed(said)}")
     if mixed := [rows[smiles][0].place for smiles in z if "." in smiles]:
-        warn(f"{len(mixed)} starting molecules of several parts, taken as written: {listed(mixed)}")
+        warn(f"{len(mixed)} initial molecules of several parts, taken as written: {listed(mixed)}")
     return InitialDesign(
         trials=tuple(_merged(smiles, vector, rows[smiles]) for smiles, vector in z.items()),
         rows=_account(given, smiles_of, lost),

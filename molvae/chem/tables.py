@@ -273,7 +273,7 @@ def _misfit(
         return f"{said}; is {comma} a number with a decimal comma? separate the cells by ; or tabs"
     if not any(cells[n:]):
         return (
-            f"{said}; a cell seems to be there twice, or cut in two: mend that, or take out the "
+            f"{said}; a cell seems to be there twice, or cut in two: correct that, or take out the "
             "empty cells at the end of this row"
         )
     mark = "a tab" if separator == "\t" else repr(separator or "a separator")

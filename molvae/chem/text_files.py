@@ -172,7 +172,7 @@ def records(text: str, separator: str, name: str) -> Iterator[Record]:
             opened = text[place : place + 100].partition("\n")[0]
             raise DataError(
                 f"{name}, line {line}: the quote that opens at {shown(opened, 30)} has no partner "
-                "that ends the cell; mend it, or double the quotes that belong to the text"
+                "that ends the cell; correct it, or double the quotes that belong to the text"
             )
         cells.append(found[0] if found[1] is None else found[1].replace('""', '"'))
         line += found[0].count("\n")

@@ -98,7 +98,7 @@ def ask(
     /,
     *,
     n: Annotated[int | None, Parameter(name=["--n", "-n"])] = None,
-    pending: Annotated[bool, Parameter(name=["--pending", "--waiting"], negative="")] = False,
+    pending: Switch = False,
     fill: Switch = False,
     create: Switch = False,
     out: Path | None = None,
@@ -190,7 +190,7 @@ def _create(
             campaign = Campaign.create(config.campaign, config.space, config, **chosen)
         except ImplausibleValueWarning as found:
             raise DataError(
-                f"{found}; nothing was written: mend it, or accept it with --yes"
+                f"{found}; nothing was written: correct it, or accept it (--yes)"
             ) from None
     if campaign.start_rows:
         print_start_rows(campaign, verbose=verbose)

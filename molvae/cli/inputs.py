@@ -277,7 +277,7 @@ def _check_molecule(table: Table, line: int, id_: int, given: str, smiles: str) 
         same = is_drawing_of(given, smiles) if table.is_drawn else canonical(given) == smiles
         same = same or parent(given) == smiles
     except InvalidMoleculeError as error:
-        table.problem(line, str(error), "mend the molecule, or leave its cell empty")
+        table.problem(line, str(error), "correct the molecule, or leave its cell empty")
         return
     if not same:
         table.problem(

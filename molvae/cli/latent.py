@@ -121,7 +121,7 @@ def density(
 
     Args:
         n_samples: Latent samples for each molecule; more of them make the bound tighter.
-        seed: Of the latent samples.
+        seed: Seed of the latent samples.
     """
     from molvae.latent.density import typicality
     from molvae.latent.loading import load
@@ -184,7 +184,7 @@ def list_names(
     """Print objectives, strategies, bundled models and data sets, as TSV.
 
     Args:
-        kind: Only these; all by default.
+        kind: Kind of names to print; all by default.
     """
     from molvae.bo.strategies.registry import strategy_class
     from molvae.chem.datasets import DATASETS

@@ -34,8 +34,8 @@ def build(
 ) -> None:
     """Make a library from a catalog: properties, latent vectors and fingerprints of each molecule.
 
-    Of a million molecules a core encodes about 400 a second. If the command is interrupted, the
-    same command goes on where it stopped. Lines that are no molecules, and repeated molecules, are
+    One CPU core encodes about 400 molecules a second. If the command is interrupted, the same
+    command resumes. Lines that are no molecules, and repeated molecules, are
     listed in rejected.tsv with the reason.
 
     Args:

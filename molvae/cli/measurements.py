@@ -151,7 +151,9 @@ def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> No
 
     found = outlying(campaign.trials, values, all_told_names(campaign.problem))
     if found and not yes:
-        raise DataError(f"{listed(found)}; nothing was written: mend it, or accept it with --yes")
+        raise DataError(
+            f"{listed(found)}; nothing was written: correct it, or accept it (--yes)"
+        )
 
 
 def add(
@@ -247,7 +249,7 @@ def retry(
 ) -> None:
     """Make failed trials pending again and print them as TSV.
 
-    Use it after a failure that was not the molecules' fault: a licence server that was down, a full
+    Use it after a failure that was not the molecules' fault: a license server that was down, a full
     disk. molvae optimize evaluates them again, or molvae tell writes their values. The earlier
     failures stay in the campaign file.
 

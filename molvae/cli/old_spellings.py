@@ -33,6 +33,7 @@ FLAGS = _training_flags() | {
     "--most-failed": "--max-failure-rate",
     "--allow-equal": "--allow-constant",
     "--no-allow-equal": "--no-allow-constant",
+    "--waiting": "--pending",
 }
 EXPLORE_FLAGS = {
     "--names": "--properties",

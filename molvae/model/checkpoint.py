@@ -1,4 +1,4 @@
-"""The run folder: everything that is needed to use a trained model, and nothing that can run code.
+"""The model folder: all that is needed to use a trained model, and nothing that can run code.
 
     run/
       model.safetensors   weights; half precision where that loses nothing, float32 otherwise
@@ -356,7 +356,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CheckpointError(
-            f"cannot read {path}: {error.strerror}; a run folder holds {WEIGHTS} and {CARD}"
+            f"cannot read {path}: {error.strerror}; a model folder holds {WEIGHTS} and {CARD}"
         ) from error
 
 

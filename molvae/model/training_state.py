@@ -121,19 +121,19 @@ def load_state(
         name = changed[0]
         raise CheckpointError(
             f"{path} was made with {name} = {saved.get(name)!r}, now it is {now[name]!r}; resume "
-            "with the settings of the beginning, or start a new run folder"
+            "with the settings of the beginning, or start a new model folder"
         )
     if saved_data is not None and saved_data != json.loads(json.dumps(data)):
         raise CheckpointError(
             f"{path} was made from other molecules: {_difference(saved_data, data or {})} is not "
-            "the same; resume with the data of the beginning, or start a new run folder"
+            "the same; resume with the data of the beginning, or start a new model folder"
         )
     try:
         _restore(tensors, parts)
     except RuntimeError as error:
         raise CheckpointError(
             f"{path} holds the weights of another network, as other data or another version of "
-            "molvae make it; start a new run folder"
+            "molvae make it; start a new model folder"
         ) from error
     if (rng := f"rng.{parts.generator.device.type}") in tensors:
         parts.generator.set_state(tensors[rng])

@@ -295,7 +295,7 @@ def _import(name: str, spec: str) -> Any:
         with prints_to_stderr(), in_this_process():
             return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        advice = "mend it, then try again"
+        advice = "correct it, then try again"
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             advice = f"it is neither in {os.getcwd()} nor an installed package"
         raise ObjectiveError(

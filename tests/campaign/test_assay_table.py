@@ -51,7 +51,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_each_row_of_a_table_as_exported_is_accounted_for(tmp_path: Path) -> None:
-    with pytest.warns(MolvaeWarning, match="1 starting molecules left out.*line 13: a mixture"):
+    with pytest.warns(MolvaeWarning, match="1 initial molecules left out.*line 13: a mixture"):
         campaign = created(tmp_path)
     rows = campaign.start_rows
     assert [row.where for row in rows] == [f"line {i}" for i in range(2, 66)]

@@ -80,7 +80,7 @@ def test_run_spends_the_budget_and_improves(path: Path) -> None:
 def test_budget_counts_start_and_earlier_runs(path: Path) -> None:
     objective = ToyObjective()
     with begin(path, n=5, objective=objective) as campaign:
-        campaign.run(3)  # fewer than the starting molecules
+        campaign.run(3)  # fewer than the initial molecules
         assert len(objective.calls) == 3
         assert [t.status for t in campaign.trials] == ["complete"] * 3 + ["pending"] * 2
     with Campaign.open(path, ToySpace(), objective) as campaign:
@@ -649,9 +649,9 @@ def test_an_existing_record_is_not_overwritten(path: Path) -> None:
         ({"seed": -1}, ConfigError, "seed must be"),
         ({"batch_size": 0}, ConfigError, "batch_size must be a whole number from 1"),
         ({"start": -1}, ConfigError, "start must be"),
-        ({"start": ["CCO", "C1CC"]}, InvalidMoleculeError, "^starting molecule 2: .*C1CC"),
+        ({"start": ["CCO", "C1CC"]}, InvalidMoleculeError, "^initial molecule 2: .*C1CC"),
         ({"start": ["OCOC", "c1ccccc1"]}, UnknownTokenError, "c1ccccc1"),
-        ({"start": ["C1CC"], "skip_invalid": True}, DataError, "none of 1 starting molecules"),
+        ({"start": ["C1CC"], "skip_invalid": True}, DataError, "none of 1 initial molecules"),
         ({"start": "no-such-file.smi"}, MolvaeError, "no-such-file.smi"),
         ({"start": "zinc250k"}, ConfigError, "dataset='zinc250k'"),
     ],
@@ -666,7 +666,7 @@ def test_everything_is_checked_before_anything_is_written(
 
 def test_given_molecules_are_canonical_distinct_and_counted(path: Path) -> None:
     start = ["C(O)OC", "COCO", "C1CC", "OCOCC", "c1ccccc1"]
-    said = "2 starting molecules left out.*3: 'C1CC'.*5: 'c1ccccc1'"
+    said = "2 initial molecules left out.*3: 'C1CC'.*5: 'c1ccccc1'"
     with pytest.warns(MolvaeWarning, match=said):
         begin(path, start=start, skip_invalid=True).close()
     with Campaign.open(path) as campaign:

@@ -178,7 +178,7 @@ def test_added_table_is_read_by_the_columns_and_rules_given(tmp_path: Path) -> N
         named: dict[str, Any] = {"smiles_column": "Structure", "value_column": "Activity"}
         with pytest.raises(InvalidMoleculeError, match="no molecule"):
             campaign.add(rows, **named)
-        with pytest.warns(MolvaeWarning, match="1 starting molecules left out"):
+        with pytest.warns(MolvaeWarning, match="1 initial molecules left out"):
             (trial,) = campaign.add(rows, **named, skip_invalid=True)
         assert (trial.smiles, trial.values) == (MOLECULES[5], {"y": 1.5})
 

@@ -360,7 +360,7 @@ def test_start_molecules_that_are_left_out_are_named(lab: Molvae) -> None:
     write(Path("t.csv"), text.replace("[CH255],3\n", ""))
     lab(*CREATE, "t.csv").fails(1, "line 3", "c1ccccc1", "--skip-invalid")
     done = lab(*CREATE, "s.csv", "--skip-invalid")
-    assert "2 starting molecules left out" in done.err
+    assert "2 initial molecules left out" in done.err
     assert "line 3: '[CH255]'" in done.err
     assert "line 4: 'c1ccccc1'" in done.err
 

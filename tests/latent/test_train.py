@@ -1,4 +1,4 @@
-"""From molecules to a run folder, end to end in seconds."""
+"""From molecules to a model folder, end to end in seconds."""
 
 from __future__ import annotations
 

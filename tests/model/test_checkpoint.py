@@ -1,4 +1,4 @@
-"""The run folder: what goes in comes out, and what is wrong is named."""
+"""The model folder: what goes in comes out, and what is wrong is named."""
 
 from __future__ import annotations
 

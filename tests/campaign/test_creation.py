@@ -1,0 +1,45 @@
+"""Settings of a campaign in the forms that Python users give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from molvae.bo.strategies.random import Random
+from molvae.campaign.campaign import Campaign
+from molvae.objectives.problem import Constraint
+from tests.toys import ToySpace
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        "mw <= 200",
+        {"objective": "mw", "high": 200.0},
+        Constraint(name="mw", spec="mw", high=200.0),
+    ],
+)
+def test_single_constraint_needs_no_list(constraint: Any, tmp_path: Path) -> None:
+    with Campaign.create(
+        tmp_path / "c.db",
+        ToySpace(),
+        objective="qed",
+        constraints=constraint,
+        start=ToySpace().molecules[:2],
+    ) as campaign:
+        assert [(one.name, one.high) for one in campaign.problem.constraints] == [("mw", 200.0)]
+
+
+def test_strategy_may_be_a_class(tmp_path: Path) -> None:
+    with Campaign.create(
+        tmp_path / "c.db",
+        ToySpace(),
+        objective="qed",
+        strategy=Random,
+        start=ToySpace().molecules[:2],
+        batch_size=2,
+    ) as campaign:
+        campaign.run(4)
+        assert [trial.origin for trial in campaign.trials] == ["start"] * 2 + ["random"] * 2
