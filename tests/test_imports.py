@@ -104,6 +104,12 @@ def imported(path: Path) -> Iterator[str]:
                 yield rest.partition(".")[0]
 
 
+def test_files_of_the_package_are_short_and_few_lie_beside_the_rooms() -> None:
+    lines = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {path: n for path, n in lines.items() if n > 450} == {}
+    assert len([*PACKAGE.glob("*.py")]) <= 6
+
+
 def test_imports_point_down() -> None:
     wrong = []
     for path in PACKAGE.rglob("*.py"):
