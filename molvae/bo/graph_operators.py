@@ -2,7 +2,7 @@
 
 The moves and their frequencies are those of mol-ga. It sanitizes all products of a reaction and
 takes one of the valid ones; here they are looked through in random order until one is valid, which
-makes the same offspring as often in two thirds of the time.
+makes the same offspring as often and takes less time.
 """
 
 from __future__ import annotations

@@ -302,7 +302,7 @@ def _drawn(n: int, space: LatentSpaceProtocol, dataset: str, seed: int) -> Initi
 def analogue_design(
     n: int, space: LatentSpaceProtocol, smiles: str, seed: int, check: Plausibility | None
 ) -> InitialDesign:
-    """A molecule and `n - 1` analogues of it, not all of which are of the nearest ones.
+    """A molecule and `n - 1` random analogues of it that are similar enough.
 
     Raises:
         InvalidMoleculeError, UnknownTokenError, TooLongError: As for `LatentSpace.encode`.
