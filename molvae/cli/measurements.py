@@ -151,9 +151,7 @@ def _ask_back(campaign: Campaign, values: Mapping[Any, Any], *, yes: bool) -> No
 
     found = outlying(campaign.trials, values, all_told_names(campaign.problem))
     if found and not yes:
-        raise DataError(
-            f"{listed(found)}; nothing was written: correct it, or accept it (--yes)"
-        )
+        raise DataError(f"{listed(found)}; nothing was written: correct it, or accept it (--yes)")
 
 
 def add(
