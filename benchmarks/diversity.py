@@ -20,7 +20,7 @@ import molvae
 from benchmarks.optimisation import auc
 from benchmarks.shared.molecules import starting
 from benchmarks.shared.run import each, trials_of
-from benchmarks.shared.tables import columns, number, spread
+from benchmarks.shared.tables import columns, grouped, number, spread
 from molvae.chem.diversity import murcko_scaffold
 from molvae.chem.fingerprints import morgan_bits, tanimoto
 from molvae.config import CampaignConfig
@@ -84,9 +84,7 @@ def nearest(smiles: Sequence[str]) -> float:
 
 def table(result: Mapping[str, Any]) -> list[str]:
     """A row for each task and setting; differences to the first setting are paired by seed."""
-    found: dict[tuple[str, str], list[Any]] = {}
-    for row in result["rows"]:
-        found.setdefault((row["task"], row["setting"]), []).append(row)
+    found = grouped(result["rows"], "task", "setting")
 
     def of(key: tuple[str, str], name: str) -> Any:
         return np.array([row[name] for row in found[key]])

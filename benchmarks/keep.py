@@ -139,7 +139,7 @@ def campaign(
 def table(result: Mapping[str, Any]) -> list[str]:
     """A row for each core and objective: both arms, and the gain over the seeds."""
     pairs = []
-    for (core, objective), own in _cases(result["rows"]).items():
+    for (core, objective), own in grouped(result["rows"], "core", "objective").items():
         arms = grouped(own, "arm")
         pairs.append({"core": core, "objective": objective, **arms})
 
@@ -174,10 +174,3 @@ def table(result: Mapping[str, Any]) -> list[str]:
             "without findings": both("clean", ".0%"),
         }),
     ]  # fmt: skip
-
-
-def _cases(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Any]]:
-    found: dict[tuple[str, str], list[Any]] = {}
-    for row in rows:
-        found.setdefault((row["core"], row["objective"]), []).append(row)
-    return found

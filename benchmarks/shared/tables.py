@@ -78,11 +78,12 @@ def mean_sd(values: Sequence[float | None] | NDArray[np.float64]) -> dict[str, f
     return {"mean": plain(float(known.mean())), "sd": plain(sd)}
 
 
-def grouped(rows: Iterable[Any], key: str) -> dict[Any, list[Any]]:
-    """Rows by what stands under a key, in the order in which that comes first."""
+def grouped(rows: Iterable[Any], key: str, *more: str) -> dict[Any, list[Any]]:
+    """Rows by what stands under a key, or several as a tuple, in the order of first appearance."""
     found: dict[Any, list[Any]] = {}
     for row in rows:
-        found.setdefault(row[key], []).append(row)
+        place = (row[key], *(row[one] for one in more)) if more else row[key]
+        found.setdefault(place, []).append(row)
     return found
 
 
