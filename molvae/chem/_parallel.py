@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from molvae.errors import ConfigError, MissingPackageError, MolvaeError, described
@@ -23,7 +23,8 @@ MIN_ITEMS_FOR_PROCESSES = 2_000
 CHUNK = 500  # items that are sent to a process together
 IDLE_SECONDS = 10  # time after which idle processes end; until then the next call uses them
 CONNECT_SECONDS = 30  # time that a Dask scheduler is given to answer
-AHEAD = 2  # items for each thread of a Dask cluster that are sent before the first result is read
+AHEAD = 2  # items for each process or thread that are sent before the first result is read
+THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def parallel_map(
@@ -94,43 +95,47 @@ def stream_large(
     if workers == 1:
         yield from map(function, items)
         return
-    from joblib import Parallel, delayed
+    from loky import get_reusable_executor
 
-    run = Parallel(
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = get_reusable_executor(
         workers,
-        backend="loky",
-        batch_size=1,
-        return_as="generator",
-        idle_worker_timeout=IDLE_SECONDS,
+        timeout=IDLE_SECONDS,
+        env={name: os.environ.get(name, str(threads)) for name in THREAD_COUNTS},
     )
-    outputs = run(delayed(function)(item) for item in items)
     try:
-        for result in outputs:  # noqa: UP028 (`yield from` would close `outputs` too early)
-            yield result
+        yield from _sent_ahead(partial(pool.submit, function), items, lambda: workers)
     except BrokenProcessPool as error:
         raise ConfigError(
             "the worker processes died, perhaps for lack of memory; give workers=1, which needs "
             "less of it"
         ) from error
-    finally:
-        with warnings.catch_warnings():  # about unread results
-            warnings.simplefilter("ignore", UserWarning)
-            outputs.close()  # raises errors here, not in the garbage collector
 
 
 def _on_cluster(function: Callable[[In], Out], items: Iterable[In], address: str) -> Iterator[Out]:
     client = connect(address)
+    try:
+        submit = partial(client.submit, function, pure=False)
+        yield from _sent_ahead(submit, items, lambda: sum(client.nthreads().values()))
+    finally:
+        client.close()
+
+
+def _sent_ahead(
+    submit: Callable[[In], Any], items: Iterable[In], slots: Callable[[], int]
+) -> Iterator[Any]:
+    """Results of items in order; those that nobody reads any more are canceled."""
     sent = deque[Any]()
     try:
         for item in items:
-            sent.append(client.submit(function, item, pure=False))
-            while len(sent) > AHEAD * max(1, sum(client.nthreads().values())):
+            sent.append(submit(item))
+            while len(sent) > AHEAD * max(1, slots()):
                 yield sent.popleft().result()
         while sent:
             yield sent.popleft().result()
     finally:
-        client.cancel(list(sent))
-        client.close()
+        for future in sent:
+            future.cancel()
 
 
 def connect(address: str, error: type[MolvaeError] = ConfigError) -> Client:

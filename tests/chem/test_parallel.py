@@ -27,6 +27,9 @@ def test_few_items_stay_in_this_process():
 def test_what_the_function_raises_comes_through(workers):
     with pytest.raises(ZeroDivisionError):
         parallel_map(_inverse, [1, 0], workers=workers)
+    with pytest.raises(ZeroDivisionError):
+        parallel_map(_inverse, list(range(5 * CHUNK, -1, -1)) * 2, workers=workers)
+    assert parallel_map(abs, [-1], workers=workers) == [1]
 
 
 def test_results_come_one_by_one():
@@ -62,10 +65,11 @@ def test_processes_that_die_are_said():
 
 
 def test_a_list_that_nobody_reads_to_the_end_is_given_up():
-    results = stream(abs, list(range(10 * CHUNK)), workers=2)
-    assert next(results) == 0
-    results.close()
-    assert parallel_map(abs, [-1], workers=2) == [1]
+    for number_of_chunks in range(3, 11):  # at some, work was underway when the processes ended
+        results = stream(abs, list(range(number_of_chunks * CHUNK)), workers=2)
+        assert next(results) == 0
+        results.close()
+        assert parallel_map(abs, [-1], workers=2) == [1]
 
 
 def test_no_workers_are_refused():
