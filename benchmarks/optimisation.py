@@ -495,6 +495,7 @@ def _study(study: Mapping[str, Any]) -> list[str]:
             "their SAS, diversity":
                 lambda m: numbers([mean(m, key) for key in ("sas", "internal_diversity")]),
             "s per call": lambda m: number(mean(m, "seconds_per_call")),
+            "commit": lambda m: ", ".join({row.get("commit", "older"): 0 for row in own[m]}),
         }),
         "",
         "AUC top-10 of each task, steps of a hundredth of the budget:",

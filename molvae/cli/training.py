@@ -124,7 +124,7 @@ def tune(
     """
     from molvae.chem.text_files import name_of
     from molvae.latent.loading import load
-    from molvae.latent.tuning import tuned_and_measured
+    from molvae.latent.tuning import tune_and_measure
     from molvae.model.checkpoint import MODEL
 
     check_output(out, MODEL, overwrite=overwrite, apart_from=[space, file])
@@ -139,7 +139,7 @@ def tune(
             f"{name_of(file)} holds {len(series)} distinct molecules that {space} can encode; "
             f"fine-tuning needs at least {MIN_SERIES}, better 30 or more"
         )
-    new, report = tuned_and_measured(loaded, series, seed=seed)
+    new, report = tune_and_measure(loaded, series, seed=seed)
     new.save(out, overwrite=overwrite)
     say(str(report))
     print(out)

@@ -175,7 +175,7 @@ class LatentSpace:
         return z.view(len(z), k, self.dim)
 
     invert, refine_posterior_samples = inversion.invert, inversion.refine_posterior_samples
-    tuned, save = tuning.tuned, saving.save
+    tuned, save = tuning.tune, saving.save
 
     def can_encode(self, smiles: Sequence[str]) -> list[bool]:
         """Whether each valid molecule has known tokens and is not too long for the model."""

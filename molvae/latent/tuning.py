@@ -64,7 +64,7 @@ class TuningReport:
 
 
 @isolated()
-def tuned(
+def tune(
     space: LatentSpace,
     smiles: Sequence[str],
     *,
@@ -134,7 +134,7 @@ def tuned(
     )
 
 
-def tuned_and_measured(
+def tune_and_measure(
     space: LatentSpace, smiles: Sequence[str], *, seed: int = 0
 ) -> tuple[LatentSpace, TuningReport]:
     """A space fine-tuned on a series, and how well such a space writes molecules held out from it.
@@ -151,7 +151,7 @@ def tuned_and_measured(
     """
     molecules = list(dict.fromkeys(canonical(text) for text in list_of_smiles(smiles)))
     require(len(molecules) > 1, "fine-tuning is measured on at least 2 distinct molecules")
-    new = tuned(space, molecules, seed=seed)
+    new = tune(space, molecules, seed=seed)
     order = np.random.default_rng(seed).permutation(len(molecules)).tolist()
     tested, before, after = 0, 0, 0
     for fold in range(min(FOLDS, len(molecules))):
@@ -162,7 +162,7 @@ def tuned_and_measured(
         rest = [one for i, one in enumerate(molecules) if i not in places]
         tested += len(held_out)
         before += _n_reconstructed(space, held_out)
-        after += _n_reconstructed(tuned(space, rest, seed=seed), held_out)
+        after += _n_reconstructed(tune(space, rest, seed=seed), held_out)
     drawn = space.generate(N_REHEARSED, later_seed(seed, 1), redraw=False)
     others = list({m: None for m in drawn if m and space.can_encode([m])[0]})
     n = max(1, len(others))

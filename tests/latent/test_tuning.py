@@ -13,7 +13,7 @@ from molvae.errors import CheckpointError, ConfigError
 from molvae.latent import tuning
 from molvae.latent.loading import load
 from molvae.latent.space import LatentSpace
-from molvae.latent.tuning import tuned_and_measured
+from molvae.latent.tuning import tune_and_measure
 from tests.latent.test_space_kinds import made
 
 SERIES = ["CCO", "CC#N", "C=C", "OCCN", "C", "CCC", "CN", "CO", "OCO", "NCN", "CF", "FCF"]
@@ -56,7 +56,7 @@ def test_report_counts_molecules_of_as_many_folds_as_are_enough(
     monkeypatch.setattr(tuning, "MIN_STEPS", 2)
     monkeypatch.setattr(tuning, "PASSES", 0)
     monkeypatch.setattr(tuning, "ENOUGH_HELD_OUT", enough)
-    new, report = tuned_and_measured(space, [*SERIES, "OCC"])
+    new, report = tune_and_measure(space, [*SERIES, "OCC"])
     assert report.n_held_out == held_out
     assert 0 <= report.before <= 1
     assert 0 <= report.after <= 1
@@ -65,7 +65,7 @@ def test_report_counts_molecules_of_as_many_folds_as_are_enough(
     assert recorded["reconstruction"]["n_held_out"] == held_out
     assert "tuned" not in space.about
     with pytest.raises(ConfigError, match="2 distinct"):
-        tuned_and_measured(space, ["CCO", "OCC"])
+        tune_and_measure(space, ["CCO", "OCC"])
 
 
 def test_a_tuned_space_is_saved_as_a_model_folder(space: LatentSpace, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from molvae.config import STRATEGIES, build, is_imported
+from molvae.config import STRATEGIES as STRATEGIES
+from molvae.config import build, is_imported
 from molvae.errors import ConfigError, described, lookup, require
 from molvae.objectives.parsing import python_object
 

@@ -1,0 +1,14 @@
+from .base import Candidate as Candidate
+from .base import Observations as Observations
+from .base import Strategy as Strategy
+from .candidates import decode_novel as decode_novel
+from .strategies.genetic import Genetic as Genetic
+from .strategies.gradient import Gradient as Gradient
+from .strategies.log_ei import LogEI as LogEI
+from .strategies.random import Random as Random
+from .strategies.rank import Rank as Rank
+from .strategies.registry import STRATEGIES as STRATEGIES
+from .strategies.registry import get_strategy as get_strategy
+from .strategies.thompson import Thompson as Thompson
+from .strategies.turbo import Turbo as Turbo
+from .surrogate import fit_gp as fit_gp
