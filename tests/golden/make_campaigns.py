@@ -18,7 +18,17 @@ import molvae
 from molvae._version import versions
 
 HERE = Path(__file__).parent
-STRATEGIES = ("random", "log-ei", "thompson", "turbo", "gradient", "rank", "rank:latent=1", "ga")
+STRATEGIES = (
+    "random",
+    "log-ei",
+    "thompson",
+    "turbo",
+    "gradient",
+    "rank",
+    "rank:latent=1",
+    "ga",
+    "screen",
+)
 MOLECULES = (
     "CCO",
     "CC(=O)Oc1ccccc1C(=O)O",
