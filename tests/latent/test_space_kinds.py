@@ -1,4 +1,4 @@
-"""The latent space over every kind of network: what it can do with each, and what it refuses."""
+"""`LatentSpace` over every kind of network: supported methods, and those that raise."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def made(kind: str, conditions: int = 0) -> LatentSpace:
 
 
 @with_vectors
-def test_molecules_become_vectors_and_vectors_molecules(
+def test_space_of_every_kind_encodes_decodes_inverts_and_tunes(
     kind: str, conditions: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "MIN_STEPS", 3)
@@ -63,7 +63,9 @@ def test_molecules_become_vectors_and_vectors_molecules(
 @pytest.mark.parametrize(
     ("kind", "conditions"), [("recurrent", 2), ("transformer", 0), ("flow", 1), ("language", 1)]
 )
-def test_refined_vectors_say_the_molecules_better(kind: str, conditions: int) -> None:
+def test_refine_posterior_samples_raises_the_likelihood_of_the_molecules(
+    kind: str, conditions: int
+) -> None:
     space = made(kind, conditions)
 
     def likelihood(steps: int) -> Tensor:
@@ -79,7 +81,7 @@ def test_refined_vectors_say_the_molecules_better(kind: str, conditions: int) ->
     assert torch.equal(after, likelihood(6))
 
 
-def test_refining_brings_back_molecules_that_the_encoders_draws_lose() -> None:
+def test_refine_posterior_samples_improves_reconstruction() -> None:
     space = load("qm9")
     molecules = [m for m in space.generate(40, seed=4) if m and space.can_encode([m])[0]]
 
@@ -91,7 +93,7 @@ def test_refining_brings_back_molecules_that_the_encoders_draws_lose() -> None:
     assert found < lost
 
 
-def test_refining_says_what_is_wrong() -> None:
+def test_refine_posterior_samples_with_invalid_settings_raises_or_warns() -> None:
     space = made("recurrent")
     for wrong, message in (
         ({"step": 0.0}, "step must be a positive number"),
@@ -110,7 +112,7 @@ def test_refining_says_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "flow", "language", "transformer language"])
-def test_log_probabilities_come_in_the_order_of_the_molecules(kind: str) -> None:
+def test_log_prob_is_in_the_order_of_the_molecules(kind: str) -> None:
     space = made(kind)
     bound = space.log_prob(MOLECULES, k=20)
     assert bool((bound < 0).all())
@@ -118,6 +120,6 @@ def test_log_probabilities_come_in_the_order_of_the_molecules(kind: str) -> None
         torch.testing.assert_close(space.log_prob(MOLECULES[::-1], k=1), bound.flip(0))
 
 
-def test_an_autoencoder_has_no_log_probabilities() -> None:
+def test_log_prob_of_an_autoencoder_raises() -> None:
     with pytest.raises(ConfigError, match="autoencoder"):
         made("point").log_prob(MOLECULES)
