@@ -1,4 +1,4 @@
-"""What is minimized, on models whose log-probabilities are known."""
+"""`compute_loss` and its terms, on models whose log-probabilities are known."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def integrated(x: float, y: float | None) -> float:
 @pytest.mark.parametrize("labelled", [False, True])
 @pytest.mark.parametrize("kind", ["elbo", "iwae"])
 @pytest.mark.parametrize("posterior", ["gaussian", "flow"])
-def test_with_the_exact_posteriors_the_bound_is_the_log_probability(
+def test_compute_loss_with_exact_posterior_is_the_log_probability(
     labelled: bool, kind: str, posterior: str
 ) -> None:
     torch.manual_seed(0)
@@ -112,7 +112,7 @@ def test_with_the_exact_posteriors_the_bound_is_the_log_probability(
             assert float(loss.total) == pytest.approx(both, abs=1e-4)
 
 
-def test_the_bound_of_a_wrong_posterior_is_lower_and_grows_with_the_draws() -> None:
+def test_compute_loss_with_wide_posterior_is_lower_and_tightens_with_samples() -> None:
     torch.manual_seed(0)
     exact = sum(integrated(x, None) for x in X.tolist()) / 3
     bounds = []
@@ -133,7 +133,7 @@ def test_the_bound_of_a_wrong_posterior_is_lower_and_grows_with_the_draws() -> N
     assert bounds[3] == pytest.approx(exact, abs=0.01)
 
 
-def test_what_is_known_of_two_related_conditions_counts_for_the_other() -> None:
+def test_compute_loss_uses_a_known_condition_for_a_correlated_one() -> None:
     """x is one condition, the other is known: log p(x | known) by the rules of Gaussians."""
     covariance = torch.tensor([[1.0, 0.6], [0.6, 1.0]])
     known = torch.tensor([[torch.nan, 1.5]]).expand(50_000, 2)
@@ -164,7 +164,7 @@ def test_what_is_known_of_two_related_conditions_counts_for_the_other() -> None:
     assert float(-loss.total) == pytest.approx(float(exact), abs=1e-3)
 
 
-def test_the_density_of_what_is_known_leaves_the_rest_out() -> None:
+def test_log_known_leaves_unknown_conditions_out() -> None:
     covariance = torch.tensor([[2.0, 0.5, 0.1], [0.5, 1.0, -0.3], [0.1, -0.3, 0.7]])
     y = torch.tensor([[0.4, torch.nan, -0.8], [torch.nan] * 3, [1.0, 0.2, 0.3]])
     both = covariance[[0, 2]][:, [0, 2]]
@@ -184,7 +184,7 @@ def plain(mean: Tensor, logvar: Tensor, n_samples: int = 1) -> EncoderOutput:
     return EncoderOutput(z, log_normal(z, mean, logvar).sum(1), mean, logvar, nothing, nothing)
 
 
-def test_beta_and_free_bits_weigh_the_divergence() -> None:
+def test_compute_loss_weighs_kl_by_beta_and_free_bits() -> None:
     torch.manual_seed(0)
     mean = torch.tensor([[1.0, 0.1], [-1.0, -0.1]], requires_grad=True)
     logvar = torch.tensor([[-1.0, -0.01], [-1.0, 0.01]])
@@ -201,14 +201,14 @@ def test_beta_and_free_bits_weigh_the_divergence() -> None:
     assert bool((slope[:, 1] == 0).all())  # gains nothing by saying less
 
 
-def test_a_point_has_no_divergence() -> None:
+def test_compute_loss_of_a_point_posterior_has_no_kl() -> None:
     mean = torch.tensor([[1.0, 2.0]])
     inference = plain(mean, torch.full((1, 2), -torch.inf))
     loss = compute_loss(ELBO, 1.0, inference, torch.tensor([3.0]), posterior="point")
     assert (float(loss.total), float(loss.kl)) == (3.0, 0.0)
 
 
-def test_equal_weights_have_their_own_logarithm_and_unequal_ones_that_of_their_mean() -> None:
+def test_iwae_bound_is_the_logarithm_of_the_mean_weight() -> None:
     weights = torch.tensor([1.0, 3.0, 0.5, 0.5])
     found = iwae_bound(weights.log(), 2).exp()
     torch.testing.assert_close(found, torch.tensor([2.0, 0.5]))
@@ -224,7 +224,7 @@ def correlated(n: int, rho: float, variance: float) -> tuple[Tensor, Tensor, Ten
     return z, mean, logvar, -0.5 * math.log(1 - seen**2)
 
 
-def test_the_parts_of_the_divergence_are_what_they_are_for_a_gaussian() -> None:
+def test_total_correlation_terms_of_a_gaussian_equal_exact_values() -> None:
     torch.manual_seed(0)
     z, mean, logvar, expected = correlated(2_000, 0.8, 0.2)
     parts = total_correlation_terms(z, mean, logvar, 2_000)
@@ -239,7 +239,7 @@ def test_the_parts_of_the_divergence_are_what_they_are_for_a_gaussian() -> None:
     assert float(parts.mutual) == pytest.approx(mutual, abs=0.05)
 
 
-def test_batches_of_a_larger_set_estimate_its_total_correlation() -> None:
+def test_total_correlation_terms_of_batches_estimate_the_whole_set() -> None:
     torch.manual_seed(0)
     z, mean, logvar, expected = correlated(6_400, 0.8, 0.2)
     found = [
@@ -249,7 +249,7 @@ def test_batches_of_a_larger_set_estimate_its_total_correlation() -> None:
     assert sum(found) / len(found) == pytest.approx(expected, abs=0.1)
 
 
-def test_the_total_correlation_is_weighed_relative_to_the_rest() -> None:
+def test_compute_loss_weighs_total_correlation_relative_to_kl() -> None:
     torch.manual_seed(0)
     z, mean, logvar, _ = correlated(200, 0.8, 0.2)
     nothing = z.new_zeros(200, 0)
@@ -265,7 +265,7 @@ def test_the_total_correlation_is_weighed_relative_to_the_rest() -> None:
     assert total(7.0) == pytest.approx(total(1.0) + 0.5 * 6 * shared, rel=1e-4)
 
 
-def test_the_gaussian_total_correlation_of_codes() -> None:
+def test_gaussian_total_correlation_of_known_covariance_is_exact() -> None:
     torch.manual_seed(0)
     z, *_, expected = correlated(200_000, 0.9, 0.1)
     assert gaussian_total_correlation(z) == pytest.approx(expected, abs=0.01)
@@ -278,7 +278,7 @@ def test_the_gaussian_total_correlation_of_codes() -> None:
     assert gaussian_total_correlation(z[:, :0]) == 0
 
 
-def test_labels_that_are_not_known_count_nothing() -> None:
+def test_condition_loss_ignores_unknown_labels() -> None:
     y = torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan]])
     mean = torch.tensor([[0.0, 9.0], [9.0, 9.0]], requires_grad=True)
     logvar = torch.zeros(2, 2, requires_grad=True)
