@@ -1,4 +1,4 @@
-"""`core_of`, `cuts` and `graft`: cores that molecules keep, and molecules taken apart and joined."""
+"""`core_of`, `cuts` and `graft`: cores that molecules keep, molecules taken apart and joined."""
 
 from __future__ import annotations
 
