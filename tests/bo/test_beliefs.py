@@ -1,4 +1,4 @@
-"""What `rank` believes of molecules, and that it believes what the data say."""
+"""Predictions of `rank`: they agree with the data, also with constraints, outliers and noise."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def screen(n: int = 40) -> Observations:
     return dataclasses.replace(observations, y=y)
 
 
-def test_a_limit_that_everything_keeps_changes_nothing() -> None:
+def test_rank_with_a_satisfied_constraint_proposes_the_same() -> None:
     observations = screen()
     measured = Constraint(name="other", spec=None, high=1e3)
     computed = Constraint(name="carbons", spec=None, high=1e3, is_cheap=True)
@@ -107,7 +107,9 @@ def test_a_limit_that_everything_keeps_changes_nothing() -> None:
         )
     ],
 )
-def test_the_best_of_a_screen_are_told_apart_with_a_limit_too(problem: OptimizationProblem) -> None:
+def test_rank_predictions_order_the_best_of_a_screen_with_constraints(
+    problem: OptimizationProblem,
+) -> None:
     observations = screen()
     active = observations.y[:, 0] > 6
     assert int(active.sum()) == 6
@@ -117,7 +119,7 @@ def test_the_best_of_a_screen_are_told_apart_with_a_limit_too(problem: Optimizat
         assert torch.equal(scores.argsort(), observations.y[active, 0].argsort())
 
 
-def test_predictions_and_the_pareto_front_are_on_one_scale() -> None:
+def test_pareto_acquisition_has_predictions_and_front_on_one_scale() -> None:
     """What is better than all that was measured adds to the front, however far out that lies."""
     observations = screen()
     other = Objective(name="other", direction="minimize", spec=None)
@@ -134,7 +136,7 @@ def test_predictions_and_the_pareto_front_are_on_one_scale() -> None:
 
 @pytest.mark.parametrize("worst", [-1e3, -1e6, -1e90])
 @pytest.mark.parametrize("limits", [(), (Constraint(name="y", spec=None, low=-1e99),)])
-def test_how_bad_an_outlier_is_does_not_matter(
+def test_rank_proposals_are_independent_of_the_size_of_an_outlier(
     worst: float, limits: tuple[Constraint, ...]
 ) -> None:
     def proposals(value: float) -> list[str]:
@@ -149,7 +151,7 @@ def test_how_bad_an_outlier_is_does_not_matter(
     assert proposals(worst) == proposals(-500.0)
 
 
-def test_how_bad_an_outlier_is_does_not_matter_in_a_pareto_search() -> None:
+def test_rank_pareto_proposals_are_independent_of_the_size_of_an_outlier() -> None:
     other = Objective(name="other", direction="minimize", spec=None)
     observations = toy_evidence(20)
     batches = []
@@ -167,7 +169,7 @@ def carbons_of(observations: Observations) -> Tensor:
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(1e-9, 0.0), (1e9, 0.0), (1.0, -50.0)])
-def test_proposals_do_not_depend_on_the_unit(factor: float, offset: float) -> None:
+def test_rank_proposals_are_independent_of_the_unit(factor: float, offset: float) -> None:
     observations = toy_evidence(20)
     noise = torch.full_like(observations.y, 0.5)
     plain = dataclasses.replace(observations, noise=noise)
@@ -187,7 +189,7 @@ def test_proposals_do_not_depend_on_the_unit(factor: float, offset: float) -> No
     assert batches[0] == batches[1]
 
 
-def test_parents_are_ranked_by_what_is_believed_of_them() -> None:
+def test_rank_parents_are_drawn_by_predicted_not_noisy_values() -> None:
     """A lucky value among similar molecules, known to be rough, is not believed."""
     observations = toy_evidence(30)
     order = observations.y[:, 0].argsort()
@@ -205,7 +207,7 @@ def test_parents_are_ranked_by_what_is_believed_of_them() -> None:
     assert exact.parents(50, np.random.default_rng(0)).count(lucky) > 5
 
 
-def test_a_lucky_value_does_not_make_the_pareto_front() -> None:
+def test_pareto_front_is_made_of_predicted_not_noisy_values() -> None:
     observations = toy_evidence(30)
     values = torch.cat([observations.y, carbons_of(observations)], dim=1)
     lucky = int(values[:, 0].argsort()[10])
@@ -226,7 +228,7 @@ def test_a_lucky_value_does_not_make_the_pareto_front() -> None:
     assert fronts[1] < 30.0
 
 
-def test_pending_molecules_leave_beliefs_of_others_as_they_are() -> None:
+def test_rank_pending_molecules_keep_means_of_other_molecules() -> None:
     few = toy_evidence(20, pending=60)
     none = dataclasses.replace(few, pending_smiles=(), pending_z=few.pending_z[:0])
     waiting, alone = pool_of(few), pool_of(none)
@@ -240,7 +242,7 @@ def test_pending_molecules_leave_beliefs_of_others_as_they_are() -> None:
         torch.testing.assert_close(one.amplitude, other.amplitude)
 
 
-def test_surer_after_having_been_right_and_less_sure_after_having_been_wrong() -> None:
+def test_rank_inflation_falls_after_right_and_rises_after_wrong_predictions() -> None:
     observations = toy_evidence(40)
     origins = ("start",) * 20 + ("rank latent",) * 20
     smooth = carbons_of(observations)
@@ -256,7 +258,7 @@ def test_surer_after_having_been_right_and_less_sure_after_having_been_wrong() -
     assert pool_of(starting).predictor.inflation == [1.0]
 
 
-def test_the_best_between_two_values() -> None:
+def test_best_between_gives_the_best_value_of_an_interval() -> None:
     low, high = np.array([0.0, 3.0, 9.0]), np.array([2.0, 6.0, 10.0])
     amid = Objective(name="y", direction="range", low=4.0, high=5.0, spec=None)
     for part, expected in (

@@ -1,4 +1,4 @@
-"""What is proposed does not depend on the unit, the zero or the sign of an objective."""
+"""Proposals of every strategy are independent of unit, zero and sign of an objective."""
 
 from __future__ import annotations
 
@@ -131,24 +131,24 @@ def check_same(strategy: Strategy, units: list[str], **setup: object) -> None:
         assert proposed(strategy, evidence_in(UNITS[name], **setup)) == usual, name
 
 
-def test_every_strategy_is_tried() -> None:
+def test_unit_tests_cover_every_strategy() -> None:
     assert {strategy.name for strategy in STRATEGIES_TRIED} | {Screen.name} == set(STRATEGIES)
 
 
-def test_screen_in_another_unit_proposes_the_same(tmp_path: Path) -> None:
+def test_screen_proposals_in_another_unit_are_the_same(tmp_path: Path) -> None:
     file = tmp_path / "library.smi"
     file.write_text("\n".join(SPACE.molecules))
     check_same(Screen(dataset=str(file), n_screened=100), list(UNITS))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES_TRIED, ids=lambda s: s.name)
-def test_proposals_of_one_goal_in_another_unit_are_the_same(strategy: Strategy) -> None:
+def test_proposals_of_one_objective_in_another_unit_are_the_same(strategy: Strategy) -> None:
     check_same(strategy, list(UNITS))
 
 
 @pytest.mark.parametrize("limits", ["measured", "own", "computed"])
 @pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
-def test_proposals_with_a_limit_in_another_unit_are_the_same(
+def test_proposals_with_a_constraint_in_another_unit_are_the_same(
     strategy: Strategy, limits: str
 ) -> None:
     check_same(strategy, FEW, limits=limits)
@@ -164,7 +164,7 @@ def test_proposals_of_a_pareto_search_in_another_unit_are_the_same(
 
 @pytest.mark.parametrize("combine", ["weighted_sum", "desirability"])
 @pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
-def test_proposals_of_a_combination_in_another_unit_are_the_same(
+def test_proposals_of_a_combined_score_in_another_unit_are_the_same(
     strategy: Strategy, combine: Combine
 ) -> None:
     """Of a sum whose weights, of a product whose ends are written in that unit as well."""
@@ -173,7 +173,7 @@ def test_proposals_of_a_combination_in_another_unit_are_the_same(
 
 @pytest.mark.parametrize("setup", [{}, {"limits": "measured"}], ids=["alone", "limit"])
 @pytest.mark.parametrize("strategy", ONE_EACH, ids=lambda s: s.name)
-def test_how_bad_an_outlier_is_does_not_change_the_proposals(
+def test_proposals_are_independent_of_the_size_of_an_outlier(
     strategy: Strategy, setup: dict[str, str]
 ) -> None:
     bad, worse = (evidence_in(Unit(), worst=worst, **setup) for worst in (-1e4, -1e6))
@@ -181,7 +181,7 @@ def test_how_bad_an_outlier_is_does_not_change_the_proposals(
 
 
 @pytest.mark.parametrize("strategy", SEVERAL, ids=lambda s: s.name)
-def test_how_bad_an_outlier_is_does_not_change_the_proposals_of_a_pareto_search(
+def test_pareto_proposals_are_independent_of_the_size_of_an_outlier(
     strategy: Strategy,
 ) -> None:
     bad, worse = (evidence_in(Unit(), worst=worst, goals=2) for worst in (-1e4, -1e6))

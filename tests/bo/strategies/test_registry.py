@@ -1,3 +1,5 @@
+"""`get_strategy`: strategies by name and settings, and what all of them do."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -80,7 +82,7 @@ class TestGenetic(StrategyContract):
         return Genetic()
 
 
-def test_names_are_those_of_the_table() -> None:
+def test_get_strategy_of_every_registered_name_has_that_name() -> None:
     assert all(get_strategy(name).name == name for name in STRATEGIES)
 
 
@@ -92,7 +94,7 @@ class HillClimb:
     step: float = 0.5
 
 
-def test_one_line_adds_a_strategy_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_entry_adds_a_strategy_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_imported("hill-climb:step=0.25")
     monkeypatch.setitem(STRATEGIES, "hill-climb", f"{__name__}:HillClimb")
     assert not is_imported("hill-climb:step=0.25")
@@ -102,7 +104,7 @@ def test_one_line_adds_a_strategy_with_settings(monkeypatch: pytest.MonkeyPatch)
         get_strategy("hill-climb:steps=1")
 
 
-def test_settings_are_passed_and_checked() -> None:
+def test_get_strategy_passes_and_checks_settings() -> None:
     assert get_strategy("log-ei", num_restarts=8) == LogEI(num_restarts=8)
     with pytest.raises(UnknownNameError, match="did you mean 'log-ei'"):
         get_strategy("logei")
@@ -114,7 +116,7 @@ def test_settings_are_passed_and_checked() -> None:
         get_strategy("thompson", local_fraction=1.5)
 
 
-def test_settings_can_be_written_after_the_name() -> None:
+def test_get_strategy_reads_settings_after_the_name() -> None:
     written = (
         "rank:latent_fraction=0.25, n_generations=3,filters=PAINS+BRENK,surrogate=tanimoto+latent"
     )
@@ -174,7 +176,7 @@ def test_settings_can_be_written_after_the_name() -> None:
         ("ga:population=50,patience=3", "ga:population_size=50,max_generations=3"),
     ],
 )
-def test_settings_of_earlier_versions_are_read_and_never_written(old: str, new: str) -> None:
+def test_get_strategy_reads_settings_of_earlier_versions(old: str, new: str) -> None:
     made = get_strategy(old)
     assert made == get_strategy(new)
     name, _, text = old.partition(":")
@@ -193,7 +195,7 @@ def test_settings_of_earlier_versions_are_read_and_never_written(old: str, new: 
 
 @pytest.mark.parametrize("strategy", [LogEI(), Thompson()])
 @pytest.mark.parametrize("y", [[], [1.0], [2.0, 2.0, 2.0]])
-def test_too_few_values_are_no_reason_to_guess(strategy: LogEI | Thompson, y: list[float]) -> None:
+def test_strategies_with_too_few_values_raise(strategy: LogEI | Thompson, y: list[float]) -> None:
     space = ToySpace()
     molecules = space.molecules[: len(y)]
     observations = Observations(
@@ -211,7 +213,7 @@ def test_too_few_values_are_no_reason_to_guess(strategy: LogEI | Thompson, y: li
 @pytest.mark.parametrize(
     "strategy", [Random(), LogEI(raw_samples=16, max_iterations=5), Thompson(n_candidates=64)]
 )
-def test_exhausted_patience_is_said(strategy: Random) -> None:
+def test_strategies_without_new_molecules_raise(strategy: Random) -> None:
     space, observations = ToySpace(), toy_evidence()
     everything = Observations(
         smiles=observations.smiles,
@@ -229,7 +231,7 @@ def test_exhausted_patience_is_said(strategy: Random) -> None:
     "strategy",
     [LogEI(num_restarts=2, raw_samples=16, max_iterations=10), Thompson(n_candidates=64)],
 )
-def test_molecules_outside_the_box_and_twins_are_evidence_too(strategy: LogEI) -> None:
+def test_strategies_accept_observations_outside_bounds_and_equal_z(strategy: LogEI) -> None:
     """Given molecules may lie outside the box, and two may have the same vector."""
     space, observations = ToySpace(), toy_evidence()
     z = observations.z.clone()
@@ -245,7 +247,7 @@ def test_molecules_outside_the_box_and_twins_are_evidence_too(strategy: LogEI) -
     assert len(strategy.propose(odd, space, 2, seed=0)) == 2
 
 
-def test_64_dimensions() -> None:
+def test_strategies_propose_in_64_dimensions() -> None:
     """The real size of a latent space: fewer steps, the same code paths."""
     space = ToySpace()
     small = toy_evidence(n=10)
@@ -287,7 +289,9 @@ def test_64_dimensions() -> None:
 @pytest.mark.parametrize(
     "strategy", [LogEI(num_restarts=2, raw_samples=32, max_iterations=20), Thompson()]
 )
-def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -> None:
+def test_strategies_propose_with_the_best_molecule_outside_bounds(
+    strategy: LogEI | Thompson,
+) -> None:
     space = ToySpace()
     observations = toy_evidence(12)
     narrow = dataclasses.replace(
@@ -300,7 +304,7 @@ def test_the_best_molecule_may_lie_outside_the_box(strategy: LogEI | Thompson) -
     assert len({candidate.smiles for candidate in chosen} - narrow.known) == 3
 
 
-def test_gradient_climbs_a_property_head() -> None:
+def test_gradient_ascends_a_property_head() -> None:
     """Down the distance to the toy's hill top, whatever the told values are."""
     space, observations = ToySpace(), toy_evidence(12)
     misleading = dataclasses.replace(observations, y=observations.y.flip(0))
