@@ -50,7 +50,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_each_row_of_a_table_as_exported_is_accounted_for(tmp_path: Path) -> None:
+def test_create_from_an_exported_table_accounts_for_every_row(tmp_path: Path) -> None:
     with pytest.warns(MolvaeWarning, match="1 initial molecules left out.*line 13: a mixture"):
         campaign = created(tmp_path)
     rows = campaign.start_rows
@@ -91,7 +91,7 @@ def test_each_row_of_a_table_as_exported_is_accounted_for(tmp_path: Path) -> Non
     campaign.close()
 
 
-def test_one_contradictory_pair_of_replicates_hides_no_differences_between_molecules(
+def test_predict_with_one_contradictory_replicate_pair_keeps_differences(
     tmp_path: Path,
 ) -> None:
     """The table has 5.29 and 6.9 for one molecule, and single values for all others."""
@@ -104,7 +104,7 @@ def test_one_contradictory_pair_of_replicates_hides_no_differences_between_molec
         assert means.std() > 0.5 * values.std()
 
 
-def test_a_dataframe_is_read_like_a_file(tmp_path: Path) -> None:
+def test_create_from_a_dataframe_equals_a_file(tmp_path: Path) -> None:
     frame = pd.read_csv(DATA, sep=";", encoding="utf-8-sig").set_index("Compound ID")
     settings = {"objective": "maximize manual:pIC50", "strategy": "random", "plausibility": "none"}
     with pytest.warns(MolvaeWarning, match="the DataFrame, row 12: a mixture"):
@@ -126,7 +126,7 @@ def test_a_dataframe_is_read_like_a_file(tmp_path: Path) -> None:
         Campaign.create(tmp_path / "g.db", TextSpace(), start=frame[["Operator"]], **settings)
 
 
-def test_a_given_value_far_from_all_others_is_named_with_its_row(tmp_path: Path) -> None:
+def test_create_with_an_outlying_value_warns_with_its_line(tmp_path: Path) -> None:
     rows = [f"{'C' * n}O,{5 + n / 10}" for n in range(1, 10)]
     table = write(tmp_path / "m.csv", "\n".join(["smiles,value", *rows, "CCN,512"]))
     with pytest.warns(ImplausibleValueWarning, match="line 11: pIC50 512 is"):
@@ -135,13 +135,13 @@ def test_a_given_value_far_from_all_others_is_named_with_its_row(tmp_path: Path)
     campaign.close()
 
 
-def test_without_standardization_a_salt_is_refused_and_named(tmp_path: Path) -> None:
+def test_create_without_standardization_raises_for_salts(tmp_path: Path) -> None:
     with pytest.raises(UnknownTokenError, match=r"line 5: .*line 9: .*line 13: "):
         created(tmp_path, standardize=False)
     assert not (tmp_path / "lab.db").exists()
 
 
-def test_molecules_without_values_are_standardized_only_if_told(tmp_path: Path) -> None:
+def test_create_standardizes_molecules_without_values_only_on_request(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles\nCC[NH3+]\n")
     with created(tmp_path, table) as campaign:
         assert campaign.trials[0].smiles == "CC[NH3+]"
@@ -151,7 +151,7 @@ def test_molecules_without_values_are_standardized_only_if_told(tmp_path: Path) 
         assert campaign.trials[0].notes == {"original_smiles": "CC[NH3+].[Cl-]"}
 
 
-def test_named_columns_are_read(tmp_path: Path) -> None:
+def test_create_reads_the_columns_of_the_settings(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,structure,IC50,value\nx,CCO,3,a\ny,CCN,>7,b\n")
     settings = {
         "smiles_column": "Structure",
@@ -169,7 +169,7 @@ def test_named_columns_are_read(tmp_path: Path) -> None:
         created(tmp_path, table, objective=["manual:a", "manual:b"], value_column="IC50")
 
 
-def test_rows_with_equal_cells_are_counted(tmp_path: Path) -> None:
+def test_create_counts_rows_with_equal_cells(tmp_path: Path) -> None:
     text = "smiles,value,who\nCCN,5,a\nCCO,6,a\nCCN,5,b\nCCN,5,a\n"
     with created(tmp_path, write(tmp_path / "m.csv", text)) as campaign:
         assert [row.copies for row in campaign.start_rows] == ["", "", "", "line 2"]
@@ -178,14 +178,14 @@ def test_rows_with_equal_cells_are_counted(tmp_path: Path) -> None:
         assert counts["repeats an earlier molecule"] == 2
 
 
-def test_a_salt_and_its_parent_are_replicates(tmp_path: Path) -> None:
+def test_create_averages_a_salt_and_its_parent_as_replicates(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,value\nCCN.Cl,3\nCCN,5\n")
     with created(tmp_path, table) as campaign:
         assert [(t.smiles, t.values) for t in campaign.trials] == [("CCN", {"pIC50": 4.0})]
 
 
 @pytest.mark.parametrize("name", ["standard_relation", "pIC50_operator"])
-def test_a_column_of_operators_is_read(tmp_path: Path, name: str) -> None:
+def test_create_reads_a_column_of_operators(tmp_path: Path, name: str) -> None:
     table = write(
         tmp_path / "m.csv", f"smiles,{name},value\nCCO,<,5\nCCN,=,6\nCCC,>=,7\nCCCC,,8\nCCS,<,\n"
     )
@@ -196,13 +196,13 @@ def test_a_column_of_operators_is_read(tmp_path: Path, name: str) -> None:
     assert operators == ["<", None, ">", None, None]
 
 
-def test_a_column_of_operators_of_several_values_has_to_say_of_which(tmp_path: Path) -> None:
+def test_create_with_ambiguous_operator_column_raises(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,relation,a,b\nCCO,<,5,6\n")
     with pytest.raises(DataError, match="of which values are the operators in 'relation'"):
         created(tmp_path, table, objective=["manual:a", "manual:b"])
 
 
-def test_limits_are_kept_and_told_and_exported(tmp_path: Path) -> None:
+def test_limits_are_created_told_and_exported_with_operators(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,value\nCCO,<5\nCCO,<4.5\nCCN,6\nCCN,<7\nCCC,\n")
     with created(tmp_path, table) as campaign:
         low, mixed, waiting = campaign.trials
@@ -225,13 +225,13 @@ def test_limits_are_kept_and_told_and_exported(tmp_path: Path) -> None:
         assert [trial.operators.get("pIC50") for trial in campaign.trials] == ["<", None, ">"]
 
 
-def test_limits_in_both_directions_are_refused_with_their_lines(tmp_path: Path) -> None:
+def test_create_with_limits_in_both_directions_raises_with_lines(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,value\nCCO,<5\nCCN,6\nOCC,>4\n")
     with pytest.raises(DataError, match=r"line 2, .*line 4: pIC50 has limits in both directions"):
         created(tmp_path, table)
 
 
-def test_the_best_molecule_is_never_one_that_may_be_worse_than_its_limit(tmp_path: Path) -> None:
+def test_best_excludes_values_that_may_be_worse_than_their_limit(tmp_path: Path) -> None:
     table = write(tmp_path / "m.csv", "smiles,value\nCCO,<9\nCCN,6\nCCC,>8\nCCCC,5\n")
     for direction, best, value in (
         ("maximize", ["CCC", "CCN", "CCCC"], 8.0),
@@ -252,7 +252,7 @@ def test_the_best_molecule_is_never_one_that_may_be_worse_than_its_limit(tmp_pat
         assert set(best.index) == {"CCN", "CCC"}
 
 
-def test_strategies_see_expected_values_in_the_place_of_limits(tmp_path: Path) -> None:
+def test_observations_have_expected_values_in_place_of_limits(tmp_path: Path) -> None:
     with pytest.warns(MolvaeWarning):
         campaign = created(tmp_path)
     observations = campaign.observations()
@@ -262,7 +262,7 @@ def test_strategies_see_expected_values_in_the_place_of_limits(tmp_path: Path) -
         assert y == trial.values["pIC50"] or (trial.operators and y < 5.0)
 
 
-def test_computed_properties_are_goals_and_constraints(tmp_path: Path) -> None:
+def test_campaign_with_computed_objectives_and_constraints_has_their_values(tmp_path: Path) -> None:
     known = write(tmp_path / "known.smi", f"{DenseToySpace().molecules[0]}\n")
     goals = ["maximize manual:pIC50", "minimize rdkit:BertzCT"]
     limits = [f"nearest:{known} >= 0.2", "typicality >= 0", "an amide: matches:C(=O)[N,n;H1] <= 3"]

@@ -1,4 +1,4 @@
-"""What was told is corrected by new facts, and the campaign goes on as if told so at once."""
+"""`correct`, `add` and `add_replicates`: corrected campaigns go on as if told rightly at once."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def plates(
     ],
     ids=["value", "failure", "withdrawn", "replicates"],
 )
-def test_corrected_campaign_proposes_what_one_told_rightly_at_once_does(
+def test_correct_then_ask_proposes_as_if_told_rightly_at_once(
     tmp_path: Path,
     wrong: dict[int, Any],
     right: dict[int, Any],
@@ -86,7 +86,7 @@ def test_corrected_campaign_proposes_what_one_told_rightly_at_once_does(
     assert left[1:] != mended[1:]  # so the correction matters
 
 
-def test_correction_keeps_what_was_told_and_lists_it(tmp_path: Path) -> None:
+def test_correct_keeps_and_lists_earlier_values(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         before = campaign.trials[0].values["y"]
         campaign.correct(1, 0.125, "peak <misread>", notes={"by": "Ada"})
@@ -108,7 +108,7 @@ def test_correction_keeps_what_was_told_and_lists_it(tmp_path: Path) -> None:
     assert told == [(before,), (0.125,), (0.375,)]
 
 
-def test_failure_that_is_put_back_is_no_change(tmp_path: Path) -> None:
+def test_retry_of_a_failure_is_no_change(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         campaign.correct(1, None, "impure")
         campaign.retry()
@@ -117,7 +117,7 @@ def test_failure_that_is_put_back_is_no_change(tmp_path: Path) -> None:
         assert campaign.trials[0].values == {"y": 0.5}
 
 
-def test_correction_of_nothing_is_refused(tmp_path: Path) -> None:
+def test_correct_without_an_outcome_or_reason_raises(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         (pending,) = campaign.ask(1)
         with pytest.raises(CampaignError, match=f"trial {pending.id} is pending"):
@@ -131,7 +131,7 @@ def test_correction_of_nothing_is_refused(tmp_path: Path) -> None:
         assert campaign.changes().empty
 
 
-def test_added_molecules_count_as_known_and_were_not_proposed(tmp_path: Path) -> None:
+def test_add_gives_trials_of_origin_added(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         (pending,) = campaign.ask(1)
         new = [MOLECULES[5], MOLECULES[15], MOLECULES[25]]
@@ -155,7 +155,7 @@ def test_added_molecules_count_as_known_and_were_not_proposed(tmp_path: Path) ->
         assert campaign.add([MOLECULES[35]])[0].status == "pending"
 
 
-def test_added_values_are_reviewed_before_they_are_written(tmp_path: Path) -> None:
+def test_add_review_is_called_before_values_are_written(tmp_path: Path) -> None:
     seen = dict[int | str, Any]()
 
     def refuse(values: Mapping[int | str, Any]) -> None:
@@ -170,7 +170,7 @@ def test_added_values_are_reviewed_before_they_are_written(tmp_path: Path) -> No
         assert len(campaign) == len(START) + 1
 
 
-def test_added_table_is_read_by_the_columns_and_rules_given(tmp_path: Path) -> None:
+def test_add_of_a_dataframe_follows_columns_and_skip_invalid(tmp_path: Path) -> None:
     rows = pd.DataFrame({"Structure": [MOLECULES[5], "no molecule"], "Activity": [1.5, 2.5]})
     with begin(tmp_path / "c.db") as campaign:
         with pytest.raises(DataError, match=r"no column 'smiles'.*--smiles-column"):
@@ -183,7 +183,7 @@ def test_added_table_is_read_by_the_columns_and_rules_given(tmp_path: Path) -> N
         assert (trial.smiles, trial.values) == (MOLECULES[5], {"y": 1.5})
 
 
-def test_replicates_of_a_trial_without_a_value_are_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_add_replicates_to_a_trial_without_value_raises_with_advice(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         (trial,) = campaign.ask(1)
         with pytest.raises(CampaignError, match=r"is pending, so .* leave out --add"):
@@ -195,7 +195,7 @@ def test_replicates_of_a_trial_without_a_value_are_refused_with_what_to_do(tmp_p
             campaign.tell(trial.id, 1.0)
 
 
-def test_values_far_from_all_others_are_named(tmp_path: Path) -> None:
+def test_outlying_names_values_far_from_all_others(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:
         trials = campaign.trials
     assert outlying(trials, {13: {"y": 1.0}, 14: {"y": None}}, ["y"]) == []
@@ -205,7 +205,7 @@ def test_values_far_from_all_others_are_named(tmp_path: Path) -> None:
     assert outlying(trials, {1: {"y": 1e4}}, ["y"])
 
 
-def test_columns_of_dataframes_are_taken_where_lists_are(tmp_path: Path) -> None:
+def test_campaign_methods_accept_dataframe_columns_as_lists(tmp_path: Path) -> None:
     table = pd.DataFrame({"smiles": MOLECULES[5:35:10], "y": [1.5, 2.5, 3.5]})
     settings: dict[str, Any] = {"objective": "manual:y", "plausibility": "none"}
     with Campaign.create(tmp_path / "c.db", ToySpace(), start=pd.Series(START), **settings) as c:
@@ -228,7 +228,7 @@ def test_columns_of_dataframes_are_taken_where_lists_are(tmp_path: Path) -> None
         assert (found["std"] > 0).all()
 
 
-def test_the_query_of_the_documentation_reads_the_latest_values(tmp_path: Path) -> None:
+def test_documented_sql_query_reads_the_latest_values(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "files.md").read_text()
     query = page.split('latest = """')[1].split('"""')[0]
     with begin(tmp_path / "c.db") as campaign:
@@ -242,7 +242,7 @@ def test_the_query_of_the_documentation_reads_the_latest_values(tmp_path: Path) 
     assert table["predicted"].notna().tolist() == [False] * len(START) + [True]
 
 
-def test_help_shows_the_settings_of_a_strategy() -> None:
+def test_strategy_help_shows_all_settings() -> None:
     for kind in (molvae.bo.Rank, molvae.bo.Genetic):
         said = pydoc.render_doc(kind)
         for one in fields(kind):
@@ -250,7 +250,7 @@ def test_help_shows_the_settings_of_a_strategy() -> None:
     assert "Smallest weight of the standard deviation." in (molvae.bo.Rank.__doc__ or "")
 
 
-def test_a_data_frame_of_values_is_told_by_its_ids(tmp_path: Path) -> None:
+def test_tell_all_and_correct_all_of_a_dataframe_use_its_ids(tmp_path: Path) -> None:
     with Campaign.create(
         tmp_path / "c.db", ToySpace(), objective="manual:y", start=START[:4], strategy="random"
     ) as campaign:
