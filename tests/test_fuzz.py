@@ -1,4 +1,4 @@
-"""Whatever users, files and other machines hand over: an answer or a clear error, nothing else.
+"""Random inputs of users, files and other machines give an answer or an error of molvae.
 
 A few dozen inputs of each kind in every run of the tests; ten thousand in all with `-m slow`.
 """
@@ -106,7 +106,7 @@ def fuzz(quick: int, many: int, **strategies: Any) -> Callable[[Any], Any]:
 
 
 @fuzz(100, 2000, text=smiles_like)
-def test_molecules(text: str) -> None:
+def test_canonical_and_objectives_of_random_text_give_values_or_errors(text: str) -> None:
     ours(lambda: canonical(text))
     for name in ("qed", "matches:C=O", "alerts:PAINS", "similarity:CCO"):
         (value,) = get_objective(name)([text])
@@ -114,13 +114,13 @@ def test_molecules(text: str) -> None:
 
 
 @fuzz(50, 1500, text=st.one_of(smiles_like, st.text(max_size=40)))
-def test_names_of_objectives(text: str) -> None:
+def test_get_objective_of_random_names_gives_objectives_or_errors(text: str) -> None:
     for prefix in ("", "similarity:", "matches:", "alerts:", "elements-outside:", "command:"):
         ours(lambda prefix=prefix: get_objective(prefix + text))  # type: ignore[misc]
 
 
 @fuzz(60, 1500, text=st.one_of(tables, st.text(max_size=80)))
-def test_sheets_and_starting_molecules(text: str) -> None:
+def test_read_measurements_and_start_of_random_tables_give_rows_or_errors(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for ending in (".csv", ".tsv", ".smi", ".sdf"):
             file = Path(folder) / f"t{ending}"
@@ -130,7 +130,7 @@ def test_sheets_and_starting_molecules(text: str) -> None:
 
 
 @fuzz(60, 1000, text=st.one_of(tables, st.text(max_size=60), values.map(str)))
-def test_what_programs_print(text: str) -> None:
+def test_parse_output_of_random_text_gives_values_or_errors(text: str) -> None:
     with contextlib.suppress(ValueError):
         answers = parse_output(text, ["CCO"])
         assert len(answers) == 1
@@ -139,13 +139,13 @@ def test_what_programs_print(text: str) -> None:
 @fuzz(60, 1000, content=st.dictionaries(st.sampled_from(
     ["record", "objective", "goals", "limits", "budget", "start", "seed", "timeout", "model", "x"]
 ), values, max_size=6))  # fmt: skip
-def test_settings(content: dict[str, Any]) -> None:
+def test_build_of_random_settings_gives_configs_or_errors(content: dict[str, Any]) -> None:
     ours(lambda: build(CampaignConfig, content))
     ours(lambda: build(TrainConfig, content))
 
 
 @fuzz(30, 500, raw=st.binary(max_size=200))
-def test_toml_files(raw: bytes) -> None:
+def test_read_toml_of_random_bytes_gives_tables_or_errors(raw: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "c.toml"
         file.write_bytes(raw)
@@ -167,7 +167,9 @@ def changed(content: bytes, spots: list[tuple[float, bytes]], cut: float) -> byt
 
 
 @fuzz(30, 1000, spots=changes, cut=st.sampled_from([1.0, 1.0, 0.9, 0.3]))
-def test_records(spots: list[tuple[float, bytes]], cut: float) -> None:
+def test_open_of_randomly_changed_campaign_files_gives_campaigns_or_errors(
+    spots: list[tuple[float, bytes]], cut: float
+) -> None:
     content = changed((GOLDEN / "record-1.db").read_bytes(), spots, cut)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "r.db"
@@ -183,7 +185,9 @@ def test_records(spots: list[tuple[float, bytes]], cut: float) -> None:
 
 
 @fuzz(20, 500, spots=changes, cut=st.sampled_from([1.0, 0.9, 0.1]), which=st.integers(0, 1))
-def test_run_folders(spots: list[tuple[float, bytes]], cut: float, which: int) -> None:
+def test_load_of_randomly_changed_model_folders_gives_spaces_or_errors(
+    spots: list[tuple[float, bytes]], cut: float, which: int
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         shutil.copytree(GOLDEN / "run-1", run)
@@ -200,7 +204,7 @@ def test_run_folders(spots: list[tuple[float, bytes]], cut: float, which: int) -
     ]),
     st.text(max_size=8),
 ), max_size=7))  # fmt: skip
-def test_command_lines(words: list[str]) -> None:
+def test_main_with_random_words_ends_with_status_0_to_2(words: list[str]) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.chdir(folder),
@@ -218,7 +222,7 @@ def exit_(status: int) -> None:
     raise MolvaeError(f"no model in this test ({status})")
 
 
-def test_nothing_in_a_record_or_a_run_is_executed(tmp_path: Path) -> None:
+def test_load_and_open_of_pickles_execute_nothing(tmp_path: Path) -> None:
     """Text is all that they hold: no pickle is read, and names of modules are not imported."""
     code = b"cos\nsystem\n(S'touch " + str(tmp_path / "evil").encode() + b"'\ntR."
     shutil.copytree(GOLDEN / "run-1", tmp_path / "run")

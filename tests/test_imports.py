@@ -1,4 +1,4 @@
-"""What may import what, and what must not be loaded before it is needed."""
+"""Layers of the package: allowed imports, and packages that are loaded only when needed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def loaded(code: str) -> set[str]:
         "import molvae.cli as c; assert c.main(['optimise']) == 2",
     ],
 )
-def test_nothing_heavy_is_loaded_before_a_command_works(code: str) -> None:
+def test_import_and_help_load_no_heavy_package(code: str) -> None:
     assert loaded(code).isdisjoint(HEAVY)
 
 
@@ -60,24 +60,24 @@ def modules(folder: str) -> list[str]:
     return sorted(f"molvae.{folder}.{path.stem}" for path in (PACKAGE / folder).glob("*.py"))
 
 
-def test_chemistry_does_without_torch() -> None:
+def test_import_of_chem_loads_no_torch() -> None:
     packages = loaded("import " + ", ".join([*modules("chem"), "molvae.chem.datasets"]))
     assert "rdkit" in packages
     assert "torch" not in packages
 
 
-def test_the_network_does_without_rdkit() -> None:
+def test_import_of_model_loads_no_rdkit() -> None:
     packages = loaded("import " + ", ".join(modules("model")))
     assert "torch" in packages
     assert packages.isdisjoint({"rdkit", "selfies"})
 
 
-def test_runs_are_loaded_without_the_compiler_of_torch() -> None:
+def test_load_of_models_loads_no_torch_compiler() -> None:
     code = "import sys; from molvae.latent.loading import *; [load(name) for name in list_models()]"
     loaded(code + "; assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules")
 
 
-def test_telling_a_value_does_without_torch_and_rdkit(tmp_path: Path) -> None:
+def test_tell_command_loads_neither_torch_nor_rdkit(tmp_path: Path) -> None:
     from tests.toys import begin
 
     begin(tmp_path / "c.db").close()
@@ -104,13 +104,13 @@ def imported(path: Path) -> Iterator[str]:
                 yield rest.partition(".")[0]
 
 
-def test_files_of_the_package_are_short_and_few_lie_beside_the_rooms() -> None:
+def test_package_files_are_short_and_few_lie_at_the_top() -> None:
     lines = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
     assert {path: n for path, n in lines.items() if n > 450} == {}
     assert len([*PACKAGE.glob("*.py")]) <= 6
 
 
-def test_imports_point_down() -> None:
+def test_package_imports_point_to_lower_layers() -> None:
     wrong = []
     for path in PACKAGE.rglob("*.py"):
         here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")

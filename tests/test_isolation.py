@@ -1,4 +1,4 @@
-"""What the caller has set up changes no result, and is as it was afterwards."""
+"""Global settings of the caller: they change no result, and are the same afterwards."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def friendly(tmp_path_factory: pytest.TempPathFactory, data: Path) -> dict[str, 
 @pytest.mark.parametrize(
     ("dtype", "strategies"), [(torch.float64, STRATEGIES), (torch.float16, STRATEGIES[:1])]
 )
-def test_main_calls_in_a_hostile_world_give_the_same_and_leave_it_as_it_was(
+def test_main_calls_under_other_global_settings_are_unchanged_and_keep_them(
     friendly: dict[str, Any],
     tmp_path: Path,
     data: Path,

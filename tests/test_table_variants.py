@@ -1,4 +1,4 @@
-"""One table in all the ways that people and spreadsheets write it, and with small damages."""
+"""One table in all the ways that people and spreadsheets write tables, and with small damages."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def variants() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("separator", "decimal", "encoding"), list(variants()))
-def test_a_table_however_it_is_written_gives_the_same_trials(
+def test_initial_design_of_every_table_variant_has_the_same_trials(
     tmp_path: Path, separator: str, decimal: str, encoding: str
 ) -> None:
     file = tmp_path / "t.csv"
@@ -147,7 +147,7 @@ def damaged(text: str, draw: random.Random) -> str:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_damaged_table_gives_the_same_values_or_one_error_that_names_a_place(
+def test_initial_design_of_a_damaged_table_is_equal_or_raises_with_a_place(
     tmp_path: Path, seed: int
 ) -> None:
     draw = random.Random(seed)
@@ -209,7 +209,7 @@ def shifted(cells: list[list[str]], draw: random.Random) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_values_never_move_to_another_column_unseen(tmp_path: Path, separator: str) -> None:
+def test_initial_design_of_shifted_cells_raises_or_is_equal(tmp_path: Path, separator: str) -> None:
     """Also where the last cell of a row is empty, so that no cell is left over."""
     draw, file, answers = random.Random(1), tmp_path / "t.csv", dict.fromkeys("sec", 0)
     molecules, decimal = SPACE.molecules[::20][:12], "," if separator == ";" else "."
@@ -238,7 +238,7 @@ def test_values_never_move_to_another_column_unseen(tmp_path: Path, separator: s
     assert min(answers.values()) > 2, answers
 
 
-def test_two_quotes_that_do_not_belong_there_swallow_no_row(tmp_path: Path) -> None:
+def test_initial_design_with_two_stray_quotes_loses_no_row(tmp_path: Path) -> None:
     """Around any piece of a table, from the edge of a cell to the edge of another."""
     file, draw, answers = tmp_path / "t.csv", random.Random(0), {True: 0, False: 0}
     table = [(i, smiles, value, "a, b" if i == "CMP-1" else "x") for i, smiles, value, _ in rows()]
@@ -282,7 +282,7 @@ def content_of_values(found: dict[str, object]) -> dict[str, object]:
         (b"smiles,value\nCCO,5\rCCN,6\x81\n", 3),
     ],
 )
-def test_bytes_that_are_no_text_are_named_with_their_line(
+def test_initial_design_of_undecodable_bytes_raises_with_the_line(
     tmp_path: Path, data: bytes, line: int
 ) -> None:
     file = tmp_path / "t.csv"
@@ -294,7 +294,7 @@ def test_bytes_that_are_no_text_are_named_with_their_line(
     ("cell", "advice"),
     [("<5 nM", "write <5 only"), (">= 5%", "write >=5 only"), ("1e-400", "smaller than any")],
 )
-def test_a_cell_that_is_no_number_gets_advice_that_loses_nothing(
+def test_initial_design_with_an_unreadable_number_raises_with_advice(
     tmp_path: Path, cell: str, advice: str
 ) -> None:
     file = tmp_path / "t.csv"
@@ -304,13 +304,13 @@ def test_a_cell_that_is_no_number_gets_advice_that_loses_nothing(
     assert "line 2: value:" in error
 
 
-def test_a_row_without_a_molecule_is_named_with_the_column(tmp_path: Path) -> None:
+def test_initial_design_with_an_empty_molecule_raises_with_the_column(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("Structure_SMILES,value\nCCO,5.1\n,5.2\n")
     assert "line 3: Structure_SMILES: " in attempt(file)[1]
 
 
-def test_a_header_below_a_title_is_found_by_any_name_of_a_molecule_column(tmp_path: Path) -> None:
+def test_initial_design_with_a_header_below_a_title_raises_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("Plate 7\nID;Canonical_SMILES;value\n1;CCO;5\n")
     assert "line 2 says 'Canonical_SMILES'" in attempt(file)[1]

@@ -1,4 +1,4 @@
-"""What a training makes of few molecules, of other ones when it is resumed, and of no device."""
+"""Training on few molecules, resumed on other molecules, and without the device."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def small(data: Path, out: Path) -> TrainConfig:
     ("n", "representation"),
     [(2, "robust-smiles"), (3, "smiles"), (5, "selfies"), (20, "robust-smiles")],
 )
-def test_train_on_few_molecules_validates_on_them_and_says_so(
+def test_train_on_few_molecules_validates_on_them_and_warns(
     tmp_path: Path, n: int, representation: str
 ) -> None:
     data = prepared(tmp_path / "few", [m for m in MOLECULES if split_of(m) == "train"][:n])
@@ -74,7 +74,7 @@ def test_train_on_few_molecules_validates_on_them_and_says_so(
     assert bool(space.encode(load_split(data, "train")).isfinite().all())
 
 
-def test_train_with_held_out_molecules_validates_on_these(tmp_path: Path) -> None:
+def test_train_with_held_out_molecules_validates_on_them(tmp_path: Path) -> None:
     data = prepared(tmp_path / "many", MOLECULES)
     space = load(train(small(data, tmp_path / "run"), workers=1))
     assert space.about["validation"]["held_out"] is True
@@ -82,9 +82,7 @@ def test_train_with_held_out_molecules_validates_on_these(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kept", ["train", "valid"])
-def test_train_on_too_few_molecules_names_the_number_that_it_needs(
-    tmp_path: Path, kept: str
-) -> None:
+def test_train_on_too_few_molecules_raises(tmp_path: Path, kept: str) -> None:
     data = prepared(tmp_path / "one", [m for m in MOLECULES if split_of(m) == kept][:1])
     with pytest.raises(DataError, match="at least 2 training molecules"):
         train(small(data, tmp_path / "run"), workers=1)
@@ -127,7 +125,7 @@ def test_train_resumes_from_a_moved_data_folder(tmp_path: Path) -> None:
     [MOLECULES[::-1], [m.replace("O", "S") for m in MOLECULES], HEXANES],
     ids=["order", "another symbol", "another vocabulary"],
 )
-def test_train_is_not_resumed_on_other_molecules(tmp_path: Path, others: Sequence[str]) -> None:
+def test_train_resumed_on_other_molecules_raises(tmp_path: Path, others: Sequence[str]) -> None:
     config = small(prepared(tmp_path / "a", MOLECULES), tmp_path / "run")
     interrupted(config)
     other = dataclasses.replace(config, data=str(prepared(tmp_path / "b", others)))
@@ -136,7 +134,7 @@ def test_train_is_not_resumed_on_other_molecules(tmp_path: Path, others: Sequenc
     assert "\n" not in str(caught.value)
 
 
-def test_train_resumed_from_an_older_state_refuses_other_shapes_in_one_line(
+def test_train_resumed_from_an_old_state_of_other_shapes_raises(
     tmp_path: Path,
 ) -> None:
     """States did not always say what they were made from."""
@@ -156,7 +154,7 @@ def test_train_resumed_from_an_older_state_refuses_other_shapes_in_one_line(
 
 
 @pytest.mark.parametrize("name", ["train.smi", "valid.smi"])
-def test_prepared_data_that_were_changed_by_hand_are_refused(tmp_path: Path, name: str) -> None:
+def test_tokenize_of_changed_prepared_data_raises(tmp_path: Path, name: str) -> None:
     data = prepared(tmp_path / "a", MOLECULES)
     tokenize(data, "smiles", workers=1)  # which is kept beside them
     with open(data / name, "a") as file:
@@ -166,7 +164,7 @@ def test_prepared_data_that_were_changed_by_hand_are_refused(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("name", ["mps", "gpu", "", "cuda:x", "cpu:0", "meta", "CUDA"])
-def test_pick_device_refuses_what_is_no_device(name: str) -> None:
+def test_pick_device_of_unknown_name_raises(name: str) -> None:
     with pytest.raises(ConfigError, match="device must be"):
         pick_device(name)
     with pytest.raises(ConfigError, match="device must be"):
@@ -174,7 +172,7 @@ def test_pick_device_refuses_what_is_no_device(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
-def test_device_that_is_not_there_is_said_before_any_work(
+def test_load_and_train_on_a_missing_device_raise_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
