@@ -35,7 +35,7 @@ def test_sources_open_files_with_an_encoding() -> None:
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
-def test_without_encoding_finds_lines_that_name_none() -> None:
+def test_without_encoding_gives_lines_of_calls_lacking_an_encoding() -> None:
     code = (
         "open(p)\nopen(p, 'rb')\nopen(p, encoding='utf-8')\np.read_text()\np.write_text(t, 'utf-8')"
     )

@@ -81,7 +81,7 @@ def test_replacing_an_empty_file_needs_overwrite(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_check_output_of_paths_that_cannot_be_files_raises(tmp_path: Path, overwrite: bool) -> None:
+def test_check_output_of_invalid_paths_raises(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")

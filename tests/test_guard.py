@@ -106,7 +106,7 @@ def test_process_guard_ends_children_of_a_killed_process(tmp_path: Path, how: st
             os.killpg(owner.pid, signal.SIGKILL)
 
 
-def test_process_guard_that_was_killed_is_replaced() -> None:
+def test_process_guard_killed_is_replaced() -> None:
     with marked():
         guard = _guard._of_this_process()
         first = guard._process

@@ -29,7 +29,7 @@ from molvae.chem.values import Censored, decimal_marks, number, parse_measuremen
         ("007", 7.0),
     ],
 )
-def test_number_with_one_reading_is_parsed(text: str, value: float) -> None:
+def test_number_of_unambiguous_text_is_parsed(text: str, value: float) -> None:
     assert number(text) == value
 
 
@@ -81,7 +81,7 @@ def test_number_with_one_reading_is_parsed(text: str, value: float) -> None:
         ("1e", "not a number"),
     ],
 )
-def test_number_that_is_ambiguous_raises_with_the_reason(text: str, reason: str) -> None:
+def test_number_of_ambiguous_text_raises_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         number(text)
 

@@ -144,7 +144,7 @@ def test_proposable_accepts_radicals_if_the_space_does() -> None:
 
 
 @pytest.mark.slow
-def test_train_on_radicals_gives_a_model_that_generates_radicals(tmp_path: Path) -> None:
+def test_model_trained_on_radicals_generates_radicals(tmp_path: Path) -> None:
     alkyls = ["C" * n + "[CH2]" for n in range(2, 30)]
     (tmp_path / "some.smi").write_text("\n".join([*alkyls, "C" * 12]))
     with pytest.warns(MolvaeWarning, match="few molecules"):

@@ -170,7 +170,7 @@ def test_smoothness_separates_similarity_of_changed_molecules() -> None:
     assert found["changed_tanimoto_at_0.3"] == found["tanimoto_at_0.3"] < alike
 
 
-def test_geometry_of_fingerprints_themselves_is_nearly_perfect() -> None:
+def test_geometry_of_fingerprint_vectors_is_nearly_perfect() -> None:
     molecules = sample_molecules("zinc250k", 150, seed=5)
     found = geometry(Fingerprints(1.0), molecules)  # type: ignore[arg-type]
     assert found["distance_tanimoto_correlation"] < -0.95

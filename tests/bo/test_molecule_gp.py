@@ -119,7 +119,7 @@ def test_molecule_gp_follows_a_noisy_value_less(x: Tensor) -> None:
     assert float(said.variance[0]) > 5 * float(said.variance[1])
 
 
-def test_molecule_gp_unknown_noise_is_that_of_other_values(x: Tensor) -> None:
+def test_molecule_gp_unknown_noise_equals_noise_of_other_values(x: Tensor) -> None:
     noise = torch.full((30, 1), torch.nan, dtype=x.dtype)
     noise[3], noise[7] = 0.01, 0.03
     y = x[:, :1].sigmoid()

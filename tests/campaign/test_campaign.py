@@ -134,7 +134,7 @@ def test_ask_and_tell_complete_trials_once(path: Path) -> None:
             campaign.tell(99, 0.6)
 
 
-def test_ask_gives_initial_molecules_until_they_are_told(path: Path) -> None:
+def test_ask_gives_initial_molecules_until_told(path: Path) -> None:
     with begin(path, n=3, strategy=CHEAP) as campaign:
         assert [t.id for t in campaign.ask(2)] == [1, 2]
         assert [t.id for t in campaign.ask(9)] == [1, 2, 3]
@@ -508,7 +508,7 @@ class First:
         return [Candidate(m, z) for m, z in zip(ranked, space.encode(ranked), strict=True)]
 
 
-def test_campaign_with_a_strategy_object_needs_that_object_again(path: Path) -> None:
+def test_open_without_the_strategy_object_cannot_ask(path: Path) -> None:
     with begin(path, strategy=First()) as campaign:
         campaign.run(12)
         assert campaign.trials[-1].origin == "first"
@@ -521,7 +521,7 @@ def test_campaign_with_a_strategy_object_needs_that_object_again(path: Path) -> 
         assert len(campaign.ask(2)) == 2
 
 
-def test_ask_with_a_strategy_that_repeats_molecules_raises(path: Path) -> None:
+def test_ask_with_a_strategy_repeating_molecules_raises(path: Path) -> None:
     with begin(path, strategy=First(repeat=True)) as campaign:
         campaign.tell(1, 1.0)
         with pytest.raises(CampaignError, match="did not give 2 distinct new molecules"):
@@ -866,7 +866,7 @@ def test_retry_puts_all_failed_trials_back_to_be_scored_again(path: Path) -> Non
         assert table["earlier_failures"].notna().tolist() == [True, False, True] + [False] * 3
 
 
-def test_retry_with_a_message_takes_failures_with_that_message(path: Path) -> None:
+def test_retry_with_a_message_takes_matching_failures(path: Path) -> None:
     with outage(path) as campaign:
         assert [trial.id for trial in campaign.retry(message="license SERVER")] == [1]
         with pytest.raises(CampaignError, match=r"none of 1 failures says 'licence'.*no pocket"):
@@ -875,7 +875,7 @@ def test_retry_with_a_message_takes_failures_with_that_message(path: Path) -> No
         assert "earlier_failures" in campaign.table()
 
 
-def test_retry_of_a_trial_that_has_not_failed_raises(path: Path) -> None:
+def test_retry_of_a_complete_or_unknown_trial_raises(path: Path) -> None:
     with outage(path) as campaign:
         for ids in ([2], [3, 4], [99]):
             with pytest.raises(CampaignError, match="has not failed; failed are: 1, 3"):
@@ -919,7 +919,7 @@ def test_tell_all_without_ids_raises(path: Path) -> None:
         campaign.tell_all([1.0])  # type: ignore[arg-type]
 
 
-def test_create_without_a_space_takes_the_default_one(path: Path) -> None:
+def test_create_without_a_space_takes_the_default_space(path: Path) -> None:
     with Campaign.create(path, objective="logp", start=["CCO", "CCCO"]) as campaign:
         assert campaign.config.space == CampaignConfig.space
     config = CampaignConfig(space="qm9", objective=("logp",))

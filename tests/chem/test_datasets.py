@@ -260,7 +260,7 @@ def test_prepare_report_counts_dropped_molecules_by_reason(tmp_path):
     assert sorted(_everything(tmp_path / "out")) == ["CCN", "CCO"]
 
 
-def test_prepare_molecules_that_selfies_cannot_write_drops_and_counts_them(tmp_path):
+def test_prepare_drops_and_counts_molecules_selfies_cannot_write(tmp_path):
     source = write(tmp_path / "a.smi", "CCO\nC*\nCI(Cl)Cl\n")
     assert prepare(source, tmp_path / "out").dropped["selfies"] == 2
 

@@ -159,7 +159,7 @@ def test_score_with_workers_is_unchanged():
     assert alone.dtype == np.float64
 
 
-def test_properties_with_one_failing_property_is_nan_there_only(monkeypatch):
+def test_properties_with_a_failing_property_are_nan_in_its_column_only(monkeypatch):
     def broken(mol: Chem.Mol) -> float:
         raise ValueError("math domain error")
 

@@ -57,7 +57,7 @@ def test_read_slices_of_table_marks_bad_lines_with_a_problem(size: int, tmp_path
     assert found[1].smiles == "CCC"
 
 
-def test_read_slices_with_unpaired_quote_loses_that_line_only(tmp_path: Path) -> None:
+def test_read_slices_with_unpaired_quote_loses_its_line_only(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", 'smiles,id\nCCO,A\nCCC,"B\nCCN,C\nCCS,D\n')
     found = rows(file, 100)
     assert [(row.line, row.smiles, bool(row.problem)) for row in found if not row.problem] == [

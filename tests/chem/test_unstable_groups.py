@@ -144,7 +144,7 @@ PAIRS = {
 """Of a group: a molecule that has it, and one that is like it and has not."""
 
 
-def test_alerts_find_each_unstable_group_only_in_molecules_that_have_one() -> None:
+def test_alerts_find_each_unstable_group_in_its_example_only() -> None:
     for name, (having, other) in PAIRS.items():
         assert name in alerts(having, ["UNSTABLE"])
         assert name not in alerts(other, ["UNSTABLE"])

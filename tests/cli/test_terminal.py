@@ -221,7 +221,7 @@ sys.exit(run(app, ["go"], interrupted={}))
     "closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/null 2>/dev/null", "| cat"]
 )
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
-def test_run_with_closed_streams_prints_what_is_possible_and_spoils_no_file(
+def test_run_with_closed_streams_writes_no_message_into_files(
     tmp_path: Path, closed: str, encoding: str
 ) -> None:
     (tmp_path / "go.py").write_text(STREAMS, encoding="utf-8")

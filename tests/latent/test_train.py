@@ -439,7 +439,7 @@ def test_train_into_an_existing_folder_raises_without_overwrite(
     train(config, workers=1, overwrite=True)
 
 
-def test_tokenize_reads_the_cache_and_replaces_a_damaged_one(data: Path) -> None:
+def test_tokenize_reads_the_cache_and_replaces_a_damaged_cache(data: Path) -> None:
     first = tokenize(data, "selfies", workers=1)
     again = tokenize(data, "selfies", workers=1)
     assert torch.equal(first.train, again.train)

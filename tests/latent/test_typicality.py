@@ -17,7 +17,7 @@ def test_density_percentiles_of_a_space_without_density_are_none() -> None:
     assert density_percentiles(space, []) == []
 
 
-def test_density_percentiles_equal_those_of_encodings() -> None:
+def test_density_percentiles_equal_percentiles_of_encodings() -> None:
     space = DenseToySpace()
     middle, corner = space.decode(torch.tensor([[0.0, 0.0, 1.0], [4.0, 4.0, 3.0]]).double())
     assert middle is not None

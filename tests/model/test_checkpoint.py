@@ -158,7 +158,7 @@ def test_load_run_with_extra_or_missing_tensor_raises_with_its_name(folder: Path
 
 
 @pytest.mark.parametrize("kind", ["mixture", "flow"])
-def test_load_run_reads_the_prior_and_fingerprint_includes_it(tmp_path: Path, kind: str) -> None:
+def test_load_run_reads_the_prior_as_part_of_the_fingerprint(tmp_path: Path, kind: str) -> None:
     torch.manual_seed(0)
     model = SequenceVAE(SMALL, 5, 7)
     save_run(tmp_path, model, card())

@@ -133,7 +133,7 @@ def test_compute_loss_with_wide_posterior_is_lower_and_tightens_with_samples() -
     assert bounds[3] == pytest.approx(exact, abs=0.01)
 
 
-def test_compute_loss_uses_a_known_condition_for_a_correlated_one() -> None:
+def test_compute_loss_uses_known_conditions_for_correlated_ones() -> None:
     """x is one condition, the other is known: log p(x | known) by the rules of Gaussians."""
     covariance = torch.tensor([[1.0, 0.6], [0.6, 1.0]])
     known = torch.tensor([[torch.nan, 1.5]]).expand(50_000, 2)

@@ -28,7 +28,7 @@ ROWS = torch.tensor([[4, 5, 6, 2, 0], [6, 6, 4, 5, 2]])
         },
     ],
 )
-def test_widened_network_has_the_logits_of_the_smaller_one(kinds: dict[str, object]) -> None:
+def test_widened_network_has_the_logits_of_the_smaller_network(kinds: dict[str, object]) -> None:
     old = dataclasses.replace(OLD, **kinds)  # type: ignore[arg-type]
     new = dataclasses.replace(old, latent_dim=7)
     torch.manual_seed(0)

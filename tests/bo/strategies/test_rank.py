@@ -197,7 +197,7 @@ def test_rank_with_surrogates_of_a_user_proposes(noisy: bool) -> None:
     assert moments.trained_on == (23, 2)  # pending molecules are there
 
 
-def test_rank_with_acquisition_of_a_user_maximizes_that_function() -> None:
+def test_rank_maximizes_an_acquisition_function_of_a_user() -> None:
     space, observations = ToySpace(), toy_evidence(20)
     values = ToyObjective()
 

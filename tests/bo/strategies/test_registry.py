@@ -82,7 +82,7 @@ class TestGenetic(StrategyContract):
         return Genetic()
 
 
-def test_get_strategy_of_every_registered_name_has_that_name() -> None:
+def test_get_strategy_gives_the_strategy_of_every_registered_name() -> None:
     assert all(get_strategy(name).name == name for name in STRATEGIES)
 
 
