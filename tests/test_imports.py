@@ -28,7 +28,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
-def loaded(code: str) -> set[str]:
+def loaded_packages(code: str) -> set[str]:
     """Top-level packages in memory after running some code in a new process."""
     code += "\nimport sys\nprint('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run(
@@ -53,7 +53,7 @@ def loaded(code: str) -> set[str]:
     ],
 )
 def test_import_and_help_load_no_heavy_package(code: str) -> None:
-    assert loaded(code).isdisjoint(HEAVY)
+    assert loaded_packages(code).isdisjoint(HEAVY)
 
 
 def modules(folder: str) -> list[str]:
@@ -61,20 +61,20 @@ def modules(folder: str) -> list[str]:
 
 
 def test_import_of_chem_loads_no_torch() -> None:
-    packages = loaded("import " + ", ".join([*modules("chem"), "molvae.chem.datasets"]))
+    packages = loaded_packages("import " + ", ".join([*modules("chem"), "molvae.chem.datasets"]))
     assert "rdkit" in packages
     assert "torch" not in packages
 
 
 def test_import_of_model_loads_no_rdkit() -> None:
-    packages = loaded("import " + ", ".join(modules("model")))
+    packages = loaded_packages("import " + ", ".join(modules("model")))
     assert "torch" in packages
     assert packages.isdisjoint({"rdkit", "selfies"})
 
 
 def test_load_of_models_loads_no_torch_compiler() -> None:
     code = "import sys; from molvae.latent.loading import *; [load(name) for name in list_models()]"
-    loaded(code + "; assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules")
+    loaded_packages(code + "; assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules")
 
 
 def test_tell_command_loads_neither_torch_nor_rdkit(tmp_path: Path) -> None:
@@ -83,10 +83,10 @@ def test_tell_command_loads_neither_torch_nor_rdkit(tmp_path: Path) -> None:
     begin(tmp_path / "c.db").close()
     words = ["tell", str(tmp_path / "c.db"), "1", "2"]
     code = f"import molvae.cli as c; assert c.main({words!r}) == 0"
-    assert loaded(code).isdisjoint({"torch", "rdkit"})
+    assert loaded_packages(code).isdisjoint({"torch", "rdkit"})
 
 
-def imported(path: Path) -> Iterator[str]:
+def imported_layers(path: Path) -> Iterator[str]:
     """First component below `molvae` of everything that a file imports, inside functions too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -119,7 +119,7 @@ def test_package_imports_point_to_lower_layers() -> None:
         assert here in RANK, f"{here} has no layer"
         wrong += [
             f"{path.relative_to(PACKAGE)} imports {there}"
-            for there in imported(path)
+            for there in imported_layers(path)
             if there != here and RANK[there] >= RANK[here]
         ]
     assert wrong == []

@@ -106,7 +106,7 @@ def main_calls(folder: Path, data: Path, strategies: Sequence[str] = STRATEGIES)
     return found
 
 
-def world() -> dict[str, Any]:
+def global_settings() -> dict[str, Any]:
     """Everything global that somebody else may have set."""
     return {
         "dtype": torch.get_default_dtype(),
@@ -127,7 +127,7 @@ def world() -> dict[str, Any]:
 
 
 @contextmanager
-def hostile(dtype: torch.dtype, folder: Path) -> Iterator[None]:
+def other_global_settings(dtype: torch.dtype, folder: Path) -> Iterator[None]:
     """A world in which everything is set in another way."""
     dtype_before, deterministic = (
         torch.get_default_dtype(),
@@ -155,7 +155,7 @@ def hostile(dtype: torch.dtype, folder: Path) -> Iterator[None]:
         yield
 
 
-def same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor):
         return torch.equal(one.nan_to_num(-1), other.nan_to_num(-1))
     return bool(np.all(one == other)) if isinstance(one, np.ndarray) else bool(one == other)
@@ -177,10 +177,10 @@ def test_main_calls_under_other_global_settings_are_unchanged_and_keep_them(
     dtype: torch.dtype,
     strategies: Sequence[str],
 ) -> None:
-    with hostile(dtype, tmp_path / "elsewhere"):
-        before = world()
+    with other_global_settings(dtype, tmp_path / "elsewhere"):
+        before = global_settings()
         found = main_calls(tmp_path, data, strategies)
-        after = world()
+        after = global_settings()
     assert [name for name in before if after[name] != before[name]] == []
     assert set(strategies) < set(found)
-    assert [name for name in found if not same(friendly[name], found[name])] == []
+    assert [name for name in found if not is_same(friendly[name], found[name])] == []

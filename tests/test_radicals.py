@@ -24,7 +24,7 @@ from molvae.latent.loading import load
 from molvae.latent.space import LatentSpace
 from molvae.latent.train import train
 from molvae.model.config import LossConfig, ModelConfig, PriorConfig, TrainConfig
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 from tests.toys import ToySpace
 
 
@@ -95,7 +95,7 @@ class RadicalSpace(ToySpace):
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("ga", "screen")])
 def test_strategies_propose_no_radicals_by_default(name: str) -> None:
-    space, observations = RadicalSpace(), toy_evidence()
+    space, observations = RadicalSpace(), toy_observations()
     strategy = get_strategy(name)
     found = [c.smiles for c in strategy.propose(observations, space, 12, seed=1)]
     assert not any(map(has_radicals, found))
@@ -106,7 +106,7 @@ def test_strategies_propose_no_radicals_by_default(name: str) -> None:
 
 
 def test_screen_proposes_radicals_of_the_data_set_only_if_allowed(tmp_path: Path) -> None:
-    space, observations = RadicalSpace(), toy_evidence()
+    space, observations = RadicalSpace(), toy_observations()
     radicals = [f"{molecule[:-1]}[O]" for molecule in space.molecules]  # they end in an OH
     assert all(map(has_radicals, radicals))
     (tmp_path / "some.smi").write_text("\n".join([*radicals, *space.molecules]))

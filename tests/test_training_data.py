@@ -28,14 +28,14 @@ MOLECULES = tuple(sample_molecules("zinc250k", 60, seed=5))
 HEXANES = tuple("C" * n for n in range(2, 40))
 
 
-def prepared(folder: Path, molecules: Sequence[str]) -> Path:
+def prepare_folder(folder: Path, molecules: Sequence[str]) -> Path:
     folder.mkdir()
     (folder / "some.smi").write_text("\n".join(molecules))
     prepare(folder / "some.smi", folder / "data", workers=1)
     return folder / "data"
 
 
-def small(data: Path, out: Path) -> TrainConfig:
+def small_config(data: Path, out: Path) -> TrainConfig:
     return TrainConfig(
         data=str(data),
         out=str(out),
@@ -59,9 +59,9 @@ def small(data: Path, out: Path) -> TrainConfig:
 def test_train_on_few_molecules_validates_on_them_and_warns(
     tmp_path: Path, n: int, representation: str
 ) -> None:
-    data = prepared(tmp_path / "few", [m for m in MOLECULES if split_of(m) == "train"][:n])
+    data = prepare_folder(tmp_path / "few", [m for m in MOLECULES if split_of(m) == "train"][:n])
     config = dataclasses.replace(
-        small(data, tmp_path / "run"),
+        small_config(data, tmp_path / "run"),
         representation=representation,
         prior=PriorConfig(epochs=1),
     )
@@ -75,28 +75,28 @@ def test_train_on_few_molecules_validates_on_them_and_warns(
 
 
 def test_train_with_held_out_molecules_validates_on_them(tmp_path: Path) -> None:
-    data = prepared(tmp_path / "many", MOLECULES)
-    space = load(train(small(data, tmp_path / "run"), workers=1))
+    data = prepare_folder(tmp_path / "many", MOLECULES)
+    space = load(train(small_config(data, tmp_path / "run"), workers=1))
     assert space.about["validation"]["held_out"] is True
     assert space.about["validation"]["molecules"] <= len(load_split(data, "valid"))
 
 
 @pytest.mark.parametrize("kept", ["train", "valid"])
 def test_train_on_too_few_molecules_raises(tmp_path: Path, kept: str) -> None:
-    data = prepared(tmp_path / "one", [m for m in MOLECULES if split_of(m) == kept][:1])
+    data = prepare_folder(tmp_path / "one", [m for m in MOLECULES if split_of(m) == kept][:1])
     with pytest.raises(DataError, match="at least 2 training molecules"):
-        train(small(data, tmp_path / "run"), workers=1)
+        train(small_config(data, tmp_path / "run"), workers=1)
     assert not (tmp_path / "run").exists()
 
 
 def test_prepare_of_few_molecules_warns_and_of_many_does_not(tmp_path: Path) -> None:
     with pytest.warns(MolvaeWarning, match="few molecules.*valid"):
-        prepared(tmp_path / "few", MOLECULES)
+        prepare_folder(tmp_path / "few", MOLECULES)
     (tmp_path / "many.smi").write_text("\n".join(sample_molecules("zinc250k", 300, seed=0)))
     prepare(tmp_path / "many.smi", tmp_path / "many", workers=1)
 
 
-def interrupted(config: TrainConfig) -> None:
+def train_interrupted(config: TrainConfig) -> None:
     """Train until the first state is saved."""
 
     def stop(progress: Progress) -> None:
@@ -109,9 +109,9 @@ def interrupted(config: TrainConfig) -> None:
 
 
 def test_train_resumes_from_a_moved_data_folder(tmp_path: Path) -> None:
-    data = prepared(tmp_path / "a", MOLECULES)
-    config = small(data, tmp_path / "run")
-    interrupted(config)
+    data = prepare_folder(tmp_path / "a", MOLECULES)
+    config = small_config(data, tmp_path / "run")
+    train_interrupted(config)
     moved = data.rename(tmp_path / "elsewhere")
     config = dataclasses.replace(config, data=str(moved))
     resumed = load(train(config, resume=True, workers=1))
@@ -126,9 +126,9 @@ def test_train_resumes_from_a_moved_data_folder(tmp_path: Path) -> None:
     ids=["order", "another symbol", "another vocabulary"],
 )
 def test_train_resumed_on_other_molecules_raises(tmp_path: Path, others: Sequence[str]) -> None:
-    config = small(prepared(tmp_path / "a", MOLECULES), tmp_path / "run")
-    interrupted(config)
-    other = dataclasses.replace(config, data=str(prepared(tmp_path / "b", others)))
+    config = small_config(prepare_folder(tmp_path / "a", MOLECULES), tmp_path / "run")
+    train_interrupted(config)
+    other = dataclasses.replace(config, data=str(prepare_folder(tmp_path / "b", others)))
     with pytest.raises(CheckpointError, match="made from other molecules") as caught:
         train(other, resume=True, workers=1)
     assert "\n" not in str(caught.value)
@@ -138,14 +138,14 @@ def test_train_resumed_from_an_old_state_of_other_shapes_raises(
     tmp_path: Path,
 ) -> None:
     """States did not always say what they were made from."""
-    config = small(prepared(tmp_path / "a", MOLECULES), tmp_path / "run")
-    interrupted(config)
+    config = small_config(prepare_folder(tmp_path / "a", MOLECULES), tmp_path / "run")
+    train_interrupted(config)
     path = tmp_path / "run" / RESUME
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         metadata = {name: text for name, text in file.metadata().items() if name != "data"}
     save_file(tensors, path, metadata)
-    other = dataclasses.replace(config, data=str(prepared(tmp_path / "b", HEXANES)))
+    other = dataclasses.replace(config, data=str(prepare_folder(tmp_path / "b", HEXANES)))
     with pytest.raises(CheckpointError, match="another network") as caught:
         train(other, resume=True, workers=1)
     assert "\n" not in str(caught.value)
@@ -155,7 +155,7 @@ def test_train_resumed_from_an_old_state_of_other_shapes_raises(
 
 @pytest.mark.parametrize("name", ["train.smi", "valid.smi"])
 def test_tokenize_of_changed_prepared_data_raises(tmp_path: Path, name: str) -> None:
-    data = prepared(tmp_path / "a", MOLECULES)
+    data = prepare_folder(tmp_path / "a", MOLECULES)
     tokenize(data, "smiles", workers=1)  # which is kept beside them
     with open(data / name, "a") as file:
         file.write("CCO\n")
@@ -178,7 +178,9 @@ def test_load_and_train_on_a_missing_device_raise_first(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="there is no device"):
         load("qm9", device=name)
-    config = dataclasses.replace(small(tmp_path / "no data", tmp_path / "run"), device="cuda")
+    config = dataclasses.replace(
+        small_config(tmp_path / "no data", tmp_path / "run"), device="cuda"
+    )
     with pytest.raises(ConfigError, match="there is no device"):
         train(config, workers=1)
     assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")

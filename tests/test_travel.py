@@ -51,7 +51,7 @@ WAYS = {
 }
 
 
-def measured(space: LatentSpace) -> list[Any]:
+def results_of(space: LatentSpace) -> list[Any]:
     z = space.encode(FEW)
     return [
         z.tolist(),
@@ -77,7 +77,7 @@ def small() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def here(small: None) -> list[Any]:
-    return measured(load("zinc250k"))
+    return results_of(load("zinc250k"))
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -97,7 +97,7 @@ def test_space_pickled_or_copied_before_use_gives_the_same_results(
     way: str, here: list[Any]
 ) -> None:
     there = WAYS[way](load("zinc250k"))
-    assert measured(there) == here
+    assert results_of(there) == here
     tuned = there.tuned(FEW)
     z = tuned.encode(FEW)
     assert WAYS[way](tuned).decode(z) == tuned.decode(z)
@@ -144,7 +144,7 @@ def test_space_in_threads_gives_the_same_results_by_seed(space: LatentSpace) -> 
     assert torch.equal(state, torch.get_rng_state())
 
 
-def propose(space: LatentSpace, path: Path, strategy: str) -> list[str]:
+def propose_smiles(space: LatentSpace, path: Path, strategy: str) -> list[str]:
     with Campaign.create(
         path, space, objective="qed", start=FEW, strategy=strategy, batch_size=2
     ) as campaign:
@@ -160,11 +160,11 @@ def test_campaigns_in_threads_propose_the_same_as_alone(space: LatentSpace, tmp_
         "rank:n_offspring=10,n_generations=1,finetune_every=0",
         "turbo:n_candidates=32",
     )
-    alone = [propose(space, tmp_path / f"{i}.db", one) for i, one in enumerate(strategies)]
+    alone = [propose_smiles(space, tmp_path / f"{i}.db", one) for i, one in enumerate(strategies)]
     filters, threads, log = list(warnings.filters), torch.get_num_threads(), rdBase.LogStatus()
     with ThreadPoolExecutor(len(strategies)) as pool:
         paths = [tmp_path / f"{i} again.db" for i, _ in enumerate(strategies)]
-        together = list(pool.map(propose, [space] * len(paths), paths, strategies))
+        together = list(pool.map(propose_smiles, [space] * len(paths), paths, strategies))
     assert together == alone
     assert list(warnings.filters) == filters
     assert torch.get_num_threads() == threads
@@ -174,7 +174,7 @@ def test_campaigns_in_threads_propose_the_same_as_alone(space: LatentSpace, tmp_
 def test_ask_with_ga_leaves_the_rdkit_log_on(
     space: LatentSpace, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    propose(space, tmp_path / "ga.db", "ga")
+    propose_smiles(space, tmp_path / "ga.db", "ga")
     capfd.readouterr()
     assert Chem.MolFromSmiles("c1ccc") is None
     assert "c1ccc" in capfd.readouterr().err

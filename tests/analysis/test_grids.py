@@ -31,7 +31,7 @@ GRID = DenseToySpace()
 FIRST, LAST = GRID.at(2, 4, "O"), GRID.at(5, 4, "O")
 
 
-def texts(file: Path) -> list[str]:
+def svg_texts(file: Path) -> list[str]:
     """All words of an SVG."""
     return [
         "".join(element.itertext()).strip()
@@ -40,14 +40,14 @@ def texts(file: Path) -> list[str]:
     ]
 
 
-def ways(n: int) -> list[AscentPath]:
+def toy_ascents(n: int) -> list[AscentPath]:
     return gradient_ascent(GRID, [FIRST, LAST][:n], "-distance", step=1)
 
 
 DRAWINGS: dict[str, Callable[[Path], Path]] = {
     "path": lambda file: draw_path(interpolate(GRID, FIRST, LAST, steps=12), file),
-    "ascent": lambda file: draw_ascents(ways(1), file),
-    "ascents": lambda file: draw_ascents(ways(2), file),
+    "ascent": lambda file: draw_ascents(toy_ascents(1), file),
+    "ascents": lambda file: draw_ascents(toy_ascents(2), file),
     "neighbours": lambda file: draw_neighbors(
         neighbors(GRID, FIRST, radii=[0.3, 1.0], n=20), file, columns=3
     ),
@@ -82,7 +82,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.mark.parametrize("name", sorted(SAID))
 def test_figures_contain_their_texts(name: str, drawn: Callable[[str], Path]) -> None:
-    found = texts(drawn(name))
+    found = svg_texts(drawn(name))
     assert set(SAID[name]) <= set(found), found
     assert b"<dc:date>" not in drawn(name).read_bytes()
 
@@ -134,7 +134,7 @@ def test_draw_path_overwrite_refuses_an_edited_figure(tmp_path: Path) -> None:
 
 def test_draw_path_most_draws_the_longest_segments_and_both_ends(tmp_path: Path) -> None:
     path = interpolate(GRID, GRID.at(1, 4, "O"), GRID.at(9, 4, "O"), steps=40)
-    found = texts(draw_path(path, tmp_path / "p.svg", most=4))
+    found = svg_texts(draw_path(path, tmp_path / "p.svg", most=4))
     assert any("length 8.0, 4 of 9 segments drawn" in text for text in found)
     assert {"t 0.00 to 0.05", "t 0.95 to 1.00"} <= set(found)
 
@@ -143,14 +143,14 @@ def test_draw_path_without_molecule_shows_a_note(tmp_path: Path) -> None:
     z = GRID.encode([FIRST]).repeat(2, 1)
     z[1] -= 5
     path = decode_path(GRID, z, [0.0, 9.0], name="out", start=FIRST)
-    assert "no molecule" in texts(draw_path(path, tmp_path / "p.svg"))
+    assert "no molecule" in svg_texts(draw_path(path, tmp_path / "p.svg"))
 
 
 def test_draw_projection_of_a_campaign_has_legend_and_labels(tmp_path: Path) -> None:
     with begin(tmp_path / "c.db") as campaign:  # type: ignore[attr-defined]
         campaign.run(12)
         found = project(GRID, GRID.molecules, overlay=campaign)
-    said = texts(draw_projection(found, tmp_path / "c.svg", most=3))
+    said = svg_texts(draw_projection(found, tmp_path / "c.svg", most=3))
     assert {"initial molecules", "new molecules", "10", "11", "12"} <= set(said)
 
 
@@ -165,9 +165,9 @@ def test_draw_neighbors_with_cancelled_comparison_shows_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = neighbors(GRID, FIRST, radii=(1.0,), n=6, seed=0)
-    words = " ".join(texts(draw_neighbors(found, tmp_path / "a.svg")))
+    words = " ".join(svg_texts(draw_neighbors(found, tmp_path / "a.svg")))
     assert "highlighted: what the molecule lacks" in words
     assert "not compared" not in words
     monkeypatch.setattr("molvae.chem.depiction.common_substructure", lambda *_: None)
-    words = " ".join(texts(draw_neighbors(found, tmp_path / "b.svg")))
+    words = " ".join(svg_texts(draw_neighbors(found, tmp_path / "b.svg")))
     assert f"{len(found.found)} not compared" in words

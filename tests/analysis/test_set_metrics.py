@@ -69,7 +69,7 @@ def filter_pass_rate(smiles, catalogs=("PAINS", "BRENK")):
 some_molecules = st.lists(molecules, min_size=1, max_size=5)
 
 
-def rewritten(smiles: list[str], seed: int = 0) -> list[str]:
+def respelled(smiles: list[str], seed: int = 0) -> list[str]:
     """The same molecules from another atom, in another order."""
     texts = [Chem.MolToRandomSmilesVect(parse(text), 1, randomSeed=seed + 1)[0] for text in smiles]
     Random(seed).shuffle(texts)
@@ -270,12 +270,12 @@ def test_distribution_metrics_with_workers_are_unchanged(monkeypatch):
 
 def test_distribution_metrics_are_independent_of_spelling_and_order():
     first = distribution_metrics(SOME, OTHERS, SOME[:2])
-    again = distribution_metrics(rewritten(SOME), rewritten(OTHERS), rewritten(SOME[:2]))
+    again = distribution_metrics(respelled(SOME), respelled(OTHERS), respelled(SOME[:2]))
     assert again == pytest.approx(first, nan_ok=True)
 
 
 def test_distribution_metrics_of_equal_sets_are_perfect():
-    found = distribution_metrics(SOME, rewritten(SOME), rewritten(SOME))
+    found = distribution_metrics(SOME, respelled(SOME), respelled(SOME))
     assert found["novelty"] == 0
     assert found["uniqueness"] == 1
     assert found["nearest_neighbour_similarity"] == 1
@@ -420,7 +420,7 @@ def test_frechet_chemnet_distance_equals_the_fcd_package():
     assert reference.mean.shape == (512,)
     found = frechet_chemnet_distance(SOME, reference)
     assert torch.equal(torch.get_rng_state(), state)
-    assert frechet_chemnet_distance(rewritten(SOME), reference) == found
+    assert frechet_chemnet_distance(respelled(SOME), reference) == found
     assert frechet_chemnet_distance(OTHERS, reference) == pytest.approx(0, abs=1e-4)
 
     with warnings.catch_warnings():

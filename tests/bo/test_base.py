@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from molvae.errors import CampaignError
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 
 
 def test_observations_of_unequal_shapes_raise() -> None:
-    observations = toy_evidence(n=4)
+    observations = toy_observations(n=4)
     with pytest.raises(CampaignError, match=r"observations.z must be 4 x 3, got 3 x 3"):
         replace(observations, z=observations.z[:3])
     with pytest.raises(CampaignError, match=r"observations.y must be 4 x 1, got 3 x 1"):
@@ -20,6 +20,6 @@ def test_observations_of_unequal_shapes_raise() -> None:
 
 
 def test_observations_with_nan_values_raise() -> None:
-    observations = toy_evidence(n=4)
+    observations = toy_observations(n=4)
     with pytest.raises(CampaignError, match=r"observations\.y holds numbers that are not finite"):
         replace(observations, y=torch.full_like(observations.y, torch.nan))

@@ -43,7 +43,7 @@ def gp(x: Tensor, y: Tensor, kernel: str) -> ExactGP:
     return molecule_gp(x, y, BOUNDS, kernel=kernel, n_descriptors=len(DESCRIPTORS))
 
 
-def as_sure_as(whole: ExactGP, part: ExactGP) -> ExactGP:
+def with_hyperparameters_of(whole: ExactGP, part: ExactGP) -> ExactGP:
     """A model of a part of the data with mean, amplitude and noise of the model of all of it."""
     matrix = part.kernel(part.x).to_dense().detach()
     return ExactGP(
@@ -137,7 +137,7 @@ def test_molecule_gp_unknown_noise_equals_noise_of_other_values(x: Tensor) -> No
     torch.testing.assert_close(same.posterior(x).mean, plain.posterior(x).mean)
 
 
-def drawn(n: int, kernel: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def sample_process(n: int, kernel: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs, values drawn from the very process with an amplitude of 1, and standard noise."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(n, D, generator=generator, dtype=torch.float64)
@@ -152,7 +152,7 @@ def drawn(n: int, kernel: str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 def test_molecule_gp_amplitude_is_independent_of_the_noise(sd: float, equal: bool) -> None:
     found, held = [], []
     for seed in range(8):
-        z, signal, white = drawn(150, "latent", seed)
+        z, signal, white = sample_process(150, "latent", seed)
         each = torch.full((150, 1), sd, dtype=torch.float64)
         if not equal:
             each[::2] *= 0.5
@@ -200,7 +200,7 @@ def test_one_step_ahead_errors_equal_models_of_earlier_values(x: Tensor) -> None
     errors = whole.one_step_ahead_errors()
     for n in (1, 8, 29):
         model = gp(x[:n], y[:n], "tanimoto")
-        model = as_sure_as(whole, model)
+        model = with_hyperparameters_of(whole, model)
         with torch.no_grad():
             said = model.posterior(x[[n]], observation_noise=True)
         expected = (y[n] - said.mean) / said.variance.sqrt()
@@ -216,7 +216,7 @@ def test_leave_one_out_equals_a_model_without_the_value(x: Tensor, kernel: str) 
         rest = [k for k in range(30) if k != i]
         model = gp(x[rest], y[rest], kernel)
         # Leaving a value out leaves mean and amplitude as they are.
-        model = as_sure_as(whole, model)
+        model = with_hyperparameters_of(whole, model)
         with torch.no_grad():
             said = model.posterior(x[[i]], observation_noise=True)
         assert float(mean[i]) == pytest.approx(float(said.mean), abs=1e-5)

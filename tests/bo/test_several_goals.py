@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "c.db"
 
 
-def start(path: Path, **settings: Any) -> Campaign:
+def create_campaign(path: Path, **settings: Any) -> Campaign:
     space = ToySpace()
     defaults: dict[str, Any] = {
         "objective": GOALS,
@@ -39,7 +39,7 @@ def start(path: Path, **settings: Any) -> Campaign:
     return Campaign.create(path, space, **(defaults | settings))
 
 
-def everything(campaign: Campaign) -> list[float]:
+def scores_of_all_molecules(campaign: Campaign) -> list[float]:
     """The first column of what is maximized, of every molecule of the toy space."""
     found = campaign.compute(ToySpace().molecules, campaign.problem.names)
     values = np.array([[one[name] for name in campaign.problem.names] for one in found])
@@ -59,11 +59,11 @@ def here(what: str) -> str:
 def test_campaign_of_computed_objectives_finds_the_best_molecules(path: Path, combine: str) -> None:
     """Nothing is guessed at: the best of 324 molecules is soon found."""
     goals = ["minimize mw, worst 300, best 40", "maximize tpsa, worst 0, best 60"]
-    with start(path, objective=goals, combine=combine, seed=1) as campaign:
+    with create_campaign(path, objective=goals, combine=combine, seed=1) as campaign:
         campaign.run(24)
         assert campaign.problem.measured == ()
         best = campaign.best(1).iloc[0]
-        values = dict(zip(ToySpace().molecules, everything(campaign), strict=True))
+        values = dict(zip(ToySpace().molecules, scores_of_all_molecules(campaign), strict=True))
         better = sum(value > values[best["smiles"]] for value in values.values())
         assert better <= 3, best
         assert campaign.best_value == (None if combine == "pareto" else best["score"])
@@ -84,7 +84,7 @@ def test_campaign_function_may_return_several_values_per_call(path: Path) -> Non
         {"objective": here("slow"), "name": "carbons", "direction": "minimize"},
         "logp in -1..1",
     ]
-    with start(path, objective=goals) as campaign:
+    with create_campaign(path, objective=goals) as campaign:
         assert campaign.problem.measured == ("hill", "carbons")
         assert [call.names for call in evaluation_tasks(campaign, None)] == [
             ("hill", "carbons"),
@@ -101,7 +101,9 @@ def test_campaign_function_may_return_several_values_per_call(path: Path) -> Non
 
 def test_tell_of_measured_objectives_takes_values_by_name(path: Path) -> None:
     goals = ["manual:pIC50", "minimize mw"]
-    with start(path, objective=goals, constraints=["manual:tox <= 1", "tpsa >= 10"]) as campaign:
+    with create_campaign(
+        path, objective=goals, constraints=["manual:tox <= 1", "tpsa >= 10"]
+    ) as campaign:
         first, second, third, *_ = campaign.ask(4)
         with pytest.raises(ConfigError, match="measures pIC50, tox; give values by name, got 7"):
             campaign.tell(first.id, 7.0)
@@ -126,7 +128,9 @@ def test_tell_of_measured_objectives_takes_values_by_name(path: Path) -> None:
 def test_campaign_proposals_satisfy_constraints_from_the_first(path: Path) -> None:
     limits = ["matches:S >= 1", "largest_ring <= 0", "elements-outside:C+O+S <= 0"]
     some = ToySpace().molecules[1:240:30]  # of which one keeps them
-    with start(path, objective=ToyObjective(), constraints=limits, start=some, seed=2) as campaign:
+    with create_campaign(
+        path, objective=ToyObjective(), constraints=limits, start=some, seed=2
+    ) as campaign:
         campaign.run(24)
         new = campaign.table().query("origin != 'start'")
         assert len(new) == 16
@@ -137,7 +141,7 @@ def test_campaign_proposals_satisfy_constraints_from_the_first(path: Path) -> No
     "strategy", ["random", "log-ei:num_restarts=1,raw_samples=8,max_iterations=3"]
 )
 def test_strategies_with_several_objectives_complete_a_campaign(path: Path, strategy: str) -> None:
-    with start(path, strategy=strategy) as campaign:
+    with create_campaign(path, strategy=strategy) as campaign:
         campaign.run(12)
         assert len(campaign) == 12
 
@@ -145,11 +149,13 @@ def test_strategies_with_several_objectives_complete_a_campaign(path: Path, stra
 @pytest.mark.parametrize("strategy", ["ga", "thompson", "turbo", "gradient"])
 def test_strategies_for_one_objective_raise_without_combine(path: Path, strategy: str) -> None:
     with (
-        start(path, strategy=strategy) as campaign,
+        create_campaign(path, strategy=strategy) as campaign,
         pytest.raises(CampaignError, match=r"supports one objective, got 2; set combine"),
     ):
         campaign.run(12)
-    with start(path.with_name("sum.db"), strategy=strategy, combine="weighted_sum") as campaign:
+    with create_campaign(
+        path.with_name("sum.db"), strategy=strategy, combine="weighted_sum"
+    ) as campaign:
         campaign.run(10)
 
 
@@ -157,11 +163,11 @@ def test_campaign_of_several_objectives_resumes_the_same(path: Path) -> None:
     def smiles(c: Campaign) -> list[str]:
         return [trial.smiles for trial in c.trials]
 
-    with start(path, constraints=["logp <= 2"]) as campaign:
+    with create_campaign(path, constraints=["logp <= 2"]) as campaign:
         campaign.run(20)
         whole = smiles(campaign)
     other = path.with_name("other.db")
-    with start(other, constraints=["logp <= 2"]) as campaign:
+    with create_campaign(other, constraints=["logp <= 2"]) as campaign:
         campaign.run(12)  # a whole number of batches
     with Campaign.open(other, ToySpace()) as campaign:
         campaign.run(20)
@@ -173,12 +179,12 @@ def test_campaign_start_file_computes_the_other_objectives(path: Path, tmp_path:
     file = tmp_path / "measured.csv"
     file.write_text("smiles,a,b\nCOCO,1,2\nCNCO,,\nCSCO,nan,1\n")
     goals = ["manual:a", "manual:b", "mw"]
-    with start(path, objective=goals, start=str(file)) as campaign:
+    with create_campaign(path, objective=goals, start=str(file)) as campaign:
         assert [t.status for t in campaign.trials] == ["complete", "pending", "failed"]
         assert campaign.trials[0].values["mw"] == pytest.approx(62.07, abs=0.01)
     file.write_text("smiles,a,b\nCOCO,1,\n")
     with pytest.raises(Exception, match="line 2: a value of a but none of b"):
-        start(path.with_name("d.db"), objective=goals, start=str(file))
+        create_campaign(path.with_name("d.db"), objective=goals, start=str(file))
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from molvae.bo.surrogate import fit_gp, reproducible
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 
 
 def test_fit_gp_predicts_held_out_values() -> None:
-    observations, held_out = toy_evidence(n=30, seed=0), toy_evidence(n=30, seed=1)
+    observations, held_out = toy_observations(n=30, seed=0), toy_observations(n=30, seed=1)
     model = fit_gp(observations.z, observations.y)
     with torch.no_grad():
         predicted = model.posterior(held_out.z).mean
@@ -19,7 +19,7 @@ def test_fit_gp_predicts_held_out_values() -> None:
 
 
 def test_fit_gp_of_several_objectives_has_one_column_each() -> None:
-    observations = toy_evidence(n=10)
+    observations = toy_observations(n=10)
     y = torch.cat([observations.y, -3 * observations.y], dim=1)
     with torch.no_grad():
         posterior = fit_gp(observations.z, y).posterior(observations.z[:4])
@@ -28,7 +28,7 @@ def test_fit_gp_of_several_objectives_has_one_column_each() -> None:
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e3, 7.0), (1e-12, 0.0), (1e90, 0.0)])
 def test_fit_gp_is_independent_of_scale_and_offset(scale: float, shift: float) -> None:
-    observations = toy_evidence(n=10)
+    observations = toy_observations(n=10)
     with torch.no_grad():
         plain = fit_gp(observations.z, observations.y).posterior(observations.bounds).mean
         scaled = fit_gp(observations.z, scale * observations.y + shift)

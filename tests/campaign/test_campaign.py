@@ -52,14 +52,14 @@ def proposals(campaign: Campaign) -> list[tuple[int, str, bytes, dict[str, float
     return [(t.id, t.smiles, t.z_bytes, dict(t.values)) for t in campaign.trials]
 
 
-def by_hand(path: Path) -> Campaign:
+def create_manual(path: Path) -> Campaign:
     return Campaign.create(
         path, ToySpace(), objective="manual:y", direction="maximize",
         start=[MOLECULES[0]], strategy="random",
     )  # fmt: skip
 
 
-def uninterrupted(folder: Path, budget: int, **settings: Any) -> list[Any]:
+def proposals_without_interruption(folder: Path, budget: int, **settings: Any) -> list[Any]:
     with begin(folder / "uninterrupted.db", **settings) as campaign:
         campaign.run(budget)
         return proposals(campaign)
@@ -309,7 +309,7 @@ def test_run_stopped_by_an_objective_error_resumes_the_same(
         assert [t.status for t in campaign.trials] == ["complete"] * 2 + ["pending"] * 6
     with Campaign.open(path, ToySpace(), ToyObjective()) as campaign:
         campaign.run(16)
-        assert proposals(campaign) == uninterrupted(tmp_path, 16)
+        assert proposals(campaign) == proposals_without_interruption(tmp_path, 16)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_run_calls_the_objective_with_its_batch_size(path: Path) -> None:
 @pytest.mark.parametrize("strategy", ["random", CHEAP])
 def test_run_stopped_at_every_trial_resumes_the_same(tmp_path: Path, strategy: Any) -> None:
     """A new process for each trial, as it were: the record is all that is carried over."""
-    whole = uninterrupted(tmp_path, 17, strategy=strategy)
+    whole = proposals_without_interruption(tmp_path, 17, strategy=strategy)
     path = tmp_path / "c.db"
     begin(path, strategy=strategy).close()
 
@@ -387,12 +387,12 @@ def test_run_stopped_at_every_trial_resumes_the_same(tmp_path: Path, strategy: A
 
 @pytest.mark.parametrize("strategy", ["random", pytest.param("thompson", marks=pytest.mark.slow)])
 def test_run_killed_loses_no_told_value(tmp_path: Path, strategy: str) -> None:
-    killed(tmp_path, kills=2, strategy=strategy)
+    run_killed(tmp_path, kills=2, strategy=strategy)
 
 
 @pytest.mark.slow
 def test_run_killed_with_workers_loses_no_told_value(tmp_path: Path) -> None:
-    killed(tmp_path, kills=1, strategy="random", workers=2)
+    run_killed(tmp_path, kills=1, strategy="random", workers=2)
 
 
 @pytest.mark.stress
@@ -402,10 +402,10 @@ def test_run_killed_100_times_loses_no_told_value(tmp_path: Path, workers: int) 
     for seed in range(10):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        killed(folder, kills=10, strategy="random", workers=workers, seed=seed)
+        run_killed(folder, kills=10, strategy="random", workers=workers, seed=seed)
 
 
-def killed(folder: Path, *, kills: int, strategy: str, workers: int = 0, seed: int = 0) -> None:
+def run_killed(folder: Path, *, kills: int, strategy: str, workers: int = 0, seed: int = 0) -> None:
     """SIGKILL at random moments: in the objective, before its value is told, while choosing."""
     path = folder / "c.db"
     moments = random.Random(f"{strategy} {workers} {seed}")
@@ -441,7 +441,9 @@ def killed(folder: Path, *, kills: int, strategy: str, workers: int = 0, seed: i
         assert len(campaign) == budget
         assert all(t.status == "complete" for t in campaign.trials)
         if workers <= 1:
-            assert proposals(campaign) == uninterrupted(folder, budget, strategy=strategy)
+            assert proposals(campaign) == proposals_without_interruption(
+                folder, budget, strategy=strategy
+            )
 
 
 def start_work(path: Path, budget: int, strategy: str, workers: int) -> subprocess.Popen[str]:
@@ -845,7 +847,7 @@ def test_campaign_file_is_readable_by_sql(path: Path) -> None:
 # --- failed trials, put back
 
 
-def outage(path: Path) -> Campaign:
+def campaign_with_failures(path: Path) -> Campaign:
     """Trials 1 and 3 failed, for two reasons; 2 was told; the others wait."""
     campaign = begin(path, n=5)
     campaign.tell(1, None, "License server\nis down")
@@ -855,7 +857,7 @@ def outage(path: Path) -> Campaign:
 
 
 def test_retry_puts_all_failed_trials_back_to_be_scored_again(path: Path) -> None:
-    with outage(path) as campaign:
+    with campaign_with_failures(path) as campaign:
         assert [trial.id for trial in campaign.retry()] == [1, 3]
         assert campaign.retry() == []
         assert campaign.observations().smiles == (campaign.trials[1].smiles,)
@@ -867,7 +869,7 @@ def test_retry_puts_all_failed_trials_back_to_be_scored_again(path: Path) -> Non
 
 
 def test_retry_with_a_message_takes_matching_failures(path: Path) -> None:
-    with outage(path) as campaign:
+    with campaign_with_failures(path) as campaign:
         assert [trial.id for trial in campaign.retry(message="license SERVER")] == [1]
         with pytest.raises(CampaignError, match=r"none of 1 failures says 'licence'.*no pocket"):
             campaign.retry(message="licence")
@@ -876,7 +878,7 @@ def test_retry_with_a_message_takes_matching_failures(path: Path) -> None:
 
 
 def test_retry_of_a_complete_or_unknown_trial_raises(path: Path) -> None:
-    with outage(path) as campaign:
+    with campaign_with_failures(path) as campaign:
         for ids in ([2], [3, 4], [99]):
             with pytest.raises(CampaignError, match="has not failed; failed are: 1, 3"):
                 campaign.retry(ids)
@@ -897,7 +899,7 @@ def test_create_from_a_dict_or_array_with_values_raises(path: Path, start: Any) 
 
 @pytest.mark.parametrize("value", [True, np.bool_(False), "1_000", "5,1,2", "x", [1.0, True]])
 def test_tell_of_booleans_or_ambiguous_text_raises(path: Path, value: Any) -> None:
-    with by_hand(path) as campaign, pytest.raises(ConfigError):
+    with create_manual(path) as campaign, pytest.raises(ConfigError):
         campaign.tell(1, value)
 
 
@@ -908,14 +910,14 @@ def test_tell_of_booleans_or_ambiguous_text_raises(path: Path, value: Any) -> No
 def test_tell_with_message_notes_or_error_of_wrong_type_raises(
     path: Path, beside: dict[str, Any]
 ) -> None:
-    with by_hand(path) as campaign:
+    with create_manual(path) as campaign:
         with pytest.raises(ConfigError):
             campaign.tell(1, 5.0, **beside)
         assert campaign.trials[0].status == "pending"
 
 
 def test_tell_all_without_ids_raises(path: Path) -> None:
-    with by_hand(path) as campaign, pytest.raises(ConfigError, match="ids of trials"):
+    with create_manual(path) as campaign, pytest.raises(ConfigError, match="ids of trials"):
         campaign.tell_all([1.0])  # type: ignore[arg-type]
 
 

@@ -39,26 +39,26 @@ def begin(path: Path) -> Campaign:
         "seed": 3,
     }
     campaign = Campaign.create(path, ToySpace(), **settings)
-    campaign.tell_all({t.id: value(t.smiles) for t in campaign.trials})
+    campaign.tell_all({t.id: true_value(t.smiles) for t in campaign.trials})
     return campaign
 
 
-def value(smiles: str) -> float:
+def true_value(smiles: str) -> float:
     return float(ToyObjective()([smiles])[0])
 
 
-def plates(
+def proposals_of_three_plates(
     path: Path, first: Mapping[int, Any], change: Callable[[Campaign], object] | None = None
 ) -> list[list[tuple[str, list[float]]]]:
     """Three plates; the outcomes of the first are given, those of the others are true."""
     with begin(path) as campaign:
         found = [campaign.ask(4)]
-        campaign.tell_all({t.id: first.get(t.id, value(t.smiles)) for t in found[0]})
+        campaign.tell_all({t.id: first.get(t.id, true_value(t.smiles)) for t in found[0]})
         if change is not None:
             change(campaign)
         for _ in range(2):
             found.append(campaign.ask(4))
-            campaign.tell_all({t.id: value(t.smiles) for t in found[-1]})
+            campaign.tell_all({t.id: true_value(t.smiles) for t in found[-1]})
     return [[(t.smiles, t.z.tolist()) for t in plate] for plate in found]
 
 
@@ -78,9 +78,9 @@ def test_correct_then_ask_proposes_as_if_told_rightly_at_once(
     right: dict[int, Any],
     change: Callable[[Campaign], object],
 ) -> None:
-    mended = plates(tmp_path / "mended.db", wrong, change)
-    at_once = plates(tmp_path / "at-once.db", right)
-    left = plates(tmp_path / "left.db", wrong)
+    mended = proposals_of_three_plates(tmp_path / "mended.db", wrong, change)
+    at_once = proposals_of_three_plates(tmp_path / "at-once.db", right)
+    left = proposals_of_three_plates(tmp_path / "left.db", wrong)
     assert mended == at_once
     assert left[0] == mended[0]
     assert left[1:] != mended[1:]  # so the correction matters
@@ -136,7 +136,7 @@ def test_add_gives_trials_of_origin_added(tmp_path: Path) -> None:
         (pending,) = campaign.ask(1)
         new = [MOLECULES[5], MOLECULES[15], MOLECULES[25]]
         trials = campaign.add(
-            [*new, pending.smiles, START[0]], [1.5, None, 2.5, 0.75, value(START[0])]
+            [*new, pending.smiles, START[0]], [1.5, None, 2.5, 0.75, true_value(START[0])]
         )
         assert [t.smiles for t in trials] == [pending.smiles, *new]
         assert [t.origin for t in trials[1:]] == ["added"] * 3
@@ -209,7 +209,7 @@ def test_campaign_methods_accept_dataframe_columns_as_lists(tmp_path: Path) -> N
     table = pd.DataFrame({"smiles": MOLECULES[5:35:10], "y": [1.5, 2.5, 3.5]})
     settings: dict[str, Any] = {"objective": "manual:y", "plausibility": "none"}
     with Campaign.create(tmp_path / "c.db", ToySpace(), start=pd.Series(START), **settings) as c:
-        c.tell_all(pd.Series({t.id: value(t.smiles) for t in c.trials}))
+        c.tell_all(pd.Series({t.id: true_value(t.smiles) for t in c.trials}))
         added = c.add(table["smiles"], table["y"])
         assert [t.values["y"] for t in added] == [1.5, 2.5, 3.5]
         found = c.predict(table["smiles"])

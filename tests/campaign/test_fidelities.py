@@ -44,11 +44,11 @@ def create(path: Path, start: Any = 30, **settings: Any) -> Campaign:
     )
 
 
-def spent(campaign: Campaign) -> float:
+def spent_cost(campaign: Campaign) -> float:
     return sum(campaign.problem.cost(t.fidelity) for t in campaign.trials if t.status != "pending")
 
 
-def asked(campaign: Campaign) -> list[tuple[str, str]]:
+def asked_evaluations(campaign: Campaign) -> list[tuple[str, str]]:
     return [(trial.smiles, trial.fidelity) for trial in campaign.trials]
 
 
@@ -62,7 +62,7 @@ def test_create_with_fidelities_starts_cheap_with_some_molecules_at_both(tmp_pat
 def test_run_spends_a_budget_in_units_of_cost(tmp_path: Path) -> None:
     with create(tmp_path / "c.db") as c:
         c.run(budget=165)
-        assert 155 < spent(c) <= 165
+        assert 155 < spent_cost(c) <= 165
         table = c.table()
         assert list(table.columns[:4]) == ["id", "smiles", "fidelity", c.name]
         low, high = (table[table["fidelity"] == name] for name in ("fast", c.name))
@@ -79,7 +79,7 @@ def test_run_spends_a_budget_in_units_of_cost(tmp_path: Path) -> None:
 def test_run_with_workers_calls_the_function_of_each_fidelity(tmp_path: Path) -> None:
     with create(tmp_path / "c.db", start=8) as c:
         c.run(budget=70, workers=1)
-        assert spent(c) <= 70
+        assert spent_cost(c) <= 70
         for trial in c.trials:
             if trial.status == "complete" and trial.fidelity:
                 assert trial.values == {"fast": fast(trial.smiles)}
@@ -88,7 +88,7 @@ def test_run_with_workers_calls_the_function_of_each_fidelity(tmp_path: Path) ->
 def test_run_with_fidelities_interrupted_resumes_the_same(tmp_path: Path) -> None:
     with create(tmp_path / "whole.db") as whole:
         whole.run(budget=140)
-        expected = asked(whole)
+        expected = asked_evaluations(whole)
     with create(tmp_path / "c.db") as c:
         seen = 0
 
@@ -102,7 +102,7 @@ def test_run_with_fidelities_interrupted_resumes_the_same(tmp_path: Path) -> Non
             c.run(budget=140, on_trial=stop)
     with Campaign.open(tmp_path / "c.db", ToySpace(), [ToyObjective(), fast]) as c:
         c.run(budget=140)
-        assert asked(c) == expected
+        assert asked_evaluations(c) == expected
 
 
 def test_ask_calls_the_cheap_function_until_a_measurement_is_due(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def space() -> LatentSpace:
     return molvae.load("zinc250k")
 
 
-def run(path: Path, space: LatentSpace, keep: str, **settings: object) -> Campaign:
+def run_campaign(path: Path, space: LatentSpace, keep: str, **settings: object) -> Campaign:
     given = {"objective": "qed", "strategy": FEW, "start": 6, "batch_size": 4, "seed": 1}
     campaign = Campaign.create(path, space, keep=keep, **{**given, **settings})  # type: ignore[arg-type]
     campaign.run(len(campaign) + 8)
@@ -45,7 +45,7 @@ def run(path: Path, space: LatentSpace, keep: str, **settings: object) -> Campai
 def test_run_with_keep_proposes_molecules_with_the_core(
     space: LatentSpace, keep: str, tmp_path: Path
 ) -> None:
-    with run(tmp_path / "c.db", space, keep) as campaign:
+    with run_campaign(tmp_path / "c.db", space, keep) as campaign:
         trials = campaign.trials
         assert len(trials) == 14
         for trial in trials:
@@ -67,14 +67,14 @@ def test_create_with_keep_generates_molecules_without_findings(tmp_path: Path) -
 def test_other_strategies_with_keep_propose_the_core(
     space: LatentSpace, strategy: str, tmp_path: Path
 ) -> None:
-    with run(tmp_path / "c.db", space, CORE, strategy=strategy) as campaign:
+    with run_campaign(tmp_path / "c.db", space, CORE, strategy=strategy) as campaign:
         assert all(core_of(CORE).holds(trial.smiles) for trial in campaign.trials)
 
 
 def test_run_with_keep_resumes_the_same(space: LatentSpace, tmp_path: Path) -> None:
-    with run(tmp_path / "a.db", space, CORE) as campaign:
+    with run_campaign(tmp_path / "a.db", space, CORE) as campaign:
         whole = [trial.smiles for trial in campaign.trials]
-    with run(tmp_path / "b.db", space, CORE, start=6) as campaign:
+    with run_campaign(tmp_path / "b.db", space, CORE, start=6) as campaign:
         pass
     with Campaign.open(tmp_path / "b.db") as campaign:
         assert campaign.config.keep == CORE
@@ -88,7 +88,7 @@ def test_create_with_keep_warns_of_molecules_without_the_core(
 ) -> None:
     start = ["CCNc1ncnc2ccccc12", "Cc1ccccc1", "CN(C)c1ncnc2ccccc12"]
     with pytest.warns(MolvaeWarning, match="2 of 3 initial molecules"):
-        campaign = run(tmp_path / "c.db", space, CORE, start=start)
+        campaign = run_campaign(tmp_path / "c.db", space, CORE, start=start)
     with campaign:
         assert [t.smiles for t in campaign.trials[:3]] == [canonical(one) for one in start]
         assert all(core_of(CORE).holds(trial.smiles) for trial in campaign.trials[3:])
@@ -98,7 +98,7 @@ def test_ask_with_keep_holds_the_core_if_no_initial_molecule_does(
     space: LatentSpace, tmp_path: Path
 ) -> None:
     with pytest.warns(MolvaeWarning):
-        campaign = run(tmp_path / "c.db", space, CORE, start=["Cc1ccccc1", "CCO"])
+        campaign = run_campaign(tmp_path / "c.db", space, CORE, start=["Cc1ccccc1", "CCO"])
     with campaign:
         assert all(core_of(CORE).holds(trial.smiles) for trial in campaign.trials[2:])
 
@@ -108,10 +108,10 @@ def test_keep_of_smarts_needs_initial_molecules_with_the_core(
 ) -> None:
     keep = "c1ccc2[n,c]c[n,c]c([*:1])c2c1"
     start = ["CCc1ncnc2ccccc12", "CNc1ncnc2ccccc12"]
-    with run(tmp_path / "c.db", space, keep, start=start) as campaign:
+    with run_campaign(tmp_path / "c.db", space, keep, start=start) as campaign:
         assert all(core_of(keep).holds(trial.smiles) for trial in campaign.trials)
     with pytest.raises(ConfigError, match="SMARTS"):
-        run(tmp_path / "d.db", space, keep)
+        run_campaign(tmp_path / "d.db", space, keep)
     assert not (tmp_path / "d.db").exists()
 
 
@@ -119,11 +119,11 @@ def test_create_with_keep_the_model_cannot_encode_raises(
     space: LatentSpace, tmp_path: Path
 ) -> None:
     with pytest.raises(UnknownTokenError):
-        run(tmp_path / "c.db", space, "C[Si](C)(C)[*:1]")
+        run_campaign(tmp_path / "c.db", space, "C[Si](C)(C)[*:1]")
     with pytest.raises(ConfigError, match="SMILES"):
         Campaign.create(tmp_path / "c.db", ToySpace(), objective=ToyObjective(), keep="CC[*:1]")
     with pytest.raises(ConfigError):
-        run(tmp_path / "c.db", space, "FC(F)(F)F")
+        run_campaign(tmp_path / "c.db", space, "FC(F)(F)F")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_create_with_keep_the_model_cannot_encode_raises(
 def test_run_with_keep_of_implausible_core_spends_the_budget(
     space: LatentSpace, keep: str, tmp_path: Path
 ) -> None:
-    with run(tmp_path / "c.db", space, keep) as campaign:
+    with run_campaign(tmp_path / "c.db", space, keep) as campaign:
         assert len(campaign) == 14
         assert all(core_of(keep).holds(trial.smiles) for trial in campaign.trials)
 

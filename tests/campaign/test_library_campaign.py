@@ -24,7 +24,7 @@ FEW = "screen:n_best=2,n_neighbors=4,n_streamed=20,n_top=6"
 SETTINGS = {"objective": "qed", "plausibility": "none", "batch_size": 5, "seed": 3}
 
 
-def made(folder: Path, seed: int) -> Library:
+def build_small_library(folder: Path, seed: int) -> Library:
     source = folder.with_suffix(".smi")
     texts = sample_molecules("zinc250k", N, seed)
     source.write_text("".join(f"{text} V-{i}\n" for i, text in enumerate(texts)))
@@ -33,12 +33,12 @@ def made(folder: Path, seed: int) -> Library:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return made(tmp_path_factory.mktemp("vendor") / "lib", 5)
+    return build_small_library(tmp_path_factory.mktemp("vendor") / "lib", 5)
 
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return made(tmp_path_factory.mktemp("other") / "lib", 6)
+    return build_small_library(tmp_path_factory.mktemp("other") / "lib", 6)
 
 
 def molecules(library: Library) -> dict[str, str]:

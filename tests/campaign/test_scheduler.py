@@ -397,7 +397,9 @@ def test_run_after_a_process_death_calls_each_molecule_alone(
         assert {t.status for t in campaign.trials} == {"complete"}
 
 
-def held(cause: str, *, call: int, came: int, message: str = "broke") -> UnrecordedFailure:
+def unrecorded_failure(
+    cause: str, *, call: int, came: int, message: str = "broke"
+) -> UnrecordedFailure:
     return UnrecordedFailure(
         trial=call, scored=EvaluationResult(message=message), cause=cause, call=call, came=came
     )  # type: ignore[arg-type]
@@ -405,7 +407,10 @@ def held(cause: str, *, call: int, came: int, message: str = "broke") -> Unrecor
 
 def test_outage_detector_success_settles_earlier_failures_only() -> None:
     streak = OutageDetector(most=3, worked=True)
-    first, second = held("a", call=1, came=10), held("a", call=2, came=20)
+    first, second = (
+        unrecorded_failure("a", call=1, came=10),
+        unrecorded_failure("a", call=2, came=20),
+    )
     assert streak.failed(first) == streak.failed(second) == []
     assert streak.success(call=3, began=5) == []
     assert streak.success(call=4, began=15) == [first]
@@ -417,13 +422,13 @@ def test_outage_detector_finds_an_outage_with_two_messages() -> None:
     streak = OutageDetector(most=3, worked=True)
     for n in range(5):
         assert streak.suspects(100) == []
-        streak.failed(held("ab"[n % 2], call=n, came=n))
+        streak.failed(unrecorded_failure("ab"[n % 2], call=n, came=n))
     assert [one.cause for one in streak.suspects(100)] == ["a"] * 3
 
 
 def test_outage_detector_success_settles_failures_of_the_same_worker_only() -> None:
     streak = OutageDetector(most=3, worked=True)
-    one, two = (replace(held("a", call=n, came=n), worker="one") for n in (1, 2))
+    one, two = (replace(unrecorded_failure("a", call=n, came=n), worker="one") for n in (1, 2))
     streak.failed(one)
     assert streak.success(call=3, began=4, worker="two") == []
     assert len(streak.all) == 1
@@ -437,12 +442,12 @@ def test_outage_detector_finds_an_outage_with_always_new_messages() -> None:
     streak = OutageDetector(most=3, worked=True)
     for n in range(6):
         assert streak.suspects(100) == []
-        streak.failed(held("abcdef"[n], call=n, came=n))
+        streak.failed(unrecorded_failure("abcdef"[n], call=n, came=n))
     assert len(streak.suspects(100)) == 6
 
 
 def test_outage_detector_holds_nan_values_before_the_first_success_only() -> None:
-    nan = held(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
+    nan = unrecorded_failure(ANSWERED_NAN, call=1, came=1, message=ANSWERED_NAN)
     assert OutageDetector(most=3, worked=True).failed(nan) == [nan]
     assert OutageDetector(most=3, worked=False).failed(nan) == []
     assert OutageDetector(most=0, worked=False).failed(nan) == [nan]
@@ -553,7 +558,7 @@ class ToyStrategy:
 # --- workers
 
 
-def faults(campaign: Campaign) -> None:
+def assert_outcomes_match_faults(campaign: Campaign) -> None:
     """Every outcome is what `FaultyObjective` does with the molecule."""
     expected = {
         "raises": "ValueError: no pocket",
@@ -580,7 +585,7 @@ def test_run_with_faulty_workers_accounts_for_the_budget(path: Path) -> None:
         campaign.run(10, workers=2, timeout=4.0, max_failure_rate=1.0)
         assert len(campaign) == 10
         assert {FaultyObjective.fault(t.smiles) for t in campaign.trials} == set(kinds)
-        faults(campaign)
+        assert_outcomes_match_faults(campaign)
 
 
 @pytest.mark.slow

@@ -30,18 +30,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a record?.db"  # a name that a URI would mangle
 
 
-def told(values: dict[str, float], message: str = "") -> Outcome:
+def complete_outcome(values: dict[str, float], message: str = "") -> Outcome:
     return Outcome(complete=True, values=values, message=message)
 
 
-def left(path: Path) -> list[str]:
+def files_beside(path: Path) -> list[str]:
     return sorted(p.name for p in path.parent.iterdir())
 
 
 def test_storage_reads_written_trials(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store:
         assert store.metadata() == FACTS
-        store.tell(2, told({"y": 1 / 3}, message="fine"))
+        store.tell(2, complete_outcome({"y": 1 / 3}, message="fine"))
     with Storage.open(path) as store:
         first, second = store.trials()
         assert (first.id, first.smiles, first.origin, first.status) == (
@@ -57,11 +57,11 @@ def test_storage_reads_written_trials(path: Path) -> None:
         assert (second.told_at or "") >= second.asked_at
         assert store.trials([2]) == [second]
         assert store.count() == 2
-    assert left(path) == [path.name]
+    assert files_beside(path) == [path.name]
 
 
 def test_storage_create_with_outcomes_has_their_status(path: Path) -> None:
-    known = NewTrial(smiles="C", z=[0.0, 0.0], origin="start", outcome=told({"y": 2.0}))
+    known = NewTrial(smiles="C", z=[0.0, 0.0], origin="start", outcome=complete_outcome({"y": 2.0}))
     failed = NewTrial(
         smiles="N", z=[0.0, 0.0], origin="start", outcome=Outcome(complete=False, message="broke")
     )
@@ -71,23 +71,23 @@ def test_storage_create_with_outcomes_has_their_status(path: Path) -> None:
 
 def test_storage_keeps_values_of_several_objectives(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
-        store.tell(1, told({"b": 2.0, "a": 1.0}))
+        store.tell(1, complete_outcome({"b": 2.0, "a": 1.0}))
         assert store.trials()[0].values == {"a": 1.0, "b": 2.0}
 
 
 def test_storage_tell_twice_raises(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store:
-        told_at = store.tell(1, told({"y": 0.83})).told_at
+        told_at = store.tell(1, complete_outcome({"y": 0.83})).told_at
         with pytest.raises(
             CampaignError,
             match=rf"trial 1 \(CCO\) has the outcome 0.83 \(y\), reported on {told_at}",
         ):
-            store.tell(1, told({"y": 0.9}))
+            store.tell(1, complete_outcome({"y": 0.9}))
         store.tell(2, Outcome(complete=False))
         with pytest.raises(
             CampaignError, match=r"trial 2 \(CCN\) has the outcome failed, reported on"
         ):
-            store.tell(2, told({"y": 0.9}))
+            store.tell(2, complete_outcome({"y": 0.9}))
         assert store.trials()[0].values == {"y": 0.83}
 
 
@@ -105,9 +105,9 @@ def test_storage_retry_asks_failed_trials_again_and_keeps_earlier_failures(path:
         assert [failure.message for failure in again.earlier_failures] == ["no licence"]
         store.tell(1, Outcome(complete=False, message="again"))
         store.retry([1])
-        store.tell(1, told({"y": 2.0}, message="at last"))
+        store.tell(1, complete_outcome({"y": 2.0}, message="at last"))
         with pytest.raises(CampaignError, match="the outcome 2"):
-            store.tell(1, told({"y": 3.0}))
+            store.tell(1, complete_outcome({"y": 3.0}))
     with Storage.open(path) as store:
         first = store.trials()[0]
         assert (first.status, first.values, first.message) == ("complete", {"y": 2.0}, "at last")
@@ -130,7 +130,7 @@ def test_storage_tell_of_unknown_trial_raises(path: Path) -> None:
         Storage.create(path, FACTS, [ONE]) as store,
         pytest.raises(CampaignError, match="has no trial 7; it has 1"),
     ):
-        store.tell(7, told({"y": 1.0}))
+        store.tell(7, complete_outcome({"y": 1.0}))
 
 
 def test_storage_ask_is_atomic(path: Path) -> None:
@@ -144,7 +144,7 @@ def test_storage_ask_is_atomic(path: Path) -> None:
 def test_storage_tell_is_atomic(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
         with pytest.raises(CampaignError, match="NOT NULL"):
-            store.tell(1, told({"y": float("nan")}))  # SQLite keeps NaN as NULL
+            store.tell(1, complete_outcome({"y": float("nan")}))  # SQLite keeps NaN as NULL
         assert store.trials()[0].status == "pending"
 
 
@@ -169,7 +169,7 @@ def test_storage_ask_after_another_process_raises(path: Path) -> None:
 )
 def test_storage_rows_refuse_update_and_delete(path: Path, statement: str) -> None:
     with Storage.create(path, FACTS, [ONE]) as store:
-        store.tell(1, told({"y": 0.5}))
+        store.tell(1, complete_outcome({"y": 0.5}))
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA recursive_triggers = ON")
     with pytest.raises(sqlite3.IntegrityError, match="facts of a record are not changed"):
@@ -191,7 +191,7 @@ def test_storage_file_without_the_log_has_all_rows(path: Path, tmp_path: Path) -
     """Also while the record is open, and after the process that wrote it was killed."""
     with Storage.create(path, FACTS, [ONE, TWO]) as store:
         for n, trial in enumerate((1, 2)):
-            store.tell(trial, told({"y": 0.5}))
+            store.tell(trial, complete_outcome({"y": 0.5}))
             shutil.copy(path, tmp_path / f"copy-{n}.db")
             with Storage.open(tmp_path / f"copy-{n}.db") as copy:
                 assert [t.status for t in copy.trials()] == [t.status for t in store.trials()]
@@ -211,7 +211,7 @@ def test_storage_file_without_the_log_has_all_rows(path: Path, tmp_path: Path) -
 def test_storage_file_has_all_rows_with_an_open_reader(path: Path, tmp_path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store, Storage.open(path) as reader:
         reader.trials()
-        store.tell(1, told({"y": 0.5}))
+        store.tell(1, complete_outcome({"y": 0.5}))
         shutil.copy(path, tmp_path / "copy.db")
     with Storage.open(tmp_path / "copy.db") as copy:
         assert copy.trials()[0].values == {"y": 0.5}
@@ -255,16 +255,16 @@ def test_storage_open_of_a_pipe_raises(path: Path) -> None:
 def test_storage_tell_by_parallel_threads_keeps_all_values(path: Path) -> None:
     trials = [NewTrial(smiles="C" * n, z=[0.0], origin="start") for n in range(1, 81)]
     with Storage.create(path, FACTS, trials) as store, ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda n: store.tell(n, told({"y": float(n)})), range(1, 81)))
+        list(threads.map(lambda n: store.tell(n, complete_outcome({"y": float(n)})), range(1, 81)))
         assert [t.values for t in store.trials()] == [{"y": float(n)} for n in range(1, 81)]
-        assert left(path) == [path.name, f"{path.name}-shm", f"{path.name}-wal"]
-    assert left(path) == [path.name]
+        assert files_beside(path) == [path.name, f"{path.name}-shm", f"{path.name}-wal"]
+    assert files_beside(path) == [path.name]
 
 
 def test_storage_lock_is_shared_by_threads(path: Path) -> None:
     with Storage.create(path, FACTS, [ONE, TWO]) as store, ThreadPoolExecutor(1) as thread:
         with store.writing("run"):
-            thread.submit(store.tell, 1, told({"y": 1.0})).result()
+            thread.submit(store.tell, 1, complete_outcome({"y": 1.0})).result()
             # It is still held: another process would have to wait.
             assert path.with_name(f"{path.name}-lock").exists()
         assert not path.with_name(f"{path.name}-lock").exists()
@@ -279,8 +279,8 @@ def test_storage_lock_holds_across_links_to_the_file(
     link.symlink_to(path)
     with Storage.open(path) as store, Storage.open(link) as other:
         with store.writing("run"), pytest.raises(CampaignError, match=r"another process \(run"):
-            other.tell(1, told({"y": 1.0}))
-        other.tell(1, told({"y": 1.0}))
+            other.tell(1, complete_outcome({"y": 1.0}))
+        other.tell(1, complete_outcome({"y": 1.0}))
 
 
 def test_storage_path_is_independent_of_the_working_folder(
@@ -290,10 +290,10 @@ def test_storage_path_is_independent_of_the_working_folder(
     with Storage.create(path.name, FACTS, [ONE]) as store:
         other = tmp_path_factory.mktemp("elsewhere")
         monkeypatch.chdir(other)
-        store.tell(1, told({"y": 1.0}))
+        store.tell(1, complete_outcome({"y": 1.0}))
         assert store.path == path
     assert list(other.iterdir()) == []
-    assert left(path) == [path.name]
+    assert files_beside(path) == [path.name]
 
 
 def test_storage_create_over_an_existing_file_raises(path: Path) -> None:
@@ -301,7 +301,7 @@ def test_storage_create_over_an_existing_file_raises(path: Path) -> None:
     with pytest.raises(CampaignError, match="exists; open it to go on with it, or choose another"):
         Storage.create(path, FACTS)
     assert path.read_text() == "precious"
-    assert left(path) == [path.name]
+    assert files_beside(path) == [path.name]
 
 
 def test_storage_create_beside_an_old_log_raises(path: Path) -> None:
@@ -313,7 +313,7 @@ def test_storage_create_beside_an_old_log_raises(path: Path) -> None:
 def test_storage_create_failing_leaves_no_file(path: Path) -> None:
     with pytest.raises(CampaignError, match="UNIQUE"):
         Storage.create(path, FACTS, [ONE, ONE])
-    assert left(path) == []
+    assert files_beside(path) == []
 
 
 def test_storage_create_in_a_missing_folder_raises(path: Path) -> None:
@@ -350,7 +350,7 @@ def test_storage_open_of_other_files_raises(path: Path) -> None:
     connection.close()
     with pytest.raises(CampaignError, match="database of another program"):
         Storage.open(path)
-    assert left(path) == [path.name]
+    assert files_beside(path) == [path.name]
 
 
 def test_storage_open_of_a_newer_format_raises(path: Path) -> None:
@@ -392,9 +392,9 @@ def test_storage_tell_interrupted_is_undone(path: Path, monkeypatch: pytest.Monk
         with monkeypatch.context() as patch:
             patch.setattr(store, "_insert_outcome", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                store.tell(1, told({"y": 1.0}))
+                store.tell(1, complete_outcome({"y": 1.0}))
         assert store.trials()[0].status == "pending"
-        assert store.tell(1, told({"y": 1.0})).status == "complete"
+        assert store.tell(1, complete_outcome({"y": 1.0})).status == "complete"
 
 
 def test_campaign_module_imports_no_torch() -> None:
@@ -423,7 +423,7 @@ def test_storage_keeps_errors_replicates_and_notes(path: Path) -> None:
 def test_storage_keeps_percentiles_or_none(path: Path) -> None:
     known = NewTrial(smiles="C", z=[0.0, 0.0], origin="random", percentile=12.5)
     with Storage.create(path, FACTS, [ONE, known]) as store:
-        store.tell(2, told({"y": 1.0}))
+        store.tell(2, complete_outcome({"y": 1.0}))
     with Storage.open(path) as store:
         assert [trial.percentile for trial in store.trials()] == [None, 12.5]
 
@@ -461,12 +461,12 @@ def test_storage_without_write_permission_reads_only(
 ) -> None:
     """Tests may run as root, who may write everywhere: so the answer of `access` is replaced."""
     with Storage.create(path, FACTS, [ONE]) as store:
-        store.tell(1, told({"y": 0.5}))
-    before = left(path)
+        store.tell(1, complete_outcome({"y": 0.5}))
+    before = files_beside(path)
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     with Storage.open(path) as store:
         assert store.trials()[0].values == {"y": 0.5}
-        assert left(path) == before
+        assert files_beside(path) == before
         with pytest.raises(CampaignError, match="it may only be read here"):
             store.ask([TWO], expected=1)
 

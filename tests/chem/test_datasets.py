@@ -257,7 +257,7 @@ def test_prepare_report_counts_dropped_molecules_by_reason(tmp_path):
     assert sum(report.dropped.values()) + report.kept == report.read
     text = str(report)
     assert "11 read · 2 kept · 9 dropped (invalid 2, too-large 1, element 3" in text
-    assert sorted(_everything(tmp_path / "out")) == ["CCN", "CCO"]
+    assert sorted(_molecules_of_all_splits(tmp_path / "out")) == ["CCN", "CCO"]
 
 
 def test_prepare_drops_and_counts_molecules_selfies_cannot_write(tmp_path):
@@ -339,9 +339,9 @@ def test_prepare_replaces_only_folders_of_prepare_and_only_with_overwrite(tmp_pa
     prepare(one, out)
     with pytest.raises(DataError, match="exists; choose another name, or overwrite"):
         prepare(two, out)
-    assert _everything(out) == ["CCO"]
+    assert _molecules_of_all_splits(out) == ["CCO"]
     prepare(two, out, overwrite=True)
-    assert _everything(out) == ["CCN"]
+    assert _molecules_of_all_splits(out) == ["CCN"]
     home = tmp_path / "home"
     home.mkdir()
     write(home / "thesis.txt", "years")
@@ -351,7 +351,7 @@ def test_prepare_replaces_only_folders_of_prepare_and_only_with_overwrite(tmp_pa
     write(out / "campaign.db", "years")
     with pytest.raises(DataError, match="did not write it as a prepared data set"):
         prepare(two, out, overwrite=True)
-    assert _everything(out) == ["CCN"]
+    assert _molecules_of_all_splits(out) == ["CCN"]
     with pytest.raises(DataError, match="exists"):
         prepare(one, two)
     assert sorted(os.listdir(tmp_path)) == ["1.smi", "2.smi", "home", "out"]
@@ -406,7 +406,7 @@ def test_prepare_after_a_failure_leaves_the_disk_unchanged(tmp_path, old, monkey
         prepare(good, out, overwrite=True)
     assert sorted(map(str, tmp_path.rglob("*"))) == before
     if old:
-        assert _everything(out) == ["CCO"]
+        assert _molecules_of_all_splits(out) == ["CCO"]
 
 
 def test_prepare_checks_the_output_folder_before_reading_the_source(tmp_path):
@@ -429,7 +429,7 @@ def test_load_split_missing_folder_or_unknown_split_raises_with_advice(tmp_path)
         load_split(tmp_path, "training")
 
 
-def _everything(folder: Path) -> list[str]:
+def _molecules_of_all_splits(folder: Path) -> list[str]:
     return [smiles for name in ("train", "valid", "test") for smiles in load_split(folder, name)]
 
 

@@ -23,7 +23,7 @@ CREATE = split(
 )
 
 
-def filled(file: Path, values: dict[int, float]) -> None:
+def fill_plate(file: Path, values: dict[int, float]) -> None:
     """Write values into the empty column of a plate, as a person would."""
     if file.suffix == ".xlsx":
         openpyxl = pytest.importorskip("openpyxl")
@@ -62,7 +62,7 @@ def test_tell_of_a_filled_plate_gives_its_values(lab: Molvae, tmp_path: Path, en
     name, values = f"plate.{ending}", {5: 7.25, 6: 6.5, 7: -0.125}
     done = lab(*CREATE, "-n", 3, "--out", name)
     assert (done.status, done.out) == (0, f"{name}\n"), done.err
-    filled(tmp_path / name, values)
+    fill_plate(tmp_path / name, values)
     lab("ask", "lab.db", "--pending", "--out", name, "--overwrite").fails(1, name)
     assert lab("tell", "lab.db", "--file", name).status == 0
     with Campaign.open("lab.db") as campaign:

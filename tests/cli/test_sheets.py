@@ -36,7 +36,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def waiting() -> dict[int, str]:
+def pending_molecules() -> dict[int, str]:
     with Campaign.open("lab.db") as campaign:
         return {t.id: t.smiles for t in campaign.trials if t.status == "pending"}
 
@@ -72,7 +72,7 @@ def test_tell_file_with_bad_lines_names_all_and_writes_nothing(
     lab: Molvae, sheet: str, parts: list[str]
 ) -> None:
     lab("tell", "lab.db", "--file", "-", stdin=sheet).fails(1, *parts)
-    assert len(waiting()) == 4
+    assert len(pending_molecules()) == 4
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_tell_file_reads_sheets_as_spreadsheets_write_them(lab: Molvae, sheet: s
 @pytest.mark.parametrize("value", ["", " ", ";"])
 def test_tell_of_an_empty_value_fails_and_keeps_the_trial_pending(lab: Molvae, value: str) -> None:
     lab("tell", "lab.db", 3, value).fails(1, "the value is empty", "write failed")
-    assert 3 in waiting()
+    assert 3 in pending_molecules()
 
 
 def test_tell_and_start_name_columns_kept_as_notes(lab: Molvae) -> None:
@@ -109,7 +109,7 @@ def test_tell_and_start_name_columns_kept_as_notes(lab: Molvae) -> None:
 
 
 def test_tell_file_with_other_molecules_fails_with_lines(lab: Molvae) -> None:
-    trials = waiting()
+    trials = pending_molecules()
     exchanged = f"id,Smiles,value\n3,{trials[4]},1\n4,{trials[3]},2\n5,{trials[5]},3\n"
     lab("tell", "lab.db", "--file", "-", stdin=exchanged).fails(
         1, "line 2: the molecule is", "trial 3 is", "line 3: the molecule is"
@@ -122,7 +122,7 @@ def test_tell_file_with_other_molecules_fails_with_lines(lab: Molvae) -> None:
     assert "<smiles>" not in told
     write(Path("back.sdf"), f"{told}>  <value>\n1\n\n$$$$\n")
     lab("tell", "lab.db", "--file", "back.sdf").fails(1, "molecule 1 (line 1)", "trial 4 is")
-    assert len(waiting()) == 4
+    assert len(pending_molecules()) == 4
     otherwise = Chem.MolToSmiles(Chem.MolFromSmiles(trials[3]), allHsExplicit=True)
     assert otherwise != trials[3]
     text = f"id,smiles,value\n3,{otherwise},1\n4,,2\n5,?,3\n"
@@ -173,9 +173,9 @@ def test_tell_file_interrupted_writes_nothing(lab: Molvae, monkeypatch: pytest.M
     monkeypatch.setattr(Storage, "_insert_outcome", interrupted)
     sheet = "id,value\n3,1\n4,2\n5,3\n6,4\n"
     assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 130
-    assert len(waiting()) == 4
+    assert len(pending_molecules()) == 4
     assert lab("tell", "lab.db", "--file", "-", stdin=sheet).status == 0
-    assert waiting() == {}
+    assert pending_molecules() == {}
 
 
 def test_tell_all_with_an_unknown_trial_writes_nothing(lab: Molvae) -> None:
@@ -205,7 +205,7 @@ def test_tell_file_of_an_exported_table_tells_new_values_only(lab: Molvae, old: 
     text = Path("all.csv").read_text()
     if old:  # statuses as earlier versions exported them
         text = text.replace("pending", "asked").replace("complete", "told")
-    five = waiting()[5]
+    five = pending_molecules()[5]
     write(Path("all.csv"), text.replace(f"5,{five},,", f"5,{five},7.5,"))
     done = lab("tell", "lab.db", "--file", "all.csv")
     assert done.status == 0, done.err
@@ -215,7 +215,7 @@ def test_tell_file_of_an_exported_table_tells_new_values_only(lab: Molvae, old: 
     with Campaign.open("lab.db") as campaign:
         assert campaign.trials[4].values == {"pIC50": 7.5}
         assert campaign.trials[4].notes == {}
-    assert list(waiting()) == [6]
+    assert list(pending_molecules()) == [6]
 
 
 @pytest.mark.parametrize("old", [False, True])

@@ -30,7 +30,7 @@ def statuses() -> list[str]:
         return [trial.status for trial in campaign.trials]
 
 
-def when_written(file: Path, number: int) -> None:
+def send_signal_when_written(file: Path, number: int) -> None:
     """Send this process a signal as soon as a file holds a number."""
 
     def send() -> None:
@@ -90,7 +90,7 @@ def test_optimize_with_a_program_ends_at_once_by_signal(
     (tmp_path / "dock.sh").write_text(
         f"sleep 3600 & echo $! > {tmp_path}/pid.$$; mv {tmp_path}/pid.$$ {tmp_path}/pid; wait\n"
     )
-    when_written(tmp_path / "pid", number)
+    send_signal_when_written(tmp_path / "pid", number)
     before = signal.getsignal(number)
     words = [*OPTIMIZE, "--objective", "affinity", "--command", "sh dock.sh {smiles}"]
     done = toy(*words, "--budget", 8, "--workers", workers)

@@ -51,7 +51,9 @@ def goal(name: str, spec: str | None, **more: Any) -> dict[str, Any]:
     return {"name": name, "direction": "maximize", "spec": spec} | more
 
 
-def forge(path: Path, goals: list[dict[str, Any]], limits: list[dict[str, Any]]) -> None:
+def write_foreign_file(
+    path: Path, goals: list[dict[str, Any]], limits: list[dict[str, Any]]
+) -> None:
     space = ToySpace()
     facts = {
         "format": 4, "created": "2026-01-01T00:00:00Z", "versions": {}, "objectives": goals,
@@ -86,7 +88,7 @@ def test_commands_other_than_run_execute_no_code_of_a_foreign_file(
             goals.append(goal(name, spec, computed=computed))
         else:
             limits.append({"name": name, "spec": spec, "low": 0.0, "computed": computed})
-    forge(record, goals, limits)
+    write_foreign_file(record, goals, limits)
     with Campaign.open(record) as campaign:
         campaign.tell(1, {"y": 0.5} | dict.fromkeys(specs, 1.0))
         with pytest.raises(CampaignError, match="--trust"):  # the others would be called
@@ -114,7 +116,7 @@ def test_run_of_a_foreign_file_needs_trust_and_remembers(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     Path("evil.py").write_text("def score(smiles): open('ran', 'w'); return 1.0")
-    forge(tmp_path / "e.db", [goal("y", spec)], [])
+    write_foreign_file(tmp_path / "e.db", [goal("y", spec)], [])
     with Campaign.open("e.db", ToySpace()) as campaign:
         assert campaign.code == (spec,)
         with pytest.raises(CampaignError, match=r"not created on this machine.*--trust"):

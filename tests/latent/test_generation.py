@@ -15,7 +15,7 @@ from molvae.latent.space import LatentSpace
 from molvae.model.decoding import decode
 
 
-def drawing(
+def scripted_draws(
     *turns: list[Sample],
 ) -> tuple[Callable[[int, int], list[Sample]], list[tuple[int, int]]]:
     """Hands out these draws in turn, and notes how many were asked for with which seed."""
@@ -30,7 +30,7 @@ def drawing(
 
 def test_rejection_sample_redraws_only_samples_beyond_tolerance() -> None:
     first = [Sample("C", False, 0.1), Sample("CC", True, 0.0), Sample("CCC", False, 0.9)]
-    draw, asked = drawing(first, [Sample("N", False, 0.2), Sample("NC", False, 0.3)])
+    draw, asked = scripted_draws(first, [Sample("N", False, 0.2), Sample("NC", False, 0.3)])
     best = rejection_sample(draw, 3, seed=7, redraws=5, tolerance=0.5)
     assert best == [Sample("C", False, 0.1), Sample("N", False, 0.2), Sample("NC", False, 0.3)]
     assert asked == [(3, 7), (2, 7 + RESAMPLE_SEED_STEP)]
@@ -38,19 +38,19 @@ def test_rejection_sample_redraws_only_samples_beyond_tolerance() -> None:
 
 def test_rejection_sample_keeps_the_nearest_if_all_miss() -> None:
     turns = [[Sample("C", False, 0.9)], [Sample("CC", False, 0.6)], [Sample("CCC", False, 0.8)]]
-    draw, asked = drawing(*turns)
+    draw, asked = scripted_draws(*turns)
     assert rejection_sample(draw, 1, seed=0, redraws=2, tolerance=0.5) == turns[1]
     assert len(asked) == 3
 
 
 def test_rejection_sample_prefers_unrepaired_molecules_to_near_ones() -> None:
-    draw, _ = drawing([Sample("C", True, 0.0)], [Sample("CC", False, 0.9)])
+    draw, _ = scripted_draws([Sample("C", True, 0.0)], [Sample("CC", False, 0.9)])
     assert rejection_sample(draw, 1, seed=0, redraws=1, tolerance=0.5) == [Sample("CC", False, 0.9)]
 
 
 def test_rejection_sample_prefers_a_molecule_to_none() -> None:
     far = math.inf  # what the model cannot read, it cannot judge
-    draw, _ = drawing(
+    draw, _ = scripted_draws(
         [Sample("C", False, far), Sample(None, False, far)],
         [Sample(None, False, far), Sample("N", True, far)],
     )
@@ -59,18 +59,18 @@ def test_rejection_sample_prefers_a_molecule_to_none() -> None:
 
 
 def test_rejection_sample_without_conditions_accepts_no_molecule() -> None:
-    draw, asked = drawing([Sample(None, False, 0.0)])
+    draw, asked = scripted_draws([Sample(None, False, 0.0)])
     assert rejection_sample(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Sample(None, False, 0.0)]
     assert len(asked) == 1
 
 
 def test_rejection_sample_does_not_redraw_if_most_samples_need_repair() -> None:
     slipped = [Sample("C", True, 0.0)] * 16 + [Sample("N", False, 0.0)] * 14
-    draw, asked = drawing(slipped)
+    draw, asked = scripted_draws(slipped)
     assert rejection_sample(draw, 30, seed=0, redraws=9, tolerance=0.5) == slipped
     assert len(asked) == 1
     # A single slip says nothing about a model.
-    draw, asked = drawing([Sample("C", True, 0.0)], [Sample("N", False, 0.0)])
+    draw, asked = scripted_draws([Sample("C", True, 0.0)], [Sample("N", False, 0.0)])
     assert rejection_sample(draw, 1, seed=0, redraws=9, tolerance=0.5) == [Sample("N", False, 0.0)]
 
 

@@ -218,7 +218,7 @@ ODD = (
 """What searches came upon; the encoder has seen nothing of the kind."""
 
 
-def rewritten(space: LatentSpace, z: torch.Tensor) -> list[bool]:
+def decodes_to_odd_molecules(space: LatentSpace, z: torch.Tensor) -> list[bool]:
     """Which of the odd molecules vectors decode to."""
     molecules = [canonical(text) for text in ODD]
     return [a == b for a, b in zip(space.decode(z), molecules, strict=True)]
@@ -228,7 +228,10 @@ def test_invert_of_odd_molecules_decodes_to_more_of_them_than_encode(
     space: LatentSpace,
 ) -> None:
     encoded, inverted = space.encode(ODD), space.invert(ODD)
-    by_encoding, by_inversion = rewritten(space, encoded), rewritten(space, inverted)
+    by_encoding, by_inversion = (
+        decodes_to_odd_molecules(space, encoded),
+        decodes_to_odd_molecules(space, inverted),
+    )
     assert sum(by_encoding) <= 3
     assert sum(by_inversion) >= 5
     # What decodes as it should is left as it is.
@@ -251,8 +254,8 @@ def test_tuned_decodes_odd_molecules_and_keeps_the_encoder(
     assert all(torch.equal(before[k], tensor) for k, tensor in space.model.state_dict().items())
     z = space.encode(ODD)
     assert torch.equal(tuned.encode(ODD), z)
-    assert sum(rewritten(space, z)) <= 3
-    assert sum(rewritten(tuned, z)) >= 5
+    assert sum(decodes_to_odd_molecules(space, z)) <= 3
+    assert sum(decodes_to_odd_molecules(tuned, z)) >= 5
     # It has not forgotten the others.
     known = sample_molecules("zinc250k", 40, seed=3)
     kept = [a == b for a, b in zip(tuned.decode(tuned.encode(known)), known, strict=True)]

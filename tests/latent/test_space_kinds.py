@@ -23,7 +23,7 @@ with_vectors = pytest.mark.parametrize(
 )
 
 
-def made(kind: str, conditions: int = 0) -> LatentSpace:
+def space_of_kind(kind: str, conditions: int = 0) -> LatentSpace:
     """A space of an untrained network."""
     model = make(kind, conditions=conditions)
     writer = get_representation("selfies")
@@ -46,7 +46,7 @@ def test_space_of_every_kind_encodes_decodes_inverts_and_tunes(
 ) -> None:
     monkeypatch.setattr(tuning, "MIN_STEPS", 3)
     monkeypatch.setattr(tuning, "N_REHEARSED", 5)
-    space = made(kind, conditions)
+    space = space_of_kind(kind, conditions)
     z = space.encode(MOLECULES)
     assert z.shape == (5, KINDS[kind].latent_dim + conditions)
     torch.testing.assert_close(z[3:], space.encode(MOLECULES[3:]), atol=1e-5, rtol=0)
@@ -66,7 +66,7 @@ def test_space_of_every_kind_encodes_decodes_inverts_and_tunes(
 def test_refine_posterior_samples_raises_the_likelihood_of_the_molecules(
     kind: str, conditions: int
 ) -> None:
-    space = made(kind, conditions)
+    space = space_of_kind(kind, conditions)
 
     def likelihood(steps: int) -> Tensor:
         # With a weight that leaves the prior no say, chains climb up the likelihood.
@@ -94,7 +94,7 @@ def test_refine_posterior_samples_improves_reconstruction() -> None:
 
 
 def test_refine_posterior_samples_with_invalid_settings_raises_or_warns() -> None:
-    space = made("recurrent")
+    space = space_of_kind("recurrent")
     for wrong, message in (
         ({"step": 0.0}, "step must be a positive number"),
         ({"weight": -1.0}, "weight must be a positive number"),
@@ -105,15 +105,15 @@ def test_refine_posterior_samples_with_invalid_settings_raises_or_warns() -> Non
     with pytest.warns(MolvaeWarning, match="of the moves were accepted"):
         space.refine_posterior_samples(MOLECULES, step=1_000.0)
     with pytest.raises(ConfigError, match="does not say how far"):
-        made("point").refine_posterior_samples(MOLECULES)
+        space_of_kind("point").refine_posterior_samples(MOLECULES)
     with pytest.raises(ConfigError, match="language model"):
-        made("language").refine_posterior_samples(MOLECULES)
+        space_of_kind("language").refine_posterior_samples(MOLECULES)
     assert space.refine_posterior_samples([]).shape == (0, 4)
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "flow", "language", "transformer language"])
 def test_log_prob_is_in_the_order_of_the_molecules(kind: str) -> None:
-    space = made(kind)
+    space = space_of_kind(kind)
     bound = space.log_prob(MOLECULES, k=20)
     assert bool((bound < 0).all())
     if KINDS[kind].latent_dim == 0:  # exact
@@ -122,4 +122,4 @@ def test_log_prob_is_in_the_order_of_the_molecules(kind: str) -> None:
 
 def test_log_prob_of_an_autoencoder_raises() -> None:
     with pytest.raises(ConfigError, match="autoencoder"):
-        made("point").log_prob(MOLECULES)
+        space_of_kind("point").log_prob(MOLECULES)

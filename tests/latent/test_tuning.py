@@ -14,7 +14,7 @@ from molvae.latent import tuning
 from molvae.latent.loading import load
 from molvae.latent.space import LatentSpace
 from molvae.latent.tuning import tuned_and_measured
-from tests.latent.test_space_kinds import made
+from tests.latent.test_space_kinds import space_of_kind
 
 SERIES = ["CCO", "CC#N", "C=C", "OCCN", "C", "CCC", "CN", "CO", "OCO", "NCN", "CF", "FCF"]
 
@@ -22,7 +22,7 @@ SERIES = ["CCO", "CC#N", "C=C", "OCCN", "C", "CCC", "CN", "CO", "OCO", "NCN", "C
 @pytest.fixture
 def space(monkeypatch: pytest.MonkeyPatch) -> LatentSpace:
     monkeypatch.setattr(tuning, "N_REHEARSED", 5)
-    return made("recurrent")
+    return space_of_kind("recurrent")
 
 
 def test_tuned_raises_log_prob_of_its_molecules_and_keeps_the_encoder(

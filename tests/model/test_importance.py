@@ -21,7 +21,7 @@ from tests.model.kinds import KINDS, make, random_rows
 ROWS = random_rows([3, 6, 1], 6)
 
 
-def wide(kind: str, conditions: int = 0) -> SequenceVAE:
+def wide_model(kind: str, conditions: int = 0) -> SequenceVAE:
     """A network with posteriors a bit wider than the prior: draws reach all of that."""
     model, d = make(kind, conditions=conditions), KINDS[kind].latent_dim
     assert model.encoder is not None
@@ -34,7 +34,7 @@ def wide(kind: str, conditions: int = 0) -> SequenceVAE:
 
 
 @torch.no_grad()
-def plain(model: SequenceVAE, row: Tensor, n: int = 20_000) -> float:
+def plain_monte_carlo(model: SequenceVAE, row: Tensor, n: int = 20_000) -> float:
     """log p(row) by plain Monte Carlo over the prior N(0, I)."""
     code = torch.randn(n, model.code_dim, generator=torch.Generator().manual_seed(1))
     rows = row[row != 0].expand(n, -1)
@@ -46,11 +46,11 @@ def plain(model: SequenceVAE, row: Tensor, n: int = 20_000) -> float:
     ("kind", "conditions"), [("recurrent", 0), ("flow", 0), ("recurrent", 2), ("transformer", 1)]
 )
 def test_importance_bound_equals_plain_monte_carlo(kind: str, conditions: int) -> None:
-    model = wide(kind, conditions)
+    model = wide_model(kind, conditions)
     prior = NormalPrior(model.code_dim)
     bound = importance_bound(model, prior, ROWS, n_samples=4_000)
     for row, found in zip(ROWS, bound, strict=True):
-        assert float(found) == pytest.approx(plain(model, row), abs=0.05)
+        assert float(found) == pytest.approx(plain_monte_carlo(model, row), abs=0.05)
     elbo = torch.stack(
         [importance_bound(model, prior, ROWS, n_samples=1, seed=seed) for seed in range(200)]
     ).mean(dim=0)

@@ -199,7 +199,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def of_kind(kind: str, folder: Path, *, resume: bool = False, stop: int = 0) -> SequenceVAE:
+def train_kind(kind: str, folder: Path, *, resume: bool = False, stop: int = 0) -> SequenceVAE:
     """A short training, stopped after so many validations if there is a number."""
     config = dataclasses.replace(CONFIG, n_molecules=300, **KINDS[kind])
     torch.manual_seed(0)
@@ -238,7 +238,7 @@ def test_train_of_every_kind_learns_and_resumes_bit_for_bit(kind: str, tmp_path:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
-    expected = of_kind(kind, whole).state_dict()
+    expected = train_kind(kind, whole).state_dict()
     lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     validated = [line for line in lines if line["valid_kl"] is not None]
     assert validated[-1]["valid_reconstruction"] < validated[0]["valid_reconstruction"]
@@ -247,8 +247,8 @@ def test_train_of_every_kind_learns_and_resumes_bit_for_bit(kind: str, tmp_path:
     assert (validated[-1]["valid_kl"] == 0) == silent
     assert (validated[-1]["conditions"] != 0) == ("conditions" in kind)
     with pytest.raises(KeyboardInterrupt):
-        of_kind(kind, broken, stop=2)
-    resumed = of_kind(kind, broken, resume=True).state_dict()
+        train_kind(kind, broken, stop=2)
+    resumed = train_kind(kind, broken, resume=True).state_dict()
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 

@@ -37,7 +37,7 @@ SPELLINGS = (
 )
 
 
-def one(name: str, smiles: str) -> float:
+def score_of(name: str, smiles: str) -> float:
     return TASKS[name]([smiles])[0]
 
 
@@ -57,9 +57,9 @@ def test_task_scores_equal_the_documentation_of_tdc():
         ("isomers_c7h8n2o2", 2.1987591132394053e-34, 7.077155389805107e-22),
         ("isomers_c9h10n2o2pf2cl", 1.713908431542013e-15, 3.775134544279098e-11),
     ):
-        assert one(f"pmo/{name}", example) == pytest.approx(today, rel=1e-9)
-        assert one(f"pmo/{name}_prev", example) == pytest.approx(before, rel=1e-9)
-    assert one("pmo/sitagliptin_mpo", example) == pytest.approx(3.34970667598234e-12, rel=1e-9)
+        assert score_of(f"pmo/{name}", example) == pytest.approx(today, rel=1e-9)
+        assert score_of(f"pmo/{name}_prev", example) == pytest.approx(before, rel=1e-9)
+    assert score_of("pmo/sitagliptin_mpo", example) == pytest.approx(3.34970667598234e-12, rel=1e-9)
 
 
 @pytest.mark.parametrize("suite", ["guacamol", "pmo"])
@@ -72,7 +72,7 @@ def test_task_scores_equal_the_documentation_of_tdc():
 )
 def test_task_score_is_1_for_its_target_only(suite, name):
     (target,) = targets(f"{suite}/{name}")
-    assert one(f"{suite}/{name}", target) == 1.0
+    assert score_of(f"{suite}/{name}", target) == 1.0
     assert max(TASKS[f"{suite}/{name}"](zinc()[:50])) < 1.0
 
 
@@ -111,7 +111,7 @@ def bell(distance: float) -> float:
 )
 @pytest.mark.parametrize("suite", ["guacamol", "pmo"])
 def test_task_scores_equal_hand_calculation(suite, name, smiles, score):
-    assert one(f"{suite}/{name}", smiles) == pytest.approx(score, rel=1e-9)
+    assert score_of(f"{suite}/{name}", smiles) == pytest.approx(score, rel=1e-9)
 
 
 def legacy(mol: Chem.Mol, kind: str):
@@ -176,9 +176,9 @@ def test_task_scores_equal_the_formulas_of_the_paper(smiles):
         ("aripiprazole_similarity", min(like["aripiprazole", "ECFP4"] / 0.75, 1)),
         ("mestranol_similarity", min(like["mestranol", "AP"] / 0.75, 1)),
     ):
-        assert one(f"guacamol/{name}", smiles) == pytest.approx(score, rel=1e-9)
+        assert score_of(f"guacamol/{name}", smiles) == pytest.approx(score, rel=1e-9)
     fcfp4 = min(like["aripiprazole", "FCFP4"] / 0.75, 1)
-    assert one("pmo/aripiprazole_similarity", smiles) == pytest.approx(fcfp4, rel=1e-9)
+    assert score_of("pmo/aripiprazole_similarity", smiles) == pytest.approx(fcfp4, rel=1e-9)
 
 
 def test_valsartan_smarts_scores_properties_of_sitagliptin():
@@ -192,7 +192,9 @@ def test_valsartan_smarts_scores_properties_of_sitagliptin():
     ):
         score *= bell((measure(mol) - measure(wanted)) / sigma)
     assert 0.1 < score ** (1 / 4) < 1
-    assert one("guacamol/valsartan_smarts", smiles) == pytest.approx(score ** (1 / 4), rel=1e-9)
+    assert score_of("guacamol/valsartan_smarts", smiles) == pytest.approx(
+        score ** (1 / 4), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(

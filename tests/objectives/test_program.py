@@ -161,7 +161,7 @@ def shell(place: Path, script: str, **settings: object) -> Program:
     )
 
 
-def gone(pid: int) -> None:
+def wait_until_gone(pid: int) -> None:
     until(lambda: not alive(pid))
 
 
@@ -169,7 +169,7 @@ def test_program_with_a_background_child_returns_and_ends_the_child(tmp_path: Pa
     """The child holds the program's output open."""
     made = shell(tmp_path, "sleep 3600 & echo $! > $F/pid; echo 2.5")
     assert made(["C"]) == [2.5]
-    gone(written_pid(tmp_path / "pid"))
+    wait_until_gone(written_pid(tmp_path / "pid"))
 
 
 @pytest.mark.slow
@@ -179,7 +179,7 @@ def test_program_timing_out_is_ended_with_all_its_children(tmp_path: Path) -> No
     with pytest.raises(ObjectiveError, match=r"^no answer within 3 s$"):
         made(["C"])
     for name in ("pid", "apart"):
-        gone(written_pid(tmp_path / name))
+        wait_until_gone(written_pid(tmp_path / name))
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -193,7 +193,7 @@ def test_program_interrupted_is_ended_with_its_children(tmp_path: Path) -> None:
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         made(["C"])
-    gone(written_pid(tmp_path / "pid"))
+    wait_until_gone(written_pid(tmp_path / "pid"))
 
 
 @pytest.mark.parametrize("script", ["kill -KILL $$", "kill -TERM $$", "exit 137"])

@@ -261,7 +261,7 @@ def test_objective_with_wrong_number_of_values_raises(user_module):
 )
 def test_evaluate_containers_without_one_value_per_molecule_raises(answer):
     for ask in (Batched(name="y", direction="maximize", function=answer), answer):
-        ask = ask if isinstance(ask, Batched) else named(ask)
+        ask = ask if isinstance(ask, Batched) else as_objective(ask)
         with pytest.raises(ObjectiveError, match="not one value per molecule"):
             evaluate([EvaluationTask(objective=ask, names=("y",))], ["C", "CC"])
 
@@ -278,11 +278,11 @@ def test_evaluate_containers_without_one_value_per_molecule_raises(answer):
     ],
 )
 def test_evaluate_accepts_values_in_any_sequence(answer):
-    found = evaluate([EvaluationTask(objective=named(answer), names=("y",))], ["C", "CC"])
+    found = evaluate([EvaluationTask(objective=as_objective(answer), names=("y",))], ["C", "CC"])
     assert [one.values["y"] for one in found] == [1.0, 2.0]
 
 
-def named(function):
+def as_objective(function):
     class Named:
         name, direction = "y", "maximise"
 

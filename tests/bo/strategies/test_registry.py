@@ -28,7 +28,7 @@ from molvae.bo.strategies.thompson import Thompson
 from molvae.bo.strategies.turbo import Turbo
 from molvae.config import STRATEGIES, is_imported
 from molvae.errors import CampaignError, ConfigError, UnknownNameError
-from tests.contracts import LearningStrategyContract, StrategyContract, toy_evidence
+from tests.contracts import LearningStrategyContract, StrategyContract, toy_observations
 from tests.toys import ToySpace
 
 
@@ -214,7 +214,7 @@ def test_strategies_with_too_few_values_raise(strategy: LogEI | Thompson, y: lis
     "strategy", [Random(), LogEI(raw_samples=16, max_iterations=5), Thompson(n_candidates=64)]
 )
 def test_strategies_without_new_molecules_raise(strategy: Random) -> None:
-    space, observations = ToySpace(), toy_evidence()
+    space, observations = ToySpace(), toy_observations()
     everything = Observations(
         smiles=observations.smiles,
         z=observations.z,
@@ -233,7 +233,7 @@ def test_strategies_without_new_molecules_raise(strategy: Random) -> None:
 )
 def test_strategies_accept_observations_outside_bounds_and_equal_z(strategy: LogEI) -> None:
     """Given molecules may lie outside the box, and two may have the same vector."""
-    space, observations = ToySpace(), toy_evidence()
+    space, observations = ToySpace(), toy_observations()
     z = observations.z.clone()
     z[0], z[1] = 3 * space.bounds[1], z[2]
     odd = Observations(
@@ -250,7 +250,7 @@ def test_strategies_accept_observations_outside_bounds_and_equal_z(strategy: Log
 def test_strategies_propose_in_64_dimensions() -> None:
     """The real size of a latent space: fewer steps, the same code paths."""
     space = ToySpace()
-    small = toy_evidence(n=10)
+    small = toy_observations(n=10)
     generator = torch.Generator().manual_seed(0)
     z = torch.cat([small.z, torch.randn(10, 61, generator=generator, dtype=torch.float64)], dim=1)
     observations = Observations(
@@ -293,7 +293,7 @@ def test_strategies_propose_with_the_best_molecule_outside_bounds(
     strategy: LogEI | Thompson,
 ) -> None:
     space = ToySpace()
-    observations = toy_evidence(12)
+    observations = toy_observations(12)
     narrow = dataclasses.replace(
         observations,
         bounds=torch.stack(
@@ -306,7 +306,7 @@ def test_strategies_propose_with_the_best_molecule_outside_bounds(
 
 def test_gradient_ascends_a_property_head() -> None:
     """Down the distance to the toy's hill top, whatever the told values are."""
-    space, observations = ToySpace(), toy_evidence(12)
+    space, observations = ToySpace(), toy_observations(12)
     misleading = dataclasses.replace(observations, y=observations.y.flip(0))
     climbed = Gradient(head="-distance", step_size=0.03, sigma=0.05).propose(
         misleading, space, 4, seed=0

@@ -9,7 +9,7 @@ import torch
 
 from molvae.bo.strategies.turbo import Turbo
 from molvae.errors import ConfigError
-from tests.contracts import toy_evidence
+from tests.contracts import toy_observations
 from tests.toys import ToySpace
 
 TURBO = Turbo()
@@ -69,7 +69,7 @@ def test_turbo_incomplete_batch_changes_no_side() -> None:
 
 def test_turbo_propose_finds_initial_molecules_by_their_origin() -> None:
     """With 8 dimensions and batches of 10, 100 random values would be a restart that forgets."""
-    observations = replace(toy_evidence(60), origins=("start",) * 60)
+    observations = replace(toy_observations(60), origins=("start",) * 60)
     counted = replace(observations, origins=("turbo",) * 60)
 
     class Seen(Turbo):
