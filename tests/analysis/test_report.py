@@ -228,7 +228,7 @@ def test_write_report_from_a_path_replaces_no_foreign_file(
     out = tmp_path / "r.html"
     out.write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(CampaignError, match="did not write it as a report"):
+        with pytest.raises(CampaignError, match="did not write it"):
             write_report(campaign.path, out, overwrite=overwrite)
     assert out.read_text() == "mine"
     out.unlink()
@@ -245,7 +245,7 @@ def test_write_report_to_an_invalid_path_raises(campaign: Campaign, tmp_path: Pa
         write_report(campaign, tmp_path / "nowhere" / "r.html")
     with pytest.raises(CampaignError, match="exists"):
         write_report(campaign, tmp_path, overwrite=True)
-    with pytest.raises(ConfigError, match="top must not be negative"):
+    with pytest.raises(ConfigError, match="top"):
         write_report(campaign, tmp_path / "r.html", top=-1)
     assert not (tmp_path / "r.html").exists()
 

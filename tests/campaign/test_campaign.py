@@ -97,7 +97,7 @@ def test_run_budget_counts_initial_molecules_and_earlier_runs(path: Path) -> Non
 def test_run_with_invalid_budget_raises(path: Path, budget: Any) -> None:
     with (
         begin(path) as campaign,
-        pytest.raises(ConfigError, match="budget must be a whole number from 1"),
+        pytest.raises(ConfigError, match=r"budget .* from 1"),
     ):
         campaign.run(budget)
 
@@ -126,9 +126,7 @@ def test_ask_and_tell_complete_trials_once(path: Path) -> None:
         assert len({t.smiles for t in campaign.ask()} | {t.smiles for t in asked} | start) == 9
         told = campaign.tell(4, 0.5, "plate 1")
         assert (told.values, told.message, told.status) == ({"hill": 0.5}, "plate 1", "complete")
-        with pytest.raises(
-            CampaignError, match=r"trial 4 .* has the outcome 0.5 \(hill\), reported on 20"
-        ):
+        with pytest.raises(CampaignError, match=r"trial 4 .*0\.5 \(hill\)"):
             campaign.tell(4, 0.6)
         with pytest.raises(CampaignError, match="has no trial 99"):
             campaign.tell(99, 0.6)
@@ -156,7 +154,7 @@ def test_tell_of_text_or_infinite_value_raises(path: Path, value: Any) -> None:
 def test_ask_for_fewer_than_1_molecule_raises(path: Path, n: Any) -> None:
     with (
         begin(path) as campaign,
-        pytest.raises(ConfigError, match="n must be a whole number from 1"),
+        pytest.raises(ConfigError, match=r"n .* from 1"),
     ):
         campaign.ask(n)
 
@@ -169,7 +167,7 @@ def test_ask_proposes_no_known_molecule(path: Path) -> None:
             campaign.ask(2)
         smiles = [t.smiles for t in campaign.trials]
         assert len(set(smiles)) == len(smiles) == 308
-        with pytest.raises(CampaignError, match="no new molecule after"):
+        with pytest.raises(CampaignError, match="no new molecule"):
             campaign.ask(20)
         assert len(campaign) == 308
 
@@ -177,7 +175,7 @@ def test_ask_proposes_no_known_molecule(path: Path) -> None:
 def test_ask_with_log_ei_and_too_few_values_raises(path: Path) -> None:
     with begin(path, strategy="log-ei") as campaign:
         campaign.tell(1, 0.1)
-        with pytest.raises(CampaignError, match=r"at least 2 different values, has 1.*tell more"):
+        with pytest.raises(CampaignError, match=r"has 1.*tell more"):
             campaign.ask(1)
         assert len(campaign) == 8
 
@@ -516,7 +514,7 @@ def test_open_without_the_strategy_object_cannot_ask(path: Path) -> None:
         assert campaign.trials[-1].origin == "first"
     with (
         Campaign.open(path, ToySpace()) as campaign,
-        pytest.raises(CampaignError, match=r"strategy 'first' .* give it again"),
+        pytest.raises(CampaignError, match=r"'first'.*give it again"),
     ):
         campaign.ask(1)
     with Campaign.open(path, ToySpace(), strategy=First()) as campaign:
@@ -642,7 +640,7 @@ def test_open_of_a_file_without_settings_raises(path: Path) -> None:
 
 def test_create_over_an_existing_file_raises(path: Path) -> None:
     begin(path).close()
-    with pytest.raises(CampaignError, match="open it to go on with it, or choose another name"):
+    with pytest.raises(CampaignError, match="exists"):
         begin(path)
 
 

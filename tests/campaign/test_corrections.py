@@ -178,7 +178,7 @@ def test_add_of_a_dataframe_follows_columns_and_skip_invalid(tmp_path: Path) -> 
         named: dict[str, Any] = {"smiles_column": "Structure", "value_column": "Activity"}
         with pytest.raises(InvalidMoleculeError, match="no molecule"):
             campaign.add(rows, **named)
-        with pytest.warns(MolvaeWarning, match="1 initial molecules left out"):
+        with pytest.warns(MolvaeWarning, match="1 initial"):
             (trial,) = campaign.add(rows, **named, skip_invalid=True)
         assert (trial.smiles, trial.values) == (MOLECULES[5], {"y": 1.5})
 

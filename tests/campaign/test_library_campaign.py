@@ -147,7 +147,7 @@ def test_ask_over_a_used_up_library_raises(library: Library, tmp_path: Path) -> 
         campaign.run(N)
         with pytest.raises(CampaignError, match=r"0 molecules .* end the campaign"):
             campaign.ask(1)
-    with pytest.raises(DataError, match=f"{N} molecules with vectors, 100 were asked for"):
+    with pytest.raises(DataError, match=f"{N} molecules.*100"):
         Campaign.create(tmp_path / "d.db", "druglike", start=100, **settings)
 
 

@@ -78,7 +78,7 @@ def test_tell_of_measured_values_calls_the_other_functions(herg: Any) -> None:
         for trial in campaign.ask(3):
             assert {*trial.predictions} == {"pIC50", "risk"}
             assert trial.status == "pending"
-        with pytest.raises(CampaignError, match="use ask and tell"):
+        with pytest.raises(CampaignError, match="ask and tell"):
             campaign.run(30)
 
 

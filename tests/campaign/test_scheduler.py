@@ -379,7 +379,7 @@ def test_run_on_a_cluster_takes_the_death_count_of_the_error(scripted: Any) -> N
 
 def test_run_with_processes_dying_of_every_molecule_stops(scripted: Any) -> None:
     with scripted(Scripted(None, *[DIED] * 99)) as campaign:
-        with pytest.raises(ObjectiveError, match="5 calls failed one after the other"):
+        with pytest.raises(ObjectiveError, match="5 calls failed"):
             campaign.run(8)
         assert [t.status for t in campaign.trials] == ["complete"] + ["pending"] * 7
 
@@ -681,7 +681,7 @@ def test_run_with_a_shut_down_executor_raises(path: Path) -> None:
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
     with begin(path) as campaign:
-        with pytest.raises(CampaignError, match="takes no calls: RuntimeError"):
+        with pytest.raises(CampaignError, match="RuntimeError"):
             campaign.run(8, executor=pool, workers=1)
         campaign.run(8)
 

@@ -225,7 +225,7 @@ def test_properties_of_a_single_text_raises_config_error():
         properties("CCO")
     with pytest.raises(ConfigError, match=r"use \[name\]"):
         properties(["CCO"], "QED")
-    with pytest.raises(ConfigError, match="workers must be at least 1"):
+    with pytest.raises(ConfigError, match="workers"):
         score(["C"], ["QED"], workers=0)
 
 

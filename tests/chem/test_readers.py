@@ -331,7 +331,7 @@ def test_mean_values_with_decimal_commas_are_read(
 def test_mean_values_that_may_have_thousands_marks_raise(tmp_path: Path, text: str) -> None:
     found = to_dataframe(tmp_path, text)
     mean_values(found, found.column("value"))
-    with pytest.raises(DataError, match=r"line 2: value: '1[.,]234' is either 1\.234 or 1234"):
+    with pytest.raises(DataError, match=r"line 2: value: '1[.,]234'"):
         found.check()
 
 

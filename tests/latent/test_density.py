@@ -133,7 +133,7 @@ def test_outlier_score_is_the_negative_log_prob_per_token(space: LatentSpace) ->
     assert scores[1] == torch.inf
     assert scores[0] < 2 < scores[2]
     assert space.outlier_score([]).shape == (0,)
-    with pytest.raises(ConfigError, match="k must be a whole number from 1"):
+    with pytest.raises(ConfigError, match=r"k .* from 1"):
         space.outlier_score(MIXED, k=0)
 
 

@@ -150,7 +150,7 @@ def test_log_prob_grows_with_k_and_is_low_for_odd_molecules(
     odd = space.log_prob(["FC1(F)C2=CC1=C2OSSN=C1NC1=S", "C1=CC2=CC1=CC=C2C#CC#CC#CF"], k=50)
     assert float(odd.max()) < float(many.mean())
     assert torch.equal(many, space.log_prob(molecules[:20], k=50))
-    with pytest.raises(ConfigError, match="k must be a whole number from 1"):
+    with pytest.raises(ConfigError, match=r"k .* from 1"):
         space.log_prob(["CCO"], k=0)
     assert space.log_prob([]).shape == (0,)
 
@@ -236,7 +236,7 @@ def test_invert_of_odd_molecules_decodes_to_more_of_them_than_encode(
     assert sum(by_inversion) >= 5
     # What decodes as it should is left as it is.
     assert torch.equal(inverted[by_encoding], encoded[by_encoding])
-    with pytest.warns(MolvaeWarning, match="1 of 2 molecules skipped"):
+    with pytest.warns(MolvaeWarning, match="1 of 2"):
         assert torch.isnan(space.invert(["[Au]", "CCO"], skip_unknown=True)[0]).all()
     with pytest.raises(UnknownTokenError):
         space.invert(["[Au]"])

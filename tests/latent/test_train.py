@@ -215,7 +215,7 @@ def test_generate_with_conditions_moves_the_property(conditional: LatentSpace) -
         assert drawn == conditional.generate(150, conditions={"logP": wanted}, redraw=False)
         means.append(score([m for m in drawn if m], ["logP"])[:, 0].mean())
     assert means[1] > means[0] + 0.5
-    with pytest.raises(ConfigError, match="tolerance must not be negative"):
+    with pytest.raises(ConfigError, match="tolerance"):
         conditional.generate(3, conditions={"logP": 1.5}, condition_tolerance=-1)
     with pytest.raises(ConfigError, match=r"condition_tolerance=0\.1 is for conditions"):
         conditional.generate(3, condition_tolerance=0.1)
@@ -394,7 +394,7 @@ def test_tokenize_without_encodable_training_molecules_raises(data: Path) -> Non
     folder = data.with_name("unreadable")
     shutil.copytree(data, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     replace_split(folder, "train", "[Na+].[Cl-]\n")
-    with pytest.raises(DataError, match="at least 2 training molecules"):
+    with pytest.raises(DataError, match="at least 2"):
         tokenize(folder, "robust-smiles", workers=1)
 
 
