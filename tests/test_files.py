@@ -152,7 +152,7 @@ def test_check_output_of_an_input_of_the_command_raises(tmp_path: Path, overwrit
         ("prepare.json", "valid.smi"),
     ],
 )
-def test_check_output_of_a_file_name_of_a_model_folder_raises(
+def test_check_output_of_a_file_of_a_model_or_data_folder_raises(
     tmp_path: Path, marker: str, name: str
 ) -> None:
     (tmp_path / marker).write_text("text")

@@ -87,7 +87,7 @@ def each(quick: int, many: int) -> Callable[[Any], Any]:
         name = test.__name__
         module = sys.modules[test.__module__]
         stress = settings(max_examples=many, **common)(given(**test.given)(body))
-        stress.__name__ = stress.__qualname__ = f"{name}_ten_thousand"
+        stress.__name__ = stress.__qualname__ = f"{name}_stress"
         setattr(module, stress.__name__, pytest.mark.stress(stress))
         return settings(max_examples=quick, **common)(test)
 

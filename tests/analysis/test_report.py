@@ -517,7 +517,7 @@ def test_report_groups_failed_trials_by_reason(tmp_path: Path) -> None:
     assert "3 no pocket for SMILES 1, 2, 3" in page.words
 
 
-def test_latent_map_is_reproducible(campaign: Campaign) -> None:
+def test_latent_map_of_a_campaign_is_reproducible(campaign: Campaign) -> None:
     first, second = latent_map(summarize(campaign)), latent_map(summarize(campaign))
     assert first is not None
     assert second is not None

@@ -150,7 +150,7 @@ def test_run_of_a_file_created_here_needs_no_trust(
     sys.modules.pop("dock", None)
 
 
-def test_run_without_a_state_folder_works(
+def test_run_without_a_writable_state_folder_ends_without_error(
     elsewhere: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
